@@ -1,0 +1,47 @@
+# Two commands do everything on a fresh machine: `make quickstart` and `make test`. Both install into .venv first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+STAMP := $(VENV)/.installed
+REQUIREMENTS := $(wildcard requirements/*.txt) setup.py
+
+.PHONY: help install quickstart test test-slow lint format clean
+
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /: /' | column -t -s ':'
+
+install: $(STAMP) ## Make .venv and install the tested set of packages into it
+
+$(STAMP): $(REQUIREMENTS)
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 13) or sys.exit( \
+		"sapiens needs Python 3.10 to 3.13, and $(PYTHON) is %d.%d: run `make PYTHON=python3.11 install`" % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet -r requirements/runtime.txt -r requirements/optional.txt -r requirements/tests.txt \
+		-c requirements/constraints.txt
+	$(PIP) install --quiet --no-deps -r requirements/mminstall.txt
+	$(PIP) install --quiet --no-deps --editable .
+	$(BIN)/python -c 'import sapiens; print("sapiens", sapiens.__version__, "is installed in $(VENV)")'
+	@touch $@
+
+quickstart: install ## Pretrain the tiny model for about two minutes (DATA_ROOT=folder for your own images)
+	$(BIN)/python tools/quickstart.py $(if $(DATA_ROOT),--images "$(DATA_ROOT)")
+
+test: install ## Run the tests (CPU, minutes)
+	$(BIN)/python -m pytest
+
+test-slow: install ## Run the slow tests too
+	$(BIN)/python -m pytest -m 'not gpu'
+
+lint: install ## Check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: install ## Mend style and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove .venv and caches; work_dirs stays
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,122 @@
+"""Adapters that third-party packages need; each does nothing where the package works by itself.
+
+Imported first, by ``sapiens/__init__.py``.
+
+* torchvision from PyPI beside a CPU-only torch: its compiled library cannot be loaded, so the operators whose fake
+  kernels it registers are unknown and ``import torchvision`` raises. The schemas are declared here instead.
+* xtcocotools (asked for by mmpose): wheels exist for Python 3.10 and 3.11 only and are built for numpy 1. The modules
+  that mmpose imports resolve to faster-coco-eval.
+* mmpretrain imports its multimodal models where transformers and pycocotools are installed, and fails with
+  transformers 5. They are switched off.
+"""
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+import types
+
+_LIBRARIES = []  # torch.library.Library objects undo their definitions when collected
+
+
+def declare_torchvision_ops() -> str:
+    """Make ``import torchvision`` work beside a CPU-only torch.
+
+    Returns:
+        ``'native'`` where torchvision can load its own operators, ``'declared'`` where the schemas were added,
+        ``'absent'`` without torchvision.
+    """
+    import torch
+
+    if importlib.util.find_spec('torchvision') is None:
+        return 'absent'
+    if torch.version.cuda or torch.version.hip or 'torchvision' in sys.modules:
+        return 'native'
+    # A torchvision built for the CPU brings the operators itself: defining them twice is an error, so look for the
+    # library that a CUDA build links against. Reading the file costs milliseconds, importing torchvision a second.
+    folder = importlib.util.find_spec('torchvision').submodule_search_locations[0]
+    extension = importlib.machinery.PathFinder.find_spec('_C', [folder])
+    if extension is not None and extension.origin and not _mentions(extension.origin, b'libcudart'):
+        return 'native'
+    library = torch.library.Library('torchvision', 'FRAGMENT')
+    library.define('nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
+    library.define('qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
+    _LIBRARIES.append(library)
+    return 'declared'
+
+
+def _mentions(path: str, needle: bytes) -> bool:
+    with open(path, 'rb') as file:
+        return needle in file.read()
+
+
+class _XtcocotoolsFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Resolves ``xtcocotools`` and the submodules that mmpose imports to faster-coco-eval, lazily."""
+
+    targets = {
+        'xtcocotools': None,
+        'xtcocotools.coco': ('faster_coco_eval', 'COCO', 'COCO'),
+        'xtcocotools.cocoeval': ('faster_coco_eval', 'COCOeval_faster', 'COCOeval'),
+        'xtcocotools.mask': ('faster_coco_eval.core.mask', None, None),
+    }
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname in self.targets:
+            return importlib.machinery.ModuleSpec(fullname, self, is_package=fullname == 'xtcocotools')
+        return None
+
+    def create_module(self, spec):
+        return types.ModuleType(spec.name)
+
+    def exec_module(self, module):
+        entry = self.targets[module.__name__]
+        if entry is None:
+            module.__path__ = []
+            return
+        source, theirs, ours = entry
+        source = importlib.import_module(source)
+        if theirs is None:
+            vars(module).update({key: value for key, value in vars(source).items() if not key.startswith('__')})
+        else:
+            setattr(module, ours, getattr(source, theirs))
+
+
+def adapt_xtcocotools() -> str:
+    """Let ``import xtcocotools.coco`` resolve to faster-coco-eval. Returns ``'native'`` or ``'adapted'``."""
+    if any(isinstance(finder, _XtcocotoolsFinder) for finder in sys.meta_path):
+        return 'adapted'
+    if importlib.util.find_spec('xtcocotools') is not None:
+        return 'native'
+    sys.meta_path.append(_XtcocotoolsFinder())
+    return 'adapted'
+
+
+class _MultimodalOff(importlib.abc.MetaPathFinder):
+    """Sets ``WITH_MULTIMODAL = False`` right after ``mmpretrain.utils.dependency`` was executed."""
+
+    name = 'mmpretrain.utils.dependency'
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname != self.name:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path)
+        execute = spec.loader.exec_module
+
+        def exec_module(module):
+            execute(module)
+            module.WITH_MULTIMODAL = False
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+def disable_mmpretrain_multimodal() -> None:
+    """Keep mmpretrain from importing its vision-language models (they need transformers 4)."""
+    if not any(isinstance(finder, _MultimodalOff) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _MultimodalOff())
+
+
+torchvision_ops = declare_torchvision_ops()
+xtcocotools = adapt_xtcocotools()
+disable_mmpretrain_multimodal()

@@ -1,0 +1,60 @@
+"""Normalisation on the device: the loader hands over uint8."""
+
+import torch
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+from sapiens.registry import MODELS
+
+__all__ = ['IMAGE_MEAN', 'IMAGE_STD', 'ImageNormalizer']
+
+# RGB, grey levels 0-255. Source: ImageNet, as in every full (not "lite") published config.
+IMAGE_MEAN = (123.675, 116.28, 103.53)
+IMAGE_STD = (58.395, 57.12, 57.375)
+
+
+@MODELS.register_module()
+class ImageNormalizer(BaseDataPreprocessor):
+    """Moves a batch to the device as uint8 and normalises it there.
+
+    Takes ``dict(inputs, data_samples)`` with ``inputs`` a uint8 (B, 3, H, W) tensor or a list of (3, H, W) ones of one
+    size; returns the same with ``inputs`` float32 (B, 3, H, W) RGB. Other keys of a batch are not passed on.
+
+    Args:
+        mean: grey levels of R, G, B.
+        std: grey levels of R, G, B.
+        bgr_to_rgb: swap the channels first (for transforms that load with OpenCV).
+    """
+
+    def __init__(
+        self,
+        mean: tuple[float, ...] = IMAGE_MEAN,
+        std: tuple[float, ...] = IMAGE_STD,
+        bgr_to_rgb: bool = False,
+        non_blocking: bool = True,
+    ) -> None:
+        super().__init__(non_blocking=non_blocking)
+        self.bgr_to_rgb = bgr_to_rgb
+        self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        inputs = data['inputs']
+        if not isinstance(inputs, Tensor):
+            sizes = {tuple(image.shape) for image in inputs}
+            if len(sizes) > 1:
+                raise ValueError(f'images of one batch differ in size: {sorted(sizes)}; resize them in the pipeline')
+            inputs = torch.stack(list(inputs))
+        data_samples = self.cast_data(data.get('data_samples'))
+        return dict(inputs=self.normalize(inputs), data_samples=data_samples)
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """uint8 (..., 3, H, W) -> float32 RGB, on the device of this module."""
+        images = images.to(self.mean.device, non_blocking=self._non_blocking)
+        if self.bgr_to_rgb:
+            images = images.flip(-3)
+        return (images.float() - self.mean) / self.std
+
+    def denormalize(self, images: Tensor) -> Tensor:
+        """float (..., 3, H, W) normalised RGB -> uint8 RGB, rounded and clipped."""
+        return (images.float() * self.std + self.mean).round().clamp(0, 255).to(torch.uint8)

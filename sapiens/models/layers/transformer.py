@@ -1,0 +1,93 @@
+"""The pre-norm transformer block of the Sapiens v1 encoders and of the MAE decoder.
+
+Parameter names are those of the published checkpoints (``attn.qkv``, ``ffn.layers.0.0``, ``ffn.layers.1``, ...).
+"""
+
+# B batch, L tokens, C channels, H heads, D channels per head
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ['MLP', 'DropPath', 'SelfAttention', 'TransformerBlock', 'init_transformer']
+
+LAYER_NORM_EPS = 1e-6
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention, queries, keys and values in one linear layer laid out [q | k | v]."""
+
+    def __init__(self, embed_dims: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(embed_dims, 3 * embed_dims)
+        self.proj = nn.Linear(embed_dims, embed_dims)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, C) -> (B, L, C)"""
+        B, L, C = x.shape
+        q, k, v = self.qkv(x).view(B, L, 3, self.num_heads, C // self.num_heads).permute(2, 0, 3, 1, 4)  # (B, H, L, D)
+        x = F.scaled_dot_product_attention(q, k, v)
+        return self.proj(x.transpose(1, 2).reshape(B, L, C))
+
+
+class MLP(nn.Module):
+    """Two linear layers with exact GELU between them."""
+
+    def __init__(self, embed_dims: int, hidden_dims: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Sequential(nn.Linear(embed_dims, hidden_dims), nn.GELU()),
+            nn.Linear(hidden_dims, embed_dims),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class DropPath(nn.Module):
+    """Stochastic depth per sample: a residual branch is dropped with ``rate``, else scaled by 1 / (1 - rate)."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        keep = 1 - self.rate
+        return x * x.new_empty(x.shape[0], *[1] * (x.ndim - 1)).bernoulli_(keep).div_(keep)
+
+
+class TransformerBlock(nn.Module):
+    """``x + attn(ln1(x))``, then ``x + ffn(ln2(x))``."""
+
+    def __init__(self, embed_dims: int, num_heads: int, hidden_dims: int, drop_path: float = 0.0) -> None:
+        super().__init__()
+        self.ln1 = nn.LayerNorm(embed_dims, eps=LAYER_NORM_EPS)
+        self.attn = SelfAttention(embed_dims, num_heads)
+        self.ln2 = nn.LayerNorm(embed_dims, eps=LAYER_NORM_EPS)
+        self.ffn = MLP(embed_dims, hidden_dims)
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, C) -> (B, L, C)"""
+        x = x + self.drop_path(self.attn(self.ln1(x)))
+        return x + self.drop_path(self.ffn(self.ln2(x)))
+
+
+@torch.no_grad()
+def init_transformer(module: nn.Module) -> None:
+    """Initialise as published for pretraining: linear layers Xavier-uniform with bias 0, except the MLPs' biases
+    N(0, 1e-6); layer norms 1 and 0."""
+    for child in module.modules():
+        if isinstance(child, nn.Linear):
+            nn.init.xavier_uniform_(child.weight)
+            nn.init.zeros_(child.bias)
+        elif isinstance(child, nn.LayerNorm):
+            nn.init.ones_(child.weight)
+            nn.init.zeros_(child.bias)
+    for child in module.modules():
+        if isinstance(child, MLP):
+            nn.init.normal_(child.layers[0][0].bias, std=1e-6)
+            nn.init.normal_(child.layers[1].bias, std=1e-6)

@@ -1,0 +1,42 @@
+"""The registries of the package: children of MMEngine's, with scope ``sapiens``.
+
+A config names a class by its plain name (``type='MAE'``); a class of another library by its scope
+(``type='mmpretrain.VisionTransformer'``). The modules under ``locations`` are imported on first use, so importing
+:mod:`sapiens` stays cheap.
+"""
+
+from mmengine import registry as _mmengine
+from mmengine.registry import Registry
+
+__all__ = [
+    'DATASETS',
+    'DATA_SAMPLERS',
+    'FUNCTIONS',
+    'HOOKS',
+    'LOOPS',
+    'METRICS',
+    'MODELS',
+    'OPTIM_WRAPPERS',
+    'OPTIM_WRAPPER_CONSTRUCTORS',
+    'TRANSFORMS',
+    'VISUALIZERS',
+]
+
+
+def _child(name: str, parent: Registry, *locations: str) -> Registry:
+    return Registry(name, parent=parent, scope='sapiens', locations=list(locations))
+
+
+MODELS = _child('model', _mmengine.MODELS, 'sapiens.models')
+DATASETS = _child('dataset', _mmengine.DATASETS, 'sapiens.datasets')
+DATA_SAMPLERS = _child('data sampler', _mmengine.DATA_SAMPLERS, 'sapiens.datasets')
+TRANSFORMS = _child('transform', _mmengine.TRANSFORMS, 'sapiens.datasets.transforms')
+FUNCTIONS = _child('function', _mmengine.FUNCTIONS, 'sapiens.datasets')
+METRICS = _child('metric', _mmengine.METRICS, 'sapiens.evaluation')
+HOOKS = _child('hook', _mmengine.HOOKS, 'sapiens.engine')
+LOOPS = _child('loop', _mmengine.LOOPS, 'sapiens.engine')
+OPTIM_WRAPPERS = _child('optim_wrapper', _mmengine.OPTIM_WRAPPERS, 'sapiens.engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    'optimizer wrapper constructor', _mmengine.OPTIM_WRAPPER_CONSTRUCTORS, 'sapiens.engine'
+)
+VISUALIZERS = _child('visualizer', _mmengine.VISUALIZERS, 'sapiens.visualization')

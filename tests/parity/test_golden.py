@@ -1,0 +1,74 @@
+import pytest
+import torch
+
+from sapiens.models import MAE, SapiensViT
+from sapiens.models.layers import resize_grid, sincos_2d
+
+from . import golden
+
+
+@pytest.mark.parametrize('padding', [0, 2])
+def test_encoder_features(padding):
+    model = SapiensViT(golden.TINY_ARCH, img_size=(64, 48), patch_padding=padding).eval()
+    golden.golden_weights(model)
+    (features,) = model(golden.golden_image(64, 48))
+    first, total, magnitude = golden.VIT[padding]
+    assert features.shape == (1, 32, 4, 3)
+    torch.testing.assert_close(features.flatten()[:5], torch.tensor(first), atol=1e-5, rtol=0)
+    assert features.sum().item() == pytest.approx(total, abs=1e-4)
+    assert features.abs().sum().item() == pytest.approx(magnitude, abs=1e-3)
+
+
+def test_sincos_table_and_its_resize_to_the_finetuning_grid():
+    table = sincos_2d((64, 64), 1024, with_cls_token=True)
+    assert table.shape == (1, 4097, 1024)
+    assert table[0, 0].eq(0).all()
+    for (row, column), value in golden.SINCOS.items():
+        assert table[0, row, column].item() == pytest.approx(value, abs=1e-6)
+    assert table.double().sum().item() == pytest.approx(golden.SINCOS_SUM, abs=1e-2)
+    assert table.double().abs().sum().item() == pytest.approx(golden.SINCOS_ABS_SUM, abs=1e-2)
+
+    resized = SapiensViT(
+        dict(embed_dims=1024, num_layers=1, num_heads=4, feedforward_channels=4), img_size=(1024, 768)
+    ).resize_pos_embed(table)
+    assert resized.shape == (1, 3072, 1024)
+    for (row, column), value in golden.RESIZED.items():
+        assert resized[0, row, column].item() == pytest.approx(value, abs=1e-6)
+    assert resized.double().sum().item() == pytest.approx(golden.RESIZED_SUM, abs=1e-2)
+    assert resized.double().abs().sum().item() == pytest.approx(golden.RESIZED_ABS_SUM, abs=1e-2)
+    assert torch.equal(resized, resize_grid(table[:, 1:], (64, 64), (64, 48)))
+
+
+@pytest.mark.parametrize(
+    ('norm_pix', 'loss'), [(True, golden.MAE_LOSS_NORM_PIX), (False, golden.MAE_LOSS_NO_NORM_PIX)]
+)
+def test_masked_autoencoder(norm_pix, loss):
+    backbone = dict(type='SapiensViT', arch=golden.TINY_ARCH, img_size=64, with_cls_token=True, pos_embed='sincos')
+    model = MAE(backbone, decoder=golden.TINY_DECODER, mask_ratio=0.75, norm_pix=norm_pix).eval()
+    golden.golden_weights(model.backbone)
+    golden.golden_weights(model.neck)
+    image = golden.golden_image(64, 64)
+    pred, wanted, masking = model.reconstruct(image, torch.tensor([golden.MAE_NOISE]))
+    assert masking.mask[0].int().tolist() == golden.MAE_MASK
+    assert wanted[0].sort().values.tolist() == [i for i, removed in enumerate(golden.MAE_MASK) if removed]
+    assert model.pixel_losses(pred, image, wanted).mean().item() == pytest.approx(loss, abs=1e-5)
+
+    # The published prediction covers kept patches too: decode them all, in their own order.
+    latent = model.encode(image, masking)
+    assert latent.shape == (1, 5, 32)
+    everything = decode_all(model, latent, masking)
+    torch.testing.assert_close(everything.flatten()[:5], torch.tensor(golden.MAE_PRED_FIRST), atol=1e-5, rtol=0)
+
+
+def decode_all(model, latent, masking):
+    """Decoder output of every patch in row-major order, as the published decoder returns it."""
+    neck = model.neck
+    tokens = neck.decoder_embed(latent)
+    filler = neck.mask_token.expand(1, masking.removed.shape[1], -1)
+    restore = masking.order.argsort(dim=1)
+    patches = torch.cat([tokens[:, 1:], filler], dim=1)
+    patches = patches.gather(1, restore[..., None].expand(-1, -1, patches.shape[-1]))
+    tokens = torch.cat([tokens[:, :1], patches], dim=1) + neck.decoder_pos_embed
+    for block in neck.decoder_blocks:
+        tokens = block(tokens)
+    return neck.decoder_pred(neck.ln1(tokens))[:, 1:]
