@@ -1,0 +1,10 @@
+# 48 blocks of 1920, 32 heads; 2.163 B parameters with the MAE decoder (paper, table 1).
+backbone = dict(
+    type='SapiensViT',
+    arch='2b',
+    init_cfg=dict(
+        type='Pretrained',
+        checkpoint='{{$SAPIENS_CHECKPOINT_ROOT:checkpoints}}/pretrain/checkpoints/sapiens_2b/sapiens_2b_epoch_660_clean.pth',
+    ),
+)
+finetune = dict(layer_decay_rate=0.85, max_norm=1.0)

@@ -1,0 +1,3 @@
+_base_ = ['./_base_/humans300m-1024x1024.py', '../_base_/backbones/sapiens_0.3b.py']
+
+model = dict(backbone=dict(arch=_base_.backbone.arch))

@@ -1,0 +1,20 @@
+"""Data sets, samplers and collation. Importing it registers everything; the transforms are in ``transforms``."""
+
+from . import transforms
+from .collate import stack_collate
+from .draw import Draw, seed_everything_for
+from .image_folder import ImageFolder
+from .image_list import ImageList
+from .samplers import ResumableSampler
+from .tar_shards import TarShards
+
+__all__ = [
+    'Draw',
+    'ImageFolder',
+    'ImageList',
+    'ResumableSampler',
+    'TarShards',
+    'seed_everything_for',
+    'stack_collate',
+    'transforms',
+]

@@ -1,0 +1,62 @@
+"""One draw from a data set: which sample, and the seed of everything random that happens to it."""
+
+import random
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import get_worker_info
+
+__all__ = ['Draw', 'hash63', 'seed_everything_for']
+
+_MASK = (1 << 64) - 1
+
+
+class Draw(NamedTuple):
+    """What a sampler yields and a data set takes.
+
+    Attributes:
+        index: position in the data set.
+        seed: 63-bit seed of this sample's augmentation.
+    """
+
+    index: int
+    seed: int
+
+
+def hash63(*numbers: int) -> int:
+    """Mix integers into a well spread 63-bit one (chained splitmix64); the same on every machine."""
+    state = 0
+    for number in numbers:
+        state = (state ^ (number & _MASK)) + 0x9E3779B97F4A7C15 & _MASK
+        state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
+        state = (state ^ (state >> 27)) * 0x94D049BB133111EB & _MASK
+        state ^= state >> 31
+    return state >> 1
+
+
+@contextmanager
+def seed_everything_for(draw):
+    """Seed the global generators of python, numpy and torch for one sample, inside a ``with`` block.
+
+    A sample is then the same whichever worker makes it, with transforms of any library. In the main process
+    (``num_workers=0``) the generators get their state back afterwards, so that loading does not change what the model
+    draws; torch's CUDA generators are never touched. A plain int instead of a :class:`Draw` seeds nothing.
+    """
+    if not isinstance(draw, Draw):
+        yield
+        return
+    in_main_process = get_worker_info() is None
+    if in_main_process:
+        saved = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    random.seed(draw.seed)
+    np.random.seed([draw.seed & 0xFFFFFFFF, draw.seed >> 32])
+    torch.default_generator.manual_seed(draw.seed)  # torch.manual_seed would reseed the CUDA devices too
+    try:
+        yield
+    finally:
+        if in_main_process:
+            random.setstate(saved[0])
+            np.random.set_state(saved[1])
+            torch.set_rng_state(saved[2])

@@ -1,0 +1,57 @@
+"""A tree of image files."""
+
+import os
+from collections.abc import Iterator
+
+from sapiens.registry import DATASETS
+
+from .base import PathDataset
+from .path_table import PathTable
+from .transforms.decoding import SUFFIXES
+
+__all__ = ['ImageFolder']
+
+
+@DATASETS.register_module()
+class ImageFolder(PathDataset):
+    """Every image file under a folder, at any depth, in the order of the names.
+
+    Links are followed; names that begin with a dot are not looked at. The tree is scanned when the data set is built:
+    for many millions of files, or on a slow network file system, scan once into a list (docs/data.md) and use
+    :class:`ImageList`.
+
+    Args:
+        data_root: the folder.
+        pipeline, metainfo: see :class:`sapiens.datasets.base.PathDataset`.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: no image files in it.
+    """
+
+    def __init__(self, data_root: str, pipeline: list = (), metainfo: dict | None = None):
+        data_root = os.path.expanduser(data_root)
+        where = f'{data_root!r} (DATA_ROOT is {os.environ.get("DATA_ROOT", "not set; configs then use data/")})'
+        if not os.path.isdir(data_root):
+            raise FileNotFoundError(f'no folder {where}. What is expected there: data/README.md')
+        table = PathTable.from_strings(_scan(data_root, '', frozenset()))
+        if not len(table):
+            raise ValueError(f'no images in {where}: no file at any depth ends in one of {", ".join(SUFFIXES)}')
+        super().__init__(table, data_root, pipeline, metainfo)
+
+
+def _scan(root: str, folder: str, above: frozenset) -> Iterator[str]:
+    """Paths relative to ``root``, depth first, sorted within each folder. ``above``: folders that lead here."""
+    here = os.path.join(root, folder)
+    status = os.stat(here)
+    identity = status.st_dev, status.st_ino
+    if identity in above:  # a link to a folder above would never end
+        return
+    with os.scandir(here) as entries:
+        names = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith('.'))
+    for name, is_folder in names:
+        path = os.path.join(folder, name)
+        if is_folder:
+            yield from _scan(root, path, above | {identity})
+        elif name.lower().endswith(SUFFIXES):
+            yield path

@@ -1,0 +1,155 @@
+"""Images in tar shards, local or remote, as an endless stream that resumes where it stopped."""
+
+import warnings
+from collections.abc import Iterator
+
+from mmengine.dist import get_dist_info
+from torch.utils.data import IterableDataset, get_worker_info
+
+from sapiens.registry import DATASETS
+
+from .base import build_pipeline
+from .draw import Draw, seed_everything_for
+from .shard_stream import ShardStream, expand_braces
+from .transforms import BadImage
+
+__all__ = ['TarShards']
+
+_MAX_BAD_IN_A_ROW = 1000
+
+
+@DATASETS.register_module()
+class TarShards(IterableDataset):
+    """The images of uncompressed tar files in WebDataset's layout.
+
+    Members that share a name up to its first dot are one sample, of which the image is taken and the rest passed over.
+    Every worker of every rank streams its own share of the shards, endlessly and in a new order each time round; an
+    epoch is just a count of samples. A sample carries ``state``, the position after it.
+
+    Args:
+        shards: path or fsspec URL, or several, with braces: ``s3://bucket/shard-{000000..000999}.tar``.
+        samples_per_epoch: what counts as an epoch, over all ranks.
+        seed: of the order and of the augmentation.
+        interleave: shards that a worker has open at a time; more mixes better.
+        pipeline: transforms or their configs; its first one reads ``img_bytes``.
+        metainfo: see :class:`sapiens.datasets.base.PathDataset`.
+
+    Raises:
+        ValueError: an argument out of its range; on iteration, more streams (ranks x workers) than shards, a state of
+            another number of ranks or workers, or a thousand unusable images in a row.
+        FileNotFoundError: on iteration, a shard that does not exist.
+    """
+
+    def __init__(
+        self,
+        shards: str | list[str],
+        samples_per_epoch: int,
+        seed: int = 0,
+        interleave: int = 4,
+        pipeline: list = (),
+        metainfo: dict | None = None,
+    ):
+        patterns = [shards] if isinstance(shards, str) else list(shards)
+        self.shards = [name for pattern in patterns for name in expand_braces(pattern)]
+        if not self.shards:
+            raise ValueError(f'shards={shards!r} names no shard')
+        compressed = [name for name in self.shards if name.endswith(('.gz', '.tgz', '.zst', '.bz2', '.xz'))]
+        if compressed:
+            raise ValueError(f'{compressed[0]!r} is compressed, which cannot resume in the middle: unpack it to .tar')
+        if interleave < 1:
+            raise ValueError(f'interleave={interleave}: expected 1 or more open shards')
+        # Read here: a spawned worker knows nothing of the process group.
+        self.rank, self.world_size = get_dist_info()
+        if samples_per_epoch < self.world_size:
+            raise ValueError(
+                f'samples_per_epoch={samples_per_epoch}: expected one for each of {self.world_size} ranks'
+            )
+        self.samples_per_epoch = samples_per_epoch
+        self.seed = seed
+        self.interleave = interleave
+        self.pipeline = build_pipeline(pipeline)
+        self.metainfo = {'dataset_name': type(self).__name__, **(metainfo or {})}
+        self._states: dict[int, dict] = {}
+        self._batches_done = 0
+        # The stream is endless by design; torch takes its length for a promise.
+        warnings.filterwarnings('ignore', message='Length of IterableDataset')
+
+    def __len__(self) -> int:
+        """Samples of an epoch on this rank."""
+        return self.samples_per_epoch // self.world_size
+
+    def load_stream_state(self, states: dict, batches_done: int) -> None:
+        """Let every later ``iter()`` begin where this rank's streams were.
+
+        Args:
+            states: stream (``LoaderRecord.worker``) to the ``LoaderRecord.state`` of its last batch.
+            batches_done: batches that this rank has consumed since the beginning of training. The loader deals
+                batches from worker 0 on, so worker w goes on with stream ``(w + batches_done) % num_workers``.
+        """
+        self._states = {int(stream): state for stream, state in states.items()}
+        self._batches_done = batches_done
+
+    def __iter__(self) -> Iterator[dict]:
+        info = get_worker_info()
+        workers = 1 if info is None else info.num_workers
+        worker = 0 if info is None else (info.id + self._batches_done) % workers
+        streams = self.world_size * workers
+        if streams > len(self.shards):
+            raise ValueError(
+                f'{self.world_size} ranks x {workers} workers are {streams} streams, more than the '
+                f'{len(self.shards)} shards: use fewer workers or smaller shards'
+            )
+        stream = ShardStream(self.shards, self.seed, self.interleave, self.rank * workers + worker, streams)
+        setup = dict(
+            rank=self.rank,
+            world_size=self.world_size,
+            worker=worker,
+            workers=workers,
+            shards=len(self.shards),
+            seed=self.seed,
+            interleave=self.interleave,
+        )
+        self._resume(stream, setup)
+        return self._samples(stream, setup)
+
+    def _resume(self, stream: ShardStream, setup: dict) -> None:
+        for state in self._states.values():
+            for key, now in setup.items():
+                if key != 'worker' and state[key] != now:
+                    raise ValueError(_mismatch(key, state[key], now))
+        if setup['worker'] in self._states:
+            stream.seek(self._states[setup['worker']]['position'])
+        elif self._states and self._batches_done >= setup['workers']:
+            raise ValueError(
+                f'the state of stream {setup["worker"]} is missing after {self._batches_done} batches; there are '
+                f'those of {sorted(self._states)}'
+            )
+
+    def _samples(self, stream: ShardStream, setup: dict) -> Iterator[dict]:
+        bad = []
+        while True:
+            found = stream.next(bad)
+            if found is None or len(bad) >= _MAX_BAD_IN_A_ROW:
+                listing = '\n'.join(f'  {path}: {reason}' for path, reason in bad[:10])
+                raise ValueError(f'{len(bad)} unusable files in a row in the shards, of which the first:\n{listing}')
+            path, content, identity, seed = found
+            with seed_everything_for(Draw(identity, seed)):
+                try:
+                    sample = self.pipeline(dict(img_path=path, img_bytes=content, sample_idx=identity))
+                except BadImage as error:
+                    bad.append((path, str(error)))
+                    continue
+            sample['bad'], bad = bad, []
+            sample['state'] = {**setup, 'position': stream.position()}
+            yield sample
+
+    def __repr__(self) -> str:
+        return f'TarShards({len(self.shards)} shards from {self.shards[0]!r}, interleave={self.interleave})'
+
+
+def _mismatch(key, before, now) -> str:
+    return (
+        f'the data stream of the checkpoint cannot go on: {key} was {before} and is {now} now. Resume with the same '
+        'ranks, workers and shards; or begin the data order anew: start a run with load_from=CHECKPOINT instead of '
+        'resuming'
+    )

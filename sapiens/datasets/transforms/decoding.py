@@ -1,0 +1,224 @@
+"""From an encoded file to upright RGB pixels of a region, at a reduced scale where that loses nothing.
+
+Legend: a size is (w, h), a box is (x, y, w, h), both in pixels of the full, upright image; arrays are (H, W, 3).
+
+Plain JPEGs (8-bit YCbCr, RGB or grey, baseline or progressive) go through libjpeg-turbo by simplejpeg, everything
+else through Pillow. Colour profiles are not applied: values are taken as sRGB.
+"""
+
+import io
+import math
+
+import cv2
+import numpy as np
+import simplejpeg
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+__all__ = ['SUFFIXES', 'BadImage', 'EncodedImage', 'resize']
+
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif')
+
+# Only these: Pillow knows more formats, of which some start other programs.
+_FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'TIFF', 'GIF')
+
+# JPEG reduction -> the share of the output's size that the reduced crop must have on both axes. Half the scale may be
+# enlarged a little, which large photographs do not show; further reductions blur more (docs/performance.md).
+_REDUCTIONS = {8: 1.0, 4: 1.0, 2: 0.9}
+
+# Decoding ends at a multiple of this many rows: the usual height of a JPEG's coding unit, below which nothing is
+# saved, and a multiple of every reduction.
+_ROW_STEP = 16
+
+# EXIF orientation -> (transpose, then mirror x, then mirror y) from the stored to the upright image.
+_ORIENTATIONS = {
+    1: (False, False, False),
+    2: (False, True, False),
+    3: (False, True, True),
+    4: (False, False, True),
+    5: (True, False, False),
+    6: (True, True, False),
+    7: (True, True, True),
+    8: (True, False, True),
+}
+
+
+class BadImage(ValueError):
+    """A file that cannot be used. Its text is the reason, for a log line that names the path."""
+
+
+class EncodedImage:
+    """One image file in memory, with its pixels decoded as late and as little as possible.
+
+    Args:
+        data: the file's content.
+        max_megapixels: larger images are refused before anything is decoded. Pillow refuses by itself what has more
+            than twice ``PIL.Image.MAX_IMAGE_PIXELS`` (179 megapixels).
+
+    Attributes:
+        size: (w, h) of the upright image.
+
+    Raises:
+        BadImage: empty, not an image, too large, truncated, or of a pixel type without a defined white.
+    """
+
+    def __init__(self, data: bytes, max_megapixels: float = 150):
+        if len(data) == 0:
+            raise BadImage('empty file')
+        self._data = data
+        self._pixels = None
+        try:
+            self._image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        except UnidentifiedImageError:
+            raise BadImage(f'not an image ({len(data)} bytes; known are {", ".join(_FORMATS)})') from None
+        except Exception as error:  # a broken header raises whatever the format's reader stumbles over
+            raise BadImage(f'{type(error).__name__}: {error}') from error
+        self._stored_size = width, height = self._image.size
+        if width * height > max_megapixels * 1e6:
+            raise BadImage(f'{width} x {height} pixels are more than the limit of {max_megapixels:g} megapixels')
+        if self._image.format in ('JPEG', 'MPO') and self._image.mode in ('RGB', 'L'):
+            self._orientation = _ORIENTATIONS.get(_exif_orientation(self._image), _ORIENTATIONS[1])
+            self.size = (height, width) if self._orientation[0] else (width, height)
+        else:
+            self._load()
+
+    def crop(self, box: tuple, size: tuple, exact: bool) -> tuple[np.ndarray, tuple]:
+        """Decode a box that is going to be resized.
+
+        Args:
+            box: within the image.
+            size: what it will be resized to; chooses the scale of the decode.
+            exact: full scale and smooth chroma upsampling, which gives what Pillow gives. Otherwise that holds for
+                crops that are enlarged by more than a third; the rest get plain chroma upsampling and a half, a
+                quarter or an eighth of the scale, as long as about ``size`` is left.
+
+        Returns:
+            The crop, possibly a view and possibly reduced, and its box: the given one, except that a reduced decode
+            moves it to whole reduced pixels (by less than 8 pixels of the full image).
+        """
+        if self._pixels is None:
+            try:
+                return self._crop_jpeg(box, size, exact)
+            except ValueError:
+                # The strict decoder also refuses harmless oddities, such as stray bytes before a marker. Pillow
+                # tells them from missing data.
+                self._load()
+        x, y, w, h = box
+        return self._pixels[y : y + h, x : x + w], box
+
+    def _crop_jpeg(self, box, size, exact):
+        swap, mirror_x, mirror_y = self._orientation
+        width, height = self._stored_size
+        x, y, w, h = self._mirror(box)
+        if swap:
+            x, y, w, h = y, x, h, w
+        factor = 1 if exact else _reduction(box[2:], size)
+        # Plain upsampling repeats chroma values in squares, which a crop enlarged by more than a third would show.
+        smooth = exact or box[2] < 0.75 * size[0] or box[3] < 0.75 * size[1]
+        if factor > 1:
+            x, w = _snap(x, w, width, factor)
+            y, h = _snap(y, h, height, factor)
+        pixels = _decode_jpeg(self._data, width, height, y + h, factor, smooth)
+        pixels = pixels[y // factor : (y + h) // factor, x // factor : (x + w) // factor]
+        if swap:
+            pixels = cv2.transpose(pixels)
+            x, y, w, h = y, x, h, w
+        if mirror_x or mirror_y:
+            pixels = cv2.flip(pixels, -1 if mirror_x and mirror_y else int(mirror_x))
+        return pixels, self._mirror((x, y, w, h))
+
+    def _mirror(self, box):
+        """The box in the upright image before its mirroring, or back: mirroring undoes itself."""
+        _, mirror_x, mirror_y = self._orientation
+        x, y, w, h = box
+        return self.size[0] - x - w if mirror_x else x, self.size[1] - y - h if mirror_y else y, w, h
+
+    def _load(self):
+        """Decode the whole image with Pillow: upright RGB in ``_pixels``."""
+        try:
+            self._image.load()
+            ImageOps.exif_transpose(self._image, in_place=True)
+            self._pixels = np.array(_to_rgb(self._image))
+        except BadImage:
+            raise
+        except Exception as error:  # see __init__
+            raise BadImage(f'{type(error).__name__}: {error}') from error
+        self.size = self._pixels.shape[1], self._pixels.shape[0]
+
+
+def resize(pixels: np.ndarray, size: tuple, interpolation: str = 'bicubic') -> np.ndarray:
+    """Resize uint8 (H, W, 3) to ``size`` (w, h) with an antialiasing filter, as Pillow does, several times faster."""
+    # The fast kernel needs a batch that is channels-last in its strides: the new axis comes before the permutation.
+    batch = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
+    batch = torch.nn.functional.interpolate(batch, size[::-1], mode=interpolation, antialias=True)
+    return np.ascontiguousarray(batch[0].permute(1, 2, 0).numpy())
+
+
+def _decode_jpeg(data, width, height, rows, factor, smooth) -> np.ndarray:
+    """Decode at least the first ``rows`` rows of a JPEG, at 1 / ``factor`` of its scale."""
+    # A JPEG is decoded from the top. Told that the image ends below the crop, the decoder stops there, with the same
+    # pixels above (smooth upsampling looks one chroma row ahead: two pixels). It then ignores what follows, so a file
+    # that is cut short must be found out beforehand: it does not end in the marker that ends every image.
+    shorter = -(-(rows + 2 * smooth) // _ROW_STEP) * _ROW_STEP
+    stops_early = shorter < height and data.endswith(b'\xff\xd9')
+    if stops_early:
+        data, height = _with_height(data, shorter), shorter
+    scaled = math.ceil(height / factor), math.ceil(width / factor)
+    pixels = simplejpeg.decode_jpeg(
+        data,
+        fastupsample=not smooth,  # the fast DCT would save as much again, but darkens the image by 0.8 grey levels
+        min_height=scaled[0],
+        min_width=scaled[1],
+        strict=not stops_early,
+    )
+    assert pixels.shape[:2] == scaled
+    return pixels
+
+
+def _with_height(data: bytes, height: int) -> bytearray:
+    """The file with another height in its frame header. Raises ValueError where the header is not found."""
+    position = 2
+    while position + 9 < len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if 0xC0 <= marker <= 0xC2:
+            changed = bytearray(data)
+            changed[position + 5 : position + 7] = height.to_bytes(2, 'big')
+            return changed
+        # 0xFF may be repeated before a marker; any other segment here tells its length.
+        position += 1 if marker == 0xFF else 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
+    raise ValueError('no frame header')
+
+
+def _reduction(box_size, size) -> int:
+    for factor, share in _REDUCTIONS.items():
+        if all(have >= factor * share * want for have, want in zip(box_size, size, strict=True)):
+            return factor
+    return 1
+
+
+def _snap(start: int, length: int, limit: int, factor: int) -> tuple[int, int]:
+    """Move an interval to multiples of ``factor`` inside [0, limit]."""
+    length = max(factor, round(length / factor) * factor)
+    length = min(length, limit // factor * factor)
+    start = min(round(start / factor) * factor, limit // factor * factor - length)
+    return start, length
+
+
+def _exif_orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(0x0112, 1)
+    except Exception:  # unreadable metadata does not spoil the pixels
+        return 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ('I', 'F') and not (image.mode == 'I' and image.format == 'PNG'):
+        raise BadImage(f'pixels of mode {image.mode} (32 bits a value) have no defined white')
+    if image.mode.startswith('I'):
+        # 16-bit grey. convert() would clip it; the high byte is what Pillow keeps of 16-bit colours.
+        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert('RGB')
+    if image.has_transparency_data:
+        # What lies under full transparency is arbitrary: show it as a page would, on white.
+        image = image.convert('RGBA')
+        return Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image).convert('RGB')
+    return image if image.mode == 'RGB' else image.convert('RGB')

@@ -1,0 +1,162 @@
+"""Transforms that turn a path into pixels. The crop is part of loading: it decides how little must be decoded."""
+
+import math
+import os
+
+import cv2
+import fsspec
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from sapiens.registry import TRANSFORMS
+
+from .decoding import BadImage, EncodedImage, resize
+
+__all__ = ['LoadRandomResizedCrop', 'LoadResize', 'read_file']
+
+# No image file is this large; reading one would exhaust the memory before its header is looked at.
+MAX_FILE_BYTES = 1 << 30
+
+
+def read_file(path: str) -> bytes:
+    """The content of a local file or of an fsspec URL. Raises BadImage where it cannot be read."""
+    try:
+        with fsspec.open(path, 'rb').open() if '://' in path else open(path, 'rb') as file:
+            size = getattr(file, 'size', None) if '://' in path else os.fstat(file.fileno()).st_size
+            if size is not None and size > MAX_FILE_BYTES:
+                raise BadImage(f'{size} bytes are more than the limit of {MAX_FILE_BYTES >> 20} MiB')
+            return file.read()
+    except OSError as error:
+        raise BadImage(f'{type(error).__name__}: {error.strerror or error}') from error
+
+
+class _LoadImage(BaseTransform):
+    """What the loading transforms share: the options, and opening the image."""
+
+    def __init__(self, size, interpolation: str, decode: str, max_megapixels: float):
+        self.size = (size, size) if isinstance(size, int) else tuple(size)
+        if len(self.size) != 2 or not all(isinstance(n, int) and n > 0 for n in self.size):
+            raise ValueError(f'size={size!r}: expected one positive int or (width, height) in pixels')
+        if interpolation not in ('bicubic', 'bilinear'):
+            raise ValueError(f"interpolation={interpolation!r}: expected 'bicubic' or 'bilinear'")
+        if decode not in ('fast', 'exact'):
+            raise ValueError(f"decode={decode!r}: expected 'fast' or 'exact'")
+        if not max_megapixels > 0:
+            raise ValueError(f'max_megapixels={max_megapixels!r}: expected a positive number')
+        self.interpolation = interpolation
+        self.exact = decode == 'exact'
+        self.max_megapixels = max_megapixels
+
+    def _open(self, results: dict) -> EncodedImage:
+        data = results.pop('img_bytes', None)
+        return EncodedImage(read_file(results['img_path']) if data is None else data, self.max_megapixels)
+
+    def _finish(self, results: dict, image: EncodedImage, box: tuple, flip: bool) -> dict:
+        pixels, box = image.crop(box, self.size, self.exact)
+        pixels = resize(pixels, self.size, self.interpolation)
+        results['img'] = cv2.flip(pixels, 1, dst=pixels) if flip else pixels
+        results['img_shape'] = self.size[::-1]
+        results['ori_shape'] = image.size[::-1]
+        results['crop'] = box
+        results['flip'] = flip
+        return results
+
+
+@TRANSFORMS.register_module()
+class LoadRandomResizedCrop(_LoadImage):
+    """Read an image, crop a random box, resize it, perhaps mirror it: one step, because the crop decides how the
+    file is decoded.
+
+    The box has a share of the image's area drawn uniformly from ``area`` and an aspect (w / h) drawn log-uniformly
+    from ``aspect``. Where ten draws do not fit the image, it is the largest centred box whose aspect is allowed.
+    Draws come from numpy's global generator.
+
+    Required Keys: img_path, img_bytes (optional: the file's content)
+
+    Added Keys: img (uint8 (H, W, 3) RGB), img_shape and ori_shape (h, w), crop (x, y, w, h in pixels of the upright
+    original), flip
+
+    Args:
+        size: of the output in pixels, one int or (w, h).
+        area: smallest and largest share of the image's area.
+        aspect: smallest and largest width / height.
+        interpolation: 'bicubic' or 'bilinear', both antialiased.
+        flip_prob: probability of a horizontal flip.
+        decode: 'fast' decodes JPEGs at a reduced scale where the crop stays large enough and upsamples their chroma
+            plainly (numbers: docs/performance.md); 'exact' gives the pixels that Pillow gives.
+        max_megapixels: larger images are bad files.
+
+    Raises:
+        ValueError: an argument out of its range.
+        BadImage: a file that cannot be used; the data sets skip, count and report it.
+    """
+
+    def __init__(
+        self,
+        size: int | tuple,
+        area: tuple = (0.2, 1.0),
+        aspect: tuple = (3 / 4, 4 / 3),
+        interpolation: str = 'bicubic',
+        flip_prob: float = 0.5,
+        decode: str = 'fast',
+        max_megapixels: float = 150,
+    ):
+        super().__init__(size, interpolation, decode, max_megapixels)
+        if not 0 < area[0] <= area[1] <= 1:
+            raise ValueError(f'area={area!r}: expected (smallest, largest) share of the area, within (0, 1]')
+        if not 0 < aspect[0] <= aspect[1]:
+            raise ValueError(f'aspect={aspect!r}: expected (smallest, largest) width / height, above 0')
+        if not 0 <= flip_prob <= 1:
+            raise ValueError(f'flip_prob={flip_prob!r}: expected a probability')
+        self.area, self.aspect, self.flip_prob = area, aspect, flip_prob
+
+    def transform(self, results: dict) -> dict:
+        image = self._open(results)
+        box = self.draw_box(*image.size)
+        return self._finish(results, image, box, bool(np.random.random() < self.flip_prob))
+
+    def draw_box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Draw the crop (x, y, w, h) of an image, in pixels."""
+        for _ in range(10):
+            area = np.random.uniform(*self.area) * width * height
+            aspect = math.exp(np.random.uniform(math.log(self.aspect[0]), math.log(self.aspect[1])))
+            w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if 0 < w <= width and 0 < h <= height:
+                y = int(np.random.randint(height - h + 1))
+                return int(np.random.randint(width - w + 1)), y, w, h
+        aspect = min(max(width / height, self.aspect[0]), self.aspect[1])
+        w = max(1, min(width, round(height * aspect)))
+        h = max(1, min(height, round(width / aspect)))
+        return (width - w) // 2, (height - h) // 2, w, h
+
+
+@TRANSFORMS.register_module()
+class LoadResize(_LoadImage):
+    """Read an image and resize all of it to one size; its aspect is not kept. For evaluation and features.
+
+    Required Keys: img_path, img_bytes (optional: the file's content)
+
+    Added Keys: img (uint8 (H, W, 3) RGB), img_shape and ori_shape (h, w), crop (the whole image as x, y, w, h), flip
+    (False)
+
+    Args:
+        size, interpolation, decode, max_megapixels: see :class:`LoadRandomResizedCrop`; decodes exactly by default,
+            so that the numbers do not depend on the scale of a file.
+
+    Raises:
+        ValueError: an argument out of its range.
+        BadImage: a file that cannot be used.
+    """
+
+    def __init__(
+        self,
+        size: int | tuple,
+        interpolation: str = 'bicubic',
+        decode: str = 'exact',
+        max_megapixels: float = 150,
+    ):
+        super().__init__(size, interpolation, decode, max_megapixels)
+
+    def transform(self, results: dict) -> dict:
+        image = self._open(results)
+        return self._finish(results, image, (0, 0, *image.size), False)

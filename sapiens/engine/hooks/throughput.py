@@ -1,0 +1,30 @@
+"""Speed and memory, beside the loss."""
+
+import psutil
+import torch
+from mmengine.hooks import Hook
+
+from sapiens.registry import HOOKS
+
+__all__ = ['ThroughputHook']
+
+WINDOW = 10  # iterations, as the log's own smoothing
+
+
+@HOOKS.register_module()
+class ThroughputHook(Hook):
+    """Logs ``images_per_s`` over all ranks, ``data_share`` (share of the time spent waiting for data) and, without CUDA,
+    ``memory`` (MiB resident in this process; with CUDA MMEngine logs the peak that was allocated)."""
+
+    priority = 55  # after IterTimerHook, whose times it reads; before LoggerHook
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        hub = runner.message_hub
+        if 'train/time' not in hub.log_scalars:
+            return
+        seconds = hub.get_scalar('train/time').mean(WINDOW)
+        waiting = hub.get_scalar('train/data_time').mean(WINDOW)
+        hub.update_scalar('train/images_per_s', runner.train_loop.total_batch / seconds)
+        hub.update_scalar('train/data_share', min(1.0, waiting / seconds))
+        if not torch.cuda.is_available():
+            hub.update_scalar('train/memory', psutil.Process().memory_info().rss // 2**20)

@@ -1,0 +1,131 @@
+"""One optimizer step: autocast, accumulation, clipping, and what happens when a number is not finite."""
+
+import math
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from mmengine.logging import MMLogger
+from mmengine.optim import OptimWrapper as _OptimWrapper
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from sapiens.registry import OPTIM_WRAPPERS
+
+__all__ = ['OptimWrapper']
+
+
+@OPTIM_WRAPPERS.register_module()
+class OptimWrapper(_OptimWrapper):
+    """MMEngine's wrapper with bf16 autocast on any device, a gradient norm that is always logged, and protection
+    against steps whose loss or gradient norm is not finite.
+
+    Such a step is skipped on every rank together, counted and logged; gradients accumulated for it are dropped.
+
+    Args:
+        optimizer: the optimizer.
+        precision: ``'bf16'`` autocast, ``'fp32'``, or ``'auto'``: bf16 on GPUs that support it, fp32 elsewhere. fp16 is
+            not offered: with thousands of tokens it overflows, and bf16 needs no loss scaling.
+        accumulative_counts: iterations whose gradients are averaged into one step.
+        clip_grad: ``dict(max_norm=...)``, or None.
+        nonfinite: ``'skip'``, or ``'zero'`` to set each non-finite gradient element to 0 and go on, as the published
+            system did (a step whose loss is not finite is skipped all the same).
+        max_skipped_in_a_row: the run stops after this many skipped steps without a good one between.
+
+    Raises:
+        ValueError: for an unknown option.
+        RuntimeError: from a step, see ``max_skipped_in_a_row``.
+    """
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        precision: str = 'auto',
+        accumulative_counts: int = 1,
+        clip_grad: dict | None = None,
+        nonfinite: str = 'skip',
+        max_skipped_in_a_row: int = 10,
+    ) -> None:
+        super().__init__(optimizer, accumulative_counts)
+        if precision not in ('auto', 'bf16', 'fp32'):
+            raise ValueError(f"precision={precision!r} is not one of 'auto', 'bf16', 'fp32'")
+        if nonfinite not in ('skip', 'zero'):
+            raise ValueError(f"nonfinite={nonfinite!r} is not one of 'skip', 'zero'")
+        if clip_grad is not None and set(clip_grad) != {'max_norm'}:
+            raise ValueError(f'clip_grad={clip_grad!r}: expected dict(max_norm=NUMBER) or None')
+        self.precision, self.nonfinite = precision, nonfinite
+        self.max_norm = clip_grad['max_norm'] if clip_grad else None
+        self.max_skipped_in_a_row = max_skipped_in_a_row
+        self.skipped, self.skipped_in_a_row = 0, 0
+        self._losses: list[Tensor] = []
+
+    @property
+    def device(self) -> torch.device:
+        return self.optimizer.param_groups[0]['params'][0].device
+
+    @property
+    def uses_bf16(self) -> bool:
+        if self.precision == 'auto':
+            return self.device.type == 'cuda' and torch.cuda.is_bf16_supported()
+        return self.precision == 'bf16'
+
+    @contextmanager
+    def optim_context(self, model: nn.Module):
+        with super().optim_context(model), torch.autocast(self.device.type, torch.bfloat16, enabled=self.uses_bf16):
+            yield
+
+    def update_params(self, loss: Tensor, step_kwargs: dict | None = None, zero_kwargs: dict | None = None) -> None:
+        """Backward; at the end of an accumulation also the step. ``loss`` is a scalar tensor."""
+        self._losses.append(loss.detach())
+        super().update_params(loss, step_kwargs, zero_kwargs)
+
+    def step(self, **kwargs) -> None:
+        grads = [p.grad for group in self.optimizer.param_groups for p in group['params'] if p.grad is not None]
+        if self.nonfinite == 'zero':
+            for grad in grads:
+                grad.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
+        norm = get_total_norm(grads)
+        loss = torch.stack([loss.float() for loss in self._losses]).mean()
+        self._losses.clear()
+        finite = norm.isfinite() & loss.isfinite()
+        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            # Gradients are equal on all ranks, losses are not: agree, or the ranks would part.
+            everywhere = finite.float()
+            dist.all_reduce(everywhere, op=dist.ReduceOp.MIN)
+            finite = everywhere > 0
+        norm_value, finite = torch.stack([norm.float(), finite.float()]).tolist()  # the only wait for the device
+        if not finite:
+            self._skip(loss.item(), norm_value)
+            return
+        self.skipped_in_a_row = 0
+        self.message_hub.update_scalar('train/grad_norm', norm_value)
+        if self.max_norm is not None and norm_value > self.max_norm:
+            trained = [p for group in self.optimizer.param_groups for p in group['params'] if p.grad is not None]
+            clip_grads_with_norm_(trained, self.max_norm, norm)
+        self.optimizer.step(**kwargs)
+
+    def _skip(self, loss: float, norm: float) -> None:
+        self.skipped += 1
+        self.skipped_in_a_row += 1
+        self.message_hub.update_scalar('train/skipped_steps', self.skipped)
+        iteration = self.message_hub.get_info('iter', 0) + 1
+        culprit = 'the loss of another rank' if math.isfinite(loss) and math.isfinite(norm) else 'this rank'
+        MMLogger.get_current_instance().warning(
+            f'Step of iteration {iteration} skipped: loss {loss}, gradient norm {norm} ({culprit}); '
+            f'{self.skipped} skipped so far, {self.skipped_in_a_row} in a row'
+        )
+        if self.skipped_in_a_row >= self.max_skipped_in_a_row:
+            raise RuntimeError(
+                f'{self.skipped_in_a_row} steps in a row had a non-finite loss or gradient norm, the last one at '
+                f'iteration {iteration} (loss {loss}, gradient norm {norm}). The weights are those before the first of '
+                'them. Resume from an older checkpoint with a lower learning rate, a lower clip_grad.max_norm or '
+                'precision=fp32; optim_wrapper.max_skipped_in_a_row moves this limit.'
+            )
+
+    def state_dict(self) -> dict:
+        return dict(super().state_dict(), skipped=[self.skipped, self.skipped_in_a_row])
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        state_dict = dict(state_dict)
+        self.skipped, self.skipped_in_a_row = state_dict.pop('skipped', [0, 0])
+        super().load_state_dict(state_dict)

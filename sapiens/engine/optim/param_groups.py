@@ -1,0 +1,122 @@
+"""Parameter groups: weight-decay exemptions and layer-wise learning-rate decay."""
+
+from difflib import get_close_matches
+
+from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
+from mmengine.registry import OPTIMIZERS
+from prettytable import PrettyTable
+from torch import nn
+
+from sapiens.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+
+__all__ = ['ParamGroupConstructor', 'make_param_groups']
+
+OPTIONS = ('layer_decay_rate', 'no_decay', 'no_decay_1d')
+
+
+def make_param_groups(
+    model: nn.Module,
+    lr: float,
+    weight_decay: float,
+    layer_decay_rate: float = 1.0,
+    no_decay: tuple[str, ...] = (),
+    no_decay_1d: bool = False,
+) -> list[dict]:
+    """Group the trained parameters by learning rate and weight decay; each stands in exactly one group.
+
+    Args:
+        model: with ``get_layer_depth(name) -> (depth, number of depths)`` where ``layer_decay_rate`` is not 1.
+        layer_decay_rate: the learning rate of depth d is scaled by ``rate ** (number of depths - 1 - d)``, so 1 for the
+            head and the final norm, ``rate`` for the last block (paper: 0.85 for finetuning).
+        no_decay: parameters whose name contains one of these are not decayed.
+        no_decay_1d: tensors of one dimension (norms and biases) are not decayed.
+
+    Returns:
+        Groups with ``params``, ``lr``, ``weight_decay``, and for the log ``depths`` and ``lr_scale``.
+    """
+    if not 0 < layer_decay_rate <= 1:
+        raise ValueError(f'layer_decay_rate={layer_decay_rate} must lie in (0, 1]')
+    groups: dict[tuple, dict] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        exempt = any(part in name for part in no_decay) or (no_decay_1d and parameter.ndim <= 1)
+        decay = 0.0 if exempt else weight_decay
+        depth, scale = None, 1.0
+        if layer_decay_rate != 1:
+            depth, num_depths = _depth_of(model, name)
+            scale = layer_decay_rate ** (num_depths - 1 - depth)
+        group = groups.setdefault(
+            (scale, decay), dict(params=[], lr=lr * scale, weight_decay=decay, lr_scale=scale, depths=set())
+        )
+        group['params'].append(parameter)
+        group['depths'].add(depth)
+    grouped = [id(parameter) for group in groups.values() for parameter in group['params']]
+    trained = [id(parameter) for parameter in model.parameters() if parameter.requires_grad]
+    assert sorted(grouped) == sorted(trained), 'every trained parameter must stand in exactly one group'
+    for group in groups.values():
+        group['depths'] = sorted(depth for depth in group['depths'] if depth is not None)
+    return sorted(groups.values(), key=lambda group: (group['lr_scale'], group['weight_decay']))
+
+
+def _depth_of(model: nn.Module, name: str) -> tuple[int, int]:
+    if not hasattr(model, 'get_layer_depth'):
+        raise ValueError(
+            f'layer_decay_rate needs {type(model).__name__}.get_layer_depth(name), which says how deep a parameter lies'
+        )
+    return model.get_layer_depth(name)
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class ParamGroupConstructor:
+    """Builds the optimizer wrapper with the groups of :func:`make_param_groups` and logs them as a table.
+
+    Args:
+        optim_wrapper_cfg: ``dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=..., weight_decay=...), ...)``.
+        paramwise_cfg: options of :func:`make_param_groups`; unknown keys are refused.
+    """
+
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
+        self.optim_wrapper_cfg = dict(optim_wrapper_cfg)
+        self.optimizer_cfg = dict(self.optim_wrapper_cfg.pop('optimizer'))
+        self.options = dict(paramwise_cfg or {})
+        for key in self.options:
+            if key not in OPTIONS:
+                close = get_close_matches(key, OPTIONS, n=1)
+                hint = f'; did you mean {close[0]!r}?' if close else ''
+                raise ValueError(f'paramwise_cfg has an unknown key {key!r}{hint} (known: {", ".join(OPTIONS)})')
+        for key in ('lr', 'weight_decay'):
+            if key not in self.optimizer_cfg:
+                raise ValueError(f'optim_wrapper.optimizer needs {key}, got {self.optimizer_cfg}')
+
+    def __call__(self, model: nn.Module):
+        model = model.module if is_model_wrapper(model) else model
+        lr, weight_decay = self.optimizer_cfg['lr'], self.optimizer_cfg['weight_decay']
+        groups = make_param_groups(model, lr, weight_decay, **self.options)
+        MMLogger.get_current_instance().info(f'Parameter groups:\n{format_groups(groups)}')
+        for group in groups:
+            del group['depths'], group['lr_scale']
+        optimizer = OPTIMIZERS.build(dict(self.optimizer_cfg, params=groups))
+        return OPTIM_WRAPPERS.build(self.optim_wrapper_cfg, default_args=dict(optimizer=optimizer))
+
+
+def format_groups(groups: list[dict]) -> PrettyTable:
+    """Table depth -> learning rate -> weight decay -> parameters."""
+    table = PrettyTable(['depth', 'lr scale', 'lr', 'weight decay', 'tensors', 'parameters'])
+    table.align = 'r'
+    for group in groups:
+        depths = group['depths']
+        span = 'all' if not depths else str(depths[0]) if len(depths) == 1 else f'{depths[0]}-{depths[-1]}'
+        count = sum(parameter.numel() for parameter in group['params'])
+        table.add_row(
+            [
+                span,
+                f'{group["lr_scale"]:.3e}',
+                f'{group["lr"]:.3e}',
+                group['weight_decay'],
+                len(group['params']),
+                f'{count:,}',
+            ]
+        )
+    return table

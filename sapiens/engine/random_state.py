@@ -1,0 +1,32 @@
+"""The random state of a process, as plain values that a checkpoint can hold."""
+
+import random
+
+import numpy as np
+import torch
+
+__all__ = ['get_random_state', 'set_random_state']
+
+
+def get_random_state() -> dict:
+    """State of the global generators of Python, numpy, torch and the current CUDA device."""
+    name, keys, position, has_gauss, cached = np.random.get_state()
+    state = dict(
+        python=random.getstate(),
+        numpy=[name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+        torch=torch.get_rng_state(),
+    )
+    if torch.cuda.is_available():
+        state['cuda'] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_random_state(state: dict) -> None:
+    """Restore what :func:`get_random_state` returned."""
+    version, internal, gauss = state['python']
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, position, has_gauss, cached = state['numpy']
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(state['torch'].clone())
+    if 'cuda' in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state['cuda'].clone())

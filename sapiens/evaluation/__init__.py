@@ -1,0 +1,3 @@
+from .reconstruction import ReconstructionLoss
+
+__all__ = ['ReconstructionLoss']

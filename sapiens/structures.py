@@ -1,0 +1,92 @@
+"""What travels with a batch: the sample of every dense task, and what the loader has to say about a batch.
+
+Legend: H, W size of the image the network sees. Camera frame: x right, y down, z forward (into the scene), so a
+surface that faces the camera has a normal with negative z.
+"""
+
+from dataclasses import dataclass, field
+
+from mmengine.structures import BaseDataElement
+
+__all__ = ['DenseDataSample', 'LoaderRecord']
+
+
+@dataclass
+class LoaderRecord:
+    """What the data loader reports with one batch; the training loop takes it out before the model sees the batch.
+
+    Attributes:
+        bad: (path, reason) of every file that was skipped while this batch was made.
+        samples: number of good samples in the batch.
+        worker: for streams, the stream of this rank (0 .. workers - 1) that made the batch; None otherwise.
+        state: for streams, that stream's position after the batch (JSON-able); None otherwise.
+    """
+
+    bad: list = field(default_factory=list)
+    samples: int = 0
+    worker: int | None = None
+    state: dict | None = None
+
+
+class DenseDataSample(BaseDataElement):
+    """Targets and predictions of one image, for every dense task and for pretraining.
+
+    A field is a tensor or an array; ``gt_x`` is the label, ``pred_x`` the prediction, both of the same form:
+
+    ==================  =========  ==============================================================================
+    ``gt_sem_seg``      (H, W)     int64 class ids; 255 is ignored
+    ``gt_depth``        (1, H, W)  float32 metres along z
+    ``gt_normal``       (3, H, W)  float32 unit vectors in the camera frame (x right, y down, z forward)
+    ``gt_pointmap``     (3, H, W)  float32 metres in the camera frame
+    ``gt_albedo``       (3, H, W)  float32 in [0, 1], linear RGB
+    ``gt_alpha``        (1, H, W)  float32 in [0, 1]
+    ``valid_mask``      (H, W)     bool, True where the labels count
+    ==================  =========  ==============================================================================
+
+    Any other field is free. Metainfo: ``img_path``; ``ori_shape`` and ``img_shape`` as (h, w) in pixels; ``crop`` as
+    (x, y, w, h) in pixels of the original, upright image; ``flip`` (bool); ``sample_idx``, the position in the data
+    set.
+
+    Raises:
+        ValueError: a declared field with the wrong number of dimensions or channels, or with another (H, W) than the
+            declared fields already set.
+    """
+
+    # What a field's shape is before its (H, W).
+    LEADING = {'sem_seg': (), 'depth': (1,), 'normal': (3,), 'pointmap': (3,), 'albedo': (3,), 'alpha': (1,)}
+
+    def set_field(self, value, name, dtype=None, field_type='data'):
+        # Every way to fill a sample passes here: attributes, set_data(), update().
+        if field_type == 'data':
+            self._check(name, value)
+        super().set_field(value, name, dtype, field_type)
+
+    def __setattr__(self, name, value):
+        if name in ('_metainfo_fields', '_data_fields'):
+            super().__setattr__(name, value)
+        else:
+            self.set_field(value, name)
+
+    @classmethod
+    def _leading(cls, name: str) -> tuple | None:
+        if name == 'valid_mask':
+            return ()
+        prefix, _, kind = name.partition('_')
+        return cls.LEADING.get(kind) if prefix in ('gt', 'pred') else None
+
+    def _check(self, name, value) -> None:
+        leading = self._leading(name)
+        if leading is None:
+            return
+        shape = tuple(getattr(value, 'shape', ()))
+        expected = ', '.join([*map(str, leading), 'H', 'W'])
+        if len(shape) != len(leading) + 2 or shape[: len(leading)] != leading:
+            raise ValueError(f'{name} has shape {shape}, expected ({expected})')
+        for other in self._data_fields:
+            if other != name and self._leading(other) is not None:
+                size = tuple(getattr(self, other).shape[-2:])
+                if size != shape[-2:]:
+                    raise ValueError(
+                        f'{name} is {shape[-2]} x {shape[-1]} (H x W), but {other} of the same sample is '
+                        f'{size[0]} x {size[1]}: transform all targets of a sample together'
+                    )

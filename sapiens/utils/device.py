@@ -1,0 +1,24 @@
+"""Which device to run on."""
+
+import torch
+
+__all__ = ['pick_device']
+
+
+def pick_device(name: str = 'auto') -> torch.device:
+    """``'auto'`` is the current CUDA device, else Apple's MPS, else the CPU; any other name is taken as it is.
+
+    Raises:
+        ValueError: for a device that this machine or this torch does not have.
+    """
+    if name == 'auto':
+        if torch.cuda.is_available():
+            return torch.device('cuda')
+        return torch.device('mps' if torch.backends.mps.is_available() else 'cpu')
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device={name!r} is none of 'auto', 'cpu', 'cuda', 'cuda:<n>', 'mps'") from error
+    if device.type == 'cuda' and not torch.cuda.is_available():
+        raise ValueError(f"device={name!r}: this torch ({torch.__version__}) sees no CUDA device; use 'auto' or 'cpu'")
+    return device

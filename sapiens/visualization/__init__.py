@@ -1,0 +1,3 @@
+from .mae import draw_reconstructions
+
+__all__ = ['draw_reconstructions']

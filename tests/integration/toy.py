@@ -1,0 +1,127 @@
+"""A small training run as a script, so that tests can kill it: a masked autoencoder of 32 channels on a folder of images.
+
+Run by the tests of this folder; not collected.
+"""
+
+import argparse
+import os
+import signal
+
+from mmengine.config import Config
+from mmengine.hooks import Hook
+
+from sapiens.engine import Runner
+from sapiens.registry import HOOKS
+
+
+@HOOKS.register_module()
+class SignalHook(Hook):
+    """Sends this process a signal after an iteration, in the middle of everything."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, after: int, number: int, rank: int) -> None:
+        self.after, self.number, self.rank = after, number, rank
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter + 1 == self.after and runner.rank == self.rank:
+            os.kill(os.getpid(), self.number)
+
+
+def make_config(args: argparse.Namespace) -> Config:
+    arch = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
+    backbone = dict(
+        type='SapiensViT', arch=arch, img_size=32, with_cls_token=True, pos_embed='sincos', drop_path_rate=0.3
+    )
+    size = (32, 32)
+    hooks = []
+    if args.kill:
+        name, after, rank = args.kill.split(':')
+        hooks = [dict(type='SignalHook', after=int(after), number=int(signal.Signals[name]), rank=int(rank))]
+    by_epoch = args.max_epochs is not None
+    length = dict(max_epochs=args.max_epochs) if by_epoch else dict(max_iters=20)
+    if args.shards:
+        dataset = dict(type='TarShards', shards=args.images, samples_per_epoch=28, interleave=2)
+    else:
+        dataset = dict(type='ImageFolder', data_root=args.images)
+    pipeline = [dict(type='LoadRandomResizedCrop', size=size), dict(type='PackImage')]
+    config = dict(
+        default_scope='sapiens',
+        model=dict(
+            type='MAE', backbone=backbone, decoder=dict(num_layers=1, embed_dims=16, num_heads=2), mask_ratio=0.5
+        ),
+        work_dir=args.work_dir,
+        train_dataloader=dict(
+            batch_size=4,
+            num_workers=args.workers,
+            persistent_workers=True,
+            drop_last=True,
+            sampler=dict(type='ResumableSampler', shuffle=True),
+            collate_fn=dict(type='stack_collate'),
+            dataset=dict(dataset, pipeline=pipeline),
+        ),
+        train_cfg=dict(type='TrainLoop', val_interval=7 if not by_epoch else 1, **length),
+        optim_wrapper=dict(
+            type='OptimWrapper',
+            optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
+            clip_grad=dict(max_norm=1.0),
+            accumulative_counts=args.accumulate,
+            constructor='ParamGroupConstructor',
+            paramwise_cfg=dict(no_decay=['ln', 'bias']),
+        ),
+        param_scheduler=[
+            dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=5),
+            dict(type='CosineAnnealingLR', by_epoch=False, begin=5, end=20, T_max=15),
+        ],
+        val_dataloader=dict(
+            batch_size=4,
+            num_workers=args.workers,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            collate_fn=dict(type='stack_collate'),
+            dataset=dict(type='ImageFolder', data_root=args.val_images or args.images, pipeline=pipeline),
+        ),
+        val_cfg=dict(type='ValLoop'),
+        val_evaluator=dict(type='ReconstructionLoss'),
+        default_hooks=dict(
+            logger=dict(type='LoggerHook', interval=1),
+            throughput=dict(type='ThroughputHook'),
+            bad_data=dict(type='BadDataHook', max_share=args.max_bad_share, min_samples=10, interval=2),
+            checkpoint=dict(
+                type='CheckpointHook', interval=1 if by_epoch else 5, by_epoch=by_epoch, max_keep_ckpts=args.keep
+            ),
+            stop=dict(type='StopHook'),
+            sampler_seed=None,
+        ),
+        custom_hooks=hooks,
+        log_processor=dict(by_epoch=False),
+        visualizer=dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]),
+        env_cfg=dict(mp_cfg=dict(mp_start_method=args.start_method), dist_cfg=dict(backend='auto')),
+        randomness=dict(seed=3, diff_rank_seed=True),
+        resume=args.resume is not None,
+        load_from=None if args.resume in (None, 'auto') else args.resume,
+        launcher='pytorch' if 'RANK' in os.environ else 'none',
+    )
+    return Config(config)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument('work_dir')
+    parser.add_argument('images')
+    parser.add_argument('--val-images')
+    parser.add_argument('--shards', action='store_true')
+    parser.add_argument('--workers', type=int, default=0)
+    parser.add_argument('--start-method', default='fork')
+    parser.add_argument('--accumulate', type=int, default=1)
+    parser.add_argument('--max-epochs', type=int)
+    parser.add_argument('--max-bad-share', type=float, default=0.01)
+    parser.add_argument('--keep', type=int, default=-1)
+    parser.add_argument('--resume', nargs='?', const='auto')
+    parser.add_argument('--kill', help='NAME:after iteration:rank')
+    runner = Runner.from_cfg(make_config(parser.parse_args()))
+    runner.train()
+    return getattr(runner, 'exit_status', 0)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
