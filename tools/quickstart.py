@@ -49,7 +49,7 @@ def newest(folder: Path, pattern: str) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--images', type=Path, help='folder of your own pictures (default: samples of scikit-image)')
-    parser.add_argument('--iterations', type=int, default=300, help='training steps (default: %(default)s)')
+    parser.add_argument('--iterations', type=int, default=400, help='training steps (default: %(default)s)')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/quickstart'), help='default: %(default)s')
     args = parser.parse_args()
     images = args.images or sample_images(args.work_dir / 'images')

@@ -3,7 +3,9 @@
 Nothing but tensors and plain values is unpickled: a file cannot execute anything.
 """
 
+import codecs
 import collections
+import pickle
 import re
 import zipfile
 from collections.abc import Iterable
@@ -93,9 +95,13 @@ def _read_safetensors(path: Path) -> dict:
 
 
 def _read_torch(path: Path) -> dict:
+    options = dict(map_location='cpu', mmap=zipfile.is_zipfile(path))
     try:
-        with torch.serialization.safe_globals(_harmless()):
-            content = torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path))
+        try:
+            content = torch.load(path, weights_only=True, **options)
+        except pickle.UnpicklingError:
+            # Files of MMEngine and its relatives hold more than weights: read those parts as inert placeholders.
+            content = torch.load(path, weights_only=False, pickle_module=_Restricted, **options)
     except Exception as error:  # pickle, zip and torch raise a dozen types for what is not a checkpoint
         raise ValueError(f'{path} ({path.stat().st_size} bytes) cannot be read: {_diagnose(path, error)}') from error
     if not isinstance(content, dict):
@@ -103,19 +109,56 @@ def _read_torch(path: Path) -> dict:
     return content
 
 
-def _harmless() -> list:
-    """What MMEngine checkpoints hold besides tensors: numpy values, and the history of logged scalars."""
-    from mmengine.logging import HistoryBuffer
+class _Inert:
+    """Stands for an object that is not needed; being made, called or filled does nothing."""
 
-    multiarray = getattr(np, '_core', None) or np.core
-    # A file names these by the module path of the numpy that wrote it.
-    both = [
-        (function, f'numpy.{core}.multiarray.{function.__name__}')
-        for function in (multiarray.multiarray._reconstruct, multiarray.multiarray.scalar)
-        for core in ('core', '_core')
-    ]
-    dtypes = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.uint8, np.bool_)]
-    return [*both, np.ndarray, np.dtype, *dtypes, HistoryBuffer, collections.defaultdict, collections.OrderedDict, set]
+    def __init__(self, *args, **kwargs) -> None:
+        pass
+
+    def __call__(self, *args, **kwargs) -> '_Inert':
+        return self
+
+    def __setstate__(self, state) -> None:
+        pass
+
+
+class _Restricted:
+    """A pickle module for :func:`torch.load` that looks up what rebuilds tensors and arrays and nothing else.
+
+    Objects of the libraries that write training checkpoints become :class:`_Inert`. Any other name is refused, since only
+    a file that wants to run something asks for one.
+    """
+
+    rebuilt = {
+        ('collections', 'OrderedDict'): collections.OrderedDict,
+        ('collections', 'defaultdict'): collections.defaultdict,
+        ('builtins', 'set'): set,
+        ('builtins', 'dict'): dict,
+        ('builtins', 'int'): int,
+        ('_codecs', 'encode'): codecs.encode,
+        ('numpy', 'ndarray'): np.ndarray,
+        ('numpy', 'dtype'): np.dtype,
+    }
+    ignored = ('mmengine.', 'mmcv.', 'mmpretrain.', 'mmpose.', 'mmdet.', 'mmseg.', 'sapiens.', 'pathlib')
+
+    class Unpickler(pickle.Unpickler):
+        def find_class(self, module: str, name: str):
+            module = 'builtins' if module == '__builtin__' else module  # the name of Python 2, which protocol 2 keeps
+            if (module, name) in _Restricted.rebuilt:
+                return _Restricted.rebuilt[module, name]
+            if module in ('numpy.core.multiarray', 'numpy._core.multiarray') and name in ('_reconstruct', 'scalar'):
+                return getattr(np.core.multiarray if not hasattr(np, '_core') else np._core.multiarray, name)
+            if module == 'torch._utils' and name in ('_rebuild_tensor', '_rebuild_tensor_v2', '_rebuild_parameter'):
+                return getattr(torch._utils, name)
+            if module in ('torch', 'torch.storage') and name.endswith(('Storage', 'Size', 'device')):
+                return super().find_class(module, name)
+            if module.startswith(_Restricted.ignored) or (module, name) == ('builtins', 'getattr'):
+                return _Inert
+            raise pickle.UnpicklingError(f'Unsupported: GLOBAL {module}.{name} is not allowed')
+
+    @staticmethod
+    def load(file, **kwargs):
+        return _Restricted.Unpickler(file, **kwargs).load()
 
 
 def _diagnose(path: Path, error: Exception) -> str:

@@ -1,0 +1,174 @@
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import MessageHub
+from safetensors.torch import save_file
+
+from sapiens.models import MAE, SapiensViT
+from sapiens.utils.checkpoint import load_state, read_checkpoint
+
+TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
+
+
+def encoder(seed=0, **kwargs):
+    torch.manual_seed(seed)
+    model = SapiensViT(TINY, **{'img_size': 64, **kwargs})
+    model.init_weights()
+    return model
+
+
+def mae(seed=0):
+    torch.manual_seed(seed)
+    backbone = dict(type='SapiensViT', arch=TINY, img_size=64, with_cls_token=True, pos_embed='sincos')
+    model = MAE(backbone, decoder=dict(num_layers=1, embed_dims=16, num_heads=2), mask_ratio=0.5)
+    model.init_weights()
+    return model
+
+
+def save(path, content):
+    save_file(content, path) if path.suffix == '.safetensors' else torch.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize('form', ['flat', 'state_dict', 'model', 'safetensors', 'legacy'])
+def test_every_form_gives_the_same_weights(tmp_path, form):
+    weights = {key: value.clone() for key, value in encoder().state_dict().items()}
+    path = tmp_path / ('x.safetensors' if form == 'safetensors' else 'x.pth')
+    if form == 'legacy':
+        torch.save(weights, path, _use_new_zipfile_serialization=False)
+    else:
+        save(path, weights if form in ('flat', 'safetensors') else {form: weights, 'meta': {'epoch': 3}})
+    read = read_checkpoint(path)
+    assert set(read.state_dict) == set(weights)
+    assert all(torch.equal(read.state_dict[key], value) for key, value in weights.items())
+    assert read.meta == ({'epoch': 3} if form in ('state_dict', 'model') else {})
+
+
+@pytest.mark.parametrize('prefix', ['module.', '_orig_mod.', 'module._orig_mod.', '_fsdp_wrapped_module.'])
+def test_wrapper_prefixes_are_stripped(tmp_path, prefix):
+    save(
+        tmp_path / 'x.pth',
+        {f'{prefix}layers.0._fsdp_wrapped_module.w': torch.ones(1), f'{prefix}submodule.w': torch.ones(1)},
+    )
+    assert set(read_checkpoint(tmp_path / 'x.pth').state_dict) == {'layers.0.w', 'submodule.w'}
+
+
+def test_mmengine_files_with_numpy_and_histories(tmp_path):
+    hub = MessageHub.get_instance('test_checkpoint')
+    hub.update_scalar('train/loss', 0.5)
+    hub.update_info('best', np.float64(0.3))
+    meta = dict(dataset_meta=dict(sigmas=np.arange(3.0), pairs=np.array([[1, 2]])), epoch=1)
+    save(tmp_path / 'x.pth', dict(state_dict=dict(w=torch.ones(2)), meta=meta, message_hub=hub.state_dict()))
+    read = read_checkpoint(tmp_path / 'x.pth')
+    assert read.state_dict['w'].tolist() == [1, 1]
+    assert read.meta['dataset_meta']['sigmas'].tolist() == [0, 1, 2]
+
+
+class Bomb:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.target),)
+
+
+def test_a_malicious_file_runs_nothing(tmp_path):
+    target = tmp_path / 'exploded'
+    torch.save(dict(state_dict=dict(w=torch.ones(1)), meta=Bomb(target)), tmp_path / 'bomb.pth')
+    with open(tmp_path / 'plain.pth', 'wb') as file:
+        pickle.dump(Bomb(target), file)
+    with pytest.raises(ValueError, match='bomb.pth.*asks to run code.*mkdir.*nothing was run'):
+        read_checkpoint(tmp_path / 'bomb.pth')
+    with pytest.raises(ValueError, match='plain.pth'):
+        read_checkpoint(tmp_path / 'plain.pth')
+    assert not target.exists()
+    torch.load(tmp_path / 'bomb.pth', weights_only=False)
+    assert target.exists(), 'the bomb of this test would explode if it were unpickled'
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (b'', 'it is empty'),
+        (b'version https://git-lfs.github.com/spec/v1\noid sha256:0', 'git-lfs pointer'),
+        (b'<!DOCTYPE html><html>', 'HTML page'),
+        (b'garbage', 'cannot be read'),
+    ],
+)
+def test_foreign_files_are_named_for_what_they_are(tmp_path, content, message):
+    (tmp_path / 'x.pth').write_bytes(content)
+    with pytest.raises(ValueError, match=f'x.pth.*{message}'):
+        read_checkpoint(tmp_path / 'x.pth')
+
+
+def test_truncated_and_foreign_archives(tmp_path):
+    save(tmp_path / 'x.pth', encoder().state_dict())
+    content = (tmp_path / 'x.pth').read_bytes()
+    (tmp_path / 'x.pth').write_bytes(content[:-200])
+    with pytest.raises(ValueError, match='truncated'):
+        read_checkpoint(tmp_path / 'x.pth')
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)), tmp_path / 'script.pt2')
+    with pytest.raises(ValueError, match='TorchScript archive'):
+        read_checkpoint(tmp_path / 'script.pt2')
+    (tmp_path / 'x.safetensors').write_bytes(b'short')
+    with pytest.raises(ValueError, match='safetensors'):
+        read_checkpoint(tmp_path / 'x.safetensors')
+    with pytest.raises(FileNotFoundError, match='there is x.pth'):
+        read_checkpoint(tmp_path / 'xx.pth')
+    save(tmp_path / 'empty.pth', dict(meta=dict(a=1)))
+    with pytest.raises(ValueError, match='holds no weights: its keys are meta'):
+        read_checkpoint(tmp_path / 'empty.pth')
+
+
+def test_encoder_and_whole_model_load_into_each_other():
+    whole, alone = mae(1), encoder(2, with_cls_token=True, pos_embed='sincos')
+    report = load_state(alone, whole.state_dict())
+    assert report.share == 1 and not report.missing
+    assert all(name.startswith('neck.') for name in report.unused)
+    assert torch.equal(alone.layers[1].attn.qkv.weight, whole.backbone.layers[1].attn.qkv.weight)
+    other = mae(3)
+    neck = other.neck.decoder_embed.weight.clone()
+    report = load_state(other, alone.state_dict())
+    assert report.share == 1 and torch.equal(other.neck.decoder_embed.weight, neck)
+    assert torch.equal(other.backbone.cls_token, whole.backbone.cls_token)
+    assert all(name.startswith('neck.') for name in report.missing)
+
+
+def test_finetuning_from_pretraining_resizes_the_position_embedding():
+    source = mae(1)
+    model = encoder(2, img_size=(64, 48))
+    report = load_state(model, source.state_dict())
+    assert report.resized == ['pos_embed 1x17x32 -> 1x12x32'] and 'cls_token' in report.unused
+    assert torch.equal(model.pos_embed, model.resize_pos_embed(source.backbone.pos_embed))
+    assert '1' in str(report) and 'fitted to this model' in str(report)
+
+
+def test_other_shapes_are_left_and_named():
+    model, source = encoder(1), encoder(2).state_dict()
+    source['ln1.weight'] = torch.zeros(7)
+    before = model.ln1.weight.clone()
+    report = load_state(model, source)
+    assert report.reinitialised == ['ln1.weight 7 in the file, 32 here'] and torch.equal(model.ln1.weight, before)
+
+
+def test_a_file_that_hardly_fits_is_refused_and_changes_nothing():
+    model = encoder(1)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    other = SapiensViT(dict(TINY, embed_dims=64), img_size=64).state_dict()
+    with pytest.raises(ValueError, match=r'only 0\.3% of the backbone would be loaded'):
+        load_state(model, other)
+    partly = {key: value + 1 for key, value in before.items() if key.startswith('layers.0')}
+    with pytest.raises(ValueError, match='of the backbone would be loaded'):
+        load_state(model, partly)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    load_state(model, partly, min_share=0.1)
+
+
+def test_pretrained_init_cfg_loads_and_reports(tmp_path):
+    source = encoder(5)
+    save(tmp_path / 'clean.pth', source.state_dict())
+    model = encoder(6, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'clean.pth')))
+    assert torch.equal(model.layers[0].ffn.layers[1].weight, source.layers[0].ffn.layers[1].weight)
