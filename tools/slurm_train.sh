@@ -24,7 +24,9 @@ sbatch <<EOF
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --output=work_dirs/slurm/%x-%j.log
-srun ${SRUN_ARGS:-} --kill-on-bad-exit=1 python tools/train.py $CONFIG --launcher slurm --resume $*
-# A run that was told to stop leaves its mark; queue the rest of it.
-if [ \$? -eq 0 ] && grep -qs stopped "work_dirs/\$(basename "$CONFIG" .py)/stopped"; then scontrol requeue "\$SLURM_JOB_ID"; fi
+status=0
+srun ${SRUN_ARGS:-} --kill-on-bad-exit=0 python tools/train.py $CONFIG --launcher slurm --resume $* || status=\$?
+# 138 is 128 + SIGUSR1: the run stopped because the time limit came near. Queue the rest of it.
+if [ \$status -eq 138 ]; then scontrol requeue "\$SLURM_JOB_ID"; fi
+exit \$status
 EOF

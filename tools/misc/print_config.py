@@ -9,14 +9,17 @@ Examples:
 import argparse
 import json
 import os
+import signal
 from pathlib import Path
 
-from sapiens.utils.config import add_options_argument, flatten, load_config, origin_of
+from sapiens.utils.config import add_options_argument, flatten, load_config, origin_of, parse_options
 
-WIDTH = 60
+LONGEST = 110  # characters of `key = value`, except in JSON
 
 
 def main() -> None:
+    if hasattr(signal, 'SIGPIPE'):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # quiet in `... | head`
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config')
     parser.add_argument('--only', default='', metavar='PREFIX', help='keys that begin with this')
@@ -27,21 +30,23 @@ def main() -> None:
     before = flatten(load_config(args.config)._cfg_dict.to_dict())
     values = flatten(load_config(args.config, args.cfg_options)._cfg_dict.to_dict())
     origins = origin_of(args.config)
+    given = [key.removeprefix('+') for key in parse_options(args.cfg_options)]
     rows = {}
     for key, value in values.items():
         if key.startswith(args.only):
-            changed = key not in before or before[key] != value
+            changed = key not in before or before[key] != value or any(f'{key}.'.startswith(f'{k}.') for k in given)
             file = 'command line' if changed else os.path.relpath(origins[key], Path.cwd())
             rows[key] = dict(value=value, file=file)
+    if not rows:
+        parser.error(f'no key begins with {args.only!r}')
     if args.json:
         print(json.dumps(rows, indent=2, default=str))
         return
-    if not rows:
-        parser.error(f'no key begins with {args.only!r}')
-    for key, row in rows.items():
-        text = f'{key} = {row["value"]!r}'
-        text = text if len(text) <= 3 * WIDTH else f'{text[: 3 * WIDTH]}...'
-        print(f'{text:<{WIDTH}}  # {row["file"]}')
+    texts = [f'{key} = {row["value"]!r}' for key, row in rows.items()]
+    texts = [text if len(text) <= LONGEST else f'{text[: LONGEST - 3]}...' for text in texts]
+    width = max(map(len, texts))
+    for text, row in zip(texts, rows.values(), strict=True):
+        print(f'{text:<{width}}  # {row["file"]}')
 
 
 if __name__ == '__main__':

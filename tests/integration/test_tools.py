@@ -1,0 +1,137 @@
+"""The command-line tools, one after the other as a user would run them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+ROOT = Path(__file__).parents[2]
+CONFIG = 'configs/mae/sapiens_tiny_folder-256x256.py'
+SMALL = ['train_cfg.max_iters=3', 'train_cfg.val_interval=3', 'train_dataloader.batch_size=2',
+         'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0', 'default_hooks.logger.interval=1']  # fmt: skip
+
+
+def run(*command, check=True, **environment):
+    result = subprocess.run(
+        [sys.executable, '-W', 'ignore', *map(str, command)],
+        cwd=ROOT,
+        env=dict(os.environ, **environment),
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0 or not check, result.stdout[-1500:] + result.stderr[-3000:]
+    return result
+
+
+@pytest.fixture(scope='module')
+def images(tmp_path_factory):
+    """Photographs where the tests are given some, else smooth colour gradients."""
+    folder = tmp_path_factory.mktemp('photographs')
+    given = os.environ.get('SAPIENS_TEST_DATA')
+    photographs = sorted((Path(given) / 'people').glob('*.jpg'))[:3] if given else []
+    for index in range(3):
+        if photographs:
+            Image.open(photographs[index]).resize((320, 280)).save(folder / f'{index}.jpg')
+        else:
+            y, x = np.mgrid[:280, :320]
+            pixels = np.stack([x * 255 // 320, y * 255 // 280, (x + y * index) % 256], axis=-1)
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f'{index}.jpg')
+    return folder
+
+
+@pytest.fixture(scope='module')
+def trained(images, tmp_path_factory):
+    """Work dir of a finished run of three steps."""
+    work_dir = tmp_path_factory.mktemp('run')
+    run('tools/train.py', CONFIG, '--work-dir', work_dir, '--cfg-options', *SMALL, DATA_ROOT=str(images))
+    return work_dir
+
+
+def test_train_leaves_a_checkpoint_curves_and_a_picture(trained):
+    assert (trained / 'iter_3.pth').is_file()
+    (log,) = trained.glob('*/vis_data')
+    rows = [json.loads(line) for line in (log / 'scalars.json').read_text().splitlines()]
+    train = [row for row in rows if 'loss' in row]
+    assert len(train) == 3
+    assert {'lr', 'grad_norm', 'images_per_s', 'data_share', 'memory', 'time'} <= set(train[0])
+    assert any('mae/loss' in row for row in rows)
+    assert list(log.glob('events.out.tfevents.*'))
+    picture = np.asarray(Image.open(log / 'reconstruction_0000003.png'))
+    assert picture.ndim == 3 and picture.shape[1] == 3 * 256 + 2 * 4
+    assert '.py' in {path.suffix for path in trained.iterdir()}, 'the merged config is kept'
+
+
+def test_test_reports_the_held_out_loss(trained, images, tmp_path):
+    options = ('--work-dir', tmp_path, '--cfg-options', 'test_dataloader.num_workers=0')
+    command = ('tools/test.py', CONFIG, trained / 'iter_3.pth', '--out', tmp_path / 'metrics.json', *options)
+    first = run(*command, DATA_ROOT=str(images))
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    assert set(metrics) == {'mae/loss'} and 0 < metrics['mae/loss'] < 10
+    assert f'mae/loss: {metrics["mae/loss"]:.4f}' in first.stdout
+    assert '100.0% of the backbone loaded' in first.stdout
+    run(*command, DATA_ROOT=str(images))
+    assert json.loads((tmp_path / 'metrics.json').read_text()) == metrics
+
+
+def test_features_are_written_once_and_bad_files_named(trained, images, tmp_path):
+    folder = tmp_path / 'images'
+    (folder / 'sub').mkdir(parents=True)
+    for file in images.iterdir():
+        (folder / 'sub' / file.name).write_bytes(file.read_bytes())
+    (folder / 'broken.jpg').write_bytes(b'not an image')
+    command = ('tools/extract_features.py', CONFIG, trained / 'iter_3.pth', folder, '--num-workers', 0)
+    result = run(*command, '--out', tmp_path / 'a', check=False)
+    assert result.returncode == 1 and 'broken.jpg' in result.stderr
+    files = sorted((tmp_path / 'a').rglob('*.npy'))
+    assert [str(file.relative_to(tmp_path / 'a')) for file in files] == [f'sub/{i}.jpg.npy' for i in range(3)]
+    features = np.load(files[0])
+    assert features.shape == (192, 16, 16) and features.dtype == np.float32 and np.isfinite(features).all()
+    again = run(*command, '--out', tmp_path / 'a', check=False)
+    assert '4 images, 3 of them done already' in again.stdout
+
+    run(*command, '--out', tmp_path / 'b', '--format', 'safetensors', '--blocks', 2, 5, '--dtype', 'bf16', '--out-type',
+        'cls_token', check=False)  # fmt: skip
+    last = load_file(tmp_path / 'b' / 'sub' / '0.jpg.block5.safetensors')['features']
+    assert last.shape == (192,) and last.dtype == torch.bfloat16
+    assert (tmp_path / 'b' / 'sub' / '0.jpg.block2.safetensors').is_file()
+
+
+def test_features_do_not_depend_on_the_batch(trained, images, tmp_path):
+    command = ('tools/extract_features.py', CONFIG, trained / 'iter_3.pth', images, '--num-workers', 0)
+    run(*command, '--out', tmp_path / 'one', '--batch-size', 1)
+    run(*command, '--out', tmp_path / 'three', '--batch-size', 3)
+    for file in (tmp_path / 'one').iterdir():
+        np.testing.assert_allclose(np.load(file), np.load(tmp_path / 'three' / file.name), rtol=1e-4, atol=1e-5)
+
+
+def test_browse_dataset_draws_what_is_trained_on(images, tmp_path):
+    command = ('tools/misc/browse_dataset.py', CONFIG, '--num-samples', 7)
+    run(*command, '--out', tmp_path / 'a.png', DATA_ROOT=str(images))
+    run(*command, '--out', tmp_path / 'b.png', DATA_ROOT=str(images))
+    picture = np.asarray(Image.open(tmp_path / 'a.png'))
+    assert picture.shape == (2 * 288, 6 * 260, 3)
+    assert np.array_equal(picture, np.asarray(Image.open(tmp_path / 'b.png')))
+
+
+def test_errors_say_what_to_do(images, tmp_path):
+    missing = run('tools/train.py', CONFIG, '--work-dir', tmp_path, check=False, DATA_ROOT=str(tmp_path / 'nowhere'))
+    assert missing.returncode and 'nowhere' in missing.stderr and 'DATA_ROOT' in missing.stderr
+    typo = run('tools/train.py', CONFIG, '--cfg-options', 'model.mask_ration=0.5', check=False, DATA_ROOT=str(images))
+    assert typo.returncode and "did you mean 'mask_ratio'" in typo.stderr
+    no_file = run(
+        'tools/test.py', CONFIG, tmp_path / 'none.pth', '--work-dir', tmp_path, check=False, DATA_ROOT=str(images)
+    )
+    assert no_file.returncode and 'no checkpoint' in no_file.stderr
+
+
+@pytest.mark.parametrize('tool', sorted(str(p.relative_to(ROOT)) for p in (ROOT / 'tools').rglob('*.py')))
+def test_help_teaches(tool):
+    text = run(tool, '--help').stdout
+    assert 'python tools/' in text, f'{tool} --help shows no example'
