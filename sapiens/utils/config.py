@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import shlex
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ from mmengine.config import Config, ConfigDict, DictAction
 __all__ = ['add_options_argument', 'flatten', 'load_config', 'origin_of']
 
 # Ingredients that recipes wire into the runner's arguments when a file is read. Changing one afterwards would change
-# nothing, so options may not touch them; the value says where the wired copy lies.
+# nothing, so options may not touch them; the value says where the wired copy lies, if there is one place.
 PRIMITIVES = {
     'backbone': 'model.backbone',
-    'finetune': 'optim_wrapper',
-    'codec': 'model.head',
+    'finetune': '',
+    'codec': '',
     'train_dataset': 'train_dataloader.dataset',
     'val_dataset': 'val_dataloader.dataset',
     'test_dataset': 'test_dataloader.dataset',
@@ -23,8 +24,8 @@ PRIMITIVES = {
     'val_pipeline': 'val_dataloader.dataset.pipeline',
     'test_pipeline': 'test_dataloader.dataset.pipeline',
     'metric': 'val_evaluator',
-    'num_keypoints': 'model.head',
-    'num_classes': 'model.head',
+    'num_keypoints': '',
+    'num_classes': '',
     'image_size': 'model.backbone.img_size',
     'save_best': 'default_hooks.checkpoint.save_best',
 }
@@ -44,6 +45,7 @@ def add_options_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
+        action='extend',  # given twice, both count
         metavar='KEY=VALUE',
         help='change values of the config, e.g. train_dataloader.batch_size=8 default_hooks.logger.interval=1; list items '
         'go by number (train_dataloader.dataset.pipeline.0.flip_prob=0). A key that does not exist is refused; '
@@ -64,11 +66,10 @@ def load_config(path: str | Path, options: list[str] | dict[str, Any] | None = N
         ValueError: for an unknown top-level key, an option whose key does not exist, cannot take effect, or whose value
             is of another type than the one it replaces.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
-        near = get_close_matches(path.name, [p.name for p in path.parent.rglob('*.py')], n=3, cutoff=0.4)
-        hint = f'; in {path.parent} there is {", ".join(near)}' if near else ''
-        raise FileNotFoundError(f'no config file {path}{hint}')
+        what = f'{path} is a folder, expected a config file' if path.is_dir() else f'no config file {path}'
+        raise FileNotFoundError(what + _near_files(path))
     cfg = Config.fromfile(str(path))
     known = top_level_keys()
     for key in cfg:
@@ -82,6 +83,20 @@ def load_config(path: str | Path, options: list[str] | dict[str, Any] | None = N
     return cfg
 
 
+def _near_files(path: Path) -> str:
+    folder = path if path.is_dir() else path.parent
+    while not folder.is_dir():
+        folder = folder.parent
+    if folder == Path() and folder != path.parent:
+        return ''
+    # A mistyped folder: look below the one above, but never through a whole home or repository.
+    deep = folder not in (path, path.parent) and (folder.resolve() / '_base_').is_dir()
+    files = {str(file.relative_to(folder)): file.name for file in (folder.rglob if deep else folder.glob)('*.py')}
+    names = get_close_matches(path.name, set(files.values()), n=3, cutoff=0.4)
+    near = [str(name) for close in names for name, file in files.items() if file == close]
+    return f'; in {folder} there is {", ".join(near[:3])}' if near else ''
+
+
 def parse_options(options: list[str] | dict[str, Any] | None) -> dict[str, Any]:
     """Flat keys and parsed values of command-line options."""
     if options is None or isinstance(options, dict):
@@ -91,8 +106,18 @@ def parse_options(options: list[str] | dict[str, Any] | None) -> dict[str, Any]:
         key, found, text = option.partition('=')
         if not found or not key:
             raise ValueError(f'--cfg-options {option!r}: expected KEY=VALUE')
-        parsed[key] = DictAction._parse_iterable(text)
+        parsed[key] = _parse(text, option)
     return parsed
+
+
+def _parse(text: str, option: str) -> Any:
+    plain = text.strip('\'"')
+    if ' ' in plain and plain[:1] not in '[(' and ',' not in plain:
+        return plain  # DictAction takes all spaces out, also those of a path
+    try:
+        return DictAction._parse_iterable(text)
+    except AssertionError as error:
+        raise ValueError(f'--cfg-options {option!r}: its brackets are not balanced') from error
 
 
 def set_option(cfg: Config, key: str, value: Any, source: str) -> None:
@@ -100,29 +125,64 @@ def set_option(cfg: Config, key: str, value: Any, source: str) -> None:
     add = key.startswith('+')
     key = key.removeprefix('+')
     parts = key.split('.')
-    if parts[0] in PRIMITIVES:
-        wired = PRIMITIVES[parts[0]]
-        rest = '.'.join(['', *parts[1:]])
-        raise ValueError(
-            f'--cfg-options {key}={value!r} would change nothing: {parts[0]!r} of {source} was copied to {wired} when the '
-            f'file was read. Change it there, e.g. {wired}{rest}={value!r}'
-        )
+    if not all(parts):
+        raise ValueError(f'--cfg-options {key}: a part of the key is empty')
+    if parts[0] in cfg or add:
+        _refuse_without_effect(cfg, parts, value, source, add)
     node, seen = cfg._cfg_dict, []
     for part in parts[:-1]:
-        node = _child(node, part, seen, key, source, add)
+        child = _child(node, part, seen, key, source, add)
+        if child is None and add:
+            child = node[int(part) if isinstance(node, list) else part] = ConfigDict()
+        node = child
         seen.append(part)
     last = parts[-1]
     if isinstance(node, list):
         _child(node, last, seen, key, source, False)
         node[int(last)] = _checked(node[int(last)], value, key)
     elif not isinstance(node, dict):
-        raise ValueError(f'--cfg-options {key}: {".".join(seen)} of {source} is {str(node)[:60]!r} and has no keys')
+        raise ValueError(
+            f'--cfg-options {key}: {".".join(seen)} of {source} is {str(node)[:60]} and has no keys: give its value as a whole'
+        )
     elif last in node:
         node[last] = _checked(node[last], value, key)
     elif add:
         node[last] = value
     else:
         raise _unknown(last, node, seen, key, source)
+
+
+def _refuse_without_effect(cfg: Config, parts: list[str], value: Any, source: str, add: bool) -> None:
+    """A silent no-effect is the worst answer to an option."""
+    top, key = parts[0], '.'.join(parts)
+    option = f'--cfg-options {key}={value!r}'
+    if top in PRIMITIVES or top.startswith('_'):
+        text = f'{option} would change nothing: {top!r} of {source} was used up when the file was read'
+        wired = PRIMITIVES.get(top, '')
+        place = '.'.join([wired, *parts[1:]])
+        if wired and _has(cfg._cfg_dict, place.rpartition('.')[0] if add else place):
+            written = shlex.quote(f'{"+" * add}{place}={value}')
+            raise ValueError(f'{text}: it is wired into {wired}. Override that: --cfg-options {written}')
+        raise ValueError(
+            f'{text}{f", wired into {wired}" if wired else ""}. Override the key it went into: '
+            f'python tools/misc/print_config.py {source} shows them all'
+        )
+    known = top_level_keys()
+    if top not in known:
+        raise ValueError(f'{option} would change nothing: {top!r} is no key of a config{_did_you_mean(top, known)}')
+
+
+def _has(node: Any, key: str) -> bool:
+    for part in key.split('.'):
+        if isinstance(node, list):
+            if not part.isdigit() or int(part) >= len(node):
+                return False
+            node = node[int(part)]
+        elif isinstance(node, dict) and part in node:
+            node = node[part]
+        else:
+            return False
+    return True
 
 
 def _child(node: Any, part: str, seen: list[str], key: str, source: str, add: bool) -> Any:
@@ -134,7 +194,9 @@ def _child(node: Any, part: str, seen: list[str], key: str, source: str, add: bo
             )
         return node[int(part)]
     if not isinstance(node, dict):
-        raise ValueError(f'--cfg-options {key}: {where} of {source} is {str(node)[:60]!r} and has no keys')
+        raise ValueError(
+            f'--cfg-options {key}: {where} of {source} is {str(node)[:60]} and has no keys: give its value as a whole'
+        )
     if part not in node:
         if not add:
             raise _unknown(part, node, seen, key, source)
@@ -164,6 +226,8 @@ def _checked(old: Any, new: Any, key: str) -> Any:
     if isinstance(old, list) and isinstance(new, tuple):
         return list(new)
     number = int | float
+    if type(old) is int and isinstance(new, float) and new.is_integer():
+        return int(new)  # 1e3 iterations
     fits = (
         type(old) is type(new)
         or (
@@ -196,9 +260,9 @@ def origin_of(path: str | Path) -> dict[str, str]:
     """Which file each flat key of a merged config comes from: the most derived one that decided its value."""
     path = Path(path).resolve()
     own = flatten(Config.fromfile(str(path))._cfg_dict.to_dict())
-    bases = [(path.parent / base).resolve() for base in Config._get_base_files(str(path))]
     origins = dict.fromkeys(own, str(path))
-    for base in bases:
+    for name in Config._get_base_files(str(path)):
+        base = Config._get_cfg_path(name, str(path))[0]
         values = flatten(Config.fromfile(str(base))._cfg_dict.to_dict())
         for key, file in origin_of(base).items():
             if key in own and own[key] == values[key]:

@@ -1,5 +1,8 @@
+import argparse
 import os
 import pickle
+from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,6 +92,57 @@ def test_a_malicious_file_runs_nothing(tmp_path):
     assert target.exists(), 'the bomb of this test would explode if it were unpickled'
 
 
+def test_names_that_only_wrappers_tell_apart_are_refused(tmp_path):
+    save(tmp_path / 'x.pth', {'module.w': torch.ones(1), 'w': torch.zeros(1)})
+    with pytest.raises(ValueError, match="both 'module.w' and 'w'"):
+        read_checkpoint(tmp_path / 'x.pth')
+
+
+def test_objects_of_training_libraries_become_placeholders(tmp_path):
+    from mmengine.config import ConfigDict
+
+    counts = defaultdict(list, a=[1])
+    args = argparse.Namespace(out=tmp_path, cfg=ConfigDict(a=ConfigDict(b=1)))
+    save(tmp_path / 'x.pth', dict(model=dict(w=torch.ones(2)), args=args, meta=dict(epoch=3, counts=counts)))
+    read = read_checkpoint(tmp_path / 'x.pth')
+    assert read.state_dict['w'].tolist() == [1, 1] and read.meta == dict(epoch=3, counts=dict(a=[1]))
+
+
+def test_unpickling_stays_restricted(tmp_path, monkeypatch):
+    calls, load = [], torch.load
+    monkeypatch.setattr(torch, 'load', lambda *args, **options: calls.append(options) or load(*args, **options))
+    hub = MessageHub.get_instance('test_restricted')
+    hub.update_scalar('train/loss', 0.5)
+    save(tmp_path / 'x.pth', dict(state_dict=dict(w=torch.ones(2)), message_hub=hub.state_dict()))
+    before = set(torch.serialization.get_safe_globals())
+    read_checkpoint(tmp_path / 'x.pth')
+    assert len(calls) > 1 and all(options['weights_only'] is True for options in calls)
+    assert set(torch.serialization.get_safe_globals()) == before, 'the allow-list is left as it was'
+
+
+class Method:
+    """Asks for a method of a library whose objects become placeholders."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return Path.touch, (self.target,)
+
+
+def test_a_method_of_a_known_library_is_not_called(tmp_path):
+    save(tmp_path / 'x.pth', dict(state_dict=dict(w=torch.ones(1)), meta=Method(tmp_path / 'touched')))
+    with pytest.raises(ValueError, match='x.pth'):
+        read_checkpoint(tmp_path / 'x.pth')
+    assert not (tmp_path / 'touched').exists()
+
+
+def test_renamed_safetensors_are_told_by_their_content(tmp_path):
+    save(tmp_path / 'x.safetensors', dict(w=torch.ones(2))).rename(tmp_path / 'x.pth')
+    assert read_checkpoint(tmp_path / 'x.pth', map_location='cpu').state_dict['w'].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize('suffix', ['pth', 'safetensors'])
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
@@ -98,23 +152,31 @@ def test_a_malicious_file_runs_nothing(tmp_path):
         (b'garbage', 'cannot be read'),
     ],
 )
-def test_foreign_files_are_named_for_what_they_are(tmp_path, content, message):
-    (tmp_path / 'x.pth').write_bytes(content)
-    with pytest.raises(ValueError, match=f'x.pth.*{message}'):
-        read_checkpoint(tmp_path / 'x.pth')
+def test_foreign_files_are_named_for_what_they_are(tmp_path, content, message, suffix):
+    path = tmp_path / f'x.{suffix}'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf'x.{suffix} \({len(content)} bytes\).*{message}') as refused:
+        read_checkpoint(path)
+    assert 'weights_only' not in str(refused.value), "no advice of torch's to load it without safety"
 
 
 def test_truncated_and_foreign_archives(tmp_path):
     save(tmp_path / 'x.pth', encoder().state_dict())
     content = (tmp_path / 'x.pth').read_bytes()
     (tmp_path / 'x.pth').write_bytes(content[:-200])
-    with pytest.raises(ValueError, match='truncated'):
+    with pytest.raises(ValueError, match='it is truncated'):
         read_checkpoint(tmp_path / 'x.pth')
     torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)), tmp_path / 'script.pt2')
-    with pytest.raises(ValueError, match='TorchScript archive'):
+    with pytest.raises(ValueError, match='TorchScript archive: not supported yet'):
         read_checkpoint(tmp_path / 'script.pt2')
-    (tmp_path / 'x.safetensors').write_bytes(b'short')
-    with pytest.raises(ValueError, match='safetensors'):
+    save(tmp_path / 'old.pth', dict(w=torch.ones(1000)))
+    torch.save(dict(w=torch.ones(1000)), tmp_path / 'old.pth', _use_new_zipfile_serialization=False)
+    (tmp_path / 'old.pth').write_bytes((tmp_path / 'old.pth').read_bytes()[:-2000])
+    with pytest.raises(ValueError, match='it is truncated'):
+        read_checkpoint(tmp_path / 'old.pth')
+    save(tmp_path / 'x.safetensors', dict(w=torch.ones(9)))
+    (tmp_path / 'x.safetensors').write_bytes((tmp_path / 'x.safetensors').read_bytes()[:-3])
+    with pytest.raises(ValueError, match='x.safetensors.*it is truncated'):
         read_checkpoint(tmp_path / 'x.safetensors')
     with pytest.raises(FileNotFoundError, match='there is x.pth'):
         read_checkpoint(tmp_path / 'xx.pth')
@@ -134,7 +196,7 @@ def test_encoder_and_whole_model_load_into_each_other():
     report = load_state(other, alone.state_dict())
     assert report.share == 1 and torch.equal(other.neck.decoder_embed.weight, neck)
     assert torch.equal(other.backbone.cls_token, whole.backbone.cls_token)
-    assert all(name.startswith('neck.') for name in report.missing)
+    assert report.missing == [name for name in other.state_dict() if name.startswith('neck.')] != []
 
 
 def test_finetuning_from_pretraining_resizes_the_position_embedding():
@@ -143,7 +205,47 @@ def test_finetuning_from_pretraining_resizes_the_position_embedding():
     report = load_state(model, source.state_dict())
     assert report.resized == ['pos_embed 1x17x32 -> 1x12x32'] and 'cls_token' in report.unused
     assert torch.equal(model.pos_embed, model.resize_pos_embed(source.backbone.pos_embed))
-    assert '1' in str(report) and 'fitted to this model' in str(report)
+    assert 'fitted to this model: pos_embed 1x17x32 -> 1x12x32' in str(report)
+
+
+class Backbone(torch.nn.Module):
+    def __init__(self, length=4):
+        super().__init__()
+        self.stem = torch.nn.Module()
+        self.stem.pos_embed = torch.nn.Parameter(torch.zeros(1, length, 3))
+        self.norm = torch.nn.BatchNorm1d(3)
+
+    def resize_pos_embed(self, embed, key):
+        assert key == 'backbone.stem.pos_embed'
+        return embed[:, : self.stem.pos_embed.shape[1]]
+
+
+class Whole(torch.nn.Module):
+    def __init__(self, length=4, fill=0.0):
+        super().__init__()
+        self.backbone, self.head = Backbone(length), torch.nn.Linear(3, 2)
+        for value in self.state_dict().values():
+            value.fill_(fill)
+
+
+def test_any_position_embedding_of_the_backbone_is_resized_and_buffers_count():
+    model = Whole()
+    report = load_state(model, Whole(9, fill=2).state_dict(), source='nine.pth')
+    assert report.resized == ['backbone.stem.pos_embed 1x9x3 -> 1x4x3'] and report.share == 1
+    assert all((value == 2).all() for value in model.state_dict().values())
+    assert str(report).startswith('100.0% of the backbone loaded from nine.pth')
+    # 12 position elements, 12 of the norm's parameters and statistics, 1 counter; the head does not count
+    source = {key: value for key, value in Whole().state_dict().items() if 'running' in key or 'head' in key}
+    assert load_state(model, source, min_share=0).share == pytest.approx(6 / 25)
+    with pytest.raises(ValueError, match='24.0% of the backbone.*at least 25%'):
+        load_state(model, source, min_share=0.25, source='x.pth')
+
+
+def test_a_head_cannot_pass_for_the_encoder():
+    model = encoder(1)
+    whole = {f'backbone.{key}': value for key, value in encoder(2).state_dict().items()}
+    report = load_state(model, {**whole, 'ln1.weight': torch.full((32,), 9.0)})
+    assert report.unused == ['ln1.weight'] and not (model.ln1.weight == 9).any()
 
 
 def test_other_shapes_are_left_and_named():
@@ -158,10 +260,10 @@ def test_a_file_that_hardly_fits_is_refused_and_changes_nothing():
     model = encoder(1)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     other = SapiensViT(dict(TINY, embed_dims=64), img_size=64).state_dict()
-    with pytest.raises(ValueError, match=r'only 0\.3% of the backbone would be loaded'):
+    with pytest.raises(ValueError, match=r'only 0\.3% of the model would be loaded'):
         load_state(model, other)
     partly = {key: value + 1 for key, value in before.items() if key.startswith('layers.0')}
-    with pytest.raises(ValueError, match='of the backbone would be loaded'):
+    with pytest.raises(ValueError, match='of the model would be loaded'):
         load_state(model, partly)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     load_state(model, partly, min_share=0.1)

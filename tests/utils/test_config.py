@@ -33,12 +33,22 @@ def test_options_of_a_command_line():
         ('model.mask_ratio.x=1', 'model.mask_ratio of .* has no keys'),
         ('train_dataloader.dataset.pipeline.7.size=1', "is a list of 2, '7' is no item"),
         ('train_dataloader.dataset.pipeline.first.size=1', "'first' is no item"),
+        ('train_dataloader.dataset.data_root=[a,b]', "a list cannot take the place of '"),
+        ('load_from=[1,2', 'brackets are not balanced'),
+        ('a..b=1', 'a part of the key is empty'),
+        ('+modle.mask_ratio=1', "would change nothing: 'modle' is no key of a config; did you mean 'model'"),
+        ('+codec.sigma=2', "would change nothing: 'codec'"),
+        ('finetune.max_norm=2', "would change nothing: 'finetune'.*print_config.py"),
+        ('metric.type=X', 'would change nothing.*--cfg-options val_evaluator.type=X'),
+        ('train_pipeline.0.size=(8,8)', r"--cfg-options 'train_dataloader.dataset.pipeline.0.size=\(8, 8\)'"),
+        ('val_dataset.data_root=x', 'would change nothing.*--cfg-options val_dataloader.dataset.data_root=x'),
+        ('+backbone.out_indices=3', r'--cfg-options \+model.backbone.out_indices=3'),
         ('train_dataloader.batch_size=many', 'a str cannot take the place of 8 .int'),
         ('model.norm_pix=3', 'a int cannot take the place of False'),
         ('model.decoder=3', 'a int cannot take the place of'),
         ('nothing', 'expected KEY=VALUE'),
         ('train_pipeline.0.flip_prob=0', r'would change nothing.*train_dataloader.dataset.pipeline.0.flip_prob=0'),
-        ('backbone.arch=1b', r"would change nothing.*model.backbone.arch='1b'"),
+        ('backbone.arch=1b', r'would change nothing.*model.backbone.arch=1b'),
     ],
 )
 def test_what_is_refused(option, message):
@@ -46,9 +56,50 @@ def test_what_is_refused(option, message):
         load_config(LEAF, [option])
 
 
+def test_values_take_the_type_of_what_they_replace():
+    size = 'train_dataloader.dataset.pipeline.0.size'
+    cfg = load_config(
+        LEAF,
+        {
+            size: [8, 8],
+            'custom_imports.imports': ('sapiens.engine',),
+            'train_cfg.max_iters': 1e3,
+            'optim_wrapper.optimizer.lr': 1,
+            'model.backbone.activation_checkpointing': 2,
+            'load_from': 'x.pth',
+        },
+    )
+    assert cfg.train_dataloader.dataset.pipeline[0].size == (8, 8) and cfg.custom_imports.imports == ['sapiens.engine']
+    assert type(cfg.train_cfg.max_iters) is int and cfg.train_cfg.max_iters == 1000
+    assert cfg.optim_wrapper.optimizer.lr == 1 and cfg.model.backbone.activation_checkpointing == 2
+    assert cfg.load_from == 'x.pth'
+
+
+def test_spaces_of_a_path_survive():
+    cfg = load_config(LEAF, ['train_dataloader.dataset.data_root=/data/my images', 'load_from="a b.pth"'])
+    assert cfg.train_dataloader.dataset.data_root == '/data/my images' and cfg.load_from == 'a b.pth'
+
+
+def test_options_given_twice_both_count():
+    parser = argparse.ArgumentParser()
+    add_options_argument(parser)
+    args = parser.parse_args(['--cfg-options', 'a=1', 'b=2', '--cfg-options', 'c=3'])
+    assert args.cfg_options == ['a=1', 'b=2', 'c=3'] and parser.parse_args([]).cfg_options is None
+
+
+def test_helper_values_cannot_be_changed_afterwards(tmp_path):
+    (tmp_path / 'a.py').write_text('_root = 3\nwork_dir = str(_root)\n')
+    with pytest.raises(ValueError, match="would change nothing: '_root' of .* was used up"):
+        load_config(tmp_path / 'a.py', ['_root=4'])
+
+
 def test_plus_adds_on_purpose():
     cfg = load_config(LEAF, ['+model.backbone.out_indices=3', '+env_cfg.new.deep=1'])
     assert cfg.model.backbone.out_indices == 3 and cfg.env_cfg.new.deep == 1
+    cfg = load_config(LEAF, ['+default_hooks.sampler_seed.type=DistSamplerSeedHook'])
+    assert cfg.default_hooks.sampler_seed == dict(type='DistSamplerSeedHook')
+    with pytest.raises(ValueError, match='cannot take the place'):
+        load_config(LEAF, ['+train_dataloader.batch_size=many'])
 
 
 def test_unknown_top_level_key(tmp_path):
@@ -62,6 +113,10 @@ def test_unknown_top_level_key(tmp_path):
 def test_missing_file_names_its_neighbours():
     with pytest.raises(FileNotFoundError, match='there is .*sapiens_tiny_folder-256x256.py'):
         load_config(LEAF.with_name('sapiens_tiny_folder-256x255.py'))
+    with pytest.raises(FileNotFoundError, match='there is mae/sapiens_tiny_folder-256x256.py'):
+        load_config(LEAF.parents[1] / 'mea' / LEAF.name)
+    with pytest.raises(FileNotFoundError, match='is a folder'):
+        load_config(LEAF.parent)
 
 
 def test_origin_is_the_most_derived_file_that_decided(tmp_path):
@@ -72,6 +127,14 @@ def test_origin_is_the_most_derived_file_that_decided(tmp_path):
     assert origin == {'model.a': 'base.py', 'model.b': 'middle.py', 'model.c': 'base.py', 'model.d': 'leaf.py'}
 
 
+def test_a_value_restored_by_a_leaf_comes_from_the_leaf(tmp_path):
+    (tmp_path / 'base.py').write_text('a = 1\nsteps = [dict(x=1), dict(x=2)]\n')
+    (tmp_path / 'middle.py').write_text("_base_ = './base.py'\na = 2\nsteps = [dict(x=1), dict(x=3)]\n")
+    (tmp_path / 'leaf.py').write_text("_base_ = './middle.py'\na = 1\n")
+    origin = {key: Path(file).name for key, file in origin_of(tmp_path / 'leaf.py').items()}
+    assert origin == {'a': 'leaf.py', 'steps.0.x': 'base.py', 'steps.1.x': 'middle.py'}
+
+
 def test_flatten():
     nested = dict(a=dict(b=1, c={}), d=[dict(e=2), dict(f=3)], g=[1, 2])
     assert flatten(nested) == {'a.b': 1, 'a.c': {}, 'd.0.e': 2, 'd.1.f': 3, 'g': [1, 2]}
@@ -79,9 +142,11 @@ def test_flatten():
 
 def test_print_config_shows_values_with_their_files():
     command = [sys.executable, '-W', 'ignore', 'tools/misc/print_config.py', str(LEAF), '--only', 'model']
-    command += ['--cfg-options', 'model.mask_ratio=0.5']
+    command += ['--cfg-options', 'model.mask_ratio=0.5', 'model.mask_block_size=1']
     lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     shown = {line.split(' = ')[0]: line for line in lines}
     assert shown['model.mask_ratio'].endswith('# command line') and ' = 0.5 ' in shown['model.mask_ratio']
+    assert len({line.index('# ') for line in lines}) == 1, 'aligned'
+    assert shown['model.mask_block_size'].endswith('# command line'), 'given, though it is the value of the file'
     assert shown['model.decoder.num_layers'].endswith('# configs/mae/_base_/mae-256x256.py')
     assert shown['model.type'].endswith('# configs/mae/_base_/mae-1024x1024.py')
