@@ -48,7 +48,7 @@ def main() -> None:
     if args.amp:
         cfg.optim_wrapper.precision = 'bf16'
     if args.resume == 'auto':
-        cfg.resume, cfg.load_from = True, None
+        cfg.resume = 'auto'
     elif args.resume:
         cfg.resume, cfg.load_from = True, args.resume
     Runner.from_cfg(cfg).train()

@@ -5,14 +5,17 @@ import os
 import re
 import shutil
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
-__all__ = ['find_resumable', 'iteration_of', 'load_training_state', 'write_atomically', 'write_checkpoint']
+__all__ = ['find_resumable', 'load_training_state', 'write_atomically', 'write_checkpoint']
 
 NAME = re.compile(r'(?:iter|epoch)_(\d+)\.pth')
+# What a run needs to continue; a file of weights alone has less.
+NEEDED = {'state_dict', 'optimizer', 'meta', 'data', 'rng'}
 
 
 def write_atomically(path: Path, content: str) -> None:
@@ -47,13 +50,14 @@ def write_checkpoint(checkpoint: dict, path: str | Path) -> None:
         written = temporary.stat().st_size if temporary.exists() else 0
         temporary.unlink(missing_ok=True)
         free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0
-        full = getattr(error, 'errno', None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or free < size_of(checkpoint)
+        needed = size_of(checkpoint)
+        full = getattr(error, 'errno', None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or free < needed
         reason = 'the disk (or the quota) is full' if full else str(error)
         raise RuntimeError(
-            f'Cannot write the checkpoint {path}: {reason}. It needs about {size_of(checkpoint) / 2**20:.0f} MiB; '
+            f'Cannot write the checkpoint {path}: {reason}. It needs about {needed / 2**20:.0f} MiB; '
             f'{written / 2**20:.0f} MiB had been written, {free / 2**20:.0f} MiB are free now that they were removed. '
-            'Older checkpoints are intact. Free some space (default_hooks.checkpoint.max_keep_ckpts keeps fewer), then '
-            'go on with --resume.'
+            'Older checkpoints are intact. Make room (default_hooks.checkpoint.max_keep_ckpts keeps fewer), then go on with '
+            '--resume'
         ) from error
 
 
@@ -68,11 +72,14 @@ def size_of(value: Any) -> int:
     return 0
 
 
-def load_training_state(path: str | Path) -> dict:
-    """Read a checkpoint of this engine, after checking every byte of it.
+def load_training_state(path: str | Path, verify: bool = True) -> dict:
+    """Read a checkpoint of this engine. Nothing but tensors and plain values is unpickled.
 
-    Nothing but tensors and plain values is unpickled. Tensors are mapped from the file, so that the ranks of a machine
-    share its pages.
+    Tensors are mapped from the file, so that the ranks of a machine share its pages; copy what outlives the load.
+
+    Args:
+        path: the file.
+        verify: check every byte of it, which takes as long as reading it.
 
     Raises:
         ValueError: where the file is truncated, damaged, or not a checkpoint that a run can continue from.
@@ -82,14 +89,15 @@ def load_training_state(path: str | Path) -> dict:
     if not path.is_file():
         raise FileNotFoundError(f'no checkpoint {path} to resume from')
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged:
-            raise ValueError(f'its part {damaged} is damaged (checksum)')
+        if verify:
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+            if damaged:
+                raise ValueError(f'its part {damaged} is damaged (checksum)')
         checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
     except Exception as error:  # zip, pickle and torch raise a dozen types for a damaged file
-        raise ValueError(f'{path} ({path.stat().st_size} bytes) cannot be read: {error}') from error
-    missing = {'state_dict', 'optimizer', 'meta', 'data', 'rng'} - set(checkpoint)
+        raise ValueError(f'{path} ({path.stat().st_size:,} bytes) cannot be read: {error}') from error
+    missing = NEEDED - set(checkpoint) if isinstance(checkpoint, dict) else NEEDED
     if missing:
         raise ValueError(
             f'{path} holds no {", ".join(sorted(missing))}: a run cannot continue from it. To start a new run from its '
@@ -98,27 +106,53 @@ def load_training_state(path: str | Path) -> dict:
     return checkpoint
 
 
-def iteration_of(path: Path) -> int:
-    """Number in the name; used to order checkpoints of one run."""
-    return int(NAME.fullmatch(path.name)[1])
-
-
 def find_resumable(work_dir: str | Path, logger) -> Path | None:
-    """The newest checkpoint of a work dir that can be read; damaged ones are reported and passed over.
+    """The checkpoint with the most iterations that can be read; damaged ones are reported and passed over.
+
+    It may lie in the work dir or, with ``out_dir`` of the checkpoint hook, beside the one that ``last_checkpoint`` names.
 
     Raises:
         ValueError: where there are checkpoints but none can be read.
     """
-    found = [path for path in Path(work_dir).glob('*.pth') if NAME.fullmatch(path.name)]
-    # Names by epoch and by iteration may both exist after a run was told to stop: the time decides, then the number.
-    found.sort(key=lambda path: (path.stat().st_mtime_ns, iteration_of(path)), reverse=True)
-    for path in found:
+    count = 0
+    for path in _newest_first(_folders(Path(work_dir))):
+        count += 1
         try:
             load_training_state(path)
         except ValueError as error:
             logger.warning(f'Checkpoint passed over: {error}')
             continue
         return path
-    if found:
-        raise ValueError(f'none of the {len(found)} checkpoints in {work_dir} can be read; see the warnings above')
+    if count:
+        raise ValueError(f'none of the {count} checkpoints of {work_dir} can be read; see the warnings above')
     return None
+
+
+def _folders(work_dir: Path) -> list[Path]:
+    folders = [work_dir]
+    hint = work_dir / 'last_checkpoint'
+    if hint.is_file():
+        folders.append(Path(hint.read_text().strip()).parent)
+    return folders
+
+
+def _newest_first(folders: list[Path]) -> Iterator[Path]:
+    """Checkpoints by their iterations. Only the newest one named by epoch needs to be opened to know its iteration."""
+    paths = {path.resolve() for folder in folders for path in folder.glob('*.pth') if NAME.fullmatch(path.name)}
+    stacks = [
+        sorted(
+            (path for path in paths if path.name.startswith(kind)), key=lambda path: int(NAME.fullmatch(path.name)[1])
+        )
+        for kind in ('iter', 'epoch')
+    ]
+    while any(stacks):
+        yield max((stack for stack in stacks if stack), key=lambda stack: _iteration_of(stack[-1])).pop()
+
+
+def _iteration_of(path: Path) -> float:
+    if path.name.startswith('iter'):
+        return int(NAME.fullmatch(path.name)[1])
+    try:
+        return load_training_state(path, verify=False)['meta']['iter']
+    except ValueError:
+        return float('inf')  # looked at first, and reported

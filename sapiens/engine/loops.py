@@ -23,9 +23,11 @@ class TrainLoop(BaseLoop):
 
     Args:
         runner: the runner.
-        dataloader: the loader or its config. What ``drop_last=True`` drops changes from epoch to epoch.
+        dataloader: the loader or its config. With ``drop_last=True`` the images that fill no batch at the end of an epoch
+            are left out, other ones in each epoch; without it the last batch is smaller.
         max_epochs, max_iters: exactly one of them.
-        val_begin, val_interval: when to validate, in epochs with ``max_epochs``, in iterations with ``max_iters``.
+        val_begin, val_interval: when to validate, in epochs with ``max_epochs``, in iterations with ``max_iters``; also
+            at the end.
 
     Raises:
         ValueError: for contradictory lengths and a loader without a single batch.
@@ -59,6 +61,8 @@ class TrainLoop(BaseLoop):
         self.stop_training = False
         # Set by the runner when it resumes.
         self._epoch, self._iter = 0, 0
+        # Random state of training while something else uses the generators: between a resume and the first batch, and
+        # during validation.
         self._random_state: dict | None = None
         # Batches of this epoch that were consumed, and for streams the position of each worker after them.
         self._batches = 0
@@ -109,12 +113,12 @@ class TrainLoop(BaseLoop):
             self._random_state = None
         while self._batches < self.epoch_length:
             self.run_iter(next(self._iterator))
+            if not self.by_epoch and not self.stop_training:
+                self._validate(self._iter)
             if self.stop_training:
                 return
-            if not self.by_epoch:
-                self._validate(self._iter)
-                if self._iter >= self.max_iters:
-                    break
+            if not self.by_epoch and self._iter >= self.max_iters:
+                break
         if self._batches < self.epoch_length:
             return
         self.runner.call_hook('after_train_epoch')
@@ -126,13 +130,16 @@ class TrainLoop(BaseLoop):
     def run_iter(self, batch: dict) -> None:
         """One training step on one batch of the loader."""
         index = self._batches
+        wrapper = self.runner.optim_wrapper
+        if hasattr(wrapper, 'enter_batch'):  # MMEngine's own wrappers count by themselves
+            wrapper.enter_batch(index, min(self.epoch_length, index + self.max_iters - self._iter))
         self._batches += 1
         self._stream_batches += 1
         self.record = batch.pop('loader', None) or LoaderRecord(samples=self.dataloader.batch_size)
         if self.record.state is not None:
             self._streams[self.record.worker] = self.record.state
         self.runner.call_hook('before_train_iter', batch_idx=index, data_batch=batch)
-        outputs = self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
+        outputs = self.runner.model.train_step(batch, optim_wrapper=wrapper)
         self.runner.call_hook('after_train_iter', batch_idx=index, data_batch=batch, outputs=outputs)
         self._iter += 1
 
@@ -148,6 +155,10 @@ class TrainLoop(BaseLoop):
             sampler.set_epoch(self._epoch)
         if self._batches:
             sampler.set_start(self._batches * self.total_batch)
+        if self.dataloader.generator is not None:
+            # It seeds the workers: by rank and epoch, so that a resumed epoch has the seeds it would have had.
+            seed = (self.runner.seed or 0) + 10_007 * self.runner.rank + 1_000_003 * (self._epoch + 1)
+            self.dataloader.generator.manual_seed(seed)
         self._iterator = iter(self.dataloader)
 
     def _validate(self, count: int) -> None:
@@ -155,12 +166,17 @@ class TrainLoop(BaseLoop):
         due = count >= self.val_begin and (count % self.val_interval == 0 or last)
         if self.runner.val_loop is None or not due:
             return
-        state = get_random_state()
+        self._random_state = get_random_state()
         self.runner.val_loop.run()
-        set_random_state(state)
+        set_random_state(self._random_state)
+        self._random_state = None
         self.runner.model.train()
 
     # ------------------------------------------------------------------ resuming
+
+    def random_state(self) -> dict:
+        """Random state with which training goes on; differs from the generators' own while validation uses them."""
+        return self._random_state or get_random_state()
 
     def data_position(self, after_epoch: bool) -> dict:
         """Where this rank stands in its data, as plain values; see :meth:`load_data_position`."""
@@ -173,8 +189,11 @@ class TrainLoop(BaseLoop):
     def load_data_position(self, positions: list[dict]) -> None:
         """Continue where the checkpoint's ranks stood.
 
-        A data set with a sampler continues exactly also on another number of ranks or batch size, as far as a whole
+        A data set with a sampler continues also on another number of ranks or with another batch size, as far as a whole
         batch boundary exists. A stream needs the same number of ranks.
+
+        Raises:
+            ValueError: where the data cannot continue there.
         """
         runner = self.runner
         if self.is_stream:
@@ -188,8 +207,19 @@ class TrainLoop(BaseLoop):
             self._batches, self._stream_batches = position['batches'], position['stream_batches']
             self._streams = {int(worker): state for worker, state in position['streams'].items()}
             return
-        samples = positions[0].get('samples', 0)
+        if 'samples' not in positions[0]:
+            raise ValueError(
+                'the checkpoint holds positions in shards, this run reads '
+                f'{type(self.dataloader.dataset).__name__}: resume with the data of the first run, or start the data anew '
+                'with --cfg-options load_from=CHECKPOINT and without --resume'
+            )
+        samples = positions[0]['samples']
         self._batches, rest = divmod(samples, self.total_batch)
+        if self._batches and not hasattr(self.dataloader.sampler, 'set_start'):
+            raise ValueError(
+                f'{samples} samples of this epoch were consumed, and {type(self.dataloader.sampler).__name__} cannot begin '
+                "behind them: use train_dataloader.sampler=dict(type='ResumableSampler')"
+            )
         if rest:
             runner.logger.warning(
                 f'{samples} samples of this epoch were consumed, which is no multiple of the present total batch '

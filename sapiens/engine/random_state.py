@@ -5,7 +5,7 @@ import random
 import numpy as np
 import torch
 
-__all__ = ['get_random_state', 'set_random_state']
+__all__ = ['derived_random_state', 'get_random_state', 'set_random_state']
 
 
 def get_random_state() -> dict:
@@ -30,3 +30,15 @@ def set_random_state(state: dict) -> None:
     torch.set_rng_state(state['torch'].clone())
     if 'cuda' in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state['cuda'].clone())
+
+
+def derived_random_state(*numbers: int) -> dict:
+    """A random state that is a function of some numbers; the present one stays as it is."""
+    before = get_random_state()
+    seeds = np.random.SeedSequence(numbers).generate_state(2)
+    random.seed(int(seeds[0]))
+    np.random.seed(seeds[0])
+    torch.manual_seed(int(seeds[1]))
+    derived = get_random_state()
+    set_random_state(before)
+    return derived

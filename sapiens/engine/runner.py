@@ -1,29 +1,29 @@
 """MMEngine's runner with checkpoints that continue a run exactly."""
 
 import time
+from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 
 import mmengine
 import torch
-from mmengine.dist import all_gather_object, barrier, broadcast_object_list, get_rank, is_main_process
-from mmengine.logging import HistoryBuffer
+from mmengine.dist import all_gather_object, broadcast_object_list, get_rank, is_main_process
 from mmengine.model import is_model_wrapper
-from mmengine.registry import DATASETS
 from mmengine.runner import Runner as _Runner
+from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from sapiens.registry import FUNCTIONS
+from sapiens.registry import DATASETS, FUNCTIONS
 from sapiens.utils.checkpoint import load_state, read_checkpoint
 from sapiens.version import __version__
 
 from .checkpoint_io import find_resumable, load_training_state, write_checkpoint
-from .random_state import get_random_state
+from .hooks import StopHook
+from .message_hub import pack_message_hub, plain, unpack_message_hub
+from .random_state import derived_random_state
 from .signals import init_worker, kill_workers_at_exit
 
 __all__ = ['Runner']
-
-# Of each curve the checkpoint keeps the tail that smoothing looks at; the files of the visual backends hold all of it.
-KEPT_HISTORY = 1000
 
 
 class Runner(_Runner):
@@ -36,6 +36,9 @@ class Runner(_Runner):
     * several processes work on CPUs too (gloo).
     """
 
+    # What the process should exit with; a run that was told to stop sets 128 + the signal's number.
+    exit_status = 0
+
     # ------------------------------------------------------------------ set-up
 
     def setup_env(self, env_cfg: dict) -> None:
@@ -44,18 +47,21 @@ class Runner(_Runner):
         if dist_cfg.get('backend', 'auto') == 'auto':
             dist_cfg['backend'] = 'nccl' if torch.cuda.is_available() else 'gloo'
         env_cfg['dist_cfg'] = dist_cfg
-        if self.launcher == 'pytorch' and not torch.cuda.is_available() and not torch.distributed.is_initialized():
+        if self.distributed and not torch.cuda.is_available() and not torch.distributed.is_initialized():
             # mmengine selects a CUDA device before it starts any backend.
-            torch.distributed.init_process_group(dist_cfg['backend'])
+            if self.launcher != 'pytorch':
+                raise ValueError(f'launcher={self.launcher!r} needs GPUs; on CPUs use torchrun and launcher=pytorch')
+            timeout = timedelta(seconds=dist_cfg.get('timeout', 1800))
+            torch.distributed.init_process_group(dist_cfg['backend'], timeout=timeout)
         super().setup_env(env_cfg)
         kill_workers_at_exit()
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model):
         if self.distributed and not torch.cuda.is_available():
+            unused = self.cfg.get('find_unused_parameters', False)
             model_wrapper_cfg = dict(
-                model_wrapper_cfg or dict(type='MMDistributedDataParallel', broadcast_buffers=False)
+                model_wrapper_cfg or dict(broadcast_buffers=False, find_unused_parameters=unused), device_ids=None
             )
-            model_wrapper_cfg.setdefault('device_ids', None)
         return super().wrap_model(model_wrapper_cfg, model)
 
     @staticmethod
@@ -77,8 +83,7 @@ class Runner(_Runner):
         if isinstance(collate['type'], str):  # mmengine would not look into the registry of this package
             collate['type'] = FUNCTIONS.get(collate['type'])
         dataloader['collate_fn'] = collate
-        worker_seed = (seed or 0) + 1009 * get_rank()
-        dataloader.setdefault('worker_init_fn', dict(type=init_worker, seed=worker_seed))
+        dataloader.setdefault('worker_init_fn', dict(type=init_worker))
         dataloader.setdefault('pin_memory', torch.cuda.is_available())
         loader = _Runner.build_dataloader(dataloader, seed, False)
         loader.generator = torch.Generator().manual_seed(seed or 0)
@@ -104,7 +109,24 @@ class Runner(_Runner):
             f'accumulated = {total}, lr is given for {auto_scale_lr["base_batch_size"]}'
         )
 
-    # ------------------------------------------------------------------ writing
+    # ------------------------------------------------------------------ running
+
+    def train(self) -> nn.Module:
+        """Launch training.
+
+        Raises:
+            SystemExit: where a signal stopped the run (after its checkpoint was written), with the status 128 + the
+                signal's number, so that nothing takes the run for a finished one.
+        """
+        try:
+            model = super().train()
+        finally:
+            for hook in self.hooks:
+                if isinstance(hook, StopHook):
+                    hook.restore_handlers()
+        if self.exit_status:
+            raise SystemExit(self.exit_status)
+        return model
 
     def save_checkpoint(
         self,
@@ -125,7 +147,7 @@ class Runner(_Runner):
         meta.setdefault('epoch', self.epoch + (1 if by_epoch else 0))
         meta.setdefault('iter', self.iter + (0 if by_epoch else 1))
         meta.update(
-            cfg=self.cfg.pretty_text,
+            cfg=self._config_text,
             seed=self.seed,
             experiment_name=self.experiment_name,
             time=time.strftime('%Y%m%d_%H%M%S'),
@@ -135,40 +157,73 @@ class Runner(_Runner):
             world_size=self.world_size,
             data_seed=getattr(self.train_dataloader.sampler, 'seed', None),
         )
-        model = self.model.module if is_model_wrapper(self.model) else self.model
-        checkpoint = dict(meta=meta, state_dict=model.state_dict())
+        checkpoint = dict(meta=meta, state_dict=self._bare_model.state_dict())
         if save_optimizer:
-            states = all_gather_object(dict(rng=get_random_state(), data=self.train_loop.data_position(by_epoch)))
+            states = all_gather_object(
+                dict(
+                    rng=self.train_loop.random_state(),
+                    data=self.train_loop.data_position(by_epoch),
+                    hooks={type(hook).__name__: hook.state_dict() for hook in self._stateful_hooks},
+                )
+            )
             checkpoint.update(
                 optimizer=self.optim_wrapper.state_dict(),
                 rng=[state['rng'] for state in states],
                 data=[state['data'] for state in states],
+                hooks=[state['hooks'] for state in states],
                 message_hub=pack_message_hub(self.message_hub),
             )
             if save_param_scheduler and self.param_schedulers is not None:
                 checkpoint['param_schedulers'] = [plain(scheduler.state_dict()) for scheduler in self.param_schedulers]
+        problem = [None]
         if is_main_process():
             self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
-            write_checkpoint(checkpoint, Path(out_dir) / filename)
-        barrier()
+            # A file of weights must load where there is no GPU.
+            checkpoint['state_dict'] = {key: value.cpu() for key, value in checkpoint['state_dict'].items()}
+            try:
+                write_checkpoint(checkpoint, Path(out_dir) / filename)
+            except RuntimeError as error:
+                problem = [str(error)]
+        broadcast_object_list(problem)
+        if problem[0]:
+            raise RuntimeError(problem[0])  # on every rank: none must wait for the one that failed
+
+    @cached_property
+    def _config_text(self) -> str:
+        return self.cfg.pretty_text  # formatting it takes most of a second
+
+    @property
+    def _bare_model(self) -> nn.Module:
+        return self.model.module if is_model_wrapper(self.model) else self.model
+
+    @property
+    def _stateful_hooks(self) -> list:
+        """Hooks with ``state_dict()`` and ``load_state_dicts(states of all ranks, rank)``."""
+        return [hook for hook in self.hooks if hasattr(hook, 'load_state_dicts')]
 
     # ------------------------------------------------------------------ reading
 
     def load_or_resume(self) -> None:
+        """``resume=True`` continues from ``load_from``, or without one from the newest valid checkpoint of the work dir.
+        ``resume='auto'`` continues from the work dir if it holds a checkpoint, and else starts from the weights of
+        ``load_from``: the setting for jobs that are queued again and again."""
         if self._has_loaded:
             return
-        if self._resume:
-            path = self._load_from
-            if path is None:
-                found = [None]
-                if is_main_process():
-                    found = [find_resumable(self.work_dir, self.logger)]
-                broadcast_object_list(found)
-                path = found[0]
+        path = None
+        if self._resume and (self._load_from is None or self._resume == 'auto'):
+            found = [None]
+            if is_main_process():
+                found = [find_resumable(self.work_dir, self.logger)]
+            broadcast_object_list(found)
+            path = found[0]
             if path is None:
                 self.logger.info(f'Nothing to resume in {self.work_dir}: the run starts at the beginning')
-            else:
-                self.resume(path)
+        elif self._resume:
+            path = self._load_from
+            if is_main_process():
+                load_training_state(path)
+        if path is not None:
+            self.resume(path)
         elif self._load_from is not None:
             self.load_checkpoint(self._load_from)
         self._has_loaded = True
@@ -179,17 +234,20 @@ class Runner(_Runner):
         Raises:
             ValueError: where the file cannot be read or most of the backbone would stay as it is.
         """
-        model = self.model.module if is_model_wrapper(self.model) else self.model
-        report = load_state(model, read_checkpoint(filename).state_dict)
+        checkpoint = read_checkpoint(filename)
+        report = load_state(self._bare_model, checkpoint.state_dict)
+        # What a hook copies (an average of the weights, say) are the weights as they fit this model.
+        loaded = dict(state_dict=self._bare_model.state_dict(), meta=checkpoint.meta)
+        self.call_hook('after_load_checkpoint', checkpoint=loaded)
         self._has_loaded = True
         self.logger.info(f'Weights from {filename}:\n{report}')
 
     def resume(self, filename: str | Path, *args, **kwargs) -> None:
         """Continue a run: weights, optimizer, schedules, curves, random state of every rank, data position."""
-        checkpoint = load_training_state(filename)
+        checkpoint = load_training_state(filename, verify=False)  # by now the main process has verified it
         meta, loop = checkpoint['meta'], self.train_loop
-        model = self.model.module if is_model_wrapper(self.model) else self.model
-        model.load_state_dict(checkpoint['state_dict'], strict=True)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        self._bare_model.load_state_dict(checkpoint['state_dict'], strict=True)
         loop._epoch, loop._iter = meta['epoch'], meta['iter']
         unpack_message_hub(self.message_hub, checkpoint.get('message_hub'))
         self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
@@ -202,13 +260,18 @@ class Runner(_Runner):
         for scheduler, state in zip(self.param_schedulers or [], states, strict=True):
             scheduler.load_state_dict(state)
         loop.load_data_position(checkpoint['data'])
+        for hook in self._stateful_hooks:
+            name = type(hook).__name__
+            if all(name in states for states in checkpoint.get('hooks') or [{}]):
+                hook.load_state_dicts([states[name] for states in checkpoint['hooks']], self.rank)
         if len(checkpoint['rng']) == self.world_size:
             loop._random_state = checkpoint['rng'][self.rank]
         else:
+            loop._random_state = derived_random_state(meta['seed'], meta['iter'], self.rank)
             self.logger.warning(
                 f'{filename} was written by {len(checkpoint["rng"])} process(es), this run has {self.world_size}: the '
-                'data go on where they were, but the random state cannot be continued, and schedules counted in '
-                'iterations keep the length they had'
+                'data go on where they were, with new random numbers; learning rate and schedules stay those of the '
+                'checkpoint'
             )
         sampler = self.train_dataloader.sampler
         if meta.get('data_seed') is not None and meta['data_seed'] != getattr(sampler, 'seed', None):
@@ -216,41 +279,3 @@ class Runner(_Runner):
             sampler.seed = meta['data_seed']
         self._has_loaded = True
         self.logger.info(f'Resumed from {filename}: epoch {loop.epoch}, iteration {loop.iter}')
-
-
-def plain(value):
-    """Only dicts, lists, tuples, strings, numbers, booleans, None and tensors: what can be read without unpickling."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(plain(item) for item in value)
-    if hasattr(value, 'tolist') and not isinstance(value, torch.Tensor):
-        return value.tolist()
-    if value is None or isinstance(value, str | int | float | bool | torch.Tensor):
-        return value
-    return str(value)
-
-
-def pack_message_hub(hub) -> dict:
-    """The message hub as plain values, curves cut to their tail."""
-    curves = {}
-    for key, buffer in hub.log_scalars.items():
-        if hub._resumed_keys.get(key, False):
-            values, counts = buffer.data
-            curves[key] = [torch.as_tensor(values[-KEPT_HISTORY:]), torch.as_tensor(counts[-KEPT_HISTORY:])]
-    info = {
-        key: value
-        for key, value in hub.runtime_info.items()
-        if hub._resumed_keys.get(key, False) and isinstance(value, str | int | float | bool | list)
-    }
-    return dict(curves=curves, info=plain(info))
-
-
-def unpack_message_hub(hub, packed: dict | None) -> None:
-    for key, (values, counts) in (packed or {}).get('curves', {}).items():
-        hub.log_scalars[key] = HistoryBuffer(values.tolist(), counts.tolist())
-        hub._resumed_keys[key] = True
-    for key, value in (packed or {}).get('info', {}).items():
-        if key not in ('cfg', 'experiment_name'):
-            hub._runtime_info[key] = value
-            hub._resumed_keys[key] = True

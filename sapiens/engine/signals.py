@@ -1,11 +1,10 @@
 """Signals that ask a run to stop, in the main process and in the workers of its loaders."""
 
 import atexit
+import functools
 import multiprocessing
-import random
 import signal
 
-import numpy as np
 import torch
 
 __all__ = ['STOP_SIGNALS', 'init_worker', 'kill_workers_at_exit']
@@ -13,6 +12,7 @@ __all__ = ['STOP_SIGNALS', 'init_worker', 'kill_workers_at_exit']
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
+@functools.cache
 def kill_workers_at_exit() -> None:
     """End loader workers for good when this process exits: multiprocessing would send SIGTERM, which they ignore."""
 
@@ -25,17 +25,13 @@ def kill_workers_at_exit() -> None:
     atexit.register(kill)  # runs before multiprocessing's own handler, which was registered earlier
 
 
-def init_worker(worker_id: int, seed: int = 0, **_) -> None:
+def init_worker(worker_id: int, **_) -> None:
     """Start a loader's worker: it leaves stopping to the main process, which gets the same signals.
 
     A terminal sends Ctrl-C, and a cluster SIGTERM or SIGUSR1, to every process of the group. A worker that died of it
-    would take the run down before its checkpoint is written. Workers still end when the main process is gone.
+    would take the run down before its checkpoint is written. Workers still end when the main process is gone. Their
+    random state is torch's business: it comes from the loader's generator.
     """
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
-    # Samples are seeded one by one (sapiens.datasets.Draw); this is for data sets that are not.
-    worker_seed = (seed + worker_id) % 2**32
-    random.seed(worker_seed)
-    np.random.seed(worker_seed)
-    torch.manual_seed(worker_seed)

@@ -1,12 +1,18 @@
-"""A small training run as a script, so that tests can kill it: a masked autoencoder of 32 channels on a folder of images.
+"""A small training run as a process, so that tests can kill it: a masked autoencoder of 32 channels on a folder of images.
 
-Run by the tests of this folder; not collected.
+``python toy.py --serve`` imports everything once and forks a process for every run it is asked for, which saves seconds per
+run. Used by the tests of this folder; not collected.
 """
 
 import argparse
+import json
 import os
+import random
 import signal
+import sys
 
+import numpy as np
+import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
@@ -16,16 +22,37 @@ from sapiens.registry import HOOKS
 
 @HOOKS.register_module()
 class SignalHook(Hook):
-    """Sends this process a signal after an iteration, in the middle of everything."""
+    """Sends a signal after an iteration: SIGKILL to this process, others to its group, as terminals and clusters do."""
 
-    priority = 'LOWEST'
+    priority = 'NORMAL'
 
     def __init__(self, after: int, number: int, rank: int) -> None:
         self.after, self.number, self.rank = after, number, rank
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         if runner.iter + 1 == self.after and runner.rank == self.rank:
-            os.kill(os.getpid(), self.number)
+            os.kill(os.getpid() if self.number == signal.SIGKILL else 0, self.number)
+
+
+@HOOKS.register_module()
+class DrawHook(Hook):
+    """Uses every random generator in validation."""
+
+    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        random.random(), np.random.rand(), torch.rand(3)
+
+
+@HOOKS.register_module()
+class SpoilHook(Hook):
+    """Makes the loss of one iteration infinite on the last rank, and no gradient with it."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        wrapper = runner.optim_wrapper
+        if runner.rank == runner.world_size - 1:
+            wrapper.__dict__.pop('update_params', None)
+            if runner.iter == 3:
+                update_params = wrapper.update_params
+                wrapper.update_params = lambda loss: update_params(loss + float('inf'))
 
 
 def make_config(args: argparse.Namespace) -> Config:
@@ -34,10 +61,12 @@ def make_config(args: argparse.Namespace) -> Config:
         type='SapiensViT', arch=arch, img_size=32, with_cls_token=True, pos_embed='sincos', drop_path_rate=0.3
     )
     size = (32, 32)
-    hooks = []
+    hooks = [dict(type='DrawHook')]
     if args.kill:
         name, after, rank = args.kill.split(':')
-        hooks = [dict(type='SignalHook', after=int(after), number=int(signal.Signals[name]), rank=int(rank))]
+        hooks.append(dict(type='SignalHook', after=int(after), number=int(signal.Signals[name]), rank=int(rank)))
+    if args.spoil:
+        hooks.append(dict(type='SpoilHook'))
     by_epoch = args.max_epochs is not None
     length = dict(max_epochs=args.max_epochs) if by_epoch else dict(max_iters=20)
     if args.shards:
@@ -45,6 +74,17 @@ def make_config(args: argparse.Namespace) -> Config:
     else:
         dataset = dict(type='ImageFolder', data_root=args.images)
     pipeline = [dict(type='LoadRandomResizedCrop', size=size), dict(type='PackImage')]
+    validation = dict(
+        val_dataloader=dict(
+            batch_size=10,
+            num_workers=0,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            collate_fn=dict(type='stack_collate'),
+            dataset=dict(type='ImageFolder', data_root=args.val_images or args.images, pipeline=pipeline),
+        ),
+        val_cfg=dict(type='ValLoop'),
+        val_evaluator=dict(type='ReconstructionLoss'),
+    )
     config = dict(
         default_scope='sapiens',
         model=dict(
@@ -52,7 +92,7 @@ def make_config(args: argparse.Namespace) -> Config:
         ),
         work_dir=args.work_dir,
         train_dataloader=dict(
-            batch_size=4,
+            batch_size=args.batch,
             num_workers=args.workers,
             persistent_workers=True,
             drop_last=True,
@@ -73,21 +113,16 @@ def make_config(args: argparse.Namespace) -> Config:
             dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=5),
             dict(type='CosineAnnealingLR', by_epoch=False, begin=5, end=20, T_max=15),
         ],
-        val_dataloader=dict(
-            batch_size=4,
-            num_workers=args.workers,
-            sampler=dict(type='DefaultSampler', shuffle=False),
-            collate_fn=dict(type='stack_collate'),
-            dataset=dict(type='ImageFolder', data_root=args.val_images or args.images, pipeline=pipeline),
-        ),
-        val_cfg=dict(type='ValLoop'),
-        val_evaluator=dict(type='ReconstructionLoss'),
         default_hooks=dict(
             logger=dict(type='LoggerHook', interval=1),
             throughput=dict(type='ThroughputHook'),
-            bad_data=dict(type='BadDataHook', max_share=args.max_bad_share, min_samples=10, interval=2),
+            bad_data=dict(type='BadDataHook', max_share=args.max_bad_share, min_samples=10, interval=3),
             checkpoint=dict(
-                type='CheckpointHook', interval=1 if by_epoch else 5, by_epoch=by_epoch, max_keep_ckpts=args.keep
+                type='CheckpointHook',
+                interval=1 if by_epoch else 5,
+                by_epoch=by_epoch,
+                max_keep_ckpts=args.keep,
+                save_best=None if args.no_val else 'mae/loss',
             ),
             stop=dict(type='StopHook'),
             sampler_seed=None,
@@ -100,16 +135,19 @@ def make_config(args: argparse.Namespace) -> Config:
         resume=args.resume is not None,
         load_from=None if args.resume in (None, 'auto') else args.resume,
         launcher='pytorch' if 'RANK' in os.environ else 'none',
+        **({} if args.no_val else validation),
     )
     return Config(config)
 
 
-def main() -> int:
+def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument('work_dir')
     parser.add_argument('images')
     parser.add_argument('--val-images')
+    parser.add_argument('--no-val', action='store_true')
     parser.add_argument('--shards', action='store_true')
+    parser.add_argument('--batch', type=int, default=4)
     parser.add_argument('--workers', type=int, default=0)
     parser.add_argument('--start-method', default='fork')
     parser.add_argument('--accumulate', type=int, default=1)
@@ -117,11 +155,42 @@ def main() -> int:
     parser.add_argument('--max-bad-share', type=float, default=0.01)
     parser.add_argument('--keep', type=int, default=-1)
     parser.add_argument('--resume', nargs='?', const='auto')
+    parser.add_argument('--spoil', action='store_true')
     parser.add_argument('--kill', help='NAME:after iteration:rank')
-    runner = Runner.from_cfg(make_config(parser.parse_args()))
-    runner.train()
-    return getattr(runner, 'exit_status', 0)
+    Runner.from_cfg(make_config(parser.parse_args(argv))).train()
+
+
+def serve() -> list[str]:
+    """Fork a process for every rank of every requested run, and answer with how they ended. Returns in the children."""
+    import matplotlib.pyplot  # noqa: F401  (what a Runner imports, at the cost of seconds)
+    import torchvision  # noqa: F401
+
+    import sapiens.datasets
+    import sapiens.evaluation
+    import sapiens.models  # noqa: F401
+
+    Runner._log_env = lambda *_: None  # asks the compilers of the machine for their versions
+    print('ready', flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        children = []
+        for rank in range(request['processes']):
+            child = os.fork()
+            if child == 0:
+                os.setsid()  # a group of its own, as torchrun gives to every rank
+                signal.alarm(100)
+                with open(request['log'], 'a') as log:
+                    os.dup2(log.fileno(), 1)
+                    os.dup2(log.fileno(), 2)
+                if request['processes'] > 1:
+                    world = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=request['processes'])
+                    os.environ.update({name: str(value) for name, value in world.items()})
+                    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(request['port']))
+                return request['arguments']
+            children.append(child)
+        print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]), flush=True)
+    raise SystemExit
 
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    main(serve() if sys.argv[1:] == ['--serve'] else sys.argv[1:])

@@ -1,8 +1,11 @@
 """When checkpoints are written, and which are kept."""
 
+from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
 
 from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook as _CheckpointHook
 
 from sapiens.registry import HOOKS
@@ -14,29 +17,98 @@ __all__ = ['CheckpointHook']
 
 @HOOKS.register_module()
 class CheckpointHook(_CheckpointHook):
-    """MMEngine's hook (``interval``, ``by_epoch``, ``max_keep_ckpts``, ``save_best``, ``save_last``, ...) that writes the
-    new checkpoint before it removes an old one, so that a failed write never costs the last good file."""
+    """MMEngine's hook (``interval``, ``by_epoch``, ``max_keep_ckpts``, ``save_best``, ``save_last``, ...), of which this
+    differs (files are local):
+
+    * a new checkpoint is written before an old one, or the former best, is removed: a failed write costs nothing;
+    * between two optimizer steps of an accumulation nothing is saved; the checkpoint follows after the step;
+    * :meth:`save_now` writes one at any iteration, and ``max_keep_ckpts`` counts it like the others.
+
+    Raises:
+        ValueError: for an unknown option (MMEngine's hook would ignore it).
+    """
+
+    def __init__(self, **options) -> None:
+        super().__init__(**options)
+        for key in self.args:
+            near = get_close_matches(key, signature(_CheckpointHook).parameters, n=1)
+            hint = f'; did you mean {near[0]!r}?' if near else ''
+            raise ValueError(f'default_hooks.checkpoint has an unknown option {key!r}{hint}')
+
+    def before_train(self, runner) -> None:
+        # Instead of MMEngine's, which builds a client for remote files and warns that it is deprecated.
+        if self.out_dir is None:
+            self.out_dir = runner.work_dir
+        else:
+            self.out_dir = str(Path(self.out_dir) / Path(runner.work_dir).name)
+        if self.save_best and len(self.key_indicators) == 1:
+            self.best_ckpt_path = runner.message_hub.get_info('best_ckpt')
+        elif self.save_best:
+            self.best_ckpt_path_dict = {
+                key: runner.message_hub.get_info(f'best_ckpt_{key}') for key in self.key_indicators
+            }
+        self.due, self.saved_iteration = False, -1
+        self.kept: list[str] = list(runner.message_hub.get_info('kept_checkpoints', []))
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        if not self.by_epoch:
+            last = self.save_last and self.is_last_train_iter(runner)
+            self.due |= last or self.every_n_train_iters(runner, self.interval, self.save_begin)
+        if self.due and runner.optim_wrapper.should_update():
+            self.save_now(runner, runner.iter + 1)
+
+    def save_now(self, runner, iteration: int) -> None:
+        """Write ``iter_<iteration>.pth`` unless that iteration has a checkpoint; all ranks must call this, after it."""
+        self.due = False
+        if iteration != self.saved_iteration:
+            meta = dict(epoch=runner.epoch, iter=iteration)
+            self._write(runner, f'iter_{iteration}.pth', meta, by_epoch=False)
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
-        filename = self.filename_tmpl.format(step)
-        self.last_ckpt = str(Path(self.out_dir) / filename)
+        if self.by_epoch:
+            self._write(runner, self.filename_tmpl.format(step), meta, by_epoch=True)
+        elif runner.optim_wrapper.should_update():
+            self._write(runner, f'iter_{step}.pth', meta, by_epoch=False)
+        else:
+            self.due = True
+
+    def _write(self, runner, name: str, meta: dict, by_epoch: bool) -> None:
+        # The checkpoint itself must know that it will exist, for the run that resumes from it.
+        self.kept = [other for other in self.kept if other != name] + [name]
+        runner.message_hub.update_info('kept_checkpoints', list(self.kept))
+        self.last_ckpt = str(Path(self.out_dir) / name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.logger.info(f'Saving checkpoint {self.last_ckpt}')
         runner.save_checkpoint(
             self.out_dir,
-            filename,
+            name,
             save_optimizer=self.save_optimizer,
             save_param_scheduler=self.save_param_scheduler,
             meta=meta,
-            by_epoch=self.by_epoch,
+            by_epoch=by_epoch,
         )
-        outdated = []
-        if self.max_keep_ckpts > 0:
-            if step not in self.keep_ckpt_ids:
-                self.keep_ckpt_ids.append(step)
-            while len(self.keep_ckpt_ids) > self.max_keep_ckpts:
-                outdated.append(self.keep_ckpt_ids.popleft())
-            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        self.saved_iteration = meta['iter']
+        outdated = self.kept[: -self.max_keep_ckpts] if self.max_keep_ckpts > 0 else []
+        self.kept = self.kept[len(outdated) :]
         if is_main_process():
             write_atomically(Path(runner.work_dir) / 'last_checkpoint', self.last_ckpt)
             for old in outdated:
-                (Path(self.out_dir) / self.filename_tmpl.format(old)).unlink(missing_ok=True)
+                (Path(self.out_dir) / old).unlink(missing_ok=True)
+
+    def _save_best_checkpoint(self, runner, metrics: dict) -> None:
+        backend = self.file_backend = _RemovesLater()
+        super()._save_best_checkpoint(runner, metrics)
+        best = {value for key, value in runner.message_hub.runtime_info.items() if key.startswith('best_ckpt')}
+        for path in set(backend.removed) - best:  # validating the same iteration again writes the same name
+            Path(path).unlink(missing_ok=True)
+
+
+class _RemovesLater(LocalBackend):
+    """MMEngine removes the former best before it writes the new one; this only remembers what to remove."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.removed: list[str] = []
+
+    def remove(self, filepath) -> None:
+        self.removed.append(str(filepath))

@@ -1,8 +1,7 @@
 """Stopping a run so that it can go on."""
 
+import os
 import signal
-import sys
-from pathlib import Path
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -11,6 +10,7 @@ from mmengine.hooks import Hook
 from sapiens.registry import HOOKS
 
 from ..signals import STOP_SIGNALS
+from .checkpoint import CheckpointHook
 
 __all__ = ['StopHook']
 
@@ -19,30 +19,40 @@ __all__ = ['StopHook']
 class StopHook(Hook):
     """On SIGTERM, SIGUSR1 (a cluster's notice of pre-emption) or Ctrl-C: finish the step, write a checkpoint, exit.
 
-    One rank that was signalled stops all of them at the same step. The exit status is 128 + the signal's number, so that
-    a job script can tell a stopped run (queue it again with ``--resume``) from a finished one. A second Ctrl-C aborts at
-    once, without a checkpoint.
+    One rank that was signalled stops all of them after the same optimizer step. The exit status is 128 + the signal's
+    number (143, 138, 130), so that a job script can tell a stopped run, which is to be queued again with ``--resume``, from
+    a finished one. A signal during validation takes effect when validation is over. A second Ctrl-C aborts at once,
+    without a checkpoint. Without a :class:`CheckpointHook` the run just stops.
     """
 
-    priority = 'VERY_LOW'
+    priority = 'LOWEST'  # a checkpoint that is due anyway is written first
 
     def __init__(self) -> None:
         self.received = 0
         self.previous: dict = {}
 
     def before_train(self, runner) -> None:
+        self.received = 0
         for number in STOP_SIGNALS:
             self.previous[number] = signal.signal(number, self._receive)
 
     def _receive(self, number, frame) -> None:
         if self.received and number == signal.SIGINT:
-            self._restore()
+            self.restore_handlers()
             raise KeyboardInterrupt
         self.received = int(number)
-        name = signal.Signals(number).name
-        print(f'{name} received: finishing this step, then a checkpoint is written', file=sys.stderr, flush=True)
+        # The logger and sys.stderr may be in the middle of a line: neither can be used in a handler.
+        os.write(2, f'{signal.Signals(number).name} received: finishing this step to write a checkpoint\n'.encode())
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        if runner.optim_wrapper.should_update():  # otherwise gradients are pending that no checkpoint holds
+            self._stop_if_received(runner, runner.iter + 1)
+
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        if self.previous and runner.optim_wrapper.should_update():
+            self._stop_if_received(runner, runner.iter)
+
+    def _stop_if_received(self, runner, iteration: int) -> None:
         received = self.received
         if get_world_size() > 1:
             flag = torch.tensor([float(received)], device=runner.optim_wrapper.device)
@@ -50,19 +60,19 @@ class StopHook(Hook):
             received = int(flag.item())
         if not received:
             return
-        path = Path(runner.work_dir) / f'iter_{runner.iter + 1}.pth'
-        runner.save_checkpoint(runner.work_dir, path.name, by_epoch=False)
         name = signal.Signals(received).name
-        runner.logger.info(
-            f'Stopped by {name} after iteration {runner.iter + 1}: {path} is written. Go on with --resume'
-        )
+        done = f'Stopped by {name} after iteration {iteration}'
+        checkpoint = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
+        if checkpoint is None:
+            runner.logger.warning(f'{done}; nothing is saved, since there is no CheckpointHook')
+        else:
+            checkpoint.save_now(runner, iteration)
+            runner.logger.info(f'{done}: {checkpoint.last_ckpt} is written. Go on with --resume')
         runner.train_loop.stop_training = True
         runner.exit_status = 128 + received
 
-    def after_train(self, runner) -> None:
-        self._restore()
-
-    def _restore(self) -> None:
+    def restore_handlers(self) -> None:
+        """Give the signals back to whom they belonged; called by the runner however training ends."""
         for number, handler in self.previous.items():
             signal.signal(number, handler)
         self.previous = {}

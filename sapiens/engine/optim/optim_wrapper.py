@@ -26,7 +26,8 @@ class OptimWrapper(_OptimWrapper):
         optimizer: the optimizer.
         precision: ``'bf16'`` autocast, ``'fp32'``, or ``'auto'``: bf16 on GPUs that support it, fp32 elsewhere. fp16 is
             not offered: with thousands of tokens it overflows, and bf16 needs no loss scaling.
-        accumulative_counts: iterations whose gradients are averaged into one step.
+        accumulative_counts: iterations whose gradients are averaged into one step. The last step of an epoch averages what
+            there is, so that no gradient has to travel over the end of an epoch, or with a checkpoint.
         clip_grad: ``dict(max_norm=...)``, or None.
         nonfinite: ``'skip'``, or ``'zero'`` to set each non-finite gradient element to 0 and go on, as the published
             system did (a step whose loss is not finite is skipped all the same).
@@ -58,6 +59,36 @@ class OptimWrapper(_OptimWrapper):
         self.max_skipped_in_a_row = max_skipped_in_a_row
         self.skipped, self.skipped_in_a_row = 0, 0
         self._losses: list[Tensor] = []
+        self._step_batches: int = accumulative_counts
+        self._completes_step: bool | None = None
+
+    # ------------------------------------------------------------------ accumulation
+
+    def enter_batch(self, index: int, end: int) -> None:
+        """Say which batch of the epoch comes next, and how many the epoch (or what the run does of it) has.
+
+        Without this, MMEngine's own count goes on over the ends of epochs.
+        """
+        first = index - index % self._accumulative_counts
+        self._step_batches = min(self._accumulative_counts, end - first)
+        self._completes_step = index + 1 == first + self._step_batches
+
+    def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
+        # Only the counts: MMEngine's method warns of gradients lost in a resume, which enter_batch rules out.
+        self._inner_count, self._max_counts = init_counts, max_counts
+        self._remainder_counts = max_counts % self._accumulative_counts
+
+    def should_sync(self) -> bool:
+        return super().should_sync() if self._completes_step is None else self._completes_step
+
+    def should_update(self) -> bool:
+        """Whether the present batch completes a step; after it, no gradient is pending."""
+        return super().should_update() if self._completes_step is None else self._completes_step
+
+    def scale_loss(self, loss: Tensor) -> Tensor:
+        return super().scale_loss(loss) if self._completes_step is None else loss / self._step_batches
+
+    # ------------------------------------------------------------------ precision
 
     @property
     def device(self) -> torch.device:
@@ -73,6 +104,8 @@ class OptimWrapper(_OptimWrapper):
     def optim_context(self, model: nn.Module):
         with super().optim_context(model), torch.autocast(self.device.type, torch.bfloat16, enabled=self.uses_bf16):
             yield
+
+    # ------------------------------------------------------------------ the step
 
     def update_params(self, loss: Tensor, step_kwargs: dict | None = None, zero_kwargs: dict | None = None) -> None:
         """Backward; at the end of an accumulation also the step. ``loss`` is a scalar tensor."""
@@ -122,6 +155,8 @@ class OptimWrapper(_OptimWrapper):
                 'precision=fp32; optim_wrapper.max_skipped_in_a_row moves this limit.'
             )
 
+    # ------------------------------------------------------------------ checkpoints
+
     def state_dict(self) -> dict:
         return dict(super().state_dict(), skipped=[self.skipped, self.skipped_in_a_row])
 
@@ -129,3 +164,8 @@ class OptimWrapper(_OptimWrapper):
         state_dict = dict(state_dict)
         self.skipped, self.skipped_in_a_row = state_dict.pop('skipped', [0, 0])
         super().load_state_dict(state_dict)
+        # What was loaded on the CPU are views of the mapped file, whose blocks the disk would not free while one is left.
+        for state in [*self.optimizer.state.values(), self.base_param_settings or {}]:
+            for key, value in state.items():
+                if isinstance(value, Tensor) and value.device.type == 'cpu':
+                    state[key] = value.clone()

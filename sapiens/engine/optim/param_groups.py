@@ -19,24 +19,25 @@ def make_param_groups(
     model: nn.Module,
     lr: float,
     weight_decay: float,
-    layer_decay_rate: float = 1.0,
+    layer_decay_rate: float | None = None,
     no_decay: tuple[str, ...] = (),
     no_decay_1d: bool = False,
 ) -> list[dict]:
     """Group the trained parameters by learning rate and weight decay; each stands in exactly one group.
 
     Args:
-        model: with ``get_layer_depth(name) -> (depth, number of depths)`` where ``layer_decay_rate`` is not 1.
+        model: it, or its backbone, has ``get_layer_depth(name) -> (depth, number of depths)`` where layers decay.
         layer_decay_rate: the learning rate of depth d is scaled by ``rate ** (number of depths - 1 - d)``, so 1 for the
-            head and the final norm, ``rate`` for the last block (paper: 0.85 for finetuning).
+            head and the final norm, ``rate`` for the last block (paper: 0.85 for finetuning); None or 1 for no decay.
         no_decay: parameters whose name contains one of these are not decayed.
         no_decay_1d: tensors of one dimension (norms and biases) are not decayed.
 
     Returns:
         Groups with ``params``, ``lr``, ``weight_decay``, and for the log ``depths`` and ``lr_scale``.
     """
-    if not 0 < layer_decay_rate <= 1:
-        raise ValueError(f'layer_decay_rate={layer_decay_rate} must lie in (0, 1]')
+    rate = 1.0 if layer_decay_rate is None else layer_decay_rate
+    if not 0 < rate <= 1:
+        raise ValueError(f'layer_decay_rate={rate} must lie in (0, 1]')
     groups: dict[tuple, dict] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -44,9 +45,9 @@ def make_param_groups(
         exempt = any(part in name for part in no_decay) or (no_decay_1d and parameter.ndim <= 1)
         decay = 0.0 if exempt else weight_decay
         depth, scale = None, 1.0
-        if layer_decay_rate != 1:
+        if rate != 1:
             depth, num_depths = _depth_of(model, name)
-            scale = layer_decay_rate ** (num_depths - 1 - depth)
+            scale = rate ** (num_depths - 1 - depth)
         group = groups.setdefault(
             (scale, decay), dict(params=[], lr=lr * scale, weight_decay=decay, lr_scale=scale, depths=set())
         )
@@ -61,11 +62,18 @@ def make_param_groups(
 
 
 def _depth_of(model: nn.Module, name: str) -> tuple[int, int]:
-    if not hasattr(model, 'get_layer_depth'):
+    if hasattr(model, 'get_layer_depth'):
+        return model.get_layer_depth(name)
+    backbone = getattr(model, 'backbone', None)
+    if not hasattr(backbone, 'get_layer_depth'):
         raise ValueError(
-            f'layer_decay_rate needs {type(model).__name__}.get_layer_depth(name), which says how deep a parameter lies'
+            f'layer_decay_rate needs {type(model).__name__}.get_layer_depth(name), or that of its backbone, which says how '
+            f'deep {name} lies; without layer decay leave layer_decay_rate out'
         )
-    return model.get_layer_depth(name)
+    if name.startswith('backbone.'):
+        return backbone.get_layer_depth(name, 'backbone.')
+    num_depths = backbone.num_layers + 2  # embeddings, blocks, and everything after them
+    return num_depths - 1, num_depths
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()

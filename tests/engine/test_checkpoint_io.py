@@ -1,0 +1,129 @@
+import errno
+import os
+import resource
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from sapiens.engine import checkpoint_io
+from sapiens.engine.checkpoint_io import find_resumable, load_training_state, write_checkpoint
+from sapiens.engine.random_state import get_random_state, set_random_state
+from sapiens.engine.runner import plain
+
+
+def state(value=1.0):
+    return dict(state_dict=dict(w=torch.full((64, 64), value)), optimizer={}, meta=dict(iter=1), data=[], rng=[])
+
+
+class Log:
+    def __init__(self):
+        self.lines = []
+
+    def warning(self, line):
+        self.lines.append(line)
+
+
+def test_written_whole_under_the_final_name(tmp_path):
+    write_checkpoint(state(), tmp_path / 'iter_1.pth')
+    assert [path.name for path in tmp_path.iterdir()] == ['iter_1.pth']
+    assert load_training_state(tmp_path / 'iter_1.pth')['state_dict']['w'].eq(1).all()
+
+
+@pytest.mark.parametrize(
+    'error', [OSError(errno.ENOSPC, 'No space left on device'), RuntimeError('unexpected pos 64 vs 0')]
+)
+def test_full_disk_leaves_older_checkpoints_and_no_half_file(tmp_path, monkeypatch, error):
+    write_checkpoint(state(), tmp_path / 'iter_1.pth')
+
+    def fail(checkpoint, file):
+        file.write(b'half')
+        raise error
+
+    monkeypatch.setattr(checkpoint_io.torch, 'save', fail)
+    usage = type('Usage', (), dict(free=0))
+    monkeypatch.setattr(checkpoint_io.shutil, 'disk_usage', lambda path: usage)
+    with pytest.raises(RuntimeError, match='full.*Older checkpoints are intact.*--resume'):
+        write_checkpoint(state(2.0), tmp_path / 'iter_2.pth')
+    with pytest.raises(RuntimeError):
+        write_checkpoint(state(2.0), tmp_path / 'iter_1.pth')  # what is there stays until the new file is whole
+    assert [path.name for path in tmp_path.iterdir()] == ['iter_1.pth']
+    monkeypatch.undo()
+    assert load_training_state(tmp_path / 'iter_1.pth')['state_dict']['w'].eq(1).all()
+
+
+def test_a_real_write_limit_is_reported(tmp_path):
+    """The kernel refuses the write, as it does on a full disk."""
+    write_checkpoint(state(), tmp_path / 'iter_1.pth')
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(RuntimeError, match='Cannot write the checkpoint .*iter_2.pth.* needs about 4 MiB'):
+            write_checkpoint(dict(state_dict=dict(w=torch.zeros(1000, 1000))), tmp_path / 'iter_2.pth')
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in tmp_path.iterdir()] == ['iter_1.pth']
+
+
+@pytest.mark.parametrize('damage', ['truncated', 'flipped', 'empty', 'text'])
+def test_damaged_files_are_passed_over_with_a_report(tmp_path, damage):
+    for number in (5, 10):
+        write_checkpoint(state(number), tmp_path / f'iter_{number}.pth')
+        os.utime(tmp_path / f'iter_{number}.pth', (number, number))
+    newest = tmp_path / 'iter_10.pth'
+    content = newest.read_bytes()
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 1
+    newest.write_bytes(dict(truncated=content[:-100], flipped=bytes(flipped), empty=b'', text=b'hello')[damage])
+    os.utime(newest, (10, 10))
+    log = Log()
+    assert find_resumable(tmp_path, log) == tmp_path / 'iter_5.pth'
+    assert len(log.lines) == 1 and 'iter_10.pth' in log.lines[0]
+    with pytest.raises(ValueError, match='iter_10.pth'):
+        load_training_state(newest)
+
+
+def test_nothing_to_resume_and_nothing_readable(tmp_path):
+    assert find_resumable(tmp_path, Log()) is None
+    (tmp_path / 'iter_3.pth').write_bytes(b'')
+    (tmp_path / 'best_loss_iter_3.pth').write_bytes(b'')
+    with pytest.raises(ValueError, match='none of the 1 checkpoints'):
+        find_resumable(tmp_path, Log())
+
+
+def test_weights_alone_cannot_be_resumed(tmp_path):
+    torch.save(dict(state_dict={}, meta={}), tmp_path / 'weights.pth')
+    with pytest.raises(ValueError, match='load_from'):
+        load_training_state(tmp_path / 'weights.pth')
+    with pytest.raises(FileNotFoundError):
+        load_training_state(tmp_path / 'absent.pth')
+
+
+def test_files_hold_a_checksum(tmp_path):
+    write_checkpoint(state(), tmp_path / 'iter_1.pth')
+    with zipfile.ZipFile(tmp_path / 'iter_1.pth') as archive:
+        assert all(info.CRC for info in archive.infolist() if info.file_size)
+
+
+def test_random_state_round_trip(tmp_path):
+    import random
+
+    import numpy as np
+
+    def draw():
+        return [random.random(), random.gauss(0, 1), np.random.rand(), np.random.randn(), torch.rand(3).tolist()]
+
+    draw()
+    torch.save(get_random_state(), tmp_path / 'rng.pt')
+    expected = draw()
+    draw()
+    set_random_state(torch.load(tmp_path / 'rng.pt', weights_only=True))
+    assert draw() == expected
+
+
+def test_plain_values_only():
+    import numpy as np
+
+    value = plain(dict(a=np.arange(3), b=(np.float32(0.5), None), c=Path('x'), d=[True, 'y']))
+    assert value == dict(a=[0, 1, 2], b=(0.5, None), c='x', d=[True, 'y'])

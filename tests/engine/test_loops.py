@@ -1,0 +1,137 @@
+import pytest
+import torch
+from mmengine.hooks import Hook
+from torch.utils.data import DataLoader
+
+from sapiens.engine import Runner
+from sapiens.engine.signals import init_worker
+
+from .toy import Numbers, make_runner
+
+
+@pytest.fixture(autouse=True)
+def no_environment_report(monkeypatch):
+    monkeypatch.setattr('sapiens.engine.Runner._log_env', lambda *_: None)
+
+
+class Recorder(Hook):
+    def __init__(self):
+        self.events = []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        assert set(data_batch) == {'inputs'}
+        self.events.append(batch_idx)
+
+    def after_train_epoch(self, runner):
+        self.events.append(f'epoch {runner.epoch}')
+
+    def after_val_epoch(self, runner, metrics=None):
+        self.events.append('val')
+
+
+@pytest.mark.parametrize(
+    ('length', 'expected'),
+    [
+        (dict(max_epochs=2, val_interval=2), [0, 1, 2, 'epoch 0', 0, 1, 2, 'epoch 1', 'val']),
+        (dict(max_iters=4, val_interval=3), [0, 1, 2, 'val', 'epoch 0', 0, 'val']),
+        (dict(max_epochs=2, val_interval=1, val_begin=2), [0, 1, 2, 'epoch 0', 0, 1, 2, 'epoch 1', 'val']),
+    ],
+)
+def test_order_of_events(tmp_path, length, expected):
+    recorder = Recorder()
+    runner = make_runner(
+        tmp_path, length=7, hooks=[recorder], scores=(1, 2, 3), train_cfg=dict(type='TrainLoop', **length)
+    )
+    runner.train()
+    assert recorder.events == expected
+    assert runner.model.seen.count(2) == len(runner.model.seen)  # of 7 samples one is dropped
+
+
+@pytest.mark.parametrize('length', [{}, dict(max_epochs=1, max_iters=1)])
+def test_exactly_one_length(tmp_path, length):
+    with pytest.raises(ValueError, match='max_epochs or max_iters'):
+        make_runner(tmp_path, train_cfg=dict(type='TrainLoop', **length)).train()
+
+
+def test_too_few_samples_for_a_batch(tmp_path):
+    with pytest.raises(ValueError, match=r'no batch: 3 samples, batch size 4 on 1 process'):
+        make_runner(tmp_path, length=3, batch=4).train()
+
+
+def test_a_hook_may_end_training_after_validation(tmp_path):
+    class Stop(Recorder):
+        def after_val_epoch(self, runner, metrics=None):
+            runner.train_loop.stop_training = True
+
+    hook = Stop()
+    make_runner(
+        tmp_path, hooks=[hook], scores=(1,), train_cfg=dict(type='TrainLoop', max_iters=10, val_interval=2)
+    ).train()
+    assert hook.events == [0, 1]
+
+
+def test_every_epoch_has_its_own_order(tmp_path):
+    class Epochs(Hook):
+        def __init__(self):
+            self.seen = []
+
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            self.seen += data_batch['inputs'][:, -1].int().tolist()
+
+    hook = Epochs()
+    make_runner(tmp_path, length=20, hooks=[hook], train_cfg=dict(type='TrainLoop', max_epochs=2)).train()
+    first, second = hook.seen[:20], hook.seen[20:]
+    assert sorted(first) == sorted(second) == list(range(1, 21)) and first != second
+
+
+def test_the_last_iterations_make_a_step_too(tmp_path):
+    # Epochs of five batches, of which the run does seven; steps over 4, 1 and 2 of them.
+    runner = make_runner(tmp_path, accumulate=4, train_cfg=dict(type='TrainLoop', max_iters=7))
+    runner.train()
+    steps = {int(state['step']) for state in runner.optim_wrapper.optimizer.state.values()}
+    assert steps == {3}
+
+
+class Noise(Numbers):
+    """A data set that does not seed its samples."""
+
+    def __getitem__(self, draw):
+        return torch.randint(10**9, ())
+
+
+def collate(samples):
+    return dict(inputs=torch.stack(samples)[:, None].expand(-1, 4).float(), loader=None)
+
+
+def test_workers_draw_anew_in_every_epoch_and_alike_in_a_resumed_one(tmp_path):
+    class Inputs(Hook):
+        def __init__(self):
+            self.seen = []
+
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            self.seen.append(data_batch['inputs'][:, 0].tolist())
+
+    def seen(folder, epochs, **kwargs):
+        hook = Inputs()
+        runner = make_runner(folder, hooks=[hook], train_cfg=dict(type='TrainLoop', max_epochs=epochs), **kwargs)
+        loader = dict(runner._train_dataloader, dataset=Noise(4), collate_fn=dict(type=collate), num_workers=1)
+        runner._train_dataloader = loader
+        runner.build_train_loop(runner._train_loop)
+        runner._train_loop = dict(runner.cfg.get('train_cfg') or dict(type='TrainLoop', max_epochs=epochs))
+        runner.train()
+        return hook.seen
+
+    straight = seen(tmp_path / 'a', 3)
+    assert len({tuple(batch) for batch in straight}) == len(straight) == 6
+    assert seen(tmp_path / 'b', 1) + seen(tmp_path / 'b', 3, resume=True) == straight
+
+
+def test_loaders_are_built_for_the_engine():
+    loader = Runner.build_dataloader(
+        dict(batch_size=2, dataset=Numbers(), sampler=dict(type='DefaultSampler'), persistent_workers=True), seed=5
+    )
+    assert isinstance(loader, DataLoader) and loader.worker_init_fn.func is init_worker
+    assert not loader.persistent_workers  # there are no workers
+    before = torch.get_rng_state()
+    next(iter(loader))
+    assert torch.equal(before, torch.get_rng_state())

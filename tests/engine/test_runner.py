@@ -1,0 +1,164 @@
+import logging
+import os
+
+import pytest
+import torch
+from mmengine.hooks import EMAHook, Hook
+
+from sapiens.engine import checkpoint_io
+
+from .toy import make_runner
+
+EVERY_FIVE = dict(checkpoint=dict(type='CheckpointHook', interval=5, by_epoch=False))
+
+
+@pytest.fixture(autouse=True)
+def no_environment_report(monkeypatch):
+    monkeypatch.setattr('sapiens.engine.Runner._log_env', lambda *_: None)
+
+
+def logged(work_dir):
+    return '\n'.join(path.read_text() for path in sorted(work_dir.glob('*/*.log')))
+
+
+def types_in(value):
+    if isinstance(value, dict):
+        return {type(key) for key in value} | set().union(*map(types_in, value.values()))
+    if isinstance(value, list | tuple):
+        return set().union(*map(types_in, value))
+    return {type(value)}
+
+
+def test_checkpoints_hold_plain_values_only(tmp_path):
+    make_runner(tmp_path, default_hooks=EVERY_FIVE).train()
+    checkpoint = torch.load(tmp_path / 'iter_10.pth', weights_only=True)
+    assert set(checkpoint) == {
+        'meta', 'state_dict', 'optimizer', 'message_hub', 'rng', 'data', 'hooks'
+    }  # fmt: skip
+    assert types_in(checkpoint['meta']) <= {str, int, float, bool, type(None)}
+    assert checkpoint['meta']['dataset_meta'] == dict(sigmas=[0, 1, 2], names=('a', 'b'))
+    assert checkpoint['meta']['iter'] == 10 and checkpoint['meta']['epoch'] == 1
+    assert set(checkpoint['rng'][0]) >= {'python', 'numpy', 'torch'} and len(checkpoint['rng']) == 1
+    assert 'train/loss' in checkpoint['message_hub']['curves']
+
+
+def test_lr_follows_the_real_total_batch(tmp_path):
+    runner = make_runner(tmp_path, accumulate=4, auto_scale_lr=dict(enable=True, base_batch_size=256))
+    runner.train()
+    assert runner.optim_wrapper.get_lr()['lr'] == [pytest.approx(0.1 * 8 / 256)]
+    assert '2 images x 1 process(es) x 4 accumulated = 8, lr is given for 256' in logged(tmp_path)
+    with pytest.raises(ValueError, match='needs base_batch_size'):
+        make_runner(tmp_path, auto_scale_lr=dict(enable=True)).train()
+
+
+def test_load_from_takes_weights_and_refuses_foreign_ones(tmp_path):
+    torch.save({'backbone.weight': torch.full((4, 4), 7.0)}, tmp_path / 'ours.pth')
+    runner = make_runner(tmp_path, lr=0.0, load_from=str(tmp_path / 'ours.pth'))
+    model = runner.train()
+    assert model.backbone.weight.eq(7).all() and runner.iter == 10
+    assert 'taken as they are' in logged(tmp_path)
+    torch.save({'backbone.weight': torch.zeros(8, 8)}, tmp_path / 'foreign.pth')
+    with pytest.raises(ValueError, match='of the backbone would be loaded'):
+        make_runner(tmp_path, load_from=str(tmp_path / 'foreign.pth')).train()
+
+
+def test_resume_auto_starts_from_weights_until_there_is_a_checkpoint(tmp_path):
+    torch.save({'backbone.weight': torch.full((4, 4), 7.0)}, tmp_path / 'weights.pth')
+    kwargs = dict(resume='auto', load_from=str(tmp_path / 'weights.pth'), lr=0.0, default_hooks=EVERY_FIVE)
+    first = make_runner(tmp_path / 'run', train_cfg=dict(type='TrainLoop', max_iters=5), **kwargs)
+    assert first.train().backbone.weight.eq(7).all()
+    make_runner(tmp_path / 'run', **kwargs).train()
+    assert 'Nothing to resume' in logged(tmp_path / 'run') and 'iter_5.pth: epoch 0, iter' in logged(tmp_path / 'run')
+
+
+def test_resume_needs_the_same_schedules(tmp_path):
+    schedule = [dict(type='ConstantLR', by_epoch=False, begin=0, end=3)]
+    make_runner(tmp_path, default_hooks=EVERY_FIVE, param_scheduler=schedule).train()
+    with pytest.raises(ValueError, match='the state of 1 schedules, this config has 0'):
+        make_runner(tmp_path, resume=True).train()
+
+
+def test_resume_in_an_epoch_needs_a_sampler_that_can(tmp_path):
+    sampler = dict(type='DefaultSampler', shuffle=True)
+    every_three = dict(checkpoint=dict(type='CheckpointHook', interval=3, by_epoch=False, save_last=False))
+    make_runner(tmp_path, sampler=sampler, default_hooks=every_three).train()
+    with pytest.raises(ValueError, match='8 samples of this epoch were consumed, and DefaultSampler cannot'):
+        make_runner(tmp_path, sampler=sampler, resume=True).train()
+
+
+def test_a_resumed_run_keeps_no_page_of_the_file(tmp_path):
+    """A file that is still mapped would keep its blocks on the disk after it was pruned."""
+    make_runner(tmp_path, default_hooks=EVERY_FIVE).train()
+    runner = make_runner(tmp_path, resume=True, train_cfg=dict(type='TrainLoop', max_iters=12))
+    runner.train()
+    assert runner.iter == 12
+    with open('/proc/self/maps') as maps:
+        assert 'iter_10.pth' not in maps.read()
+
+
+def test_another_number_of_processes_draws_new_random_numbers(tmp_path):
+    class Seeds(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            seeds.append(torch.initial_seed())
+
+    seeds = []
+    make_runner(tmp_path, default_hooks=EVERY_FIVE, train_cfg=dict(type='TrainLoop', max_iters=10)).train()
+    for number in (5, 10):
+        checkpoint = torch.load(tmp_path / f'iter_{number}.pth', weights_only=True)
+        torch.save(dict(checkpoint, rng=2 * checkpoint['rng']), tmp_path / f'two_{number}.pth')
+        length = dict(type='TrainLoop', max_iters=number + 1)
+        kwargs = dict(resume=True, load_from=str(tmp_path / f'two_{number}.pth'), train_cfg=length)
+        make_runner(tmp_path / 'new', hooks=[Seeds()], **kwargs).train()
+    assert len(seeds) == 2 and len({*seeds, 0, 1}) == 4  # 0 and 1 are what a run starts with
+    assert 'was written by 2 process(es)' in logged(tmp_path / 'new')
+
+
+def test_an_average_of_weights_survives(tmp_path):
+    averaged = []
+    for name, resume in (('run', False), ('run', True)):
+        hook = EMAHook()
+        runner = make_runner(
+            tmp_path / name, hooks=[hook], resume=resume, default_hooks=EVERY_FIVE,
+            train_cfg=dict(type='TrainLoop', max_iters=10)
+        )  # fmt: skip
+        runner.train()
+        averaged.append(hook.ema_model.module.backbone.weight.clone())
+    assert torch.equal(*averaged)
+
+
+def test_a_full_disk_stops_the_run_and_costs_no_older_checkpoint(tmp_path, monkeypatch):
+    real = torch.save
+
+    def save(checkpoint, file):
+        if checkpoint['meta']['iter'] == 10:
+            raise OSError(28, 'No space left on device')
+        real(checkpoint, file)
+
+    monkeypatch.setattr(checkpoint_io.torch, 'save', save)
+    keep_one = dict(checkpoint=dict(EVERY_FIVE['checkpoint'], max_keep_ckpts=1))
+    with pytest.raises(RuntimeError, match='iter_10.pth: the disk .* is full'):
+        make_runner(tmp_path, default_hooks=keep_one, train_cfg=dict(type='TrainLoop', max_iters=20)).train()
+    assert [path.name for path in tmp_path.glob('*.pth')] == ['iter_5.pth']
+    monkeypatch.undo()
+    resumed = make_runner(tmp_path, default_hooks=keep_one, resume=True)
+    resumed.train()
+    assert [path.name for path in tmp_path.glob('*.pth')] == ['iter_10.pth']
+
+
+def test_newest_is_told_by_iterations_not_by_time(tmp_path):
+    by_epoch = dict(checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=True))
+    make_runner(tmp_path, default_hooks=by_epoch, train_cfg=dict(type='TrainLoop', max_epochs=2)).train()
+    (tmp_path / 'iter_7.pth').write_bytes((tmp_path / 'epoch_1.pth').read_bytes())  # epochs have five iterations
+    os.utime(tmp_path / 'epoch_2.pth', (1, 1))
+    log = logging.getLogger('test')
+    assert checkpoint_io.find_resumable(tmp_path, log).name == 'epoch_2.pth'
+    (tmp_path / 'epoch_2.pth').unlink()
+    assert checkpoint_io.find_resumable(tmp_path, log).name == 'iter_7.pth'
+
+
+def test_resume_follows_last_checkpoint_into_another_folder(tmp_path):
+    elsewhere = dict(checkpoint=dict(EVERY_FIVE['checkpoint'], out_dir=str(tmp_path / 'elsewhere')))
+    make_runner(tmp_path / 'run', default_hooks=elsewhere).train()
+    assert not list((tmp_path / 'run').glob('*.pth'))
+    found = checkpoint_io.find_resumable(tmp_path / 'run', logging.getLogger('test'))
+    assert found == tmp_path / 'elsewhere' / 'run' / 'iter_10.pth'
