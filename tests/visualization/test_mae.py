@@ -23,6 +23,8 @@ def test_rows_show_original_masked_and_reconstructed():
 
 def test_large_images_are_shrunk_and_mismatched_masks_refused():
     image = np.zeros((1024, 768, 3), np.uint8)
-    assert draw_reconstructions([image], [np.zeros((64, 48), bool)], [image], max_side=256).shape[1] == 3 * 192 + 2 * GAP
+    assert (
+        draw_reconstructions([image], [np.zeros((64, 48), bool)], [image], max_side=256).shape[1] == 3 * 192 + 2 * GAP
+    )
     with pytest.raises(ValueError, match='does not tile'):
         draw_reconstructions([image], [np.zeros((63, 48), bool)], [image])
