@@ -45,7 +45,8 @@ def test_checkpoints_hold_plain_values_only(tmp_path):
 def test_lr_follows_the_real_total_batch(tmp_path):
     runner = make_runner(tmp_path, accumulate=4, auto_scale_lr=dict(enable=True, base_batch_size=256))
     runner.train()
-    assert runner.optim_wrapper.get_lr()['lr'] == [pytest.approx(0.1 * 8 / 256)]
+    assert runner.optim_wrapper.get_lr()['lr'] == pytest.approx(2 * [0.1 * 8 / 256])
+    assert runner.optim_wrapper.get_lr()['base_lr'] == [pytest.approx(0.1 * 8 / 256)]
     assert '2 images x 1 process(es) x 4 accumulated = 8, lr is given for 256' in logged(tmp_path)
     with pytest.raises(ValueError, match='needs base_batch_size'):
         make_runner(tmp_path, auto_scale_lr=dict(enable=True)).train()
