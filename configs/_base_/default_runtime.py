@@ -22,7 +22,10 @@ visualizer = dict(
     type='Visualizer',
     vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')],
 )
-log_processor = dict(type='LogProcessor', window_size=10, by_epoch=True)
+# Only training scalars are averaged; a metric such as mae/loss (with a slash) is logged as it is.
+log_processor = dict(
+    type='LogProcessor', window_size=10, by_epoch=True, mean_pattern=r'^[^/]*(loss|time|grad_norm)[^/]*$'
+)
 log_level = 'INFO'
 # Every rank draws its own masks; the order of the data is common to all.
 randomness = dict(seed=0, diff_rank_seed=True)
