@@ -1,0 +1,23 @@
+"""Skeletons and class lists as plain data, and what is derived from them."""
+
+from .build import build_metainfo, get_skeleton, register_skeleton, skeleton_names
+from .classes import ClassList, class_list_from_dict, class_names, get_classes, register_classes, remap_table
+from .convert import convert_keypoints, match_keypoints
+from .skeleton import Skeleton, skeleton_from_dict
+
+__all__ = [
+    'ClassList',
+    'Skeleton',
+    'build_metainfo',
+    'class_list_from_dict',
+    'class_names',
+    'convert_keypoints',
+    'get_classes',
+    'get_skeleton',
+    'match_keypoints',
+    'register_classes',
+    'register_skeleton',
+    'remap_table',
+    'skeleton_from_dict',
+    'skeleton_names',
+]

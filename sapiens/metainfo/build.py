@@ -1,0 +1,129 @@
+"""Skeletons by name, and their expansion to the dict that mmpose's data sets and metrics take."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from . import coco17, goliath308, wholebody133
+from .fields import read_python_file
+from .naming import not_known
+from .skeleton import Skeleton, skeleton_from_dict
+
+__all__ = ['build_metainfo', 'get_skeleton', 'register_skeleton', 'skeleton_names']
+
+SKELETONS: dict[str, Skeleton] = {}
+
+
+def register_skeleton(source: Mapping | str | Path | Skeleton) -> Skeleton:
+    """Make a skeleton known by its name (and its ``dataset_name``), and return it.
+
+    Args:
+        source: whatever :func:`get_skeleton` takes.
+
+    Raises:
+        ValueError: another skeleton has the name. Registering the same content again is fine.
+    """
+    skeleton = get_skeleton(source)
+    for name in {skeleton.name, skeleton.dataset_name}:
+        known = _find(name)
+        if known is not None and known is not skeleton and build_metainfo(known) != build_metainfo(skeleton):
+            raise ValueError(f'skeleton {name!r} is registered with other content; choose another name')
+    return SKELETONS.setdefault(skeleton.name, skeleton)
+
+
+def skeleton_names() -> list[str]:
+    return sorted(SKELETONS)
+
+
+def get_skeleton(source: str | Path | Mapping | Skeleton) -> Skeleton:
+    """Look up or build a skeleton.
+
+    Args:
+        source: a registered name, also as mmpose says it (``coco``, ``coco_wholebody``, ``goliath``); the path of a .py
+            file that sets ``skeleton = dict(...)`` in the short form of :func:`skeleton_from_dict`, or mmpose's
+            ``dataset_info``; either dict itself; or a skeleton.
+
+    Raises:
+        ValueError: an unknown name, or content that makes no skeleton.
+        FileNotFoundError: no such file.
+    """
+    if isinstance(source, Skeleton):
+        return source
+    if isinstance(source, Mapping):
+        return skeleton_from_dict(_short_form(source) if 'keypoint_info' in source else source)
+    if isinstance(source, Path) or str(source).endswith('.py'):
+        path = Path(source)
+        data = read_python_file(path, ('skeleton', 'dataset_info'))[1]
+        try:
+            return get_skeleton(data)
+        except ValueError as error:
+            raise ValueError(f'{path}: {error}') from error
+    skeleton = _find(source) if isinstance(source, str) else None
+    if skeleton is None:
+        known = sorted({*SKELETONS, *(item.dataset_name for item in SKELETONS.values())})
+        message = not_known('skeleton', source, known)
+        raise ValueError(f'{message} For your own, give the path of a .py file with skeleton = dict(...), or the dict')
+    return skeleton
+
+
+def build_metainfo(source: str | Path | Mapping | Skeleton) -> dict:
+    """Expand a skeleton to mmpose's form, as ``METAINFO`` of a data set or for its ``metainfo=`` argument.
+
+    Args:
+        source: whatever :func:`get_skeleton` takes.
+
+    Returns:
+        A new dict with ``dataset_name``, ``keypoint_info``, ``skeleton_info``, ``joint_weights`` and ``sigmas``, and,
+        which mmpose's parser passes over, ``groups`` as {group: list of ids}. Colours are RGB.
+    """
+    skeleton = get_skeleton(source)
+    names = skeleton.keypoints
+    half = dict.fromkeys(skeleton.upper.tolist(), 'upper') | dict.fromkeys(skeleton.lower.tolist(), 'lower')
+    keypoints, links = {}, {}
+    for index, (name, partner) in enumerate(zip(names, skeleton.flip_indices, strict=True)):
+        swap = names[partner] if partner != index else ''
+        color = skeleton.colors[index].tolist()
+        keypoints[index] = dict(name=name, id=index, color=color, type=half.get(index, ''), swap=swap)
+    for index, (start, end) in enumerate(skeleton.links):
+        links[index] = dict(link=(names[start], names[end]), id=index, color=skeleton.link_colors[index].tolist())
+    return dict(
+        dataset_name=skeleton.dataset_name,
+        keypoint_info=keypoints,
+        skeleton_info=links,
+        joint_weights=skeleton.weights.tolist(),
+        sigmas=skeleton.sigmas.tolist(),
+        groups={group: ids.tolist() for group, ids in skeleton.groups.items()},
+    )
+
+
+def _find(name: str) -> Skeleton | None:
+    if name in SKELETONS:
+        return SKELETONS[name]
+    return next((skeleton for skeleton in SKELETONS.values() if skeleton.dataset_name == name), None)
+
+
+def _short_form(info: Mapping) -> dict:
+    """mmpose's ``dataset_info`` (or what :func:`build_metainfo` returns) as the short form."""
+    points = [info['keypoint_info'][index] for index in sorted(info['keypoint_info'])]
+    names = [point['name'] for point in points]
+    short = dict(
+        name=info.get('dataset_name'),
+        keypoints=names,
+        # Every partner is stated there, so the naming rule must not add any.
+        flip={point['name']: point.get('swap') or point['name'] for point in points},
+        colors={point['name']: point['color'] for point in points if 'color' in point},
+        links=[
+            (*link['link'], link['color']) if 'color' in link else tuple(link['link'])
+            for link in info.get('skeleton_info', {}).values()
+        ],
+        upper=[point['name'] for point in points if point.get('type') == 'upper'],
+        lower=[point['name'] for point in points if point.get('type') == 'lower'],
+        groups={group: [names[index] for index in ids] for group, ids in info.get('groups', {}).items()},
+    )
+    for key, target in (('joint_weights', 'weights'), ('sigmas', 'sigmas')):
+        if key in info:
+            short[target] = info[key]
+    return short
+
+
+for _module in (coco17, wholebody133, goliath308):
+    SKELETONS[_module.SKELETON['name']] = skeleton_from_dict(_module.SKELETON)

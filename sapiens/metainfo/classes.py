@@ -1,0 +1,200 @@
+"""Class lists for segmentation: names, colours, class weights, partners under a flip, and label maps between lists."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from .fields import check_keys, name_of, names_of, numbers_of, read_python_file, rgb_of
+from .naming import flip_indices, not_known
+from .parts import CLASS_LISTS, REMAPS
+
+__all__ = [
+    'IGNORE',
+    'ClassList',
+    'class_list_from_dict',
+    'class_names',
+    'get_classes',
+    'register_classes',
+    'remap_table',
+]
+
+# Label of a pixel that neither trains nor counts.
+IGNORE = 255
+
+
+@dataclass(frozen=True, eq=False)
+class ClassList:
+    """C classes; the position is the label. Arrays are read-only.
+
+    Attributes:
+        name: for configs and messages.
+        classes: C distinct names, the background first by convention.
+        palette: (C, 3) uint8 RGB.
+        ce_weights: (C,) float64, weights of the cross-entropy.
+        flip_indices: (C,) int64, the class of each class's partner in a mirrored image.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    palette: np.ndarray
+    ce_weights: np.ndarray
+    flip_indices: np.ndarray
+
+    def __post_init__(self):
+        for array in (self.palette, self.ce_weights, self.flip_indices):
+            array.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def __repr__(self) -> str:
+        return f'ClassList({self.name!r}, {len(self)} classes)'
+
+    @cached_property
+    def flip_pairs(self) -> list[tuple[int, int]]:
+        """Pairs of labels that change places in a mirrored image, the smaller first."""
+        return [(index, int(other)) for index, other in enumerate(self.flip_indices) if index < other]
+
+    @cached_property
+    def flip_table(self) -> np.ndarray:
+        """(256,) uint8: ``flip_table[labels]`` are the labels of the mirrored image (mirror the pixels besides). What is
+        no class, the ignored label first of all, stays as it is."""
+        table = np.arange(256, dtype=np.uint8)
+        table[: len(self)] = self.flip_indices
+        table.setflags(write=False)
+        return table
+
+    def index(self, name: str) -> int:
+        """Label of a class; ValueError with the nearest name if there is none."""
+        if name not in self.classes:
+            raise ValueError(not_known(f'class list {self.name!r}: class', name, self.classes))
+        return self.classes.index(name)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.classes
+
+
+def class_list_from_dict(data: Mapping) -> ClassList:
+    """Build a class list from its short form.
+
+    Args:
+        data: a dict with ``name``; ``classes``: list of at most 255 names; ``palette``: list of RGB, default PASCAL VOC's
+            colours; ``ce_weights``: one number or one per class, default 1; ``flip``: {class: partner} where the
+            left/right naming rule fails, False if no label changes in a mirrored image.
+
+    Raises:
+        ValueError: an unknown or missing key, a repeated or partnerless class, a wrong count or range.
+    """
+    owner = f'class list {name_of(data)!r}'
+    check_keys(data, ['name', 'classes'], ['palette', 'ce_weights', 'flip'], owner)
+    classes = names_of(data['classes'], owner)
+    if len(classes) > IGNORE:
+        raise ValueError(f'{owner} has {len(classes)} classes; labels are bytes and {IGNORE} means ignored')
+    palette = data.get('palette', [_voc_color(label) for label in range(len(classes))])
+    if len(palette) != len(classes):
+        raise ValueError(f'{owner}: palette has {len(palette)} colours for {len(classes)} classes')
+    return ClassList(
+        name=data['name'],
+        classes=classes,
+        palette=np.array(
+            [rgb_of(color, f'{owner}: colour of {c}') for c, color in zip(classes, palette, strict=True)], np.uint8
+        ),
+        ce_weights=numbers_of(data.get('ce_weights', 1.0), len(classes), f'{owner}: ce_weights', zero=True),
+        flip_indices=flip_indices(classes, data.get('flip', True), owner),
+    )
+
+
+def _voc_color(label: int) -> tuple[int, int, int]:
+    """PASCAL VOC's colours: the bits of the label dealt out to R, G and B, the most significant bit of a colour first."""
+    color = [0, 0, 0]
+    for position in range(8):
+        for channel in range(3):
+            color[channel] |= (label >> (3 * position + channel) & 1) << (7 - position)
+    return tuple(color)
+
+
+CLASSES = {data['name']: class_list_from_dict(data) for data in CLASS_LISTS}
+
+
+def register_classes(source: Mapping | str | Path | ClassList) -> ClassList:
+    """Make a class list known by its name, and return it; ValueError if another one has the name."""
+    classes = get_classes(source)
+    known = CLASSES.setdefault(classes.name, classes)
+    arrays = 'palette', 'ce_weights', 'flip_indices'
+    same = known.classes == classes.classes
+    if not same or not all(np.array_equal(getattr(known, name), getattr(classes, name)) for name in arrays):
+        raise ValueError(f'class list {classes.name!r} is registered with other content; choose another name')
+    return known
+
+
+def class_names() -> list[str]:
+    return sorted(CLASSES)
+
+
+def get_classes(source: str | Path | Mapping | ClassList) -> ClassList:
+    """Look up or build a class list.
+
+    Args:
+        source: a registered name; the path of a .py file that sets ``classes = dict(...)`` in the short form of
+            :func:`class_list_from_dict`; the dict itself; or a class list.
+
+    Raises:
+        ValueError: an unknown name, or content that makes no class list.
+        FileNotFoundError: no such file.
+    """
+    if isinstance(source, ClassList):
+        return source
+    if isinstance(source, Mapping):
+        return class_list_from_dict(source)
+    if isinstance(source, Path) or str(source).endswith('.py'):
+        data = read_python_file(source, ('classes',))[1]
+        try:
+            return class_list_from_dict(data)
+        except ValueError as error:
+            raise ValueError(f'{source}: {error}') from error
+    if not isinstance(source, str) or source not in CLASSES:
+        message = not_known('class list', source, CLASSES)
+        raise ValueError(f'{message} For your own, give the path of a .py file with classes = dict(...), or the dict')
+    return CLASSES[source]
+
+
+def remap_table(source: str | Path | Mapping | ClassList, target: str | Path | Mapping | ClassList) -> np.ndarray:
+    """Labels of one list as those of another: ``remap_table('lip20', 'goliath28')[labels]``.
+
+    Published maps are used where there are some (from goliath34, goliath52, atr18, cihp20, lip20 and pascal25 to
+    goliath28; from goliath34, goliath52 and internal33 to goliath29), else classes of one name are matched.
+
+    Args:
+        source, target: class lists, in any form that :func:`get_classes` takes. atr18, pascal25, goliath52 and internal33
+            are known as sources only.
+
+    Returns:
+        (256,) uint8; 255 (ignored) for 255, for what is no label of the source, and for what has no match.
+
+    Raises:
+        ValueError: an unknown name, or lists without a common class.
+    """
+    table = np.full(256, IGNORE, np.uint8)
+    only_sources = {name for name, _ in REMAPS} - set(CLASSES)
+    if isinstance(source, str) and source in only_sources:
+        name, labels = source, None
+    elif isinstance(source, str) and source not in CLASSES and not source.endswith('.py'):
+        raise ValueError(not_known('class list', source, [*CLASSES, *sorted(only_sources)]))
+    else:
+        labels = get_classes(source)
+        name = labels.name if labels is CLASSES.get(labels.name) else None
+    target = get_classes(target)
+    # A published map belongs to the published lists, not to a user's list of the same name.
+    names = REMAPS.get((name, target.name)) if target is CLASSES.get(target.name) else None
+    if names is None and labels is None:
+        known = ', '.join(other for one, other in REMAPS if one == name)
+        raise ValueError(f'there is no map from {name!r} to {target.name!r}; its targets are {known}')
+    for label, match in enumerate(labels.classes if names is None else names.split()):
+        if match in target:
+            table[label] = target.index(match)
+    if (table == IGNORE).all():
+        raise ValueError(f'class lists {labels.name!r} and {target.name!r} have no class in common')
+    return table

@@ -1,0 +1,84 @@
+"""Keypoints of one skeleton as those of another, by name."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from .build import get_skeleton
+from .naming import not_known
+from .skeleton import Skeleton
+
+__all__ = ['convert_keypoints', 'match_keypoints']
+
+
+def match_keypoints(
+    source: str | Path | Mapping | Skeleton,
+    target: str | Path | Mapping | Skeleton,
+    names: Mapping[str, str] | None = None,
+) -> np.ndarray:
+    """For every keypoint of ``target`` the id of its match in ``source``, -1 where there is none.
+
+    Args:
+        source, target: skeletons, in any form that :func:`get_skeleton` takes.
+        names: {name in target: name in source} of points that are the same but called otherwise, besides those of one
+            name. goliath308 and wholebody133 share 53 names: 17 of the body, 6 of the feet, 15 of each hand, and these
+            are the published mapping; ``goliath308.WHOLEBODY_HANDS`` adds the knuckles and the hand roots.
+
+    Returns:
+        (K_target,) int64.
+
+    Raises:
+        ValueError: a name in ``names`` that its skeleton does not have, or skeletons without a common point.
+    """
+    source, target = get_skeleton(source), get_skeleton(target)
+    names = names or {}
+    for name, other in names.items():
+        if name not in target:
+            raise ValueError(not_known(f'skeleton {target.name!r}: keypoint in names', name, target.keypoints))
+        if other not in source:
+            raise ValueError(not_known(f'skeleton {source.name!r}: keypoint in names', other, source.keypoints))
+    wanted = [names.get(name, name) for name in target.keypoints]
+    ids = np.array([source.index(name) if name in source else -1 for name in wanted], np.int64)
+    if (ids < 0).all():
+        raise ValueError(f'{source.name!r} and {target.name!r} share no keypoint name; state the pairs in names')
+    return ids
+
+
+def convert_keypoints(
+    keypoints: np.ndarray,
+    scores: np.ndarray,
+    source: str | Path | Mapping | Skeleton,
+    target: str | Path | Mapping | Skeleton,
+    names: Mapping[str, str] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reorder keypoints to another skeleton. Coordinates and scores are copied, never interpolated.
+
+    Args:
+        keypoints: (..., K_source, 2 or 3), in any unit.
+        scores: (..., K_source).
+        source, target, names: as for :func:`match_keypoints`.
+
+    Returns:
+        keypoints (..., K_target, 2 or 3), NaN where the source has no such point, and scores (..., K_target), 0 there.
+        Floating dtypes are kept, others become float32.
+
+    Raises:
+        ValueError: shapes that do not fit ``source`` or each other; what :func:`match_keypoints` refuses.
+    """
+    source, target = get_skeleton(source), get_skeleton(target)
+    keypoints, scores = _floating(keypoints), _floating(scores)
+    if keypoints.ndim < 2 or keypoints.shape[-2] != len(source) or keypoints.shape[-1] not in (2, 3):
+        raise ValueError(f'keypoints of {source.name!r} are (..., {len(source)}, 2 or 3), found {keypoints.shape}')
+    if scores.shape != keypoints.shape[:-1]:
+        raise ValueError(f'scores have shape {scores.shape}, but the keypoints ask for {keypoints.shape[:-1]}')
+    ids = match_keypoints(source, target, names)
+    keypoints, scores = keypoints[..., ids, :], scores[..., ids]
+    keypoints[..., ids < 0, :] = np.nan
+    scores[..., ids < 0] = 0
+    return keypoints, scores
+
+
+def _floating(array: np.ndarray) -> np.ndarray:
+    array = np.asarray(array)
+    return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float32)

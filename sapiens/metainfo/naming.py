@@ -1,0 +1,95 @@
+"""What names say: the side, the partner in a mirrored image, and the name that was probably meant."""
+
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+
+import numpy as np
+
+__all__ = ['flip_indices', 'mirror_name', 'near', 'not_known', 'side_of']
+
+# A side is a word of its own: left_eye, r_eyebrow, end_of_l_eyebrow, Left-arm, hip_left; not flat, l2 or LeftFoot.
+SIDE = re.compile(r'(?<![A-Za-z0-9])(left|right|l|r)(?![A-Za-z0-9])', re.IGNORECASE)
+OTHER_SIDE = {'left': 'right', 'right': 'left', 'l': 'r', 'r': 'l'}
+
+
+def mirror_name(name: str) -> str:
+    """The name with left and right exchanged (``left_eye`` -> ``right_eye``, ``Left-arm`` -> ``Right-arm``), letter
+    case kept; the same name if it names no side."""
+
+    def swap(match: re.Match) -> str:
+        word = match[0]
+        other = OTHER_SIDE[word.lower()]
+        if word.isupper():
+            return other.upper()
+        return other.capitalize() if word[0].isupper() else other
+
+    return SIDE.sub(swap, name)
+
+
+def side_of(name: str) -> str:
+    """'l', 'r', or '' if the name names no side."""
+    match = SIDE.search(name)
+    return match[0][0].lower() if match else ''
+
+
+def flip_indices(names: tuple[str, ...], flip: Mapping[str, str] | bool, owner: str) -> np.ndarray:
+    """Index of the partner of every name under a horizontal flip; a name that names no side is its own partner.
+
+    Args:
+        names: N distinct names.
+        flip: {name: partner} where the left/right rule of :func:`mirror_name` fails, each pair given once or twice;
+            True for the rule alone; False if nothing changes place.
+        owner: what the names belong to, for messages.
+
+    Returns:
+        (N,) int64; applying it twice gives 0 .. N - 1.
+
+    Raises:
+        ValueError: a partner that is not among the names, or two names with the same partner.
+    """
+    ids = {name: index for index, name in enumerate(names)}
+    if not isinstance(flip, Mapping | bool):
+        raise ValueError(f'{owner}: flip must be a dict {{name: partner}}, True or False, not {flip!r}')
+    if flip is False:
+        return np.arange(len(names))
+    given: dict[str, str] = {}
+    for name, partner in {} if flip is True else flip.items():
+        for a, b in ((name, partner), (partner, name)):
+            if a not in ids:
+                raise ValueError(not_known(f'{owner}: name in flip', a, ids))
+            if given.setdefault(a, b) != b:
+                raise ValueError(f'{owner}: flip gives {a!r} two partners, {given[a]!r} and {b!r}')
+    result = np.arange(len(names))
+    for name, index in ids.items():
+        partner = given.get(name, mirror_name(name))
+        if partner not in ids:
+            hint = near(partner, set(ids) - {name}) or '.'
+            raise ValueError(
+                f'{owner}: {name!r} has no partner {partner!r}{hint} Add it, state the real partner as flip={{{name!r}: ...}} '
+                '(itself, if it stays in place), or pass flip=False if nothing changes place in a mirrored image'
+            )
+        result[index] = ids[partner]
+    if not np.array_equal(result[result], np.arange(len(names))):
+        index = int(np.flatnonzero(result[result] != np.arange(len(names)))[0])
+        partner = names[result[index]]
+        raise ValueError(
+            f'{owner}: the partner of {names[index]!r} is {partner!r}, whose own partner is '
+            f'{names[result[result[index]]]!r}; state every pair that the left/right rule misses in flip'
+        )
+    return result
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """'; did you mean ...?' with the most similar of the known names, or nothing."""
+    # All lower case: people write COCO17 and Left_Eye.
+    lowered = {str(item).lower(): str(item) for item in known}
+    close = get_close_matches(str(name).lower(), lowered, n=1)
+    return f'; did you mean {lowered[close[0]]!r}?' if close else ''
+
+
+def not_known(what: str, name: str, known: Iterable[str]) -> str:
+    """Message for a name that does not exist: the nearest one, or all of them if there are few."""
+    known = [str(item) for item in known]
+    listed = f' Known: {", ".join(known)}.' if len(known) <= 40 else ''
+    return f'{what} {name!r} does not exist{near(name, known) or "."}{listed}'
