@@ -1,0 +1,17 @@
+"""Clothed people, rendered with every label this package trains on (docs/synthetic.md).
+
+Needs anny and warp-lang (requirements/optional.txt).
+"""
+
+from .sample import PersonLabel, SyntheticSample, to_published_normals
+
+__all__ = ['HumanGenerator', 'PersonLabel', 'SyntheticSample', 'to_published_normals']
+
+
+def __getattr__(name: str):
+    # The generator pulls in warp, which takes a second to import.
+    if name == 'HumanGenerator':
+        from .generator import HumanGenerator
+
+        return HumanGenerator
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -1,0 +1,971 @@
+"""Garments cut from one suit around the body, and everything else a person wears.
+
+A garment is a part of the body's suit (the base mesh' helper surface, subdivided), cut along smooth lines; it is laid over what is
+already worn, stands off, bridges hollows and hangs, and gets folds; its edges are turned in. Skirts are lofted around both legs.
+Places are named on the template body: a height is the z there, whoever wears the garment.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from sapiens.metainfo import get_classes
+
+from .body import REGIONS, Body, Posed, Shape
+from .looks import Garment, Look
+from .mesh import Surface, compact, cut, grid_faces, subdivide, triangulate, vertex_normals
+
+__all__ = ['Outfit', 'Suit', 'dress', 'lip', 'load_suit', 'part', 'sole_thickness']
+
+# Heights on the template.
+WAIST, CROTCH, PIT = 0.13, -0.055, 0.53
+_SKIRT_ROWS, _SKIRT_COLUMNS = 30, 96
+_SKIRT_TOP, _SKIRT_BOTTOM = 0.165, -0.70
+_SOLES = {'low': 0.014, 'sneaker': 0.024, 'boot': 0.022}
+LOWER = ('trousers', 'jeans', 'shorts', 'leggings')
+LIP_OF = dict.fromkeys(LOWER, 'Pants') | {
+    'skirt': 'Skirt', 'dress': 'Dress', 'jumpsuit': 'Jumpsuits', 'jacket': 'Coat', 'coat': 'Coat',
+}  # fmt: skip
+
+
+@functools.cache
+def part(name: str) -> int:
+    """Class id of goliath28."""
+    return get_classes('goliath28').index(name)
+
+
+@functools.cache
+def lip(name: str) -> int:
+    """Class id of LIP-20."""
+    return get_classes('lip20').index(name)
+
+
+def sole_thickness(look: Look) -> float:
+    """How far shoes lift the foot, metres."""
+    return _SOLES[look.shoe] if look.footwear == 'shoes' else 0.0
+
+
+@dataclass
+class Outfit:
+    """What a person wears, and ``hidden`` (F,) bool: triangles of :attr:`Body.faces` that cloth covers."""
+
+    surfaces: list
+    hidden: np.ndarray
+
+
+@dataclass
+class Places:
+    """Where vertices are on the template, for fields that cut garments.
+
+    Attributes:
+        p: (V, 3) template positions.
+        arm: (V,) metres along the arm from the shoulder joint; negative towards the trunk.
+        share: (V,) how much the vertex moves with the arm, 0..1.
+    """
+
+    p: np.ndarray
+    arm: np.ndarray
+    share: np.ndarray
+
+
+def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
+    t = np.clip((x - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def unit(v: np.ndarray) -> np.ndarray:
+    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-12)
+
+
+def _along(p: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Arc length of the nearest point of a polyline (K, 3), extended at both ends; that point; and the segment's index."""
+    best = np.full(len(p), np.inf)
+    arc, near, which = np.zeros(len(p)), np.zeros_like(p), np.zeros(len(p), int)
+    start = 0.0
+    for i in range(len(line) - 1):
+        d = line[i + 1] - line[i]
+        length = np.linalg.norm(d)
+        t = (p - line[i]) @ d / length**2
+        t = np.clip(t, -np.inf if i == 0 else 0, np.inf if i == len(line) - 2 else 1)
+        q = line[i] + t[:, None] * d
+        distance = ((p - q) ** 2).sum(1)
+        closer = distance < best
+        best[closer], near[closer], which[closer], arc[closer] = (
+            distance[closer],
+            q[closer],
+            i,
+            start + t[closer] * length,
+        )
+        start += length
+    return arc, near, which
+
+
+def _places(body: Body, p: np.ndarray, weights: np.ndarray) -> Places:
+    heads = body.template_heads
+    line = heads[[body.bones[f'{n}.L'] for n in ('upperarm01', 'lowerarm01', 'wrist')]].astype(float)
+    mirrored = p * [1, 1, 1]
+    mirrored[:, 0] = np.abs(p[:, 0])
+    arc, _, _ = _along(mirrored, line)
+    columns = [i for i, n in enumerate(REGIONS) if n.endswith(('arm', 'hand'))]
+    share = weights[:, columns].sum(1)
+    trust = smoothstep(0.04, 0.4, share)
+    return Places(p, arc * trust - 0.12 * (1 - trust), share)
+
+
+def _loop_matrix(faces: np.ndarray, count: int) -> tuple[np.ndarray, sp.csr_matrix]:
+    """One step of Loop subdivision: the faces, and new vertices as a matrix times the old ones."""
+    children, step = subdivide(faces, count)
+    edges = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    opposite = faces[:, [2, 0, 1]].reshape(-1)
+    unique, index, used = np.unique(edges, axis=0, return_inverse=True, return_counts=True)
+    index = index.reshape(-1)
+    a, b = unique.T
+    border = used == 1
+    rows = np.arange(len(unique))
+    end = np.where(border, 0.5, 0.375)
+    inner = ~border[index]
+    edge = sp.coo_matrix((end, (rows, a)), (len(unique), count)) + sp.coo_matrix(
+        (end, (rows, b)), (len(unique), count)
+    )
+    edge = edge + sp.coo_matrix((np.full(inner.sum(), 0.125), (index[inner], opposite[inner])), (len(unique), count))
+    on_border = np.zeros(count, bool)
+    on_border[unique[border]] = True
+    keep = np.ones(len(a), bool)
+    keep = ~(on_border[a] | on_border[b]) | border | (on_border[a] ^ on_border[b])
+    both = np.concatenate([unique[keep], unique[keep][:, ::-1]])
+    is_border = np.concatenate([border[keep]] * 2)
+    both = both[~on_border[both[:, 0]] | is_border]
+    links = sp.coo_matrix((np.ones(len(both)), (both[:, 0], both[:, 1])), (count, count)).tocsr()
+    degree = np.asarray(links.sum(1)).ravel()
+    beta = np.where(on_border, 0.125, np.where(degree == 3, 3 / 16, 3 / (8 * np.maximum(degree, 1))))
+    vertex = sp.diags(1 - beta * degree) + sp.diags(beta) @ links
+    return children, sp.vstack([vertex, edge]).tocsr()
+
+
+def _cut_matrix(step, count: int) -> sp.csr_matrix:
+    new = len(step.a)
+    rows = np.arange(new)
+    t = step.t.astype(float)
+    extra = sp.coo_matrix((1 - t, (rows, step.a)), (new, count)) + sp.coo_matrix((t, (rows, step.b)), (new, count))
+    return sp.vstack([sp.identity(count), extra]).tocsr()
+
+
+class Suit:
+    """The suit that garments are cut from, with everything that no person changes.
+
+    Attributes:
+        ids: (C,) vertices of the base mesh; ``coarse`` (., 3) the triangles between them; ``mean`` (C, C) averages neighbours.
+        fine: (F, 3) smooth triangles, cut along the seams; ``to_fine`` (V, C) makes their vertices from the coarse ones.
+        split: (F, 3) the same triangles with vertices doubled along the seams; ``split_of`` (S,) the fine vertex of each.
+        weights: (C, 163) skinning.
+        places: of the fine vertices; ``coarse_places`` of the coarse ones; ``skin_places`` of :meth:`Body.refine`'s.
+        texture: (S, 2) u in turns (-0.5..0.5 around trunk or limb), v in metres on the template.
+        panel: (F,) 0 trunk, 1 and 2 the left and right sleeve, 3 and 4 the legs' halves below the waist.
+    """
+
+    def __init__(self, body: Body):
+        self.body = body
+        self.coarse, self.ids = compact(triangulate(body.quads['helper-tights']))
+        count = len(self.ids)
+        template = body.template[self.ids].astype(float)
+        weights = body.region_weights[self.ids]
+        self.coarse_places = _places(body, template, weights)
+        edges = np.unique(np.sort(self.coarse[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1), axis=0)
+        links = sp.coo_matrix(
+            (np.ones(2 * len(edges)), np.concatenate([edges, edges[:, ::-1]]).T), (count, count)
+        ).tocsr()
+        self.links = links
+        self.mean = (sp.diags(1 / np.asarray(links.sum(1)).ravel()) @ links).tocsr().astype(np.float32)
+        faces, matrix = _loop_matrix(self.coarse, count)
+        for field in self._seams():
+            values = field(matrix @ template, matrix @ self.mean @ self.mean @ self.coarse_places.share)
+            values[np.abs(values) < 5e-4] = 5e-4
+            faces, _, step = cut(faces, values)
+            matrix = _cut_matrix(step, matrix.shape[0]) @ matrix
+        self.fine, self.to_fine = faces, matrix.tocsr().astype(np.float32)
+        p = matrix @ template
+        self.places = _places(body, p, matrix @ weights)
+        self.places.share = matrix @ self.mean @ self.mean @ self.coarse_places.share
+        self.region_weights = matrix @ weights
+        self.face_region = self.region_weights[faces].mean(1).argmax(1).astype(np.uint8)
+        skin = body.refine(body.template).astype(float)
+        self.skin_places = _places(body, skin, body.refine(body.region_weights))
+        self.weights = _dense_weights(body, self.ids)
+        self._texture(p)
+        self._axes(template)
+        self._fold_bank(p)
+        self._uphill(template)
+        self.reference = p
+
+    def _seams(self):
+        """Fields whose zero lines are seams: the armholes, the middle, the inner side of the legs, and the waist."""
+        yield lambda p, share: share - 0.5
+        yield lambda p, share: p[:, 0]
+        yield lambda p, share: np.where(p[:, 2] < 0.02, p[:, 1] + 0.02, 1.0)
+        yield lambda p, share: np.where(np.abs(p[:, 0]) < 0.25, p[:, 2] - WAIST, 1.0) + 0 * share
+
+    def _texture(self, p: np.ndarray) -> None:
+        """Panels, and texture coordinates that jump only at seams."""
+        body = self.body
+        centre = p[self.fine].mean(1)
+        share = self.places.share[self.fine].mean(1)
+        left = centre[:, 0] > 0
+        sleeve = share > 0.5
+        self.panel = np.where(
+            sleeve, np.where(left, 1, 2), np.where(centre[:, 2] > WAIST, 0, np.where(left, 3, 4))
+        ).astype(np.uint8)
+        # A trunk's u is continuous from the neck to the crotch; below the waist there is a second set for legs.
+        texture = []
+        for upper in (True, False):
+            group = np.where(self.panel > 2, np.where(upper, 0, self.panel), self.panel) if upper else self.panel
+            if upper:
+                legs = (centre[:, 2] < CROTCH) & (self.panel > 2)
+                group = np.where(legs, self.panel, group)
+            keys = (self.fine.astype(np.int64) * 8 + group[:, None]).reshape(-1)
+            corner_p = p[self.fine].reshape(-1, 3)
+            corner_group = np.repeat(group, 3)
+            corner_left = np.repeat(left, 3)
+            u, v = np.zeros(len(keys)), corner_p[:, 2].copy()
+            trunk = corner_group == 0
+            u[trunk] = np.arctan2(corner_p[trunk, 0], -(corner_p[trunk, 1] + 0.03)) / (2 * np.pi)
+            for index, side in ((1, 1), (2, -1), (3, 1), (4, -1)):
+                rows = corner_group == index
+                q = corner_p[rows] * [side, 1, 1]
+                if index < 3:
+                    line = body.template_heads[
+                        [body.bones[f'{n}.L'] for n in ('upperarm01', 'lowerarm01', 'wrist')]
+                    ].astype(float)
+                    arc, near, which = _along(q, line)
+                    d = unit(np.diff(line, axis=0))[which]
+                    outer = unit(np.array([0.75, 0, 0.66]) - d * (d @ [0.75, 0, 0.66])[:, None])
+                    other = np.cross(d, outer)
+                    u[rows] = np.arctan2(((q - near) * other).sum(1), ((q - near) * outer).sum(1)) / (2 * np.pi) * side
+                    v[rows] = 0.45 - arc
+                else:
+                    axis_x = np.interp(-q[:, 2], [0.0, 0.35, 0.75], [0.1, 0.135, 0.177])
+                    axis_y = np.interp(-q[:, 2], [0.0, 0.35, 0.55, 0.75], [-0.02, -0.04, -0.02, -0.004])
+                    u[rows] = np.arctan2(q[:, 1] - axis_y, q[:, 0] - axis_x) / (2 * np.pi) * side
+            # The branch of u: by the triangle's middle, so that no triangle spans the jump.
+            mean = np.angle(np.exp(2j * np.pi * u.reshape(-1, 3)).sum(1)) / (2 * np.pi)
+            back = np.repeat(np.where((group == 0) & (np.abs(mean) > 0.45), np.where(left, 0.5, -0.5), mean), 3)
+            u = u + np.round(back - u)
+            del corner_left
+            texture.append((keys, u, v))
+        # Vertices are doubled where either set of coordinates jumps.
+        quantised = np.stack(
+            [self.fine.reshape(-1)] + [np.round(u * 4).astype(np.int64) * 8 + k % 8 for k, u, _ in texture], 1
+        )
+        jump = np.stack(
+            [self.fine.reshape(-1)] + [k for k, _, _ in texture] + [np.round(u, 4) * 1e4 for _, u, _ in texture], 1
+        ).astype(np.int64)
+        del quantised
+        unique, first, index = np.unique(jump, axis=0, return_index=True, return_inverse=True)
+        self.split = index.reshape(-1, 3).astype(np.int32)
+        self.split_of = unique[:, 0].astype(np.int32)
+        self.texture_upper = np.stack([texture[0][1][first], texture[0][2][first]], 1).astype(np.float32)
+        self.texture_lower = np.stack([texture[1][1][first], texture[1][2][first]], 1).astype(np.float32)
+
+    def _axes(self, template: np.ndarray) -> None:
+        """(C, 3) direction of trunk or limb at each coarse vertex: cloth does not sag along it."""
+        body = self.body
+        heads = body.template_heads
+        axes = np.tile([0.0, 0, 1], (len(template), 1))
+        weights = body.region_weights[self.ids]
+        out = np.zeros_like(axes)
+        for i, region in enumerate(REGIONS):
+            d = np.array([0.0, 0, 1])
+            if region.endswith('arm'):
+                side = region[0].upper()
+                a, b = ('upperarm01', 'lowerarm01') if 'upper' in region else ('lowerarm01', 'wrist')
+                d = unit(heads[body.bones[f'{b}.{side}']] - heads[body.bones[f'{a}.{side}']]).astype(float)
+                d = -d
+            out += weights[:, i : i + 1] * d
+        self.axes = unit(out).astype(np.float32)
+
+    def _uphill(self, template: np.ndarray) -> None:
+        """(C,) the neighbour that each coarse vertex of the trunk hangs from."""
+        best = np.arange(len(template))
+        coo = self.links.tocoo()
+        d = template[coo.col] - template[coo.row]
+        slope = d[:, 2] / np.linalg.norm(d, axis=1)
+        order = np.argsort(slope)
+        best[coo.row[order]] = np.where(slope[order] > 0.3, coo.col[order], coo.row[order])
+        self.uphill = best
+
+    def _fold_bank(self, p: np.ndarray) -> None:
+        """(16, V) height fields of folds, about -1..1, in five zones: see :meth:`folds`."""
+        rng = np.random.default_rng(5)
+        arm, share, z = self.places.arm, self.places.share, p[:, 2]
+        ax = np.abs(p[:, 0])
+        sleeve = share > 0.35
+        elbow = np.exp(-(((arm - 0.26) / 0.07) ** 2)) * sleeve
+        cuff = smoothstep(0.33, 0.47, arm) * sleeve
+        pit = np.exp(-(((ax - 0.17) / 0.09) ** 2) - ((z - 0.4) / 0.09) ** 2)
+        waist = np.exp(-(((z - 0.17) / 0.08) ** 2)) * ~sleeve
+        chest = np.exp(-(((z - 0.3) / 0.15) ** 2)) * ~sleeve * 0.6
+        knee = np.exp(-(((z + 0.36) / 0.08) ** 2))
+        ankle = smoothstep(-0.6, -0.75, z)
+        crotch = np.exp(-(((z + 0.02) / 0.1) ** 2)) * ~sleeve
+        hang = smoothstep(0.2, -0.1, z) * ~sleeve * 0.4
+        bank = []
+        for _ in range(16):
+
+            def waves(direction, length, bend=1.2, q=p):
+                """Ridges across a direction, bent by slow noise."""
+                value = np.zeros(len(q))
+                for _ in range(3):
+                    d = unit(np.asarray(direction) + 0.25 * rng.normal(size=3))
+                    slow = sum(np.cos(q @ (rng.normal(size=3) * 9) + rng.uniform(0, 6.3)) for _ in range(3))
+                    value += np.cos(
+                        q @ d * 2 * np.pi / (length * rng.uniform(0.8, 1.3)) + bend * slow + rng.uniform(0, 6.3)
+                    )
+                return np.abs(value / 3) * 2.2 - 0.9
+
+            side = np.sign(p[:, 0])
+            arm_axis = np.array([0.62, -0.35, -0.7])
+            q = p * np.stack([side, np.ones_like(side), np.ones_like(side)], 1)
+            across = waves(arm_axis, 0.075, q=q + rng.normal(size=3) * side[:, None] * 0.2)
+            diagonal = waves([0.7, -0.1, 0.7], 0.1, q=q)
+            level = waves([0.1, 0, 1], 0.08)
+            steep = waves([0.6, 0.6, 0.15], 0.16)
+            leg = waves([0.15, 0.15, 1], 0.085, q=p + rng.normal(size=3) * side[:, None])
+            angle = np.arctan2(ax - 0.0, -(z - CROTCH) + 0.06)
+            star = np.cos(angle * rng.uniform(7, 11) + p[:, 1] * 14 + rng.uniform(0, 6.3))
+            h = (
+                1.0 * across * elbow
+                + 0.7 * across * cuff
+                + 0.35 * across * sleeve
+                + 0.9 * diagonal * pit * (1 - 0.5 * sleeve)
+            )
+            h += 0.85 * level * waist + 0.6 * steep * chest + 0.7 * steep * hang
+            h += 0.8 * leg * knee + 1.1 * leg * ankle + 0.25 * leg * (z < CROTCH) + 0.6 * star * crotch
+            bank.append(h)
+        self.bank = np.stack(bank).astype(np.float32)
+
+
+def _dense_weights(body: Body, ids: np.ndarray) -> np.ndarray:
+    """(len(ids), 163) float32 skinning weights."""
+    out = np.zeros((len(ids), len(body.bones)), np.float32)
+    weights = body.model.vertex_bone_weights.numpy()[ids]
+    bones = body.model.vertex_bone_indices.numpy()[ids]
+    np.add.at(out, (np.arange(len(ids))[:, None], bones), weights)
+    return out / out.sum(1, keepdims=True)
+
+
+@functools.cache
+def load_suit(body: Body) -> Suit:
+    """The suit of a body, made once."""
+    return Suit(body)
+
+
+def fields(g: Garment, at: Places) -> dict:
+    """How far inside of a garment's edges places are: edge ('neck', 'sleeve', 'hem', 'top', 'front') -> (V,) metres, negative outside."""
+    x, y, z = at.p.T
+    ax = np.abs(x)
+    arm = at.share > 0.3
+    far = np.full(len(x), 0.3)
+    out = {}
+    if g.kind in LOWER or g.kind == 'skirt':
+        out['top'] = np.where(arm, -0.3, np.where(z > 0.3, -0.3, WAIST - 0.02 - z + 0.15 * (y + 0.03)))
+        out['hem'] = z - g.hem
+        return out
+    # The neckline: a superellipse seen from the front, shallower at the back.
+    front = smoothstep(0.01, -0.06, y)
+    width, power = {
+        'round': (0.072, 2.2), 'v': (0.07, 1.15), 'boat': (0.115, 3.0), 'square': (0.09, 5.0), 'turtle': (0.07, 2.0), 'collar': (0.066, 1.4),
+        'hood': (0.07, 2.0), 'stand': (0.064, 2.0),
+    }[g.neck]  # fmt: skip
+    if g.kind == 'tank':
+        width += 0.02
+    if g.neck == 'turtle':
+        out['neck'] = np.where(ax < 0.2, 0.597 - z, far)
+    else:
+        rim = 0.575
+        depth = (rim - PIT + g.depth) * front + (0.035 if g.neck != 'boat' else 0.05) * (1 - front)
+        r = ((ax / width) ** power + (np.maximum(rim - z, 0) / depth) ** power) ** (1 / power) - 1
+        out['neck'] = np.where((ax < 0.25) & (z > 0.2), r * np.minimum(width, depth), far)
+    if g.sleeve > 0.1:
+        out['sleeve'] = np.where(at.share > 0.02, g.sleeve * 0.485 - at.arm, far)
+    else:
+        # An armhole, from the top of the shoulder down to the armpit.
+        hole = 0.15 + 0.3 * min(g.sleeve, 0) + 3.0 * np.clip(0.5 - z, 0, 0.12) ** 2
+        out['sleeve'] = np.where(
+            (at.share > 0.01) | (ax > 0.1) & (z > 0.4), np.minimum(hole - ax, (0.55 - at.share) * 0.2), far
+        )
+    hem = WAIST - 0.03 if g.kind in ('dress', 'coat') else max(g.hem, -0.03)
+    if g.kind == 'jumpsuit':
+        out['hem'] = np.where(arm, far, z - g.hem)
+    else:
+        out['hem'] = np.where(arm, far, z - hem - 0.02 * (ax / 0.15) ** 2 * (g.kind == 'shirt'))
+    if g.open:
+        half = opening(g, z)
+        out['front'] = np.where((y < -0.02) & (ax < 0.25), ax - half, far)
+    return out
+
+
+def opening(g: Garment, z: np.ndarray) -> np.ndarray:
+    """Half-width of a garment's front opening at a height on the template."""
+    return 0.012 + g.open * (0.35 + 0.65 * smoothstep(0.5, -0.05, z))
+
+
+def _least(edges: dict) -> np.ndarray:
+    return np.minimum.reduce(list(edges.values()))
+
+
+def _reach(g: Garment) -> float:
+    """How far from a garment's edge one may look under it."""
+    return 0.012 + g.ease + 0.8 * g.flare + (0.03 if g.open else 0)
+
+
+class _Dresser:
+    """Lays garments over one person, from the inside out."""
+
+    def __init__(self, body: Body, shape: Shape, posed: Posed, look: Look, rng: np.random.Generator):
+        self.body, self.shape, self.posed, self.look, self.rng = body, shape, posed, look, rng
+        self.suit = suit = load_suit(body)
+        self.rest = shape.vertices[suit.ids]
+        self.scale = float(np.ptp(self.rest[:, 2]) / np.ptp(suit.coarse_places.p[:, 2]))
+        transforms = posed.transforms.reshape(len(body.bones), 16)
+        self.transforms = transforms
+        self.matrices = (suit.weights @ transforms).reshape(-1, 4, 4)
+        # posed.transforms take the shape's rest points to the world.
+        self.under = self.rest.copy()
+        self.surfaces: list[Surface] = []
+        self.covered = np.full(len(suit.skin_places.p), -1.0)
+        self.fine_posed: np.ndarray | None = None
+
+    def pose(self, rest: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+        return np.matmul(matrices[:, :3, :3], rest[:, :, None])[:, :, 0] + matrices[:, :3, 3]
+
+    def lay(self, g: Garment) -> np.ndarray:
+        """Coarse rest positions of a garment over what is worn."""
+        suit = self.suit
+        at, size = suit.coarse_places, self.scale
+        z, share = at.p[:, 2], at.share
+        trunk = 1 - smoothstep(0.2, 0.6, share)
+        normals = vertex_normals(self.under, suit.coarse)
+        level = normals * [1, 1, 0]
+        legs = smoothstep(0.0, -0.1, z)[:, None] * trunk[:, None]
+        if g.kind in LOWER or g.kind == 'jumpsuit':
+            normals = unit(normals * (1 - legs) + unit(level) * legs).astype(np.float32)
+        else:  # a hem does not dive into the groin
+            middle = self.under[self._hanging].mean(0)
+            low = smoothstep(0.06, 0.0, z)[:, None] * trunk[:, None]
+            normals = unit(normals * (1 - low) + unit((self.under - middle) * [1, 1, 0]) * low).astype(np.float32)
+        edges = fields(g, at)
+        inside = _least(edges)
+        away = np.full(len(z), g.ease)
+        if g.kind in LOWER or g.kind == 'jumpsuit':
+            down = np.clip((0.0 - z) / (0.0 - g.hem), 0, 1.15) * trunk
+            away += g.flare * down ** (0.7 if g.flare < 0.03 else 1.1)
+            away *= 1 - 0.75 * smoothstep(0.0, WAIST, z) * (g.kind != 'jumpsuit')
+        if g.kind not in LOWER:
+            top = 0.32
+            if g.kind not in ('dress', 'coat', 'jumpsuit'):
+                away += g.flare * np.clip((top - z) / (top - g.hem), 0, 1.1) * trunk
+            along = np.clip(at.arm / max(0.485 * g.sleeve, 0.05), 0, 1.1)
+            away += (0.35 * g.flare + 0.5 * g.ease) * along * (1 - trunk)
+            away -= 0.7 * g.ease * smoothstep(0.42, 0.5, z) * trunk * (g.kind not in ('coat', 'jacket', 'hoodie'))
+        p = self.under + normals * (np.maximum(away, 0) * size)[:, None].astype(np.float32)
+        # Bridge hollows: smooth, but never into what is below.
+        loose = np.clip((g.ease + g.flare) / 0.03, 0.0, 1.0)
+        if g.kind in LOWER:
+            loose *= 0.5
+        least = (np.minimum(away, 0.004) * size).astype(np.float32)
+        rounds = int(2 + 8 * loose)
+        level_hems = smoothstep(0.4, 0.3, z) * trunk
+        for _ in range(rounds):
+            step = 0.6 * (suit.mean @ p - p)
+            step[:, 2] *= 1 - level_hems
+            p += step
+            if g.kind not in LOWER:
+                p = self._hang(p, trunk, 0.9 - 0.8 * loose)
+            inner = ((p - self.under) * normals).sum(1)
+            p += normals * np.maximum(least - inner, 0)[:, None]
+        bound = smoothstep(-0.06, 0.0, inside)[:, None].astype(np.float32)
+        self.under = self.under * (1 - bound) + p * bound
+        return p
+
+    def _hang(self, p: np.ndarray, trunk: np.ndarray, slope: float) -> np.ndarray:
+        """Cloth of the trunk falls from what stands out above it, turning in by at most ``slope``."""
+        suit = self.suit
+        up = suit.uphill
+        z = suit.coarse_places.p[:, 2]
+        rows = self._hanging
+        axis = p[rows].mean(0)[1]
+        d = p[:, :2] - [0, axis]
+        r = np.linalg.norm(d, axis=1)
+        drop = np.maximum(p[up, 2] - p[:, 2], 0)
+        want = r[up] - slope * drop
+        grow = np.where((z < 0.4) & (z > CROTCH - 0.1), np.clip(want - r, 0, 0.02), 0) * trunk
+        p = p.copy()
+        p[:, :2] += (d / np.maximum(r, 1e-6)[:, None] * grow[:, None]).astype(np.float32)
+        return p
+
+    @functools.cached_property
+    def _hanging(self) -> np.ndarray:
+        z = self.suit.coarse_places.p[:, 2]
+        return np.flatnonzero((z > WAIST) & (z < 0.35) & (self.suit.coarse_places.share < 0.2))
+
+    def wear(self, g: Garment, outer: np.ndarray | None) -> None:
+        """Add a garment of the suit.
+
+        Args:
+            outer: (V,) how far inside of outer garments the fine vertices are: what is well inside is not drawn.
+        """
+        suit, rng = self.suit, self.rng
+        edges = fields(g, suit.places)
+        inside = _least(edges)
+        rest = self.lay(g)
+        posed = self._sag(rest, g)
+        vertices = suit.to_fine @ posed
+        rows = (inside[suit.fine] > 0).any(1)
+        if outer is not None:
+            rows &= ~(outer[suit.fine] > 0.01).all(1)
+        kept = np.flatnonzero(rows)
+        if not len(kept):
+            return
+        fine = suit.fine[kept]
+        normals = vertex_normals(vertices, fine)
+        height = self._folds(g, edges)
+        vertices = vertices + normals * height[:, None]
+        normals = vertex_normals(vertices, fine)
+        self.last = g, vertices, normals
+        lower = g.kind in LOWER
+        texture = (suit.texture_lower if lower or g.kind == 'jumpsuit' else suit.texture_upper).copy()
+        panel = suit.panel[kept]
+        split = suit.split[kept]
+        texture = self._metres(g, texture, split, panel)
+        of = suit.split_of
+        arrays = np.concatenate([vertices[of], normals[of], texture, inside[of, None]], 1).astype(np.float32)
+        bands = self._bands(g, edges)[of]
+        arrays = np.concatenate([arrays, bands[:, None].astype(np.float32)], 1)
+        region = suit.face_region[kept]
+        faces, source, step = cut(split, inside[of], keep_below=False)
+        first = len(arrays)
+        arrays = step.extend(arrays)
+        self._finish(g, faces, region[source], arrays, first, vertices)
+
+    def _finish(self, g, faces, region, arrays, first, vertices, closed=True) -> None:
+        """Turn the rim in, split off the trim, label, and keep the surfaces."""
+        rim = _rim(faces, first, arrays, (0.0025 + 0.1 * g.ease), 0.016)
+        band = arrays[:, 9]
+        trim = np.zeros(len(faces), bool)
+        if (band > 0).any():
+            faces, source, step = cut(faces, band)
+            region = region[source]
+            rim_faces, rim_arrays = rim
+            shift = len(step.a)
+            arrays = step.extend(arrays)
+            rim = rim_faces + shift, rim_arrays
+            trim = arrays[faces, 9].mean(1) > 0
+        count = len(arrays)
+        rim_faces, rim_arrays = rim
+        arrays = np.concatenate([arrays, rim_arrays])
+        # The rim's triangles take the material of what they edge.
+        rim_trim = np.zeros(len(rim_faces), bool)
+        if trim.any():
+            rim_trim = arrays[rim_faces, 9].max(1) > -1e-4
+        faces = np.concatenate([faces, rim_faces])
+        trim = np.concatenate([trim, rim_trim])
+        region = np.concatenate([region, np.zeros(len(rim_faces), np.uint8)])
+        nearest = faces[len(region) - len(rim_faces) :]
+        if len(nearest):
+            region[-len(rim_faces) :] = self._region_at(arrays[nearest].mean(1)[:, :3])
+        del count
+        faces, used = compact(faces)
+        arrays = arrays[used]
+        self.add(g, faces, region, arrays, trim)
+
+    def _region_at(self, points: np.ndarray) -> np.ndarray:
+        tree = self._tree
+        return self.suit.region_weights.argmax(1).astype(np.uint8)[self._tree_rows[tree.query(points)[1]]]
+
+    @functools.cached_property
+    def _tree(self):
+        from scipy.spatial import cKDTree
+
+        self._tree_rows = np.arange(0, len(self.suit.region_weights), 4)
+        posed = self.suit.to_fine @ self.pose(self.rest, self.matrices)
+        return cKDTree(posed[self._tree_rows])
+
+    def add(self, g: Garment, faces, region, arrays, trim) -> None:
+        vertices, normals = arrays[:, :3].copy(), unit(arrays[:, 3:6]).astype(np.float32)
+        texture = np.concatenate([arrays[:, 6:8], 0.1 * arrays[:, 8:9]], 1)
+        if g.kind == 'jumpsuit':
+            legs = np.isin(region, _LEG_REGIONS)
+            label = np.where(legs, part('Lower_Clothing'), part('Upper_Clothing')).astype(np.uint8)
+        else:
+            label = np.full(
+                len(faces),
+                part('Lower_Clothing' if g.kind in LOWER or g.kind == 'skirt' else 'Upper_Clothing'),
+                np.uint8,
+            )
+        lip_class = lip(LIP_OF.get(g.kind, 'UpperClothes'))
+        for rows, material in ((~trim, g.material), (trim, g.trim)):
+            if rows.any():
+                self.surfaces.append(
+                    Surface(
+                        g.kind, vertices, faces[rows], material, texture, label[rows], lip_class, region[rows], normals
+                    )
+                )
+
+    def _sag(self, rest: np.ndarray, g: Garment) -> np.ndarray:
+        """Pose a coarse layer; where it is loose it hangs down from the limb."""
+        suit = self.suit
+        posed = self.pose(rest, self.matrices)
+        slack = np.linalg.norm(rest - self.rest, axis=1)
+        slack = np.clip(slack - 0.008 * self.scale, 0, 0.05) * 0.6
+        axes = unit(np.matmul(self.matrices[:, :3, :3], suit.axes[:, :, None])[:, :, 0])
+        down = np.array([0, 0, -1.0]) - axes * -axes[:, 2:]
+        inside = _least(fields(g, suit.coarse_places))
+        shoulder = 1 - 0.85 * smoothstep(0.36, 0.46, suit.coarse_places.p[:, 2]) * (suit.coarse_places.share < 0.75)
+        shift = down * (slack * shoulder)[:, None] * (inside > -0.1)[:, None]
+        for _ in range(2):
+            shift = suit.mean @ shift
+        return (posed + shift).astype(np.float32)
+
+    def _folds(self, g: Garment, edges: dict) -> np.ndarray:
+        """(V,) heights of folds in metres."""
+        bank = self.suit.bank
+        mix = self.rng.normal(size=len(bank))
+        mix[self.rng.permutation(len(bank))[3:]] = 0
+        mix /= np.linalg.norm(mix)
+        height = (mix.astype(np.float32) @ bank) * np.float32(self.scale)
+        soft = {'leather': 0.8}.get(g.material.kind, 1.0) * (0.7 if g.kind in ('sweater', 'coat', 'cardigan') else 1.0)
+        amplitude = g.folds * soft * (0.0028 + 0.09 * min(g.ease, 0.025) + 0.03 * min(g.flare, 0.03))
+        edge = np.minimum(edges.get('neck', 1), edges.get('top', 1))
+        calm = smoothstep(0.0, 0.06, edge)
+        return (np.maximum(height * amplitude, -0.35 * amplitude - 0.001) * calm).astype(np.float32)
+
+    def _bands(self, g: Garment, edges: dict) -> np.ndarray:
+        """(V,) positive where the trim is."""
+        widths = {
+            'tshirt': {'neck': 0.016}, 'tank': {'neck': 0.01, 'sleeve': 0.01}, 'polo': {'sleeve': 0.018},
+            'sweater': {'neck': 0.02, 'sleeve': 0.045, 'hem': 0.045}, 'hoodie': {'sleeve': 0.05, 'hem': 0.05},
+            'cardigan': {'neck': 0.02, 'sleeve': 0.04, 'hem': 0.04, 'front': 0.022}, 'jacket': {'hem': 0.04, 'sleeve': 0.03},
+            'trousers': {'top': 0.03}, 'jeans': {'top': 0.032}, 'shorts': {'top': 0.03}, 'jumpsuit': {'neck': 0.012},
+            'shirt': {'sleeve': 0.045}, 'dress': {'neck': 0.01},
+        }.get(g.kind, {})  # fmt: skip
+        least = np.full(len(next(iter(edges.values()))), -1.0)
+        for edge, width in widths.items():
+            if edge in edges and not (edge == 'sleeve' and g.sleeve < 0.5 and g.kind in ('shirt', 'jacket')):
+                least = np.maximum(least, width - edges[edge])
+        return least
+
+    def _metres(self, g: Garment, texture, split, panel) -> np.ndarray:
+        """Turns -> metres, so that a whole number of the pattern's periods goes around each panel."""
+        period = g.material.scale
+        circumference = np.array([0.95, 0.34, 0.34, 0.52, 0.52]) * self.scale
+        if g.kind not in LOWER and g.kind != 'jumpsuit':
+            circumference[3:] = 0.52 * self.scale
+        around = np.maximum(np.round(circumference / period), 1) * period
+        if g.material.pattern in ('print', 'blotches', 'knit', 'twill', 'plain', 'marble', 'speckle'):
+            around = circumference
+        size = np.ones(len(texture))
+        leg_as_trunk = g.kind not in LOWER and g.kind != 'jumpsuit'
+        for index in range(5):
+            rows = split[panel == index]
+            size[rows] = around[0 if leg_as_trunk and index > 2 else index]
+        out = texture.copy()
+        out[:, 0] = texture[:, 0] * size
+        out[:, 1] = (texture[:, 1] - 0.3) * self.scale
+        if g.material.pattern == 'print':  # one motif, on the chest only
+            off = np.ones(len(texture), bool)
+            off[split[panel == 0]] = False
+            out[off, 1] += 5
+            out[np.abs(texture[:, 0]) > 0.25, 1] += 5
+        return out
+
+
+_LEG_REGIONS = [i for i, n in enumerate(REGIONS) if n.endswith(('leg', 'foot'))]
+
+
+def _rim(
+    faces: np.ndarray, first: int, arrays: np.ndarray, thickness: float, depth: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Triangles and vertices of a band that turns the edge made by a cut towards the body and back in.
+
+    Args:
+        first: vertices from here on are new, on the edge.
+        arrays: (V, 10) position, normal, texture u v, and two fields.
+    """
+    corners = faces >= first
+    rows = np.flatnonzero(corners.sum(1) >= 2)
+    pairs, inner = [], []
+    for k in range(3):
+        a, b, c = faces[rows, k], faces[rows, (k + 1) % 3], faces[rows, (k + 2) % 3]
+        both = (a >= first) & (b >= first) & (arrays[a, 8] < 1e-5) & (arrays[b, 8] < 1e-5)
+        pairs.append(np.stack([a[both], b[both]], 1))
+        inner.append(c[both])
+    pairs, inner = np.concatenate(pairs), np.concatenate(inner)
+    if not len(pairs):
+        return np.zeros((0, 3), np.int32), arrays[:0]
+    edge, index = np.unique(pairs, return_inverse=True)
+    index = index.reshape(pairs.shape)
+    x, n = arrays[edge, :3], arrays[edge, 3:6]
+    inward = np.zeros_like(x)
+    line = arrays[pairs[:, 1], :3] - arrays[pairs[:, 0], :3]
+    normal = 0.5 * (arrays[pairs[:, 1], 3:6] + arrays[pairs[:, 0], 3:6])
+    side = np.cross(normal, line)
+    for k in range(2):
+        np.add.at(inward, index[:, k], side)
+    inward = unit(inward)
+    rows = [arrays[edge].copy() for _ in range(4)]
+    rows[0][:, 3:6] = unit(n - 0.6 * inward)
+    rows[1][:, :3] = x - thickness * 0.5 * n - 0.0012 * inward
+    rows[1][:, 3:6] = -inward
+    rows[2][:, :3] = x - thickness * n
+    rows[2][:, 3:6] = unit(-n - 0.6 * inward)
+    rows[3][:, :3] = x - 1.3 * thickness * n + depth * inward
+    rows[3][:, 3:6] = -n
+    for k, row in enumerate(rows):
+        row[:, 7] += 0.002 * k
+    count = len(edge)
+    base = len(arrays)
+    a, b = index[:, 0], index[:, 1]
+    pieces = []
+    for k in range(3):
+        lo, hi = base + k * count, base + (k + 1) * count
+        pieces += [np.stack([lo + b, lo + a, hi + a], 1), np.stack([lo + b, hi + a, hi + b], 1)]
+    return np.concatenate(pieces).astype(np.int32), np.concatenate(rows)
+
+
+@functools.cache
+def _skirt_weights(body: Body) -> tuple[np.ndarray, np.ndarray]:
+    """(rows * columns, 163) skinning of a skirt's grid, from the base mesh' helper skirt; and the template heights of its rows."""
+    from scipy.spatial import cKDTree
+
+    ids = np.unique(body.quads['helper-skirt'])
+    helper = body.template[ids].astype(float)
+    heights = np.linspace(_SKIRT_TOP, _SKIRT_BOTTOM, _SKIRT_ROWS)
+    angle = 2 * np.pi * np.arange(_SKIRT_COLUMNS) / _SKIRT_COLUMNS
+    points = []
+    for z in heights:
+        ring = helper[np.abs(helper[:, 2] - z) < 0.04]
+        middle = np.array([0, 0.5 * (ring[:, 1].min() + ring[:, 1].max())])
+        half = 0.5 * np.ptp(ring[:, :2], axis=0)
+        points.append(
+            np.stack([np.sin(angle) * half[0], -np.cos(angle) * half[1] + middle[1], np.full_like(angle, z)], 1)
+        )
+    distance, index = cKDTree(helper).query(np.concatenate(points), k=8)
+    share = 1 / (distance + 0.01) ** 2
+    weights = np.einsum('ik,ikb->ib', share / share.sum(1, keepdims=True), _dense_weights(body, ids)[index])
+    grid = weights.reshape(_SKIRT_ROWS, _SKIRT_COLUMNS, -1)
+    for _ in range(8):
+        grid = 0.5 * grid + 0.25 * (np.roll(grid, 1, 1) + np.roll(grid, -1, 1))
+        grid[1:-1] = 0.6 * grid[1:-1] + 0.2 * (grid[2:] + grid[:-2])
+    return grid.reshape(len(weights), -1).astype(np.float32), heights
+
+
+def _skirt(d: _Dresser, g: Garment) -> None:
+    """A skirt around both legs, from the waist to the hem; open at the front if the garment is."""
+    body, suit, size, rng = d.body, d.suit, d.scale, d.rng
+    weights, heights = _skirt_weights(body)
+    at = suit.coarse_places
+    z, trunk = at.p[:, 2], at.share < 0.2
+    angle = 2 * np.pi * np.arange(_SKIRT_COLUMNS) / _SKIRT_COLUMNS
+    direction = np.stack([np.sin(angle), -np.cos(angle)], 1)
+    tangent = np.stack([np.cos(angle), np.sin(angle)], 1)
+    # The hull of what is worn, a height at a time.
+    rows = np.flatnonzero(trunk & (z < _SKIRT_TOP + 0.03) & (z > _SKIRT_BOTTOM - 0.03))
+    middle = d.under[d._hanging].mean(0)[:2]
+    reach = (d.under[rows][:, :2] - middle) @ direction.T
+    step = heights[0] - heights[1]
+    where = np.clip(np.round((heights[0] - z[rows]) / step).astype(int), 0, _SKIRT_ROWS - 1)
+    hull = np.full((_SKIRT_ROWS, _SKIRT_COLUMNS), -np.inf)
+    for k in range(_SKIRT_ROWS):
+        near = np.abs(heights[k] - z[rows]) < 0.75 * step + 0.008
+        if near.any():
+            hull[k] = reach[near].max(0)
+    hull[~np.isfinite(hull)] = 0.05
+    del where
+    height = np.interp(-heights, -np.sort(z[trunk])[::-1], d.under[trunk, 2][np.argsort(-z[trunk])])
+    height = np.interp(heights[::-1], *_monotone(z[trunk], d.under[trunk, 2]))[::-1]
+    fall = np.clip((heights[0] - heights) / (heights[0] - heights[-1]), 0, 1)[:, None]
+    drop = np.clip((0.06 - heights) / (0.06 - g.hem), 0, 1)[:, None]
+    hull = hull + (g.ease + 0.004) * size
+    for k in range(1, _SKIRT_ROWS):  # what hangs does not turn in much
+        hull[k] = np.maximum(
+            hull[k], hull[k - 1] - (0.10 if g.flare < 0.03 else 0.02) * step * size * (3 if heights[k] > 0.08 else 1)
+        )
+    if g.kind == 'skirt':
+        hull[:2] = np.minimum(hull[:2], hull[2])
+    for _ in range(6):
+        hull = 0.5 * hull + 0.25 * (np.roll(hull, 1, 1) + np.roll(hull, -1, 1))
+        hull[1:-1] = 0.5 * hull[1:-1] + 0.25 * (hull[2:] + hull[:-2])
+    count = int(rng.integers(5, 10))
+    waves = sum(
+        a * np.cos((count + k) * angle[None] + rng.uniform(0, 6.3) + 0.5 * np.sin(3 * fall + rng.uniform(0, 6)))
+        for k, a in ((0, 0.6), (2, 0.5), (5, 0.35))
+    )
+    hull = hull + (g.flare * drop + (0.003 + 0.2 * g.flare) * drop * (waves + 0.6)) * size
+    slope = (np.roll(hull, -1, 1) - np.roll(hull, 1, 1)) / (angle[2] - angle[0])
+    ring = hull[..., None] * direction + 0.8 * slope[..., None] * tangent
+    rest = np.concatenate([ring + middle, np.broadcast_to(height[:, None, None], (*hull.shape, 1))], 2)
+    # The hem: the last row lies exactly on it.
+    last = (heights[0] - g.hem) / step
+    keep = min(int(np.ceil(last)), _SKIRT_ROWS - 1)
+    part_row = last - (keep - 1)
+    rest[keep] = rest[keep - 1] + part_row * (rest[keep] - rest[keep - 1])
+    weights = weights.reshape(_SKIRT_ROWS, _SKIRT_COLUMNS, -1)
+    first = 1 if g.kind == 'skirt' else 0
+    rest = rest[first : keep + 1]
+    matrices = (weights[first : keep + 1].reshape(-1, weights.shape[2]) @ d.transforms).reshape(-1, 4, 4)
+    shape = rest.shape[:2]
+    posed = d.pose(rest.reshape(-1, 3).astype(np.float32), matrices).reshape(*shape, 3)
+    posed = _clear_legs(d, posed, g)
+    # Columns: doubled at the back, and none in the opening.
+    period = g.material.scale
+    around = max(round(0.95 * size / period), 1) * period
+    columns = np.arange(_SKIRT_COLUMNS // 2, _SKIRT_COLUMNS // 2 * 3 + 1)
+    turn = columns / _SKIRT_COLUMNS - 1
+    u = np.broadcast_to(turn * around, (shape[0], len(columns)))
+    v = np.broadcast_to((heights[first : keep + 1, None] - 0.3) * size, u.shape)
+    grid = posed[:, columns % _SKIRT_COLUMNS]
+    faces = grid_faces(shape[0], len(columns))[:, ::-1].copy()
+    flat = grid.reshape(-1, 3).astype(np.float32)
+    smooth = vertex_normals(posed.reshape(-1, 3).astype(np.float32), grid_faces(*shape, closed=True)[:, ::-1])
+    normals = smooth.reshape(*shape, 3)[:, columns % _SKIRT_COLUMNS].reshape(-1, 3)
+    v_row = heights[first : keep + 1]
+    hem = (v_row - min(v_row[-1], g.hem))[:, None] + 0 * u
+    hem[-1] = -1e-3
+    hem[-2] = np.maximum(hem[-2], 1e-3)
+    inside = np.maximum(hem, 1e-6)
+    inside[-1] = 0
+    if g.open:
+        half = opening(g, v_row)[:, None]
+        across = np.abs(rest[:, columns % _SKIRT_COLUMNS, 0])
+        front = np.where(np.abs(turn) < 0.25, across - half, 0.3)
+        inside = front
+    arrays = np.concatenate(
+        [flat, normals, u.reshape(-1, 1), v.reshape(-1, 1), inside.reshape(-1, 1), np.full((flat.shape[0], 1), -1.0)],
+        1,
+    )
+    arrays = arrays.astype(np.float32)
+    if g.open:
+        faces, _, step_cut = cut(faces, arrays[:, 8], keep_below=False)
+        arrays = step_cut.extend(arrays)
+    template_x = np.sign(np.sin(2 * np.pi * turn))
+    low = np.broadcast_to(v_row[:, None] < CROTCH, u.shape).reshape(-1)
+    knee = np.broadcast_to(v_row[:, None] < -0.36, u.shape).reshape(-1)
+    side = np.broadcast_to(template_x[None], u.shape).reshape(-1)
+    ids = np.full(len(arrays), REGIONS.index('torso'), np.uint8)
+    for name, rows_of in (('upper_leg', low & ~knee), ('lower_leg', knee)):
+        for prefix, sign in (('left', 1), ('right', -1)):
+            ids[: len(low)][rows_of & (np.where(side == 0, 1, side) == sign)] = REGIONS.index(f'{prefix}_{name}')
+    corner = faces.min(1)
+    region = ids[np.minimum(corner, len(low) - 1)]
+    # Edges: every border edge but the top's.
+    top = np.zeros(len(arrays), bool)
+    top[: len(columns)] = True
+    arrays, faces, region = _bordered(arrays, faces, region, top, 0.003)
+    d.add(g, faces, region, arrays, np.zeros(len(faces), bool))
+
+
+def _monotone(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A curve through a cloud that is nearly one: means of y in bins of x."""
+    edges = np.linspace(x.min(), x.max(), 40)
+    index = np.digitize(x, edges)
+    count = np.bincount(index, minlength=42)
+    used = count > 0
+    return (np.bincount(index, x, 42)[used] / count[used]), (np.bincount(index, y, 42)[used] / count[used])
+
+
+def _bordered(arrays, faces, region, skip, thickness):
+    """Turn in every border edge of a sheet whose two vertices are not both in ``skip``."""
+    edges = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+    # Vertices that are the same point count as one: seams are no borders.
+    keys = np.round(arrays[:, :3] * 2e4).astype(np.int64)
+    _, same = np.unique(keys, axis=0, return_inverse=True)
+    same = same.reshape(-1)
+    pairs = np.sort(same[edges], axis=1)
+    _, index, count = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
+    border = (count[index.reshape(-1)] == 1) & ~skip[edges].all(1) & (pairs[:, 0] != pairs[:, 1])
+    pairs = edges[border]
+    if not len(pairs):
+        return arrays, faces, region
+    edge, index = np.unique(pairs, return_inverse=True)
+    index = index.reshape(pairs.shape)
+    x, n = arrays[edge, :3], arrays[edge, 3:6]
+    line = arrays[pairs[:, 1], :3] - arrays[pairs[:, 0], :3]
+    normal = 0.5 * (arrays[pairs[:, 1], 3:6] + arrays[pairs[:, 0], 3:6])
+    inward = np.zeros_like(x)
+    for k in range(2):
+        np.add.at(inward, index[:, k], np.cross(normal, line))
+    inward = unit(inward)
+    rows = [arrays[edge].copy() for _ in range(3)]
+    rows[0][:, 3:6] = unit(n - 0.6 * inward)
+    rows[1][:, :3] = x - thickness * n - 0.001 * inward
+    rows[1][:, 3:6] = unit(-n - inward)
+    rows[2][:, :3] = x - 1.3 * thickness * n + 0.015 * inward
+    rows[2][:, 3:6] = -n
+    count, base = len(edge), len(arrays)
+    a, b = index.T
+    pieces = []
+    for k in range(2):
+        lo, hi = base + k * count, base + (k + 1) * count
+        pieces += [np.stack([lo + b, lo + a, hi + a], 1), np.stack([lo + b, hi + a, hi + b], 1)]
+    owner = np.repeat(np.arange(len(faces)), 3)[border]
+    arrays = np.concatenate([arrays, *rows])
+    faces = np.concatenate([faces, *pieces]).astype(np.int32)
+    return arrays, faces, np.concatenate([region, np.tile(region[owner], 4)])
+
+
+def _clear_legs(d: _Dresser, posed: np.ndarray, g: Garment) -> np.ndarray:
+    """Push a posed skirt's grid (rows, columns, 3) out of the legs, and smooth what that moved."""
+    body, suit, size = d.body, d.suit, d.scale
+    at = suit.coarse_places
+    points = d.pose(d.under, d.matrices)
+    centres, radii = [], []
+    for side, sign in (('L', 1), ('R', -1)):
+        line = d.shape.heads[[body.bones[f'{n}.{side}'] for n in ('upperleg01', 'lowerleg01', 'foot')]].astype(float)
+        axis = d.posed.heads[[body.bones[f'{n}.{side}'] for n in ('upperleg01', 'lowerleg01', 'foot')]].astype(float)
+        own = (at.p[:, 0] * sign > 0) & (at.share < 0.2) & (at.p[:, 2] < CROTCH) & (at.p[:, 2] > -0.74)
+        arc, near, _ = _along(points[own].astype(float), axis)
+        away = np.linalg.norm(points[own] - near, axis=1)
+        lengths = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(axis, axis=0), axis=1))])
+        at_arc = np.linspace(0.0, lengths[-1], 18)
+        for s in at_arc:
+            close = np.abs(arc - s) < 0.035 * size
+            radius = np.quantile(away[close], 0.8) if close.any() else 0.09 * size
+            centres.append([np.interp(s, lengths, axis[:, k]) for k in range(3)])
+            radii.append(min(radius, 0.14 * size))
+        del line
+    centres, radii = np.array(centres, np.float32), np.array(radii, np.float32) + np.float32(0.008 * size)
+    q = posed.astype(np.float32).copy()
+    for _ in range(4):
+        flat = q.reshape(-1, 3)
+        away = flat[:, None] - centres[None]
+        distance = np.sqrt((away**2).sum(2))
+        depth = radii - distance
+        worst = depth.argmax(1)
+        rows = np.arange(len(flat))
+        push = np.maximum(depth[rows, worst], 0)
+        shift = away[rows, worst] / np.maximum(distance[rows, worst], 1e-6)[:, None] * push[:, None]
+        shift = shift.reshape(q.shape)
+        shift = np.maximum(np.abs(shift), 0) * np.sign(shift)
+        smooth = 0.5 * shift + 0.25 * (np.roll(shift, 1, 1) + np.roll(shift, -1, 1))
+        smooth[1:-1] = 0.5 * smooth[1:-1] + 0.25 * (smooth[2:] + smooth[:-2])
+        q += np.where(np.abs(smooth) > np.abs(shift), smooth, shift)
+    return q
+
+
+def dress(body: Body, shape: Shape, posed: Posed, look: Look, rng: np.random.Generator) -> Outfit:
+    """Everything a person wears, and the hair, in the world."""
+    d = _Dresser(body, shape, posed, look, rng)
+    suit = d.suit
+    garments = look.garments
+    inner = [_least(fields(g, suit.places)) - _reach(g) for g in garments]
+    skin = [_least(fields(g, suit.skin_places)) - _reach(g) for g in garments]
+    for i, g in enumerate(garments):
+        outer = np.maximum.reduce(inner[i + 1 :]) if i + 1 < len(garments) else None
+        if g.kind != 'skirt':
+            d.wear(g, outer)
+        if g.kind in ('skirt', 'dress', 'coat'):
+            _skirt(d, g)
+    covered = np.maximum.reduce(skin) if skin else d.covered
+    hidden = (covered[body.faces] > 0).all(1)
+    return Outfit(d.surfaces, hidden)

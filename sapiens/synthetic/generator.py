@@ -1,0 +1,191 @@
+"""Seed in, image with every label out."""
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from .body import load_body
+from .keypoints import SKELETONS, brow_lines, iris_centres, load_landmarks, visibility
+from .photo import develop, to_linear
+from .render import Lighting, Rendering, render
+from .sample import PersonLabel, SyntheticSample
+from .scene import SHOTS, Scene, sample_scene
+
+__all__ = ['HumanGenerator']
+
+_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp')
+
+
+class HumanGenerator:
+    """Makes images of clothed people with exact labels: ``HumanGenerator(size=(768, 1024))(seed)``.
+
+    The same seed and options give the same arrays, whatever was made before.
+
+    Args:
+        size: (width, height) in pixels.
+        people: fewest and most people in an image.
+        backgrounds: folder of photographs without people, searched at any depth; None: only rooms and streets of our own.
+        background_share: share of the images with such a photograph behind.
+        occlusion: share of the images with something in front of the main person.
+        shots: framing -> weight; see :data:`sapiens.synthetic.scene.SHOTS`.
+        samples: rays per pixel and axis on edges.
+        device: of the ray casting: 'cpu' or 'cuda'.
+
+    Raises:
+        ValueError: an option out of its range, or no images in ``backgrounds``.
+        FileNotFoundError: no folder ``backgrounds``.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int] = (768, 1024),
+        people: tuple[int, int] = (1, 4),
+        backgrounds: str | Path | None = None,
+        background_share: float = 0.8,
+        occlusion: float = 0.2,
+        shots: dict | None = None,
+        samples: int = 2,
+        device: str = 'cpu',
+    ):
+        width, height = size
+        if min(width, height) < 32:
+            raise ValueError(f'size={tuple(size)}: expected (width, height) of at least 32 pixels')
+        if not 1 <= people[0] <= people[1] <= 20:
+            raise ValueError(f'people={tuple(people)}: expected (fewest, most) with 1 <= fewest <= most <= 20')
+        for name, value in (('background_share', background_share), ('occlusion', occlusion)):
+            if not 0 <= value <= 1:
+                raise ValueError(f'{name}={value}: expected a share between 0 and 1')
+        unknown = set(shots or ()) - set(SHOTS)
+        if unknown:
+            raise ValueError(f'shots has {sorted(unknown)}: expected some of {", ".join(SHOTS)}')
+        self.size, self.people = (int(width), int(height)), tuple(people)
+        self.backgrounds = [] if backgrounds is None else _images(Path(backgrounds).expanduser())
+        self.background_share, self.occlusion, self.shots = background_share, occlusion, shots
+        self.samples, self.device = samples, device
+
+    def __call__(self, seed: int) -> SyntheticSample:
+        rng = np.random.default_rng(seed)
+        with _one_thread():
+            scene = self.scene(rng)
+            rendering = self.render(scene, seed)
+            image = develop(rendering.color, 0.1 + rendering.alpha, scene.photo, rng)
+        people = [_label(person, index + 1, scene, rendering) for index, person in enumerate(scene.people)]
+        return SyntheticSample(
+            image=image,
+            depth=rendering.depth,
+            normal=rendering.normal,
+            albedo=np.clip(rendering.albedo, 0, 1),
+            alpha=rendering.alpha,
+            part=rendering.part,
+            lip=rendering.lip,
+            instance=rendering.instance,
+            camera=scene.camera,
+            people=[person for person in people if person.area],
+            seed=seed,
+        )
+
+    def scene(self, rng: np.random.Generator) -> Scene:
+        """What will be seen."""
+        scene = sample_scene(load_body(), rng, self.size, self.people, self.occlusion, self.shots)
+        if self.backgrounds and rng.random() < self.background_share:
+            path = self.backgrounds[int(rng.integers(len(self.backgrounds)))]
+            scene.background = _background(path, self.size, rng)
+            scene.lighting = _light_of(scene.background, scene.lighting)
+            scene.planes, scene.place = scene.planes[:1], 'photograph'
+            scene.things = [surface for surface in scene.things if surface.name in _BELONG]
+        return scene
+
+    def render(self, scene: Scene, seed: int) -> Rendering:
+        """Trace a scene."""
+        return render(
+            [person.surfaces for person in scene.people],
+            scene.things,
+            scene.planes,
+            scene.camera,
+            scene.lighting,
+            scene.background,
+            face=(brow_lines(), *iris_centres()),
+            seed=seed,
+            samples=self.samples,
+            device=self.device,
+        )
+
+
+# Things that stay where a photograph replaces the room: seats, and what stands in front.
+_BELONG = ('seat', 'leg', 'back rest', 'post', 'counter', 'box', 'shelf', 'ball', 'leaves')
+
+
+def _label(person, instance: int, scene: Scene, rendering: Rendering) -> PersonLabel:
+    mask = rendering.instance == instance
+    area = int(mask.sum())
+    keypoints, spatial = {}, {}
+    for skeleton in SKELETONS:
+        marks = load_landmarks(skeleton)
+        points = marks.locate(person.posed)
+        keypoints[skeleton] = visibility(
+            points, marks, scene.camera, rendering.depth, rendering.instance, rendering.region, instance, person.size
+        )
+        spatial[skeleton] = scene.camera.to_camera(points.astype(np.float64)).astype(np.float32)
+    bbox = np.zeros(4, np.float32)
+    if area:
+        x, y = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+        bbox[:] = x[0], y[0], x[-1] - x[0] + 1, y[-1] - y[0] + 1
+    attributes = dict(person.attributes, shot=scene.shot, place=scene.place)
+    return PersonLabel(instance, keypoints, spatial, bbox, area, attributes)
+
+
+def _images(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f'no folder of backgrounds {str(folder)!r}')
+    found = sorted(path for path in folder.rglob('*') if path.suffix.lower() in _SUFFIXES)
+    if not found:
+        raise ValueError(
+            f'no images in backgrounds={str(folder)!r}: no file at any depth ends in {", ".join(_SUFFIXES)}'
+        )
+    return found
+
+
+def _background(path: Path, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """A random crop of a photograph with the image's aspect ratio, mirrored at times; linear RGB."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f'the background {str(path)!r} is not a readable image: remove or replace it')
+    width, height = size
+    scale = min(image.shape[1] / width, image.shape[0] / height) * rng.uniform(0.6, 1.0)
+    w, h = max(1, int(width * scale)), max(1, int(height * scale))
+    x, y = rng.integers(image.shape[1] - w + 1), rng.integers(image.shape[0] - h + 1)
+    crop = cv2.resize(
+        image[y : y + h, x : x + w], size, interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_CUBIC
+    )
+    if rng.random() < 0.5:
+        crop = crop[:, ::-1]
+    return to_linear(np.ascontiguousarray(crop[..., ::-1]))
+
+
+def _light_of(background: np.ndarray, lighting: Lighting) -> Lighting:
+    """The scene's light with the photograph's colours: ambient from its upper and lower half, as bright as the picture."""
+    half = len(background) // 2
+    above, below = background[:half].mean((0, 1)), background[half:].mean((0, 1))
+    level = max(float(background.mean()), 0.02)
+    tint = (above + below) / 2 / level
+    sun = np.array(lighting.sun_color) / max(lighting.sun_color) * level * 2.2
+    lighting.sky, lighting.ground = tuple(above + 0.2 * level), tuple(0.7 * below + 0.1 * level)
+    lighting.sun_color = tuple(sun * (0.5 + 0.5 * tint))
+    lighting.fill_color = tuple(0.25 * level * tint)
+    return lighting
+
+
+@contextmanager
+def _one_thread():
+    """Sums come out the same however many threads the process has."""
+    threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(cv_threads)

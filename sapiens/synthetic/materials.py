@@ -1,0 +1,72 @@
+"""What surfaces look like. Patterns are computed per ray from texture coordinates (metres), so that they have no resolution.
+
+Colours are linear RGB in [0, 1]; :func:`srgb` turns the usual 8-bit ones into those.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ['KINDS', 'PATTERNS', 'Material', 'srgb']
+
+# How a surface answers to light, and what else is painted on it; the renderer switches on the index.
+KINDS = ('matte', 'skin', 'cloth', 'leather', 'hair', 'eye', 'teeth', 'wet', 'glossy', 'metal')
+
+# How ``color``, ``color2`` and ``color3`` share the surface. u and v are texture coordinates, period is ``scale`` metres.
+PATTERNS = (
+    'plain',
+    'stripes_u',  # bands across u (vertical stripes on a shirt)
+    'stripes_v',  # bands across v (horizontal stripes)
+    'checks',  # plaid of two translucent band systems
+    'dots',
+    'blotches',  # smooth noise in three colours (camouflage, floral from afar)
+    'marble',  # turbulent veins
+    'twill',  # fine diagonal lines of low contrast (denim)
+    'knit',  # fine vertical ribs of low contrast
+    'planks',  # wooden boards along v
+    'tiles',  # square tiles with joints of color2
+    'bricks',
+    'grass',
+    'speckle',  # fine grains (terrazzo, asphalt, carpet)
+    'print',  # one blob-shaped motif of color2 and color3 on the chest (u = v = 0), plain elsewhere
+)
+
+
+@dataclass
+class Material:
+    """Look of one surface.
+
+    Attributes:
+        kind, pattern: names of :data:`KINDS`, :data:`PATTERNS`.
+        color, color2, color3: linear RGB.
+        scale: period of the pattern in metres.
+        gloss: strength of the highlight, 0..1; its width follows from the kind.
+        bump: height in metres of fine relief that only tilts the shading, never the labels.
+        seed: phase of the pattern's noise, any float.
+        stubble: for skin only, how dark the shaved beard shows, 0..1. Skin takes its texture coordinates from the template
+            body and its paint from the colours: ``color`` skin, ``color2`` brows and stubble, ``color3`` what the skin is
+            multiplied with where it blushes; ``scale`` multiplies the width of the brows (1: as Goliath's brow
+            points lie). Eyes: ``color`` is the iris.
+    """
+
+    kind: str = 'matte'
+    color: tuple = (0.5, 0.5, 0.5)
+    pattern: str = 'plain'
+    color2: tuple = (0.0, 0.0, 0.0)
+    color3: tuple = (0.0, 0.0, 0.0)
+    scale: float = 0.05
+    gloss: float = 0.0
+    bump: float = 0.0
+    seed: float = 0.0
+    stubble: float = 0.0
+
+    def __post_init__(self):
+        for name, known in (('kind', KINDS), ('pattern', PATTERNS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f'material {name} {getattr(self, name)!r}: expected one of {", ".join(known)}')
+
+
+def srgb(*rgb: float) -> tuple:
+    """Linear RGB of 8-bit sRGB values: ``srgb(255, 128, 0)``, or of one triple."""
+    values = np.asarray(rgb[0] if len(rgb) == 1 else rgb, np.float64) / 255
+    return tuple(np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).tolist())

@@ -1,0 +1,128 @@
+"""From light to a photograph: exposure, white balance, tone curve, lens, sensor, compression."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+__all__ = ['Photo', 'develop', 'sample_photo', 'to_linear']
+
+
+@dataclass
+class Photo:
+    """How a picture is taken.
+
+    Attributes:
+        exposure: factor on the automatic exposure.
+        balance: (3,) factors on red, green, blue.
+        contrast: slope of the tone curve at middle grey; 1 is plain sRGB.
+        saturation: factor on the distance from grey.
+        vignette: darkening of the corners, 0..1.
+        blur: standard deviation in pixels.
+        motion: length in pixels and angle in radians of motion blur.
+        noise: standard deviation at middle grey, in grey levels of 8 bits.
+        quality: JPEG quality, or 0 for none.
+    """
+
+    exposure: float = 1.0
+    balance: tuple = (1.0, 1.0, 1.0)
+    contrast: float = 1.0
+    saturation: float = 1.0
+    vignette: float = 0.0
+    blur: float = 0.0
+    motion: tuple = (0.0, 0.0)
+    noise: float = 0.0
+    quality: int = 0
+
+
+def sample_photo(rng: np.random.Generator) -> Photo:
+    """Mostly good pictures, some poor ones."""
+    warm = rng.normal(0, 0.06)
+    return Photo(
+        exposure=float(np.exp(rng.normal(0, 0.22))),
+        balance=(float(np.exp(warm)), 1.0, float(np.exp(-warm + rng.normal(0, 0.02)))),
+        contrast=float(rng.uniform(0.9, 1.25)),
+        saturation=float(rng.uniform(0.8, 1.15)),
+        vignette=float(rng.uniform(0, 0.35) if rng.random() < 0.5 else 0),
+        blur=float(abs(rng.normal(0, 0.5)) if rng.random() < 0.6 else 0),
+        motion=(float(rng.uniform(2, 7)), float(rng.uniform(0, np.pi))) if rng.random() < 0.06 else (0.0, 0.0),
+        noise=float(np.exp(rng.normal(0.3, 0.8))),
+        quality=int(rng.integers(60, 98)) if rng.random() < 0.8 else 0,
+    )
+
+
+def develop(color: np.ndarray, weight: np.ndarray, photo: Photo, rng: np.random.Generator) -> np.ndarray:
+    """Linear light to an 8-bit image.
+
+    Args:
+        color: (H, W, 3) float32 linear RGB, any scale, at least 0.
+        weight: (H, W) what the automatic exposure looks at (people count more).
+
+    Returns:
+        (H, W, 3) uint8 sRGB.
+    """
+    height, width = color.shape[:2]
+    small = cv2.resize(color, (96, 96), interpolation=cv2.INTER_AREA) @ np.float32([0.3, 0.6, 0.1])
+    attention = cv2.resize(weight.astype(np.float32), (96, 96), interpolation=cv2.INTER_AREA) + 0.15
+    level = np.exp((np.log(small + 1e-3) * attention).sum() / attention.sum())
+    high = np.quantile(small, 0.97)
+    gain = photo.exposure * min(0.2 / level, 1.6 / max(high, 1e-3))
+    image = color * (np.float32(gain) * np.array(photo.balance, np.float32))
+    if photo.vignette:
+        y = np.linspace(-1, 1, height, dtype=np.float32)[:, None] ** 2
+        x = np.linspace(-1, 1, width, dtype=np.float32)[None] ** 2
+        image *= (1 - photo.vignette * 0.5 * (x + y))[..., None]
+    if photo.blur > 0.3:
+        image = cv2.GaussianBlur(image, (0, 0), photo.blur)
+    if photo.motion[0] > 1:
+        image = cv2.filter2D(image, -1, _motion_kernel(*photo.motion))
+    # A shoulder keeps highlights from clipping hard; then sRGB, by table.
+    image = np.take(
+        _tone_table(photo.contrast), (np.minimum(image, np.float32(3.999)) * np.float32(1024)).astype(np.uint16)
+    )
+    if photo.saturation != 1:
+        grey = (image @ np.float32([0.3, 0.59, 0.11]))[..., None]
+        image = grey + (image - grey) * np.float32(photo.saturation)
+    if photo.noise:
+        # Shot noise and read noise; the same fine grain is what real pictures have after their own processing.
+        level = cv2.sqrt(np.clip(image, 0, 255) * np.float32(1 / 128)) * np.float32(0.65) + np.float32(0.35)
+        image += _grain(rng, image.shape) * level * np.float32(photo.noise)
+    out = np.clip(image + 0.5, 0, 255).astype(np.uint8)
+    if photo.quality:
+        ok, data = cv2.imencode('.jpg', out, [cv2.IMWRITE_JPEG_QUALITY, photo.quality])
+        if not ok:
+            raise RuntimeError(f'OpenCV could not encode a {width}x{height} JPEG of quality {photo.quality}')
+        out = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return out
+
+
+def to_linear(image: np.ndarray) -> np.ndarray:
+    """(..., 3) uint8 sRGB -> float32 linear RGB in [0, 1]."""
+    values = np.arange(256) / 255
+    table = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    return table[image]
+
+
+def _grain(rng: np.random.Generator, shape: tuple) -> np.ndarray:
+    """(H, W, 3) normal noise: a block of it, laid out again and again from a random corner, which is much faster."""
+    size = 192
+    block = np.roll(rng.standard_normal((size, size, 3), np.float32), rng.integers(size, size=2), (0, 1))
+    rows, columns = -(-shape[0] // size), -(-shape[1] // size)
+    return np.tile(block, (rows, columns, 1))[: shape[0], : shape[1]]
+
+
+def _tone_table(contrast: float) -> np.ndarray:
+    x = np.arange(4096, dtype=np.float64) / 1024
+    rolled = np.where(x < 0.6, x, 0.6 + 0.4 * (1 - np.exp(-(x - 0.6) / 0.55)))  # smooth shoulder above 0.6
+    s = np.where(rolled <= 0.0031308, 12.92 * rolled, 1.055 * rolled ** (1 / 2.4) - 0.055)
+    s = 0.5 + np.tanh((s - 0.5) * contrast) / (2 * np.tanh(0.5 * contrast)) if contrast != 1 else s
+    return (255 * np.clip(s, 0, 1)).astype(np.float32)
+
+
+def _motion_kernel(length: float, angle: float) -> np.ndarray:
+    size = int(np.ceil(length)) | 1
+    kernel = np.zeros((size, size), np.float32)
+    half = (size - 1) / 2
+    for t in np.linspace(-length / 2, length / 2, 4 * size):
+        kernel[round(half + t * np.sin(angle) * 0.99), round(half + t * np.cos(angle) * 0.99)] += 1
+    return kernel / kernel.sum()

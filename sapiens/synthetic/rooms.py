@@ -1,0 +1,457 @@
+"""Where people are: rooms, streets and meadows, furniture, and things that stand in the way."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .materials import Material, srgb
+from .mesh import Surface, grid_faces
+from .render import Lighting, Plane
+
+__all__ = ['Place', 'box', 'cylinder', 'occluder', 'sample_place', 'seat_surfaces', 'sphere']
+
+_BOX_QUADS = np.array([[0, 3, 2, 1], [4, 5, 6, 7], [0, 1, 5, 4], [2, 3, 7, 6], [1, 2, 6, 5], [3, 0, 4, 7]])
+_UNIT = (
+    np.array([[-1, -1, -1], [1, -1, -1], [1, 1, -1], [-1, 1, -1], [-1, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]]) / 2
+)
+
+_WALLS = [(222, 216, 204), (235, 235, 230), (190, 200, 205), (205, 190, 170), (150, 165, 150), (120, 130, 145),
+          (200, 170, 150), (170, 160, 185), (90, 95, 105), (215, 205, 150)]  # fmt: skip
+_WOODS = [((170, 122, 78), (128, 86, 50)), ((120, 84, 56), (84, 56, 36)), ((205, 172, 128), (172, 136, 92)),
+          ((96, 74, 60), (66, 50, 40)), ((186, 160, 132), (150, 120, 92))]  # fmt: skip
+_FABRICS = [(60, 70, 95), (120, 60, 55), (70, 90, 75), (150, 140, 125), (45, 45, 50), (160, 130, 70), (110, 100, 120)]
+
+
+@dataclass
+class Place:
+    """Surroundings: planes to look at, things that stand around, and the light there."""
+
+    planes: list
+    things: list = field(default_factory=list)
+    lighting: Lighting = field(default_factory=Lighting)
+    kind: str = 'room'
+
+
+def box(name: str, centre, size, material: Material, yaw: float = 0.0) -> Surface:
+    """A box; ``centre`` and ``size`` (x, y, z) in metres, turned about z by ``yaw``."""
+    size = np.asarray(size, np.float32)
+    corners = (_UNIT * size).astype(np.float32)
+    points = corners[_BOX_QUADS].reshape(-1, 3)  # each side has its own corners: sharp edges
+    texture = np.empty((24, 3), np.float32)
+    for side, (u, v) in enumerate([(0, 1), (0, 1), (0, 2), (0, 2), (1, 2), (1, 2)]):
+        rows = slice(4 * side, 4 * side + 4)
+        texture[rows] = points[rows][:, [u, v, 0]]
+        texture[rows, 2] = side
+    faces = np.concatenate([[[4 * i, 4 * i + 1, 4 * i + 2], [4 * i, 4 * i + 2, 4 * i + 3]] for i in range(6)])
+    return Surface(name, _turned(points, yaw, centre), faces.astype(np.int32), material, texture)
+
+
+def cylinder(name: str, base, radius, height: float, material: Material, sides: int = 24, lean=(0, 0)) -> Surface:
+    """An upright cylinder or cone on ``base``; ``radius`` one number, or those at the bottom and the top; metres."""
+    low, high = (radius, radius) if np.isscalar(radius) else radius
+    angle = np.linspace(0, 2 * np.pi, sides, endpoint=False)
+    ring = np.stack([np.cos(angle), np.sin(angle), 0 * angle], 1)
+    rows = [ring * [low, low, 0], ring * [high, high, 0] + [*lean, height], ring * 0 + [*lean, height]]
+    points = np.concatenate(rows).astype(np.float32) + np.asarray(base, np.float32)
+    texture = np.concatenate(
+        [np.stack([angle * max(low, high), 0 * angle + z, 0 * angle], 1) for z in (0, height, height)]
+    )
+    return Surface(name, points, grid_faces(3, sides, closed=True), material, texture.astype(np.float32))
+
+
+def sphere(name: str, centre, radius: float, material: Material, rows: int = 16) -> Surface:
+    """A ball; metres."""
+    polar, angle = np.meshgrid(
+        np.linspace(0, np.pi, rows), np.linspace(0, 2 * np.pi, 2 * rows, endpoint=False), indexing='ij'
+    )
+    unit = np.stack([np.sin(polar) * np.cos(angle), np.sin(polar) * np.sin(angle), np.cos(polar)], -1).reshape(-1, 3)
+    points = (unit * radius + np.asarray(centre)).astype(np.float32)
+    texture = np.stack([angle.ravel() * radius, polar.ravel() * radius, 0 * polar.ravel()], 1).astype(np.float32)
+    faces = np.ascontiguousarray(grid_faces(rows, 2 * rows, closed=True)[:, ::-1])  # rows run downwards
+    return Surface(name, points, faces, material, texture, normals=unit.astype(np.float32))
+
+
+def seat_surfaces(rng: np.random.Generator, seat) -> list[Surface]:
+    """A stool, crate, chair, bench or armchair for a :class:`sapiens.synthetic.pose.Seat`."""
+    x, y, z = (float(v) for v in seat.centre)
+    width, depth, height = (float(v) for v in seat.size)
+    top = z + height / 2
+    wood = _wood(rng)
+    fabric = Material('cloth', srgb(_pick(rng, _FABRICS)), bump=3e-4, seed=float(rng.random()))
+    style = rng.choice(['crate', 'stool', 'chair', 'bench', 'armchair'] if not seat.back else ['chair', 'armchair'])
+    at = lambda dx, dy, dz: np.array([x, y, 0]) + _rotate([dx, dy, 0], seat.yaw) + [0, 0, dz]  # noqa: E731
+    if style == 'crate' or top < 0.3:
+        return [box('seat', at(0, 0, top / 2), (width, depth, top), wood, seat.yaw)]
+    out = []
+    thick = 0.05 if style != 'armchair' else 0.18
+    cover = fabric if style == 'armchair' or rng.random() < 0.4 else wood
+    wide = width * (2.2 if style == 'bench' else 1.0)
+    out.append(box('seat', at(0, 0, top - thick / 2), (wide, depth, thick), cover, seat.yaw))
+    if style == 'armchair':
+        out.append(
+            box('seat', at(0, 0, (top - thick) / 2), (wide * 0.96, depth * 0.96, top - thick), fabric, seat.yaw)
+        )
+    else:
+        leg = Material('metal', srgb(120, 120, 125), gloss=0.6) if rng.random() < 0.4 else wood
+        for sx in (-1, 1):
+            for sy in (-1, 1):
+                out.append(
+                    box('leg', at(sx * (wide / 2 - 0.04), sy * (depth / 2 - 0.04), (top - thick) / 2),
+                        (0.035, 0.035, top - thick), leg, seat.yaw)
+                )  # fmt: skip
+    if seat.back or style in ('chair', 'armchair'):
+        # The person faces -y of the seat's own frame: the back rest stands at +y.
+        out.append(box('back rest', at(0, depth / 2 + 0.03, top + 0.24), (wide, 0.05, 0.5), cover, seat.yaw))
+    return out
+
+
+def sample_place(rng: np.random.Generator, radius: float, camera_position) -> Place:
+    """A room or a place outdoors, around people within ``radius`` metres of the origin; the camera looks towards +y."""
+    far = float(np.linalg.norm(camera_position))
+    return _room(rng, radius, camera_position) if far < 9 and rng.random() < 0.6 else _outdoors(rng, radius)
+
+
+def _room(rng: np.random.Generator, radius: float, camera_position) -> Place:
+    x, y, z = (float(v) for v in camera_position)
+    back = radius + rng.uniform(0.15, 3.0)
+    left = max(radius, -x) + rng.uniform(0.3, 3.5)
+    right = max(radius, x) + rng.uniform(0.3, 3.5)
+    front, height = -y + 0.5, max(rng.uniform(2.4, 3.6), z + 0.3)
+    floor = _pick(rng, [_floor_wood, _floor_tiles, _floor_carpet])(rng)
+    wall, ceiling = _wall(rng), Material('matte', srgb(236, 235, 230))
+    planes = [
+        Plane((-left, -front, 0), (1, 0, 0), (0, 1, 0), (left + right, front + back), floor),
+        Plane((-left, back, 0), (1, 0, 0), (0, 0, 1), (left + right, height), wall),
+        Plane((-left, -front, 0), (0, 1, 0), (0, 0, 1), (front + back, height), wall),
+        Plane((right, -front, 0), (0, 1, 0), (0, 0, 1), (front + back, height), wall),
+        Plane((-left, -front, 0), (1, 0, 0), (0, 0, 1), (left + right, height), wall),
+        Plane((-left, -front, height), (1, 0, 0), (0, 1, 0), (left + right, front + back), ceiling),
+    ]  # fmt: skip
+    things = []
+    skirting = Material('matte', srgb(240, 238, 232) if rng.random() < 0.6 else srgb(90, 70, 55))
+    things.append(box('skirting', ((right - left) / 2, back - 0.01, 0.05), (left + right, 0.02, 0.1), skirting))
+    for _ in range(rng.integers(0, 4)):  # pictures and windows
+        w, h = rng.uniform(0.3, 1.4), rng.uniform(0.3, 1.1)
+        x = rng.uniform(-left + w / 2, right - w / 2)
+        z = rng.uniform(1.2, 1.9)
+        frame = Material('glossy', srgb(_pick(rng, [(30, 30, 30), (230, 228, 220), (120, 80, 45)])), gloss=0.3)
+        things.append(box('frame', (x, back - 0.015, z), (w + 0.07, 0.03, h + 0.07), frame))
+        things.append(box('picture', (x, back - 0.034, z), (w, 0.01, h), _picture(rng)))
+    things += _furniture(rng, radius, back, left, right)
+    return Place(planes, things, _indoor_light(rng), 'room')
+
+
+def _outdoors(rng: np.random.Generator, radius: float) -> Place:
+    ground = _pick(rng, [_ground_grass, _ground_asphalt, _ground_paving, _ground_sand])(rng)
+    far = 40.0
+    planes = [Plane((-far, -far, 0), (1, 0, 0), (0, 1, 0), (2 * far, 2 * far), ground)]
+    things = []
+    if rng.random() < 0.6:  # a facade
+        y = radius + rng.uniform(0.6, 12)
+        base = _pick(rng, [_bricks, _plaster])(rng)
+        height = rng.uniform(3, 12)
+        planes.append(Plane((-far, y, 0), (1, 0, 0), (0, 0, 1), (2 * far, height), base))
+        pane = Material('glossy', srgb(60, 75, 90), gloss=0.7)
+        edge = Material('matte', srgb(_pick(rng, [(225, 222, 215), (70, 60, 55), (150, 150, 150)])))
+        pitch, width = rng.uniform(1.6, 3.4), rng.uniform(0.7, 1.3)
+        for i in range(-6, 7):
+            for level in range(int(height // 3.2) + 1):
+                z = 1.6 + 3.1 * level
+                if z + 0.8 < height:
+                    things.append(box('window frame', (i * pitch, y - 0.02, z), (width + 0.14, 0.06, 1.5), edge))
+                    things.append(box('window', (i * pitch, y - 0.06, z), (width, 0.02, 1.36), pane))
+    for _ in range(rng.integers(0, 5)):  # trees and bushes
+        x, y = rng.uniform(-9, 9), radius + rng.uniform(1.5, 14)
+        leaf = Material('matte', srgb(_pick(rng, [(52, 84, 36), (74, 104, 48), (96, 110, 40)])), 'blotches',
+                        srgb(34, 58, 24), srgb(120, 138, 70), scale=0.16, seed=float(rng.random()))  # fmt: skip
+        if rng.random() < 0.5:
+            trunk = Material(
+                'matte', srgb(84, 66, 50), 'marble', srgb(54, 42, 32), scale=0.2, seed=float(rng.random())
+            )
+            height = rng.uniform(1.8, 3.2)
+            things.append(cylinder('trunk', (x, y, 0), (0.16, 0.1), height, trunk))
+            for _ in range(5):
+                things.append(_crown(rng, (x, y, height + 0.5), rng.uniform(0.6, 1.2), leaf))
+        else:
+            for _ in range(3):
+                things.append(_crown(rng, (x, y, 0.4), rng.uniform(0.3, 0.6), leaf))
+    things += _furniture(rng, radius, radius + 4, radius + 4, radius + 4, outdoors=True)
+    return Place(planes, things, _daylight(rng), 'outdoors')
+
+
+def _crown(rng, centre, radius: float, leaf: Material) -> Surface:
+    """A lumpy ball of leaves."""
+    shift = rng.normal(0, 0.45, 3) * radius * [1, 1, 0.6]
+    ball = sphere('leaves', np.asarray(centre) + shift, radius, leaf, rows=14)
+    phase = rng.uniform(0, 6, 9)
+    n = ball.normals
+    lumps = sum(np.sin(n @ rng.normal(0, 5, 3) + phase[i]) for i in range(5)) / 5
+    ball.vertices = ball.vertices + n * (radius * 0.22 * lumps[:, None]).astype(np.float32)
+    # The first and last rows, and the seam, are single points drawn many times: they must stay together.
+    columns = 28
+    for row in (slice(0, columns), slice(-columns, None)):
+        ball.vertices[row] = ball.vertices[row].mean(0)
+    ball.normals = None
+    return ball
+
+
+def _furniture(rng, radius: float, back: float, left: float, right: float, outdoors: bool = False) -> list[Surface]:
+    """Boxes, cabinets, tables, balls and lamps outside of the disc where people stand."""
+    things = []
+    for _ in range(rng.integers(0, 4)):
+        x, y = rng.uniform(-left + 0.4, right - 0.4), rng.uniform(-0.5 * radius, back - 0.3)
+        if np.hypot(x, y) < radius + 0.45:
+            continue
+        yaw = rng.choice([0.0, np.pi / 2]) if not outdoors else rng.uniform(0, 3)
+        kind = rng.choice(['cabinet', 'table', 'crate', 'ball', 'plant', 'lamp'])
+        wood, paint = _wood(rng), _paint(rng)
+        if kind == 'cabinet' and not outdoors:
+            w, d, h = rng.uniform(0.4, 1.2), rng.uniform(0.3, 0.5), rng.uniform(0.5, 1.9)
+            things.append(box(kind, (x, y, h / 2), (w, d, h), _pick(rng, [wood, paint]), yaw))
+        elif kind == 'table':
+            w, d, h = rng.uniform(0.6, 1.4), rng.uniform(0.5, 0.8), rng.uniform(0.45, 0.78)
+            things += _table(wood, (x, y), (w, d, h), yaw)
+        elif kind == 'ball':
+            r = rng.uniform(0.1, 0.35)
+            things.append(sphere(kind, (x, y, r), r, paint))
+        elif kind == 'plant':
+            pot = Material('matte', srgb(_pick(rng, [(160, 96, 70), (70, 70, 75), (225, 220, 210)])))
+            leaf = Material('matte', srgb(60, 96, 46), 'blotches', srgb(38, 66, 30), srgb(100, 130, 70), scale=0.08)
+            things.append(cylinder('pot', (x, y, 0), (0.14, 0.19), 0.35, pot))
+            things += [_crown(rng, (x, y, 0.7), 0.24, leaf) for _ in range(3)]
+        elif kind == 'lamp':
+            metal = Material('metal', srgb(90, 90, 95), gloss=0.5)
+            things.append(cylinder('lamp', (x, y, 0), 0.02, 1.5, metal, 12))
+            things.append(cylinder('shade', (x, y, 1.45), (0.2, 0.13), 0.3, Material('cloth', srgb(235, 225, 200))))
+        else:
+            s = rng.uniform(0.25, 0.6)
+            things.append(box('crate', (x, y, s / 2), (s, s, s), _pick(rng, [wood, paint]), rng.uniform(0, 3)))
+    return things
+
+
+def _table(wood: Material, at, size, yaw: float) -> list[Surface]:
+    w, d, h = size
+    out = [box('table', (*at, h - 0.02), (w, d, 0.04), wood, yaw)]
+    for sx in (-1, 1):
+        for sy in (-1, 1):
+            offset = _rotate([sx * (w / 2 - 0.05), sy * (d / 2 - 0.05), 0], yaw)
+            out.append(
+                box('leg', (at[0] + offset[0], at[1] + offset[1], (h - 0.04) / 2), (0.05, 0.05, h - 0.04), wood, yaw)
+            )
+    return out
+
+
+def occluder(rng: np.random.Generator, camera_position, target, share: float) -> list[Surface]:
+    """Something between the camera and the target that hides a part of it: a post, a counter, a box, leaves.
+
+    Args:
+        camera_position, target: world points.
+        share: where on the way from the camera to the target it stands, 0..1.
+    """
+    o, t = np.asarray(camera_position, float), np.asarray(target, float)
+    at = o + (t - o) * share
+    toward = t - o
+    yaw = float(np.arctan2(toward[1], toward[0]) - np.pi / 2)
+    side = _rotate([1, 0, 0], yaw)
+    kind = rng.choice(['post', 'counter', 'box', 'leaves', 'ball'])
+    reach = np.linalg.norm(t - o) * share
+    if kind == 'post':
+        at = at + side * rng.uniform(-0.14, 0.14) * reach
+        return [
+            cylinder(
+                'post', (at[0], at[1], 0), rng.uniform(0.015, 0.04) * reach, 3.2, _pick(rng, [_wood, _paint])(rng)
+            )
+        ]
+    if kind == 'counter':
+        height = rng.uniform(0.35, 0.62) * at[2]
+        return [
+            box('counter', (at[0], at[1], height / 2), (rng.uniform(0.3, 1.0) * reach, 0.3, height), _wood(rng), yaw)
+        ]
+    if kind == 'box':
+        size = rng.uniform(0.08, 0.2) * reach
+        at = at + side * rng.uniform(-0.2, 0.2) * reach
+        z = max(size / 2, at[2] - rng.uniform(0.1, 0.4) * reach)
+        return [
+            box('shelf', (at[0], at[1], z / 2 - size / 4), (size * 0.9, size * 0.9, max(z - size / 2, 0.01)), _wood(rng), yaw),
+            box('box', (at[0], at[1], z), (size,) * 3, _paint(rng), yaw + rng.uniform(-0.4, 0.4)),
+        ]  # fmt: skip
+    if kind == 'ball':
+        at = at + side * rng.uniform(-0.2, 0.2) * reach
+        z = max(0.1, at[2] - rng.uniform(0, 0.35) * reach)
+        return [sphere('ball', (at[0], at[1], z), rng.uniform(0.03, 0.08) * reach, _paint(rng))]
+    leaf = Material('matte', srgb(60, 96, 46), 'blotches', srgb(38, 66, 30), srgb(100, 130, 70), scale=0.05)
+    at = at + side * rng.choice([-1, 1]) * rng.uniform(0.12, 0.3) * reach
+    low = np.array([at[0], at[1], 0.5 * at[2]])
+    return [_crown(rng, low + np.array([0, 0, 0.2 * i * reach]), 0.1 * reach, leaf) for i in range(-1, 2)]
+
+
+# --- materials and light ---------------------------------------------------------------------------------------------
+
+
+def _pick(rng, values):
+    return values[int(rng.integers(len(values)))]
+
+
+def _muted(rng) -> np.ndarray:
+    color = rng.uniform(40, 230, 3)
+    return color.mean() + (color - color.mean()) * rng.uniform(0.1, 0.8)
+
+
+def _wood(rng) -> Material:
+    light, dark = _pick(rng, _WOODS)
+    return Material(
+        'glossy', srgb(light), 'planks', srgb(dark), srgb(dark), scale=1.5, gloss=0.12, seed=float(rng.random())
+    )
+
+
+def _paint(rng) -> Material:
+    return Material('glossy', srgb(_muted(rng)), gloss=0.3)
+
+
+def _floor_wood(rng) -> Material:
+    light, dark = _pick(rng, _WOODS)
+    return Material('glossy', srgb(light), 'planks', srgb(dark), srgb(40, 28, 20), scale=rng.uniform(0.07, 0.18),
+                    gloss=0.12, seed=float(rng.random()))  # fmt: skip
+
+
+def _floor_tiles(rng) -> Material:
+    tone = rng.integers(90, 230) + rng.integers(-14, 14, 3)
+    other = np.clip(tone - rng.integers(5, 60), 0, 255)
+    return Material('glossy', srgb(*tone), 'tiles', srgb(*(tone * 0.6)), srgb(*other), scale=rng.uniform(0.2, 0.6),
+                    gloss=0.2, seed=float(rng.random()))  # fmt: skip
+
+
+def _floor_carpet(rng) -> Material:
+    tone = np.array(_pick(rng, _FABRICS))
+    return Material(
+        'cloth', srgb(*tone), 'speckle', srgb(*(tone * 0.75)), scale=0.02, bump=2e-4, seed=float(rng.random())
+    )
+
+
+def _wall(rng) -> Material:
+    tone = np.array(_pick(rng, _WALLS))
+    kind = rng.random()
+    if kind < 0.55:
+        return Material('matte', srgb(*tone), 'speckle', srgb(*(tone * 0.97)), scale=0.05, seed=float(rng.random()))
+    if kind < 0.7:
+        return _bricks(rng)
+    if kind < 0.85:
+        return Material('matte', srgb(*tone), 'stripes_u', srgb(*(tone * 0.9)), scale=rng.uniform(0.08, 0.3))
+    return Material(
+        'glossy',
+        srgb(*tone),
+        'tiles',
+        srgb(*(tone * 0.75)),
+        srgb(*np.minimum(tone * 1.03, 255)),
+        scale=0.15,
+        gloss=0.3,
+    )
+
+
+def _bricks(rng) -> Material:
+    tone = np.array(_pick(rng, [(150, 84, 66), (170, 110, 84), (190, 180, 165), (110, 80, 72), (214, 206, 196)]))
+    return Material(
+        'matte', srgb(*tone), 'bricks', srgb(178, 172, 162), srgb(*(tone * 0.75)), scale=0.24, seed=float(rng.random())
+    )
+
+
+def _plaster(rng) -> Material:
+    tone = np.array(_pick(rng, _WALLS))
+    return Material('matte', srgb(*tone), 'speckle', srgb(*(tone * 0.92)), scale=0.08, seed=float(rng.random()))
+
+
+def _ground_grass(rng) -> Material:
+    return Material('matte', srgb(92, 118, 52), 'grass', srgb(50, 74, 30), scale=0.05, seed=float(rng.random()))
+
+
+def _ground_asphalt(rng) -> Material:
+    tone = rng.integers(70, 125)
+    return Material(
+        'matte',
+        srgb(tone, tone, tone + 3),
+        'speckle',
+        srgb(*(np.full(3, tone) * 0.8)),
+        scale=0.02,
+        seed=float(rng.random()),
+    )
+
+
+def _ground_paving(rng) -> Material:
+    tone = rng.integers(120, 190) + rng.integers(-10, 10, 3)
+    scale = rng.uniform(0.2, 0.8)
+    return Material(
+        'matte', srgb(*tone), 'tiles', srgb(*(tone * 0.55)), srgb(*(tone * 0.85)), scale, seed=float(rng.random())
+    )
+
+
+def _ground_sand(rng) -> Material:
+    return Material(
+        'matte',
+        srgb(206, 184, 146),
+        'blotches',
+        srgb(190, 166, 128),
+        srgb(216, 198, 164),
+        scale=0.6,
+        seed=float(rng.random()),
+    )
+
+
+def _picture(rng) -> Material:
+    colors = rng.integers(30, 240, (3, 3))
+    pattern = _pick(rng, ['blotches', 'marble', 'stripes_v', 'plain', 'dots', 'checks', 'print'])
+    return Material('glossy', srgb(*colors[0]), pattern, srgb(*colors[1]), srgb(*colors[2]), scale=rng.uniform(0.1, 0.4),
+                    gloss=0.1, seed=float(rng.random()))  # fmt: skip
+
+
+def _direction(azimuth: float, elevation: float) -> tuple:
+    c = np.cos(elevation)
+    return (float(np.sin(azimuth) * c), float(-np.cos(azimuth) * c), float(np.sin(elevation)))
+
+
+def _daylight(rng) -> Lighting:
+    """Sun and sky; overcast, low sun, noon. Azimuth 0 is behind the camera."""
+    sunny = rng.random() < 0.65
+    elevation = rng.uniform(0.35, 1.25)
+    warm = np.clip(1.1 - elevation, 0, 0.7)
+    sun = np.array([1.0, 0.93 - 0.25 * warm, 0.82 - 0.5 * warm]) * (
+        rng.uniform(1.6, 3.0) if sunny else rng.uniform(0.15, 0.5)
+    )
+    blue = np.array([0.55, 0.68, 0.9]) if sunny else np.array([0.8, 0.83, 0.86])
+    return Lighting(
+        sun=_direction(rng.normal(0, 1.1), elevation), sun_color=tuple(sun), spread=0.03 if sunny else 0.35,
+        fill=_direction(rng.normal(0, 1.0), 0.4), fill_color=tuple(0.12 * blue),
+        sky=tuple(blue * rng.uniform(0.7, 1.0)), ground=tuple(np.array([0.36, 0.34, 0.28]) * rng.uniform(0.6, 1.1)),
+        horizon=tuple(np.array([0.86, 0.9, 0.95]) * 1.1) if sunny else (0.85, 0.86, 0.88),
+        zenith=(0.22, 0.42, 0.8) if sunny else (0.7, 0.72, 0.75),
+    )  # fmt: skip
+
+
+def _indoor_light(rng) -> Lighting:
+    """A window, lamps, or a ceiling light."""
+    warm = rng.uniform(0, 1)
+    tone = np.array([1.0, 0.96 - 0.14 * warm, 0.95 - 0.38 * warm])
+    overhead = rng.random() < 0.4
+    direction = (
+        _direction(rng.normal(0, 0.6), rng.uniform(0.9, 1.4))
+        if overhead
+        else _direction(rng.normal(0, 1.0), rng.uniform(0.25, 0.8))
+    )
+    level = rng.uniform(0.6, 1.8)
+    bounce = np.array([0.5, 0.48, 0.45])
+    return Lighting(
+        sun=direction, sun_color=tuple(tone * level), spread=rng.uniform(0.06, 0.3),
+        fill=_direction(rng.normal(0, 1.2), 0.3), fill_color=tuple(rng.uniform(0.05, 0.4) * np.array([0.85, 0.93, 1.0])),
+        sky=tuple(bounce * rng.uniform(0.8, 1.3)), ground=tuple(bounce * rng.uniform(0.4, 0.8)),
+    )  # fmt: skip
+
+
+def _rotate(vector, yaw: float) -> np.ndarray:
+    c, s = np.cos(yaw), np.sin(yaw)
+    x, y, z = vector
+    return np.array([c * x - s * y, s * x + c * y, z])
+
+
+def _turned(points: np.ndarray, yaw: float, centre) -> np.ndarray:
+    c, s = np.cos(yaw), np.sin(yaw)
+    rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], np.float32)
+    return (points @ rotation.T + np.asarray(centre, np.float32)).astype(np.float32)

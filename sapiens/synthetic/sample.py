@@ -1,0 +1,75 @@
+"""One rendered image with every label."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .camera import Camera
+
+__all__ = ['PersonLabel', 'SyntheticSample', 'to_published_normals']
+
+
+@dataclass
+class PersonLabel:
+    """What is known of one person of an image.
+
+    Attributes:
+        instance: value of this person in :attr:`SyntheticSample.instance`, 1 or more.
+        keypoints: skeleton ('coco17', 'wholebody133', 'goliath308') -> (K, 3) float32: x, y in pixels, and COCO's
+            visibility v: 2 visible, 1 inside the image but hidden, 0 outside of it or not known (then x = y = 0).
+        keypoints_3d: the same skeletons -> (K, 3) float32 metres in the camera frame; NaN where the body has no such point.
+        bbox: (4,) float32 x, y, w, h in pixels, around the visible pixels; zeros if there are none.
+        area: number of visible pixels.
+        attributes: what was drawn for the person: age, gender, action, garments; JSON-able.
+    """
+
+    instance: int
+    keypoints: dict
+    keypoints_3d: dict
+    bbox: np.ndarray
+    area: int
+    attributes: dict = field(default_factory=dict)
+
+
+@dataclass
+class SyntheticSample:
+    """An image and its labels; H x W is the same for all.
+
+    Attributes:
+        image: (H, W, 3) uint8 sRGB.
+        depth: (H, W) float32 metres along z; 0 where nothing is known (a photograph behind the people, the sky).
+        normal: (H, W, 3) float32 unit vectors in the camera frame (x right, y down, z forward: a surface that faces the
+            camera has z = -1); zeros where nothing is known. See :func:`to_published_normals`.
+        albedo: (H, W, 3) float32 linear RGB in [0, 1], the colour without light.
+        alpha: (H, W) float32 in [0, 1], the share of the pixel that people and what they wear cover.
+        part: (H, W) uint8 classes of goliath28, 0 where there is nobody.
+        lip: (H, W) uint8 classes of lip20; 255 where LIP has no class (bare torso).
+        instance: (H, W) uint8, 0 or the person's :attr:`PersonLabel.instance`.
+        camera: the camera; ``camera.unproject(depth)`` are the 3D points.
+        people: those who have at least one visible pixel.
+        seed: of this image.
+    """
+
+    image: np.ndarray
+    depth: np.ndarray
+    normal: np.ndarray
+    albedo: np.ndarray
+    alpha: np.ndarray
+    part: np.ndarray
+    lip: np.ndarray
+    instance: np.ndarray
+    camera: Camera
+    people: list
+    seed: int = 0
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(H, W) bool: pixels whose centre shows a person."""
+        return self.instance > 0
+
+
+def to_published_normals(normal: np.ndarray) -> np.ndarray:
+    """Normals (..., 3) between our camera frame (x right, y down, z forward) and the one of the released Sapiens models
+    (x right, y up, z towards the camera: a surface that faces the camera is (0, 0, 1)). Its own inverse.
+    """
+    return normal * np.array([1, -1, -1], normal.dtype)

