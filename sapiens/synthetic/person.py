@@ -6,14 +6,14 @@ import numpy as np
 
 from sapiens.metainfo import get_classes
 
-from .body import REGIONS, Body, Posed
+from .body import REGIONS, Body, Posed, Shape
 from .clothing import dress, sole_thickness
 from .looks import Look, sample_look
 from .materials import Material, srgb
 from .mesh import Surface, vertex_normals
-from .pose import Seat, sample_expression, sample_pose
+from .pose import PoseSample, Seat, sample_expression, sample_pose
 
-__all__ = ['Person', 'build_person', 'skin_surfaces']
+__all__ = ['Figure', 'Person', 'dress_figure', 'sample_figure', 'skin_surfaces']
 
 
 @dataclass
@@ -64,28 +64,43 @@ class Person:
         return Person(surfaces, self.posed.moved(matrix), seat, self.size, self.attributes)
 
 
-def build_person(body: Body, rng: np.random.Generator, action: str | None = None, look: Look | None = None) -> Person:
-    """A random person at x = y = 0 on the ground, facing -y.
+@dataclass
+class Figure:
+    """A person before the clothes: cheap enough to be thrown away where there is no room."""
+
+    look: Look
+    shape: Shape
+    pose: PoseSample
+    seed: int
+
+
+def sample_figure(body: Body, rng: np.random.Generator, action: str | None = None, look: Look | None = None) -> Figure:
+    """A random person at x = y = 0 on the ground, facing -y, with nothing on.
 
     Args:
         action: one of :data:`sapiens.synthetic.pose.ACTIONS`; drawn if not given.
         look: drawn if not given.
     """
     look = look or sample_look(rng)
-    expression = sample_expression(rng)
-    shape = body.shape(look.phenotype, expression)
+    shape = body.shape(look.phenotype, sample_expression(rng))
     pose = sample_pose(body, shape, rng, action, sole=sole_thickness(look))
-    outfit = dress(body, shape, pose.posed, look, rng)
-    surfaces = skin_surfaces(body, pose.posed, look, ~outfit.hidden, float(rng.random())) + outfit.surfaces
-    size = float(
-        np.ptp(shape.vertices[body.quads['body']][..., 2]) / np.ptp(body.template[body.quads['body']][..., 2])
-    )
+    return Figure(look, shape, pose, int(rng.integers(2**31)))
+
+
+def dress_figure(body: Body, figure: Figure) -> Person:
+    """The same person, dressed."""
+    rng = np.random.default_rng(figure.seed)
+    look, posed = figure.look, figure.pose.posed
+    outfit = dress(body, figure.shape, posed, look, rng)
+    surfaces = skin_surfaces(body, posed, look, ~outfit.hidden, float(rng.random())) + outfit.surfaces
+    skin = np.unique(body.quads['body'])
+    size = float(np.ptp(figure.shape.vertices[skin, 2]) / np.ptp(body.template[skin, 2]))
     attributes = dict(
-        action=pose.action,
+        action=figure.pose.action,
         **{name: round(float(look.phenotype.get(name, 0.5)), 3) for name in ('age', 'gender', 'weight', 'muscle')},
         worn=sorted({surface.name for surface in outfit.surfaces}),
     )
-    return Person(surfaces, pose.posed, pose.seat, size, attributes)
+    return Person(surfaces, posed, figure.pose.seat, size, attributes)
 
 
 _PARTS = {

@@ -1,10 +1,11 @@
 """Surfaces and a camera -> an image and its per-pixel labels."""
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
+from .body import import_warp
 from .camera import Camera
 from .materials import KINDS, PATTERNS, Material
 from .mesh import Surface, vertex_normals
@@ -69,7 +70,6 @@ class Rendering:
     lip: np.ndarray
     region: np.ndarray
     instance: np.ndarray
-    seconds: dict = field(default_factory=dict)
 
 
 def render(
@@ -191,9 +191,7 @@ def render(
 @functools.cache
 def _kernels():
     """The device code, imported late: warp is an optional dependency and takes a second."""
-    import warp
-
-    warp.config.quiet = True
+    import_warp()
     from . import kernels
 
     return kernels

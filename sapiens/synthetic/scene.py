@@ -6,7 +6,7 @@ import numpy as np
 
 from .body import Body
 from .camera import Camera
-from .person import Person, build_person
+from .person import Figure, Person, dress_figure, sample_figure
 from .photo import Photo, sample_photo
 from .render import Lighting
 from .rooms import Place, occluder, sample_place, seat_surfaces
@@ -16,7 +16,7 @@ __all__ = ['SHOTS', 'Scene', 'sample_scene']
 # Share of each framing, and what of the main person fills the picture.
 SHOTS = {'full': 0.46, 'three_quarter': 0.16, 'upper': 0.18, 'head': 0.12, 'wide': 0.08}
 
-_CELL = 0.07  # metres: people may not share a cell of this size
+_CELL = 0.1  # metres: people, who wear clothes, may not share a cell of this size
 
 
 @dataclass
@@ -81,24 +81,22 @@ def sample_scene(
 
 def _place_people(body: Body, rng: np.random.Generator, count: int, shot: str) -> list[Person]:
     """The first in the middle, the others around, nobody inside another."""
-    placed, taken = [], set()
+    placed, taken = [], np.zeros(0, np.int64)
     while len(placed) < count:
-        action = None
-        if shot == 'head':
-            action = str(rng.choice(['stand', 'stand', 'sit', 'walk']))
-        person = build_person(body, rng, action)
-        first = not placed
+        action = str(rng.choice(['stand', 'stand', 'sit', 'walk'])) if shot == 'head' else None
+        figure = sample_figure(body, rng, action)
+        points = _occupied(body, figure)
         for attempt in range(24):
             spread = 1 + attempt / 12
             shift = np.zeros(3)
-            if not first:
+            if placed:
                 side = rng.choice([-1, 1])
                 shift[:2] = side * rng.uniform(0.35, 1.3) * spread, rng.normal(0.25, 0.55) * spread
-            moved = person.moved(_yaw(rng, shot), shift)
-            cells = _cells(moved)
-            if first or not (cells & taken):
-                taken |= cells
-                placed.append(moved)
+            yaw = _yaw(rng, shot)
+            cells = _cells(points, yaw, shift)
+            if not np.isin(cells, taken, assume_unique=True).any():
+                taken = np.union1d(taken, cells)
+                placed.append(dress_figure(body, figure).moved(yaw, shift))
                 break
         else:
             count -= 1  # no room for this one: a scene with fewer people
@@ -115,15 +113,23 @@ def _yaw(rng: np.random.Generator, shot: str) -> float:
     return float(rng.uniform(-np.pi, np.pi))
 
 
-def _cells(person: Person) -> set:
-    points = [surface.vertices for surface in person.surfaces]
-    if person.seat is not None:
-        seat = person.seat
+def _occupied(body: Body, figure: Figure) -> np.ndarray:
+    """(N, 3) points all over a person and the seat, where they stand before they are moved."""
+    points = [figure.pose.posed.vertices[body.quads['body'].ravel()[::11]]]
+    seat = figure.pose.seat
+    if seat is not None:
         grid = np.stack(np.meshgrid(*[np.linspace(-0.5, 0.5, 8)] * 3), -1).reshape(-1, 3) * seat.size
         c, s = np.cos(seat.yaw), np.sin(seat.yaw)
         points.append(grid @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) + seat.centre)
-    cells = np.floor(np.concatenate([p[::7] for p in points]) / _CELL).astype(np.int64) + 512
-    return set(np.unique(cells @ [1 << 20, 1 << 10, 1]).tolist())
+    return np.concatenate(points)
+
+
+def _cells(points: np.ndarray, yaw: float, shift: np.ndarray) -> np.ndarray:
+    """Sorted numbers of the cells of space that the turned and shifted points lie in."""
+    c, s = np.cos(yaw), np.sin(yaw)
+    moved = points @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) + shift
+    cells = np.floor(moved / _CELL).astype(np.int64) + 512
+    return np.unique(cells @ [1 << 20, 1 << 10, 1])
 
 
 def _aim(rng: np.random.Generator, body: Body, group: list[Person], shot: str, size: tuple[int, int]) -> Camera:

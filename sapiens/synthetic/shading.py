@@ -22,7 +22,7 @@ __all__ = [
     'shading_normal',
 ]
 
-wp.set_module_options({'enable_backward': False, 'fast_math': True})
+wp.set_module_options({'enable_backward': False, 'fast_math': True, 'optimization_level': 3})
 
 # Columns of Paint.materials.
 MATERIAL_FIELDS = 16

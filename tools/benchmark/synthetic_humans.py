@@ -1,0 +1,121 @@
+"""Time the making of synthetic people: images per second and core, where the time goes, memory, and the first image.
+
+One process, one thread; CPU time, so that other work on the machine counts less. Every label is made; nothing is written.
+
+Examples:
+    python tools/benchmark/synthetic_humans.py
+    python tools/benchmark/synthetic_humans.py --size 512x768 --num 50 --people 1-1
+"""
+
+import argparse
+import cProfile
+import multiprocessing
+import pstats
+import resource
+import time
+
+# Function -> the line of the table; the rest of a group is 'other'.
+STAGES = {
+    'sample_pose': 'poses, with contact',
+    'dress': 'clothes, hair, accessories',
+    'shape': 'body shapes',
+    'skin_surfaces': 'skin',
+    '_cells': 'keeping people apart',
+    'sample_place': 'rooms and things',
+    '_flatten': 'joining meshes',
+    'raster_kernel': 'depth buffer',
+    'primary_kernel': 'labels and albedo',
+    'light_kernel': 'shadows and ambient occlusion',
+    'smooth_kernel': 'smoothing of light',
+    'shade_kernel': 'shading',
+    'edge_kernel': 'more rays on edges',
+    'develop': 'photograph (tone, noise, JPEG)',
+    '_label': 'keypoints and boxes',
+}
+
+
+def measure(pipe, size: tuple, people: tuple, num: int, seed: int) -> None:
+    """Runs in a process of its own, so that memory is its own."""
+    begin = time.perf_counter()
+    import torch
+
+    torch.set_num_threads(1)
+    import warp
+
+    from sapiens.synthetic import HumanGenerator
+
+    generator = HumanGenerator(size, people=people)
+    sample = generator(seed)
+    first = time.perf_counter() - begin
+    persons = 0
+    start = time.process_time()
+    for index in range(num):
+        sample = generator(seed + 1 + index)
+        persons += len(sample.people)
+    seconds = (time.process_time() - start) / num
+
+    kernels: dict = {}
+    launch = warp.launch
+
+    def timed(kernel, *args, **kwargs):
+        at = time.process_time()
+        launch(kernel, *args, **kwargs)
+        kernels[kernel.key] = kernels.get(kernel.key, 0) + time.process_time() - at
+
+    warp.launch = timed
+    profile = cProfile.Profile(time.process_time)
+    profile.enable()
+    few = max(4, num // 2)
+    for index in range(few):
+        generator(seed + 1 + index)
+    profile.disable()
+    stats = pstats.Stats(profile).stats
+    total = sum(row[2] for row in stats.values()) / few
+    stages = {
+        name: sum(row[3] for key, row in stats.items() if key[2] == name and 'synthetic' in key[0]) / few
+        for name in STAGES
+    }
+    stages.update({name: kernels[name] / few for name in STAGES if name in kernels})
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    pipe.send(dict(first=first, seconds=seconds, memory=memory, persons=persons / num, stages=stages, total=total))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        '--size', nargs='+', default=['768x1024', '192x256'], help='WxH in pixels; default: %(default)s'
+    )
+    parser.add_argument('--people', default='1-4', help='fewest-most; default: %(default)s')
+    parser.add_argument('--num', type=int, default=40, help='images to time; default: %(default)s')
+    parser.add_argument('--seed', type=int, default=0)
+    args = parser.parse_args()
+    people = tuple(int(n) for n in args.people.split('-'))
+    results = {}
+    for text in args.size:
+        size = tuple(int(n) for n in text.split('x'))
+        context = multiprocessing.get_context('spawn')
+        ours, theirs = context.Pipe()
+        process = context.Process(target=measure, args=(theirs, size, people, args.num, args.seed))
+        process.start()
+        results[text] = ours.recv()
+        process.join()
+    print(
+        '| size (W x H) | images per second and core | CPU s per image | people per image | first image s | peak GiB |'
+    )
+    print('|---|--:|--:|--:|--:|--:|')
+    for text, r in results.items():
+        print(
+            f'| {text} | {1 / r["seconds"]:.2f} | {r["seconds"]:.3f} | {r["persons"]:.2f} | {r["first"]:.1f} | {r["memory"]:.2f} |'
+        )
+    print('\nWhere the time goes (share of an image, profiled):\n')
+    print('| stage | ' + ' | '.join(results) + ' |')
+    print('|---|' + '--:|' * len(results))
+    for name, title in STAGES.items():
+        cells = [f'{r["stages"][name] / r["total"]:.0%}' for r in results.values()]
+        print(f'| {title} | ' + ' | '.join(cells) + ' |')
+    rest = [f'{1 - sum(r["stages"].values()) / r["total"]:.0%}' for r in results.values()]
+    print('| other | ' + ' | '.join(rest) + ' |')
+
+
+if __name__ == '__main__':
+    main()
