@@ -25,7 +25,7 @@ $(STAMP): $(REQUIREMENTS)
 	$(BIN)/python -c 'import sapiens; print("sapiens", sapiens.__version__, "is installed in $(VENV)")'
 	@touch $@
 
-quickstart: install ## Pretrain the tiny model for about two minutes (DATA_ROOT=folder for your own images)
+quickstart: install ## Render people and pretrain the tiny model on them, minutes (DATA_ROOT=folder for your own images)
 	$(BIN)/python tools/quickstart.py $(if $(DATA_ROOT),--images "$(DATA_ROOT)")
 
 test: install ## Run the tests (CPU, minutes)

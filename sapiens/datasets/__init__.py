@@ -6,6 +6,7 @@ from .draw import Draw, seed_everything_for
 from .image_folder import ImageFolder
 from .image_list import ImageList
 from .samplers import ResumableSampler
+from .synthetic_humans import SyntheticHumans
 from .tar_shards import TarShards
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     'ImageFolder',
     'ImageList',
     'ResumableSampler',
+    'SyntheticHumans',
     'TarShards',
     'seed_everything_for',
     'stack_collate',

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from sapiens.metainfo import get_classes
 
+from .accessories import HAT_HEIGHT, add_accessories, add_buckle, add_laces, add_soles, hide_hands
 from .body import REGIONS, Body, Posed, Shape
 from .hair import beard, grow
 from .looks import OUTER, Garment, Look
@@ -23,10 +24,12 @@ __all__ = ['Outfit', 'Suit', 'dress', 'lip', 'load_suit', 'part', 'sole_thicknes
 
 # Heights on the template.
 WAIST, CROTCH, PIT = 0.13, -0.055, 0.53
-_SKIRT_ROWS, _SKIRT_COLUMNS = 30, 96
+_SKIRT_ROWS, _SKIRT_COLUMNS = 28, 80
 _SKIRT_TOP, _SKIRT_BOTTOM = 0.165, -0.70
-_SOLES = {'low': 0.014, 'sneaker': 0.024, 'boot': 0.022}
+_SOLES = {'low': 0.010, 'sneaker': 0.020, 'boot': 0.018}
 LOWER = ('trousers', 'jeans', 'shorts', 'leggings')
+FEET = ('socks', 'shoes')
+_SNUG = (*LOWER, *FEET, 'belt')
 LIP_OF = dict.fromkeys(LOWER, 'Pants') | {
     'skirt': 'Skirt', 'dress': 'Dress', 'jumpsuit': 'Jumpsuits', 'jacket': 'Coat', 'coat': 'Coat',
 }  # fmt: skip
@@ -154,6 +157,37 @@ def _cut_matrix(step, count: int) -> sp.csr_matrix:
     return sp.vstack([sp.identity(count), extra]).tocsr()
 
 
+class _Topology:
+    """Fast smooth normals of triangles that never change."""
+
+    def __init__(self, faces: np.ndarray, count: int):
+        self.faces = faces
+        self.columns = [np.ascontiguousarray(faces[:, k]) for k in range(3)]
+        rows = np.concatenate(self.columns)
+        self.incidence = sp.coo_matrix(
+            (np.ones(len(rows), np.float32), (rows, np.tile(np.arange(len(faces)), 3))), (count, len(faces))
+        ).tocsr()
+
+    def normals(self, vertices: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """(V, 3) unit normals; of some triangles only, if rows of them are given."""
+        a, b, c = (vertices[k if rows is None else k[rows]] for k in self.columns)
+        b, c = b - a, c - a
+        n = np.zeros((len(self.faces), 3), np.float32)
+        n[slice(None) if rows is None else rows] = np.stack(
+            [b[:, (k + 1) % 3] * c[:, (k + 2) % 3] - b[:, (k + 2) % 3] * c[:, (k + 1) % 3] for k in range(3)], 1
+        )
+        n = self.incidence @ n
+        return n / np.maximum(np.sqrt(n[:, 0] ** 2 + n[:, 1] ** 2 + n[:, 2] ** 2), 1e-12)[:, None]
+
+
+def _any(mask: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    return mask[faces[:, 0]] | mask[faces[:, 1]] | mask[faces[:, 2]]
+
+
+def _all(mask: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    return mask[faces[:, 0]] & mask[faces[:, 1]] & mask[faces[:, 2]]
+
+
 class Suit:
     """The suit that garments are cut from, with everything that no person changes.
 
@@ -195,6 +229,7 @@ class Suit:
         skin = body.refine(body.template).astype(float)
         self.skin_places = _places(body, skin, body.refine(body.region_weights))
         self.weights = _dense_weights(body, self.ids)
+        self.coarse_topology, self.topology = _Topology(self.coarse, count), _Topology(self.fine, len(p))
         self._texture(p)
         self._axes(template)
         self._fold_bank(p)
@@ -298,54 +333,78 @@ class Suit:
         self.uphill = best
 
     def _fold_bank(self, p: np.ndarray) -> None:
-        """(16, V) height fields of folds, about -1..1, in five zones: see :meth:`folds`."""
+        """Height fields of folds, about -0.4..1: ``bank['upper']`` and ``bank['lower']`` (12, V) each, to be mixed at random.
+
+        Cloth folds into narrow ridges between wide valleys: they fan out from where it is held (armpits, crotch, knees), pile up
+        across bent and long sleeves and legs, and hang towards the hem.
+        """
         rng = np.random.default_rng(5)
-        arm, share, z = self.places.arm, self.places.share, p[:, 2]
-        ax = np.abs(p[:, 0])
-        sleeve = share > 0.35
-        elbow = np.exp(-(((arm - 0.26) / 0.07) ** 2)) * sleeve
-        cuff = smoothstep(0.33, 0.47, arm) * sleeve
-        pit = np.exp(-(((ax - 0.17) / 0.09) ** 2) - ((z - 0.4) / 0.09) ** 2)
-        waist = np.exp(-(((z - 0.17) / 0.08) ** 2)) * ~sleeve
-        chest = np.exp(-(((z - 0.3) / 0.15) ** 2)) * ~sleeve * 0.6
-        knee = np.exp(-(((z + 0.36) / 0.08) ** 2))
-        ankle = smoothstep(-0.6, -0.75, z)
-        crotch = np.exp(-(((z + 0.02) / 0.1) ** 2)) * ~sleeve
-        hang = smoothstep(0.2, -0.1, z) * ~sleeve * 0.4
-        bank = []
-        for _ in range(16):
+        arm, share, z = self.places.arm, self.places.share, p[:, 2].copy()
+        ax, side = np.abs(p[:, 0]), np.where(p[:, 0] > 0, 1.0, -1.0)
+        sleeve = smoothstep(0.3, 0.6, share)
+        trunk = 1 - sleeve
+        mirrored = p * [0, 1, 1] + ax[:, None] * [1, 0, 0]
 
-            def waves(direction, length, bend=1.2, q=p):
-                """Ridges across a direction, bent by slow noise."""
-                value = np.zeros(len(q))
-                for _ in range(3):
-                    d = unit(np.asarray(direction) + 0.25 * rng.normal(size=3))
-                    slow = sum(np.cos(q @ (rng.normal(size=3) * 9) + rng.uniform(0, 6.3)) for _ in range(3))
-                    value += np.cos(
-                        q @ d * 2 * np.pi / (length * rng.uniform(0.8, 1.3)) + bend * slow + rng.uniform(0, 6.3)
-                    )
-                return np.abs(value / 3) * 2.2 - 0.9
+        def bump(x, middle, width):
+            return np.exp(-(((x - middle) / width) ** 2))
 
-            side = np.sign(p[:, 0])
-            arm_axis = np.array([0.62, -0.35, -0.7])
-            q = p * np.stack([side, np.ones_like(side), np.ones_like(side)], 1)
-            across = waves(arm_axis, 0.075, q=q + rng.normal(size=3) * side[:, None] * 0.2)
-            diagonal = waves([0.7, -0.1, 0.7], 0.1, q=q)
-            level = waves([0.1, 0, 1], 0.08)
-            steep = waves([0.6, 0.6, 0.15], 0.16)
-            leg = waves([0.15, 0.15, 1], 0.085, q=p + rng.normal(size=3) * side[:, None])
-            angle = np.arctan2(ax - 0.0, -(z - CROTCH) + 0.06)
-            star = np.cos(angle * rng.uniform(7, 11) + p[:, 1] * 14 + rng.uniform(0, 6.3))
-            h = (
-                1.0 * across * elbow
-                + 0.7 * across * cuff
-                + 0.35 * across * sleeve
-                + 0.9 * diagonal * pit * (1 - 0.5 * sleeve)
+        def slow(q, length):
+            return (
+                sum(
+                    np.cos(q @ (unit(rng.normal(size=3)) * 2 * np.pi / length) + rng.uniform(0, 6.3)) for _ in range(3)
+                )
+                / 2
             )
-            h += 0.85 * level * waist + 0.6 * steep * chest + 0.7 * steep * hang
-            h += 0.8 * leg * knee + 1.1 * leg * ankle + 0.25 * leg * (z < CROTCH) + 0.6 * star * crotch
-            bank.append(h)
-        self.bank = np.stack(bank).astype(np.float32)
+
+        def ridges(phase, q):
+            """Narrow ridges at a phase's whole turns, that come and go."""
+            where = np.cos(phase + 1.3 * slow(q, 0.22))
+            ridge = np.exp(2.2 * (where - 1)) - 0.35
+            return ridge * (0.35 + 0.65 * np.clip(0.6 + 0.7 * slow(q, 0.16), 0, 1))
+
+        def across(axis, length, q, tilt=0.3):
+            d = unit(np.asarray(axis) + tilt * rng.normal(size=3))
+            return ridges(q @ d * 2 * np.pi / (length * rng.uniform(0.85, 1.25)), q)
+
+        def fan(x, height, count, q):
+            angle = np.arctan2(z - height, ax - x + 1e-9)
+            r = np.hypot(z - height, ax - x)
+            return (
+                ridges(angle * count * rng.uniform(0.8, 1.2) + rng.uniform(0, 6.3), q)
+                * smoothstep(0.02, 0.07, r)
+                * np.exp(-r / 0.16)
+            )
+
+        upper, lower = [], []
+        for _ in range(12):
+            own = mirrored + np.where(side[:, None] > 0, rng.normal(size=3), rng.normal(size=3))
+            piled = across([0.62, -0.35, -0.7], 0.075, own)
+            h = piled * sleeve * (0.65 * bump(arm, 0.26, 0.07) + 0.6 * smoothstep(0.36, 0.47, arm) + 0.3)
+            turn = np.arctan2(p[:, 0], -(p[:, 1] + 0.03))
+            hanging = ridges(turn * rng.integers(6, 11) + rng.uniform(0, 6.3) + 2.5 * z, p)
+            h = h + trunk * (
+                1.4 * fan(0.165, 0.42, 9, p)
+                + 0.7 * across([0.35 * rng.normal(), 0, 1], 0.085, p) * bump(z, 0.17, 0.07)
+            )
+            h = h + trunk * (
+                0.5 * across([0.8, 0.4, 0.5 * rng.normal()], 0.13, p) * bump(z, 0.3, 0.12)
+                + 0.9 * hanging * smoothstep(0.2, -0.02, z)
+            )
+            upper.append(h)
+            other = p
+            leg = across([0.2 * rng.normal(), 0.2, 1], 0.075, other)
+            long = ridges(
+                np.arctan2(p[:, 1] + 0.03, ax - 0.13) * rng.integers(2, 4) + rng.uniform(0, 6.3) + 6 * z, other
+            )
+            h = leg * (0.9 * bump(z, -0.37, 0.09) + 1.2 * smoothstep(-0.6, -0.74, z) + 0.2 * smoothstep(0.0, -0.1, z))
+            h = (
+                h
+                + 1.5 * fan(0.035, -0.05, 8, other) * trunk
+                + 0.5 * long * bump(z, -0.22, 0.14)
+                + 0.4 * long * bump(z, -0.53, 0.12)
+            )
+            lower.append(h)
+        self.bank = {'upper': np.stack(upper).astype(np.float32), 'lower': np.stack(lower).astype(np.float32)}
 
 
 def _dense_weights(body: Body, ids: np.ndarray) -> np.ndarray:
@@ -370,6 +429,12 @@ def fields(g: Garment, at: Places) -> dict:
     arm = at.share > 0.3
     far = np.full(len(x), 0.3)
     out = {}
+    if g.kind in FEET:
+        top = g.hem + (0.018 * smoothstep(-0.02, -0.08, y) if g.kind == 'shoes' and g.hem < -0.72 else 0)
+        return {'top': np.where(arm, -0.3, top - z)}
+    if g.kind == 'belt':
+        middle = WAIST - 0.032 + 0.15 * (y + 0.03)
+        return {'top': np.where(arm, -0.3, middle + 0.016 - z), 'hem': np.where(arm, -0.3, z - middle + 0.016)}
     if g.kind in LOWER or g.kind == 'skirt':
         out['top'] = np.where(arm, -0.3, np.where(z > 0.3, -0.3, WAIST - 0.02 - z + 0.15 * (y + 0.03)))
         out['hem'] = z - g.hem
@@ -377,11 +442,13 @@ def fields(g: Garment, at: Places) -> dict:
     # The neckline: a superellipse seen from the front, shallower at the back.
     front = smoothstep(0.01, -0.06, y)
     width, power = {
-        'round': (0.072, 2.2), 'v': (0.07, 1.15), 'boat': (0.115, 3.0), 'square': (0.09, 5.0), 'turtle': (0.07, 2.0), 'collar': (0.066, 1.4),
+        'round': (0.072, 2.2), 'v': (0.07, 1.15), 'boat': (0.115, 3.0), 'square': (0.09, 5.0), 'turtle': (0.07, 2.0), 'collar': (0.060, 1.5),
         'hood': (0.07, 2.0), 'stand': (0.064, 2.0),
     }[g.neck]  # fmt: skip
     if g.kind == 'tank':
         width += 0.02
+    if g.sleeve <= 0.1:  # shoulders stay wide enough
+        width = min(width, 0.112 + 0.3 * min(g.sleeve, 0))
     if g.neck == 'turtle':
         out['neck'] = np.where(ax < 0.2, 0.597 - z, far)
     else:
@@ -415,9 +482,11 @@ def _least(edges: dict) -> np.ndarray:
     return np.minimum.reduce(list(edges.values()))
 
 
-def _reach(g: Garment) -> float:
-    """How far from a garment's edge one may look under it."""
-    return 0.012 + g.ease + 0.8 * g.flare + (0.03 if g.open else 0)
+def _deep(g: Garment, edges: dict) -> np.ndarray:
+    """How far places are beyond what one may see by looking under a garment's edges, metres; negative where they are not."""
+    snug, wide = 0.012 + 0.3 * g.ease, 0.012 + g.ease + 0.8 * g.flare
+    reach = {'neck': snug, 'top': snug, 'sleeve': wide, 'hem': wide, 'front': 0.04 + g.ease}
+    return np.minimum.reduce([values - reach[edge] for edge, values in edges.items()])
 
 
 class _Dresser:
@@ -426,19 +495,45 @@ class _Dresser:
     def __init__(self, body: Body, shape: Shape, posed: Posed, look: Look, rng: np.random.Generator):
         self.body, self.shape, self.posed, self.look, self.rng = body, shape, posed, look, rng
         self.suit = suit = load_suit(body)
-        self.rest = shape.vertices[suit.ids]
-        self.scale = float(np.ptp(self.rest[:, 2]) / np.ptp(suit.coarse_places.p[:, 2]))
+        rest = shape.vertices[suit.ids]
+        self.ground = float(shape.vertices[body.quads['body'], 2].min())
+        self.scale = float(np.ptp(rest[:, 2]) / np.ptp(suit.coarse_places.p[:, 2]))
+        # The helper follows some shapes unevenly; cloth is even.
+        shift = rest - suit.coarse_places.p * self.scale
+        for _ in range(4):
+            shift += 0.7 * (suit.mean @ shift - shift)
+        self.rest = (suit.coarse_places.p * self.scale + shift).astype(np.float32)
+        self.rest += suit.coarse_topology.normals(self.rest) * (0.0015 * self.scale)
         transforms = posed.transforms.reshape(len(body.bones), 16)
         self.transforms = transforms
         self.matrices = (suit.weights @ transforms).reshape(-1, 4, 4)
         # posed.transforms take the shape's rest points to the world.
         self.under = self.rest.copy()
         self.surfaces: list[Surface] = []
+        self._inside: tuple | None = None
+        self.posed_under = self.pose(self.rest, self.matrices).astype(np.float32)
+        self.outer = suit.to_fine @ self.posed_under  # the outermost cloth
+        self.naked = self.outer.copy()
+        self.outer_normals = suit.topology.normals(self.outer)
+        self.legs = LOWER
+        self.below_belt = 'Pants'
         self.covered = np.full(len(suit.skin_places.p), -1.0)
         self.top: tuple | None = None  # points and normals of the outermost cloth of the trunk
 
     def pose(self, rest: np.ndarray, matrices: np.ndarray) -> np.ndarray:
         return np.matmul(matrices[:, :3, :3], rest[:, :, None])[:, :, 0] + matrices[:, :3, 3]
+
+    def inside(self, g: Garment) -> np.ndarray:
+        """(C,) how far inside of a garment's edges the coarse vertices are."""
+        if self._inside is None or self._inside[0] is not g:
+            self._edges = fields(g, self.suit.coarse_places)
+            self._inside = g, _least(self._edges)
+        return self._inside[1]
+
+    def snug_edge(self, g: Garment) -> np.ndarray:
+        """(C,) metres from the edges that lie on the skin: the neckline, and the armholes of what has no sleeves."""
+        edges = self._edges
+        return np.minimum(edges['neck'], edges['sleeve']) if g.sleeve <= 0.1 else edges['neck']
 
     def lay(self, g: Garment) -> np.ndarray:
         """Coarse rest positions of a garment over what is worn."""
@@ -446,45 +541,53 @@ class _Dresser:
         at, size = suit.coarse_places, self.scale
         z, share = at.p[:, 2], at.share
         trunk = 1 - smoothstep(0.2, 0.6, share)
-        normals = vertex_normals(self.under, suit.coarse)
+        normals = suit.coarse_topology.normals(self.under)
         level = normals * [1, 1, 0]
         legs = smoothstep(0.0, -0.1, z)[:, None] * trunk[:, None]
-        if g.kind in LOWER or g.kind == 'jumpsuit':
+        if g.kind in FEET:
+            pass
+        elif g.kind in LOWER or g.kind == 'jumpsuit':
             normals = unit(normals * (1 - legs) + unit(level) * legs).astype(np.float32)
         else:  # a hem does not dive into the groin
             middle = self.under[self._hanging].mean(0)
             low = smoothstep(0.06, 0.0, z)[:, None] * trunk[:, None]
             normals = unit(normals * (1 - low) + unit((self.under - middle) * [1, 1, 0]) * low).astype(np.float32)
-        edges = fields(g, at)
-        inside = _least(edges)
-        away = np.full(len(z), g.ease)
+        inside = self.inside(g)
+        away = np.full(len(z), g.ease - {'socks': 0.005, 'leggings': 0.003}.get(g.kind, 0.0))
         if g.kind in LOWER or g.kind == 'jumpsuit':
             down = np.clip((0.0 - z) / (0.0 - g.hem), 0, 1.15) * trunk
             away += g.flare * down ** (0.7 if g.flare < 0.03 else 1.1)
             away *= 1 - 0.75 * smoothstep(0.0, WAIST, z) * (g.kind != 'jumpsuit')
-        if g.kind not in LOWER:
+        if g.kind not in _SNUG:
             top = 0.32
             if g.kind not in ('dress', 'coat', 'jumpsuit'):
                 away += g.flare * np.clip((top - z) / (top - g.hem), 0, 1.1) * trunk
             along = np.clip(at.arm / max(0.485 * g.sleeve, 0.05), 0, 1.1)
             away += (0.35 * g.flare + 0.5 * g.ease) * along * (1 - trunk)
             away -= 0.7 * g.ease * smoothstep(0.42, 0.5, z) * trunk * (g.kind not in ('coat', 'jacket', 'hoodie'))
-        p = self.under + normals * (np.maximum(away, 0) * size)[:, None].astype(np.float32)
+        if g.kind not in (*_SNUG, 'coat', 'jacket', 'hoodie'):  # edges at neck and armholes lie close
+            close = 1 - smoothstep(0.0, 0.05, self.snug_edge(g))
+            away = away * (1 - close) - 0.003 * close
+        p = self.under + normals * (away * size)[:, None].astype(np.float32)
         # Bridge hollows: smooth, but never into what is below.
         loose = np.clip((g.ease + g.flare) / 0.03, 0.0, 1.0)
         if g.kind in LOWER:
             loose *= 0.5
-        least = (np.minimum(away, 0.004) * size).astype(np.float32)
+        least = (np.minimum(away, 0.005) * size).astype(np.float32)
         rounds = int(2 + 8 * loose)
         level_hems = smoothstep(0.4, 0.3, z) * trunk
         for _ in range(rounds):
             step = 0.6 * (suit.mean @ p - p)
+            step = normals * (step * normals).sum(1, keepdims=True)  # along the cloth nothing moves: edges stay smooth
             step[:, 2] *= 1 - level_hems
             p += step
-            if g.kind not in LOWER:
+            if g.kind not in _SNUG:
                 p = self._hang(p, trunk, 0.9 - 0.8 * loose)
             inner = ((p - self.under) * normals).sum(1)
             p += normals * np.maximum(least - inner, 0)[:, None]
+        if g.kind in FEET:  # flat on the ground, or on the sole
+            depth = 0.3 * sole_thickness(self.look) if g.kind == 'shoes' else 0.001
+            p[:, 2] = np.maximum(p[:, 2], self.ground - depth)
         bound = smoothstep(-0.06, 0.0, inside)[:, None].astype(np.float32)
         self.under = self.under * (1 - bound) + p * bound
         return p
@@ -510,32 +613,39 @@ class _Dresser:
         z = self.suit.coarse_places.p[:, 2]
         return np.flatnonzero((z > WAIST) & (z < 0.35) & (self.suit.coarse_places.share < 0.2))
 
-    def wear(self, g: Garment, outer: np.ndarray | None) -> None:
+    def wear(self, g: Garment, edges: dict, outer: np.ndarray | None) -> None:
         """Add a garment of the suit.
 
         Args:
+            edges: :func:`fields` of the fine vertices.
             outer: (V,) how far inside of outer garments the fine vertices are: what is well inside is not drawn.
         """
         suit, rng = self.suit, self.rng
-        edges = fields(g, suit.places)
         inside = _least(edges)
         rest = self.lay(g)
         posed = self._sag(rest, g)
+        n = suit.coarse_topology.normals(self.posed_under)
+        inner = ((posed - self.posed_under) * n).sum(1)
+        bound = self.inside(g) > -0.03
+        posed += n * (np.clip(0.003 * self.scale - inner, 0, 0.03) * bound)[:, None]
+        self.posed_under[bound] = posed[bound]
         vertices = suit.to_fine @ posed
-        rows = (inside[suit.fine] > 0).any(1)
+        rows = _any(inside > 0, suit.fine)
         if outer is not None:
-            rows &= ~(outer[suit.fine] > 0.01).all(1)
+            rows &= ~_all(outer > 0.01, suit.fine)
         kept = np.flatnonzero(rows)
         if not len(kept):
             return
-        fine = suit.fine[kept]
-        normals = vertex_normals(vertices, fine)
-        height = self._folds(g, edges)
-        vertices = vertices + normals * height[:, None]
-        normals = vertex_normals(vertices, fine)
-        if g.kind not in LOWER:
-            rows = np.flatnonzero((inside > -0.01) & suit.near_hair)
+        normals = suit.to_fine @ suit.coarse_topology.normals(posed)
+        vertices += normals * self._folds(g, edges, outer)[:, None]
+        normals = suit.topology.normals(vertices, kept)
+        worn = inside > -0.01
+        self.outer[worn], self.outer_normals[worn] = vertices[worn], normals[worn]
+        if g.kind not in _SNUG:
+            rows = np.flatnonzero(worn & suit.near_hair)
             self.top = vertices[rows].astype(float), normals[rows].astype(float)
+        if g.kind == 'shoes' and self.look.shoe != 'boot':
+            add_laces(self, vertices, normals)
         lower = g.kind in LOWER
         texture = (suit.texture_lower if lower or g.kind == 'jumpsuit' else suit.texture_upper).copy()
         panel = suit.panel[kept]
@@ -556,7 +666,7 @@ class _Dresser:
 
     def _finish(self, g, faces, region, arrays, first) -> None:
         """Turn the rim in, split off the trim, label, and keep the surfaces."""
-        rim = _rim(faces, first, arrays, (0.0025 + 0.1 * g.ease), 0.016)
+        *rim, rim_region = _rim(faces, region, first, arrays, (0.0025 + 0.1 * g.ease), 0.016)
         band = arrays[:, 9]
         trim = np.zeros(len(faces), bool)
         if (band > 0).any():
@@ -565,7 +675,7 @@ class _Dresser:
             rim_faces, rim_arrays = rim
             shift = len(step.a)
             arrays = step.extend(arrays)
-            rim = rim_faces + shift, rim_arrays
+            rim = [rim_faces + shift, rim_arrays]
             trim = arrays[faces, 9].mean(1) > 0
         rim_faces, rim_arrays = rim
         arrays = np.concatenate([arrays, rim_arrays])
@@ -575,30 +685,21 @@ class _Dresser:
             rim_trim = arrays[rim_faces, 9].max(1) > -1e-4
         faces = np.concatenate([faces, rim_faces])
         trim = np.concatenate([trim, rim_trim])
-        region = np.concatenate([region, np.zeros(len(rim_faces), np.uint8)])
-        nearest = faces[len(region) - len(rim_faces) :]
-        if len(nearest):
-            region[-len(rim_faces) :] = self._region_at(arrays[nearest].mean(1)[:, :3])
+        region = np.concatenate([region, rim_region])
         faces, used = compact(faces)
         arrays = arrays[used]
         self.add(g, faces, region, arrays, trim)
 
-    def _region_at(self, points: np.ndarray) -> np.ndarray:
-        tree = self._tree
-        return self.suit.region_weights.argmax(1).astype(np.uint8)[self._tree_rows[tree.query(points)[1]]]
-
-    @functools.cached_property
-    def _tree(self):
-        from scipy.spatial import cKDTree
-
-        self._tree_rows = np.arange(0, len(self.suit.region_weights), 4)
-        posed = self.suit.to_fine @ self.pose(self.rest, self.matrices)
-        return cKDTree(posed[self._tree_rows])
-
     def add(self, g: Garment, faces, region, arrays, trim) -> None:
         vertices, normals = arrays[:, :3].copy(), unit(arrays[:, 3:6]).astype(np.float32)
         texture = np.concatenate([arrays[:, 6:8], 0.1 * arrays[:, 8:9]], 1)
-        if g.kind == 'jumpsuit':
+        if g.kind in FEET:
+            left = np.isin(region, _LEFT)
+            name = 'Sock' if g.kind == 'socks' else 'Shoe'
+            label = np.where(left, part(f'Left_{name}'), part(f'Right_{name}')).astype(np.uint8)
+        elif g.kind == 'belt':
+            label = np.full(len(faces), part('Apparel'), np.uint8)
+        elif g.kind == 'jumpsuit':
             legs = np.isin(region, _LEG_REGIONS)
             label = np.where(legs, part('Lower_Clothing'), part('Upper_Clothing')).astype(np.uint8)
         else:
@@ -607,12 +708,30 @@ class _Dresser:
                 part('Lower_Clothing' if g.kind in LOWER or g.kind == 'skirt' else 'Upper_Clothing'),
                 np.uint8,
             )
-        lip_class = lip(LIP_OF.get(g.kind, 'UpperClothes'))
+        if g.kind == 'shoes':
+            lip_class = np.where(left, lip('Left-shoe'), lip('Right-shoe')).astype(np.uint8)
+        else:
+            name = (
+                'Socks'
+                if g.kind == 'socks'
+                else self.below_belt
+                if g.kind == 'belt'
+                else LIP_OF.get(g.kind, 'UpperClothes')
+            )
+            lip_class = np.full(len(faces), lip(name), np.uint8)
         for rows, material in ((~trim, g.material), (trim, g.trim)):
             if rows.any():
                 self.surfaces.append(
                     Surface(
-                        g.kind, vertices, faces[rows], material, texture, label[rows], lip_class, region[rows], normals
+                        g.kind,
+                        vertices,
+                        faces[rows],
+                        material,
+                        texture,
+                        label[rows],
+                        lip_class[rows],
+                        region[rows],
+                        normals,
                     )
                 )
 
@@ -641,25 +760,32 @@ class _Dresser:
         slack = np.clip(slack - 0.008 * self.scale, 0, 0.05) * 0.6
         axes = unit(np.matmul(self.matrices[:, :3, :3], suit.axes[:, :, None])[:, :, 0])
         down = np.array([0, 0, -1.0]) - axes * -axes[:, 2:]
-        inside = _least(fields(g, suit.coarse_places))
+        inside = self.inside(g)
         shoulder = 1 - 0.85 * smoothstep(0.36, 0.46, suit.coarse_places.p[:, 2]) * (suit.coarse_places.share < 0.75)
         shift = down * (slack * shoulder)[:, None] * (inside > -0.1)[:, None]
         for _ in range(2):
             shift = suit.mean @ shift
         return (posed + shift).astype(np.float32)
 
-    def _folds(self, g: Garment, edges: dict) -> np.ndarray:
-        """(V,) heights of folds in metres."""
-        bank = self.suit.bank
-        mix = self.rng.normal(size=len(bank))
-        mix[self.rng.permutation(len(bank))[3:]] = 0
-        mix /= np.linalg.norm(mix)
-        height = (mix.astype(np.float32) @ bank) * np.float32(self.scale)
-        soft = {'leather': 0.8}.get(g.material.kind, 1.0) * (0.7 if g.kind in ('sweater', 'coat', 'cardigan') else 1.0)
-        amplitude = g.folds * soft * (0.0028 + 0.09 * min(g.ease, 0.025) + 0.03 * min(g.flare, 0.03))
+    def _folds(self, g: Garment, edges: dict, outer: np.ndarray | None) -> np.ndarray:
+        """(V,) heights of folds in metres; small where the garment's edge is, or another one lies over it."""
+        kinds = ('lower',) if g.kind in _SNUG else ('upper', 'lower') if g.kind == 'jumpsuit' else ('upper',)
+        height = np.zeros(len(self.suit.places.p), np.float32)
+        for kind in kinds:
+            bank = self.suit.bank[kind]
+            mix = self.rng.normal(size=2).astype(np.float32)
+            picks = self.rng.permutation(len(bank))[:2]
+            mix = np.abs(mix) / np.linalg.norm(mix)
+            height += mix[0] * bank[picks[0]] + mix[1] * bank[picks[1]]
+        soft = {'leather': 0.8}.get(g.material.kind, 1.0) * (
+            0.75 if g.kind in ('sweater', 'coat', 'cardigan') else 1.0
+        )
+        amplitude = g.folds * soft * (0.009 + 0.3 * min(g.ease, 0.025) + 0.06 * min(g.flare, 0.03)) * self.scale
         edge = np.minimum(edges.get('neck', 1), edges.get('top', 1))
-        calm = smoothstep(0.0, 0.06, edge)
-        return (np.maximum(height * amplitude, -0.35 * amplitude - 0.001) * calm).astype(np.float32)
+        height = np.maximum(height * amplitude, -0.002) * smoothstep(0.0, 0.06, edge)
+        if outer is not None:
+            height *= 1 - 0.9 * smoothstep(-0.09, -0.04, outer)
+        return height.astype(np.float32)
 
     def _bands(self, g: Garment, edges: dict) -> np.ndarray:
         """(V,) positive where the trim is."""
@@ -701,29 +827,30 @@ class _Dresser:
         return out
 
 
+_LEFT = [i for i, n in enumerate(REGIONS) if n.startswith('left')]
 _LEG_REGIONS = [i for i, n in enumerate(REGIONS) if n.endswith(('leg', 'foot'))]
 
 
 def _rim(
-    faces: np.ndarray, first: int, arrays: np.ndarray, thickness: float, depth: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Triangles and vertices of a band that turns the edge made by a cut towards the body and back in.
+    faces: np.ndarray, region: np.ndarray, first: int, arrays: np.ndarray, thickness: float, depth: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Triangles, vertices and regions of a band that turns the edge made by a cut towards the body and back in.
 
     Args:
         first: vertices from here on are new, on the edge.
         arrays: (V, 10) position, normal, texture u v, and two fields.
     """
-    corners = faces >= first
-    rows = np.flatnonzero(corners.sum(1) >= 2)
-    pairs, inner = [], []
+    new = (faces >= first).astype(np.int8)
+    rows = np.flatnonzero(new[:, 0] + new[:, 1] + new[:, 2] >= 2)
+    pairs, owner = [], []
     for k in range(3):
-        a, b, c = faces[rows, k], faces[rows, (k + 1) % 3], faces[rows, (k + 2) % 3]
+        a, b = faces[rows, k], faces[rows, (k + 1) % 3]
         both = (a >= first) & (b >= first) & (arrays[a, 8] < 1e-5) & (arrays[b, 8] < 1e-5)
         pairs.append(np.stack([a[both], b[both]], 1))
-        inner.append(c[both])
-    pairs, inner = np.concatenate(pairs), np.concatenate(inner)
+        owner.append(rows[both])
+    pairs, owner = np.concatenate(pairs), np.concatenate(owner)
     if not len(pairs):
-        return np.zeros((0, 3), np.int32), arrays[:0]
+        return np.zeros((0, 3), np.int32), arrays[:0], region[:0]
     edge, index = np.unique(pairs, return_inverse=True)
     index = index.reshape(pairs.shape)
     x, n = arrays[edge, :3], arrays[edge, 3:6]
@@ -751,7 +878,7 @@ def _rim(
     for k in range(3):
         lo, hi = base + k * count, base + (k + 1) * count
         pieces += [np.stack([lo + b, lo + a, hi + a], 1), np.stack([lo + b, hi + a, hi + b], 1)]
-    return np.concatenate(pieces).astype(np.int32), np.concatenate(rows)
+    return np.concatenate(pieces).astype(np.int32), np.concatenate(rows), np.tile(region[owner], len(pieces))
 
 
 @functools.cache
@@ -863,7 +990,7 @@ def _skirt(d: _Dresser, g: Garment) -> None:
     inside = np.maximum(hem, 1e-6)
     inside[-1] = 0
     if g.open:
-        half = opening(g, v_row)[:, None]
+        half = opening(g, v_row)[:, None] * (hull[first : keep + 1, :1] / 0.125)
         across = np.abs(rest[:, columns % _SKIRT_COLUMNS, 0])
         front = np.where(np.abs(turn) < 0.25, across - half, 0.3)
         inside = front
@@ -971,17 +1098,14 @@ def _clear_legs(d: _Dresser, posed: np.ndarray, g: Garment) -> np.ndarray:
         del line
     centres, radii = np.array(centres, np.float32), np.array(radii, np.float32) + np.float32(0.008 * size)
     q = posed.astype(np.float32).copy()
-    for _ in range(4):
+    for _ in range(3):
         flat = q.reshape(-1, 3)
-        away = flat[:, None] - centres[None]
-        distance = np.sqrt((away**2).sum(2))
-        depth = radii - distance
-        worst = depth.argmax(1)
-        rows = np.arange(len(flat))
-        push = np.maximum(depth[rows, worst], 0)
-        shift = away[rows, worst] / np.maximum(distance[rows, worst], 1e-6)[:, None] * push[:, None]
-        shift = shift.reshape(q.shape)
-        shift = np.maximum(np.abs(shift), 0) * np.sign(shift)
+        square = (flat**2).sum(1)[:, None] - 2 * flat @ centres.T + (centres**2).sum(1)
+        distance = np.sqrt(np.maximum(square, 1e-8))
+        worst = (radii - distance).argmax(1)
+        distance = distance[np.arange(len(flat)), worst]
+        push = np.maximum(radii[worst] - distance, 0) / distance
+        shift = ((flat - centres[worst]) * push[:, None]).reshape(q.shape)
         smooth = 0.5 * shift + 0.25 * (np.roll(shift, 1, 1) + np.roll(shift, -1, 1))
         smooth[1:-1] = 0.5 * smooth[1:-1] + 0.25 * (smooth[2:] + smooth[:-2])
         q += np.where(np.abs(smooth) > np.abs(shift), smooth, shift)
@@ -991,8 +1115,8 @@ def _clear_legs(d: _Dresser, posed: np.ndarray, g: Garment) -> np.ndarray:
 # Profiles of what is sewn to a neckline: (up, out) in metres from the rim, from the inside over the top to the outside.
 _COLLARS = {
     'collar': [
-        (-0.004, -0.001), (0.012, -0.004), (0.028, -0.005), (0.034, 0.0), (0.031, 0.006), (0.016, 0.012), (-0.004, 0.018),
-        (-0.016, 0.022), (-0.015, 0.019),
+        (-0.004, -0.001), (0.012, -0.003), (0.027, -0.004), (0.031, -0.002), (0.032, 0.001), (0.030, 0.004), (0.020, 0.009), (0.004, 0.015),
+        (-0.014, 0.020), (-0.016, 0.019), (-0.013, 0.017),
     ],
     'stand': [(-0.006, -0.001), (0.015, -0.003), (0.034, -0.002), (0.037, 0.002), (0.033, 0.006), (0.014, 0.006), (-0.008, 0.006)],
     'turtle': [
@@ -1106,16 +1230,51 @@ def dress(body: Body, shape: Shape, posed: Posed, look: Look, rng: np.random.Gen
     """Everything a person wears, and the hair, in the world."""
     d = _Dresser(body, shape, posed, look, rng)
     suit = d.suit
-    garments = look.garments
-    inner = [_least(fields(g, suit.places)) - _reach(g) for g in garments]
-    skin = [_least(fields(g, suit.skin_places)) - _reach(g) for g in garments]
+    garments = _layers(look)
+    edges = [fields(g, suit.places) for g in garments]
+    inner = [_deep(g, e) for g, e in zip(garments, edges, strict=True)]
+    covered = np.maximum.reduce([_deep(g, fields(g, suit.skin_places)) for g in garments])
+    if 'gloves' in look.accessories:
+        covered = np.maximum(covered, hide_hands(body, suit.skin_places))
     for i, g in enumerate(garments):
         outer = np.maximum.reduce(inner[i + 1 :]) if i + 1 < len(garments) else None
         if g.kind != 'skirt':
-            d.wear(g, outer)
+            d.wear(g, edges[i], outer)
+        if g.kind == 'belt' and not any(_least(fields(o, _BUCKLE))[0] > 0 for o in garments[i + 1 :]):
+            add_buckle(d, _BUCKLE.p[0])
         if g.kind in ('skirt', 'dress', 'coat'):
             _skirt(d, g)
-    covered = np.maximum.reduce(skin) if skin else d.covered
-    d.surfaces += [*grow(d), *filter(None, [beard(d)])]
-    hidden = (covered[body.faces] > 0).all(1)
-    return Outfit(d.surfaces, hidden)
+        if g.kind == 'shoes':
+            add_soles(d)
+        d.below_belt = LIP_OF.get(g.kind, d.below_belt)
+    hat = next((HAT_HEIGHT[name] for name in look.accessories if name in HAT_HEIGHT), None)
+    d.surfaces += [*grow(d, hat), *filter(None, [beard(d)])]
+    add_accessories(d)
+    return Outfit(d.surfaces, _all(covered > 0, body.faces))
+
+
+_BUCKLE = Places(np.array([[0, -0.13, WAIST - 0.047]]), np.array([-0.12]), np.zeros(1))
+
+
+def _layers(look: Look) -> list:
+    """The garments with what belongs to them - socks, shoes, a belt, shorts under a skirt - from the inside out."""
+    layers = []
+    if look.footwear != 'barefoot' and look.socks is not None:
+        layers.append(
+            Garment('socks', look.sock_material, look.sock_material, hem=look.socks, ease=0.0005, flare=0, folds=0.15)
+        )
+    if look.footwear == 'shoes':
+        top = {'low': -0.752, 'sneaker': -0.742, 'boot': -0.64}[look.shoe]
+        layers.append(
+            Garment('shoes', look.shoe_material, look.shoe_material, hem=top, ease=0.004, flare=0, folds=0.1)
+        )
+    kinds = [g.kind for g in look.garments]
+    if ('skirt' in kinds or 'dress' in kinds) and not set(kinds) & set(LOWER):
+        dark = Material('cloth', (0.02, 0.02, 0.022))
+        layers.append(Garment('leggings', dark, dark, hem=-0.16, ease=0.001, flare=0, folds=0.1))
+    for g in look.garments:
+        layers.append(g)
+        if 'belt' in look.accessories and (g.kind in LOWER or g.kind in ('skirt', 'dress')):
+            belt = look.accessories['belt']
+            layers.append(Garment('belt', belt, belt, ease=0.004, flare=0, folds=0))
+    return layers

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from .body import load_body
 from .keypoints import SKELETONS, brow_lines, iris_centres, load_landmarks, visibility
@@ -31,7 +32,7 @@ class HumanGenerator:
         background_share: share of the images with such a photograph behind.
         occlusion: share of the images with something in front of the main person.
         shots: framing -> weight; see :data:`sapiens.synthetic.scene.SHOTS`.
-        samples: rays per pixel and axis on edges.
+        rays: rays on each pixel of an edge, beside the one through its centre; 0 for hard edges.
         device: of the ray casting: 'cpu' or 'cuda'.
 
     Raises:
@@ -47,12 +48,14 @@ class HumanGenerator:
         background_share: float = 0.8,
         occlusion: float = 0.2,
         shots: dict | None = None,
-        samples: int = 2,
+        rays: int = 3,
         device: str = 'cpu',
     ):
         width, height = size
         if min(width, height) < 32:
             raise ValueError(f'size={tuple(size)}: expected (width, height) of at least 32 pixels')
+        if not 0 <= rays <= 64:
+            raise ValueError(f'rays={rays}: expected 0 to 64')
         if not 1 <= people[0] <= people[1] <= 20:
             raise ValueError(f'people={tuple(people)}: expected (fewest, most) with 1 <= fewest <= most <= 20')
         for name, value in (('background_share', background_share), ('occlusion', occlusion)):
@@ -64,7 +67,7 @@ class HumanGenerator:
         self.size, self.people = (int(width), int(height)), tuple(people)
         self.backgrounds = [] if backgrounds is None else _images(Path(backgrounds).expanduser())
         self.background_share, self.occlusion, self.shots = background_share, occlusion, shots
-        self.samples, self.device = samples, device
+        self.rays, self.device = rays, device
 
     def __call__(self, seed: int) -> SyntheticSample:
         rng = np.random.default_rng(seed)
@@ -109,7 +112,7 @@ class HumanGenerator:
             scene.background,
             face=(brow_lines(), *iris_centres()),
             seed=seed,
-            samples=self.samples,
+            rays=self.rays,
             device=self.device,
         )
 
@@ -185,7 +188,8 @@ def _one_thread():
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     try:
-        yield
+        with threadpool_limits(1):  # the BLAS of numpy and scipy
+            yield
     finally:
         torch.set_num_threads(threads)
         cv2.setNumThreads(cv_threads)

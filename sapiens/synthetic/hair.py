@@ -24,7 +24,7 @@ _TIE = np.array([0.0, 0.062, 0.745])  # of a ponytail or bun
 
 # style -> (lift of the cap on top, at the sides) in metres.
 _LIFT = {
-    'buzz': (0.0035, 0.0025), 'short': (0.016, 0.006), 'swept': (0.018, 0.006), 'side_part': (0.018, 0.008), 'receding': (0.004, 0.004),
+    'buzz': (0.0035, 0.0025), 'short': (0.016, 0.006), 'swept': (0.018, 0.006), 'side_part': (0.018, 0.008), 'receding': (0.003, 0.003),
     'bob': (0.014, 0.012), 'fringe': (0.014, 0.012), 'long': (0.012, 0.01), 'ponytail': (0.007, 0.005), 'bun': (0.007, 0.005),
     'curly': (0.03, 0.022), 'afro': (0.052, 0.042),
 }  # fmt: skip
@@ -49,7 +49,7 @@ class Scalp:
     """
 
     def __init__(self, body: Body):
-        from .clothing import _loop_matrix
+        from .clothing import _loop_matrix, _Topology
 
         self.body = body
         quads = body.quads['body'][~body.quad_mask('ears')]
@@ -68,8 +68,11 @@ class Scalp:
             for _ in range(8):
                 waves = rng.normal(size=(12, 3)) * 160, rng.uniform(0, 6.3, 12)
                 noise.append(np.cos(p @ waves[0].T + waves[1]).sum(1) / np.sqrt(6))
-            self.levels.append((faces, matrix.tocsr().astype(np.float32), p, hairline(p), np.array(noise)))
-        faces, matrix, p, above, _ = self.levels[0]
+            self.levels.append(
+                (_Topology(faces, len(p)), matrix.tocsr().astype(np.float32), p, hairline(p), np.array(noise))
+            )
+        topology, matrix, p, above, _ = self.levels[0]
+        faces = topology.faces
         inside = faces[(above[faces] > 0.0).all(1)]
         area = np.linalg.norm(np.cross(p[inside[:, 1]] - p[inside[:, 0]], p[inside[:, 2]] - p[inside[:, 0]]), axis=1)
         picks = inside[rng.choice(len(inside), 1500, p=area / area.sum())]
@@ -158,7 +161,8 @@ def _flow(style: str, p: np.ndarray, part: float) -> np.ndarray:
     if style == 'side_part':
         return np.stack([side * 1.0, zero - 0.15 + 0.5 * (np.abs(p[:, 0]) > 0.05), -0.3 + zero - back], 1)
     if style in ('bob', 'long', 'fringe'):
-        return np.stack([side, 0.35 + 0.5 * (p[:, 1] > -0.03), zero - 0.35], 1)
+        high = np.clip((p[:, 2] - 0.745) / 0.04, 0, 1)
+        return np.stack([side * (0.05 + high), 0.35 + 0.4 * back, -0.35 - 1.2 * (1 - high)], 1)
     if style == 'short':
         return away + np.array([0.02, -0.03, 0.0])
     return away
@@ -166,8 +170,8 @@ def _flow(style: str, p: np.ndarray, part: float) -> np.ndarray:
 
 def _cap(d, head: _Head, style: str, material: Material, cover: float | None) -> Surface | None:
     scalp, rng, look = head.scalp, d.rng, d.look
-    level = 1 if style in ('curly', 'afro') else 0
-    faces, matrix, p, above, noise = scalp.levels[level]
+    topology, matrix, p, above, noise = scalp.levels[style == 'afro']
+    faces = topology.faces
     top, side = _LIFT[style]
     mix = rng.normal(size=len(noise))
     rough = mix @ noise / np.linalg.norm(mix)
@@ -177,7 +181,7 @@ def _cap(d, head: _Head, style: str, material: Material, cover: float | None) ->
         crown = np.interp(angle, [0, 50, 75, 120, 180], [0.70, 0.725, 0.755, 0.77, 0.765])
         above = np.minimum(above, crown - p[:, 2] + 0.003 * rough)
     vertices = matrix @ d.posed.vertices[scalp.ids]
-    normals = vertex_normals(vertices, faces)
+    normals = topology.normals(vertices)
     high = np.clip((p[:, 2] - 0.70) / 0.09, 0, 1)
     length = 0.6 + 0.8 * look.hair_length
     lift = (side + (top - side) * high) * (length if style != 'buzz' else 1)
@@ -191,9 +195,9 @@ def _cap(d, head: _Head, style: str, material: Material, cover: float | None) ->
     if style in ('afro', 'curly'):  # round, not along the skull
         direction = _unit(0.6 * normals + 0.4 * head.turn(_unit(p - HEAD))).astype(np.float32)
     vertices = vertices + direction * out[:, None].astype(np.float32)
-    rows = (above[faces] > 0).any(1)
+    rows = np.flatnonzero((above[faces[:, 0]] > 0) | (above[faces[:, 1]] > 0) | (above[faces[:, 2]] > 0))
     fine, _, step = cut(faces[rows], above, keep_below=False)
-    normals = vertex_normals(vertices, faces[rows])
+    normals = topology.normals(vertices, rows)
     part = 0.03 * (1 if look.hair_length > 0.5 else -1) if style == 'side_part' else 0.0
     # Texture: v along the hair, u across. Both from directions on the template, not from a map; good enough for strands.
     if style in ('side_part', 'bob', 'long', 'fringe'):
@@ -229,10 +233,10 @@ def _locks(d, head: _Head, style: str, cover: float | None) -> list:
     length = look.hair_length
     count, reach, width, steps = {
         'short': (230, 0.022 + 0.03 * length, 0.008, 5), 'swept': (190, 0.05 + 0.03 * length, 0.010, 6),
-        'side_part': (210, 0.05 + 0.03 * length, 0.010, 6), 'bob': (250, 0.15 + 0.06 * length, 0.022, 10),
-        'fringe': (250, 0.16 + 0.2 * length, 0.022, 12), 'long': (250, 0.3 + 0.22 * length, 0.024, 14),
-        'ponytail': (60, 0.07, 0.010, 6), 'bun': (60, 0.07, 0.010, 6), 'curly': (250, 0.05 + 0.05 * length, 0.011, 12),
-        'afro': (260, 0.035, 0.010, 7), 'buzz': (0, 0, 0, 0), 'receding': (40, 0.02, 0.006, 4),
+        'side_part': (210, 0.05 + 0.03 * length, 0.010, 6), 'bob': (210, 0.15 + 0.06 * length, 0.024, 8),
+        'fringe': (190, 0.16 + 0.2 * length, 0.025, 10), 'long': (200, 0.3 + 0.22 * length, 0.027, 12),
+        'ponytail': (60, 0.07, 0.010, 6), 'bun': (60, 0.07, 0.010, 6), 'curly': (230, 0.05 + 0.05 * length, 0.012, 11),
+        'afro': (230, 0.035, 0.011, 6), 'buzz': (0, 0, 0, 0), 'receding': (0, 0, 0, 0),
     }[style]  # fmt: skip
     if not count:
         return []
@@ -244,6 +248,7 @@ def _locks(d, head: _Head, style: str, cover: float | None) -> list:
     above = hairline(scalp.root_at)
     pool = above > 0.003
     if cover is not None:
+        pool &= np.abs(azimuth(scalp.root_at)) > 80
         pool &= scalp.root_at[:, 2] < cover + (0.0 if style in ('bob', 'long', 'fringe', 'curly') else -0.01)
     if style == 'receding':
         angle = np.abs(azimuth(scalp.root_at))
@@ -314,7 +319,7 @@ def _trace(d, head: _Head, roots, flow, reach, depth, steps, fall, jut, long=Fal
         want = (depth if k else 0.3 * depth) + keep_off[index].max(1)
         if k and not long and not bangs:
             want = want * (1 - 0.35 * s)
-        push = np.maximum(want - away, 0)
+        push = np.clip(want - away, 0, 0.03)
         if long or bangs:
             push *= away < 0.05
         p = p + n * push[:, None]
@@ -329,7 +334,9 @@ def _trace(d, head: _Head, roots, flow, reach, depth, steps, fall, jut, long=Fal
             low = np.clip((0.64 - q[:, 2]) / 0.06, 0, 1)[:, None]
             inward = np.where(np.abs(q[:, 0]) > 0.06, -np.sign(q[:, 0]), 0)
             aside = np.stack([0.6 * inward, np.where(start[:, 1] > -0.075, 0.7, -0.8), np.zeros(len(q))], 1)
-            direction = _unit(direction + low * head.turn(aside) * (np.abs(q[:, 1] + 0.03) < 0.13)[:, None])
+            direction = _unit(
+                direction + low * head.turn(aside) * ((np.abs(q[:, 1] + 0.03) < 0.13) & (away < 0.05))[:, None]
+            )
         tangent = direction - n * ((direction * n).sum(1) * (np.clip(1 - (away - want) / 0.03, 0, 1)))[:, None]
         tangent = _unit(tangent) + jut * n * (1 - s)
         p = p + _unit(tangent) * ds
@@ -340,14 +347,16 @@ def _trace(d, head: _Head, roots, flow, reach, depth, steps, fall, jut, long=Fal
 
 def _collider(d, long: bool):
     """What locks stay out of: a tree over points, these, their normals, and how far to keep off (N,)."""
+    from .clothing import _Topology
+
     scalp = load_scalp(d.body)
     if not hasattr(d, '_head_collider'):
         vertices = d.posed.vertices
         body = d.body.quads['body']
-        if not hasattr(scalp, 'skin_faces'):
+        if not hasattr(scalp, 'skin'):
             z = d.body.template[body].mean(1)[:, 2]
-            scalp.skin_faces = triangulate(body[z > 0.3])
-        normals = vertex_normals(vertices, scalp.skin_faces)
+            scalp.skin = _Topology(triangulate(body[z > 0.3]), len(vertices))
+        normals = scalp.skin.normals(vertices)
         ids = scalp.collider
         d._head_collider = vertices[ids].astype(float), normals[ids].astype(float)
     points, normals = d._head_collider

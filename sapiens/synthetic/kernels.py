@@ -9,15 +9,16 @@ colour, albedo and coverage.
 
 import warp as wp
 
-from .shading import Backdrop, Hit, Light, Paint, albedo_of, backdrop, frac, orthogonal, shade, shading_normal
+from .shading import Backdrop, Finish, Hit, Light, Paint, albedo_of, backdrop, frac, orthogonal, shade, shading_normal
 
 __all__ = [
     'EMPTY',
-    'PLANE_FIELDS',
     'Backdrop',
+    'Finish',
     'Geometry',
     'Light',
     'Paint',
+    'Rectangle',
     'View',
     'edge_kernel',
     'light_kernel',
@@ -28,9 +29,6 @@ __all__ = [
 ]
 
 wp.set_module_options({'enable_backward': False, 'fast_math': True, 'optimization_level': 3})
-
-# Columns of Geometry.planes: origin (3), unit u (3), unit v (3), extent of u and v, material.
-PLANE_FIELDS = 12
 
 NOTHING = wp.constant(-1)
 EMPTY = wp.constant(wp.uint64(0xFFFFFFFFFFFFFFFF))  # of the depth buffer
@@ -53,6 +51,19 @@ class View:
 
 
 @wp.struct
+class Rectangle:
+    """A :class:`sapiens.synthetic.render.Plane` on the device."""
+
+    origin: wp.vec3
+    u: wp.vec3
+    v: wp.vec3
+    normal: wp.vec3
+    width: wp.float32
+    height: wp.float32
+    material: wp.int32
+
+
+@wp.struct
 class Geometry:
     mesh: wp.uint64
     points: wp.array(dtype=wp.vec3)  # (V,)
@@ -61,7 +72,7 @@ class Geometry:
     texture: wp.array(dtype=wp.vec3)  # (V,)
     face_material: wp.array(dtype=wp.int32)  # (F,)
     face_group: wp.array(dtype=wp.int32)  # (F,) what is one smooth surface of one owner
-    planes: wp.array2d(dtype=wp.float32)
+    planes: wp.array(dtype=Rectangle)
     catcher: wp.int32  # code of the plane that only catches shadows, in front of the background picture; 0 for none
 
 
@@ -81,26 +92,25 @@ def hit_planes(g: Geometry, o: wp.vec3, d: wp.vec3):
     hit.material = int(-1)
     hit.group = int(-1)
     for i in range(g.planes.shape[0]):
-        origin = wp.vec3(g.planes[i, 0], g.planes[i, 1], g.planes[i, 2])
-        u = wp.vec3(g.planes[i, 3], g.planes[i, 4], g.planes[i, 5])
-        v = wp.vec3(g.planes[i, 6], g.planes[i, 7], g.planes[i, 8])
-        n = wp.cross(u, v)
-        slope = wp.dot(n, d)
-        if wp.abs(slope) > 1.0e-6:
-            t = wp.dot(n, origin - o) / slope
-            if t > 1.0e-3 and t < hit.t:
-                local = o + d * t - origin
-                a = wp.dot(local, u)
-                b = wp.dot(local, v)
-                if a >= 0.0 and b >= 0.0 and a <= g.planes[i, 9] and b <= g.planes[i, 10]:
+        plane = g.planes[i]
+        slope = wp.dot(plane.normal, d)
+        reach = wp.dot(plane.normal, plane.origin - o)
+        if reach * slope > 0.0 and wp.abs(reach) < hit.t * wp.abs(slope):
+            t = reach / slope
+            if t > 1.0e-3:
+                local = o + d * t - plane.origin
+                a = wp.dot(local, plane.u)
+                b = wp.dot(local, plane.v)
+                if a >= 0.0 and b >= 0.0 and a <= plane.width and b <= plane.height:
                     hit.t = t
                     hit.code = -2 - i
-                    hit.material = int(g.planes[i, 11])
+                    hit.material = plane.material
                     hit.group = -2 - i
-                    hit.normal = n
+                    hit.normal = plane.normal
                     hit.texture = wp.vec3(a, b, 0.0)
     if wp.dot(hit.normal, d) > 0.0:
         hit.normal = -hit.normal
+    hit.true_normal = hit.normal
     return hit
 
 
@@ -129,6 +139,22 @@ def on_face(g: Geometry, d: wp.vec3, face: int, t: float, a: float, b: float, ge
 
 
 @wp.func
+def rounding(g: Geometry, d: wp.vec3, face: int, p: wp.vec3, a: float, b: float, n: wp.vec3, trust: float):
+    """How much farther along the ray the round surface lies that the triangle stands for.
+
+    Phong tessellation (Boubekeur and Alexa 2008), three quarters of the mean of the point's projections on the planes of the
+    corners: depth is then nearly as smooth as the normals are. Nothing changes where normals are not those of the triangle.
+    """
+    i0 = g.faces[3 * face]
+    i1 = g.faces[3 * face + 1]
+    i2 = g.faces[3 * face + 2]
+    h = wp.dot(p - g.points[i0], g.normals[i0]) * a * wp.dot(g.normals[i0], n)
+    h += wp.dot(p - g.points[i1], g.normals[i1]) * b * wp.dot(g.normals[i1], n)
+    h += wp.dot(p - g.points[i2], g.normals[i2]) * (1.0 - a - b) * wp.dot(g.normals[i2], n)
+    return wp.clamp(-0.75 * trust * h / wp.min(wp.dot(n, d), -0.15), -0.01, 0.01)
+
+
+@wp.func
 def trace(g: Geometry, o: wp.vec3, d: wp.vec3):
     hit = hit_planes(g, o, d)
     query = wp.mesh_query_ray(g.mesh, o, d, hit.t)
@@ -139,7 +165,7 @@ def trace(g: Geometry, o: wp.vec3, d: wp.vec3):
 
 @wp.func
 def hit_face(g: Geometry, o: wp.vec3, d: wp.vec3, face: int):
-    """Where a ray that is known to meet a triangle does so (Moeller and Trumbore)."""
+    """Where a ray that is known to meet a triangle does so (Moeller and Trumbore), with :func:`rounding`."""
     v0 = g.points[g.faces[3 * face]]
     e1 = g.points[g.faces[3 * face + 1]] - v0
     e2 = g.points[g.faces[3 * face + 2]] - v0
@@ -151,7 +177,17 @@ def hit_face(g: Geometry, o: wp.vec3, d: wp.vec3, face: int):
     b = wp.clamp(wp.dot(s, p) / det, 0.0, 1.0)
     q = wp.cross(s, e1)
     c = wp.clamp(wp.dot(d, q) / det, 0.0, 1.0 - b)
-    return on_face(g, d, face, wp.dot(e2, q) / det, 1.0 - b - c, b, wp.cross(e1, e2))
+    t = wp.dot(e2, q) / det
+    a = 1.0 - b - c
+    flat = wp.normalize(wp.cross(e1, e2))
+    hit = on_face(g, d, face, t, a, b, flat)
+    if wp.dot(flat, d) > 0.0:
+        flat = -flat
+    # Where the two normals differ much, the smooth one is for show (strips of hair), and labels take the triangle's.
+    trust = wp.clamp((wp.dot(flat, hit.normal) - 0.85) * 10.0, 0.0, 1.0)
+    hit.true_normal = wp.normalize(hit.normal * trust + flat * (1.0 - trust))
+    hit.rounding = rounding(g, d, face, o + d * t, a, b, hit.normal, trust)
+    return hit
 
 
 @wp.kernel
@@ -264,11 +300,12 @@ def primary_kernel(
     else:
         slant = wp.max(-wp.dot(hit.normal, d), 0.15)
         footprint = hit.t / (view.focal * slant)
-        n = hit.normal
-        depth[y, x] = hit.t * wp.dot(d, view.forward)
+        n = hit.true_normal
+        depth[y, x] = (hit.t + hit.rounding) * wp.dot(d, view.forward)
         normal[y, x] = wp.vec3(wp.dot(n, view.right), wp.dot(n, view.down), wp.dot(n, view.forward))
-        tilted[y, x] = shading_normal(paint.materials, hit, footprint)
-        albedo[y, x] = albedo_of(paint, hit, footprint)
+        m = paint.materials[hit.material]
+        tilted[y, x] = shading_normal(m, hit, footprint)
+        albedo[y, x] = albedo_of(paint, m, hit, footprint)
 
 
 @wp.kernel
@@ -389,6 +426,13 @@ def gather_light(
     i0 = int(wp.floor(fx))
     ty = fy - wp.floor(fy)
     tx = fx - wp.floor(fx)
+    j1 = wp.clamp(j0, 0, visible.shape[0] - 1)
+    j2 = wp.clamp(j0 + 1, 0, visible.shape[0] - 1)
+    i1 = wp.clamp(i0, 0, visible.shape[1] - 1)
+    i2 = wp.clamp(i0 + 1, 0, visible.shape[1] - 1)
+    around = visible[j1, i1] + visible[j1, i2] + visible[j2, i1] + visible[j2, i2]
+    if around[0] + around[1] > 7.999:  # nothing in the way: most of the picture
+        return wp.vec2(1.0, 1.0)
     total = wp.vec2(0.0, 0.0)
     weights = float(0.0)
     for dj in range(2):
@@ -419,7 +463,7 @@ def gather_light(
 def shade_kernel(
     view: View,
     geometry: Geometry,
-    materials: wp.array2d(dtype=wp.float32),
+    materials: wp.array(dtype=Finish),
     light: Light,
     behind: Backdrop,
     step: int,
@@ -442,14 +486,14 @@ def shade_kernel(
         if own >= 0:
             material = geometry.face_material[own]
         else:
-            material = int(geometry.planes[-2 - own, 11])
+            material = geometry.planes[-2 - own].material
         free = gather_light(
             step, float(x), float(y), group[y, x], distance[y, x], normal[y, x], group, distance, normal, visible
         )
         if own == geometry.catcher:
             color[y, x] = backdrop(behind, d, x, y) * ((0.45 + 0.55 * free[0]) * (0.3 + 0.7 * free[1]))
         else:
-            color[y, x] = shade(light, materials, material, d, albedo[y, x], tilted[y, x], free[0], free[1])
+            color[y, x] = shade(light, materials[material], d, albedo[y, x], tilted[y, x], free[0], free[1])
 
 
 @wp.kernel
@@ -460,7 +504,7 @@ def edge_kernel(
     light: Light,
     behind: Backdrop,
     step: int,
-    samples: int,
+    rays: int,
     pixels: wp.array(dtype=wp.int32),
     face_person: wp.array(dtype=wp.int32),
     group: wp.array2d(dtype=wp.int32),
@@ -471,45 +515,44 @@ def edge_kernel(
     albedo: wp.array2d(dtype=wp.vec3),
     alpha: wp.array2d(dtype=wp.float32),
 ):
-    """More rays for the pixels on edges: ``samples`` x ``samples`` on a turned grid."""
+    """The mean of a pixel's centre, which is known, and ``rays`` more on a circle around it, for the pixels on edges."""
     k = wp.tid()
     y = pixels[k] // view.width
     x = pixels[k] - y * view.width
-    total = wp.vec3(0.0, 0.0, 0.0)
-    bare = wp.vec3(0.0, 0.0, 0.0)
-    covered = float(0.0)
-    for j in range(samples):
-        for i in range(samples):
-            a = (float(i) + 0.5) / float(samples) - 0.5
-            b = (float(j) + 0.5) / float(samples) - 0.5
-            dx = a + b * 0.35
-            dy = b - a * 0.35
-            d = ray_direction(view, float(x) + dx, float(y) + dy)
-            hit = trace(geometry, view.origin, d)
-            if hit.code == NOTHING:
-                total += backdrop(behind, d, x, y)
+    total = color[y, x]
+    bare = albedo[y, x]
+    covered = alpha[y, x]
+    for i in range(rays):
+        angle = 6.2832 * (float(i) + 0.3) / float(rays)
+        dx = 0.4 * wp.cos(angle)
+        dy = 0.4 * wp.sin(angle)
+        d = ray_direction(view, float(x) + dx, float(y) + dy)
+        hit = trace(geometry, view.origin, d)
+        if hit.code == NOTHING:
+            total += backdrop(behind, d, x, y)
+        else:
+            slant = wp.max(-wp.dot(hit.normal, d), 0.15)
+            footprint = hit.t / (view.focal * slant) * 0.5
+            own = wp.vec3(
+                wp.dot(hit.normal, view.right),
+                wp.dot(hit.normal, view.down),
+                wp.dot(hit.normal, view.forward),
+            )
+            free = gather_light(
+                step, float(x) + dx, float(y) + dy, hit.group, hit.t, own, group, distance, normal, visible
+            )
+            if hit.code == geometry.catcher:
+                total += backdrop(behind, d, x, y) * ((0.45 + 0.55 * free[0]) * (0.3 + 0.7 * free[1]))
             else:
-                slant = wp.max(-wp.dot(hit.normal, d), 0.15)
-                footprint = hit.t / (view.focal * slant) / float(samples)
-                own = wp.vec3(
-                    wp.dot(hit.normal, view.right),
-                    wp.dot(hit.normal, view.down),
-                    wp.dot(hit.normal, view.forward),
-                )
-                free = gather_light(
-                    step, float(x) + dx, float(y) + dy, hit.group, hit.t, own, group, distance, normal, visible
-                )
-                if hit.code == geometry.catcher:
-                    total += backdrop(behind, d, x, y) * ((0.45 + 0.55 * free[0]) * (0.3 + 0.7 * free[1]))
-                else:
-                    c = albedo_of(paint, hit, footprint)
-                    n = shading_normal(paint.materials, hit, footprint)
-                    total += shade(light, paint.materials, hit.material, d, c, n, free[0], free[1])
-                    bare += c
-                if hit.code >= 0:
-                    if face_person[hit.code] > 0:
-                        covered += 1.0
-    count = float(samples * samples)
+                m = paint.materials[hit.material]
+                c = albedo_of(paint, m, hit, footprint)
+                n = shading_normal(m, hit, footprint)
+                total += shade(light, m, d, c, n, free[0], free[1])
+                bare += c
+            if hit.code >= 0:
+                if face_person[hit.code] > 0:
+                    covered += 1.0
+    count = float(rays + 1)
     color[y, x] = total / count
     albedo[y, x] = bare / count
     alpha[y, x] = covered / count

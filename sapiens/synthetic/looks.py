@@ -110,8 +110,8 @@ _MUTED = [
     (168, 144, 92), (190, 158, 84), (96, 82, 112), (146, 126, 150), (66, 92, 110), (176, 112, 74), (58, 84, 84), (212, 196, 150),
 ]  # fmt: skip
 _BRIGHT = [
-    (190, 38, 44), (224, 86, 40), (238, 184, 48), (42, 132, 82), (24, 96, 168), (38, 58, 150), (122, 44, 132), (222, 82, 128),
-    (46, 156, 168), (238, 222, 92), (120, 190, 72), (244, 150, 150),
+    (176, 44, 46), (206, 92, 52), (220, 172, 62), (48, 120, 82), (36, 92, 152), (46, 60, 136), (112, 52, 120), (204, 88, 124),
+    (58, 142, 152), (224, 208, 104), (118, 164, 84), (230, 146, 144),
 ]  # fmt: skip
 _DENIM = [(44, 58, 88), (62, 82, 116), (92, 116, 148), (134, 154, 178), (36, 38, 46), (28, 34, 52), (110, 112, 116)]
 _LEATHER = [(34, 26, 24), (62, 40, 30), (96, 62, 40), (140, 96, 62), (24, 24, 26), (182, 150, 112)]
@@ -169,7 +169,7 @@ def sample_garment(rng: np.random.Generator, kind: str) -> Garment:
     elif kind == 'shirt':
         g.sleeve = u(0.9, 0.97) if rng.random() < 0.7 else u(0.3, 0.75)
         g.hem, g.ease, g.flare = u(-0.08, 0.0), u(0.008, 0.022), u(0.005, 0.03)
-        g.neck, g.depth = ('collar', u(0.02, 0.07)) if rng.random() < 0.85 else ('stand', 0.02)
+        g.neck, g.depth = ('collar', u(0.0, 0.05)) if rng.random() < 0.85 else ('stand', 0.02)
         g.tucked = rng.random() < 0.3
     elif kind == 'sweater':
         g.sleeve, g.hem, g.ease, g.flare = u(0.9, 0.99), u(-0.05, 0.04), u(0.013, 0.03), u(0.0, 0.02)
@@ -258,7 +258,7 @@ def _pick(rng, palette: list) -> tuple:
 
 
 def _cloth_color(rng) -> tuple:
-    return _pick(rng, [_NEUTRAL, _MUTED, _BRIGHT][rng.choice(3, p=[0.46, 0.36, 0.18])])
+    return _pick(rng, [_NEUTRAL, _MUTED, _BRIGHT][rng.choice(3, p=[0.48, 0.38, 0.14])])
 
 
 def _hair_color(rng, dark: float, age: float, female: bool) -> np.ndarray:
@@ -309,7 +309,7 @@ def _cloth(rng, kind: str) -> tuple[Material, Material]:
         )
         return cloth, Material('cloth', _color(np.array(color) * 0.9), 'twill', scale=0.0022, bump=0.0008, seed=seed)
     color = _cloth_color(rng)
-    if kind in ('trousers', 'coat', 'leggings') and rng.random() < 0.75:
+    if kind in ('trousers', 'coat', 'leggings', 'jacket') and rng.random() < 0.75:
         color = _pick(rng, _NEUTRAL)
     if kind == 'jacket' and rng.random() < 0.25:
         color = _pick(rng, _LEATHER)

@@ -44,7 +44,8 @@ def cut(faces: np.ndarray, values: np.ndarray, keep_below: bool = True) -> tuple
         no particular order; use ``values`` extended by the cut to tell the sides.
     """
     inside = values > 0
-    count = inside[faces].sum(1)
+    corner = inside.astype(np.int8)
+    count = corner[faces[:, 0]] + corner[faces[:, 1]] + corner[faces[:, 2]]
     whole = np.flatnonzero((count == 3) | ((count == 0) & keep_below))
     crossed = np.flatnonzero((count == 1) | (count == 2))
     empty = np.zeros(0, np.int32)
@@ -93,8 +94,12 @@ def subdivide(faces: np.ndarray, count: int) -> tuple[np.ndarray, Cut]:
 
 def compact(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Renumber: faces into the used vertices only, and the old index of each of those."""
-    used, index = np.unique(faces, return_inverse=True)
-    return index.reshape(faces.shape).astype(np.int32), used
+    seen = np.zeros(int(faces.max()) + 1 if len(faces) else 0, bool)
+    seen[faces.ravel()] = True
+    used = np.flatnonzero(seen)
+    index = np.zeros(len(seen), np.int32)
+    index[used] = np.arange(len(used), dtype=np.int32)
+    return index[faces], used
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

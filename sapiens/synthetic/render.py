@@ -81,7 +81,7 @@ def render(
     background: np.ndarray | None = None,
     face: tuple | None = None,
     seed: int = 0,
-    samples: int = 2,
+    rays: int = 3,
     device: str = 'cpu',
 ) -> Rendering:
     """Trace an image.
@@ -95,7 +95,7 @@ def render(
         face: what is painted on faces, in the template's frame: (brow lines (2, N, 3), iris centres (2, 3), iris radius,
             pupil radius), see :mod:`sapiens.synthetic.keypoints`.
         seed: of everything random in the shading.
-        samples: rays per pixel and axis on edges.
+        rays: rays on each pixel of an edge, beside the one through its centre; 0 for hard edges.
         device: 'cpu' (one core) or 'cuda'.
     """
     import warp as wp
@@ -108,7 +108,7 @@ def render(
     materials = list(mesh['materials'])
     if background is not None:
         planes = planes[:1]
-    rows = [[*p.origin, *p.u, *p.v, *p.extent, len(materials) + i] for i, p in enumerate(planes)]
+    rows = [(p.origin, p.u, p.v, np.cross(p.u, p.v), *p.extent, len(materials) + i) for i, p in enumerate(planes)]
     materials += [p.material for p in planes]
 
     with wp.ScopedDevice(device):
@@ -122,10 +122,10 @@ def render(
         geometry.texture = wp.array(mesh['texture'], dtype=wp.vec3)
         geometry.face_material = wp.array(mesh['face_material'], dtype=wp.int32)
         geometry.face_group = wp.array(mesh['face_group'], dtype=wp.int32)
-        geometry.planes = wp.array(np.array(rows, np.float32).reshape(-1, kernels.PLANE_FIELDS), dtype=wp.float32)
+        geometry.planes = _structs(kernels.Rectangle, rows)
         geometry.catcher = -2 if background is not None and planes else 0
         paint = kernels.Paint()
-        paint.materials = wp.array(np.stack([_material_row(m) for m in materials]), dtype=wp.float32)
+        paint.materials = _structs(kernels.Finish, [_material_row(m) for m in materials])
         brows, iris, paint.iris_radius, paint.pupil_radius = face or _NO_FACE
         paint.brows = wp.array(brows.reshape(-1, 3), dtype=wp.vec3)
         paint.iris = wp.array(iris, dtype=wp.vec3)
@@ -174,10 +174,11 @@ def render(
             name: np.where(hit, mesh[name][face], 0).astype(np.uint8) for name in ('part', 'lip', 'region', 'instance')
         }
         alpha = wp.array((labels['instance'] > 0).astype(np.float32), dtype=wp.float32)
-        edges = _edges(codes, group.numpy(), depth.numpy(), normal.numpy(), labels)
-        if len(edges) and samples > 1:
+        material = np.where(hit, mesh['face_material'][face], -1)
+        edges = _edges(codes, group.numpy(), depth.numpy(), material)
+        if len(edges) and rays:
             owner = wp.array(mesh['instance'], dtype=wp.int32)
-            scene = [view, geometry, paint, light, behind, step, samples, wp.array(edges, dtype=wp.int32), owner]
+            scene = [view, geometry, paint, light, behind, step, rays, wp.array(edges, dtype=wp.int32), owner]
             wp.launch(kernels.edge_kernel, len(edges), [*scene, group, distance, normal, smooth, color, albedo, alpha])
         out = {name: array.numpy() for name, array in dict(
             color=color, depth=depth, normal=normal, albedo=albedo, alpha=alpha).items()}  # fmt: skip
@@ -202,10 +203,16 @@ def _unit(vector) -> np.ndarray:
     return vector / np.linalg.norm(vector)
 
 
-def _material_row(m: Material) -> np.ndarray:
+def _material_row(m: Material) -> tuple:
     kind, pattern = KINDS.index(m.kind), PATTERNS.index(m.pattern)
-    colors = [*m.color, *m.color2, *m.color3]
-    return np.array([kind, pattern, *colors, m.scale, m.gloss, m.bump, m.seed, m.stubble], np.float32)
+    return (kind, pattern, m.color, m.color2, m.color3, m.scale, m.gloss, m.bump, m.seed, m.stubble)
+
+
+def _structs(struct, rows: list):
+    """A device array of structures; each row has the fields in order."""
+    import warp as wp
+
+    return wp.array(np.array([tuple(row) for row in rows], dtype=struct.numpy_dtype()), dtype=struct)
 
 
 def _flatten(owners: list) -> dict:
@@ -250,9 +257,9 @@ def _flatten(owners: list) -> dict:
     )
 
 
-def _edges(code, group, depth, normal, labels) -> np.ndarray:
-    """Indices (y * W + x) of the pixels that a border between surfaces, parts or depths may cross."""
-    key = group.astype(np.int64) * 64 + labels['part']
+def _edges(code, group, depth, material) -> np.ndarray:
+    """Indices (y * W + x) of the pixels that a border between surfaces, materials or depths may cross."""
+    key = group.astype(np.int64) * 4096 + material
     edge = np.zeros(code.shape, bool)
     for axis in (0, 1):
         a = [slice(None), slice(None)]

@@ -11,6 +11,7 @@ from .materials import KINDS, PATTERNS
 
 __all__ = [
     'Backdrop',
+    'Finish',
     'Hit',
     'Light',
     'Paint',
@@ -24,9 +25,6 @@ __all__ = [
 
 wp.set_module_options({'enable_backward': False, 'fast_math': True, 'optimization_level': 3})
 
-# Columns of Paint.materials.
-MATERIAL_FIELDS = 16
-_KIND, _PATTERN, _C1, _C2, _C3, _SCALE, _GLOSS, _BUMP, _SEED, _STUBBLE = 0, 1, 2, 5, 8, 11, 12, 13, 14, 15
 _kind = {name: wp.constant(index) for index, name in enumerate(KINDS)}
 SKIN, CLOTH, LEATHER, HAIR = _kind['skin'], _kind['cloth'], _kind['leather'], _kind['hair']
 EYE, TEETH, WET, GLOSSY, METAL = _kind['eye'], _kind['teeth'], _kind['wet'], _kind['glossy'], _kind['metal']
@@ -38,8 +36,24 @@ SPECKLE, PRINT = _pattern['speckle'], _pattern['print']
 
 
 @wp.struct
+class Finish:
+    """A :class:`sapiens.synthetic.materials.Material` on the device."""
+
+    kind: wp.int32
+    pattern: wp.int32
+    color: wp.vec3
+    color2: wp.vec3
+    color3: wp.vec3
+    scale: wp.float32
+    gloss: wp.float32
+    bump: wp.float32
+    seed: wp.float32
+    stubble: wp.float32
+
+
+@wp.struct
 class Paint:
-    materials: wp.array2d(dtype=wp.float32)
+    materials: wp.array(dtype=Finish)
     brows: wp.array(dtype=wp.vec3)  # lines of the left, then the right brow on the template: x, z, half-width
     iris: wp.array(dtype=wp.vec3)  # centres on the template, left and right
     iris_radius: wp.float32
@@ -69,16 +83,13 @@ class Backdrop:
 @wp.struct
 class Hit:
     t: wp.float32
+    rounding: wp.float32  # metres from t to the round surface that the triangle stands for
     code: wp.int32  # triangle, or -2 - plane, or -1 for nothing
     material: wp.int32
     group: wp.int32
-    normal: wp.vec3
+    normal: wp.vec3  # for shading
+    true_normal: wp.vec3  # for labels
     texture: wp.vec3
-
-
-@wp.func
-def column(m: wp.array2d(dtype=wp.float32), material: int, first: int):
-    return wp.vec3(m[material, first], m[material, first + 1], m[material, first + 2])
 
 
 @wp.func
@@ -166,13 +177,13 @@ def fbm(seed: float, p: wp.vec3):
 
 
 @wp.func
-def pattern_color(materials: wp.array2d(dtype=wp.float32), m: int, tex: wp.vec3, footprint: float):
-    c1 = column(materials, m, _C1)
-    c2 = column(materials, m, _C2)
-    c3 = column(materials, m, _C3)
-    pattern = int(materials[m, _PATTERN])
-    scale = wp.max(materials[m, _SCALE], 1.0e-4)
-    seed = materials[m, _SEED]
+def pattern_color(m: Finish, tex: wp.vec3, footprint: float):
+    c1 = m.color
+    c2 = m.color2
+    c3 = m.color3
+    pattern = m.pattern
+    scale = wp.max(m.scale, 1.0e-4)
+    seed = m.seed
     u = tex[0] / scale
     v = tex[1] / scale
     blur = footprint / scale
@@ -242,7 +253,7 @@ def pattern_color(materials: wp.array2d(dtype=wp.float32), m: int, tex: wp.vec3,
         edge = wp.max(blur * 2.0, 0.02)
         color = mix(c1, c2, wp.clamp((1.0 - r) / edge, 0.0, 1.0))
         color = mix(color, c3, wp.clamp((0.55 - r - 0.3 * n) / edge, 0.0, 1.0))
-    if int(materials[m, _KIND]) == HAIR:
+    if m.kind == HAIR:
         streak = noise(seed, wp.vec3(tex[0] * 900.0 * fine, tex[1] * 40.0, seed))
         lock = noise(seed, wp.vec3(tex[0] * 130.0, tex[1] * 12.0, seed + 3.0))
         color = mix(color, c2, wp.clamp(0.35 + 0.9 * lock, 0.0, 1.0)) * (1.0 + 0.55 * streak)
@@ -263,12 +274,12 @@ def segment_distance(p: wp.vec3, a: wp.vec3, b: wp.vec3):
 
 
 @wp.func
-def skin_color(paint: Paint, m: int, p: wp.vec3, footprint: float):
+def skin_color(paint: Paint, m: Finish, p: wp.vec3, footprint: float):
     """Skin at a point of the template: uneven tone, blush, brows, stubble."""
-    base = column(paint.materials, m, _C1)
-    hair = column(paint.materials, m, _C2)
-    blush = column(paint.materials, m, _C3)
-    seed = paint.materials[m, _SEED]
+    base = m.color
+    hair = m.color2
+    blush = m.color3
+    seed = m.seed
     tone = noise(seed, p * 14.0) * 0.10 + noise(seed, p * 60.0) * 0.05
     fine = wp.clamp(1.3 - footprint * 500.0, 0.0, 1.0)
     tone += noise(seed, p * 700.0) * 0.07 * fine
@@ -293,12 +304,12 @@ def skin_color(paint: Paint, m: int, p: wp.vec3, footprint: float):
                 if found[0] < nearest:
                     nearest = found[0]
                     along = float(i) + found[1]
-        nearest = nearest / wp.max(paint.materials[m, _SCALE], 0.1)
+        nearest = nearest / wp.max(m.scale, 0.1)
         if nearest < 1.7:
             strand = noise(seed, wp.vec3(p[0] * 700.0, along * 2.0, p[2] * 1300.0)) * fine
             cover = wp.clamp((1.15 - nearest) * 1.8 + 0.9 * strand, 0.0, 1.0)
             color = mix(color, hair, 0.8 * cover)
-        stubble = paint.materials[m, _STUBBLE]
+        stubble = m.stubble
         if stubble > 0.0:
             mouth = wp.exp(-(q[0] * q[0] * 1.2 + (q[2] + 0.066) * (q[2] + 0.066) * 6.0) / 0.0009)
             jaw = wp.clamp((-q[2] - 0.062) / 0.014, 0.0, 1.0) * wp.clamp((q[2] + 0.17) / 0.03, 0.0, 1.0)
@@ -310,9 +321,9 @@ def skin_color(paint: Paint, m: int, p: wp.vec3, footprint: float):
 
 
 @wp.func
-def eye_color(paint: Paint, m: int, p: wp.vec3):
+def eye_color(paint: Paint, m: Finish, p: wp.vec3):
     """White, iris and pupil; radii on the template in metres."""
-    iris = column(paint.materials, m, _C1)
+    iris = m.color
     r = wp.min(wp.length(p - paint.iris[0]), wp.length(p - paint.iris[1]))
     color = mix(wp.vec3(0.72, 0.69, 0.67), wp.vec3(0.60, 0.40, 0.36), wp.clamp((r - 0.009) / 0.008, 0.0, 0.7))
     ring = wp.clamp((paint.iris_radius - r) / 0.0004 + 0.5, 0.0, 1.0)
@@ -322,24 +333,24 @@ def eye_color(paint: Paint, m: int, p: wp.vec3):
 
 
 @wp.func
-def albedo_of(paint: Paint, hit: Hit, footprint: float):
-    kind = int(paint.materials[hit.material, _KIND])
+def albedo_of(paint: Paint, m: Finish, hit: Hit, footprint: float):
+    kind = m.kind
     if kind == SKIN:
-        color = skin_color(paint, hit.material, hit.texture, footprint)
+        color = skin_color(paint, m, hit.texture, footprint)
     elif kind == EYE:
-        color = eye_color(paint, hit.material, hit.texture)
+        color = eye_color(paint, m, hit.texture)
     else:
-        color = pattern_color(paint.materials, hit.material, hit.texture, footprint)
+        color = pattern_color(m, hit.texture, footprint)
     return color
 
 
 @wp.func
-def shading_normal(materials: wp.array2d(dtype=wp.float32), hit: Hit, footprint: float):
+def shading_normal(m: Finish, hit: Hit, footprint: float):
     """The normal tilted by the material's fine relief. Labels never see it."""
-    bump = materials[hit.material, _BUMP]
+    bump = m.bump
     n = hit.normal
     if bump > 0.0:
-        kind = int(materials[hit.material, _KIND])
+        kind = m.kind
         frequency = float(45.0)
         if kind == SKIN:
             frequency = 420.0
@@ -347,7 +358,7 @@ def shading_normal(materials: wp.array2d(dtype=wp.float32), hit: Hit, footprint:
             frequency = 160.0
         fade = wp.clamp(1.4 - footprint * frequency, 0.0, 1.0)
         if fade > 0.0:
-            seed = materials[hit.material, _SEED] + 0.5
+            seed = m.seed + 0.5
             slope = noise4(hit.texture * frequency + wp.vec3(37.1, 91.7, 17.3) * seed)
             g = wp.vec3(slope[0], slope[1], slope[2]) * (0.75 * bump * frequency * fade)
             n = wp.normalize(n - (g - n * wp.dot(g, n)))
@@ -364,8 +375,7 @@ def orthogonal(n: wp.vec3):
 @wp.func
 def shade(
     light: Light,
-    materials: wp.array2d(dtype=wp.float32),
-    material: int,
+    m: Finish,
     d: wp.vec3,
     albedo: wp.vec3,
     n: wp.vec3,
@@ -373,8 +383,8 @@ def shade(
     open_share: float,
 ):
     """Light that leaves towards the viewer. ``shadow`` 1 = lit; ``open_share`` 1 = no ambient occlusion."""
-    kind = int(materials[material, _KIND])
-    gloss = materials[material, _GLOSS]
+    kind = m.kind
+    gloss = m.gloss
     cosine = wp.dot(n, light.sun)
     direct = wp.vec3(wp.max(cosine, 0.0), wp.max(cosine, 0.0), wp.max(cosine, 0.0))
     if kind == SKIN or kind == WET:

@@ -34,15 +34,15 @@ KINDS = {
     'seg': ('8-bit PNG; class ids of goliath28', 0.02),
     'lip': ('8-bit PNG; class ids of lip20, 255 where LIP has no class', 0.02),
     'instance': ('8-bit PNG; 0 or the number of the person, which is its annotation id modulo 256', 0.02),
-    'albedo': ('16-bit RGB PNG; linear, 65535 stands for a reflectance of 1', 3.0),
-    'alpha': ('8-bit PNG; 255 times the share of the pixel that people and what they wear cover', 0.05),
+    'albedo': ('16-bit RGB PNG; linear, 65535 stands for a reflectance of 1', 2.8),
+    'alpha': ('8-bit PNG; 255 times the share of the pixel that people and what they wear cover', 0.02),
     'camera': ('JSON; the matrices also as text: camera_intrinsics/*.txt 3 x 3, camera_extrinsics/*.txt 4 x 4', 0.0),
 }
 _COMPACT_NORMAL = (
     '.npz with one float16 array "normal" (H, W, 3); unit vectors x right, y up, z towards the camera; zeros unknown'
 )
 _RGB_BYTES = {'png': 1.8, 'jpg': 0.3}
-_COMPACT_BYTES = 2.5
+_COMPACT_BYTES = 1.6
 _ANNOTATION_BYTES = 60_000  # an image with four people: its own file, and its part of COCO's three
 
 CONVENTIONS = {

@@ -1,5 +1,7 @@
 """A generator with the signature of the real one that draws ellipses: fast, and consistent in all its labels."""
 
+import time
+
 import numpy as np
 
 from sapiens.metainfo import get_skeleton
@@ -12,13 +14,15 @@ SKELETONS = ('coco17', 'wholebody133', 'goliath308')
 class FakeGenerator:
     """People are upright ellipses at constant depths; keypoints lie on a spiral in them.
 
-    ``fail_at``: a seed that raises, to test what a failure looks like.
+    ``fail_at``: a seed that raises, to test what a failure looks like. ``delay``: seconds that an image takes.
     """
 
-    def __init__(self, size=(768, 1024), people=(1, 4), backgrounds=None, fail_at=None):
-        self.size, self.people, self.backgrounds, self.fail_at = tuple(size), tuple(people), backgrounds, fail_at
+    def __init__(self, size=(768, 1024), people=(1, 4), backgrounds=None, fail_at=None, delay=0):
+        self.size, self.people, self.backgrounds = tuple(size), tuple(people), backgrounds
+        self.fail_at, self.delay = fail_at, delay
 
     def __call__(self, seed):
+        time.sleep(self.delay)
         if seed == self.fail_at:
             raise RuntimeError('the ellipse does not fit')
         rng = np.random.default_rng(seed)

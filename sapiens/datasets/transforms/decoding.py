@@ -15,7 +15,7 @@ import simplejpeg
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-__all__ = ['SUFFIXES', 'BadImage', 'EncodedImage', 'resize']
+__all__ = ['SUFFIXES', 'BadImage', 'DecodedImage', 'EncodedImage', 'resize']
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif')
 
@@ -144,6 +144,22 @@ class EncodedImage:
         except Exception as error:  # see __init__
             raise BadImage(f'{type(error).__name__}: {error}') from error
         self.size = self._pixels.shape[1], self._pixels.shape[0]
+
+
+class DecodedImage:
+    """Pixels that are in memory already, with the interface of :class:`EncodedImage`.
+
+    Args:
+        pixels: uint8 (H, W, 3) RGB.
+    """
+
+    def __init__(self, pixels: np.ndarray):
+        self._pixels = pixels
+        self.size = pixels.shape[1], pixels.shape[0]
+
+    def crop(self, box: tuple, size: tuple, exact: bool) -> tuple[np.ndarray, tuple]:
+        x, y, w, h = box
+        return self._pixels[y : y + h, x : x + w], box
 
 
 def resize(pixels: np.ndarray, size: tuple, interpolation: str = 'bicubic') -> np.ndarray:

@@ -10,7 +10,7 @@ from mmcv.transforms import BaseTransform
 
 from sapiens.registry import TRANSFORMS
 
-from .decoding import BadImage, EncodedImage, resize
+from .decoding import BadImage, DecodedImage, EncodedImage, resize
 
 __all__ = ['LoadRandomResizedCrop', 'LoadResize', 'read_file']
 
@@ -47,11 +47,13 @@ class _LoadImage(BaseTransform):
         self.exact = decode == 'exact'
         self.max_megapixels = max_megapixels
 
-    def _open(self, results: dict) -> EncodedImage:
+    def _open(self, results: dict) -> EncodedImage | DecodedImage:
+        if 'img' in results:
+            return DecodedImage(results['img'])
         data = results.pop('img_bytes', None)
         return EncodedImage(read_file(results['img_path']) if data is None else data, self.max_megapixels)
 
-    def _finish(self, results: dict, image: EncodedImage, box: tuple, flip: bool) -> dict:
+    def _finish(self, results: dict, image: EncodedImage | DecodedImage, box: tuple, flip: bool) -> dict:
         pixels, box = image.crop(box, self.size, self.exact)
         pixels = resize(pixels, self.size, self.interpolation)
         results['img'] = cv2.flip(pixels, 1, dst=pixels) if flip else pixels
@@ -71,7 +73,7 @@ class LoadRandomResizedCrop(_LoadImage):
     from ``aspect``. Where ten draws do not fit the image, it is the largest centred box whose aspect is allowed.
     Draws come from numpy's global generator.
 
-    Required Keys: img_path, img_bytes (optional: the file's content)
+    Required Keys: img_path; or img_bytes, the file's content; or img, pixels that are there already (uint8 (H, W, 3) RGB)
 
     Added Keys: img (uint8 (H, W, 3) RGB), img_shape and ori_shape (h, w), crop (x, y, w, h in pixels of the upright
     original), flip
@@ -134,7 +136,7 @@ class LoadRandomResizedCrop(_LoadImage):
 class LoadResize(_LoadImage):
     """Read an image and resize all of it to one size; its aspect is not kept. For evaluation and features.
 
-    Required Keys: img_path, img_bytes (optional: the file's content)
+    Required Keys: img_path; or img_bytes, the file's content; or img, pixels that are there already (uint8 (H, W, 3) RGB)
 
     Added Keys: img (uint8 (H, W, 3) RGB), img_shape and ori_shape (h, w), crop (the whole image as x, y, w, h), flip
     (False)

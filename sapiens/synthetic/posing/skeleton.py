@@ -1,0 +1,94 @@
+"""A person while a pose is made: a fast skeleton, and the few vertices that the solver looks at."""
+
+import numpy as np
+
+from ..body import Body, Posed, Shape
+from .anatomy import Patch, anatomy
+from .obstacles import Obstacles
+
+
+class Figure:
+    """A person while a pose is made: ``rotations`` (163, 3, 3) and what follows from them.
+
+    Attributes:
+        world: (163, 3, 3) rotations of the bones; ``joints`` (163, 3) their heads.
+    """
+
+    def __init__(self, body: Body, shape: Shape):
+        self.anatomy = anatomy(body)
+        self.bones = body.bones
+        self.shape = shape
+        self.heads, self.tails = shape.heads.astype(float), shape.tails.astype(float)
+        self.rest = shape.vertices[self.anatomy.rows].astype(float)
+        self.links = self.heads - self.heads[np.maximum(body.parents, 0)]
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to rest."""
+        self.rotations = np.tile(np.eye(3), (len(self.heads), 1, 1))
+        self.origin = self.heads[0].copy()
+        self.world, self.joints = self.rotations.copy(), self.heads.copy()
+        self._matrices = None
+
+    def update(self, limb: int | None = None) -> None:
+        """Recompute the bones after the rotations or ``origin`` changed; ``limb``: the only bone whose branch changed."""
+        self._matrices = None
+        if limb is None:
+            self.world[0], self.joints[0] = self.rotations[0], self.origin
+        world, joints, rotations, links = self.world, self.joints, self.rotations, self.links
+        for rows, parents in self.anatomy.levels if limb is None else self.anatomy.branches[limb]:
+            above = world[parents]
+            world[rows] = above @ rotations[rows]
+            joints[rows] = joints[parents] + (above @ links[rows, :, None])[:, :, 0]
+
+    def shift(self, by: np.ndarray | float) -> None:
+        """Move the figure by (3,) or, along z, by a number."""
+        by = np.array([0, 0, by]) if np.ndim(by) == 0 else by
+        self.origin = self.origin + by
+        self.joints = self.joints + by
+        self._matrices = None
+
+    def at(self, bone: str) -> np.ndarray:
+        return self.joints[self.bones[bone]]
+
+    def tail(self, bone: str) -> np.ndarray:
+        i = self.bones[bone]
+        return self.joints[i] + self.world[i] @ (self.tails[i] - self.heads[i])
+
+    def matrices(self) -> np.ndarray:
+        """(163, 12): what the bones do to points at rest, rotation and shift."""
+        if self._matrices is None:
+            shift = self.joints - (self.world @ self.heads[:, :, None])[:, :, 0]
+            self._matrices = np.concatenate([self.world.reshape(-1, 9), shift], 1)
+        return self._matrices
+
+    def points(self, patch: Patch) -> np.ndarray:
+        """Posed positions (P, 3) of the vertices of a patch."""
+        return _skin(patch.weights, self.matrices(), self.rest[patch.rows])
+
+    def mark(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """A landmark's place and outward normal."""
+        a = self.anatomy
+        return self.points(a.mark_patches[name])[0], self.world[a.dominant[a.marks[name]]] @ a.mark_normals[name]
+
+    def obstacles(self, names: list, floor: float | None = None) -> Obstacles:
+        """The named pieces ('thigh.L', 'ribs') as they are posed now; ``floor``: also the half-space below this height."""
+        group = self.anatomy.group(tuple(names))
+        points = self.points(group.patch)[group.corners]
+        return Obstacles(points, self.world[group.bones] @ group.planes, group.trunk, floor)
+
+    def posed(self, skin: int, move) -> tuple[Posed, np.ndarray]:
+        """The whole person: ``move`` gets the skin's vertices, the heads of the bones, and tells by how much to shift them all."""
+        shape, matrices = self.shape, self.matrices().astype(np.float32)
+        vertices = _skin(self.anatomy.all_weights, matrices, shape.vertices)
+        linear = matrices[:, :9].reshape(-1, 3, 3)
+        heads, tails = ((linear @ x[:, :, None])[:, :, 0] + matrices[:, 9:] for x in (shape.heads, shape.tails))
+        by = np.asarray(move(vertices[:skin], heads), np.float32)
+        transforms = np.tile(np.eye(4, dtype=np.float32), (len(matrices), 1, 1))
+        transforms[:, :3, :3], transforms[:, :3, 3] = linear, matrices[:, 9:] + by
+        return Posed(vertices + by, heads + by, tails + by, transforms), by
+
+
+def _skin(weights, matrices: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    mixed = weights @ matrices
+    return np.einsum('pij,pj->pi', mixed[:, :9].reshape(-1, 3, 3), rest) + mixed[:, 9:]

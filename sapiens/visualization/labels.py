@@ -1,0 +1,205 @@
+"""Pictures of labels: segmentation, depth, normals, keypoints and boxes, and a sheet of many of them.
+
+Everything takes and returns numpy arrays; pictures are (H, W, 3) uint8 RGB and are never changed in place. Coordinates
+are in pixels of the picture, with the centre of the top-left pixel at (0, 0).
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from sapiens.metainfo import Skeleton, get_skeleton
+
+__all__ = [
+    'contact_sheet',
+    'distinct_palette',
+    'draw_boxes',
+    'draw_depth',
+    'draw_keypoints',
+    'draw_normals',
+    'draw_segmentation',
+    'fit',
+]
+
+NOTHING = 100  # grey of pixels without a value, as in the published pictures
+_SHIFT = 4  # OpenCV draws at 1/16 of a pixel
+
+
+def draw_segmentation(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, alpha: float = 0.6) -> np.ndarray:
+    """Lay the classes' colours over an image. Class 0, the background, and labels outside of the palette (255: ignored)
+    leave the image as it is.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        labels: (H, W) integer class ids.
+        palette: (C, 3) uint8 RGB, as in :attr:`sapiens.metainfo.ClassList.palette`.
+        alpha: share of the colour, 0 to 1.
+
+    Raises:
+        ValueError: labels of another size than the image.
+    """
+    if labels.shape != image.shape[:2]:
+        raise ValueError(f'labels are {labels.shape}, but the image is {image.shape[:2]} (H, W)')
+    palette = np.asarray(palette, np.float32)
+    shown = (labels > 0) & (labels < len(palette))
+    picture = image.copy()
+    colors = palette[labels[shown].astype(np.int64)]
+    picture[shown] = np.rint(alpha * colors + (1 - alpha) * image[shown]).astype(np.uint8)
+    return picture
+
+
+def draw_depth(depth: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
+    """Depth in OpenCV's INFERNO colours: the nearest valid pixel is brightest, the farthest black, the rest grey.
+
+    Args:
+        depth: (H, W) along z, in any unit.
+        valid: (H, W) bool; by default where the depth is finite and above 0.
+    """
+    valid = np.isfinite(depth) & (depth > 0) if valid is None else valid.astype(bool)
+    picture = np.full((*depth.shape, 3), NOTHING, np.uint8)
+    if valid.any():
+        values = depth[valid].astype(np.float32)
+        low, high = values.min(), values.max()
+        nearness = 1 - (values - low) / max(float(high - low), 1e-9)
+        colors = cv2.applyColorMap(np.rint(nearness * 255).astype(np.uint8)[:, None], cv2.COLORMAP_INFERNO)
+        picture[valid] = colors.reshape(-1, 3)[:, ::-1]
+    return picture
+
+
+def draw_normals(normal: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
+    """Normals as colours, (n + 1) / 2; grey where there are none.
+
+    Args:
+        normal: (H, W, 3) in the frame of the released models (x right, y up, z towards the camera), in which a surface
+            that faces the camera is light blue.
+        valid: (H, W) bool; by default where the normal is not zero.
+    """
+    valid = (normal != 0).any(-1) if valid is None else valid.astype(bool)
+    colors = np.rint((np.clip(normal.astype(np.float32), -1, 1) + 1) * 127.5).astype(np.uint8)
+    return np.where(valid[..., None], colors, np.uint8(NOTHING))
+
+
+def draw_keypoints(
+    image: np.ndarray,
+    keypoints: np.ndarray,
+    skeleton: Skeleton | str,
+    radius: float = 3,
+    thickness: int = 1,
+) -> np.ndarray:
+    """Draw one person's keypoints and the links between them: a disc where the point is seen, a ring where it is hidden.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        keypoints: (K, 2) x, y, all of them seen; or (K, 3) with COCO's visibility: 2 seen, 1 hidden, 0 not drawn. NaN is
+            not drawn.
+        skeleton: whatever :func:`sapiens.metainfo.get_skeleton` takes; gives links and colours.
+        radius: of a point in pixels.
+        thickness: of links and rings in pixels; 0 draws no links.
+
+    Raises:
+        ValueError: another number of keypoints than the skeleton's.
+    """
+    skeleton = get_skeleton(skeleton)
+    if keypoints.ndim != 2 or len(keypoints) != len(skeleton) or keypoints.shape[1] not in (2, 3):
+        raise ValueError(
+            f'keypoints of {skeleton.name!r} are ({len(skeleton)}, 2 or 3), found {tuple(keypoints.shape)}'
+        )
+    points = keypoints[:, :2]
+    seen = keypoints[:, 2] if keypoints.shape[1] == 3 else np.full(len(points), 2)
+    drawn = (seen > 0) & np.isfinite(points).all(1)
+    # Far outside of the picture OpenCV's fixed-point numbers overflow.
+    limit = 8 * max(image.shape)
+    drawn &= (np.abs(np.nan_to_num(points)) < limit).all(1)
+    fixed = np.rint(np.where(drawn[:, None], points, 0) * (1 << _SHIFT)).astype(int).tolist()
+    picture = np.ascontiguousarray(image).copy()
+    if thickness:
+        for (start, end), color in zip(skeleton.links, skeleton.link_colors.tolist(), strict=True):
+            if drawn[start] and drawn[end]:
+                cv2.line(picture, fixed[start], fixed[end], color, thickness, cv2.LINE_AA, _SHIFT)
+    size = round(radius * (1 << _SHIFT))
+    for i in np.flatnonzero(drawn):
+        width = -1 if seen[i] >= 2 else max(1, thickness)
+        cv2.circle(picture, fixed[i], size, skeleton.colors[i].tolist(), width, cv2.LINE_AA, _SHIFT)
+    return picture
+
+
+def draw_boxes(
+    image: np.ndarray,
+    boxes: np.ndarray,
+    colors: np.ndarray | Sequence[int] = (255, 255, 255),
+    names: Sequence[str] | None = None,
+    thickness: int = 2,
+) -> np.ndarray:
+    """Draw boxes, perhaps with a name in the upper left corner of each.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        boxes: (N, 4) x, y, w, h.
+        colors: (3,) or (N, 3) uint8 RGB.
+        names: N texts.
+    """
+    picture = np.ascontiguousarray(image).copy()
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    colors = np.broadcast_to(np.asarray(colors, int), (len(boxes), 3)).tolist()
+    for i, ((x, y, w, h), color) in enumerate(zip(boxes, colors, strict=True)):
+        # The outermost pixels inside of the box.
+        start, end = (round(x), round(y)), (round(x + w) - 1, round(y + h) - 1)
+        cv2.rectangle(picture, start, end, color, thickness)
+        if names is not None:
+            _write(picture, str(names[i]), (start[0] + thickness + 1, start[1] + thickness + 1), color)
+    return picture
+
+
+def contact_sheet(
+    tiles: Sequence[np.ndarray], columns: int = 6, names: Sequence[str] | None = None, gap: int = 4
+) -> np.ndarray:
+    """Pictures side by side on white, row by row, in cells of the largest one's size.
+
+    Args:
+        tiles: (H, W, 3) uint8 RGB each, of any sizes.
+        columns: at most so many in a row.
+        names: a text for each, under it.
+        gap: pixels between cells.
+
+    Raises:
+        ValueError: no pictures, or fewer than one column.
+    """
+    if not len(tiles) or columns < 1:
+        raise ValueError(f'a sheet of {len(tiles)} pictures in {columns} columns: expected at least one of each')
+    columns = min(columns, len(tiles))
+    rows = -(-len(tiles) // columns)
+    below = 16 if names is not None else 0
+    width = max(tile.shape[1] for tile in tiles) + gap
+    height = max(tile.shape[0] for tile in tiles) + below + gap
+    sheet = np.full((rows * height - gap, columns * width - gap, 3), 255, np.uint8)
+    for i, tile in enumerate(tiles):
+        y, x = i // columns * height, i % columns * width
+        sheet[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
+        if names is not None:
+            _write(sheet, str(names[i]), (x + 2, y + tile.shape[0] + 3), (0, 0, 0))
+    return sheet
+
+
+def fit(image: np.ndarray, side: int, nearest: bool = False) -> np.ndarray:
+    """Shrink an array (H, W) or (H, W, C) so that its longer side is at most ``side`` pixels; ``nearest`` for labels."""
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_NEAREST_EXACT if nearest else cv2.INTER_AREA)
+
+
+def distinct_palette(count: int) -> np.ndarray:
+    """(count, 3) uint8 RGB, black first, then colours that differ: the golden angle around the colour circle."""
+    hue = (np.arange(count) * 0.61803398875 * 180 % 180).astype(np.uint8)
+    value = np.where(np.arange(count) % 2, 255, 190).astype(np.uint8)
+    palette = cv2.cvtColor(np.stack([hue, np.full(count, 210, np.uint8), value], -1)[None], cv2.COLOR_HSV2RGB)[0]
+    palette[:1] = 0
+    return palette
+
+
+def _write(picture: np.ndarray, text: str, corner: tuple[int, int], color) -> None:
+    """Write small letters whose upper left corner is ``corner``; changes the picture."""
+    cv2.putText(picture, text, (corner[0], corner[1] + 9), cv2.FONT_HERSHEY_SIMPLEX, 0.36, color, 1, cv2.LINE_AA)
