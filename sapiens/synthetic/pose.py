@@ -1,7 +1,7 @@
 """Natural poses: what people do, within the limits of their joints, on the ground, and without passing through themselves.
 
 A pose is made in order: trunk and head, feet and seat (legs follow), then arms, each pushed out of what is already there
-(:mod:`.contact`). Angles in degrees unless said otherwise; the ground is z = 0; the person faces -y, the left is +x.
+(:mod:`.posing`). Angles in degrees unless said otherwise; the ground is z = 0; the person faces -y, the left is +x.
 """
 
 from dataclasses import dataclass, field
@@ -58,36 +58,36 @@ def sample_pose(
         action = str(rng.choice(list(ACTIONS), p=np.array(list(ACTIONS.values())) / sum(ACTIONS.values())))
     if action not in ACTIONS:
         raise ValueError(f'unknown action {action!r}; choose from {", ".join(ACTIONS)}')
-    best = None
+    poser, best = Poser(body, shape, rng, sole, clearance), None
     for attempt in range(6):
-        poser = Poser(body, shape, rng, sole, clearance)
-        poser.attempt, poser.hasty = attempt, attempt < 4 or best is not None
+        poser.begin(attempt < 4 or best is not None)
         try:
             getattr(poser, action)()
         except Restart:
             continue
-        score = poser.fault()
+        score = max(poser.depths)
         if best is None or score < best[0]:
-            best = score, poser
+            best = score, poser.figure.rotations, poser.figure.origin, poser.seat, poser.lift
         if score < FAULT:
             break
-    return best[1].finish(action)
+    _, poser.figure.rotations, poser.figure.origin, poser.seat, poser.lift = best
+    return poser.finish(action)
 
 
 class Poser(Standing, Moving, Sitting, Lying):
-    """One attempt at a pose."""
+    """The attempts at a pose of one person."""
 
     def finish(self, action: str) -> PoseSample:
-        f = self.figure
+        """Skin the figure, and put its lowest point on the ground and its hips over the origin."""
+        f, feet = self.figure, self.figure.anatomy.feet
         f.update()
-        posed = self.body.pose(self.shape, f.rotations)
-        skin = posed.vertices[: self.body.quads['body'].max() + 1]
-        feet = self.body.region_weights[: len(skin), 13:].sum(1) > 0.5
-        low = min(skin[feet, 2].min() - self.sole, skin[~feet, 2].min())
-        hips = 0.5 * (posed.heads[f.bones['upperleg01.L']] + posed.heads[f.bones['upperleg01.R']])
-        matrix = np.eye(4)
-        matrix[:2, 3] = -hips[:2]
-        matrix[2, 3] = (self.lift or 0.0) - low
+
+        def move(skin, heads):
+            low = min(skin[feet, 2].min() - self.sole, skin[~feet, 2].min())
+            hips = 0.5 * (heads[f.bones['upperleg01.L']] + heads[f.bones['upperleg01.R']])
+            return -hips[0], -hips[1], (self.lift or 0.0) - low
+
+        posed, by = f.posed(self.skin, move)
         if self.seat is not None:
-            self.seat.centre[:2] += posed.heads[0, :2] - f.origin[:2] - hips[:2]
-        return PoseSample(f.rotations.astype(np.float32), action, self.seat, posed.moved(matrix))
+            self.seat.centre[:2] += by[:2]
+        return PoseSample(f.rotations.astype(np.float32), action, self.seat, posed)

@@ -96,7 +96,7 @@ class Anatomy:
             (rows, parents[rows]) for rows in (np.flatnonzero(depth == d) for d in range(1, depth.max() + 1))
         ]
         self.branches = {}  # first bone of a limb -> levels of what hangs on it
-        for name in (f'{n}.{side}' for n in ('clavicle', 'upperleg01', 'foot') for side in SIDES):
+        for name in ('neck01', *(f'{n}.{side}' for n in ('clavicle', 'upperleg01', 'foot') for side in SIDES)):
             below = {self.bones[name]}
             levels = []
             for rows, parents_ in self.levels:
@@ -140,6 +140,7 @@ class Anatomy:
         find = np.vectorize(local.get)
         width = max(map(len, parts))
         self.piece_rows = np.stack([find(np.resize(part, width)) for part in parts])  # (N, C)
+        self.feet = body.region_weights[: skin.max() + 1, 13:].sum(1) > 0.5  # of the skin's vertices
         self.fingers = {  # (5, 3) bones of the thumb and the fingers
             side: np.array([[self.bones[f'finger{f}-{j}.{side}'] for j in (1, 2, 3)] for f in range(1, 6)])
             for side in SIDES
@@ -175,7 +176,9 @@ class Anatomy:
     def patch(self, *names: str) -> Patch:
         """The vertices of some pieces ('thigh.L') and the samples of some limbs ('arm.R')."""
         if names not in self._patches:
-            rows = [self.samples[n] if n in self.samples else self.piece_rows[self.piece_names.index(n)] for n in names]
+            rows = [
+                self.samples[n] if n in self.samples else self.piece_rows[self.piece_names.index(n)] for n in names
+            ]
             self._patches[names] = self.cut(np.unique(np.concatenate(rows)))
         return self._patches[names]
 

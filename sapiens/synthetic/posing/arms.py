@@ -1,4 +1,4 @@
-"""Arms."""
+"""Arms: what they do, and kept out of the rest of the person and of each other."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ TRUNK = ('head', 'neck', 'shoulders', 'ribs', 'belly', 'waist', 'pelvis')
 
 
 class Restart(Exception):
-    """A limb is in something: no use going on."""
+    """The trunk and the legs, and arms that keep clear of them."""
 
 
 class Arms(Legs):
@@ -28,7 +28,7 @@ class Arms(Legs):
 
     def begin_arms(self, **hands) -> None:
         """Bend the fingers and make the arms ready: the trunk, the head and the legs are final."""
-        if self.hasty and self.fault() > FAULT:
+        if self.hasty and max(self.depths) > FAULT:
             raise Restart
         for s in SIDES:
             self.hand(s, hands.get(s))
@@ -58,7 +58,7 @@ class Arms(Legs):
                 deep = max(deep, self.arms[other].depth(mine))
             if best is None or deep < best[0]:
                 best = deep, q
-            if deep < 0:
+            if deep + 0.005 < FAULT:
                 break
         if best[1] is not q:
             arm.write(best[1])

@@ -1,4 +1,4 @@
-"""Faces."""
+"""Random facial actions."""
 
 import numpy as np
 

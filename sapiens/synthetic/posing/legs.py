@@ -1,4 +1,4 @@
-"""Legs."""
+"""Legs and ground: feet go where they belong, the pelvis as high as the legs reach."""
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def centre_of_mass(figure: Figure) -> np.ndarray:
 
 
 class Legs(Trunk):
-    """Legs."""
+    """The trunk, and legs under it."""
 
     def foot_turn(self, yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
         """A foot's rotation in the world: turned by yaw (to the left), heel raised by pitch."""
@@ -55,9 +55,7 @@ class Legs(Trunk):
             points = np.where(is_toe[:, None], base + (points - base) @ turn(X, -np.radians(toes)).T, points)
         return float(-(points @ foot.T)[:, 2].min())
 
-    def put_leg(
-        self, side: str, ankle: np.ndarray, foot: np.ndarray, knee: float | None = None, steps=8
-    ) -> float:
+    def put_leg(self, side: str, ankle: np.ndarray, foot: np.ndarray, knee: float | None = None, steps=8) -> float:
         """Bring an ankle to a place with the foot turned so, and the knee pointing to yaw ``knee``; returns the error, metres."""
         leg, f = self.legs[side], self.figure
         hip = f.at(f'upperleg01.{side}')

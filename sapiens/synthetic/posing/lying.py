@@ -9,7 +9,7 @@ from .solver import Point, solve
 
 
 class Lying(Arms):
-    """Kneeling and lying."""
+    """People who kneel or lie."""
 
     def kneel(self) -> None:
         f, kind = self.figure, self.choose(both=0.4, heels=0.25, one=0.35)
@@ -72,7 +72,7 @@ class Lying(Arms):
         )
         if tucked:
             self.bend_toes(s, 45)
-        leg.write(np.clip(q, *leg.limits.T))
+        leg.write(np.clip(q, leg.low, leg.high))
 
     def lie(self) -> None:
         f, kind = self.figure, self.choose(back=0.5, side=0.25, front=0.25)
@@ -102,7 +102,7 @@ class Lying(Arms):
         for value in values:
             rest[axis] = value
             self.share(('neck01', 'neck02', 'neck03', 'head'), (rest[0], rest[2], rest[1]), (0.22, 0.22, 0.22, 0.34))
-            f.update()
+            f.update(f.bones['neck01'])
             heights.append(f.points(head)[:, 2].min())
         order = np.argsort(heights)
         rest[axis] = float(np.interp(0.0, np.array(heights)[order], values[order]))

@@ -1,4 +1,4 @@
-"""Moving."""
+"""Walking, running, dancing and jumping."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from .geometry import SIDES
 
 
 class Moving(Arms):
-    """Moving."""
+    """People on the move."""
 
     def walk(self) -> None:
         self.stride(self.between(0.25, 0.62), self.normal(3, 3), self.between(8, 32), (10, 40), False)

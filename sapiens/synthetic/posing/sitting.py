@@ -1,4 +1,4 @@
-"""Sitting."""
+"""Sitting: the trunk, the legs, the seat, the arms."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ class Seat:
 
 
 class Sitting(Arms):
-    """Sitting."""
+    """People who sit."""
 
     def sit(self) -> None:
         f, size = self.figure, self.size

@@ -78,7 +78,7 @@ class Figure:
         return Obstacles(points, self.world[group.bones] @ group.planes, group.trunk, floor)
 
     def posed(self, skin: int, move) -> tuple[Posed, np.ndarray]:
-        """The whole person: ``move`` gets the skin's vertices, the heads of the bones, and tells by how much to shift them all."""
+        """The whole person, shifted by what ``move`` says of the skin's vertices and the bones' heads."""
         shape, matrices = self.shape, self.matrices().astype(np.float32)
         vertices = _skin(self.anatomy.all_weights, matrices, shape.vertices)
         linear = matrices[:, :9].reshape(-1, 3, 3)

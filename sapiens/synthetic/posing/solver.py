@@ -54,7 +54,7 @@ def solve(
         Angles (n,), and how deep the deepest sample point is in an obstacle.
     """
     home = q if home is None else home
-    eye, still = _EYE[len(q)], 3e-3 if limb.kind == 'leg' else 8e-3
+    eye = _EYE[len(q)]
     q = np.clip(q, limb.low, limb.high)
     deepest, done = 0.0, False
     for step in range(steps + 1):
@@ -80,12 +80,14 @@ def solve(
             away = ((points - points[:, :1]) @ out[:, :, None])[:, :, 0]
             errors.append((60.0 / np.sqrt(1 + len(hit) / 12)) * (depth[hit] + clearance - away.T))
         errors = np.concatenate(errors, 1)
+        if np.abs(errors[0]).max() < 1e-3:
+            break
         jacobian = (errors[1:] - errors[0]) / _EPS
         move = np.linalg.solve(jacobian @ jacobian.T + 1e-3 * eye, jacobian @ -errors[0])
         new = np.clip(q + move * min(1, 0.5 / max(np.abs(move).max(), 1e-9)), limb.low, limb.high)
         moved = np.abs(new - q).max()
         q = new
-        done = moved < still or bool(step and moved < 0.03 and deepest < -0.5 * clearance < 0)
+        done = moved < 8e-3 or bool(step and moved < 0.03 and deepest < -0.5 * clearance < 0)
     return q, deepest
 
 

@@ -1,13 +1,13 @@
-"""Standing."""
+"""Standing, reaching and squatting."""
 
 import numpy as np
 
-from .arms import Arms
+from .arms import Arms, Restart
 from .geometry import SIDES
 
 
 class Standing(Arms):
-    """Standing."""
+    """People with both feet on the ground."""
 
     def upright(self, lean=5.0) -> None:
         self.spine(self.normal(2, lean, -12, 25), self.normal(0, 3), self.normal(0, 6))
@@ -51,19 +51,25 @@ class Standing(Arms):
         over = 'R' if under == 'L' else 'L'
         self.begin_arms(**{under: 'relaxed', over: 'open'})
         level = self.between(-0.1, -0.04)
-        further = 0.006 + 0.012 * self.attempt  # who is stout holds the arms further out and crosses them less
+        for further in (0.006, 0.018, 0.03, 0.042):  # who is stout holds the arms further out and crosses them less
+            try:
+                return self.cross_arms(under, over, level, further)
+            except Restart:
+                self.arm_angles.clear()
+        raise Restart
+
+    def cross_arms(self, under: str, over: str, level: float, further: float) -> None:
         for s, ahead in ((under, further), (over, 0.035 + 1.5 * further)):
             other = 'R' if s == 'L' else 'L'
             home = self.angles(s, (0.28, 0.38 + 3 * ahead, -0.85), 62, 108, 25 if s == over else 10)
-            out = -SIDES[s]
             wishes = self.touch(
                 s,
                 f'chest.{other}',
-                offset=(out * (0.05 - 1.2 * further), -0.02 - ahead, level + (0.03 if s == over else 0)),
+                offset=(-SIDES[s] * (0.05 - 1.2 * further), -0.02 - ahead, level + (0.03 if s == over else 0)),
                 along=(-0.95, -0.05, 0.12),
                 facing=0.4,
             )
-            self.put_arm(s, home, wishes, steps=11)
+            self.put_arm(s, home, wishes, steps=9)
 
     def reach(self) -> None:
         kind = self.choose(up=0.35, forward=0.35, down=0.3)

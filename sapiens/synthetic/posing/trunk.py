@@ -10,7 +10,7 @@ from .skeleton import Figure
 
 
 class Trunk:
-    """One attempt at a pose."""
+    """The trunk, the head and the hands of a person."""
 
     def __init__(self, body: Body, shape: Shape, rng: np.random.Generator, sole: float, clearance: float):
         self.body, self.shape, self.rng, self.sole, self.clearance = body, shape, rng, sole, clearance
@@ -20,9 +20,9 @@ class Trunk:
         self.size = float(np.ptp(shape.vertices[: self.skin, 2])) / 1.65
         self.begin()
 
-    def begin(self, attempt: int = 0, hasty: bool = False) -> None:
+    def begin(self, hasty: bool = False) -> None:
         """Start over. ``hasty``: stop as soon as a limb is in something."""
-        self.attempt, self.hasty = attempt, hasty
+        self.hasty = hasty
         self.seat, self.lift, self.floor = None, None, None
         self.depths = [0.0]
         self.arms, self.arm_angles, self.hands = {}, {}, {}
@@ -116,7 +116,3 @@ class Trunk:
         turned[:, 0] = turn_vector(np.radians(aside)[:, None] * palm) @ turned[:, 0]
         f.rotations[rows] = turned
         self.hands[side] = style
-
-    def fault(self) -> float:
-        """How deep, in metres, something is in something else."""
-        return max(self.depths)
