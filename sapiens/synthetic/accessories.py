@@ -1,7 +1,7 @@
 """Shoes, and the things people wear besides clothes: each with its own geometry.
 
-Classes: all of this is Apparel in goliath28, but shoes. LIP-20 has classes for hats, gloves, sunglasses and scarves; of the rest a
-belt counts to the garment below it, a watch to the arm, clear glasses to the face, and a bag to the background, as LIP's
+Classes: all of this is Apparel in goliath28, but shoes. LIP-20 has classes for hats, gloves, sunglasses and scarves; of the rest
+a belt counts to the garment below it, a watch to the arm, clear glasses to the face, and a bag to the background, as LIP's
 annotators have it.
 """
 
@@ -23,7 +23,7 @@ _STEEL = Material('metal', (0.5, 0.48, 0.45), gloss=0.7)
 
 
 def _unit(v: np.ndarray) -> np.ndarray:
-    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-12)
+    return v / np.maximum(np.sqrt(np.einsum('...i,...i->...', v, v)), 1e-12)[..., None]
 
 
 def _classes(part_name: str, lip_name: str, region: str) -> tuple[int, int, int]:
@@ -108,7 +108,8 @@ def add_soles(d) -> None:
         outline = reach[:, None] * direction + slope[:, None] * tangent
         low = ground - thick
         profile = [
-            (-0.006, ground + rise), (welt * 0.6, ground + rise), (welt, ground + rise - 0.003), (welt + 0.0015, ground - 0.3 * thick),
+            (-0.006, ground + rise), (welt * 0.6, ground + rise), (welt, ground + rise - 0.003), (welt + 0.0015,
+            ground - 0.3 * thick),
             (welt, low + 0.003), (welt - 0.003, low), (-0.02, low),
         ]  # fmt: skip
         rings = [
@@ -304,13 +305,9 @@ def _glasses(d, head: _Head, material: Material, dark: bool) -> None:
             _sheet(d, 'lens', world, _DARK, labels, outside=head.world(HEAD[None])[0])
         ear = head.local(v[ears[0 if sign > 0 else 1]])
         hinge = place(np.array([sign * half_w]), np.array([0.45 * half_h]), sign)[0]
-        hook = [
-            ear + [sign * 0.004, 0.0, 0.003],
-            ear + [sign * 0.004, 0.018, -0.004],
-            ear + [sign * 0.002, 0.03, -0.022],
-        ]
-        bend = hinge + [sign * 0.002, 0.006, 0.0005]
-        temple = np.array([hinge, bend, 0.6 * bend + 0.4 * ear + [sign * 0.002, 0, 0.003], *hook])
+        steps = np.array([[0.002, 0.006, 0.0005], [0.004, 0, 0.003], [0.004, 0.018, -0.004], [0.002, 0.03, -0.022]])
+        bend, *hook = np.array([hinge, ear, ear, ear]) + steps * [sign, 1, 1]
+        temple = np.array([hinge, bend, 0.6 * bend + 0.4 * hook[0], *hook])
         _tube(d, 'glasses', head.world(temple), thick * 1.05, material, labels, sides=6)
     inner = [place(np.array([-sign * half_w]), np.array([0.25 * half_h]), sign)[0] for sign in (1, -1)]
     arch = _curve(np.array([inner[0], 0.5 * (inner[0] + inner[1]) + [0, -0.002, 0.003], inner[1]]), 8)
@@ -548,7 +545,9 @@ def _scarf(d, material: Material) -> None:
 
 def _watch(d, material: Material) -> None:
     """On the left wrist, unless a sleeve covers it."""
-    if any(g.sleeve > 0.88 for g in d.look.garments if hasattr(g, 'sleeve') and g.kind not in d.legs):
+    from .clothing import LOWER
+
+    if any(g.sleeve > 0.88 for g in d.look.garments if g.kind not in LOWER and g.kind != 'skirt'):
         return
     body = d.body
     labels = _classes('Apparel', 'Left-arm', 'left_lower_arm')

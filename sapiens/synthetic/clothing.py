@@ -1,8 +1,8 @@
 """Garments cut from one suit around the body, and everything else a person wears.
 
-A garment is a part of the body's suit (the base mesh' helper surface, subdivided), cut along smooth lines; it is laid over what is
-already worn, stands off, bridges hollows and hangs, and gets folds; its edges are turned in. Skirts are lofted around both legs.
-Places are named on the template body: a height is the z there, whoever wears the garment.
+A garment is a part of the body's suit (the base mesh' helper surface, subdivided), cut along smooth lines; it is laid over what
+is already worn, stands off, bridges hollows and hangs, and gets folds; its edges are turned in. Skirts are lofted around both
+legs. Places are named on the template body: a height is the z there, whoever wears the garment.
 """
 
 import functools
@@ -81,7 +81,7 @@ def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
 
 
 def unit(v: np.ndarray) -> np.ndarray:
-    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-12)
+    return v / np.maximum(np.sqrt(np.einsum('...i,...i->...', v, v)), 1e-12)[..., None]
 
 
 def _along(p: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -107,12 +107,15 @@ def _along(p: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
     return arc, near, which
 
 
+def _arm_line(body: Body) -> np.ndarray:
+    """(3, 3) shoulder, elbow and wrist of the template's left arm."""
+    return body.template_heads[[body.bones[f'{n}.L'] for n in ('upperarm01', 'lowerarm01', 'wrist')]].astype(float)
+
+
 def _places(body: Body, p: np.ndarray, weights: np.ndarray) -> Places:
-    heads = body.template_heads
-    line = heads[[body.bones[f'{n}.L'] for n in ('upperarm01', 'lowerarm01', 'wrist')]].astype(float)
-    mirrored = p * [1, 1, 1]
+    mirrored = p.copy()
     mirrored[:, 0] = np.abs(p[:, 0])
-    arc, _, _ = _along(mirrored, line)
+    arc, _, _ = _along(mirrored, _arm_line(body))
     columns = [i for i, n in enumerate(REGIONS) if n.endswith(('arm', 'hand'))]
     share = weights[:, columns].sum(1)
     trust = smoothstep(0.04, 0.4, share)
@@ -121,7 +124,7 @@ def _places(body: Body, p: np.ndarray, weights: np.ndarray) -> Places:
 
 def _loop_matrix(faces: np.ndarray, count: int) -> tuple[np.ndarray, sp.csr_matrix]:
     """One step of Loop subdivision: the faces, and new vertices as a matrix times the old ones."""
-    children, step = subdivide(faces, count)
+    children, _ = subdivide(faces, count)
     edges = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
     opposite = faces[:, [2, 0, 1]].reshape(-1)
     unique, index, used = np.unique(edges, axis=0, return_inverse=True, return_counts=True)
@@ -229,7 +232,7 @@ class Suit:
         skin = body.refine(body.template).astype(float)
         self.skin_places = _places(body, skin, body.refine(body.region_weights))
         self.weights = _dense_weights(body, self.ids)
-        self.coarse_topology, self.topology = _Topology(self.coarse, count), _Topology(self.fine, len(p))
+        self.coarse_topology = _Topology(self.coarse, count)
         self._texture(p)
         self._axes(template)
         self._fold_bank(p)
@@ -242,11 +245,10 @@ class Suit:
         yield lambda p, share: share - 0.5
         yield lambda p, share: p[:, 0]
         yield lambda p, share: np.where(p[:, 2] < 0.02, p[:, 1] + 0.02, 1.0)
-        yield lambda p, share: np.where(np.abs(p[:, 0]) < 0.25, p[:, 2] - WAIST, 1.0) + 0 * share
+        yield lambda p, share: np.where(np.abs(p[:, 0]) < 0.25, p[:, 2] - WAIST, 1.0)
 
     def _texture(self, p: np.ndarray) -> None:
         """Panels, and texture coordinates that jump only at seams."""
-        body = self.body
         centre = p[self.fine].mean(1)
         share = self.places.share[self.fine].mean(1)
         left = centre[:, 0] > 0
@@ -254,64 +256,50 @@ class Suit:
         self.panel = np.where(
             sleeve, np.where(left, 1, 2), np.where(centre[:, 2] > WAIST, 0, np.where(left, 3, 4))
         ).astype(np.uint8)
-        # A trunk's u is continuous from the neck to the crotch; below the waist there is a second set for legs.
-        texture = []
-        for upper in (True, False):
-            group = np.where(self.panel > 2, np.where(upper, 0, self.panel), self.panel) if upper else self.panel
-            if upper:
-                legs = (centre[:, 2] < CROTCH) & (self.panel > 2)
-                group = np.where(legs, self.panel, group)
-            keys = (self.fine.astype(np.int64) * 8 + group[:, None]).reshape(-1)
-            corner_p = p[self.fine].reshape(-1, 3)
-            corner_group = np.repeat(group, 3)
-            corner_left = np.repeat(left, 3)
-            u, v = np.zeros(len(keys)), corner_p[:, 2].copy()
-            trunk = corner_group == 0
-            u[trunk] = np.arctan2(corner_p[trunk, 0], -(corner_p[trunk, 1] + 0.03)) / (2 * np.pi)
-            for index, side in ((1, 1), (2, -1), (3, 1), (4, -1)):
-                rows = corner_group == index
-                q = corner_p[rows] * [side, 1, 1]
-                if index < 3:
-                    line = body.template_heads[
-                        [body.bones[f'{n}.L'] for n in ('upperarm01', 'lowerarm01', 'wrist')]
-                    ].astype(float)
-                    arc, near, which = _along(q, line)
-                    d = unit(np.diff(line, axis=0))[which]
-                    outer = unit(np.array([0.75, 0, 0.66]) - d * (d @ [0.75, 0, 0.66])[:, None])
-                    other = np.cross(d, outer)
-                    u[rows] = np.arctan2(((q - near) * other).sum(1), ((q - near) * outer).sum(1)) / (2 * np.pi) * side
-                    v[rows] = 0.45 - arc
-                else:
-                    axis_x = np.interp(-q[:, 2], [0.0, 0.35, 0.75], [0.1, 0.135, 0.177])
-                    axis_y = np.interp(-q[:, 2], [0.0, 0.35, 0.55, 0.75], [-0.02, -0.04, -0.02, -0.004])
-                    u[rows] = np.arctan2(q[:, 1] - axis_y, q[:, 0] - axis_x) / (2 * np.pi) * side
-            # The branch of u: by the triangle's middle, so that no triangle spans the jump.
+        # One set of coordinates for what hangs from the shoulders, whose trunk goes down to the crotch, and one for trousers.
+        corner = self.fine.reshape(-1)
+        keys, maps = [corner], []
+        for group in (np.where((self.panel > 2) & (centre[:, 2] > CROTCH), 0, self.panel), self.panel):
+            u, v = self._turns(p[corner], np.repeat(group, 3))
+            # The branch of u: by the triangle's middle, so that no triangle spans the jump at the back.
             mean = np.angle(np.exp(2j * np.pi * u.reshape(-1, 3)).sum(1)) / (2 * np.pi)
-            back = np.repeat(np.where((group == 0) & (np.abs(mean) > 0.45), np.where(left, 0.5, -0.5), mean), 3)
-            u = u + np.round(back - u)
-            del corner_left
-            texture.append((keys, u, v))
-        # Vertices are doubled where either set of coordinates jumps.
-        quantised = np.stack(
-            [self.fine.reshape(-1)] + [np.round(u * 4).astype(np.int64) * 8 + k % 8 for k, u, _ in texture], 1
+            mean = np.where((group == 0) & (np.abs(mean) > 0.45), np.where(left, 0.5, -0.5), mean)
+            u += np.round(np.repeat(mean, 3) - u)
+            keys += [np.repeat(group, 3), np.round(u * 1e4)]
+            maps.append(np.stack([u, v], 1).astype(np.float32))
+        # Vertices are doubled where either set jumps.
+        unique, first, index = np.unique(
+            np.stack(keys, 1).astype(np.int64), axis=0, return_index=True, return_inverse=True
         )
-        jump = np.stack(
-            [self.fine.reshape(-1)] + [k for k, _, _ in texture] + [np.round(u, 4) * 1e4 for _, u, _ in texture], 1
-        ).astype(np.int64)
-        del quantised
-        unique, first, index = np.unique(jump, axis=0, return_index=True, return_inverse=True)
         self.split = index.reshape(-1, 3).astype(np.int32)
         self.split_of = unique[:, 0].astype(np.int32)
-        self.texture_upper = np.stack([texture[0][1][first], texture[0][2][first]], 1).astype(np.float32)
-        self.texture_lower = np.stack([texture[1][1][first], texture[1][2][first]], 1).astype(np.float32)
+        self.texture_upper, self.texture_lower = (values[first] for values in maps)
+
+    def _turns(self, p: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Turns around trunk or limb, and metres along it, of points (N, 3) by their panel (N,)."""
+        u = np.arctan2(p[:, 0], -(p[:, 1] + 0.03)) / (2 * np.pi)
+        v = p[:, 2].copy()
+        line = _arm_line(self.body)
+        for index, side in ((1, 1), (2, -1), (3, 1), (4, -1)):
+            rows = group == index
+            q = p[rows] * [side, 1, 1]
+            if index < 3:
+                arc, near, which = _along(q, line)
+                d = unit(np.diff(line, axis=0))[which]
+                outer = unit(np.array([0.75, 0, 0.66]) - d * (d @ [0.75, 0, 0.66])[:, None])
+                across, up, v[rows] = ((q - near) * np.cross(d, outer)).sum(1), ((q - near) * outer).sum(1), 0.45 - arc
+            else:
+                up = q[:, 0] - np.interp(-q[:, 2], [0.0, 0.35, 0.75], [0.1, 0.135, 0.177])
+                across = q[:, 1] - np.interp(-q[:, 2], [0.0, 0.35, 0.55, 0.75], [-0.02, -0.04, -0.02, -0.004])
+            u[rows] = np.arctan2(across, up) / (2 * np.pi) * side
+        return u, v
 
     def _axes(self, template: np.ndarray) -> None:
         """(C, 3) direction of trunk or limb at each coarse vertex: cloth does not sag along it."""
         body = self.body
         heads = body.template_heads
-        axes = np.tile([0.0, 0, 1], (len(template), 1))
         weights = body.region_weights[self.ids]
-        out = np.zeros_like(axes)
+        out = np.zeros_like(template)
         for i, region in enumerate(REGIONS):
             d = np.array([0.0, 0, 1])
             if region.endswith('arm'):
@@ -423,7 +411,7 @@ def load_suit(body: Body) -> Suit:
 
 
 def fields(g: Garment, at: Places) -> dict:
-    """How far inside of a garment's edges places are: edge ('neck', 'sleeve', 'hem', 'top', 'front') -> (V,) metres, negative outside."""
+    """How far inside of a garment's edges places are, metres, negative outside: 'neck', 'sleeve', ... -> (V,)."""
     x, y, z = at.p.T
     ax = np.abs(x)
     arm = at.share > 0.3
@@ -442,7 +430,8 @@ def fields(g: Garment, at: Places) -> dict:
     # The neckline: a superellipse seen from the front, shallower at the back.
     front = smoothstep(0.01, -0.06, y)
     width, power = {
-        'round': (0.072, 2.2), 'v': (0.07, 1.15), 'boat': (0.115, 3.0), 'square': (0.09, 5.0), 'turtle': (0.07, 2.0), 'collar': (0.060, 1.5),
+        'round': (0.072, 2.2), 'v': (0.07, 1.15), 'boat': (0.115, 3.0), 'square': (0.09, 5.0), 'turtle': (0.07, 2.0),
+        'collar': (0.060, 1.5),
         'hood': (0.07, 2.0), 'stand': (0.064, 2.0),
     }[g.neck]  # fmt: skip
     if g.kind == 'tank':
@@ -507,17 +496,15 @@ class _Dresser:
         transforms = posed.transforms.reshape(len(body.bones), 16)
         self.transforms = transforms
         self.matrices = (suit.weights @ transforms).reshape(-1, 4, 4)
-        # posed.transforms take the shape's rest points to the world.
         self.under = self.rest.copy()
         self.surfaces: list[Surface] = []
         self._inside: tuple | None = None
         self.posed_under = self.pose(self.rest, self.matrices).astype(np.float32)
         self.outer = suit.to_fine @ self.posed_under  # the outermost cloth
-        self.naked = self.outer.copy()
-        self.outer_normals = suit.topology.normals(self.outer)
-        self.legs = LOWER
+        self.outer_normals = suit.to_fine @ suit.coarse_topology.normals(self.posed_under)
         self.below_belt = 'Pants'
-        self.covered = np.full(len(suit.skin_places.p), -1.0)
+        self.skirt: np.ndarray | None = None  # radius of a skirt's rows, and where they are
+        self.skirt_posed: np.ndarray | None = None
         self.top: tuple | None = None  # points and normals of the outermost cloth of the trunk
 
     def pose(self, rest: np.ndarray, matrices: np.ndarray) -> np.ndarray:
@@ -549,7 +536,7 @@ class _Dresser:
         elif g.kind in LOWER or g.kind == 'jumpsuit':
             normals = unit(normals * (1 - legs) + unit(level) * legs).astype(np.float32)
         else:  # a hem does not dive into the groin
-            middle = self.under[self._hanging].mean(0)
+            middle = np.array([*self.middle, 0])
             low = smoothstep(0.06, 0.0, z)[:, None] * trunk[:, None]
             normals = unit(normals * (1 - low) + unit((self.under - middle) * [1, 1, 0]) * low).astype(np.float32)
         inside = self.inside(g)
@@ -574,16 +561,18 @@ class _Dresser:
         if g.kind in LOWER:
             loose *= 0.5
         least = (np.minimum(away, 0.005) * size).astype(np.float32)
-        rounds = int(2 + 8 * loose)
+        rounds = int(2 + 5 * loose)
         level_hems = smoothstep(0.4, 0.3, z) * trunk
-        for _ in range(rounds):
+        for k in range(rounds):
             step = 0.6 * (suit.mean @ p - p)
-            step = normals * (step * normals).sum(1, keepdims=True)  # along the cloth nothing moves: edges stay smooth
+            step = (
+                normals * np.einsum('ij,ij->i', step, normals)[:, None]
+            )  # along the cloth nothing moves: edges stay smooth
             step[:, 2] *= 1 - level_hems
             p += step
-            if g.kind not in _SNUG:
+            if g.kind not in _SNUG and k % 2 == 0:
                 p = self._hang(p, trunk, 0.9 - 0.8 * loose)
-            inner = ((p - self.under) * normals).sum(1)
+            inner = np.einsum('ij,ij->i', p - self.under, normals)
             p += normals * np.maximum(least - inner, 0)[:, None]
         if g.kind in FEET:  # flat on the ground, or on the sole
             depth = 0.3 * sole_thickness(self.look) if g.kind == 'shoes' else 0.001
@@ -600,13 +589,18 @@ class _Dresser:
         rows = self._hanging
         axis = p[rows].mean(0)[1]
         d = p[:, :2] - [0, axis]
-        r = np.linalg.norm(d, axis=1)
+        r = np.hypot(d[:, 0], d[:, 1])
         drop = np.maximum(p[up, 2] - p[:, 2], 0)
         want = r[up] - slope * drop
-        grow = np.where((z < 0.4) & (z > CROTCH - 0.1), np.clip(want - r, 0, 0.02), 0) * trunk
+        grow = np.where((z < 0.4) & (z > CROTCH - 0.1), np.clip(want - r, 0, 0.03), 0) * trunk
         p = p.copy()
         p[:, :2] += (d / np.maximum(r, 1e-6)[:, None] * grow[:, None]).astype(np.float32)
         return p
+
+    @property
+    def middle(self) -> np.ndarray:
+        """(2,) x and y of the trunk's middle at rest."""
+        return self.under[self._hanging, :2].mean(0)
 
     @functools.cached_property
     def _hanging(self) -> np.ndarray:
@@ -620,47 +614,42 @@ class _Dresser:
             edges: :func:`fields` of the fine vertices.
             outer: (V,) how far inside of outer garments the fine vertices are: what is well inside is not drawn.
         """
-        suit, rng = self.suit, self.rng
+        suit = self.suit
         inside = _least(edges)
         rest = self.lay(g)
         posed = self._sag(rest, g)
         n = suit.coarse_topology.normals(self.posed_under)
-        inner = ((posed - self.posed_under) * n).sum(1)
+        inner = np.einsum('ij,ij->i', posed - self.posed_under, n)
         bound = self.inside(g) > -0.03
         posed += n * (np.clip(0.003 * self.scale - inner, 0, 0.03) * bound)[:, None]
         self.posed_under[bound] = posed[bound]
-        vertices = suit.to_fine @ posed
         rows = _any(inside > 0, suit.fine)
         if outer is not None:
             rows &= ~_all(outer > 0.01, suit.fine)
         kept = np.flatnonzero(rows)
         if not len(kept):
             return
-        normals = suit.to_fine @ suit.coarse_topology.normals(posed)
-        vertices += normals * self._folds(g, edges, outer)[:, None]
-        normals = suit.topology.normals(vertices, kept)
-        worn = inside > -0.01
-        self.outer[worn], self.outer_normals[worn] = vertices[worn], normals[worn]
+        # Only the vertices of those triangles; then everybody finds them in the outermost cloth.
+        fine, near = compact(suit.fine[kept])
+        both = suit.to_fine[near] @ np.concatenate([posed, suit.coarse_topology.normals(posed)], 1)
+        vertices = both[:, :3] + both[:, 3:] * self._folds(g, edges, outer)[near, None]
+        self.outer[near], self.outer_normals[near] = vertices, vertex_normals(vertices, fine)
+        vertices, normals = self.outer, self.outer_normals
         if g.kind not in _SNUG:
-            rows = np.flatnonzero(worn & suit.near_hair)
+            rows = np.flatnonzero((inside > -0.01) & suit.near_hair)
             self.top = vertices[rows].astype(float), normals[rows].astype(float)
         if g.kind == 'shoes' and self.look.shoe != 'boot':
             add_laces(self, vertices, normals)
-        lower = g.kind in LOWER
-        texture = (suit.texture_lower if lower or g.kind == 'jumpsuit' else suit.texture_upper).copy()
-        panel = suit.panel[kept]
-        split = suit.split[kept]
-        texture = self._metres(g, texture, split, panel)
-        of = suit.split_of
-        arrays = np.concatenate([vertices[of], normals[of], texture, inside[of, None]], 1).astype(np.float32)
+        split, used = compact(suit.split[kept])
+        of = suit.split_of[used]
+        texture = self._metres(g, used, split, suit.panel[kept])
         neck = edges.get('neck', np.ones(len(inside)))
-        extra = np.stack([self._bands(g, edges), neck, *suit.places.p[:, :2].T], 1)[of]
-        arrays = np.concatenate([arrays, extra.astype(np.float32)], 1)
-        region = suit.face_region[kept]
+        extra = np.stack([inside, self._bands(g, edges), neck, *suit.places.p[:, :2].T], 1)[of]
+        arrays = np.concatenate([vertices[of], normals[of], texture, extra], 1, dtype=np.float32)
         faces, source, step = cut(split, inside[of], keep_below=False)
         first = len(arrays)
         arrays = step.extend(arrays)
-        self._finish(g, faces, region[source], arrays, first)
+        self._finish(g, faces, suit.face_region[kept][source], arrays, first)
         new = arrays[first:]
         tailor(self, g, new[np.abs(new[:, 10]) < 1e-4], vertices, normals, inside)
 
@@ -676,7 +665,8 @@ class _Dresser:
             shift = len(step.a)
             arrays = step.extend(arrays)
             rim = [rim_faces + shift, rim_arrays]
-            trim = arrays[faces, 9].mean(1) > 0
+            band = arrays[:, 9]
+            trim = band[faces[:, 0]] + band[faces[:, 1]] + band[faces[:, 2]] > 0
         rim_faces, rim_arrays = rim
         arrays = np.concatenate([arrays, rim_arrays])
         # The rim's triangles take the material of what they edge.
@@ -756,7 +746,8 @@ class _Dresser:
         """Pose a coarse layer; where it is loose it hangs down from the limb."""
         suit = self.suit
         posed = self.pose(rest, self.matrices)
-        slack = np.linalg.norm(rest - self.rest, axis=1)
+        slack = rest - self.rest
+        slack = np.sqrt(np.einsum('ij,ij->i', slack, slack))
         slack = np.clip(slack - 0.008 * self.scale, 0, 0.05) * 0.6
         axes = unit(np.matmul(self.matrices[:, :3, :3], suit.axes[:, :, None])[:, :, 0])
         down = np.array([0, 0, -1.0]) - axes * -axes[:, 2:]
@@ -802,28 +793,28 @@ class _Dresser:
                 least = np.maximum(least, width - edges[edge])
         return least
 
-    def _metres(self, g: Garment, texture, split, panel) -> np.ndarray:
-        """Turns -> metres, so that a whole number of the pattern's periods goes around each panel."""
+    def _metres(self, g: Garment, used: np.ndarray, split: np.ndarray, panel: np.ndarray) -> np.ndarray:
+        """(N, 2) texture coordinates in metres, such that a whole number of the pattern's periods goes around each panel.
+
+        Args:
+            used: (N,) vertices among those doubled along seams; split: (F, 3) triangles between them; panel: (F,) theirs.
+        """
+        legs = g.kind in LOWER or g.kind == 'jumpsuit'
+        texture = (self.suit.texture_lower if legs else self.suit.texture_upper)[used]
+        around = np.array([0.95, 0.34, 0.34, 0.52, 0.52]) * self.scale
+        if not legs:
+            around[3:] = around[0]
         period = g.material.scale
-        circumference = np.array([0.95, 0.34, 0.34, 0.52, 0.52]) * self.scale
-        if g.kind not in LOWER and g.kind != 'jumpsuit':
-            circumference[3:] = 0.52 * self.scale
-        around = np.maximum(np.round(circumference / period), 1) * period
-        if g.material.pattern in ('print', 'blotches', 'knit', 'twill', 'plain', 'marble', 'speckle'):
-            around = circumference
-        size = np.ones(len(texture))
-        leg_as_trunk = g.kind not in LOWER and g.kind != 'jumpsuit'
+        if g.material.pattern in ('stripes_u', 'checks', 'dots', 'tiles'):
+            around = np.maximum(np.round(around / period), 1) * period
+        size = np.ones(len(used))
         for index in range(5):
-            rows = split[panel == index]
-            size[rows] = around[0 if leg_as_trunk and index > 2 else index]
-        out = texture.copy()
-        out[:, 0] = texture[:, 0] * size
-        out[:, 1] = (texture[:, 1] - 0.3) * self.scale
+            size[split[panel == index]] = around[index]
+        out = np.stack([texture[:, 0] * size, (texture[:, 1] - 0.3) * self.scale], 1)
         if g.material.pattern == 'print':  # one motif, on the chest only
-            off = np.ones(len(texture), bool)
+            off = np.ones(len(used), bool)
             off[split[panel == 0]] = False
-            out[off, 1] += 5
-            out[np.abs(texture[:, 0]) > 0.25, 1] += 5
+            out[off | (np.abs(texture[:, 0]) > 0.25), 1] += 5
         return out
 
 
@@ -883,7 +874,7 @@ def _rim(
 
 @functools.cache
 def _skirt_weights(body: Body) -> tuple[np.ndarray, np.ndarray]:
-    """(rows * columns, 163) skinning of a skirt's grid, from the base mesh' helper skirt; and the template heights of its rows."""
+    """(rows * columns, 163) skinning of a skirt's grid, from the base mesh' helper skirt; and its rows' heights."""
     from scipy.spatial import cKDTree
 
     ids = np.unique(body.quads['helper-skirt'])
@@ -916,18 +907,22 @@ def _skirt_weights(body: Body) -> tuple[np.ndarray, np.ndarray]:
     return grid.reshape(len(weights), -1).astype(np.float32), heights
 
 
-def _skirt(d: _Dresser, g: Garment) -> None:
-    """A skirt around both legs, from the waist to the hem; open at the front if the garment is."""
-    body, suit, size, rng = d.body, d.suit, d.scale, d.rng
-    weights, heights = _skirt_weights(body)
-    at = suit.coarse_places
-    z, trunk = at.p[:, 2], at.share < 0.2
+def _around(values: np.ndarray) -> np.ndarray:
+    """A grid (rows, columns, ...) smoothed around and, but for the first and last row, along."""
+    values = 0.5 * values + 0.25 * (np.roll(values, 1, 1) + np.roll(values, -1, 1))
+    values[1:-1] = 0.5 * values[1:-1] + 0.25 * (values[2:] + values[:-2])
+    return values
+
+
+def _skirt_rings(d: _Dresser, g: Garment, heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A skirt at rest, (rows, columns, 3), and the same without its flare and folds: the hull of what is worn below."""
+    suit, size, rng = d.suit, d.scale, d.rng
+    z, trunk = suit.coarse_places.p[:, 2], suit.coarse_places.share < 0.2
     angle = 2 * np.pi * np.arange(_SKIRT_COLUMNS) / _SKIRT_COLUMNS
     direction = np.stack([np.sin(angle), -np.cos(angle)], 1)
     tangent = np.stack([np.cos(angle), np.sin(angle)], 1)
-    # The hull of what is worn, a height at a time.
     rows = np.flatnonzero(trunk & (z < _SKIRT_TOP + 0.03) & (z > _SKIRT_BOTTOM - 0.03))
-    middle = d.under[d._hanging].mean(0)[:2]
+    middle = d.middle
     reach = (d.under[rows][:, :2] - middle) @ direction.T
     step = heights[0] - heights[1]
     hull = np.full((_SKIRT_ROWS, _SKIRT_COLUMNS), 0.05)
@@ -935,96 +930,121 @@ def _skirt(d: _Dresser, g: Garment) -> None:
         near = np.abs(heights[k] - z[rows]) < 0.6 * step + 0.006
         if near.any():
             hull[k] = reach[near].max(0)
-    height = np.interp(heights[::-1], *_monotone(z[trunk], d.under[trunk, 2]))[::-1]
-    fall = np.clip((heights[0] - heights) / (heights[0] - heights[-1]), 0, 1)[:, None]
-    drop = np.clip((0.06 - heights) / (0.06 - g.hem), 0, 1)[:, None]
     snug = hull + (0.002 if g.kind == 'skirt' else -0.005) * size
     hull = hull + (g.ease + 0.004) * size
     for _ in range(6):
-        hull = 0.5 * hull + 0.25 * (np.roll(hull, 1, 1) + np.roll(hull, -1, 1))
-        hull[1:-1] = 0.5 * hull[1:-1] + 0.25 * (hull[2:] + hull[:-2])
+        hull = _around(hull)
     hull = np.maximum(hull, snug + 0.004 * size)
     at_waist = smoothstep(0.04, WAIST - 0.02, heights)[:, None]
     hull = hull * (1 - at_waist) + snug * at_waist
+    inner = hull.copy()
+    if d.skirt is not None:
+        hull = np.maximum(hull, d.skirt + 0.006 * size)
     for k in range(1, _SKIRT_ROWS):  # what hangs does not turn in much
         if heights[k] < 0.08:
             hull[k] = np.maximum(hull[k], hull[k - 1] - (0.15 if g.flare < 0.03 else 0.02) * step * size)
-    slope = (np.roll(hull, -1, 1) - np.roll(hull, 1, 1)) / (angle[2] - angle[0])
+    fall = np.clip((heights[0] - heights) / (heights[0] - heights[-1]), 0, 1)[:, None]
+    drop = np.clip((0.06 - heights) / (0.06 - g.hem), 0, 1)[:, None]
     count = int(rng.integers(5, 9))
     waves = sum(
         a * np.cos((count + k) * angle[None] + rng.uniform(0, 6.3) + 0.4 * np.sin(3 * fall + rng.uniform(0, 6)))
         for k, a in ((0, 0.6), (1, 0.5), (3, 0.3))
     )
-    lining = hull.copy()
-    hull = hull + (g.flare * drop + (0.002 + 0.13 * g.flare) * drop * (waves + 0.6)) * size
-    ring = hull[..., None] * direction + 0.8 * slope[..., None] * tangent
-    rest = np.concatenate([ring + middle, np.broadcast_to(height[:, None, None], (*hull.shape, 1))], 2)
-    # The hem: the last row lies exactly on it.
-    last = (heights[0] - g.hem) / step
+    flared = hull + (g.flare * drop + (0.002 + 0.13 * g.flare) * drop * (waves + 0.6)) * size
+    d.skirt = flared
+    height = np.interp(heights[::-1], *_monotone(z[trunk], d.under[trunk, 2]))[::-1]
+    rings = []
+    for radius, support in ((flared, hull), (inner, inner)):  # points of a convex curve from its support and its slope
+        slope = (np.roll(support, -1, 1) - np.roll(support, 1, 1)) / (angle[2] - angle[0])
+        ring = radius[..., None] * direction + 0.8 * slope[..., None] * tangent + middle
+        rings.append(np.concatenate([ring, np.broadcast_to(height[:, None, None], (*radius.shape, 1))], 2))
+    return rings[0], rings[1]
+
+
+def _skirt(d: _Dresser, g: Garment) -> None:
+    """A skirt around both legs, from the waist to the hem; open at the front if the garment is."""
+    size = d.scale
+    weights, heights = _skirt_weights(d.body)
+    rest, inner = _skirt_rings(d, g, heights)
+    # The last row lies exactly on the hem.
+    last = (heights[0] - g.hem) / (heights[0] - heights[1])
     keep = min(int(np.ceil(last)), _SKIRT_ROWS - 1)
-    part_row = last - (keep - 1)
-    rest[keep] = rest[keep - 1] + part_row * (rest[keep] - rest[keep - 1])
-    weights = weights.reshape(_SKIRT_ROWS, _SKIRT_COLUMNS, -1)
-    first = 1 if g.kind == 'skirt' else 0
-    rest = rest[first : keep + 1]
-    matrices = (weights[first : keep + 1].reshape(-1, weights.shape[2]) @ d.transforms).reshape(-1, 4, 4)
+    for ring in (rest, inner):
+        ring[keep] = ring[keep - 1] + (last - (keep - 1)) * (ring[keep] - ring[keep - 1])
+    used = slice(1 if g.kind == 'skirt' else 0, keep + 1)
+    heights, rest, inner = heights[used], rest[used], inner[used]
     shape = rest.shape[:2]
-    posed = d.pose(rest.reshape(-1, 3).astype(np.float32), matrices).reshape(*shape, 3)
-    posed = _clear_legs(d, posed, g)
-    # Columns: doubled at the back, and none in the opening.
-    period = g.material.scale
-    around = max(round(0.95 * size / period), 1) * period
+    weights = weights.reshape(_SKIRT_ROWS, _SKIRT_COLUMNS, -1)[used].reshape(shape[0] * shape[1], -1)
+    matrices = (weights @ d.transforms).reshape(-1, 4, 4)
+    posed, lining = (
+        d.pose(ring.reshape(-1, 3).astype(np.float32), matrices).reshape(*shape, 3) for ring in (rest, inner)
+    )
+    # Cloth falls: where the legs lie, what stands off them upwards comes down on them, and little hangs through below.
+    level = (1 - np.abs(unit(np.gradient(lining, axis=0))[..., 2])) ** 0.7
+    off = posed - lining
+    off[..., 2] *= np.where(off[..., 2] > 0, 1 - level, 1 - 0.6 * level)
+    posed = _clear_legs(d, _around(lining + off))
+    full = np.zeros((_SKIRT_ROWS, *posed.shape[1:]), np.float32)  # rows as in the weights
+    full[used] = posed
+    if d.skirt_posed is not None:  # outside of the one below
+        rows, below = np.arange(_SKIRT_ROWS)[used], d.skirt_posed
+        both = np.abs(below[rows]).any((1, 2))
+        n = vertex_normals(posed.reshape(-1, 3), grid_faces(*shape, closed=True)[:, ::-1]).reshape(posed.shape)
+        lift = np.einsum('ijk,ijk->ij', below[rows] - posed, n) + 0.008 * size
+        lift = np.clip(lift, 0, 0.15) * both[:, None]
+        posed = posed + _around(np.maximum(lift, _around(lift))[..., None]) * n
+    d.skirt_posed = full
+    _under_tops(d, posed, heights)
+
+    # Columns: doubled at the back.
     columns = np.arange(_SKIRT_COLUMNS // 2, _SKIRT_COLUMNS // 2 * 3 + 1)
     turn = columns / _SKIRT_COLUMNS - 1
-    u = np.broadcast_to(turn * around, (shape[0], len(columns)))
-    v = np.broadcast_to((heights[first : keep + 1, None] - 0.3) * size, u.shape)
-    grid = posed[:, columns % _SKIRT_COLUMNS]
+    columns %= _SKIRT_COLUMNS
+    period = g.material.scale
+    u = np.broadcast_to(turn * max(round(0.95 * size / period), 1) * period, (shape[0], len(columns)))
+    v = np.broadcast_to((heights[:, None] - 0.3) * size, u.shape)
     faces = grid_faces(shape[0], len(columns))[:, ::-1].copy()
-    flat = grid.reshape(-1, 3).astype(np.float32)
-    smooth = vertex_normals(posed.reshape(-1, 3).astype(np.float32), grid_faces(*shape, closed=True)[:, ::-1])
-    normals = smooth.reshape(*shape, 3)[:, columns % _SKIRT_COLUMNS].reshape(-1, 3)
-    v_row = heights[first : keep + 1]
-    hem = (v_row - min(v_row[-1], g.hem))[:, None] + 0 * u
-    hem[-1] = -1e-3
-    hem[-2] = np.maximum(hem[-2], 1e-3)
-    inside = np.maximum(hem, 1e-6)
-    inside[-1] = 0
+    normals = vertex_normals(posed.reshape(-1, 3).astype(np.float32), grid_faces(*shape, closed=True)[:, ::-1])
+    normals = normals.reshape(*shape, 3)[:, columns]
+    inside = np.ones(u.shape)
     if g.open:
-        half = opening(g, v_row)[:, None] * (hull[first : keep + 1, :1] / 0.125)
-        across = np.abs(rest[:, columns % _SKIRT_COLUMNS, 0])
-        front = np.where(np.abs(turn) < 0.25, across - half, 0.3)
-        inside = front
+        wide = np.abs(rest[:, 0, 1] - d.middle[1])[:, None] / 0.125  # against the template's depth
+        inside = np.where(np.abs(turn) < 0.25, np.abs(rest[:, columns, 0]) - opening(g, heights)[:, None] * wide, 0.3)
+    side = np.where(np.sin(2 * np.pi * turn) >= 0, 'left', 'right')
+    region = np.empty(u.shape, np.uint8)
+    for row, z in enumerate(heights):
+        name = '_upper_leg' if z > -0.36 else '_lower_leg'
+        region[row] = [REGIONS.index('torso' if z > CROTCH else s + name) for s in side]
+    top = np.zeros(u.shape)
+    top[0] = 1
+    arrays = [posed[:, columns], normals, u[..., None], v[..., None], inside[..., None], np.full((*u.shape, 4), -1.0)]
     arrays = np.concatenate(
-        [flat, normals, u.reshape(-1, 1), v.reshape(-1, 1), inside.reshape(-1, 1), np.full((flat.shape[0], 4), -1.0)],
-        1,
+        [a.reshape(u.size, -1) for a in (*arrays, region[..., None], top[..., None])], 1, dtype=np.float32
     )
-    arrays = arrays.astype(np.float32)
     if g.open:
-        faces, _, step_cut = cut(faces, arrays[:, 8], keep_below=False)
-        arrays = step_cut.extend(arrays)
-    template_x = np.sign(np.sin(2 * np.pi * turn))
-    low = np.broadcast_to(v_row[:, None] < CROTCH, u.shape).reshape(-1)
-    knee = np.broadcast_to(v_row[:, None] < -0.36, u.shape).reshape(-1)
-    side = np.broadcast_to(template_x[None], u.shape).reshape(-1)
-    ids = np.full(len(arrays), REGIONS.index('torso'), np.uint8)
-    for name, rows_of in (('upper_leg', low & ~knee), ('lower_leg', knee)):
-        for prefix, sign in (('left', 1), ('right', -1)):
-            ids[: len(low)][rows_of & (np.where(side == 0, 1, side) == sign)] = REGIONS.index(f'{prefix}_{name}')
-    corner = faces.min(1)
-    region = ids[np.minimum(corner, len(low) - 1)]
-    # Edges: every border edge but the top's.
-    top = np.zeros(len(arrays), bool)
-    top[: len(columns)] = True
-    arrays, faces, region = _bordered(arrays, faces, region, top, 0.003)
+        faces, _, step = cut(faces, arrays[:, 8], keep_below=False)
+        arrays = step.extend(arrays)
+    region = np.round(arrays[faces.min(1), 13]).astype(np.uint8)
+    arrays, faces, region = _bordered(arrays, faces, region, arrays[:, 14] > 0.99, 0.003)
     d.add(g, faces, region, arrays, np.zeros(len(faces), bool))
-    # What comes over it lies on it.
-    r = d.under[rows][:, :2] - middle
-    length = np.linalg.norm(r, axis=1)
-    column = np.round(np.arctan2(r[:, 0], -r[:, 1]) / (2 * np.pi) * _SKIRT_COLUMNS).astype(int) % _SKIRT_COLUMNS
-    row = np.clip(np.round((heights[0] - z[rows]) / step).astype(int), 0, keep)
-    grow = np.maximum(lining[row, column] + 0.003 * size - length, 0)
-    grow *= smoothstep(CROTCH - 0.03, CROTCH + 0.03, z[rows])
-    d.under[rows, :2] += (r / np.maximum(length, 1e-6)[:, None] * grow[:, None]).astype(np.float32)
+
+
+def _under_tops(d: _Dresser, posed: np.ndarray, heights: np.ndarray) -> None:
+    """What comes over a skirt lies on it: lift the layers below to the posed skirt (rows, columns, 3), down to the crotch."""
+    z, share = d.suit.coarse_places.p[:, 2], d.suit.coarse_places.share
+    rows = np.flatnonzero((share < 0.2) & (z < heights[0]) & (z > CROTCH - 0.08))
+    fade = smoothstep(CROTCH - 0.08, CROTCH - 0.03, z[rows])[:, None]
+    r = d.under[rows, :2] - d.middle
+    column = np.arctan2(r[:, 0], -r[:, 1]) / (2 * np.pi) * _SKIRT_COLUMNS
+    column = np.round(column).astype(int) % _SKIRT_COLUMNS
+    row = np.clip(np.round((heights[0] - z[rows]) / (heights[0] - heights[1])).astype(int), 0, len(heights) - 1)
+    normals = d.suit.coarse_topology.normals(d.posed_under)[rows]
+    lift = np.einsum('ij,ij->i', posed[row, column] - d.posed_under[rows], normals)[:, None]
+    lift = np.clip(lift + 0.003 * d.scale, 0, 0.1) * fade
+    d.posed_under[rows] += (lift * normals).astype(np.float32)
+    d.under[rows, :2] += (r / np.maximum(np.hypot(r[:, 0], r[:, 1]), 1e-6)[:, None] * np.minimum(lift, 0.03)).astype(
+        np.float32
+    )
 
 
 def _monotone(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -1076,14 +1096,13 @@ def _bordered(arrays, faces, region, skip, thickness):
     return arrays, faces, np.concatenate([region, np.tile(region[owner], 4)])
 
 
-def _clear_legs(d: _Dresser, posed: np.ndarray, g: Garment) -> np.ndarray:
+def _clear_legs(d: _Dresser, posed: np.ndarray) -> np.ndarray:
     """Push a posed skirt's grid (rows, columns, 3) out of the legs, and smooth what that moved."""
     body, suit, size = d.body, d.suit, d.scale
     at = suit.coarse_places
     points = d.pose(d.under, d.matrices)
     centres, radii = [], []
     for side, sign in (('L', 1), ('R', -1)):
-        line = d.shape.heads[[body.bones[f'{n}.{side}'] for n in ('upperleg01', 'lowerleg01', 'foot')]].astype(float)
         axis = d.posed.heads[[body.bones[f'{n}.{side}'] for n in ('upperleg01', 'lowerleg01', 'foot')]].astype(float)
         own = (at.p[:, 0] * sign > 0) & (at.share < 0.2) & (at.p[:, 2] < CROTCH) & (at.p[:, 2] > -0.74)
         arc, near, _ = _along(points[own].astype(float), axis)
@@ -1095,7 +1114,6 @@ def _clear_legs(d: _Dresser, posed: np.ndarray, g: Garment) -> np.ndarray:
             radius = np.quantile(away[close], 0.8) if close.any() else 0.09 * size
             centres.append([np.interp(s, lengths, axis[:, k]) for k in range(3)])
             radii.append(min(radius, 0.14 * size))
-        del line
     centres, radii = np.array(centres, np.float32), np.array(radii, np.float32) + np.float32(0.008 * size)
     q = posed.astype(np.float32).copy()
     for _ in range(3):
@@ -1115,10 +1133,12 @@ def _clear_legs(d: _Dresser, posed: np.ndarray, g: Garment) -> np.ndarray:
 # Profiles of what is sewn to a neckline: (up, out) in metres from the rim, from the inside over the top to the outside.
 _COLLARS = {
     'collar': [
-        (-0.004, -0.001), (0.012, -0.003), (0.027, -0.004), (0.031, -0.002), (0.032, 0.001), (0.030, 0.004), (0.020, 0.009), (0.004, 0.015),
+        (-0.004, -0.001), (0.012, -0.003), (0.027, -0.004), (0.031, -0.002), (0.032, 0.001), (0.030, 0.004), (0.020,
+        0.009), (0.004, 0.015),
         (-0.014, 0.020), (-0.016, 0.019), (-0.013, 0.017),
     ],
-    'stand': [(-0.006, -0.001), (0.015, -0.003), (0.034, -0.002), (0.037, 0.002), (0.033, 0.006), (0.014, 0.006), (-0.008, 0.006)],
+    'stand': [(-0.006, -0.001), (0.015, -0.003), (0.034, -0.002), (0.037, 0.002), (0.033, 0.006), (0.014, 0.006),
+    (-0.008, 0.006)],
     'turtle': [
         (-0.01, -0.002), (0.002, 0.002), (0.008, 0.006), (0.004, 0.011), (-0.012, 0.013), (-0.032, 0.014), (-0.04, 0.012),
         (-0.038, 0.006),
@@ -1272,7 +1292,10 @@ def _layers(look: Look) -> list:
     if ('skirt' in kinds or 'dress' in kinds) and not set(kinds) & set(LOWER):
         dark = Material('cloth', (0.02, 0.02, 0.022))
         layers.append(Garment('leggings', dark, dark, hem=-0.16, ease=0.001, flare=0, folds=0.1))
-    for g in look.garments:
+    worn = list(look.garments)
+    if 'skirt' in kinds:  # over what is worn on top, but for coats
+        worn.sort(key=lambda g: (g.kind == 'skirt') + 2 * (g.kind in OUTER))
+    for g in worn:
         layers.append(g)
         if 'belt' in look.accessories and (g.kind in LOWER or g.kind in ('skirt', 'dress')):
             belt = look.accessories['belt']

@@ -24,14 +24,15 @@ _TIE = np.array([0.0, 0.062, 0.745])  # of a ponytail or bun
 
 # style -> (lift of the cap on top, at the sides) in metres.
 _LIFT = {
-    'buzz': (0.0035, 0.0025), 'short': (0.016, 0.006), 'swept': (0.018, 0.006), 'side_part': (0.018, 0.008), 'receding': (0.003, 0.003),
+    'buzz': (0.0035, 0.0025), 'short': (0.016, 0.006), 'swept': (0.018, 0.006), 'side_part': (0.018, 0.008),
+    'receding': (0.003, 0.003),
     'bob': (0.014, 0.012), 'fringe': (0.014, 0.012), 'long': (0.012, 0.01), 'ponytail': (0.007, 0.005), 'bun': (0.007, 0.005),
     'curly': (0.03, 0.022), 'afro': (0.052, 0.042),
 }  # fmt: skip
 
 
 def _unit(v: np.ndarray) -> np.ndarray:
-    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-12)
+    return v / np.maximum(np.sqrt(np.einsum('...i,...i->...', v, v)), 1e-12)[..., None]
 
 
 def azimuth(p: np.ndarray) -> np.ndarray:
@@ -43,7 +44,8 @@ class Scalp:
     """Skin of the upper head, twice subdivided, with everything that no person changes.
 
     Attributes:
-        levels: (faces, matrix from base vertices, template positions, height above the hairline, smooth noise (8, V)) of one and two subdivisions.
+        levels: of one and two subdivisions: triangles, the matrix from base vertices, template positions, height above the
+            hairline, and smooth noise (8, V).
         roots: (R, 3) vertices of the first level and (R, 3) weights: points spread over the hair's area; ``order`` is random.
         collider: base vertices of head, neck and shoulders.
     """
@@ -448,7 +450,7 @@ def _ball(head: _Head, material: Material, rng) -> Surface:
     local = np.stack(
         [r * np.sin(theta) * np.cos(phi), 0.75 * r * np.cos(theta) + 0 * phi, r * np.sin(theta) * np.sin(phi)], -1
     )
-    points = head.world(local.reshape(-1, 3) + [0, 0.068, 0.748]).astype(np.float32)
+    points = head.world(local.reshape(-1, 3) + np.array([0, 0.068, 0.748])).astype(np.float32)
     faces = grid_faces(rows, columns)
     normals = vertex_normals(points, faces)
     if (normals * (points - points.mean(0))).sum() < 0:
@@ -459,7 +461,7 @@ def _ball(head: _Head, material: Material, rng) -> Surface:
 
 @functools.cache
 def _jaw(body: Body) -> tuple:
-    """Skin of the jaw and the upper lip: base vertices, faces, matrix of one subdivision, height inside the beard's outline, noise."""
+    """Skin around the mouth: base vertices, triangles and matrix of one subdivision, metres inside a beard's outline, noise."""
     from .clothing import _loop_matrix
 
     keep = ~body.quad_mask('ears') & ~body.lip_quads() & ~body.quad_mask('inside-mouth')

@@ -92,22 +92,31 @@ class Look:
 
 
 # 8-bit sRGB anchors, from light to dark.
-_SKIN = [(244, 216, 198), (233, 193, 168), (222, 174, 141), (203, 150, 114), (176, 122, 86), (139, 92, 62), (104, 67, 46), (72, 46, 34)]  # fmt: skip
-_LIPS = [(206, 130, 124), (196, 118, 110), (184, 106, 96), (168, 92, 82), (146, 78, 68), (122, 66, 58), (98, 56, 52), (78, 44, 42)]  # fmt: skip
+_SKIN = [
+    (244, 216, 198), (233, 193, 168), (222, 174, 141), (203, 150, 114), (176, 122, 86), (139, 92, 62), (104, 67, 46),
+    (72, 46, 34),
+]  # fmt: skip
+_LIPS = [
+    (206, 130, 124), (196, 118, 110), (184, 106, 96), (168, 92, 82), (146, 78, 68), (122, 66, 58), (98, 56, 52), (78, 44, 42),
+]  # fmt: skip
 _HAIR = {
     'black': (24, 20, 19), 'soft black': (38, 30, 27), 'dark brown': (58, 40, 30), 'brown': (88, 60, 42),
     'light brown': (124, 88, 60), 'dark blond': (158, 122, 82), 'blond': (200, 164, 112), 'red': (140, 66, 36),
     'auburn': (96, 46, 32), 'grey': (128, 124, 120), 'dark grey': (84, 80, 78), 'white': (208, 204, 198),
 }  # fmt: skip
-_EYES = {'brown': (84, 52, 30), 'dark': (48, 30, 20), 'hazel': (118, 90, 48), 'green': (92, 112, 72), 'blue': (88, 124, 158), 'grey': (116, 128, 136)}  # fmt: skip
+_EYES = {
+    'brown': (84, 52, 30), 'dark': (48, 30, 20), 'hazel': (118, 90, 48), 'green': (92, 112, 72), 'blue': (88, 124, 158),
+    'grey': (116, 128, 136),
+}  # fmt: skip
 # Cloth: mostly muted, some saturated.
 _NEUTRAL = [
     (236, 233, 226), (214, 208, 196), (178, 172, 162), (122, 120, 118), (72, 73, 76), (38, 39, 42), (24, 25, 28), (40, 46, 66),
     (28, 34, 54), (86, 74, 60), (150, 128, 100), (196, 176, 144), (98, 98, 74), (66, 74, 56), (232, 222, 204),
 ]  # fmt: skip
 _MUTED = [
-    (108, 124, 142), (142, 158, 170), (150, 88, 80), (120, 54, 56), (184, 140, 126), (204, 170, 160), (88, 110, 96), (132, 148, 122),
-    (168, 144, 92), (190, 158, 84), (96, 82, 112), (146, 126, 150), (66, 92, 110), (176, 112, 74), (58, 84, 84), (212, 196, 150),
+    (108, 124, 142), (142, 158, 170), (150, 88, 80), (120, 54, 56), (184, 140, 126), (204, 170, 160), (88, 110, 96),
+    (132, 148, 122), (168, 144, 92), (190, 158, 84), (96, 82, 112), (146, 126, 150), (66, 92, 110), (176, 112, 74), (58, 84, 84),
+    (212, 196, 150),
 ]  # fmt: skip
 _BRIGHT = [
     (176, 44, 46), (206, 92, 52), (220, 172, 62), (48, 120, 82), (36, 92, 152), (46, 60, 136), (112, 52, 120), (204, 88, 124),
@@ -230,7 +239,8 @@ def _phenotype(rng) -> tuple[dict, bool, float]:
     return dict(
         gender=float(np.clip(rng.beta(8, 1.5) if female else rng.beta(1.5, 8), 0, 1)),
         age=float(age), muscle=float(rng.beta(3.5, 3.5) if female else rng.beta(4, 3)), weight=float(rng.beta(2.6, 2.8)),
-        height=float(rng.beta(4, 4)), proportions=float(rng.beta(4, 3)), cupsize=float(rng.beta(3, 3)), firmness=float(rng.beta(3, 3)),
+        height=float(rng.beta(4, 4)), proportions=float(rng.beta(4, 3)), cupsize=float(rng.beta(3, 3)),
+        firmness=float(rng.beta(3, 3)),
         african=float(ancestry[0]), asian=float(ancestry[1]), caucasian=float(ancestry[2]),
     ), bool(female), float(age)  # fmt: skip
 
@@ -329,9 +339,12 @@ def _cloth(rng, kind: str) -> tuple[Material, Material]:
     pattern, scale = 'plain', 0.05
     if rng.random() > plain:
         choices = {
-            'shirt': ['stripes_u', 'checks', 'checks', 'dots', 'blotches'], 'tshirt': ['stripes_v', 'print', 'print', 'blotches', 'dots'],
-            'polo': ['stripes_v', 'stripes_v', 'dots'], 'sweater': ['stripes_v', 'stripes_v', 'checks', 'print'], 'hoodie': ['print', 'print', 'blotches'],
-            'tank': ['stripes_v', 'print', 'dots'], 'dress': ['dots', 'blotches', 'blotches', 'stripes_v', 'checks', 'stripes_u'],
+            'shirt': ['stripes_u', 'checks', 'checks', 'dots', 'blotches'],
+            'tshirt': ['stripes_v', 'print', 'print', 'blotches', 'dots'],
+            'polo': ['stripes_v', 'stripes_v', 'dots'], 'sweater': ['stripes_v', 'stripes_v', 'checks', 'print'],
+            'hoodie': ['print', 'print', 'blotches'],
+            'tank': ['stripes_v', 'print', 'dots'],
+            'dress': ['dots', 'blotches', 'blotches', 'stripes_v', 'checks', 'stripes_u'],
             'skirt': ['checks', 'dots', 'blotches', 'stripes_v', 'stripes_u'], 'cardigan': ['stripes_v', 'checks'],
         }.get(kind, ['checks', 'stripes_u', 'blotches'])  # fmt: skip
         pattern = choices[rng.integers(len(choices))]
@@ -372,6 +385,8 @@ def _outfit(rng, female: bool, child: bool) -> list:
             garments = garments[::-1]
     if rng.random() < 0.27 and garments[-1].kind != 'hoodie':
         p = [0.5, 0.25, 0.25] if not child else [0.7, 0.15, 0.15]
+        for g in garments:  # a wide skirt does not fit under a coat
+            g.flare = min(g.flare, 0.03)
         garments.append(sample_garment(rng, str(rng.choice(OUTER, p=p))))
     return garments
 
@@ -412,8 +427,10 @@ def _feet(rng, look: Look) -> None:
 def _accessories(rng, look: Look, female: bool, child: bool) -> None:
     coat = any(g.kind in ('coat', 'jacket') for g in look.garments)
     chance = dict(
-        cap=0.06 if female else 0.09, beanie=0.08 if coat else 0.03, brimmed=0.04, glasses=0.04 if child else 0.15, sunglasses=0.06,
-        scarf=0.22 if coat else 0.03, belt=0.3, backpack=0.08, shoulder_bag=0.13 if female else 0.05, gloves=0.13 if coat else 0.015, watch=0.2,
+        cap=0.06 if female else 0.09, beanie=0.08 if coat else 0.03, brimmed=0.04, glasses=0.04 if child else 0.15,
+        sunglasses=0.06,
+        scarf=0.22 if coat else 0.03, belt=0.3, backpack=0.08, shoulder_bag=0.13 if female else 0.05,
+        gloves=0.13 if coat else 0.015, watch=0.2,
     )  # fmt: skip
     worn = [name for name in ACCESSORIES if rng.random() < chance[name]]
     for group in (('cap', 'beanie', 'brimmed'), ('glasses', 'sunglasses'), ('backpack', 'shoulder_bag')):

@@ -86,7 +86,7 @@ def check(outfit, body) -> None:
         assert count > 0, surface.name
         assert np.isfinite(surface.vertices).all(), surface.name
         assert surface.vertices.dtype == np.float32
-        assert 0 <= surface.faces.min() and surface.faces.max() < len(surface.vertices), surface.name
+        assert surface.faces.min() >= 0 and surface.faces.max() < len(surface.vertices), surface.name
         assert surface.normals is None or np.isfinite(surface.normals).all(), surface.name
         assert surface.texture is None or np.isfinite(surface.texture).all(), surface.name
         for labels, limit in ((surface.part, classes), (surface.lip, lips), (surface.region, len(REGIONS))):
@@ -256,7 +256,7 @@ def _first_hit(points: np.ndarray, faces: np.ndarray, origins: np.ndarray, targe
             q = np.cross(s, e1)
             v = (q @ d) / det
             r = (e2 * q).sum(1) / det
-        hit = (np.abs(det) > 1e-14) & (u >= 0) & (v >= 0) & (u + v <= 1) & (r > 1e-6) & (r < 1.5)
+            hit = (np.abs(det) > 1e-14) & (u >= 0) & (v >= 0) & (u + v <= 1) & (r > 1e-6) & (r < 1.5)
         if hit.any():
             out[i] = np.flatnonzero(hit)[r[hit].argmin()]
     return out
