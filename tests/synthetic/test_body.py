@@ -8,7 +8,14 @@ pytest.importorskip('anny')
 from sapiens.metainfo import get_skeleton
 from sapiens.synthetic.body import REGIONS, load_body
 from sapiens.synthetic.camera import Camera
-from sapiens.synthetic.keypoints import SKELETONS, brow_lines, iris_centres, keypoint_status, load_landmarks
+from sapiens.synthetic.keypoints import (
+    SKELETONS,
+    brow_lines,
+    iris_centres,
+    keypoint_status,
+    load_landmarks,
+    visibility,
+)
 from sapiens.synthetic.mesh import compact, cut, grid_faces, subdivide, triangulate, vertex_normals
 
 
@@ -168,3 +175,28 @@ def test_camera_projects_and_unprojects():
 def _cross(points, faces):
     a, b, c = (points[faces[:, i]] for i in range(3))
     return np.cross(b - a, c - a)
+
+
+def test_visibility_rules(body):
+    """One joint of a person in front of a camera, and everything that can hide it."""
+    marks = load_landmarks('coco17')
+    points = marks.locate(body.pose(body.shape(), {}))
+    k = marks.names.index('left_knee')
+    camera = Camera.look_at(points[k] - [0, 3, 0], points[k], 300, 101, 101)
+    surface = 3 - marks.inside[k]  # the skin in front of the joint
+    region = REGIONS.index('left_lower_leg')
+
+    def see(depth=surface, instance=1, part=region, where=points):
+        maps = (np.full((101, 101), value) for value in (np.float32(depth), np.uint8(instance), np.uint8(part)))
+        return visibility(where, marks, camera, *maps, own=1)[k]
+
+    assert see().tolist() == pytest.approx([50, 50, 2], abs=1e-4)
+    assert see(instance=2)[2] == 1  # somebody else is there
+    assert see(instance=0)[2] == 1  # a thing is
+    assert see(part=REGIONS.index('left_hand'))[2] == 1  # the own hand is
+    assert see(depth=surface - 0.2)[2] == 1  # far in front
+    assert see(where=points - np.float32([0, 6, 0])).tolist() == [0, 0, 0]  # behind the camera
+    assert see(where=points + np.float32([3, 0, 0])).tolist() == [0, 0, 0]  # outside
+    goliath = load_landmarks('goliath308')
+    none = goliath.names.index('l_deepest_point_of_concha')
+    assert not goliath.known[none] and np.isnan(goliath.locate(body.pose(body.shape(), {}))[none]).all()
