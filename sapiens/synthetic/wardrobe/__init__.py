@@ -1,0 +1,1 @@
+"""What people wear, and their hair; :mod:`sapiens.synthetic.clothing` puts it together."""

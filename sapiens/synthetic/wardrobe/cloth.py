@@ -1,0 +1,49 @@
+"""What is drawn on a garment: where its trim is, and texture coordinates."""
+
+import numpy as np
+
+from ..looks import Garment
+from .labels import LOWER
+
+__all__ = ['bands', 'metres']
+
+
+def bands(g: Garment, edges: dict) -> np.ndarray:
+    """(V,) positive where the trim is."""
+    widths = {
+        'tshirt': {'neck': 0.016}, 'tank': {'neck': 0.01, 'sleeve': 0.01}, 'polo': {'sleeve': 0.018},
+        'sweater': {'neck': 0.02, 'sleeve': 0.045, 'hem': 0.045}, 'hoodie': {'sleeve': 0.05, 'hem': 0.05},
+        'cardigan': {'neck': 0.02, 'sleeve': 0.04, 'hem': 0.04, 'front': 0.022}, 'jacket': {'hem': 0.04, 'sleeve': 0.03},
+        'trousers': {'top': 0.03}, 'jeans': {'top': 0.032}, 'shorts': {'top': 0.03}, 'jumpsuit': {'neck': 0.012},
+        'shirt': {'sleeve': 0.045}, 'dress': {'neck': 0.01},
+    }.get(g.kind, {})  # fmt: skip
+    least = np.full(len(next(iter(edges.values()))), -1.0)
+    for edge, width in widths.items():
+        if edge in edges and not (edge == 'sleeve' and g.sleeve < 0.5 and g.kind in ('shirt', 'jacket')):
+            least = np.maximum(least, width - edges[edge])
+    return least
+
+
+def metres(d, g: Garment, used: np.ndarray, split: np.ndarray, panel: np.ndarray) -> np.ndarray:
+    """(N, 2) texture coordinates in metres, such that a whole number of the pattern's periods goes around each panel.
+
+    Args:
+        used: (N,) vertices among those doubled along seams; split: (F, 3) triangles between them; panel: (F,) theirs.
+    """
+    legs = g.kind in LOWER or g.kind == 'jumpsuit'
+    texture = (d.suit.texture_lower if legs else d.suit.texture_upper)[used]
+    around = np.array([0.95, 0.34, 0.34, 0.52, 0.52]) * d.scale
+    if not legs:
+        around[3:] = around[0]
+    period = g.material.scale
+    if g.material.pattern in ('stripes_u', 'checks', 'dots', 'tiles'):
+        around = np.maximum(np.round(around / period), 1) * period
+    size = np.ones(len(used))
+    for index in range(5):
+        size[split[panel == index]] = around[index]
+    out = np.stack([texture[:, 0] * size, (texture[:, 1] - 0.3) * d.scale], 1)
+    if g.material.pattern == 'print':  # one motif, on the chest only
+        off = np.ones(len(used), bool)
+        off[split[panel == 0]] = False
+        out[off | (np.abs(texture[:, 0]) > 0.25), 1] += 5
+    return out

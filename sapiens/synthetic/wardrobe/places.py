@@ -1,0 +1,43 @@
+"""Places named on the template body: a height is the z there, whoever wears the garment."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..body import REGIONS, Body
+from .geometry import along, smoothstep
+
+__all__ = ['CROTCH', 'PIT', 'WAIST', 'Places', 'arm_line', 'places']
+
+# Heights on the template.
+WAIST, CROTCH, PIT = 0.13, -0.055, 0.53
+
+
+@dataclass
+class Places:
+    """Where vertices are on the template, for fields that cut garments.
+
+    Attributes:
+        p: (V, 3) template positions.
+        arm: (V,) metres along the arm from the shoulder joint; negative towards the trunk.
+        share: (V,) how much the vertex moves with the arm, 0..1.
+    """
+
+    p: np.ndarray
+    arm: np.ndarray
+    share: np.ndarray
+
+
+def arm_line(body: Body) -> np.ndarray:
+    """(3, 3) shoulder, elbow and wrist of the template's left arm."""
+    return body.template_heads[[body.bones[f'{n}.L'] for n in ('upperarm01', 'lowerarm01', 'wrist')]].astype(float)
+
+
+def places(body: Body, p: np.ndarray, weights: np.ndarray) -> Places:
+    mirrored = p.copy()
+    mirrored[:, 0] = np.abs(p[:, 0])
+    arc, _, _ = along(mirrored, arm_line(body))
+    columns = [i for i, n in enumerate(REGIONS) if n.endswith(('arm', 'hand'))]
+    share = weights[:, columns].sum(1)
+    trust = smoothstep(0.04, 0.4, share)
+    return Places(p, arc * trust - 0.12 * (1 - trust), share)
