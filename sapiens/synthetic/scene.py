@@ -86,7 +86,7 @@ def _place_people(body: Body, rng: np.random.Generator, count: int, shot: str) -
         action = str(rng.choice(['stand', 'stand', 'sit', 'walk'])) if shot == 'head' else None
         figure = sample_figure(body, rng, action)
         points = _occupied(body, figure)
-        for attempt in range(24):
+        for attempt in range(80):
             spread = 1 + attempt / 12
             shift = np.zeros(3)
             if placed:
