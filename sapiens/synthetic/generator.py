@@ -64,6 +64,8 @@ class HumanGenerator:
         unknown = set(shots or ()) - set(SHOTS)
         if unknown:
             raise ValueError(f'shots has {sorted(unknown)}: expected some of {", ".join(SHOTS)}')
+        if shots is not None and not (min(shots.values(), default=0) >= 0 and sum(shots.values()) > 0):
+            raise ValueError(f'shots={shots}: expected weights of at least 0, not all 0')
         self.size, self.people = (int(width), int(height)), tuple(people)
         self.backgrounds = [] if backgrounds is None else _images(Path(backgrounds).expanduser())
         self.background_share, self.occlusion, self.shots = background_share, occlusion, shots

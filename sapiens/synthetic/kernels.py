@@ -91,14 +91,16 @@ def light_kernel(
     mesh: wp.uint64,
     seed: int,
     step: int,
-    rays: int,
     reach: float,
     distance: wp.array2d(dtype=wp.float32),
     group: wp.array2d(dtype=wp.int32),
     normal: wp.array2d(dtype=wp.vec3),
     visible: wp.array2d(dtype=wp.vec2),
 ):
-    """Share of the sun and of the surroundings that reaches every ``step``-th pixel."""
+    """Share of the sun and of the surroundings that reaches every ``step``-th pixel: one ray to each.
+
+    ``reach``: metres within which things darken what is near them.
+    """
     j, i = wp.tid()
     y = wp.min(j * step + step // 2, view.height - 1)
     x = wp.min(i * step + step // 2, view.width - 1)
@@ -123,21 +125,16 @@ def light_kernel(
             direction = wp.normalize(light.sun + t1 * (r * wp.cos(a)) + t2 * (r * wp.sin(a)))
             if wp.mesh_query_ray_anyhit(mesh, point + n * 0.006, direction, 20.0):
                 lit = 0.0
-        free = float(0.0)
         t3 = orthogonal(n)
         t4 = wp.cross(n, t3)
-        for k in range(rays):
-            a2 = 6.2832 * frac(cell * 0.618 + (float(k) + 0.3 * wp.randf(state)) / float(rays))
-            z = frac((cell + 0.5) / 25.0 + float(k) * 0.382)
-            r2 = wp.sqrt(z)
-            up = wp.sqrt(1.0 - z)
-            direction2 = wp.normalize(t3 * (r2 * wp.cos(a2)) + t4 * (r2 * wp.sin(a2)) + n * (up + 0.02))
-            hit = wp.mesh_query_ray(mesh, point, direction2, reach)
-            if hit.result:
-                free += 0.25 + 0.5 * (hit.t / reach)  # light comes back from what is close, too
-            else:
-                free += 1.0
-        out = wp.vec2(lit, free / float(rays))
+        b = 6.2832 * (frac(cell * 0.618) + 0.3 * wp.randf(state))
+        z = (cell + 0.5) / 25.0
+        outwards = t3 * (wp.sqrt(z) * wp.cos(b)) + t4 * (wp.sqrt(z) * wp.sin(b)) + n * (wp.sqrt(1.0 - z) + 0.02)
+        free = float(1.0)
+        hit = wp.mesh_query_ray(mesh, point, wp.normalize(outwards), reach)
+        if hit.result:
+            free = 0.25 + 0.5 * (hit.t / reach)  # light comes back from what is close, too
+        out = wp.vec2(lit, free)
     visible[j, i] = out
 
 
@@ -213,16 +210,18 @@ def gather_light(
     weights = float(0.0)
     for dj in range(2):
         for di in range(2):
-            j = wp.clamp(j0 + dj, 0, visible.shape[0] - 1)
-            i = wp.clamp(i0 + di, 0, visible.shape[1] - 1)
-            yy = wp.min(j * step + step // 2, distance.shape[0] - 1)
-            xx = wp.min(i * step + step // 2, distance.shape[1] - 1)
+            j = j2
+            i = i2
             wy = ty
             wx = tx
             if dj == 0:
+                j = j1
                 wy = 1.0 - ty
             if di == 0:
+                i = i1
                 wx = 1.0 - tx
+            yy = wp.min(j * step + step // 2, distance.shape[0] - 1)
+            xx = wp.min(i * step + step // 2, distance.shape[1] - 1)
             near = wp.abs(distance[yy, xx] - own_distance)
             near = near / (0.01 + 0.01 * own_distance)
             w = wy * wx / (1.0 + near * near)
@@ -233,6 +232,12 @@ def gather_light(
             total += visible[j, i] * w
             weights += w
     return total / weights
+
+
+@wp.func
+def caught(free: wp.vec2):
+    """What the picture behind is multiplied with where a shadow falls on it."""
+    return (0.45 + 0.55 * free[0]) * (0.3 + 0.7 * free[1])
 
 
 @wp.kernel
@@ -267,7 +272,7 @@ def shade_kernel(
             step, float(x), float(y), group[y, x], distance[y, x], normal[y, x], group, distance, normal, visible
         )
         if own == geometry.catcher:
-            color[y, x] = backdrop(behind, d, x, y) * ((0.45 + 0.55 * free[0]) * (0.3 + 0.7 * free[1]))
+            color[y, x] = backdrop(behind, d, x, y) * caught(free)
         else:
             color[y, x] = shade(light, materials[material], d, albedo[y, x], tilted[y, x], free[0], free[1])
 
@@ -318,7 +323,7 @@ def edge_kernel(
                 step, float(x) + dx, float(y) + dy, hit.group, hit.t, own, group, distance, normal, visible
             )
             if hit.code == geometry.catcher:
-                total += backdrop(behind, d, x, y) * ((0.45 + 0.55 * free[0]) * (0.3 + 0.7 * free[1]))
+                total += backdrop(behind, d, x, y) * caught(free)
             else:
                 m = paint.materials[hit.material]
                 c = albedo_of(paint, m, hit, footprint)

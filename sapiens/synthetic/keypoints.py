@@ -13,7 +13,7 @@ import numpy as np
 
 from sapiens.metainfo import get_skeleton
 
-from .body import REGIONS, Body, Posed, load_body
+from .body import REGIONS, Body, Posed, anny_folder, load_body
 from .camera import Camera
 
 __all__ = ['SKELETONS', 'Landmarks', 'brow_lines', 'iris_centres', 'keypoint_status', 'load_landmarks', 'visibility']
@@ -70,10 +70,8 @@ def load_landmarks(skeleton: str) -> Landmarks:
     from scipy.sparse import csr_matrix
     from scipy.spatial import cKDTree
 
-    from .body import _anny_folder
-
     body = load_body()
-    regressors = torch.load(_anny_folder() / 'keypoints' / 'coco.pth', weights_only=True)
+    regressors = torch.load(anny_folder() / 'keypoints' / 'coco.pth', weights_only=True)
     rows = _table()[skeleton]
     weights = np.zeros((len(rows), len(body.template)), np.float32)
     for k, (_, source) in enumerate(rows.values()):

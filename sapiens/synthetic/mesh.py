@@ -40,8 +40,8 @@ def cut(faces: np.ndarray, values: np.ndarray, keep_below: bool = True) -> tuple
         keep_below: also return the parts where the field is negative.
 
     Returns:
-        Triangles, the row of ``faces`` each came from, and the new vertices. Parts where the field is positive come first within
-        no particular order; use ``values`` extended by the cut to tell the sides.
+        Triangles, the row of ``faces`` each came from, and the new vertices. Pieces come in
+        no particular order; ``values`` extended by the cut tells the sides.
     """
     inside = values > 0
     corner = inside.astype(np.int8)

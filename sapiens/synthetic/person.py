@@ -140,7 +140,6 @@ def skin_surfaces(body: Body, posed: Posed, look: Look, shown: np.ndarray, seed:
     """
     vertices = body.refine(posed.vertices)
     normals = vertex_normals(vertices, body.faces)
-    texture = _template_texture(body)
     part_of, lip_of = _region_classes()
     goliath = get_classes('goliath28')
     materials = _skin_materials(look, seed)
@@ -154,15 +153,19 @@ def skin_surfaces(body: Body, posed: Posed, look: Look, shown: np.ndarray, seed:
         if name in _PARTS:
             part = np.uint8(goliath.index(_PARTS[name]))
         surfaces.append(
-            Surface(name, vertices, body.faces[rows], materials[name], texture, part, lip_of[region], region, normals)
+            Surface(
+                name,
+                vertices,
+                body.faces[rows],
+                materials[name],
+                body.refined_template,
+                part,
+                lip_of[region],
+                region,
+                normals,
+            )
         )
     return surfaces
-
-
-def _template_texture(body: Body) -> np.ndarray:
-    if not hasattr(body, '_refined_template'):
-        body._refined_template = body.refine(body.template)
-    return body._refined_template
 
 
 def _skin_materials(look: Look, seed: float) -> dict:

@@ -162,7 +162,7 @@ def render(
         coarse = ((height + step - 1) // step, (width + step - 1) // step)
         visible, smooth = (wp.empty(coarse, dtype=wp.vec2) for _ in range(2))
         at = [distance, group, normal]
-        wp.launch(kernels.light_kernel, coarse, [view, light, wp_mesh.id, behind.seed, step, 1, 0.45, *at, visible])
+        wp.launch(kernels.light_kernel, coarse, [view, light, wp_mesh.id, behind.seed, step, 0.45, *at, visible])
         wp.launch(kernels.smooth_kernel, coarse, [step, *at, visible, smooth])
         shaded = [code, group, distance, normal, tilted, albedo, smooth, color]
         wp.launch(kernels.shade_kernel, size, [view, geometry, paint.materials, light, behind, step, *shaded])

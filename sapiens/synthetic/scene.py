@@ -1,6 +1,6 @@
 """Who stands where, and from where the picture is taken."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,7 +32,6 @@ class Scene:
     background: np.ndarray | None = None
     shot: str = 'full'
     place: str = 'room'
-    extra: dict = field(default_factory=dict)
 
 
 def sample_scene(
@@ -47,7 +46,7 @@ def sample_scene(
 
     Args:
         size: (width, height) of the image in pixels.
-        people: fewest and most people.
+        people: fewest and most people; fewer come only where, after many tries, there is no room for one more.
         occlusion: share of the scenes with something between the camera and the main person.
         shots: name of :data:`SHOTS` -> weight.
     """

@@ -229,6 +229,8 @@ def test_background_photographs(tmp_path):
         (dict(people=(3, 1)), 'fewest <= most'),
         (dict(occlusion=2), 'share between 0 and 1'),
         (dict(shots=dict(ful=1)), "'ful'"),
+        (dict(shots=dict(full=0)), 'not all 0'),
+        (dict(rays=-1), 'rays=-1'),
         (dict(backgrounds='/nowhere'), 'no folder of backgrounds'),
     ],
 )
