@@ -99,3 +99,30 @@ def golden_image(height: int, width: int) -> torch.Tensor:
 
 # The decoder that the MAE values were measured with. Encoder and decoder were filled separately, each with its own keys.
 TINY_DECODER = dict(num_layers=2, embed_dims=16, num_heads=4)
+
+# Pose head of five keypoints, two deconvolutions and two convolutions of 16 channels, on the features of VIT[2]:
+# first five values, sum and sum of magnitudes of the (1, 5, 16, 12) maps.
+POSE_HEAD = (
+    [
+        -0.026317715644836426,
+        -0.025335758924484253,
+        -0.03251878172159195,
+        -0.018080638721585274,
+        -0.02035168744623661,
+    ],
+    -21.71548226987943,
+    40.57742624124512,
+)
+
+# UDP heatmaps of 192 x 256 cells for an input of 768 x 1024 pixels, sigma 6: keypoints, and what they become
+UDP_KEYPOINTS = [[100.3, 200.7], [700.2, 1000.1], [767.0, 1023.0], [0.0, 0.0], [384.5, 512.25]]
+UDP_PEAKS = [0.9999818205833435, 0.9969685077667236, 1.0, 1.0, 0.9977665543556213]
+UDP_SUMS = [225.2805358664409, 191.47748530669924, 64.07481945790641, 64.07483119123208, 225.26998367121269]
+UDP_CELLS = [[25, 50], [174, 249], [191, 255], [0, 0], [96, 128]]
+UDP_DECODED = [
+    [100.43076120746073, 200.89618566176472],
+    [701.1128722185864, 1001.0776960784314],
+    [770.0104712041885, 1026.007843137255],
+    [-2.0104694066871525, -2.0078415814568014],
+    [385.00127822316756, 512.7507659313726],
+]

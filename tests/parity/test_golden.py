@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sapiens.models import MAE, SapiensViT
+from sapiens.models import MAE, HeatmapHead, SapiensViT, UDPHeatmap
 from sapiens.models.layers import resize_grid, sincos_2d
 
 from . import golden
@@ -72,3 +72,30 @@ def decode_all(model, latent, masking):
     for block in neck.decoder_blocks:
         tokens = block(tokens)
     return neck.decoder_pred(neck.ln1(tokens))[:, 1:]
+
+
+def test_pose_head():
+    encoder = SapiensViT(golden.TINY_ARCH, img_size=(64, 48), patch_padding=2).eval()
+    head = HeatmapHead(32, 5, deconv_channels=(16, 16), conv_channels=(16, 16)).eval()
+    golden.golden_weights(encoder)
+    golden.golden_weights(head)
+    maps = head(encoder(golden.golden_image(64, 48))[-1])
+    first, total, magnitude = golden.POSE_HEAD
+    assert maps.shape == (1, 5, 16, 12)
+    torch.testing.assert_close(maps.flatten()[:5], torch.tensor(first), atol=1e-5, rtol=0)
+    assert maps.sum().item() == pytest.approx(total, abs=1e-4)
+    assert maps.abs().sum().item() == pytest.approx(magnitude, abs=1e-4)
+
+
+def test_udp_heatmaps():
+    """Encoded and decoded again, borders included, where the published refinement overshoots by three pixels."""
+    codec = UDPHeatmap(sigma=6, blur_kernel_size=11)
+    points = torch.tensor([golden.UDP_KEYPOINTS])
+    heatmaps, weights = codec.encode(points, torch.ones(1, 5), (768, 1024), (192, 256))
+    assert weights.eq(1).all()
+    assert heatmaps.amax((2, 3))[0].tolist() == pytest.approx(golden.UDP_PEAKS, abs=1e-6)
+    assert heatmaps.double().sum((2, 3))[0].tolist() == pytest.approx(golden.UDP_SUMS, abs=1e-4)
+    assert codec.highest_cells(heatmaps)[0][0].tolist() == golden.UDP_CELLS
+    decoded, scores = codec.decode(heatmaps, (768, 1024))
+    torch.testing.assert_close(decoded[0], torch.tensor(golden.UDP_DECODED), atol=1e-3, rtol=0)
+    assert scores[0].tolist() == pytest.approx(golden.UDP_PEAKS, abs=1e-6)

@@ -1,4 +1,15 @@
 from .pos_embed import resize_grid, sincos_2d
 from .transformer import MLP, DropPath, SelfAttention, TransformerBlock, init_transformer
+from .upsample import conv_layers, deconv_layers
 
-__all__ = ['MLP', 'DropPath', 'SelfAttention', 'TransformerBlock', 'init_transformer', 'resize_grid', 'sincos_2d']
+__all__ = [
+    'MLP',
+    'DropPath',
+    'SelfAttention',
+    'TransformerBlock',
+    'conv_layers',
+    'deconv_layers',
+    'init_transformer',
+    'resize_grid',
+    'sincos_2d',
+]

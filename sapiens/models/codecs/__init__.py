@@ -1,0 +1,3 @@
+from .udp_heatmap import UDPHeatmap
+
+__all__ = ['UDPHeatmap']

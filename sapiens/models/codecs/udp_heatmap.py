@@ -1,0 +1,227 @@
+"""Keypoints to heatmaps and back, a whole batch at a time, on whatever device the tensors are on.
+
+Source: Huang et al., "The Devil Is in the Details" (UDP, CVPR 2020) for the geometry, Zhang et al., "Distribution-Aware
+Coordinate Representation" (DARK, CVPR 2020) for the Newton step; values as in mmpose's ``UDPHeatmap``.
+"""
+
+# B batch, K keypoints, w h size of the network's input in pixels, W H size of a heatmap in cells
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sapiens.registry import MODELS
+
+__all__ = ['UDPHeatmap']
+
+REFINEMENTS = ('newton', 'expectation', 'none')
+# The logarithm that the Newton step differentiates is taken of values clipped to this range (mmpose's).
+LOG_RANGE = (1e-3, 50.0)
+
+
+@MODELS.register_module()
+class UDPHeatmap:
+    """Gaussian heatmaps with UDP's geometry: pixel 0 lies on cell 0 and pixel w - 1 on cell W - 1.
+
+    Args:
+        sigma: of the Gaussian, in cells. Drawn up to 3 sigma (rounded) from the cell nearest to the keypoint; published: 6.
+        refine: how the position is found around the highest cell. ``'newton'`` (published): one Newton step on the
+            logarithm of the blurred map. ``'expectation'``: mean position of the 3 x 3 cells around it, weighted by their
+            values; for maps that are probabilities. ``'none'``: the cell itself.
+        blur_kernel_size: side, in cells, of the Gaussian blur before the Newton step; published: 11, though it does not match
+            sigma 6. 1 does not blur.
+
+    Raises:
+        ValueError: an option out of its range.
+    """
+
+    def __init__(self, sigma: float = 6.0, refine: str = 'newton', blur_kernel_size: int = 11) -> None:
+        if not sigma > 0:
+            raise ValueError(f'sigma={sigma!r}: expected a positive number of heatmap cells')
+        if refine not in REFINEMENTS:
+            raise ValueError(f'refine={refine!r} is not one of {REFINEMENTS}')
+        if not (isinstance(blur_kernel_size, int) and blur_kernel_size > 0 and blur_kernel_size % 2):
+            raise ValueError(f'blur_kernel_size={blur_kernel_size!r}: expected an odd number of cells')
+        self.sigma, self.refine, self.blur_kernel_size = sigma, refine, blur_kernel_size
+
+    # ------------------------------------------------------------------ keypoints -> heatmaps
+
+    def encode(
+        self, keypoints: Tensor, weights: Tensor, input_size: tuple[int, int], heatmap_size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Make the target heatmaps.
+
+        Args:
+            keypoints: (B, K, 2) x, y in pixels of the network's input; any finite value where the weight is 0.
+            weights: (B, K); below 0.5 the map stays empty.
+            input_size: (w, h) pixels.
+            heatmap_size: (W, H) cells.
+
+        Returns:
+            heatmaps (B, K, H, W) float32, at most 1; and weights (B, K), 0 where no part of the Gaussian lies inside.
+        """
+        size = torch.tensor(heatmap_size, device=keypoints.device)
+        scale = _scale(input_size, heatmap_size, keypoints.device)
+        centers = keypoints.float() / scale  # (B, K, 2) cells
+        nearest = (centers + 0.5).trunc()  # towards zero, as mmpose rounds
+        radius = 3 * self.sigma
+        # mmpose cuts both ends of the window to whole cells, also where sigma is not a whole number.
+        first, last = (nearest - radius).trunc(), (nearest + radius + 1).trunc()
+        outside = ((first >= size) | (last < 0)).any(-1)
+        drawn = (weights >= 0.5) & ~outside
+        profiles = []
+        for axis, cells in enumerate(heatmap_size):
+            cell = torch.arange(cells, device=keypoints.device, dtype=torch.float32)
+            profile = torch.exp(-((cell - centers[..., axis, None]) ** 2) / (2 * self.sigma**2))
+            inside = (cell >= first[..., axis, None]) & (cell < last[..., axis, None])
+            profiles.append(torch.where(inside & drawn[..., None], profile, 0))
+        along_x, along_y = profiles
+        heatmaps = along_y[..., :, None] * along_x[..., None, :]
+        return heatmaps, torch.where(outside & (weights >= 0.5), 0, weights).float()
+
+    # ------------------------------------------------------------------ heatmaps -> keypoints
+
+    def decode(self, heatmaps: Tensor, input_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Find the keypoints of heatmaps.
+
+        Args:
+            heatmaps: (B, K, H, W), of any floating dtype; computed in float32.
+            input_size: (w, h) pixels.
+
+        Returns:
+            keypoints (B, K, 2) float32: x, y as cell / (size in cells - 1) * size in pixels, so one w-th larger than the pixel
+            that :meth:`encode` takes; :meth:`to_image` expects just this (mmpose's convention). Cell (-1, -1) where a map
+            has nothing above 0. scores (B, K) float32: the highest value; for ``'expectation'`` the sum of the 3 x 3
+            cells, a probability.
+        """
+        heatmaps = heatmaps.float()
+        cells, peaks = self.highest_cells(heatmaps)
+        found = peaks > 0
+        scores = peaks
+        positions = cells.float()
+        with torch.autocast(heatmaps.device.type, enabled=False):
+            if self.refine == 'newton':
+                positions = positions - self._newton_step(heatmaps, cells, peaks).float()
+            elif self.refine == 'expectation':
+                offset, scores = _local_expectation(heatmaps, cells)
+                positions = positions + offset
+        positions = torch.where(found[..., None], positions, -1.0)
+        size = positions.new_tensor([heatmaps.shape[-1] - 1, heatmaps.shape[-2] - 1])
+        return positions / size * positions.new_tensor(input_size), torch.where(found, scores, peaks)
+
+    def to_image(self, keypoints: Tensor, input_size: tuple[int, int], center: Tensor, scale: Tensor) -> Tensor:
+        """Map what :meth:`decode` returns to the image that the crop was taken from.
+
+        Args:
+            keypoints: (B, K, 2).
+            input_size: (w, h) pixels.
+            center: (B, 2) centre of the crop in the image, pixels.
+            scale: (B, 2) width and height of the crop in the image, pixels.
+
+        Returns:
+            (B, K, 2) pixels of the image.
+        """
+        center, scale = center[:, None], scale[:, None]
+        return keypoints / keypoints.new_tensor(input_size) * scale + center - scale / 2
+
+    def _newton_step(self, heatmaps: Tensor, cells: Tensor, peaks: Tensor) -> Tensor:
+        """Step (B, K, 2) to subtract, in cells: inverse Hessian times gradient of the logarithm of the blurred map."""
+        values = self._blurred_neighbours(heatmaps, cells, peaks)
+        # The finite differences below cancel: double precision, for B * K * 9 numbers only.
+        values = (values if values.device.type == 'mps' else values.double()).clamp(*LOG_RANGE).log()
+        (a, b, _), (c, d, e), (_, f, g) = [row.unbind(-1) for row in values.unbind(-2)]  # rows of y, columns of x
+        dx, dy = (e - c) / 2, (f - b) / 2
+        eps = torch.finfo(torch.float32).eps
+        dxx, dyy = e - 2 * d + c + eps, f - 2 * d + b + eps
+        dxy = (g - e - f + 2 * d - c - b + a) / 2
+        determinant = dxx * dyy - dxy * dxy
+        return torch.stack([dyy * dx - dxy * dy, dxx * dy - dxy * dx], dim=-1) / determinant[..., None]
+
+    def _blurred_neighbours(self, heatmaps: Tensor, cells: Tensor, peaks: Tensor) -> Tensor:
+        """(B, K, 3, 3) values around ``cells`` of the blurred maps, which are scaled to keep each map's highest value.
+
+        Blurring whole maps would cost twenty times more: only the cells that reach these nine are blurred. The scale changes
+        their logarithms by a constant, which the derivatives do not see, unless a value is clipped; only maps where that is
+        possible are blurred whole.
+        """
+        border = self.blur_kernel_size // 2
+        kernel = _gaussian_kernel(self.blur_kernel_size, heatmaps)
+        patches = _patches(heatmaps, cells, border + 1)
+        blurred = torch.einsum('bkyx,iy,jx->bkij', patches, *[_banded(kernel, patches.shape[-1])] * 2)
+        blurred = self._replicate_border(blurred, cells, heatmaps.shape)
+        # The blurred maximum lies between the blurred value at the peak and the peak.
+        center = blurred[..., 1, 1]
+        low, high = blurred.flatten(2).amin(-1), blurred.flatten(2).amax(-1)
+        certain = (low >= LOG_RANGE[0]) & (high * peaks <= LOG_RANGE[1] * center)
+        uncertain = (~certain & (peaks > 0)).nonzero(as_tuple=True)
+        if len(uncertain[0]):
+            whole = heatmaps[uncertain][:, None]
+            whole = F.conv2d(
+                F.conv2d(whole, kernel[None, None, None], padding=(0, border)),
+                kernel[None, None, :, None],
+                padding=(border, 0),
+            )
+            scale = peaks[uncertain] / whole.flatten(1).amax(-1)
+            blurred[uncertain] = blurred[uncertain] * scale[:, None, None]
+        return blurred
+
+    @staticmethod
+    def _replicate_border(blurred: Tensor, cells: Tensor, shape: torch.Size) -> Tensor:
+        """Beyond the map its outermost blurred values continue."""
+        for axis, size in ((0, shape[-1]), (1, shape[-2])):
+            dim = 3 - axis
+            near, middle, far = blurred.unbind(dim)
+            at = cells[..., axis, None]
+            near, far = torch.where(at == 0, middle, near), torch.where(at == size - 1, middle, far)
+            blurred = torch.stack([near, middle, far], dim=dim)
+        return blurred
+
+    @staticmethod
+    def highest_cells(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
+        """Cell (B, K, 2) int64 x, y of the highest value of each map (the first in row-major order), and the value (B, K)."""
+        rows, columns = heatmaps.amax(-1), heatmaps.shape[-1]  # vectorised on CPUs, which argmax is not
+        peaks, y = rows.max(-1)
+        row = heatmaps.gather(-2, y[..., None, None].expand(*y.shape, 1, columns))[..., 0, :]
+        return torch.stack([row.argmax(-1), y], dim=-1), peaks
+
+    def __repr__(self) -> str:
+        return f'UDPHeatmap(sigma={self.sigma}, refine={self.refine!r}, blur_kernel_size={self.blur_kernel_size})'
+
+
+def _scale(input_size: tuple[int, int], heatmap_size: tuple[int, int], device) -> Tensor:
+    """(2,) pixels per cell."""
+    return torch.tensor([(n - 1) / (m - 1) for n, m in zip(input_size, heatmap_size, strict=True)], device=device)
+
+
+def _patches(heatmaps: Tensor, cells: Tensor, reach: int) -> Tensor:
+    """(B, K, 2 reach + 1, 2 reach + 1) values around cells; 0 beyond the map."""
+    height, width = heatmaps.shape[-2:]
+    offsets = torch.arange(-reach, reach + 1, device=heatmaps.device)
+    x, y = cells[..., :1] + offsets, cells[..., 1:] + offsets  # (B, K, n)
+    inside = ((y >= 0) & (y < height))[..., :, None] & ((x >= 0) & (x < width))[..., None, :]
+    index = y.clamp(0, height - 1)[..., :, None] * width + x.clamp(0, width - 1)[..., None, :]
+    values = heatmaps.flatten(2).gather(2, index.flatten(2)).view(inside.shape)
+    return torch.where(inside, values, 0)
+
+
+def _gaussian_kernel(size: int, like: Tensor) -> Tensor:
+    """(size,) weights that sum to 1, with OpenCV's standard deviation for a kernel of this size."""
+    sigma = 0.3 * ((size - 1) * 0.5 - 1) + 0.8
+    cell = torch.arange(size, dtype=torch.float64) - size // 2
+    kernel = torch.exp(-(cell**2) / (2 * sigma**2)) if size > 1 else torch.ones(1)
+    return (kernel / kernel.sum()).to(like)
+
+
+def _banded(kernel: Tensor, length: int) -> Tensor:
+    """(3, length) matrix that correlates ``length`` = kernel + 2 values to three."""
+    rows = [F.pad(kernel, (shift, length - len(kernel) - shift)) for shift in range(3)]
+    return torch.stack(rows)
+
+
+def _local_expectation(heatmaps: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean offset (B, K, 2) of the 3 x 3 cells around ``cells``, weighted by their values, and the sum of these."""
+    patches = _patches(heatmaps, cells, 1).clamp(min=0)
+    total = patches.sum((-1, -2))
+    steps = torch.arange(-1.0, 2.0, device=heatmaps.device)
+    x, y = (patches.sum(-2) * steps).sum(-1), (patches.sum(-1) * steps).sum(-1)
+    return torch.stack([x, y], dim=-1) / total.clamp(min=1e-12)[..., None], total

@@ -1,0 +1,3 @@
+from .pose import PoseEstimator
+
+__all__ = ['PoseEstimator']

@@ -1,0 +1,194 @@
+"""Top-down pose estimation: one person's crop in, keypoints out."""
+
+# B batch, K keypoints, k those asked for, w h size of the crop in pixels, W H of a heatmap in cells
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.model import BaseModel
+from mmengine.structures import InstanceData, PixelData
+from torch import Tensor
+
+from sapiens.metainfo import get_skeleton
+from sapiens.registry import MODELS
+
+__all__ = ['PoseEstimator']
+
+# Options of prediction and their defaults.
+TEST_OPTIONS = dict(flip_test=True, keypoints=None, output_heatmaps=False)
+
+
+@MODELS.register_module()
+class PoseEstimator(BaseModel):
+    """Backbone, heatmap head and codec for one skeleton.
+
+    Sizes follow from the parts: the head's input from the backbone, its outputs from the skeleton, and the codec works with the
+    sizes of the tensors it gets, so any image size that the backbone takes is fine.
+
+    Args:
+        backbone: config of the encoder; its last feature map (B, C, h, w) is used.
+        head: config of the head.
+        skeleton: name, path of a .py file, or dict; see :func:`sapiens.metainfo.get_skeleton`.
+        loss: config of the loss.
+        codec: config of the codec.
+        test_cfg: ``flip_test`` (default True): average with the prediction for the mirrored crop. ``keypoints``: names of those
+            to predict, default all; the others come out as NaN with score 0. ``output_heatmaps``: keep the maps.
+        data_preprocessor: normalisation of the images.
+
+    Raises:
+        ValueError: an unknown option or keypoint, or a head that contradicts backbone or skeleton.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        head: dict,
+        skeleton: str | Path | Mapping,
+        loss: dict | None = None,
+        codec: dict | None = None,
+        test_cfg: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(MODELS.build(data_preprocessor or dict(type='ImageNormalizer')), init_cfg)
+        self.skeleton = get_skeleton(skeleton)
+        self.backbone = MODELS.build(backbone)
+        derived = dict(in_channels=self.backbone.embed_dims, num_keypoints=len(self.skeleton))
+        for key, value in derived.items():
+            if head.get(key, value) != value:
+                raise ValueError(
+                    f'head.{key}={head[key]} contradicts {value}, which follows from '
+                    f'{"the backbone" if key == "in_channels" else f"{self.skeleton!r}"}; leave it out'
+                )
+        self.head = MODELS.build({**head, **derived})
+        self.loss_module = MODELS.build(loss or dict(type='HeatmapMSELoss'))
+        self.codec = MODELS.build(codec or dict(type='UDPHeatmap'))
+        self.test_cfg = dict(TEST_OPTIONS)
+        for key, value in (test_cfg or {}).items():
+            if key not in TEST_OPTIONS:
+                close = get_close_matches(key, TEST_OPTIONS, n=1)
+                hint = f'; did you mean {close[0]!r}?' if close else ''
+                raise ValueError(f'test_cfg has an unknown key {key!r}{hint} (known: {", ".join(TEST_OPTIONS)})')
+            self.test_cfg[key] = value
+        self.requested(self.test_cfg['keypoints'])  # a wrong name fails now, not after an hour
+        self.register_buffer('flip_indices', torch.tensor(self.skeleton.flip_indices), persistent=False)
+
+    # ------------------------------------------------------------------ MMEngine's interface
+
+    def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor'):
+        """``'tensor'``: the head's output (B, K, H, W); ``'loss'``: ``dict(loss, acc_pose)``; ``'predict'``: the data samples
+        with ``pred_instances``, see :meth:`predict`."""
+        if mode == 'tensor':
+            return self.head(self.backbone(inputs)[-1])
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        raise ValueError(f"mode={mode!r} is not one of 'tensor', 'loss', 'predict'")
+
+    def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
+        """Loss over a batch, and ``acc_pose``: the share of the keypoints with weight whose highest cell lies within 5 % of the
+        map's size of the truth."""
+        output = self.head(self.backbone(inputs)[-1])
+        keypoints, weights = self._labels(data_samples, output.device)
+        target, weights = self._encode(keypoints, weights, inputs, output)
+        losses = self.loss_module(output, target, weights)
+        return dict(loss=losses.mean(), acc_pose=self._accuracy(output.detach(), keypoints, weights, inputs))
+
+    @torch.no_grad()
+    def predict(self, inputs: Tensor, data_samples: list, **options) -> list:
+        """Find the keypoints of each crop.
+
+        Args:
+            inputs: (B, 3, h, w) normalised crops.
+            data_samples: B samples with ``input_center``, ``input_scale`` in their metainfo (centre and size of the crop in the
+                image, pixels), and ``gt_instances`` with ``bboxes`` and ``bbox_scores``.
+            **options: override those of ``test_cfg``.
+
+        Returns:
+            The samples, each with ``pred_instances``: ``keypoints`` (1, K, 2) in pixels of the image, ``keypoint_scores``
+            (1, K), ``bboxes``, ``bbox_scores``, float32 arrays; ``loss`` (float) where there are labels; and with
+            ``output_heatmaps`` ``pred_fields.heatmaps`` (k, H, W).
+        """
+        options = {**self.test_cfg, **options}
+        ids = self.requested(options['keypoints'])
+        heatmaps, losses = self._heatmaps(inputs, data_samples, ids, options['flip_test'])
+        size = inputs.shape[-1], inputs.shape[-2]
+        points, scores = self.codec.decode(heatmaps, size)
+        center, scale = (
+            torch.as_tensor(np.stack([sample.metainfo[key] for sample in data_samples]), dtype=torch.float32)
+            for key in ('input_center', 'input_scale')
+        )
+        points = self.codec.to_image(points.cpu(), size, center, scale).numpy()
+        scores = scores.cpu().numpy()
+        shape = len(data_samples), len(self.skeleton)
+        chosen = slice(None) if ids is None else ids.cpu().numpy()
+        all_points, all_scores = np.full((*shape, 2), np.nan, np.float32), np.zeros(shape, np.float32)
+        all_points[:, chosen], all_scores[:, chosen] = points, scores
+        for index, sample in enumerate(data_samples):
+            truth = sample.gt_instances
+            sample.pred_instances = InstanceData(
+                keypoints=all_points[index, None],
+                keypoint_scores=all_scores[index, None],
+                bboxes=np.asarray(truth.bboxes, np.float32),
+                bbox_scores=np.asarray(truth.bbox_scores, np.float32),
+            )
+            if losses is not None:
+                sample.set_field(float(losses[index]), 'loss', dtype=float)
+            if options['output_heatmaps']:
+                sample.pred_fields = PixelData(heatmaps=heatmaps[index])
+        return data_samples
+
+    def requested(self, names: list | None) -> Tensor | None:
+        """Ids (k,) of keypoints by name; None for all. Raises ValueError with the nearest name for an unknown one."""
+        if names is None:
+            return None
+        if isinstance(names, str) or not names:
+            raise ValueError(
+                f'test_cfg.keypoints={names!r}: expected a list of names of {self.skeleton!r}, or None for all'
+            )
+        device = self.flip_indices.device if hasattr(self, 'flip_indices') else None
+        return torch.tensor([self.skeleton.index(name) for name in names], device=device)
+
+    # ------------------------------------------------------------------ parts
+
+    def _heatmaps(self, inputs: Tensor, data_samples: list, ids: Tensor | None, flip: bool):
+        """Maps (B, k, H, W) to decode, and each sample's loss (B,), or None without labels or with some keypoints only."""
+        output = self.head(self.backbone(inputs)[-1], ids)
+        losses = None
+        if ids is None and all('gt_instance_labels' in sample for sample in data_samples):
+            target, weights = self._encode(*self._labels(data_samples, output.device), inputs, output)
+            losses = self.loss_module(output, target, weights).tolist()
+        heatmaps = self.loss_module.to_heatmaps(output)
+        if flip:
+            # The map of a keypoint in the mirrored crop is the mirrored map of its partner.
+            partners = self.flip_indices if ids is None else self.flip_indices[ids]
+            mirrored = self.head(self.backbone(inputs.flip(-1))[-1], partners)
+            heatmaps = (heatmaps + self.loss_module.to_heatmaps(mirrored).flip(-1)) / 2
+        return heatmaps, losses
+
+    def _labels(self, data_samples: list, device) -> tuple[Tensor, Tensor]:
+        """Keypoints (B, K, 2) in pixels of the crops and their weights (B, K)."""
+        labels = [sample.gt_instance_labels for sample in data_samples]
+        keypoints = torch.cat([label.keypoints for label in labels]).to(device)
+        weights = torch.cat([label.keypoint_weights for label in labels]).to(device)
+        if keypoints.shape[1] != len(self.skeleton):
+            raise ValueError(
+                f'the data have {keypoints.shape[1]} keypoints, the model is for {self.skeleton!r}: '
+                'dataset.skeleton and model.skeleton must agree'
+            )
+        return keypoints, weights
+
+    def _encode(self, keypoints: Tensor, weights: Tensor, inputs: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
+        (h, w), (H, W) = inputs.shape[-2:], output.shape[-2:]
+        return self.codec.encode(keypoints, weights, (w, h), (W, H))
+
+    def _accuracy(self, output: Tensor, keypoints: Tensor, weights: Tensor, inputs: Tensor) -> Tensor:
+        (h, w), (H, W) = inputs.shape[-2:], output.shape[-2:]
+        cells = self.codec.highest_cells(output.float())[0]
+        error = cells / cells.new_tensor([W - 1, H - 1]) - keypoints / keypoints.new_tensor([w - 1, h - 1])
+        hit = (error.norm(dim=-1) < 0.05) & (weights > 0)
+        return hit.sum() / (weights > 0).sum().clamp(min=1)

@@ -1,0 +1,3 @@
+from .heatmap import HeatmapHead
+
+__all__ = ['HeatmapHead']

@@ -1,0 +1,62 @@
+"""From features to one map per keypoint."""
+
+# B batch, C channels of the backbone, K keypoints, h w grid of patches
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from sapiens.registry import MODELS
+
+from ..layers import conv_layers, deconv_layers
+
+__all__ = ['HeatmapHead']
+
+
+@MODELS.register_module()
+class HeatmapHead(BaseModule):
+    """Deconvolutions that enlarge the grid of patches, 1x1 convolutions, and one output channel per keypoint.
+
+    Published (Sapiens v1): two deconvolutions and two convolutions of 768 channels, so maps of a quarter of the input size.
+
+    Args:
+        in_channels: width of the backbone; :class:`~sapiens.models.PoseEstimator` fills it in.
+        num_keypoints: K; the estimator fills it in from the skeleton.
+        deconv_channels: channels after each deconvolution; each doubles the size.
+        conv_channels: channels after each 1x1 convolution.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_keypoints: int,
+        deconv_channels: tuple[int, ...] = (768, 768),
+        conv_channels: tuple[int, ...] = (768, 768),
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.num_keypoints = num_keypoints
+        widths = (in_channels, *deconv_channels, *conv_channels)
+        self.deconv_layers = deconv_layers(in_channels, tuple(deconv_channels))
+        self.conv_layers = conv_layers(widths[len(deconv_channels)], tuple(conv_channels))
+        self.final_layer = nn.Conv2d(widths[-1], num_keypoints, kernel_size=1)
+
+    def forward(self, features: Tensor, keypoints: Tensor | None = None) -> Tensor:
+        """(B, C, h, w) -> (B, K, 2^n h, 2^n w), n the number of deconvolutions.
+
+        Args:
+            keypoints: ids (k,) of the maps to compute, all by default; the result is (B, k, ...).
+        """
+        features = self.conv_layers(self.deconv_layers(features))
+        if keypoints is None:
+            return self.final_layer(features)
+        return F.conv2d(features, self.final_layer.weight[keypoints], self.final_layer.bias[keypoints])
+
+    def init_weights(self) -> None:
+        """Every weight normal with deviation 0.001, biases 0, as published."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.normal_(module.weight, std=0.001)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        self._is_init = True

@@ -1,0 +1,3 @@
+from .heatmap import HeatmapCrossEntropyLoss, HeatmapMSELoss
+
+__all__ = ['HeatmapCrossEntropyLoss', 'HeatmapMSELoss']

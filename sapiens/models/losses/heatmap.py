@@ -1,0 +1,77 @@
+"""Losses between predicted and target heatmaps. Each also says what a prediction means: ``to_heatmaps`` turns the head's output
+into the maps that are decoded.
+
+All are computed in float32, whatever the head's dtype.
+"""
+
+# B batch, K keypoints, H W cells of a map
+
+import torch
+from torch import Tensor, nn
+
+from sapiens.registry import MODELS
+
+__all__ = ['HeatmapCrossEntropyLoss', 'HeatmapMSELoss']
+
+
+@MODELS.register_module()
+class HeatmapMSELoss(nn.Module):
+    """Mean squared error of the maps; those of keypoints with weight 0 count as no error.
+
+    ``loss = mean over B, K, H, W of weight * (prediction - target)^2``, the published form: the mean also runs over the maps
+    without weight.
+
+    Args:
+        top_k: only the k keypoints with the largest error of each sample count, and the mean runs over these (online hard
+            keypoint mining; 128 in the published 308-point recipes of 0.3b and 1b). None for all.
+        loss_weight: factor.
+
+    Raises:
+        ValueError: top_k below 1 or, when called, above the number of keypoints.
+    """
+
+    def __init__(self, top_k: int | None = None, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        if top_k is not None and top_k < 1:
+            raise ValueError(f'top_k={top_k}: expected 1 or more, or None for all keypoints')
+        self.top_k, self.loss_weight = top_k, loss_weight
+
+    def forward(self, prediction: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+        """Loss of each sample (B,), from (B, K, H, W), (B, K, H, W) and weights (B, K) of 0 or 1."""
+        errors = (prediction.float() - target).square().mean((2, 3)) * weights
+        if self.top_k is not None:
+            if self.top_k > errors.shape[1]:
+                raise ValueError(f'top_k={self.top_k}, but the skeleton has {errors.shape[1]} keypoints')
+            errors = errors.topk(self.top_k, dim=1).values
+        return self.loss_weight * errors.mean(1)
+
+    def to_heatmaps(self, prediction: Tensor) -> Tensor:
+        return prediction.float()
+
+
+@MODELS.register_module()
+class HeatmapCrossEntropyLoss(nn.Module):
+    """Cross entropy between each map, as logits over its cells, and the target normalised to a distribution; mean over the
+    keypoints with weight.
+
+    Not published for Sapiens; learns from far fewer samples than the squared error, whose optimum at first is an empty map.
+
+    Args:
+        loss_weight: factor.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, prediction: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+        """Loss of each sample (B,), from logits (B, K, H, W), heatmaps (B, K, H, W) and weights (B, K)."""
+        mass = target.flatten(2).sum(-1)
+        weights = torch.where(mass > 0, weights, 0)
+        log_probabilities = prediction.float().flatten(2).log_softmax(-1)
+        crossed = (log_probabilities * target.flatten(2)).sum(-1) / mass.clamp(min=1e-12)
+        return -self.loss_weight * (crossed * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+    def to_heatmaps(self, prediction: Tensor) -> Tensor:
+        """Probability of each cell: the maps sum to 1."""
+        return prediction.float().flatten(2).softmax(-1).view(prediction.shape)
