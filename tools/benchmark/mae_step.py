@@ -1,4 +1,5 @@
-"""Time a pretraining step (forward, backward, clip, AdamW) beside mmpretrain's MAE of the same size.
+"""Time a pretraining step (forward, backward, clip, AdamW) beside mmpretrain's MAE of the same size, or beside our own
+with one of its measures undone.
 
 Each model lives in a process of its own, so that its peak memory is its own; steps alternate (A B A B ...), so that the
 ratio survives a machine whose speed drifts. Both models get the same weights, images and masks: the losses of the first
@@ -7,6 +8,8 @@ step must agree.
 Examples:
     python tools/benchmark/mae_step.py                                  # 0.3b at 1024x1024, masks 0.95 and 0.75, fp32 and bf16
     python tools/benchmark/mae_step.py --arch tiny --img-size 256 --batch-size 8 --precision fp32
+    python tools/benchmark/mae_step.py --precision fp32 --mask-ratio 0.95 --against plain-adamw     # what fused AdamW brings
+    python tools/benchmark/mae_step.py --precision fp32 --mask-ratio 0.95 --profile                 # where our step's time goes
 """
 
 import argparse
@@ -23,6 +26,20 @@ from torch import nn
 import sapiens  # noqa: F401  (adapters for mmpretrain's imports)
 from sapiens.models import MAE
 from sapiens.models.backbones.archs import SAPIENS_ARCHS, resolve_arch
+
+# What our step is compared with: mmpretrain, or ours without one of the things that make it fast.
+ALTERNATIVES = {
+    'mmpretrain': "mmpretrain's MAE",
+    'plain-adamw': 'our model with torch.optim.AdamW as it is by default, not fused',
+    'small-pages': 'our model without huge pages for large tensors',
+}
+# Operators of torch's profiler by what they do; whatever is left is "other".
+KINDS = {
+    'attention': ('scaled_dot_product', 'flash_attention'),
+    'matrix products': ('addmm', 'mm', 'bmm', 'linear', 'mkldnn_linear', 'matmul', 'convolution'),
+    'layer norm and GELU': ('layer_norm', 'gelu'),
+    'optimizer and clipping': ('adamw', 'foreach', 'clip', 'norm'),
+}
 
 DECODER = dict(num_layers=8, embed_dims=512, num_heads=16)
 
@@ -86,13 +103,13 @@ class Stepper:
 
     def __init__(self, name: str, args: argparse.Namespace, mask_ratio: float, precision: str) -> None:
         self.device = torch.device(args.device)
-        build = build_ours if name == 'ours' else build_reference
+        build = build_reference if name == 'mmpretrain' else build_ours
         self.model = build(args.arch, args.img_size, mask_ratio).train()
         fill(self.model)
         self.model.to(self.device)
         trained = [value for value in self.model.parameters() if value.requires_grad]
         # What each project uses by default: mmpretrain's recipes name plain AdamW.
-        options = dict(fused=True) if name == 'ours' else {}
+        options = {} if name in ('mmpretrain', 'plain-adamw') else dict(fused=True)
         self.optimizer = torch.optim.AdamW(trained, lr=1e-5, betas=(0.9, 0.95), weight_decay=0.05, **options)
         self.trained, self.precision = trained, precision
         generator = torch.Generator().manual_seed(0)
@@ -115,6 +132,20 @@ class Stepper:
         self.synchronize()
         return time.perf_counter() - start, value
 
+    def profile(self) -> dict[str, float]:
+        """Share of each of :data:`KINDS` in a step, by the time spent in the operators themselves; on a CPU."""
+        from torch.profiler import ProfilerActivity, profile
+
+        with profile(activities=[ProfilerActivity.CPU]) as profiler:
+            self.step()
+        shares = dict.fromkeys([*KINDS, 'other'], 0.0)
+        for event in profiler.key_averages():
+            name = event.key.removeprefix('aten::').lower()
+            kind = next((kind for kind, parts in KINDS.items() if any(part in name for part in parts)), 'other')
+            shares[kind] += event.self_cpu_time_total
+        total = sum(shares.values())
+        return {kind: time / total for kind, time in shares.items()}
+
     def synchronize(self) -> None:
         if self.device.type == 'cuda':
             torch.cuda.synchronize()
@@ -130,41 +161,74 @@ def serve(pipe, name: str, args: argparse.Namespace, mask_ratio: float, precisio
     torch.set_num_threads(args.threads)
     stepper = Stepper(name, args, mask_ratio, precision)
     pipe.send('ready')
-    while pipe.recv() == 'step':
-        pipe.send(stepper.step())
+    while (order := pipe.recv()) != 'stop':
+        if order == 'profile':
+            pipe.send(stepper.profile())
+            continue
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        elapsed, loss = stepper.step()
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        pipe.send((elapsed, loss, after.ru_minflt - before.ru_minflt, after.ru_stime - before.ru_stime))
     pipe.send(stepper.peak_memory())
 
 
-def compare(args: argparse.Namespace, mask_ratio: float, precision: str) -> None:
+def start(name: str, args: argparse.Namespace, mask_ratio: float, precision: str):
+    """A process that serves steps of one model: its pipe, and itself."""
     context = multiprocessing.get_context('spawn')
-    pipes, processes = {}, {}
-    for name in ('ours', 'mmpretrain'):
-        pipes[name], theirs = context.Pipe()
-        processes[name] = context.Process(target=serve, args=(theirs, name, args, mask_ratio, precision), daemon=True)
-        # Importing sapiens puts large tensors on huge pages; the reference is measured without.
-        os.environ['THP_MEM_ALLOC_ENABLE'] = '1' if name == 'ours' else '0'
-        processes[name].start()
-        pipes[name].recv()
+    pipe, theirs = context.Pipe()
+    process = context.Process(target=serve, args=(theirs, name, args, mask_ratio, precision), daemon=True)
+    # Importing sapiens puts large tensors on huge pages; the alternatives are measured without where they have none.
+    os.environ['THP_MEM_ALLOC_ENABLE'] = '0' if name in ('mmpretrain', 'small-pages') else '1'
+    process.start()
+    pipe.recv()
+    return pipe, process
+
+
+def show_profile(args: argparse.Namespace, mask_ratio: float, precision: str) -> None:
+    pipe, process = start('ours', args, mask_ratio, precision)
+    for _ in range(args.warmup):
+        pipe.send('step')
+        pipe.recv()
+    pipe.send('profile')
+    shares = pipe.recv()
+    print(f'{args.arch} {args.img_size}x{args.img_size} batch {args.batch_size}, mask {mask_ratio}, {precision}: ' +
+          ', '.join(f'{kind} {share:.0%}' for kind, share in shares.items()), flush=True)  # fmt: skip
+    pipe.send('stop')
+    pipe.recv()
+    process.join()
+
+
+def compare(args: argparse.Namespace, mask_ratio: float, precision: str) -> None:
+    names = ('ours', args.against)
+    started = {name: start(name, args, mask_ratio, precision) for name in names}
+    pipes = {name: pipe for name, (pipe, _) in started.items()}
+    faults, system = {name: [] for name in names}, {name: [] for name in names}
     seconds, losses = {name: [] for name in pipes}, {}
     for index in range(args.warmup + args.steps):
         for name, pipe in pipes.items():
             pipe.send('step')
-            elapsed, loss = pipe.recv()
+            elapsed, loss, fault_count, system_time = pipe.recv()
             losses.setdefault(name, loss)
             if index >= args.warmup:
                 seconds[name].append(elapsed)
+                faults[name].append(fault_count)
+                system[name].append(system_time)
     memory = {}
     for name, pipe in pipes.items():
         pipe.send('stop')
         memory[name] = pipe.recv()
-        processes[name].join()
+        started[name][1].join()
     median = {name: statistics.median(values) for name, values in seconds.items()}
-    ratios = [theirs / ours for ours, theirs in zip(seconds['ours'], seconds['mmpretrain'], strict=True)]
+    ratios = [theirs / ours for ours, theirs in zip(seconds['ours'], seconds[args.against], strict=True)]
     print(
         f'| {args.arch} {args.img_size}x{args.img_size} batch {args.batch_size} | {mask_ratio} | {precision} '
-        f'| {median["ours"]:.2f} | {median["mmpretrain"]:.2f} '
+        f'| {median["ours"]:.2f} | {median[args.against]:.2f} '
         f'| {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}) '
-        f'| {memory["ours"]:.1f} | {memory["mmpretrain"]:.1f} | {losses["ours"]:.6f} | {losses["mmpretrain"]:.6f} |',
+        f'| {memory["ours"]:.1f} | {memory[args.against]:.1f} | {losses["ours"]:.6f} | {losses[args.against]:.6f} '
+        + ''.join(
+            f'| {statistics.median(faults[name]):,.0f} and {statistics.median(system[name]):.1f} s ' for name in names
+        )
+        + '|',
         flush=True,
     )
 
@@ -179,14 +243,23 @@ def main() -> None:
     parser.add_argument('--steps', type=int, default=5, help='measured steps of each model')
     parser.add_argument('--warmup', type=int, default=1, help='steps that are not counted')
     parser.add_argument('--threads', type=int, default=os.cpu_count(), help='CPU threads of each model')
+    parser.add_argument(
+        '--against',
+        default='mmpretrain',
+        choices=list(ALTERNATIVES),
+        help='; '.join(f'{name}: {what}' for name, what in ALTERNATIVES.items()),
+    )
+    parser.add_argument('--profile', action='store_true', help='only print what our step spends its time on')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     args = parser.parse_args()
-    print('| model | mask ratio | precision | ours s/step | mmpretrain s/step | speed-up (min-max) | ours GiB '
-          '| mmpretrain GiB | our loss | their loss |')  # fmt: skip
-    print('|---|---|---|---|---|---|---|---|---|---|')
+    if not args.profile:
+        other = args.against
+        print(f'| model | mask ratio | precision | ours s/step | {other} s/step | speed-up (min-max) | ours GiB | {other} GiB '
+              f'| our loss | {other} loss | our page faults and kernel time | {other} page faults and kernel time |')  # fmt: skip
+        print('|' + '---|' * 12)
     for precision in args.precision:
         for mask_ratio in args.mask_ratio:
-            compare(args, mask_ratio, precision)
+            (show_profile if args.profile else compare)(args, mask_ratio, precision)
 
 
 if __name__ == '__main__':

@@ -16,19 +16,10 @@ train_pipeline = [
 train_dataloader = dict(
     batch_size=8,
     num_workers=1,
-    persistent_workers=True,
-    drop_last=True,
-    sampler=dict(type='ResumableSampler', shuffle=True, repeat=100),
-    collate_fn=dict(type='stack_collate'),
+    sampler=dict(repeat=100),
     dataset=dict(pipeline=train_pipeline, **_base_.train_dataset),
 )
-val_dataloader = dict(
-    batch_size=16,
-    num_workers=1,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='stack_collate'),
-    dataset=dict(pipeline=_base_.val_pipeline, **_base_.val_dataset),
-)
+val_dataloader = dict(batch_size=16, num_workers=1, dataset=dict(pipeline=_base_.val_pipeline, **_base_.val_dataset))
 test_dataloader = val_dataloader
 val_evaluator = _base_.metric
 test_evaluator = _base_.metric

@@ -2,22 +2,8 @@
 
 _base_ = ['../../_base_/default_runtime.py', '../../_base_/datasets/humans300m.py', './mae-256x256.py']
 
-train_dataloader = dict(
-    batch_size=64,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=True,
-    sampler=dict(type='ResumableSampler', shuffle=True),
-    collate_fn=dict(type='stack_collate'),
-    dataset=dict(pipeline=_base_.train_pipeline, **_base_.train_dataset),
-)
-val_dataloader = dict(
-    batch_size=64,
-    num_workers=2,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='stack_collate'),
-    dataset=dict(pipeline=_base_.val_pipeline, **_base_.val_dataset),
-)
+train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline, **_base_.train_dataset))
+val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline, **_base_.val_dataset))
 test_dataloader = val_dataloader
 val_evaluator = _base_.metric
 test_evaluator = _base_.metric

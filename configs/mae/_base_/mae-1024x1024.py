@@ -33,6 +33,21 @@ val_pipeline = [
     dict(type='LoadResize', size=(1024, 1024)),
     dict(type='PackImage'),
 ]
+train_dataloader = dict(
+    batch_size=512,
+    num_workers=8,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type='ResumableSampler', shuffle=True),
+    collate_fn=dict(type='stack_collate'),
+)
+val_dataloader = dict(
+    batch_size=64,
+    num_workers=8,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='stack_collate'),
+)
+test_dataloader = val_dataloader
 
 optim_wrapper = dict(
     type='OptimWrapper',
