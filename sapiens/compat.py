@@ -4,8 +4,8 @@ Imported first, by ``sapiens/__init__.py``.
 
 * torchvision from PyPI beside a CPU-only torch: its compiled library cannot be loaded, so the operators whose fake
   kernels it registers are unknown and ``import torchvision`` raises. The schemas are declared here instead.
-* xtcocotools (asked for by mmpose): wheels exist for Python 3.10 and 3.11 only and are built for numpy 1. The modules
-  that mmpose imports resolve to faster-coco-eval.
+* xtcocotools (asked for by mmpose): wheels exist for Python 3.10 and 3.11 only and are built for numpy 1. Where it is
+  absent or does not load, the modules that mmpose imports resolve to faster-coco-eval.
 * mmpretrain imports its multimodal models where transformers and pycocotools are installed, and fails with
   transformers 5. They are switched off.
 """
@@ -87,8 +87,13 @@ def adapt_xtcocotools() -> str:
     if any(isinstance(finder, _XtcocotoolsFinder) for finder in sys.meta_path):
         return 'adapted'
     if importlib.util.find_spec('xtcocotools') is not None:
-        return 'native'
-    sys.meta_path.append(_XtcocotoolsFinder())
+        try:
+            # Its compiled part: in a wheel for numpy 1 it does not load with numpy 2.
+            importlib.import_module('xtcocotools._mask')
+            return 'native'
+        except (ImportError, ValueError):
+            sys.modules.pop('xtcocotools', None)
+    sys.meta_path.insert(0, _XtcocotoolsFinder())  # before the finder that would find one that does not load
     return 'adapted'
 
 

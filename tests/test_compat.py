@@ -44,6 +44,23 @@ print(sapiens.compat.xtcocotools, xtcocotools.coco.COCO is faster_coco_eval.COCO
     assert (kind, same) in (('adapted', 'True'), ('native', 'False'))
 
 
+def test_coco_tools_that_do_not_load_are_adapted(tmp_path, monkeypatch):
+    package = tmp_path / 'xtcocotools'
+    package.mkdir()
+    (package / '__init__.py').touch()
+    (package / '_mask.py').write_text('raise ValueError("numpy.dtype size changed")')
+    (package / 'coco.py').write_text('from . import _mask')
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    code = """
+import sapiens, xtcocotools.coco, faster_coco_eval
+print(sapiens.compat.xtcocotools, xtcocotools.coco.COCO is faster_coco_eval.COCO)
+"""
+    assert run(code) == ['adapted', 'True']
+    (package / '_mask.py').write_text('')
+    (package / 'coco.py').write_text('COCO = "its own"')
+    assert run(code) == ['native', 'False']
+
+
 def test_mmseg_metric_imports():
     assert run('import sapiens; from mmseg.evaluation import IoUMetric; print(IoUMetric.__name__)') == ['IoUMetric']
 

@@ -1,0 +1,286 @@
+"""Average precision of 2D keypoints, for any skeleton and its groups."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from prettytable import PrettyTable
+
+from sapiens.metainfo import Skeleton, get_skeleton, goliath308, match_keypoints
+from sapiens.metainfo.naming import not_known
+from sapiens.registry import METRICS
+
+from .coco_people import Detections, People, read_detections, read_people, require_file, write_detections
+from .functional import keypoint_areas, oks_nms
+from .oks_average import STATISTICS, average_oks
+
+__all__ = ['KeypointMetric']
+
+WHOLE = 'whole'
+
+
+@METRICS.register_module()
+class KeypointMetric(BaseMetric):
+    """COCO's average precision and recall over OKS, against every person of an annotation file.
+
+    As published (and as mmpose's ``CocoMetric`` and ``CocoWholeBodyMetric`` with their default settings): the score of a
+    person is the box's times the mean of those keypoint scores above ``keypoint_score_thr``; of people that nearly
+    coincide one is kept; 20 per image count; groups are ranked by the score of the whole person. People of the file
+    that nobody predicted count as missed.
+
+    Reported, each under ``prefix/``: AP, AP .5, AP .75, AP (M), AP (L), AR, AR .5, AR .75, AR (M), AR (L) of all
+    keypoints, and ``<group>_AP``, ``<group>_AR`` of each group; shares in [0, 1], and -1 where the file has nobody
+    to find. The log gets a table with all ten for each.
+
+    Args:
+        skeleton: what the model predicts; whatever :func:`sapiens.metainfo.get_skeleton` takes.
+        ann_file: COCO JSON annotated with ``skeleton`` (or with ``common_with``), read when evaluation ends.
+        groups: names of the skeleton's groups, and ``whole`` for all keypoints. None: all groups that leave points out,
+            other than ``extra``, and ``whole``; that is the plain COCO AP for coco17.
+        keypoint_score_thr: see above.
+        nms: ``'oks'``, or ``'none'`` to count all people that were predicted.
+        nms_thr: the OKS above which two people are one.
+        common_with: the skeleton that ``ann_file`` is annotated with, if it is another one. Predicted keypoints are
+            compared under its names, with its sigmas and groups.
+        common_names: which keypoints are the same: ``'published'``, those of one name (goliath308 and wholebody133
+            share 53, of body, feet and hands); ``'wide'``, also the knuckles and hand roots that the two call
+            differently (65); or a list of names in ``common_with``, out of the wide ones, to compare only these.
+        missing: keypoints of ``common_with`` that are not compared: ``'skip'`` leaves them out, and groups without any;
+            ``'wrong'`` holds each for a miss, as the published evaluation does (its whole-body AP is then low).
+        dump: a COCO results file that is written at each evaluation: people after NMS with their scores.
+            ``tools/misc/score_keypoints.py`` gets the same numbers from it.
+        use_area: people's areas are those in ``ann_file``; otherwise 0.53 of their boxes.
+        prefix: default: the ``dataset_name`` of the annotated skeleton, with dashes (``coco``, ``coco-wholebody``).
+        collect_device, collect_dir: see :class:`mmengine.evaluator.BaseMetric`.
+
+    Raises:
+        FileNotFoundError: no ``ann_file``.
+        ValueError: an unknown skeleton, group, keypoint or mode; predictions with another number of keypoints, or of
+            images that ``ann_file`` does not list.
+    """
+
+    def __init__(
+        self,
+        skeleton: str | Path | Mapping | Skeleton,
+        ann_file: str,
+        groups: Sequence[str] | None = None,
+        keypoint_score_thr: float = 0.2,
+        nms: str = 'oks',
+        nms_thr: float = 0.9,
+        common_with: str | Path | Mapping | Skeleton | None = None,
+        common_names: str | Sequence[str] = 'published',
+        missing: str = 'skip',
+        dump: str | None = None,
+        use_area: bool = True,
+        prefix: str | None = None,
+        collect_device: str = 'cpu',
+        collect_dir: str | None = None,
+    ):
+        for name, value, known in (('nms', nms, ('oks', 'none')), ('missing', missing, ('skip', 'wrong'))):
+            if value not in known:
+                raise ValueError(f'KeypointMetric: {name}={value!r}, expected one of {", ".join(map(repr, known))}')
+        if common_with is None and (common_names != 'published' or missing != 'skip'):
+            raise ValueError('KeypointMetric: common_names and missing have an effect only together with common_with')
+        self.predicted = get_skeleton(skeleton)
+        self.annotated = self.predicted if common_with is None else get_skeleton(common_with)
+        # For each annotated keypoint the id of the predicted one, -1 without.
+        self.source = np.arange(len(self.predicted))
+        if common_with is not None:
+            self.source = _common(self.predicted, self.annotated, common_names)
+        self.groups = _groups(self.annotated, groups, self.source >= 0 if missing == 'skip' else None)
+        super().__init__(collect_device, prefix or self.annotated.dataset_name.replace('_', '-'), collect_dir)
+        self.ann_file = require_file(str(ann_file), 'annotation file')
+        self.keypoint_score_thr = keypoint_score_thr
+        self.nms_thr = nms_thr if nms == 'oks' else None
+        self.dump = dump
+        self.use_area = use_area
+        body = self.annotated.groups.get('body', ())
+        # The area of a detected person decides whether a false one counts among the medium or the large. COCO's tools
+        # take the box, but in COCO-WholeBody's results there is none: they take the extent of the body's keypoints.
+        self.area_ids = body if 0 < len(body) < len(self.annotated) else None
+        self._people = None
+
+    @property
+    def people(self) -> People:
+        """The annotated people; the file is read once, and only in the process that computes the metrics."""
+        if self._people is None:
+            self._people = read_people(self.ann_file, self.annotated, self.use_area)
+        return self._people
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Keep the predictions of a batch, one small tuple per sample.
+
+        Args:
+            data_batch: not used.
+            data_samples: dicts with ``img_id``, ``id`` and ``pred_instances``: keypoints (n, K, 2) pixels of the image,
+                keypoint_scores (n, K), and where known bboxes (n, 4) x1, y1, x2, y2 and bbox_scores (n,). Box scores
+                that are not there are those of ``gt_instances``, or 1. ``input_scale`` (2,), where known: width and
+                height of the person's crop in pixels of the image, the scale on which NMS compares people; otherwise
+                it is the extent of their keypoints.
+        """
+        for sample in data_samples:
+            found = sample['pred_instances']
+            points, scores = _array(found['keypoints']), _array(found['keypoint_scores'])
+            if points.shape[1:] != (len(self.predicted), 2) or scores.shape != points.shape[:2]:
+                raise ValueError(
+                    f'sample {sample["id"]} of image {sample["img_id"]}: predicted keypoints {points.shape} with scores '
+                    f'{scores.shape}, expected (n, {len(self.predicted)}, 2) and (n, {len(self.predicted)}) of skeleton '
+                    f'{self.predicted.name!r}'
+                )
+            boxes = np.full((len(points), 6), np.nan, np.float32)
+            if 'bboxes' in found:
+                corners = _array(found['bboxes'])
+                boxes[:, :2], boxes[:, 2:4] = corners[:, :2], corners[:, 2:4] - corners[:, :2]
+            confidence = found.get('bbox_scores', sample.get('gt_instances', {}).get('bbox_scores', 1.0))
+            boxes[:, 4] = _array(confidence)
+            if 'input_scale' in sample and len(points) == 1:
+                boxes[:, 5] = _array(sample['input_scale']).prod()
+            people = np.concatenate([points.reshape(len(points), -1), scores, boxes], 1)
+            self.results.append((sample['img_id'], sample['id'], people))
+
+    def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
+        if not results:
+            print_log(f'{self.prefix}: no predictions, everybody is missed', 'current', logging.WARNING)
+        detections = self._detections(results)
+        if self.dump is not None:
+            write_detections(self.dump, detections, self.people, with_boxes=self.area_ids is None)
+        return self._evaluate(detections)
+
+    def rescore(self, path: str) -> dict[str, float]:
+        """Evaluate a results file as it is: its own scores, no NMS.
+
+        Args:
+            path: COCO results of the annotated skeleton, as ``dump`` writes them.
+
+        Returns:
+            What :meth:`evaluate` returned when the file was written, without the prefix.
+        """
+        return self._evaluate(read_detections(path, self.people, self.annotated))
+
+    def _detections(self, results: list[tuple]) -> Detections:
+        """The people that are left after NMS, best first in each image.
+
+        Of the repeated samples that distributed loaders add, one is taken.
+        """
+        unique = list({(image_id, sample_id): people for image_id, sample_id, people in reversed(results)}.items())
+        image = self.people.positions([image_id for (image_id, _), _ in unique], 'the prediction')
+        order = sorted(range(len(unique)), key=lambda i: (image[i], unique[i][0][1]))
+        count = len(self.predicted)
+        rows = [unique[i][1] for i in order] or [np.zeros((0, 3 * count + 6), np.float32)]
+        people = np.concatenate(rows)
+        points = people[:, : 2 * count].reshape(-1, count, 2)[:, self.source]
+        scores = people[:, 2 * count : 3 * count][:, self.source]
+        points[:, self.source < 0] = np.nan
+        valid = (scores > self.keypoint_score_thr) & (self.source >= 0)
+        total = np.where(valid, scores, 0).sum(1, dtype=np.float64)
+        detections = Detections(
+            image=np.repeat(image[order], [len(row) for row in rows] if len(order) else []),
+            keypoints=points,
+            keypoint_scores=scores,
+            boxes=people[:, -6:-2],
+            scores=people[:, -2] * total / np.maximum(valid.sum(1), 1),
+        )
+        return detections if self.nms_thr is None else self._suppress(detections, people[:, -1])
+
+    def _suppress(self, detections: Detections, crops: np.ndarray) -> Detections:
+        points, scores = detections.keypoints, detections.scores
+        areas = np.where(np.isnan(crops), keypoint_areas(points), crops)
+        kept = []
+        for ids in np.split(np.arange(len(detections)), np.flatnonzero(np.diff(detections.image)) + 1):
+            kept.append(ids[oks_nms(points[ids], scores[ids], areas[ids], self.annotated.sigmas, self.nms_thr)])
+        return detections.select(np.concatenate(kept))
+
+    def _evaluate(self, detections: Detections) -> dict[str, float]:
+        people, areas = self.people, detections.areas(self.area_ids)
+        numbers = average_oks(people, detections, areas, self.annotated.sigmas, self.groups)
+        self._report(numbers, detections)
+        metrics = dict(numbers.get(WHOLE, {}))
+        for group in numbers:
+            if group != WHOLE:
+                metrics |= {f'{group}_{name}': numbers[group][name] for name in ('AP', 'AR')}
+        return metrics
+
+    def _report(self, numbers: Mapping[str, Mapping[str, float]], detections: Detections) -> None:
+        """Log the table, and what may explain low numbers."""
+        people = self.people
+        table = PrettyTable(['group', 'points', *STATISTICS])
+        table.align = 'r'
+        table.align['group'] = 'l'
+        for group, values in numbers.items():
+            row = (f'{100 * value:.2f}' if value >= 0 else '-' for value in values.values())
+            table.add_row([group, len(self.groups[group]), *row])
+        unseen = ~np.isin(people.image, detections.image)
+        print_log(
+            f'{self.prefix}, in %: {len(detections)} people predicted, {len(people.image)} in {self.ann_file}, '
+            f'{unseen.sum()} of them in images without a prediction\n{table}',
+            'current',
+        )
+        wanted = np.unique(np.concatenate(list(self.groups.values())))
+        never = wanted[np.isnan(detections.keypoints[:, wanted, 0]).all(0) & people.visible[:, wanted].any(0)]
+        if len(detections) and len(never):
+            names = ', '.join(self.annotated.keypoints[i] for i in never[:5]) + (', ...' if len(never) > 5 else '')
+            print_log(
+                f'{self.prefix}: {len(never)} annotated keypoints were never predicted and count as misses: {names}. '
+                'Choose groups without them',
+                'current',
+                logging.WARNING,
+            )
+
+
+def _array(values) -> np.ndarray:
+    return np.asarray(values.cpu() if hasattr(values, 'cpu') else values, np.float32)
+
+
+def _common(predicted: Skeleton, annotated: Skeleton, names: str | Sequence[str]) -> np.ndarray:
+    """(K_annotated,) ids of the predicted keypoints that are compared, -1 for the others."""
+    if names == 'published':
+        return match_keypoints(predicted, annotated)
+    wide = {k: v for k, v in goliath308.WHOLEBODY_HANDS.items() if k in annotated and v in predicted}
+    if names == 'wide':
+        if not wide:
+            raise ValueError(
+                f"KeypointMetric: common_names='wide' knows pairs of goliath308 and wholebody133, not of "
+                f"{predicted.name!r} and {annotated.name!r}: use 'published', or a list of names"
+            )
+        return match_keypoints(predicted, annotated, wide)
+    if isinstance(names, str):
+        raise ValueError(f"KeypointMetric: common_names={names!r}, expected 'published', 'wide' or a list of names")
+    source = match_keypoints(predicted, annotated, wide)
+    chosen = np.full_like(source, -1)
+    for name in names:
+        index = annotated.index(name)
+        if source[index] < 0:
+            raise ValueError(f'KeypointMetric: common_names has {name!r}, which {predicted.name!r} does not predict')
+        chosen[index] = source[index]
+    if not len(names):
+        raise ValueError('KeypointMetric: common_names is empty: no keypoint to compare')
+    return chosen
+
+
+def _groups(skeleton: Skeleton, names: Sequence[str] | None, compared: np.ndarray | None) -> dict[str, np.ndarray]:
+    """{group: ids}, the parts first. ``compared``: (K,) bool, the keypoints to which groups are restricted."""
+    if WHOLE in skeleton.groups:
+        raise ValueError(f'skeleton {skeleton.name!r} calls a group {WHOLE!r}, which means all keypoints: rename it')
+    everything = np.arange(len(skeleton))
+    known = dict(skeleton.groups) | {WHOLE: everything}
+    if isinstance(names, str) or (names is not None and not len(names)):
+        raise ValueError(f'KeypointMetric: groups must be a list of names, not {names!r}')
+    for name in names or ():
+        if name not in known:
+            raise ValueError(not_known(f'skeleton {skeleton.name!r}: group', name, known))
+    if names is None:
+        parts = [name for name, ids in skeleton.groups.items() if len(ids) < len(skeleton) and name != 'extra']
+        chosen = [*parts, WHOLE]
+    else:
+        chosen = [name for name in known if name in names]
+    groups = {name: known[name] for name in chosen}
+    if compared is None:
+        return groups
+    groups = {name: ids[compared[ids]] for name, ids in groups.items()}
+    empty = [name for name, ids in groups.items() if not len(ids)]
+    if names is not None and empty:
+        raise ValueError(f'KeypointMetric: no keypoint of {", ".join(empty)} is compared: choose other groups')
+    return {name: ids for name, ids in groups.items() if len(ids)}
