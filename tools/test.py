@@ -3,40 +3,76 @@
 Examples:
     python tools/test.py configs/mae/sapiens_0.3b_humans300m-1024x1024.py work_dirs/x/epoch_100.pth
     python tools/test.py CONFIG CHECKPOINT --cfg-options test_dataloader.dataset.data_root=my/held/out/images
+    python tools/test.py CONFIG CHECKPOINT --show-dir pictures --show-limit 50    # labels beside predictions, per image
+    python tools/test.py CONFIG CHECKPOINT --dump predictions.json                # what the metric saw, for other tools
     bash tools/dist_test.sh CONFIG CHECKPOINT 8
 """
 
 import argparse
+import inspect
 import json
-import os
 from pathlib import Path
 
 from mmengine.dist import is_main_process
 
-from sapiens.engine import Runner
-from sapiens.utils.config import add_options_argument, load_config
+from sapiens.engine import Runner, show_hook_for
+from sapiens.registry import METRICS
+from sapiens.utils.cli import add_runner_arguments, load_runner_config, tool_parser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(__doc__)
     parser.add_argument('config', help='path of a config file')
     parser.add_argument('checkpoint', help='weights to evaluate')
-    parser.add_argument('--work-dir', help='where the log goes (default: work_dirs/<name of the config>)')
     parser.add_argument('--out', type=Path, help='also write the metrics to this JSON file')
-    add_options_argument(parser)
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument(
+        '--dump', metavar='FILE', help="write the predictions to this file (the metric's argument dump)"
+    )
+    parser.add_argument('--show-dir', type=Path, metavar='DIR', help='write a picture of each image to this folder')
+    parser.add_argument('--show-limit', type=int, metavar='N', help='of the first N images only (default: all)')
+    parser.add_argument(
+        '--show-heatmaps', action='store_true', help='with the heatmaps as a further part of a picture'
+    )
+    add_runner_arguments(parser, 'the log goes')
     args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if args.show_dir is None and (args.show_limit is not None or args.show_heatmaps):
+        parser.error('--show-limit and --show-heatmaps say how to draw: add --show-dir DIR')
+    if args.show_limit is not None and args.show_limit < 1:
+        parser.error(f'--show-limit {args.show_limit}: expected 1 or more')
     return args
+
+
+def set_dump(cfg, file: str) -> None:
+    """Set ``dump`` of the test metric that can write predictions. ValueError where none can, or several could."""
+    metrics = cfg.test_evaluator if isinstance(cfg.test_evaluator, list | tuple) else [cfg.test_evaluator]
+    able = [metric for metric in metrics if 'dump' in inspect.signature(METRICS.get(metric['type'])).parameters]
+    if len(able) != 1:
+        raise ValueError(
+            f'--dump {file}: {len(able)} of the metrics of test_evaluator ({", ".join(m["type"] for m in metrics)}) write '
+            'predictions, expected one; set its argument dump with --cfg-options'
+        )
+    able[0]['dump'] = file
+
+
+def show_hook(cfg, args: argparse.Namespace) -> dict:
+    """Config of the hook that draws. ValueError where the model's type has no drawing, or not that part."""
+    hook = show_hook_for(cfg.model.type)
+    options = dict(out_dir=str(args.show_dir), limit=args.show_limit)
+    if args.show_heatmaps:
+        if 'heatmaps' not in inspect.signature(hook).parameters:
+            raise ValueError(f'--show-heatmaps: {cfg.model.type} predicts no heatmaps')
+        options['heatmaps'] = True
+    return dict(type=hook.__name__, **options)
 
 
 def main() -> None:
     args = parse_args()
-    cfg = load_config(args.config, args.cfg_options)
-    cfg.launcher = args.launcher
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
+    cfg = load_runner_config(args)
     cfg.load_from, cfg.resume = args.checkpoint, False
+    if args.dump:
+        set_dump(cfg, args.dump)
+    if args.show_dir:
+        cfg.custom_hooks = [*cfg.get('custom_hooks', ()), show_hook(cfg, args)]
     metrics = Runner.from_cfg(cfg).test()
     if args.out and is_main_process():
         args.out.parent.mkdir(parents=True, exist_ok=True)

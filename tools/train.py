@@ -11,17 +11,14 @@ A run stopped by Ctrl-C, SIGTERM or SIGUSR1 writes a checkpoint first; --resume 
 """
 
 import argparse
-import os
-from pathlib import Path
 
 from sapiens.engine import Runner
-from sapiens.utils.config import add_options_argument, load_config
+from sapiens.utils.cli import add_runner_arguments, load_runner_config, tool_parser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(__doc__)
     parser.add_argument('config', help='path of a config file, e.g. configs/mae/sapiens_0.3b_humans300m-1024x1024.py')
-    parser.add_argument('--work-dir', help='where logs and checkpoints go (default: work_dirs/<name of the config>)')
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -30,21 +27,13 @@ def parse_args() -> argparse.Namespace:
         help='without a path: go on from the newest valid checkpoint of the work dir, or start if there is none',
     )
     parser.add_argument('--amp', action='store_true', help='bf16 autocast, also on CPUs (default: on GPUs only)')
-    add_options_argument(parser)
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='who starts the processes'
-    )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    add_runner_arguments(parser, 'logs and checkpoints go')
+    return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    cfg = load_config(args.config, args.cfg_options)
-    cfg.launcher = args.launcher
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
+    cfg = load_runner_config(args)
     if args.amp:
         cfg.optim_wrapper.precision = 'bf16'
     if args.resume == 'auto':

@@ -1,4 +1,16 @@
-from .hooks import BadDataHook, CheckpointHook, ReconstructionHook, StopHook, ThroughputHook
+from .hooks import (
+    BadDataHook,
+    CheckpointHook,
+    PanelHook,
+    PosePictureHook,
+    PoseShowHook,
+    ReconstructionHook,
+    ShowHook,
+    StopHook,
+    ThroughputHook,
+    VisibleKeypointsHook,
+    show_hook_for,
+)
 from .loops import TrainLoop
 from .optim import OptimWrapper, ParamGroupConstructor
 from .runner import Runner
@@ -7,10 +19,16 @@ __all__ = [
     'BadDataHook',
     'CheckpointHook',
     'OptimWrapper',
+    'PanelHook',
     'ParamGroupConstructor',
+    'PosePictureHook',
+    'PoseShowHook',
     'ReconstructionHook',
     'Runner',
+    'ShowHook',
     'StopHook',
     'ThroughputHook',
     'TrainLoop',
+    'VisibleKeypointsHook',
+    'show_hook_for',
 ]

@@ -24,6 +24,7 @@ PRIMITIVES = {
     'val_pipeline': 'val_dataloader.dataset.pipeline',
     'test_pipeline': 'test_dataloader.dataset.pipeline',
     'metric': 'val_evaluator',
+    'skeleton': 'model.skeleton',
     'num_keypoints': '',
     'num_classes': '',
     'image_size': 'model.backbone.img_size',

@@ -11,6 +11,9 @@ import numpy as np
 
 from sapiens.metainfo import Skeleton, get_skeleton
 
+from .layout import contact_sheet, fit, write
+from .pose import paint
+
 __all__ = [
     'contact_sheet',
     'distinct_palette',
@@ -23,7 +26,6 @@ __all__ = [
 ]
 
 NOTHING = 100  # grey of pixels without a value, as in the published pictures
-_SHIFT = 4  # OpenCV draws at 1/16 of a pixel
 
 
 def draw_segmentation(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, alpha: float = 0.6) -> np.ndarray:
@@ -111,16 +113,8 @@ def draw_keypoints(
     # Far outside of the picture OpenCV's fixed-point numbers overflow.
     limit = 8 * max(image.shape)
     drawn &= (np.abs(np.nan_to_num(points)) < limit).all(1)
-    fixed = np.rint(np.where(drawn[:, None], points, 0) * (1 << _SHIFT)).astype(int).tolist()
     picture = np.ascontiguousarray(image).copy()
-    if thickness:
-        for (start, end), color in zip(skeleton.links, skeleton.link_colors.tolist(), strict=True):
-            if drawn[start] and drawn[end]:
-                cv2.line(picture, fixed[start], fixed[end], color, thickness, cv2.LINE_AA, _SHIFT)
-    size = round(radius * (1 << _SHIFT))
-    for i in np.flatnonzero(drawn):
-        width = -1 if seen[i] >= 2 else max(1, thickness)
-        cv2.circle(picture, fixed[i], size, skeleton.colors[i].tolist(), width, cv2.LINE_AA, _SHIFT)
+    paint(picture, points, drawn, skeleton, np.full(len(points), float(radius)), thickness, hidden=seen < 2)
     return picture
 
 
@@ -147,48 +141,8 @@ def draw_boxes(
         start, end = (round(x), round(y)), (round(x + w) - 1, round(y + h) - 1)
         cv2.rectangle(picture, start, end, color, thickness)
         if names is not None:
-            _write(picture, str(names[i]), (start[0] + thickness + 1, start[1] + thickness + 1), color)
+            write(picture, str(names[i]), (start[0] + thickness + 1, start[1] + thickness + 1), color)
     return picture
-
-
-def contact_sheet(
-    tiles: Sequence[np.ndarray], columns: int = 6, names: Sequence[str] | None = None, gap: int = 4
-) -> np.ndarray:
-    """Pictures side by side on white, row by row, in cells of the largest one's size.
-
-    Args:
-        tiles: (H, W, 3) uint8 RGB each, of any sizes.
-        columns: at most so many in a row.
-        names: a text for each, under it.
-        gap: pixels between cells.
-
-    Raises:
-        ValueError: no pictures, or fewer than one column.
-    """
-    if not len(tiles) or columns < 1:
-        raise ValueError(f'a sheet of {len(tiles)} pictures in {columns} columns: expected at least one of each')
-    columns = min(columns, len(tiles))
-    rows = -(-len(tiles) // columns)
-    below = 16 if names is not None else 0
-    width = max(tile.shape[1] for tile in tiles) + gap
-    height = max(tile.shape[0] for tile in tiles) + below + gap
-    sheet = np.full((rows * height - gap, columns * width - gap, 3), 255, np.uint8)
-    for i, tile in enumerate(tiles):
-        y, x = i // columns * height, i % columns * width
-        sheet[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
-        if names is not None:
-            _write(sheet, str(names[i]), (x + 2, y + tile.shape[0] + 3), (0, 0, 0))
-    return sheet
-
-
-def fit(image: np.ndarray, side: int, nearest: bool = False) -> np.ndarray:
-    """Shrink an array (H, W) or (H, W, C) so that its longer side is at most ``side`` pixels; ``nearest`` for labels."""
-    height, width = image.shape[:2]
-    scale = side / max(height, width)
-    if scale >= 1:
-        return image
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(image, size, interpolation=cv2.INTER_NEAREST_EXACT if nearest else cv2.INTER_AREA)
 
 
 def distinct_palette(count: int) -> np.ndarray:
@@ -198,8 +152,3 @@ def distinct_palette(count: int) -> np.ndarray:
     palette = cv2.cvtColor(np.stack([hue, np.full(count, 210, np.uint8), value], -1)[None], cv2.COLOR_HSV2RGB)[0]
     palette[:1] = 0
     return palette
-
-
-def _write(picture: np.ndarray, text: str, corner: tuple[int, int], color) -> None:
-    """Write small letters whose upper left corner is ``corner``; changes the picture."""
-    cv2.putText(picture, text, (corner[0], corner[1] + 9), cv2.FONT_HERSHEY_SIMPLEX, 0.36, color, 1, cv2.LINE_AA)

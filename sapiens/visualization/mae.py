@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
+
+from .layout import GAP, caption, join
 
 __all__ = ['draw_reconstructions']
 
 REMOVED_GREY = 100  # as in the published pictures
-GAP = 4
 COLUMNS = ('original', 'masked', 'reconstructed')
 
 
@@ -39,26 +40,7 @@ def draw_reconstructions(
         scale = min(1.0, max_side / max(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         tiles = [np.asarray(Image.fromarray(tile).resize(size)) for tile in (image, masked, reconstruction)]
-        rows.append(_join(tiles, axis=1))
-    header = _header([rows[0].shape[1] // 3] * 3, rows[0].shape[1])
-    return _join([header, *rows], axis=0)
-
-
-def _join(tiles: list[np.ndarray], axis: int) -> np.ndarray:
-    """Concatenate with white gaps; rows of different width are padded on the right."""
-    if axis == 0:
-        width = max(tile.shape[1] for tile in tiles)
-        tiles = [np.pad(t, ((0, 0), (0, width - t.shape[1]), (0, 0)), constant_values=255) for t in tiles]
-    gap_shape = list(tiles[0].shape)
-    gap_shape[axis] = GAP
-    gap = np.full(gap_shape, 255, np.uint8)
-    return np.concatenate([part for tile in tiles for part in (tile, gap)][:-1], axis=axis)
-
-
-def _header(widths: Sequence[int], total: int) -> np.ndarray:
-    canvas = Image.new('RGB', (total, 18), 'white')
-    pen, font, x = ImageDraw.Draw(canvas), ImageFont.load_default(), 0
-    for name, width in zip(COLUMNS, widths, strict=True):
-        pen.text((x + 3, 3), name, fill='black', font=font)
-        x += width + GAP // 2
-    return np.asarray(canvas)
+        rows.append(join(tiles, axis=1))
+    tile_width = (rows[0].shape[1] - 2 * GAP) // 3
+    header = join([caption(tile_width, name) for name in COLUMNS], axis=1)
+    return join([header, *rows], axis=0)

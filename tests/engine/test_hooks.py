@@ -102,6 +102,18 @@ def test_unknown_checkpoint_options_are_refused():
         CheckpointHook(max_keep_ckpt=3)
 
 
+def test_a_best_metric_that_is_not_reported_is_refused_and_says_where_the_run_is(tmp_path):
+    checkpoint = dict(type='CheckpointHook', interval=2, by_epoch=False, save_best='toy/los', rule='less')
+    runner = make_runner(
+        tmp_path, scores=(3.0, 2.0), default_hooks=dict(checkpoint=checkpoint),
+        train_cfg=dict(type='TrainLoop', max_iters=4, val_interval=2)
+    )  # fmt: skip
+    with pytest.raises(
+        ValueError, match=r"save_best='toy/los' is none of the metrics; did you mean 'toy/loss'.*iter_2.pth"
+    ):
+        runner.train()
+
+
 def test_the_line_in_the_terminal_says_how_fast_and_how_big(tmp_path):
     throughput = dict(throughput=dict(type='ThroughputHook'))
     make_runner(tmp_path, default_hooks=throughput).train()

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from sapiens.visualization import draw_reconstructions
-from sapiens.visualization.mae import GAP, REMOVED_GREY
+from sapiens.visualization.layout import GAP
+from sapiens.visualization.mae import REMOVED_GREY
 
 
 def test_rows_show_original_masked_and_reconstructed():

@@ -1,69 +1,85 @@
-"""Draw what the model is trained on: augmented samples of a config's data loader, as one picture.
+"""Draw what the model is trained on: augmented samples of a config's data loader, as one picture. Keypoints are drawn where
+they are labelled.
 
 Examples:
     python tools/misc/browse_dataset.py configs/mae/sapiens_tiny_folder-256x256.py --out batch.png
-    python tools/misc/browse_dataset.py CONFIG --phase val --num-samples 32 --cfg-options train_dataset.data_root=photos
+    python tools/misc/browse_dataset.py CONFIG --phase val --num-samples 32 --cfg-options val_dataloader.dataset.data_root=photos
+    python tools/misc/browse_dataset.py CONFIG --tile 512 --num-samples 8      # larger, for many keypoints
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
+from torch.utils.data import IterableDataset
 
 from sapiens.datasets import Draw
 from sapiens.datasets.draw import hash63
+from sapiens.metainfo import Skeleton
 from sapiens.registry import DATASETS
+from sapiens.utils.cli import tool_parser
 from sapiens.utils.config import add_options_argument, load_config
+from sapiens.visualization import draw_pose, skeleton_of
+from sapiens.visualization.layout import caption, contact_sheet, join, resized_points, scaled
 
-TILE = 256
 
-
-def tile(sample: dict) -> Image.Image:
-    """One sample with its file name, crop and flip written under it."""
+def draw(sample: dict, side: int, skeleton: Skeleton | None) -> np.ndarray:
+    """A tile of one sample with its file name, what was done to it, and the number of its keypoints written under it."""
     data = sample['data_samples']
-    pixels = sample['inputs'].permute(1, 2, 0).numpy()
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    image.thumbnail((TILE, TILE))
-    canvas = Image.new('RGB', (TILE, TILE + 28), 'white')
-    canvas.paste(image, ((TILE - image.width) // 2, 0))
-    pen = ImageDraw.Draw(canvas)
-    name = Path(str(data.get('img_path', ''))).name
-    pen.text((2, TILE), name[-40:], fill='black')
+    pixels = np.ascontiguousarray(sample['inputs'].permute(1, 2, 0).numpy())
+    image = scaled(pixels, side)
+    lines = [Path(str(data.get('img_path', ''))).name, *describe(data)]
+    if skeleton is not None and 'gt_instance_labels' in data:
+        labels = data.gt_instance_labels
+        points, weights = labels.keypoints[0].numpy(), labels.keypoint_weights[0].numpy()
+        image = draw_pose(image, resized_points(points, pixels, image), weights > 0, skeleton, threshold=0.5)
+        lines.append(f'{(weights > 0).sum()} of {len(weights)} keypoints')
+    return join([image, caption(image.shape[1], *lines)], axis=0, gap=0)
+
+
+def describe(data) -> list[str]:
+    """Lines that say which part of the original image a sample shows, and what was done to it."""
     height, width = data.get('ori_shape', (0, 0))
     flip = ' flipped' if data.get('flip') else ''
-    pen.text((2, TILE + 13), f'{tuple(data.get("crop", ()))} of {width}x{height}{flip}', fill='black')
-    return canvas
+    if 'input_scale' not in data:
+        return [f'{tuple(data.get("crop", ()))} of {width}x{height}{flip}']
+    x, y = np.ravel(data.get('input_center'))
+    w, h = np.ravel(data.get('input_scale'))
+    degrees = float(np.ravel(data.get('bbox_rotation', 0))[0])
+    return [
+        f'person {data.get("id")}, image of {width}x{height}',
+        f'{w:.0f}x{h:.0f} at {x:.0f},{y:.0f}{f" turned {degrees:.0f}" if degrees else ""}{flip}',
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config')
+    parser = tool_parser(__doc__)
+    parser.add_argument('config', help='path of a config file')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/browse.png'), help='default: %(default)s')
     parser.add_argument('--phase', choices=['train', 'val', 'test'], default='train', help='default: %(default)s')
     parser.add_argument('--num-samples', type=int, default=24, help='default: %(default)s')
+    parser.add_argument('--tile', type=int, default=256, help='longer side of a tile in pixels; default: %(default)s')
     parser.add_argument('--seed', type=int, default=0, help='of the augmentation; default: %(default)s')
     add_options_argument(parser)
     args = parser.parse_args()
+    for name in ('num_samples', 'tile'):
+        if getattr(args, name) < 1:
+            parser.error(f'--{name.replace("_", "-")} {getattr(args, name)}: expected 1 or more')
 
     cfg = load_config(args.config, args.cfg_options)
     dataset = DATASETS.build(cfg[f'{args.phase}_dataloader'].dataset)
-    if hasattr(dataset, '__getitem__'):
+    if not isinstance(dataset, IterableDataset):
         draws = (Draw(i % len(dataset), hash63(args.seed, i)) for i in range(args.num_samples))
         samples = (dataset[draw] for draw in draws)
     else:
         samples = (sample for _, sample in zip(range(args.num_samples), dataset, strict=False))
+    skeleton = skeleton_of(getattr(dataset, 'metainfo', None))
     tiles, bad = [], []
     for sample in samples:
-        tiles.append(tile(sample))
+        tiles.append(draw(sample, args.tile, skeleton))
         bad += sample.get('bad', [])
-    columns = min(len(tiles), 6)
-    rows = -(-len(tiles) // columns)
-    picture = Image.new('RGB', (columns * (TILE + 4), rows * (TILE + 32)), 'white')
-    for index, image in enumerate(tiles):
-        picture.paste(image, (index % columns * (TILE + 4), index // columns * (TILE + 32)))
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(args.out)
+    Image.fromarray(contact_sheet(tiles, columns=max(1, 1536 // args.tile))).save(args.out)
     for path, reason in bad:
         print(f'bad file {path}: {reason}')
     print(f'{dataset}: {len(tiles)} samples drawn to {args.out}')

@@ -25,7 +25,8 @@ class CheckpointHook(_CheckpointHook):
     * :meth:`save_now` writes one at any iteration, and ``max_keep_ckpts`` counts it like the others.
 
     Raises:
-        ValueError: for an unknown option (MMEngine's hook would ignore it).
+        ValueError: for an unknown option (MMEngine's hook would ignore it); at an evaluation, for a ``save_best`` that it does
+            not report.
     """
 
     def __init__(self, **options) -> None:
@@ -96,6 +97,14 @@ class CheckpointHook(_CheckpointHook):
                 (Path(self.out_dir) / old).unlink(missing_ok=True)
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
+        for key in self.key_indicators if self.save_best else ():
+            if key != 'auto' and key not in metrics:
+                near = get_close_matches(key, metrics, n=1)
+                hint = f'; did you mean {near[0]!r}?' if near else ''
+                raise ValueError(
+                    f'default_hooks.checkpoint.save_best={key!r} is none of the metrics{hint} (reported: '
+                    f'{", ".join(metrics)}). What was trained is in {self.last_ckpt or "no checkpoint yet"}; --resume goes on'
+                )
         backend = self.file_backend = _RemovesLater()
         super()._save_best_checkpoint(runner, metrics)
         best = {value for key, value in runner.message_hub.runtime_info.items() if key.startswith('best_ckpt')}

@@ -1,0 +1,45 @@
+"""Arguments that the tools which start a runner have in common."""
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config
+
+from .config import add_options_argument, load_config
+
+__all__ = ['add_runner_arguments', 'load_runner_config', 'tool_parser']
+
+
+def tool_parser(doc: str) -> argparse.ArgumentParser:
+    """A parser whose ``--help`` shows a tool's docstring, with its examples, as it is written."""
+    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def add_runner_arguments(parser: argparse.ArgumentParser, written: str) -> None:
+    """Add ``--work-dir``, ``--cfg-options``, ``--launcher`` and ``--local_rank``; the tool itself adds ``config``.
+
+    Args:
+        parser: of the tool.
+        written: what goes to the work dir, for the help.
+    """
+    parser.add_argument('--work-dir', help=f'where {written} (default: work_dirs/<name of the config>)')
+    add_options_argument(parser)
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='who starts the processes'
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def load_runner_config(args: argparse.Namespace) -> Config:
+    """The config of parsed arguments with its options applied, ``launcher`` and ``work_dir`` set; tells MMEngine the local
+    rank.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`sapiens.utils.config.load_config`.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
+    return cfg

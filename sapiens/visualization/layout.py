@@ -1,0 +1,114 @@
+"""Laying pictures out: shrinking, small letters, rows and sheets of tiles. Pictures are (H, W, 3) uint8 RGB."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+__all__ = ['GAP', 'LINE', 'caption', 'contact_sheet', 'fit', 'join', 'resized_points', 'scaled', 'write']
+
+GAP = 4  # white pixels between tiles
+LINE = 15  # height of a line of letters
+
+
+def fit(image: np.ndarray, side: int, nearest: bool = False) -> np.ndarray:
+    """Shrink an array (H, W) or (H, W, C) so that its longer side is at most ``side`` pixels; ``nearest`` for labels."""
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_NEAREST_EXACT if nearest else cv2.INTER_AREA)
+
+
+def scaled(image: np.ndarray, side: int) -> np.ndarray:
+    """Shrink or enlarge a picture so that its longer side is ``side`` pixels."""
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    if scale <= 1:
+        return fit(image, side)
+    return cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_LINEAR)
+
+
+def resized_points(points: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Points (..., 2) of a picture in pixels of a resized one. The outer edges of both, half a pixel from the centres of the
+    outermost pixels, lie on each other."""
+    scale = np.array(after.shape[1::-1]) / np.array(before.shape[1::-1])
+    return (np.asarray(points, np.float64) + 0.5) * scale - 0.5
+
+
+def write(picture: np.ndarray, text: str, corner: tuple[int, int], color) -> None:
+    """Write small letters whose upper left corner is ``corner`` (x, y); changes the picture, which may be a view."""
+    canvas = Image.fromarray(picture)
+    ImageDraw.Draw(canvas).text(corner, text, fill=tuple(int(value) for value in color), font=_font())
+    picture[...] = np.asarray(canvas)
+
+
+def _font():
+    return ImageFont.load_default()
+
+
+def caption(width: int, *lines: str) -> np.ndarray:
+    """Black letters on white, one line below the other; what is too long for ``width`` pixels loses its middle."""
+    strip = np.full((LINE * len(lines), width, 3), 255, np.uint8)
+    for number, line in enumerate(lines):
+        write(strip, _shortened(line, width - 4), (2, number * LINE + 2), (0, 0, 0))
+    return strip
+
+
+def _shortened(text: str, width: int) -> str:
+    """The text with so much of its middle left out that it is at most ``width`` pixels long."""
+    kept = len(text)
+    while kept and _font().getlength(shown := _without_middle(text, kept)) > width:
+        kept -= 1
+    return shown if kept else ''
+
+
+def _without_middle(text: str, kept: int) -> str:
+    return text if kept == len(text) else f'{text[: kept // 2]}...{text[len(text) - (kept - kept // 2) :]}'
+
+
+def join(tiles: Sequence[np.ndarray], axis: int, gap: int = GAP) -> np.ndarray:
+    """Tiles below each other (``axis=0``) or side by side (``axis=1``), aligned at the top left, with white between."""
+    across = 1 - axis
+    extent = max(tile.shape[across] for tile in tiles)
+    parts = []
+    for tile in tiles:
+        missing = [(0, 0), (0, 0), (0, 0)]
+        missing[across] = (0, extent - tile.shape[across])
+        space = list(tile.shape)
+        space[across], space[axis] = extent, gap
+        parts += [np.pad(tile, missing, constant_values=255), np.full(space, 255, np.uint8)]
+    return np.concatenate(parts[:-1], axis=axis)
+
+
+def contact_sheet(
+    tiles: Sequence[np.ndarray], columns: int = 6, names: Sequence[str] | None = None, gap: int = GAP
+) -> np.ndarray:
+    """Pictures side by side on white, row by row, in cells of the largest one's size.
+
+    Args:
+        tiles: (H, W, 3) uint8 RGB each, of any sizes.
+        columns: at most so many in a row.
+        names: a text for each, under it.
+        gap: pixels between cells.
+
+    Raises:
+        ValueError: no pictures, or fewer than one column.
+    """
+    if not len(tiles) or columns < 1:
+        raise ValueError(f'a sheet of {len(tiles)} pictures in {columns} columns: expected at least one of each')
+    columns = min(columns, len(tiles))
+    rows = -(-len(tiles) // columns)
+    below = 16 if names is not None else 0
+    width = max(tile.shape[1] for tile in tiles) + gap
+    height = max(tile.shape[0] for tile in tiles) + below + gap
+    sheet = np.full((rows * height - gap, columns * width - gap, 3), 255, np.uint8)
+    for i, tile in enumerate(tiles):
+        y, x = i // columns * height, i % columns * width
+        sheet[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
+        if names is not None:
+            text = caption(tile.shape[1], str(names[i]))
+            sheet[y + tile.shape[0] + 1 : y + tile.shape[0] + 1 + LINE, x : x + tile.shape[1]] = text
+    return sheet

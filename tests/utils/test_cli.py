@@ -1,0 +1,43 @@
+import os
+
+import pytest
+
+from sapiens.utils.cli import add_runner_arguments, load_runner_config, tool_parser
+
+
+def parse(*options, doc='Does it.\n\nExamples:\n    python tools/x.py CONFIG   # as written'):
+    parser = tool_parser(doc)
+    parser.add_argument('config')
+    add_runner_arguments(parser, 'the log goes')
+    return parser, parser.parse_args(list(options)) if options else None
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.delenv('LOCAL_RANK', raising=False)
+    path = tmp_path / 'tiny_x.py'
+    path.write_text("log_level = 'INFO'\n")
+    return path
+
+
+def test_the_config_knows_launcher_work_dir_and_options(config, monkeypatch):
+    _, args = parse(str(config), '--launcher', 'pytorch', '--cfg-options', 'log_level=DEBUG', '--local-rank', '3')
+    cfg = load_runner_config(args)
+    assert (cfg.launcher, cfg.work_dir, cfg.log_level) == ('pytorch', 'work_dirs/tiny_x', 'DEBUG')
+    assert os.environ['LOCAL_RANK'] == '3'
+    monkeypatch.setenv('LOCAL_RANK', '5')  # what a launcher has set stays
+    load_runner_config(args)
+    assert os.environ['LOCAL_RANK'] == '5'
+
+
+def test_a_given_work_dir_wins_over_the_config(config):
+    config.write_text("work_dir = 'from_config'\n")
+    assert load_runner_config(parse(str(config))[1]).work_dir == 'from_config'
+    assert load_runner_config(parse(str(config), '--work-dir', 'given')[1]).work_dir == 'given'
+
+
+def test_help_shows_the_examples_as_written():
+    parser, _ = parse()
+    text = parser.format_help()
+    assert '    python tools/x.py CONFIG   # as written\n' in text
+    assert 'where the log goes (default: work_dirs/<name of the' in text and 'local' not in text
