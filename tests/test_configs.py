@@ -3,12 +3,25 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.structures import InstanceData
+from mmpose.structures import PoseDataSample
 
+from sapiens.metainfo import get_skeleton
 from sapiens.models.backbones.archs import resolve_arch
-from sapiens.registry import HOOKS, LOOPS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, TRANSFORMS
+from sapiens.registry import (
+    HOOKS,
+    LOOPS,
+    METRICS,
+    MODELS,
+    OPTIM_WRAPPER_CONSTRUCTORS,
+    OPTIM_WRAPPERS,
+    PARAM_SCHEDULERS,
+    TRANSFORMS,
+)
 from sapiens.utils.config import load_config
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -45,7 +58,7 @@ def test_everything_it_names_exists(path):
     for registry, config in [
         (LOOPS, cfg.train_cfg),
         (OPTIM_WRAPPERS, cfg.optim_wrapper),
-        (METRICS, cfg.val_evaluator),
+        *((METRICS, metric) for metric in evaluators(cfg)),
         *((TRANSFORMS, step) for step in [*cfg.train_pipeline, *cfg.val_pipeline]),
         *((HOOKS, hook) for hook in [*cfg.default_hooks.values(), *cfg.get('custom_hooks', [])] if hook),
     ]:
@@ -53,17 +66,40 @@ def test_everything_it_names_exists(path):
     assert OPTIM_WRAPPER_CONSTRUCTORS.get(cfg.optim_wrapper.constructor) is not None
 
 
+def evaluators(cfg):
+    return cfg.val_evaluator if isinstance(cfg.val_evaluator, list) else [cfg.val_evaluator]
+
+
+def shrink(cfg):
+    """The same model with few channels."""
+    cfg.model.backbone.arch = TINY
+    cfg.model.backbone.pop('init_cfg', None)
+    if cfg.model.type == 'MAE':
+        cfg.model.decoder.update(embed_dims=16, num_heads=2)
+    else:
+        cfg.model.head.update(deconv_channels=(8, 8), conv_channels=(8,))
+
+
+def labelled_sample(model):
+    if type(model).__name__ == 'MAE':
+        return None
+    sample = PoseDataSample()
+    count = len(model.skeleton)
+    points = torch.rand(1, count, 2) * torch.tensor(model.backbone.img_size[::-1])
+    sample.gt_instance_labels = InstanceData(keypoints=points, keypoint_weights=torch.ones(1, count))
+    return sample
+
+
 @leaves
 def test_builds_and_trains_with_a_tiny_encoder(path):
     cfg = load_config(path)
     resolve_arch(cfg.model.backbone.arch)
-    cfg.model.backbone.arch = TINY
-    cfg.model.decoder.update(embed_dims=16, num_heads=2)
+    shrink(cfg)
     model = MODELS.build(cfg.model).train()
     model.init_weights()
     height, width = cfg.model.backbone.img_size
-    batch = dict(inputs=torch.randint(0, 256, (1, 3, height, width), dtype=torch.uint8), data_samples=[None])
-    data = model.data_preprocessor(batch, training=True)
+    images = torch.randint(0, 256, (1, 3, height, width), dtype=torch.uint8)
+    data = model.data_preprocessor(dict(inputs=images, data_samples=[labelled_sample(model)]), training=True)
     loss = model(**data, mode='loss')['loss']
     loss.backward()
     assert loss.isfinite()
@@ -95,17 +131,126 @@ def test_published_schedule():
     assert cfg.model.decoder == dict(num_layers=8, embed_dims=512, num_heads=16)
 
 
-def test_ablations_change_what_they_say():
-    changed = {}
-    base = load_config(CONFIGS / 'mae' / 'sapiens_0.3b_humans300m-1024x1024.py').model
-    for path in LEAVES:
-        if 'ablations' in path.parts:
-            model = load_config(path).model
-            changed[path.stem.rsplit('_', 1)[1]] = {k: v for k, v in model.items() if v != base[k]}
-    assert changed == {
-        'mask-0.75': dict(mask_ratio=0.75),
-        'block-mask': dict(mask_block_size=4),
-        'decoder-depth-4': dict(decoder=dict(num_layers=4, embed_dims=512, num_heads=16)),
-        'no-norm-pix': dict(norm_pix=False),
-        'decode-0.25': dict(decode_share=0.25),
-    }
+# What the released pose configs set: learning rate, layer decay, hard keypoints, fewest visible points in a crop.
+PUBLISHED_POSE = {
+    ('0.3b', 'coco'): (5e-4, 0.85, None, 4),
+    ('0.6b', 'coco'): (5e-4, 0.85, None, 4),
+    ('1b', 'coco'): (5e-4, 0.85, None, 4),
+    ('2b', 'coco'): (5e-4, 0.85, None, 4),
+    ('0.3b', 'wholebody'): (5e-4, 0.75, None, 0),
+    ('0.6b', 'wholebody'): (5e-4, 0.75, None, 0),
+    ('1b', 'wholebody'): (5e-4, 0.85, None, 0),
+    ('2b', 'wholebody'): (5e-4, 0.85, None, 0),
+    ('0.3b', 'goliath'): (5e-5, 0.85, 128, 8),
+    ('0.6b', 'goliath'): (5e-5, 0.85, None, 8),
+    ('1b', 'goliath'): (5e-5, 0.95, 128, 8),
+    ('2b', 'goliath'): (5e-5, 0.85, None, 8),
+}
+BEST = dict(coco='coco/AP', wholebody='coco-wholebody/AP', goliath='goliath/AP')
+KEYPOINTS = dict(coco=17, wholebody=133, goliath=308)
+
+
+@pytest.mark.parametrize(('size', 'data'), PUBLISHED_POSE)
+def test_published_pose_recipes(size, data):
+    cfg = load_config(CONFIGS / 'pose' / f'sapiens_{size}_{data}-1024x768.py')
+    groups, load = cfg.optim_wrapper.paramwise_cfg, next(step for step in cfg.train_pipeline if 'min_visible' in step)
+    found = cfg.optim_wrapper.optimizer.lr, groups.layer_decay_rate, cfg.model.loss.top_k, load.min_visible
+    assert found == PUBLISHED_POSE[size, data]
+    assert cfg.optim_wrapper.optimizer.betas == (0.9, 0.999) and cfg.optim_wrapper.optimizer.weight_decay == 0.1
+    assert cfg.optim_wrapper.clip_grad.max_norm == 1.0
+    assert groups.no_decay == ['pos_embed'] and groups.no_decay_1d
+    assert cfg.model.loss.type == 'HeatmapMSELoss' and cfg.model.backbone.patch_padding == 2
+    assert cfg.model.codec == dict(type='UDPHeatmap', sigma=6.0, refine='newton', blur_kernel_size=11)
+    assert (
+        cfg.model.test_cfg.flip_test and cfg.train_dataloader.batch_size == 64 and cfg.val_dataloader.batch_size == 32
+    )
+    assert cfg.auto_scale_lr == dict(enable=(size, data) == ('1b', 'wholebody'), base_batch_size=512)
+    warm_up, steps = cfg.param_scheduler
+    assert (warm_up.start_factor, warm_up.end, warm_up.by_epoch) == (0.001, 500, False)
+    assert (steps.type, steps.milestones, steps.gamma) == ('MultiStepLR', [170, 200], 0.1)
+    assert cfg.train_cfg.max_epochs == 210
+    assert cfg.default_hooks.checkpoint.save_best == BEST[data]
+    assert len(get_skeleton(cfg.model.skeleton)) == KEYPOINTS[data]
+    assert cfg.model.backbone.init_cfg.checkpoint.endswith('_clean.pth')
+
+
+@leaves
+def test_model_data_and_metric_speak_of_one_skeleton(path):
+    cfg = load_config(path)
+    if cfg.model.type != 'PoseEstimator':
+        pytest.skip('no keypoints')
+    names = {cfg.model.skeleton, cfg.train_dataloader.dataset.skeleton, cfg.val_dataloader.dataset.skeleton}
+    names |= {metric.skeleton for metric in evaluators(cfg) if 'skeleton' in metric}
+    assert names == {cfg.model.skeleton}
+
+
+def differences(value, base, path=''):
+    """{dotted key: value} of what differs from the base."""
+    if isinstance(value, dict) and isinstance(base, dict):
+        found = {}
+        for key in {*value, *base}:
+            found |= differences(value.get(key), base.get(key), f'{path}.{key}' if path else key)
+        return found
+    return {} if value == base else {path: value}
+
+
+ABLATIONS = {
+    'mae': {
+        'mask-0.75': {'model.mask_ratio': 0.75},
+        'block-mask': {'model.mask_block_size': 4},
+        'decoder-depth-4': {'model.decoder.num_layers': 4},
+        'no-norm-pix': {'model.norm_pix': False},
+        'decode-0.25': {'model.decode_share': 0.25},
+    },
+    'pose': {
+        'hard-keypoints': {'model.loss.top_k': 8},
+        'cross-entropy': {
+            'model.loss.type': 'HeatmapCrossEntropyLoss',
+            'model.codec.sigma': 2.0,
+            'model.codec.refine': 'expectation',
+        },
+    },
+}
+
+
+@pytest.mark.parametrize('task', ABLATIONS)
+def test_ablations_change_what_they_say(task):
+    for what, expected in ABLATIONS[task].items():
+        (path,) = (CONFIGS / task / 'ablations').glob(f'*_{what}.py')
+        base = CONFIGS / task / path.name.replace(f'_{what}', '')
+        assert differences(load_config(path).to_dict(), load_config(base).to_dict()) == expected
+
+
+def test_linear_decay_instead_of_steps():
+    cfg = load_config(CONFIGS / 'pose' / 'ablations' / 'sapiens_1b_coco-1024x768_linear-decay.py')
+    base = load_config(CONFIGS / 'pose' / 'sapiens_1b_coco-1024x768.py')
+    assert set(differences(cfg.to_dict(), base.to_dict())) == {'param_scheduler'}
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    schedules = [dict(schedule) for schedule in cfg.param_scheduler]
+    epoch_length = 40
+    built = []
+    for schedule in schedules:
+        convert = schedule.pop('convert_to_iter_based', False)
+        kind = PARAM_SCHEDULERS.get(schedule.pop('type'))
+        if convert:
+            built.append(kind.build_iter_from_epoch(optimizer, **schedule, epoch_length=epoch_length))
+        else:
+            built.append(kind(optimizer, **schedule))
+    rates = []
+    for _ in range(210 * epoch_length):
+        rates.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        for schedule in built:
+            schedule.step()
+    total = 210 * epoch_length
+    assert rates[0] == pytest.approx(0.001)
+    for iteration in (600, 4000, 8000):
+        assert rates[iteration] == pytest.approx(1 - iteration / total, abs=1e-3)
+    assert np.argmax(rates) < 510 and rates[-1] < 1e-3
+
+
+def test_published_faults_of_the_augmentation_by_name():
+    cfg = load_config(CONFIGS / 'pose' / 'ablations' / 'sapiens_1b_coco-1024x768_published-augmentation.py')
+    steps = [step for step in cfg.train_dataloader.dataset.pipeline if step['type'] == 'PhotometricDistortion']
+    assert [step.published for step in steps] == [True]

@@ -2,17 +2,21 @@
 
 from . import transforms
 from .collate import stack_collate
+from .combined import CombinedDataset
 from .draw import Draw, seed_everything_for
 from .image_folder import ImageFolder
 from .image_list import ImageList
+from .keypoints import KeypointDataset
 from .samplers import ResumableSampler
 from .synthetic_humans import SyntheticHumans
 from .tar_shards import TarShards
 
 __all__ = [
+    'CombinedDataset',
     'Draw',
     'ImageFolder',
     'ImageList',
+    'KeypointDataset',
     'ResumableSampler',
     'SyntheticHumans',
     'TarShards',

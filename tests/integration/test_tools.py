@@ -1,5 +1,6 @@
 """The command-line tools, one after the other as a user would run them."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -12,8 +13,13 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from sapiens.metainfo import get_skeleton
+
+from ..datasets.people import person, write_people
+
 ROOT = Path(__file__).parents[2]
 CONFIG = 'configs/mae/sapiens_tiny_folder-256x256.py'
+POSE = 'configs/pose/sapiens_tiny_synthetic17-128x96.py'
 SMALL = ['train_cfg.max_iters=3', 'train_cfg.val_interval=3', 'train_dataloader.batch_size=2',
          'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0', 'default_hooks.logger.interval=1']  # fmt: skip
 
@@ -116,8 +122,72 @@ def test_browse_dataset_draws_what_is_trained_on(images, tmp_path):
     run(*command, '--out', tmp_path / 'a.png', DATA_ROOT=str(images))
     run(*command, '--out', tmp_path / 'b.png', DATA_ROOT=str(images))
     picture = np.asarray(Image.open(tmp_path / 'a.png'))
-    assert picture.shape == (2 * 288, 6 * 260, 3)
+    assert picture.shape == (2 * (256 + 2 * 15) + 4, 6 * 256 + 5 * 4, 3)
     assert np.array_equal(picture, np.asarray(Image.open(tmp_path / 'b.png')))
+
+
+@pytest.fixture(scope='module')
+def people(tmp_path_factory):
+    """Root of three images with 4 people, as the tiny pose config looks for them."""
+    root = tmp_path_factory.mktemp('people')
+    folder = root / 'synthetic' / 'train'
+    folder.mkdir(parents=True)
+    write_people(folder, [person(i, image=1 + i // 2) for i in range(4)], images=2, name='people.json')
+    data = json.loads((folder / 'people.json').read_text())
+    for image in data['images']:
+        image['file_name'] = f'img/{image["file_name"]}'
+    (folder / 'annotations').mkdir()
+    (folder / 'annotations' / 'person_keypoints.json').write_text(json.dumps(data))
+    (root / 'synthetic' / 'val').symlink_to(folder)
+    return root
+
+
+def test_pose_is_drawn_while_training_and_in_a_test(people, tmp_path):
+    environment = dict(DATA_ROOT=str(people))
+    options = ['train_cfg.max_iters=2', 'train_cfg.val_interval=9', 'train_dataloader.batch_size=2',
+               'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0', 'test_dataloader.num_workers=0']  # fmt: skip
+    run('tools/train.py', POSE, '--work-dir', tmp_path, '--cfg-options', *options, **environment)
+    (file,) = tmp_path.glob('*/vis_data/pose_*.png')  # at the end
+    picture = np.asarray(Image.open(file))
+    assert file.name == 'pose_0000002.png' and picture.shape[1] == 4 * 288 + 3 * 4
+    first, truth = picture[40:400, :288], picture[40:400, 292:580]
+    assert (first != truth).any(-1).mean() > 0.005, 'no keypoints of the ground truth'
+
+    shown, dumped = tmp_path / 'shown', tmp_path / 'dump.json'
+    run('tools/test.py', POSE, tmp_path / 'iter_2.pth', '--work-dir', tmp_path, '--show-dir', shown, '--show-limit', 1,
+        '--show-heatmaps', '--dump', dumped, '--cfg-options', 'test_dataloader.num_workers=0', **environment)  # fmt: skip
+    assert [path.name for path in shown.iterdir()] == ['1.jpg']
+    assert np.asarray(Image.open(shown / '1.jpg')).shape == (90 + 15, 3 * 120 + 2 * 4, 3)
+    assert {result['image_id'] for result in json.loads(dumped.read_text())} == {1, 2}
+
+    run('tools/misc/browse_dataset.py', POSE, '--num-samples', 2, '--out', tmp_path / 'a.png', **environment)
+    picture = np.asarray(Image.open(tmp_path / 'a.png'))
+    assert picture.shape == (256 + 4 * 15, 2 * 192 + 4, 3)
+    for color in get_skeleton('coco17').colors[[5, 6, 11]]:
+        assert (picture[:256] == color).all(-1).any(), 'no keypoints'
+
+
+def test_what_cannot_be_drawn_or_dumped_is_refused_at_once(monkeypatch, capsys, tmp_path):
+    spec = importlib.util.spec_from_file_location('test_tool', ROOT / 'tools' / 'test.py')
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    monkeypatch.setattr(tool, 'Runner', None)  # nothing is built before
+    monkeypatch.setenv('DATA_ROOT', str(tmp_path))
+
+    def main(config, *options):
+        monkeypatch.setattr(sys, 'argv', ['test.py', str(ROOT / config), 'x.pth', *map(str, options)])
+        tool.main()
+
+    with pytest.raises(ValueError, match="model.type='MAE' has no drawing of test results"):
+        main(CONFIG, '--show-dir', tmp_path / 'shown')
+    with pytest.raises(
+        ValueError, match=r'0 of the metrics of test_evaluator \(ReconstructionLoss\) write predictions'
+    ):
+        main(CONFIG, '--dump', tmp_path / 'x.json')
+    for option in (['--show-limit', 3], ['--show-heatmaps'], ['--show-dir', 'x', '--show-limit', 0]):
+        with pytest.raises(SystemExit):
+            main(POSE, *option)
+        assert '--show-limit' in capsys.readouterr().err
 
 
 def test_errors_say_what_to_do(images, tmp_path):

@@ -12,7 +12,7 @@ from sapiens.registry import TRANSFORMS
 
 from .decoding import BadImage, DecodedImage, EncodedImage, resize
 
-__all__ = ['LoadRandomResizedCrop', 'LoadResize', 'read_file']
+__all__ = ['LoadRandomResizedCrop', 'LoadResize', 'LoadingTransform', 'changed', 'read_file']
 
 # No image file is this large; reading one would exhaust the memory before its header is looked at.
 MAX_FILE_BYTES = 1 << 30
@@ -30,7 +30,14 @@ def read_file(path: str) -> bytes:
         raise BadImage(f'{type(error).__name__}: {error.strerror or error}') from error
 
 
-class _LoadImage(BaseTransform):
+def changed(results: dict, pixels: np.ndarray) -> np.ndarray:
+    """``pixels`` after the changes that transforms before the loading one have drawn for them (``pixel_changes``)."""
+    for change in results.get('pixel_changes', ()):
+        pixels = change(pixels)
+    return pixels
+
+
+class LoadingTransform(BaseTransform):
     """What the loading transforms share: the options, and opening the image."""
 
     def __init__(self, size, interpolation: str, decode: str, max_megapixels: float):
@@ -55,8 +62,9 @@ class _LoadImage(BaseTransform):
 
     def _finish(self, results: dict, image: EncodedImage | DecodedImage, box: tuple, flip: bool) -> dict:
         pixels, box = image.crop(box, self.size, self.exact)
-        pixels = resize(pixels, self.size, self.interpolation)
+        pixels = changed(results, resize(pixels, self.size, self.interpolation))
         results['img'] = cv2.flip(pixels, 1, dst=pixels) if flip else pixels
+        results.pop('pixel_changes', None)
         results['img_shape'] = self.size[::-1]
         results['ori_shape'] = image.size[::-1]
         results['crop'] = box
@@ -65,7 +73,7 @@ class _LoadImage(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class LoadRandomResizedCrop(_LoadImage):
+class LoadRandomResizedCrop(LoadingTransform):
     """Read an image, crop a random box, resize it, perhaps mirror it: one step, because the crop decides how the
     file is decoded.
 
@@ -133,7 +141,7 @@ class LoadRandomResizedCrop(_LoadImage):
 
 
 @TRANSFORMS.register_module()
-class LoadResize(_LoadImage):
+class LoadResize(LoadingTransform):
     """Read an image and resize all of it to one size; its aspect is not kept. For evaluation and features.
 
     Required Keys: img_path; or img_bytes, the file's content; or img, pixels that are there already (uint8 (H, W, 3) RGB)

@@ -4,13 +4,19 @@ import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
+from mmengine.structures import InstanceData
+from mmpose.structures import PoseDataSample
 
 from sapiens.registry import TRANSFORMS
 from sapiens.structures import DenseDataSample
 
-__all__ = ['PackImage']
+__all__ = ['PackImage', 'PackPose']
 
-_META_KEYS = ('img_path', 'ori_shape', 'img_shape', 'crop', 'flip', 'sample_idx')
+_IMAGE_KEYS = ('img_path', 'ori_shape', 'img_shape', 'crop', 'flip', 'sample_idx')
+_POSE_KEYS = (
+    *('img_id', 'id', 'img_path', 'ori_shape', 'img_shape', 'input_size', 'input_center', 'input_scale', 'sample_idx'),
+    *('flip', 'bbox_rotation'),
+)
 
 
 @TRANSFORMS.register_module()
@@ -25,8 +31,65 @@ class PackImage(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        image = results['img']
-        planes = np.empty((3, *image.shape[:2]), np.uint8)
-        cv2.split(image, list(planes))  # a third of the time of a transposing copy
-        sample = DenseDataSample(metainfo={key: results[key] for key in _META_KEYS if key in results})
-        return dict(inputs=torch.from_numpy(planes), data_samples=sample)
+        sample = DenseDataSample(metainfo={key: results[key] for key in _IMAGE_KEYS if key in results})
+        return dict(inputs=to_planes(results['img']), data_samples=sample)
+
+
+@TRANSFORMS.register_module()
+class PackPose(BaseTransform):
+    """Pack the crop of one person, and its keypoints where they are known, for the model.
+
+    Required Keys: those of :class:`sapiens.datasets.transforms.LoadPerson`; bbox (1, 4), bbox_score (1,)
+
+    Returns:
+        dict(inputs=uint8 (3, h, w) tensor, RGB, not normalised; data_samples=mmpose's ``PoseDataSample``) with
+
+        - ``gt_instances``, arrays in pixels of the original image: bboxes (1, 4) x1, y1, x2, y2, bbox_scores (1,), and
+          where labelled keypoints (1, K, 2) and keypoints_visible (1, K);
+        - ``gt_instance_labels``, where labelled, float32 tensors: keypoints (1, K, 2) in pixels of the crop,
+          keypoint_weights (1, K), in the order of the crop: left and right have changed places where ``flip`` is set;
+        - metainfo: img_id, id, img_path, ori_shape and img_shape (h, w), input_size (w, h), input_center and input_scale
+          (2,) in pixels of the original image, sample_idx, flip, bbox_rotation (1,), as far as they are known.
+    """
+
+    def transform(self, results: dict) -> dict:
+        sample = PoseDataSample(metainfo={key: results[key] for key in _POSE_KEYS if key in results})
+        instances = InstanceData(bboxes=results['bbox'], bbox_scores=results['bbox_score'])
+        if 'transformed_keypoints' in results:
+            instances.keypoints = results['keypoints']
+            instances.keypoints_visible = results['keypoints_visible']
+            sample.gt_instance_labels = PickledAsArrays(
+                keypoints=torch.from_numpy(results['transformed_keypoints']),
+                keypoint_weights=torch.from_numpy(results['transformed_visible']),
+            )
+        sample.gt_instances = instances
+        return dict(inputs=to_planes(results['img']), data_samples=sample)
+
+
+class PickledAsArrays(InstanceData):
+    """InstanceData whose CPU tensors are pickled as arrays.
+
+    Between worker and trainer each tensor would be a shared memory file of its own: hundreds for a batch, each opened,
+    mapped and closed, against a few kilobytes through the pipe that the rest of the sample takes anyway.
+    """
+
+    def __reduce__(self):
+        fields = {
+            key: value.numpy() if isinstance(value, torch.Tensor) and value.device.type == 'cpu' else value
+            for key, value in self.items()
+        }
+        return _from_arrays, (fields, self.metainfo)
+
+
+def _from_arrays(fields: dict, metainfo: dict) -> PickledAsArrays:
+    made = PickledAsArrays(metainfo=metainfo)
+    for key, value in fields.items():
+        setattr(made, key, torch.from_numpy(value) if isinstance(value, np.ndarray) else value)
+    return made
+
+
+def to_planes(image: np.ndarray) -> torch.Tensor:
+    """(H, W, 3) uint8 array -> (3, H, W) tensor of its own."""
+    planes = np.empty((3, *image.shape[:2]), np.uint8)
+    cv2.split(image, list(planes))  # a third of the time of a transposing copy
+    return torch.from_numpy(planes)

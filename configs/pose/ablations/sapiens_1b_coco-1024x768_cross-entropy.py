@@ -1,0 +1,7 @@
+# Cross entropy over the cells of each map, with a narrow target, instead of squared errors.
+_base_ = '../sapiens_1b_coco-1024x768.py'
+
+model = dict(
+    codec=dict(sigma=2.0, refine='expectation'),
+    loss=dict(_delete_=True, type='HeatmapCrossEntropyLoss'),
+)

@@ -1,0 +1,160 @@
+"""What is wrong with a data set: findings counted by kind, with the first examples. Data sets add their own in ``check``."""
+
+import filecmp
+import os
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from .draw import seed_everything_for
+from .transforms.decoding import BadImage, EncodedImage
+from .transforms.loading import read_file
+from .transforms.rejection import Rejected
+
+__all__ = ['Finding', 'Findings', 'check_images', 'check_overlap', 'check_samples']
+
+_EXAMPLES = 5
+
+
+class Finding:
+    """One kind of thing that was found.
+
+    Attributes:
+        count: how often.
+        examples: where, the first five times.
+        wrong: whether it should be mended; otherwise it is only good to know.
+    """
+
+    def __init__(self, wrong: bool):
+        self.count, self.examples, self.wrong = 0, [], wrong
+
+
+class Findings(dict):
+    """{what: :class:`Finding`}, in the order in which the kinds were first found."""
+
+    def add(self, what: str, where, wrong: bool = True) -> None:
+        """Count ``what``; ``where`` is written only if it is among the first."""
+        finding = self.get(what)
+        if finding is None:
+            finding = self[what] = Finding(wrong)
+        finding.count += 1
+        if len(finding.examples) < _EXAMPLES:
+            finding.examples.append(str(where))
+
+    @property
+    def wrong(self) -> int:
+        """How many findings are wrong."""
+        return sum(finding.count for finding in self.values() if finding.wrong)
+
+    def counts(self) -> str:
+        """The kinds and how often each was found, for an error message."""
+        return ', '.join(f'{finding.count} with {what}' for what, finding in self.items())
+
+
+def check_images(
+    findings: Findings,
+    paths: Iterable[str],
+    count: int,
+    read: bool = False,
+    progress: Callable = iter,
+    sizes: Callable[[int], tuple] | None = None,
+) -> None:
+    """Find files that are missing, empty, or (with ``read``) cannot be decoded or have another size than is stated.
+
+    Args:
+        findings: takes what is found.
+        paths: of the images; URLs are looked at with ``read`` only.
+        count: of the paths.
+        read: decode every image.
+        progress: wraps an iterable that has a length.
+        sizes: number of an image -> (w, h) of the upright image as the annotations state it.
+    """
+    paths = iter(paths)
+    for index in progress(range(count)):
+        path = next(paths)
+        if '://' not in path:
+            if not os.path.isfile(path):
+                findings.add('missing image', path)
+                continue
+            if os.path.getsize(path) == 0:
+                findings.add('empty image file', path)
+                continue
+        if not read:
+            continue
+        try:
+            image = EncodedImage(read_file(path))
+            image.crop((0, 0, *image.size), (1, 1), exact=True)
+        except BadImage as error:
+            findings.add('unreadable image', f'{path}: {error}')
+            continue
+        if sizes is not None and tuple(image.size) != tuple(sizes(index)):
+            width, height = sizes(index)
+            findings.add(
+                'image of another size than the annotation file states',
+                f'{path}: {image.size[0]} x {image.size[1]} (upright), stated {width} x {height}',
+            )
+
+
+def check_overlap(findings: Findings, dataset, other, progress: Callable = iter) -> None:
+    """Find images of ``dataset`` that ``other`` has too: the same file, or another one with the same name and content.
+
+    Data sets are compared that list their images (``image_paths``); of URLs the addresses only.
+    """
+    if not (hasattr(dataset, 'image_paths') and hasattr(other, 'image_paths')):
+        return
+    by_name = {os.path.basename(path): path for path in other.image_paths()}
+    paths = [path for path in dataset.image_paths() if os.path.basename(path) in by_name]
+    for path in progress(paths):
+        twin = by_name[os.path.basename(path)]
+        if path == twin or _same_content(path, twin):
+            findings.add('image that the training and the held-out data share', f'{path} and {twin}')
+
+
+def check_samples(findings: Findings, dataset, draws: Sequence, progress: Callable = iter) -> str:
+    """Run samples through the pipeline, without replacing any, and count the keypoints that end up inside the crop.
+
+    Returns:
+        What came out, as a sentence.
+    """
+    labelled, inside, rejected = [], [], 0
+    for draw in progress(draws):
+        with seed_everything_for(draw):
+            results = dataset.load(draw.index)
+            try:
+                sample = dataset.pipeline(results)['data_samples']
+            except BadImage as error:
+                findings.add('unreadable image', f'{results["img_path"]}: {error}')
+                continue
+            except Rejected:
+                rejected += 1
+                continue
+        labels = getattr(sample, 'gt_instance_labels', None)
+        if labels is None or 'keypoint_weights' not in labels:
+            continue
+        height, width = sample.img_shape
+        points, known = labels.keypoints.numpy(), labels.keypoint_weights.numpy() > 0
+        seen = ((points > -0.5) & (points < (width - 0.5, height - 0.5))).all(-1) & known
+        labelled.append(int(known.sum()))
+        inside.append(int(seen.sum()))
+        if not seen.any():
+            where = f'sample {draw.index}, {results["img_path"]}, annotation {results.get("id")}'
+            findings.add('sample without a visible keypoint', where, wrong=False)
+    text = f'{len(draws)} samples went through the pipeline'
+    if rejected:
+        text += f'; it rejected {rejected} of them, and training draws others instead'
+    if not labelled:
+        return f'{text}; none has keypoints'
+    if not any(inside):
+        findings.add('training data whose samples show no keypoint at all', f'{len(labelled)} samples')
+    low, middle, high = np.percentile(inside, [0, 50, 100]).astype(int)
+    share = sum(inside) / max(1, sum(labelled))
+    return (
+        f'{text}. Of {np.mean(labelled):.1f} labelled keypoints on average, {np.mean(inside):.1f} ({share:.0%}) are inside '
+        f'the crop: {middle} in the median sample, {low} at least, {high} at most'
+    )
+
+
+def _same_content(path: str, other: str) -> bool:
+    if '://' in path or '://' in other or not (os.path.isfile(path) and os.path.isfile(other)):
+        return False
+    return filecmp.cmp(path, other, shallow=False)  # looks at the sizes first

@@ -1,0 +1,163 @@
+"""Several data sets as one."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from sapiens.metainfo import Skeleton, build_metainfo, get_skeleton, match_keypoints
+from sapiens.registry import DATASETS
+
+from .base import SampleDataset
+from .checks import Findings
+from .keypoints import map_keypoints, skeleton_fields
+
+__all__ = ['CombinedDataset']
+
+
+@DATASETS.register_module()
+class CombinedDataset(SampleDataset):
+    """Data sets one after the other, or mixed by weights, with one pipeline.
+
+    With weights an epoch has ``length`` samples, of which each data set gets its share, exactly. Its samples are then taken
+    evenly: of the n places that a data set of m samples gets, place j takes a random one of the samples from
+    ``j m / n`` to ``(j + 1) m / n``, drawn from the sample's own generator. So all of a data set is seen equally often,
+    other samples of a large one in each epoch, and what a :class:`Draw` gives never depends on what came before: a run
+    resumes exactly. Shuffle with the sampler, since the places of one data set are neighbours.
+
+    A file that cannot be used is replaced by a sample of the mixture.
+
+    Args:
+        datasets: data sets or their configs, without a pipeline of their own.
+        weights: share of the samples per data set, of any sum; None takes every sample of each once an epoch.
+        length: samples in an epoch; default: as many as the data sets have together. Without weights, a length gives each
+            data set a share by its size.
+        skeleton: into which the keypoints of all are brought by name; what a data set does not label has weight 0. Where
+            points of the same place have different names, let the data set do it (``source_skeleton``, ``names``). None for
+            data sets of one skeleton, or without keypoints.
+        pipeline, metainfo: see :class:`SampleDataset`.
+
+    Attributes:
+        test_mode: that of the data sets.
+
+    Raises:
+        ValueError: nothing to combine, data sets with pipelines or of different skeletons or modes, weights that are no
+            shares, or a length that leaves one of them without a sample.
+    """
+
+    def __init__(
+        self,
+        datasets: Sequence[Dataset | dict],
+        weights: Sequence[float] | None = None,
+        length: int | None = None,
+        skeleton: str | Path | Mapping | Skeleton | None = None,
+        pipeline: list = (),
+        metainfo: dict | None = None,
+    ):
+        if not datasets:
+            raise ValueError('datasets=[]: nothing to combine')
+        self.datasets = [DATASETS.build(item) if isinstance(item, dict) else item for item in datasets]
+        for item in self.datasets:
+            if not isinstance(item, SampleDataset):
+                raise ValueError(
+                    f'{item!r} cannot be combined: expected data sets that have a number of samples to load'
+                )
+            if item.pipeline.transforms:
+                raise ValueError(f'{item!r} has a pipeline, which would not be used: give it to the CombinedDataset')
+        modes = {item.test_mode for item in self.datasets}
+        if len(modes) > 1:
+            raise ValueError('some of the data sets have test_mode=True and some have not')
+        test_mode = modes.pop()
+        if test_mode and not (weights is None and length is None):
+            raise ValueError('weights= and length= draw samples at random, which makes no sense in test mode')
+        self._set_skeleton(skeleton)
+        first = build_metainfo(self.skeleton) if self.skeleton is not None else self.datasets[0].metainfo
+        super().__init__(pipeline, {**first, **(metainfo or {})}, test_mode)
+        self._set_shares(weights, length)
+
+    def _set_skeleton(self, skeleton) -> None:
+        found = {}
+        for item in self.datasets:
+            if getattr(item, 'skeleton', None) is not None:
+                own = get_skeleton(item.skeleton)
+                found.setdefault(own.keypoints, own)
+        if skeleton is None and len(found) > 1:
+            names = ', '.join(repr(own.name) for own in found.values())
+            raise ValueError(
+                f'the data sets have different skeletons ({names}): give skeleton=, to which all are mapped'
+            )
+        if skeleton is not None and not found:
+            raise ValueError(f'skeleton={skeleton!r}: none of the data sets has keypoints')
+        self.skeleton = get_skeleton(skeleton) if skeleton is not None else next(iter(found.values()), None)
+        self._maps = [None] * len(self.datasets)
+        if self.skeleton is None:
+            return
+        self._fields = skeleton_fields(self.skeleton)
+        for number, item in enumerate(self.datasets):
+            if getattr(item, 'skeleton', None) is None:
+                raise ValueError(f'{item!r} has no keypoints, the others have')
+            own = get_skeleton(item.skeleton)
+            if own.keypoints != self.skeleton.keypoints:
+                self._maps[number] = match_keypoints(own, self.skeleton)
+
+    def _set_shares(self, weights, length) -> None:
+        sizes = np.array([len(item) for item in self.datasets])
+        self._mixed = weights is not None or length is not None
+        if not self._mixed:
+            self._ends = np.cumsum(sizes)
+            return
+        shares = np.array(sizes if weights is None else weights, np.float64)
+        if shares.shape != sizes.shape or not (np.isfinite(shares).all() and (shares > 0).all()):
+            raise ValueError(f'weights={weights!r}: expected {len(sizes)} positive numbers, one for each data set')
+        length = int(sizes.sum()) if length is None else length
+        if not (isinstance(length, int) and length > 0):
+            raise ValueError(f'length={length!r}: expected a positive number of samples')
+        exact = length * shares / shares.sum()
+        counts = np.floor(exact).astype(np.int64)
+        # What rounding down leaves over goes to the largest remainders.
+        for number in np.argsort(counts - exact, kind='stable')[: length - counts.sum()]:
+            counts[number] += 1
+        if (counts == 0).any():
+            raise ValueError(f'length={length} gives the data sets {counts.tolist()} samples: make it larger')
+        self._ends = np.cumsum(counts)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def locate(self, index: int) -> tuple[int, int]:
+        """(number of the data set, sample in it) of a position; where data sets are mixed, drawn from numpy's generator."""
+        number = int(np.searchsorted(self._ends, index, side='right'))
+        if number == len(self.datasets) or index < 0:
+            raise IndexError(f'sample {index} of {len(self)}')
+        place = index - (int(self._ends[number - 1]) if number else 0)
+        if not self._mixed:
+            return number, place
+        count = int(np.diff(self._ends, prepend=0)[number])
+        size = len(self.datasets[number])
+        return number, min(int((place + np.random.random()) * size / count), size - 1)
+
+    def load(self, index: int) -> dict:
+        number, inner = self.locate(index)
+        results = self.datasets[number].load(inner)
+        results['sample_idx'] = index
+        if self._maps[number] is not None:
+            map_keypoints(results, self._maps[number], self._fields)
+        return results
+
+    def check(self, findings: Findings, read: bool = False, progress=iter) -> None:
+        for item in self.datasets:
+            own = Findings()
+            item.check(own, read, progress)
+            for what, finding in own.items():
+                findings[f'{what} [{item!r}]'] = finding
+
+    def image_paths(self) -> Iterator[str]:
+        """Paths of the images that are used."""
+        for item in self.datasets:
+            yield from item.image_paths() if hasattr(item, 'image_paths') else ()
+
+    def __repr__(self) -> str:
+        counts = np.diff(self._ends, prepend=0)
+        parts = ', '.join(f'{count} of {item!r}' for count, item in zip(counts, self.datasets, strict=True))
+        return f'{type(self).__name__}({len(self)} samples: {parts})'

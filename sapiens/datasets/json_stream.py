@@ -1,0 +1,126 @@
+"""Large JSON objects, item by item: an annotation file of gigabytes is never held as Python objects."""
+
+import json
+from collections.abc import Collection, Iterator
+
+__all__ = ['BrokenJson', 'NotAnObject', 'stream_items']
+
+_CHUNK = 1 << 24  # characters read at a time
+_decoder = json.JSONDecoder()
+
+
+class BrokenJson(ValueError):
+    """Text that is no JSON."""
+
+
+class NotAnObject(ValueError):
+    """JSON of another form than expected."""
+
+
+def stream_items(path: str, keys: Collection[str], chunk: int = _CHUNK) -> Iterator[tuple[str, object]]:
+    """Yield (key, item) for each item of the lists that a JSON object has under ``keys``, in the order of the file.
+
+    Everything else of the object is read over. Memory: a chunk of text, and the largest single value.
+
+    Raises:
+        FileNotFoundError: no such file.
+        BrokenJson: no JSON.
+        NotAnObject: no object, or one without a list under each of the keys; the text says what it is.
+    """
+    with open(path, encoding='utf-8-sig') as file:
+        text = _Text(file, chunk)
+        try:
+            yield from _items(text, keys)
+        except json.JSONDecodeError as error:
+            raise BrokenJson(f'{error.msg}: character {text.offset + error.pos}') from None
+        except UnicodeDecodeError as error:
+            raise BrokenJson(str(error)) from None
+
+
+def _items(text: '_Text', keys) -> Iterator[tuple[str, object]]:
+    if text.peek() != '{':
+        raise NotAnObject(_kind(text))
+    text.skip('{')
+    found, lists = [], set()
+    while text.peek() != '}':
+        if found:
+            text.skip(',')
+        key = text.value()
+        text.skip(':')
+        found.append(key)
+        if key not in keys or text.peek() != '[':
+            text.value()
+            continue
+        lists.add(key)
+        text.skip('[')
+        first = True
+        while text.peek() != ']':
+            if not first:
+                text.skip(',')
+            first = False
+            yield key, text.value()
+        text.skip(']')
+    missing = [key for key in keys if key not in lists]
+    if missing:
+        listing = ', '.join(map(repr, found[:8])) or 'nothing in it'
+        raise NotAnObject(f'an object with {listing}, without a list of {" and ".join(missing)}')
+
+
+def _kind(text: '_Text') -> str:
+    if text.peek() != '[':
+        return f'a {type(text.value()).__name__}'
+    text.skip('[')
+    if text.peek() != ']':
+        item = text.value()
+        if isinstance(item, dict):
+            return f'a list of objects with {", ".join(map(repr, item))}'
+    return 'a list'
+
+
+class _Text:
+    """A position in a text that is read piece by piece."""
+
+    def __init__(self, file, chunk: int):
+        self.file, self.chunk = file, chunk
+        self.buffer, self.position, self.offset = '', 0, 0
+        self.ended = False
+
+    def _refill(self, size: int) -> None:
+        more = self.file.read(size)
+        self.ended = not more
+        self.offset += self.position
+        self.buffer, self.position = self.buffer[self.position :] + more, 0
+
+    def peek(self) -> str:
+        """The next character that is no white space; '' at the end."""
+        while True:
+            while self.position < len(self.buffer):
+                character = self.buffer[self.position]
+                if character not in ' \t\r\n':
+                    return character
+                self.position += 1
+            if self.ended:
+                return ''
+            self._refill(self.chunk)
+
+    def skip(self, character: str) -> None:
+        if self.peek() != character:
+            raise json.JSONDecodeError(f'Expecting {character!r}', self.buffer, self.position)
+        self.position += 1
+
+    def value(self):
+        """The value that begins here; whatever its length."""
+        self.peek()
+        size = self.chunk
+        while True:
+            try:
+                value, end = _decoder.raw_decode(self.buffer, self.position)
+                # A number that ends with the buffer may go on behind it.
+                if end < len(self.buffer) or self.ended:
+                    self.position = end
+                    return value
+            except json.JSONDecodeError:
+                if self.ended:
+                    raise
+            self._refill(size)
+            size *= 2  # a value longer than the buffer is decoded again: rarely, if the steps grow

@@ -1,0 +1,191 @@
+"""People with keypoints, one person a sample, from files of COCO's format."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from sapiens.metainfo import Skeleton, build_metainfo, get_skeleton, match_keypoints
+from sapiens.metainfo.naming import side_of
+from sapiens.registry import DATASETS
+
+from .base import SampleDataset, join_path
+from .checks import Findings, check_images
+from .coco_file import read_annotations, read_detections
+
+__all__ = ['KeypointDataset', 'map_keypoints', 'skeleton_fields']
+
+
+@DATASETS.register_module()
+class KeypointDataset(SampleDataset):
+    """The people of a COCO-format annotation file, of any skeleton, in annotated or in detected boxes.
+
+    Keypoints are read from ``keypoints`` (COCO, own data, our 308 points), from COCO-WholeBody's five lists, or from
+    Goliath's ``goliath_wholebody_kpts``: from whichever holds as many points as the skeleton. The people are those of mmpose's
+    ``CocoDataset`` and ``CocoWholeBodyDataset``, in their order: annotations left out are crowds, those without a labelled
+    keypoint (COCO-WholeBody's ``num_keypoints`` counts the body's) and those whose box is empty within its image.
+
+    The pipeline starts from a dict of one person; arrays have a leading axis of 1, as mmpose's transforms want it:
+
+    - ``img_path``, ``sample_idx`` (position here), ``img_id``, ``id`` (of the annotation; of a detection, its position
+      among the people of its file)
+    - ``bbox`` (1, 4) float32 x1, y1, x2, y2, clipped to the image where annotated; ``bbox_score`` (1,) float32
+    - where annotated: ``keypoints`` (1, K, 2) float32, ``keypoints_visible`` (1, K) float32 (1 where v > 0), ``area``,
+      ``iscrowd`` (0), ``category_id``
+    - ``flip_indices``, ``upper_body_ids``, ``lower_body_ids``: lists
+
+    Coordinates are in pixels, with the centre of the top-left pixel at (0, 0).
+
+    Args:
+        ann_file: COCO-format JSON, relative to ``data_root``.
+        skeleton: name, path of a .py file, or dict (:func:`sapiens.metainfo.get_skeleton`).
+        data_root: what the other paths are relative to; '' for the working directory.
+        img_prefix: folder of the images.
+        boxes: 'gt' for the annotated boxes, or a JSON of detections (COCO's list of results), for evaluation: every detected
+            person becomes a sample without keypoints.
+        score_thr: detections with a smaller score are left out.
+        min_keypoints: people with fewer labelled keypoints are left out. In test mode it is 1, whatever is given.
+        test_mode: for evaluation: an unusable image is an error, never replaced.
+        pipeline, metainfo: see :class:`sapiens.datasets.base.SampleDataset`. ``metainfo`` begins as mmpose's form of the
+            skeleton, so that it travels with the checkpoint.
+        source_skeleton: of the file, where that is another one: points are mapped by name, the rest is not labelled.
+        names: {name in skeleton: name in source_skeleton} of points that are called otherwise there.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a file of another format or with another number of keypoints; nothing usable in it; arguments that
+            contradict each other.
+    """
+
+    def __init__(
+        self,
+        ann_file: str,
+        skeleton: str | Path | Mapping | Skeleton,
+        data_root: str = '',
+        img_prefix: str = '',
+        boxes: str = 'gt',
+        score_thr: float = 0.0,
+        min_keypoints: int = 1,
+        test_mode: bool = False,
+        pipeline: list = (),
+        metainfo: dict | None = None,
+        source_skeleton: str | Path | Mapping | Skeleton | None = None,
+        names: Mapping[str, str] | None = None,
+    ):
+        self.skeleton = get_skeleton(skeleton)
+        super().__init__(pipeline, {**build_metainfo(self.skeleton), **(metainfo or {})}, test_mode)
+        data_root = os.path.expanduser(data_root)
+        self.ann_file = join_path(data_root, ann_file)
+        self.img_root = join_path(data_root, img_prefix)
+        self.boxes = boxes
+        if boxes != 'gt' and not test_mode:
+            raise ValueError(
+                f'boxes={boxes!r}: detected people have no keypoints to train on; set test_mode=True, or boxes="gt"'
+            )
+        if boxes == 'gt' and score_thr:
+            raise ValueError(
+                f'score_thr={score_thr}: annotated boxes have no scores; give boxes= a file of detections'
+            )
+        if not (isinstance(min_keypoints, int) and min_keypoints >= 1):
+            raise ValueError(f'min_keypoints={min_keypoints!r}: expected 1 or more')
+        if names and source_skeleton is None:
+            raise ValueError('names= says how points are called in another skeleton: give source_skeleton= too')
+        source = self.skeleton if source_skeleton is None else get_skeleton(source_skeleton)
+        if boxes == 'gt':
+            ids = match_keypoints(source, self.skeleton, names)
+            least = 1 if test_mode else min_keypoints
+            self.instances = read_annotations(self.ann_file, self.skeleton, source, ids, least)
+        else:
+            self.instances = read_detections(join_path(data_root, boxes), self.ann_file, score_thr)
+        self._fields = skeleton_fields(self.skeleton)
+        if not len(self):
+            what = 'annotations' if boxes == 'gt' else f'detections of {boxes!r}'
+            left_out = self.instances.findings.counts() or 'there are none'
+            raise ValueError(f'{self.ann_file!r}: none of the {what} can be used; {left_out}')
+
+    def __len__(self) -> int:
+        return len(self.instances)
+
+    def path(self, index: int) -> str:
+        """Path of the image of a sample."""
+        return join_path(self.img_root, self.instances.names[int(self.instances.image[index])])
+
+    def load(self, index: int) -> dict:
+        people = self.instances
+        results = dict(
+            img_path=self.path(index),
+            sample_idx=index,
+            img_id=int(people.image_ids[people.image[index]]),
+            id=int(people.ids[index]),
+            # Copies: what a transform does to them must not reach the table.
+            bbox=people.boxes[index : index + 1].numpy().copy(),
+            bbox_score=people.scores[index : index + 1].numpy().copy(),
+            category_id=int(people.categories[index]),
+            **self._fields,
+        )
+        if people.keypoints is not None:
+            results.update(
+                keypoints=people.keypoints[index : index + 1].numpy().copy(),
+                keypoints_visible=people.visible[index : index + 1].numpy().astype(np.float32),
+                area=float(people.areas[index]),
+                iscrowd=0,
+            )
+        return results
+
+    def check(self, findings: Findings, read: bool = False, progress=iter) -> None:
+        people = self.instances
+        for what, finding in people.findings.items():
+            findings[what] = finding
+        if people.visible is not None:
+            _check_skeleton(findings, self.skeleton)
+        used = np.unique(people.image.numpy())
+        sizes = people.image_sizes[used].tolist()
+        check_images(findings, self.image_paths(), len(used), read, progress, sizes.__getitem__)
+
+    def image_paths(self) -> Iterator[str]:
+        """Paths of the images that are used, each once."""
+        for image in np.unique(self.instances.image.numpy()):
+            yield join_path(self.img_root, self.instances.names[int(image)])
+
+    def __repr__(self) -> str:
+        boxes = '' if self.boxes == 'gt' else f' in detected boxes of {self.boxes!r}'
+        return f'{type(self).__name__}({len(self)} people{boxes} of {self.ann_file!r}, {self.skeleton.name})'
+
+
+def skeleton_fields(skeleton: Skeleton) -> dict:
+    """What the transforms want to know about a skeleton, under mmpose's names."""
+    return dict(
+        flip_indices=skeleton.flip_indices.tolist(),
+        upper_body_ids=skeleton.upper.tolist(),
+        lower_body_ids=skeleton.lower.tolist(),
+    )
+
+
+def map_keypoints(results: dict, ids: np.ndarray, fields: dict) -> None:
+    """Bring a sample's keypoints into another skeleton.
+
+    Args:
+        results: as :meth:`KeypointDataset.load` gives it; changed.
+        ids: (K,), for each keypoint its id in the sample's skeleton, -1 where it has none: not labelled then.
+        fields: :func:`skeleton_fields` of the other skeleton.
+    """
+    if 'keypoints' in results:
+        known = ids >= 0
+        results['keypoints'] = np.where(known[:, None], results['keypoints'][:, ids], np.float32(0))
+        results['keypoints_visible'] = np.where(known, results['keypoints_visible'][:, ids], np.float32(0))
+    results.update(fields)
+
+
+def _check_skeleton(findings: Findings, skeleton: Skeleton) -> None:
+    flip = skeleton.flip_indices
+    for index, partner in enumerate(flip):
+        name, other = skeleton.keypoints[index], skeleton.keypoints[partner]
+        if flip[partner] != index:
+            findings.add('keypoint whose mirror image has another mirror image', f'{name} -> {other}')
+        if partner == index and side_of(name):
+            findings.add('keypoint of one side that is its own mirror image', name, wrong=False)
+    for group in ('upper', 'lower'):
+        members = set(getattr(skeleton, group).tolist())
+        for index in members - {int(flip[index]) for index in members}:
+            findings.add(f'keypoint of the {group} body whose mirror image is not', skeleton.keypoints[index])

@@ -1,0 +1,45 @@
+"""Hiding parts of the image. Labels stay: what is hidden must be inferred from the rest."""
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from sapiens.registry import TRANSFORMS
+
+__all__ = ['CoarseDropout']
+
+
+@TRANSFORMS.register_module()
+class CoarseDropout(BaseTransform):
+    """Paint one rectangle over the image, anywhere inside it.
+
+    Required and Modified Keys: img (uint8 (H, W, 3)), in place
+
+    Args:
+        height, width: smallest and largest share of the image's side, drawn uniformly and independently.
+        prob: probability.
+        fill: grey level.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    def __init__(self, height: tuple = (0.2, 0.4), width: tuple = (0.2, 0.4), prob: float = 1.0, fill: int = 0):
+        for name, share in (('height', height), ('width', width)):
+            if len(share) != 2 or not 0 < share[0] <= share[1] <= 1:
+                raise ValueError(f'{name}={share!r}: expected (smallest, largest) share of the side, within (0, 1]')
+        if not 0 <= prob <= 1:
+            raise ValueError(f'prob={prob!r}: expected a probability')
+        if not 0 <= fill <= 255:
+            raise ValueError(f'fill={fill!r}: expected a grey level from 0 to 255')
+        self.height, self.width, self.prob, self.fill = height, width, prob, fill
+
+    def transform(self, results: dict) -> dict:
+        if np.random.random() < self.prob:
+            image = results['img']
+            h, w = (
+                max(1, int(side * np.random.uniform(*share)))
+                for side, share in zip(image.shape, (self.height, self.width), strict=False)
+            )
+            y, x = (np.random.randint(side - length + 1) for side, length in zip(image.shape, (h, w), strict=False))
+            image[y : y + h, x : x + w] = self.fill
+        return results

@@ -1,0 +1,169 @@
+"""Changes of colour and sharpness. They leave every label alone."""
+
+from collections.abc import Callable
+from functools import partial
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from sapiens.registry import TRANSFORMS
+
+__all__ = ['PhotometricDistortion', 'RandomBlur']
+
+_HUES = 180  # OpenCV's 8-bit hue counts in steps of two degrees
+
+
+@TRANSFORMS.register_module()
+class PhotometricDistortion(BaseTransform):
+    """Random brightness, contrast, saturation, hue and order of the channels.
+
+    Brightness adds a number drawn uniformly from +-``brightness_delta`` (with probability 1/2); contrast multiplies by one
+    from ``contrast_range`` (1/2), before or after the change of colour, once; one of nothing, saturation (times a number
+    from ``saturation_range``), hue (plus an integer from [-``hue_delta``, ``hue_delta``), round the circle) and both is
+    applied with equal chances; last, the channels come in a random order (1/2). Numbers and their chances are mmpose's, and
+    drawn from numpy's global generator in its order. What is a function of one channel is looked up in a table of 256.
+
+    Before a loading transform there is no image yet: the change is drawn, and the loading transform applies it (``LoadPerson``
+    before its warp, where the part of the photograph has fewer pixels than the crop, which is most of the time with COCO).
+
+    Modified Keys: img (uint8 (H, W, 3) RGB) where it is there, otherwise pixel_changes
+
+    Args:
+        brightness_delta: in grey levels.
+        contrast_range, saturation_range: smallest and largest factor.
+        hue_delta: in steps of two degrees, within [0, 180].
+        permute: False keeps the channels in order.
+        published: as the published models were trained, with two faults of mmpose's transform: contrast is either applied
+            twice (before and after the change of colour) or never, and hues that leave [0, 180) go on in steps of a byte.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    def __init__(
+        self,
+        brightness_delta: float = 32,
+        contrast_range: tuple = (0.5, 1.5),
+        saturation_range: tuple = (0.5, 1.5),
+        hue_delta: int = 18,
+        permute: bool = True,
+        published: bool = False,
+    ):
+        if brightness_delta < 0:
+            raise ValueError(f'brightness_delta={brightness_delta}: expected 0 or more grey levels')
+        for name, limits in (('contrast_range', contrast_range), ('saturation_range', saturation_range)):
+            if len(limits) != 2 or not 0 <= limits[0] <= limits[1]:
+                raise ValueError(f'{name}={limits!r}: expected (smallest, largest) factor, 0 or more')
+        if not (isinstance(hue_delta, int) and 0 <= hue_delta <= _HUES):
+            raise ValueError(f'hue_delta={hue_delta!r}: expected an integer within [0, {_HUES}]')
+        self.brightness_delta, self.hue_delta = brightness_delta, hue_delta
+        self.contrast_range, self.saturation_range = contrast_range, saturation_range
+        self.permute, self.published = permute, published
+
+    def transform(self, results: dict) -> dict:
+        change = self.draw()
+        if 'img' in results:
+            results['img'] = change(results['img'])
+        else:
+            results['pixel_changes'] = [*results.get('pixel_changes', ()), change]
+        return results
+
+    def draw(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Draw a change of images, (H, W, 3) uint8 RGB to the same."""
+        # Everything is drawn, whether it is used or not: one draw more or less does not change the next ones.
+        contrast_last = np.random.randint(2)
+        use_brightness, use_contrast = np.random.randint(2), np.random.randint(2)
+        colour, use_order = np.random.randint(4), np.random.randint(2)
+        brightness = np.random.uniform(-self.brightness_delta, self.brightness_delta)
+        contrast = np.random.uniform(*self.contrast_range)
+        saturation = np.random.uniform(*self.saturation_range)
+        hue = np.random.randint(-self.hue_delta, max(self.hue_delta, 1 - self.hue_delta))
+        order = np.random.permutation(3)
+
+        first, last = np.arange(256, dtype=np.uint8), None
+        if use_brightness:
+            first = _scaled(first, 1, brightness)
+        if use_contrast and (contrast_last if self.published else not contrast_last):
+            first = _scaled(first, contrast, 0)
+        if use_contrast and contrast_last:
+            last = _scaled(np.arange(256, dtype=np.uint8), contrast, 0)
+        hues = saturations = None
+        if colour in (1, 3):
+            saturations = _scaled(np.arange(256, dtype=np.uint8), saturation, 0)
+        if colour in (2, 3):
+            hues = np.arange(256) + hue
+            hues = (hues if self.published else hues % _HUES).astype(np.uint8)
+        if not colour and last is not None:
+            first, last = last[first], None
+        order = order if use_order and self.permute else None
+        return partial(_apply, first=first, hues=hues, saturations=saturations, last=last, order=order)
+
+
+@TRANSFORMS.register_module()
+class RandomBlur(BaseTransform):
+    """Blur now and then, by the mean of a square and, independently, by the median of one.
+
+    Required and Modified Keys: img (uint8 (H, W, 3))
+
+    Args:
+        mean_prob, median_prob: probabilities.
+        sizes: 3, 5 or 7, the sides of the square in pixels, of which one is drawn.
+        exact: take the median of 7 as it is. Otherwise that of 5 is taken twice, a sixteenth of the time: on photographs it
+            is 0.8 grey levels from the other, which is 3.2 from the photograph.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    def __init__(
+        self, mean_prob: float = 0.1, median_prob: float = 0.1, sizes: tuple = (3, 5, 7), exact: bool = False
+    ):
+        for name, prob in (('mean_prob', mean_prob), ('median_prob', median_prob)):
+            if not 0 <= prob <= 1:
+                raise ValueError(f'{name}={prob!r}: expected a probability')
+        if not sizes or any(size not in (3, 5, 7) for size in sizes):
+            raise ValueError(f'sizes={sizes!r}: expected some of 3, 5, 7')
+        self.mean_prob, self.median_prob, self.sizes, self.exact = mean_prob, median_prob, tuple(sizes), exact
+
+    def transform(self, results: dict) -> dict:
+        # Drawn whether used or not: the next draws then do not depend on these.
+        sizes = [self.sizes[number] for number in np.random.randint(len(self.sizes), size=2)]
+        chances = np.random.random(2)
+        if chances[0] < self.mean_prob:
+            results['img'] = cv2.blur(results['img'], (sizes[0], sizes[0]))
+        if chances[1] < self.median_prob:
+            twice = sizes[1] == 7 and not self.exact
+            for size in (5, 5) if twice else (sizes[1],):
+                results['img'] = cv2.medianBlur(results['img'], size)
+        return results
+
+
+def _scaled(table: np.ndarray, factor: float, offset: float) -> np.ndarray:
+    """``table * factor + offset`` as uint8: clipped and cut off, not rounded, as mmpose does."""
+    return np.clip(table.astype(np.float32) * factor + offset, 0, 255).astype(np.uint8)
+
+
+def _apply(image: np.ndarray, first, hues, saturations, last, order) -> np.ndarray:
+    """A table of all channels, one of hues, one of saturations, another one of all channels, an order of the channels."""
+    image = _look_up(image, first)
+    if hues is not None or saturations is not None:
+        image = _change_colours(image, hues, saturations)
+    image = _look_up(image, last)
+    return image if order is None else cv2.transform(image, np.eye(3, dtype=np.float32)[order])
+
+
+def _look_up(image: np.ndarray, table: np.ndarray | None) -> np.ndarray:
+    if table is None or (table == np.arange(256)).all():
+        return image
+    return cv2.LUT(image, table)
+
+
+def _change_colours(image: np.ndarray, hues: np.ndarray | None, saturations: np.ndarray | None) -> np.ndarray:
+    # Planes: a table for all three channels at once takes longer than splitting, one or two tables and merging.
+    planes = list(cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV)))
+    if hues is not None:
+        planes[0] = cv2.LUT(planes[0], hues)
+    if saturations is not None:
+        planes[1] = cv2.LUT(planes[1], saturations)
+    return cv2.cvtColor(cv2.merge(planes), cv2.COLOR_HSV2RGB)

@@ -1,0 +1,69 @@
+"""tools/misc/check_dataset.py, in this process."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from ..datasets.helpers import encode, smooth_image
+from ..datasets.people import person, write_people
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / 'configs/pose/sapiens_tiny_synthetic17-128x96.py'
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Three people to train on and two held out, where the config looks for them."""
+    for split, number in (('train', 3), ('val', 2)):
+        folder = tmp_path / 'synthetic' / split
+        (folder / 'annotations').mkdir(parents=True)
+        annotations = [person(i, image=i + 1) for i in range(number)]
+        write_people(folder, annotations, name='annotations/person_keypoints.json', pictures=False)
+        for i in range(1, 4):
+            (folder / f'{i}.jpg').write_bytes(encode(smooth_image(120, 90, seed=i + 10 * number)))
+    return tmp_path
+
+
+@pytest.fixture
+def check(root, monkeypatch, capsys):
+    """Runs the tool with some options: exit status and what it printed."""
+    monkeypatch.setenv('DATA_ROOT', str(root))
+    spec = importlib.util.spec_from_file_location('check_dataset', ROOT / 'tools/misc/check_dataset.py')
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+
+    def run(*options):
+        status = tool.main([str(CONFIG), *map(str, options)])
+        return status, capsys.readouterr().out
+
+    return run
+
+
+def test_good_data(check):
+    status, text = check('--images', '--samples', 5)
+    assert status == 0, text
+    assert 'KeypointDataset(3 people' in text and 'nothing was found' in text
+    assert '3 samples went through the pipeline' in text and 'labelled keypoints on average' in text
+    status, text = check('--split', 'val', '--samples', 1)
+    assert status == 0 and '1 samples' in text and '2 people' in text
+
+
+def test_bad_data_fail_with_their_first_offenders(check, root):
+    train, held_out = (root / 'synthetic' / split for split in ('train', 'val'))
+    (train / '1.jpg').unlink()
+    (train / '2.jpg').write_bytes((held_out / '2.jpg').read_bytes())
+    status, text = check()
+    assert status == 1
+    assert 'WRONG         1  missing image' in text and 'train/1.jpg' in text
+    assert 'WRONG         1  image that the training and the held-out data share' in text
+    assert 'WRONG         1  unreadable image' in text  # found by running the samples
+    (train / 'annotations/person_keypoints.json').unlink()
+    status, text = check()
+    assert status == 1 and text.startswith('train: no file') and 'data/README.md' in text
+
+
+def test_without_held_out_data(check, root):
+    (root / 'synthetic/val/annotations/person_keypoints.json').unlink()
+    status, text = check()
+    assert status == 0 and 'Shared images are not looked for. val: no file' in text

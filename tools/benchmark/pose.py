@@ -1,0 +1,323 @@
+"""Speed of 2D pose on one core, beside mmpose: loading, targets, decoding and evaluation, for 17, 133 and 308 keypoints.
+
+    python tools/benchmark/pose.py                      # everything
+    python tools/benchmark/pose.py --parts load,decode --keypoints 308
+    DATA_ROOT=data python tools/benchmark/pose.py --parts load
+
+targets   heatmaps of one person, 192 x 256 cells, sigma 6: mmpose's codec makes them in the loader's workers, ours on the device
+          from the keypoints of a batch
+decode    those maps back to keypoints, with the faint noise of a network
+load      photograph -> augmented 768 x 1024 crop, and with mmpose's codec its targets; ours are added as the time above
+evaluate  whole metric of people predicted almost right, from data samples to the table
+
+Both run in turns in this process with one thread; times are CPU times, the best of the repeats, per person. The photographs and
+boxes of "load" are those of DATA_ROOT/coco; without them its files are made from scikit-image's samples.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmengine.logging import MMLogger
+from prettytable import PrettyTable
+
+from sapiens.metainfo import build_metainfo, get_skeleton
+from sapiens.models import UDPHeatmap
+from sapiens.registry import TRANSFORMS
+from sapiens.utils.config import load_config
+
+SKELETONS = {17: 'coco17', 133: 'wholebody133', 308: 'goliath308'}
+INPUT, MAP = (768, 1024), (192, 256)
+CONFIG = Path(__file__).parents[2] / 'configs' / 'pose' / 'sapiens_0.3b_coco-1024x768.py'
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--parts', default='targets,decode,load,evaluate', help='which, with commas (default: all)')
+    parser.add_argument('--keypoints', default='17,133,308', help='which of 17, 133, 308 (default: all)')
+    parser.add_argument('--repeats', type=int, default=10, help='of each measurement (default: 10)')
+    parser.add_argument('--people', type=int, default=600, help='in the evaluation, three per image (default: 600)')
+    args = parser.parse_args()
+    args.parts, args.keypoints = args.parts.split(','), [int(count) for count in args.keypoints.split(',')]
+    for part in args.parts:
+        if part not in PARTS:
+            parser.error(f'--parts {part}: expected some of {", ".join(PARTS)}')
+    for count in args.keypoints:
+        if count not in SKELETONS:
+            parser.error(f'--keypoints {count}: expected some of {", ".join(map(str, SKELETONS))}')
+    return args
+
+
+def best(run, repeats: int) -> float:
+    """Smallest CPU time of a call, in seconds, after a first one that does not count."""
+    run()
+    times = []
+    for _ in range(repeats):
+        begin = time.process_time()
+        run()
+        times.append(time.process_time() - begin)
+    return min(times)
+
+
+def mmpose_codec():
+    from mmpose.codecs import UDPHeatmap as Codec
+
+    return Codec(input_size=INPUT, heatmap_size=MAP, sigma=6, blur_kernel_size=11)
+
+
+def people(count: int, batch: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints (batch, count, 2) inside the crop, nine in ten of them labelled."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform((20, 20), (748, 1004), (batch, count, 2)).astype(np.float32)
+    return points, (rng.random((batch, count)) < 0.9).astype(np.float32)
+
+
+def targets(count: int, args) -> list:
+    points, visible = people(count)
+    theirs, ours = mmpose_codec(), UDPHeatmap()
+    as_tensors = torch.from_numpy(points), torch.from_numpy(visible)
+    seconds = (
+        best(lambda: theirs.encode(points, visible), args.repeats),
+        best(lambda: ours.encode(*as_tensors, INPUT, MAP), args.repeats),
+    )
+    difference = np.abs(
+        ours.encode(*as_tensors, INPUT, MAP)[0][0].numpy() - theirs.encode(points, visible)['heatmaps']
+    )
+    return [*seconds, f'largest difference of a cell {difference.max():.0e}']
+
+
+def decode(count: int, args) -> list:
+    points, _ = people(count)
+    theirs, ours = mmpose_codec(), UDPHeatmap()
+    heatmaps = theirs.encode(points, np.ones((1, count), np.float32))['heatmaps']
+    heatmaps = 0.8 * heatmaps + 0.003 * np.random.default_rng(1).random(heatmaps.shape, dtype=np.float32)
+    maps = torch.from_numpy(heatmaps)[None]
+    seconds = (
+        best(lambda: theirs.decode(heatmaps), args.repeats),
+        best(lambda: ours.decode(maps, INPUT), args.repeats),
+    )
+    difference = np.abs(ours.decode(maps, INPUT)[0][0].numpy() - theirs.decode(heatmaps)[0][0])
+    return [*seconds, f'largest difference of a point {difference.max():.0e} px']
+
+
+def photographs(folder: str) -> list[dict]:
+    """People of COCO's training set below DATA_ROOT, or made-up boxes on scikit-image's samples written into ``folder``."""
+    root = Path(os.environ.get('DATA_ROOT', 'data')) / 'coco'
+    annotations = root / 'annotations' / 'person_keypoints_train2017.json'
+    if annotations.is_file():
+        content = json.loads(annotations.read_text())
+        names = {image['id']: root / 'train2017' / image['file_name'] for image in content['images']}
+        found = [
+            dict(img_path=str(names[person['image_id']]), bbox=np.float32(person['bbox']))
+            for person in content['annotations']
+            if person.get('num_keypoints') and names[person['image_id']].is_file()
+        ][:16]
+        if found:
+            print(f'load: {len(found)} people of {root}')
+            return found
+    from skimage import data
+
+    found = []
+    for name in ('astronaut', 'coffee', 'chelsea', 'rocket'):
+        image = getattr(data, name)()
+        path = os.path.join(folder, f'{name}.jpg')
+        cv2.imwrite(path, image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+        height, width = image.shape[:2]
+        found.append(dict(img_path=path, bbox=np.float32([width * 0.3, height * 0.1, width * 0.4, height * 0.8])))
+    print(f"load: {len(found)} of scikit-image's samples, as there is no {annotations}")
+    return found
+
+
+def as_sample(person: dict, count: int) -> dict:
+    """A new dict for a pipeline, with as many keypoints as wanted, anywhere in the box."""
+    skeleton = get_skeleton(SKELETONS[count])
+    x, y, w, h = person['bbox']
+    points = np.random.default_rng(0).uniform((x, y), (x + w, y + h), (1, count, 2)).astype(np.float32)
+    return dict(
+        img_path=person['img_path'],
+        sample_idx=0,
+        img_id=0,
+        id=0,
+        bbox=np.float32([[x, y, x + w, y + h]]),
+        bbox_score=np.ones(1, np.float32),
+        keypoints=points,
+        keypoints_visible=np.ones((1, count), np.float32),
+        category_id=1,
+        flip_indices=skeleton.flip_indices.tolist(),
+        upper_body_ids=skeleton.upper.tolist(),
+        lower_body_ids=skeleton.lower.tolist(),
+    )
+
+
+def mmpose_pipeline() -> list[dict]:
+    """The published one, with our blur and dropout in the place of albumentations', which is another package."""
+    return [
+        dict(type='mmpose.LoadImage'),
+        dict(type='mmpose.GetBBoxCenterScale'),
+        dict(type='mmpose.RandomFlip', direction='horizontal'),
+        dict(type='mmpose.RandomHalfBody'),
+        dict(type='mmpose.RandomBBoxTransform'),
+        dict(type='mmpose.TopdownAffine', input_size=INPUT, use_udp=True),
+        dict(type='mmpose.PhotometricDistortion'),
+        dict(type='RandomBlur'),
+        dict(type='CoarseDropout'),
+        dict(
+            type='mmpose.GenerateTarget',
+            encoder=dict(type='UDPHeatmap', input_size=INPUT, heatmap_size=MAP, sigma=6),
+        ),
+        dict(type='mmpose.PackPoseInputs'),
+    ]
+
+
+def load(count: int, args) -> list:
+    with tempfile.TemporaryDirectory() as folder:
+        found = photographs(folder)
+        pipelines = {
+            'mmpose': [TRANSFORMS.build(step) for step in mmpose_pipeline()],
+            'sapiens': [TRANSFORMS.build(step) for step in load_config(CONFIG).train_pipeline],
+        }
+        for step in pipelines['sapiens']:
+            if hasattr(step, 'min_visible'):
+                step.min_visible = 0  # nobody is drawn anew: both see the same people
+        times = dict.fromkeys(pipelines, 0.0)
+        for repeat in range(args.repeats + 1):
+            for index, person in enumerate(found):
+                for name, pipeline in pipelines.items():
+                    np.random.seed(repeat * len(found) + index)
+                    sample = as_sample(person, count)
+                    begin = time.process_time()
+                    for step in pipeline:
+                        sample = step(sample)
+                    times[name] += (time.process_time() - begin) * (repeat > 0)
+    number = args.repeats * len(found)
+    target = targets(count, args)[1]
+    theirs, ours = times['mmpose'] / number, times['sapiens'] / number + target
+    return [
+        theirs,
+        ours,
+        f'of ours {1e3 * target:.1f} ms are targets',
+    ]
+
+
+def real_xtcocotools() -> bool:
+    """Put xtcocotools itself in the place of what sapiens adapts it to; mmpose's metrics are judged with it."""
+    import pycocotools._mask
+
+    from sapiens.compat import _XtcocotoolsFinder
+
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _XtcocotoolsFinder)]
+    for name in [name for name in sys.modules if name.split('.')[0] == 'xtcocotools']:
+        del sys.modules[name]
+    sys.modules['xtcocotools._mask'] = pycocotools._mask  # its own is built for numpy 1; keypoints do not use it
+    return importlib.util.find_spec('xtcocotools') is not None
+
+
+def crowd(count: int, number: int, folder: str) -> tuple[str, list[dict]]:
+    """An annotation file of ``number`` people, three per image, and predictions that are a little wrong."""
+    rng = np.random.default_rng(0)
+    images, annotations, samples = [], [], []
+    for index in range(number):
+        image = index // 3
+        if index % 3 == 0:
+            images.append(dict(id=image, file_name=f'{image}.jpg', width=1000, height=1000))
+        x, y, w, h = rng.uniform(0, 500), rng.uniform(0, 500), rng.uniform(100, 400), rng.uniform(100, 400)
+        points = rng.uniform((x, y), (x + w, y + h), (count, 2))
+        labelled = np.concatenate([points, np.full((count, 1), 2)], 1)
+        lists = dict(keypoints=labelled.ravel().tolist())
+        if count == 133:
+            cuts = np.cumsum([17, 6, 68, 21])
+            names = ('keypoints', 'foot_kpts', 'face_kpts', 'lefthand_kpts', 'righthand_kpts')
+            lists = {name: part.ravel().tolist() for name, part in zip(names, np.split(labelled, cuts), strict=True)}
+        annotations.append(
+            dict(id=index + 1, image_id=image, category_id=1, iscrowd=0, bbox=[x, y, w, h], area=w * h * 0.6)
+            | dict(num_keypoints=count, **lists)
+        )
+        noise = rng.normal(0, 10 ** rng.uniform(-3, -1) * (w * h) ** 0.5, (count, 2))
+        box, score = np.float32([[x, y, x + w, y + h]]), np.float32([rng.uniform(0.3, 1)])
+        samples.append(
+            dict(
+                img_id=image,
+                id=index + 1,
+                input_scale=np.float32([w, h]) * 1.25,
+                pred_instances=dict(
+                    keypoints=np.float32(points + noise)[None],
+                    keypoint_scores=rng.uniform(0.1, 1, (1, count)).astype(np.float32),
+                    bboxes=box,
+                    bbox_scores=score,
+                ),
+                gt_instances=dict(bboxes=box, bbox_scores=score, bbox_scales=np.float32([[w, h]]) * 1.25),
+            )
+        )
+    path = os.path.join(folder, f'people{count}.json')
+    with open(path, 'w') as file:
+        json.dump(dict(images=images, annotations=annotations, categories=[dict(id=1, name='person')]), file)
+    return path, samples
+
+
+def evaluate(count: int, args) -> list:
+    from sapiens.evaluation import KeypointMetric
+
+    skeleton = SKELETONS[count]
+    with tempfile.TemporaryDirectory() as folder:
+        path, samples = crowd(count, args.people, folder)
+        results = {}
+
+        def run(name, metric):
+            metric.process({}, samples)
+            with contextlib.redirect_stdout(io.StringIO()):  # their tables
+                results[name] = metric.evaluate(len(samples))
+
+        def ours():
+            # For 308 mmpose has no groups: the same work is the whole of them.
+            run('ours', KeypointMetric(skeleton, path, groups=['whole'] if count == 308 else None))
+
+        # A metric reads the annotation file anew, so once is enough to average over.
+        repeats = max(1, args.repeats // 5)
+        seconds = best(ours, repeats)
+        if not real_xtcocotools():
+            return [float('nan'), seconds / args.people, 'mmpose needs xtcocotools, which is not installed']
+        from mmpose.evaluation.metrics import CocoMetric, CocoWholeBodyMetric
+
+        def theirs():
+            metric = (CocoWholeBodyMetric if count == 133 else CocoMetric)(path)
+            metric.dataset_meta = parse_pose_metainfo(build_metainfo(skeleton))
+            run('theirs', metric)
+
+        from mmpose.datasets.datasets.utils import parse_pose_metainfo
+
+        theirs_seconds = best(theirs, repeats)
+    values = [next(v for key, v in results[name].items() if key.endswith('/AP')) for name in ('ours', 'theirs')]
+    note = f'AP {values[0]:.6f} and {values[1]:.6f}, {args.people} people'
+    return [theirs_seconds / args.people, seconds / args.people, note]
+
+
+PARTS = {'targets': targets, 'decode': decode, 'load': load, 'evaluate': evaluate}
+
+
+def main():
+    args = parse_args()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    MMLogger.get_instance('benchmark', log_level='ERROR')
+    table = PrettyTable(['part', 'keypoints', 'mmpose ms', 'sapiens ms', 'ratio', 'note'])
+    table.align = 'r'
+    table.align['note'] = 'l'
+    for part in args.parts:
+        for count in args.keypoints:
+            theirs, ours, note = PARTS[part](count, args)
+            table.add_row([part, count, f'{1e3 * theirs:.2f}', f'{1e3 * ours:.2f}', f'{theirs / ours:.1f}', note])
+    print(table)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,141 @@
+"""Speed of the pose loader on one core, beside mmpose's, on the same people with the same random boxes.
+
+    python tools/benchmark/pose_data.py [--data COCO_FOLDER] [--images FOLDER]
+
+Both load, augment (half body, box, flip, colours, blurs, a hole: the published recipe) and pack crops of 1024 x 768. mmpose's
+pipeline also makes the heatmaps of 256 x 192 with sigma 6, which ours leaves to the device. mmpose takes blurs and hole
+from albumentations; here both use ours, but mmpose's median is exact. Samples alternate; times are CPU times of the
+process. The people are the annotated ones of a COCO folder, and boxes of the middle of photographs; a skeleton that is
+not annotated gets random points.
+"""
+
+import argparse
+import glob
+import time
+
+import cv2
+import numpy as np
+import torch
+from mmengine.dataset import Compose
+
+from sapiens.datasets import KeypointDataset
+from sapiens.datasets.base import build_pipeline
+from sapiens.metainfo import get_skeleton
+
+SIZE = (768, 1024)
+FILES = {
+    'coco17': 'annotations/person_keypoints_val2017.json',
+    'wholebody133': 'annotations/coco_wholebody_val_v1.0.json',
+    'goliath308': 'annotations/person_keypoints_val2017.json',
+}
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--data', help='folder with annotations/ and val2017/ of COCO')
+    parser.add_argument('--images', help='folder with photographs of people')
+    parser.add_argument('--people', type=int, default=60, help='of each kind; default: %(default)s')
+    parser.add_argument('--repeats', type=int, default=1, help='random crops of each; default: %(default)s')
+    parser.add_argument('--decode', choices=['fast', 'exact'], default='fast', help='of ours; default: %(default)s')
+    return parser.parse_args()
+
+
+def pipelines(decode: str) -> tuple[Compose, Compose]:
+    """Ours and mmpose's."""
+    ours = build_pipeline(
+        [
+            dict(type='mmpose.GetBBoxCenterScale', padding=1.25),
+            dict(type='mmpose.RandomHalfBody', prob=0.3),
+            dict(type='mmpose.RandomBBoxTransform'),
+            dict(type='PhotometricDistortion'),
+            dict(type='LoadPerson', size=SIZE, flip_prob=0.5, decode=decode),
+            dict(type='RandomBlur'),
+            dict(type='CoarseDropout'),
+            dict(type='PackPose'),
+        ]
+    )
+    codec = dict(type='UDPHeatmap', input_size=SIZE, heatmap_size=(192, 256), sigma=6)
+    theirs = build_pipeline(
+        [
+            dict(type='mmpose.LoadImage'),
+            dict(type='mmpose.GetBBoxCenterScale', padding=1.25),
+            dict(type='mmpose.RandomFlip', direction='horizontal'),
+            dict(type='mmpose.RandomHalfBody', prob=0.3),
+            dict(type='mmpose.RandomBBoxTransform'),
+            dict(type='mmpose.TopdownAffine', input_size=SIZE, use_udp=True),
+            dict(type='mmpose.PhotometricDistortion'),
+            dict(type='RandomBlur', exact=True),
+            dict(type='CoarseDropout'),
+            dict(type='mmpose.GenerateTarget', encoder=codec),
+            dict(type='mmpose.PackPoseInputs'),
+        ]
+    )
+    return ours, theirs
+
+
+def people_of_coco(folder: str, skeleton: str, count: int) -> list[dict]:
+    source = 'coco17' if skeleton == 'goliath308' else skeleton
+    dataset = KeypointDataset(FILES[skeleton], source, folder, 'val2017')
+    return [dataset.load(i * len(dataset) // count) for i in range(min(count, len(dataset)))]
+
+
+def people_of_photographs(folder: str, count: int) -> list[dict]:
+    people = []
+    for path in sorted(glob.glob(f'{folder}/*.jpg'))[:count]:
+        height, width = cv2.imread(path).shape[:2]
+        box = np.array([[0.2 * width, 0.05 * height, 0.8 * width, 0.95 * height]], np.float32)
+        people.append(dict(img_path=path, bbox=box, bbox_score=np.ones(1, np.float32), id=0, img_id=0, sample_idx=0))
+    return people
+
+
+def complete(person: dict, skeleton: str) -> dict:
+    """Random points where there are none of the skeleton."""
+    own = get_skeleton(skeleton)
+    if person.get('keypoints', np.empty((1, 0))).shape[1] != len(own):
+        low, high = person['bbox'][0].reshape(2, 2)
+        points = np.random.default_rng(0).uniform(low, high, (1, len(own), 2)).astype(np.float32)
+        person = dict(person, keypoints=points, keypoints_visible=np.ones((1, len(own)), np.float32))
+    return dict(
+        person,
+        flip_indices=own.flip_indices.tolist(),
+        upper_body_ids=own.upper.tolist(),
+        lower_body_ids=own.lower.tolist(),
+        dataset_keypoint_weights=np.ones(len(own), np.float32),
+    )
+
+
+def seconds(pipeline: Compose, person: dict, seed: int) -> float:
+    given = {key: value.copy() if isinstance(value, np.ndarray) else value for key, value in person.items()}
+    np.random.seed(seed)
+    begin = time.process_time()
+    pipeline(given)
+    return time.process_time() - begin
+
+
+def main() -> None:
+    args = parse_args()
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    ours, theirs = pipelines(args.decode)
+    print('people       K  samples  ours/s  mmpose/s  ratio')
+    for title, folder in (('COCO', args.data), ('photographs', args.images)):
+        for skeleton in FILES if folder else ():
+            if title == 'COCO':
+                people = people_of_coco(folder, skeleton, args.people)
+            else:
+                people = people_of_photographs(folder, args.people)
+            people = [complete(person, skeleton) for person in people] * args.repeats
+            times = np.zeros(2)
+            for number, person in enumerate(people):
+                turns = (0, 1) if number % 2 else (1, 0)
+                for which in turns:
+                    times[which] += seconds((ours, theirs)[which], person, number)
+            rates = len(people) / times
+            count = len(get_skeleton(skeleton))
+            print(
+                f'{title:11s} {count:3d} {len(people):7d}  {rates[0]:6.1f}  {rates[1]:8.1f}  {rates[0] / rates[1]:5.2f}'
+            )
+
+
+if __name__ == '__main__':
+    main()
