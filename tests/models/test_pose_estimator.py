@@ -9,7 +9,8 @@ from mmpose.structures import PoseDataSample
 
 from sapiens.engine.optim.param_groups import make_param_groups
 from sapiens.metainfo import get_skeleton
-from sapiens.models import HeatmapHead, PoseEstimator
+from sapiens.models import MAE, HeatmapHead, PoseEstimator
+from sapiens.models.layers import resize_grid
 from sapiens.registry import MODELS
 
 TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
@@ -234,6 +235,30 @@ def test_unlabelled_samples_have_no_loss(learned):
         del sample.gt_instance_labels
         sample.pop('loss', None)
     assert all('loss' not in sample for sample in model.predict(images, data_samples))
+
+
+@pytest.mark.parametrize('form', ['ours', 'clean'])
+def test_starts_from_a_pretraining_checkpoint(form, tmp_path):
+    """Ours: {state_dict, meta} with backbone and decoder; published: the flat encoder, class token and 65 positions included."""
+    torch.manual_seed(3)
+    encoder = dict(type='SapiensViT', arch=TINY, img_size=64, with_cls_token=True, pos_embed='sincos')
+    mae = MAE(encoder, decoder=dict(num_layers=1, embed_dims=16, num_heads=2))
+    mae.init_weights()
+    path = tmp_path / f'{form}.pth'
+    torch.save(dict(state_dict=mae.state_dict(), meta={}) if form == 'ours' else mae.backbone.state_dict(), path)
+
+    init_cfg = dict(type='Pretrained', checkpoint=str(path))
+    torch.manual_seed(0)
+    backbone = dict(type='SapiensViT', arch=TINY, img_size=(64, 48), patch_padding=2, init_cfg=init_cfg)
+    model = PoseEstimator(backbone, HEAD, FIVE)
+    model.init_weights()
+    for name, value in model.backbone.state_dict().items():
+        if name == 'pos_embed':
+            assert torch.equal(value, resize_grid(mae.backbone.pos_embed[:, 1:], (4, 4), (4, 3)))
+        else:
+            assert torch.equal(value, mae.backbone.state_dict()[name]), name
+    head = [p.std() for name, p in model.head.named_parameters() if name.endswith('weight')]
+    assert all(0 < std < 2e-3 for std in head)
 
 
 def test_published_initialisation():

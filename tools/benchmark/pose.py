@@ -1,17 +1,15 @@
-"""Speed of 2D pose on one core, beside mmpose: loading, targets, decoding and evaluation, for 17, 133 and 308 keypoints.
+"""Speed of 2D pose on one core, beside mmpose: targets, decoding and evaluation, for 17, 133 and 308 keypoints; loading is timed
+by pose_data.py.
 
     python tools/benchmark/pose.py                      # everything
-    python tools/benchmark/pose.py --parts load,decode --keypoints 308
-    DATA_ROOT=data python tools/benchmark/pose.py --parts load
+    python tools/benchmark/pose.py --parts decode --keypoints 308
 
 targets   heatmaps of one person, 192 x 256 cells, sigma 6: mmpose's codec makes them in the loader's workers, ours on the device
           from the keypoints of a batch
 decode    those maps back to keypoints, with the faint noise of a network
-load      photograph -> augmented 768 x 1024 crop, and with mmpose's codec its targets; ours are added as the time above
 evaluate  whole metric of people predicted almost right, from data samples to the table
 
-Both run in turns in this process with one thread; times are CPU times, the best of the repeats, per person. The photographs and
-boxes of "load" are those of DATA_ROOT/coco; without them its files are made from scikit-image's samples.
+Both run in this process with one thread; times are CPU times, the best of the repeats, per person.
 """
 
 import argparse
@@ -23,7 +21,6 @@ import os
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -31,19 +28,16 @@ import torch
 from mmengine.logging import MMLogger
 from prettytable import PrettyTable
 
-from sapiens.metainfo import build_metainfo, get_skeleton
+from sapiens.metainfo import build_metainfo
 from sapiens.models import UDPHeatmap
-from sapiens.registry import TRANSFORMS
-from sapiens.utils.config import load_config
 
 SKELETONS = {17: 'coco17', 133: 'wholebody133', 308: 'goliath308'}
 INPUT, MAP = (768, 1024), (192, 256)
-CONFIG = Path(__file__).parents[2] / 'configs' / 'pose' / 'sapiens_0.3b_coco-1024x768.py'
 
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--parts', default='targets,decode,load,evaluate', help='which, with commas (default: all)')
+    parser.add_argument('--parts', default='targets,decode,evaluate', help='which, with commas (default: all)')
     parser.add_argument('--keypoints', default='17,133,308', help='which of 17, 133, 308 (default: all)')
     parser.add_argument('--repeats', type=int, default=10, help='of each measurement (default: 10)')
     parser.add_argument('--people', type=int, default=600, help='in the evaluation, three per image (default: 600)')
@@ -108,105 +102,6 @@ def decode(count: int, args) -> list:
     )
     difference = np.abs(ours.decode(maps, INPUT)[0][0].numpy() - theirs.decode(heatmaps)[0][0])
     return [*seconds, f'largest difference of a point {difference.max():.0e} px']
-
-
-def photographs(folder: str) -> list[dict]:
-    """People of COCO's training set below DATA_ROOT, or made-up boxes on scikit-image's samples written into ``folder``."""
-    root = Path(os.environ.get('DATA_ROOT', 'data')) / 'coco'
-    annotations = root / 'annotations' / 'person_keypoints_train2017.json'
-    if annotations.is_file():
-        content = json.loads(annotations.read_text())
-        names = {image['id']: root / 'train2017' / image['file_name'] for image in content['images']}
-        found = [
-            dict(img_path=str(names[person['image_id']]), bbox=np.float32(person['bbox']))
-            for person in content['annotations']
-            if person.get('num_keypoints') and names[person['image_id']].is_file()
-        ][:16]
-        if found:
-            print(f'load: {len(found)} people of {root}')
-            return found
-    from skimage import data
-
-    found = []
-    for name in ('astronaut', 'coffee', 'chelsea', 'rocket'):
-        image = getattr(data, name)()
-        path = os.path.join(folder, f'{name}.jpg')
-        cv2.imwrite(path, image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
-        height, width = image.shape[:2]
-        found.append(dict(img_path=path, bbox=np.float32([width * 0.3, height * 0.1, width * 0.4, height * 0.8])))
-    print(f"load: {len(found)} of scikit-image's samples, as there is no {annotations}")
-    return found
-
-
-def as_sample(person: dict, count: int) -> dict:
-    """A new dict for a pipeline, with as many keypoints as wanted, anywhere in the box."""
-    skeleton = get_skeleton(SKELETONS[count])
-    x, y, w, h = person['bbox']
-    points = np.random.default_rng(0).uniform((x, y), (x + w, y + h), (1, count, 2)).astype(np.float32)
-    return dict(
-        img_path=person['img_path'],
-        sample_idx=0,
-        img_id=0,
-        id=0,
-        bbox=np.float32([[x, y, x + w, y + h]]),
-        bbox_score=np.ones(1, np.float32),
-        keypoints=points,
-        keypoints_visible=np.ones((1, count), np.float32),
-        category_id=1,
-        flip_indices=skeleton.flip_indices.tolist(),
-        upper_body_ids=skeleton.upper.tolist(),
-        lower_body_ids=skeleton.lower.tolist(),
-    )
-
-
-def mmpose_pipeline() -> list[dict]:
-    """The published one, with our blur and dropout in the place of albumentations', which is another package."""
-    return [
-        dict(type='mmpose.LoadImage'),
-        dict(type='mmpose.GetBBoxCenterScale'),
-        dict(type='mmpose.RandomFlip', direction='horizontal'),
-        dict(type='mmpose.RandomHalfBody'),
-        dict(type='mmpose.RandomBBoxTransform'),
-        dict(type='mmpose.TopdownAffine', input_size=INPUT, use_udp=True),
-        dict(type='mmpose.PhotometricDistortion'),
-        dict(type='RandomBlur'),
-        dict(type='CoarseDropout'),
-        dict(
-            type='mmpose.GenerateTarget',
-            encoder=dict(type='UDPHeatmap', input_size=INPUT, heatmap_size=MAP, sigma=6),
-        ),
-        dict(type='mmpose.PackPoseInputs'),
-    ]
-
-
-def load(count: int, args) -> list:
-    with tempfile.TemporaryDirectory() as folder:
-        found = photographs(folder)
-        pipelines = {
-            'mmpose': [TRANSFORMS.build(step) for step in mmpose_pipeline()],
-            'sapiens': [TRANSFORMS.build(step) for step in load_config(CONFIG).train_pipeline],
-        }
-        for step in pipelines['sapiens']:
-            if hasattr(step, 'min_visible'):
-                step.min_visible = 0  # nobody is drawn anew: both see the same people
-        times = dict.fromkeys(pipelines, 0.0)
-        for repeat in range(args.repeats + 1):
-            for index, person in enumerate(found):
-                for name, pipeline in pipelines.items():
-                    np.random.seed(repeat * len(found) + index)
-                    sample = as_sample(person, count)
-                    begin = time.process_time()
-                    for step in pipeline:
-                        sample = step(sample)
-                    times[name] += (time.process_time() - begin) * (repeat > 0)
-    number = args.repeats * len(found)
-    target = targets(count, args)[1]
-    theirs, ours = times['mmpose'] / number, times['sapiens'] / number + target
-    return [
-        theirs,
-        ours,
-        f'of ours {1e3 * target:.1f} ms are targets',
-    ]
 
 
 def real_xtcocotools() -> bool:
@@ -301,7 +196,7 @@ def evaluate(count: int, args) -> list:
     return [theirs_seconds / args.people, seconds / args.people, note]
 
 
-PARTS = {'targets': targets, 'decode': decode, 'load': load, 'evaluate': evaluate}
+PARTS = {'targets': targets, 'decode': decode, 'evaluate': evaluate}
 
 
 def main():
