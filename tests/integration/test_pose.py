@@ -47,7 +47,9 @@ param_scheduler = [
     dict(type='PolyLR', power=1.0, by_epoch=False, begin=20, end=160),
 ]
 train_cfg = dict(max_iters=160, val_interval=160)
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=80, save_best='hands-and-feet/AP', rule='greater'), logger=dict(interval=20))
+default_hooks = dict(
+    checkpoint=dict(by_epoch=False, interval=80, save_best='hands-and-feet/AP', rule='greater'), logger=dict(interval=20)
+)
 log_processor = dict(by_epoch=False)
 custom_hooks = [
     dict(type='VisibleKeypointsHook'),
