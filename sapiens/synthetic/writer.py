@@ -126,7 +126,8 @@ class SampleWriter:
 
 
 def begin_folder(root: str | Path, images: int, options: dict) -> None:
-    """Make a folder ready to be filled, or check that one which was begun is to be filled in the same way.
+    """Make a folder ready to be filled, or check that one which was begun is to be filled in the same way. A run that was
+    stopped may be finished with fewer images than it was begun for, as long as none that exists is left out.
 
     Args:
         images: how many there are to be in all.
@@ -147,9 +148,11 @@ def begin_folder(root: str | Path, images: int, options: dict) -> None:
                     f'{root} was begun with {key} = {begun.get(key)!r}, this run has {key} = {options.get(key)!r}: '
                     'state the same to go on, or name another folder'
                 )
-        if card['images'] > images:
+        made = [int(file.stem) for file in (root / 'labels').glob('*.json')]
+        if images <= max(made, default=-1):
             raise ValueError(
-                f'{root} was begun for {card["images"]} images, this run asks for {images}: a folder can only grow'
+                f'{root} holds images up to number {max(made)}, this run asks for {images} images: a folder can only grow, '
+                f'so ask for {max(made) + 1} or more'
             )
         if card['complete'] and card['images'] == images:
             return

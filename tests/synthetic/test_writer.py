@@ -202,8 +202,12 @@ def test_a_folder_is_continued_with_the_same_options_only(tmp_path):
     begin_folder(root, 8, OPTIONS)
     with pytest.raises(ValueError, match=r'begun with seed = 0, this run has seed = 1'):
         begin_folder(root, 8, dict(OPTIONS, seed=1))
-    with pytest.raises(ValueError, match=r'begun for 8 images, this run asks for 7'):
-        begin_folder(root, 7, OPTIONS)
+    (root / 'labels').mkdir()
+    (root / 'labels/000005.json').touch()
+    with pytest.raises(ValueError, match=r'images up to number 5, this run asks for 5 images.*ask for 6 or more'):
+        begin_folder(root, 5, OPTIONS)
+    begin_folder(root, 6, OPTIONS)  # fewer than it was begun for
+    begin_folder(root, 8, OPTIONS)
     with pytest.raises(ValueError, match=r'samples = None, this run has samples = 3'):
         begin_folder(root, 8, dict(OPTIONS, samples=3))
     (tmp_path / 'holiday.jpg').touch()

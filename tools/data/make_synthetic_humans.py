@@ -30,6 +30,8 @@ import os
 import shutil
 import signal
 import sys
+import threading
+import time
 import traceback
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -161,9 +163,17 @@ def _start_worker(maker: Maker) -> None:
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     _maker = maker
+
+
+def _end_with(parent: int) -> None:
+    """End this worker when the main process is gone: killed, it can tell nobody to stop."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _work(index: int) -> None:
@@ -295,6 +305,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clusters and `timeout` stop it as Ctrl-C does
     try:
         run(args)
     except KeyboardInterrupt:

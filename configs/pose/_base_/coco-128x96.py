@@ -1,6 +1,6 @@
-"""The recipe of pose-128x96.py on COCO (datasets/coco.py)."""
+"""The recipe of pose-128x96.py on COCO (datasets/coco17.py)."""
 
-_base_ = ['../../_base_/default_runtime.py', '../../_base_/datasets/coco.py', './pose-128x96.py']
+_base_ = ['../../_base_/default_runtime.py', '../../_base_/datasets/coco17.py', './pose-128x96.py']
 
 model = dict(skeleton=_base_.skeleton)
 train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline, **_base_.train_dataset))
