@@ -1,5 +1,17 @@
+from .depth import DepthMetric
 from .keypoints import KeypointMetric
+from .normal import NormalMetric
 from .reconstruction import ReconstructionLoss
+from .segmentation import SegMetric
+from .streaming import StreamingMetric
 from .val_loss import ValLoss
 
-__all__ = ['KeypointMetric', 'ReconstructionLoss', 'ValLoss']
+__all__ = [
+    'DepthMetric',
+    'KeypointMetric',
+    'NormalMetric',
+    'ReconstructionLoss',
+    'SegMetric',
+    'StreamingMetric',
+    'ValLoss',
+]

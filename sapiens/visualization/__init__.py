@@ -1,4 +1,22 @@
+from .depth import DepthPanelRow, draw_depth_panel
 from .mae import draw_reconstructions
+from .normal import NormalPanelRow, draw_normal_panel
 from .pose import PosePanelRow, draw_heatmaps, draw_pose, draw_pose_panel, skeleton_of
+from .segmentation import SegPanelRow, draw_legend, draw_seg_panel, draw_wrong_pixels
 
-__all__ = ['PosePanelRow', 'draw_heatmaps', 'draw_pose', 'draw_pose_panel', 'draw_reconstructions', 'skeleton_of']
+__all__ = [
+    'DepthPanelRow',
+    'NormalPanelRow',
+    'PosePanelRow',
+    'SegPanelRow',
+    'draw_depth_panel',
+    'draw_heatmaps',
+    'draw_legend',
+    'draw_normal_panel',
+    'draw_pose',
+    'draw_pose_panel',
+    'draw_reconstructions',
+    'draw_seg_panel',
+    'draw_wrong_pixels',
+    'skeleton_of',
+]

@@ -51,19 +51,23 @@ def draw_segmentation(image: np.ndarray, labels: np.ndarray, palette: np.ndarray
     return picture
 
 
-def draw_depth(depth: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
+def draw_depth(
+    depth: np.ndarray, valid: np.ndarray | None = None, limits: tuple[float, float] | None = None
+) -> np.ndarray:
     """Depth in OpenCV's INFERNO colours: the nearest valid pixel is brightest, the farthest black, the rest grey.
 
     Args:
         depth: (H, W) along z, in any unit.
         valid: (H, W) bool; by default where the depth is finite and above 0.
+        limits: the depths that are brightest and black, so that pictures can be compared; what lies beyond looks like them.
+            By default the nearest and the farthest valid one.
     """
     valid = np.isfinite(depth) & (depth > 0) if valid is None else valid.astype(bool)
     picture = np.full((*depth.shape, 3), NOTHING, np.uint8)
     if valid.any():
         values = depth[valid].astype(np.float32)
-        low, high = values.min(), values.max()
-        nearness = 1 - (values - low) / max(float(high - low), 1e-9)
+        low, high = (values.min(), values.max()) if limits is None else limits
+        nearness = np.clip(1 - (values - low) / max(float(high - low), 1e-9), 0, 1)
         colors = cv2.applyColorMap(np.rint(nearness * 255).astype(np.uint8)[:, None], cv2.COLORMAP_INFERNO)
         picture[valid] = colors.reshape(-1, 3)[:, ::-1]
     return picture

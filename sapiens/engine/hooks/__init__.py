@@ -1,9 +1,9 @@
 from .bad_data import BadDataHook
 from .checkpoint import CheckpointHook
 from .panel import PanelHook
-from .predictions import PosePictureHook
+from .predictions import DensePictureHook, DepthPictureHook, NormalPictureHook, PosePictureHook, SegPictureHook
 from .reconstruction import ReconstructionHook
-from .show import PoseShowHook, ShowHook, show_hook_for
+from .show import DenseShowHook, PoseShowHook, ShowHook, show_hook_for
 from .stop import StopHook
 from .throughput import ThroughputHook
 from .visible_keypoints import VisibleKeypointsHook
@@ -11,10 +11,15 @@ from .visible_keypoints import VisibleKeypointsHook
 __all__ = [
     'BadDataHook',
     'CheckpointHook',
+    'DensePictureHook',
+    'DenseShowHook',
+    'DepthPictureHook',
+    'NormalPictureHook',
     'PanelHook',
     'PosePictureHook',
     'PoseShowHook',
     'ReconstructionHook',
+    'SegPictureHook',
     'ShowHook',
     'StopHook',
     'ThroughputHook',

@@ -1,19 +1,30 @@
-"""Pictures of what a pose estimator predicts, while it trains."""
+"""Pictures of what a model predicts, while it trains."""
 
+from abc import abstractmethod
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from mmengine.structures import InstanceData
+from mmengine.structures import BaseDataElement, InstanceData
 from mmpose.structures import PoseDataSample
 
 from sapiens.models import HeatmapCrossEntropyLoss
 from sapiens.registry import HOOKS
+from sapiens.structures import DenseDataSample
 from sapiens.visualization import PosePanelRow, draw_pose_panel
 
+from .drawings import DenseDrawing, DepthDrawing, NormalDrawing, SegDrawing
 from .panel import PanelHook
 
-__all__ = ['PosePictureHook', 'heatmaps_of', 'output_heatmaps']
+__all__ = [
+    'DensePictureHook',
+    'DepthPictureHook',
+    'NormalPictureHook',
+    'PosePictureHook',
+    'SegPictureHook',
+    'heatmaps_of',
+    'output_heatmaps',
+]
 
 
 @HOOKS.register_module()
@@ -114,3 +125,87 @@ def heatmaps_of(sample: PoseDataSample, model) -> np.ndarray:
     complete = np.zeros((len(model.skeleton), *maps.shape[1:]), np.float32)
     complete[[model.skeleton.index(name) for name in names]] = maps
     return complete
+
+
+class DensePictureHook(PanelHook):
+    """Writes rows [image | ground truth | prediction | error] of augmented training images; see :class:`PanelHook`.
+
+    Args:
+        interval: iterations between pictures; one more is written at the end.
+        num_images: rows of the picture.
+        drawing: how.
+    """
+
+    @abstractmethod
+    def __init__(self, interval: int, num_images: int, drawing: DenseDrawing) -> None:
+        super().__init__(interval, num_images)
+        self.drawing = drawing
+
+    def labels(self, sample: BaseDataElement) -> dict:
+        return self.drawing.labels(sample)
+
+    def sample(self, row: dict, index: int) -> DenseDataSample:
+        # Predictions come out at the size of the image that the model gets.
+        size = tuple(row['image'].shape[1:])
+        return DenseDataSample(metainfo=dict(sample_idx=index, ori_shape=size, img_shape=size))
+
+    def picture(self, model, rows: list[dict], samples: list[BaseDataElement]) -> np.ndarray:
+        drawn = [
+            self.drawing.row(row['image'].permute(1, 2, 0).numpy(), row, self.drawing.prediction(sample))
+            for row, sample in zip(rows, samples, strict=True)
+        ]
+        return self.drawing.panel(model, drawn)
+
+
+@HOOKS.register_module()
+class SegPictureHook(DensePictureHook):
+    """Writes rows [image | ground truth | prediction | wrong pixels] of augmented training images, and a legend of the classes
+    in them; see :class:`PanelHook`.
+
+    Args:
+        interval: iterations between pictures; one more is written at the end.
+        num_images: rows of the picture.
+        side: longer side of a tile in pixels.
+    """
+
+    name = 'segmentation'
+
+    def __init__(self, interval: int = 100, num_images: int = 4, side: int = 384) -> None:
+        super().__init__(interval, num_images, SegDrawing(side))
+
+
+@HOOKS.register_module()
+class DepthPictureHook(DensePictureHook):
+    """Writes rows [image | ground truth | prediction | error] of augmented training images; see :class:`PanelHook`.
+
+    Args:
+        interval: iterations between pictures; one more is written at the end.
+        num_images: rows of the picture.
+        side: longer side of a tile in pixels.
+        alignment: of each prediction to its truth before it is drawn: ``'none'``, ``'median'`` or ``'scale-shift'``, see
+            :class:`sapiens.evaluation.DepthMetric`.
+    """
+
+    name = 'depth'
+
+    def __init__(
+        self, interval: int = 100, num_images: int = 4, side: int = 384, alignment: str = 'scale-shift'
+    ) -> None:
+        super().__init__(interval, num_images, DepthDrawing(side, alignment))
+
+
+@HOOKS.register_module()
+class NormalPictureHook(DensePictureHook):
+    """Writes rows [image | ground truth | prediction | angle between them] of augmented training images; see
+    :class:`PanelHook`.
+
+    Args:
+        interval: iterations between pictures; one more is written at the end.
+        num_images: rows of the picture.
+        side: longer side of a tile in pixels.
+    """
+
+    name = 'normal'
+
+    def __init__(self, interval: int = 100, num_images: int = 4, side: int = 384) -> None:
+        super().__init__(interval, num_images, NormalDrawing(side))

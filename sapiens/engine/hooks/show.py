@@ -18,9 +18,10 @@ from sapiens.registry import HOOKS
 from sapiens.visualization import draw_heatmaps, draw_pose
 from sapiens.visualization.layout import caption, join
 
+from .drawings import DRAWINGS
 from .predictions import heatmaps_of
 
-__all__ = ['PoseShowHook', 'ShowHook', 'show_hook_for']
+__all__ = ['DenseShowHook', 'PoseShowHook', 'ShowHook', 'show_hook_for']
 
 
 class ShowHook(Hook):
@@ -213,8 +214,44 @@ def _to_image(sample: BaseDataElement, shape: tuple[int, ...]) -> np.ndarray:
     return np.column_stack([np.diag(scale / (np.array(shape[:0:-1]) - 1)), center - scale / 2])
 
 
+@HOOKS.register_module()
+class DenseShowHook(ShowHook):
+    """Writes [image | ground truth | prediction | error] of each image, as the task of the model is drawn; see
+    :class:`ShowHook`. Predicted depth is aligned by scale and shift.
+
+    Args:
+        out_dir: folder to write to.
+        limit: pictures over all processes, the first ones; None for all.
+        side: longer side of a tile in pixels.
+
+    Raises:
+        ValueError: a task without a drawing.
+    """
+
+    def __init__(self, out_dir: str | Path, limit: int | None = None, side: int = 640) -> None:
+        super().__init__(out_dir, limit)
+        self.side = side
+
+    def before_test(self, runner) -> None:
+        super().before_test(runner)
+        kind = self.model.task.kind
+        if kind not in DRAWINGS:
+            raise ValueError(
+                f'{type(self.model.task).__name__} has no drawing of test results (there is one for pred_'
+                f'{", pred_".join(DRAWINGS)}): leave out --show-dir'
+            )
+        self.drawing = DRAWINGS[kind](self.side)
+
+    def keep(self, sample: BaseDataElement) -> dict:
+        return dict(self.drawing.labels(sample), prediction=self.drawing.prediction(sample))
+
+    def picture(self, image: np.ndarray, samples: list[dict]) -> np.ndarray:
+        rows = [self.drawing.row(image, sample, sample['prediction']) for sample in samples]
+        return self.drawing.panel(self.model, rows)
+
+
 # Type of the model -> the hook that draws what it predicts.
-SHOW_HOOKS = {'PoseEstimator': PoseShowHook}
+SHOW_HOOKS = {'DenseEstimator': DenseShowHook, 'PoseEstimator': PoseShowHook}
 
 
 def show_hook_for(model_type: str) -> type[ShowHook]:

@@ -1,0 +1,166 @@
+"""Pure formulas of the dense tasks, on the device of their arguments. Legend: C classes, N pixels that count."""
+
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    'ALIGNMENTS',
+    'DEPTH_ERRORS',
+    'angular_error',
+    'class_scores',
+    'confusion_matrix',
+    'depth_alignment',
+    'depth_error_sums',
+    'depth_errors',
+    'median',
+    'relative_depth',
+]
+
+ALIGNMENTS = 'none', 'median', 'scale-shift'
+# What :func:`depth_errors` returns, in this order.
+DEPTH_ERRORS = 'AbsRel', 'SqRel', 'RMSE', 'log-RMSE', 'delta1', 'delta2', 'delta3'
+
+
+def confusion_matrix(pred: Tensor, label: Tensor, num_classes: int) -> Tensor:
+    """Count pixels by label and prediction.
+
+    Args:
+        pred, label: (N,) integer class ids.
+
+    Returns:
+        (C + 1, C + 1) int64: entry (i, j) is the number of pixels of class i that were called j. The last row and
+        column take what is no class.
+    """
+    pred, label = (
+        torch.where((ids < 0) | (ids > num_classes), num_classes, ids) for ids in (pred.long(), label.long())
+    )
+    counts = torch.bincount(label * (num_classes + 1) + pred, minlength=(num_classes + 1) ** 2)
+    return counts.view(num_classes + 1, num_classes + 1)
+
+
+def class_scores(confusion: Tensor) -> tuple[Tensor, Tensor]:
+    """Intersection over union and accuracy (recall) of each class.
+
+    Args:
+        confusion: (C, C), see :func:`confusion_matrix`.
+
+    Returns:
+        (C,) float64 each: IoU, NaN for a class that is neither labelled nor predicted; accuracy, NaN for one that is not
+        labelled.
+    """
+    confusion = confusion.double()
+    hits, labelled, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    return hits / (labelled + predicted - hits), hits / labelled
+
+
+def median(values: Tensor) -> Tensor:
+    """Median of (N,) values; of an even number the mean of the two in the middle, as numpy has it."""
+    values = values.sort().values  # kthvalue would be faster, but has no deterministic form on GPUs
+    return (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
+
+
+def relative_depth(depth: Tensor) -> Tensor:
+    """(N,) depth of the pixels of one image on a scale from the nearest (0) to the farthest (1); zeros where all are equal."""
+    low, high = depth.min(), depth.max()
+    return (depth - low) / (high - low).clamp(min=torch.finfo(depth.dtype).tiny)
+
+
+def depth_alignment(pred: Tensor, target: Tensor, mode: str) -> tuple[Tensor, Tensor]:
+    """The scale and the shift under which ``scale * pred + shift`` is compared with the target.
+
+    Args:
+        pred, target: (N,) of one image, N at least 1.
+        mode: ``'none'``: 1 and 0. ``'median'``: the scale that makes the medians equal; NaN where the median of ``pred`` is
+            not above 0. ``'scale-shift'``: least squares; of a constant ``pred`` the scale is 0. The scale is negative where
+            ``pred`` is high in front.
+
+    Returns:
+        Scalars, float64.
+    """
+    pred, target = pred.double(), target.double()
+    one, zero = pred.new_ones(()), pred.new_zeros(())
+    if mode == 'none':
+        return one, zero
+    if mode == 'median':
+        middle = median(pred)
+        return torch.where(middle > 0, median(target) / middle, torch.nan), zero
+    assert mode == 'scale-shift', mode
+    spread = pred - pred.mean()
+    square = spread.square().sum()
+    # Rounding leaves a constant some spread, and any scale would fit that.
+    flat = square <= pred.numel() * (torch.finfo(torch.float32).eps * pred.abs().max()).square()
+    scale = torch.where(flat, zero, (spread * (target - target.mean())).sum() / square)
+    return scale, target.mean() - scale * pred.mean()
+
+
+def depth_error_sums(pred: Tensor, target: Tensor, min_depth: float) -> Tensor:
+    """What :func:`depth_errors` needs, to be added over images.
+
+    Args:
+        pred: (N,) aligned.
+        target: (N,) in the same unit.
+        min_depth: pixels with a smaller target count in RMSE alone, since the other errors divide by it; in the logarithm
+            smaller predictions are taken for it.
+
+    Returns:
+        (9,) float64: N, number of pixels whose target is not below ``min_depth``, and over these sums of |p - t| / t,
+        (p - t)^2 / t, (log p - log t)^2 and of whether max(p / t, t / p) is below 1.25, 1.25^2 and 1.25^3; last the sum
+        of (p - t)^2 over all.
+    """
+    pred, target = pred.double(), target.double()
+    square = (pred - target).square().sum()
+    count = pred.numel()
+    enough = target >= min_depth
+    pred, target = pred[enough], target[enough]
+    error = (pred - target).abs()
+    logs = (pred.clamp(min=min_depth).log() - target.log()).abs()
+    return torch.stack(
+        [
+            square.new_tensor(count),
+            enough.sum(),
+            (error / target).sum(),
+            (error.square() / target).sum(),
+            logs.square().sum(),
+            *((logs < power * math.log(1.25)).sum() for power in (1, 2, 3)),
+            square,
+        ]
+    ).double()
+
+
+def depth_errors(sums: Tensor) -> Tensor:
+    """The errors that :data:`DEPTH_ERRORS` names, (7,) float64, from :func:`depth_error_sums`; NaN where no pixel counts.
+
+    Their definitions are those of Eigen et al. (2014): mean |p - t| / t, mean (p - t)^2 / t, root mean square of p - t and
+    of log p - log t, and the share of pixels with max(p / t, t / p) below 1.25, 1.25^2 and 1.25^3.
+    """
+    count, enough, absolute, squared, logs, first, second, third, square = sums.double().unbind()
+    return torch.stack(
+        [
+            absolute / enough,
+            squared / enough,
+            (square / count).sqrt(),
+            (logs / enough).sqrt(),
+            first / enough,
+            second / enough,
+            third / enough,
+        ]
+    )
+
+
+def angular_error(pred: Tensor, target: Tensor) -> Tensor:
+    """Angle between vectors, in degrees; exact also where they nearly coincide, unlike the arc cosine.
+
+    Args:
+        pred, target: (3, ...) of any positive length, in one frame. Where one of them is zero the angle is 90 degrees.
+
+    Returns:
+        (...) float32 in [0, 180]; NaN where a vector is not finite.
+    """
+    pred, target = pred.float(), target.float()
+    (x, y, z), (u, v, w) = pred, target
+    across = ((y * w - z * v).square() + (z * u - x * w).square() + (x * v - y * u).square()).sqrt()
+    along = x * u + y * v + z * w
+    angle = torch.rad2deg(torch.atan2(across, along))
+    return torch.where((across == 0) & (along == 0), 90.0, angle)

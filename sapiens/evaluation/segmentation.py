@@ -1,0 +1,130 @@
+"""How well classes are told apart, over all pixels of a data set."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.logging import print_log
+from prettytable import PrettyTable
+
+from sapiens.metainfo import ClassList, get_classes
+from sapiens.metainfo.classes import IGNORE
+from sapiens.registry import METRICS
+
+from .dense_functional import class_scores, confusion_matrix
+from .streaming import StreamingMetric, field_of, name_of
+
+__all__ = ['SegMetric']
+
+AVERAGES = 'found', 'labelled', 'all'
+
+
+@METRICS.register_module()
+class SegMetric(StreamingMetric):
+    """Intersection over union and accuracy, as mmseg's ``IoUMetric`` counts them: from one confusion matrix of all pixels.
+
+    Reported, each under ``prefix/`` and as a share in [0, 1]: ``mIoU``, the mean over classes of intersection / union;
+    ``mAcc``, the mean over labelled classes of the share of their pixels that was found; ``aAcc``, the share of all pixels
+    that is right. With ``min_share`` also ``mIoU@<min_share>`` and ``mAcc@<min_share>``. The log gets a table with a row for
+    each class.
+
+    A pixel counts where its label is not 255 and ``valid_mask``, if the sample has one, is true.
+
+    Args:
+        classes: what the labels mean; whatever :func:`sapiens.metainfo.get_classes` takes.
+        average_over: which classes are in the means. ``'found'``: those that are labelled or predicted somewhere (mmseg's
+            way, and the first Sapiens models'; a class that nobody labelled but that was predicted has IoU 0). ``'labelled'``:
+            those that are labelled somewhere. ``'all'``: all; one that is nowhere counts 0 (the second Sapiens models).
+        min_share: also report means over only the classes that fill at least this share of the labelled pixels.
+        prefix, collect_device, collect_dir: see :class:`StreamingMetric`.
+
+    Raises:
+        ValueError: unknown classes or mode; a share outside of [0, 1]; labels or predictions that are no class, with
+            the image.
+    """
+
+    default_prefix = 'seg'
+
+    def __init__(
+        self,
+        classes: str | Path | Mapping | ClassList,
+        average_over: str = 'found',
+        min_share: float | None = None,
+        prefix: str | None = None,
+        collect_device: str = 'cpu',
+        collect_dir: str | None = None,
+    ):
+        if average_over not in AVERAGES:
+            raise ValueError(
+                f'SegMetric: average_over={average_over!r}, expected one of {", ".join(map(repr, AVERAGES))}'
+            )
+        if min_share is not None and not 0 < min_share <= 1:
+            raise ValueError(f'SegMetric: min_share={min_share}, expected a share above 0 and up to 1, or None')
+        super().__init__(prefix, collect_device, collect_dir)
+        self.classes = get_classes(classes)
+        self.average_over = average_over
+        self.min_share = min_share
+
+    def measure(self, sample: dict) -> dict:
+        """Confusion matrix of a sample: a dict with ``pred_sem_seg`` and ``gt_sem_seg``, both (H, W) integer, and perhaps
+        ``valid_mask`` (H, W) bool."""
+        pred = field_of(sample, 'pred_sem_seg')
+        label = field_of(sample, 'gt_sem_seg', pred)
+        counted = label != IGNORE
+        if 'valid_mask' in sample:
+            counted &= field_of(sample, 'valid_mask', pred).bool()
+        confusion = confusion_matrix(pred[counted], label[counted], len(self.classes)).cpu()
+        if confusion[-1].any() or confusion[:, -1].any():
+            side, ids = ('label', label) if confusion[-1].any() else ('prediction', pred)
+            wrong = torch.unique(ids[counted & ((ids < 0) | (ids >= len(self.classes)))]).tolist()
+            raise ValueError(
+                f'{name_of(sample)}: {side} {wrong[0]} is no class of {self.classes.name!r} ({len(self.classes)} classes, '
+                f'{IGNORE} is ignored)' + ('' if side == 'label' else ': the model was made for other classes')
+            )
+        return dict(confusion=confusion[:-1, :-1].numpy())
+
+    def report(self, sums: dict) -> dict[str, float]:
+        confusion = sums['confusion']
+        if not confusion.sum():
+            self._warn('no pixel is labelled; nothing is reported')
+            return {}
+        iou, accuracy = (scores.numpy() for scores in class_scores(torch.from_numpy(confusion)))
+        share = confusion.sum(1) / confusion.sum()
+        self._log(confusion, iou, accuracy, share, sums['samples'])
+        metrics = dict(
+            mIoU=self._mean(iou, share),
+            mAcc=self._mean(accuracy, share),
+            aAcc=float(confusion.trace() / confusion.sum()),
+        )
+        if self.min_share is not None:
+            common = share >= self.min_share
+            for name, scores in (('mIoU', iou), ('mAcc', accuracy)):
+                metrics[f'{name}@{self.min_share:g}'] = float(scores[common].mean()) if common.any() else 0.0
+        return metrics
+
+    def _mean(self, scores: np.ndarray, share: np.ndarray) -> float:
+        if self.average_over == 'all':
+            return float(np.nan_to_num(scores, nan=0.0).mean())
+        if self.average_over == 'labelled':
+            scores = scores[share > 0]
+        return float(np.nanmean(scores))
+
+    def _log(self, confusion, iou, accuracy, share, samples: int) -> None:
+        table = PrettyTable(['class', 'IoU', 'Acc', 'pixels', 'mostly taken for'])
+        table.align = 'r'
+        table.align['class'] = table.align['mostly taken for'] = 'l'
+        mistakes = confusion - np.diag(confusion.diagonal())
+        for index, name in enumerate(self.classes.classes):
+            other = mistakes[index].argmax()
+            lost = mistakes[index, other] / max(confusion[index].sum(), 1)
+            taken = f'{self.classes.classes[other]} {100 * lost:.1f}' if lost else ''
+            table.add_row([name, _percent(iou[index]), _percent(accuracy[index]), _percent(share[index], 3), taken])
+        print_log(
+            f'{self.prefix}, in %: {samples} images, {confusion.sum()} labelled pixels; "-" where a class is nowhere\n{table}',
+            'current',
+        )
+
+
+def _percent(share: float, digits: int = 2) -> str:
+    return '-' if np.isnan(share) else f'{100 * share:.{digits}f}'

@@ -1,0 +1,182 @@
+"""Pictures of the dense tasks: the panels of a training run, and those of a test."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sapiens.datasets import ResumableSampler, stack_collate
+from sapiens.engine import (
+    DenseShowHook,
+    DepthPictureHook,
+    NormalPictureHook,
+    Runner,
+    SegPictureHook,
+    show_hook_for,
+)
+from sapiens.engine.hooks import drawings
+from sapiens.engine.hooks.drawings import DRAWINGS, DepthDrawing
+from sapiens.structures import DenseDataSample
+from sapiens.visualization.layout import GAP, LINE
+
+from .stub_dense import SIZE, Images, StubDense, truth, valid_mask
+from .test_pictures import Nothing
+
+HOOKS = dict(sem_seg=SegPictureHook, depth=DepthPictureHook, normal=NormalPictureHook)
+_number = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def no_environment_report(monkeypatch):
+    monkeypatch.setattr('sapiens.engine.Runner._log_env', lambda *_: None)
+
+
+def make_runner(work_dir, dataset, hooks, iterations=3, **kwargs):
+    loader = dict(batch_size=2, dataset=dataset, collate_fn=dict(type=stack_collate))
+    torch.manual_seed(0)
+    return Runner(
+        model=StubDense(dataset.kind),
+        work_dir=str(work_dir),
+        train_dataloader=dict(loader, sampler=dict(type=ResumableSampler, shuffle=True), drop_last=True),
+        train_cfg=dict(type='TrainLoop', max_iters=iterations),
+        optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01)),
+        test_dataloader=dict(loader, sampler=dict(type='DefaultSampler', shuffle=False)),
+        test_cfg=dict(),
+        test_evaluator=[Nothing()],
+        default_hooks=dict(
+            sampler_seed=None, checkpoint=dict(type='CheckpointHook', interval=2, by_epoch=False, save_last=False)
+        ),
+        custom_hooks=hooks,
+        default_scope='sapiens',
+        experiment_name=f'dense_pictures{next(_number)}',
+        randomness=dict(seed=1),
+        log_processor=dict(by_epoch=False),
+        **kwargs,
+    )
+
+
+@pytest.fixture
+def panels(monkeypatch):
+    """The rows of every panel that was drawn."""
+    drawn = []
+    for name in ('draw_seg_panel', 'draw_depth_panel', 'draw_normal_panel'):
+        real = getattr(drawings, name)
+
+        def draw(rows, *args, real=real, **kwargs):
+            drawn.append(rows)
+            return real(rows, *args, **kwargs)
+
+        monkeypatch.setattr(drawings, name, draw)
+    return drawn
+
+
+def check_row(kind, row, index):
+    """What the stub finds, and the labels of that image, both in pixels of the image."""
+    first, labels, valid = truth(kind).numpy(), truth(kind, index).numpy(), valid_mask().numpy()
+    if kind == 'sem_seg':
+        np.testing.assert_array_equal(row.truth, np.where(valid, labels, 255))
+        np.testing.assert_array_equal(row.prediction, np.where(first == 2, 1, first))
+        return
+    np.testing.assert_array_equal(row.valid, valid)
+    if kind == 'depth':
+        np.testing.assert_allclose(row.truth, labels[0])
+        np.testing.assert_allclose(row.prediction, labels[0], rtol=1e-5)  # after its alignment
+        return
+    # In the frame of the released models, in which y and z point the other way.
+    published = labels.transpose(1, 2, 0) * np.array([1, -1, -1])
+    np.testing.assert_allclose(row.truth, published, atol=0.005)
+    if index == 0:
+        assert abs(row.error[row.valid] - 10).mean() < 0.5 and (row.prediction[..., 1] > 0.1).all()
+
+
+@pytest.mark.parametrize('kind', HOOKS)
+def test_labels_and_predictions_of_training_images(kind, tmp_path, panels):
+    runner = make_runner(tmp_path, Images(tmp_path, kind), [HOOKS[kind](interval=2, num_images=2, side=48)])
+    runner.train()
+    name = HOOKS[kind].name
+    assert name == dict(sem_seg='segmentation').get(kind, kind)
+    files = sorted(path.name for path in tmp_path.glob('*/vis_data/*.png'))
+    assert files == [f'{name}_0000002.png', f'{name}_0000003.png']
+    assert [len(rows) for rows in panels] == [2, 2]
+    for row, later in zip(*panels, strict=True):
+        index = row.image[0, 0, 0] // 10
+        assert row.name == later.name == f'{index}.png' and row.image.shape == (*SIZE, 3)
+        check_row(kind, row, index)
+    assert runner.model.training
+
+
+def test_drawing_leaves_the_training_as_it_is(tmp_path):
+    images, losses = Images(tmp_path, 'normal'), []
+    for name, hooks in (('without', []), ('with', [NormalPictureHook(interval=1, num_images=2, side=32)])):
+        runner = make_runner(tmp_path / name, images, hooks, iterations=4)
+        runner.train()
+        losses.append(runner.message_hub.get_scalar('train/loss').data[0].tolist())
+    assert runner.model.calls == 4 * 2
+    assert losses[0] == losses[1] and len(losses[0]) == 4
+
+
+@pytest.mark.parametrize(
+    ('kind', 'dtype'), [('sem_seg', torch.uint8), ('depth', torch.float32), ('normal', torch.int8)]
+)
+def test_the_panel_survives_a_resume_in_few_bytes(kind, dtype, tmp_path, panels):
+    images = Images(tmp_path, kind)
+    make_runner(tmp_path, images, [HOOKS[kind](interval=2, num_images=2, side=32)], iterations=2).train()
+    saved = torch.load(tmp_path / 'iter_2.pth', weights_only=True)['panels'][HOOKS[kind].name]
+    assert [row['truth'].dtype for row in saved] == [dtype] * 2
+    hook = HOOKS[kind](interval=2, num_images=2, side=32)
+    make_runner(tmp_path, images, [hook], iterations=4, resume=True).train()
+    first, later = panels
+    for one, two in zip(first, later, strict=True):
+        assert one.name == two.name
+        np.testing.assert_array_equal(one.image, two.image)
+        np.testing.assert_array_equal(one.truth, two.truth)
+
+
+@pytest.mark.parametrize('kind', HOOKS)
+def test_one_picture_for_each_image_of_a_test(kind, tmp_path, panels):
+    hook = show_hook_for('sapiens.DenseEstimator')(tmp_path / 'out', limit=2, side=64)
+    assert isinstance(hook, DenseShowHook)
+    make_runner(tmp_path / 'run', Images(tmp_path, kind, count=3), [hook]).test()
+    assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['0.jpg', '1.jpg']
+    for index, (row,) in enumerate(panels):
+        check_row(kind, row, index)
+        assert (row.image == 90).all()
+    picture = np.asarray(Image.open(tmp_path / 'out' / '0.jpg'))
+    assert picture.shape[1] == 4 * 48 + 3 * GAP
+    assert abs(picture[2 * LINE : 2 * LINE + 64, :48].astype(int) - 90).max() < 8
+
+
+@pytest.mark.parametrize('kind', HOOKS)
+def test_images_without_labels(kind, tmp_path, panels):
+    make_runner(
+        tmp_path / 'run', Images(tmp_path, kind, count=1, labelled=False), [DenseShowHook(tmp_path / 'out')]
+    ).test()
+    ((row,),) = panels
+    assert row.truth is None and (tmp_path / 'out' / '0.jpg').exists()
+
+
+def test_depth_is_aligned_as_it_says(tmp_path, panels):
+    hook = DepthPictureHook(interval=1, num_images=1, side=32, alignment='none')
+    make_runner(tmp_path, Images(tmp_path, 'depth', count=2), [hook], iterations=1).train()
+    ((row,),) = panels
+    assert row.note == 'alignment: none' and row.prediction.max() == 1 and row.truth.min() >= 2
+    # Nobody in the image: nothing to align to.
+    sample = DenseDataSample(gt_depth=truth('depth'), pred_depth=truth('depth') * 2, valid_mask=valid_mask() & False)
+    drawing = DepthDrawing()
+    row = drawing.row(np.zeros((*SIZE, 3), np.uint8), drawing.labels(sample), drawing.prediction(sample))
+    np.testing.assert_array_equal(row.prediction, 2 * row.truth)
+    assert drawing.panel(None, [row]).shape[2] == 3
+
+
+def test_what_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="alignment='scale', expected one of 'none'"):
+        DepthPictureHook(alignment='scale')
+    with pytest.raises(ValueError, match='side=8'):
+        SegPictureHook(side=8)
+    runner = make_runner(tmp_path, Images(tmp_path, 'normal', count=1), [DenseShowHook(tmp_path / 'out')])
+    runner.model.task.kind = 'albedo'
+    with pytest.raises(ValueError, match='SimpleNamespace has no drawing of test results.*pred_sem_seg, pred_depth'):
+        runner.test()
+    assert list(DRAWINGS) == ['sem_seg', 'depth', 'normal']

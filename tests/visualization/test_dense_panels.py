@@ -1,0 +1,167 @@
+"""Panels of segmentation, depth and normals: every colour says what it should."""
+
+import cv2
+import numpy as np
+import pytest
+
+from sapiens.metainfo import get_classes
+from sapiens.visualization import (
+    DepthPanelRow,
+    NormalPanelRow,
+    SegPanelRow,
+    draw_depth_panel,
+    draw_legend,
+    draw_normal_panel,
+    draw_seg_panel,
+    draw_wrong_pixels,
+)
+from sapiens.visualization import panel as panels
+from sapiens.visualization.depth import depth_limits
+from sapiens.visualization.labels import NOTHING, draw_depth, draw_normals, draw_segmentation
+from sapiens.visualization.layout import GAP, LINE
+from sapiens.visualization.segmentation import WRONG
+
+CLASSES = get_classes('goliath28')
+SIDE = 40
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+
+
+def tile(picture, column, row=0, below=0):
+    """The pixels of a tile of 40 x 30. ``below``: height of the bar under each."""
+    top = 2 * LINE + row * (40 + LINE + below + GAP)
+    left = column * (30 + GAP)
+    return picture[top : top + 40, left : left + 30]
+
+
+def test_segmentation_rows(image):
+    truth, prediction = np.zeros((40, 30), np.uint8), np.zeros((40, 30), np.int64)
+    truth[:10], prediction[5:15], truth[30:] = 3, 3, 255
+    rows = [SegPanelRow(image, prediction, truth, 'a.png'), SegPanelRow(image, prediction)]
+    picture = draw_seg_panel(rows, CLASSES, side=SIDE)
+    assert (tile(picture, 0) == image).all()
+    assert (tile(picture, 1) == draw_segmentation(image, truth, CLASSES.palette)).all()
+    assert (tile(picture, 2) == draw_segmentation(image, prediction, CLASSES.palette)).all()
+    wrong = tile(picture, 3)
+    assert (wrong[:5] == WRONG).all() and (wrong[10:15] == WRONG).all() and (wrong[30:] == NOTHING).all()
+    grey = wrong[5:10]
+    assert (grey[..., 0] == grey[..., 1]).all() and grey.max() <= 0.6 * 255
+    # Without labels there is nothing to compare with.
+    assert (tile(picture, 1, 1) == 255).all() and (tile(picture, 3, 1) == 255).all()
+    assert (tile(picture, 2, 1) == tile(picture, 2)).all()
+    # One class beside the background occurs: the legend is one line.
+    assert picture.shape == (2 * LINE + 40 + GAP + LINE + 40 + GAP + LINE, 4 * 30 + 3 * GAP, 3)
+    assert (picture[-LINE + 6, 6] == CLASSES.palette[3]).all()
+    with pytest.raises(ValueError, match='no rows'):
+        draw_seg_panel([], CLASSES)
+
+
+def test_legend_names_each_class_once_and_breaks_lines():
+    wide = draw_legend(CLASSES, [2, 3, 4], 400)
+    narrow = draw_legend('goliath28', [2, 3, 4], 90)
+    assert wide.shape == (LINE, 400, 3) and narrow.shape == (3 * LINE, 90, 3)
+    for line, index in enumerate((2, 3, 4)):
+        assert (narrow[line * LINE + 6, 6] == CLASSES.palette[index]).all()
+        assert (wide == CLASSES.palette[index]).all(-1).sum() >= 40
+    assert draw_legend(CLASSES, [], 90).shape == (0, 90, 3)
+
+
+def test_wrong_pixels_leave_the_image_alone(image):
+    before = image.copy()
+    draw_wrong_pixels(image, np.zeros((40, 30), np.uint8), np.ones((40, 30), np.uint8))
+    assert (image == before).all()
+
+
+def test_depth_rows_share_the_range_of_the_truth(image):
+    truth = np.linspace(2, 4, 1200).reshape(40, 30).astype(np.float32)
+    valid = np.ones((40, 30), bool)
+    valid[:, :10] = False
+    prediction = truth + 0.25
+    prediction[:, :10], truth[:, :10] = 1000, -7  # neither decides a range
+    bar = 9 + LINE
+    rows = [DepthPanelRow(image, prediction, truth, valid, 'a.png', 'alignment: none'), DepthPanelRow(image, truth)]
+    picture = draw_depth_panel(rows, side=SIDE)
+    limits = depth_limits(truth, valid)
+    assert limits == pytest.approx((2.02, 3.99), abs=0.02)
+    assert (tile(picture, 1) == draw_depth(truth, valid, limits)).all()
+    assert (tile(picture, 2) == draw_depth(prediction, valid, limits)).all()
+    near, far = tile(picture, 1)[0, 15].astype(int).sum(), tile(picture, 1)[-1, 15].astype(int).sum()
+    assert near > 500 and far < 30 and (tile(picture, 1)[:, :10] == NOTHING).all()
+    # 0.25 of the quarter of the range, everywhere.
+    share = 0.25 / ((limits[1] - limits[0]) / 4)
+    expected = cv2.applyColorMap(np.uint8([[round(255 * share)]]), panels.ERROR_COLORS)[0, 0, ::-1]
+    error = tile(picture, 3)
+    assert (error[:, 10:] == expected).all() and (error[:, :10] == NOTHING).all()
+    assert (tile(picture, 1, 1, bar) == 255).all() and (tile(picture, 3, 1, bar) == 255).all()
+    with pytest.raises(ValueError, match='no rows'):
+        draw_depth_panel([])
+
+
+def test_depth_of_nobody_and_of_what_is_not_finite(image):
+    truth = np.full((40, 30), 3.0, np.float32)
+    nobody = DepthPanelRow(image, truth, truth, np.zeros((40, 30), bool))
+    broken = DepthPanelRow(image, np.full_like(truth, np.nan), truth, np.ones((40, 30), bool))
+    for row in (nobody, broken):
+        picture = draw_depth_panel([row], side=SIDE)
+        assert (tile(picture, 2) == NOTHING).all() and (tile(picture, 3) == NOTHING).all()
+
+
+def test_normal_rows(image):
+    truth = np.zeros((40, 30, 3), np.float32)
+    truth[..., 2] = 1
+    prediction = truth[..., [2, 0, 1]]  # to the right
+    valid = np.zeros((40, 30), bool)
+    valid[:, :15] = True
+    error = np.full((40, 30), 30.0, np.float32)
+    row = NormalPanelRow(image, prediction, truth, valid, error, 'a.png')
+    picture = draw_normal_panel([row, NormalPanelRow(image, prediction)], side=SIDE, limit=60)
+    assert (tile(picture, 1) == draw_normals(truth, valid)).all()
+    assert tile(picture, 1)[0, 0].tolist() == [128, 128, 255] and tile(picture, 2)[0, 0].tolist() == [255, 128, 128]
+    half = cv2.applyColorMap(np.uint8([[128]]), panels.ERROR_COLORS)[0, 0, ::-1]
+    assert (tile(picture, 3)[:, :15] == half).all()
+    assert all((tile(picture, column)[:, 15:] == NOTHING).all() for column in (1, 2, 3))
+    bar = 9 + LINE
+    assert (tile(picture, 2, 1, bar) == draw_normals(prediction)).all() and (tile(picture, 1, 1, bar) == 255).all()
+    with pytest.raises(ValueError, match='no rows'):
+        draw_normal_panel([])
+
+
+def test_errors_end_at_the_limit_and_what_is_not_a_number_is_white():
+    error = np.array([[0.0, 1.0, 2.0, 50.0, np.nan, 1.0]])
+    valid = np.array([[True, True, True, True, True, False]])
+    colors = panels.draw_error(error, valid, 2.0)[0]
+    assert (colors[2] == colors[3]).all() and not (colors[1] == colors[2]).all() and not (colors[0] == colors[1]).all()
+    assert colors[4].tolist() == [255] * 3 and colors[5].tolist() == [NOTHING] * 3
+    # Brighter is worse.
+    assert colors[0].astype(int).sum() < colors[1].astype(int).sum() < colors[2].astype(int).sum()
+
+
+def test_bars_go_from_the_first_colour_to_the_last():
+    bar = panels.color_bar(200, 'low', 'high', panels.ERROR_COLORS)
+    ends = cv2.applyColorMap(np.uint8([[0, 255]]), panels.ERROR_COLORS)[0, :, ::-1]
+    assert bar.shape == (9 + LINE, 200, 3)
+    assert (bar[0, 0] == ends[0]).all() and (bar[0, -1] == ends[1]).all()
+    letters = (bar[9:] < 128).any((0, 2))
+    assert letters[:40].any() and letters[-40:].any() and not letters[60:140].any()
+    assert (panels.color_bar(10, 'low', 'high', panels.ERROR_COLORS)[9:] == 255).all()  # no room
+
+
+def test_small_images_are_enlarged_without_mixing_labels(image):
+    labels = np.array([[0, 27], [1, 255]], np.uint8)
+    large = panels.sized(labels, np.zeros((40, 30, 3)))
+    assert large.shape == (40, 30) and (large[:20, :15] == 0).all() and (large[20:, 15:] == 255).all()
+    assert set(np.unique(large)) == {0, 1, 27, 255}
+    mask = panels.sized(np.array([[True, False]]), np.zeros((4, 4)))
+    assert mask.dtype == bool and mask[:, :2].all() and not mask[:, 2:].any()
+    assert panels.sized(np.zeros((5, 5, 3), np.float32), np.zeros((10, 10, 3))).shape == (10, 10, 3)
+
+
+def test_given_limits_decide_the_colours_of_depth():
+    depth, valid = np.array([[1.0, 2.0, 3.0, 9.0]]), np.ones((1, 4), bool)
+    colors = draw_depth(depth, valid, (1.0, 3.0))
+    assert (colors[0, :3] == draw_depth(depth[:, :3], valid[:, :3])[0]).all()
+    assert (colors[0, 3] == colors[0, 2]).all()  # beyond the farthest
+    assert not (colors == draw_depth(depth, valid)).all()
