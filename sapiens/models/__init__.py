@@ -1,20 +1,45 @@
 from .backbones import SAPIENS_ARCHS, SapiensViT
 from .codecs import UDPHeatmap
 from .data_preprocessor import ImageNormalizer
-from .estimators import PoseEstimator
-from .heads import HeatmapHead
-from .losses import HeatmapCrossEntropyLoss, HeatmapMSELoss
+from .estimators import DenseEstimator, DenseTask, DepthTask, NormalTask, PoseEstimator, SegTask
+from .heads import DenseHead, HeatmapHead
+from .losses import (
+    DepthGradientLoss,
+    HeatmapCrossEntropyLoss,
+    HeatmapMSELoss,
+    NormalCosineLoss,
+    NormalGradientLoss,
+    NormalL1Loss,
+    ScaleShiftInvariantLoss,
+    SegCrossEntropyLoss,
+    SegDiceLoss,
+    SiLogLoss,
+)
 from .mae import MAE, MAEDecoder
 
 __all__ = [
     'MAE',
     'SAPIENS_ARCHS',
+    'DenseEstimator',
+    'DenseHead',
+    'DenseTask',
+    'DepthGradientLoss',
+    'DepthTask',
     'HeatmapCrossEntropyLoss',
     'HeatmapHead',
     'HeatmapMSELoss',
     'ImageNormalizer',
     'MAEDecoder',
+    'NormalCosineLoss',
+    'NormalGradientLoss',
+    'NormalL1Loss',
+    'NormalTask',
     'PoseEstimator',
     'SapiensViT',
+    'ScaleShiftInvariantLoss',
+    'SegCrossEntropyLoss',
+    'SegDiceLoss',
+    'SegTask',
+    'SiLogLoss',
     'UDPHeatmap',
 ]

@@ -126,3 +126,37 @@ UDP_DECODED = [
     [-2.0104694066871525, -2.0078415814568014],
     [385.00127822316756, 512.7507659313726],
 ]
+
+# Losses of the dense tasks. Depth: prediction linspace(-0.2, 1.1) of 24 values in (2, 3, 4), target linspace(1, 0.05) with
+# [0, 0, :2] = -1. Normals: prediction linspace(-1, 1) in (1, 3, 2, 4), target 0.7 times its reverse, but -1000 at pixel (0, 0).
+SILOG = 3.4761619567871094
+NORMAL_COSINE, NORMAL_L1 = 2.0, 2.629192590713501
+
+# The second generation, whose dense losses and segmentation head have the same form; made with second_fill.
+# Normals (2, 3, 16, 12): prediction, target and a mask (2, 1, 16, 12) above -0.3 with phases 1, 2, 3.
+SECOND_COSINE, SECOND_L1, SECOND_GRADIENT = 0.006184165831655264, 0.2105664163827896, 0.04952852800488472
+# Scores (2, 29, 16, 12) with phase 5 and magnitude 3, labels arange * 7 mod 29, the first two rows of the first image ignored.
+SECOND_CROSS_ENTROPY, SECOND_DICE = 23.13299560546875, 0.9378015995025635
+# Head with 64 input channels, four deconvolutions (32, 32, 16, 16), two convolutions of 16 and 29 classes, on features of phase
+# 2000: shape, mean, standard deviation, sum of magnitudes, first and last five values.
+SECOND_SEG_HEAD = (
+    (2, 29, 64, 48),
+    0.003288569125073434,
+    0.2017314703926284,
+    25234.14639016556,
+    [-0.017294002696871758, -0.042515452951192856, -0.0419362373650074, -0.06226807460188866, -0.05420145392417908],
+    [0.07921808958053589, 0.08763036876916885, 0.04978833720088005, 0.04635711759328842, 0.00421292707324028],
+)
+
+
+def second_fill(shape: tuple[int, ...], phase: int, magnitude: float = 1.0) -> torch.Tensor:
+    """magnitude * sin(0.37 i + 0.11 phase) for the flat index i, computed in float64."""
+    flat = torch.arange(torch.Size(shape).numel(), dtype=torch.float64)
+    return (magnitude * torch.sin(0.37 * flat + 0.11 * phase)).float().view(shape)
+
+
+@torch.no_grad()
+def second_weights(module: nn.Module) -> None:
+    """Fill a module without norms: the phase is a key's place among the sorted keys, the magnitude 0.05, 0.02 for biases."""
+    for phase, (_, value) in enumerate(sorted(module.state_dict().items())):
+        value.copy_(second_fill(tuple(value.shape), phase, 0.05 if value.ndim > 1 else 0.02))

@@ -1,7 +1,20 @@
 import pytest
 import torch
 
-from sapiens.models import MAE, HeatmapHead, SapiensViT, UDPHeatmap
+from sapiens.metainfo import get_classes
+from sapiens.models import (
+    MAE,
+    DenseHead,
+    HeatmapHead,
+    NormalCosineLoss,
+    NormalGradientLoss,
+    NormalL1Loss,
+    SapiensViT,
+    SegCrossEntropyLoss,
+    SegDiceLoss,
+    SiLogLoss,
+    UDPHeatmap,
+)
 from sapiens.models.layers import resize_grid, sincos_2d
 
 from . import golden
@@ -99,3 +112,59 @@ def test_udp_heatmaps():
     decoded, scores = codec.decode(heatmaps, (768, 1024))
     torch.testing.assert_close(decoded[0], torch.tensor(golden.UDP_DECODED), atol=1e-3, rtol=0)
     assert scores[0].tolist() == pytest.approx(golden.UDP_PEAKS, abs=1e-6)
+
+
+def test_depth_loss():
+    prediction = torch.linspace(-0.2, 1.1, 24).view(2, 1, 3, 4)
+    target = torch.linspace(1, 0.05, 24).view(2, 1, 3, 4)
+    target[0, 0, 0, :2] = -1
+    everywhere = torch.ones(2, 3, 4, dtype=torch.bool)
+    loss = SiLogLoss(published=True)
+    assert loss(prediction, target, everywhere).item() == pytest.approx(golden.SILOG, rel=1e-6)
+    assert loss(prediction, target, target[:, 0] > 0).item() == pytest.approx(golden.SILOG, rel=1e-6)
+
+
+def test_normal_losses():
+    prediction = torch.linspace(-1, 1, 24).view(1, 3, 2, 4)
+    target = 0.7 * prediction.flatten().flip(0).view(1, 3, 2, 4)
+    target[..., 0, 0] = -1000
+    valid = target[:, 0] > -100
+    assert NormalCosineLoss()(prediction, target, valid).item() == pytest.approx(golden.NORMAL_COSINE, rel=1e-6)
+    assert NormalL1Loss()(prediction, target, valid).item() == pytest.approx(golden.NORMAL_L1, rel=1e-6)
+
+
+def test_normal_losses_of_the_second_generation():
+    prediction, target = golden.second_fill((2, 3, 16, 12), 1), golden.second_fill((2, 3, 16, 12), 2)
+    valid = golden.second_fill((2, 16, 12), 3) > -0.3
+    for loss, value in (
+        (NormalCosineLoss(), golden.SECOND_COSINE),
+        (NormalL1Loss(), golden.SECOND_L1),
+        (NormalGradientLoss(), golden.SECOND_GRADIENT),
+    ):
+        # The cosine is one minus 0.994 in float32.
+        assert loss(prediction, target, valid).item() == pytest.approx(value, rel=1e-6, abs=1e-7), loss.name
+
+
+def test_segmentation_losses_of_the_second_generation():
+    scores = golden.second_fill((2, 29, 16, 12), 5, 3.0)
+    labels = (torch.arange(2 * 16 * 12) * 7 % 29).view(2, 16, 12)
+    valid = torch.ones(2, 16, 12, dtype=torch.bool)
+    valid[0, :2] = False
+    weights = get_classes('goliath29').ce_weights
+    loss = SegCrossEntropyLoss(class_weight=weights.tolist())
+    assert loss(scores, labels, valid).item() == pytest.approx(golden.SECOND_CROSS_ENTROPY, rel=1e-6)
+    assert SegDiceLoss()(scores, labels, valid).item() == pytest.approx(golden.SECOND_DICE, rel=1e-6)
+
+
+def test_dense_head():
+    head = DenseHead(64, 29, deconv_channels=(32, 32, 16, 16), conv_channels=(16, 16)).eval()
+    golden.second_weights(head)
+    with torch.no_grad():
+        output = head(golden.second_fill((2, 64, 4, 3), 2000)).double()
+    shape, mean, deviation, magnitude, first, last = golden.SECOND_SEG_HEAD
+    assert output.shape == shape
+    assert output.flatten()[:5].tolist() == pytest.approx(first, abs=1e-5)
+    assert output.flatten()[-5:].tolist() == pytest.approx(last, abs=1e-5)
+    assert output.mean().item() == pytest.approx(mean, abs=1e-6)
+    assert output.std().item() == pytest.approx(deviation, abs=1e-5)
+    assert output.abs().sum().item() == pytest.approx(magnitude, rel=1e-5)

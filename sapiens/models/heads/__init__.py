@@ -1,3 +1,4 @@
+from .dense import DenseHead
 from .heatmap import HeatmapHead
 
-__all__ = ['HeatmapHead']
+__all__ = ['DenseHead', 'HeatmapHead']

@@ -1,0 +1,112 @@
+"""Losses between class scores and labels.
+
+Each is called with scores (B, C, H, W), labels (B, H, W) int64 in [0, C) and ``valid`` (B, H, W) bool, and returns a scalar in
+float32, whatever the scores' dtype. What a label says where ``valid`` is False has no effect, nor has the score there.
+"""
+
+# B batch, C classes, H W size in pixels
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sapiens.registry import MODELS
+
+__all__ = ['SegCrossEntropyLoss', 'SegDiceLoss']
+
+AVERAGES = ('pixels', 'weights')
+
+
+@MODELS.register_module()
+class SegCrossEntropyLoss(nn.Module):
+    """Cross entropy with a weight for each class.
+
+    ``sum over valid pixels of w[label] * -log softmax(scores)[label]``, divided as ``average`` says.
+
+    Args:
+        class_weight: C numbers; None for 1 each. ``'classes'``, in a config under :class:`~sapiens.models.SegTask`, takes those
+            of the class list.
+        average: ``'pixels'`` divides by the number of all pixels, those without a valid label included, as published: an image
+            of mostly ignored pixels counts little. ``'weights'`` divides by the sum of the weights of the valid pixels, so
+            that the value is a weighted mean.
+        loss_weight: factor.
+        name: of the value in the log, after ``loss_``.
+
+    Raises:
+        ValueError: an unknown ``average``; weights that are negative or, when called, not as many as classes.
+    """
+
+    def __init__(
+        self,
+        class_weight: Sequence[float] | None = None,
+        average: str = 'pixels',
+        loss_weight: float = 1.0,
+        name: str = 'ce',
+    ) -> None:
+        super().__init__()
+        if average not in AVERAGES:
+            raise ValueError(f'average={average!r} is not one of {AVERAGES}')
+        if isinstance(class_weight, str):
+            raise ValueError(
+                f"class_weight={class_weight!r}: expected a number for each class, or None; 'classes' has a meaning only "
+                'in the losses of a DenseEstimator whose task is a SegTask'
+            )
+        if class_weight is not None:
+            if min(class_weight) < 0:
+                raise ValueError(f'class_weight={class_weight}: weights below 0 make no sense')
+            class_weight = torch.tensor(class_weight, dtype=torch.float32)
+        self.average, self.loss_weight, self.name = average, loss_weight, name
+        self.register_buffer('class_weight', class_weight, persistent=False)
+
+    def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        if self.class_weight is not None and len(self.class_weight) != output.shape[1]:
+            raise ValueError(f'class_weight has {len(self.class_weight)} numbers for {output.shape[1]} classes')
+        labels = torch.where(valid, target, 0)
+        # Not F.cross_entropy, which has no deterministic kernel for images on GPUs.
+        found = output.float().log_softmax(1).gather(1, labels[:, None])[:, 0]
+        weights = valid.float() if self.class_weight is None else self.class_weight[labels] * valid
+        total = -(weights * found).sum()
+        if self.average == 'pixels':
+            return self.loss_weight * total / labels.numel()
+        return self.loss_weight * total / weights.sum().clamp(min=torch.finfo(torch.float32).tiny)
+
+
+@MODELS.register_module()
+class SegDiceLoss(nn.Module):
+    """One minus the overlap of probabilities and labels, for each class alike, however few pixels it has.
+
+    Of a class with probabilities p and labels g in {0, 1}, over the valid pixels of one image:
+    ``1 - (2 sum p g + s) / (sum p^2 + sum g^2 + s)``; mean over the classes that the image's labels have, then over the images.
+    The form of the second generation of Sapiens.
+
+    Args:
+        smooth: s.
+        background: class that is left out, by convention 0; None to count all.
+        loss_weight: factor.
+        name: of the value in the log, after ``loss_``.
+    """
+
+    def __init__(
+        self, smooth: float = 1e-3, background: int | None = 0, loss_weight: float = 1.0, name: str = 'dice'
+    ) -> None:
+        super().__init__()
+        self.smooth, self.background, self.loss_weight, self.name = smooth, background, loss_weight, name
+
+    def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        """An image without a counted class adds 0 to the mean over images, as published."""
+        probabilities = output.float().softmax(1)
+        labels = torch.where(valid, target, -1)  # no class
+        per_class, present = [], []
+        for label in range(output.shape[1]):
+            if label == self.background:
+                continue
+            # One class at a time: a one-hot copy of the labels would be as large as the scores.
+            truth = labels == label
+            p = torch.where(valid, probabilities[:, label], 0)
+            overlap, size = torch.where(truth, p, 0).sum((1, 2)), truth.sum((1, 2))
+            per_class.append((2 * overlap + self.smooth) / (p.square().sum((1, 2)) + size + self.smooth))
+            present.append(size > 0)
+        present = torch.stack(present, dim=1).float()  # (B, classes)
+        losses = (1 - torch.stack(per_class, dim=1)) * present
+        return self.loss_weight * (losses.sum(1) / present.sum(1).clamp(min=1)).mean()

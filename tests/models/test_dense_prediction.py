@@ -1,0 +1,262 @@
+"""Targets and predictions of the dense tasks: sizes, windows, flip test."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from sapiens.models import DepthTask, NormalTask, SegTask
+from sapiens.models.estimators.dense import _starts, enlarge
+from sapiens.structures import DenseDataSample
+from sapiens.synthetic import to_published_normals
+
+from .test_dense_estimator import FOUR, SIZE, TASKS, batch, tiny
+
+FIELD = dict(seg='pred_sem_seg', depth='pred_depth', normal='pred_normal')
+
+
+def unlabelled(count=1, size=(100, 90)):
+    return [DenseDataSample(metainfo=dict(img_path='a.jpg', ori_shape=size)) for _ in range(count)]
+
+
+def image(count=1, size=SIZE, seed=4):
+    return torch.randn(count, 3, *size, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope='module')
+def models():
+    """Weights larger than the initial ones, so that outputs differ from pixel to pixel."""
+    made = {task: tiny(task).eval() for task in TASKS}
+    for model in made.values():
+        torch.nn.init.normal_(model.decode_head.conv_seg.weight, std=0.5)
+    return made
+
+
+# ---------------------------------------------------------------------- targets
+
+
+def packed(size=(4, 3), **fields):
+    made = DenseDataSample(metainfo=dict(img_path='one.png'))
+    made.valid_mask = torch.ones(size, dtype=torch.bool)
+    for name, value in fields.items():
+        made.set_field(value, name)
+    return made
+
+
+def test_relative_depth_by_hand():
+    depth = torch.tensor([[2.0, 3.0, 4.0], [9.0, 2.5, 0.0]])[None]
+    one = packed((2, 3), gt_depth=depth)
+    one.valid_mask[1, 0] = False
+    target, valid = DepthTask().read([one], (2, 3), 'cpu')
+    # 9 is not valid, 0 is no depth; the nearest pixel counts
+    assert target.tolist() == [[[[0, 0.5, 1], [0, 0.25, 0]]]]
+    assert valid.tolist() == [[[True, True, True], [False, True, False]]]
+    target, valid = DepthTask(relative=False).read([one], (2, 3), 'cpu')
+    assert target.tolist() == [[[[2, 3, 4], [0, 2.5, 0]]]] and valid.sum() == 4
+
+
+@pytest.mark.parametrize('depth', [torch.full((1, 4, 3), 2.0), torch.full((1, 4, 3), torch.nan), torch.zeros(1, 4, 3)])
+def test_depth_without_nearest_and_farthest_does_not_count(depth):
+    good = packed(gt_depth=torch.arange(1.0, 13).view(1, 4, 3))
+    target, valid = DepthTask().read([packed(gt_depth=depth), good], (4, 3), 'cpu')
+    assert not valid[0].any() and valid[1].all()
+    assert target.isfinite().all() and target[1].max() == 1
+
+
+def test_normals_are_learned_in_the_published_frame():
+    normal = F.normalize(torch.randn(3, 4, 3), dim=0)
+    normal[:, 0, 0], normal[:, 0, 1] = 0, torch.nan
+    target, valid = NormalTask().read([packed(gt_normal=normal)], (4, 3), 'cpu')
+    assert valid[0, 0].tolist() == [False, False, True]
+    expected = to_published_normals(normal.permute(1, 2, 0).numpy())
+    assert torch.equal(target[0].permute(1, 2, 0)[valid[0]], torch.from_numpy(expected)[valid[0]])
+    assert target.isfinite().all()
+
+
+def test_ignored_labels_are_not_valid():
+    labels = torch.tensor([[0, 3, 255], [1, 2, 255]], dtype=torch.uint8)
+    target, valid = SegTask(FOUR).read([packed((2, 3), gt_sem_seg=labels)], (2, 3), 'cpu')
+    assert target.dtype == torch.int64 and target.tolist() == [[[0, 3, 0], [1, 2, 0]]]
+    assert valid.tolist() == [[[True, True, False]] * 2]
+
+
+def test_labels_of_another_size_are_taken_from_the_nearest_pixel():
+    labels = torch.arange(4).repeat_interleave(2)[None].repeat(6, 1).to(torch.uint8)  # (6, 8)
+    one = packed((6, 8), gt_sem_seg=labels)
+    one.valid_mask[3:] = False
+    target, valid = SegTask(FOUR).read([one], (2, 4), 'cpu')
+    assert target.tolist() == [[[0, 1, 2, 3], [0, 0, 0, 0]]]
+    assert valid.tolist() == [[[True] * 4, [False] * 4]]
+    assert SegTask(FOUR).read([one], (12, 16), 'cpu')[0][0, 0].tolist() == [k // 4 for k in range(16)]
+
+
+def test_wrong_labels_are_refused():
+    labels = torch.full((4, 3), 2, dtype=torch.uint8)
+    labels[1, 1] = 7
+    with pytest.raises(ValueError, match=r"one.png has the label 7, but ClassList\('four'"):
+        SegTask(FOUR).read([packed(gt_sem_seg=labels)], (4, 3), 'cpu')
+    with pytest.raises(ValueError, match='one.png has no gt_depth'):
+        DepthTask().read([packed()], (4, 3), 'cpu')
+    one = packed(gt_depth=torch.ones(1, 4, 3))
+    del one.valid_mask
+    with pytest.raises(ValueError, match='has no valid_mask'):
+        DepthTask().read([one], (4, 3), 'cpu')
+
+
+# ---------------------------------------------------------------------- sizes
+
+
+@pytest.mark.parametrize('task', TASKS)
+def test_predictions_have_the_size_of_their_image(models, task):
+    inputs, data_samples = image(3), unlabelled(3)
+    data_samples[1].set_metainfo(dict(ori_shape=(40, 200)))
+    data_samples[2] = DenseDataSample()
+    results = models[task].predict(inputs, data_samples)
+    assert [tuple(one.get(FIELD[task]).shape[-2:]) for one in results] == [(100, 90), (40, 200), SIZE]
+    assert all('loss' not in one for one in results)
+
+
+def test_labelled_and_unlabelled_in_one_batch(models):
+    inputs, data_samples = batch('seg')
+    data_samples[1] = unlabelled()[0]
+    results = models['seg'].predict(inputs, data_samples)
+    assert 'loss' in results[0] and 'loss' not in results[1]
+    alone = models['seg'](inputs[:1], data_samples[:1], mode='loss')['loss_ce']
+    assert results[0].loss == pytest.approx(alone.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize('resize', ['two_step', 'one_step'])
+def test_segmentation_is_the_highest_enlarged_score(models, resize):
+    """In parts of four classes as in one piece, by way of the input's size or not."""
+    model = models['seg']
+    inputs = image()
+    with torch.no_grad():
+        logits = model(inputs)
+    assert logits.shape == (1, 4, 32, 24)
+    if resize == 'two_step':
+        logits = F.interpolate(logits, SIZE, mode='bilinear', align_corners=False)
+    logits = F.interpolate(logits, (100, 90), mode='bilinear', align_corners=False)[0]
+    one = model.predict(inputs, unlabelled(), resize=resize)[0]
+    assert one.pred_sem_seg.dtype == torch.int64 and 'pred_logits' not in one
+    assert torch.equal(one.pred_sem_seg, logits.argmax(0))
+    full = model.predict(inputs, unlabelled(), resize=resize, output_logits=True)[0]
+    assert torch.allclose(full.pred_logits, logits, atol=1e-6)
+    assert torch.equal(full.pred_sem_seg, one.pred_sem_seg)
+
+
+@pytest.mark.parametrize('classes', [2, 4, 5, 11])
+def test_classes_are_enlarged_a_few_at_a_time(classes):
+    names = [f'c{index}' for index in range(classes)]
+    task = SegTask(dict(name='some', classes=names))
+    scores = torch.randint(3, (classes, 8, 6)).float()  # many equal scores
+    sizes = []
+
+    def resize(part):
+        sizes.append(len(part))
+        return part
+
+    found = task.finish(scores, resize, dict(output_logits=False))['pred_sem_seg']
+    assert torch.equal(found, scores.argmax(0))
+    assert sum(sizes) == classes and max(sizes) <= 4
+
+
+def test_normals_are_unit_vectors_in_our_frame(models):
+    inputs = image()
+    with torch.no_grad():
+        raw = models['normal'](inputs)
+    normal = models['normal'].predict(inputs, unlabelled(size=SIZE))[0].pred_normal
+    expected = F.normalize(enlarge(raw, SIZE)[0], dim=0)
+    expected = torch.from_numpy(to_published_normals(expected.permute(1, 2, 0).numpy()))
+    assert torch.allclose(normal.permute(1, 2, 0), expected, atol=1e-6)
+    assert torch.allclose(normal.norm(dim=0), torch.ones(SIZE), atol=1e-5)
+
+
+# ---------------------------------------------------------------------- flip test
+
+
+@pytest.mark.parametrize('task', TASKS)
+def test_flip_test_of_a_mirrored_image_is_the_mirrored_result(models, task):
+    model, inputs = models[task], image()
+    plain = model.predict(inputs, unlabelled(), flip_test=True)[0].get(FIELD[task])
+    mirrored = model.predict(inputs.flip(-1), unlabelled(), flip_test=True)[0].get(FIELD[task]).flip(-1)
+    single = model.predict(inputs, unlabelled())[0].get(FIELD[task])
+    if task == 'seg':
+        mirrored = torch.tensor([0, 2, 1, 3])[mirrored]
+        assert (mirrored == plain).float().mean() > 0.999  # but for equal scores
+        assert (single != plain).any()
+        return
+    if task == 'normal':
+        mirrored = mirrored * torch.tensor([-1.0, 1, 1])[:, None, None]
+    assert torch.allclose(mirrored, plain, atol=1e-4)
+    assert not torch.allclose(single, plain, atol=1e-3)
+
+
+@pytest.mark.parametrize('task', TASKS)
+def test_mirrored_outputs_mean_what_they_say(models, task):
+    """Twice mirrored is as before; left is right, x points the other way, depth stays."""
+    described = models[task].task
+    output = torch.randn(1, described.channels, 4, 6)
+    assert torch.equal(described.mirrored(described.mirrored(output)), output)
+    back = described.mirrored(output).flip(-1)
+    if task == 'seg':
+        assert torch.equal(back, output[:, [0, 2, 1, 3]])
+    elif task == 'depth':
+        assert torch.equal(back, output)
+    else:
+        assert torch.equal(back, torch.stack([-output[:, 0], output[:, 1], output[:, 2]], dim=1))
+
+
+# ---------------------------------------------------------------------- windows
+
+
+def test_windows_cover_the_image():
+    assert _starts(64, 64, 32) == [0]
+    assert _starts(100, 40, 30) == [0, 30, 60]
+    assert _starts(101, 40, 30) == [0, 30, 60, 61]
+    assert _starts(64, 32, 16) == [0, 16, 32]
+
+
+@pytest.mark.parametrize('resize', ['two_step', 'one_step'])
+@pytest.mark.parametrize('task', TASKS)
+def test_one_window_is_the_whole_image(models, task, resize):
+    model, inputs = models[task], image(2)
+    whole = model.predict(inputs, unlabelled(2), resize=resize, flip_test=True)
+    for crop in (SIZE, (128, 64)):
+        window = model.predict(inputs, unlabelled(2), resize=resize, crop_size=crop, stride=(8, 8), flip_test=True)
+        for one, other in zip(whole, window, strict=True):
+            assert torch.equal(one.get(FIELD[task]), other.get(FIELD[task]))
+
+
+@pytest.mark.parametrize('task', TASKS)
+def test_overlapping_windows_are_averaged(models, task):
+    """The average of all windows over each pixel, written down pixel by pixel."""
+    model = models[task]
+    inputs = image(size=(96, 80))
+    crop, stride = (64, 48), (32, 20)
+    total, count = torch.zeros(model.task.channels, 96, 80), torch.zeros(96, 80)
+    for top in (0, 32):
+        for left in (0, 20, 32):
+            with torch.no_grad():
+                part = model(inputs[..., top : top + 64, left : left + 48])
+            total[:, top : top + 64, left : left + 48] += enlarge(part, crop)[0]
+            count[top : top + 64, left : left + 48] += 1
+    assert count.min() == 1 and count.max() == 6
+    output = total / count
+    found = model.predict(inputs, unlabelled(size=(96, 80)), crop_size=crop, stride=stride)[0].get(FIELD[task])
+    expected = model.task.finish(output, lambda part: part, dict(output_logits=False))[FIELD[task]]
+    if task == 'seg':
+        assert torch.equal(found, expected)
+    else:
+        assert torch.allclose(found, expected, atol=1e-5)
+    half = model.predict(inputs, unlabelled(size=(96, 80)), crop_size=crop)[0].get(FIELD[task])
+    other = model.predict(inputs, unlabelled(size=(96, 80)), crop_size=crop, stride=(32, 24))[0].get(FIELD[task])
+    assert torch.equal(half, other)
+
+
+def test_windows_of_relative_depth_are_warned_of(monkeypatch):
+    warnings = []
+    monkeypatch.setattr('sapiens.models.estimators.dense.print_log', lambda text, **kwargs: warnings.append(text))
+    tiny('normal', test_cfg=dict(crop_size=(32, 32)))
+    tiny('depth')
+    assert warnings == []
+    tiny('depth', test_cfg=dict(crop_size=(32, 32)))
+    assert len(warnings) == 1 and 'no scale of their own' in warnings[0]
