@@ -1,5 +1,7 @@
 """Every config loads, builds and tells the truth in its name."""
 
+import copy
+import functools
 import re
 from pathlib import Path
 
@@ -22,12 +24,32 @@ from sapiens.registry import (
     PARAM_SCHEDULERS,
     TRANSFORMS,
 )
+from sapiens.structures import DenseDataSample
 from sapiens.utils.config import load_config
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 LEAVES = sorted(path for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts)
 TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
 NAME = re.compile(r'(?P<model>sapiens2?)_(?P<size>[^_]+)_(?P<data>[^-_]+)-(?P<h>\d+)x(?P<w>\d+)(_(?P<what>.+))?')
+
+# The sizes of one recipe differ by a name and a few numbers: one of them, the smallest, is built and trained.
+ONE_OF_EACH = [
+    path for path in LEAVES if not re.match(r'sapiens_(0\.6b|1b|2b)_', path.name) or 'ablations' in path.parts
+]
+ONE_OF_EACH += [
+    path for path in LEAVES if path.name in ('sapiens_1b_face-1024x768.py', 'sapiens_1b_general-1024x768.py')
+]
+
+
+@functools.cache
+def _read(path):
+    return load_config(path)
+
+
+def read(path):
+    """A config, read once; a copy, for tests that change it."""
+    return copy.deepcopy(_read(path))
+
 
 leaves = pytest.mark.parametrize('path', LEAVES, ids=lambda path: str(path.relative_to(CONFIGS)))
 
@@ -39,27 +61,36 @@ def chain(path, depth=0):
         yield from chain((path.parent / base).resolve(), depth + 1)
 
 
+def flat(pipeline):
+    """Transforms, and the steps inside them."""
+    for step in pipeline:
+        yield step
+        yield from step.get('steps', ())
+
+
 @leaves
 def test_name_tells_the_truth(path):
-    cfg = load_config(path)
+    cfg = read(path)
     match = NAME.fullmatch(path.stem)
     assert match, f'{path.name} is not <model>_<size>_<data>-<h>x<w>[_<what>].py'
     size = (int(match['h']), int(match['w']))
     assert cfg.model.backbone.arch == match['size']
     assert tuple(cfg.model.backbone.img_size) == size
-    load = next(step for step in cfg.train_pipeline if 'size' in step)
-    assert tuple(load['size']) == size[::-1]
+    sizes = [
+        tuple(step['size']) for step in flat(cfg.train_pipeline) if 'size' in step and step['type'] != 'RandomResize'
+    ]
+    assert sizes and set(sizes) == {size[::-1]}
     assert (match['what'] is not None) == ('ablations' in path.parts)
 
 
 @leaves
 def test_everything_it_names_exists(path):
-    cfg = load_config(path)
+    cfg = read(path)
     for registry, config in [
         (LOOPS, cfg.train_cfg),
         (OPTIM_WRAPPERS, cfg.optim_wrapper),
         *((METRICS, metric) for metric in evaluators(cfg)),
-        *((TRANSFORMS, step) for step in [*cfg.train_pipeline, *cfg.val_pipeline]),
+        *((TRANSFORMS, step) for step in flat([*cfg.train_pipeline, *cfg.val_pipeline])),
         *((HOOKS, hook) for hook in [*cfg.default_hooks.values(), *cfg.get('custom_hooks', [])] if hook),
     ]:
         assert registry.get(config['type']) is not None, config
@@ -76,6 +107,9 @@ def shrink(cfg):
     cfg.model.backbone.pop('init_cfg', None)
     if cfg.model.type == 'MAE':
         cfg.model.decoder.update(embed_dims=16, num_heads=2)
+    elif cfg.model.type == 'DenseEstimator':
+        cfg.model.decode_head.deconv_channels = [8] * len(cfg.model.decode_head.deconv_channels)
+        cfg.model.decode_head.conv_channels = [8] * len(cfg.model.decode_head.conv_channels)
     else:
         cfg.model.head.update(deconv_channels=(8, 8), conv_channels=(8,))
 
@@ -83,6 +117,15 @@ def shrink(cfg):
 def labelled_sample(model):
     if type(model).__name__ == 'MAE':
         return None
+    if type(model).__name__ == 'DenseEstimator':
+        height, width = model.backbone.img_size
+        kind, leading = model.task.kind, DenseDataSample.LEADING[model.task.kind]
+        target = (
+            torch.randint(0, 19, (height, width)) if kind == 'sem_seg' else torch.rand(*leading, height, width) + 0.1
+        )
+        sample = DenseDataSample(valid_mask=torch.ones(height, width, dtype=torch.bool))
+        sample.set_field(target, f'gt_{kind}')
+        return sample
     sample = PoseDataSample()
     count = len(model.skeleton)
     points = torch.rand(1, count, 2) * torch.tensor(model.backbone.img_size[::-1])
@@ -90,9 +133,9 @@ def labelled_sample(model):
     return sample
 
 
-@leaves
+@pytest.mark.parametrize('path', dict.fromkeys(ONE_OF_EACH), ids=lambda path: str(path.relative_to(CONFIGS)))
 def test_builds_and_trains_with_a_tiny_encoder(path):
-    cfg = load_config(path)
+    cfg = read(path)
     resolve_arch(cfg.model.backbone.arch)
     shrink(cfg)
     model = MODELS.build(cfg.model).train()
@@ -100,7 +143,8 @@ def test_builds_and_trains_with_a_tiny_encoder(path):
     height, width = cfg.model.backbone.img_size
     images = torch.randint(0, 256, (1, 3, height, width), dtype=torch.uint8)
     data = model.data_preprocessor(dict(inputs=images, data_samples=[labelled_sample(model)]), training=True)
-    loss = model(**data, mode='loss')['loss']
+    losses = model(**data, mode='loss')
+    loss = sum(value for key, value in losses.items() if 'loss' in key)
     loss.backward()
     assert loss.isfinite()
 
@@ -115,14 +159,14 @@ def test_leaves_are_thin(path):
 @leaves
 def test_pipelines_in_the_loaders_are_the_ones_declared(path):
     """Overriding a pipeline in a child does not change a loader by itself: the child must wire it again."""
-    cfg = load_config(path)
+    cfg = read(path)
     assert cfg.train_dataloader.dataset.pipeline == cfg.train_pipeline
     assert cfg.val_dataloader.dataset.pipeline == cfg.val_pipeline
     assert cfg.test_dataloader == cfg.val_dataloader
 
 
 def test_published_schedule():
-    cfg = load_config(CONFIGS / 'mae' / 'sapiens_2b_humans300m-1024x1024.py')
+    cfg = read(CONFIGS / 'mae' / 'sapiens_2b_humans300m-1024x1024.py')
     assert cfg.optim_wrapper.optimizer.lr == 1.5e-4 and cfg.auto_scale_lr == dict(enable=True, base_batch_size=256)
     assert cfg.optim_wrapper.optimizer.betas == (0.9, 0.95) and cfg.optim_wrapper.optimizer.weight_decay == 0.05
     assert cfg.optim_wrapper.clip_grad.max_norm == 1.0
@@ -152,7 +196,7 @@ KEYPOINTS = dict(coco=17, wholebody=133, goliath=308)
 
 @pytest.mark.parametrize(('size', 'data'), PUBLISHED_POSE)
 def test_published_pose_recipes(size, data):
-    cfg = load_config(CONFIGS / 'pose' / f'sapiens_{size}_{data}-1024x768.py')
+    cfg = read(CONFIGS / 'pose' / f'sapiens_{size}_{data}-1024x768.py')
     groups, load = cfg.optim_wrapper.paramwise_cfg, next(step for step in cfg.train_pipeline if 'min_visible' in step)
     found = cfg.optim_wrapper.optimizer.lr, groups.layer_decay_rate, cfg.model.loss.top_k, load.min_visible
     assert found == PUBLISHED_POSE[size, data]
@@ -174,14 +218,54 @@ def test_published_pose_recipes(size, data):
     assert cfg.model.backbone.init_cfg.checkpoint.endswith('_clean.pth')
 
 
-@leaves
+@pytest.mark.parametrize('path', [path for path in LEAVES if 'pose' in path.parts], ids=lambda path: path.stem)
 def test_model_data_and_metric_speak_of_one_skeleton(path):
-    cfg = load_config(path)
-    if cfg.model.type != 'PoseEstimator':
-        pytest.skip('no keypoints')
+    cfg = read(path)
     names = {cfg.model.skeleton, cfg.train_dataloader.dataset.skeleton, cfg.val_dataloader.dataset.skeleton}
     names |= {metric.skeleton for metric in evaluators(cfg) if 'skeleton' in metric}
     assert names == {cfg.model.skeleton}
+
+
+# What the released dense configs set: patch padding, epochs, schedule, deconvolutions, chance of another background.
+PUBLISHED_DENSE = {
+    ('seg', 'goliath'): (0, 200, 'PolyLR', 3, 0.8),
+    ('seg', 'face'): (0, 200, 'PolyLR', 3, None),
+    ('seg', 'cihp'): (2, 400, 'PolyLR', 3, None),
+    ('seg', 'lip'): (2, 400, 'CosineAnnealingLR', 3, None),
+    ('depth', 'renderpeople'): (0, 200, 'PolyLR', 4, 0.5),
+    ('depth', 'general'): (0, 200, 'PolyLR', 4, None),
+    ('normal', 'renderpeople'): (2, 200, 'PolyLR', 3, 0.5),
+    ('normal', 'general'): (2, 200, 'PolyLR', 3, None),
+}
+SIZES = {('seg', 'face'): ['1b'], ('depth', 'general'): ['1b']}
+ROTATION = dict(seg=(45, 0.5), depth=(60, 0.5), normal=None)
+
+
+@pytest.mark.parametrize(('task', 'data'), PUBLISHED_DENSE)
+def test_published_dense_recipes(task, data):
+    sizes = SIZES.get((task, data), ['0.3b', '0.6b', '1b', '2b'])
+    paths = sorted((CONFIGS / task).glob(f'sapiens_[0-9]*_{data}-1024x768.py'))
+    assert [path.name.split('_')[1] for path in paths] == sizes
+    for path in paths:
+        cfg = read(path)
+        warm_up, decay = cfg.param_scheduler
+        steps = {step['type']: step for step in flat(cfg.train_pipeline)}
+        background = steps['RandomBackground'].prob if 'RandomBackground' in steps else None
+        found = cfg.model.backbone.patch_padding, cfg.train_cfg.max_epochs, decay.type
+        found += len(cfg.model.decode_head.deconv_channels), background
+        assert found == PUBLISHED_DENSE[task, data]
+        assert (warm_up.start_factor, warm_up.end, warm_up.by_epoch) == (0.001, 400, False)
+        assert decay.end == cfg.train_cfg.max_epochs and decay.by_epoch
+        assert cfg.optim_wrapper.optimizer.lr == 5e-4 and cfg.optim_wrapper.optimizer.weight_decay == 0.1
+        assert cfg.optim_wrapper.paramwise_cfg.layer_decay_rate == 0.85
+        rotation = steps.get('RandomRotate')
+        assert (rotation and (rotation.degree, rotation.prob)) == ROTATION[task]
+        ratio = (0.75, 1.25) if data in ('cihp', 'lip') else (0.2, 2.0)
+        assert steps['RandomResize'].ratio == ratio and steps['RandomFlip'].prob == 0.5
+        if task == 'seg':
+            assert rotation.seg_padding == (255 if data in ('cihp', 'lip') else 0)
+            assert steps['RandomCrop'].cat_max_ratio == 0.75
+            assert cfg.model.task.classes == cfg.train_dataloader.dataset.classes == cfg.val_evaluator[0].classes
 
 
 def differences(value, base, path=''):
@@ -218,12 +302,23 @@ def test_ablations_change_what_they_say(task):
     for what, expected in ABLATIONS[task].items():
         (path,) = (CONFIGS / task / 'ablations').glob(f'*_{what}.py')
         base = CONFIGS / task / path.name.replace(f'_{what}', '')
-        assert differences(load_config(path).to_dict(), load_config(base).to_dict()) == expected
+        assert differences(read(path).to_dict(), read(base).to_dict()) == expected
+
+
+@pytest.mark.parametrize('task', ['seg', 'depth', 'normal'])
+def test_dense_ablations_change_losses_or_backgrounds_only(task):
+    for path in (CONFIGS / task / 'ablations').glob('*.py'):
+        base = CONFIGS / task / f'{path.stem.rsplit("_", 1)[0]}.py'
+        changed = set(differences(read(path).to_dict(), read(base).to_dict()))
+        if 'no-background' in path.stem:
+            assert changed == {'train_pipeline', 'train_dataloader.dataset.pipeline'}
+        else:
+            assert changed == {'model.losses'}
 
 
 def test_linear_decay_instead_of_steps():
-    cfg = load_config(CONFIGS / 'pose' / 'ablations' / 'sapiens_1b_coco-1024x768_linear-decay.py')
-    base = load_config(CONFIGS / 'pose' / 'sapiens_1b_coco-1024x768.py')
+    cfg = read(CONFIGS / 'pose' / 'ablations' / 'sapiens_1b_coco-1024x768_linear-decay.py')
+    base = read(CONFIGS / 'pose' / 'sapiens_1b_coco-1024x768.py')
     assert set(differences(cfg.to_dict(), base.to_dict())) == {'param_scheduler'}
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=1.0)
@@ -251,6 +346,6 @@ def test_linear_decay_instead_of_steps():
 
 
 def test_published_faults_of_the_augmentation_by_name():
-    cfg = load_config(CONFIGS / 'pose' / 'ablations' / 'sapiens_1b_coco-1024x768_published-augmentation.py')
+    cfg = read(CONFIGS / 'pose' / 'ablations' / 'sapiens_1b_coco-1024x768_published-augmentation.py')
     steps = [step for step in cfg.train_dataloader.dataset.pipeline if step['type'] == 'PhotometricDistortion']
     assert [step.published for step in steps] == [True]

@@ -4,20 +4,24 @@ from . import transforms
 from .collate import stack_collate
 from .combined import CombinedDataset
 from .draw import Draw, seed_everything_for
+from .geometry import GeometryDataset
 from .image_folder import ImageFolder
 from .image_list import ImageList
 from .keypoints import KeypointDataset
 from .samplers import ResumableSampler
+from .segmentation import SegmentationDataset
 from .synthetic_humans import SyntheticHumans
 from .tar_shards import TarShards
 
 __all__ = [
     'CombinedDataset',
     'Draw',
+    'GeometryDataset',
     'ImageFolder',
     'ImageList',
     'KeypointDataset',
     'ResumableSampler',
+    'SegmentationDataset',
     'SyntheticHumans',
     'TarShards',
     'seed_everything_for',

@@ -111,12 +111,13 @@ def check_overlap(findings: Findings, dataset, other, progress: Callable = iter)
 
 
 def check_samples(findings: Findings, dataset, draws: Sequence, progress: Callable = iter) -> str:
-    """Run samples through the pipeline, without replacing any, and count the keypoints that end up inside the crop.
+    """Run samples through the pipeline, without replacing any, and count the keypoints that end up inside the crop, or the
+    pixels whose labels count.
 
     Returns:
         What came out, as a sentence.
     """
-    labelled, inside, rejected = [], [], 0
+    labelled, inside, shares, rejected = [], [], [], 0
     for draw in progress(draws):
         with seed_everything_for(draw):
             results = dataset.load(draw.index)
@@ -128,6 +129,13 @@ def check_samples(findings: Findings, dataset, draws: Sequence, progress: Callab
             except Rejected:
                 rejected += 1
                 continue
+        if 'valid_mask' in sample:
+            shares.append(float(sample.valid_mask.float().mean()))
+            if not shares[-1]:
+                findings.add(
+                    'sample without a labelled pixel', f'sample {draw.index}, {results["img_path"]}', wrong=False
+                )
+            continue
         labels = getattr(sample, 'gt_instance_labels', None)
         if labels is None or 'keypoint_weights' not in labels:
             continue
@@ -142,6 +150,14 @@ def check_samples(findings: Findings, dataset, draws: Sequence, progress: Callab
     text = f'{len(draws)} samples went through the pipeline'
     if rejected:
         text += f'; it rejected {rejected} of them, and training draws others instead'
+    if shares:
+        if not any(shares):
+            findings.add('training data whose samples show no labelled pixel at all', f'{len(shares)} samples')
+        low, middle, high = np.percentile(shares, [0, 50, 100])
+        return (
+            f'{text}. Labels count on {np.mean(shares):.0%} of the pixels on average, {middle:.0%} in the median sample, '
+            f'{low:.0%} at least, {high:.0%} at most'
+        )
     if not labelled:
         return f'{text}; none has keypoints'
     if not any(inside):

@@ -42,7 +42,7 @@ class CombinedDataset(SampleDataset):
         test_mode: that of the data sets.
 
     Raises:
-        ValueError: nothing to combine, data sets with pipelines or of different skeletons or modes, weights that are no
+        ValueError: nothing to combine, data sets with pipelines or of different skeletons, classes or modes, weights that are no
             shares, or a length that leaves one of them without a sample.
     """
 
@@ -72,6 +72,7 @@ class CombinedDataset(SampleDataset):
         if test_mode and not (weights is None and length is None):
             raise ValueError('weights= and length= draw samples at random, which makes no sense in test mode')
         self._set_skeleton(skeleton)
+        self._check_classes()
         first = build_metainfo(self.skeleton) if self.skeleton is not None else self.datasets[0].metainfo
         super().__init__(pipeline, {**first, **(metainfo or {})}, test_mode)
         self._set_shares(weights, length)
@@ -100,6 +101,18 @@ class CombinedDataset(SampleDataset):
             own = get_skeleton(item.skeleton)
             if own.keypoints != self.skeleton.keypoints:
                 self._maps[number] = match_keypoints(own, self.skeleton)
+
+    def _check_classes(self) -> None:
+        lists = {}
+        for item in self.datasets:
+            if 'classes' in item.metainfo:
+                lists.setdefault(tuple(item.metainfo['classes']), item.metainfo.get('class_list'))
+        names = list(lists.values())
+        if len(names) > 1:
+            raise ValueError(
+                f'the data sets have different classes ({", ".join(map(repr, names))}): give those of other classes '
+                'source_classes=, so that their labels are mapped'
+            )
 
     def _set_shares(self, weights, length) -> None:
         sizes = np.array([len(item) for item in self.datasets])

@@ -6,7 +6,7 @@ import os
 import numpy as np
 from torch.utils.data import Dataset
 
-from sapiens.metainfo import get_skeleton
+from sapiens.metainfo import get_classes, get_skeleton
 from sapiens.registry import DATASETS
 
 from .base import build_pipeline
@@ -30,9 +30,9 @@ class SyntheticHumans(Dataset):
     - with ``labels``, arrays over the same pixels: ``gt_sem_seg`` (H, W) uint8; ``gt_depth`` (H, W) float32 metres, 0 unknown;
       ``gt_normal`` (H, W, 3) float32 unit vectors in the camera frame (x right, y down, z forward), zeros unknown;
       ``gt_albedo`` (H, W, 3) float32 linear RGB; ``gt_alpha`` (H, W) float32; ``gt_instance`` (H, W) uint8, 0 or the person's
-      number; ``intrinsics`` (3, 3) float64; and for its N people ``bbox`` (N, 4) float32 x1, y1, x2, y2, ``keypoints``
-      (N, K, 2) float32, ``keypoints_visible`` (N, K) float32, 1 where the point is inside the image, seen or hidden, and
-      ``keypoints_seen`` (N, K) bool. The centre of the top-left pixel is (0, 0).
+      number; ``flip_table`` (256,) uint8 of the classes; ``intrinsics`` (3, 3) float64; and for its N people ``bbox`` (N, 4)
+      float32 x1, y1, x2, y2, ``keypoints`` (N, K, 2) float32, ``keypoints_visible`` (N, K) float32, 1 where the point is inside
+      the image, seen or hidden, and ``keypoints_seen`` (N, K) bool. The centre of the top-left pixel is (0, 0).
 
     and returns its result with ``bad``, the (path, reason) of images that the pipeline refused and others replaced. Which
     people come depends on the :class:`Draw` only, so a run resumes exactly.
@@ -42,8 +42,9 @@ class SyntheticHumans(Dataset):
         size: (width, height) in pixels.
         people: fewest and most people in an image.
         backgrounds: folder of photographs without people to put behind; None for none.
-        pipeline: transforms or their configs; its first one finds ``img``, which the loading transforms take too. They act
-            on ``img`` only: set ``labels=False`` with them.
+        pipeline: transforms or their configs; its first one finds ``img``, which the loading transforms take too.
+            ``LoadDense`` moves the labels over the pixels with it; the others act on ``img`` only: set ``labels=False`` with
+            them.
         seed: of the data set.
         fixed: sample i is always the same image, as if it were a file, for evaluation and to overfit; the augmentation may
             differ. Otherwise each draw is a new image, for training without end; a plain int instead of a draw gives the
@@ -139,6 +140,7 @@ class SyntheticHumans(Dataset):
         boxes[:, 2:] += boxes[:, :2]
         return dict(
             results,
+            flip_table=np.asarray(get_classes(self.classes).flip_table),
             gt_sem_seg=made.part if self.classes == 'goliath28' else made.lip,
             gt_depth=made.depth,
             gt_normal=made.normal,

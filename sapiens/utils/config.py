@@ -25,6 +25,7 @@ PRIMITIVES = {
     'test_pipeline': 'test_dataloader.dataset.pipeline',
     'metric': 'val_evaluator',
     'skeleton': 'model.skeleton',
+    'classes': 'model.task.classes',
     'num_keypoints': '',
     'num_classes': '',
     'image_size': 'model.backbone.img_size',

@@ -2,7 +2,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from sapiens.datasets.transforms.decoding import BadImage, EncodedImage, resize
 
@@ -220,3 +220,40 @@ def test_stray_bytes_are_tolerated_as_pillow_does():
     data = encode(RGB)
     stray = data[:-2] + b'\x12\x34' + data[-2:]
     assert np.array_equal(whole(stray), pillow(stray))
+
+
+def test_plain_pngs_are_decoded_fast_and_others_as_ever(monkeypatch):
+    import sapiens.datasets.transforms.decoding as module
+
+    image = smooth_image(40, 30)
+    fast = []
+    original = module._decode_png
+    monkeypatch.setattr(module, '_decode_png', lambda data: fast.append(original(data)) or fast[-1])
+
+    def is_fast(data):
+        made = EncodedImage(data)
+        wanted = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+        wanted = np.asarray(
+            (Image.alpha_composite(Image.new('RGBA', wanted.size, 'white'), wanted.convert('RGBA'))).convert('RGB')
+        )
+        assert np.array_equal(made.crop((0, 0, *made.size), made.size, True)[0], wanted)
+        return fast[-1] is not None
+
+    assert is_fast(encode(image, 'PNG')) and is_fast(encode(image[..., 0], 'PNG'))
+    assert not is_fast(encode(np.dstack([image, image[..., :1]]), 'PNG'))
+    assert not is_fast(encode(Image.fromarray(image).quantize(8), 'PNG'))
+    assert not is_fast(encode(image, 'PNG', transparency=tuple(image[0, 0].tolist())))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = encode(image, 'PNG', exif=exif)
+    assert not is_fast(turned) and EncodedImage(turned).size == (30, 40)
+    text = PngImagePlugin.PngInfo()
+    text.add_text('Software', 'a program')
+    assert is_fast(encode(image, 'PNG', pnginfo=text))
+    text.add_text('Raw profile type exif', 'x')
+    assert not is_fast(encode(image, 'PNG', pnginfo=text))
+    data = encode(image, 'PNG')
+    for broken in (data[: len(data) // 2], data[:200] + bytes([data[200] ^ 1]) + data[201:]):
+        assert original(broken) is None
+    with pytest.raises(BadImage):
+        EncodedImage(data[: len(data) // 2])

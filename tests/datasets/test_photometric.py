@@ -215,3 +215,75 @@ def test_one_rectangle_is_painted():
 def test_wrong_arguments(make, options, text):
     with pytest.raises(ValueError, match=text):
         make(**options)
+
+
+def mmseg_distorted(monkeypatch, image, seed):
+    """mmseg's transform (BGR), and what it drew, from a recorded generator."""
+    import mmseg.datasets.transforms.transforms as module
+
+    drawn = []
+
+    class Recorded:
+        def __getattr__(self, name):
+            def draw(*args):
+                drawn.append(getattr(generator, name)(*args))
+                return drawn[-1]
+
+            return draw
+
+    generator = np.random.RandomState(seed)
+    monkeypatch.setattr(module, 'random', Recorded())
+    made = module.PhotoMetricDistortion()(dict(img=image[..., ::-1].copy()))['img'][..., ::-1]
+    return made, drawn
+
+
+def as_ours(drawn):
+    """The draws of mmseg's transform as those of ours: it asks in order for a flag and, where set, for a number."""
+    drawn = iter(drawn)
+    chosen = dict(brightness=next(drawn))
+    if chosen['brightness']:
+        chosen['by'] = next(drawn)
+    chosen['contrast_last'] = int(next(drawn) != 1)
+
+    def contrast():
+        chosen['contrast'] = next(drawn)
+        if chosen['contrast']:
+            chosen['times'] = next(drawn)
+
+    if not chosen['contrast_last']:
+        contrast()
+    colour = next(drawn)
+    if colour:
+        chosen['saturate'] = next(drawn)
+    if next(drawn):
+        colour, chosen['hue'] = colour + 2, next(drawn)
+    chosen['colour'] = colour
+    if chosen['contrast_last']:
+        contrast()
+    assert next(drawn, None) is None
+    return chosen
+
+
+def test_without_a_new_order_of_channels_it_is_mmsegs(monkeypatch):
+    """The same draws give the same image, but for one rounding: mmseg goes to HSV and back for saturation and hue each."""
+    counts = np.zeros(5)
+    for seed in range(80):
+        theirs, drawn = mmseg_distorted(monkeypatch, IMAGE, seed)
+        chosen = as_ours(drawn)
+        with monkeypatch.context() as patch:
+            make = draws(patch, **chosen)
+            make.permute = False
+            ours = make(dict(img=IMAGE.copy()))['img']
+        counts += [
+            chosen['brightness'],
+            chosen['contrast_last'],
+            chosen['contrast'],
+            chosen['colour'] & 1,
+            chosen['colour'] > 1,
+        ]
+        difference = abs(ours.astype(int) - theirs)
+        if chosen['colour'] == 3:
+            assert difference.mean() < 1.5 and np.percentile(difference, 99) <= 8, seed
+        else:
+            assert difference.max() <= 1, seed
+    assert (abs(counts / 80 - 0.5) < 0.2).all()  # each with probability 1/2, as ours are

@@ -1,14 +1,20 @@
-"""Look for what is wrong with the data of a config, before a training finds out: missing and unreadable images, boxes that are
-empty or reach out of their image, a wrong number of keypoints, keypoints outside of their image, repeated ids, flip pairs that
-are none, images that are in the training and in the held-out set. Then run some samples through the pipeline and count the
-keypoints that are left inside the crop.
+"""Look for what is wrong with the data of a config, before a training finds out: missing and unreadable images, and images that
+are in the training and in the held-out set.
+
+Of people with keypoints: boxes that are empty or reach out of their image, a wrong number of keypoints, keypoints outside of
+their image, repeated ids, flip pairs that are none. Of label maps, depth and normals: files without a partner, ids that are no
+class, maps without a labelled pixel, sizes that are not the image's, depth of people at or below 0, normals that are no unit
+vectors or look away from the camera, masks without people; in a hundred samples, with --images in all.
+
+Then run some samples through the pipeline, and count the keypoints that are left inside the crop, or the pixels whose labels
+count.
 
 The exit status is 1 if something is wrong, so that a job script can stop. What is only good to know (crowds, people without a
 keypoint, which no training uses) is listed, but is not wrong.
 
 Examples:
     python tools/misc/check_dataset.py configs/pose/sapiens_0.3b_coco-1024x768.py
-    python tools/misc/check_dataset.py CONFIG --split val --images        # also decode every image: minutes to hours
+    python tools/misc/check_dataset.py CONFIG --split val --images        # also decode every file: minutes to hours
     python tools/misc/check_dataset.py CONFIG --samples 500 --cfg-options train_dataloader.dataset.data_root=my_data
 """
 
@@ -55,7 +61,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='default: %(default)s')
     parser.add_argument('--samples', type=int, default=100, help='to run through the pipeline; default: %(default)s')
     parser.add_argument(
-        '--images', action='store_true', help='decode every image, and compare its size with the stated one'
+        '--images',
+        action='store_true',
+        help='decode every image and its labels, and compare their sizes with the stated ones',
     )
     parser.add_argument('--seed', type=int, default=0, help='of the samples; default: %(default)s')
     add_options_argument(parser)

@@ -14,6 +14,7 @@ from mmpose.structures.bbox import get_udp_warp_matrix
 
 from sapiens.registry import TRANSFORMS
 
+from .geometry import visible_box
 from .loading import LoadingTransform, changed
 from .rejection import Rejected
 
@@ -114,7 +115,7 @@ class LoadPerson(LoadingTransform):
         results['transformed_visible'] = visible.astype(np.float32)
 
     def _warp(self, results, image, matrix) -> np.ndarray:
-        box = _visible_box(matrix, self.size, image.size, 1 if self.exact else _MARGIN)
+        box = visible_box(matrix, self.size, image.size, 1 if self.exact else _MARGIN)
         if box is None:
             return changed(results, np.zeros((self.size[1], self.size[0], 3), np.uint8))
         x, y, w, h = box
@@ -171,14 +172,3 @@ def crop_matrix(center: np.ndarray, scale: np.ndarray, rotation: float, size: tu
 def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Apply a (2, 3) matrix to (..., 2) points, in float64."""
     return points.astype(np.float64) @ matrix[:, :2].T + matrix[:, 2]
-
-
-def _visible_box(matrix, size, image_size, margin) -> tuple | None:
-    """Box (x, y, w, h) of the image's pixels that the crop is made of; None where it shows none."""
-    corners = np.array([[0, 0], [size[0] - 1, 0], [0, size[1] - 1], [size[0] - 1, size[1] - 1]], np.float64)
-    corners = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
-    low = np.maximum(np.floor(corners.min(0)) - margin, 0).astype(int)
-    high = np.minimum(np.ceil(corners.max(0)) + 1 + margin, image_size).astype(int)
-    if (low >= high).any():
-        return None
-    return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])

@@ -1,0 +1,21 @@
+# Label maps of Goliath's 34 classes, of which the models learn 28; the rest is ignored. The published Goliath is not public: put
+# your own images there (data/README.md), with source_classes=None if their labels are the 28 already, or take synthetic_seg.py.
+classes = 'goliath28'
+train_dataset = dict(
+    type='SegmentationDataset',
+    classes=classes,
+    source_classes='goliath34',
+    data_root='{{$DATA_ROOT:data}}/goliath/train',
+    images='images',
+    labels='segmentations',
+)
+val_dataset = dict(
+    type='SegmentationDataset',
+    classes=classes,
+    source_classes='goliath34',
+    data_root='{{$DATA_ROOT:data}}/goliath/test_5000',
+    images='images',
+    labels='segmentations',
+    test_mode=True,
+)
+metric = dict(type='SegMetric', classes=classes)

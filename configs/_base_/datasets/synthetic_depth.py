@@ -1,0 +1,16 @@
+# Rendered people with depth, on disk; make them with, for each of train and val (another seed):
+#   python tools/data/make_synthetic_humans.py --out $DATA_ROOT/synthetic/train --num 10000 --labels mask,depth,instance,alpha
+train_dataset = dict(
+    type='GeometryDataset',
+    fields=['depth'],
+    data_root='{{$DATA_ROOT:data}}/synthetic/train',
+    alpha='alpha',
+)
+val_dataset = dict(
+    type='GeometryDataset',
+    fields=['depth'],
+    data_root='{{$DATA_ROOT:data}}/synthetic/val',
+    instance='instance',
+    test_mode=True,
+)
+metric = dict(type='DepthMetric', alignment='scale-shift')

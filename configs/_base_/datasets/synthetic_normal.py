@@ -1,0 +1,15 @@
+# Rendered people with normals, on disk; make them with, for each of train and val (another seed):
+#   python tools/data/make_synthetic_humans.py --out $DATA_ROOT/synthetic/train --num 10000 --labels mask,normal,alpha
+train_dataset = dict(
+    type='GeometryDataset',
+    fields=['normal'],
+    data_root='{{$DATA_ROOT:data}}/synthetic/train',
+    alpha='alpha',
+)
+val_dataset = dict(
+    type='GeometryDataset',
+    fields=['normal'],
+    data_root='{{$DATA_ROOT:data}}/synthetic/val',
+    test_mode=True,
+)
+metric = dict(type='NormalMetric')

@@ -1,0 +1,87 @@
+"""Surface normals of people at 1024x768.
+
+Reproduces: the recipe of the released configs (rendered scans). Not reproduced by us yet.
+Batch: 1 per GPU in the released configs, 2 per GPU x 32 GPUs in their launch scripts.
+Command: bash tools/dist_train.sh configs/normal/sapiens_1b_renderpeople-1024x768.py 8
+"""
+
+model = dict(
+    type='DenseEstimator',
+    backbone=dict(
+        type='SapiensViT',
+        img_size=(1024, 768),
+        patch_padding=2,
+        with_cls_token=False,
+        pos_embed='learned',
+        drop_path_rate=0.0,
+        frozen_stages=-1,
+        activation_checkpointing='off',
+    ),
+    decode_head=dict(type='DenseHead', deconv_channels=(768, 768, 768), conv_channels=(768, 768, 768), dropout=0.1),
+    task=dict(type='NormalTask'),
+    losses=[dict(type='NormalCosineLoss'), dict(type='NormalL1Loss')],
+    test_cfg=dict(flip_test=False, crop_size=None, stride=None, resize='two_step'),
+)
+
+train_pipeline = [
+    dict(type='PhotometricDistortion', permute=False),  # drawn here, applied where there are the fewest pixels
+    dict(type='LoadLabels', fields=['normal']),
+    dict(
+        type='RandomBackground',
+        prob=0.5,
+        root='{{$DATA_ROOT:data}}/coco/train2017',
+        ann_file='../annotations/person_keypoints_train2017.json',
+    ),
+    dict(
+        type='LoadDense',
+        decode='fast',
+        steps=[
+            dict(type='RandomResize', size=(768, 1024), ratio=(0.2, 2.0)),
+            dict(type='RandomCrop', size=(768, 1024)),
+            dict(type='Resize', size=(768, 1024)),
+            dict(type='RandomFlip', prob=0.5),
+        ],
+    ),
+    dict(type='PackDense'),
+]
+val_pipeline = [
+    dict(type='LoadLabels', fields=['normal']),
+    dict(type='LoadResize', size=(768, 1024), interpolation='bilinear', antialias=False),
+    dict(type='PackDense'),
+]
+train_dataloader = dict(
+    batch_size=1,
+    num_workers=8,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type='ResumableSampler', shuffle=True),
+    collate_fn=dict(type='stack_collate'),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=8,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='stack_collate'),
+)
+test_dataloader = val_dataloader
+
+optim_wrapper = dict(
+    type='OptimWrapper',
+    precision='auto',
+    optimizer=dict(type='AdamW', lr=5e-4, betas=(0.9, 0.999), weight_decay=0.1, fused=True),
+    clip_grad=dict(max_norm=1.0),
+    accumulative_counts=1,
+    nonfinite='skip',
+    max_skipped_in_a_row=10,
+    constructor='ParamGroupConstructor',
+    paramwise_cfg=dict(layer_decay_rate=0.85, no_decay=['pos_embed'], no_decay_1d=True),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=400),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=True, begin=0, end=200),
+]
+train_cfg = dict(type='TrainLoop', max_epochs=200, val_interval=1)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+
+custom_hooks = [dict(type='NormalPictureHook', interval=100, num_images=4)]

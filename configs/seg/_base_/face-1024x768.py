@@ -1,0 +1,13 @@
+"""The recipe of seg-1024x768.py on datasets/face.py: no other backgrounds."""
+
+_base_ = ['../../_base_/default_runtime.py', '../../_base_/datasets/face.py', './seg-1024x768.py']
+
+train_pipeline = [step for step in _base_.train_pipeline if step['type'] != 'RandomBackground']
+model = dict(task=dict(classes=_base_.classes))
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline, **_base_.train_dataset))
+val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline, **_base_.val_dataset))
+test_dataloader = val_dataloader
+val_evaluator = [_base_.metric, dict(type='ValLoss')]
+test_evaluator = val_evaluator
+
+default_hooks = dict(checkpoint=dict(interval=1, save_best='seg/mIoU', rule='greater'))

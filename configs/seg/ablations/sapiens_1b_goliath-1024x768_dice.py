@@ -1,0 +1,9 @@
+# Overlap of each class beside the cross entropy, as in the second generation.
+_base_ = '../sapiens_1b_goliath-1024x768.py'
+
+model = dict(
+    losses=[
+        dict(type='SegCrossEntropyLoss', class_weight='classes', average='pixels'),
+        dict(type='SegDiceLoss'),
+    ]
+)

@@ -1,0 +1,212 @@
+"""Images and label files that belong together by their names, in folders side by side."""
+
+import fnmatch
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+from .base import SampleDataset, join_path
+from .checks import Findings, check_images
+from .label_checks import check_label_files
+from .path_table import PathTable
+from .transforms.decoding import SUFFIXES
+
+__all__ = ['PairedFolders', 'find_folder']
+
+
+class PairedFolders(SampleDataset):
+    """Images with label files of the same stem: ``images/a.jpg`` with ``labels/a.png``, ``depth/a.npy``. Subclasses say which.
+
+    Folders may be nested alike (``images/4/000001.jpg`` with ``depth/4/000001.npy``); names that begin with a dot are not
+    looked at. The tree is scanned when the data set is built, and is held as tensors that all workers share.
+
+    Args:
+        data_root: what folders are relative to.
+        images: folder of the images.
+        folders: {kind of label: (its folder, suffixes of its files)}.
+        label_ending: what label files have between the stem and the suffix: ``_seg`` for ``000001_seg.png``. In one folder
+            with the images it tells the two apart.
+        sequences: pattern, with ``*``, of folders below ``data_root`` that each have the folders above, or several patterns; ''
+            for ``data_root`` itself.
+        part: (begin, end), within [0, 1]: the share of the samples that is taken, in the order of their names. To hold out a
+            hundredth: (0, 0.99) and (0.99, 1).
+        partial: take the images that have all of their labels. Otherwise one that lacks a label is an error.
+        pipeline, metainfo, test_mode: see :class:`SampleDataset`.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: images without labels, nothing that belongs together, or two files for one name.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        images: str,
+        folders: Mapping[str, tuple[str, Sequence[str]]],
+        label_ending: str = '',
+        sequences: str | Sequence[str] = '',
+        part: tuple[float, float] = (0.0, 1.0),
+        partial: bool = False,
+        pipeline: list = (),
+        metainfo: dict | None = None,
+        test_mode: bool = False,
+    ):
+        super().__init__(pipeline, metainfo, test_mode)
+        self.data_root = os.path.expanduser(data_root)
+        where = f'{self.data_root!r} (DATA_ROOT is {os.environ.get("DATA_ROOT", "not set; configs then use data/")})'
+        if not os.path.isdir(self.data_root):
+            raise FileNotFoundError(f'no folder {where}. What is expected there: data/README.md')
+        if len(part) != 2 or not 0 <= part[0] < part[1] <= 1:
+            raise ValueError(f'part={part!r}: expected (begin, end) with 0 <= begin < end <= 1')
+        roots = _matching(self.data_root, sequences)
+        if not roots:
+            raise FileNotFoundError(f'no folder below {where} matches sequences={sequences!r}')
+        self.unused = Findings()
+        lists = {kind: [] for kind in ('image', *folders)}
+        for root in roots:
+            self._pair(root, images, folders, label_ending, partial, lists)
+        count = len(lists['image'])
+        begin, end = round(part[0] * count), round(part[1] * count)
+        self.tables = {kind: PathTable.from_strings(paths[begin:end]) for kind, paths in lists.items()}
+        if count and not len(self):
+            raise ValueError(f'part={part!r} of the {count} samples in {where} is none')
+        if not count:
+            raise ValueError(
+                f'no image of {images!r} in {where} has a file of the same stem in {_listing(folders)}; {self.unused.counts()}'
+            )
+
+    def _pair(self, root, images, folders, ending, partial, lists) -> None:
+        """Add what one folder has to the lists of paths relative to ``data_root``."""
+        found = {}
+        for kind, (folder, suffixes) in folders.items():
+            found[kind] = _stems(self.data_root, join(root, folder), suffixes, ending)
+        labels = {path for paths in found.values() for path in paths.values()}
+        pictures = _stems(self.data_root, join(root, images), SUFFIXES, '')
+        # In one folder with its labels, an image is what is no label.
+        pictures = {stem: path for stem, path in pictures.items() if path not in labels}
+        if not pictures:
+            raise ValueError(
+                f'no images in {join_path(self.data_root, join(root, images))!r}: no file ends in one of {", ".join(SUFFIXES)}'
+            )
+        used, lacking = [], Findings()
+        for stem in pictures:
+            missing = [kind for kind in folders if stem not in found[kind]]
+            for kind in missing:
+                lacking.add(f'image without {kind}', pictures[stem], wrong=False)
+            if not missing:
+                used.append(stem)
+        if lacking and not partial:
+            raise ValueError(_lack(self.data_root, root, images, folders, pictures, found, lacking, ending))
+        for kind, stems in found.items():
+            for stem in stems.keys() - pictures.keys():
+                lacking.add(f'{kind} without image', stems[stem], wrong=False)
+        for what, finding in lacking.items():
+            self.unused.setdefault(what, finding)
+            if self.unused[what] is not finding:
+                self.unused[what].count += finding.count
+        for stem in used:
+            lists['image'].append(pictures[stem])
+            for kind in folders:
+                lists[kind].append(found[kind][stem])
+
+    def __len__(self) -> int:
+        return len(self.tables['image'])
+
+    def path(self, index: int, kind: str = 'image') -> str:
+        """Path of the image, or of a label file, of a sample."""
+        return join_path(self.data_root, self.tables[kind][index])
+
+    def load(self, index: int) -> dict:
+        files = {kind: self.path(index, kind) for kind in self.tables if kind != 'image'}
+        return dict(img_path=self.path(index), sample_idx=index, label_files=files, **self.label_options())
+
+    def label_options(self) -> dict:
+        """What :class:`sapiens.datasets.transforms.LoadLabels` wants to know about the files of all samples."""
+        return {}
+
+    def image_paths(self) -> Iterator[str]:
+        return (self.path(index) for index in range(len(self)))
+
+    def check(self, findings: Findings, read: bool = False, progress=iter) -> None:
+        for what, finding in self.unused.items():
+            findings[what] = finding
+        check_images(findings, self.image_paths(), len(self), read, progress)
+        check_label_files(findings, self, read, progress)
+
+    def __repr__(self) -> str:
+        labels = ', '.join(kind for kind in self.tables if kind != 'image')
+        return f'{type(self).__name__}({len(self)} images with {labels}, data_root={self.data_root!r})'
+
+
+def find_folder(data_root: str, names: Sequence[str], sequences: str | Sequence[str] = '') -> str | None:
+    """The first of some names that is a folder below ``data_root``, or below the first of its sequences; None without any."""
+    data_root = os.path.expanduser(data_root)
+    root = next(iter(_matching(data_root, sequences)), '') if os.path.isdir(data_root) else ''
+    for name in names:
+        if os.path.isdir(os.path.join(data_root, root, name)):
+            return name
+    return None
+
+
+def join(root: str, folder: str) -> str:
+    return os.path.normpath(os.path.join(root, folder))
+
+
+def _matching(data_root: str, patterns: str | Sequence[str]) -> list[str]:
+    """Folders below ``data_root``, relative to it, that match a pattern with one part for each level; sorted."""
+    found = []
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        roots = ['']
+        for part in [part for part in pattern.split('/') if part]:
+            deeper = []
+            for root in roots:
+                with os.scandir(os.path.join(data_root, root)) as entries:
+                    names = sorted(
+                        entry.name for entry in entries if entry.is_dir() and not entry.name.startswith('.')
+                    )
+                deeper += [os.path.join(root, name) for name in names if fnmatch.fnmatchcase(name, part)]
+            roots = deeper
+        found += roots
+    return found
+
+
+def _stems(data_root: str, folder: str, suffixes: Sequence[str], ending: str) -> dict[str, str]:
+    """{stem, with its folders: path relative to ``data_root``} of the files of a kind in a folder, sorted."""
+    top = join(data_root, folder)
+    if not os.path.isdir(top):
+        raise FileNotFoundError(f'no folder {top!r}. What is expected there: data/README.md')
+    stems = {}
+    for inner, folders, names in os.walk(top):
+        folders[:] = sorted(name for name in folders if not name.startswith('.'))
+        relative = os.path.relpath(inner, top)
+        for name in sorted(names):
+            stem, suffix = os.path.splitext(name)
+            if suffix.lower() not in suffixes or name.startswith('.') or not stem.endswith(ending):
+                continue
+            stem = os.path.normpath(os.path.join(relative, stem.removesuffix(ending)))
+            path = os.path.normpath(os.path.join(folder, relative, name))
+            if stem in stems:
+                raise ValueError(
+                    f'{stems[stem]!r} and {path!r} in {data_root!r} have one name: which is meant? Remove one'
+                )
+            stems[stem] = path
+    return stems
+
+
+def _lack(data_root, root, images, folders, pictures, found, lacking, ending) -> str:
+    where = join_path(data_root, join(root, images))
+    lines = [f'{len(pictures)} images in {where!r}:']
+    for kind, (folder, suffixes) in folders.items():
+        finding = lacking.get(f'image without {kind}')
+        if finding is not None:
+            first = ', '.join(os.path.basename(path) for path in finding.examples)
+            lines.append(
+                f'  {finding.count} have no file of their stem{f" with {ending}" if ending else ""} ending in '
+                f'{" ".join(suffixes)} in {join_path(data_root, join(root, folder))!r}, which has {len(found[kind])}: '
+                f'{first}{", ..." if finding.count > len(finding.examples) else ""}'
+            )
+    lines.append('Complete the folders, or take what is complete with partial=True')
+    return '\n'.join(lines)
+
+
+def _listing(folders) -> str:
+    return ', '.join(repr(folder) for folder, _ in folders.values())

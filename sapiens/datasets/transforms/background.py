@@ -1,0 +1,228 @@
+"""People before other backgrounds."""
+
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from sapiens.metainfo.classes import IGNORE
+from sapiens.registry import TRANSFORMS
+
+from ..json_stream import BrokenJson, NotAnObject, stream_items
+from ..path_table import PathTable
+from .decoding import SUFFIXES, BadImage, EncodedImage, resize
+from .loading import open_image, read_file
+
+__all__ = ['RandomBackground', 'reinhard_tables']
+
+# COCO's id of the category "person".
+_PERSON = 1
+# Every how many pixels of every how manieth row the colours of a background are counted.
+_STRIDE = 4
+
+
+@TRANSFORMS.register_module()
+class RandomBackground(BaseTransform):
+    """Put people before a photograph, and give them its colours.
+
+    The background comes to the height of the image, its aspect kept, and is cut to the width about its middle; one that is
+    narrower is stretched. What is not foreground shows it; with a soft ``gt_alpha`` in proportion.
+
+    Colours are transferred from the background to the foreground by `Reinhard et al. <https://doi.org/10.1109/38.946629>`_, in
+    CIELAB with 8 bits a channel (L from 0 to 255; a and b with 128 for grey): in each channel ::
+
+        x' = m_b + (x - m_f) s_b / s_f        x'' = x + color_transfer (x' - x)
+
+    where m_f, s_f are mean and standard deviation of the foreground's pixels, and m_b, s_b those of the background that is seen,
+    of every fourth pixel of every fourth row. A channel in which the foreground does not vary is only shifted. Values are
+    rounded and clipped.
+
+    Required Keys: img (uint8 (H, W, 3) RGB), or img_path or img_bytes, from which it is read; gt_mask (H, W) bool or gt_sem_seg
+    (H, W) uint8; gt_alpha (H, W) float32 where known
+
+    Modified Keys: img; no label, since what was behind people does not count in ``valid_mask``
+
+    Added Keys: img (only where a background is put); background, its path
+
+    Args:
+        root: folder of photographs, searched at any depth.
+        prob: probability.
+        ann_file: file of COCO's format for ``root``, relative to it or complete: only the images that it lists are taken, and
+            none that shows people (category 1, crowds included). Without one all images are, so they must show nobody.
+        color_transfer: strength of the transfer of colours, 0 to 1, where 1 is as published.
+        ignored: whether pixels with label 255 are foreground where there is no ``gt_mask``. True as published.
+        max_megapixels: larger photographs are refused.
+
+    Raises:
+        FileNotFoundError: no such folder or file.
+        ValueError: no photographs; an argument out of its range; on use, a sample without a mask or labels.
+        BadImage: a background or an image that cannot be used; its text names the background.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        prob: float = 0.5,
+        ann_file: str | None = None,
+        color_transfer: float = 1.0,
+        ignored: bool = True,
+        max_megapixels: float = 150,
+    ):
+        for name, value in (('prob', prob), ('color_transfer', color_transfer)):
+            if not 0 <= value <= 1:
+                raise ValueError(f'{name}={value!r}: expected a number from 0 to 1')
+        self.root = os.path.expanduser(root)
+        where = f'{self.root!r} (DATA_ROOT is {os.environ.get("DATA_ROOT", "not set; configs then use data/")})'
+        if not os.path.isdir(self.root):
+            raise FileNotFoundError(f'no folder of backgrounds {where}. What is expected there: data/README.md')
+        self.ann_file = None if ann_file is None else os.path.join(self.root, os.path.expanduser(ann_file))
+        names = _names_of_folder(self.root) if ann_file is None else _names_without_people(self.root, self.ann_file)
+        self.table = PathTable.from_strings(names)
+        if not len(self.table):
+            what = (
+                'its images end in none of ' + ', '.join(SUFFIXES)
+                if ann_file is None
+                else 'all that are listed show people'
+            )
+            raise ValueError(f'no backgrounds in {where}: {what}')
+        self.prob, self.color_transfer, self.ignored = prob, color_transfer, ignored
+        self.max_megapixels = max_megapixels
+
+    def transform(self, results: dict) -> dict:
+        # Drawn whether used or not: the next draws then do not depend on these.
+        chance, number = np.random.random(), np.random.randint(len(self.table))
+        if chance >= self.prob:
+            return results
+        image = open_image(results, self.max_megapixels)
+        pixels, _ = image.crop((0, 0, *image.size), image.size, True)
+        mask = self._foreground(results)
+        if mask.shape != pixels.shape[:2]:
+            raise BadImage(
+                f'the labels are {mask.shape[1]} x {mask.shape[0]}, the upright image is {pixels.shape[1]} x {pixels.shape[0]} '
+                '(w x h)'
+            )
+        path = os.path.join(self.root, self.table[number])
+        try:
+            behind = fitted_background(EncodedImage(read_file(path), self.max_megapixels), pixels.shape[1::-1])
+        except BadImage as error:
+            raise BadImage(f'background {path}: {error}') from error
+        results['img'] = compose(pixels, behind, mask, results.get('gt_alpha'), self.color_transfer)
+        results['background'] = path
+        return results
+
+    def _foreground(self, results: dict) -> np.ndarray:
+        if 'gt_mask' in results:
+            return results['gt_mask']
+        if 'gt_sem_seg' not in results:
+            raise ValueError(
+                f'{results.get("img_path")}: RandomBackground needs gt_mask or gt_sem_seg; put LoadLabels before it'
+            )
+        labels = results['gt_sem_seg']
+        return labels > 0 if self.ignored else (labels > 0) & (labels != IGNORE)
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}({len(self.table)} photographs in {self.root!r}, prob={self.prob})'
+
+
+def fitted_background(image: EncodedImage, size: tuple) -> np.ndarray:
+    """The middle of a photograph, or all of a narrow one, at ``size`` (w, h)."""
+    width, height = image.size
+    wanted = max(1, round(size[0] * height / size[1]))
+    box = ((width - wanted) // 2, 0, wanted, height) if width > wanted else (0, 0, width, height)
+    pixels, _ = image.crop(box, size, False)
+    return resize(pixels, size, 'bilinear')
+
+
+def compose(
+    image: np.ndarray,
+    behind: np.ndarray,
+    mask: np.ndarray,
+    alpha: np.ndarray | None = None,
+    color_transfer: float = 1.0,
+) -> np.ndarray:
+    """The foreground of an image, in the colours of the background, before it; see :class:`RandomBackground`.
+
+    Args:
+        image, behind: (H, W, 3) uint8 RGB; not changed.
+        mask: (H, W) bool, the foreground.
+        alpha: (H, W) float32 in [0, 1], its share of each pixel; None for the mask.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    shown = mask if alpha is None else mask | (alpha > 0)
+    rows, columns = np.flatnonzero(shown.any(1)), np.flatnonzero(shown.any(0))
+    if not len(rows):
+        return behind
+    # All the work is in the box of the foreground.
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    front = np.ascontiguousarray(image[box])
+    weights = mask[box].view(np.uint8)
+    if color_transfer:
+        lab = cv2.cvtColor(front, cv2.COLOR_RGB2LAB)
+        there = ~mask[::_STRIDE, ::_STRIDE]
+        far = cv2.cvtColor(np.ascontiguousarray(behind[::_STRIDE, ::_STRIDE]), cv2.COLOR_RGB2LAB)
+        if weights.any() and there.any():
+            front_stats = cv2.meanStdDev(lab, mask=weights)
+            far_stats = cv2.meanStdDev(far, mask=there.view(np.uint8))
+            tables = reinhard_tables(front_stats, far_stats, color_transfer)
+            front = cv2.cvtColor(cv2.LUT(lab, tables), cv2.COLOR_LAB2RGB)
+    result = behind.copy()
+    if alpha is None:
+        cv2.copyTo(front, weights, result[box])
+        return result
+    share = np.ascontiguousarray(alpha[box], np.float32)
+    result[box] = cv2.blendLinear(front, np.ascontiguousarray(behind[box]), share, 1 - share)
+    return result
+
+
+def reinhard_tables(front: tuple, behind: tuple, strength: float = 1.0) -> np.ndarray:
+    """(1, 256, 3) uint8: what each value of each channel of 8-bit CIELAB becomes.
+
+    Args:
+        front, behind: (mean (3, 1), standard deviation (3, 1)) of the foreground and of the background.
+        strength: see :class:`RandomBackground`.
+    """
+    (front_mean, front_std), (mean, std) = front, behind
+    values = np.arange(256.0)
+    factor = np.where(front_std > 1e-6, std / np.maximum(front_std, 1e-6), 1)
+    moved = mean + (values - front_mean) * factor
+    moved = values + strength * (moved - values)
+    return np.ascontiguousarray(np.clip(np.rint(moved), 0, 255).astype(np.uint8).T[None])
+
+
+def _names_of_folder(root: str):
+    """Paths of images below a folder, relative to it, in the order of the names."""
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith('.'))
+        for name in sorted(files):
+            if name.lower().endswith(SUFFIXES) and not name.startswith('.'):
+                yield os.path.relpath(os.path.join(folder, name), root)
+
+
+def _names_without_people(root: str, ann_file: str):
+    """Names of the images of a COCO file that show nobody and are there."""
+    if not os.path.isfile(ann_file):
+        raise FileNotFoundError(f'no annotation file {ann_file!r} for the backgrounds in {root!r}')
+    names, people = {}, set()
+    try:
+        for kind, item in stream_items(ann_file, ('images', 'annotations')):
+            if kind == 'images':
+                names[item['id']] = item['file_name']
+            elif item['category_id'] == _PERSON:
+                people.add(item['image_id'])
+    except (NotAnObject, BrokenJson, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{ann_file!r} is no annotation file of COCO's format: {type(error).__name__}: {error}"
+        ) from None
+    without = [name for number, name in names.items() if number not in people]
+    there = [name for name in without if Path(root, name).is_file()]
+    if without and not there:
+        raise ValueError(
+            f'none of the {len(without)} images without people that {ann_file!r} lists is in {root!r}, such as {without[0]!r}: '
+            'root= must be the folder that their names are relative to'
+        )
+    return there
