@@ -310,7 +310,7 @@ def test_dense_ablations_change_losses_or_backgrounds_only(task):
     for path in (CONFIGS / task / 'ablations').glob('*.py'):
         base = CONFIGS / task / f'{path.stem.rsplit("_", 1)[0]}.py'
         changed = set(differences(read(path).to_dict(), read(base).to_dict()))
-        if 'no-background' in path.stem:
+        if 'background' in path.stem:
             assert changed == {'train_pipeline', 'train_dataloader.dataset.pipeline'}
         else:
             assert changed == {'model.losses'}
