@@ -1,5 +1,5 @@
 """Draw what the model is trained on: augmented samples of a config's data loader, as one picture. Keypoints are drawn where
-they are labelled.
+they are labelled; dense labels stand beside the image, grey where they do not count.
 
 Examples:
     python tools/misc/browse_dataset.py configs/mae/sapiens_tiny_folder-256x256.py --out batch.png
@@ -17,13 +17,31 @@ from sapiens.datasets import Draw
 from sapiens.datasets.draw import hash63
 from sapiens.metainfo import Skeleton
 from sapiens.registry import DATASETS
+from sapiens.synthetic import to_published_normals
 from sapiens.utils.cli import tool_parser
 from sapiens.utils.config import add_options_argument, load_config
 from sapiens.visualization import draw_pose, skeleton_of
+from sapiens.visualization.labels import draw_depth, draw_normals, draw_segmentation
 from sapiens.visualization.layout import caption, contact_sheet, join, resized_points, scaled
 
 
-def draw(sample: dict, side: int, skeleton: Skeleton | None) -> np.ndarray:
+def label_pictures(data, image: np.ndarray, palette: np.ndarray | None) -> list[np.ndarray]:
+    """Dense labels in colours, one picture for each kind that is of the image's size (in evaluation labels keep theirs)."""
+    if 'valid_mask' not in data or tuple(data.valid_mask.shape) != image.shape[:2]:
+        return []
+    valid = data.valid_mask.numpy()
+    pictures = []
+    if 'gt_sem_seg' in data and palette is not None:
+        picture = draw_segmentation(image, data.gt_sem_seg.numpy(), palette)
+        pictures.append(np.where(valid[..., None], picture, np.uint8(128)))
+    if 'gt_depth' in data:
+        pictures.append(draw_depth(data.gt_depth[0].numpy(), valid))
+    if 'gt_normal' in data:
+        pictures.append(draw_normals(to_published_normals(data.gt_normal.permute(1, 2, 0).numpy()), valid))
+    return pictures
+
+
+def draw(sample: dict, side: int, skeleton: Skeleton | None, palette: np.ndarray | None) -> np.ndarray:
     """A tile of one sample with its file name, what was done to it, and the number of its keypoints written under it."""
     data = sample['data_samples']
     pixels = np.ascontiguousarray(sample['inputs'].permute(1, 2, 0).numpy())
@@ -34,6 +52,9 @@ def draw(sample: dict, side: int, skeleton: Skeleton | None) -> np.ndarray:
         points, weights = labels.keypoints[0].numpy(), labels.keypoint_weights[0].numpy()
         image = draw_pose(image, resized_points(points, pixels, image), weights > 0, skeleton, threshold=0.5)
         lines.append(f'{(weights > 0).sum()} of {len(weights)} keypoints')
+    if pictures := label_pictures(data, pixels, palette):
+        image = join([image, *(scaled(picture, side) for picture in pictures)], axis=1)
+        lines.append(f'labels on {data.valid_mask.float().mean():.0%} of the pixels')
     return join([image, caption(image.shape[1], *lines)], axis=0, gap=0)
 
 
@@ -74,12 +95,14 @@ def main() -> None:
     else:
         samples = (sample for _, sample in zip(range(args.num_samples), dataset, strict=False))
     skeleton = skeleton_of(getattr(dataset, 'metainfo', None))
+    palette = getattr(dataset, 'metainfo', {}).get('palette')
+    palette = None if palette is None else np.array(palette, np.uint8)
     tiles, bad = [], []
     for sample in samples:
-        tiles.append(draw(sample, args.tile, skeleton))
+        tiles.append(draw(sample, args.tile, skeleton, palette))
         bad += sample.get('bad', [])
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(contact_sheet(tiles, columns=max(1, 1536 // args.tile))).save(args.out)
+    Image.fromarray(contact_sheet(tiles, columns=max(1, 1536 // max(tile.shape[1] for tile in tiles)))).save(args.out)
     for path, reason in bad:
         print(f'bad file {path}: {reason}')
     print(f'{dataset}: {len(tiles)} samples drawn to {args.out}')
