@@ -32,6 +32,11 @@ LEAVES = sorted(path for path in CONFIGS.rglob('*.py') if '_base_' not in path.p
 TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
 NAME = re.compile(r'(?P<model>sapiens2?)_(?P<size>[^_]+)_(?P<data>[^-_]+)-(?P<h>\d+)x(?P<w>\d+)(_(?P<what>.+))?')
 
+
+def task_of(path):
+    return path.relative_to(CONFIGS).parts[0]
+
+
 # The sizes of one recipe differ by a name and a few numbers: one of them, the smallest, is built and trained.
 ONE_OF_EACH = [
     path for path in LEAVES if not re.match(r'sapiens_(0\.6b|1b|2b)_', path.name) or 'ablations' in path.parts
@@ -218,7 +223,7 @@ def test_published_pose_recipes(size, data):
     assert cfg.model.backbone.init_cfg.checkpoint.endswith('_clean.pth')
 
 
-@pytest.mark.parametrize('path', [path for path in LEAVES if 'pose' in path.parts], ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', [path for path in LEAVES if task_of(path) == 'pose'], ids=lambda path: path.stem)
 def test_model_data_and_metric_speak_of_one_skeleton(path):
     cfg = read(path)
     names = {cfg.model.skeleton, cfg.train_dataloader.dataset.skeleton, cfg.val_dataloader.dataset.skeleton}

@@ -58,6 +58,8 @@ def test_a_stopped_run_goes_on(tmp_path, how, workers, code):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # A shell's background job starts with Ctrl-C ignored, and the tests may be part of one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     third, deadline = tmp_path / 'stopped/labels/000002.json', time.monotonic() + 120
     while not third.exists() and run.poll() is None and time.monotonic() < deadline:
