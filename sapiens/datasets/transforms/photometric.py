@@ -109,8 +109,8 @@ class RandomBlur(BaseTransform):
     Args:
         mean_prob, median_prob: probabilities.
         sizes: 3, 5 or 7, the sides of the square in pixels, of which one is drawn.
-        exact: take the median of 7 as it is. Otherwise that of 5 is taken twice, a sixteenth of the time: on photographs it
-            is 0.8 grey levels from the other, which is 3.2 from the photograph.
+        exact: take the median of 7 as it is. Otherwise that of 5 is taken twice, a tenth of the time and nearly the same
+            (docs/performance.md).
 
     Raises:
         ValueError: an argument out of its range.
