@@ -13,6 +13,32 @@ default_hooks = dict(
     stop=dict(type='StopHook'),
     sampler_seed=None,
 )
+# Batch sizes, learning rates and lengths: _base_/schedules/.
+train_dataloader = dict(
+    num_workers=8,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type='ResumableSampler', shuffle=True),
+    collate_fn=dict(type='stack_collate'),
+)
+val_dataloader = dict(
+    num_workers=8,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='stack_collate'),
+)
+test_dataloader = val_dataloader
+optim_wrapper = dict(
+    type='OptimWrapper',
+    precision='auto',
+    optimizer=dict(type='AdamW', fused=True),
+    clip_grad=dict(max_norm=1.0),
+    accumulative_counts=1,
+    nonfinite='skip',
+    max_skipped_in_a_row=10,
+    constructor='ParamGroupConstructor',
+)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),

@@ -18,7 +18,7 @@ skeleton = dict(
 )
 """
 CONFIG = """
-_base_ = ['{root}/configs/_base_/default_runtime.py', '{root}/configs/pose/_base_/pose-128x96.py']
+_base_ = ['{root}/configs/_base_/schedules/tiny-finetune.py', '{root}/configs/pose/_base_/pose-128x96.py']
 skeleton = '{folder}/skeleton.py'
 model = dict(
     skeleton=skeleton,
@@ -48,13 +48,12 @@ param_scheduler = [
 ]
 train_cfg = dict(max_iters=160, val_interval=160)
 default_hooks = dict(
-    checkpoint=dict(by_epoch=False, interval=80, save_best='hands-and-feet/AP', rule='greater'), logger=dict(interval=20)
+    checkpoint=dict(by_epoch=False, interval=80, save_best='hands-and-feet/AP', rule='greater'), logger=dict(interval=20),
+    ema=dict(momentum=0.1),
 )
-log_processor = dict(by_epoch=False)
 custom_hooks = [
     dict(type='VisibleKeypointsHook'),
     dict(type='PosePictureHook', interval=160, num_images=4),
-    dict(type='EMAHook', ema_type='ExponentialMovingAverage', momentum=0.1),
 ]
 """
 COLORS = [(240, 240, 240), (240, 40, 40), (40, 240, 40), (60, 60, 255), (240, 240, 20)]

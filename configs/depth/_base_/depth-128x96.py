@@ -1,7 +1,7 @@
 """Relative depth at 128x96 for CPUs and first tries; ours, nothing is published for it.
 
-Differs from depth-1024x768.py where minutes on two cores call for it: pictures of 128x96 pixels, a head of 64 channels, a
-learning rate for a batch of 32, and an average of the weights. Other backgrounds are an ablation.
+Differs from depth-1024x768.py where minutes on two cores call for it: pictures of 128x96 pixels, and a head of 64 channels.
+Other backgrounds are an ablation.
 Command and numbers: docs/tasks/depth.md.
 """
 
@@ -32,17 +32,7 @@ val_pipeline = [
     dict(type='LoadResize', size=(96, 128), interpolation='bilinear', antialias=True),
     dict(type='PackDense'),
 ]
-train_dataloader = dict(batch_size=32, num_workers=1)
-val_dataloader = dict(batch_size=32, num_workers=1)
-test_dataloader = val_dataloader
 
-optim_wrapper = dict(optimizer=dict(lr=1e-3, weight_decay=0.05), paramwise_cfg=dict(layer_decay_rate=None))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=200),
-    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=200, end=3000),
-]
-train_cfg = dict(_delete_=True, type='TrainLoop', max_iters=3000, val_interval=1000)
 custom_hooks = [
     dict(type='DepthPictureHook', interval=500, num_images=8),
-    dict(type='EMAHook', ema_type='ExponentialMovingAverage', momentum=0.002),
 ]

@@ -6,7 +6,7 @@ chain works. So the batch is small, the learning rate high and fixed, crops keep
 Command: DATA_ROOT=my_images python tools/train.py configs/mae/sapiens_tiny_folder-256x256.py
 """
 
-_base_ = ['../../_base_/default_runtime.py', '../../_base_/datasets/folder.py', './mae-256x256.py']
+_base_ = ['../../_base_/schedules/mae-1600e.py', '../../_base_/datasets/folder.py', './mae-256x256.py']
 
 train_pipeline = [
     dict(type='LoadRandomResizedCrop', size=(256, 256), area=(0.5, 1.0), aspect=(3 / 4, 4 / 3), flip_prob=0.5),

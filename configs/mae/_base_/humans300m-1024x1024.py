@@ -1,6 +1,6 @@
 """The recipe of mae-1024x1024.py on the images of datasets/humans300m.py."""
 
-_base_ = ['../../_base_/default_runtime.py', '../../_base_/datasets/humans300m.py', './mae-1024x1024.py']
+_base_ = ['../../_base_/schedules/mae-1600e.py', '../../_base_/datasets/humans300m.py', './mae-1024x1024.py']
 
 train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline, **_base_.train_dataset))
 val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline, **_base_.val_dataset))

@@ -1,9 +1,11 @@
 """The recipe of mae-256x256.py on the images of datasets/humans300m.py: batch 64, 400 epochs."""
 
-_base_ = ['../../_base_/default_runtime.py', '../../_base_/datasets/humans300m.py', './mae-256x256.py']
+_base_ = ['../../_base_/schedules/mae-1600e.py', '../../_base_/datasets/humans300m.py', './mae-256x256.py']
 
-train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline, **_base_.train_dataset))
-val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline, **_base_.val_dataset))
+train_dataloader = dict(
+    batch_size=64, num_workers=2, dataset=dict(pipeline=_base_.train_pipeline, **_base_.train_dataset)
+)
+val_dataloader = dict(num_workers=2, dataset=dict(pipeline=_base_.val_pipeline, **_base_.val_dataset))
 test_dataloader = val_dataloader
 val_evaluator = _base_.metric
 test_evaluator = _base_.metric

@@ -33,40 +33,5 @@ val_pipeline = [
     dict(type='LoadResize', size=(1024, 1024)),
     dict(type='PackImage'),
 ]
-train_dataloader = dict(
-    batch_size=512,
-    num_workers=8,
-    persistent_workers=True,
-    drop_last=True,
-    sampler=dict(type='ResumableSampler', shuffle=True),
-    collate_fn=dict(type='stack_collate'),
-)
-val_dataloader = dict(
-    batch_size=64,
-    num_workers=8,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='stack_collate'),
-)
-test_dataloader = val_dataloader
-
-optim_wrapper = dict(
-    type='OptimWrapper',
-    precision='auto',
-    optimizer=dict(type='AdamW', lr=1.5e-4, betas=(0.9, 0.95), weight_decay=0.05, fused=True),
-    clip_grad=dict(max_norm=1.0),
-    accumulative_counts=1,
-    nonfinite='skip',
-    max_skipped_in_a_row=10,
-    constructor='ParamGroupConstructor',
-    paramwise_cfg=dict(no_decay=['ln', 'bias', 'pos_embed', 'mask_token', 'cls_token']),
-)
-auto_scale_lr = dict(enable=True, base_batch_size=256)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=40, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', T_max=1560, by_epoch=True, begin=40, end=1600, convert_to_iter_based=True),
-]
-train_cfg = dict(type='TrainLoop', max_epochs=1600, val_interval=5)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
 
 custom_hooks = [dict(type='ReconstructionHook', interval=100, num_images=8)]

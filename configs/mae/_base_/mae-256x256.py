@@ -21,6 +21,3 @@ val_pipeline = [
     dict(type='LoadResize', size=(256, 256)),
     dict(type='PackImage'),
 ]
-train_dataloader = dict(batch_size=64, num_workers=2)
-val_dataloader = dict(num_workers=2)
-test_dataloader = val_dataloader

@@ -5,7 +5,7 @@ pixels are normalised per patch, since features count here and not the picture; 
 Command and numbers: docs/tasks/pose.md.
 """
 
-_base_ = ['../../_base_/default_runtime.py', '../../_base_/datasets/synthetic_files.py', './mae-256x256.py']
+_base_ = ['../../_base_/schedules/mae-1600e.py', '../../_base_/datasets/synthetic_files.py', './mae-256x256.py']
 
 model = dict(backbone=dict(img_size=(128, 128)), norm_pix=True)
 train_pipeline = [
@@ -16,7 +16,7 @@ val_pipeline = [
     dict(type='LoadResize', size=(128, 128)),
     dict(type='PackImage'),
 ]
-train_dataloader = dict(num_workers=1, dataset=dict(pipeline=train_pipeline, **_base_.train_dataset))
+train_dataloader = dict(batch_size=64, num_workers=1, dataset=dict(pipeline=train_pipeline, **_base_.train_dataset))
 val_dataloader = dict(num_workers=1, dataset=dict(pipeline=val_pipeline, **_base_.val_dataset))
 test_dataloader = val_dataloader
 val_evaluator = _base_.metric

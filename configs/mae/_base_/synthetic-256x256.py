@@ -4,9 +4,11 @@ A core makes about two such images a second: give it as many workers as there ar
 Command: python tools/train.py configs/mae/sapiens_tiny_synthetic-256x256.py
 """
 
-_base_ = ['../../_base_/default_runtime.py', '../../_base_/datasets/synthetic.py', './mae-256x256.py']
+_base_ = ['../../_base_/schedules/mae-1600e.py', '../../_base_/datasets/synthetic.py', './mae-256x256.py']
 
-train_dataloader = dict(num_workers=16, dataset=dict(pipeline=_base_.train_pipeline, **_base_.train_dataset))
+train_dataloader = dict(
+    batch_size=64, num_workers=16, dataset=dict(pipeline=_base_.train_pipeline, **_base_.train_dataset)
+)
 val_dataloader = dict(num_workers=4, dataset=dict(pipeline=_base_.val_pipeline, **_base_.val_dataset))
 test_dataloader = val_dataloader
 val_evaluator = _base_.metric

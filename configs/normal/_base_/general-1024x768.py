@@ -1,6 +1,6 @@
 """The recipe of normal-1024x768.py on datasets/normal_general.py: no other backgrounds."""
 
-_base_ = ['../../_base_/default_runtime.py', '../../_base_/datasets/normal_general.py', './normal-1024x768.py']
+_base_ = ['../../_base_/schedules/dense-200e.py', '../../_base_/datasets/normal_general.py', './normal-1024x768.py']
 
 train_pipeline = [step for step in _base_.train_pipeline if step['type'] != 'RandomBackground']
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline, **_base_.train_dataset))

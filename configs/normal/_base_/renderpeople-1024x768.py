@@ -1,6 +1,10 @@
 """The recipe of normal-1024x768.py on datasets/render_people_normal.py."""
 
-_base_ = ['../../_base_/default_runtime.py', '../../_base_/datasets/render_people_normal.py', './normal-1024x768.py']
+_base_ = [
+    '../../_base_/schedules/dense-200e.py',
+    '../../_base_/datasets/render_people_normal.py',
+    './normal-1024x768.py',
+]
 
 train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline, **_base_.train_dataset))
 val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline, **_base_.val_dataset))

@@ -1,12 +1,9 @@
 """The recipe of normal-128x96.py on rendered people (datasets/synthetic_normal.py)."""
 
-_base_ = ['../../_base_/default_runtime.py', '../../_base_/datasets/synthetic_normal.py', './normal-128x96.py']
+_base_ = ['../../_base_/schedules/tiny-finetune.py', '../../_base_/datasets/synthetic_normal.py', './normal-128x96.py']
 
 train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline, **_base_.train_dataset))
 val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline, **_base_.val_dataset))
 test_dataloader = val_dataloader
 val_evaluator = [_base_.metric, dict(type='ValLoss')]
 test_evaluator = val_evaluator
-
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=1000))
-log_processor = dict(by_epoch=False)

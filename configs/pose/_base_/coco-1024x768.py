@@ -1,6 +1,6 @@
 """The recipe of pose-1024x768.py on datasets/coco17.py."""
 
-_base_ = ['../../_base_/default_runtime.py', '../../_base_/datasets/coco17.py', './pose-1024x768.py']
+_base_ = ['../../_base_/schedules/pose-210e.py', '../../_base_/datasets/coco17.py', './pose-1024x768.py']
 
 model = dict(skeleton=_base_.skeleton)
 train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline, **_base_.train_dataset))

@@ -1,6 +1,6 @@
 """The recipe of pose-128x96.py on COCO (datasets/coco17.py)."""
 
-_base_ = ['../../_base_/default_runtime.py', '../../_base_/datasets/coco17.py', './pose-128x96.py']
+_base_ = ['../../_base_/schedules/tiny-finetune.py', '../../_base_/datasets/coco17.py', './pose-128x96.py']
 
 model = dict(skeleton=_base_.skeleton)
 train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline, **_base_.train_dataset))
@@ -8,6 +8,3 @@ val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline, **_base_.val_da
 test_dataloader = val_dataloader
 val_evaluator = [_base_.metric, dict(type='ValLoss')]
 test_evaluator = val_evaluator
-
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=1500))
-log_processor = dict(by_epoch=False)

@@ -1,6 +1,6 @@
 """The recipe of pose-1024x768.py on datasets/goliath.py."""
 
-_base_ = ['../../_base_/default_runtime.py', '../../_base_/datasets/goliath.py', './pose-1024x768.py']
+_base_ = ['../../_base_/schedules/pose-210e.py', '../../_base_/datasets/goliath.py', './pose-1024x768.py']
 
 # As published for these data, at least 8 keypoints stay visible, not 4.
 train_pipeline = [

@@ -58,41 +58,5 @@ val_pipeline = [
     dict(type='LoadPerson', size=(768, 1024)),
     dict(type='PackPose'),
 ]
-train_dataloader = dict(
-    batch_size=64,
-    num_workers=8,
-    persistent_workers=True,
-    drop_last=True,
-    sampler=dict(type='ResumableSampler', shuffle=True),
-    collate_fn=dict(type='stack_collate'),
-)
-val_dataloader = dict(
-    batch_size=32,
-    num_workers=8,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='stack_collate'),
-)
-test_dataloader = val_dataloader
-
-optim_wrapper = dict(
-    type='OptimWrapper',
-    precision='auto',
-    optimizer=dict(type='AdamW', lr=5e-4, betas=(0.9, 0.999), weight_decay=0.1, fused=True),
-    clip_grad=dict(max_norm=1.0),
-    accumulative_counts=1,
-    nonfinite='skip',
-    max_skipped_in_a_row=10,
-    constructor='ParamGroupConstructor',
-    paramwise_cfg=dict(layer_decay_rate=0.85, no_decay=['pos_embed'], no_decay_1d=True),
-)
-auto_scale_lr = dict(enable=False, base_batch_size=512)
-# The step schedule of the released configs.
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=500),
-    dict(type='MultiStepLR', by_epoch=True, begin=0, end=210, milestones=[170, 200], gamma=0.1),
-]
-train_cfg = dict(type='TrainLoop', max_epochs=210, val_interval=1)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
 
 custom_hooks = [dict(type='VisibleKeypointsHook'), dict(type='PosePictureHook', interval=100, num_images=16)]

@@ -1,6 +1,6 @@
 """The recipe of pose-1024x768.py on datasets/wholebody.py."""
 
-_base_ = ['../../_base_/default_runtime.py', '../../_base_/datasets/wholebody.py', './pose-1024x768.py']
+_base_ = ['../../_base_/schedules/pose-210e.py', '../../_base_/datasets/wholebody.py', './pose-1024x768.py']
 
 # As published for these data, people with few visible keypoints are kept.
 train_pipeline = [

@@ -1,6 +1,6 @@
 """The recipe of seg-1024x768.py on datasets/face.py: no other backgrounds."""
 
-_base_ = ['../../_base_/default_runtime.py', '../../_base_/datasets/face.py', './seg-1024x768.py']
+_base_ = ['../../_base_/schedules/dense-200e.py', '../../_base_/datasets/face.py', './seg-1024x768.py']
 
 train_pipeline = [step for step in _base_.train_pipeline if step['type'] != 'RandomBackground']
 model = dict(task=dict(classes=_base_.classes))

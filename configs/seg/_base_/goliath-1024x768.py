@@ -1,6 +1,6 @@
 """The recipe of seg-1024x768.py on datasets/goliath_seg.py."""
 
-_base_ = ['../../_base_/default_runtime.py', '../../_base_/datasets/goliath_seg.py', './seg-1024x768.py']
+_base_ = ['../../_base_/schedules/dense-200e.py', '../../_base_/datasets/goliath_seg.py', './seg-1024x768.py']
 
 model = dict(task=dict(classes=_base_.classes))
 train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline, **_base_.train_dataset))

@@ -52,39 +52,5 @@ val_pipeline = [
     dict(type='LoadResize', size=(768, 1024), interpolation='bilinear', antialias=False),
     dict(type='PackDense'),
 ]
-train_dataloader = dict(
-    batch_size=1,
-    num_workers=8,
-    persistent_workers=True,
-    drop_last=True,
-    sampler=dict(type='ResumableSampler', shuffle=True),
-    collate_fn=dict(type='stack_collate'),
-)
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=8,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='stack_collate'),
-)
-test_dataloader = val_dataloader
-
-optim_wrapper = dict(
-    type='OptimWrapper',
-    precision='auto',
-    optimizer=dict(type='AdamW', lr=5e-4, betas=(0.9, 0.999), weight_decay=0.1, fused=True),
-    clip_grad=dict(max_norm=1.0),
-    accumulative_counts=1,
-    nonfinite='skip',
-    max_skipped_in_a_row=10,
-    constructor='ParamGroupConstructor',
-    paramwise_cfg=dict(layer_decay_rate=0.85, no_decay=['pos_embed'], no_decay_1d=True),
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=400),
-    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=True, begin=0, end=200),
-]
-train_cfg = dict(type='TrainLoop', max_epochs=200, val_interval=1)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
 
 custom_hooks = [dict(type='SegPictureHook', interval=100, num_images=4)]
