@@ -271,6 +271,20 @@ def test_published_initialisation():
             assert parameter.std().item() == pytest.approx(1e-3, rel=0.1), name
 
 
+def test_initialisation_by_fan_in_keeps_the_size_of_features():
+    """Without the normalisation, which hides it, noise of deviation 1 comes out of each layer with a mean square of 2, which the
+    activation halves."""
+    torch.manual_seed(0)
+    head = HeatmapHead(256, 17, deconv_channels=(256,), conv_channels=(128,), init='fan_in')
+    head.init_weights()
+    for layer in (head.deconv_layers[0], head.conv_layers[0]):
+        out = layer(torch.randn(2, 256, 16, 16))
+        assert out[..., 1:-1, 1:-1].square().mean().item() == pytest.approx(2, rel=0.05)
+    assert head.final_layer.weight.std().item() == pytest.approx(1e-3, rel=0.1)
+    with pytest.raises(ValueError, match="init='kaiming' is not one of"):
+        HeatmapHead(256, 17, init='kaiming')
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [

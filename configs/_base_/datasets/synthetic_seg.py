@@ -17,4 +17,5 @@ val_dataset = dict(
     labels='seg',
     test_mode=True,
 )
-metric = dict(type='SegMetric', classes=classes)
+# Fingers and lips are hardly a pixel in small pictures: means over the classes of some size are reported too.
+metric = dict(type='SegMetric', classes=classes, min_share=0.001)

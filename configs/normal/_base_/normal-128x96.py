@@ -1,14 +1,14 @@
 """Surface normals at 128x96 for CPUs and first tries; ours, nothing is published for it.
 
-Differs from normal-1024x768.py where minutes on two cores call for it: pictures of 128x96 pixels, and a head of 64 channels.
-Other backgrounds are an ablation.
+Differs from normal-1024x768.py where minutes on two cores call for it: pictures of 128x96 pixels, a head of 64 channels,
+and positions that need not be learned. Other backgrounds are an ablation.
 Command and numbers: docs/tasks/normal.md.
 """
 
 _base_ = './normal-1024x768.py'
 
 model = dict(
-    backbone=dict(img_size=(128, 96), patch_padding=0),
+    backbone=dict(img_size=(128, 96), patch_padding=0, pos_embed='sincos'),
     decode_head=dict(deconv_channels=(64, 64, 64), conv_channels=(64,)),
 )
 train_pipeline = [

@@ -1,15 +1,16 @@
 """Top-down pose estimation at 128x96 for CPUs and first tries; ours, nothing is published for it.
 
-Differs from pose-1024x768.py where minutes on two cores call for it: crops of 128x96 pixels, a head of 64 channels, cross
-entropy over the cells of narrow maps (squared errors leave the empty map, their first optimum, much later), milder augmentation.
+Differs from pose-1024x768.py where minutes on two cores call for it: crops of 128x96 pixels, a head of 64 channels whose weights
+start at their usual size, positions that need not be learned, cross entropy over the cells of narrow maps (squared errors leave
+the empty map, their first optimum, much later), and milder augmentation.
 Command and numbers: docs/tasks/pose.md.
 """
 
 _base_ = './pose-1024x768.py'
 
 model = dict(
-    backbone=dict(img_size=(128, 96), patch_padding=0),
-    head=dict(deconv_channels=(64, 64), conv_channels=(64, 64)),
+    backbone=dict(img_size=(128, 96), patch_padding=0, pos_embed='sincos'),
+    head=dict(deconv_channels=(64, 64), conv_channels=(64, 64), init='fan_in'),
     codec=dict(sigma=1.0, refine='expectation'),
     loss=dict(_delete_=True, type='HeatmapCrossEntropyLoss'),
 )

@@ -2,6 +2,8 @@
 
 # B batch, C channels of the backbone, K keypoints, h w grid of patches
 
+import math
+
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -24,6 +26,13 @@ class HeatmapHead(BaseModule):
         num_keypoints: K; the estimator fills it in from the skeleton.
         deconv_channels: channels after each deconvolution; each doubles the size.
         conv_channels: channels after each 1x1 convolution.
+        init: ``'published'``: every weight normal with deviation 0.001. The normalisation hides the size of a weight from its
+            output, but not from the optimizer: a step is large beside such weights, which wander until they have grown.
+            ``'fan_in'``: those before an activation normal with variance 2 / fan-in (He et al., ICCV 2015), which learns from
+            fewer samples.
+
+    Raises:
+        ValueError: an unknown ``init``.
     """
 
     def __init__(
@@ -32,9 +41,13 @@ class HeatmapHead(BaseModule):
         num_keypoints: int,
         deconv_channels: tuple[int, ...] = (768, 768),
         conv_channels: tuple[int, ...] = (768, 768),
+        init: str = 'published',
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        if init not in ('published', 'fan_in'):
+            raise ValueError(f"init={init!r} is not one of ('published', 'fan_in')")
+        self.init = init
         self.num_keypoints = num_keypoints
         widths = (in_channels, *deconv_channels, *conv_channels)
         self.deconv_layers = deconv_layers(in_channels, tuple(deconv_channels))
@@ -53,10 +66,17 @@ class HeatmapHead(BaseModule):
         return F.conv2d(features, self.final_layer.weight[keypoints], self.final_layer.bias[keypoints])
 
     def init_weights(self) -> None:
-        """Every weight normal with deviation 0.001, biases 0, as published."""
         for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                nn.init.normal_(module.weight, std=0.001)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+            if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                continue
+            std = 0.001
+            if self.init == 'fan_in' and module is not self.final_layer:
+                # A transposed convolution of stride s spreads its kernel over s * s outputs.
+                taps = math.prod(module.kernel_size)
+                if isinstance(module, nn.ConvTranspose2d):
+                    taps /= math.prod(module.stride)
+                std = math.sqrt(2 / (module.in_channels * taps))
+            nn.init.normal_(module.weight, std=std)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
         self._is_init = True
