@@ -28,11 +28,14 @@ $(STAMP): $(REQUIREMENTS)
 quickstart: install ## Render people and pretrain the tiny model on them, minutes (DATA_ROOT=folder for your own images)
 	$(BIN)/python tools/quickstart.py $(if $(DATA_ROOT),--images "$(DATA_ROOT)")
 
+# Files side by side, a core each: most of a test's time is one core's.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+
 test: install ## Run the tests (CPU, minutes)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-slow: install ## Run the slow tests too
-	$(BIN)/python -m pytest -m 'not gpu'
+	$(PYTEST) -m 'not gpu'
 
 lint: install ## Check style and format
 	$(BIN)/ruff check .

@@ -39,7 +39,10 @@ def save(path: Path, features: torch.Tensor) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='a config with a backbone and a val_pipeline')
-    parser.add_argument('checkpoint', help='weights of the whole model or of the encoder; "random" for none')
+    parser.add_argument(
+        'checkpoint',
+        help='weights of the whole model or of the encoder, a file or a published name; "random" for none',
+    )
     parser.add_argument('images', type=Path, help='folder, one image, or a .txt list of paths')
     parser.add_argument('--out', type=Path, required=True, help='folder to write to; the tree of IMAGES is kept')
     parser.add_argument('--format', choices=['npy', 'safetensors'], default='npy', help='default: %(default)s')

@@ -2,6 +2,7 @@
 
 Examples:
     python tools/test.py configs/mae/sapiens_0.3b_humans300m-1024x1024.py work_dirs/x/epoch_100.pth
+    python tools/test.py configs/pose/sapiens_1b_goliath-1024x768.py sapiens-pose-1b  # a published name: docs/checkpoints.md
     python tools/test.py CONFIG CHECKPOINT --cfg-options test_dataloader.dataset.data_root=my/held/out/images
     python tools/test.py CONFIG CHECKPOINT --show-dir pictures --show-limit 50    # labels beside predictions, per image
     python tools/test.py CONFIG CHECKPOINT --dump predictions.json                # what the metric saw, for other tools
@@ -18,12 +19,15 @@ from mmengine.dist import is_main_process
 from sapiens.engine import Runner, show_hook_for
 from sapiens.registry import METRICS
 from sapiens.utils.cli import add_runner_arguments, load_runner_config, tool_parser
+from sapiens.utils.zoo import resolve_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('config', help='path of a config file')
-    parser.add_argument('checkpoint', help='weights to evaluate')
+    parser.add_argument(
+        'checkpoint', help='weights to evaluate: a file of any form, or a published name (sapiens-pose-1b)'
+    )
     parser.add_argument('--out', type=Path, help='also write the metrics to this JSON file')
     parser.add_argument(
         '--dump', metavar='FILE', help="write the predictions to this file (the metric's argument dump)"
@@ -68,7 +72,7 @@ def show_hook(cfg, args: argparse.Namespace) -> dict:
 def main() -> None:
     args = parse_args()
     cfg = load_runner_config(args)
-    cfg.load_from, cfg.resume = args.checkpoint, False
+    cfg.load_from, cfg.resume = str(resolve_checkpoint(args.checkpoint)), False
     if args.dump:
         set_dump(cfg, args.dump)
     if args.show_dir:

@@ -4,6 +4,7 @@ Examples:
     python tools/train.py configs/mae/sapiens_tiny_folder-256x256.py
     python tools/train.py CONFIG --resume                       # go on from the newest valid checkpoint of the work dir
     python tools/train.py CONFIG --cfg-options train_dataloader.batch_size=64 optim_wrapper.accumulative_counts=8
+    python tools/train.py CONFIG --cfg-options load_from=sapiens-pose-1b    # from the weights of a published model
     bash tools/dist_train.sh CONFIG 8                           # 8 GPUs of this machine
     bash tools/slurm_train.sh PARTITION JOB CONFIG 4            # 4 nodes of 8 GPUs
 

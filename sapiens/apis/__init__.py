@@ -1,3 +1,18 @@
+from .build import build_model
 from .features import extract_features, find_images, load_encoder
+from .inference import load_model
+from .results import DepthResult, FeatureResult, NormalResult, PoseResult, Result, SegResult
 
-__all__ = ['extract_features', 'find_images', 'load_encoder']
+__all__ = [
+    'DepthResult',
+    'FeatureResult',
+    'NormalResult',
+    'PoseResult',
+    'Result',
+    'SegResult',
+    'build_model',
+    'extract_features',
+    'find_images',
+    'load_encoder',
+    'load_model',
+]

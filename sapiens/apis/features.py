@@ -28,7 +28,8 @@ def load_encoder(
 
     Args:
         cfg: a config whose ``model`` has a ``backbone``.
-        checkpoint: weights of the whole model or of the encoder; random weights without.
+        checkpoint: weights of the whole model or of the encoder, a file or the name of a published model; random weights
+            without.
         device: ``'auto'``, ``'cpu'``, ``'cuda'``, ``'cuda:1'``, ``'mps'``.
         out_type: ``'featmap'`` (C, h, w), ``'raw'`` (tokens, C), or ``'cls_token'`` (C).
         out_indices: blocks whose output is wanted; negative ones count from the end.

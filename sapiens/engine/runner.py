@@ -229,7 +229,7 @@ class Runner(_Runner):
         self._has_loaded = True
 
     def load_checkpoint(self, filename: str, map_location: str = 'cpu', strict: bool = False, revise_keys=()) -> None:
-        """Load weights only, from any file :func:`sapiens.utils.checkpoint.read_checkpoint` reads.
+        """Load weights only, from any file :func:`sapiens.utils.checkpoint.read_checkpoint` reads, or a published name.
 
         Raises:
             ValueError: where the file cannot be read or most of the backbone would stay as it is.

@@ -1,6 +1,8 @@
 from .depth import DepthPanelRow, draw_depth_panel
 from .mae import draw_reconstructions
 from .normal import NormalPanelRow, draw_normal_panel
+from .openpose import draw_openpose
+from .people import draw_part, draw_people
 from .pose import PosePanelRow, draw_heatmaps, draw_pose, draw_pose_panel, skeleton_of
 from .segmentation import SegPanelRow, draw_legend, draw_seg_panel, draw_wrong_pixels
 
@@ -13,6 +15,9 @@ __all__ = [
     'draw_heatmaps',
     'draw_legend',
     'draw_normal_panel',
+    'draw_openpose',
+    'draw_part',
+    'draw_people',
     'draw_pose',
     'draw_pose_panel',
     'draw_reconstructions',

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sapiens.models import MAE, SapiensViT
+from sapiens.models.layers import resize_grid
 
 TINY = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
 PUBLISHED = ['0.3b', '0.6b', '1b', '2b']
@@ -172,7 +173,8 @@ def test_drop_path_drops_whole_samples_and_keeps_the_mean():
 @pytest.mark.parametrize(
     ('source', 'has_cls', 'target', 'with_cls'),
     [((64, 64), True, (1024, 768), False), ((4, 4), False, (64, 48), False), ((4, 4), True, (96, 96), True),
-     ((4, 4), False, (64, 64), True), ((4, 3), True, (64, 48), False), ((3, 3), False, (48, 48), False)],
+     ((4, 4), False, (64, 64), True), ((4, 3), True, (64, 48), False), ((3, 3), False, (48, 48), False),
+     ((8, 6), False, (64, 48), False), ((8, 6), True, (64, 64), True), ((10, 4), False, (80, 32), False)],
 )  # fmt: skip
 def test_position_embedding_of_a_checkpoint(source, has_cls, target, with_cls):
     model = SapiensViT(TINY, img_size=target, with_cls_token=with_cls)
@@ -183,11 +185,13 @@ def test_position_embedding_of_a_checkpoint(source, has_cls, target, with_cls):
         assert torch.equal(fitted[:, :1], embed[:, :1] if has_cls else torch.zeros(1, 1, 32))
     if source == model.grid_size and not with_cls:
         assert torch.equal(fitted, embed[:, int(has_cls) :])
+    resized = resize_grid(embed[:, int(has_cls) :], source, model.grid_size)
+    assert torch.equal(fitted[:, int(with_cls) :], resized)
 
 
 def test_position_embedding_of_an_unknown_grid_is_refused():
-    with pytest.raises(ValueError, match='12 patches: not a square grid'):
-        SapiensViT(TINY, img_size=(64, 64)).resize_pos_embed(torch.randn(1, 12, 32))
+    with pytest.raises(ValueError, match='10 patches: neither a square grid'):
+        SapiensViT(TINY, img_size=(64, 64)).resize_pos_embed(torch.randn(1, 10, 32))
 
 
 def test_depth_of_every_parameter():

@@ -166,9 +166,6 @@ def test_truncated_and_foreign_archives(tmp_path):
     (tmp_path / 'x.pth').write_bytes(content[:-200])
     with pytest.raises(ValueError, match='it is truncated'):
         read_checkpoint(tmp_path / 'x.pth')
-    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)), tmp_path / 'script.pt2')
-    with pytest.raises(ValueError, match='TorchScript archive: not supported yet'):
-        read_checkpoint(tmp_path / 'script.pt2')
     save(tmp_path / 'old.pth', dict(w=torch.ones(1000)))
     torch.save(dict(w=torch.ones(1000)), tmp_path / 'old.pth', _use_new_zipfile_serialization=False)
     (tmp_path / 'old.pth').write_bytes((tmp_path / 'old.pth').read_bytes()[:-2000])

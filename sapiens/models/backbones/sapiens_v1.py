@@ -6,6 +6,7 @@ Parameter names and shapes equal the published checkpoints. Two things that weig
 
 # B batch, L tokens, C channels, H W image, h w grid of patches
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -64,7 +65,8 @@ class SapiensViT(BaseModule):
             n is the depth).
         activation_checkpointing: recompute activations in the backward pass to save memory: ``'off'``, ``'all'`` blocks,
             or every n-th (an int).
-        init_cfg: ``dict(type='Pretrained', checkpoint=PATH)`` starts from a pretraining or finetuned checkpoint.
+        init_cfg: ``dict(type='Pretrained', checkpoint=PATH)`` starts from a pretraining or finetuned checkpoint, a file or the
+            name of a published model.
 
     Raises:
         ValueError: for a contradictory or unknown option, and for an image whose size the patches do not tile.
@@ -216,9 +218,10 @@ class SapiensViT(BaseModule):
         self._is_init = True
 
     def resize_pos_embed(self, embed: Tensor, key: str = 'pos_embed') -> Tensor:
-        """Fit a checkpoint's position embedding to this model: drop the class token's row, resize the (square) grid.
+        """Fit a checkpoint's position embedding to this model: drop the class token's row, resize the grid.
 
-        A length that is this model's plus one, or odd, holds a class token (the rule of the published loader).
+        A length that is this model's plus one, or odd, holds a class token (the rule of the published loader). The grid of the
+        checkpoint is square, of this model's shape, or 4:3 like the published finetuned ones.
 
         Raises:
             ValueError: where the grid of the checkpoint cannot be told from its length.
@@ -229,12 +232,16 @@ class SapiensViT(BaseModule):
         if patches.shape[1] == own:
             source = self.grid_size
         else:
-            side = round(patches.shape[1] ** 0.5)
-            source = (side, side)
-            if side * side != patches.shape[1]:
+            common = math.gcd(*self.grid_size)
+            for h, w in ((1, 1), (self.grid_size[0] // common, self.grid_size[1] // common), (4, 3)):
+                unit = math.isqrt(patches.shape[1] // (h * w))
+                source = (h * unit, w * unit)
+                if source[0] * source[1] == patches.shape[1]:
+                    break
+            else:
                 raise ValueError(
-                    f'{key} of the checkpoint has {patches.shape[1]} patches: not a square grid, and not the '
-                    f'{self.grid_size} of this model; load it into a model of its own img_size first'
+                    f'{key} of the checkpoint has {patches.shape[1]} patches: neither a square grid, nor one of the shape of '
+                    f'{self.grid_size} of this model, nor 4:3; load it into a model of its own img_size first'
                 )
         patches = resize_grid(patches, source, self.grid_size)
         if not self.with_cls_token:

@@ -1,0 +1,88 @@
+"""A model ready for inference, from a config and weights."""
+
+import copy
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import MMLogger, print_log
+from torch import nn
+
+from sapiens.registry import MODELS
+from sapiens.utils.checkpoint import load_state, read_checkpoint
+from sapiens.utils.config import load_config, parse_options, set_option
+from sapiens.utils.device import pick_device
+from sapiens.utils.zoo import resolve_checkpoint, resolve_config
+
+__all__ = ['build_model', 'read_config']
+
+
+def read_config(config: str | Path | Config, cfg_options: list[str] | dict[str, Any] | None = None) -> Config:
+    """The config of a path, of the name of a published model, or the one given, with options applied to a copy of it.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`sapiens.utils.config.load_config`; a name that is neither a file nor known.
+    """
+    if isinstance(config, Config):
+        cfg = copy.deepcopy(config)
+        for key, value in parse_options(cfg_options).items():
+            set_option(cfg, key, value, 'the given config')
+        return cfg
+    return load_config(resolve_config(config), cfg_options)
+
+
+def build_model(
+    config: str | Path | Config,
+    checkpoint: str | Path | None = None,
+    device: str = 'auto',
+    cfg_options: list[str] | dict[str, Any] | None = None,
+) -> nn.Module:
+    """The model of a config in evaluation mode, without gradients.
+
+    Args:
+        config: path of a config file, name of a published model (``sapiens.apis.zoo``), or a config.
+        checkpoint: path or name of the weights of the whole model or of its encoder; random weights without, and the log says
+            so. What a config names as the start of a training (``init_cfg``) is not read.
+        device: ``'auto'``, ``'cpu'``, ``'cuda'``, ``'cuda:1'``, ``'mps'``.
+        cfg_options: changes of the config, as on a command line (``'model.backbone.arch=tiny'``) or by flat key.
+
+    Returns:
+        The model; ``model.cfg`` is its config with the options applied. What became of each weight is logged, as a warning
+        where a weight of the model was not in the file.
+
+    Raises:
+        FileNotFoundError, ValueError: a config or file that does not exist, or weights that do not fit.
+    """
+    target = pick_device(device)
+    cfg = read_config(config, cfg_options)
+    options = copy.deepcopy(cfg.model)
+    for part in (options, options.get('backbone', {})):
+        part.pop('init_cfg', None)
+    path = resolve_checkpoint(checkpoint) if checkpoint else None
+    weights = read_checkpoint(path).state_dict if path else None  # a wrong path fails before a large model is built
+    model = MODELS.build(options)
+    if weights is None:
+        with _quiet():
+            model.init_weights()
+        print_log(f'{cfg.model.type} has random weights: no checkpoint was given', 'current', logging.WARNING)
+    else:
+        report = load_state(model, weights, source=str(path))
+        left = report.missing or report.reinitialised
+        print_log(str(report), 'current', logging.WARNING if left else logging.INFO)
+    model.cfg = cfg
+    return model.to(target).eval().requires_grad_(False)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the line that MMEngine logs for each initialised weight."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,178 @@
+"""Published checkpoints from their hub, resumed where a download was cut off, and checked before they are trusted."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from sapiens.utils.checkpoint import read_checkpoint
+from sapiens.utils.zoo import FORMS, Entry, checkpoint_root, how_to_get
+
+__all__ = ['compare_with_card', 'download']
+
+CHUNK = 1 << 22  # bytes that are hashed at a time
+
+
+class _Remote(NamedTuple):
+    """A file of a hub repository; ``sha256`` of its content where the hub knows it."""
+
+    name: str
+    size: int | None
+    sha256: str | None
+
+
+def download(
+    entry: Entry,
+    form: str = 'original',
+    root: str | Path | None = None,
+    endpoint: str | None = None,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Fetch a published checkpoint to its place below the root, unless it is there already.
+
+    What arrives is kept as ``.<file>.part`` beside its place, so that the next call goes on where this one was cut off; it gets
+    its name when its size and checksum are those that the hub (or the table) states.
+
+    Args:
+        form: ``'original'``, ``'torchscript'`` or ``'bfloat16'``; see :meth:`Entry.default_form`.
+        root: instead of ``$SAPIENS_CHECKPOINT_ROOT``.
+        endpoint: of a hub instead of ``$HF_ENDPOINT`` or https://huggingface.co.
+        say: is given a line of text for each step.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        ConnectionError: where the hub cannot be reached or refuses, with what to do by hand.
+        OSError: where the disk is too full.
+        ValueError: for a form that is not published, a repository without such a file, and a file that arrived damaged.
+    """
+    form = entry.default_form(form)
+    root = checkpoint_root() if root is None else Path(root).expanduser()
+    names = entry.files(form)
+    for name in names:
+        if (root / name).is_file():
+            say(f'{entry.name}: {root / name} is there already')
+            return root / name
+    target = root / names[0]
+    remote = _on_hub(entry, form, target, endpoint)
+    sha256 = entry.sha256.get(form) or remote.sha256
+    size = entry.bytes.get(form) or remote.size
+    partial = target.with_name(f'.{target.name}.{(sha256 or "unknown")[:12]}.part')
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    done = partial.stat().st_size if partial.is_file() else 0
+    if size and done > size:
+        partial.unlink()  # it cannot be the beginning of this file
+        done = 0
+    if size and shutil.disk_usage(partial.parent).free < size - done:
+        raise OSError(
+            f'{entry.name} needs {_megabytes(size - done)} more in {partial.parent}, which has less free space'
+        )
+    start = f', from {_megabytes(done)} on' if done else ''
+    say(f'{entry.name}: {remote.name} of {entry.repos[form]}{f", {_megabytes(size)}" if size else ""}{start}')
+    if not size or done < size:
+        _fetch(entry, form, remote.name, partial, done, size, target, endpoint)
+    _verify(partial, size, sha256)
+    os.replace(partial, target)
+    say(
+        f'{entry.name}: {target}, {"size and sha256 as stated" if sha256 else "size as stated, no checksum was given"}'
+    )
+    return target
+
+
+def _on_hub(entry: Entry, form: str, target: Path, endpoint: str | None) -> _Remote:
+    """The file of a repository that holds a form: by one of its names, else the only one that ends like it."""
+    from huggingface_hub import HfApi
+
+    repo = entry.repos[form]
+    try:
+        listed = HfApi(endpoint=endpoint).model_info(repo, files_metadata=True).siblings or []
+    except Exception as error:  # offline, refused, timed out: as many types as the versions of two libraries have
+        raise ConnectionError(_explain(error, repo, entry, form, target)) from error
+    wanted = {PurePosixPath(name).name for name in entry.files(form)}
+    found = [file for file in listed if PurePosixPath(file.rfilename).name in wanted]
+    if not found:
+        found = [file for file in listed if file.rfilename.endswith(FORMS[form])]
+    if len(found) != 1:
+        raise ValueError(
+            f'{repo} has {len(found)} files that could be {sorted(wanted)[0]} (it lists '
+            f'{", ".join(file.rfilename for file in listed[:8]) or "nothing"}): download the right one by hand to {target}'
+        )
+    (file,) = found
+    return _Remote(file.rfilename, file.size, file.lfs.sha256 if file.lfs else None)
+
+
+def _fetch(
+    entry: Entry, form: str, name: str, partial: Path, done: int, size: int | None, target: Path, endpoint: str | None
+) -> None:
+    # The library's own download of a file begins anew in each process: its transfer is used, which can begin anywhere.
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers
+
+    repo = entry.repos[form]
+    try:
+        with open(partial, 'ab') as file:
+            http_get(
+                hf_hub_url(repo, name, endpoint=endpoint),
+                file,
+                resume_size=done,
+                headers=build_hf_headers(),
+                expected_size=size,
+                displayed_filename=PurePosixPath(name).name,
+            )
+    except Exception as error:
+        kept = partial.stat().st_size
+        if size is not None and kept == size:
+            return  # whole all the same: the checksum decides
+        reason = _explain(error, repo, entry, form, target)
+        raise ConnectionError(f'{reason}\n{_megabytes(kept)} are kept: the same command goes on from there') from error
+
+
+def _explain(error: Exception, repo: str, entry: Entry, form: str, target: Path) -> str:
+    kind = type(error).__name__
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), 'no reason given')
+    hint = ''
+    if kind == 'GatedRepoError':
+        hint = f'Accept the licence at https://huggingface.co/{repo} and set HF_TOKEN. '
+    return f'{repo} could not be fetched ({kind}: {first}). {hint}{how_to_get(entry, form, target)}'
+
+
+def _verify(path: Path, size: int | None, sha256: str | None) -> None:
+    """Refuse, and remove, a file that is not what was announced."""
+    found = path.stat().st_size
+    problem = f'it has {found} bytes instead of {size}' if size is not None and found != size else ''
+    if not problem and sha256:
+        digest = hashlib.sha256()
+        with open(path, 'rb') as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+        if digest.hexdigest() != sha256:
+            problem = f'its sha256 is {digest.hexdigest()} instead of {sha256}'
+    if problem:
+        path.unlink()
+        raise ValueError(f'{path.name} arrived damaged: {problem}. It was removed: run the same command again')
+
+
+def compare_with_card(entry: Entry, path: Path) -> list[str]:
+    """Differences between the tensors of a file and those that the published model should have, one line each.
+
+    Tensors beside them (of a decoder, of a preprocessor) are no difference.
+    """
+    expected = {name.removeprefix('backbone.'): shape for name, shape in entry.shapes().items()}
+    found = {
+        name.removeprefix('backbone.'): tuple(value.shape) for name, value in read_checkpoint(path).state_dict.items()
+    }
+    lines = []
+    for name, shape in expected.items():
+        if name not in found:
+            lines.append(f'{name} is missing')
+        elif found[name] != shape:
+            lines.append(f'{name} is {"x".join(map(str, found[name]))}, expected {"x".join(map(str, shape))}')
+    return lines
+
+
+def _megabytes(count: int) -> str:
+    return f'{count / 1e6:,.1f} MB'

@@ -1,0 +1,16 @@
+"""Models as files for other programs: TorchScript, torch.export, ONNX, and weights alone."""
+
+from .exporting import ExportError, ExportReport, export_model
+from .loading import Exported, load_export
+from .options import FORMATS, TOLERANCES, ExportOptions
+
+__all__ = [
+    'FORMATS',
+    'TOLERANCES',
+    'ExportError',
+    'ExportOptions',
+    'ExportReport',
+    'Exported',
+    'export_model',
+    'load_export',
+]

@@ -1,0 +1,133 @@
+"""What can be exported, what contradicts, and how far an export may be from the model it was made of."""
+
+import importlib
+from dataclasses import dataclass
+from types import ModuleType
+
+import torch
+
+__all__ = ['DTYPES', 'FORMATS', 'TOLERANCES', 'ExportOptions', 'Tolerance', 'require']
+
+# Format -> the end of its file name; {dtype} is PyTorch's name. Those of TorchScript and torch.export are the published ones.
+FORMATS = {
+    'torchscript': '_torchscript.pt2',
+    'export': '_{dtype}.pt2',
+    'onnx': '.onnx',
+    'safetensors': '.safetensors',
+    'clean': '_clean.pth',
+}
+GRAPHS = ('torchscript', 'export', 'onnx')
+DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+PREPROCESS = (None, 'uint8', 'float')
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Bounds on the difference to the eager float32 model, as shares of the range (highest - lowest value) of its output."""
+
+    largest: float
+    mean: float
+
+
+# The one table of tolerances. A difference between formats alone is a matter of rounding (fp32); the others hold the cost
+# of their precision, at the depth of the published models.
+TOLERANCES = {
+    'fp32': Tolerance(largest=1e-4, mean=1e-5),
+    'fp16': Tolerance(largest=1e-2, mean=1e-3),
+    'bf16': Tolerance(largest=1e-1, mean=1e-2),
+    'int8': Tolerance(largest=2e-1, mean=2e-2),
+}
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to write.
+
+    Args:
+        format: one of :data:`FORMATS`.
+        dtype: of the weights and of the computation, one of :data:`DTYPES`. What surrounds the network (normalisation, decoding)
+            is float32, and so are inputs and outputs.
+        size: (h, w) in pixels, multiples of the patch size; the config's by default. The position embedding is resized once,
+            before writing.
+        dynamic_batch: whether the graph takes any number of images, instead of 1.
+        preprocess: what the graph normalises itself: ``'uint8'`` or ``'float'`` RGB of 0-255; None takes normalised float32.
+        decode: whether the graph ends with keypoints, labels, depth or unit normals, instead of the head's output.
+        int8: dynamic quantisation of the linear layers, for CPUs.
+
+    Raises:
+        ValueError: an unknown value, or an option that the format cannot have.
+    """
+
+    format: str
+    dtype: str = 'fp32'
+    size: tuple[int, int] | None = None
+    dynamic_batch: bool = False
+    preprocess: str | None = None
+    decode: bool = False
+    int8: bool = False
+
+    def __post_init__(self) -> None:
+        for key, known in (('format', FORMATS), ('dtype', DTYPES), ('preprocess', PREPROCESS)):
+            if getattr(self, key) not in known:
+                raise ValueError(f'{key}={getattr(self, key)!r} is not one of {", ".join(map(str, known))}')
+        if not self.is_graph:
+            for key in ('dynamic_batch', 'preprocess', 'decode', 'int8'):
+                if getattr(self, key):
+                    raise ValueError(
+                        f'{key} has no place in {self.format!r}, which holds weights only; formats with a graph are '
+                        f'{", ".join(GRAPHS)}'
+                    )
+        if self.int8 and self.dtype != 'fp32':
+            raise ValueError(f'int8 quantises a float32 model; leave dtype={self.dtype!r} out')
+        if self.int8 and self.format == 'export':
+            raise ValueError(
+                "int8 is written as 'torchscript' or 'onnx': torch.export has no dynamic quantisation itself"
+            )
+        if self.format == 'onnx' and self.dtype == 'bf16':
+            raise ValueError(
+                'onnxruntime computes bf16 on no CPU, so the file could not be checked here: use fp16 or fp32 for onnx, '
+                'or bf16 with export'
+            )
+
+    @property
+    def is_graph(self) -> bool:
+        return self.format in GRAPHS
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        return DTYPES[self.dtype]
+
+    @property
+    def tolerance(self) -> Tolerance:
+        return TOLERANCES['int8' if self.int8 else self.dtype]
+
+    def file_name(self, stem: str) -> str:
+        """Name of the file for a model called ``stem``: it tells the format, and what differs from the default."""
+        extra = ''.join(
+            f'_{name}'
+            for name, chosen in (
+                (f'{self.size[0]}x{self.size[1]}' if self.size else '', self.size is not None),
+                (f'from-{self.preprocess}', self.preprocess),
+                ('decoded', self.decode),
+                ('int8', self.int8),
+                (self.dtype, self.dtype != 'fp32' and self.format != 'export'),
+            )
+            if chosen
+        )
+        return stem + extra + FORMATS[self.format].format(dtype=str(self.torch_dtype).removeprefix('torch.'))
+
+
+def require(name: str, why: str) -> ModuleType:
+    """Import an optional package.
+
+    Raises:
+        ImportError: with the command that installs it.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        package = name.split('.')[0]
+        raise ImportError(
+            f'{why} needs the package {package}, which cannot be imported ({error}): run\n'
+            f'    python -m pip install {package} -c requirements/constraints.txt'
+        ) from error

@@ -1,0 +1,172 @@
+"""A model to a file, one function for each format."""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from sapiens.models import MAE
+from sapiens.version import __version__
+
+from .graph import ExportGraph, image_size, outputs_of, task_of
+from .options import ExportOptions, require
+
+__all__ = ['META_FILE', 'describe', 'write_graph', 'write_weights']
+
+# Name of the description inside the archives of TorchScript and torch.export; in ONNX and safetensors, of the entry.
+META_FILE = 'sapiens.json'
+# A protobuf message holds less than 2 GiB; larger weights lie in a file beside it.
+LARGEST_PROTOBUF = 1_900_000_000
+ONNX_OPSET = 18
+
+
+def describe(model: nn.Module, options: ExportOptions, source: str) -> dict:
+    """What a program needs to know to use the file, as plain values for JSON.
+
+    Args:
+        model: of the wanted size.
+        options: of the export.
+        source: of the weights, for the record.
+    """
+    task = task_of(model)
+    normalizer = model.data_preprocessor
+    constants = {name: getattr(normalizer, name).flatten().tolist() for name in ('mean', 'std')}
+    meta = dict(
+        task=task,
+        weights=source,
+        dtype=options.dtype,
+        sapiens=__version__,
+        torch=str(torch.__version__),
+        normalisation=dict(constants, inside=options.preprocess is not None),
+    )
+    if task == 'pose':
+        meta['keypoints'] = list(model.skeleton.keypoints)
+        meta['links'] = model.skeleton.links.tolist()
+    elif task == 'sem_seg':
+        meta['classes'] = list(model.task.classes.classes)
+        meta['palette'] = model.task.classes.palette.tolist()
+    if options.is_graph:
+        kind = {'uint8': 'uint8 RGB', 'float': 'float32 RGB of 0-255', None: 'float32 RGB, normalised'}
+        meta['int8'] = options.int8
+        meta['input'] = dict(
+            name='inputs', shape=['batch' if options.dynamic_batch else 1, 3, *image_size(model)],
+            dtype='uint8' if options.preprocess == 'uint8' else 'float32', meaning=kind[options.preprocess],
+        )  # fmt: skip
+        meta['outputs'] = [
+            dict(name=output.name, meaning=output.meaning) for output in outputs_of(model, options.decode)
+        ]
+    else:
+        meta['size'] = list(image_size(model))
+    return meta
+
+
+def write_graph(graph: ExportGraph, options: ExportOptions, meta: dict, path: Path) -> None:
+    """Write a graph with its description. ONNX files of more than 2 GB have their weights beside them, in ``<name>.data``.
+
+    Raises:
+        ImportError: a package of the format is missing.
+    """
+    device = graph.mean.device
+    example = torch.zeros(2 if options.dynamic_batch else 1, 3, *graph.size, device=device)
+    if options.preprocess == 'uint8':
+        example = example.to(torch.uint8)
+    with torch.no_grad(), _quiet():
+        WRITERS[options.format](graph.eval(), options, example, json.dumps(meta), path)
+
+
+def _write_torchscript(graph: ExportGraph, options: ExportOptions, example: Tensor, meta: str, path: Path) -> None:
+    if options.int8:
+        from torch.ao.quantization import quantize_dynamic
+
+        quantize_dynamic(graph, {nn.Linear}, dtype=torch.qint8, inplace=True)
+    # Its own check would run the trace once more on the same zeros; the comparison with the eager model follows.
+    traced = torch.jit.trace(graph, example, check_trace=False)
+    torch.jit.save(traced, str(path), _extra_files={META_FILE: meta})
+
+
+def _write_export(graph: ExportGraph, options: ExportOptions, example: Tensor, meta: str, path: Path) -> None:
+    program = torch.export.export(graph, (example,), dynamic_shapes=_dynamic_shapes(options))
+    torch.export.save(program, str(path), extra_files={META_FILE: meta})
+
+
+def _write_onnx(graph: ExportGraph, options: ExportOptions, example: Tensor, meta: str, path: Path) -> None:
+    for package in ('onnx', 'onnxscript', 'onnxruntime'):
+        require(package, 'the format onnx')
+    names = [output['name'] for output in json.loads(meta)['outputs']]
+    program = torch.onnx.export(
+        graph,
+        (example,),
+        dynamo=True,
+        input_names=['inputs'],
+        output_names=names,
+        dynamic_shapes=_dynamic_shapes(options),
+        opset_version=ONNX_OPSET,
+        verbose=False,
+    )
+    program.model.metadata_props[META_FILE] = meta
+    size = sum(value.numel() * value.element_size() for value in graph.state_dict().values())
+    is_large = size > LARGEST_PROTOBUF
+    if not options.int8:
+        program.save(str(path), external_data=is_large)
+        return
+    quantization = require('onnxruntime.quantization', 'int8 of the format onnx')
+    plain = path.with_name(f'plain-{path.name}')
+    program.save(str(plain), external_data=is_large)
+    quantization.quantize_dynamic(
+        str(plain),
+        str(path),
+        op_types_to_quantize=['MatMul', 'Gemm'],
+        weight_type=quantization.QuantType.QInt8,
+        per_channel=True,
+        reduce_range=True,  # 7 bits: products of 8 overflow the sums of CPUs without VNNI, which costs ten times the accuracy
+        use_external_data_format=is_large,
+    )
+    for file in path.parent.glob(f'{plain.name}*'):
+        file.unlink()
+
+
+WRITERS = {'torchscript': _write_torchscript, 'export': _write_export, 'onnx': _write_onnx}
+
+
+def write_weights(model: nn.Module, options: ExportOptions, meta: dict, path: Path) -> None:
+    """Write the weights alone, as contiguous tensors of the dtype on the CPU.
+
+    ``safetensors``: all of them. ``clean``: those of a pretrained encoder by themselves, under their names inside the encoder,
+    which is what finetuning starts from; those of other models as ``{'state_dict', 'meta'}``. Both are the published forms.
+    """
+    part = model.backbone if options.format == 'clean' and isinstance(model, MAE) else model
+    weights = {
+        name: value.detach().cpu().to(options.torch_dtype).contiguous() for name, value in part.state_dict().items()
+    }
+    if options.format == 'safetensors':
+        from safetensors.torch import save_file
+
+        save_file(weights, path, metadata={META_FILE: json.dumps(meta)})
+    else:
+        torch.save(weights if part is not model else dict(state_dict=weights, meta=meta), path)
+
+
+def _dynamic_shapes(options: ExportOptions) -> dict | None:
+    return dict(inputs={0: torch.export.Dim('batch', min=1)}) if options.dynamic_batch else None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without warnings about what is intended (sizes become constants), and the exporters' own log."""
+    names = ('torch.onnx', 'onnxscript', 'onnx_ir', 'root')
+    loggers = [logging.getLogger(name if name != 'root' else None) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,144 @@
+"""What images to work on, and their pixels."""
+
+import glob
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from sapiens.datasets.transforms.decoding import SUFFIXES, BadImage, EncodedImage
+from sapiens.datasets.transforms.loading import MAX_FILE_BYTES, read_file
+
+__all__ = ['Item', 'find_inputs', 'read_pixels']
+
+TIMEOUT = 30  # seconds without a byte from a server
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image to work on.
+
+    Attributes:
+        source: its path or URL.
+        name: of its results, relative to the output folder, without suffix.
+    """
+
+    source: str
+    name: str
+
+
+def find_inputs(source: str | Path | Sequence[str | Path]) -> list[Item]:
+    """The images of a folder (at any depth), a file, a glob pattern, a list of paths in a .txt file, a URL, or several of these.
+
+    Results are named after the files, below the folder that was given. Files whose names differ only in the suffix keep it.
+
+    Raises:
+        FileNotFoundError: nothing there.
+        ValueError: a folder, pattern or list without images.
+    """
+    sources = [source] if isinstance(source, str | Path) else list(source)
+    pairs = [pair for one in sources for pair in _expand(str(one))]
+    if not pairs:
+        raise ValueError('no images: the list of sources is empty')
+    pairs = list(dict.fromkeys(pairs))
+    names = [str(Path(name).with_suffix('')) for _, name in pairs]
+    often = Counter(names)
+    names = [given if often[name] > 1 else name for name, (_, given) in zip(names, pairs, strict=True)]
+    taken, items = Counter(), []
+    for (path, _), name in zip(pairs, names, strict=True):
+        # The same name in several folders that were given.
+        taken[name] += 1
+        items.append(Item(path, name if taken[name] == 1 else f'{name}_{taken[name]}'))
+    return items
+
+
+def _expand(source: str) -> list[tuple[str, str]]:
+    """(path, relative name) of each image of one source."""
+    if '://' in source:
+        name = urllib.parse.unquote(Path(urllib.parse.urlparse(source).path).name)
+        return [(source, name or 'image')]
+    path = Path(source).expanduser()
+    if path.is_dir():
+        found = sorted(
+            file
+            for file in path.rglob('*')
+            if file.suffix.lower() in SUFFIXES
+            and (file.is_file() or file.is_symlink())  # a link to nothing is a broken file, not no file
+            and not any(part.startswith('.') for part in file.relative_to(path).parts)
+        )
+        if not found:
+            raise ValueError(f'no images in {source}: no file ends in one of {", ".join(SUFFIXES)}')
+        return [(str(file), str(file.relative_to(path))) for file in found]
+    if path.is_file() and path.suffix.lower() == '.txt':
+        lines = [line.strip() for line in path.read_text(errors='surrogateescape').splitlines()]
+        entries = [line if '://' in line else os.path.join(path.parent, line) for line in lines if line]
+        if not entries:
+            raise ValueError(f'the list {source} is empty: expected a path a line')
+        return _below_common(entries)
+    if path.is_file():
+        return [(str(path), path.name)]
+    if glob.has_magic(source):
+        found = sorted(file for file in glob.glob(str(path), recursive=True) if not os.path.isdir(file))
+        if not found:
+            raise ValueError(f'no file matches {source!r}')
+        return _below_common(found)
+    raise FileNotFoundError(f'{source} is no file, folder, pattern or URL')
+
+
+def _below_common(paths: Sequence[str]) -> list[tuple[str, str]]:
+    """Paths with their names relative to the folder that all of them are in."""
+    local = [os.path.abspath(path) for path in paths if '://' not in path]
+    root = os.path.commonpath([os.path.dirname(path) for path in local]) if local else ''
+    return [
+        (path, os.path.relpath(os.path.abspath(path), root) if '://' not in path else _expand(path)[0][1])
+        for path in paths
+    ]
+
+
+def read_pixels(image: str | Path | np.ndarray | Image.Image, max_megapixels: float = 150) -> np.ndarray:
+    """(H, W, 3) uint8 RGB, upright.
+
+    Args:
+        image: a path, a URL (http, https, or whatever fsspec opens), a Pillow image, or pixels (H, W, 3) uint8 RGB.
+        max_megapixels: larger files are refused.
+
+    Raises:
+        BadImage: a file that cannot be used; its text says why.
+        ValueError: an array of another shape or dtype.
+    """
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise ValueError(f'an image is (H, W, 3) uint8 RGB, found {image.shape} {image.dtype}')
+        return image
+    if isinstance(image, Image.Image):
+        return np.array(ImageOps.exif_transpose(image).convert('RGB'))
+    encoded = EncodedImage(read_bytes(os.fspath(image)), max_megapixels)
+    return encoded.crop((0, 0, *encoded.size), encoded.size, exact=True)[0]
+
+
+def read_bytes(source: str) -> bytes:
+    """The content of a file or URL. Raises BadImage where it cannot be read."""
+    if not source.lower().startswith(('http://', 'https://')):
+        return read_file(source)
+    request = urllib.request.Request(source, headers={'User-Agent': 'sapiens'})
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+            data = answer.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError, urllib.error.URLError) as error:
+        raise BadImage(f'{type(error).__name__}: {error}') from error
+    if len(data) > MAX_FILE_BYTES:
+        raise BadImage(f'more than the limit of {MAX_FILE_BYTES >> 20} MiB')
+    return data
+
+
+def is_inside(path: Path, folders: Iterable[Path]) -> bool:
+    """Whether a path lies in one of the folders, or is one."""
+    path = path.resolve()
+    return any(path == folder.resolve() or folder.resolve() in path.parents for folder in folders)

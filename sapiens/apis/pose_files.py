@@ -1,0 +1,166 @@
+"""Keypoints as files: JSON of an image, and COCO results or CSV of many images.
+
+Legend: K keypoints; coordinates in pixels of the image, NaN is ``null`` or empty.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sapiens.metainfo import Skeleton
+
+if TYPE_CHECKING:
+    from .results import PoseResult
+
+__all__ = ['LAYOUTS', 'coco_entries', 'meta_info', 'pose_document', 'read_people', 'write_coco', 'write_csv']
+
+LAYOUTS = ('plain', 'published', 'lite')
+# Keypoints of a lower score do not count for the score of a person; KeypointMetric has the same.
+SCORE_THRESHOLD = 0.2
+
+
+def pose_document(result: 'PoseResult', layout: str = 'plain') -> dict:
+    """The people of an image, JSON-able.
+
+    Args:
+        result: of one image.
+        layout: 'plain': ``meta_info`` (the skeleton) and ``instance_info``, a list of people with ``keypoints`` [[x, y], ...],
+            ``keypoint_scores``, ``bbox`` [x1, y1, x2, y2], ``bbox_score``, and in a video ``track_id``. 'published': the same
+            with each box in a list of its own, [[x1, y1, x2, y2]], as the published demo writes it. 'lite': keypoints and
+            scores only.
+
+    Raises:
+        ValueError: an unknown layout.
+    """
+    if layout not in LAYOUTS:
+        raise ValueError(f'layout={layout!r} is not one of {LAYOUTS}')
+    people = []
+    for index in range(len(result)):
+        person = dict(
+            keypoints=[_numbers(point) for point in result.keypoints[index]],
+            keypoint_scores=_numbers(result.scores[index]),
+        )
+        if layout != 'lite':
+            box = _numbers(result.boxes[index])
+            person['bbox'] = [box] if layout == 'published' else box
+            person['bbox_score'] = _numbers(result.box_scores[index : index + 1])[0]
+        if result.track_ids is not None:
+            person['track_id'] = int(result.track_ids[index])
+        people.append(person)
+    return dict(instance_info=people) if layout == 'lite' else dict(
+        meta_info=meta_info(result.skeleton), instance_info=people
+    )  # fmt: skip
+
+
+def meta_info(skeleton: Skeleton) -> dict:
+    """A skeleton under mmpose's names for its parts, as plain numbers and strings."""
+    names = skeleton.keypoints
+    return dict(
+        dataset_name=skeleton.dataset_name,
+        num_keypoints=len(skeleton),
+        keypoint_id2name={str(index): name for index, name in enumerate(names)},
+        keypoint_name2id={name: index for index, name in enumerate(names)},
+        upper_body_ids=skeleton.upper.tolist(),
+        lower_body_ids=skeleton.lower.tolist(),
+        flip_indices=skeleton.flip_indices.tolist(),
+        flip_pairs=[[index, other] for index, other in enumerate(skeleton.flip_indices.tolist()) if index < other],
+        keypoint_colors=skeleton.colors.tolist(),
+        num_skeleton_links=len(skeleton.links),
+        skeleton_links=skeleton.links.tolist(),
+        skeleton_link_colors=skeleton.link_colors.tolist(),
+        dataset_keypoint_weights=skeleton.weights.tolist(),
+        sigmas=skeleton.sigmas.tolist(),
+    )
+
+
+def read_people(path: Path) -> list[dict]:
+    """The people of a file that :func:`pose_document` made, of any layout, with flat boxes."""
+    people = json.loads(path.read_text())['instance_info']
+    for person in people:
+        box = person.get('bbox')
+        if box and isinstance(box[0], list):
+            person['bbox'] = box[0]
+    return people
+
+
+def coco_entries(people: Iterable[Mapping], image_id: int | str, file_name: str) -> Iterator[dict]:
+    """Entries of a COCO results file for the people of one image.
+
+    The score of a person is that of its box times the mean of its keypoint scores above 0.2, as in the published evaluation.
+    Keypoints that were not predicted are 0, 0, 0.
+    """
+    for person in people:
+        points = np.array([[np.nan if value is None else value for value in point] for point in person['keypoints']])
+        scores = np.array(person['keypoint_scores'], float)
+        good = scores > SCORE_THRESHOLD
+        rows = np.nan_to_num(np.column_stack([points.reshape(-1, 2), scores]))
+        entry = dict(
+            image_id=image_id,
+            file_name=file_name,
+            category_id=1,
+            keypoints=[round(value, 3) for value in rows.ravel().tolist()],
+            score=float(person.get('bbox_score', 1.0) * (scores[good].mean() if good.any() else 0)),
+        )
+        if 'bbox' in person:
+            x1, y1, x2, y2 = person['bbox']
+            entry['bbox'] = [round(value, 3) for value in (x1, y1, x2 - x1, y2 - y1)]
+        if 'track_id' in person:
+            entry['track_id'] = person['track_id']
+        yield entry
+
+
+def write_coco(path: Path, images: Iterable[tuple[int | str, str, Path]]) -> int:
+    """Write one results file from the JSON files of images; memory does not grow with their number.
+
+    Args:
+        path: of the results file.
+        images: id, name, and file that :func:`pose_document` made, of each.
+
+    Returns:
+        number of people.
+    """
+    count = 0
+    temporary = path.with_name(f'.{path.name}.tmp')
+    with open(temporary, 'w') as file:
+        file.write('[')
+        for image_id, name, source in images:
+            for entry in coco_entries(read_people(source), image_id, name):
+                file.write(',\n' if count else '\n')
+                file.write(json.dumps(entry, allow_nan=False))
+                count += 1
+        file.write('\n]\n')
+    temporary.replace(path)
+    return count
+
+
+def write_csv(path: Path, images: Iterable[tuple[int | str, str, Path]], skeleton: Skeleton) -> int:
+    """Write one table from the JSON files of images, a row for each person; arguments and result as for :func:`write_coco`."""
+    count = 0
+    temporary = path.with_name(f'.{path.name}.tmp')
+    header = ['image_id', 'file_name', 'person', 'x1', 'y1', 'x2', 'y2', 'bbox_score']
+    header += [f'{name}_{part}' for name in skeleton.keypoints for part in ('x', 'y', 'score')]
+    with open(temporary, 'w', newline='') as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        for image_id, name, source in images:
+            for index, person in enumerate(read_people(source)):
+                box = person.get('bbox', [None] * 4)
+                cells = [
+                    cell
+                    for point, score in zip(person['keypoints'], person['keypoint_scores'], strict=True)
+                    for cell in (*point, score)
+                ]
+                number = person.get('track_id', index)
+                writer.writerow([image_id, name, number, *box, person.get('bbox_score'), *cells])
+                count += 1
+    temporary.replace(path)
+    return count
+
+
+def _numbers(values: np.ndarray) -> list:
+    """Plain numbers with four digits after the point; None for what is not finite."""
+    return [round(value, 4) if np.isfinite(value) else None for value in np.asarray(values, np.float64).tolist()]

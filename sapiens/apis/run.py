@@ -1,0 +1,191 @@
+"""Many images through one or several models: files are read and prepared in threads while the device computes batches.
+
+Batches are made of what the network sees (people for pose, images for the rest), across images of any size.
+"""
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sapiens.datasets.transforms.decoding import BadImage
+
+from .images import Item, read_pixels
+from .results import Result
+
+if TYPE_CHECKING:
+    from .predictors import Predictor
+
+__all__ = ['Job', 'run']
+
+
+@dataclass
+class Job:
+    """One image on its way.
+
+    Attributes:
+        item: what was asked for.
+        image: (H, W, 3) uint8 RGB; None where it could not be read.
+        error: why the image has no results; '' where it has.
+        boxes, box_scores: (N, 4) and (N,), the people of the image.
+        results: of each model, by its name.
+        units: of each model, what is still to be computed.
+    """
+
+    item: Item
+    image: np.ndarray | None = None
+    error: str = ''
+    boxes: np.ndarray | None = None
+    box_scores: np.ndarray | None = None
+    results: dict[str, Result] = field(default_factory=dict)
+    units: dict[str, list] = field(default_factory=dict)
+
+
+def run(
+    predictors: Mapping[str, 'Predictor'],
+    items: Iterable[Item],
+    *,
+    detector: Callable | None = None,
+    boxes_of: Callable | None = None,
+    workers: int = 2,
+    pixels_of: Callable = lambda item: read_pixels(item.source),
+) -> Iterator[Job]:
+    """Yield each image's job with its results, or with the reason why there are none; about in the order of the items.
+
+    Args:
+        predictors: models by name; see :func:`sapiens.apis.load_model`.
+        items: may be endless, they are taken as they are needed.
+        detector: takes images and returns (boxes (N, 4), scores (N,)) of each, once for all models.
+        boxes_of: takes an item and an image and returns the same, or None to ask the detector; without either a person is the
+            whole image.
+        workers: threads that read and prepare.
+        pixels_of: reads an item.
+    """
+    wants_boxes = any(predictor.prepare.needs_boxes for predictor in predictors.values())
+    batch_size = max(predictor.batch_size for predictor in predictors.values())
+
+    def load(item: Item) -> Job:
+        try:
+            return Job(item, pixels_of(item))
+        except BadImage as error:
+            return Job(item, error=str(error))
+
+    def prepare(job: Job) -> Job:
+        if not job.error:
+            for name, predictor in predictors.items():
+                job.units[name] = predictor.units(job.image, job.boxes, job.box_scores)
+        return job
+
+    batchers = {name: Batcher(name, predictor) for name, predictor in predictors.items()}
+    ahead = batch_size + workers
+    pool = ThreadPoolExecutor(workers, 'sapiens-read')
+    try:
+        jobs = ordered(pool, load, items, ahead)
+        if wants_boxes:
+            jobs = _with_boxes(jobs, detector, boxes_of, batch_size)
+        for job in ordered(pool, prepare, jobs, ahead):
+            if job.error:
+                yield job
+                continue
+            finished = [done for batcher in batchers.values() for done in batcher.add(job)]
+            yield from _complete(finished, predictors)
+        for batcher in batchers.values():
+            yield from _complete(batcher.flush(), predictors)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def ordered(pool: ThreadPoolExecutor, function: Callable, inputs: Iterable, ahead: int) -> Iterator:
+    """``map`` in threads, in order, with at most ``ahead`` inputs taken in advance."""
+    waiting: deque = deque()
+    for value in inputs:
+        waiting.append(pool.submit(function, value))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def whole_image(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The box (1, 4) that is the image, with score 1."""
+    height, width = image.shape[:2]
+    return np.array([[0, 0, width, height]], np.float32), np.ones(1, np.float32)
+
+
+def _with_boxes(
+    jobs: Iterable[Job], detector: Callable | None, boxes_of: Callable | None, batch_size: int
+) -> Iterator[Job]:
+    for group in batched(jobs, batch_size if detector else 1):
+        unknown = []
+        for job in group:
+            found = None if job.error or boxes_of is None else boxes_of(job.item, job.image)
+            if found is None and detector is None and not job.error:
+                found = whole_image(job.image)
+            if found is not None:
+                job.boxes, job.box_scores = found
+            elif not job.error:
+                unknown.append(job)
+        if unknown:
+            for job, found in zip(unknown, detector([job.image for job in unknown]), strict=True):
+                job.boxes, job.box_scores = found
+        yield from group
+
+
+def batched(values: Iterable, size: int) -> Iterator[list]:
+    values = iter(values)
+    while group := list(itertools.islice(values, size)):
+        yield group
+
+
+def _complete(jobs: Iterable[Job], predictors: Mapping) -> Iterator[Job]:
+    """Those that have the results of every model. The models finish an image one after the other: the last one counts."""
+    for job in jobs:
+        if len(job.results) == len(predictors) and job.units:
+            job.units = {}
+            yield job
+
+
+class Batcher:
+    """Collects the units of images to batches of one model."""
+
+    def __init__(self, name: str, predictor: 'Predictor') -> None:
+        self.name, self.predictor = name, predictor
+        self.waiting: deque[tuple[Job, int]] = deque()
+        self.open: deque[tuple[Job, list]] = deque()  # images in order, with the outputs of their units so far
+
+    def add(self, job: Job) -> list[Job]:
+        """Take an image, and return those that are finished by now."""
+        outputs: list[Any] = [None] * len(job.units[self.name])
+        self.open.append((job, outputs))
+        self.waiting.extend((job, index) for index in range(len(outputs)))
+        size, done = self.predictor.batch_size, self._finished()
+        # Images without people must not pile up behind one whose people do not fill a batch.
+        while len(self.waiting) >= size or (self.waiting and len(self.open) >= 4 * size):
+            self._run(min(len(self.waiting), size))
+            done += self._finished()
+        return done
+
+    def flush(self) -> list[Job]:
+        """Compute what is left."""
+        while self.waiting:
+            self._run(min(len(self.waiting), self.predictor.batch_size))
+        return self._finished()
+
+    def _run(self, count: int) -> None:
+        chosen = [self.waiting.popleft() for _ in range(count)]
+        units = [(job.image, *job.units[self.name][index]) for job, index in chosen]
+        found = {id(job): outputs for job, outputs in self.open}
+        for (job, index), output in zip(chosen, self.predictor.forward(units), strict=True):
+            found[id(job)][index] = output
+
+    def _finished(self) -> list[Job]:
+        done = []
+        while self.open and all(output is not None for output in self.open[0][1]):
+            job, outputs = self.open.popleft()
+            job.results[self.name] = self.predictor.result(job.image, job.item.source, outputs)
+            done.append(job)
+        return done

@@ -1,0 +1,124 @@
+"""OpenPose's order, links and colours of keypoints, as pictures for ControlNet have them.
+
+The body is COCO's with a neck between the shoulders and the right side first. Of 133 keypoints the feet, the face and the hands
+follow it. Source: OpenPose's colour wheel; links and colours as in the published pictures.
+"""
+
+from functools import cache
+
+import numpy as np
+
+from .build import get_skeleton
+from .convert import match_keypoints
+from .skeleton import Skeleton, skeleton_from_dict
+
+__all__ = ['openpose_skeleton', 'to_openpose']
+
+SHOULDERS = 'left_shoulder', 'right_shoulder'
+LIMBS = 'shoulder', 'elbow', 'wrist'
+LEGS = 'hip', 'knee', 'ankle'
+BODY = [
+    'nose',
+    'neck',
+    *(f'{side}_{part}' for side in ('right', 'left') for part in LIMBS),
+    *(f'{side}_{part}' for side in ('right', 'left') for part in LEGS),
+    *(f'{side}_{part}' for part in ('eye', 'ear') for side in ('right', 'left')),
+]
+# Once around the colour wheel, in steps of a third of a primary.
+COLORS = [
+    (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0),
+    (0, 255, 0), (0, 255, 85), (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255),
+    (0, 0, 255), (85, 0, 255), (170, 0, 255), (255, 0, 255), (255, 0, 170), (255, 0, 85),
+]  # fmt: skip
+LINKS = [
+    ('neck', 'right_shoulder', (255, 0, 0)),
+    ('neck', 'left_shoulder', (255, 85, 0)),
+    ('right_shoulder', 'right_elbow', (255, 170, 0)),
+    ('right_elbow', 'right_wrist', (255, 255, 0)),
+    ('left_shoulder', 'left_elbow', (170, 255, 0)),
+    ('left_elbow', 'left_wrist', (85, 255, 0)),
+    ('neck', 'right_hip', (0, 255, 0)),
+    ('right_hip', 'right_knee', (0, 255, 85)),
+    ('right_knee', 'right_ankle', (0, 255, 170)),
+    ('neck', 'left_hip', (0, 255, 225)),  # not 255, also where it is published
+    ('left_hip', 'left_knee', (0, 170, 255)),
+    ('left_knee', 'left_ankle', (0, 85, 255)),
+    ('neck', 'nose', (0, 0, 255)),
+    ('nose', 'right_eye', (255, 0, 170)),
+    ('right_eye', 'right_ear', (170, 0, 255)),
+    ('nose', 'left_eye', (255, 0, 255)),
+    ('left_eye', 'left_ear', (255, 0, 170)),
+]
+FOOT, FACE = (255, 128, 0), (255, 255, 255)
+
+
+@cache
+def openpose_skeleton(whole: bool = False) -> Skeleton:
+    """The skeleton of 18 keypoints, or the ``whole`` one of 134."""
+    body = skeleton_from_dict(
+        dict(name='openpose18', keypoints=BODY, links=LINKS, colors=dict(zip(BODY, COLORS, strict=True)))
+    )
+    if not whole:
+        return body
+    source = get_skeleton('wholebody133')
+    rest = source.keypoints[len(get_skeleton('coco17')) :]
+    given = {name: source.colors[source.index(name)].tolist() for name in rest}
+    colors = {name: FOOT if name in _names(source, 'foot') else FACE if name in _names(source, 'face') else color
+              for name, color in given.items()}  # fmt: skip
+    colors.update({name: FACE for name in rest if name.endswith('hand_root')})
+    links = [
+        (source.keypoints[start], source.keypoints[end], color.tolist())
+        for (start, end), color in zip(source.links, source.link_colors, strict=True)
+        if source.keypoints[start] in rest or source.keypoints[end] in rest
+    ]
+    return skeleton_from_dict(
+        dict(
+            name='openpose134',
+            keypoints=[*BODY, *rest],
+            links=[*LINKS, *links],
+            flip={
+                name: source.keypoints[source.flip_indices[source.index(name)]]
+                for name in rest
+                if name.startswith('face')
+            },
+            colors={**dict(zip(BODY, COLORS, strict=True)), **colors},
+        )
+    )
+
+
+def to_openpose(
+    keypoints: np.ndarray, scores: np.ndarray, skeleton: Skeleton | str, threshold: float = 0.3
+) -> tuple[np.ndarray, np.ndarray, Skeleton]:
+    """Keypoints in OpenPose's order: 134 of whole-body ones, 18 of any other skeleton with COCO's body in it.
+
+    The neck is the middle of the shoulders; its score is 1 where both of theirs are above the threshold, else 0.
+
+    Args:
+        keypoints: (N, K, 2) pixels.
+        scores: (N, K).
+        skeleton: of the keypoints.
+
+    Returns:
+        keypoints (N, 18 or 134, 2), scores (N, 18 or 134), and their skeleton.
+
+    Raises:
+        ValueError: a skeleton without COCO's body keypoints.
+    """
+    skeleton = get_skeleton(skeleton)
+    target = openpose_skeleton('face-0' in skeleton)
+    lacking = [name for name in target.keypoints if name != 'neck' and name not in skeleton]
+    if lacking:
+        raise ValueError(
+            f"the OpenPose style is for COCO's body or whole body: {skeleton!r} has no {', '.join(lacking[:5])}"
+        )
+    ids = match_keypoints(skeleton, target)
+    points, values = np.asarray(keypoints, np.float64)[:, ids], np.asarray(scores, np.float64)[:, ids]
+    shoulders = [skeleton.index(name) for name in SHOULDERS]
+    neck = target.index('neck')
+    points[:, neck] = np.asarray(keypoints, np.float64)[:, shoulders].mean(1)
+    values[:, neck] = (np.asarray(scores)[:, shoulders] > threshold).all(1)
+    return points, values, target
+
+
+def _names(skeleton: Skeleton, group: str) -> set[str]:
+    return {skeleton.keypoints[index] for index in skeleton.groups[group]}

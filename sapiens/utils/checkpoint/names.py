@@ -1,0 +1,147 @@
+"""The names that other projects give to the weights of a plain vision transformer, turned into ours.
+
+Ours are those of the published Sapiens checkpoints, which are mmpretrain's. Recognised besides: timm's, which the masked
+autoencoders of facebookresearch/mae share and extend by a decoder, and those of Hugging Face's ``ViTModel`` and
+``ViTMAEForPreTraining``. What computes the same in another form is converted: a layer scale is multiplied into the layer before
+it, separate queries, keys and values are put together. What this encoder has no counterpart for is refused.
+"""
+
+import re
+
+import torch
+from torch import Tensor
+
+__all__ = ['WRAPPERS', 'canonical', 'layout_of', 'strip_wrappers']
+
+# What wrappers put before the names of the model: DistributedDataParallel, torch.compile, FSDP.
+WRAPPERS = re.compile(r'(?:^|(?<=\.))(?:module|_orig_mod|_fsdp_wrapped_module)\.')
+
+# A name that only files of this layout have; what stands before it is the prefix of the encoder.
+MARKS = {
+    'timm': re.compile(r'^(.*?)(?<!decoder_)blocks\.\d+\.attn\.qkv\.weight$'),
+    'huggingface': re.compile(r'^(.*?)encoder\.layer\.\d+\.attention\.attention\.query\.weight$'),
+}
+# Within the encoder, and within a block; the decoder of a masked autoencoder has blocks of the same kind.
+OUTSIDE = {
+    'timm': {'patch_embed.proj': 'patch_embed.projection', 'norm': 'ln1'},
+    'huggingface': {
+        'embeddings.cls_token': 'cls_token', 'embeddings.position_embeddings': 'pos_embed',
+        'embeddings.patch_embeddings.projection': 'patch_embed.projection', 'layernorm': 'ln1',
+    },
+}  # fmt: skip
+BLOCKS = {
+    'timm': {'norm1': 'ln1', 'norm2': 'ln2', 'mlp.fc1': 'ffn.layers.0.0', 'mlp.fc2': 'ffn.layers.1'},
+    'huggingface': {
+        'layernorm_before': 'ln1', 'layernorm_after': 'ln2', 'attention.output.dense': 'attn.proj',
+        'intermediate.dense': 'ffn.layers.0.0', 'output.dense': 'ffn.layers.1',
+        **{f'attention.attention.{name}': f'attn.{name}' for name in ('query', 'key', 'value')},
+    },
+}  # fmt: skip
+BLOCK = {'timm': re.compile(r'blocks\.(\d+)\.(.*)'), 'huggingface': re.compile(r'encoder\.layer\.(\d+)\.(.*)')}
+# The decoder of a masked autoencoder: its own names, and where ours stand.
+DECODER = {'mask_token': 'mask_token', 'decoder_pos_embed': 'decoder_pos_embed', 'decoder_embed': 'decoder_embed',
+           'decoder_norm': 'ln1', 'decoder_pred': 'decoder_pred'}  # fmt: skip
+DECODER_BLOCK = {
+    'timm': re.compile(r'decoder_blocks\.(\d+)\.(.*)'),
+    'huggingface': re.compile(r'decoder\.decoder_layers\.(\d+)\.(.*)'),
+}
+# Parts that change what the encoder computes and that ours does not have.
+FOREIGN = re.compile(
+    r'(?:^|\.)(?:attn\.[qk]_norm|reg_token|register_tokens|norm_pre|patch_embed\.norm|rope|mlp\.(?:w12|fc1_g|norm))\b'
+)
+
+
+def strip_wrappers(state_dict: dict[str, Tensor], origin: str = 'the weights') -> dict[str, Tensor]:
+    """Names without what wrappers put before them.
+
+    Raises:
+        ValueError: for two names that are one without wrappers.
+    """
+    stripped, written = {}, {}
+    for key, value in state_dict.items():
+        name = WRAPPERS.sub('', key)
+        if name in stripped:
+            raise ValueError(f'{origin} holds both {written[name]!r} and {key!r}, which are one name without wrappers')
+        stripped[name], written[name] = value, key
+    return stripped
+
+
+def layout_of(state_dict: dict[str, Tensor]) -> str:
+    """Whose names these are: ``'timm'``, ``'huggingface'``, or ``'sapiens'`` for ours and everything unknown."""
+    return next((name for name, mark in MARKS.items() if any(map(mark.match, state_dict))), 'sapiens')
+
+
+def canonical(state_dict: dict[str, Tensor], layout: str, origin: str = 'the weights') -> dict[str, Tensor]:
+    """The same weights under our names.
+
+    A bare encoder keeps bare names; with the decoder of a masked autoencoder they become ``backbone.*`` and ``neck.*``, those of
+    :class:`sapiens.models.MAE`. What does not belong to the encoder (a classifier) keeps its name.
+
+    Raises:
+        ValueError: for an encoder with parts that ours does not have.
+    """
+    if layout == 'sapiens':
+        return state_dict
+    prefix = next(match[1] for match in map(MARKS[layout].match, state_dict) if match)
+    has_decoder = any(DECODER_BLOCK[layout].search(name) for name in state_dict)
+    ahead = 'backbone.' if has_decoder or prefix.endswith('backbone.') else ''
+    renamed = {}
+    for key, value in state_dict.items():
+        local = key.removeprefix(prefix)
+        if FOREIGN.search(local):
+            raise ValueError(
+                f'{origin} holds {key}, a part that changes what its encoder computes and that this encoder does not '
+                'have: these weights cannot be used here'
+            )
+        renamed[_rename(local, key, layout, ahead, has_decoder)] = value
+    return _fold_layer_scale(_join_queries(renamed))
+
+
+def _rename(local: str, key: str, layout: str, ahead: str, has_decoder: bool) -> str:
+    if has_decoder:
+        block = DECODER_BLOCK[layout].fullmatch(local)
+        if block:
+            return f'neck.decoder_blocks.{block[1]}.{_replace(block[2], BLOCKS[layout])}'
+        found = _replace(local.removeprefix('decoder.').removeprefix('embeddings.'), DECODER, '')
+        if found:
+            return f'neck.{found}'
+    block = BLOCK[layout].fullmatch(local)
+    if block:
+        return f'{ahead}layers.{block[1]}.{_replace(block[2], BLOCKS[layout])}'
+    found = _replace(local, OUTSIDE[layout], '')
+    if not found and local in ('cls_token', 'pos_embed', 'patch_embed.projection'):
+        found = local
+    return f'{ahead}{found}' if found else key
+
+
+def _replace(name: str, table: dict[str, str], default: str | None = None) -> str:
+    """The name with its beginning replaced; without an entry for it ``default``, or the name itself."""
+    for old, new in table.items():
+        if name == old or name.startswith(f'{old}.'):
+            return new + name[len(old) :]
+    return name if default is None else default
+
+
+def _join_queries(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Separate queries, keys and values as one layer laid out [q | k | v]."""
+    joined = {}
+    for name, value in weights.items():
+        if '.attn.query.' in name:
+            parts = [weights[name.replace('.query.', f'.{part}.')] for part in ('query', 'key', 'value')]
+            joined[name.replace('.query.', '.qkv.')] = torch.cat(parts)
+        elif '.attn.key.' not in name and '.attn.value.' not in name:
+            joined[name] = value
+    return joined
+
+
+def _fold_layer_scale(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """``x + gamma * layer(x)`` is a layer whose weight and bias are multiplied by gamma."""
+    folded = dict(weights)
+    for name, gamma in weights.items():
+        found = re.fullmatch(r'(.*\.)ls([12])\.gamma', name)
+        if found:
+            layer = found[1] + ('attn.proj', 'ffn.layers.1')[int(found[2]) - 1]
+            folded[f'{layer}.weight'] = folded[f'{layer}.weight'] * gamma[:, None]
+            folded[f'{layer}.bias'] = folded[f'{layer}.bias'] * gamma
+            del folded[name]
+    return folded

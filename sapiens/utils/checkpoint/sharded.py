@@ -1,0 +1,157 @@
+"""Checkpoints that are folders: those of ``torch.distributed.checkpoint``, and safetensors as model hubs lay them out.
+
+Read in one process and without ``torch.distributed``; nothing but tensors and plain values is unpickled.
+"""
+
+import io
+import json
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+__all__ = ['is_checkpoint_folder', 'read_folder']
+
+INDEX, SINGLE = 'model.safetensors.index.json', 'model.safetensors'
+# Classes of the pickle that describes the shards; each becomes a holder of its attributes.
+DESCRIPTIONS = {
+    ('torch.distributed.checkpoint.metadata', name)
+    for name in ('Metadata', 'TensorStorageMetadata', 'BytesStorageMetadata', 'ChunkStorageMetadata', 'MetadataIndex',
+                 'TensorProperties', 'StorageMeta')
+} | {('torch.distributed.checkpoint.filesystem', '_StorageInfo'), ('pathlib', 'PosixPath'),
+     ('pathlib', 'WindowsPath'), ('pathlib._local', 'PosixPath'), ('pathlib._local', 'WindowsPath'),
+     ('torch.serialization', '_get_layout'),
+     ('torch.distributed.checkpoint.metadata', '_MEM_FORMAT_ENCODING')}  # fmt: skip
+DTYPES = ('float64', 'float32', 'float16', 'bfloat16', 'int64', 'int32', 'int16', 'int8', 'uint8', 'bool')
+
+
+def is_checkpoint_folder(path: Path) -> bool:
+    return any((path / name).is_file() for name in ('.metadata', INDEX, SINGLE))
+
+
+def read_folder(path: Path, map_location: str | torch.device = 'cpu', wanted: tuple[str, ...] = ()) -> dict:
+    """What a folder holds, as one file would: nested dicts of tensors.
+
+    Args:
+        wanted: keys of the whole; of the first of these that is there only what is below it is read (of a training
+            checkpoint the weights, without the optimizer). Everything where none is.
+
+    Raises:
+        pickle.UnpicklingError: for a description that asks for anything but descriptions.
+        ValueError: for shards that are missing or do not cover a tensor, or that name files outside the folder.
+    """
+    if (path / '.metadata').is_file():
+        return _read_distributed(path, map_location, wanted)
+    from safetensors.torch import load_file
+
+    names = [SINGLE]
+    if (path / INDEX).is_file():
+        names = sorted(set(json.loads((path / INDEX).read_text())['weight_map'].values()))
+    content = {}
+    for name in names:
+        content.update(load_file(_inside(path, name), device=str(map_location)))
+    return content
+
+
+def _inside(folder: Path, name: str) -> Path:
+    file = folder / name
+    if Path(name).is_absolute() or '..' in Path(name).parts:
+        raise ValueError(f'it refers to the file {name!r} outside the folder')
+    if not file.is_file():
+        raise ValueError(f'its part {name} is missing: copy or download the whole folder')
+    return file
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the bytes of a piece lie."""
+
+    file: str
+    offset: int
+    length: int
+
+
+def _read_distributed(path: Path, map_location: str | torch.device, wanted: tuple[str, ...]) -> dict:
+    about = _DescriptionUnpickler(io.BytesIO((path / '.metadata').read_bytes())).load().attributes
+    places: dict[str, list[tuple[tuple, _Place]]] = {}
+    for index, info in about['storage_data'].items():
+        index, info = index.attributes, info.attributes
+        if info.get('transform_descriptors'):
+            raise ValueError('its pieces are compressed or encrypted: not supported')
+        place = _Place(str(info['relative_path']), int(info['offset']), int(info['length']))
+        places.setdefault(index['fqn'], []).append((tuple(index.get('offset') or ()), place))
+    paths = about.get('planner_data') or {}  # the name of each tensor as the keys of nested dicts
+    tensors = {
+        tuple(paths.get(name) or (name,)): (name, tensor.attributes)
+        for name, tensor in about['state_dict_metadata'].items()
+        if 'size' in tensor.attributes  # the others are objects, which are never read
+    }
+    top = next((key for key in wanted if any(keys[0] == key and len(keys) > 1 for keys in tensors)), None)
+    content: dict = {}
+    for keys, (name, values) in tensors.items():
+        if top in (None, keys[0]):
+            node = content
+            for key in keys[:-1]:
+                node = node.setdefault(key, {})
+            node[keys[-1]] = _assemble(path, name, values, places.get(name, [])).to(map_location)
+    return content
+
+
+def _assemble(path: Path, name: str, values: dict, places: list[tuple[tuple, _Place]]) -> Tensor:
+    """One tensor from its pieces."""
+    chunks = [chunk.attributes for chunk in values['chunks']]
+    sizes = {tuple(chunk['offsets']): tuple(chunk['sizes']) for chunk in chunks}
+    whole, covered = None, 0
+    for offset, place in places:
+        offset = offset or (0,) * len(values['size'])
+        with open(_inside(path, place.file), 'rb') as file:
+            file.seek(place.offset)
+            piece = torch.load(io.BytesIO(file.read(place.length)), map_location='cpu', weights_only=True)
+        if tuple(piece.shape) != sizes.get(offset):
+            raise ValueError(
+                f'the piece of {name} at {offset} has shape {tuple(piece.shape)}, not {sizes.get(offset)}'
+            )
+        if tuple(piece.shape) == tuple(values['size']):
+            return piece
+        if whole is None:
+            whole = torch.empty(tuple(values['size']), dtype=piece.dtype)
+        whole[tuple(slice(start, start + size) for start, size in zip(offset, piece.shape, strict=True))] = piece
+        covered += piece.numel()
+    if whole is None or covered != whole.numel():
+        raise ValueError(f'the pieces of {name} cover {covered} of {torch.Size(values["size"]).numel()} elements')
+    return whole
+
+
+class _DescriptionUnpickler(pickle.Unpickler):
+    """Reads ``.metadata``: names, sizes, files and offsets; classes become holders, made anew for each file."""
+
+    def __init__(self, file) -> None:
+        super().__init__(file)
+
+        class Holder:
+            def __new__(cls, *args):
+                made = object.__new__(cls)
+                made.attributes, made.args = {}, args
+                return made
+
+            def __str__(self):
+                return '/'.join(map(str, self.args))  # of a path
+
+            def __setstate__(self, state):
+                if isinstance(state, dict):
+                    self.attributes = dict(state)
+
+        self.holder = Holder
+
+    def find_class(self, module: str, name: str):
+        if (module, name) in DESCRIPTIONS:
+            return self.holder
+        if (module, name) == ('torch', 'Size'):
+            return tuple
+        if module == 'torch' and name in DTYPES:
+            return name
+        if (module, name) == ('collections', 'OrderedDict'):
+            return dict
+        raise pickle.UnpicklingError(f'GLOBAL {module}.{name} was not an allowed global')

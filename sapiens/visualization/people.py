@@ -1,0 +1,155 @@
+"""The picture of a pose result: people in one of the styles, with numbers, and their faces or hands enlarged."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from sapiens.metainfo import Skeleton, get_skeleton
+
+from .layout import contact_sheet, scaled, write
+from .openpose import draw_openpose
+from .pose import draw_pose
+
+__all__ = ['STYLES', 'draw_part', 'draw_people', 'part_box']
+
+STYLES = ('default', 'openpose')
+PARTS = {'face': ('face',), 'hand': ('left_hand', 'right_hand')}
+
+
+def draw_people(
+    image: np.ndarray,
+    keypoints: np.ndarray,
+    scores: np.ndarray,
+    skeleton: Skeleton | str,
+    *,
+    boxes: np.ndarray | None = None,
+    ids: np.ndarray | None = None,
+    style: str = 'default',
+    threshold: float = 0.3,
+    radius: float | None = None,
+    thickness: int | None = None,
+    show_boxes: bool = False,
+    show_indices: bool = False,
+) -> np.ndarray:
+    """Draw people.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        keypoints: (N, K, 2) pixels.
+        scores: (N, K).
+        skeleton: whatever :func:`sapiens.metainfo.get_skeleton` takes.
+        boxes: (N, 4) x1, y1, x2, y2, drawn with ``show_boxes``.
+        ids: (N,) numbers of people, written at their boxes' upper left corners.
+        style: 'default' draws over the image (:func:`draw_pose`), 'openpose' on black (:func:`draw_openpose`).
+        threshold: least score of a keypoint that is drawn.
+        radius, thickness: in pixels; by default what the style chooses.
+        show_boxes: draw the boxes.
+        show_indices: write the id of each keypoint beside it.
+
+    Raises:
+        ValueError: an unknown style, or one that the skeleton does not have.
+    """
+    skeleton = get_skeleton(skeleton)
+    if style not in STYLES:
+        raise ValueError(f'style={style!r} is not one of {STYLES}')
+    if style == 'openpose':
+        sizes = {key: int(value) for key, value in (('radius', radius), ('thickness', thickness)) if value is not None}
+        picture = draw_openpose(image, keypoints, scores, skeleton, threshold=threshold, **sizes)
+        if show_boxes and boxes is not None:
+            for x1, y1, x2, y2 in np.rint(boxes).astype(int).tolist():
+                cv2.rectangle(picture, (x1, y1), (x2, y2), (255, 255, 255), 1)
+    else:
+        picture = draw_pose(
+            image,
+            keypoints,
+            scores,
+            skeleton,
+            boxes=boxes if show_boxes else None,
+            threshold=threshold,
+            radius=radius,
+            thickness=thickness,
+        )
+    if show_indices:
+        for points, values in zip(keypoints, scores, strict=True):
+            for index in np.flatnonzero((values >= threshold) & np.isfinite(points).all(1)):
+                _write(picture, str(index), np.rint(points[index]).astype(int) + np.array([3, -11]))
+    if ids is not None and boxes is not None:
+        for number, box in zip(ids, boxes, strict=True):
+            _write(picture, f'#{number}', np.rint(box[:2]).astype(int) + 2)
+    return picture
+
+
+def draw_part(
+    image: np.ndarray,
+    keypoints: np.ndarray,
+    scores: np.ndarray,
+    skeleton: Skeleton | str,
+    part: str,
+    *,
+    threshold: float = 0.3,
+    side: int = 512,
+    **options,
+) -> np.ndarray | None:
+    """The faces or hands of people, cut out, enlarged and drawn at that size, where dense points have room.
+
+    Args:
+        image, keypoints, scores, skeleton, threshold: see :func:`draw_people`.
+        part: 'face' or 'hand'.
+        side: longer side of a tile in pixels.
+        **options: ``style``, ``radius``, ``thickness`` and ``show_indices`` of :func:`draw_people`.
+
+    Returns:
+        A sheet of tiles, None where no such part is seen.
+
+    Raises:
+        ValueError: an unknown part, or a skeleton that does not have it.
+    """
+    skeleton = get_skeleton(skeleton)
+    tiles = []
+    for points, values in zip(keypoints, scores, strict=True):
+        for group in _groups(skeleton, part):
+            box = part_box(points, values, skeleton.groups[group], image.shape, threshold)
+            if box is None:
+                continue
+            x1, y1, x2, y2 = box
+            tile = scaled(image[y1:y2, x1:x2], side)
+            scale = np.array([tile.shape[1] / (x2 - x1), tile.shape[0] / (y2 - y1)])
+            moved = (np.asarray(points, np.float64) - (x1, y1) + 0.5) * scale - 0.5
+            tiles.append(draw_people(tile, moved[None], values[None], skeleton, threshold=threshold, **options))
+    return contact_sheet(tiles, columns=4) if tiles else None
+
+
+def part_box(
+    points: np.ndarray, scores: np.ndarray, ids: Sequence[int], shape: Sequence[int], threshold: float
+) -> tuple[int, int, int, int] | None:
+    """x1, y1, x2, y2 in whole pixels around keypoints (K, 2) of a part, a quarter larger, within an image of ``shape``
+    (H, W); None where fewer than three of them reach the threshold."""
+    seen = np.asarray(ids)[(scores[ids] >= threshold) & np.isfinite(points[ids]).all(1)]
+    if len(seen) < 3:
+        return None
+    low, high = points[seen].min(0), points[seen].max(0)
+    margin = max(0.125 * float((high - low).max()), 2)
+    x1, y1 = np.maximum(np.floor(low - margin), 0).astype(int)
+    x2, y2 = np.minimum(np.ceil(high + margin) + 1, shape[1::-1]).astype(int)
+    return (int(x1), int(y1), int(x2), int(y2)) if x2 - x1 > 1 and y2 - y1 > 1 else None
+
+
+def _groups(skeleton: Skeleton, part: str) -> tuple[str, ...]:
+    if part not in PARTS:
+        raise ValueError(f'part={part!r} is not one of {tuple(PARTS)}')
+    lacking = [group for group in PARTS[part] if group not in skeleton.groups]
+    if lacking:
+        raise ValueError(f'{skeleton!r} has no group {lacking[0]!r}: --crop {part} is for whole-body skeletons')
+    return PARTS[part]
+
+
+def _write(picture: np.ndarray, text: str, corner: np.ndarray) -> None:
+    """White letters with their surroundings darkened; nothing where they would begin outside of the picture."""
+    x, y = corner.tolist()
+    height, width = picture.shape[:2]
+    part = picture[max(y, 0) : max(y + 11, 0), max(x, 0) : max(x + 6 * len(text) + 1, 0)]
+    if x < 0 or y < 0 or x >= width or y >= height:
+        return
+    part[...] = part // 2
+    write(part, text, (0, 0), (255, 255, 255))

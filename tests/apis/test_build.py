@@ -1,0 +1,61 @@
+import logging
+
+import pytest
+import torch
+from mmengine.logging import MMLogger
+
+from sapiens.apis import build_model
+from sapiens.apis.build import read_config
+
+from .export_models import checkpoint, config
+
+
+def test_weights_and_mode(tmp_path):
+    path = checkpoint('pose', tmp_path)
+    model = build_model(config('pose'), path, device='cpu')
+    saved = torch.load(path, weights_only=True)['state_dict']
+    assert saved.keys() == model.state_dict().keys()
+    assert all(torch.equal(value, saved[name]) for name, value in model.state_dict().items())
+    assert not model.training and not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_options_change_a_copy(tmp_path):
+    cfg = config('depth')
+    model = build_model(cfg, device='cpu', cfg_options=['model.backbone.arch.num_layers=1'])
+    assert len(model.backbone.layers) == 1 == model.cfg.model.backbone.arch.num_layers
+    assert cfg.model.backbone.arch.num_layers == 2
+    with pytest.raises(ValueError, match="no key 'archh'"):
+        read_config(cfg, ['model.backbone.archh=tiny'])
+
+
+def test_what_a_training_starts_from_is_not_read():
+    cfg = config('normal')
+    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint='/nowhere/weights.pth')
+    model = build_model(cfg, device='cpu')
+    assert model.cfg.model.backbone.init_cfg.checkpoint == '/nowhere/weights.pth'
+
+
+def test_random_and_missing_weights_are_said(tmp_path, caplog):
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    try:
+        build_model(config('pose'), device='cpu')
+        (record,) = [record for record in caplog.records if record.levelno >= logging.INFO]
+        assert record.levelno == logging.WARNING and 'random weights' in record.message
+        caplog.clear()
+        five = checkpoint('pose', tmp_path)
+        skeleton = dict(name='two', keypoints=['left_ear', 'right_ear'], links=[])
+        build_model(config('pose', skeleton=skeleton), five, device='cpu')
+    finally:
+        logger.removeHandler(caplog.handler)
+    warnings = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert any('head.final_layer.weight 5x16x1x1 in the file, 2x16x1x1 here' in text for text in warnings)
+
+
+def test_names_that_are_nothing(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'no config file .*nothing\.py'):
+        build_model(tmp_path / 'nothing.py', device='cpu')
+    with pytest.raises((FileNotFoundError, ValueError), match='sapiens-pose-9b'):
+        build_model('sapiens-pose-9b', device='cpu')
+    with pytest.raises((FileNotFoundError, ValueError), match=r'weights\.pth'):
+        build_model(config('pose'), tmp_path / 'weights.pth', device='cpu')

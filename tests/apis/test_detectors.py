@@ -1,0 +1,236 @@
+import json
+import sys
+import types
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from sapiens.apis.detectors import BoxesFile, PersonDetector, build_detector, suppress
+from sapiens.apis.images import Item
+
+from .tiny import picture
+
+BOXES = np.array([[10, 10, 50, 90], [12, 10, 52, 90], [60, 5, 85, 60], [-20, -20, 5, 30], [0, 0, 0.5, 50]], np.float32)
+SCORES = np.array([0.8, 0.9, 0.4, 0.5, 0.95], np.float32)
+
+
+def found(images):
+    return [(BOXES, SCORES) for _ in images]
+
+
+def test_thresholds_doubles_and_the_border():
+    image = picture((120, 90))
+    ((boxes, scores),) = PersonDetector(found, threshold=0.3, nms_threshold=0.3)([image])
+    assert scores.tolist() == pytest.approx([0.9, 0.5, 0.4])  # best first, without the double and the thin one
+    assert boxes.tolist() == [[12, 10, 52, 90], [0, 0, 5, 30], [60, 5, 85, 60]]
+    ((boxes, _),) = PersonDetector(found, threshold=0.45, nms_threshold=1.0)([image])
+    assert len(boxes) == 3
+    ((boxes, scores),) = PersonDetector(found, threshold=0.99)([image])
+    assert boxes.shape == (0, 4) and scores.shape == (0,)
+    ((boxes, scores),) = PersonDetector(found, threshold=0.99, when_nobody='whole-image')([image])
+    assert boxes.tolist() == [[0, 0, 90, 120]] and scores.tolist() == [1]
+    nan = PersonDetector(lambda images: [(np.array([[np.nan, 0, 5, 5]]), np.array([0.9]))])
+    assert len(nan([image])[0][0]) == 0
+    for options in (dict(threshold=2), dict(nms_threshold=-1), dict(when_nobody='guess')):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            PersonDetector(found, **options)
+
+
+def test_suppression_counts_the_last_pixel():
+    """Two boxes of 10 x 10 pixels, one of which is 5 to the right: 50 pixels shared, 150 together."""
+    boxes = np.array([[0, 0, 9, 9], [5, 0, 14, 9]], np.float32)
+    assert suppress(boxes, np.array([0.5, 0.6]), 0.33).tolist() == [1]
+    assert suppress(boxes, np.array([0.5, 0.6]), 0.34).tolist() == [1, 0]
+    assert suppress(np.zeros((0, 4)), np.zeros(0), 0.3).tolist() == []
+
+
+def write(path, content):
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_boxes_of_a_file_find_their_image(tmp_path):
+    image = picture((120, 90))
+    results = [
+        dict(image_id=397133, category_id=1, bbox=[10, 20, 30, 40], score=0.9),
+        dict(image_id=397133, category_id=18, bbox=[0, 0, 5, 5], score=0.9),
+        dict(image_id='dancer', category_id=1, bbox=[1, 2, 3, 4], score=0.5),
+        dict(image_id=5, file_name='deep/5.png', category_id=1, bbox=[0, 0, 9, 9], score=0.2),
+    ]
+    boxes = BoxesFile(write(tmp_path / 'results.json', results))
+    item = Item('coco/val2017/000000397133.jpg', '000000397133')
+    assert boxes(item, image)[0].tolist() == [[10, 20, 40, 60]] and boxes(item, image)[1].tolist() == [np.float32(0.9)]
+    assert boxes.image_id(item) == 397133
+    assert boxes(Item('x/dancer.webp', 'dancer'), image)[0].tolist() == [[1, 2, 4, 6]]
+    assert boxes(Item('/a/5.png', '5'), image)[0].tolist() == [[0, 0, 9, 9]]
+    unknown = Item('other.jpg', 'other')
+    assert len(boxes(unknown, image)[0]) == 0 and boxes.image_id(unknown) is None
+    assert boxes.missing([item, unknown]) == 1
+    cleaned = BoxesFile(tmp_path / 'results.json', PersonDetector(None, threshold=0.3))
+    assert len(cleaned(Item('/a/5.png', '5'), image)[0]) == 0
+
+    data = dict(
+        images=[dict(id=3, file_name='a.jpg'), dict(id=4, file_name='b.jpg')],
+        annotations=[
+            dict(image_id=3, category_id=1, bbox=[5, 5, 20, 20], id=1),
+            dict(image_id=3, category_id=1, bbox=[0, 0, 90, 90], id=2, iscrowd=1),
+        ],
+    )
+    boxes = BoxesFile(write(tmp_path / 'data.json', data))
+    assert boxes(Item('x/a.jpg', 'a'), image)[0].tolist() == [[5, 5, 25, 25]]
+    assert boxes.image_id(Item('x/b.jpg', 'b')) == 4 and boxes.missing([Item('x/b.jpg', 'b')]) == 0
+
+
+@pytest.mark.parametrize('content', ['[{"image_id": 1}]', '{"a": 1}', 'nothing', '[1, 2]'])
+def test_a_file_of_another_format_is_refused(tmp_path, content):
+    path = tmp_path / 'boxes.json'
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r'boxes\.json is no file of boxes'):
+        BoxesFile(path)
+    with pytest.raises(FileNotFoundError, match=r'none\.json'):
+        BoxesFile(tmp_path / 'none.json')
+
+
+@pytest.mark.parametrize('text', ['yolo', 'embedded:x', 'torchvision', 'torchvision:', 'mmdet:config.py', ''])
+def test_unknown_detectors_are_refused(text):
+    with pytest.raises(ValueError, match='expected'):
+        build_detector(text, 'cpu')
+
+
+def test_the_whole_image_is_a_person():
+    ((boxes, scores),) = build_detector('whole-image')([picture((120, 90))])
+    assert boxes.tolist() == [[0, 0, 90, 120]] and scores.tolist() == [1]
+
+
+def test_the_embedded_detector_finds_a_figure_or_says_what_is_missing():
+    if not hasattr(cv2, 'HOGDescriptor'):
+        with pytest.raises(ImportError, match='pip install opencv-contrib-python-headless'):
+            build_detector('embedded')
+        return
+    detector = build_detector('embedded', threshold=0)
+    empty = np.full((200, 150, 3), 128, np.uint8)
+    boxes, scores = detector([empty, empty[:50, :40]])[0]
+    assert boxes.shape == (len(scores), 4)
+
+
+def test_scores_of_the_embedded_detector_are_margins(monkeypatch):
+    """With OpenCV's part replaced: the window of 64 x 128 in the shrunken image comes back in pixels of the image."""
+    calls = []
+
+    class Descriptor:
+        def setSVMDetector(self, plane):
+            pass
+
+        def detectMultiScale(self, pixels, **options):
+            calls.append(pixels.shape)
+            return np.array([[100, 50, 64, 128]]), np.array([[0.0]])
+
+    monkeypatch.setattr(cv2, 'HOGDescriptor', Descriptor, raising=False)
+    monkeypatch.setattr(cv2, 'HOGDescriptor_getDefaultPeopleDetector', lambda: None, raising=False)
+    ((boxes, scores),) = build_detector('embedded')([np.zeros((1280, 960, 3), np.uint8)])
+    assert calls == [(640, 480, 3)] and scores.tolist() == [0.5]
+    np.testing.assert_allclose(boxes[0], [2 * 106.4, 2 * 56.4, 2 * 157.6, 2 * 171.6], rtol=1e-5)
+
+
+def test_torchvision_detectors_take_weights_from_a_file(tmp_path):
+    from torchvision.models import get_model
+
+    name = 'ssdlite320_mobilenet_v3_large'
+    torch.manual_seed(0)
+    torch.save(get_model(name, weights=None, weights_backbone=None).state_dict(), tmp_path / 'weights.pth')
+    detector = build_detector(f'torchvision:{name},{tmp_path / "weights.pth"}', 'cpu', threshold=0.0)
+    results = detector([picture((120, 90)), picture((60, 200))])
+    assert len(results) == 2
+    for (boxes, scores), size in zip(results, ((120, 90), (60, 200)), strict=True):
+        assert boxes.shape == (len(scores), 4) and (np.diff(scores) <= 0).all()
+        assert (boxes >= 0).all() and (boxes[:, 2] <= size[1]).all() and (boxes[:, 3] <= size[0]).all()
+    with pytest.raises(ValueError, match="did you mean 'ssdlite320_mobilenet_v3_large'"):
+        build_detector('torchvision:ssdlite320_mobilenet', 'cpu')
+    torch.save({'a': torch.zeros(1)}, tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match='does not fit'):
+        build_detector(f'torchvision:{name},{tmp_path / "other.pth"}', 'cpu')
+
+
+def test_suppression_for_torchvision_is_the_usual_one():
+    from sapiens.apis.detectors.torchvision import _nms
+
+    boxes = torch.tensor([[0.0, 0, 10, 10], [1, 0, 11, 10], [20, 20, 30, 30], [0, 0, 10, 5]])
+    scores = torch.tensor([0.5, 0.9, 0.1, 0.8])
+    assert _nms(boxes, scores, 0.6).tolist() == [1, 3, 2]
+    assert _nms(boxes, scores, 0.3).tolist() == [1, 2]
+    assert _nms(boxes[:0], scores[:0], 0.5).tolist() == []
+
+
+def test_detectors_of_transformers(monkeypatch):
+    outputs = [dict(labels=torch.tensor([3, 7, 3]), boxes=torch.eye(4)[:3] * 50, scores=torch.tensor([0.9, 0.8, 0.7]))]
+
+    class Batch(dict):
+        def to(self, device):
+            return self
+
+    class Processor:
+        @classmethod
+        def from_pretrained(cls, name):
+            return cls()
+
+        def __call__(self, images, return_tensors):
+            assert return_tensors == 'pt'
+            return Batch(pixel_values=len(images))
+
+        def post_process_object_detection(self, output, threshold, target_sizes):
+            assert target_sizes == [(120, 90)] and output == 1
+            return outputs
+
+    class Model(torch.nn.Module):
+        config = types.SimpleNamespace(id2label={3: 'Person', 7: 'dog'})
+
+        @classmethod
+        def from_pretrained(cls, name):
+            return cls()
+
+        def forward(self, pixel_values):
+            return pixel_values
+
+    fake = types.ModuleType('transformers')
+    fake.AutoImageProcessor, fake.AutoModelForObjectDetection = Processor, Model
+    monkeypatch.setitem(sys.modules, 'transformers', fake)
+    detector = build_detector('transformers:some/model', 'cpu')
+    boxes, scores = detector.find([picture((120, 90))])[0]
+    assert scores.tolist() == pytest.approx([0.9, 0.7]) and boxes.tolist() == [[50, 0, 0, 0], [0, 0, 50, 0]]
+    Model.config = types.SimpleNamespace(id2label={0: 'cat'})
+    with pytest.raises(ValueError, match="no class 'person', but cat"):
+        build_detector('transformers:some/model', 'cpu')
+
+
+def test_transformers_is_asked_for_where_it_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'transformers', None)
+    with pytest.raises(ImportError, match='pip install transformers'):
+        build_detector('transformers:some/model', 'cpu')
+
+
+def test_detectors_of_mmdetection(monkeypatch, tmp_path):
+    seen = []
+    instances = types.SimpleNamespace(
+        bboxes=torch.tensor([[1.0, 2, 30, 40], [5, 5, 9, 9]]),
+        scores=torch.tensor([0.9, 0.8]),
+        labels=torch.tensor([0, 4]),
+    )
+
+    def infer(model, images):
+        seen.extend(images)
+        return [types.SimpleNamespace(pred_instances=instances) for _ in images]
+
+    fake = types.ModuleType('mmdet.apis')
+    fake.inference_detector = infer
+    fake.init_detector = lambda config, checkpoint, device: (config, checkpoint, device)
+    monkeypatch.setitem(sys.modules, 'mmdet', types.ModuleType('mmdet'))
+    monkeypatch.setitem(sys.modules, 'mmdet.apis', fake)
+    weights = tmp_path / 'rtmdet.pth'
+    weights.touch()
+    detector = build_detector(f'mmdet:rtmdet.py,{weights}', 'cpu')
+    assert detector.find.model == ('rtmdet.py', str(weights), 'cpu')
+    image = picture((120, 90))
+    assert detector([image])[0][0].tolist() == [[1, 2, 30, 40]]
+    np.testing.assert_array_equal(seen[0], image[..., ::-1])  # as OpenCV reads it

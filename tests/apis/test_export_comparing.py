@@ -1,0 +1,122 @@
+"""What the comparison of an export sees, and what it forgives."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from sapiens.apis import build_model
+from sapiens.apis.export.comparing import Difference, compare, make_reference
+from sapiens.apis.export.options import TOLERANCES, Tolerance
+from sapiens.apis.export.pictures import load_pictures
+
+from .export_models import SIZE, checkpoint, config
+
+FP32 = TOLERANCES['fp32']
+
+
+@pytest.fixture(scope='module', params=['pose', 'sem_seg', 'depth', 'normal'])
+def case(request, tmp_path_factory):
+    """Model, reference, and the outputs of a perfect export."""
+    task = request.param
+    model = build_model(config(task), checkpoint(task, tmp_path_factory.mktemp('w')), 'cpu')
+    (picture,) = load_pictures([], SIZE)
+    reference = make_reference(model, picture)
+    return task, model, reference
+
+
+def judged(case, outputs, tolerance=FP32, repeats=1):
+    _, model, reference = case
+    return compare(model, [reference] * repeats, outputs if repeats > 1 else [outputs], tolerance, decode=True)
+
+
+def test_what_is_equal_passes(case):
+    rows = judged(case, case[2].decoded)
+    assert all(row.passed and row.largest == 0 for row in rows)
+
+
+def wrong(task, name, value):
+    """A fault of each kind of output, small enough to be overlooked."""
+    if task == 'pose':
+        return value + (1.5 if name == 'keypoints' else 0)
+    if task == 'sem_seg':
+        return (value + 1) % 4  # the class list, shifted by one
+    if task == 'depth':
+        return value * 1.01
+    return value * torch.tensor([1.0, -1, 1]).view(1, 3, 1, 1)  # y up instead of down
+
+
+def test_faults_are_seen(case):
+    task, _, reference = case
+    rows = judged(case, {name: wrong(task, name, value) for name, value in reference.decoded.items()})
+    assert not rows[0].passed and 'FAILED' in str(rows[0])
+
+
+def test_a_fault_in_one_of_several_pictures_is_seen(case):
+    task, _, reference = case
+    fault = {name: wrong(task, name, value) for name, value in reference.decoded.items()}
+    first = judged(case, [fault, reference.decoded], repeats=2)[0]
+    last = judged(case, [reference.decoded, fault], repeats=2)[0]
+    assert not first.passed and not last.passed
+    assert first.largest == last.largest and first.mean == pytest.approx(judged(case, fault)[0].mean / 2)
+
+
+def test_what_is_not_a_number_fails(case):
+    task, _, reference = case
+    if task == 'sem_seg':
+        pytest.skip('labels are whole numbers')
+    outputs = {name: value.clone() for name, value in reference.decoded.items()}
+    for value in outputs.values():
+        value.view(-1)[0] = float('nan')
+    good = dict(reference.decoded)
+    for given in ([outputs, good], [good, outputs]):
+        rows = judged(case, given, repeats=2)
+        assert not all(row.passed for row in rows)
+
+
+def test_another_shape_is_an_error(case):
+    _, _, reference = case
+    outputs = {name: value[..., :-1] for name, value in reference.decoded.items()}
+    with pytest.raises(ValueError, match='in the export'):
+        judged(case, outputs)
+
+
+def test_a_label_that_does_not_exist_fails(case):
+    task, _, reference = case
+    if task == 'sem_seg':
+        labels = reference.decoded['labels'].clone()
+        labels[0, 0, 0] = 200
+        assert not judged(case, dict(labels=labels), Tolerance(1.0, 1.0))[0].passed
+
+
+def test_a_tie_is_forgiven(case):
+    """Another of two equal classes; another of two equal peaks."""
+    task, model, reference = case
+    raw = reference.raw.clone()
+    if task == 'sem_seg':
+        raw[:, 2] = raw.amax(1)  # class 2 is as good as the best everywhere
+        labels = torch.full_like(reference.decoded['labels'], 2)
+        reference = type(reference)(raw, dict(labels=labels * 0 + 1), reference.size)
+        raw[:, 1] = raw[:, 2]
+        assert judged((task, model, reference), dict(labels=labels))[0].passed
+    elif task == 'pose':
+        raw = torch.zeros(1, 5, 16, 12)
+        raw[:, :, 4, 3] = raw[:, :, 12, 9] = 1.0  # two peaks
+        raw[:, 4, 12, 9] = 0.2  # one point is certain
+        points, scores = model.codec.decode(raw, SIZE[::-1])
+        reference = type(reference)(raw, dict(keypoints=points, scores=scores), SIZE)
+        other = points.clone()
+        other[:, :4] += 30.0
+        rows = judged((task, model, reference), dict(keypoints=other, scores=scores))
+        assert rows[0].passed and rows[0].compared == pytest.approx(0.2)
+        other[:, 4] += 2.0
+        assert not judged((task, model, reference), dict(keypoints=other, scores=scores))[0].passed
+
+
+def test_nothing_certain_is_no_proof():
+    assert not Difference('keypoints', 0.0, 0.0, Tolerance(1, 1), 'pixels', compared=0.0).passed
+
+
+def test_lower_precision_is_allowed_more():
+    order = [TOLERANCES[name] for name in ('fp32', 'fp16', 'bf16', 'int8')]
+    assert all(a.largest < b.largest and a.mean < b.mean for a, b in pairwise(order))

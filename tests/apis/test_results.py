@@ -1,0 +1,211 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sapiens.apis import DepthResult, FeatureResult, NormalResult, PoseResult, SegResult
+from sapiens.apis.pose_files import coco_entries, meta_info, pose_document, read_people, write_coco, write_csv
+from sapiens.apis.saving import KINDS, Saving, file_names
+from sapiens.metainfo import get_classes, get_skeleton
+
+from .tiny import picture
+
+COCO = get_skeleton('coco17')
+
+
+def pose(people=2, nan=True):
+    rng = np.random.default_rng(0)
+    points = rng.uniform(10, 80, (people, 17, 2)).astype(np.float32)
+    scores = rng.uniform(0.1, 1, (people, 17)).astype(np.float32)
+    if nan and people:
+        points[0, 3], scores[0, 3] = np.nan, 0
+    boxes = np.array([[5, 6, 70, 110], [1, 2, 30, 40]], np.float32)[:people]
+    return PoseResult(
+        picture(), 'somewhere/a.jpg', points, scores, boxes, np.array([0.9, 0.4], np.float32)[:people], COCO
+    )
+
+
+def test_json_is_valid_and_says_what_the_published_demo_says():
+    result = pose()
+    document = json.loads(json.dumps(pose_document(result), allow_nan=False))
+    assert set(document) == {'meta_info', 'instance_info'}
+    first = document['instance_info'][0]
+    assert set(first) == {'keypoints', 'keypoint_scores', 'bbox', 'bbox_score'}
+    assert first['bbox'] == [5, 6, 70, 110] and first['bbox_score'] == pytest.approx(0.9)
+    assert first['keypoints'][3] == [None, None]
+    np.testing.assert_allclose(first['keypoints'][4], result.keypoints[0, 4], atol=1e-4)
+    published = pose_document(result, 'published')['instance_info'][0]
+    assert published['bbox'] == [[5, 6, 70, 110]] and published['keypoints'] == first['keypoints']
+    lite = pose_document(result, 'lite')
+    assert set(lite) == {'instance_info'} and set(lite['instance_info'][0]) == {'keypoints', 'keypoint_scores'}
+    assert pose_document(pose(0))['instance_info'] == []
+    with pytest.raises(ValueError, match="layout='short'"):
+        pose_document(result, 'short')
+
+
+@pytest.mark.parametrize('name', ['coco17', 'wholebody133', 'goliath308'])
+def test_meta_info_describes_the_skeleton(name):
+    skeleton = get_skeleton(name)
+    meta = json.loads(json.dumps(meta_info(skeleton)))
+    assert meta['num_keypoints'] == len(skeleton) == len(meta['keypoint_id2name']) == len(meta['sigmas'])
+    assert meta['keypoint_id2name']['5'] == skeleton.keypoints[5]
+    assert all(meta['flip_indices'][a] == b and meta['flip_indices'][b] == a for a, b in meta['flip_pairs'])
+    assert meta['num_skeleton_links'] == len(meta['skeleton_links']) == len(meta['skeleton_link_colors'])
+
+
+def test_coco_results_have_the_published_score(tmp_path):
+    result = pose()
+    person = pose_document(result)['instance_info'][0]
+    (entry,) = coco_entries([person], 7, 'a.jpg')
+    scores = result.scores[0]
+    assert entry['score'] == pytest.approx(0.9 * scores[scores > 0.2].mean(), abs=1e-4)
+    assert entry['bbox'] == [5, 6, 65, 104] and entry['category_id'] == 1 and entry['image_id'] == 7
+    keypoints = np.reshape(entry['keypoints'], (17, 3))
+    assert keypoints[3].tolist() == [0, 0, 0]
+    np.testing.assert_allclose(keypoints[4], [*result.keypoints[0, 4], scores[4]], atol=1e-3)
+    nobody = dict(person, keypoint_scores=[0.1] * 17)
+    assert next(coco_entries([nobody], 7, 'a.jpg'))['score'] == 0
+
+    files = []
+    for index, layout in enumerate(('plain', 'published', 'lite')):
+        result.save(tmp_path, str(index), kinds=('json',), json_layout=layout)
+        files.append((index, f'{index}.jpg', tmp_path / f'{index}.json'))
+    assert write_coco(tmp_path / 'all.json', files) == 6
+    entries = json.loads((tmp_path / 'all.json').read_text())
+    assert [entry['image_id'] for entry in entries] == [0, 0, 1, 1, 2, 2]
+    assert entries[0]['bbox'] == entries[2]['bbox'] and 'bbox' not in entries[4]
+    assert write_coco(tmp_path / 'none.json', []) == 0 and json.loads((tmp_path / 'none.json').read_text()) == []
+    assert write_csv(tmp_path / 'all.csv', files, COCO) == 6
+    with open(tmp_path / 'all.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[0]['left_ear_score']) == 0 and rows[0]['left_ear_x'] == '' and rows[4]['x1'] == ''
+    assert float(rows[1]['nose_x']) == pytest.approx(result.keypoints[1, 0, 0], abs=1e-3)
+    assert rows[3]['person'] == '1' and rows[3]['file_name'] == '1.jpg'
+
+
+def test_pose_is_saved_and_drawn(tmp_path):
+    result = pose()
+    written = result.save(tmp_path / 'new' / 'folder')
+    assert {path.name for path in written} == {'a.json', 'a.jpg'} and written[-1].suffix == '.json'
+    assert read_people(tmp_path / 'new/folder/a.json')[1]['bbox'] == [1, 2, 30, 40]
+    assert np.asarray(Image.open(tmp_path / 'new/folder/a.jpg')).shape == result.image.shape
+    assert not list(tmp_path.rglob('.*'))
+    boxes = result.draw(show_boxes=True, threshold=2)
+    assert (boxes != result.image).any() and (result.draw(threshold=2) == result.image).all()
+    assert (result.draw(show_indices=True, threshold=2) == result.image).all()
+    assert (result.draw(show_indices=True) != result.draw()).any()
+    with pytest.raises(ValueError, match='give one'):
+        PoseResult(picture(), '', skeleton=COCO).save(tmp_path)
+    with pytest.raises(ValueError, match="style='neon'"):
+        result.draw(style='neon')
+
+
+def test_what_is_written_can_be_chosen(tmp_path):
+    seg = SegResult(picture(), 'a.jpg', np.zeros((120, 90), np.uint8), get_classes('goliath28'))
+    seg.labels[20:60, 30:50] = 3
+    assert seg.foreground.sum() == 800
+    names = {path.name for path in seg.save(tmp_path, kinds=('mask', 'cutout', 'labels', 'picture'), map_format='png')}
+    assert names == {'a.png', 'a_cutout.png', 'a_seg.png', 'a.jpg'}
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / 'a_seg.png')), seg.labels)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / 'a.png')) > 0, seg.foreground)
+    cutout = np.asarray(Image.open(tmp_path / 'a_cutout.png'))
+    np.testing.assert_array_equal(cutout[..., 3] > 0, seg.foreground)
+    np.testing.assert_array_equal(cutout[..., :3], seg.image)
+    seg.save(tmp_path)
+    assert np.load(tmp_path / 'a.npy').dtype == bool
+    np.testing.assert_array_equal(np.load(tmp_path / 'a_seg.npy'), seg.labels)
+    both = file_names('seg', tmp_path / 'a', Saving(kinds=('mask', 'picture'), map_format='png', picture_format='png'))
+    assert len(set(both.values())) == 2
+    picture_of = seg.draw(opacity=1.0)
+    assert (picture_of[30, 40] == seg.classes.palette[3]).all() and (picture_of[0, 0] == seg.image[0, 0]).all()
+    assert seg.draw(legend=True).shape[0] > 120
+    for options, text in (
+        (dict(kinds=('mesh',)), "'mesh' is no kind"),
+        (dict(json_layout='xml'), "json_layout='xml'"),
+        (dict(normal_frame='world'), "normal_frame='world'"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            seg.save(tmp_path, **options)
+    with pytest.raises(ValueError, match='none of json'):
+        seg.save(tmp_path, kinds=('json',))
+
+
+def test_every_kind_of_every_task_is_written(tmp_path):
+    image = picture()
+    depth = np.linspace(0, 1, 120 * 90, dtype=np.float32).reshape(120, 90)
+    normals = np.zeros((120, 90, 3), np.float32)
+    normals[..., 2] = -1
+    person = pose()
+    person.heatmaps, person.heatmap_transforms = [np.random.rand(17, 8, 6)] * 2, np.array([np.eye(3)[:2] * 9] * 2)
+    results = [
+        person,
+        SegResult(image, 'a.jpg', np.ones((120, 90), np.uint8), get_classes('goliath28')),
+        DepthResult(image, 'a.jpg', depth),
+        NormalResult(image, 'a.jpg', normals),
+        FeatureResult(image, 'a.jpg', np.random.rand(5, 4, 3).astype(np.float32)),
+    ]
+    for result in results:
+        kinds = [kind for kind in KINDS[result.task] if kind not in ('face', 'hand')]
+        written = result.save(tmp_path / result.task, kinds=tuple(kinds))
+        assert len(written) == len(kinds) and all(path.stat().st_size for path in written)
+        assert result.draw().shape == image.shape
+
+
+def test_normals_from_depth_are_those_of_the_surface():
+    y, x = np.mgrid[:60, :80].astype(np.float32)
+    result = DepthResult(np.zeros((60, 80, 3), np.uint8), depth=2 * x + y)
+    extent = result.depth.max() - result.depth.min()
+    normal = result.normals(relief=float(extent))[20:40, 20:60]  # one pixel of depth is one pixel across
+    np.testing.assert_allclose(normal.reshape(-1, 3), np.tile([2, 1, -1] / np.sqrt(6), (800, 1)), atol=1e-4)
+    flat = DepthResult(np.zeros((60, 80, 3), np.uint8), depth=np.ones((60, 80), np.float32)).normals()
+    assert (flat == [0, 0, -1]).all()
+    result.mask = x < 10
+    assert not result.normals()[:, 20:].any() and (result.draw()[:, 20:] == 100).all()
+    empty = DepthResult(np.zeros((60, 80, 3), np.uint8), depth=result.depth, mask=np.zeros((60, 80), bool))
+    assert not empty.normals().any() and (empty.draw() == 100).all() and len(empty.points()[0]) == 0
+
+
+def test_a_point_cloud_projects_to_its_pixels(tmp_path):
+    image = picture((60, 80))
+    depth = np.random.default_rng(0).uniform(0, 1, (60, 80)).astype(np.float32)
+    result = DepthResult(image, 'a.jpg', depth, mask=depth > 0.2)
+    points, colors = result.points(fov=60, distance=3, extent=2)
+    np.testing.assert_allclose(points[:, 2], 3 + 2 * depth[result.mask], rtol=1e-6)
+    focal = 40 / np.tan(np.radians(30))
+    y, x = np.nonzero(result.mask)
+    np.testing.assert_allclose(points[:, 0] / points[:, 2] * focal + 39.5, x, atol=1e-3)
+    np.testing.assert_allclose(points[:, 1] / points[:, 2] * focal + 29.5, y, atol=1e-3)
+    np.testing.assert_array_equal(colors, image[result.mask])
+    metric = DepthResult(image, 'a.jpg', depth, relative=False).points()[0]
+    np.testing.assert_allclose(metric[:, 2], depth.ravel())
+    (path,) = result.save(tmp_path, kinds=('ply',), distance=3, extent=2, fov=60)
+    header, _, body = path.read_bytes().partition(b'end_header\n')
+    assert f'element vertex {len(points)}\n'.encode() in header and len(body) == 15 * len(points)
+    rows = np.frombuffer(body, np.dtype([('xyz', '<f4', 3), ('rgb', 'u1', 3)]))
+    np.testing.assert_array_equal(rows['xyz'], points)
+    np.testing.assert_array_equal(rows['rgb'], colors)
+    with pytest.raises(ValueError, match='fov=200'):
+        result.points(fov=200)
+
+
+def test_normals_are_saved_in_the_frame_that_is_asked_for(tmp_path):
+    normals = np.zeros((4, 5, 3), np.float32)
+    normals[:] = [0.6, 0.48, -0.64]
+    result = NormalResult(np.zeros((4, 5, 3), np.uint8), 'a.jpg', normals)
+    result.save(tmp_path)
+    np.testing.assert_allclose(np.load(tmp_path / 'a.npy')[0, 0], [0.6, -0.48, 0.64])
+    result.save(tmp_path, normal_frame='camera')
+    np.testing.assert_allclose(np.load(tmp_path / 'a.npy')[0, 0], [0.6, 0.48, -0.64])
+    assert result.draw()[0, 0].tolist() == [204, 66, 209]
+    result.mask = np.zeros((4, 5), bool)
+    assert (result.draw() == 100).all() and (result.normals == normals).all()
+
+
+def test_depth_pictures_can_share_a_range():
+    image = np.zeros((4, 5, 3), np.uint8)
+    near = DepthResult(image, depth=np.full((4, 5), 0.1, np.float32))
+    far = DepthResult(image, depth=np.full((4, 5), 0.9, np.float32))
+    near_picture, far_picture = near.draw((0, 1)), far.draw((0, 1))
+    assert near_picture.sum() > far_picture.sum() and (near.draw() == far.draw()).all()

@@ -1,0 +1,245 @@
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sapiens.apis import PoseResult
+from sapiens.apis.images import Item
+from sapiens.apis.inference import load_model
+from sapiens.apis.jobs import Plan
+from sapiens.apis.saving import Saving
+from sapiens.apis.tracking import OneEuroFilter, Tracker
+from sapiens.apis.video import VideoOptions, run_video, video_files
+from sapiens.apis.video_file import Camera, VideoReader, VideoWriter, is_video, open_frames
+from sapiens.datasets.transforms import BadImage
+from sapiens.metainfo import get_skeleton
+
+from .tiny import config, lively, picture
+
+COCO = get_skeleton('coco17')
+needs_av = pytest.mark.skipif(not __import__('importlib').util.find_spec('av'), reason='needs PyAV')
+
+
+# ---------------------------------------------------------------------- tracks
+
+
+def people(*centers, size=40.0):
+    centers = np.array(centers, np.float32).reshape(-1, 2)
+    boxes = np.concatenate([centers - size / 2, centers + size / 2], 1)
+    points = np.repeat(centers[:, None], 17, axis=1)
+    scores = np.ones((len(centers), 17), np.float32)
+    return PoseResult(np.zeros((9, 9, 3), np.uint8), '', points, scores, boxes, np.ones(len(centers)), COCO)
+
+
+def test_people_keep_their_numbers():
+    tracker = Tracker(max_lost=2)
+    assert tracker.update(people((50, 50), (150, 50)), 0.0).track_ids.tolist() == [0, 1]
+    assert tracker.update(people((148, 52), (53, 50)), 0.1).track_ids.tolist() == [1, 0]
+    assert tracker.update(people((150, 50), (300, 50)), 0.2).track_ids.tolist() == [1, 2]  # 0 is away
+    assert tracker.update(people(), 0.3).track_ids.tolist() == []
+    assert tracker.update(people((55, 50)), 0.4).track_ids.tolist() == [0], 'back after two frames'
+    for step in range(3):
+        tracker.update(people((55, 50)), 0.5 + step)
+    assert tracker.update(people((150, 50), (55, 50)), 9.0).track_ids.tolist() == [3, 0], 'away too long'
+
+
+def test_the_larger_overlap_wins():
+    tracker = Tracker()
+    tracker.update(people((50, 50)), 0)
+    assert tracker.update(people((62, 50), (52, 50)), 1).track_ids.tolist() == [1, 0]
+
+
+def test_still_points_do_not_tremble_and_fast_ones_do_not_lag():
+    rng = np.random.default_rng(0)
+    times = np.arange(200) / 30
+    noise = rng.normal(0, 1, (200, 1, 2))
+    still = OneEuroFilter(1.0, 0.01)
+    filtered = np.array([still(value, time) for value, time in zip(noise, times, strict=True)])
+    assert filtered[50:].std() < 0.5 * noise[50:].std()
+    fast = OneEuroFilter(1.0, 0.05)
+    truth = np.stack([300 * times, 0 * times], -1)[:, None]
+    lag = np.array([fast(value, time) for value, time in zip(truth, times, strict=True)]) - truth
+    slow = OneEuroFilter(1.0, 0.0)
+    slow_lag = np.array([slow(value, time) for value, time in zip(truth, times, strict=True)]) - truth
+    assert np.abs(lag[-1]).max() < 0.2 * np.abs(slow_lag[-1]).max()
+    # Without beta it is an exponential average with the share of a cutoff of 1 Hz at 30 frames a second.
+    share = 1 / (1 + 30 / (2 * np.pi))
+    plain = OneEuroFilter(1.0, 0.0)
+    plain(np.zeros((1, 2)), 0.0)
+    np.testing.assert_allclose(plain(np.ones((1, 2)), 1 / 30), share, rtol=1e-9)
+
+
+def test_a_point_that_was_away_begins_anew():
+    smooth = OneEuroFilter(1.0, 0.0)
+    smooth(np.array([[0.0, 0], [5, 5]]), 0.0)
+    assert np.isnan(smooth(np.array([[np.nan, np.nan], [5, 5]]), 0.1)[0]).all()
+    found = smooth(np.array([[100.0, 100], [5, 5]]), 0.2)
+    np.testing.assert_allclose(found, [[100, 100], [5, 5]])
+    with pytest.raises(ValueError, match='does not follow'):
+        smooth(np.zeros((2, 2)), 0.2)
+    with pytest.raises(ValueError, match='min_cutoff=0'):
+        OneEuroFilter(0)
+
+
+def test_near_and_far_people_are_smoothed_alike():
+    found = []
+    for size in (40.0, 400.0):
+        tracker = Tracker(smooth=True)
+        for step in range(6):
+            result = tracker.update(people((size * (1 + 0.05 * (step % 2)), size), size=size), step / 30)
+        found.append(result.keypoints[0, 0] / size)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
+    assert 1 < found[0][0] < 1.05
+
+
+# ---------------------------------------------------------------------- files
+
+
+def frames(count=12, size=(48, 64)):
+    return [np.roll(picture(size), 3 * index, axis=1) for index in range(count)]
+
+
+def write_video(path, pictures, rate=10, sound='aac'):
+    """A video of frames with a tone, made here."""
+    import av
+
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('libx264', rate=rate)
+        stream.height, stream.width, stream.pix_fmt = *pictures[0].shape[:2], 'yuv420p'
+        speech = container.add_stream(sound, rate=16000) if sound else None
+        for pixels in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format='rgb24')))
+        container.mux(stream.encode())
+        if sound:
+            length = 16000 * len(pictures) // rate
+            tone = (8000 * np.sin(np.arange(length) * 2 * np.pi * 440 / 16000)).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(tone[None], format='s16', layout='mono')
+            frame.sample_rate = 16000
+            resampler = av.AudioResampler(format=speech.format, layout='mono', rate=16000, frame_size=1024)
+            for part in [*resampler.resample(frame), *resampler.resample(None)]:
+                container.mux(speech.encode(part))
+            container.mux(speech.encode())
+    return path
+
+
+def sound_length(path) -> float:
+    import av
+
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            return 0.0
+        parts = [frame.samples for frame in container.decode(container.streams.audio[0])]
+        return sum(parts) / container.streams.audio[0].rate
+
+
+@needs_av
+@pytest.mark.parametrize('sound, suffix', [('aac', '.mp4'), (None, '.mp4'), ('pcm_s16le', '.mkv')])
+def test_a_video_is_read_and_written_with_its_sound(tmp_path, sound, suffix):
+    pictures = frames()
+    source = write_video(tmp_path / f'a{suffix}', pictures, sound=sound)
+    reader = VideoReader(source)
+    assert reader.rate == 10 and (reader.count == 12 or suffix == '.mkv')
+    writer = VideoWriter(tmp_path / 'b.mp4', reader.rate, reader.path)
+    read = []
+    for pixels in reader:
+        read.append(pixels)
+        writer.write(pixels)
+    assert len(read) == 12 and not (tmp_path / 'b.mp4').exists()
+    writer.close()
+    again = list(VideoReader(tmp_path / 'b.mp4'))
+    assert len(again) == 12
+    for one, two, three in zip(pictures, read, again, strict=True):
+        assert np.abs(one.astype(int) - two).mean() < 8 and np.abs(two.astype(int) - three).mean() < 8
+    assert sound_length(tmp_path / 'b.mp4') == (pytest.approx(1.2, abs=0.15) if sound else 0)
+    assert not list(tmp_path.glob('.*'))
+
+
+@needs_av
+def test_odd_sizes_broken_files_and_no_frames(tmp_path):
+    writer = VideoWriter(tmp_path / 'odd.mp4', Fraction(10))
+    writer.write(picture((33, 47)))
+    with pytest.raises(ValueError, match='frame 1 is 64 x 48'):
+        writer.write(picture((48, 64)))
+    writer.close()
+    (only,) = VideoReader(tmp_path / 'odd.mp4')
+    assert only.shape == (34, 48, 3)
+    VideoWriter(tmp_path / 'none.mp4', Fraction(10)).close()
+    assert {path.name for path in tmp_path.iterdir()} == {'odd.mp4'}
+    (tmp_path / 'text.mp4').write_bytes(b'no video')
+    with pytest.raises(BadImage, match=r'text\.mp4'):
+        VideoReader(tmp_path / 'text.mp4')
+
+
+def test_a_camera_is_told_by_its_number(monkeypatch):
+    import cv2
+
+    class Capture:
+        left = 3
+
+        def __init__(self, number):
+            self.number = number
+
+        def isOpened(self):
+            return self.number == 0
+
+        def get(self, what):
+            return 30.0
+
+        def read(self):
+            self.left -= 1
+            return self.left >= 0, np.full((4, 6, 3), (1, 2, 3), np.uint8)
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr(cv2, 'VideoCapture', Capture)
+    camera = open_frames('0')
+    assert isinstance(camera, Camera) and camera.rate == 30
+    assert [pixels[0, 0].tolist() for pixels in camera] == [[3, 2, 1]] * 3
+    with pytest.raises(BadImage, match='camera 7'):
+        open_frames('7')
+    assert is_video('0') and is_video('x/A.MP4') and not is_video('x.jpg') and not is_video('folder')
+
+
+# ---------------------------------------------------------------------- frames through models
+
+
+@needs_av
+@pytest.mark.parametrize('side_by_side', [False, True])
+def test_a_video_through_models(tmp_path, side_by_side):
+    source = write_video(tmp_path / 'a.mp4', frames())
+    predictors = {kind: load_model(config(kind), device='cpu', batch_size=5) for kind in ('pose', 'depth')}
+    for predictor in predictors.values():
+        lively(predictor.network)
+    plan = Plan(models={kind: {} for kind in predictors}, out=tmp_path / 'out', saving=Saving(), subfolders=True)
+    options = VideoOptions(track=True, side_by_side=side_by_side)
+    assert run_video(plan, Item(str(source), 'a'), predictors, options) == 12
+    files = video_files(plan, 'a')
+    assert set(files['pose']) == {'json', 'picture'} and set(files['depth']) == {'picture'}
+    document = json.loads(files['pose']['json'].read_text())
+    assert [frame['frame'] for frame in document['frames']] == list(range(12))
+    assert document['frames'][5]['time'] == 0.5 and document['meta_info']['num_keypoints'] == 17
+    assert all(frame['instance_info'][0]['track_id'] == 0 for frame in document['frames'])
+    read = list(VideoReader(source))
+    expected = [result.keypoints[0] for result in predictors['pose'](read)]
+    for frame, points in zip(document['frames'], expected, strict=True):
+        np.testing.assert_allclose(frame['instance_info'][0]['keypoints'], points, atol=2e-3)
+    for kind in predictors:
+        shown = list(VideoReader(files[kind]['picture']))
+        assert len(shown) == 12 and shown[0].shape == (48, 128 if side_by_side else 64, 3)
+        assert sound_length(files[kind]['picture']) > 1
+        if side_by_side:
+            assert np.abs(shown[3][:, :64].astype(int) - read[3]).mean() < 8
+    assert not list(Path(tmp_path / 'out').rglob('.*'))
+
+
+@needs_av
+def test_a_video_can_end_early(tmp_path):
+    source = write_video(tmp_path / 'a.mp4', frames(), sound=None)
+    predictors = {'pose': load_model(config('pose'), device='cpu', batch_size=3)}
+    plan = Plan(models={'pose': {}}, out=tmp_path / 'out', saving=Saving(kinds=('json',)))
+    assert run_video(plan, Item(str(source), 'a'), predictors, VideoOptions(max_frames=4, smooth=True)) == 4
+    assert len(json.loads((tmp_path / 'out/a.json').read_text())['frames']) == 4
+    assert [path.name for path in (tmp_path / 'out').iterdir()] == ['a.json']

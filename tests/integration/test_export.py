@@ -1,0 +1,77 @@
+"""tools/export.py and its benchmark, as a user would run them."""
+
+import importlib.util
+import sys
+
+import pytest
+import torch
+
+from sapiens.apis.export import TOLERANCES, load_export
+from sapiens.apis.export.options import Tolerance
+
+from .test_tools import ROOT, run
+
+POSE = 'configs/pose/sapiens_tiny_coco-128x96.py'
+
+
+def test_export_prints_differences_and_fails_without_a_file(tmp_path):
+    out = tmp_path / 'pose.pt2'
+    done = run('tools/export.py', POSE, '--format', 'torchscript', '--with-preprocess', '--with-decode', '--out', out,
+               '--size', '64', '48', OMP_NUM_THREADS='1')  # fmt: skip
+    assert 'RANDOM' in done.stderr
+    assert 'keypoints: largest difference' in done.stdout and 'scores: largest difference' in done.stdout
+    assert str(out) in done.stdout
+    keypoints = load_export(out)(torch.zeros(1, 3, 64, 48, dtype=torch.uint8))['keypoints']
+    assert keypoints.shape == (1, 17, 2)
+    refused = run('tools/export.py', POSE, '--format', 'safetensors', '--with-decode', check=False)
+    assert refused.returncode != 0 and "decode has no place in 'safetensors'" in refused.stderr
+
+
+def the_tool():
+    spec = importlib.util.spec_from_file_location('export_tool', ROOT / 'tools' / 'export.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_over_the_tolerance_the_command_fails_and_leaves_no_file(tmp_path, monkeypatch):
+    monkeypatch.setitem(TOLERANCES, 'bf16', Tolerance(1e-9, 1e-9))
+    out = tmp_path / 'deep' / 'pose.pt2'
+    command = [
+        'export.py',
+        str(ROOT / POSE),
+        '--format',
+        'torchscript',
+        '--dtype',
+        'bf16',
+        '--out',
+        str(out),
+        '--size',
+        '64',
+        '48',
+    ]
+    monkeypatch.setattr(sys, 'argv', command)
+    with pytest.raises(SystemExit) as stopped:
+        the_tool().main()
+    assert 'no file was left' in stopped.value.code and 'FAILED' in stopped.value.code  # a text: status 1
+    assert not list(out.parent.iterdir())
+
+
+def test_names_of_files(monkeypatch):
+    tool = the_tool()
+    for given, name in {
+        ('sapiens-pose-0.3b', 'sapiens-pose-0.3b'): 'sapiens-pose-0.3b',
+        ('x.py', 'a/sapiens_0.3b_coco_best_coco_AP_796.pth'): 'sapiens_0.3b_coco_best_coco_AP_796',
+        ('a/sapiens_0.3b_coco-1024x768.py',): 'sapiens_0.3b_coco-1024x768_random',
+    }.items():
+        monkeypatch.setattr(sys, 'argv', ['export.py', *given, '--format', 'onnx'])
+        assert tool.name_of(tool.parse_args()) == name
+
+
+@pytest.mark.slow
+def test_benchmark_prints_one_row_for_each_form(tmp_path):
+    done = run('tools/benchmark/export.py', POSE, '--forms', 'torchscript', 'eager:bf16', 'torchscript:int8',
+               '--size', '64', '48', '--repeats', '1', OMP_NUM_THREADS='1')  # fmt: skip
+    rows = [line.split('|') for line in done.stdout.splitlines() if line.startswith('| ')][1:]
+    assert [row[1].strip() for row in rows] == ['torchscript', 'eager:bf16', 'torchscript:int8']
+    assert all(float(row[4]) > 0 for row in rows)

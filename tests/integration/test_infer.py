@@ -1,0 +1,292 @@
+"""tools/infer.py as a user would run it, in this process where that is the same."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sapiens.apis.images import find_inputs
+from sapiens.apis.jobs import Plan, run_plan
+from sapiens.apis.saving import Saving
+
+from ..apis.tiny import SIZES, picture, write_pictures
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = {task: str(ROOT / f'configs/{task}/sapiens_tiny_synthetic{"17" * (task == "pose")}-128x96.py')
+           for task in ('pose', 'seg', 'depth', 'normal')}  # fmt: skip
+CONFIGS['features'] = str(ROOT / 'configs/mae/sapiens_tiny_synthetic-128x128.py')
+
+
+@pytest.fixture(scope='module')
+def tool():
+    spec = importlib.util.spec_from_file_location('infer_tool', ROOT / 'tools/infer.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def infer(tool, monkeypatch, capsys):
+    """Run the tool; returns its exit code, output and errors."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, 'argv', ['infer.py', *map(str, arguments), '--device', 'cpu'])
+        with pytest.raises(SystemExit) as ended:
+            tool.main()
+        return (ended.value.code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory):
+    """A file with the weights of a tiny pose model."""
+    from sapiens.apis import build_model
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp('weights') / 'pose.pth'
+    torch.save(dict(state_dict=build_model(CONFIGS['pose'], device='cpu').state_dict(), meta={}), path)
+    return path
+
+
+def breakages() -> dict[str, bytes]:
+    """Ten ways in which a file is no image."""
+    import io
+
+    def encoded(kind, image=None, **options):
+        file = io.BytesIO()
+        (image or Image.fromarray(picture((64, 48)))).save(file, kind, **options)
+        return file.getvalue()
+
+    jpeg, png = encoded('JPEG', quality=95), encoded('PNG')
+    return {
+        'empty': b'',
+        'text': b'not an image at all\n',
+        'page': b'<!DOCTYPE html><html><title>404</title></html>',
+        'pointer': b'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n',
+        'cut_jpeg': jpeg[: len(jpeg) // 2],
+        'cut_png': png[: len(png) // 2],
+        'header_only': jpeg[:20],
+        'archive': b'PK\x03\x04' + bytes(100),
+        'huge': png[:16] + (60000).to_bytes(4, 'big') * 2 + png[24:],
+        'depths': encoded('TIFF', Image.fromarray(np.ones((8, 8), np.float32))),
+    }
+
+
+def corpus(folder: Path, good: int, broken: int) -> tuple[set[str], set[str]]:
+    """Names of good and of broken files of several formats, sizes and folders."""
+    names = set()
+    for index in range(good):
+        suffix = ('jpg', 'png', 'webp', 'bmp')[index % 4]
+        path = folder / f'part{index % 3}' / f'{index:04d}.{suffix}'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture((40 + index % 37, 30 + index % 53), index % 5)).save(path)
+        names.add(str(path.relative_to(folder).with_suffix('')))
+    ways, bad = list(breakages().items()), set()
+    for index in range(broken):
+        way, content = ways[index % len(ways)]
+        suffix = {'cut_png': 'png', 'huge': 'png', 'depths': 'tif'}.get(way, 'jpg')
+        path = folder / f'part{index % 3}' / f'{way}_{index}.{suffix}'
+        path.write_bytes(content)
+        bad.add(str(path))
+    return names, bad
+
+
+def check_corpus(infer, folder, out, good, broken, *options):
+    names, bad = corpus(folder, good, broken)
+    code, text, errors = infer('pose', folder, '--model', CONFIGS['pose'], '--out', out, '--save', 'json', *options)
+    assert code == 1
+    assert {str(path.relative_to(out).with_suffix('')) for path in out.glob('part*/*.json')} == names
+    assert f'wrote results of {good} images' in text and f'{broken} failed' in text
+    listed = dict(line.split('\t') for line in (out / 'failures.txt').read_text().splitlines())
+    assert set(listed) == bad and all(listed.values())
+    assert all(f'failed {path}: ' in errors for path in bad)
+    return listed
+
+
+def test_broken_files_are_named_and_do_not_stop_the_rest(infer, weights, tmp_path):
+    before = os.listdir(tmp_path)
+    listed = check_corpus(infer, tmp_path / 'in', tmp_path / 'out', 24, 10, '--checkpoint', weights, '--csv')
+    assert len({Path(path).name.split('_')[0] for path in listed}) >= 8 and before == []
+    people = json.loads((tmp_path / 'out/keypoints.coco.json').read_text())
+    assert len(people) == 24 and len({entry['image_id'] for entry in people}) == 24
+    assert (tmp_path / 'out/keypoints.csv').read_text().count('\n') == 25
+    assert len(list((tmp_path / 'in').rglob('*.*'))) == 34, 'nothing was written among the inputs'
+
+
+@pytest.mark.slow
+def test_a_thousand_files_of_which_fifty_are_broken(infer, weights, tmp_path):
+    check_corpus(infer, tmp_path / 'in', tmp_path / 'out', 950, 50, '--checkpoint', weights)
+
+
+def test_what_is_done_is_not_done_again(infer, weights, tmp_path):
+    paths = write_pictures(tmp_path / 'in')
+    command = ('pose', tmp_path / 'in', '--model', CONFIGS['pose'], '--checkpoint', weights, '--out', tmp_path / 'out')
+    code, text, _ = infer(*command)
+    assert code == 0 and '4 images, 0 of them done already' in text and not (tmp_path / 'out/failures.txt').exists()
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / 'out').glob('?.*')}
+    assert len(times) == 8
+    (tmp_path / 'out/2.json').unlink()
+    code, text, _ = infer(*command)
+    assert code == 0 and '3 of them done already' in text and 'results of 1 images' in text
+    changed = {path.name for path, time in times.items() if path.stat().st_mtime_ns != time}
+    assert changed == {'2.json', '2.jpg'}
+    assert len(json.loads((tmp_path / 'out/keypoints.coco.json').read_text())) == len(paths)
+    code, text, _ = infer(*command, '--heatmaps')
+    assert code == 0 and '0 of them done already' in text and (tmp_path / 'out/0_heatmaps.jpg').exists()
+    code, _, errors = infer(*command, '--threshold', 0.5)
+    assert code == 2 and 'other settings' in errors
+    assert infer(*command, '--threshold', 0.5, '--overwrite')[0] == 0
+
+
+def test_inputs_are_never_written_to(infer, weights, tmp_path):
+    write_pictures(tmp_path / 'in')
+    command = ('depth', tmp_path / 'in', '--model', CONFIGS['depth'])
+    for out in (tmp_path / 'in', tmp_path / 'in' / 'out', tmp_path):
+        code, _, errors = infer(*command, '--out', out)
+        assert code == 2 and 'choose' in errors, out
+    assert len(list(tmp_path.rglob('*'))) == 1 + len(SIZES)
+
+
+def test_all_tasks_in_one_pass(infer, tmp_path):
+    write_pictures(tmp_path / 'in', SIZES[:2])
+    code, text, errors = infer('all', tmp_path / 'in', '--model', *CONFIGS.values(), '--out', tmp_path / 'out')
+    assert code == 0, errors
+    files = {str(path.relative_to(tmp_path / 'out')) for path in (tmp_path / 'out').rglob('0*')}
+    assert files == {
+        'pose/0.json', 'pose/0.jpg', 'seg/0.npy', 'seg/0_seg.npy', 'seg/0.jpg', 'depth/0.npy', 'depth/0.jpg',
+        'normal/0.npy', 'normal/0.jpg', 'features/0.npy',
+    }  # fmt: skip
+    assert 'results of 2 images' in text and '2 people' in text
+    for task in ('depth', 'normal'):
+        assert np.load(tmp_path / f'out/{task}/1.npy').shape[:2] == SIZES[1]
+
+
+def test_masks_of_people_are_never_required(infer, tmp_path):
+    write_pictures(tmp_path / 'in', SIZES[:2])
+    masks = tmp_path / 'masks'
+    masks.mkdir()
+    mask = np.zeros(SIZES[0], bool)
+    mask[40:80, 30:60] = True
+    np.save(masks / '0.npy', mask)
+    command = ('depth', tmp_path / 'in', '--model', CONFIGS['depth'], '--save', 'depth', 'picture', 'ply',
+               '--picture-format', 'png')  # fmt: skip
+    assert infer(*command, '--out', tmp_path / 'out', '--mask-dir', masks)[0] == 0
+    shown = np.asarray(Image.open(tmp_path / 'out/0.png'))
+    assert (shown[~mask] == 100).all() and (shown[mask] != 100).any()
+    assert b'element vertex 1200\n' in (tmp_path / 'out/0.ply').read_bytes()[:200]
+    assert b'element vertex 12800\n' in (tmp_path / 'out/1.ply').read_bytes()[:200]
+    assert np.isfinite(np.load(tmp_path / 'out/0.npy')).all(), 'the map itself is not masked'
+    np.save(masks / '1.npy', mask)
+    code, _, errors = infer(*command, '--out', tmp_path / 'wrong', '--mask-dir', masks)
+    assert code == 1 and '1.npy is 120 x 90, the image 64 x 200' in errors
+    code = infer(*command, '--out', tmp_path / 'model', '--mask-model', CONFIGS['seg'])[0]
+    assert code == 0 and not list((tmp_path / 'model').rglob('*seg*'))
+
+
+def test_boxes_of_a_file(infer, weights, tmp_path):
+    write_pictures(tmp_path / 'in', SIZES[:2])
+    boxes = tmp_path / 'boxes.json'
+    boxes.write_text(json.dumps([dict(image_id=0, bbox=[5, 5, 60, 90], score=0.8, category_id=1)] * 2))
+    code, text, _ = infer('pose', tmp_path / 'in', '--model', CONFIGS['pose'], '--checkpoint', weights, '--boxes', boxes,
+                          '--out', tmp_path / 'out', '--json-layout', 'published')  # fmt: skip
+    assert code == 0 and '2 people' in text
+    people = json.loads((tmp_path / 'out/0.json').read_text())['instance_info']
+    assert [person['bbox'] for person in people] == [[[5, 5, 65, 95]]] * 2 and people[0]['bbox_score'] == 0.8
+    assert json.loads((tmp_path / 'out/1.json').read_text())['instance_info'] == []
+    assert {entry['image_id'] for entry in json.loads((tmp_path / 'out/keypoints.coco.json').read_text())} == {0}
+
+
+@pytest.mark.parametrize(
+    'arguments, text',
+    [
+        (('pose', 'IN', '--model', CONFIGS['seg']), "is a model for 'seg'"),
+        (('pose', 'IN', '--model', CONFIGS['pose'], CONFIGS['seg']), 'takes one model'),
+        (('all', 'IN', '--model', CONFIGS['seg'], CONFIGS['seg']), "two models for 'seg'"),
+        (('seg', 'IN', '--model', CONFIGS['seg'], '--boxes', 'x.json'), 'are for pose'),
+        (('seg', 'IN', '--model', CONFIGS['seg'], '--save', 'json'), 'none of json'),
+        (('seg', 'IN', '--model', CONFIGS['seg'], '--checkpoint', 'a', 'b'), '2 files for 1 models'),
+        (('seg', 'IN', '--model', CONFIGS['seg'], '--mask-model', CONFIGS['seg']), 'for depth and normal'),
+        (('pose', 'IN', '--model', CONFIGS['pose'], '--num-keypoints', '133'), 'can give 17'),
+        (('pose', 'IN', '--model', CONFIGS['pose'], '--checkpoint', 'nowhere.pth'), 'nowhere.pth'),
+        (('pose', 'IN', '--model', 'sapiens-pose-3b'), 'did you mean'),
+        (('pose', 'nowhere', '--model', CONFIGS['pose']), 'nowhere is no file'),
+        (('pose', 'IN', '--model', CONFIGS['pose'], '--devices', 'cpu,tpu'), 'tpu'),
+    ],
+)
+def test_wrong_arguments_are_explained(infer, tool, monkeypatch, capsys, tmp_path, arguments, text):
+    write_pictures(tmp_path / 'in', SIZES[:1])
+    arguments = [str(tmp_path / 'in') if argument == 'IN' else argument for argument in arguments]
+    monkeypatch.setattr(sys, 'argv', ['infer.py', *arguments, '--out', str(tmp_path / 'out')])
+    with pytest.raises(SystemExit) as ended:
+        tool.main()
+    assert ended.value.code == 2 and text in capsys.readouterr().err.replace('\n', ' ')
+
+
+def plan_of(out, weights):
+    models = dict(pose=dict(model=CONFIGS['pose'], checkpoint=str(weights), task='pose', batch_size=2))
+    return Plan(models=models, out=out, saving=Saving(kinds=('json',)))
+
+
+def test_workers_share_the_images(weights, tmp_path):
+    """Two processes give the files of one, and report the same failures."""
+    write_pictures(tmp_path / 'in', SIZES * 2)
+    (tmp_path / 'in/bad.jpg').write_bytes(b'')
+    items = find_inputs(tmp_path / 'in')
+    alone = sorted(run_plan(plan_of(tmp_path / 'one', weights), items, ['cpu']), key=str)
+    shared = sorted(run_plan(plan_of(tmp_path / 'two', weights), items, ['cpu'], jobs=2), key=str)
+    assert (
+        shared == alone
+        and len(shared) == 9
+        and [outcome.error for outcome in shared if outcome.error] == ['empty file']
+    )
+    for file in (tmp_path / 'one').iterdir():
+        one, two = (json.loads((tmp_path / name / file.name).read_text()) for name in ('one', 'two'))
+        first, second = (value['instance_info'][0]['keypoints'] for value in (one, two))
+        np.testing.assert_allclose(first, second, atol=1e-3)
+    assert len(list((tmp_path / 'two').iterdir())) == 8
+
+
+@pytest.mark.slow
+def test_what_stops_a_worker_is_told(tmp_path):
+    write_pictures(tmp_path / 'in')
+    plan = plan_of(tmp_path / 'out', tmp_path / 'nowhere.pth')
+    with pytest.raises(FileNotFoundError, match=r'nowhere\.pth'):
+        list(run_plan(plan, find_inputs(tmp_path / 'in'), ['cpu'], jobs=2))
+
+
+def test_videos_beside_images(infer, weights, tmp_path):
+    pytest.importorskip('av')
+    from ..apis.test_video import frames, write_video
+
+    write_pictures(tmp_path / 'in', SIZES[:1])
+    video = write_video(tmp_path / 'dance.mp4', frames(6))
+    (tmp_path / 'broken.mp4').write_bytes(b'no video')
+    command = ('pose', tmp_path / 'in', video, '--model', CONFIGS['pose'], '--checkpoint', weights, '--out', tmp_path / 'out',
+               '--smooth')  # fmt: skip
+    code, text, errors = infer(*command)
+    assert code == 0, errors
+    document = json.loads((tmp_path / 'out/dance.json').read_text())
+    assert len(document['frames']) == 6 and document['frames'][5]['instance_info'][0]['track_id'] == 0
+    assert (tmp_path / 'out/dance.mp4').stat().st_size and (tmp_path / 'out/0.json').exists()
+    code, text, _ = infer(*command)
+    assert code == 0 and '1 videos, 1 of them done already' in text
+    code, _, errors = infer('pose', tmp_path / 'broken.mp4', *command[1:])
+    assert code == 1 and 'broken.mp4' in errors and 'dance' not in errors
+    code, _, errors = infer('seg', video, '--model', CONFIGS['seg'], '--out', tmp_path / 'seg', '--save', 'labels')
+    assert code == 2 and 'of videos there are pictures' in errors
+
+
+def test_help_teaches_with_examples():
+    result = subprocess.run(
+        [sys.executable, '-W', 'ignore', 'tools/infer.py', '--help'], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 0 and result.stdout.count('python tools/infer.py') >= 6
+    assert all(word in result.stdout for word in ('--detector', 'openpose', 'transformers:', '--jobs-per-device'))

@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from sapiens.metainfo import get_classes, get_skeleton
+from sapiens.models import SapiensViT
+from sapiens.registry import MODELS
+from sapiens.utils.checkpoint import describe, expected_shapes, load_state, recognise
+from sapiens.utils.sizes import SAPIENS_ARCHS
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+LEAVES = sorted(path for path in CONFIGS.glob('*/*.py') if path.parent.name != '_base_')
+
+
+def on_meta(*kind, **options):
+    return {name: torch.empty(shape, device='meta') for name, shape in expected_shapes(*kind, **options).items()}
+
+
+def weights_of(cfg, task):
+    """Names and shapes of a config's model: of the model itself where that is quick, else of the published listing."""
+    if cfg.model.backbone.arch in ('tiny', '0.3b'):
+        backbone = {key: value for key, value in cfg.model.backbone.items() if key != 'init_cfg'}
+        with torch.device('meta'):
+            return MODELS.build({**cfg.model, 'backbone': backbone}).state_dict()
+    outputs = None
+    if task == 'pose':
+        outputs = len(get_skeleton(cfg.model.skeleton))
+    elif task == 'seg':
+        outputs = len(get_classes(cfg.model.task.classes))
+    return on_meta(cfg.model.backbone.arch, task, outputs, image_size=cfg.model.backbone.img_size)
+
+
+@pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
+def test_the_weights_of_every_config_lead_back_to_it(path):
+    cfg = Config.fromfile(str(path))
+    found = recognise(weights_of(cfg, path.parent.name))
+    assert (found['size'], found['task']) == (cfg.model.backbone.arch, path.parent.name)
+    assert found['image_size'] == tuple(cfg.model.backbone.img_size)
+    assert str(path.relative_to(CONFIGS)) in found['configs']
+    assert f'configs/{path.relative_to(CONFIGS)}' in describe(found)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'text'),
+    [
+        (('1b', 'pose', 308), 'pose with 308 keypoints, size 1b, 1024x768; config: configs/pose/sapiens_1b_goliath-1024x768.py'),
+        (('0.3b', 'seg', 20), 'segmentation into 20 classes, size 0.3b, 1024x768; config: configs/seg/sapiens_0.3b_cihp-1024x768'
+         '.py or configs/seg/sapiens_0.3b_lip-1024x768.py'),
+        (('2b', 'pretrain'), 'an encoder, size 2b, 1024x1024; config: configs/mae/sapiens_2b_humans300m-1024x1024.py'),
+        (('0.6b', 'seg', 7), 'segmentation into 7 classes, size 0.6b, 1024x768'),
+    ],
+)  # fmt: skip
+def test_description(kind, text):
+    assert describe(recognise(on_meta(*kind))) == text
+
+
+def test_sizes_that_are_not_named():
+    weights = on_meta(dict(SAPIENS_ARCHS['1b'], num_layers=7), 'depth', image_size=(512, 384))
+    found = recognise(weights)
+    assert (found['size'], found['embed_dims'], found['num_layers'], found['image_size']) == (
+        None,
+        1536,
+        7,
+        (512, 384),
+    )
+    assert found['task'] == 'depth' and found['config'] is None and found['configs'] == []
+    assert describe(found) == 'depth, size 7 blocks of 1536 (none of the named sizes), 512x384'
+    weights['backbone.pos_embed'] = torch.empty(1, 33, 1536, device='meta')
+    assert recognise(weights)['image_size'] is None
+
+
+def test_what_it_cannot_be():
+    assert recognise({'conv1.weight': torch.ones(2, 3, 7, 7)}) is None
+    assert describe(None) == 'no vision transformer of this kind'
+    strange = on_meta('0.3b', 'pose', 17)
+    del strange['head.final_layer.weight']
+    assert recognise(strange)['task'] is None and 'unknown head' in describe(recognise(strange))
+
+
+def test_a_refused_load_says_what_the_file_is():
+    with torch.device('meta'):
+        model = SapiensViT('tiny', img_size=(64, 48))
+    with pytest.raises(
+        ValueError, match=r'In the file: depth, size 1b, 1024x768; config: configs/depth/sapiens_1b_renderpeople'
+    ):
+        load_state(model, on_meta('1b', 'depth'))

@@ -1,0 +1,134 @@
+"""Images per second from files to files: batches with reading and writing in threads, beside a plain loop over images.
+
+The loop does for one image after the other what every demo does: read, prepare, predict, draw, write. Both use the same model in
+the same process, write the same files, and the files are compared.
+
+    python tools/benchmark/infer.py pose photos --model CONFIG --checkpoint FILE
+    python tools/benchmark/infer.py seg photos --model sapiens-seg-1b --batch-size 8 --device cuda --repeats 3
+"""
+
+import itertools
+import json
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.logging import MMLogger
+from prettytable import PrettyTable
+
+from sapiens.apis import load_model
+from sapiens.apis.images import Item, find_inputs, read_pixels
+from sapiens.apis.inference import DTYPES, TASKS
+from sapiens.apis.jobs import Plan, run_plan
+from sapiens.apis.run import whole_image
+from sapiens.apis.saving import Saving, save_result
+from sapiens.utils.cli import tool_parser
+
+
+def parse_args():
+    parser = tool_parser(__doc__)
+    parser.add_argument('task', choices=TASKS)
+    parser.add_argument('input', nargs='+', help='images, as for tools/infer.py')
+    parser.add_argument('--model', required=True, help='published model by name, or a config')
+    parser.add_argument('--checkpoint', help='weights of a config; random ones without')
+    parser.add_argument('--device', default='auto', help='default: %(default)s')
+    parser.add_argument('--dtype', choices=list(DTYPES), default='fp32', help='default: %(default)s')
+    parser.add_argument('--batch-size', type=int, default=8, help='default: %(default)s')
+    parser.add_argument('--workers', type=int, default=2, help='threads that read; default: %(default)s')
+    parser.add_argument(
+        '--images', type=int, default=64, help='as many, the given ones again and again; default: %(default)s'
+    )
+    parser.add_argument('--repeats', type=int, default=3, help='the fastest counts; default: %(default)s')
+    parser.add_argument('--save', nargs='+', help='kinds of files, as for tools/infer.py; default: data and pictures')
+    return parser.parse_args()
+
+
+def loop(predictor, items: list[Item], out: Path, saving: Saving) -> None:
+    """One image after the other."""
+    for item in items:
+        image = read_pixels(item.source)
+        boxes, scores = whole_image(image)
+        outputs = [predictor.forward([(image, *unit)])[0] for unit in predictor.units(image, boxes, scores)]
+        save_result(predictor.result(image, item.source, outputs), out / item.name, saving)
+
+
+def best(run, out: Path, repeats: int) -> float:
+    """Smallest wall time of a call, in seconds, each into an empty folder."""
+    times = []
+    for _ in range(repeats):
+        shutil.rmtree(out, ignore_errors=True)
+        begin = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+
+def difference(one: Path, other: Path) -> str:
+    """What differs between the data of two folders, in words."""
+    files = sorted(path.relative_to(one) for path in one.rglob('*') if path.suffix in ('.json', '.npy'))
+    if sorted(path.relative_to(other) for path in other.rglob('*') if path.suffix in ('.json', '.npy')) != files:
+        return 'other files'
+    largest, changed, total = 0.0, 0, 0
+    for name in files:
+        values = [_values(folder / name) for folder in (one, other)]
+        if values[0].shape != values[1].shape:
+            return f'another shape of {name}'
+        if values[0].dtype.kind in 'bu':
+            changed, total = changed + int((values[0] != values[1]).sum()), total + values[0].size
+        elif values[0].size:
+            largest = max(largest, float(np.nanmax(np.abs(values[0] - values[1]))))
+    texts = [f'{len(files)} files', f'largest difference {largest:.2g}']
+    return ', '.join(texts + ([f'{changed} of {total} labels differ'] if total else []))
+
+
+def _values(path: Path) -> np.ndarray:
+    if path.suffix == '.npy':
+        return np.load(path)
+    people = json.loads(path.read_text())['instance_info']
+    return np.array([np.array(person['keypoints'], float) for person in people])
+
+
+def main() -> None:
+    args = parse_args()
+    MMLogger.get_current_instance().setLevel('ERROR')
+    torch.manual_seed(0)
+    found = find_inputs(args.input)
+    chosen = itertools.islice(itertools.cycle(found), args.images)
+    items = [Item(item.source, f'{number}_{Path(item.name).name}') for number, item in enumerate(chosen)]
+    saving = Saving(kinds=None if args.save is None else tuple(args.save))
+    options = dict(
+        model=args.model, checkpoint=args.checkpoint, task=args.task, dtype=args.dtype, batch_size=args.batch_size
+    )
+    predictor = load_model(device=args.device, **options)
+    loop(predictor, items[:2], Path(tempfile.mkdtemp()), saving)  # the first call allocates
+    with tempfile.TemporaryDirectory() as folder:
+        plain, ours = Path(folder) / 'plain', Path(folder) / 'batches'
+        plan = Plan(models={args.task: options}, out=ours, saving=saving, workers=args.workers)
+
+        def batches() -> None:
+            failed = [
+                outcome
+                for outcome in run_plan(plan, items, [args.device], loaded={args.task: predictor})
+                if outcome.error
+            ]
+            if failed:
+                raise ValueError(f'{failed[0].item.source}: {failed[0].error}')
+
+        times = {'plain loop': best(lambda: loop(predictor, items, plain, saving), plain, args.repeats)}
+        times[f'batches of {args.batch_size}'] = best(batches, ours, args.repeats)
+        same = difference(plain, ours)
+    table = PrettyTable(['', 'images/s', 'times the loop'])
+    first = times['plain loop']
+    for name, seconds in times.items():
+        table.add_row([name, f'{len(items) / seconds:.1f}', f'{first / seconds:.2f}'])
+    device = predictor.device.type
+    print(f'{args.task}, {len(items)} images on {device}, {torch.get_num_threads()} threads, {args.dtype}')
+    print(table)
+    print(f'the two against each other: {same}')
+
+
+if __name__ == '__main__':
+    main()
