@@ -6,6 +6,7 @@ Examples:
     python tools/test.py CONFIG CHECKPOINT --cfg-options test_dataloader.dataset.data_root=my/held/out/images
     python tools/test.py CONFIG CHECKPOINT --show-dir pictures --show-limit 50    # labels beside predictions, per image
     python tools/test.py CONFIG CHECKPOINT --dump predictions.json                # what the metric saw, for other tools
+    python tools/test.py CONFIG me.onnx --graph                                   # what an export costs in accuracy
     bash tools/dist_test.sh CONFIG CHECKPOINT 8
 """
 
@@ -14,7 +15,9 @@ import inspect
 import json
 from pathlib import Path
 
+from mmengine.device import get_device
 from mmengine.dist import is_main_process
+from mmengine.model import is_model_wrapper
 
 from sapiens.engine import Runner, show_hook_for
 from sapiens.registry import METRICS
@@ -27,6 +30,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='path of a config file')
     parser.add_argument(
         'checkpoint', help='weights to evaluate: a file of any form, or a published name (sapiens-pose-1b)'
+    )
+    parser.add_argument(
+        '--graph',
+        action='store_true',
+        help='CHECKPOINT is a file of tools/export.py (torchscript, export, onnx; undecoded): run its graph in the place of '
+        "the model's network. A graph is a program: only what you trust",
     )
     parser.add_argument('--out', type=Path, help='also write the metrics to this JSON file')
     parser.add_argument(
@@ -69,15 +78,32 @@ def show_hook(cfg, args: argparse.Namespace) -> dict:
     return dict(type=hook.__name__, **options)
 
 
+def without_average(cfg) -> None:
+    """Take out the hook that keeps an average of the weights: a graph has its own, and cannot be copied."""
+    hooks = cfg.get('default_hooks', {})
+    for name, hook in list(hooks.items()):
+        if hook is not None and hook['type'] == 'EMAHook':
+            hooks[name] = None
+    cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks') or [] if hook['type'] != 'EMAHook']
+
+
 def main() -> None:
     args = parse_args()
     cfg = load_runner_config(args)
-    cfg.load_from, cfg.resume = str(resolve_checkpoint(args.checkpoint)), False
+    cfg.load_from, cfg.resume = None if args.graph else str(resolve_checkpoint(args.checkpoint)), False
     if args.dump:
         set_dump(cfg, args.dump)
     if args.show_dir:
         cfg.custom_hooks = [*cfg.get('custom_hooks', ()), show_hook(cfg, args)]
-    metrics = Runner.from_cfg(cfg).test()
+    if args.graph:
+        without_average(cfg)
+    runner = Runner.from_cfg(cfg)
+    if args.graph:
+        from sapiens.apis.export import load_export, run_graph_in
+
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        run_graph_in(model, load_export(args.checkpoint, get_device()))
+    metrics = runner.test()
     if args.out and is_main_process():
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(metrics, indent=2) + '\n')

@@ -9,7 +9,7 @@ from mmpose.structures import PoseDataSample
 from safetensors import safe_open
 
 from sapiens.apis import build_model
-from sapiens.apis.export import ExportError, ExportOptions, export_model, graph, load_export, options
+from sapiens.apis.export import ExportError, ExportOptions, export_model, graph, load_export, options, run_graph_in
 from sapiens.apis.export.pictures import load_pictures
 from sapiens.models import UDPHeatmap
 from sapiens.structures import DenseDataSample
@@ -349,3 +349,35 @@ def test_the_description_names_everything(tmp_path, weights):
         pose['normalisation']['mean'] == pytest.approx([123.675, 116.28, 103.53])
         and not pose['normalisation']['inside']
     )
+
+
+@pytest.mark.parametrize(('format', 'dynamic_batch'), [('torchscript', False), ('onnx', True)])
+@pytest.mark.parametrize('task', ['pose', 'sem_seg'])
+def test_a_graph_in_the_place_of_the_network_predicts_the_same(tmp_path, weights, task, format, dynamic_batch):
+    report = export(task, weights, tmp_path, format, dynamic_batch=dynamic_batch)
+    eager, other = (build_model(config(task), weights[task], 'cpu') for _ in range(2))
+    run_graph_in(other, load_export(report.path))
+    inputs = torch.rand(3, 3, *SIZE)
+    if task == 'pose':
+        channels = torch.tensor([0, 3])
+        expected, found = (
+            model._heatmaps(inputs, [PoseDataSample()], channels, flip=True)[0] for model in (eager, other)
+        )
+        assert found.shape == (3, 2, 16, 12)
+    else:
+        expected, found = eager(inputs), other(inputs)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_graphs_that_do_not_fit_are_refused(tmp_path, weights):
+    pose = build_model(config('pose'), weights['pose'], 'cpu')
+    for task, chosen, message in (
+        ('pose', dict(decode=True), 'puts out keypoints, scores, this model needs heatmaps'),
+        ('depth', {}, 'puts out raw_depth, this model needs heatmaps'),
+        ('pose', dict(preprocess='uint8'), 'normalises images'),
+    ):
+        graph = load_export(export(task, weights, tmp_path, 'torchscript', **chosen).path)
+        with pytest.raises(ValueError, match=message):
+            run_graph_in(pose, graph)
+    with pytest.raises(ValueError, match='MAE has no head'):
+        run_graph_in(build_model(config('features'), weights['features'], 'cpu'), graph)

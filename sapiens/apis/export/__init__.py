@@ -1,5 +1,6 @@
 """Models as files for other programs: TorchScript, torch.export, ONNX, and weights alone."""
 
+from .evaluating import run_graph_in
 from .exporting import ExportError, ExportReport, export_model
 from .loading import Exported, load_export
 from .options import FORMATS, TOLERANCES, ExportOptions
@@ -13,4 +14,5 @@ __all__ = [
     'Exported',
     'export_model',
     'load_export',
+    'run_graph_in',
 ]
