@@ -30,6 +30,6 @@ setup(
     packages=find_packages(include=['sapiens', 'sapiens.*']),
     package_data={'sapiens': ['**/*.json']},
     install_requires=requirements('runtime'),
-    extras_require={'optional': requirements('optional'), 'tests': requirements('tests')},
+    extras_require={name: requirements(name) for name in ('optional', 'demo', 'tests')},
     classifiers=[f'Programming Language :: Python :: 3.{minor}' for minor in (10, 11, 12, 13)],
 )

@@ -1,9 +1,9 @@
 """Run models on images: keypoints, body parts, depth, normals, features, or all of them.
 
-INPUT is an image, a folder (searched at any depth), a glob pattern in quotes, a .txt list of paths, a URL, a video, the number
-of a camera, or several of these. Results go to --out under the names of the images; what is there already is not computed again,
-so an interrupted run goes on where it was. Files that cannot be read are named at the end (and in --out/failures.txt) and do not
-stop the rest. Exit code: 0 all done, 1 some images failed, 2 wrong arguments.
+INPUT is an image, a folder of images (searched at any depth), a glob pattern in quotes, a .txt list of paths, a URL, a video, the
+number of a camera, or several of these. Results go to --out under the names of the images; what is there already is not computed
+again, so an interrupted run goes on where it was. Files that cannot be read are named at the end (and in --out/failures.txt) and
+do not stop the rest. Exit code: 0 all done, 1 some failed, 2 wrong arguments.
 
 Examples:
     python tools/infer.py pose photos --model sapiens-pose-1b --detector torchvision:fasterrcnn_resnet50_fpn_v2 --out out
@@ -28,15 +28,14 @@ from tqdm import tqdm
 import sapiens  # noqa: F401
 from sapiens.apis.build import read_config
 from sapiens.apis.detectors import DETECTORS
-from sapiens.apis.images import Item, find_inputs
-from sapiens.apis.inference import DTYPES, TASKS, task_of
+from sapiens.apis.images import Item, find_inputs, is_video
+from sapiens.apis.inference import DTYPES, TASKS, task_of, with_checkpoints
 from sapiens.apis.jobs import Outcome, Plan, run_plan
 from sapiens.apis.pose_files import LAYOUTS
 from sapiens.apis.predictors import SKELETONS
 from sapiens.apis.run_folder import check_places, check_settings, write_combined, write_settings
 from sapiens.apis.saving import FRAMES, KINDS, Saving, file_names
 from sapiens.apis.video import VideoOptions, run_videos, video_files
-from sapiens.apis.video_file import is_video
 from sapiens.metainfo import get_skeleton
 from sapiens.utils.cli import tool_parser
 from sapiens.utils.device import pick_device
@@ -212,15 +211,13 @@ def saving_of(args: argparse.Namespace) -> Saving:
 
 def models_of(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dict], tuple[str, ...]]:
     """Options of ``load_model`` for each task, and the tasks that are computed for their masks only."""
-    if args.checkpoint and len(args.checkpoint) != len(args.model):
-        raise ValueError(f'--checkpoint has {len(args.checkpoint)} files for {len(args.model)} models of --model')
     if args.cfg_options and len(args.model) > 1:
         raise ValueError('--cfg-options is for one model; several have options of their own')
     if args.task != 'all' and len(args.model) > 1:
         raise ValueError(f'{args.task} takes one model, found {", ".join(args.model)}; "all" takes several')
     common = dict(dtype=args.dtype, batch_size=args.batch_size, compile=args.compile)
     models, hidden = {}, ()
-    for model, checkpoint in zip(args.model, args.checkpoint or [None] * len(args.model), strict=True):
+    for model, checkpoint in with_checkpoints(args.model, args.checkpoint):
         cfg = read_config(model, args.cfg_options)
         task = 'features' if args.task == 'features' else task_of(cfg)
         if args.task not in (task, 'all'):
@@ -291,9 +288,10 @@ def devices_of(args: argparse.Namespace) -> list[str]:
     return names
 
 
-def infer_videos(args: argparse.Namespace, plan: Plan, videos: list[Item], device: str) -> list[Outcome]:
-    """Work on the videos that are not done, on one device, and return those that failed."""
-    options = VideoOptions(args.track, args.smooth, side_by_side=args.side_by_side, max_frames=args.max_frames)
+def infer_videos(
+    args: argparse.Namespace, plan: Plan, videos: list[Item], options: VideoOptions, device: str
+) -> list[Outcome]:
+    """Work on the videos that are not done, on one device, and return what became of them."""
     files = {
         item: [path for paths in video_files(plan, item.name).values() for path in paths.values()] for item in videos
     }
@@ -302,27 +300,30 @@ def infer_videos(args: argparse.Namespace, plan: Plan, videos: list[Item], devic
     todo = [item for item in videos if args.overwrite or not all(path.exists() for path in files[item])]
     if videos:
         print(f'{len(videos)} videos, {len(videos) - len(todo)} of them done already')
-    outcomes = run_videos(
+    if not todo:
+        return []
+    outcomes = []
+    for outcome in run_videos(
         plan, todo, device, options, lambda frames, count: tqdm(frames, total=count or None, unit='frame')
-    )
-    return [outcome for outcome in (outcomes if todo else ()) if outcome.error]
+    ):
+        outcomes.append(outcome)
+        if not outcome.error:
+            write_settings(plan, options)
+    return outcomes
 
 
 def main() -> None:
     args = parse_args()
     failures = args.out / 'failures.txt'
     try:
-        sources = [source for source in args.input if not is_video(source)]
-        items = find_inputs(sources) if sources else []
+        found = find_inputs(args.input)
+        items = [item for item in found if not is_video(item.source)]
+        videos = [item for item in found if is_video(item.source)]
         plan, devices = make_plan(args), devices_of(args)
-        videos = [
-            Item(source, f'camera{source}' if source.isdigit() else Path(source).stem)
-            for source in args.input
-            if is_video(source)
-        ]
-        check_places([*items, *videos], args.input, args.out)
+        options = VideoOptions(args.track, args.smooth, side_by_side=args.side_by_side, max_frames=args.max_frames)
+        check_places(found, args.input, args.out)
         if not args.overwrite:
-            check_settings(plan)
+            check_settings(plan, options if videos else None)
         args.out.mkdir(parents=True, exist_ok=True)
         todo = items if args.overwrite else [item for item in items if not plan.is_done(item.name)]
         if items:
@@ -337,7 +338,9 @@ def main() -> None:
                 elif first:
                     write_settings(plan)
                     first = False
-        failed += infer_videos(args, plan, videos, devices[0])
+        images = len(todo) - len(failed)
+        outcomes = infer_videos(args, plan, videos, options, devices[0])
+        failed += [outcome for outcome in outcomes if outcome.error]
         combined = write_combined(plan, items, args.coco, args.csv, args.skeleton)
     except (FileNotFoundError, ValueError, ImportError) as error:
         args.parser.error(str(error))
@@ -350,8 +353,8 @@ def main() -> None:
         failures.write_text(''.join(f'{outcome.item.source}\t{outcome.error}\n' for outcome in failed))
     for outcome in failed:
         print(f'failed {outcome.item.source}: {outcome.error}', file=sys.stderr)
-    images = len(todo) - sum(outcome.item not in videos for outcome in failed)
-    print(f'wrote results of {images} images to {args.out}; {len(failed)} failed')
+    written = f'{images} images' + (f' and {sum(not outcome.error for outcome in outcomes)} videos' if videos else '')
+    print(f'wrote results of {written} to {args.out}; {len(failed)} failed')
     for text in combined:
         print(text)
     sys.exit(1 if failed else 0)

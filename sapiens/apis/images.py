@@ -1,4 +1,4 @@
-"""What images to work on, and their pixels."""
+"""What images and videos to work on, and the pixels of images."""
 
 import glob
 import os
@@ -16,17 +16,19 @@ from PIL import Image, ImageOps
 from sapiens.datasets.transforms.decoding import SUFFIXES, BadImage, EncodedImage
 from sapiens.datasets.transforms.loading import MAX_FILE_BYTES, read_file
 
-__all__ = ['Item', 'find_inputs', 'read_pixels']
+__all__ = ['VIDEO_SUFFIXES', 'Item', 'find_inputs', 'is_video', 'read_pixels']
+
+VIDEO_SUFFIXES = ('.mp4', '.mov', '.m4v', '.avi', '.mkv', '.webm', '.mpg', '.mpeg')
 
 TIMEOUT = 30  # seconds without a byte from a server
 
 
 @dataclass(frozen=True)
 class Item:
-    """One image to work on.
+    """One image or video to work on.
 
     Attributes:
-        source: its path or URL.
+        source: its path or URL, or the number of a camera.
         name: of its results, relative to the output folder, without suffix.
     """
 
@@ -34,10 +36,17 @@ class Item:
     name: str
 
 
-def find_inputs(source: str | Path | Sequence[str | Path]) -> list[Item]:
-    """The images of a folder (at any depth), a file, a glob pattern, a list of paths in a .txt file, a URL, or several of these.
+def is_video(source: str) -> bool:
+    """Whether a source is a video file, or a camera by its number."""
+    return str(source).isdigit() or str(source).lower().endswith(VIDEO_SUFFIXES)
 
-    Results are named after the files, below the folder that was given. Files whose names differ only in the suffix keep it.
+
+def find_inputs(source: str | Path | Sequence[str | Path]) -> list[Item]:
+    """The images of a folder (at any depth), a file, a glob pattern, a list of paths in a .txt file, a URL, the number of a
+    camera, or several of these; of all but folders the videos too.
+
+    Results are named after the files, below the folder that was given. Files whose names differ only in the suffix keep it,
+    and files of one name in several places are numbered, so no two have a name in common.
 
     Raises:
         FileNotFoundError: nothing there.
@@ -49,13 +58,18 @@ def find_inputs(source: str | Path | Sequence[str | Path]) -> list[Item]:
         raise ValueError('no images: the list of sources is empty')
     pairs = list(dict.fromkeys(pairs))
     names = [str(Path(name).with_suffix('')) for _, name in pairs]
-    often = Counter(names)
+    often = Counter(str(Path(given).with_suffix('')) for given in {given for _, given in pairs})
     names = [given if often[name] > 1 else name for name, (_, given) in zip(names, pairs, strict=True)]
-    taken, items = Counter(), []
+    # The same name in several folders that were given: the first keeps it.
+    taken, seen, items = set(names), set(), []
     for (path, _), name in zip(pairs, names, strict=True):
-        # The same name in several folders that were given.
-        taken[name] += 1
-        items.append(Item(path, name if taken[name] == 1 else f'{name}_{taken[name]}'))
+        unique, number = name, 1
+        while unique in (seen if number == 1 else taken):
+            number += 1
+            unique = f'{name}_{number}'
+        seen.add(unique)
+        taken.add(unique)
+        items.append(Item(path, unique))
     return items
 
 
@@ -65,6 +79,8 @@ def _expand(source: str) -> list[tuple[str, str]]:
         name = urllib.parse.unquote(Path(urllib.parse.urlparse(source).path).name)
         return [(source, name or 'image')]
     path = Path(source).expanduser()
+    if source.isdigit():
+        return [(source, f'camera{source}')]
     if path.is_dir():
         found = sorted(
             file
@@ -74,7 +90,10 @@ def _expand(source: str) -> list[tuple[str, str]]:
             and not any(part.startswith('.') for part in file.relative_to(path).parts)
         )
         if not found:
-            raise ValueError(f'no images in {source}: no file ends in one of {", ".join(SUFFIXES)}')
+            raise ValueError(
+                f'no images in {source}: no file ends in one of {", ".join(SUFFIXES)} (videos by a pattern: '
+                f"'{os.path.join(source, '*.mp4')}')"
+            )
         return [(str(file), str(file.relative_to(path))) for file in found]
     if path.is_file() and path.suffix.lower() == '.txt':
         lines = [line.strip() for line in path.read_text(errors='surrogateescape').splitlines()]

@@ -5,7 +5,7 @@ result = model('photo.jpg')
 result.save('out')
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ from .predictors import PREDICTORS, Predictor
 from .prepare import WholeInput, build_input
 from .zoo import resolve_checkpoint
 
-__all__ = ['DTYPES', 'TASKS', 'load_model', 'task_of']
+__all__ = ['DTYPES', 'TASKS', 'load_model', 'task_of', 'with_checkpoints']
 
 TASKS = tuple(PREDICTORS)
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -113,6 +113,23 @@ def task_of(cfg: Config) -> str:
     if kind == 'DenseEstimator' and task in dense:
         return dense[task]
     raise ValueError(f'model.type={kind!r}{f" with task {task!r}" if task else ""} is for none of {", ".join(TASKS)}')
+
+
+def with_checkpoints(models: Sequence[str], checkpoints: Sequence[str]) -> list[tuple[str, str | None]]:
+    """Models as a command line gives them, each with its checkpoint: one for each model, or for each that is a config.
+
+    Raises:
+        ValueError: another number of checkpoints.
+    """
+    if checkpoints and len(checkpoints) != len(models):
+        configs = [model for model in models if _is_file(model)]
+        if len(checkpoints) != len(configs):
+            raise ValueError(
+                f'--checkpoint has {len(checkpoints)} files for {len(models)} models of --model, {len(configs)} of them configs'
+            )
+        following = iter(checkpoints)
+        return [(model, next(following) if _is_file(model) else None) for model in models]
+    return list(zip(models, checkpoints or [None] * len(models), strict=True))
 
 
 def _is_file(model: str | Path) -> bool:

@@ -12,6 +12,7 @@ from .images import Item, is_inside
 from .jobs import Plan
 from .pose_files import write_coco, write_csv
 from .saving import file_names
+from .video import VideoOptions
 
 __all__ = ['check_places', 'check_settings', 'write_combined', 'write_settings']
 
@@ -34,8 +35,11 @@ def check_places(items: Sequence[Item], sources: Sequence[str], out: Path) -> No
             raise ValueError(f'--out {out} holds the input {item.source}: choose another folder')
 
 
-def check_settings(plan: Plan) -> None:
+def check_settings(plan: Plan, video: VideoOptions | None = None) -> None:
     """One folder, one way of computing: results of another model are not taken for this one's.
+
+    Args:
+        video: what is done with videos, where there are any.
 
     Raises:
         ValueError: the folder holds results of other settings.
@@ -43,7 +47,9 @@ def check_settings(plan: Plan) -> None:
     path = plan.out / SETTINGS
     if not path.exists():
         return
-    before, settings = json.loads(path.read_text()), _settings(plan)
+    before, settings = json.loads(path.read_text()), _settings(plan, video)
+    if 'video' not in before:
+        settings.pop('video', None)  # there are no results of videos yet
     details = [
         f'{key} was {before.get(key)}, is {settings[key]}' for key in settings if settings[key] != before.get(key)
     ]
@@ -53,12 +59,17 @@ def check_settings(plan: Plan) -> None:
         )
 
 
-def write_settings(plan: Plan) -> None:
-    """Write down how the results of a folder were made."""
-    (plan.out / SETTINGS).write_text(json.dumps(_settings(plan), indent=2) + '\n')
+def write_settings(plan: Plan, video: VideoOptions | None = None) -> None:
+    """Write down how the results of a folder were made; arguments as for :func:`check_settings`."""
+    path = plan.out / SETTINGS
+    before = json.loads(path.read_text()) if path.exists() else {}
+    settings = _settings(plan, video)
+    if 'video' in before:
+        settings.setdefault('video', before['video'])
+    path.write_text(json.dumps(settings, indent=2) + '\n')
 
 
-def _settings(plan: Plan) -> dict:
+def _settings(plan: Plan, video: VideoOptions | None) -> dict:
     """What decides about results and how they are written, but not which of them; JSON-able."""
     models = {
         task: {key: value for key, value in options.items() if key not in NEUTRAL}
@@ -71,6 +82,8 @@ def _settings(plan: Plan) -> dict:
         boxes=plan.boxes,
         mask_dir=plan.mask_dir and str(plan.mask_dir),
     )
+    if video is not None:
+        settings['video'] = dataclasses.asdict(video)
     return json.loads(json.dumps(settings))  # tuples as lists, as they come back
 
 

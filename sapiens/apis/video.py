@@ -23,9 +23,12 @@ from .pose_files import meta_info, pose_document
 from .predictors import Predictor
 from .run import Job, run
 from .tracking import Tracker
-from .video_file import VideoWriter, open_frames
+from .video_file import Camera, VideoReader, VideoWriter, open_frames
 
-__all__ = ['VideoOptions', 'run_video', 'run_videos', 'video_files']
+__all__ = ['VideoOptions', 'partial_files', 'run_video', 'run_videos', 'video_files']
+
+# What becomes of the files of a video: under their names, under those of a part of it, or nothing.
+COMPLETE, PARTIAL, NOTHING = 'complete', 'partial', 'nothing'
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,11 @@ def video_files(plan: Plan, name: str) -> dict[str, dict[str, Path]]:
     return files
 
 
+def partial_files(paths: Iterable[Path]) -> list[Path]:
+    """Where the frames of a broken video are kept: ``a.mp4.part`` for ``a.mp4``."""
+    return [path.with_name(f'{path.name}.part') for path in paths]
+
+
 def run_videos(
     plan: Plan,
     items: Iterable[Item],
@@ -78,8 +86,8 @@ def run_videos(
     for item in items:
         try:
             run_video(plan, item, predictors, options, detector, progress)
-        except (BadImage, OSError) as error:
-            yield Outcome(item, str(error))
+        except (BadImage, OSError, ValueError) as error:  # this video's alone: frames of two sizes, a full disk
+            yield Outcome(item, str(error) if isinstance(error, BadImage) else f'{type(error).__name__}: {error}')
         else:
             yield Outcome(item)
 
@@ -94,52 +102,75 @@ def run_video(
 ) -> int:
     """Work on one video, or on a camera, and return the number of frames.
 
-    The JSON file of pose has the people of all frames: ``{meta_info, frames: [{frame, time, instance_info}, ...]}``.
+    The JSON file of pose has the people of all frames: ``{meta_info, frames: [{frame, time, instance_info}, ...]}``. Of a video
+    that breaks off the frames before are kept under other names (``partial_files``), so it does not count as done. A camera ends
+    with Ctrl-C, its files are complete then.
 
     Args:
         progress: wraps the iteration over the frames, of which there are ``count``, 0 if that is not known.
 
     Raises:
-        BadImage: a file that is no video, or is broken; the frames before are written.
+        BadImage: a file that is no video, has no frames, or breaks off.
         ImportError: without PyAV.
     """
     source = open_frames(item.source)
-    files = video_files(plan, item.name)
-    outputs = {task: Output(plan, task, paths, source.rate, source.path, options) for task, paths in files.items()}
+    frames = _Frames(source, options.max_frames)
+    outputs: dict[str, Output] = {}
     tracker = None
     if options.track or options.smooth:
         tracker = Tracker(options.smooth, min_cutoff=options.min_cutoff, beta=options.beta)
-    count, complete = 0, False
+    count, keep = 0, NOTHING
     pending: deque[Future] = deque()
     try:
+        for task, paths in video_files(plan, item.name).items():
+            outputs[task] = Output(plan, task, paths, source.rate, source.path, options)
         with ThreadPoolExecutor(1, 'sapiens-video') as pool:
-            for job in progress(_in_order(_jobs(source, predictors, detector, options, plan.workers)), source.count):
+            jobs = run(predictors, frames, detector=detector, workers=plan.workers, pixels_of=frames.take)
+            for job in progress(_in_order(jobs), source.count):
                 if tracker and 'pose' in job.results:
                     tracker.update(job.results['pose'], float(count / source.rate))
                 pending.append(pool.submit(_write, outputs, plan, job, count))
+                count += 1
                 while len(pending) > 4:
                     pending.popleft().result()
-                count += 1
             for future in pending:
                 future.result()
-        complete = True
+        keep = NOTHING if not count else PARTIAL if frames.error else COMPLETE
+    except KeyboardInterrupt:
+        if not isinstance(source, Camera):
+            raise
+        keep = COMPLETE if count else NOTHING
     finally:
         for output in outputs.values():
-            output.close(complete or count > 0)
+            output.close(keep)
+    if frames.error and count:
+        kept = ', '.join(path.name for output in outputs.values() for path in output.partial)
+        raise BadImage(f'{frames.error}; {count} frames are in {kept}')
+    if frames.error or not count:
+        raise BadImage(str(frames.error or f'{source.path or item.name} has no frames'))
     return count
 
 
-def _jobs(source, predictors, detector, options: VideoOptions, workers: int) -> Iterator[Job]:
-    frames: dict[str, np.ndarray] = {}
+class _Frames:
+    """Items of the frames of a video, whose pixels are taken once; ends at the first frame that is broken, and says why."""
 
-    def items() -> Iterator[Item]:
-        for number, pixels in enumerate(source):
-            if options.max_frames is not None and number >= options.max_frames:
-                return
-            frames[str(number)] = pixels
-            yield Item('', str(number))
+    def __init__(self, source: VideoReader | Camera, max_frames: int | None) -> None:
+        self.source, self.max_frames = source, max_frames
+        self.pixels: dict[str, np.ndarray] = {}
+        self.error: BadImage | None = None
 
-    return run(predictors, items(), detector=detector, workers=workers, pixels_of=lambda item: frames.pop(item.name))
+    def __iter__(self) -> Iterator[Item]:
+        try:
+            for number, pixels in enumerate(self.source):
+                self.pixels[str(number)] = pixels
+                yield Item('', str(number))
+                if number + 1 == self.max_frames:
+                    return
+        except BadImage as error:
+            self.error = error
+
+    def take(self, item: Item) -> np.ndarray:
+        return self.pixels.pop(item.name)
 
 
 def _in_order(jobs: Iterator[Job]) -> Iterator[Job]:
@@ -167,6 +198,7 @@ class Output:
     def __init__(self, plan: Plan, task: str, files: dict[str, Path], rate, sound: str, options: VideoOptions) -> None:
         self.task, self.saving, self.rate, self.options = task, plan.saving, rate, options
         self.video = self.json = None
+        self.partial = partial_files(files.values())
         for path in files.values():
             path.parent.mkdir(parents=True, exist_ok=True)
         if 'picture' in files:
@@ -200,14 +232,24 @@ class Output:
             return result.draw(self.saving.depth_limits or ((0.0, 1.0) if result.relative else None))
         return result.draw()
 
-    def close(self, keep: bool) -> None:
+    def close(self, keep: str) -> None:
+        """Finish the files, COMPLETE or PARTIAL, of at least one frame; or leave NOTHING."""
+        for path in self.partial:
+            path.unlink(missing_ok=True)  # of a run before
+        if self.video:
+            if keep == NOTHING:
+                self.video.abort()
+            else:
+                self.video.close(_kept(self.video.path, keep))
         if self.json:
-            if keep and self.json.tell():
+            if keep != NOTHING:
                 self.json.write('\n]}\n')
             self.json.close()
-            if keep and self.temporary.stat().st_size:
-                self.temporary.replace(self.path)
-            else:
+            if keep == NOTHING:
                 self.temporary.unlink()
-        if self.video:
-            self.video.close() if keep else self.video.abort()
+            else:
+                self.temporary.replace(_kept(self.path, keep))
+
+
+def _kept(path: Path, keep: str) -> Path:
+    return path if keep == COMPLETE else partial_files([path])[0]

@@ -14,16 +14,12 @@ from sapiens.datasets.transforms.decoding import BadImage
 
 from .detectors.base import need
 
-__all__ = ['VIDEO_SUFFIXES', 'Camera', 'VideoReader', 'VideoWriter', 'is_video', 'open_frames']
+__all__ = ['Camera', 'VideoReader', 'VideoWriter', 'open_frames']
 
 # Codecs of sound that an MP4 file may hold.
 IN_MP4 = ('aac', 'mp3', 'ac3', 'eac3', 'alac', 'opus')
-VIDEO_SUFFIXES = ('.mp4', '.mov', '.m4v', '.avi', '.mkv', '.webm', '.mpg', '.mpeg')
-
-
-def is_video(source: str) -> bool:
-    """Whether a source is a video file, or a camera by its number."""
-    return str(source).isdigit() or str(source).lower().endswith(VIDEO_SUFFIXES)
+# A file whose pictures end this much before its end was cut off: seconds, and a share of its length.
+SHORT = (Fraction(1), Fraction(1, 50))
 
 
 def open_frames(source: str) -> 'VideoReader | Camera':
@@ -56,22 +52,46 @@ class VideoReader:
         self.stream.thread_type = 'AUTO'
         self.rate = Fraction(self.stream.average_rate or self.stream.guessed_rate or 25)
         self.count = self.stream.frames
-        if not self.count and self.stream.duration:
-            self.count = round(self.stream.duration * self.stream.time_base * self.rate)
+        if not self.count:
+            self.count = round(self._length() * self.rate)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """(H, W, 3) uint8 RGB each. Ends with BadImage where the rest cannot be decoded."""
+        """(H, W, 3) uint8 RGB each. Ends with BadImage where the rest cannot be decoded or is not there."""
         import av
 
+        number, end, cut = 0, Fraction(0), False
+        length = self._length()
         try:
-            for frame in self.container.decode(self.stream):
-                turns = round(-float(getattr(frame, 'rotation', 0) or 0) / 90) % 4
-                pixels = frame.to_ndarray(format='rgb24')
-                yield np.ascontiguousarray(np.rot90(pixels, -turns)) if turns else pixels
+            for packet in self.container.demux(self.stream):
+                cut = packet.is_corrupt if packet.size else cut
+                for frame in packet.decode():
+                    if frame.pts is not None:
+                        end = max(end, (frame.pts - (self.stream.start_time or 0)) * frame.time_base + 1 / self.rate)
+                    number += 1
+                    turns = round(-float(getattr(frame, 'rotation', 0) or 0) / 90) % 4
+                    pixels = frame.to_ndarray(format='rgb24')
+                    yield np.ascontiguousarray(np.rot90(pixels, -turns)) if turns else pixels
         except av.error.FFmpegError as error:
-            raise BadImage(f'{self.path}: {type(error).__name__}: {error}') from error
+            raise BadImage(f'{self.path}: frame {number}: {type(error).__name__}: {error}') from error
         finally:
             self.container.close()
+        # Some formats end without an error where the file was cut off.
+        if cut or end < length - max(SHORT[0], SHORT[1] * length):
+            raise BadImage(
+                f'{self.path} breaks off after {float(end):.1f} of {float(length):.1f} seconds, frame {number}'
+            )
+
+    def _length(self) -> Fraction:
+        """Seconds of pictures, as the file says; 0 where it does not."""
+        if self.stream.duration:
+            return self.stream.duration * self.stream.time_base
+        # Matroska and WebM: '00:00:06.000000000'.
+        parts = self.stream.metadata.get('DURATION', '').split(':')
+        try:
+            hours, minutes, seconds = map(Fraction, parts)
+        except ValueError:
+            return Fraction(0)
+        return 3600 * hours + 60 * minutes + seconds
 
 
 class Camera:
@@ -140,8 +160,8 @@ class VideoWriter:
         self.frames += 1
         self.container.mux(self.stream.encode(frame))
 
-    def close(self) -> None:
-        """Finish the file, or leave none where no frame was written."""
+    def close(self, path: Path | None = None) -> None:
+        """Finish the file, under another path where one is given, or leave none where no frame was written."""
         if self.stream is not None:
             self.container.mux(self.stream.encode())
             self._sound_until(self.frames / self.rate)
@@ -153,7 +173,7 @@ class VideoWriter:
         if self.stream is None:
             self.temporary.unlink(missing_ok=True)
         else:
-            self.temporary.replace(self.path)
+            self.temporary.replace(path or self.path)
 
     def abort(self) -> None:
         """Leave no file."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sapiens.apis.images import find_inputs, is_inside, read_pixels
+from sapiens.apis.images import find_inputs, is_inside, is_video, read_pixels
 from sapiens.datasets.transforms import BadImage
 
 from .tiny import picture
@@ -42,7 +42,20 @@ def test_files_patterns_lists_and_several_of_them(tree):
     assert names(several) == ['a', '10', '2']
     (tree / 'c').mkdir()
     (tree / 'c' / '2.jpg').touch()
-    assert names(find_inputs([f'{tree}/b', f'{tree}/c']))[-2:] == ['2.jpg', '2.jpg_2']
+    assert names(find_inputs([f'{tree}/b', f'{tree}/c']))[-2:] == ['2', '2_2']
+
+
+def test_no_two_inputs_have_a_name_in_common(tree):
+    for name in ('b/dance.mp4', 'c/dance.mp4', 'c/dance_2.mp4', 'c/a.mp4'):
+        (tree / name).parent.mkdir(exist_ok=True)
+        (tree / name).touch()
+    videos = [tree / 'b/dance.mp4', tree / 'c/dance.mp4', tree / 'c/dance_2.mp4']
+    assert names(find_inputs(videos)) == ['dance', 'dance_3', 'dance_2']
+    assert names(find_inputs(f'{tree}/*/dance*')) == ['b/dance', 'c/dance', 'c/dance_2']
+    # The JSON of a video and that of an image are two files.
+    assert names(find_inputs([tree / 'a.jpg', tree / 'c/a.mp4'])) == ['a.jpg', 'a.mp4']
+    assert names(find_inputs(['0', 'http://host/dance.mp4', tree / 'b/dance.mp4'])) == ['camera0', 'dance', 'dance_2']
+    assert is_video('0') and is_video('x/A.MP4') and not is_video('x.jpg') and not is_video('folder')
 
 
 def test_nothing_to_work_on_is_an_error(tree):

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -284,3 +286,17 @@ def test_images_without_people_do_not_pile_up():
 
 def test_the_arch_of_the_tests_is_used(models):
     assert sum(parameter.numel() for parameter in models('pose').network.backbone.parameters()) < 1e5, ARCH
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which('g++'), reason='torch.compile needs a compiler: g++')
+def test_a_compiled_model_says_the_same_and_compiles_once(models):
+    from torch._dynamo.utils import counters
+
+    images = [picture(size, index) for index, size in enumerate(SIZES)]
+    compiled = load_model(config('depth'), device='cpu', batch_size=3, compile=True)
+    lively(compiled.network)
+    counters.clear()
+    for before, after in zip(models('depth')(images), compiled(images), strict=True):
+        np.testing.assert_allclose(after.depth, before.depth, atol=1e-4)
+    assert counters['stats']['unique_graphs'] == 2, 'encoder and head, though 4 images are a batch of 3 and one of 1'

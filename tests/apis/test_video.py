@@ -11,8 +11,8 @@ from sapiens.apis.inference import load_model
 from sapiens.apis.jobs import Plan
 from sapiens.apis.saving import Saving
 from sapiens.apis.tracking import OneEuroFilter, Tracker
-from sapiens.apis.video import VideoOptions, run_video, video_files
-from sapiens.apis.video_file import Camera, VideoReader, VideoWriter, is_video, open_frames
+from sapiens.apis.video import VideoOptions, partial_files, run_video, run_videos, video_files
+from sapiens.apis.video_file import Camera, VideoReader, VideoWriter, open_frames
 from sapiens.datasets.transforms import BadImage
 from sapiens.metainfo import get_skeleton
 
@@ -172,6 +172,31 @@ def test_odd_sizes_broken_files_and_no_frames(tmp_path):
         VideoReader(tmp_path / 'text.mp4')
 
 
+def broken(path, pictures, way):
+    """A video that breaks midway: cut off, or with other bytes in its second half."""
+    content = write_video(path, pictures, sound=None).read_bytes()
+    half = len(content) // 2
+    rest = b'' if way == 'cut' else b'\xff' * 3000 + content[half + 3000 :]
+    path.write_bytes(content[:half] + rest)
+    return path
+
+
+NOISE = np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8)
+
+
+@needs_av
+@pytest.mark.parametrize('name, way', [('a.mkv', 'cut'), ('a.avi', 'cut'), ('a.mp4', 'bytes')])
+def test_a_video_that_breaks_midway_says_so(tmp_path, name, way):
+    """Matroska and AVI end without an error of the decoder where the file was cut off."""
+    found = []
+    with pytest.raises(BadImage, match=f'{name}.* frame|{name}: frame'):
+        for pixels in VideoReader(broken(tmp_path / name, NOISE, way)):
+            found.append(pixels.shape)
+    assert 5 < len(found) < 35 and set(found) == {(48, 64, 3)}
+    whole = write_video(tmp_path / f'whole{name[1:]}', NOISE, sound=None)
+    assert len(list(VideoReader(whole))) == 40
+
+
 def test_a_camera_is_told_by_its_number(monkeypatch):
     import cv2
 
@@ -200,7 +225,6 @@ def test_a_camera_is_told_by_its_number(monkeypatch):
     assert [pixels[0, 0].tolist() for pixels in camera] == [[3, 2, 1]] * 3
     with pytest.raises(BadImage, match='camera 7'):
         open_frames('7')
-    assert is_video('0') and is_video('x/A.MP4') and not is_video('x.jpg') and not is_video('folder')
 
 
 # ---------------------------------------------------------------------- frames through models
@@ -243,3 +267,71 @@ def test_a_video_can_end_early(tmp_path):
     assert run_video(plan, Item(str(source), 'a'), predictors, VideoOptions(max_frames=4, smooth=True)) == 4
     assert len(json.loads((tmp_path / 'out/a.json').read_text())['frames']) == 4
     assert [path.name for path in (tmp_path / 'out').iterdir()] == ['a.json']
+
+
+@needs_av
+def test_a_broken_video_is_a_failure_and_not_done(tmp_path):
+    """Its frames are kept under another name until the whole video was there."""
+    source = broken(tmp_path / 'a.mkv', NOISE, 'cut')
+    predictors = {'pose': load_model(config('pose'), device='cpu', batch_size=3)}
+    plan = Plan(models={'pose': {}}, out=tmp_path / 'out', saving=Saving())
+    files = list(video_files(plan, 'a')['pose'].values())
+    with pytest.raises(BadImage, match=r'a\.mkv breaks off.*frames are in a\.json\.part, a\.mp4\.part'):
+        run_video(plan, Item(str(source), 'a'), predictors, VideoOptions())
+    parts = partial_files(files)
+    assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == sorted(path.name for path in parts)
+    kept = len(json.loads(parts[0].read_text())['frames'])
+    assert 10 < kept < 30 and len(list(VideoReader(parts[1]))) == kept
+    write_video(source, NOISE, sound=None)
+    assert run_video(plan, Item(str(source), 'a'), predictors, VideoOptions()) == 40
+    assert sorted((tmp_path / 'out').iterdir()) == sorted(files)
+
+
+@needs_av
+def test_an_interrupted_video_leaves_nothing_and_a_camera_ends(tmp_path, monkeypatch):
+    source = write_video(tmp_path / 'a.mp4', frames(), sound=None)
+    predictors = {'pose': load_model(config('pose'), device='cpu', batch_size=2)}
+    plan = Plan(models={'pose': {}}, out=tmp_path / 'out', saving=Saving())
+
+    def interrupt(jobs, count):
+        for number, job in enumerate(jobs):
+            if number == 3:
+                raise KeyboardInterrupt
+            yield job
+
+    with pytest.raises(KeyboardInterrupt):
+        run_video(plan, Item(str(source), 'a'), predictors, VideoOptions(), progress=interrupt)
+    assert not list((tmp_path / 'out').iterdir())
+
+    class Pictures(Camera):
+        def __init__(self, number):
+            self.rate = Fraction(10)
+
+        def __iter__(self):
+            yield from frames()
+
+    monkeypatch.setattr('sapiens.apis.video.open_frames', lambda source: Pictures(0))
+    assert run_video(plan, Item('0', 'camera0'), predictors, VideoOptions(), progress=interrupt) == 3
+    assert len(json.loads((tmp_path / 'out/camera0.json').read_text())['frames']) == 3
+    assert len(list(VideoReader(tmp_path / 'out/camera0.mp4'))) == 3
+
+
+@needs_av
+def test_one_video_that_fails_does_not_stop_the_rest(tmp_path, monkeypatch):
+    class Growing(VideoReader):
+        """Frames of two sizes, which no writer takes."""
+
+        def __iter__(self):
+            for number, pixels in enumerate(super().__iter__()):
+                yield pixels if number < 5 or 'grows' not in self.path else np.concatenate([pixels, pixels])
+
+    monkeypatch.setattr('sapiens.apis.video.open_frames', Growing)
+    sources = [write_video(tmp_path / name, frames(), sound=None) for name in ('grows.mp4', 'b.mp4')]
+    (tmp_path / 'text.mp4').write_bytes(b'no video')
+    options = dict(model=config('pose'), task='pose', batch_size=3)
+    plan = Plan(models={'pose': options}, out=tmp_path / 'out', saving=Saving())
+    items = [Item(str(path), path.stem) for path in (sources[0], tmp_path / 'text.mp4', sources[1])]
+    outcomes = list(run_videos(plan, items, 'cpu', VideoOptions()))
+    assert [outcome.item for outcome in outcomes] == items and not outcomes[2].error
+    assert 'frame 5 is 64 x 96' in outcomes[0].error and 'text.mp4' in outcomes[1].error
+    assert {path.name for path in (tmp_path / 'out').iterdir()} == {'b.json', 'b.mp4'}

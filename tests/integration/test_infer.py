@@ -280,8 +280,38 @@ def test_videos_beside_images(infer, weights, tmp_path):
     assert code == 0 and '1 videos, 1 of them done already' in text
     code, _, errors = infer('pose', tmp_path / 'broken.mp4', *command[1:])
     assert code == 1 and 'broken.mp4' in errors and 'dance' not in errors
+    code, _, errors = infer(*command, '--side-by-side')
+    assert code == 2 and 'other settings' in errors and 'side_by_side' in errors
     code, _, errors = infer('seg', video, '--model', CONFIGS['seg'], '--out', tmp_path / 'seg', '--save', 'labels')
     assert code == 2 and 'of videos there are pictures' in errors
+
+
+def test_videos_of_one_name_and_videos_that_break(infer, weights, tmp_path):
+    """Two videos of one name have results of their own; a broken one is named, and done again by the next run."""
+    pytest.importorskip('av')
+    from ..apis.test_video import NOISE, broken, frames, write_video
+
+    for name in ('one', 'two', 'bad'):
+        (tmp_path / name).mkdir()
+    one = write_video(tmp_path / 'one/dance.mp4', frames(6), sound=None)
+    two = write_video(tmp_path / 'two/dance.mp4', frames(4), sound=None)
+    bad = broken(tmp_path / 'bad/dance.mkv', NOISE, 'cut')
+    command = ('pose', one, two, bad, '--model', CONFIGS['pose'], '--checkpoint', weights, '--out', tmp_path / 'out')
+    out = tmp_path / 'out'
+    for done in (0, 2):
+        code, text, errors = infer(*command)
+        assert code == 1 and f'3 videos, {done} of them done already' in text and f'failed {bad}: ' in errors
+        assert f'0 images and {2 - done} videos' in text and '1 failed' in text
+        assert (out / 'failures.txt').read_text().split('\t')[0] == str(bad)
+    counts = {path.name: len(json.loads(path.read_text())['frames']) for path in out.glob('dance*.json')}
+    assert (
+        sorted(counts.values()) == [4, 6] and len(list(out.glob('*.mp4'))) == 2 and len(list(out.glob('*.part'))) == 2
+    )
+    write_video(bad, frames(5), sound=None)
+    code, text, errors = infer(*command)
+    assert code == 0 and '0 images and 1 videos' in text, errors
+    assert len(list(out.glob('dance*.json'))) == 3 and not list(out.glob('*.part'))
+    assert not (out / 'failures.txt').exists()
 
 
 def test_help_teaches_with_examples():

@@ -1,13 +1,14 @@
-# Finetuning of the tiny model on two CPU cores, ours: small batches, which learn more from a sample as long as few were seen, a
-# learning rate for them, linear to 0, and an average of the weights, so that an evaluation at any time shows what was learned.
+# Finetuning of the tiny model on two CPU cores, ours: small batches, which learn more from a sample as long as few were seen; a
+# learning rate that is high for the new head and decays towards the pretrained patches; linear to 0; and an average of the
+# weights, so that an evaluation at any time shows what was learned.
 _base_ = '../default_runtime.py'
 
 train_dataloader = dict(batch_size=16, num_workers=1)
 val_dataloader = dict(batch_size=32, num_workers=1)
 test_dataloader = val_dataloader
 optim_wrapper = dict(
-    optimizer=dict(lr=1e-3, betas=(0.9, 0.999), weight_decay=0.05),
-    paramwise_cfg=dict(layer_decay_rate=None, no_decay=['pos_embed'], no_decay_1d=True),
+    optimizer=dict(lr=4e-3, betas=(0.9, 0.999), weight_decay=0.05),
+    paramwise_cfg=dict(layer_decay_rate=0.75, no_decay=['pos_embed'], no_decay_1d=True),
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=200),

@@ -1,0 +1,136 @@
+"""tools/demo.py: what the page does, without a browser; and the page itself where gradio is installed."""
+
+import importlib.util
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sapiens.apis import load_model
+from sapiens.apis.inference import with_checkpoints
+from sapiens.datasets.transforms import BadImage
+
+from ..apis.tiny import write_pictures
+
+ROOT = Path(__file__).parents[2]
+POSE = str(ROOT / 'configs/pose/sapiens_tiny_synthetic17-128x96.py')
+DEPTH = str(ROOT / 'configs/depth/sapiens_tiny_synthetic-128x96.py')
+LABELS = [f'{name} (random weights: no checkpoint)' for name in
+          ('pose/sapiens_tiny_synthetic17-128x96', 'depth/sapiens_tiny_synthetic-128x96')]  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def tool():
+    spec = importlib.util.spec_from_file_location('demo_tool', ROOT / 'tools/demo.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def demo(tool):
+    return tool.Demo([(POSE, None), (DEPTH, None)], device='cpu')
+
+
+def test_models_are_offered_for_their_tasks(tool, demo):
+    assert {task: demo.labels(task) for task in demo.choices} == {
+        'pose': LABELS[:1], 'depth': LABELS[1:], 'features': LABELS,
+    }  # fmt: skip
+    assert demo.detectors[0] == 'whole-image'
+    named = tool.Demo([('sapiens-seg-1b', None), (POSE, 'runs/a/best.pth'), (POSE, 'runs/b/best.pth')])
+    assert named.labels('seg') == ['sapiens-seg-1b'] and named.labels('pose')[1].endswith('(b/best.pth)')
+    assert named.choices['features']['sapiens-seg-1b'] == dict(
+        model='sapiens-seg-1b', checkpoint=None, task='features'
+    )
+    with pytest.raises(ValueError, match='twice'):
+        tool.Demo([(POSE, None), (POSE, None)])
+    with pytest.raises(ValueError, match=r'tools/download\.py'):
+        tool.Demo([])
+
+
+def test_a_picture_gives_what_the_model_says(demo, tool, tmp_path):
+    (path,) = write_pictures(tmp_path, [(64, 48)])
+    result = demo.predict(path, 'features', LABELS[1])
+    expected = load_model(DEPTH, task='features', device='cpu')
+    expected.network.load_state_dict(demo.predictors['features', LABELS[1]].network.state_dict())
+    np.testing.assert_array_equal(result.features, expected(path).features)
+    assert result.path == str(path) and tool.summary(result, 0.5).endswith('48 x 64 pixels · 0.50 s')
+    people = demo.predict(path, 'pose', LABELS[0])
+    assert len(people) == 1 and tool.summary(people, 0).startswith('1 person, 17 keypoints')
+    assert list(demo.predictors) == [('features', LABELS[1]), ('pose', LABELS[0])]
+    demo.predict(path, 'depth', LABELS[1])
+    assert list(demo.predictors) == [('pose', LABELS[0]), ('depth', LABELS[1])], 'no more than two are kept'
+
+
+def test_what_cannot_be_is_explained(demo, tmp_path):
+    (path,) = write_pictures(tmp_path, [(64, 48)])
+    with pytest.raises(ValueError, match="no model 'x' for 'pose'"):
+        demo.predict(path, 'pose', 'x')
+    with pytest.raises(ValueError, match="no model .* for 'seg'"):
+        demo.predict(path, 'seg', LABELS[0])
+    with pytest.raises(ValueError, match="no detector 'torchvision:x'"):
+        demo.predict(path, 'pose', LABELS[0], 'torchvision:x')
+    path.write_bytes(b'')
+    with pytest.raises(BadImage):
+        demo.predict(path, 'pose', LABELS[0])
+
+
+def test_checkpoints_go_to_models_or_to_the_configs_among_them():
+    assert with_checkpoints([POSE, 'sapiens-seg-1b'], []) == [(POSE, None), ('sapiens-seg-1b', None)]
+    assert with_checkpoints(['sapiens-seg-1b', POSE], ['a.pth']) == [('sapiens-seg-1b', None), (POSE, 'a.pth')]
+    assert with_checkpoints(['sapiens-seg-1b', POSE], ['a', 'b']) == [('sapiens-seg-1b', 'a'), (POSE, 'b')]
+    with pytest.raises(ValueError, match='3 files for 2 models'):
+        with_checkpoints(['sapiens-seg-1b', POSE], ['a', 'b', 'c'])
+
+
+def test_old_results_are_deleted(tool, tmp_path):
+    for name, age in (('old', 7200), ('new', 60)):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    tool.forget(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ['new']
+
+
+def test_without_gradio_it_says_the_command(tool, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, 'gradio', None)
+    monkeypatch.setattr(sys, 'argv', ['demo.py', '--model', POSE])
+    with pytest.raises(SystemExit) as ended:
+        tool.main()
+    assert ended.value.code == 2 and 'pip install gradio' in capsys.readouterr().err
+
+
+def test_the_page_computes(tool, demo, tmp_path, monkeypatch):
+    """Through gradio's client: the picture goes to the page and its files come back."""
+    pytest.importorskip('gradio', reason='the page needs gradio: pip install gradio')
+    from gradio_client import Client, handle_file
+
+    monkeypatch.setenv('GRADIO_TEMP_DIR', str(tmp_path / 'served'))
+    monkeypatch.setenv('GRADIO_ANALYTICS_ENABLED', 'False')
+    (tmp_path / 'served').mkdir()
+    (path,) = write_pictures(tmp_path / 'in', [(64, 48)])
+    page = tool.make_page(demo, tmp_path / 'served')
+    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True)
+    try:
+        client = Client(address, verbose=False, download_files=str(tmp_path / 'got'))
+
+        def compute(task, label, threshold=0.3):
+            return client.predict(
+                handle_file(str(path)), task, label, 'whole-image', 'default', threshold, True, api_name='/run'
+            )
+
+        picture, text, files = compute('pose', LABELS[0])
+        assert Path(picture).suffix == '.jpg' and text.startswith('1 person, 17 keypoints each · 48 x 64 pixels')
+        assert sorted(Path(file).name for file in files) == ['0.jpg', '0.json']
+        people = json.loads(next(Path(file) for file in files if file.endswith('.json')).read_text())
+        expected = demo.predict(path, 'pose', LABELS[0]).keypoints[0]
+        np.testing.assert_allclose(people['instance_info'][0]['keypoints'], expected, atol=1e-3)
+        _, text, files = compute('depth', LABELS[1])
+        assert text.startswith('depth ') and {Path(file).suffix for file in files} == {'.npy', '.jpg', '.png', '.ply'}
+        with pytest.raises(Exception, match="for 'depth'"):
+            compute('depth', LABELS[0])
+    finally:
+        page.close()
