@@ -122,6 +122,11 @@ class Predictor:
 
     # ------------------------------------------------------------------ for sapiens.apis.run
 
+    @property
+    def on_cores(self) -> bool:
+        """Whether batches may be computed side by side, each on one core."""
+        return self.device.type == 'cpu' and not self.fixed_batch
+
     def units(self, image: np.ndarray, boxes: np.ndarray | None, scores: np.ndarray | None) -> list[tuple]:
         """(what the model is told, pixels (3, h, w) uint8, or None where the device cuts them) of each network input."""
         samples = self.prepare.samples(image, boxes, scores)

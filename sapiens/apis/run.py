@@ -1,16 +1,18 @@
 """Many images through one or several models: files are read and prepared in threads while the device computes batches.
 
-Batches are made of what the network sees (people for pose, images for the rest), across images of any size.
+Batches are made of what the network sees (people for pose, images for the rest), across images of any size. On a CPU each core
+computes a batch of its own: one batch on all cores leaves them waiting for each other at every layer.
 """
 
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from sapiens.datasets.transforms.decoding import BadImage
 
@@ -80,8 +82,11 @@ def run(
                 job.units[name] = predictor.units(job.image, job.boxes, job.box_scores)
         return job
 
-    batchers = {name: Batcher(name, predictor) for name, predictor in predictors.items()}
-    ahead = batch_size + workers
+    cores = torch.get_num_threads()
+    side_by_side = cores > 1 and all(predictor.on_cores for predictor in predictors.values())
+    computing = ThreadPoolExecutor(cores, 'sapiens-compute', torch.set_num_threads, (1,)) if side_by_side else None
+    batchers = {name: Batcher(name, predictor, computing, cores) for name, predictor in predictors.items()}
+    ahead = batch_size * (cores if side_by_side else 1) + workers
     pool = ThreadPoolExecutor(workers, 'sapiens-read')
     try:
         jobs = ordered(pool, load, items, ahead)
@@ -97,6 +102,9 @@ def run(
             yield from _complete(batcher.flush(), predictors)
     finally:
         pool.shutdown(cancel_futures=True)
+        if computing is not None:
+            computing.shutdown(cancel_futures=True)
+            torch.set_num_threads(cores)  # of the libraries below, which count for the whole process
 
 
 def ordered(pool: ThreadPoolExecutor, function: Callable, inputs: Iterable, ahead: int) -> Iterator:
@@ -150,21 +158,30 @@ def _complete(jobs: Iterable[Job], predictors: Mapping) -> Iterator[Job]:
 
 
 class Batcher:
-    """Collects the units of images to batches of one model."""
+    """Collects the units of images to batches of one model.
 
-    def __init__(self, name: str, predictor: 'Predictor') -> None:
-        self.name, self.predictor = name, predictor
-        self.waiting: deque[tuple[Job, int]] = deque()
+    Args:
+        predictor: the model.
+        pool: threads that compute batches side by side, ``width`` of them at the same time; None to compute them one after the
+            other, in the calling thread.
+    """
+
+    def __init__(
+        self, name: str, predictor: 'Predictor', pool: ThreadPoolExecutor | None = None, width: int = 1
+    ) -> None:
+        self.name, self.predictor, self.pool, self.width = name, predictor, pool, width
+        self.waiting: deque[tuple[Job, int, list]] = deque()  # image, number of the unit, outputs of the image
+        self.flying: deque[tuple[list, Future]] = deque()
         self.open: deque[tuple[Job, list]] = deque()  # images in order, with the outputs of their units so far
 
     def add(self, job: Job) -> list[Job]:
         """Take an image, and return those that are finished by now."""
         outputs: list[Any] = [None] * len(job.units[self.name])
         self.open.append((job, outputs))
-        self.waiting.extend((job, index) for index in range(len(outputs)))
+        self.waiting.extend((job, index, outputs) for index in range(len(outputs)))
         size, done = self.predictor.batch_size, self._finished()
         # Images without people must not pile up behind one whose people do not fill a batch.
-        while len(self.waiting) >= size or (self.waiting and len(self.open) >= 4 * size):
+        while len(self.waiting) >= size or (self.waiting and len(self.open) >= (4 + len(self.flying)) * size):
             self._run(min(len(self.waiting), size))
             done += self._finished()
         return done
@@ -173,14 +190,28 @@ class Batcher:
         """Compute what is left."""
         while self.waiting:
             self._run(min(len(self.waiting), self.predictor.batch_size))
+        while self.flying:
+            self._land()
         return self._finished()
 
     def _run(self, count: int) -> None:
         chosen = [self.waiting.popleft() for _ in range(count)]
-        units = [(job.image, *job.units[self.name][index]) for job, index in chosen]
-        found = {id(job): outputs for job, outputs in self.open}
-        for (job, index), output in zip(chosen, self.predictor.forward(units), strict=True):
-            found[id(job)][index] = output
+        units = [(job.image, *job.units[self.name][index]) for job, index, _ in chosen]
+        # A batch by itself is faster with all cores than with one.
+        alone = self.pool is None or (not self.flying and count < self.predictor.batch_size)
+        if alone:
+            future: Future = Future()
+            future.set_result(self.predictor.forward(units))
+        else:
+            future = self.pool.submit(self.predictor.forward, units)
+        self.flying.append((chosen, future))
+        while len(self.flying) > (0 if alone else self.width):
+            self._land()
+
+    def _land(self) -> None:
+        chosen, future = self.flying.popleft()
+        for (_, index, outputs), output in zip(chosen, future.result(), strict=True):
+            outputs[index] = output
 
     def _finished(self) -> list[Job]:
         done = []
