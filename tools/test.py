@@ -81,9 +81,8 @@ def show_hook(cfg, args: argparse.Namespace) -> dict:
 def without_average(cfg) -> None:
     """Take out the hook that keeps an average of the weights: a graph has its own, and cannot be copied."""
     hooks = cfg.get('default_hooks', {})
-    for name, hook in list(hooks.items()):
-        if hook is not None and hook['type'] == 'EMAHook':
-            hooks[name] = None
+    for name in [name for name, hook in hooks.items() if hook is not None and hook['type'] == 'EMAHook']:
+        del hooks[name]
     cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks') or [] if hook['type'] != 'EMAHook']
 
 

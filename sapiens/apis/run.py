@@ -1,7 +1,7 @@
 """Many images through one or several models: files are read and prepared in threads while the device computes batches.
 
-Batches are made of what the network sees (people for pose, images for the rest), across images of any size. On a CPU each core
-computes a batch of its own: one batch on all cores leaves them waiting for each other at every layer.
+Batches are made of what the network sees (people for pose, images for the rest), across images of any size. On a CPU a few
+batches are computed side by side, which share the cores: those of one batch wait for each other at every layer.
 """
 
 import itertools
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .predictors import Predictor
 
 __all__ = ['Job', 'run']
+
+SIDE_BY_SIDE = 4  # batches on a CPU at a time; each has activations of its own in memory
 
 
 @dataclass
@@ -82,11 +84,14 @@ def run(
                 job.units[name] = predictor.units(job.image, job.boxes, job.box_scores)
         return job
 
-    cores = torch.get_num_threads()
-    side_by_side = cores > 1 and all(predictor.on_cores for predictor in predictors.values())
-    computing = ThreadPoolExecutor(cores, 'sapiens-compute', torch.set_num_threads, (1,)) if side_by_side else None
-    batchers = {name: Batcher(name, predictor, computing, cores) for name, predictor in predictors.items()}
-    ahead = batch_size * (cores if side_by_side else 1) + workers
+    cores, width = torch.get_num_threads(), 1
+    if all(predictor.on_cores for predictor in predictors.values()):
+        width = min(cores, SIDE_BY_SIDE)
+    computing = None
+    if width > 1:
+        computing = ThreadPoolExecutor(width, 'sapiens-compute', torch.set_num_threads, (cores // width,))
+    batchers = {name: Batcher(name, predictor, computing, width) for name, predictor in predictors.items()}
+    ahead = batch_size * width + workers
     pool = ThreadPoolExecutor(workers, 'sapiens-read')
     try:
         jobs = ordered(pool, load, items, ahead)

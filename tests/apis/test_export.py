@@ -352,10 +352,17 @@ def test_the_description_names_everything(tmp_path, weights):
 
 
 @pytest.mark.parametrize(('format', 'dynamic_batch'), [('torchscript', False), ('onnx', True)])
-@pytest.mark.parametrize('task', ['pose', 'sem_seg'])
-def test_a_graph_in_the_place_of_the_network_predicts_the_same(tmp_path, weights, task, format, dynamic_batch):
-    report = export(task, weights, tmp_path, format, dynamic_batch=dynamic_batch)
-    eager, other = (build_model(config(task), weights[task], 'cpu') for _ in range(2))
+@pytest.mark.parametrize(
+    ('task', 'changes'),
+    [('pose', {}), ('pose', dict(loss=dict(type='HeatmapCrossEntropyLoss'))), ('sem_seg', {})],
+    ids=['squared', 'crossed', 'sem_seg'],
+)
+def test_a_graph_in_the_place_of_the_network_predicts_the_same(
+    tmp_path, weights, task, changes, format, dynamic_batch
+):
+    cfg = config(task, **changes)
+    report = export(task, weights, tmp_path, format, cfg=cfg, dynamic_batch=dynamic_batch)
+    eager, other = (build_model(cfg, weights[task], 'cpu') for _ in range(2))
     run_graph_in(other, load_export(report.path))
     inputs = torch.rand(3, 3, *SIZE)
     if task == 'pose':
@@ -364,6 +371,9 @@ def test_a_graph_in_the_place_of_the_network_predicts_the_same(tmp_path, weights
             model._heatmaps(inputs, [PoseDataSample()], channels, flip=True)[0] for model in (eager, other)
         )
         assert found.shape == (3, 2, 16, 12)
+        target, points = torch.rand(3, 5, 16, 12), torch.ones(3, 5)
+        losses = [model.loss_module(model(inputs), target, points) for model in (eager, other)]
+        torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)
     else:
         expected, found = eager(inputs), other(inputs)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)

@@ -139,7 +139,7 @@ def test_a_bad_file_is_named_and_a_stream_goes_on(models, tmp_path):
     found = dict(model.stream(iter(paths)))
     assert set(found) == set(paths)
     assert [isinstance(found[path], BadImage) for path in paths] == [False, True, False, False]
-    # Several batches are computed on a core each, one image on all cores: sums are rounded in another order.
+    # Several batches share the cores, one image has them all: sums are rounded in another order.
     np.testing.assert_allclose(found[paths[3]].depth, model(paths[3]).depth, rtol=1e-5, atol=1e-6)
 
 
@@ -317,6 +317,26 @@ def test_batches_are_computed_side_by_side_and_images_keep_their_order():
         finished += batcher.flush()
     assert [job.results['pose'] for job in finished] == [[f'{number} found'] for number in range(7)]
     assert max(most) == 2
+
+
+def test_batches_share_the_threads_which_are_given_back(models, tmp_path, monkeypatch):
+    write_pictures(tmp_path)
+    model, before, seen = models('depth', batch_size=1), torch.get_num_threads(), []
+    forward = model.forward
+
+    def watched(units):
+        seen.append((threading.current_thread().name, torch.get_num_threads()))
+        return forward(units)
+
+    monkeypatch.setattr(model, 'forward', watched)
+    torch.set_num_threads(12)
+    try:
+        assert len(list(run({'depth': model}, find_inputs(tmp_path)))) == 4
+        assert torch.get_num_threads() == 12
+    finally:
+        torch.set_num_threads(before)
+    assert {count for _, count in seen} == {3}, 'four batches of three threads each'
+    assert all(name.startswith('sapiens-compute') for name, _ in seen)
 
 
 def test_the_arch_of_the_tests_is_used(models):

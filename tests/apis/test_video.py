@@ -1,3 +1,4 @@
+import importlib.util
 import json
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +20,7 @@ from sapiens.metainfo import get_skeleton
 from .tiny import config, lively, picture
 
 COCO = get_skeleton('coco17')
-needs_av = pytest.mark.skipif(not __import__('importlib').util.find_spec('av'), reason='needs PyAV')
+needs_av = pytest.mark.skipif(not importlib.util.find_spec('av'), reason='needs PyAV: pip install av')
 
 
 # ---------------------------------------------------------------------- tracks

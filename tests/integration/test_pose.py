@@ -128,6 +128,28 @@ def test_it_learns(trained):
     assert list(trained.glob('best_*AP*_iter_160.pth'))
 
 
+def test_an_exported_graph_scores_what_the_model_does(trained, data):
+    """With the config's average of the weights, which a graph cannot take part in."""
+    config, checkpoint, graph = data / 'config.py', trained / 'iter_160.pth', data / 'graph.pt2'
+    run('tools/export.py', config, checkpoint, '--format', 'torchscript', '--out', graph, OMP_NUM_THREADS='1')
+    run(
+        'tools/test.py',
+        config,
+        graph,
+        '--graph',
+        '--work-dir',
+        data / 'graph',
+        '--out',
+        data / 'graph.json',
+        OMP_NUM_THREADS='1',
+    )
+    (log,) = trained.glob('*/vis_data/scalars.json')
+    (last,) = [line for line in map(json.loads, log.read_text().splitlines()) if 'hands-and-feet/AP' in line]
+    metrics = json.loads((data / 'graph.json').read_text())
+    assert metrics['hands-and-feet/AP'] == pytest.approx(last['hands-and-feet/AP'], abs=1e-6)
+    assert metrics['val_loss'] == pytest.approx(last['val_loss'], rel=1e-4)
+
+
 def test_evaluation_by_the_tool_is_that_of_training_and_a_dump_scores_the_same(trained, data):
     run('tools/test.py', data / 'config.py', trained / 'iter_160.pth', '--work-dir', data / 'test', '--out', data / 'out.json',
         '--dump', data / 'found.json', '--show-dir', data / 'shown', '--show-limit', '3', OMP_NUM_THREADS='1')  # fmt: skip

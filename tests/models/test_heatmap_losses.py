@@ -76,6 +76,14 @@ def test_float32_inside_whatever_the_head_gives(loss):
     assert torch.equal(loss(prediction.bfloat16(), target, weights), 2 * exact)
 
 
+@pytest.mark.parametrize('loss', [HeatmapMSELoss(), HeatmapCrossEntropyLoss()])
+def test_heatmaps_have_an_output_that_means_them(loss):
+    heatmaps = loss.to_heatmaps(data()[0])
+    torch.testing.assert_close(loss.to_heatmaps(loss.from_heatmaps(heatmaps)), heatmaps)
+    empty = loss.from_heatmaps(torch.zeros(1, 1, 2, 2))
+    assert empty.isfinite().all() and loss.to_heatmaps(empty).unique().numel() == 1
+
+
 def test_cross_entropy_of_an_empty_map_counts_nothing():
     prediction, target, weights = data()
     target[0, 0] = 0

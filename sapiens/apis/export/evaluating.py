@@ -2,6 +2,8 @@
 
 # B batch, K channels of the output, k those asked for, h w size of the images in pixels
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -38,11 +40,11 @@ def run_graph_in(model: nn.Module, exported: Exported) -> None:
                 'the exported graph normalises images, which the model does too: export without --with-preprocess'
             )
     model.backbone = _Images()
-    graph = _Graph(exported)
     if isinstance(model, PoseEstimator):
-        model.head = graph
+        # The graph puts out the maps that are decoded, not what the head put out for the loss.
+        model.head = _Graph(exported, model.loss_module.from_heatmaps)
     else:
-        model.decode_head = graph
+        model.decode_head = _Graph(exported)
 
 
 class _Images(nn.Module):
@@ -53,11 +55,11 @@ class _Images(nn.Module):
 
 
 class _Graph(nn.Module):
-    """The graph in the place of a head. One that takes a single image gets them one after the other."""
+    """The graph in the place of a head, whose output ``to_head`` finds. One that takes a single image gets them one by one."""
 
-    def __init__(self, exported: Exported) -> None:
+    def __init__(self, exported: Exported, to_head: Callable[[Tensor], Tensor] = torch.Tensor.float) -> None:
         super().__init__()
-        self.exported = exported
+        self.exported, self.to_head = exported, to_head
         self.is_single = exported.meta.get('input', {}).get('shape', ['batch'])[0] == 1
 
     def forward(self, inputs: Tensor, channels: Tensor | None = None) -> Tensor:
@@ -65,5 +67,5 @@ class _Graph(nn.Module):
         outputs = [
             next(iter(self.exported(part).values())) for part in inputs.split(1 if self.is_single else len(inputs))
         ]
-        output = torch.cat(outputs)
+        output = self.to_head(torch.cat(outputs))
         return output if channels is None else output[:, channels]

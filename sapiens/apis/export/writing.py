@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sapiens.models import MAE
+from sapiens.utils.checkpoint import save_weights
 from sapiens.version import __version__
 
 from .graph import ExportGraph, image_size, outputs_of, task_of
@@ -139,16 +140,12 @@ def write_weights(model: nn.Module, options: ExportOptions, meta: dict, path: Pa
     ``safetensors``: all of them. ``clean``: those of a pretrained encoder by themselves, under their names inside the encoder,
     which is what finetuning starts from; those of other models as ``{'state_dict', 'meta'}``. Both are the published forms.
     """
-    part = model.backbone if options.format == 'clean' and isinstance(model, MAE) else model
-    weights = {
-        name: value.detach().cpu().to(options.torch_dtype).contiguous() for name, value in part.state_dict().items()
-    }
+    is_encoder = options.format == 'clean' and isinstance(model, MAE)
+    part = model.backbone if is_encoder else model
+    weights = {name: value.to(options.torch_dtype) for name, value in part.state_dict().items()}
     if options.format == 'safetensors':
-        from safetensors.torch import save_file
-
-        save_file(weights, path, metadata={META_FILE: json.dumps(meta)})
-    else:
-        torch.save(weights if part is not model else dict(state_dict=weights, meta=meta), path)
+        meta = {META_FILE: json.dumps(meta)}
+    save_weights(weights, path, meta, flat=is_encoder)
 
 
 def _dynamic_shapes(options: ExportOptions) -> dict | None:

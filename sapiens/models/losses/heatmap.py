@@ -1,5 +1,5 @@
 """Losses between predicted and target heatmaps. Each also says what a prediction means: ``to_heatmaps`` turns the head's output
-into the maps that are decoded.
+into the maps that are decoded, ``from_heatmaps`` such maps into an output that means them.
 
 All are computed in float32, whatever the head's dtype.
 """
@@ -48,6 +48,9 @@ class HeatmapMSELoss(nn.Module):
     def to_heatmaps(self, prediction: Tensor) -> Tensor:
         return prediction.float()
 
+    def from_heatmaps(self, heatmaps: Tensor) -> Tensor:
+        return heatmaps.float()
+
 
 @MODELS.register_module()
 class HeatmapCrossEntropyLoss(nn.Module):
@@ -75,3 +78,8 @@ class HeatmapCrossEntropyLoss(nn.Module):
     def to_heatmaps(self, prediction: Tensor) -> Tensor:
         """Probability of each cell: the maps sum to 1."""
         return prediction.float().flatten(2).softmax(-1).view(prediction.shape)
+
+    def from_heatmaps(self, heatmaps: Tensor) -> Tensor:
+        """Logits of the probabilities, which :meth:`to_heatmaps` takes back."""
+        heatmaps = heatmaps.float()
+        return heatmaps.clamp(min=torch.finfo(heatmaps.dtype).tiny).log()
