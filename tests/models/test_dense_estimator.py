@@ -338,8 +338,8 @@ def test_a_new_task_is_one_class(monkeypatch):
         kind, channels = 'alpha', 1
         default_losses = (dict(type='DepthGradientLoss'),)
 
-        def finish(self, output, resize, options):
-            return dict(pred_alpha=resize(output).sigmoid())
+        def finish(self, output, size, options):
+            return {name: value.sigmoid() for name, value in super().finish(output, size, options).items()}
 
     monkeypatch.setitem(MODELS.module_dict, 'OpacityForTests', Opacity)
     backbone = dict(type='SapiensViT', arch=TINY, img_size=SIZE)

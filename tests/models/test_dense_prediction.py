@@ -5,7 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from sapiens.models import DepthTask, NormalTask, SegTask
-from sapiens.models.estimators.dense import _starts, enlarge
+from sapiens.models.estimators import enlarging
+from sapiens.models.estimators.dense import _starts
+from sapiens.models.estimators.enlarging import enlarge, enlarged_argmax
 from sapiens.structures import DenseDataSample
 from sapiens.synthetic import to_published_normals
 
@@ -126,7 +128,7 @@ def test_labelled_and_unlabelled_in_one_batch(models):
 
 @pytest.mark.parametrize('resize', ['two_step', 'one_step'])
 def test_segmentation_is_the_highest_enlarged_score(models, resize):
-    """In parts of four classes as in one piece, by way of the input's size or not."""
+    """By way of the input's size or not."""
     model = models['seg']
     inputs = image()
     with torch.no_grad():
@@ -143,20 +145,24 @@ def test_segmentation_is_the_highest_enlarged_score(models, resize):
     assert torch.equal(full.pred_sem_seg, one.pred_sem_seg)
 
 
-@pytest.mark.parametrize('classes', [2, 4, 5, 11])
-def test_classes_are_enlarged_a_few_at_a_time(classes):
-    names = [f'c{index}' for index in range(classes)]
-    task = SegTask(dict(name='some', classes=names))
-    scores = torch.randint(3, (classes, 8, 6)).float()  # many equal scores
-    sizes = []
-
-    def resize(part):
-        sizes.append(len(part))
-        return part
-
-    found = task.finish(scores, resize, dict(output_logits=False))['pred_sem_seg']
-    assert torch.equal(found, scores.argmax(0))
-    assert sum(sizes) == classes and max(sizes) <= 4
+@pytest.mark.parametrize('size', [(8, 6), (19, 6), (50, 41), (8, 5), (3, 4), (1, 1)])
+@pytest.mark.parametrize('classes', [1, 2, 11])
+def test_classes_of_enlarged_scores_without_enlarging_them(classes, size, monkeypatch):
+    """Scores of a few large parts, of many equal values, and of noise; to more pixels or fewer."""
+    monkeypatch.setattr(enlarging, 'PIXELS_AT_ONCE', 100)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(classes, 8, 6, generator=generator)
+    parts = enlarge(torch.randn(1, classes, 2, 2, generator=generator), (8, 6))[0] + 0.01 * noise
+    equal = torch.randint(3, (classes, 8, 6), generator=generator).float()
+    for scores in (parts, equal, noise, torch.zeros_like(noise)):
+        found, whole = enlarged_argmax(scores, size), enlarge(scores[None], size)[0]
+        assert found.dtype == torch.int64 and found.shape == size
+        # Weighted means that are equal but for their rounding may come out in either order.
+        best = whole.max(0).values
+        assert torch.allclose(whole.gather(0, found[None])[0], best, atol=1e-6)
+        clear = (whole > best - 1e-5).sum(0) == 1
+        assert torch.equal(found[clear], whole.argmax(0)[clear])
+    assert torch.equal(enlarged_argmax(torch.zeros(classes, 8, 6), size), torch.zeros(size, dtype=torch.int64))
 
 
 def test_normals_are_unit_vectors_in_our_frame(models):
@@ -242,7 +248,7 @@ def test_overlapping_windows_are_averaged(models, task):
     assert count.min() == 1 and count.max() == 6
     output = total / count
     found = model.predict(inputs, unlabelled(size=(96, 80)), crop_size=crop, stride=stride)[0].get(FIELD[task])
-    expected = model.task.finish(output, lambda part: part, dict(output_logits=False))[FIELD[task]]
+    expected = model.task.finish(output, output.shape[-2:], dict(output_logits=False))[FIELD[task]]
     if task == 'seg':
         assert torch.equal(found, expected)
     else:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from sapiens.models.estimators.dense import enlarge
+from sapiens.models.estimators.enlarging import enlarge
 
 from .graph import TASKS, task_of
 from .options import Tolerance
@@ -113,7 +113,7 @@ def decoded_by(model: nn.Module, raw: Tensor, size: tuple[int, int]) -> dict[str
         points, scores = model.codec.decode(raw, size[::-1])
         return dict(keypoints=points, scores=scores)
     (output,) = TASKS[task][True]
-    value = model.task.finish(raw[0], lambda part: enlarge(part[None], size)[0], model.test_cfg)[f'pred_{task}']
+    value = model.task.finish(raw[0], size, model.test_cfg)[f'pred_{task}']
     return {output.name: value[None]}
 
 

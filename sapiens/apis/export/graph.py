@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from sapiens.models import MAE, DenseEstimator, PoseEstimator, UDPHeatmap
 from sapiens.models.codecs import udp_heatmap
-from sapiens.models.estimators.dense import enlarge
 from sapiens.models.estimators.dense_tasks import turned
+from sapiens.models.estimators.enlarging import enlarge
 
 from .options import ExportOptions
 

@@ -6,7 +6,6 @@ import logging
 from difflib import get_close_matches
 
 import torch
-import torch.nn.functional as F
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from sapiens.registry import MODELS
 
 from .dense_tasks import DenseTask
+from .enlarging import enlarge
 
 __all__ = ['DenseEstimator']
 
@@ -125,13 +125,9 @@ class DenseEstimator(BaseModel):
         for one, sample, loss in zip(output, data_samples, losses, strict=True):
             size = self._size_of(sample, input_size)
 
-            def resize(part: Tensor, size=size) -> Tensor:
-                part = part[None]
-                if options['resize'] == 'two_step':
-                    part = enlarge(part, input_size)
-                return enlarge(part, size)[0]
-
-            for name, value in self.task.finish(one, resize, options).items():
+            if options['resize'] == 'two_step':
+                one = enlarge(one[None], input_size)[0]
+            for name, value in self.task.finish(one, size, options).items():
                 sample.set_field(value, name)
             if loss is not None:
                 sample.set_field(loss, 'loss', dtype=float)
@@ -205,14 +201,6 @@ class DenseEstimator(BaseModel):
         if stride is not None and (stride[0] > crop[0] or stride[1] > crop[1]):
             raise ValueError(f'test_cfg.stride={stride!r} leaves gaps between windows of crop_size={crop!r}')
         return options
-
-
-def enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear resize of (B, K, h, w) to (H, W), corners not aligned, in float32."""
-    maps = maps.float()
-    if tuple(maps.shape[-2:]) == tuple(size):
-        return maps
-    return F.interpolate(maps, size=tuple(size), mode='bilinear', align_corners=False)
 
 
 def _starts(size: int, window: int, stride: int) -> list[int]:

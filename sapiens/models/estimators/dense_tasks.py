@@ -6,7 +6,7 @@ A new task is one class: its ``kind`` and ``channels``, and the methods of :clas
 
 # B batch, K channels of the network's output, C classes, h w size of the output, H W of the target or of the prediction
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,14 +16,14 @@ from sapiens.metainfo import get_classes
 from sapiens.metainfo.classes import IGNORE
 from sapiens.registry import MODELS
 
+from .enlarging import enlarge, enlarged_argmax
+
 __all__ = ['DenseTask', 'DepthTask', 'NormalTask', 'SegTask']
 
 # Depths of one image that differ by less than this share have no nearest and farthest: it is ten roundings of a float32.
 FLAT = 1e-6
 # Between our camera frame (x right, y down, z forward) and that of the released models (x right, y up, z to the camera).
 FRAME = (1.0, -1.0, -1.0)
-# Maps of scores that are enlarged together.
-CLASSES_AT_ONCE = 4
 
 
 class DenseTask:
@@ -77,18 +77,18 @@ class DenseTask:
         """Output (B, K, h, w) for mirrored images -> what it says of the images themselves."""
         return output.flip(-1)
 
-    def finish(self, output: Tensor, resize: Callable, options: dict) -> dict[str, Tensor]:
+    def finish(self, output: Tensor, size: tuple[int, int], options: dict) -> dict[str, Tensor]:
         """Predictions of one image.
 
         Args:
             output: (K, h, w) float32.
-            resize: enlarges any (k, h, w) to (k, H, W), the size of the prediction.
+            size: (H, W) of the prediction.
             options: of prediction, those of ``test_options`` among them.
 
         Returns:
             fields of the data sample.
         """
-        return {f'pred_{self.kind}': resize(output)}
+        return {f'pred_{self.kind}': enlarge(output[None], size)[0]}
 
     def monitor(self, output: Tensor, target: Tensor, valid: Tensor) -> dict[str, Tensor]:
         """Values for the training log, beside the losses."""
@@ -99,8 +99,8 @@ class DenseTask:
 class SegTask(DenseTask):
     """Segmentation: a score for each class, ``pred_sem_seg`` (H, W) int64 is the class with the highest.
 
-    Option of prediction ``output_logits``: also keep ``pred_logits`` (C, H, W). Without it four classes at a time are enlarged
-    to the size of the prediction, so that memory does not grow with their number.
+    Option of prediction ``output_logits``: also keep ``pred_logits`` (C, H, W). Without it scores are enlarged only where
+    classes meet, so that an image of many pixels needs little memory.
 
     Args:
         classes: name, path of a .py file, or dict; see :func:`sapiens.metainfo.get_classes`.
@@ -144,21 +144,11 @@ class SegTask(DenseTask):
         partners = torch.as_tensor(self.classes.flip_indices.copy(), device=output.device)
         return output.flip(-1)[:, partners]
 
-    def finish(self, output: Tensor, resize: Callable, options: dict) -> dict[str, Tensor]:
+    def finish(self, output: Tensor, size: tuple[int, int], options: dict) -> dict[str, Tensor]:
         if options['output_logits']:
-            logits = resize(output)
+            logits = enlarge(output[None], size)[0]
             return dict(pred_sem_seg=logits.argmax(0), pred_logits=logits)
-        best = labels = None
-        for start in range(0, self.channels, CLASSES_AT_ONCE):
-            score, label = resize(output[start : start + CLASSES_AT_ONCE]).max(0)
-            if best is None:
-                best, labels = score, label
-                continue
-            # Of equal scores the first class wins, as in one argmax.
-            better = score > best
-            best = torch.where(better, score, best)
-            labels = torch.where(better, label + start, labels)
-        return dict(pred_sem_seg=labels)
+        return dict(pred_sem_seg=enlarged_argmax(output, size))
 
     def monitor(self, output: Tensor, target: Tensor, valid: Tensor) -> dict[str, Tensor]:
         """``acc_seg``: share of the valid pixels whose class is found."""
@@ -224,8 +214,8 @@ class NormalTask(DenseTask):
         """x points the other way in a mirrored image, in either frame."""
         return output.flip(-1) * output.new_tensor((-1, 1, 1))[:, None, None]
 
-    def finish(self, output: Tensor, resize: Callable, options: dict) -> dict[str, Tensor]:
-        return dict(pred_normal=turned(F.normalize(resize(output), dim=0), dim=0))
+    def finish(self, output: Tensor, size: tuple[int, int], options: dict) -> dict[str, Tensor]:
+        return dict(pred_normal=turned(F.normalize(enlarge(output[None], size)[0], dim=0), dim=0))
 
 
 def turned(normal: Tensor, dim: int) -> Tensor:
