@@ -43,12 +43,12 @@ def draw_segmentation(image: np.ndarray, labels: np.ndarray, palette: np.ndarray
     """
     if labels.shape != image.shape[:2]:
         raise ValueError(f'labels are {labels.shape}, but the image is {image.shape[:2]} (H, W)')
-    palette = np.asarray(palette, np.float32)
-    shown = (labels > 0) & (labels < len(palette))
-    picture = image.copy()
-    colors = palette[labels[shown].astype(np.int64)]
-    picture[shown] = np.rint(alpha * colors + (1 - alpha) * image[shown]).astype(np.uint8)
-    return picture
+    count = min(len(palette), 256)
+    table, is_shown = np.zeros((256, 3), np.uint8), np.zeros(256, np.uint8)
+    table[1:count], is_shown[1:count] = palette[1:count], 1
+    labels = np.where((labels > 0) & (labels < count), labels, 0).astype(np.uint8)
+    colors = cv2.LUT(cv2.merge([labels] * 3), table[:, None])
+    return cv2.copyTo(cv2.addWeighted(colors, alpha, image, 1 - alpha, 0), cv2.LUT(labels, is_shown), image.copy())
 
 
 def draw_depth(
@@ -63,13 +63,16 @@ def draw_depth(
             By default the nearest and the farthest valid one.
     """
     valid = np.isfinite(depth) & (depth > 0) if valid is None else valid.astype(bool)
-    picture = np.full((*depth.shape, 3), NOTHING, np.uint8)
-    if valid.any():
-        values = depth[valid].astype(np.float32)
-        low, high = (values.min(), values.max()) if limits is None else limits
-        nearness = np.clip(1 - (values - low) / max(float(high - low), 1e-9), 0, 1)
-        colors = cv2.applyColorMap(np.rint(nearness * 255).astype(np.uint8)[:, None], cv2.COLORMAP_INFERNO)
-        picture[valid] = colors.reshape(-1, 3)[:, ::-1]
+    values = depth.astype(np.float32)
+    if not valid.all():
+        if not valid.any():
+            return np.full((*depth.shape, 3), NOTHING, np.uint8)
+        values = np.where(valid, values, values[valid].max())
+    low, high = (values.min(), values.max()) if limits is None else limits
+    brightness = 255 - (values - low) * np.float32(255 / max(float(high - low), 1e-9))
+    brightness = np.rint(brightness.clip(0, 255, out=brightness), out=brightness).astype(np.uint8)
+    picture = cv2.cvtColor(cv2.applyColorMap(brightness, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    picture[~valid] = NOTHING
     return picture
 
 

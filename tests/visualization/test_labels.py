@@ -37,6 +37,8 @@ def test_near_is_bright_and_unknown_is_grey():
     np.testing.assert_array_equal(draw.draw_depth(far, depth > 0), picture)
     assert (draw.draw_depth(np.zeros((2, 2))) == draw.NOTHING).all()
     assert draw.draw_depth(np.full((2, 2), 5.0)).shape == (2, 2, 3)  # a plane has no range to divide by
+    plane = draw.draw_depth(np.full((2, 2), 5.0))
+    assert (plane == draw.draw_depth(np.array([[1.0, 9.0]]))[0, 0]).all(), 'a plane is as near as can be'
 
 
 def test_normals_as_published_colours():

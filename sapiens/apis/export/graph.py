@@ -12,6 +12,7 @@ from sapiens.models import MAE, DenseEstimator, PoseEstimator, UDPHeatmap
 from sapiens.models.codecs import udp_heatmap
 from sapiens.models.estimators.dense_tasks import turned
 from sapiens.models.estimators.enlarging import enlarge
+from sapiens.models.layers import unit_vectors
 
 from .options import ExportOptions
 
@@ -157,7 +158,7 @@ class ExportGraph(nn.Module):
         if self.task == 'sem_seg':
             return output.argmax(1).to(torch.uint8)
         if self.task == 'normal':
-            return turned(F.normalize(output, dim=1), dim=1)
+            return turned(unit_vectors(output, dim=1), dim=1)
         return output
 
 

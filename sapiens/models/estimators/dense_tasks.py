@@ -9,11 +9,11 @@ A new task is one class: its ``kind`` and ``channels``, and the methods of :clas
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sapiens.metainfo import get_classes
 from sapiens.metainfo.classes import IGNORE
+from sapiens.models.layers import unit_vectors
 from sapiens.registry import MODELS
 
 from .enlarging import enlarge, enlarged_argmax
@@ -205,8 +205,8 @@ class NormalTask(DenseTask):
 
     def prepare(self, target: Tensor, valid: Tensor, samples: list) -> tuple[Tensor, Tensor]:
         target = target.float()
-        length = target.norm(dim=1)
-        valid = valid & (length > 0) & length.isfinite()
+        largest = target.abs().amax(1)
+        valid = valid & (largest > 0) & largest.isfinite()
         target = torch.where(valid[:, None], target, 0)
         return turned(target, dim=1), valid
 
@@ -215,7 +215,7 @@ class NormalTask(DenseTask):
         return output.flip(-1) * output.new_tensor((-1, 1, 1))[:, None, None]
 
     def finish(self, output: Tensor, size: tuple[int, int], options: dict) -> dict[str, Tensor]:
-        return dict(pred_normal=turned(F.normalize(enlarge(output[None], size)[0], dim=0), dim=0))
+        return dict(pred_normal=turned(unit_vectors(enlarge(output[None], size)[0], dim=0), dim=0))
 
 
 def turned(normal: Tensor, dim: int) -> Tensor:

@@ -51,7 +51,7 @@ def enlarged_argmax(scores: Tensor, size: tuple[int, int]) -> Tensor:
         y, x = part // size[1], part % size[1]
         weight = across[x, None]
         above, under = (
-            torch.lerp(cells[row[y] * width + left[x]], cells[row[y] * width + right[x]], weight)
+            torch.lerp(*(cells.index_select(0, row[y] * width + column[x]) for column in (left, right)), weight)
             for row in (top, bottom)
         )
         flat[part] = torch.lerp(above, under, down[y, None]).argmax(1)

@@ -1,6 +1,7 @@
 from .pos_embed import resize_grid, sincos_2d
 from .transformer import MLP, DropPath, SelfAttention, TransformerBlock, init_transformer
 from .upsample import conv_layers, deconv_layers
+from .vectors import unit_vectors
 
 __all__ = [
     'MLP',
@@ -12,4 +13,5 @@ __all__ = [
     'init_transformer',
     'resize_grid',
     'sincos_2d',
+    'unit_vectors',
 ]

@@ -8,9 +8,9 @@ if there are none. What stands where ``valid`` is False has no effect.
 # B batch, H W size in pixels
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sapiens.models.layers import unit_vectors
 from sapiens.registry import MODELS
 
 __all__ = ['NormalCosineLoss', 'NormalGradientLoss', 'NormalL1Loss']
@@ -43,8 +43,8 @@ class NormalCosineLoss(nn.Module):
         self.loss_weight, self.name = loss_weight, name
 
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        target = F.normalize(cleared(target, valid), dim=1, eps=SHORTEST)
-        cosine = (F.normalize(output.float(), dim=1, eps=SHORTEST) * target).sum(1)
+        target = unit_vectors(cleared(target, valid), dim=1, eps=SHORTEST)
+        cosine = (unit_vectors(output.float(), dim=1, eps=SHORTEST) * target).sum(1)
         return self.loss_weight * mean_over(1 - cosine, valid)
 
 
