@@ -85,8 +85,10 @@ def draw_normals(normal: np.ndarray, valid: np.ndarray | None = None) -> np.ndar
         valid: (H, W) bool; by default where the normal is not zero.
     """
     valid = (normal != 0).any(-1) if valid is None else valid.astype(bool)
-    colors = np.rint((np.clip(normal.astype(np.float32), -1, 1) + 1) * 127.5).astype(np.uint8)
-    return np.where(valid[..., None], colors, np.uint8(NOTHING))
+    # Rounds, and cuts off above; its absolute value is never needed.
+    colors = cv2.convertScaleAbs(np.maximum(normal, -1, dtype=np.float32), alpha=127.5, beta=127.5)
+    colors[~valid] = NOTHING
+    return colors
 
 
 def draw_keypoints(

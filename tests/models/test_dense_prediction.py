@@ -149,7 +149,7 @@ def test_segmentation_is_the_highest_enlarged_score(models, resize):
 @pytest.mark.parametrize('classes', [1, 2, 11])
 def test_classes_of_enlarged_scores_without_enlarging_them(classes, size, monkeypatch):
     """Scores of a few large parts, of many equal values, and of noise; to more pixels or fewer."""
-    monkeypatch.setattr(enlarging, 'PIXELS_AT_ONCE', 100)
+    monkeypatch.setitem(enlarging.PIXELS_AT_ONCE, 'cpu', 100)
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(classes, 8, 6, generator=generator)
     parts = enlarge(torch.randn(1, classes, 2, 2, generator=generator), (8, 6))[0] + 0.01 * noise

@@ -1,7 +1,8 @@
-"""Images per second from files to files: batches with reading and writing in threads, beside a plain loop over images.
+"""Images per second from files to files: batches with reading and writing in threads, beside loops over images.
 
-The loop does for one image after the other what every demo does: read, prepare, predict, draw, write. Both use the same model in
-the same process, write the same files, and the files are compared.
+A loop does for one image after the other what every demo does: read, prepare, predict, draw, write. The plain one enlarges dense
+outputs to the image by torch's functions, as demos do; the other by those of the batches. All use the same model in the same
+process, write the same files, and the files are compared.
 
     python tools/benchmark/infer.py pose photos --model CONFIG --checkpoint FILE
     python tools/benchmark/infer.py seg photos --model sapiens-seg-1b --batch-size 8 --device cuda --repeats 3
@@ -12,10 +13,13 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from mmengine.logging import MMLogger
 from prettytable import PrettyTable
 
@@ -23,6 +27,7 @@ from sapiens.apis import load_model
 from sapiens.apis.images import Item, find_inputs, read_pixels
 from sapiens.apis.inference import DTYPES, TASKS
 from sapiens.apis.jobs import Plan, run_plan
+from sapiens.apis.predictors import Predictor
 from sapiens.apis.run import whole_image
 from sapiens.apis.saving import Saving, save_result
 from sapiens.utils.cli import tool_parser
@@ -46,13 +51,29 @@ def parse_args():
     return parser.parse_args()
 
 
-def loop(predictor, items: list[Item], out: Path, saving: Saving) -> None:
-    """One image after the other."""
+def loop(forward: Callable, predictor: Predictor, items: list[Item], out: Path, saving: Saving) -> None:
+    """One image after the other. ``forward`` gives the outputs of (image, sample, pixels) in a list."""
     for item in items:
         image = read_pixels(item.source)
         boxes, scores = whole_image(image)
-        outputs = [predictor.forward([(image, *unit)])[0] for unit in predictor.units(image, boxes, scores)]
+        outputs = [forward([(image, *unit)])[0] for unit in predictor.units(image, boxes, scores)]
         save_result(predictor.result(image, item.source, outputs), out / item.name, saving)
+
+
+@torch.inference_mode()
+def plain_forward(predictor: Predictor, units: list) -> list:
+    """What :meth:`Predictor.forward` gives of one image, by torch's functions."""
+    ((image, _, pixels),) = units
+    network = predictor.network
+    output = network(network.data_preprocessor.normalize(pixels[None].to(predictor.device))).float()
+    for size in (pixels.shape[-2:], image.shape[:2]):
+        output = F.interpolate(output, tuple(size), mode='bilinear', align_corners=False)
+    if predictor.task == 'seg':
+        return [output.argmax(1)[0].to(torch.uint8).cpu().numpy()]
+    if predictor.task == 'depth':
+        return [output[0, 0].cpu().numpy()]
+    normals = F.normalize(output, dim=1)[0].permute(1, 2, 0).cpu().numpy()
+    return [normals * np.array([1, -1, -1], np.float32)]
 
 
 def best(run, out: Path, repeats: int) -> float:
@@ -103,10 +124,16 @@ def main() -> None:
         model=args.model, checkpoint=args.checkpoint, task=args.task, dtype=args.dtype, batch_size=args.batch_size
     )
     predictor = load_model(device=args.device, **options)
-    loop(predictor, items[:2], Path(tempfile.mkdtemp()), saving)  # the first call allocates
+    loops = {'one by one': predictor.forward}
+    if args.task in ('seg', 'depth', 'normal'):
+        if predictor.network.test_cfg['flip_test'] or predictor.crop != 'host' or args.dtype != 'fp32':
+            raise SystemExit('the plain loop of a dense task is for a CPU, fp32 and a config without flip test')
+        loops = {'plain loop': partial(plain_forward, predictor), **loops}
+    for forward in loops.values():
+        loop(forward, predictor, items[:2], Path(tempfile.mkdtemp()), saving)  # the first call allocates
     with tempfile.TemporaryDirectory() as folder:
-        plain, ours = Path(folder) / 'plain', Path(folder) / 'batches'
-        plan = Plan(models={args.task: options}, out=ours, saving=saving, workers=args.workers)
+        folders = {name: Path(folder) / name for name in (*loops, 'batches')}
+        plan = Plan(models={args.task: options}, out=folders['batches'], saving=saving, workers=args.workers)
 
         def batches() -> None:
             failed = [
@@ -117,17 +144,20 @@ def main() -> None:
             if failed:
                 raise ValueError(f'{failed[0].item.source}: {failed[0].error}')
 
-        times = {'plain loop': best(lambda: loop(predictor, items, plain, saving), plain, args.repeats)}
-        times[f'batches of {args.batch_size}'] = best(batches, ours, args.repeats)
-        same = difference(plain, ours)
-    table = PrettyTable(['', 'images/s', 'times the loop'])
-    first = times['plain loop']
+        times = {
+            name: best(partial(loop, forward, predictor, items, folders[name], saving), folders[name], args.repeats)
+            for name, forward in loops.items()
+        }
+        times[f'batches of {args.batch_size}'] = best(batches, folders['batches'], args.repeats)
+        first = next(iter(loops))
+        same = difference(folders[first], folders['batches'])
+    table = PrettyTable(['', 'images/s', f'times the {first}'])
     for name, seconds in times.items():
-        table.add_row([name, f'{len(items) / seconds:.1f}', f'{first / seconds:.2f}'])
+        table.add_row([name, f'{len(items) / seconds:.1f}', f'{times[first] / seconds:.2f}'])
     device = predictor.device.type
     print(f'{args.task}, {len(items)} images on {device}, {torch.get_num_threads()} threads, {args.dtype}')
     print(table)
-    print(f'the two against each other: {same}')
+    print(f'first and last against each other: {same}')
 
 
 if __name__ == '__main__':

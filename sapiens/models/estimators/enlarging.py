@@ -8,8 +8,8 @@ from torch import Tensor
 
 __all__ = ['enlarge', 'enlarged_argmax']
 
-# Pixels whose scores are held in memory at a time.
-PIXELS_AT_ONCE = 1 << 16
+# Pixels whose scores are computed at a time: a megabyte of them, which stays in a core's cache, or enough to keep a GPU busy.
+PIXELS_AT_ONCE = dict(cpu=1 << 13, cuda=1 << 20)
 
 
 def enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -47,7 +47,7 @@ def enlarged_argmax(scores: Tensor, size: tuple[int, int]) -> Tensor:
     pixels = mixed[top][:, left].flatten().nonzero()[:, 0]
     cells = scores.flatten(1).T.contiguous()  # (h * w, K): a pixel reads its four cells whole
     width, flat = here.shape[1], found.view(-1)
-    for part in pixels.split(PIXELS_AT_ONCE):
+    for part in pixels.split(PIXELS_AT_ONCE.get(scores.device.type, 1 << 16)):
         y, x = part // size[1], part % size[1]
         weight = across[x, None]
         above, under = (
