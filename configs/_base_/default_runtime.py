@@ -7,7 +7,7 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     throughput=dict(type='ThroughputHook'),
     bad_data=dict(type='BadDataHook', max_share=0.01, min_samples=100),
-    logger=dict(type='LoggerHook', interval=10),
+    logger=dict(type='LoggerHook', interval=10, log_metric_by_epoch=False),  # metrics stand at iterations, too
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=True, max_keep_ckpts=3),
     stop=dict(type='StopHook'),

@@ -1,3 +1,4 @@
+from .curves import draw_curves, read_curves
 from .depth import DepthPanelRow, draw_depth_panel
 from .mae import draw_reconstructions
 from .normal import NormalPanelRow, draw_normal_panel
@@ -11,6 +12,7 @@ __all__ = [
     'NormalPanelRow',
     'PosePanelRow',
     'SegPanelRow',
+    'draw_curves',
     'draw_depth_panel',
     'draw_heatmaps',
     'draw_legend',
@@ -23,5 +25,6 @@ __all__ = [
     'draw_reconstructions',
     'draw_seg_panel',
     'draw_wrong_pixels',
+    'read_curves',
     'skeleton_of',
 ]

@@ -1,0 +1,92 @@
+"""Curves of training runs: what was logged, beside each other."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ['Curves', 'draw_curves', 'read_curves']
+
+# (x, y) of each logged name
+Curves = dict[str, tuple[np.ndarray, np.ndarray]]
+# What every row has besides its values.
+PLACE = ('iter', 'step', 'epoch')
+
+
+def read_curves(work_dir: str | Path, minutes: bool = False) -> Curves:
+    """The numbers that a run logged, over its iterations.
+
+    A resumed run has several logs; from where one begins, those before it do not count.
+
+    Args:
+        work_dir: of the run, with ``<date>/vis_data/scalars.json`` in it.
+        minutes: over minutes of training instead, without evaluation; from the logged ``time`` of an iteration.
+
+    Returns:
+        name -> (iterations or minutes (N,), values (N,)), both float64, in order.
+
+    Raises:
+        ValueError: no log, or a line in it that is none.
+    """
+    rows: list[dict] = []
+    files = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
+    for file in files:
+        try:
+            new = [json.loads(line) for line in file.read_text().splitlines()]
+        except ValueError as error:
+            raise ValueError(f'{file} is no log of scalars: {error}') from None
+        if new:
+            rows = [row for row in rows if row['step'] < new[0]['step']] + new
+    if not rows:
+        raise ValueError(
+            f'{work_dir}: no */vis_data/scalars.json with numbers in it; give the work dir of a training run'
+        )
+    clock = _clock(rows) if minutes else float
+    points: dict[str, list] = {}
+    for row in rows:
+        for name, value in row.items():
+            if name not in PLACE and isinstance(value, int | float):
+                points.setdefault(name, []).append((clock(row['step']), value))
+    return {name: tuple(np.array(values, np.float64).T) for name, values in points.items()}
+
+
+def _clock(rows: Sequence[dict]):
+    """Iteration -> minutes of training. Rows of training have an ``iter``, those of evaluation have a ``time`` of their own."""
+    trained = sorted({row['iter']: row['time'] for row in rows if 'iter' in row and 'time' in row}.items())
+    steps = np.array([0, *(step for step, _ in trained)], np.float64)
+    seconds = np.cumsum([0, *(np.diff(steps) * [time for _, time in trained])])
+    return lambda step: float(np.interp(step, steps, seconds / 60))
+
+
+def draw_curves(
+    runs: Mapping[str, Curves], names: Sequence[str], path: str | Path, x: str = 'iterations', width: float = 4.5
+) -> None:
+    """Write a picture with a panel for each name and a line for each run that has it.
+
+    Args:
+        runs: curves by the name of the run.
+        names: of what was logged.
+        path: of the picture; the suffix says its kind.
+        x: what stands below the panels.
+        width: of a panel in inches.
+
+    Raises:
+        ValueError: a name that no run logged.
+    """
+    from matplotlib.figure import Figure  # slow to import, and needed only here
+
+    known = sorted({name for curves in runs.values() for name in curves})
+    for name in names:
+        if name not in known:
+            raise ValueError(f'{name!r} was logged by no run; they have {", ".join(known)}')
+    figure = Figure(figsize=(width * len(names), 0.7 * width), layout='constrained')
+    for panel, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for run, curves in runs.items():
+            places, values = curves.get(name, ((), ()))
+            # Single points would be invisible as a line.
+            panel.plot(places, values, label=run, marker='.' if 0 < len(places) <= 40 else None)
+        panel.set(title=name, xlabel=x)
+        panel.grid(alpha=0.3)
+    panel.legend()
+    figure.savefig(path, dpi=100)
