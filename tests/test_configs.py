@@ -4,11 +4,14 @@ import copy
 import functools
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import HistoryBuffer
+from mmengine.registry import LOG_PROCESSORS
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 
@@ -354,3 +357,16 @@ def test_published_faults_of_the_augmentation_by_name():
     cfg = read(CONFIGS / 'pose' / 'ablations' / 'sapiens_1b_coco-1024x768_published-augmentation.py')
     steps = [step for step in cfg.train_dataloader.dataset.pipeline if step['type'] == 'PhotometricDistortion']
     assert [step.published for step in steps] == [True]
+
+
+@pytest.mark.parametrize(
+    ('name', 'is_averaged'),
+    [('loss', True), ('loss_cosine', True), ('time', True), ('data_time', True), ('grad_norm', True)]
+    + [(name, False) for name in ('val_loss', 'mae/loss', 'coco/AP', 'acc_pose', 'images_per_s')],
+)
+def test_evaluations_are_logged_as_they_are(name, is_averaged):
+    """An average over the last evaluations would hide how a model gets worse."""
+    processor = LOG_PROCESSORS.build(read(CONFIGS / '_base_' / 'default_runtime.py').log_processor)
+    hub = SimpleNamespace(log_scalars={f'val/{name}': HistoryBuffer([4.0, 2.0], [1, 1])})
+    logged = processor._collect_scalars([], SimpleNamespace(message_hub=hub), 'val')
+    assert logged == {name: 3.0 if is_averaged else 2.0}

@@ -48,9 +48,9 @@ visualizer = dict(
     type='Visualizer',
     vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')],
 )
-# Only training scalars are averaged; a metric such as mae/loss (with a slash) is logged as it is.
+# Only training scalars are averaged; metrics such as mae/loss (with a slash) and val_loss are logged as they are.
 log_processor = dict(
-    type='LogProcessor', window_size=10, by_epoch=True, mean_pattern=r'^[^/]*(loss|time|grad_norm)[^/]*$'
+    type='LogProcessor', window_size=10, by_epoch=True, mean_pattern=r'^(?!val_)[^/]*(loss|time|grad_norm)[^/]*$'
 )
 log_level = 'INFO'
 # Every rank draws its own masks; the order of the data is common to all.
