@@ -310,6 +310,8 @@ def test_names_and_weights_of_several_losses():
         (dict(test_cfg=dict(crop_size=32)), r'crop_size=32: expected \(h, w\)'),
         (dict(test_cfg=dict(crop_size=(32, 0))), r'crop_size=\(32, 0\): expected \(h, w\)'),
         (dict(losses=[]), 'at least one loss'),
+        (dict(losses='[{}]'), 'expected a config of a loss'),
+        (dict(losses=['SegDiceLoss']), 'expected a config of a loss'),
         (dict(losses=[dict(type='SegDiceLoss'), dict(type='SegDiceLoss', smooth=1.0)]), "have the name 'dice'"),
         (dict(losses=dict(type='SegCrossEntropyLoss', class_weight=[1, 2])), 'has 2 numbers for ClassList'),
     ],

@@ -172,6 +172,10 @@ class DenseEstimator(BaseModel):
 
     def _build_losses(self, losses: dict | list[dict] | None) -> nn.ModuleDict:
         configs = self.task.default_losses if losses is None else [losses] if isinstance(losses, dict) else losses
+        if not isinstance(configs, list | tuple) or not all(isinstance(config, dict) for config in configs):
+            raise ValueError(
+                f'losses={losses!r}: expected a config of a loss (a dict with its type), or a list of them'
+            )
         built = nn.ModuleDict()
         for config in configs:
             loss = MODELS.build(self.task.loss_config(config))
