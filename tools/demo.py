@@ -34,7 +34,7 @@ from sapiens.apis.predictors import Predictor
 from sapiens.apis.results import Result
 from sapiens.apis.saving import KINDS
 from sapiens.datasets.transforms import BadImage
-from sapiens.utils.cli import tool_parser
+from sapiens.utils.cli import add_model_arguments, tool_parser
 from sapiens.utils.zoo import ZOO, resolve_checkpoint
 from sapiens.visualization.people import STYLES
 
@@ -48,20 +48,7 @@ FILES = {
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    parser.add_argument(
-        '--model',
-        nargs='+',
-        default=[],
-        metavar='NAME_OR_CONFIG',
-        help='published models by name (python tools/download.py --list), or configs; default: what is on this machine',
-    )
-    parser.add_argument(
-        '--checkpoint',
-        nargs='+',
-        default=[],
-        metavar='FILE',
-        help='weights, one for each config of --model; a name brings its own',
-    )
+    add_model_arguments(parser, default='what is on this machine')
     parser.add_argument(
         '--detector',
         nargs='+',

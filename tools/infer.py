@@ -37,7 +37,7 @@ from sapiens.apis.run_folder import check_places, check_settings, write_combined
 from sapiens.apis.saving import FRAMES, KINDS, Saving, file_names
 from sapiens.apis.video import VideoOptions, run_videos, video_files
 from sapiens.metainfo import get_skeleton
-from sapiens.utils.cli import tool_parser
+from sapiens.utils.cli import add_model_arguments, tool_parser
 from sapiens.utils.device import pick_device
 from sapiens.visualization.people import STYLES
 
@@ -48,17 +48,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'task', choices=[*TASKS, 'all'], help='"all": every task that --model has a model for, in one pass'
     )
     parser.add_argument('input', nargs='+', help='images, see above')
-    parser.add_argument(
-        '--model', nargs='+', required=True, metavar='NAME_OR_CONFIG',
-        help='published models by name (python tools/download.py --list), or configs',
-    )  # fmt: skip
-    parser.add_argument(
-        '--checkpoint',
-        nargs='+',
-        default=[],
-        metavar='FILE',
-        help='weights, one for each config of --model; a name brings its own',
-    )
+    add_model_arguments(parser)
     parser.add_argument(
         '--out', type=Path, required=True, help='folder to write to; with "all" a folder for each task in it'
     )

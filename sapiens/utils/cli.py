@@ -8,12 +8,37 @@ from mmengine.config import Config
 
 from .config import add_options_argument, load_config
 
-__all__ = ['add_runner_arguments', 'load_runner_config', 'tool_parser']
+__all__ = ['add_model_arguments', 'add_runner_arguments', 'load_runner_config', 'tool_parser']
 
 
 def tool_parser(doc: str) -> argparse.ArgumentParser:
     """A parser whose ``--help`` shows a tool's docstring, with its examples, as it is written."""
     return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Add ``--model`` and ``--checkpoint``, lists of the same length or the latter empty.
+
+    Args:
+        parser: of the tool.
+        default: what it takes without ``--model``, for the help; None if there has to be one.
+    """
+    text = 'published models by name (python tools/download.py --list), or configs'
+    parser.add_argument(
+        '--model',
+        nargs='+',
+        required=default is None,
+        default=[],
+        metavar='NAME_OR_CONFIG',
+        help=text if default is None else f'{text}; default: {default}',
+    )
+    parser.add_argument(
+        '--checkpoint',
+        nargs='+',
+        default=[],
+        metavar='FILE',
+        help='weights, one for each config of --model; a name brings its own',
+    )
 
 
 def add_runner_arguments(parser: argparse.ArgumentParser, written: str) -> None:

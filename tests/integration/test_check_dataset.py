@@ -1,12 +1,12 @@
 """tools/misc/check_dataset.py, in this process."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 
 from ..datasets.helpers import encode, smooth_image
 from ..datasets.people import person, write_people
+from . import load_tool
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/pose/sapiens_tiny_synthetic17-128x96.py'
@@ -29,9 +29,7 @@ def root(tmp_path):
 def check(root, monkeypatch, capsys):
     """Runs the tool with some options: exit status and what it printed."""
     monkeypatch.setenv('DATA_ROOT', str(root))
-    spec = importlib.util.spec_from_file_location('check_dataset', ROOT / 'tools/misc/check_dataset.py')
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load_tool('misc/check_dataset')
 
     def run(*options):
         status = tool.main([str(CONFIG), *map(str, options)])

@@ -1,6 +1,5 @@
 """tools/convert: on files of a tiny model, in processes of their own only where the exit code is the point."""
 
-import importlib.util
 import os
 import pickle
 import sys
@@ -15,6 +14,8 @@ from safetensors.torch import load_file
 from sapiens.apis.build import build_model
 from sapiens.utils.checkpoint import read_checkpoint, save_weights
 
+from . import load_tool
+
 pytestmark = pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
 
 ROOT = Path(__file__).parents[2]
@@ -26,9 +27,7 @@ def run(monkeypatch, capsys):
     """Run a tool; returns its exit code and all that it printed."""
 
     def call(tool, *args):
-        spec = importlib.util.spec_from_file_location(f'{tool}_tool', ROOT / 'tools' / 'convert' / f'{tool}.py')
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = load_tool(f'convert/{tool}')
         monkeypatch.setattr(sys, 'argv', [f'{tool}.py', *map(str, args)])
         code = 0
         try:

@@ -1,6 +1,5 @@
 """tools/demo.py: what the page does, without a browser; and the page itself where gradio is installed."""
 
-import importlib.util
 import json
 import os
 import sys
@@ -15,6 +14,7 @@ from sapiens.apis.inference import with_checkpoints
 from sapiens.datasets.transforms import BadImage
 
 from ..apis.tiny import write_pictures
+from . import load_tool
 
 ROOT = Path(__file__).parents[2]
 POSE = str(ROOT / 'configs/pose/sapiens_tiny_synthetic17-128x96.py')
@@ -25,10 +25,7 @@ LABELS = [f'{name} (random weights: no checkpoint)' for name in
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = importlib.util.spec_from_file_location('demo_tool', ROOT / 'tools/demo.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool('demo')
 
 
 @pytest.fixture

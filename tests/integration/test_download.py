@@ -1,7 +1,6 @@
 """Downloads, from a hub on this machine."""
 
 import hashlib
-import importlib.util
 import io
 import os
 import shutil
@@ -16,6 +15,7 @@ from sapiens.apis.download import compare_with_card, download
 from sapiens.utils.checkpoint import expected_shapes
 from sapiens.utils.zoo import ZOO, resolve_checkpoint
 
+from . import load_tool
 from .hub import Hub, served
 
 ROOT = Path(__file__).parents[2]
@@ -131,9 +131,7 @@ def test_the_tool(hub, tmp_path, monkeypatch, capsys):
     assert f'{ENTRY.name}: 304 tensors as expected' in result.stdout
     assert 'facebook/sapiens-depth-1b could not be fetched' in result.stderr and 'Traceback' not in result.stderr
 
-    spec = importlib.util.spec_from_file_location('download_tool', ROOT / 'tools' / 'download.py')
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load_tool('download')
     monkeypatch.setattr(sys, 'argv', ['download.py', '--list'])
     tool.main()
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith(f'{ENTRY.name} '))

@@ -1,6 +1,5 @@
 """tools/export.py and its benchmark, as a user would run them."""
 
-import importlib.util
 import sys
 
 import pytest
@@ -9,6 +8,7 @@ import torch
 from sapiens.apis.export import TOLERANCES, load_export
 from sapiens.apis.export.options import Tolerance
 
+from . import load_tool
 from .test_tools import ROOT, run
 
 POSE = 'configs/pose/sapiens_tiny_coco-128x96.py'
@@ -28,10 +28,7 @@ def test_export_prints_differences_and_fails_without_a_file(tmp_path):
 
 
 def the_tool():
-    spec = importlib.util.spec_from_file_location('export_tool', ROOT / 'tools' / 'export.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool('export')
 
 
 def test_over_the_tolerance_the_command_fails_and_leaves_no_file(tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 """tools/infer.py as a user would run it, in this process where that is the same."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -17,6 +16,7 @@ from sapiens.apis.jobs import Plan, run_plan
 from sapiens.apis.saving import Saving
 
 from ..apis.tiny import SIZES, picture, write_pictures
+from . import load_tool
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = {task: str(ROOT / f'configs/{task}/sapiens_tiny_synthetic{"17" * (task == "pose")}-128x96.py')
@@ -26,10 +26,7 @@ CONFIGS['features'] = str(ROOT / 'configs/mae/sapiens_tiny_synthetic-128x128.py'
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = importlib.util.spec_from_file_location('infer_tool', ROOT / 'tools/infer.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool('infer')
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The command-line tools, one after the other as a user would run them."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -16,6 +15,7 @@ from safetensors.torch import load_file
 from sapiens.metainfo import get_skeleton
 
 from ..datasets.people import person, write_people
+from . import load_tool
 
 ROOT = Path(__file__).parents[2]
 CONFIG = 'configs/mae/sapiens_tiny_folder-256x256.py'
@@ -168,9 +168,7 @@ def test_pose_is_drawn_while_training_and_in_a_test(people, tmp_path):
 
 
 def test_what_cannot_be_drawn_or_dumped_is_refused_at_once(monkeypatch, capsys, tmp_path):
-    spec = importlib.util.spec_from_file_location('test_tool', ROOT / 'tools' / 'test.py')
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load_tool('test')
     monkeypatch.setattr(tool, 'Runner', None)  # nothing is built before
     monkeypatch.setenv('DATA_ROOT', str(tmp_path))
 
