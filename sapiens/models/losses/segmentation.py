@@ -95,18 +95,19 @@ class SegDiceLoss(nn.Module):
 
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         """An image without a counted class adds 0 to the mean over images, as published."""
-        probabilities = output.float().softmax(1)
+        # What a class sums is gathered first, so that the loop over classes slices maps of one channel: a slice of the scores has
+        # a gradient of their whole size, and a one-hot copy of the labels would be as large as them.
+        probabilities = output.float().softmax(1).where(valid[:, None], 0)
+        found = probabilities.gather(1, torch.where(valid, target, 0)[:, None])[:, 0]
         labels = torch.where(valid, target, -1)  # no class
-        per_class, present = [], []
+        overlaps, sizes = [], []
         for label in range(output.shape[1]):
-            if label == self.background:
-                continue
-            # One class at a time: a one-hot copy of the labels would be as large as the scores.
             truth = labels == label
-            p = torch.where(valid, probabilities[:, label], 0)
-            overlap, size = torch.where(truth, p, 0).sum((1, 2)), truth.sum((1, 2))
-            per_class.append((2 * overlap + self.smooth) / (p.square().sum((1, 2)) + size + self.smooth))
-            present.append(size > 0)
-        present = torch.stack(present, dim=1).float()  # (B, classes)
-        losses = (1 - torch.stack(per_class, dim=1)) * present
-        return self.loss_weight * (losses.sum(1) / present.sum(1).clamp(min=1)).mean()
+            overlaps.append(found.where(truth, 0).sum((1, 2)))
+            sizes.append(truth.sum((1, 2)))
+        overlap, size = torch.stack(overlaps, dim=1), torch.stack(sizes, dim=1)  # (B, C)
+        losses = 1 - (2 * overlap + self.smooth) / (probabilities.square().sum((2, 3)) + size + self.smooth)
+        counted = size > 0
+        if self.background is not None:
+            counted[:, self.background] = False
+        return self.loss_weight * (losses.where(counted, 0).sum(1) / counted.sum(1).clamp(min=1)).mean()
