@@ -1,6 +1,5 @@
 """Human-centric vision transformers: pretraining, finetuning, evaluation, inference, export."""
 
-import os
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as _installed_version
 
@@ -50,8 +49,8 @@ def _key(version: str) -> tuple:
 
 _check_requirements()
 
-# On CPUs the tensors of a step are tens of megabytes, mapped and cleared page by page each time; on huge pages the kernel
-# has a hundredth of the work (docs/performance.md). torch looks at this when it allocates for the first time.
-os.environ.setdefault('THP_MEM_ALLOC_ENABLE', '1')
+from .memory import keep_tensor_memory  # noqa: E402
+
+keep_tensor_memory()  # before torch allocates anything
 
 from . import compat  # noqa: E402, F401  (adapters come before anything else)

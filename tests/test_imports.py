@@ -15,7 +15,7 @@ LAYERS = [
     {'models', 'datasets', 'evaluation'},
     {'visualization', 'synthetic'},
     {'structures', 'metainfo', 'registry', 'utils'},
-    {'compat', 'version'},
+    {'compat', 'memory', 'version'},
 ]
 # Inside the second lowest layer the plain modules may use each other.
 FREE = LAYERS[3]

@@ -1,0 +1,54 @@
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sapiens.memory import OWN_SETTINGS, keep_tensor_memory
+
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason="only glibc's allocator is set")
+
+CODE = """
+import resource, sapiens, torch
+def page_faults(size):
+    torch.zeros(size)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.zeros(size).add_(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(page_faults(%d))
+"""
+SMALL, LARGE = 4_000_000, 16_000_000  # numbers: of 16 and 64 MB
+
+
+def page_faults(size, **setting):
+    """Of using as much memory a second time, in a process of its own."""
+    names = ('THP_MEM_ALLOC_ENABLE', 'SAPIENS_MEMORY', *OWN_SETTINGS)
+    environment = {key: value for key, value in os.environ.items() if key not in names} | setting
+    command = [sys.executable, '-W', 'ignore', '-c', CODE % size]
+    return int(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+
+
+def test_freed_memory_is_used_again():
+    assert page_faults(SMALL, THP_MEM_ALLOC_ENABLE='0') < 10
+    # 16 MB are 4000 pages.
+    assert page_faults(SMALL, THP_MEM_ALLOC_ENABLE='0', SAPIENS_MEMORY='default') > 2000
+    assert page_faults(SMALL, THP_MEM_ALLOC_ENABLE='0', MALLOC_TRIM_THRESHOLD_='131072') > 2000, 'the user set it'
+
+
+@pytest.mark.skipif(not Path('/sys/kernel/mm/transparent_hugepage').exists(), reason='a kernel without huge pages')
+def test_large_tensors_lie_on_huge_pages():
+    if '[never]' in Path('/sys/kernel/mm/transparent_hugepage/enabled').read_text():
+        pytest.skip('huge pages are switched off on this machine')
+    assert page_faults(LARGE) < 0.5 * page_faults(LARGE, THP_MEM_ALLOC_ENABLE='0')
+
+
+def test_an_unknown_setting_is_refused():
+    with pytest.raises(ValueError, match="SAPIENS_MEMORY='keeep' is neither 'keep' nor 'default'"):
+        keep_tensor_memory({'SAPIENS_MEMORY': 'keeep'})
+
+
+@pytest.mark.parametrize('name', OWN_SETTINGS)
+def test_settings_of_the_allocator_are_respected(name):
+    assert not keep_tensor_memory({name: '1'})
