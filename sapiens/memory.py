@@ -1,7 +1,7 @@
 """How the process gets the memory of its tensors on CPUs: set on import, before the first allocation.
 
 What a step frees, the next one needs again. By default the C library gives it back to the kernel in between, which clears every
-page each time: a third of the time of a small model's step (docs/performance.md).
+page each time: a seventh of a small model's step (docs/performance.md).
 """
 
 import ctypes

@@ -63,16 +63,18 @@ def draw_depth(
             By default the nearest and the farthest valid one.
     """
     valid = np.isfinite(depth) & (depth > 0) if valid is None else valid.astype(bool)
-    values = depth.astype(np.float32)
-    if not valid.all():
+    values, everywhere = np.asarray(depth, np.float32), valid.all()
+    if not everywhere:
         if not valid.any():
             return np.full((*depth.shape, 3), NOTHING, np.uint8)
         values = np.where(valid, values, values[valid].max())
-    low, high = (values.min(), values.max()) if limits is None else limits
-    brightness = 255 - (values - low) * np.float32(255 / max(float(high - low), 1e-9))
-    brightness = np.rint(brightness.clip(0, 255, out=brightness), out=brightness).astype(np.uint8)
+    low, high = map(float, (values.min(), values.max()) if limits is None else limits)
+    scale = 255 / max(high - low, 1e-9)
+    # Rounds; within the limits the absolute value that it takes is the value.
+    brightness = cv2.convertScaleAbs(np.clip(values, low, high) - np.float32(low), alpha=-scale, beta=255)
     picture = cv2.cvtColor(cv2.applyColorMap(brightness, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
-    picture[~valid] = NOTHING
+    if not everywhere:
+        picture[~valid] = NOTHING
     return picture
 
 

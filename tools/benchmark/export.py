@@ -145,10 +145,17 @@ def main() -> None:
         for form in args.forms:
             print(f'{form} ...', flush=True)
             try:
-                table.add_row(measure(form, args, model, eager, Path(folder)))
+                row = measure(form, args, model, eager, Path(folder))
             except (ExportError, ImportError) as error:
                 failed.append(form)
                 print(f'{form}: {error}', file=sys.stderr)
+            else:
+                table.add_row(row)
+                # At once: the other forms may take an hour.
+                print(
+                    f'{form}: eager {row[2]} s, form {row[3]} s, ratio {row[4]}, largest difference {row[5]}',
+                    flush=True,
+                )
             for file in Path(folder).iterdir():  # of one form at a time: they are as large as the model
                 file.unlink()
     print(table)
