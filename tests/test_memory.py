@@ -23,7 +23,7 @@ SMALL, LARGE = 4_000_000, 16_000_000  # numbers: of 16 and 64 MB
 
 def page_faults(size, **setting):
     """Of using as much memory again, in a process of its own."""
-    names = ('THP_MEM_ALLOC_ENABLE', 'SAPIENS_MEMORY', *OWN_SETTINGS)
+    names = ('THP_MEM_ALLOC_ENABLE', 'SAPIENS_MEMORY', 'GLIBC_TUNABLES', *OWN_SETTINGS)
     environment = {key: value for key, value in os.environ.items() if key not in names} | setting
     command = [sys.executable, '-W', 'ignore', '-c', CODE % size]
     return int(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
@@ -46,6 +46,17 @@ def test_an_unknown_setting_is_refused():
         keep_tensor_memory({'SAPIENS_MEMORY': 'keeep'})
 
 
-@pytest.mark.parametrize('name', OWN_SETTINGS)
-def test_settings_of_the_allocator_are_respected(name):
-    assert not keep_tensor_memory({name: '1'})
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [
+        *((name, '1') for name in OWN_SETTINGS),
+        ('GLIBC_TUNABLES', 'glibc.rtld.nns=4:glibc.malloc.trim_threshold=1'),
+        ('THP_MEM_ALLOC_ENABLE', '0'),
+    ],
+)
+def test_settings_of_the_allocator_are_respected(name, value):
+    assert not keep_tensor_memory({name: value})
+
+
+def test_other_settings_do_not_matter():
+    assert keep_tensor_memory({'GLIBC_TUNABLES': 'glibc.rtld.nns=4', 'LD_PRELOAD': 'libother.so'})

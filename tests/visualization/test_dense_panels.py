@@ -75,6 +75,24 @@ def test_wrong_pixels_leave_the_image_alone(image):
     assert (image == before).all()
 
 
+def test_limits_of_large_depth_maps():
+    depth = np.linspace(2, 4, 1600 * 1200, dtype=np.float32).reshape(1600, 1200)
+    valid = depth > 3
+    few = np.random.default_rng(0).random(depth.shape) < 0.001  # outliers do not decide
+    outliers = np.where(few, np.float32(1000), depth)
+    assert depth_limits(depth, valid) == pytest.approx((3.005, 3.995), abs=0.006)
+    assert depth_limits(outliers, valid) == pytest.approx((3.005, 3.995), abs=0.006)
+    depth[~valid] = np.nan  # nor what is not valid
+    assert depth_limits(depth, valid) == pytest.approx((3.005, 3.995), abs=0.006)
+    # A person of two pixels, beside those that large maps are judged by.
+    valid[:] = False
+    valid[1201, 7], valid[1303, 11] = True, True
+    expected = np.percentile([depth[1201, 7], depth[1303, 11]], (0.5, 99.5))
+    assert depth_limits(depth, valid) == pytest.approx(expected)
+    valid[:] = False
+    assert depth_limits(depth, valid) == (0.0, 1.0)
+
+
 def test_depth_rows_share_the_range_of_the_truth(image):
     truth = np.linspace(2, 4, 1200).reshape(40, 30).astype(np.float32)
     valid = np.ones((40, 30), bool)

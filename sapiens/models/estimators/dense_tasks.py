@@ -152,7 +152,7 @@ class SegTask(DenseTask):
 
     def monitor(self, output: Tensor, target: Tensor, valid: Tensor) -> dict[str, Tensor]:
         """``acc_seg``: share of the valid pixels whose class is found."""
-        # The highest score and that of the label rather than argmax, which is ten times slower on CPUs.
+        # The highest score and that of the label rather than argmax, which is much slower on CPUs.
         labels = torch.where(valid, target, 0)[:, None]
         hit = (output.gather(1, labels) >= output.amax(1, keepdim=True))[:, 0] & valid
         return dict(acc_seg=hit.sum() / valid.sum().clamp(min=1))
