@@ -6,8 +6,8 @@
 
 A form is a format, or format:dtype (fp32, bf16, fp16, int8). Each is exported, loaded again and compared as by tools/export.py,
 then timed: eager float32 and the form by turns, so that what else the machine does meets both. Times are medians of the repeats
-after one run that does not count, per batch; the ratio is the median of the ratios of neighbouring runs, above 1 where the form
-is faster. Without --checkpoint the weights are random, which changes no time.
+after --warmup runs that do not count, per batch; the ratio is the median of the ratios of neighbouring runs, above 1 where the
+form is faster. Without --checkpoint the weights are random, which changes no time.
 """
 
 import argparse
@@ -40,6 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help="of the images (default: the config's)")
     parser.add_argument('--batch', type=int, default=1, help='images in a batch (default: %(default)s)')
     parser.add_argument('--repeats', type=int, default=5, help='timed runs of each (default: %(default)s)')
+    parser.add_argument('--warmup', type=int, default=1, help='runs of each before, untimed (default: %(default)s)')
     parser.add_argument('--threads', type=int, help='of PyTorch and onnxruntime (default: as PyTorch chooses)')
     parser.add_argument('--image', nargs='+', type=Path, default=[], metavar='FILE', help='to compare and to time on')
     parser.add_argument('--with-decode', action='store_true', help='time decoded outputs, of eager and of the form')
@@ -49,8 +50,8 @@ def parse_args() -> argparse.Namespace:
     )
     add_options_argument(parser)
     args = parser.parse_args()
-    if args.batch < 1 or args.repeats < 1:
-        parser.error('--batch and --repeats: expected 1 or more')
+    if args.batch < 1 or args.repeats < 1 or args.warmup < 0:
+        parser.error('--batch and --repeats: expected 1 or more, --warmup: 0 or more')
     return args
 
 
@@ -75,10 +76,11 @@ def seconds(run: Callable, device: str) -> float:
     return time.perf_counter() - begin
 
 
-def by_turns(first: Callable, second: Callable, repeats: int, device: str) -> tuple[list[float], list[float]]:
-    """Times of both after one run of each that does not count."""
-    seconds(first, device), seconds(second, device)
-    pairs = [(seconds(first, device), seconds(second, device)) for _ in range(repeats)]
+def by_turns(
+    first: Callable, second: Callable, warmup: int, repeats: int, device: str
+) -> tuple[list[float], list[float]]:
+    """Times of both after some runs of each that do not count."""
+    pairs = [(seconds(first, device), seconds(second, device)) for _ in range(warmup + repeats)][warmup:]
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
@@ -112,7 +114,7 @@ def measure(form: str, args: argparse.Namespace, model: nn.Module, eager: Export
         size = f'{sum(file.stat().st_size for file in report.files) / 1e6:.0f}'
     batch = torch.cat([inputs[index % len(inputs)] for index in range(args.batch)])
     with torch.no_grad():
-        theirs, ours = by_turns(lambda: eager(batch), lambda: run(batch), args.repeats, args.device)
+        theirs, ours = by_turns(lambda: eager(batch), lambda: run(batch), args.warmup, args.repeats, args.device)
     ratio = statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
     first = differences[0]
     return [
