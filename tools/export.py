@@ -16,6 +16,8 @@ import argparse
 import sys
 from pathlib import Path
 
+import torch
+
 import sapiens  # noqa: F401
 from sapiens.apis.export import FORMATS, TOLERANCES, ExportError, ExportOptions, export_model
 from sapiens.utils.cli import tool_parser
@@ -61,19 +63,21 @@ def name_of(args: argparse.Namespace) -> str:
 
 def main() -> None:
     args = parse_args()
-    options = ExportOptions(
-        format=args.format,
-        dtype=args.dtype,
-        size=args.size and tuple(args.size),
-        dynamic_batch=args.dynamic_batch,
-        preprocess=args.with_preprocess,
-        decode=args.with_decode,
-        int8=args.int8,
-    )
-    out = args.out or Path('work_dirs') / 'exports' / options.file_name(name_of(args))
     if not args.checkpoint:
         print('no checkpoint: the weights are RANDOM, which is of use for measuring speed only', file=sys.stderr)
+        torch.manual_seed(0)  # so that the differences can be had again
+    out = args.out
     try:
+        options = ExportOptions(
+            format=args.format,
+            dtype=args.dtype,
+            size=args.size and tuple(args.size),
+            dynamic_batch=args.dynamic_batch,
+            preprocess=args.with_preprocess,
+            decode=args.with_decode,
+            int8=args.int8,
+        )
+        out = out or Path('work_dirs') / 'exports' / options.file_name(name_of(args))
         report = export_model(
             args.config,
             args.checkpoint,
@@ -87,6 +91,8 @@ def main() -> None:
         )
     except ExportError as error:
         sys.exit(f'{out}: {error}')
+    except (FileExistsError, FileNotFoundError, ValueError, ImportError) as error:
+        sys.exit(str(error))
     print(report)
 
 

@@ -138,6 +138,7 @@ def main() -> None:
     print(
         f'torch {torch.__version__}, {torch.get_num_threads()} threads, {args.device}, batch {args.batch}', flush=True
     )
+    torch.manual_seed(0)
     model, eager = eager_graph(args, options_of('eager', args))
     table = PrettyTable(['form', 'MB', 'eager s', 'form s', 'ratio', 'largest', 'mean', 'of'])
     table.align = 'r'
