@@ -66,3 +66,6 @@ def test_the_tool_lists_draws_and_prints(tmp_path, run):
     assert picture.shape[1] == 900 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
     failed = call(run, '--keys', 'loss')
     assert failed.returncode == 2 and 'give each its own with --names' in failed.stderr
+    failed = call('--keys', 'loss', '--begin', 1e9, '--out', tmp_path / 'empty.png')
+    assert failed.returncode == 2 and 'no run has anything from there on' in failed.stderr
+    assert not (tmp_path / 'empty.png').exists()

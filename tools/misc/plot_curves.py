@@ -2,8 +2,8 @@
 
 Examples:
     python tools/misc/plot_curves.py work_dirs/pretrained work_dirs/scratch --keys loss coco/AP --out curves.png
-Over minutes of training (without evaluation), with names of their own, from iteration 100 on:
-    python tools/misc/plot_curves.py work_dirs/a work_dirs/b --names small large --keys seg/mIoU --minutes --begin 100
+Over minutes of training (without evaluation), with names of their own, from the second minute on:
+    python tools/misc/plot_curves.py work_dirs/a work_dirs/b --names small large --keys seg/mIoU --minutes --begin 2
 What there is to plot:
     python tools/misc/plot_curves.py work_dirs/a
 """
@@ -35,7 +35,12 @@ def main() -> None:
     parser.add_argument('--keys', nargs='+', help='what to plot; without it the names are listed')
     parser.add_argument('--names', nargs='+', help='of the runs; default: those of their folders')
     parser.add_argument('--minutes', action='store_true', help='over minutes of training instead of iterations')
-    parser.add_argument('--begin', type=float, default=0, help='leave out what was before (default: %(default)s)')
+    parser.add_argument(
+        '--begin',
+        type=float,
+        default=0,
+        help='leave out what was before, in minutes with --minutes, else iterations (default: %(default)s)',
+    )
     parser.add_argument('--out', default='curves.png', help='picture to write; default: %(default)s')
     args = parser.parse_args()
     names = args.names or [Path(run).resolve().name for run in args.runs]
@@ -51,6 +56,8 @@ def main() -> None:
         for curves in runs.values():
             for key, (places, values) in curves.items():
                 curves[key] = places[places >= args.begin], values[places >= args.begin]
+        if not any(len(places) for curves in runs.values() for places, _ in curves.values()):
+            raise ValueError(f'--begin {args.begin:g}: no run has anything from there on ({x})')
         draw_curves(runs, args.keys, args.out, x)
     except ValueError as error:
         parser.error(str(error))
