@@ -31,7 +31,6 @@ from sapiens.models.backbones.archs import SAPIENS_ARCHS, resolve_arch
 ALTERNATIVES = {
     'mmpretrain': "mmpretrain's MAE",
     'plain-adamw': 'our model with torch.optim.AdamW as it is by default, not fused',
-    'small-pages': 'our model without huge pages for large tensors',
     'default-memory': "our model with the C library's and torch's own ways to get memory",
 }
 # Operators of torch's profiler by what they do; whatever is left is "other".
@@ -180,9 +179,7 @@ def start(name: str, args: argparse.Namespace, mask_ratio: float, precision: str
     process = context.Process(target=serve, args=(theirs, name, args, mask_ratio, precision), daemon=True)
     # Importing sapiens decides where tensors get their memory (sapiens/memory.py); the alternatives are measured without it.
     os.environ['SAPIENS_MEMORY'] = 'default' if name in ('mmpretrain', 'default-memory') else 'keep'
-    os.environ['THP_MEM_ALLOC_ENABLE'] = (
-        '1' if os.environ['SAPIENS_MEMORY'] == 'keep' and name != 'small-pages' else '0'
-    )
+    os.environ['THP_MEM_ALLOC_ENABLE'] = '1' if os.environ['SAPIENS_MEMORY'] == 'keep' else '0'
     process.start()
     pipe.recv()
     return pipe, process
