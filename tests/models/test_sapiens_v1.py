@@ -2,9 +2,11 @@ import hashlib
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from sapiens.models import MAE, SapiensViT
 from sapiens.models.layers import resize_grid
+from sapiens.models.layers.transformer import SelfAttention
 
 TINY = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
 PUBLISHED = ['0.3b', '0.6b', '1b', '2b']
@@ -249,3 +251,24 @@ def test_initialisation_is_the_published_one():
     assert layer.ffn.layers[0][0].bias.std().item() == pytest.approx(1e-6, rel=0.1)
     assert model.cls_token.std().item() == pytest.approx(0.02, rel=0.2)
     assert torch.equal(model.pos_embed, before) and not model.pos_embed.requires_grad
+
+
+@pytest.mark.parametrize('training', [True, False])
+def test_attention_of_few_tokens_is_trained_in_float32_on_a_cpu(training, monkeypatch):
+    attend, seen = F.scaled_dot_product_attention, []
+
+    def recorded(q, k, v):
+        seen.append(q.dtype)
+        return attend(q, k, v)
+
+    attention = SelfAttention(embed_dims=32, num_heads=2).train(training)
+    x = torch.randn(2, 12, 32, generator=torch.Generator().manual_seed(0))
+    expected = attention(x)
+    monkeypatch.setattr(F, 'scaled_dot_product_attention', recorded)
+    with torch.autocast('cpu', torch.bfloat16):
+        output = attention(x)
+    assert seen == [torch.float32 if training else torch.bfloat16]
+    assert output.dtype == torch.bfloat16
+    torch.testing.assert_close(output.float(), expected, atol=1e-2, rtol=0)
+    output.float().square().sum().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in attention.parameters())

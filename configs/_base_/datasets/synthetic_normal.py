@@ -4,7 +4,6 @@ train_dataset = dict(
     type='GeometryDataset',
     fields=['normal'],
     data_root='{{$DATA_ROOT:data}}/synthetic/train',
-    alpha='alpha',
 )
 val_dataset = dict(
     type='GeometryDataset',

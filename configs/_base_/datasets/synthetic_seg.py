@@ -7,7 +7,6 @@ train_dataset = dict(
     data_root='{{$DATA_ROOT:data}}/synthetic/train',
     images='rgb',
     labels='seg',
-    alpha='alpha',
 )
 val_dataset = dict(
     type='SegmentationDataset',

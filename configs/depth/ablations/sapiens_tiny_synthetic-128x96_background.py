@@ -6,4 +6,4 @@ train_pipeline = [
     dict(type='RandomBackground', prob=0.5, root='{{$DATA_ROOT:data}}/backgrounds/train'),
     *_base_.train_pipeline[2:],
 ]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(dataset=dict(alpha='alpha', pipeline=train_pipeline))
