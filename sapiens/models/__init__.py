@@ -4,6 +4,7 @@ from .data_preprocessor import ImageNormalizer
 from .estimators import DenseEstimator, DenseTask, DepthTask, NormalTask, PoseEstimator, SegTask
 from .heads import DenseHead, HeatmapHead
 from .losses import (
+    AlignedDepthLoss,
     DepthGradientLoss,
     HeatmapCrossEntropyLoss,
     HeatmapMSELoss,
@@ -20,6 +21,7 @@ from .mae import MAE, MAEDecoder
 __all__ = [
     'MAE',
     'SAPIENS_ARCHS',
+    'AlignedDepthLoss',
     'DenseEstimator',
     'DenseHead',
     'DenseTask',

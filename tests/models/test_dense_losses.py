@@ -5,7 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from sapiens.evaluation import DepthMetric
 from sapiens.models import (
+    AlignedDepthLoss,
     DepthGradientLoss,
     NormalCosineLoss,
     NormalGradientLoss,
@@ -32,6 +34,7 @@ DEPTH = [
     ScaleShiftInvariantLoss(),
     DepthGradientLoss(),
     DepthGradientLoss(invariant=True),
+    AlignedDepthLoss(),
 ]
 NORMAL = [NormalCosineLoss(), NormalL1Loss(), NormalGradientLoss()]
 ALL = [*SEG, *DEPTH, *NORMAL]
@@ -265,6 +268,56 @@ def test_a_depth_upside_down_is_wrong_and_gets_a_gradient():
     inside = valid[:, None]
     # far pixels are pushed farther, near ones nearer
     assert (grad[inside] * (target - target.mean())[inside]).sum() < 0
+
+
+def test_aligned_depth_is_the_root_mean_square_error_after_least_squares():
+    loss = AlignedDepthLoss()
+    output, target, valid = data(DEPTH[-1])
+    output = target + 0.5 * output  # such that all are correlated
+    expected = []
+    for prediction, truth, known in zip(output[:, 0], target[:, 0], valid, strict=True):
+        x = torch.stack([prediction[known], torch.ones_like(prediction[known])], dim=1)
+        fit = x @ torch.linalg.lstsq(x, truth[known, None]).solution
+        expected.append((fit[:, 0] - truth[known]).square().mean().sqrt().item())
+    value = loss(output, target, valid).item()
+    assert value == pytest.approx(sum(expected) / 2, rel=1e-5)
+    for scale, shift in ((3.0, 0.7), (0.2, -5.0)):
+        assert loss(scale * output + shift, target, valid).item() == pytest.approx(value, rel=1e-4)
+    # in the target's unit
+    assert loss(output, 1000 * target + 3, valid).item() == pytest.approx(1000 * value, rel=1e-4)
+
+
+def test_aligned_depth_equals_the_metric():
+    torch.manual_seed(0)
+    truth, prediction = 2 + torch.rand(1, 8, 6), torch.rand(1, 8, 6)
+    prediction += 2 * truth
+    metric = DepthMetric(alignment='scale-shift')
+    sample = dict(sample_idx=0, pred_depth=prediction, gt_depth=truth, valid_mask=torch.ones(8, 6, dtype=torch.bool))
+    metric.process({}, [sample])
+    expected = metric.evaluate(1)['depth_scale-shift/RMSE']
+    value = AlignedDepthLoss()(prediction[None], truth[None], sample['valid_mask'][None])
+    assert value.item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize('prediction', ['upside down', 'uncorrelated', 'flat'])
+def test_aligned_depth_learns_from_where_a_free_fit_would_not(prediction):
+    target = torch.linspace(0, 1, 64).view(1, 1, 8, 8)
+    start = {
+        'upside down': 1 - target,
+        'uncorrelated': (torch.arange(64).view(1, 1, 8, 8) % 2).float(),
+        'flat': torch.zeros_like(target),
+    }[prediction]
+    loss, valid = AlignedDepthLoss(), all_valid(target)
+    deviation = target.std(correction=0).item()
+    assert loss(start, target, valid).item() >= 0.99 * deviation
+    output = start.clone().requires_grad_()
+    optimizer = torch.optim.Adam([output], lr=0.02)
+    for _ in range(300):
+        optimizer.zero_grad()
+        loss(output, target, valid).backward()
+        optimizer.step()
+    assert loss(output, target, valid).item() < 0.1 * deviation
+    assert torch.corrcoef(torch.stack([output.detach().flatten(), target.flatten()]))[0, 1] > 0.99
 
 
 def test_depth_gradients_by_hand():

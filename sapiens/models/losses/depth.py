@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from sapiens.registry import MODELS
 
-__all__ = ['DepthGradientLoss', 'ScaleShiftInvariantLoss', 'SiLogLoss']
+__all__ = ['AlignedDepthLoss', 'DepthGradientLoss', 'ScaleShiftInvariantLoss', 'SiLogLoss']
 
 # Below these depths SiLogLoss takes no logarithm: ours, and the published one.
 MIN_DEPTH, PUBLISHED_MIN_DEPTH = 0.01, 1e-6
 # A prediction whose mean deviation is less is flat: it is not scaled up further.
 FLAT = 1e-3
+# Of prediction and target: below it AlignedDepthLoss is linear.
+MIN_CORRELATION = 0.1
 
 
 def flat_pixels(*maps: Tensor) -> list[Tensor]:
@@ -119,6 +121,45 @@ class ScaleShiftInvariantLoss(nn.Module):
         output, target, valid = flat_pixels(output, target, valid)
         error = (normalized(output, valid) - normalized(target, valid)).abs()
         return self.loss_weight * mean_of_present(masked_mean(error, valid), valid.any(1))
+
+
+@MODELS.register_module()
+class AlignedDepthLoss(nn.Module):
+    """Root mean square error of each image after the least-squares scale and shift of its prediction, in the target's unit, then
+    the mean over the images that have valid pixels: what :class:`~sapiens.evaluation.DepthMetric` reports as RMSE after
+    ``alignment='scale-shift'``.
+
+    With r the correlation of prediction and target and d the deviation of the target, it is ``d sqrt(1 - r^2)``. Where r is below
+    ``MIN_CORRELATION`` the scale stays the one of that correlation, so ``1 - r^2`` goes on as the straight line that touches it:
+    a prediction that is upside down is wrong and has a gradient, where a free fit would turn it around or make it flat.
+
+    Args:
+        loss_weight: factor.
+        name: of the value in the log, after ``loss_``.
+    """
+
+    def __init__(self, loss_weight: float = 1.0, name: str = 'aligned') -> None:
+        super().__init__()
+        self.loss_weight, self.name = loss_weight, name
+
+    def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+        output, target, valid = flat_pixels(output, target, valid)
+        output, target = centred(output, valid), centred(target, valid)
+        spread = masked_mean(output.square(), valid).clamp(min=FLAT**2).sqrt()
+        extent = masked_mean(target.square(), valid).sqrt()
+        correlation = masked_mean(output * target, valid) / (spread * extent.clamp(min=FLAT))
+        scale = correlation.clamp(min=MIN_CORRELATION) * extent / spread
+        square = masked_mean((scale[:, None] * output - target).square(), valid)
+        # The slope of the root is infinite at 0.
+        some = square > 0
+        losses = torch.where(some, torch.where(some, square, 1).sqrt(), 0)
+        return self.loss_weight * mean_of_present(losses, valid.any(1))
+
+
+def centred(depth: Tensor, valid: Tensor) -> Tensor:
+    """(B, N) with mean 0 over the valid pixels of each image; 0 elsewhere."""
+    depth = torch.where(valid, depth, 0)
+    return torch.where(valid, depth - masked_mean(depth, valid)[:, None], 0)
 
 
 def normalized(depth: Tensor, valid: Tensor) -> Tensor:
