@@ -1,9 +1,9 @@
 """Relative depth at 128x96 for CPUs and first tries; ours, nothing is published for it.
 
 Differs from depth-1024x768.py where minutes on two cores call for it: pictures of 128x96 pixels, a head of 64 channels with two
-deconvolutions, positions that need not be learned, milder augmentation, and the error after an alignment by scale and shift as its
-loss: SiLog spends most of its slope on the few pixels near 0, the nearest of a person; a little of it still says where 0 and 1 lie.
-Other backgrounds are an ablation.
+deconvolutions, positions that need not be learned, milder augmentation, and the error after an alignment by scale and shift as
+its loss: SiLog spends most of its slope on the few pixels near 0, the nearest of a person; a little of it still says where 0 and
+1 lie. Other backgrounds are an ablation.
 Command and numbers: docs/tasks/depth.md.
 """
 
