@@ -15,10 +15,10 @@ import tempfile
 import time
 
 import torch
-from mmengine.config import Config, DictAction
 from prettytable import PrettyTable
 
 from sapiens.engine import Runner
+from sapiens.utils.config import add_options_argument, load_config
 
 PRECISIONS = ('fp32', 'bf16')
 
@@ -31,7 +31,7 @@ def parse_args():
     parser.add_argument(
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='default: %(default)s'
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
+    add_options_argument(parser)
     args = parser.parse_args()
     if args.steps < 1 or args.warmup < 0:
         parser.error('--steps: expected 1 or more; --warmup: 0 or more')
@@ -48,9 +48,8 @@ def seconds(run, device: str) -> float:
 
 def measure(path: str, args, work_dir: str) -> list[str]:
     """A row of the table."""
-    config = Config.fromfile(path)
-    config.merge_from_dict({**args.cfg_options, 'train_dataloader.num_workers': 0})
-    config.train_dataloader.persistent_workers = False
+    config = load_config(path, args.cfg_options)
+    config.train_dataloader.update(num_workers=0, persistent_workers=False)
     config.work_dir, config.load_from, config.log_level = work_dir, None, 'ERROR'
     config.model.backbone.init_cfg = None
     runner = Runner.from_cfg(config)

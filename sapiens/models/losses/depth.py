@@ -37,6 +37,12 @@ def mean_of_present(values: Tensor, present: Tensor) -> Tensor:
     return torch.where(present, values, 0).sum() / present.sum().clamp(min=1)
 
 
+def root(square: Tensor) -> Tensor:
+    """Square root without gradient at 0, where its slope is infinite."""
+    some = square > 0
+    return torch.where(some, torch.where(some, square, 1).sqrt(), 0)
+
+
 @MODELS.register_module()
 class SiLogLoss(nn.Module):
     """Error of the logarithm of depth, of which a common factor counts half: ``sqrt(mean(d^2) - 0.5 mean(d)^2)`` of each image
@@ -86,11 +92,8 @@ class SiLogLoss(nn.Module):
         mean = masked_mean(error, valid)
         variance = masked_mean((error - mean[:, None]).square(), valid)
         square = variance + (1 - self.invariance) * mean.square()
-        # The slope of the root is infinite at 0.
-        some = square > 0
-        losses = torch.where(some, torch.where(some, square, 1).sqrt(), 0)
-        present = torch.ones_like(some) if self.published else valid.any(1)
-        return self.loss_weight * mean_of_present(losses, present)
+        present = torch.ones_like(valid[:, 0]) if self.published else valid.any(1)
+        return self.loss_weight * mean_of_present(root(square), present)
 
     def log(self, depth: Tensor) -> Tensor:
         """Logarithm of any number, see the class."""
@@ -150,10 +153,7 @@ class AlignedDepthLoss(nn.Module):
         correlation = masked_mean(output * target, valid) / (spread * extent.clamp(min=FLAT))
         scale = correlation.clamp(min=MIN_CORRELATION) * extent / spread
         square = masked_mean((scale[:, None] * output - target).square(), valid)
-        # The slope of the root is infinite at 0.
-        some = square > 0
-        losses = torch.where(some, torch.where(some, square, 1).sqrt(), 0)
-        return self.loss_weight * mean_of_present(losses, valid.any(1))
+        return self.loss_weight * mean_of_present(root(square), valid.any(1))
 
 
 def centred(depth: Tensor, valid: Tensor) -> Tensor:
