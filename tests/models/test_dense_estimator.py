@@ -300,9 +300,57 @@ def test_names_and_weights_of_several_losses():
     assert model.parse_losses(both)[1]['loss'].item() == pytest.approx(sum(both.values()).item())
 
 
+def test_a_loss_at_every_third_pixel_is_on_average_that_of_all(monkeypatch):
+    """The mean over the nine first pixels, in value and gradient; accuracy alike."""
+    images, data_samples = batch('seg')
+    whole = tiny('seg').eval()
+    expected = whole(images, data_samples, mode='loss')
+    expected['loss_ce'].backward()
+    model = tiny('seg', loss_stride=3).eval()
+    firsts = iter([torch.tensor([down, right]) for down in range(3) for right in range(3)])
+    monkeypatch.setattr(torch, 'randint', lambda high, size: next(firsts))
+    # 64 rows are not divided by 3: each first row counts by its share of the pixels.
+    shares = [len(range(down, SIZE[0], 3)) * len(range(right, SIZE[1], 3)) for down in range(3) for right in range(3)]
+    losses, accuracy, compared = 0.0, 0.0, 0
+    valid = torch.stack([one.valid_mask for one in data_samples])
+    for index, share in enumerate(shares):
+        found = model(images, data_samples, mode='loss')
+        losses = losses + found['loss_ce'] * share / (SIZE[0] * SIZE[1])
+        count = valid[:, index // 3 :: 3, index % 3 :: 3].sum()
+        accuracy, compared = accuracy + found['acc_seg'] * count, compared + count
+    assert compared == valid.sum()
+    assert losses.item() == pytest.approx(expected['loss_ce'].item(), rel=1e-5)
+    assert (accuracy / compared).item() == pytest.approx(expected['acc_seg'].item(), rel=1e-5)
+    losses.backward()
+    for one, other in zip(model.parameters(), whole.parameters(), strict=True):
+        assert torch.allclose(one.grad, other.grad, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize('task', TASKS)
+def test_the_first_compared_pixel_changes_and_is_drawn_with_the_others(task):
+    images, data_samples = batch(task)
+    model = tiny(task, loss_stride=4).eval()
+    torch.manual_seed(0)
+    values = [sum(model(images, data_samples, mode='loss').values()).item() for _ in range(4)]
+    assert len(set(values)) > 1
+    torch.manual_seed(0)
+    assert values == [sum(model(images, data_samples, mode='loss').values()).item() for _ in range(4)]
+
+
+def test_prediction_and_its_loss_compare_all_pixels():
+    images, data_samples = batch('seg')
+    results = [
+        tiny('seg', loss_stride=stride).eval().predict(images, copy.deepcopy(data_samples)) for stride in (1, 4)
+    ]
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one.pred_sem_seg, other.pred_sem_seg) and one.loss == other.loss
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
+        (dict(loss_stride=0), 'loss_stride=0: expected 1'),
+        (dict(loss_stride=1.5), 'loss_stride=1.5: expected 1'),
         (dict(test_cfg=dict(flip=True)), "unknown key 'flip'; did you mean 'flip_test'"),
         (dict(test_cfg=dict(resize='nearest')), "resize='nearest' is not one of"),
         (dict(test_cfg=dict(stride=(8, 8))), 'has no effect without test_cfg.crop_size'),

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from sapiens.models import DepthTask, NormalTask, SegTask
 from sapiens.models.estimators import enlarging
 from sapiens.models.estimators.dense import _starts
-from sapiens.models.estimators.enlarging import enlarge, enlarged_argmax
+from sapiens.models.estimators.enlarging import enlarge, enlarge_every, enlarged_argmax
 from sapiens.structures import DenseDataSample
 from sapiens.synthetic import to_published_normals
 
@@ -163,6 +163,24 @@ def test_classes_of_enlarged_scores_without_enlarging_them(classes, size, monkey
         clear = (whole > best - 1e-5).sum(0) == 1
         assert torch.equal(found[clear], whole.argmax(0)[clear])
     assert torch.equal(enlarged_argmax(torch.zeros(classes, 8, 6), size), torch.zeros(size, dtype=torch.int64))
+
+
+@pytest.mark.parametrize('size', [(8, 6), (32, 24), (19, 7), (5, 4)])
+@pytest.mark.parametrize('stride', [1, 2, 3])
+def test_every_nth_pixel_of_enlarged_maps_without_the_others(size, stride):
+    """To more pixels or fewer; the same gradient, also under autocast."""
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.randn(2, 3, 8, 6, generator=generator, requires_grad=True)
+    for first in range(stride):
+        here = slice(first, None, stride), slice(stride - 1 - first, None, stride)
+        whole = enlarge(maps, size)[..., here[0], here[1]]
+        with torch.autocast('cpu', torch.bfloat16):
+            found = enlarge_every(maps, size, *here)
+        assert found.dtype == torch.float32
+        assert torch.allclose(found, whole, atol=1e-5)
+        weights = torch.randn(whole.shape, generator=generator)
+        expected, gradient = (torch.autograd.grad((part * weights).sum(), maps)[0] for part in (whole, found))
+        assert torch.allclose(gradient, expected, atol=1e-5)
 
 
 def test_normals_are_unit_vectors_in_our_frame(models):
