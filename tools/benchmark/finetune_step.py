@@ -1,11 +1,12 @@
-"""Where the time of finetuning goes: loading a batch, and a training step in fp32 beside the same step in bf16.
+"""Where the time of finetuning goes: loading a batch, and a training step of a config beside one with other options.
 
-    DATA_ROOT=people python tools/benchmark/finetune_step.py configs/normal/sapiens_tiny_synthetic-128x96.py
-    python tools/benchmark/finetune_step.py CONFIG CONFIG --steps 5 --device cuda --cfg-options train_dataloader.batch_size=2
+    DATA_ROOT=people python tools/benchmark/finetune_step.py configs/normal/sapiens_tiny_synthetic-128x96.py \\
+        --cfg-options optim_wrapper.precision=bf16 --against optim_wrapper.precision=fp32       # what bf16 brings on this machine
+    python tools/benchmark/finetune_step.py CONFIG --cfg-options +model.loss_stride=2 --against +model.loss_stride=1 --device cuda
 
-A step is what the config trains with: forward, losses, backward, clipping, optimizer. Both precisions start from the same random
-weights and see the same batches; their steps alternate, and the ratio is that of neighbours, so that a machine whose speed
-drifts does not matter. Batches are loaded in this process, and timed there.
+A step is what the config trains with: forward, losses, backward, clipping, optimizer. Both sides start from the same random
+weights, where their options leave the network alike, and see the same batches. Their steps alternate, and the ratio is that of
+neighbours, so that a machine whose speed drifts does not matter. Batches are loaded in this process, and timed there.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import copy
 import statistics
 import tempfile
 import time
+from pathlib import Path
 
 import torch
 from prettytable import PrettyTable
@@ -20,13 +22,18 @@ from prettytable import PrettyTable
 from sapiens.engine import Runner
 from sapiens.utils.config import add_options_argument, load_config
 
-PRECISIONS = ('fp32', 'bf16')
-
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('configs', nargs='+', metavar='CONFIG')
-    parser.add_argument('--steps', type=int, default=20, help='of each precision; default: %(default)s')
+    parser.add_argument(
+        '--against',
+        nargs='+',
+        required=True,
+        metavar='KEY=VALUE',
+        help='options of the other side, after those of --cfg-options',
+    )
+    parser.add_argument('--steps', type=int, default=20, help='of each side; default: %(default)s')
     parser.add_argument('--warmup', type=int, default=3, help='steps before, which do not count; default: %(default)s')
     parser.add_argument(
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='default: %(default)s'
@@ -35,6 +42,13 @@ def parse_args():
     args = parser.parse_args()
     if args.steps < 1 or args.warmup < 0:
         parser.error('--steps: expected 1 or more; --warmup: 0 or more')
+    options = args.cfg_options or []
+    try:
+        args.sides = {
+            path: [load_config(path, side) for side in (options, [*options, *args.against])] for path in args.configs
+        }
+    except (FileNotFoundError, ValueError) as error:
+        parser.error(str(error))
     return args
 
 
@@ -46,50 +60,58 @@ def seconds(run, device: str) -> float:
     return time.perf_counter() - begin
 
 
+def _alike(weights: dict, state: dict, key: str) -> bool:
+    return key in weights and weights[key].shape == state[key].shape
+
+
 def measure(path: str, args, work_dir: str) -> list[str]:
     """A row of the table."""
-    config = load_config(path, args.cfg_options)
-    config.train_dataloader.update(num_workers=0, persistent_workers=False)
-    config.work_dir, config.load_from, config.log_level = work_dir, None, 'ERROR'
-    config.model.backbone.init_cfg = None
-    runner = Runner.from_cfg(config)
-    torch.manual_seed(0)
-    runner.model.init_weights()
-    models = {name: copy.deepcopy(runner.model).to(args.device).train() for name in PRECISIONS}
-    runs = {}
-    for name, model in models.items():
-        runner.model = model
-        runs[name] = model, runner.build_optim_wrapper({**config.optim_wrapper, 'precision': name})
+    runs, weights = [], None
+    for index, config in enumerate(args.sides[path]):
+        config.train_dataloader.update(num_workers=0, persistent_workers=False)
+        # A name of its own for each: MMEngine keeps runners by their names.
+        config.work_dir, config.experiment_name = work_dir, f'{Path(path).stem}_{index}'
+        config.load_from, config.log_level, config.model.backbone.init_cfg = None, 'ERROR', None
+        runner = Runner.from_cfg(config)
+        torch.manual_seed(0)
+        runner.model.init_weights()
+        model = runner.model.to(args.device).train()
+        state = model.state_dict()
+        weights = weights or copy.deepcopy(state)
+        model.load_state_dict({key: weights[key] if _alike(weights, state, key) else state[key] for key in state})
+        runs.append((model, runner.build_optim_wrapper(config.optim_wrapper)))
+        loader = runner.build_dataloader(config.train_dataloader)
 
-    batches = iter(runner.build_dataloader(config.train_dataloader))
-    loading, steps, losses = [], {name: [] for name in PRECISIONS}, {}
+    batches = iter(loader)
+    loading, steps, losses = [], ([], []), [None, None]
     for index in range(args.warmup + args.steps):
         batch = []
         loading.append(seconds(lambda batch=batch: batch.append(next(batches)), args.device))
-        for name, (model, wrapper) in runs.items():
+        for side, (model, wrapper) in enumerate(runs):
 
-            def step(model=model, wrapper=wrapper, name=name, batch=batch):
-                losses[name] = model.train_step(copy.deepcopy(batch[0]), wrapper)['loss'].detach()
+            def step(model=model, wrapper=wrapper, side=side, batch=batch):
+                losses[side] = model.train_step(copy.deepcopy(batch[0]), wrapper)['loss'].detach()
 
-            steps[name].append(seconds(step, args.device))
-            if not losses[name].isfinite():
-                raise SystemExit(f'{path}: the loss in {name} is {losses[name]} at step {index}')
-    slow, fast = (steps[name][args.warmup :] for name in PRECISIONS)
-    ratios = sorted(a / b for a, b in zip(slow, fast, strict=True))
+            steps[side].append(seconds(step, args.device))
+            if not losses[side].isfinite():
+                raise SystemExit(f'{path}: the loss of side {side + 1} is {losses[side]} at step {index}')
+    own, other = (times[args.warmup :] for times in steps)
+    ratios = sorted(b / a for a, b in zip(own, other, strict=True))
     return [
         path,
         str(config.train_dataloader.batch_size),
         f'{statistics.median(loading[args.warmup :]):.3f}',
-        *(f'{statistics.median(times):.3f}' for times in (slow, fast)),
+        *(f'{statistics.median(times):.3f}' for times in (own, other)),
         f'{statistics.median(ratios):.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})',
-        *(f'{float(losses[name]):.4f}' for name in PRECISIONS),
+        *(f'{float(loss):.4f}' for loss in losses),
     ]
 
 
 def main() -> None:
     args = parse_args()
+    print(f'against: {" ".join(args.against)}')
     table = PrettyTable(
-        ['config', 'batch', 'loading s', 'fp32 s', 'bf16 s', 'ratio: median (range)', 'loss fp32', 'loss bf16']
+        ['config', 'batch', 'loading s', 'step s', 'against s', 'ratio: median (range)', 'loss', 'loss against']
     )
     for path in args.configs:
         with tempfile.TemporaryDirectory() as work_dir:
