@@ -18,6 +18,7 @@ from sapiens.utils.checkpoint import load_state, read_checkpoint
 from sapiens.version import __version__
 
 from .checkpoint_io import find_resumable, load_training_state, write_checkpoint
+from .compiling import compile_parts
 from .hooks import StopHook
 from .message_hub import pack_message_hub, plain, unpack_message_hub
 from .random_state import derived_random_state
@@ -33,6 +34,7 @@ class Runner(_Runner):
       written atomically, and are verified before a run continues from one;
     * ``load_from`` prints what was loaded, resized and left over, and refuses a file that hardly fits;
     * the learning rate follows the real total batch, gradient accumulation included;
+    * ``compile=True`` compiles blocks and heads, not the whole step, which cannot be;
     * several processes work on CPUs too (gloo).
     """
 
@@ -127,6 +129,10 @@ class Runner(_Runner):
         if self.exit_status:
             raise SystemExit(self.exit_status)
         return model
+
+    def _maybe_compile(self, target: str) -> None:
+        if options := self.cfg.get('compile'):
+            compile_parts(self._bare_model, options)
 
     def save_checkpoint(
         self,
