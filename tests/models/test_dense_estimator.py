@@ -337,6 +337,11 @@ def test_the_first_compared_pixel_changes_and_is_drawn_with_the_others(task):
     assert values == [sum(model(images, data_samples, mode='loss').values()).item() for _ in range(4)]
 
 
+def test_a_stride_beyond_the_input_is_refused():
+    with pytest.raises(ValueError, match=r'loss_stride=49 is larger than an input of \(h, w\) = \(64, 48\)'):
+        tiny('seg', loss_stride=49)(*batch('seg'), mode='loss')
+
+
 def test_prediction_and_its_loss_compare_all_pixels():
     images, data_samples = batch('seg')
     results = [

@@ -108,6 +108,8 @@ class DenseEstimator(BaseModel):
         if self.loss_stride == 1:
             output = enlarge(output, size)
         else:
+            if self.loss_stride > min(size):
+                raise ValueError(f'loss_stride={self.loss_stride} is larger than an input of (h, w) = {size}')
             # PyTorch's generator, whose state is part of a checkpoint.
             here = [slice(int(first), None, self.loss_stride) for first in torch.randint(self.loss_stride, (2,))]
             output = enlarge_every(output, size, *here)
