@@ -34,7 +34,7 @@ class Runner(_Runner):
       written atomically, and are verified before a run continues from one;
     * ``load_from`` prints what was loaded, resized and left over, and refuses a file that hardly fits;
     * the learning rate follows the real total batch, gradient accumulation included;
-    * ``compile=True`` compiles blocks and heads, not the whole step, which cannot be;
+    * ``compile=True`` compiles blocks and heads, where MMEngine compiles the whole step, which ends in an error;
     * several processes work on CPUs too (gloo).
     """
 

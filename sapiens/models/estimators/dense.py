@@ -35,7 +35,7 @@ class DenseEstimator(BaseModel):
         losses: config of a loss, or a list of them, which are summed; the published ones of the task by default.
         loss_stride: n: training compares every n-th pixel of every n-th row with the labels, beginning at a random one in each
             step, and enlarges the output only there; 1, all pixels, as published. On average over the steps the mean over pixels
-            is the same, for a share of 1 / n^2 of the time and memory of the losses. Those of slopes compare pixels n apart.
+            is the same, for a fraction of the time of the losses (docs/performance.md). Those of slopes compare pixels n apart.
         test_cfg: ``flip_test`` (default False): average with the prediction for the mirrored image. ``crop_size``: (h, w) in
             pixels of windows to predict in, averaged where they overlap; default None, the whole image at once. ``stride``:
             (h, w) in pixels from window to window, default half of their size; the last of a row ends at the border.

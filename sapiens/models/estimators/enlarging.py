@@ -73,7 +73,7 @@ def enlarged_argmax(scores: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _interpolation(old: int, new: int, chosen: slice, device: torch.device) -> Tensor:
     """(P, old): the weights of the cells for each chosen one of ``new`` pixels."""
-    (first, second, weight) = (part[chosen, None] for part in _neighbours(old, new, device))
+    first, second, weight = (part[chosen, None] for part in _neighbours(old, new, device))
     weights = torch.zeros(len(first), old, device=device).scatter_(1, first, 1 - weight)
     return weights.scatter_add_(1, second, weight)
 
