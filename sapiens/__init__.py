@@ -49,7 +49,7 @@ def _key(version: str) -> tuple:
 
 _check_requirements()
 
-from .memory import keep_tensor_memory  # noqa: E402
+from sapiens.utils.memory import keep_tensor_memory  # noqa: E402
 
 keep_tensor_memory()  # before torch allocates anything
 

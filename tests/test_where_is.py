@@ -39,37 +39,37 @@ QUESTIONS = [
     ),
     (
         'Where are the names and colours of the 28 body-part classes?',
-        'sapiens/metainfo/parts.py',
+        'sapiens/metainfo/class_lists.py',
         'GOLIATH',
     ),
     (
         'Where are keypoints of one skeleton converted to another one?',
-        'sapiens/metainfo/convert.py',
+        'sapiens/metainfo/convert_keypoints.py',
         'def match_keypoints(',
     ),
     (
         'Where are folders, patterns, lists and URLs expanded to the images of an inference run?',
-        'sapiens/apis/images.py',
+        'sapiens/apis/inputs.py',
         'def find_inputs(',
     ),
     (
         'Where is an image cropped and resized to the input of the network, in inference?',
-        'sapiens/apis/prepare.py',
+        'sapiens/apis/preprocess.py',
         'class PersonInput',
     ),
     (
         'Where are images read in threads and computed in batches, in inference?',
-        'sapiens/apis/run.py',
+        'sapiens/apis/pipeline.py',
         'class Batcher',
     ),
     (
         'Where are results written to .npy, .png and .ply files?',
-        'sapiens/apis/saving.py',
+        'sapiens/apis/writers/files.py',
         'def _write_ply(',
     ),
     (
         'Where is the JSON of keypoints laid out?',
-        'sapiens/apis/pose_files.py',
+        'sapiens/apis/writers/pose_formats.py',
         'def pose_document(',
     ),
     (
@@ -89,7 +89,7 @@ QUESTIONS = [
     ),
     (
         'Where is a data set of depth and normal files?',
-        'sapiens/datasets/geometry.py',
+        'sapiens/datasets/depth_normal.py',
         'class GeometryDataset',
     ),
     (
@@ -99,8 +99,8 @@ QUESTIONS = [
     ),
     (
         'Where is the output of a dense head upsampled to the size of the image?',
-        'sapiens/models/estimators/enlarging.py',
-        'def enlarge(',
+        'sapiens/models/layers/upsample.py',
+        'def upsample(',
     ),
     (
         'Where is the learning rate of each layer (layer-wise decay) computed?',

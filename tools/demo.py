@@ -25,14 +25,14 @@ from pathlib import Path
 import cv2
 
 import sapiens  # noqa: F401
-from sapiens.apis.build import read_config
 from sapiens.apis.detectors import DETECTORS, build_detector
 from sapiens.apis.detectors.base import need
-from sapiens.apis.images import read_pixels
-from sapiens.apis.inference import DTYPES, TASKS, load_model, task_of, with_checkpoints
+from sapiens.apis.inputs import read_pixels
+from sapiens.apis.loading.build import read_config
+from sapiens.apis.loading.load_model import DTYPES, TASKS, load_model, task_of, with_checkpoints
 from sapiens.apis.predictors import Predictor
 from sapiens.apis.results import Result
-from sapiens.apis.saving import KINDS
+from sapiens.apis.writers.files import KINDS
 from sapiens.datasets.transforms import BadImage
 from sapiens.utils.cli import add_model_arguments, tool_parser
 from sapiens.utils.zoo import ZOO, resolve_checkpoint

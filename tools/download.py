@@ -68,7 +68,7 @@ def main() -> None:
             entry.default_form(args.form)
     except ValueError as error:
         sys.exit(str(error))
-    from sapiens.apis.download import compare_with_card, download  # brings torch, which a list does not need
+    from sapiens.apis.loading.download import compare_with_card, download  # brings torch, which a list does not need
 
     failed = False
     for entry in entries:

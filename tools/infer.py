@@ -26,16 +26,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 import sapiens  # noqa: F401
-from sapiens.apis.build import read_config
+from sapiens.apis.batch_job import Outcome, Plan, run_plan
 from sapiens.apis.detectors import DETECTORS
-from sapiens.apis.images import Item, find_inputs, is_video
-from sapiens.apis.inference import DTYPES, TASKS, task_of, with_checkpoints
-from sapiens.apis.jobs import Outcome, Plan, run_plan
-from sapiens.apis.pose_files import LAYOUTS
+from sapiens.apis.inputs import Item, find_inputs, is_video
+from sapiens.apis.loading.build import read_config
+from sapiens.apis.loading.load_model import DTYPES, TASKS, task_of, with_checkpoints
+from sapiens.apis.output_dir import check_places, check_settings, write_combined, write_settings
 from sapiens.apis.predictors import SKELETONS
-from sapiens.apis.run_folder import check_places, check_settings, write_combined, write_settings
-from sapiens.apis.saving import FRAMES, KINDS, Saving, file_names
-from sapiens.apis.video import VideoOptions, run_videos, video_files
+from sapiens.apis.video.video_job import VideoOptions, run_videos, video_files
+from sapiens.apis.writers.files import FRAMES, KINDS, Saving, file_names
+from sapiens.apis.writers.pose_formats import LAYOUTS
 from sapiens.metainfo import get_skeleton
 from sapiens.utils.cli import add_model_arguments, tool_parser
 from sapiens.utils.device import pick_device

@@ -1,6 +1,6 @@
-from .build import build_model
 from .features import extract_features, find_images, load_encoder
-from .inference import load_model
+from .loading.build import build_model
+from .loading.load_model import load_model
 from .results import DepthResult, FeatureResult, NormalResult, PoseResult, Result, SegResult
 
 __all__ = [

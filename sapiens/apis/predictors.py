@@ -17,10 +17,10 @@ from sapiens.datasets.transforms.decoding import BadImage
 from sapiens.metainfo import get_skeleton, match_keypoints
 from sapiens.metainfo.goliath308 import WHOLEBODY_HANDS
 
-from .images import Item, read_pixels
-from .prepare import PersonInput, WholeInput
+from .inputs import Item, read_pixels
+from .pipeline import run
+from .preprocess import PersonInput, WholeInput
 from .results import DepthResult, FeatureResult, NormalResult, PoseResult, Result, SegResult
-from .run import run
 
 __all__ = ['PREDICTORS', 'SKELETONS', 'FeaturePredictor', 'PosePredictor', 'Predictor']
 
@@ -120,7 +120,7 @@ class Predictor:
             result = BadImage(f'{job.item.source or "image"}: {job.error}') if job.error else job.results[self.task]
             yield int(job.item.name), result
 
-    # ------------------------------------------------------------------ for sapiens.apis.run
+    # ------------------------------------------------------------------ for sapiens.apis.pipeline
 
     @property
     def on_cores(self) -> bool:

@@ -19,7 +19,7 @@ from sapiens.visualization.labels import draw_depth, draw_normals, draw_segmenta
 from sapiens.visualization.people import draw_people
 from sapiens.visualization.segmentation import draw_legend
 
-from .saving import Saving, save_result
+from .writers.files import Saving, save_result
 
 __all__ = ['DepthResult', 'FeatureResult', 'NormalResult', 'PoseResult', 'Result', 'SegResult']
 
@@ -48,7 +48,7 @@ class Result:
         Args:
             folder: made where it does not exist.
             name: of the files, without suffix; by default that of the image.
-            **options: fields of :class:`sapiens.apis.saving.Saving`: what to write and how to draw.
+            **options: fields of :class:`sapiens.apis.writers.files.Saving`: what to write and how to draw.
 
         Raises:
             ValueError: an unknown option or kind of file, or no name.

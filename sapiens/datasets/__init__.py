@@ -3,8 +3,8 @@
 from . import transforms
 from .collate import stack_collate
 from .combined import CombinedDataset
+from .depth_normal import GeometryDataset
 from .draw import Draw, seed_everything_for
-from .geometry import GeometryDataset
 from .image_folder import ImageFolder
 from .image_list import ImageList
 from .keypoints import KeypointDataset

@@ -22,7 +22,7 @@ from .compiling import compile_parts
 from .hooks import StopHook
 from .message_hub import pack_message_hub, plain, unpack_message_hub
 from .random_state import derived_random_state
-from .signals import init_worker, kill_workers_at_exit
+from .worker_signals import init_worker, kill_workers_at_exit
 
 __all__ = ['Runner']
 

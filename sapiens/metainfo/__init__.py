@@ -2,7 +2,7 @@
 
 from .build import build_metainfo, get_skeleton, register_skeleton, skeleton_names
 from .classes import ClassList, class_list_from_dict, class_names, get_classes, register_classes, remap_table
-from .convert import convert_keypoints, match_keypoints
+from .convert_keypoints import convert_keypoints, match_keypoints
 from .skeleton import Skeleton, skeleton_from_dict
 
 __all__ = [

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from . import coco17, goliath308, wholebody133
-from .fields import read_python_file
 from .naming import not_known
+from .parsing import read_python_file
 from .skeleton import Skeleton, skeleton_from_dict
 
 __all__ = ['build_metainfo', 'get_skeleton', 'register_skeleton', 'skeleton_names']

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .fields import check_keys, name_of, names_of, numbers_of, read_python_file, rgb_of
+from .class_lists import CLASS_LISTS, REMAPS
 from .naming import flip_indices, not_known
-from .parts import CLASS_LISTS, REMAPS
+from .parsing import check_keys, name_of, names_of, numbers_of, read_python_file, rgb_of
 
 __all__ = [
     'IGNORE',

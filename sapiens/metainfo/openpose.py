@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 from .build import get_skeleton
-from .convert import match_keypoints
+from .convert_keypoints import match_keypoints
 from .skeleton import Skeleton, skeleton_from_dict
 
 __all__ = ['openpose_skeleton', 'to_openpose']

@@ -6,8 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from .fields import check_keys, name_of, names_of, numbers_of, rgb_of
 from .naming import flip_indices, not_known, side_of
+from .parsing import check_keys, name_of, names_of, numbers_of, rgb_of
 
 __all__ = ['DEFAULT_SIGMA', 'Skeleton', 'skeleton_from_dict']
 

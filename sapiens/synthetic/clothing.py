@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .appearance import OUTER, Garment, Look
 from .body import Body, Posed, Shape
-from .looks import OUTER, Garment, Look
 from .materials import Material
+from .wardrobe.accessories import add_buckle, add_gloves, add_scarf, add_watch, hide_hands
 from .wardrobe.bags import add_backpack, add_shoulder_bag
 from .wardrobe.beard import beard
 from .wardrobe.cuts import deep_inside, fields, least_inside
 from .wardrobe.dresser import Dresser
-from .wardrobe.geometry import all_of
 from .wardrobe.glasses import add_glasses
 from .wardrobe.hair import grow
 from .wardrobe.hats import HAT_HEIGHT, add_hat
@@ -30,7 +30,7 @@ from .wardrobe.scalp import Head
 from .wardrobe.shoes import add_soles, sole_thickness
 from .wardrobe.skirts import add_skirt
 from .wardrobe.suit import Suit, load_suit
-from .wardrobe.worn import add_buckle, add_gloves, add_scarf, add_watch, hide_hands
+from .wardrobe.topology import all_of
 
 __all__ = ['Outfit', 'Suit', 'dress', 'lip', 'load_suit', 'part', 'sole_thickness']
 

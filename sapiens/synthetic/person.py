@@ -6,9 +6,9 @@ import numpy as np
 
 from sapiens.metainfo import get_classes
 
+from .appearance import Look, sample_look
 from .body import REGIONS, Body, Posed, Shape
 from .clothing import dress, sole_thickness
-from .looks import Look, sample_look
 from .materials import Material, srgb
 from .mesh import Surface, vertex_normals
 from .pose import PoseSample, Seat, sample_expression, sample_pose

@@ -5,7 +5,7 @@ import torch
 from mmengine.logging import MMLogger
 
 from sapiens.apis import build_model
-from sapiens.apis.build import read_config
+from sapiens.apis.loading.build import read_config
 
 from .export_models import checkpoint, config
 

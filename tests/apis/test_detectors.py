@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sapiens.apis.detectors import BoxesFile, PersonDetector, build_detector, suppress
-from sapiens.apis.images import Item
+from sapiens.apis.inputs import Item
 
 from .tiny import picture
 

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from sapiens.apis import load_model
-from sapiens.apis.images import find_inputs
-from sapiens.apis.inference import task_of
-from sapiens.apis.run import Batcher, Job, run
+from sapiens.apis.inputs import find_inputs
+from sapiens.apis.loading.load_model import task_of
+from sapiens.apis.pipeline import Batcher, Job, run
 from sapiens.datasets.base import build_pipeline
 from sapiens.datasets.transforms import BadImage
 from sapiens.metainfo import convert_keypoints

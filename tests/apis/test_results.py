@@ -6,8 +6,15 @@ import pytest
 from PIL import Image
 
 from sapiens.apis import DepthResult, FeatureResult, NormalResult, PoseResult, SegResult
-from sapiens.apis.pose_files import coco_entries, meta_info, pose_document, read_people, write_coco, write_csv
-from sapiens.apis.saving import KINDS, Saving, file_names
+from sapiens.apis.writers.files import KINDS, Saving, file_names
+from sapiens.apis.writers.pose_formats import (
+    coco_entries,
+    meta_info,
+    pose_document,
+    read_people,
+    write_coco,
+    write_csv,
+)
 from sapiens.metainfo import get_classes, get_skeleton
 
 from .tiny import picture

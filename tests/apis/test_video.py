@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from sapiens.apis import PoseResult
-from sapiens.apis.images import Item
-from sapiens.apis.inference import load_model
-from sapiens.apis.jobs import Plan
-from sapiens.apis.saving import Saving
-from sapiens.apis.tracking import OneEuroFilter, Tracker
-from sapiens.apis.video import VideoOptions, partial_files, run_video, run_videos, video_files
-from sapiens.apis.video_file import Camera, VideoReader, VideoWriter, open_frames
+from sapiens.apis.batch_job import Plan
+from sapiens.apis.inputs import Item
+from sapiens.apis.loading.load_model import load_model
+from sapiens.apis.video.tracking import OneEuroFilter, Tracker
+from sapiens.apis.video.video_file import Camera, VideoReader, VideoWriter, open_frames
+from sapiens.apis.video.video_job import VideoOptions, partial_files, run_video, run_videos, video_files
+from sapiens.apis.writers.files import Saving
 from sapiens.datasets.transforms import BadImage
 from sapiens.metainfo import get_skeleton
 
@@ -311,7 +311,7 @@ def test_an_interrupted_video_leaves_nothing_and_a_camera_ends(tmp_path, monkeyp
         def __iter__(self):
             yield from frames()
 
-    monkeypatch.setattr('sapiens.apis.video.open_frames', lambda source: Pictures(0))
+    monkeypatch.setattr('sapiens.apis.video.video_job.open_frames', lambda source: Pictures(0))
     assert run_video(plan, Item('0', 'camera0'), predictors, VideoOptions(), progress=interrupt) == 3
     assert len(json.loads((tmp_path / 'out/camera0.json').read_text())['frames']) == 3
     assert len(list(VideoReader(tmp_path / 'out/camera0.mp4'))) == 3
@@ -326,7 +326,7 @@ def test_one_video_that_fails_does_not_stop_the_rest(tmp_path, monkeypatch):
             for number, pixels in enumerate(super().__iter__()):
                 yield pixels if number < 5 or 'grows' not in self.path else np.concatenate([pixels, pixels])
 
-    monkeypatch.setattr('sapiens.apis.video.open_frames', Growing)
+    monkeypatch.setattr('sapiens.apis.video.video_job.open_frames', Growing)
     sources = [write_video(tmp_path / name, frames(), sound=None) for name in ('grows.mp4', 'b.mp4')]
     (tmp_path / 'text.mp4').write_bytes(b'no video')
     options = dict(model=config('pose'), task='pose', batch_size=3)

@@ -4,7 +4,7 @@ from mmengine.hooks import Hook
 from torch.utils.data import DataLoader
 
 from sapiens.engine import Runner
-from sapiens.engine.signals import init_worker
+from sapiens.engine.worker_signals import init_worker
 
 from .toy import Numbers, make_runner
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from sapiens.apis.build import build_model
+from sapiens.apis.loading.build import build_model
 from sapiens.utils.checkpoint import read_checkpoint, save_weights
 
 from . import load_tool

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sapiens.apis import load_model
-from sapiens.apis.inference import with_checkpoints
+from sapiens.apis.loading.load_model import with_checkpoints
 from sapiens.datasets.transforms import BadImage
 
 from ..apis.tiny import write_pictures

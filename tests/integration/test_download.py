@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sapiens.apis.download import compare_with_card, download
+from sapiens.apis.loading.download import compare_with_card, download
 from sapiens.utils.checkpoint import expected_shapes
 from sapiens.utils.zoo import ZOO, resolve_checkpoint
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from sapiens.apis.images import find_inputs
-from sapiens.apis.jobs import Plan, run_plan
-from sapiens.apis.saving import Saving
+from sapiens.apis.batch_job import Plan, run_plan
+from sapiens.apis.inputs import find_inputs
+from sapiens.apis.writers.files import Saving
 
 from ..apis.tiny import SIZES, picture, write_pictures
 from . import load_tool

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from sapiens.models import DepthTask, NormalTask, SegTask
-from sapiens.models.estimators import enlarging
 from sapiens.models.estimators.dense import _starts
-from sapiens.models.estimators.enlarging import enlarge, enlarge_every, enlarged_argmax
+from sapiens.models.layers import upsample as upsample_module
+from sapiens.models.layers.upsample import upsample, upsample_grid, upsampled_argmax
 from sapiens.structures import DenseDataSample
 from sapiens.synthetic import to_published_normals
 
@@ -147,22 +147,22 @@ def test_segmentation_is_the_highest_enlarged_score(models, resize):
 
 @pytest.mark.parametrize('size', [(8, 6), (19, 6), (50, 41), (8, 5), (3, 4), (1, 1)])
 @pytest.mark.parametrize('classes', [1, 2, 11])
-def test_classes_of_enlarged_scores_without_enlarging_them(classes, size, monkeypatch):
+def test_upsampled_argmax_without_upsampled_scores(classes, size, monkeypatch):
     """Scores of a few large parts, of many equal values, and of noise; to more pixels or fewer."""
-    monkeypatch.setitem(enlarging.PIXELS_AT_ONCE, 'cpu', 100)
+    monkeypatch.setitem(upsample_module.PIXELS_AT_ONCE, 'cpu', 100)
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(classes, 8, 6, generator=generator)
-    parts = enlarge(torch.randn(1, classes, 2, 2, generator=generator), (8, 6))[0] + 0.01 * noise
+    parts = upsample(torch.randn(1, classes, 2, 2, generator=generator), (8, 6))[0] + 0.01 * noise
     equal = torch.randint(3, (classes, 8, 6), generator=generator).float()
     for scores in (parts, equal, noise, torch.zeros_like(noise)):
-        found, whole = enlarged_argmax(scores, size), enlarge(scores[None], size)[0]
+        found, whole = upsampled_argmax(scores, size), upsample(scores[None], size)[0]
         assert found.dtype == torch.int64 and found.shape == size
         # Weighted means that are equal but for their rounding may come out in either order.
         best = whole.max(0).values
         assert torch.allclose(whole.gather(0, found[None])[0], best, atol=1e-6)
         clear = (whole > best - 1e-5).sum(0) == 1
         assert torch.equal(found[clear], whole.argmax(0)[clear])
-    assert torch.equal(enlarged_argmax(torch.zeros(classes, 8, 6), size), torch.zeros(size, dtype=torch.int64))
+    assert torch.equal(upsampled_argmax(torch.zeros(classes, 8, 6), size), torch.zeros(size, dtype=torch.int64))
 
 
 @pytest.mark.parametrize('size', [(8, 6), (32, 24), (19, 7), (5, 4)])
@@ -173,9 +173,9 @@ def test_every_nth_pixel_of_enlarged_maps_without_the_others(size, stride):
     maps = torch.randn(2, 3, 8, 6, generator=generator, requires_grad=True)
     for first in range(stride):
         here = slice(first, None, stride), slice(stride - 1 - first, None, stride)
-        whole = enlarge(maps, size)[..., here[0], here[1]]
+        whole = upsample(maps, size)[..., here[0], here[1]]
         with torch.autocast('cpu', torch.bfloat16):
-            found = enlarge_every(maps, size, *here)
+            found = upsample_grid(maps, size, *here)
         assert found.dtype == torch.float32
         assert torch.allclose(found, whole, atol=1e-5)
         weights = torch.randn(whole.shape, generator=generator)
@@ -188,7 +188,7 @@ def test_normals_are_unit_vectors_in_our_frame(models):
     with torch.no_grad():
         raw = models['normal'](inputs)
     normal = models['normal'].predict(inputs, unlabelled(size=SIZE))[0].pred_normal
-    expected = F.normalize(enlarge(raw, SIZE)[0], dim=0)
+    expected = F.normalize(upsample(raw, SIZE)[0], dim=0)
     expected = torch.from_numpy(to_published_normals(expected.permute(1, 2, 0).numpy()))
     assert torch.allclose(normal.permute(1, 2, 0), expected, atol=1e-6)
     assert torch.allclose(normal.norm(dim=0), torch.ones(SIZE), atol=1e-5)
@@ -261,7 +261,7 @@ def test_overlapping_windows_are_averaged(models, task):
         for left in (0, 20, 32):
             with torch.no_grad():
                 part = model(inputs[..., top : top + 64, left : left + 48])
-            total[:, top : top + 64, left : left + 48] += enlarge(part, crop)[0]
+            total[:, top : top + 64, left : left + 48] += upsample(part, crop)[0]
             count[top : top + 64, left : left + 48] += 1
     assert count.min() == 1 and count.max() == 6
     output = total / count

@@ -9,9 +9,7 @@ pytest.importorskip('anny')
 pytest.importorskip('warp')
 
 from sapiens.metainfo import get_classes
-from sapiens.synthetic.body import REGIONS, load_body
-from sapiens.synthetic.clothing import dress, sole_thickness
-from sapiens.synthetic.looks import (
+from sapiens.synthetic.appearance import (
     ACCESSORIES,
     GARMENTS,
     HAIR_STYLES,
@@ -19,6 +17,8 @@ from sapiens.synthetic.looks import (
     sample_garment,
     sample_look,
 )
+from sapiens.synthetic.body import REGIONS, load_body
+from sapiens.synthetic.clothing import dress, sole_thickness
 
 PEOPLE = {
     'child': dict(age=0.33, gender=0.4, weight=0.5, height=0.4),

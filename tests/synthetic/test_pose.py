@@ -8,8 +8,8 @@ pytest.importorskip('anny', reason='synthetic people need anny (requirements/opt
 from sapiens.synthetic.body import REGIONS, load_body
 from sapiens.synthetic.pose import ACTIONS, Poser, sample_expression, sample_pose
 from sapiens.synthetic.posing.anatomy import hand_axes
-from sapiens.synthetic.posing.geometry import turn
 from sapiens.synthetic.posing.limbs import Limb
+from sapiens.synthetic.posing.rotations import turn
 from sapiens.synthetic.posing.skeleton import Figure
 
 STANDING = ('stand', 'crossed_arms', 'reach', 'walk', 'squat')

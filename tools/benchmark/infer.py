@@ -24,12 +24,12 @@ from mmengine.logging import MMLogger
 from prettytable import PrettyTable
 
 from sapiens.apis import load_model
-from sapiens.apis.images import Item, find_inputs, read_pixels
-from sapiens.apis.inference import DTYPES, TASKS
-from sapiens.apis.jobs import Plan, run_plan
+from sapiens.apis.batch_job import Plan, run_plan
+from sapiens.apis.inputs import Item, find_inputs, read_pixels
+from sapiens.apis.loading.load_model import DTYPES, TASKS
+from sapiens.apis.pipeline import whole_image
 from sapiens.apis.predictors import Predictor
-from sapiens.apis.run import whole_image
-from sapiens.apis.saving import Saving, save_result
+from sapiens.apis.writers.files import Saving, save_result
 from sapiens.utils.cli import tool_parser
 
 

@@ -177,7 +177,7 @@ def start(name: str, args: argparse.Namespace, mask_ratio: float, precision: str
     context = multiprocessing.get_context('spawn')
     pipe, theirs = context.Pipe()
     process = context.Process(target=serve, args=(theirs, name, args, mask_ratio, precision), daemon=True)
-    # Importing sapiens decides where tensors get their memory (sapiens/memory.py); the alternatives are measured without it.
+    # Importing sapiens decides where tensors get their memory (sapiens/utils/memory.py); the alternatives go without it.
     os.environ['SAPIENS_MEMORY'] = 'default' if name in ('mmpretrain', 'default-memory') else 'keep'
     os.environ['THP_MEM_ALLOC_ENABLE'] = '1' if os.environ['SAPIENS_MEMORY'] == 'keep' else '0'
     process.start()

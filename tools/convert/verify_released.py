@@ -21,8 +21,8 @@ from PIL import Image
 from torch import Tensor
 
 import sapiens  # noqa: F401
-from sapiens.apis.build import build_model
-from sapiens.apis.download import download
+from sapiens.apis.loading.build import build_model
+from sapiens.apis.loading.download import download
 from sapiens.utils.checkpoint import patch_padding_of, read_checkpoint
 from sapiens.utils.cli import tool_parser
 from sapiens.utils.config import add_options_argument

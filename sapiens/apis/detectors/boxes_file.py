@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ..images import Item
+from ..inputs import Item
 from .base import PersonDetector
 
 __all__ = ['BoxesFile']

@@ -44,7 +44,7 @@ def build_detector(
         raise ValueError(f'detector {text!r}: expected {", ".join(DETECTORS.values())}')
     options = dict(threshold=threshold, nms_threshold=nms_threshold, when_nobody=when_nobody)
     if kind == 'whole-image':
-        from ..run import whole_image
+        from ..pipeline import whole_image
 
         return PersonDetector(lambda images: [whole_image(image) for image in images], **options)
     if kind == 'embedded':

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from sapiens.models.estimators.enlarging import enlarge
+from sapiens.models.layers.upsample import upsample
 
 from .graph import TASKS, task_of
 from .options import Tolerance
@@ -164,7 +164,7 @@ def _depth(model: nn.Module, got: dict, reference: Reference, tolerance: Toleran
 def _normals(model: nn.Module, got: dict, reference: Reference, tolerance: Tolerance) -> list[Difference]:
     """The error of a direction is that of the vector over its length: so it is multiplied by the length before normalisation."""
     want = reference.decoded['normals']
-    length = enlarge(reference.raw, reference.size).norm(dim=1, keepdim=True)
+    length = upsample(reference.raw, reference.size).norm(dim=1, keepdim=True)
     error = (got['normals'].float() - want).abs() * length / length.max().clamp(min=1e-30)
     unit = 'components, times the length before normalisation as a share of the longest'
     return [Difference('normals', *_summary(error), tolerance, unit)]
@@ -172,7 +172,7 @@ def _normals(model: nn.Module, got: dict, reference: Reference, tolerance: Toler
 
 def _labels(model: nn.Module, got: dict, reference: Reference, tolerance: Tolerance) -> list[Difference]:
     """How much lower the eager model's score is for the export's label than for its own."""
-    scores = enlarge(reference.raw, reference.size)
+    scores = upsample(reference.raw, reference.size)
     chosen = scores.gather(1, got['labels'].long()[:, None].clamp(0, scores.shape[1] - 1))[:, 0]
     error = (scores.amax(1) - chosen) / reference.range
     error = torch.where(got['labels'] < scores.shape[1], error, torch.inf)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from sapiens.models import MAE
 from sapiens.utils.device import pick_device
 
-from ..build import build_model, read_config
+from ..loading.build import build_model, read_config
 from .comparing import Difference, compare, make_reference, prepare
 from .graph import ExportGraph, image_size, outputs_of, set_image_size
 from .loading import load_export

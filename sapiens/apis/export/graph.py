@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from sapiens.models import MAE, DenseEstimator, PoseEstimator, UDPHeatmap
 from sapiens.models.codecs import udp_heatmap
 from sapiens.models.estimators.dense_tasks import turned
-from sapiens.models.estimators.enlarging import enlarge
 from sapiens.models.layers import unit_vectors
+from sapiens.models.layers.upsample import upsample
 
 from .options import ExportOptions
 
@@ -154,7 +154,7 @@ class ExportGraph(nn.Module):
         height, width = self.size
         if self.task == 'pose':
             return self.codec.decode(output, (width, height))
-        output = enlarge(output, (height, width))
+        output = upsample(output, (height, width))
         if self.task == 'sem_seg':
             return output.argmax(1).to(torch.uint8)
         if self.task == 'normal':

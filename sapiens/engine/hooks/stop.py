@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 
 from sapiens.registry import HOOKS
 
-from ..signals import STOP_SIGNALS
+from ..worker_signals import STOP_SIGNALS
 from .checkpoint import CheckpointHook
 
 __all__ = ['StopHook']

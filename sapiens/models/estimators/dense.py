@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from sapiens.registry import MODELS
 
+from ..layers.upsample import upsample, upsample_grid
 from .dense_tasks import DenseTask
-from .enlarging import enlarge, enlarge_every
 
 __all__ = ['DenseEstimator']
 
@@ -106,13 +106,13 @@ class DenseEstimator(BaseModel):
         target, valid = self.task.read(data_samples, size, inputs.device)
         output = self(inputs)
         if self.loss_stride == 1:
-            output = enlarge(output, size)
+            output = upsample(output, size)
         else:
             if self.loss_stride > min(size):
                 raise ValueError(f'loss_stride={self.loss_stride} is larger than an input of (h, w) = {size}')
             # PyTorch's generator, whose state is part of a checkpoint.
             here = [slice(int(first), None, self.loss_stride) for first in torch.randint(self.loss_stride, (2,))]
-            output = enlarge_every(output, size, *here)
+            output = upsample_grid(output, size, *here)
             target, valid = (labels[..., here[0], here[1]] for labels in (target, valid))
         return {**self._losses(output, target, valid), **self.task.monitor(output.detach(), target, valid)}
 
@@ -145,7 +145,7 @@ class DenseEstimator(BaseModel):
             size = self._size_of(sample, input_size)
 
             if options['resize'] == 'two_step':
-                one = enlarge(one[None], input_size)[0]
+                one = upsample(one[None], input_size)[0]
             for name, value in self.task.finish(one, size, options).items():
                 sample.set_field(value, name)
             if loss is not None:
@@ -167,7 +167,7 @@ class DenseEstimator(BaseModel):
         total, count = None, inputs.new_zeros(height, width)
         for top, left in windows:
             here = (..., slice(top, top + h), slice(left, left + w))
-            part = enlarge(self(inputs[here]), (h, w))
+            part = upsample(self(inputs[here]), (h, w))
             if total is None:
                 total = part.new_zeros(*part.shape[:2], height, width)
             total[here] += part
@@ -182,7 +182,7 @@ class DenseEstimator(BaseModel):
         if not self.task.is_labelled(sample):
             return None
         target, valid = self.task.read([sample], size, output.device)
-        return float(sum(self._losses(enlarge(output, size), target, valid).values()))
+        return float(sum(self._losses(upsample(output, size), target, valid).values()))
 
     def _size_of(self, sample, default: tuple[int, int]) -> tuple[int, int]:
         if self.task.is_labelled(sample):

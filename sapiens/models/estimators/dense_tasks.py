@@ -16,7 +16,7 @@ from sapiens.metainfo.classes import IGNORE
 from sapiens.models.layers import unit_vectors
 from sapiens.registry import MODELS
 
-from .enlarging import enlarge, enlarged_argmax
+from ..layers.upsample import upsample, upsampled_argmax
 
 __all__ = ['DenseTask', 'DepthTask', 'NormalTask', 'SegTask']
 
@@ -88,7 +88,7 @@ class DenseTask:
         Returns:
             fields of the data sample.
         """
-        return {f'pred_{self.kind}': enlarge(output[None], size)[0]}
+        return {f'pred_{self.kind}': upsample(output[None], size)[0]}
 
     def monitor(self, output: Tensor, target: Tensor, valid: Tensor) -> dict[str, Tensor]:
         """Values for the training log, beside the losses."""
@@ -146,9 +146,9 @@ class SegTask(DenseTask):
 
     def finish(self, output: Tensor, size: tuple[int, int], options: dict) -> dict[str, Tensor]:
         if options['output_logits']:
-            logits = enlarge(output[None], size)[0]
+            logits = upsample(output[None], size)[0]
             return dict(pred_sem_seg=logits.argmax(0), pred_logits=logits)
-        return dict(pred_sem_seg=enlarged_argmax(output, size))
+        return dict(pred_sem_seg=upsampled_argmax(output, size))
 
     def monitor(self, output: Tensor, target: Tensor, valid: Tensor) -> dict[str, Tensor]:
         """``acc_seg``: share of the valid pixels whose class is found."""
@@ -217,7 +217,7 @@ class NormalTask(DenseTask):
         return output.flip(-1) * output.new_tensor((-1, 1, 1))[:, None, None]
 
     def finish(self, output: Tensor, size: tuple[int, int], options: dict) -> dict[str, Tensor]:
-        return dict(pred_normal=turned(unit_vectors(enlarge(output[None], size)[0], dim=0), dim=0))
+        return dict(pred_normal=turned(unit_vectors(upsample(output[None], size)[0], dim=0), dim=0))
 
 
 def turned(normal: Tensor, dim: int) -> Tensor:

@@ -1,7 +1,7 @@
+from .decoder import conv_layers, deconv_layers
 from .pos_embed import resize_grid, sincos_2d
 from .transformer import MLP, DropPath, SelfAttention, TransformerBlock, init_transformer
-from .upsample import conv_layers, deconv_layers
-from .vectors import unit_vectors
+from .unit_vectors import unit_vectors
 
 __all__ = [
     'MLP',

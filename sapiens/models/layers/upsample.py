@@ -1,35 +1,85 @@
-"""The two kinds of layers that every decoder head is made of: twice the size, and mixing of channels."""
+"""Dense outputs at the size of an image: bilinear, corners not aligned, as torch, mmseg and the published code enlarge them."""
 
-from torch import nn
+# B batch, K channels, h w size of the output, H W of the prediction, P pixels
 
-__all__ = ['conv_layers', 'deconv_layers']
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ['upsample', 'upsample_grid', 'upsampled_argmax']
+
+# Pixels whose scores are computed at a time: a megabyte of them, which stays in a core's cache, or enough to keep a GPU busy.
+PIXELS_AT_ONCE = dict(cpu=1 << 13, cuda=1 << 20)
 
 
-def deconv_layers(in_channels: int, channels: tuple[int, ...]) -> nn.Sequential:
-    """(B, in_channels, h, w) -> (B, channels[-1], h * 2^n, w * 2^n), n the number of ``channels``.
+def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear resize of (B, K, h, w) to (H, W), corners not aligned, in float32."""
+    maps = maps.float()
+    if tuple(maps.shape[-2:]) == tuple(size):
+        return maps
+    return F.interpolate(maps, size=tuple(size), mode='bilinear', align_corners=False)
 
-    Each layer is a 4x4 transposed convolution of stride 2 without bias, instance normalisation without parameters (its
-    statistics are those of the sample, in evaluation too) and SiLU: three modules, so the published keys count 0, 3, 6.
+
+def upsample_grid(maps: Tensor, size: tuple[int, int], rows: slice, columns: slice) -> Tensor:
+    """``upsample(maps, size)[..., rows, columns]`` without the other pixels, in float32.
+
+    Two matrix products, one for each direction: the same from run to run also where it is differentiated on a GPU.
     """
-    return nn.Sequential(
-        *(
-            module
-            for before, after in zip((in_channels, *channels), channels, strict=False)
-            for module in (
-                nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1, bias=False),
-                nn.InstanceNorm2d(after),
-                nn.SiLU(inplace=True),
-            )
+    with torch.autocast(maps.device.type, enabled=False):
+        down, across = (
+            _interpolation(old, new, chosen, maps.device)
+            for old, new, chosen in zip(maps.shape[-2:], size, (rows, columns), strict=True)
         )
-    )
+        return down @ maps.float() @ across.T
 
 
-def conv_layers(in_channels: int, channels: tuple[int, ...]) -> nn.Sequential:
-    """(B, in_channels, h, w) -> (B, channels[-1], h, w) by 1x1 convolutions with bias, normalised and activated as above."""
-    return nn.Sequential(
-        *(
-            module
-            for before, after in zip((in_channels, *channels), channels, strict=False)
-            for module in (nn.Conv2d(before, after, kernel_size=1), nn.InstanceNorm2d(after), nn.SiLU(inplace=True))
-        )
+def upsampled_argmax(scores: Tensor, size: tuple[int, int]) -> Tensor:
+    """``upsample(scores, size).argmax(0)``, the first of equal ones, without the enlarged scores.
+
+    Between four cells of one class every weighted mean has that class as its highest, so that only the pixels between cells of
+    different classes are computed.
+
+    Args:
+        scores: (K, h, w).
+        size: (H, W).
+
+    Returns:
+        (H, W) int64, on the device of the scores.
+    """
+    scores = scores.float()
+    here = scores.argmax(0)
+    if tuple(here.shape) == tuple(size):
+        return here
+    (top, bottom, down), (left, right, across) = (
+        _neighbours(old, new, scores.device) for old, new in zip(here.shape, size, strict=True)
     )
+    beside = torch.cat([here[:, 1:], here[:, -1:]], 1)
+    below, opposite = (torch.cat([labels[1:], labels[-1:]]) for labels in (here, beside))
+    mixed = (here != beside) | (here != below) | (here != opposite)
+    found = here[top][:, left]
+    pixels = mixed[top][:, left].flatten().nonzero()[:, 0]
+    cells = scores.flatten(1).T.contiguous()  # (h * w, K): a pixel reads its four cells whole
+    width, flat = here.shape[1], found.view(-1)
+    for part in pixels.split(PIXELS_AT_ONCE.get(scores.device.type, 1 << 16)):
+        y, x = part // size[1], part % size[1]
+        weight = across[x, None]
+        above, under = (
+            torch.lerp(*(cells.index_select(0, row[y] * width + column[x]) for column in (left, right)), weight)
+            for row in (top, bottom)
+        )
+        flat[part] = torch.lerp(above, under, down[y, None]).argmax(1)
+    return found
+
+
+def _interpolation(old: int, new: int, chosen: slice, device: torch.device) -> Tensor:
+    """(P, old): the weights of the cells for each chosen one of ``new`` pixels."""
+    first, second, weight = (part[chosen, None] for part in _neighbours(old, new, device))
+    weights = torch.zeros(len(first), old, device=device).scatter_(1, first, 1 - weight)
+    return weights.scatter_add_(1, second, weight)
+
+
+def _neighbours(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """For each of ``new`` pixels the two of ``old`` cells that it lies between, and the weight of the second."""
+    position = ((torch.arange(new, device=device) + 0.5) * (old / new) - 0.5).clamp(min=0)
+    first = position.long()
+    return first, (first + 1).clamp(max=old - 1), position - first

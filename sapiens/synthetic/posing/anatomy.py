@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse
 
 from ..body import Body
-from .geometry import FORWARD, SIDES, UP, cross, unit
+from .rotations import FORWARD, SIDES, UP, cross, unit
 
 # Pieces of the body that are nearly convex: name -> (bones whose vertices it takes, bone it turns with, from and to
 # along that bone).

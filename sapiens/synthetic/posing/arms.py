@@ -3,9 +3,9 @@
 import numpy as np
 
 from .anatomy import ARM_PIECES, LEG_PIECES
-from .geometry import SIDES, unit
 from .legs import Legs
 from .limbs import Limb
+from .rotations import SIDES, unit
 from .solver import Direction, Point, solve
 
 FAULT = 0.006  # metres that limbs may be in (convex hulls of parts of) the body before another pose is tried

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .anatomy import LEG_PIECES
-from .geometry import FORWARD, SIDES, UP, X, turn, unit
+from .rotations import FORWARD, SIDES, UP, X, turn, unit
 from .skeleton import Figure
 from .solver import Direction, Point, solve
 from .trunk import Trunk

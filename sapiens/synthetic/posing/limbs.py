@@ -3,8 +3,8 @@
 import numpy as np
 
 from .anatomy import hand_axes
-from .geometry import FORWARD, SIDES, UP, Hinges, align, cross, cross_matrix, turn, turn_vector, unit
 from .obstacles import Obstacles
+from .rotations import FORWARD, SIDES, UP, Hinges, align, cross, cross_matrix, turn, turn_vector, unit
 from .skeleton import Figure
 
 _BONES = {

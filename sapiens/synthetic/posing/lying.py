@@ -4,7 +4,7 @@ import numpy as np
 
 from .anatomy import LEG_PIECES
 from .arms import Arms
-from .geometry import SIDES, UP, X, turn, unit
+from .rotations import SIDES, UP, X, turn, unit
 from .solver import Point, solve
 
 

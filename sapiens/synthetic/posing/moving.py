@@ -3,7 +3,7 @@
 import numpy as np
 
 from .arms import Arms
-from .geometry import SIDES
+from .rotations import SIDES
 
 
 class Moving(Arms):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .geometry import UP
+from .rotations import UP
 
 
 class Obstacles:

@@ -6,7 +6,7 @@ import numpy as np
 
 from .anatomy import LEG_PIECES, Patch
 from .arms import Arms
-from .geometry import SIDES, UP, X, unit
+from .rotations import SIDES, UP, X, unit
 from .solver import Direction, Point, solve
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .arms import Arms, Restart
-from .geometry import SIDES
+from .rotations import SIDES
 
 
 class Standing(Arms):

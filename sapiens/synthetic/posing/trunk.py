@@ -4,8 +4,8 @@ import numpy as np
 
 from ..body import Body, Shape
 from .anatomy import hand_axes
-from .geometry import FORWARD, SIDES, UP, X, cross_matrix, turn, turn_vector, unit
 from .limbs import Limb
+from .rotations import FORWARD, SIDES, UP, X, cross_matrix, turn, turn_vector, unit
 from .skeleton import Figure
 
 

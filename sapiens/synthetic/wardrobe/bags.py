@@ -3,9 +3,9 @@
 import numpy as np
 
 from ..materials import Material
-from .geometry import unit
 from .labels import classes
 from .shapes import curve, on_cloth, sheet
+from .topology import unit
 
 __all__ = ['add_backpack', 'add_shoulder_bag']
 

@@ -7,9 +7,9 @@ import numpy as np
 from ..body import Body
 from ..materials import Material
 from ..mesh import Surface, compact, cut, triangulate, vertex_normals
-from .geometry import loop_matrix
 from .labels import lip, part
 from .scalp import hair_surface
+from .topology import loop_matrix
 
 __all__ = ['beard']
 

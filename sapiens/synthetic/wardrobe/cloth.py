@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..looks import Garment
+from ..appearance import Garment
 from .labels import LOWER
 
 __all__ = ['bands', 'metres']

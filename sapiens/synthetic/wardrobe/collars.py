@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ..looks import OUTER, Garment
+from ..appearance import OUTER, Garment
 from ..materials import Material
-from .geometry import unit
 from .places import WAIST
+from .topology import unit
 
 __all__ = ['tailor']
 

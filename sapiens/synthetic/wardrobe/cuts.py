@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ..looks import Garment
-from .geometry import smoothstep
+from ..appearance import Garment
 from .labels import FEET, LOWER
 from .places import PIT, WAIST, Places
+from .topology import smoothstep
 
 __all__ = ['deep_inside', 'fields', 'least_inside', 'opening']
 

@@ -4,20 +4,20 @@ import functools
 
 import numpy as np
 
+from ..appearance import Garment, Look
 from ..body import REGIONS, Body, Posed, Shape
-from ..looks import Garment, Look
 from ..materials import Material
 from ..mesh import Surface, compact, cut, grid_faces, vertex_normals
 from .cloth import bands, metres
 from .collars import tailor
 from .cuts import fields, least_inside
 from .folds import fold_heights
-from .geometry import all_of, any_of, smoothstep, unit
 from .labels import FEET, LIP_OF, LOWER, SNUG, lip, part
 from .places import CROTCH, WAIST
 from .rims import turn_in
 from .shoes import add_laces, sole_thickness
 from .suit import load_suit
+from .topology import all_of, any_of, smoothstep, unit
 
 __all__ = ['Dresser']
 

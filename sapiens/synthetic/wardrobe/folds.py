@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ..looks import Garment
-from .geometry import smoothstep, unit
+from ..appearance import Garment
 from .labels import SNUG
 from .places import Places
+from .topology import smoothstep, unit
 
 __all__ = ['fold_bank', 'fold_heights']
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from ..materials import Material
 from ..mesh import Surface, compact, cut, grid_faces, vertex_normals
-from .geometry import unit
 from .locks import grow_locks, ribbons
 from .scalp import CROWN, HEAD, LIFT, TIE, Head, azimuth, hair_surface
+from .topology import unit
 
 __all__ = ['grow']
 

@@ -5,8 +5,8 @@ from scipy.spatial import cKDTree
 
 from ..materials import Material
 from ..mesh import Surface, grid_faces, triangulate
-from .geometry import Topology, unit
 from .scalp import CROWN, HEAD, LIFT, TIE, Head, azimuth, hair_surface, hairline, load_scalp
+from .topology import Topology, unit
 
 __all__ = ['grow_locks', 'ribbons']
 

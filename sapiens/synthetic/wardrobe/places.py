@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..body import REGIONS, Body
-from .geometry import along, smoothstep
+from .topology import along, smoothstep
 
 __all__ = ['CROTCH', 'PIT', 'WAIST', 'Places', 'arm_line', 'places']
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .geometry import unit
+from .topology import unit
 
 __all__ = ['turn_in', 'turn_in_borders']
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from ..body import REGIONS, Body
 from ..mesh import Surface, compact, triangulate
-from .geometry import Topology, loop_matrix
 from .labels import lip, part
+from .topology import Topology, loop_matrix
 
 __all__ = ['CROWN', 'HEAD', 'LIFT', 'TIE', 'Head', 'Scalp', 'azimuth', 'hair_surface', 'hairline', 'load_scalp']
 

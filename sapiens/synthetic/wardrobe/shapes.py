@@ -8,8 +8,8 @@ from scipy.spatial import cKDTree
 
 from ..body import Body
 from ..mesh import Surface, grid_faces, vertex_normals
-from .geometry import unit
 from .suit import load_suit
+from .topology import unit
 
 __all__ = ['curve', 'on_cloth', 'sheet', 'tube']
 

@@ -5,13 +5,13 @@ import functools
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ..appearance import Look
 from ..body import Body
-from ..looks import Look
 from ..materials import Material
-from .geometry import unit
 from .labels import classes
 from .shapes import sheet, tube
 from .suit import load_suit
+from .topology import unit
 
 __all__ = ['add_laces', 'add_soles', 'sole_thickness']
 

@@ -5,14 +5,14 @@ import functools
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ..appearance import Garment
 from ..body import REGIONS, Body
-from ..looks import Garment
 from ..mesh import cut, grid_faces, vertex_normals
 from .cuts import opening
-from .geometry import along, smoothstep, unit
 from .places import CROTCH, WAIST
 from .rims import turn_in_borders
 from .suit import dense_weights, load_suit
+from .topology import along, smoothstep, unit
 
 __all__ = ['add_skirt']
 

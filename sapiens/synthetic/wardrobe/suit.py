@@ -8,8 +8,8 @@ import scipy.sparse as sp
 from ..body import REGIONS, Body
 from ..mesh import compact, cut, triangulate
 from .folds import fold_bank
-from .geometry import Topology, along, cut_matrix, loop_matrix, unit
 from .places import CROTCH, WAIST, arm_line, places
+from .topology import Topology, along, cut_matrix, loop_matrix, unit
 
 __all__ = ['Suit', 'dense_weights', 'load_suit']
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from sapiens.datasets.transforms.decoding import BadImage
 
-from .detectors.base import need
+from ..detectors.base import need
 
 __all__ = ['Camera', 'VideoReader', 'VideoWriter', 'open_frames']
 

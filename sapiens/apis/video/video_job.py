@@ -15,13 +15,13 @@ import numpy as np
 
 from sapiens.datasets.transforms.decoding import BadImage
 
-from .detectors import build_detector
-from .images import Item
-from .inference import load_model
-from .jobs import Outcome, Plan
-from .pose_files import meta_info, pose_document
-from .predictors import Predictor
-from .run import Job, run
+from ..batch_job import Outcome, Plan
+from ..detectors import build_detector
+from ..inputs import Item
+from ..loading.load_model import load_model
+from ..pipeline import Job, run
+from ..predictors import Predictor
+from ..writers.pose_formats import meta_info, pose_document
 from .tracking import Tracker
 from .video_file import Camera, VideoReader, VideoWriter, open_frames
 
@@ -38,7 +38,7 @@ class VideoOptions:
     Attributes:
         track: number people through the video.
         smooth: smooth their keypoints in time; tracks them too.
-        min_cutoff, beta: see :class:`sapiens.apis.tracking.OneEuroFilter`.
+        min_cutoff, beta: see :class:`sapiens.apis.video.tracking.OneEuroFilter`.
         side_by_side: the frame beside its picture.
         max_frames: end after so many; for cameras, which never end by themselves.
     """

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from sapiens.metainfo import Skeleton
 
+from .batch_job import Plan
 from .detectors import BoxesFile
-from .images import Item, is_inside
-from .jobs import Plan
-from .pose_files import write_coco, write_csv
-from .saving import file_names
-from .video import VideoOptions
+from .inputs import Item, is_inside
+from .video.video_job import VideoOptions
+from .writers.files import file_names
+from .writers.pose_formats import write_coco, write_csv
 
 __all__ = ['check_places', 'check_settings', 'write_combined', 'write_settings']
 

@@ -16,7 +16,7 @@ import torch
 
 from sapiens.datasets.transforms.decoding import BadImage
 
-from .images import Item, read_pixels
+from .inputs import Item, read_pixels
 from .results import Result
 
 if TYPE_CHECKING:

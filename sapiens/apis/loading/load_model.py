@@ -13,12 +13,12 @@ from mmengine.config import Config
 
 from sapiens.datasets.transforms import LoadResize
 
+from ..detectors import build_detector
+from ..features import load_encoder
+from ..predictors import PREDICTORS, Predictor
+from ..preprocess import WholeInput, build_input
+from ..zoo import resolve_checkpoint
 from .build import build_model, read_config
-from .detectors import build_detector
-from .features import load_encoder
-from .predictors import PREDICTORS, Predictor
-from .prepare import WholeInput, build_input
-from .zoo import resolve_checkpoint
 
 __all__ = ['DTYPES', 'TASKS', 'load_model', 'task_of', 'with_checkpoints']
 

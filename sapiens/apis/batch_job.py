@@ -20,11 +20,11 @@ import numpy as np
 import torch
 
 from .detectors import BoxesFile, build_detector
-from .images import Item
-from .inference import load_model
+from .inputs import Item
+from .loading.load_model import load_model
+from .pipeline import Job, run
 from .predictors import Predictor
-from .run import Job, run
-from .saving import SOMETIMES, Saving, file_names, save_result
+from .writers.files import SOMETIMES, Saving, file_names, save_result
 
 __all__ = ['Outcome', 'Plan', 'run_plan']
 

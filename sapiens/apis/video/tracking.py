@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .results import PoseResult
+from ..results import PoseResult
 
 __all__ = ['OneEuroFilter', 'Tracker']
 

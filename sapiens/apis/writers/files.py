@@ -15,10 +15,10 @@ import numpy as np
 from sapiens.visualization import draw_heatmaps
 from sapiens.visualization.people import STYLES, draw_part
 
-from .pose_files import LAYOUTS, pose_document
+from .pose_formats import LAYOUTS, pose_document
 
 if TYPE_CHECKING:
-    from .results import Result
+    from ..results import Result
 
 __all__ = ['DEFAULTS', 'KINDS', 'SOMETIMES', 'Saving', 'file_names', 'save_result']
 
@@ -63,7 +63,7 @@ class Saving:
 
     Attributes:
         kinds: entries of ``KINDS[task]``; None for ``DEFAULTS[task]``.
-        json_layout: 'plain', 'published' or 'lite', see :func:`sapiens.apis.pose_files.pose_document`.
+        json_layout: 'plain', 'published' or 'lite', see :func:`sapiens.apis.writers.pose_formats.pose_document`.
         picture_format: 'jpg' or 'png'.
         map_format: 'npy', or 'png', of label maps and masks.
         style, threshold, radius, thickness, show_boxes, show_indices: of pose, see

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sapiens.memory import OWN_SETTINGS, keep_tensor_memory
+from sapiens.utils.memory import OWN_SETTINGS, keep_tensor_memory
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason="only glibc's allocator is set")
 

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sapiens.apis.images import find_inputs, is_inside, is_video, read_pixels
+from sapiens.apis.inputs import find_inputs, is_inside, is_video, read_pixels
 from sapiens.datasets.transforms import BadImage
-
-from .tiny import picture
+from tests.apis.tiny import picture
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import numpy as np
 from sapiens.metainfo import Skeleton
 
 if TYPE_CHECKING:
-    from .results import PoseResult
+    from ..results import PoseResult
 
 __all__ = ['LAYOUTS', 'coco_entries', 'meta_info', 'pose_document', 'read_people', 'write_coco', 'write_csv']
 

@@ -7,10 +7,10 @@ import numpy as np
 from ..body import Body
 from ..materials import Material
 from ..mesh import Surface, compact, cut, triangulate, vertex_normals
-from .geometry import unit
 from .labels import LOWER, classes
 from .places import places
 from .shapes import on_cloth, sheet, tube
+from .topology import unit
 
 __all__ = ['add_buckle', 'add_gloves', 'add_scarf', 'add_watch', 'hide_hands']
 
