@@ -1,12 +1,13 @@
 """Writing weights: whole files under a temporary name, nothing in them that needs more than ``weights_only``."""
 
 import json
-import os
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+
+from sapiens.utils.files import atomic_path
 
 __all__ = ['save_weights']
 
@@ -29,20 +30,15 @@ def save_weights(
         raise ValueError(
             f'{path}: weights are written as .pth or .safetensors, not {path.suffix or "without an ending"}'
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Own memory for each: what is a view of a large storage would be written with all of it.
     tensors = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state_dict.items()
     }
-    temporary = path.with_name(f'.{path.name}.tmp')
-    try:
+    with atomic_path(path) as temporary:
         if path.suffix == '.safetensors':
             save_file(tensors, temporary, metadata={'format': 'pt', **_texts(meta or {})})
         else:
             torch.save(tensors if flat else dict(state_dict=tensors, meta=meta or {}), temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _texts(meta: dict) -> dict[str, str]:
