@@ -1,6 +1,7 @@
-"""Dependencies between the parts of the package go one way (CONTRIBUTING.md), and importing it is cheap."""
+"""Imports inside the package go one way (CONTRIBUTING.md), there are no circles between files, and importing is cheap."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -9,58 +10,127 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# From the top down: a part may use parts of lower layers, and itself. Parts of one layer never use each other.
-LAYERS = [
+# From the top down: a part imports from lower floors and from itself. Parts of one floor never import each other, except on
+# the floor of plain modules.
+FLOORS = [
+    {'commands'},
     {'apis', 'engine'},
+    {'checkpoints'},
     {'models', 'datasets', 'evaluation'},
     {'visualization', 'synthetic'},
-    {'structures', 'metainfo', 'registry', 'utils'},
-    {'compat', 'memory', 'version'},
+    {'tasks', 'coco', 'frames', 'structures', 'metainfo', 'registry', 'utils'},
+    {'compat', 'version'},
 ]
-# Inside the second lowest layer the plain modules may use each other.
-FREE = LAYERS[3]
+PLAIN = FLOORS[-2]
 
 
-def rank(part):
-    return next(index for index, layer in enumerate(LAYERS) if part in layer)
+def floor(part):
+    return next(index for index, parts in enumerate(FLOORS) if part in parts)
 
 
-def imported_parts(path):
-    """Parts of the package that a file imports, at any depth of the file."""
-    package = path.relative_to(ROOT).with_suffix('').parts
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = '.'.join(package[: len(package) - node.level]) if node.level else ''
-            module = '.'.join(filter(None, [base, node.module]))
-            names = [f'{module}.{alias.name}' if module == 'sapiens' else module for alias in node.names]
-        for name in names:
-            parts = name.split('.')
-            if parts[0] == 'sapiens' and len(parts) > 1:
-                yield parts[1]
+def imports_of(source, package):
+    """Absolute names that a file imports, at any depth, except under ``if TYPE_CHECKING``.
 
-
-FILES = sorted((ROOT / 'sapiens').rglob('*.py'))
-
-
-@pytest.mark.parametrize('path', FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_dependency_direction(path):
-    relative = path.relative_to(ROOT / 'sapiens')
-    own = relative.parts[0].removesuffix('.py')
-    if own == '__init__':
-        return
-    for part in set(imported_parts(path)) - {own}:
-        if part in ('__version__',) or (own in FREE and part in FREE):
+    Args:
+        source: text of the file.
+        package: dotted name of the package that the file lies in.
+    """
+    pending = [ast.parse(source)]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and 'TYPE_CHECKING' in ast.unparse(node.test):
+            pending.extend(node.orelse)
             continue
-        assert rank(part) > rank(own), f'{relative} uses sapiens.{part}, which stands beside or above it'
+        pending.extend(ast.iter_child_nodes(node))
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split('.')[: len(package.split('.')) - node.level + 1] if node.level else []
+            module = '.'.join([*parents, *([node.module] if node.module else [])])
+            yield from (f'{module}.{alias.name}' for alias in node.names)
 
 
-def test_the_rule_sees_a_violation(tmp_path):
-    file = ROOT / 'sapiens' / 'models' / 'mae.py'
-    assert 'structures' in set(imported_parts(file)) and 'registry' in set(imported_parts(file))
-    assert rank('datasets') == rank('models') and not rank('datasets') > rank('models')
+@functools.cache
+def modules():
+    """Every module of the package by its dotted name."""
+    paths = sorted((ROOT / 'sapiens').rglob('*.py'))
+    return {'.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__'): path for path in paths}
+
+
+@functools.cache
+def edges(name):
+    """Modules of the package that one of them imports. A name from a package counts for the file that defines it where that is a
+    module, else for the package."""
+    path = modules()[name]
+    package = name if path.name == '__init__.py' else name.rpartition('.')[0]
+    found = set()
+    for target in imports_of(path.read_text(), package):
+        while target and target not in modules():
+            target = target.rpartition('.')[0]
+        if target.startswith('sapiens.'):
+            found.add(target)
+    return found - {name}
+
+
+FILES = sorted(name for name in modules() if name != 'sapiens')
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_dependency_direction(name):
+    own = name.split('.')[1]
+    for target in edges(name):
+        part = target.split('.')[1]
+        if part == own or {part, own} <= PLAIN:
+            continue
+        assert floor(part) > floor(own), f'{name} imports {target}, which is on the same floor or above'
+
+
+def circles(graph):
+    """Groups of nodes that reach each other (Tarjan's strongly connected components of more than one node)."""
+    index, low, stack, found = {}, {}, [], []
+
+    def visit(node):
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for other in graph[node]:
+            if other not in index:
+                visit(other)
+            if other in stack:
+                low[node] = min(low[node], low[other])
+        if low[node] == index[node]:
+            group = stack[stack.index(node) :]
+            del stack[stack.index(node) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for node in graph:
+        if node not in index:
+            visit(node)
+    return found
+
+
+def test_no_circles_between_files():
+    # A package's __init__ collects names from its own files; a file below it may not import from it.
+    assert circles({name: sorted(edges(name)) for name in FILES}) == [
+        ['sapiens.datasets.transforms.dense', 'sapiens.datasets.transforms.geometry']
+    ]
+
+
+def test_the_rules_see_violations():
+    assert floor('models') > floor('checkpoints') > floor('apis') > floor('commands')
+    assert circles({'a': ['b'], 'b': ['c'], 'c': ['b'], 'd': []}) == [['b', 'c']]
+    hidden = (
+        'from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .x import y\ndef f():\n    from ..z import w\n'
+    )
+    assert sorted(imports_of(hidden, 'sapiens.apis')) == ['sapiens.z.w', 'typing.TYPE_CHECKING']
+
+
+def test_only_the_data_set_imports_the_generator():
+    users = {name for name in FILES if any(target.startswith('sapiens.synthetic') for target in edges(name))}
+    assert {name for name in users if name.split('.')[1] not in ('synthetic', 'commands')} <= {
+        'sapiens.datasets.synthetic_humans',
+        'sapiens.engine.hooks.drawings',
+    }
 
 
 def test_import_is_cheap_and_without_the_heavy_libraries():

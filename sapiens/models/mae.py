@@ -165,6 +165,8 @@ class MAE(BaseModel):
         data_preprocessor: normalisation of the images.
     """
 
+    task_name = 'mae'
+
     def __init__(
         self,
         backbone: dict,

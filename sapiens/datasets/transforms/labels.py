@@ -121,7 +121,7 @@ def valid_mask(results: dict) -> np.ndarray:
         raise BadImage(f'labels of different sizes (w x h): {sizes}')
     valid = None
     for key, known in (
-        ('gt_sem_seg', lambda ids: ids != IGNORE),
+        ('gt_sem_seg', known_label),
         ('gt_depth', known_depth),
         ('gt_normal', known_normal),
     ):
@@ -130,6 +130,11 @@ def valid_mask(results: dict) -> np.ndarray:
     if 'gt_mask' in maps and maps.keys() & {'gt_depth', 'gt_normal'}:
         valid = valid & maps['gt_mask']
     return valid
+
+
+def known_label(ids: np.ndarray) -> np.ndarray:
+    """Where a label map (H, W) is not ignored."""
+    return ids != IGNORE
 
 
 def known_depth(depth: np.ndarray) -> np.ndarray:
@@ -256,13 +261,43 @@ def read_normal(path: str, frame: str = 'published') -> np.ndarray:
     return normal
 
 
+def load_sem_seg(path: str, info: dict) -> np.ndarray:
+    """See :func:`read_ids`; ``info`` may hold ``label_table`` and ``num_classes``."""
+    return read_ids(path, info.get('label_table'), info.get('num_classes'))
+
+
+def load_depth(path: str, info: dict) -> np.ndarray:
+    """See :func:`read_depth`; ``info`` may hold ``depth_scale``."""
+    return read_depth(path, info.get('depth_scale'))
+
+
+def load_normal(path: str, info: dict) -> np.ndarray:
+    """See :func:`read_normal`; ``info`` holds ``normal_frame``."""
+    return read_normal(path, info['normal_frame'])
+
+
+def load_mask(path: str, info: dict) -> np.ndarray:
+    """See :func:`read_mask`."""
+    return read_mask(path)
+
+
+def load_instance(path: str, info: dict) -> np.ndarray:
+    """See :func:`read_ids`."""
+    return read_ids(path)
+
+
+def load_alpha(path: str, info: dict) -> np.ndarray:
+    """See :func:`read_share`."""
+    return read_share(path)
+
+
 _READERS = dict(
-    sem_seg=lambda path, info: read_ids(path, info.get('label_table'), info.get('num_classes')),
-    depth=lambda path, info: read_depth(path, info.get('depth_scale')),
-    normal=lambda path, info: read_normal(path, info['normal_frame']),
-    mask=lambda path, info: read_mask(path),
-    instance=lambda path, info: read_ids(path),
-    alpha=lambda path, info: read_share(path),
+    sem_seg=load_sem_seg,
+    depth=load_depth,
+    normal=load_normal,
+    mask=load_mask,
+    instance=load_instance,
+    alpha=load_alpha,
 )
 
 

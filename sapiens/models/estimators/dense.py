@@ -85,6 +85,10 @@ class DenseEstimator(BaseModel):
                 level=logging.WARNING,
             )
 
+    @property
+    def task_name(self) -> str:
+        return self.task.task_name
+
     # ------------------------------------------------------------------ MMEngine's interface
 
     def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor'):

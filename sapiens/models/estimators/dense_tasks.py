@@ -30,6 +30,7 @@ class DenseTask:
     """One kind of dense output.
 
     Attributes:
+        task_name: name of the task's declaration, see :mod:`sapiens.tasks`.
         kind: labels are in ``gt_<kind>`` of a data sample, predictions in ``pred_<kind>``.
         channels: K.
         default_losses: configs of the published losses.
@@ -37,6 +38,7 @@ class DenseTask:
         comparable: whether the outputs for two windows of one image have the same scale, so that they can be averaged.
     """
 
+    task_name: str
     kind: str
     channels: int
     default_losses: Sequence[dict] = ()
@@ -109,6 +111,7 @@ class SegTask(DenseTask):
         ValueError: unknown classes; in training, a label that is none of them.
     """
 
+    task_name = 'seg'
     kind = 'sem_seg'
     default_losses = (dict(type='SegCrossEntropyLoss', class_weight='classes'),)
     test_options = dict(output_logits=False)
@@ -169,6 +172,7 @@ class DepthTask(DenseTask):
         relative: False to predict the labels' own unit, metres for example.
     """
 
+    task_name = 'depth'
     kind = 'depth'
     channels = 1
     default_losses = (dict(type='SiLogLoss'),)
@@ -201,6 +205,7 @@ class NormalTask(DenseTask):
     not finite never count.
     """
 
+    task_name = 'normal'
     kind = 'normal'
     channels = 3
     default_losses = (dict(type='NormalCosineLoss'), dict(type='NormalL1Loss'))

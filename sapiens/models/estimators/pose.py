@@ -42,6 +42,8 @@ class PoseEstimator(BaseModel):
         ValueError: an unknown option or keypoint, or a head that contradicts backbone or skeleton.
     """
 
+    task_name = 'pose'
+
     def __init__(
         self,
         backbone: dict,

@@ -1,0 +1,363 @@
+"""One declaration per task. Every list of tasks, label fields and outputs in the package is derived from these.
+
+A declaration names parts of higher floors (result classes, drawings, metrics) by a registered name or by ``'module:attribute'``.
+:func:`resolve` imports such a part where it is used, so this module imports none of them.
+
+A task outside the package calls :func:`register_task` in a module that its config lists in ``custom_imports``
+(docs/add_a_task.md).
+
+Legend: B batch, K channels or keypoints, H W size of an image in pixels, h w size of the network's output.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Any
+
+from .registry import MODELS
+
+__all__ = [
+    'MapField',
+    'Output',
+    'PublishedHead',
+    'TaskSpec',
+    'get_field',
+    'get_task',
+    'map_fields',
+    'register_task',
+    'resolve',
+    'task_names',
+    'task_of',
+]
+
+KINDS = ('labels', 'values', 'vectors', 'unit_vectors')
+
+
+@dataclass(frozen=True)
+class MapField:
+    """A map over the pixels of an image: a target ``gt_<name>``, a prediction ``pred_<name>``, or both.
+
+    Attributes:
+        name: for example ``'depth'``.
+        channels: K of a map (K, H, W); None for a map (H, W).
+        kind: ``'labels'`` (integers, never interpolated), ``'values'``, ``'vectors'`` (x and y in the camera frame are the first
+            two channels: a mirror negates x, a rotation turns both), or ``'unit_vectors'`` (also of length 1).
+        about: data type, unit and convention.
+        interpolation: of the labels under geometry, ``'nearest'`` or ``'linear'``.
+        padding: value beside the image. It means nothing where ``valid_mask`` is False, as it is there.
+        swap: key of the (256,) uint8 table that exchanges labels in a mirrored image.
+        own_validity: the field is valid where ``valid_<name>`` is True, in addition to ``valid_mask``. Otherwise unknown values
+            of this field are False in ``valid_mask``, which all fields share.
+        folders: names that a data set's folder of such files may have, the usual one first; () where no file holds it.
+        suffixes: of such files.
+        reader: ``reader(path, info) -> array`` (H, W) or (H, W, K), where ``info`` holds the options of the data set.
+        known: ``known(array) -> (H, W) bool``, where the map has a value; None where it has one everywhere.
+    """
+
+    name: str
+    channels: int | None = None
+    kind: str = 'values'
+    about: str = ''
+    interpolation: str = 'nearest'
+    padding: float = 0
+    swap: str | None = None
+    own_validity: bool = False
+    folders: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = ()
+    reader: str | Callable | None = None
+    known: str | Callable | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f'field {self.name!r}: kind={self.kind!r} is not one of {KINDS}')
+        if self.interpolation not in ('nearest', 'linear') or (
+            self.kind == 'labels' and self.interpolation == 'linear'
+        ):
+            raise ValueError(
+                f'field {self.name!r}: interpolation={self.interpolation!r} does not fit kind={self.kind!r}'
+            )
+
+    @property
+    def leading(self) -> tuple[int, ...]:
+        """Dimensions before (H, W)."""
+        return () if self.channels is None else (self.channels,)
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output of an exported graph: its name, and what it holds."""
+
+    name: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class PublishedHead:
+    """The head of the published models of a task, by which their files are recognised.
+
+    Attributes:
+        name: of the module in the checkpoint, ``'head'`` or ``'decode_head'``.
+        deconv_channels, conv_channels: of its layers.
+        last: name of the last layer.
+        outputs: numbers of outputs that were published. They decide only where the layers of two tasks are equal.
+    """
+
+    name: str
+    deconv_channels: tuple[int, ...]
+    conv_channels: tuple[int, ...]
+    last: str
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What the package has to know about a task.
+
+    Attributes:
+        name: in ``configs/<name>``, on command lines, in checkpoints (``meta['task']``) and as a folder of results.
+        description: in messages.
+        fields: maps that are both target and prediction; the first is the main one. () for tasks without maps.
+        inference: the name under which inference runs the task, if it is not ``name``.
+        published: head of the published models; None where there are none.
+        raw_outputs, decoded_outputs: of an export, without and with decoding. ``{...}`` in a meaning is filled in from the
+            model's ``output_facts``.
+        predictor, result: classes of inference. None takes those of a dense task.
+        metric: registered name of the default metric.
+        drawing: class that draws labels and predictions while training and testing. None takes that of a dense task.
+        masked_by_people: results mean something on people only, so a mask of people may go with them.
+        gives_mask: name of the result's attribute that is such a mask; None where the task gives none.
+    """
+
+    name: str
+    description: str
+    fields: tuple[MapField, ...] = ()
+    inference: str | None = None
+    published: PublishedHead | None = None
+    raw_outputs: tuple[Output, ...] = ()
+    decoded_outputs: tuple[Output, ...] = ()
+    predictor: str | Callable | None = None
+    result: str | Callable | None = None
+    metric: str | None = None
+    drawing: str | Callable | None = None
+    masked_by_people: bool = False
+    gives_mask: str | None = None
+
+    @cached_property
+    def field(self) -> MapField:
+        """The main field.
+
+        Raises:
+            ValueError: the task has no maps.
+        """
+        if not self.fields:
+            raise ValueError(f'task {self.name!r} predicts no map')
+        return self.fields[0]
+
+    @property
+    def inference_name(self) -> str:
+        return self.inference or self.name
+
+
+# Maps that belong to no task of their own: they come with rendered people and with data sets.
+_COMMON_FIELDS = (
+    MapField('instance', kind='labels', about='uint8 number of the person, 0 for nobody',
+             reader='sapiens.datasets.transforms.labels:load_instance'),
+    MapField('mask', kind='labels', about='bool, True on people', folders=('mask', 'masks'), suffixes=('.png', '.jpg', '.jpeg'),
+             reader='sapiens.datasets.transforms.labels:load_mask'),
+    MapField('alpha', 1, about='float32 in [0, 1], fraction of the pixel that people cover', interpolation='linear',
+             reader='sapiens.datasets.transforms.labels:load_alpha'),
+    MapField('pointmap', 3, 'vectors', 'float32 metres in the camera frame'),
+    MapField('albedo', 3, about='float32 in [0, 1], linear RGB', interpolation='linear'),
+)  # fmt: skip
+_MAP_FILES = ('.npy', '.npz', '.png', '.exr', '.tif', '.tiff')
+_TASKS: dict[str, TaskSpec] = {}
+
+
+def register_task(spec: TaskSpec) -> TaskSpec:
+    """Make a task known to the package. Registering an equal declaration again changes nothing.
+
+    Raises:
+        ValueError: another task of this name, or a field that another task declares differently.
+    """
+    if _TASKS.get(spec.name, spec) != spec:
+        raise ValueError(f'task {spec.name!r} is registered already, with another declaration')
+    known = map_fields()
+    for field in spec.fields:
+        if known.get(field.name, field) != field:
+            raise ValueError(f'task {spec.name!r} declares the field {field.name!r} unlike another task')
+    _TASKS[spec.name] = spec
+    return spec
+
+
+def task_names(inference: bool = False) -> tuple[str, ...]:
+    """Names of the registered tasks, or the names under which they run in inference."""
+    if not inference:
+        return tuple(_TASKS)
+    return tuple(dict.fromkeys(spec.inference_name for spec in _TASKS.values()))
+
+
+def get_task(name: str) -> TaskSpec:
+    """The declaration of a task.
+
+    Raises:
+        ValueError: naming the registered tasks.
+    """
+    if name in _TASKS:
+        return _TASKS[name]
+    close = get_close_matches(str(name), _TASKS, n=1)
+    hint = f'; did you mean {close[0]!r}?' if close else ''
+    raise ValueError(
+        f'no task {name!r}{hint} (registered: {", ".join(_TASKS)}; a task of your own is registered by a module that the '
+        'config lists in custom_imports)'
+    )
+
+
+def map_fields() -> dict[str, MapField]:
+    """All known label maps by name: those of the tasks, then those that belong to none."""
+    fields = {field.name: field for spec in _TASKS.values() for field in spec.fields}
+    return fields | {field.name: field for field in _COMMON_FIELDS if field.name not in fields}
+
+
+def get_field(key: str) -> MapField | None:
+    """The declaration of a sample's key ``gt_<name>`` or ``pred_<name>``, of ``valid_mask`` and of ``valid_<name>``; None for
+    other keys."""
+    prefix, _, name = key.partition('_')
+    fields = map_fields()
+    if prefix in ('gt', 'pred'):
+        return fields.get(name)
+    if prefix == 'valid' and (name == 'mask' or name in fields):
+        return MapField(key, kind='labels', about='bool')
+    return None
+
+
+def task_of(model: Any) -> TaskSpec:
+    """The task of a model, or of its config.
+
+    A model class tells it by ``task_name``; a model that is made of a ``task`` has the one of that part.
+
+    Args:
+        model: an ``nn.Module``, or a mapping with ``type``.
+
+    Raises:
+        ValueError: a model without a task.
+    """
+    name = _task_name_of_config(model) if isinstance(model, Mapping) else getattr(model, 'task_name', None)
+    if name is None:
+        label = model.get('type') if isinstance(model, Mapping) else type(model).__name__
+        raise ValueError(f'model.type={label!r} has no task: its class sets no task_name (tasks: {", ".join(_TASKS)})')
+    return get_task(name)
+
+
+def _task_name_of_config(model: Mapping) -> str | None:
+    for part in (model.get('task'), model):
+        kind = MODELS.get(part['type']) if isinstance(part, Mapping) and 'type' in part else None
+        name = getattr(kind, 'task_name', None)
+        if isinstance(name, str):
+            return name
+    return None
+
+
+def resolve(reference: str | Callable | None) -> Any:
+    """What ``'module:attribute'`` stands for; anything else is returned as it is."""
+    if not isinstance(reference, str):
+        return reference
+    module, _, attribute = reference.partition(':')
+    return getattr(importlib.import_module(module), attribute)
+
+
+# ---------------------------------------------------------------------- the tasks of the package
+
+register_task(
+    TaskSpec(
+        name='mae',
+        description='a masked autoencoder',
+        inference='features',
+        raw_outputs=(Output('features', '(B, C, h, w) float32 feature map of the last block'),),
+        predictor='sapiens.apis.predictors:FeaturePredictor',
+        result='sapiens.apis.results:FeatureResult',
+        metric='ReconstructionLoss',
+    )
+)
+register_task(
+    TaskSpec(
+        name='pose',
+        description='pose',
+        published=PublishedHead('head', (768, 768), (768, 768), 'final_layer', (17, 133, 308)),
+        raw_outputs=(Output('heatmaps', '(B, K, h, w) float32, one map for each keypoint'),),
+        decoded_outputs=(
+            Output(
+                'keypoints',
+                '(B, K, 2) float32 x, y in pixels of the crop: x / W and y / H are fractions of its width and height, so a point '
+                'of the image is left + x / W * width, top + y / H * height of the box. Negative where a map has nothing above 0',
+            ),
+            Output('scores', '(B, K) float32, the value of the map there'),
+        ),
+        predictor='sapiens.apis.predictors:PosePredictor',
+        result='sapiens.apis.results:PoseResult',
+        metric='KeypointMetric',
+    )
+)
+register_task(
+    TaskSpec(
+        name='seg',
+        description='segmentation',
+        fields=(
+            MapField(
+                'sem_seg', kind='labels', about='int64 class ids; 255 is ignored', padding=255, swap='flip_table',
+                folders=('seg', 'labels'), suffixes=('.png',), reader='sapiens.datasets.transforms.labels:load_sem_seg',
+                known='sapiens.datasets.transforms.labels:known_label',
+            ),
+        ),
+        published=PublishedHead('decode_head', (768,) * 3, (768,) * 3, 'conv_seg', (28, 20, 19)),
+        raw_outputs=(Output('logits', '(B, K, h, w) float32, one score for each class'),),
+        decoded_outputs=(Output('labels', '(B, H, W) uint8 class ids'),),
+        predictor='sapiens.apis.predictors:SegPredictor',
+        result='sapiens.apis.results:SegResult',
+        metric='SegMetric',
+        drawing='sapiens.engine.hooks.drawings:SegDrawing',
+        gives_mask='foreground',
+    )
+)  # fmt: skip
+register_task(
+    TaskSpec(
+        name='depth',
+        description='depth',
+        fields=(
+            MapField(
+                'depth', 1, about='float32 metres along z', folders=('depth', 'depths'), suffixes=_MAP_FILES,
+                reader='sapiens.datasets.transforms.labels:load_depth', known='sapiens.datasets.transforms.labels:known_depth',
+            ),
+        ),
+        published=PublishedHead('decode_head', (384,) * 4, (384,) * 2, 'conv_seg', (1,)),
+        raw_outputs=(Output('raw_depth', "(B, 1, h, w) float32, the head's output"),),
+        decoded_outputs=(Output('depth', '(B, 1, H, W) float32, {unit}'),),
+        predictor='sapiens.apis.predictors:DepthPredictor',
+        result='sapiens.apis.results:DepthResult',
+        metric='DepthMetric',
+        drawing='sapiens.engine.hooks.drawings:DepthDrawing',
+        masked_by_people=True,
+    )
+)  # fmt: skip
+register_task(
+    TaskSpec(
+        name='normal',
+        description='surface normals',
+        fields=(
+            MapField(
+                'normal', 3, 'unit_vectors', 'float32 unit vectors in the camera frame (x right, y down, z forward)',
+                folders=('normal', 'normals'), suffixes=_MAP_FILES, reader='sapiens.datasets.transforms.labels:load_normal',
+                known='sapiens.datasets.transforms.labels:known_normal',
+            ),
+        ),
+        published=PublishedHead('decode_head', (768,) * 3, (768,) * 3, 'conv_seg', (3,)),
+        raw_outputs=(Output('raw_normals', '(B, 3, h, w) float32, not of length 1; x right, y up, z towards the camera'),),
+        decoded_outputs=(Output('normals', '(B, 3, H, W) float32 unit vectors; x right, y down, z forward'),),
+        predictor='sapiens.apis.predictors:NormalPredictor',
+        result='sapiens.apis.results:NormalResult',
+        metric='NormalMetric',
+        drawing='sapiens.engine.hooks.drawings:NormalDrawing',
+        masked_by_people=True,
+    )
+)  # fmt: skip
