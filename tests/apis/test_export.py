@@ -302,6 +302,12 @@ def test_the_ending_of_a_file_is_that_of_its_format(tmp_path, weights):
             export_model(config('pose'), weights['pose'], ExportOptions(format), tmp_path / 'x.bin')
 
 
+def test_torchscript_may_end_in_anything(tmp_path, weights):
+    path = tmp_path / 'x.bin'
+    export_model(config('features'), weights['features'], ExportOptions('torchscript'), path)
+    assert load_export(path).format == 'torchscript'
+
+
 def test_features_have_nothing_to_decode(tmp_path, weights):
     with pytest.raises(ValueError, match='nothing to decode'):
         export('features', weights, tmp_path, 'torchscript', decode=True)

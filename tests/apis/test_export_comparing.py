@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sapiens.apis import build_model
-from sapiens.apis.export.comparing import Difference, compare, make_reference
+from sapiens.apis.export.comparing import Difference, Reference, compare, make_reference
 from sapiens.apis.export.options import TOLERANCES, Tolerance
 from sapiens.apis.export.pictures import load_pictures
 
@@ -110,6 +110,22 @@ def test_a_tie_is_forgiven(case):
         assert rows[0].passed and rows[0].compared == pytest.approx(0.2)
         other[:, 4] += 2.0
         assert not judged((task, model, reference), dict(keypoints=other, scores=scores))[0].passed
+
+
+@pytest.mark.parametrize('case', ['pose'], indirect=True)
+def test_keypoints_that_noise_moves_by_more_than_half_a_pixel_are_not_compared(case):
+    """Five peaks of one form, the last ones so faint that noise within the tolerance moves them."""
+    _, model, _ = case
+    points = torch.tensor([[[20.3, 30.6]] * 5])
+    heights = torch.tensor([1, 0.6, 0.3, 0.05, 0.05])
+    raw = model.codec.encode(points, torch.ones(1, 5), SIZE[::-1], (12, 16))[0] * heights[:, None, None]
+    want, scores = model.codec.decode(raw, SIZE[::-1])
+    noise = 2 * torch.rand(100, *raw.shape[1:], generator=torch.Generator().manual_seed(1)) - 1
+    moved = (model.codec.decode(raw + 0.01 * noise, SIZE[::-1])[0] - want).norm(dim=-1).amax(0)
+    assert moved[:3].max() < 0.4 and moved[3:].min() > 1 and moved.max() < 1.5
+    reference = Reference(raw, dict(keypoints=want, scores=scores), SIZE)
+    rows = judged((None, model, reference), reference.decoded, Tolerance(largest=0.1, mean=0.01))
+    assert [row.compared for row in rows] == pytest.approx([0.6, 0.6])
 
 
 def test_nothing_certain_is_no_proof():

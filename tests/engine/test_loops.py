@@ -92,6 +92,52 @@ def test_the_last_iterations_make_a_step_too(tmp_path):
     assert steps == {3}
 
 
+class Samples(Hook):
+    """Notes the samples of each batch, counted from 1."""
+
+    def __init__(self):
+        self.seen = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.seen.append(data_batch['inputs'][:, -1].int().tolist())
+
+
+def in_order(folder, iters, batch=2, **kwargs):
+    """Train on five batches of two (or with another batch size) in order; the samples of each batch, and the log."""
+    hook, sampler = Samples(), kwargs.pop('sampler', dict(type='ResumableSampler', shuffle=False))
+    make_runner(
+        folder, batch=batch, sampler=sampler, hooks=[hook], train_cfg=dict(type='TrainLoop', max_iters=iters),
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=False)), **kwargs
+    ).train()  # fmt: skip
+    return hook.seen, '\n'.join(file.read_text() for file in sorted(folder.glob('*/*.log')))
+
+
+def test_a_resumed_epoch_begins_behind_what_was_consumed(tmp_path):
+    assert in_order(tmp_path, 3)[0] == [[1, 2], [3, 4], [5, 6]]
+    seen, log = in_order(tmp_path, 7, resume=True)
+    assert seen == [[7, 8], [9, 10], [1, 2], [3, 4]]
+    assert 'used again' not in log
+
+
+def test_whole_epochs_need_no_sampler_that_can_begin_in_the_middle(tmp_path):
+    seen, _ = in_order(tmp_path, 10, sampler=dict(type='DefaultSampler', shuffle=False))
+    assert seen == 2 * [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10]]
+
+
+def test_a_rest_that_fills_no_batch_of_the_new_size_is_used_again_and_said_so(tmp_path):
+    in_order(tmp_path, 4)
+    seen, log = in_order(tmp_path, 5, batch=5, resume=True)
+    assert seen == [[6, 7, 8, 9, 10]]
+    assert '8 samples of this epoch were consumed' in log and 'the last 3 of them are used again' in log
+
+
+@pytest.mark.parametrize(('iters', 'epochs'), [(4, 1), (5, 1), (6, 2), (7, 2), (10, 2)])
+def test_the_last_epoch_counts_though_it_is_left_early(tmp_path, iters, epochs):
+    runner = make_runner(tmp_path, train_cfg=dict(type='TrainLoop', max_iters=iters))
+    runner.train()
+    assert (runner.max_epochs, runner.max_iters, runner.iter) == (epochs, iters, iters)
+
+
 class Noise(Numbers):
     """A data set that does not seed its samples."""
 

@@ -73,8 +73,14 @@ def test_values():
         listed.index('left_foot')
     with pytest.raises(ValueError, match="class list 'goliath_28' does not exist; did you mean 'goliath28'"):
         get_classes('goliath_28')
-    with pytest.raises(ValueError, match='read-only'):
-        listed.palette[0] = 0
+
+
+@pytest.mark.parametrize('array', ['palette', 'ce_weights', 'flip_indices', 'flip_table'])
+def test_shared_arrays_cannot_be_changed(array):
+    own = class_list_from_dict(dict(name='own', classes=['a', 'b'], ce_weights=[1, 2]))
+    for listed in (get_classes('goliath28'), own):
+        with pytest.raises(ValueError, match='read-only'):
+            getattr(listed, array)[0] = 0
 
 
 @pytest.mark.parametrize('pair', REMAPS)

@@ -147,6 +147,18 @@ def test_dropout_of_whole_channels():
     assert torch.equal(head.eval()(features), head(features))
 
 
+def test_dropout_is_the_last_thing_before_the_output():
+    head = DenseHead(8, 64, deconv_channels=(8,), conv_channels=(64,), dropout=0.5)
+    with torch.no_grad():
+        head.conv_seg.weight.copy_(torch.eye(64)[..., None, None])
+        head.conv_seg.bias.zero_()
+    features = torch.randn(1, 8, 2, 2)
+    dropped, whole = head.train()(features)[0], head.eval()(features)[0]
+    gone = dropped.eq(0).flatten(1).all(1)
+    assert 10 < gone.sum() < 54
+    torch.testing.assert_close(dropped[~gone], 2 * whole[~gone])
+
+
 @pytest.mark.parametrize('task', TASKS)
 def test_every_parameter_gets_a_gradient(task):
     model = tiny(task)

@@ -253,8 +253,10 @@ def test_initialisation_is_the_published_one():
     assert torch.equal(model.pos_embed, before) and not model.pos_embed.requires_grad
 
 
-@pytest.mark.parametrize('training', [True, False])
-def test_attention_of_few_tokens_is_trained_in_float32_on_a_cpu(training, monkeypatch):
+@pytest.mark.parametrize(('tokens', 'training', 'dtype'), [
+    (12, True, torch.float32), (256, True, torch.float32), (1024, True, torch.bfloat16), (12, False, torch.bfloat16),
+])  # fmt: skip
+def test_attention_of_few_tokens_is_trained_in_float32_on_a_cpu(tokens, training, dtype, monkeypatch):
     attend, seen = F.scaled_dot_product_attention, []
 
     def recorded(q, k, v):
@@ -262,12 +264,12 @@ def test_attention_of_few_tokens_is_trained_in_float32_on_a_cpu(training, monkey
         return attend(q, k, v)
 
     attention = SelfAttention(embed_dims=32, num_heads=2).train(training)
-    x = torch.randn(2, 12, 32, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(2, tokens, 32, generator=torch.Generator().manual_seed(0))
     expected = attention(x)
     monkeypatch.setattr(F, 'scaled_dot_product_attention', recorded)
     with torch.autocast('cpu', torch.bfloat16):
         output = attention(x)
-    assert seen == [torch.float32 if training else torch.bfloat16]
+    assert seen == [dtype]
     assert output.dtype == torch.bfloat16
     torch.testing.assert_close(output.float(), expected, atol=1e-2, rtol=0)
     output.float().square().sum().backward()

@@ -60,8 +60,9 @@ def test_a_link_is_an_ellipse_of_the_published_size_and_opacity():
     assert picture[30, 70].tolist() == [102, 153, 0] and not picture[:24].any() and not picture[37:].any()
 
 
-def test_a_keypoint_is_a_disc_and_those_of_hands_are_half_as_large():
-    keypoints, scores = person(WHOLE, nose=(30, 30), left_thumb2=(90, 30))
+@pytest.mark.parametrize('small', ['left_big_toe', 'right_heel', 'face-0', 'left_thumb2', 'right_pinky_finger4'])
+def test_keypoints_of_feet_face_and_hands_are_discs_of_half_the_radius(small):
+    keypoints, scores = person(WHOLE, nose=(30, 30), **{small: (90, 30)})
     picture = draw_openpose(np.zeros((60, 140, 3)), keypoints, scores, WHOLE, radius=8, opacity=0.5)
     widths = [int(picture[30, start : start + 60].any(-1).sum()) for start in (0, 60)]
     assert widths == [17, 9]
