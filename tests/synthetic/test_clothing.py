@@ -161,6 +161,28 @@ def test_hem_is_a_smooth_curve(body, people):
     assert np.abs(lowest - smooth).max() < 0.004
 
 
+@pytest.mark.parametrize('kind', ['tshirt', 'sweater', 'jeans'])
+def test_folds_are_ridges_of_about_a_centimetre_and_grow_with_their_strength(body, people, kind):
+    """Heights over the same garment without folds, in millimetres along its normals."""
+    shape, posed, _ = people['thin woman']
+    worn = []
+    for strength in (0, 1, 2):
+        look = plain_look(1, ('jeans', 'tshirt' if kind == 'jeans' else kind))
+        for garment in look.garments:
+            garment.folds = strength if garment.kind == kind else 0
+        outfit = dress(body, shape, posed, look, np.random.default_rng(0))
+        worn.append([surface for surface in outfit.surfaces if surface.name == kind])
+    plain, once, twice = (np.concatenate([surface.vertices for surface in surfaces]) for surfaces in worn)
+    normals = np.concatenate([surface.normals for surface in worn[0]])
+    heights = [1000 * ((points - plain) * normals).sum(1) for points in (once, twice)]
+    for height, strength in zip(heights, (1, 2), strict=True):
+        assert np.percentile(height, 8) == pytest.approx(-2, abs=0.1)  # valleys are cut off, or skin would show
+        assert 3 * strength < np.percentile(height, 95) < 6 * strength
+        assert 9 * strength < height.max() < 14 * strength
+    ridges = heights[0] > 2
+    assert np.median(heights[1][ridges] / heights[0][ridges]) == pytest.approx(2, rel=0.01)
+
+
 def test_shoes_follow_their_own_foot(body, people):
     names = get_classes('goliath28')
     shape, _, _ = people['thin woman']

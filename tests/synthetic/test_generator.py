@@ -210,6 +210,24 @@ def test_the_wall_catches_the_shadow():
     assert pixel(shaded, away) == pytest.approx(pixel(lit, away), rel=0.02)
 
 
+@pytest.mark.parametrize('spread', [0.1, 0.2, 0.3])
+def test_half_shadow_has_the_width_of_the_light_and_no_noise(spread):
+    """Under the edge of a plate one metre above a floor, a disc of light is covered as far as geometry says."""
+    plate = box('plate', (2, 0, 1.01), (4, 8, 0.02), Material())
+    # Two pieces, so that an edge, whose pixels get more rays, runs across the shadow.
+    floor = [Plane((-6, y, 0), (1, 0, 0), (0, 1, 0), (12, 6), Material(color=(0.8, 0.8, 0.8))) for y in (-6, 0)]
+    camera = Camera.look_at((0, -0.05, 0.9), (0, 0, 0), 240, 200, 160)
+    out = render([], [plate], floor, camera, Lighting(sun=(0, 0, 1), spread=spread))
+    x = (camera.unproject(out.depth) @ camera.rotation + camera.position)[..., 0]
+    color = out.color.mean(-1)
+    dark, lit = np.sort([color[x > 0.33].mean(), color[x < -0.33].mean()])
+    u = np.clip(-x / spread, -1, 1)
+    seen = 0.5 + (u * np.sqrt(1 - u * u) + np.arcsin(u)) / np.pi  # of the disc
+    error = (color - dark) / (lit - dark) - seen
+    assert np.abs(error.mean(0)).max() < 0.1
+    assert np.abs(error).max() < 0.2
+
+
 def test_background_photographs(tmp_path):
     colors = np.zeros((90, 120, 3), np.uint8)
     colors[..., 0] = 200
