@@ -3,7 +3,7 @@
 Differs from seg-1024x768.py where minutes on two cores call for it: pictures of 128x96 pixels, a head of 64 channels with two
 deconvolutions, positions that need not be learned, milder augmentation, no class weights (with a tenth for the background, people
 first grow over all of it), the overlap of each class beside cross entropy, and losses at one pixel in sixteen, as
-many as the head puts out: it learns as much from them and has time for more steps (docs/experiments.md). Other backgrounds are an
+many as the head puts out: it learns as much from them and has time for more steps (docs/log/experiments.md). Other backgrounds are an
 ablation.
 Command and numbers: docs/tasks/seg.md.
 """
