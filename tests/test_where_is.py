@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 QUESTIONS = [
     (
         'Where is the list of tasks, with the fields and outputs of each?',
-        'sapiens/apis/predictors.py',
-        'PREDICTORS = {',
+        'sapiens/tasks.py',
+        'class TaskSpec',
     ),
     (
         'Where is it decided for which task and size a file of weights is?',
@@ -34,8 +34,8 @@ QUESTIONS = [
     ),
     (
         'Where is a COCO file of annotated people read and checked?',
-        'sapiens/coco/people.py',
-        'def read_people(',
+        'sapiens/datasets/coco_file.py',
+        'def read_annotations(',
     ),
     (
         'Where are the names and colours of the 28 body-part classes?',

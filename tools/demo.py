@@ -29,21 +29,18 @@ from sapiens.apis.detectors import DETECTORS, build_detector
 from sapiens.apis.detectors.base import need
 from sapiens.apis.inputs import read_pixels
 from sapiens.apis.loading.build import read_config
-from sapiens.apis.loading.load_model import DTYPES, TASKS, load_model, task_of, with_checkpoints
+from sapiens.apis.loading.load_model import DTYPES, inference_task, load_model, with_checkpoints
 from sapiens.apis.predictors import Predictor
 from sapiens.apis.results import Result
-from sapiens.apis.writers.files import KINDS
+from sapiens.apis.results.by_task import get_result_class
 from sapiens.datasets.transforms import BadImage
+from sapiens.tasks import task_names
 from sapiens.utils.cli import add_model_arguments, tool_parser
 from sapiens.utils.zoo import ZOO, resolve_checkpoint
 from sapiens.visualization.people import STYLES
 
 KEPT = 3600  # seconds for which pictures and results can be downloaded
 LOADED = 2  # models in memory; the one that was used longest ago makes room
-# Of each task all files that need no further options.
-FILES = {
-    task: tuple(kind for kind in kinds if kind not in ('heatmaps', 'face', 'hand')) for task, kinds in KINDS.items()
-}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -92,10 +89,10 @@ class Demo:
                 'no published model is on this machine: fetch one with `python tools/download.py sapiens-pose-0.3b`, or '
                 'give --model CONFIG --checkpoint FILE'
             )
-        choices: dict[str, dict[str, dict]] = {task: {} for task in TASKS}
+        choices: dict[str, dict[str, dict]] = {task: {} for task in task_names(inference=True)}
         for model, checkpoint in models:
             options = dict(model=model, checkpoint=checkpoint)
-            task, label = task_of(read_config(model)), _label(model, checkpoint)
+            task, label = inference_task(read_config(model)), _label(model, checkpoint)
             for kind in dict.fromkeys((task, 'features')):
                 if label in choices[kind]:
                     raise ValueError(f'--model has {label} twice: the page could not tell them apart')
@@ -159,18 +156,7 @@ def _tail(path: Path) -> str:
 def summary(result: Result, seconds: float) -> str:
     """One line about a result."""
     height, width = result.image.shape[:2]
-    if result.task == 'pose':
-        said = f'{len(result)} {"person" if len(result) == 1 else "people"}, {len(result.skeleton)} keypoints each'
-    elif result.task == 'seg':
-        said = f'{100 * result.foreground.mean():.0f} % foreground'
-    elif result.task == 'depth':
-        low, high = float(result.depth.min()), float(result.depth.max())
-        said = f'depth {low:.2f} to {high:.2f}{"" if result.relative else " m"}'
-    elif result.task == 'features':
-        said = 'features {} x {} x {}'.format(*result.features.shape)
-    else:
-        said = 'a normal for each pixel'
-    return f'{said} · {width} x {height} pixels · {seconds:.2f} s'
+    return f'{result.summary()} · {width} x {height} pixels · {seconds:.2f} s'
 
 
 def make_page(demo: Demo, folder: Path):
@@ -191,7 +177,8 @@ def make_page(demo: Demo, folder: Path):
         try:
             result = demo.predict(image, task, label, detector)
             seconds = time.perf_counter() - begin
-            saving = dict(kinds=FILES[task], style=style, threshold=threshold, show_boxes=boxes)
+            kinds = tuple(file.kind for file in get_result_class(task).files if not (file.sometimes or file.needs))
+            saving = dict(kinds=kinds, style=style, threshold=threshold, show_boxes=boxes)
             files = result.save(tempfile.mkdtemp(dir=folder), **saving)
         except (BadImage, OSError, ValueError, ImportError) as error:
             raise gr.Error(str(error), duration=None, print_exception=False) from error
@@ -247,7 +234,7 @@ def available() -> list[tuple[str, None]]:
     """The published models whose files are on this machine."""
     found = []
     for name, entry in ZOO.items():
-        if entry.task in (*TASKS, 'pretrain'):
+        if entry.task in (*task_names(inference=True), 'pretrain'):
             try:
                 resolve_checkpoint(name)
             except FileNotFoundError:

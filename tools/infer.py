@@ -28,24 +28,28 @@ from tqdm import tqdm
 import sapiens  # noqa: F401
 from sapiens.apis.batch_job import Outcome, Plan, run_plan
 from sapiens.apis.detectors import DETECTORS
+from sapiens.apis.detectors.base import IF_NO_DETECTIONS
 from sapiens.apis.inputs import Item, find_inputs, is_video
 from sapiens.apis.loading.build import read_config
-from sapiens.apis.loading.load_model import DTYPES, TASKS, task_of, with_checkpoints
+from sapiens.apis.loading.load_model import DTYPES, inference_task, with_checkpoints
 from sapiens.apis.output_dir import check_places, check_settings, write_combined, write_settings
 from sapiens.apis.predictors import SKELETONS
+from sapiens.apis.results import Saving
+from sapiens.apis.results.by_task import get_result_class
+from sapiens.apis.results.saving import CHOICES
 from sapiens.apis.video.video_job import VideoOptions, run_videos, video_files
-from sapiens.apis.writers.files import FRAMES, KINDS, Saving, file_names
-from sapiens.apis.writers.pose_formats import LAYOUTS
 from sapiens.metainfo import get_skeleton
+from sapiens.tasks import task_names
 from sapiens.utils.cli import add_model_arguments, tool_parser
 from sapiens.utils.device import pick_device
-from sapiens.visualization.people import STYLES
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument(
-        'task', choices=[*TASKS, 'all'], help='"all": every task that --model has a model for, in one pass'
+        'task',
+        help=f'{", ".join(task_names(inference=True))}, a task of a plug-in, or '
+        '"all": every task that --model has a model for, in one pass',
     )
     parser.add_argument('input', nargs='+', help='images, see above')
     add_model_arguments(parser)
@@ -89,21 +93,25 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='overlap (IoU) above which the worse of two boxes goes; default: 0.3, with --boxes 1: none',
     )
     group.add_argument(
-        '--when-nobody',
-        choices=['empty', 'whole-image'],
+        '--if-no-detections',
+        choices=IF_NO_DETECTIONS,
         default='empty',
         help='an image without boxes has no people, or is one person; default: %(default)s',
     )
+    group.add_argument('--when-nobody', dest='if_no_detections', choices=IF_NO_DETECTIONS, help=argparse.SUPPRESS)
     group.add_argument('--num-keypoints', type=int, choices=list(SKELETONS), help='so many of a model that has more')
 
     group = parser.add_argument_group('files')
-    kinds = '; '.join(f'{task}: {", ".join(names)}' for task, names in KINDS.items())
+    kinds = '; '.join(
+        f'{task}: {", ".join(file.kind for file in get_result_class(task).files)}'
+        for task in task_names(inference=True)
+    )
     group.add_argument(
         '--save', nargs='+', metavar='KIND', help=f'what to write. {kinds}; default: all data, and pictures'
     )
     group.add_argument(
         '--json-layout',
-        choices=LAYOUTS,
+        choices=CHOICES['json_layout'],
         default='plain',
         help='of keypoints: plain, published (boxes nested twice), or lite (no boxes); default: %(default)s',
     )
@@ -119,7 +127,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     group.add_argument(
         '--normal-frame',
-        choices=FRAMES,
+        choices=CHOICES['normal_frame'],
         default='published',
         help='of .npy normals: x right, y up, z to the camera, or camera: x right, y down, z forward; default: %(default)s',
     )
@@ -151,7 +159,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     group = parser.add_argument_group('pictures')
     group.add_argument('--picture-format', choices=['jpg', 'png'], default='jpg', help='default: %(default)s')
     group.add_argument(
-        '--style', choices=STYLES, default='default', help='of people: over the image, or OpenPose sticks on black'
+        '--style',
+        choices=CHOICES['style'],
+        default='default',
+        help='of people: over the image, or OpenPose sticks on black',
     )
     group.add_argument(
         '--threshold', type=float, default=0.3, help='least score of a keypoint that is drawn; default: %(default)s'
@@ -185,17 +196,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def saving_of(args: argparse.Namespace) -> Saving:
     kinds = None if args.save is None else tuple(args.save)
-    extra = (['heatmaps'] if args.heatmaps else []) + list(args.crop)
-    if extra:
-        kinds = (
-            *(('json', 'picture', 'labels', 'mask', 'depth', 'normal', 'features') if kinds is None else kinds),
-            *extra,
-        )
+    extra = ('heatmaps',) * args.heatmaps + tuple(args.crop)
     names = {field.name for field in dataclasses.fields(Saving)}
     given = {name: value for name, value in vars(args).items() if name in names}
     limits = tuple(args.depth_limits) if args.depth_limits else None
     return Saving(
-        **{**given, 'kinds': kinds, 'depth_limits': limits}, distance=args.ply_distance, extent=args.ply_extent
+        **{**given, 'kinds': kinds, 'extra': extra, 'depth_limits': limits},
+        distance=args.ply_distance,
+        extent=args.ply_extent,
     )
 
 
@@ -209,7 +217,7 @@ def models_of(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dict]
     models, hidden = {}, ()
     for model, checkpoint in with_checkpoints(args.model, args.checkpoint):
         cfg = read_config(model, args.cfg_options)
-        task = 'features' if args.task == 'features' else task_of(cfg)
+        task = 'features' if args.task == 'features' else inference_task(cfg)
         if args.task not in (task, 'all'):
             raise ValueError(f'{model} is a model for {task!r}, not for {args.task!r}')
         if task in models:
@@ -218,7 +226,8 @@ def models_of(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dict]
         if task != 'features':
             models[task]['flip_test'] = args.flip_test
         if task == 'pose':
-            models[task].update(num_keypoints=args.num_keypoints, heatmaps='heatmaps' in saving.of('pose'))
+            needs = {file.needs: True for file in get_result_class(task).chosen(saving) if file.needs}
+            models[task].update(num_keypoints=args.num_keypoints, **needs)
             args.skeleton = get_skeleton(SKELETONS[args.num_keypoints] if args.num_keypoints else cfg.model.skeleton)
     if args.num_keypoints and 'pose' not in models:
         raise ValueError('--num-keypoints is for pose')
@@ -233,7 +242,7 @@ def models_of(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dict]
         hidden = ('seg',)
     for task in models:
         if task not in hidden:
-            file_names(task, Path('x'), saving)  # nothing to write is an error now
+            get_result_class(task).paths(Path('x'), saving)  # nothing to write is an error now
     return models, hidden
 
 
@@ -244,9 +253,9 @@ def make_plan(args: argparse.Namespace) -> Plan:
     if 'pose' in models:
         detector = dict(
             text='whole-image' if args.boxes else args.detector,
-            threshold=args.box_threshold if args.box_threshold is not None else 0.0 if args.boxes else 0.3,
-            nms_threshold=args.nms_threshold if args.nms_threshold is not None else 1.0 if args.boxes else 0.3,
-            when_nobody=args.when_nobody,
+            threshold=0.0 if args.boxes and args.box_threshold is None else args.box_threshold,
+            nms_threshold=1.0 if args.boxes and args.nms_threshold is None else args.nms_threshold,
+            if_no_detections=args.if_no_detections,
         )
     elif args.boxes or args.detector != 'whole-image':
         raise ValueError('--boxes and --detector are for pose')

@@ -1,7 +1,7 @@
-"""A whole run of inference: images to files, on one device or shared among several, and what became of each image.
+"""Batch inference: results of many images are written to files, on one or several devices.
 
-Every worker is a process with models of its own. It asks for the next image when it has room for one, so fast devices get more of
-them; nothing is split in advance, and no files are needed for it.
+Every worker is a process with its own models. It requests the next image when it has room for one, so faster devices get more
+images and nothing is split in advance.
 """
 
 import contextlib
@@ -24,27 +24,28 @@ from .inputs import Item
 from .loading.load_model import load_model
 from .pipeline import Job, run
 from .predictors import Predictor
-from .writers.files import SOMETIMES, Saving, file_names, save_result
+from .results import Result, Saving
+from .results.by_task import get_inference_task, get_result_class
 
-__all__ = ['Outcome', 'Plan', 'run_plan']
+__all__ = ['Outcome', 'Plan', 'run_plan', 'set_masks']
 
-SAVERS = 2  # threads that draw and write, of each worker
+SAVERS = 2  # threads per worker that draw and write
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do with every image; plain values, so that it can be sent to other processes.
+    """What to do with every image, in plain values that can be sent to other processes.
 
     Attributes:
-        models: options of :func:`sapiens.apis.load_model` for each task.
+        models: options of :func:`sapiens.apis.load_model` by task.
         out: folder of the results.
-        saving: what to write.
-        subfolders: a folder for each task below ``out``.
+        saving: which files to write.
+        subfolders: whether each task has a folder below ``out``.
         detector: options of :func:`sapiens.apis.detectors.build_detector`; None for no detector.
-        boxes: file of boxes; asked instead of the detector.
-        mask_dir: folder with masks of people, <name>.npy or .png, for depth and normals.
-        hidden: tasks that are computed for others and not written: 'seg', for masks.
-        workers: threads that read and prepare, of each worker.
+        boxes: file of boxes, used instead of the detector.
+        mask_dir: folder with masks of people, <name>.npy or .png, for tasks that are ``masked_by_people``.
+        hidden: tasks whose results are used for masks and not written.
+        workers: threads per worker that read and preprocess.
     """
 
     models: dict[str, dict]
@@ -58,26 +59,27 @@ class Plan:
     workers: int = 2
 
     def stem(self, task: str, name: str) -> Path:
-        """Path without suffix of the results of an image."""
+        """Return the path without suffix of the results of an image."""
         return (self.out / task if self.subfolders else self.out) / name
 
     def written(self) -> list[str]:
-        """The tasks whose results are written."""
+        """Return the tasks whose results are written."""
         return [task for task in self.models if task not in self.hidden]
 
     def is_done(self, name: str) -> bool:
-        """Whether the results of an image are there: of each task all files but those that not every image has."""
-        return all(
-            path.exists()
-            for task in self.written()
-            for kind, path in file_names(task, self.stem(task, name), self.saving).items()
-            if kind not in SOMETIMES
-        )
+        """Return whether all files of an image exist, except those that some images lack."""
+        for task in self.written():
+            result = get_result_class(task)
+            optional = {file.kind for file in result.files if file.sometimes}
+            paths = result.paths(self.stem(task, name), self.saving)
+            if not all(path.exists() for kind, path in paths.items() if kind not in optional):
+                return False
+        return True
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an image: ``error`` is '' where its results are written, else why not."""
+    """Outcome for an image or video: ``error`` is '' if its results were written, else the reason."""
 
     item: Item
     error: str = ''
@@ -90,16 +92,16 @@ def run_plan(
     jobs: int = 1,
     loaded: Mapping[str, Predictor] | None = None,
 ) -> Iterator[Outcome]:
-    """Work on images and yield what became of each, as they are done.
+    """Process images and yield the outcome of each when it is done.
 
     Args:
-        devices: to use, each with ``jobs`` workers.
-        jobs: workers on each device. One worker altogether runs in this process.
-        loaded: models that are there already, for one worker.
+        devices: devices to use, each with ``jobs`` workers.
+        jobs: workers per device. A single worker runs in this process.
+        loaded: models that are loaded already, for a single worker.
 
     Raises:
-        FileNotFoundError, ValueError, ImportError: what :func:`load_model` and :func:`build_detector` refuse.
-        RuntimeError: no worker is left.
+        FileNotFoundError, ValueError, ImportError: from :func:`load_model` and :func:`build_detector`.
+        RuntimeError: all workers ended.
     """
     places = [device for device in devices for _ in range(jobs)]
     if not items:
@@ -107,13 +109,13 @@ def run_plan(
     if len(places) == 1:
         yield from work(plan, places[0], iter(items), loaded)
         return
-    yield from _share(plan, list(items), places[: len(items)])
+    yield from _distribute(plan, list(items), places[: len(items)])
 
 
 def work(
     plan: Plan, device: str, items: Iterable[Item], loaded: Mapping[str, Predictor] | None = None
 ) -> Iterator[Outcome]:
-    """One worker: results are written in threads while the device goes on."""
+    """Run one worker. Threads write results while the device computes."""
     predictors = loaded or {task: load_model(device=device, **options) for task, options in plan.models.items()}
     cleaner = build_detector(**plan.detector, device=device) if plan.detector else None
     boxes = BoxesFile(plan.boxes, cleaner) if plan.boxes else None
@@ -124,7 +126,7 @@ def work(
                 yield Outcome(job.item, job.error)
             else:
                 saving.append((job, pool.submit(save, plan, job)))
-            # Results wait in memory to be written: no more than the threads need.
+            # Limits the results that wait in memory.
             while saving and (saving[0][1].done() or len(saving) > 2 * SAVERS):
                 yield _outcome(*saving.popleft())
         while saving:
@@ -134,38 +136,51 @@ def work(
 def _outcome(job: Job, future: Future) -> Outcome:
     try:
         future.result()
-    except (OSError, ValueError) as error:  # a full disk, a mask of another size: this image's alone
+    except (OSError, ValueError) as error:  # such as a full disk or a mask of another size: only this image fails
         return Outcome(job.item, f'{type(error).__name__}: {error}')
     return Outcome(job.item)
 
 
 def save(plan: Plan, job: Job) -> None:
-    """Write the results of an image, those of depth and normals with a mask where there is one."""
-    mask = None
-    if {'depth', 'normal'} & set(job.results):
-        if plan.mask_dir is not None:
-            mask = read_mask(plan.mask_dir / job.item.name, job.image.shape[:2])
-        elif 'seg' in job.results:
-            mask = job.results['seg'].foreground
+    """Write the results of an image."""
+    set_masks(job.results, plan.mask_dir and plan.mask_dir / job.item.name)
     for task in plan.written():
-        result = job.results[task]
-        if task in ('depth', 'normal'):
-            result.mask = mask
-        save_result(result, plan.stem(task, job.item.name), plan.saving)
+        job.results[task].write(plan.stem(task, job.item.name), plan.saving)
+
+
+def set_masks(results: Mapping[str, Result], stem: Path | None = None) -> None:
+    """Set the mask of people of results that are meaningful on people only, if there is one.
+
+    Args:
+        results: of one image, by task; a result that gives a mask is used.
+        stem: path of a mask without suffix; used instead of the results.
+    """
+    tasks = {name: get_inference_task(name) for name in results}
+    masked = [name for name, task in tasks.items() if task.masked_by_people]
+    if not masked:
+        return
+    mask = None
+    if stem is not None:
+        mask = read_mask(stem, results[masked[0]].image.shape[:2])
+    else:
+        for name, task in tasks.items():
+            mask = mask if task.gives_mask is None else getattr(results[name], task.gives_mask)
+    for name in masked:
+        results[name].mask = mask
 
 
 def read_mask(stem: Path, size: tuple[int, int]) -> np.ndarray | None:
-    """(H, W) bool from ``stem``.npy (above 0) or ``stem``.png (above half of white); None where there is neither.
+    """Read a mask (H, W) bool from ``stem``.npy (above 0) or ``stem``.png (above 127); None if neither exists.
 
     Raises:
-        ValueError: a mask of another size than the image.
+        ValueError: the mask has another size than the image.
     """
     for suffix in ('.npy', '.png'):
         path = stem.with_name(stem.name + suffix)
         if path.exists():
             pixels = np.load(path) if suffix == '.npy' else cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
             if pixels is None or pixels.shape != size:
-                found = 'no picture' if pixels is None else ' x '.join(map(str, pixels.shape))
+                found = 'no image' if pixels is None else ' x '.join(map(str, pixels.shape))
                 raise ValueError(f'the mask {path} is {found}, the image {size[0]} x {size[1]} (H x W)')
             return pixels > (0 if suffix == '.npy' else 127)
     return None
@@ -174,7 +189,7 @@ def read_mask(stem: Path, size: tuple[int, int]) -> np.ndarray | None:
 # ---------------------------------------------------------------------- several workers
 
 
-def _share(plan: Plan, items: list[Item], places: list[str]) -> Iterator[Outcome]:
+def _distribute(plan: Plan, items: list[Item], places: list[str]) -> Iterator[Outcome]:
     context = multiprocessing.get_context('spawn')  # CUDA does not survive a fork
     threads = max(1, (os.cpu_count() or 1) // len(places))
     pipes: dict[Connection, tuple[multiprocessing.Process, set[int]]] = {}
@@ -211,7 +226,7 @@ def _share(plan: Plan, items: list[Item], places: list[str]) -> Iterator[Outcome
         left = [items[index] for index in following]
         if left:
             raise RuntimeError(
-                f'all workers ended, {len(left)} images were not started; run the command again to go on'
+                f'all workers ended, {len(left)} images were not started; run the command again to continue'
             )
     finally:
         for process, _ in pipes.values():
@@ -219,17 +234,17 @@ def _share(plan: Plan, items: list[Item], places: list[str]) -> Iterator[Outcome
 
 
 def _send(pipe: Connection, message) -> None:
-    with contextlib.suppress(OSError):  # a worker that has ended, which its pipe tells next
+    with contextlib.suppress(OSError):  # the worker has ended; its pipe reports it next
         pipe.send(message)
 
 
 def _worker(plan: Plan, device: str, pipe: Connection, threads: int, quiet: bool) -> None:
-    """The life of a process: ask, compute, tell."""
+    """Main function of a worker process."""
     if device == 'cpu' or (device == 'auto' and not torch.cuda.is_available()):
         torch.set_num_threads(threads)
     cv2.setNumThreads(1)
     if quiet:
-        logging.disable(logging.INFO)  # the first worker says what was loaded
+        logging.disable(logging.INFO)  # the first worker logs what was loaded
     numbers: dict[Item, int] = {}
 
     def items() -> Iterator[Item]:

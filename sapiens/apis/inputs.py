@@ -1,4 +1,4 @@
-"""What images and videos to work on, and the pixels of images."""
+"""Sources of images and videos, and reading of images."""
 
 import glob
 import os
@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from sapiens.datasets.transforms.decoding import SUFFIXES, BadImage, EncodedImage
 from sapiens.datasets.transforms.loading import MAX_FILE_BYTES, read_file
 
-__all__ = ['VIDEO_SUFFIXES', 'Item', 'find_inputs', 'is_video', 'read_pixels']
+__all__ = ['VIDEO_SUFFIXES', 'Item', 'find_images', 'find_inputs', 'is_video', 'read_pixels']
 
 VIDEO_SUFFIXES = ('.mp4', '.mov', '.m4v', '.avi', '.mkv', '.webm', '.mpg', '.mpeg')
 
@@ -25,11 +25,11 @@ TIMEOUT = 30  # seconds without a byte from a server
 
 @dataclass(frozen=True)
 class Item:
-    """One image or video to work on.
+    """One image or video.
 
     Attributes:
-        source: its path or URL, or the number of a camera.
-        name: of its results, relative to the output folder, without suffix.
+        source: path, URL, or number of a camera.
+        name: of the results, relative to the output folder, without suffix.
     """
 
     source: str
@@ -37,19 +37,22 @@ class Item:
 
 
 def is_video(source: str) -> bool:
-    """Whether a source is a video file, or a camera by its number."""
+    """Return whether a source is a video file or the number of a camera."""
     return str(source).isdigit() or str(source).lower().endswith(VIDEO_SUFFIXES)
 
 
 def find_inputs(source: str | Path | Sequence[str | Path]) -> list[Item]:
-    """The images of a folder (at any depth), a file, a glob pattern, a list of paths in a .txt file, a URL, the number of a
-    camera, or several of these; of all but folders the videos too.
+    """Find images and videos.
 
-    Results are named after the files, below the folder that was given. Files whose names differ only in the suffix keep it,
-    and files of one name in several places are numbered, so no two have a name in common.
+    Results are named after the files, relative to the given folder. Names are unique: files whose names differ only in the
+    suffix keep it, and further files of one name are numbered.
+
+    Args:
+        source: a folder (images at any depth, no videos), a file, a glob pattern, a .txt file with one path per line, a URL, the
+            number of a camera, or several of these.
 
     Raises:
-        FileNotFoundError: nothing there.
+        FileNotFoundError: the source does not exist.
         ValueError: a folder, pattern or list without images.
     """
     sources = [source] if isinstance(source, str | Path) else list(source)
@@ -60,7 +63,7 @@ def find_inputs(source: str | Path | Sequence[str | Path]) -> list[Item]:
     names = [str(Path(name).with_suffix('')) for _, name in pairs]
     often = Counter(str(Path(given).with_suffix('')) for given in {given for _, given in pairs})
     names = [given if often[name] > 1 else name for name, (_, given) in zip(names, pairs, strict=True)]
-    # The same name in several folders that were given: the first keeps it.
+    # Of several files with one name the first keeps it.
     taken, seen, items = set(names), set(), []
     for (path, _), name in zip(pairs, names, strict=True):
         unique, number = name, 1
@@ -73,8 +76,17 @@ def find_inputs(source: str | Path | Sequence[str | Path]) -> list[Item]:
     return items
 
 
+def find_images(source: str | Path) -> list[Path]:
+    """Return the files that :func:`find_inputs` finds.
+
+    Raises:
+        FileNotFoundError, ValueError: there is none.
+    """
+    return [Path(item.source) for item in find_inputs(source)]
+
+
 def _expand(source: str) -> list[tuple[str, str]]:
-    """(path, relative name) of each image of one source."""
+    """Return (path, relative name) of each image of one source."""
     if '://' in source:
         name = urllib.parse.unquote(Path(urllib.parse.urlparse(source).path).name)
         return [(source, name or 'image')]
@@ -86,7 +98,7 @@ def _expand(source: str) -> list[tuple[str, str]]:
             file
             for file in path.rglob('*')
             if file.suffix.lower() in SUFFIXES
-            and (file.is_file() or file.is_symlink())  # a link to nothing is a broken file, not no file
+            and (file.is_file() or file.is_symlink())  # a dangling link counts as a broken file
             and not any(part.startswith('.') for part in file.relative_to(path).parts)
         )
         if not found:
@@ -99,7 +111,7 @@ def _expand(source: str) -> list[tuple[str, str]]:
         lines = [line.strip() for line in path.read_text(errors='surrogateescape').splitlines()]
         entries = [line if '://' in line else os.path.join(path.parent, line) for line in lines if line]
         if not entries:
-            raise ValueError(f'the list {source} is empty: expected a path a line')
+            raise ValueError(f'the list {source} is empty: expected one path per line')
         return _below_common(entries)
     if path.is_file():
         return [(str(path), path.name)]
@@ -112,7 +124,7 @@ def _expand(source: str) -> list[tuple[str, str]]:
 
 
 def _below_common(paths: Sequence[str]) -> list[tuple[str, str]]:
-    """Paths with their names relative to the folder that all of them are in."""
+    """Return (path, name relative to the common folder) of each path."""
     local = [os.path.abspath(path) for path in paths if '://' not in path]
     root = os.path.commonpath([os.path.dirname(path) for path in local]) if local else ''
     return [
@@ -122,14 +134,14 @@ def _below_common(paths: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def read_pixels(image: str | Path | np.ndarray | Image.Image, max_megapixels: float = 150) -> np.ndarray:
-    """(H, W, 3) uint8 RGB, upright.
+    """Read an image as (H, W, 3) uint8 RGB, upright.
 
     Args:
-        image: a path, a URL (http, https, or whatever fsspec opens), a Pillow image, or pixels (H, W, 3) uint8 RGB.
+        image: a path, a URL (http, https, or any that fsspec opens), a Pillow image, or an array (H, W, 3) uint8 RGB.
         max_megapixels: larger files are refused.
 
     Raises:
-        BadImage: a file that cannot be used; its text says why.
+        BadImage: the file cannot be used; the message says why.
         ValueError: an array of another shape or dtype.
     """
     if isinstance(image, np.ndarray):
@@ -143,7 +155,7 @@ def read_pixels(image: str | Path | np.ndarray | Image.Image, max_megapixels: fl
 
 
 def read_bytes(source: str) -> bytes:
-    """The content of a file or URL. Raises BadImage where it cannot be read."""
+    """Read a file or URL. Raises BadImage if it cannot be read."""
     if not source.lower().startswith(('http://', 'https://')):
         return read_file(source)
     request = urllib.request.Request(source, headers={'User-Agent': 'sapiens'})
@@ -158,6 +170,6 @@ def read_bytes(source: str) -> bytes:
 
 
 def is_inside(path: Path, folders: Iterable[Path]) -> bool:
-    """Whether a path lies in one of the folders, or is one."""
+    """Return whether a path is one of the folders or inside one."""
     path = path.resolve()
     return any(path == folder.resolve() or folder.resolve() in path.parents for folder in folders)

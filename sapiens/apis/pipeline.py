@@ -1,7 +1,7 @@
-"""Many images through one or several models: files are read and prepared in threads while the device computes batches.
+"""Runs one or several models on many images. Threads read and preprocess while the device computes batches.
 
-Batches are made of what the network sees (people for pose, images for the rest), across images of any size. On a CPU a few
-batches are computed side by side, which share the cores: those of one batch wait for each other at every layer.
+A batch holds inputs of the network (people for pose, else images) from any number of images. On a CPU a few batches are computed
+side by side and share the cores: the cores of a single batch wait for each other at every layer.
 """
 
 import itertools
@@ -16,28 +16,29 @@ import torch
 
 from sapiens.datasets.transforms.decoding import BadImage
 
+from .detectors.base import whole_image
 from .inputs import Item, read_pixels
 from .results import Result
 
 if TYPE_CHECKING:
     from .predictors import Predictor
 
-__all__ = ['Job', 'run']
+__all__ = ['Job', 'in_order', 'run']
 
-SIDE_BY_SIDE = 4  # batches on a CPU at a time; each has activations of its own in memory
+SIDE_BY_SIDE = 4  # batches on a CPU at a time; each holds its activations in memory
 
 
 @dataclass
 class Job:
-    """One image on its way.
+    """One image in the pipeline.
 
     Attributes:
-        item: what was asked for.
-        image: (H, W, 3) uint8 RGB; None where it could not be read.
-        error: why the image has no results; '' where it has.
+        item: source and name.
+        image: (H, W, 3) uint8 RGB; None if it could not be read.
+        error: why the image has no results; '' if it has.
         boxes, box_scores: (N, 4) and (N,), the people of the image.
-        results: of each model, by its name.
-        units: of each model, what is still to be computed.
+        results: of each model, by name.
+        units: inputs of each model, by name, until its results are there.
     """
 
     item: Item
@@ -58,18 +59,18 @@ def run(
     workers: int = 2,
     pixels_of: Callable = lambda item: read_pixels(item.source),
 ) -> Iterator[Job]:
-    """Yield each image's job with its results, or with the reason why there are none; about in the order of the items.
+    """Yield the job of each image with its results or its error, about in the order of the items.
 
     Args:
         predictors: models by name; see :func:`sapiens.apis.load_model`.
-        items: may be endless, they are taken as they are needed.
-        detector: takes images and returns (boxes (N, 4), scores (N,)) of each, once for all models.
-        boxes_of: takes an item and an image and returns the same, or None to ask the detector; without either a person is the
-            whole image.
-        workers: threads that read and prepare.
+        items: may be endless; read as needed.
+        detector: takes images and returns (boxes (N, 4), scores (N,)) of each. Called once for all models.
+        boxes_of: takes an item and its image and returns (boxes, scores), or None to call the detector. Without both, the
+            whole image is one person.
+        workers: threads that read and preprocess.
         pixels_of: reads an item.
     """
-    wants_boxes = any(predictor.prepare.needs_boxes for predictor in predictors.values())
+    wants_boxes = any(predictor.preprocess.needs_boxes for predictor in predictors.values())
     batch_size = max(predictor.batch_size for predictor in predictors.values())
 
     def load(item: Item) -> Job:
@@ -78,7 +79,7 @@ def run(
         except BadImage as error:
             return Job(item, error=str(error))
 
-    def prepare(job: Job) -> Job:
+    def preprocess(job: Job) -> Job:
         if not job.error:
             for name, predictor in predictors.items():
                 job.units[name] = predictor.units(job.image, job.boxes, job.box_scores)
@@ -97,7 +98,7 @@ def run(
         jobs = ordered(pool, load, items, ahead)
         if wants_boxes:
             jobs = _with_boxes(jobs, detector, boxes_of, batch_size)
-        for job in ordered(pool, prepare, jobs, ahead):
+        for job in ordered(pool, preprocess, jobs, ahead):
             if job.error:
                 yield job
                 continue
@@ -109,11 +110,11 @@ def run(
         pool.shutdown(cancel_futures=True)
         if computing is not None:
             computing.shutdown(cancel_futures=True)
-            torch.set_num_threads(cores)  # of the libraries below, which count for the whole process
+            torch.set_num_threads(cores)  # the setting is process-wide
 
 
 def ordered(pool: ThreadPoolExecutor, function: Callable, inputs: Iterable, ahead: int) -> Iterator:
-    """``map`` in threads, in order, with at most ``ahead`` inputs taken in advance."""
+    """Map in threads, in order, reading at most ``ahead`` inputs in advance."""
     waiting: deque = deque()
     for value in inputs:
         waiting.append(pool.submit(function, value))
@@ -123,10 +124,14 @@ def ordered(pool: ThreadPoolExecutor, function: Callable, inputs: Iterable, ahea
         yield waiting.popleft().result()
 
 
-def whole_image(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The box (1, 4) that is the image, with score 1."""
-    height, width = image.shape[:2]
-    return np.array([[0, 0, width, height]], np.float32), np.ones(1, np.float32)
+def in_order(jobs: Iterable[Job]) -> Iterator[Job]:
+    """Yield jobs of items named '0', '1', ... in that order. Several models finish images in different orders."""
+    waiting, following = {}, 0
+    for job in jobs:
+        waiting[int(job.item.name)] = job
+        while following in waiting:
+            yield waiting.pop(following)
+            following += 1
 
 
 def _with_boxes(
@@ -155,7 +160,7 @@ def batched(values: Iterable, size: int) -> Iterator[list]:
 
 
 def _complete(jobs: Iterable[Job], predictors: Mapping) -> Iterator[Job]:
-    """Those that have the results of every model. The models finish an image one after the other: the last one counts."""
+    """Yield the jobs that have the results of all models, once each."""
     for job in jobs:
         if len(job.results) == len(predictors) and job.units:
             job.units = {}
@@ -163,36 +168,35 @@ def _complete(jobs: Iterable[Job], predictors: Mapping) -> Iterator[Job]:
 
 
 class Batcher:
-    """Collects the units of images to batches of one model.
+    """Collects the inputs of images to batches of one model.
 
     Args:
         predictor: the model.
-        pool: threads that compute batches side by side, ``width`` of them at the same time; None to compute them one after the
-            other, in the calling thread.
+        pool: threads that compute up to ``width`` batches side by side; None to compute in the calling thread.
     """
 
     def __init__(
         self, name: str, predictor: 'Predictor', pool: ThreadPoolExecutor | None = None, width: int = 1
     ) -> None:
         self.name, self.predictor, self.pool, self.width = name, predictor, pool, width
-        self.waiting: deque[tuple[Job, int, list]] = deque()  # image, number of the unit, outputs of the image
+        self.waiting: deque[tuple[Job, int, list]] = deque()  # image, index of the input, outputs of the image
         self.flying: deque[tuple[list, Future]] = deque()
-        self.open: deque[tuple[Job, list]] = deque()  # images in order, with the outputs of their units so far
+        self.open: deque[tuple[Job, list]] = deque()  # images in order, with their outputs so far
 
     def add(self, job: Job) -> list[Job]:
-        """Take an image, and return those that are finished by now."""
+        """Take an image and return the images that are finished."""
         outputs: list[Any] = [None] * len(job.units[self.name])
         self.open.append((job, outputs))
         self.waiting.extend((job, index, outputs) for index in range(len(outputs)))
         size, done = self.predictor.batch_size, self._finished()
-        # Images without people must not pile up behind one whose people do not fill a batch.
+        # Images without people must not pile up behind an image whose people do not fill a batch.
         while len(self.waiting) >= size or (self.waiting and len(self.open) >= (4 + len(self.flying)) * size):
             self._run(min(len(self.waiting), size))
             done += self._finished()
         return done
 
     def flush(self) -> list[Job]:
-        """Compute what is left."""
+        """Compute the remaining inputs."""
         while self.waiting:
             self._run(min(len(self.waiting), self.predictor.batch_size))
         while self.flying:
@@ -202,7 +206,7 @@ class Batcher:
     def _run(self, count: int) -> None:
         chosen = [self.waiting.popleft() for _ in range(count)]
         units = [(job.image, *job.units[self.name][index]) for job, index, _ in chosen]
-        # A batch by itself is faster with all cores than with one.
+        # A single batch is faster on all cores than on one.
         alone = self.pool is None or (not self.flying and count < self.predictor.batch_size)
         if alone:
             future: Future = Future()

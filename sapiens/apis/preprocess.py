@@ -1,15 +1,16 @@
-"""From pixels to the network's input, as the config's validation pipeline has it: on the host with its own transforms, or on an
-accelerator in one batch.
+"""From an image to the network's input, as the config's ``val_pipeline`` describes it.
 
-Legend: H W an image, w h the network's input; boxes are x1, y1, x2, y2 in pixels.
+Runs on the host with the transforms of the config, or on an accelerator in one batch.
+
+Legend: H W size of an image, w h size of the network's input; boxes are x1, y1, x2, y2 in pixels.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmengine.config import Config
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 from torch import Tensor
@@ -20,33 +21,41 @@ from sapiens.datasets.transforms.topdown import crop_matrix, fit_aspect
 from sapiens.registry import TRANSFORMS
 from sapiens.structures import DenseDataSample
 
-__all__ = ['PersonInput', 'WholeInput', 'build_input']
+__all__ = ['PersonInput', 'WholeInput', 'build_input', 'build_whole_input']
 
 
-def build_input(cfg: Config) -> 'PersonInput | WholeInput':
-    """The preparation that a config's ``val_pipeline`` describes, without its labels.
+def build_input(pipeline: Sequence[dict]) -> 'PersonInput | WholeInput':
+    """Build the preprocessing that a ``val_pipeline`` describes, without its labels.
 
     Raises:
-        ValueError: a pipeline with neither LoadPerson nor LoadResize in it.
+        ValueError: the pipeline has neither LoadPerson nor LoadResize.
     """
-    steps = {step['type'].split('.')[-1]: step for step in cfg.get('val_pipeline', ()) if 'type' in step}
+    steps = {step['type'].split('.')[-1]: step for step in pipeline if 'type' in step}
     if 'LoadPerson' in steps:
         padding = steps.get('GetBBoxCenterScale', {}).get('padding', 1.25)
         return PersonInput(TRANSFORMS.build(dict(steps['LoadPerson'])), padding)
     if 'LoadResize' in steps:
         return WholeInput(TRANSFORMS.build(dict(steps['LoadResize'])))
     raise ValueError(
-        f'val_pipeline of {cfg.get("filename", "the config")} has {", ".join(steps) or "no steps"}: inference follows its '
-        'LoadPerson (one person) or LoadResize (the whole image)'
+        f'val_pipeline has {", ".join(steps) or "no steps"}: inference needs LoadPerson (one person) or LoadResize (the '
+        'whole image) in it'
     )
 
 
+def build_whole_input(pipeline: Sequence[dict]) -> 'WholeInput':
+    """Build preprocessing of whole images for any ``val_pipeline``; the size follows from it. For encoders."""
+    preprocess = build_input(pipeline)
+    if isinstance(preprocess, WholeInput):
+        return preprocess
+    return WholeInput(LoadResize(preprocess.size, interpolation='bilinear', antialias=True))
+
+
 class PersonInput:
-    """One crop for each box.
+    """Makes one crop per box.
 
     Args:
-        transform: that cuts it out.
-        padding: the box is enlarged by it first.
+        transform: makes the crop.
+        padding: factor by which the box is enlarged first.
     """
 
     needs_boxes = True
@@ -56,13 +65,18 @@ class PersonInput:
         self.size = transform.size
 
     def samples(self, image: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> list[PoseDataSample]:
-        """What the model is told of each crop of an image."""
+        """Return the sample of each crop: geometry and box."""
         made = []
         for box, score in zip(np.asarray(boxes, np.float32).reshape(-1, 4), scores, strict=True):
-            center, scale = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) * np.float32(self.padding)
-            scale = fit_aspect(scale, self.size)
+            center = (box[:2] + box[2:]) / 2
+            scale = fit_aspect((box[2:] - box[:2]) * np.float32(self.padding), self.size)
             meta = dict(
-                ori_shape=image.shape[:2], input_size=self.size, input_center=center, input_scale=scale, flip=False
+                ori_shape=image.shape[:2],
+                input_size=self.size,
+                input_center=center,
+                input_scale=scale,
+                warp_matrix=crop_matrix(center, scale, 0.0, self.size),
+                flip=False,
             )
             sample = PoseDataSample(metainfo=meta)
             sample.gt_instances = InstanceData(bboxes=box[None], bbox_scores=np.array([score], np.float32))
@@ -70,20 +84,22 @@ class PersonInput:
         return made
 
     def on_host(self, image: np.ndarray, sample: PoseDataSample) -> Tensor:
-        """(3, h, w) uint8."""
+        """Return the crop (3, h, w) uint8."""
         state: dict[str, Any] = dict(img=image, img_path='', bbox_center=sample.input_center[None])
         state['bbox_scale'] = sample.input_scale[None]
         return to_planes(self.transform.transform(state)['img'])
 
     def on_device(self, image: Tensor, samples: list[PoseDataSample]) -> Tensor:
-        """Crops (B, 3, h, w) float32, whole grey levels, of one image (3, H, W) on the device; bilinear, black outside."""
+        """Return crops (B, 3, h, w) float32, rounded to integers, of one image (3, H, W) on the device.
+
+        Sampling is bilinear; pixels outside the image are black.
+        """
         w, h = self.size
         height, width = image.shape[-2:]
         x, y = torch.arange(w, device=image.device), torch.arange(h, device=image.device)
         grids = []
         for sample in samples:
-            # Upright boxes: columns and rows of the crop are columns and rows of the image.
-            matrix = crop_matrix(sample.input_center, sample.input_scale, 0.0, self.size)
+            matrix = sample.warp_matrix  # without rotation: x and y are independent
             columns = (x - matrix[0, 2]) / matrix[0, 0]
             rows = (y - matrix[1, 2]) / matrix[1, 1]
             columns, rows = 2 * columns / max(width - 1, 1) - 1, 2 * rows / max(height - 1, 1) - 1
@@ -94,10 +110,10 @@ class PersonInput:
 
 
 class WholeInput:
-    """The whole image at the network's size.
+    """Resizes the whole image.
 
     Args:
-        transform: that resizes it.
+        transform: resizes it.
     """
 
     needs_boxes = False
@@ -107,15 +123,15 @@ class WholeInput:
         self.size = transform.size
 
     def samples(self, image: np.ndarray, boxes=None, scores=None) -> list[DenseDataSample]:
-        """What the model is told of an image."""
+        """Return the one sample of the image: its geometry."""
         return [DenseDataSample(metainfo=dict(ori_shape=image.shape[:2], img_shape=self.size[::-1]))]
 
     def on_host(self, image: np.ndarray, sample: DenseDataSample) -> Tensor:
-        """(3, h, w) uint8."""
+        """Return the input (3, h, w) uint8."""
         return to_planes(self.transform.transform(dict(img=image, img_path=''))['img'])
 
     def on_device(self, image: Tensor, samples: list[DenseDataSample]) -> Tensor:
-        """(1, 3, h, w) float32, whole grey levels, of an image (3, H, W) on the device."""
+        """Return the input (1, 3, h, w) float32, rounded to integers, of an image (3, H, W) on the device."""
         resized = F.interpolate(
             image[None].float(),
             self.size[::-1],

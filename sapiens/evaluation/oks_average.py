@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
+from .coco_people import Detections, People
 from .functional import keypoint_similarity, region_similarity
-from .people import Detections, GroundTruth
 
 __all__ = ['MAX_DETECTIONS', 'STATISTICS', 'average_oks']
 
@@ -20,11 +20,7 @@ _CHUNK = 1 << 20  # similarities of keypoints computed at a time: 8 MB each
 
 
 def average_oks(
-    people: GroundTruth,
-    detections: Detections,
-    areas: np.ndarray,
-    sigmas: np.ndarray,
-    groups: Mapping[str, np.ndarray],
+    people: People, detections: Detections, areas: np.ndarray, sigmas: np.ndarray, groups: Mapping[str, np.ndarray]
 ) -> dict[str, dict[str, float]]:
     """COCO's ten numbers for each group of keypoints.
 
@@ -73,7 +69,7 @@ class _Pairs:
         blocks: {image: (first pair, first detection, detections, people)} of images that have both.
     """
 
-    def __init__(self, people: GroundTruth, detections: Detections):
+    def __init__(self, people: People, detections: Detections):
         count = len(people.image_ids)
         people_in = np.bincount(people.image, minlength=count)
         found_in = np.bincount(detections.image, minlength=count)
@@ -91,7 +87,7 @@ class _Pairs:
 
 
 def _group_similarity(
-    people: GroundTruth,
+    people: People,
     detections: Detections,
     pairs: _Pairs,
     sigmas: np.ndarray,
@@ -117,7 +113,7 @@ def _group_similarity(
 
 
 def _evaluate(
-    people: GroundTruth,
+    people: People,
     detections: Detections,
     areas: np.ndarray,
     labelled: np.ndarray,

@@ -33,7 +33,7 @@ def test_thresholds_doubles_and_the_border():
     assert boxes.tolist() == [[0, 0, 90, 120]] and scores.tolist() == [1]
     nan = PersonDetector(lambda images: [(np.array([[np.nan, 0, 5, 5]]), np.array([0.9]))])
     assert len(nan([image])[0][0]) == 0
-    for options in (dict(threshold=2), dict(nms_threshold=-1), dict(when_nobody='guess')):
+    for options in (dict(threshold=2), dict(nms_threshold=-1), dict(if_no_detections='guess')):
         with pytest.raises(ValueError, match=next(iter(options))):
             PersonDetector(found, **options)
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from sapiens.apis import load_model
 from sapiens.apis.inputs import find_inputs
-from sapiens.apis.loading.load_model import task_of
+from sapiens.apis.loading.load_model import inference_task
 from sapiens.apis.pipeline import Batcher, Job, run
 from sapiens.datasets.base import build_pipeline
 from sapiens.datasets.transforms import BadImage
@@ -187,7 +187,7 @@ def test_heatmaps_lie_on_the_image():
 
 @pytest.mark.parametrize('box', [[10, 5, 70, 110], [-30, -10, 50, 60], [60, 80, 130, 190]])
 def test_crops_of_the_device_are_those_of_the_host(models, box):
-    prepare, image = models('pose').prepare, picture()
+    prepare, image = models('pose').preprocess, picture()
     (sample,) = prepare.samples(image, np.array([box]), [1.0])
     host = prepare.on_host(image, sample).float()
     device = prepare.on_device(torch.from_numpy(image).permute(2, 0, 1), [sample])[0]
@@ -198,7 +198,7 @@ def test_crops_of_the_device_are_those_of_the_host(models, box):
 
 @pytest.mark.parametrize('size', [(40, 30), (300, 200), (128, 96)])
 def test_resizing_on_the_device_is_that_of_the_host(models, size):
-    prepare, image = models('seg').prepare, picture(size)
+    prepare, image = models('seg').preprocess, picture(size)
     (sample,) = prepare.samples(image)
     host = prepare.on_host(image, sample).float()
     device = prepare.on_device(torch.from_numpy(image).permute(2, 0, 1), [sample])[0]
@@ -247,11 +247,11 @@ def test_wrong_boxes_are_refused(models):
 
 def test_the_task_follows_from_the_config():
     for kind in ('pose', 'seg', 'depth', 'normal', 'features'):
-        assert task_of(config(kind)) == kind
+        assert inference_task(config(kind)) == kind
     cfg = config('pose')
     cfg.model.type = 'Other'
     with pytest.raises(ValueError, match='Other'):
-        task_of(cfg)
+        inference_task(cfg)
 
 
 @pytest.mark.parametrize('batch_size', [1, 3, 8])

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from sapiens.apis import DepthResult, FeatureResult, NormalResult, PoseResult, SegResult
-from sapiens.apis.writers.files import KINDS, Saving, file_names
+from sapiens.apis.results import Saving
 from sapiens.apis.writers.pose_formats import (
     coco_entries,
     meta_info,
@@ -123,7 +123,7 @@ def test_what_is_written_can_be_chosen(tmp_path):
     seg.save(tmp_path)
     assert np.load(tmp_path / 'a.npy').dtype == bool
     np.testing.assert_array_equal(np.load(tmp_path / 'a_seg.npy'), seg.labels)
-    both = file_names('seg', tmp_path / 'a', Saving(kinds=('mask', 'picture'), map_format='png', picture_format='png'))
+    both = SegResult.paths(tmp_path / 'a', Saving(kinds=('mask', 'picture'), map_format='png', picture_format='png'))
     assert len(set(both.values())) == 2
     picture_of = seg.draw(opacity=1.0)
     assert (picture_of[30, 40] == seg.classes.palette[3]).all() and (picture_of[0, 0] == seg.image[0, 0]).all()
@@ -154,7 +154,7 @@ def test_every_kind_of_every_task_is_written(tmp_path):
         FeatureResult(image, 'a.jpg', np.random.rand(5, 4, 3).astype(np.float32)),
     ]
     for result in results:
-        kinds = [kind for kind in KINDS[result.task] if kind not in ('face', 'hand')]
+        kinds = [file.kind for file in result.files if not file.sometimes]
         written = result.save(tmp_path / result.task, kinds=tuple(kinds))
         assert len(written) == len(kinds) and all(path.stat().st_size for path in written)
         assert result.draw().shape == image.shape

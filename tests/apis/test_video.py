@@ -10,10 +10,10 @@ from sapiens.apis import PoseResult
 from sapiens.apis.batch_job import Plan
 from sapiens.apis.inputs import Item
 from sapiens.apis.loading.load_model import load_model
+from sapiens.apis.results import Saving
 from sapiens.apis.video.tracking import OneEuroFilter, Tracker
 from sapiens.apis.video.video_file import Camera, VideoReader, VideoWriter, open_frames
 from sapiens.apis.video.video_job import VideoOptions, partial_files, run_video, run_videos, video_files
-from sapiens.apis.writers.files import Saving
 from sapiens.datasets.transforms import BadImage
 from sapiens.metainfo import get_skeleton
 
@@ -277,7 +277,7 @@ def test_a_broken_video_is_a_failure_and_not_done(tmp_path):
     predictors = {'pose': load_model(config('pose'), device='cpu', batch_size=3)}
     plan = Plan(models={'pose': {}}, out=tmp_path / 'out', saving=Saving())
     files = list(video_files(plan, 'a')['pose'].values())
-    with pytest.raises(BadImage, match=r'a\.mkv breaks off.*frames are in a\.json\.part, a\.mp4\.part'):
+    with pytest.raises(BadImage, match=r'a\.mkv is truncated.*frames are in a\.json\.part, a\.mp4\.part'):
         run_video(plan, Item(str(source), 'a'), predictors, VideoOptions())
     parts = partial_files(files)
     assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == sorted(path.name for path in parts)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from sapiens.apis.batch_job import Plan, run_plan
 from sapiens.apis.inputs import find_inputs
-from sapiens.apis.writers.files import Saving
+from sapiens.apis.results import Saving
 
 from ..apis.tiny import SIZES, picture, write_pictures
 from . import load_tool

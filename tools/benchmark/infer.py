@@ -25,17 +25,19 @@ from prettytable import PrettyTable
 
 from sapiens.apis import load_model
 from sapiens.apis.batch_job import Plan, run_plan
+from sapiens.apis.detectors.base import whole_image
 from sapiens.apis.inputs import Item, find_inputs, read_pixels
-from sapiens.apis.loading.load_model import DTYPES, TASKS
-from sapiens.apis.pipeline import whole_image
+from sapiens.apis.loading.load_model import DTYPES
 from sapiens.apis.predictors import Predictor
-from sapiens.apis.writers.files import Saving, save_result
+from sapiens.apis.results import Saving
+from sapiens.apis.results.by_task import get_inference_task
+from sapiens.tasks import task_names
 from sapiens.utils.cli import tool_parser
 
 
 def parse_args():
     parser = tool_parser(__doc__)
-    parser.add_argument('task', choices=TASKS)
+    parser.add_argument('task', choices=task_names(inference=True))
     parser.add_argument('input', nargs='+', help='images, as for tools/infer.py')
     parser.add_argument('--model', required=True, help='published model by name, or a config')
     parser.add_argument('--checkpoint', help='weights of a config; random ones without')
@@ -57,7 +59,7 @@ def loop(forward: Callable, predictor: Predictor, items: list[Item], out: Path, 
         image = read_pixels(item.source)
         boxes, scores = whole_image(image)
         outputs = [forward([(image, *unit)])[0] for unit in predictor.units(image, boxes, scores)]
-        save_result(predictor.result(image, item.source, outputs), out / item.name, saving)
+        predictor.result(image, item.source, outputs).write(out / item.name, saving)
 
 
 @torch.inference_mode()
@@ -68,12 +70,9 @@ def plain_forward(predictor: Predictor, units: list) -> list:
     output = network(network.data_preprocessor.normalize(pixels[None].to(predictor.device))).float()
     for size in (pixels.shape[-2:], image.shape[:2]):
         output = F.interpolate(output, tuple(size), mode='bilinear', align_corners=False)
-    if predictor.task == 'seg':
-        return [output.argmax(1)[0].to(torch.uint8).cpu().numpy()]
-    if predictor.task == 'depth':
-        return [output[0, 0].cpu().numpy()]
-    normals = F.normalize(output, dim=1)[0].permute(1, 2, 0).cpu().numpy()
-    return [normals * np.array([1, -1, -1], np.float32)]
+    fields = network.task.finish(output[0], image.shape[:2], network.test_cfg)
+    fields = {name.removeprefix('pred_'): value for name, value in fields.items()}
+    return [predictor.result_class.read_fields(fields, network.task)]
 
 
 def best(run, out: Path, repeats: int) -> float:
@@ -125,7 +124,7 @@ def main() -> None:
     )
     predictor = load_model(device=args.device, **options)
     loops = {'one by one': predictor.forward}
-    if args.task in ('seg', 'depth', 'normal'):
+    if get_inference_task(args.task).fields:
         if predictor.network.test_cfg['flip_test'] or predictor.crop != 'host' or args.dtype != 'fp32':
             raise SystemExit('the plain loop of a dense task is for a CPU, fp32 and a config without flip test')
         loops = {'plain loop': partial(plain_forward, predictor), **loops}

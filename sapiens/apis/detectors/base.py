@@ -1,58 +1,76 @@
-"""What all detectors share: score threshold, suppression of doubles, boxes within the image."""
+"""What all detectors share: thresholds, non-maximum suppression, clipping to the image."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-__all__ = ['PersonDetector', 'need', 'suppress']
+__all__ = ['IF_NO_DETECTIONS', 'PersonDetector', 'need', 'suppress', 'whole_image']
 
-WHEN_NOBODY = ('empty', 'whole-image')
+IF_NO_DETECTIONS = ('empty', 'whole-image')
+# Defaults of every detector, as in the published demo.
+THRESHOLD = 0.3
+NMS_THRESHOLD = 0.3
+
+
+def whole_image(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the box (1, 4) of the whole image, with score 1."""
+    height, width = image.shape[:2]
+    return np.array([[0, 0, width, height]], np.float32), np.ones(1, np.float32)
 
 
 class PersonDetector:
-    """A detector's boxes after thresholds.
+    """Cleans the boxes of a detector.
 
     Args:
         find: takes images and returns (boxes (N, 4), scores (N,)) of each, of people only, in any order.
-        threshold: boxes of a smaller score are left out (published: 0.3).
-        nms_threshold: of two boxes that overlap by more than this (IoU) the better one stays (published: 0.3); 1 keeps all.
-        when_nobody: 'empty' gives no boxes for an image without people, 'whole-image' the image itself (published).
+        threshold: minimum score of a box; default :data:`THRESHOLD`.
+        nms_threshold: of two boxes with a larger overlap (IoU) the better one is kept; default :data:`NMS_THRESHOLD`. 1 keeps
+            all boxes.
+        if_no_detections: 'empty': no boxes for an image without people. 'whole-image': one box of the whole image, as published.
+        when_nobody: old name of ``if_no_detections``.
 
     Raises:
         ValueError: a value out of its range.
     """
 
     def __init__(
-        self, find: Callable, threshold: float = 0.3, nms_threshold: float = 0.3, when_nobody: str = 'empty'
+        self,
+        find: Callable,
+        threshold: float | None = None,
+        nms_threshold: float | None = None,
+        if_no_detections: str = 'empty',
+        when_nobody: str | None = None,
     ) -> None:
-        for name, value in (('threshold', threshold), ('nms_threshold', nms_threshold)):
-            if not 0 <= value <= 1:
-                raise ValueError(f'{name}={value!r}: expected 0 to 1')
-        if when_nobody not in WHEN_NOBODY:
-            raise ValueError(f'when_nobody={when_nobody!r} is not one of {WHEN_NOBODY}')
-        self.find, self.threshold, self.nms_threshold, self.when_nobody = find, threshold, nms_threshold, when_nobody
+        self.find = find
+        self.threshold = THRESHOLD if threshold is None else threshold
+        self.nms_threshold = NMS_THRESHOLD if nms_threshold is None else nms_threshold
+        self.if_no_detections = when_nobody or if_no_detections
+        for name in ('threshold', 'nms_threshold'):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f'{name}={getattr(self, name)!r}: expected 0 to 1')
+        if self.if_no_detections not in IF_NO_DETECTIONS:
+            raise ValueError(f'if_no_detections={self.if_no_detections!r} is not one of {IF_NO_DETECTIONS}')
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         return [self.clean(found, image) for found, image in zip(self.find(images), images, strict=True)]
 
     def clean(self, found: tuple, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes and scores, best first, after thresholds, clipped to the image; empty ones are left out."""
+        """Apply the thresholds, clip boxes to the image, drop empty ones, and sort by score, best first."""
         boxes, scores = np.asarray(found[0], np.float32).reshape(-1, 4), np.asarray(found[1], np.float32).reshape(-1)
         height, width = image.shape[:2]
         boxes = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
-        good = (scores >= self.threshold) & (boxes[:, 2:] - boxes[:, :2] >= 1).all(1)  # NaN is never good
+        good = (scores >= self.threshold) & (boxes[:, 2:] - boxes[:, :2] >= 1).all(1)  # False for NaN
         boxes, scores = boxes[good], scores[good]
         kept = suppress(boxes, scores, self.nms_threshold)
-        boxes, scores = boxes[kept], scores[kept]
-        if not len(boxes) and self.when_nobody == 'whole-image':
-            return np.array([[0, 0, width, height]], np.float32), np.ones(1, np.float32)
-        return boxes, scores
+        if not len(kept) and self.if_no_detections == 'whole-image':
+            return whole_image(image)
+        return boxes[kept], scores[kept]
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
-    """Ids of boxes (N, 4), best first, without those that overlap a better one by more than ``threshold`` (IoU).
+    """Return indices of boxes (N, 4), best first, without those that overlap a better one by more than ``threshold`` (IoU).
 
-    Boxes include their last pixel, as in the published demo.
+    Sizes count both border pixels (x2 - x1 + 1), as in the published demo.
     """
     order = np.argsort(-scores, kind='stable')
     size = boxes[:, 2:] - boxes[:, :2] + 1

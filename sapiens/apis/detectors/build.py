@@ -4,11 +4,11 @@ from functools import partial
 
 from sapiens.utils.device import pick_device
 
-from .base import PersonDetector
+from .base import PersonDetector, whole_image
 
 __all__ = ['DETECTORS', 'build_detector']
 
-# What stands before the colon -> what a user should write.
+# Kind of detector -> form of its text.
 DETECTORS = {
     'whole-image': 'whole-image',
     'embedded': 'embedded',
@@ -18,34 +18,25 @@ DETECTORS = {
 }
 
 
-def build_detector(
-    text: str,
-    device: str = 'auto',
-    threshold: float = 0.3,
-    nms_threshold: float = 0.3,
-    when_nobody: str = 'empty',
-) -> PersonDetector:
-    """A detector of people.
+def build_detector(text: str, device: str = 'auto', **options) -> PersonDetector:
+    """Build a detector of people.
 
     Args:
         text: 'whole-image': the image is one person. 'embedded': OpenCV's histograms of gradients, which need no download and
-            find standing people. 'torchvision:NAME' a model of ``torchvision.models.detection`` with its weights, or with
-            those of a file, 'torchvision:NAME,FILE'. 'transformers:NAME_OR_FOLDER' an object detection model of that library.
-            'mmdet:CONFIG,CHECKPOINT' of MMDetection, such as the published RTMDet-m.
+            find standing people. 'torchvision:NAME' or 'torchvision:NAME,FILE': a model of ``torchvision.models.detection`` with
+            its weights or those of a file. 'transformers:NAME_OR_FOLDER': an object detection model of that library.
+            'mmdet:CONFIG,CHECKPOINT': a model of MMDetection, such as the published RTMDet-m.
         device: of models.
-        threshold, nms_threshold, when_nobody: see :class:`PersonDetector`.
+        **options: ``threshold``, ``nms_threshold``, ``if_no_detections`` of :class:`PersonDetector`.
 
     Raises:
-        ValueError: an unknown detector, or a part that is missing.
-        ImportError: a package that is not installed, with the command that installs it.
+        ValueError: an unknown detector, or a missing part.
+        ImportError: a package is not installed; the message has the command that installs it.
     """
     kind, _, rest = text.partition(':')
     if kind not in DETECTORS or bool(rest) != (':' in DETECTORS[kind]):
         raise ValueError(f'detector {text!r}: expected {", ".join(DETECTORS.values())}')
-    options = dict(threshold=threshold, nms_threshold=nms_threshold, when_nobody=when_nobody)
     if kind == 'whole-image':
-        from ..pipeline import whole_image
-
         return PersonDetector(lambda images: [whole_image(image) for image in images], **options)
     if kind == 'embedded':
         from .hog import HOGDetector

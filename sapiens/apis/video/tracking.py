@@ -1,4 +1,4 @@
-"""People through the frames of a video: who is who, and keypoints that do not tremble.
+"""Tracking of people through a video, and smoothing of their keypoints.
 
 Legend: N people, K keypoints; boxes x1, y1, x2, y2; times in seconds.
 """
@@ -14,17 +14,17 @@ __all__ = ['OneEuroFilter', 'Tracker']
 
 
 class OneEuroFilter:
-    """Low-pass filter whose cutoff grows with the speed: still points do not tremble, fast ones do not lag.
+    """Low-pass filter whose cutoff grows with the speed: no jitter of still points, little lag of fast points.
 
     Source: Casiez, Roussel and Vogel, "1 Euro Filter" (CHI 2012).
 
     Args:
-        min_cutoff: Hz, for still points; lower is smoother.
-        beta: how much the cutoff grows with the speed, Hz per unit and second; higher lags less.
-        speed_cutoff: Hz, of the filter of the speed.
+        min_cutoff: cutoff for still points in Hz; lower is smoother.
+        beta: growth of the cutoff with the speed, in Hz per unit per second; higher lags less.
+        speed_cutoff: cutoff of the filter of the speed in Hz.
 
     Raises:
-        ValueError: a cutoff that is not positive, or a negative beta.
+        ValueError: a cutoff is not positive, or beta is negative.
     """
 
     def __init__(self, min_cutoff: float = 1.0, beta: float = 5.0, speed_cutoff: float = 1.0) -> None:
@@ -39,7 +39,7 @@ class OneEuroFilter:
         self.speed: np.ndarray | None = None
 
     def __call__(self, value: np.ndarray, time: float) -> np.ndarray:
-        """Filter values (..., 2). Points that are NaN stay so, and begin anew afterwards."""
+        """Filter values (..., 2). NaN points stay NaN and restart afterwards."""
         value = np.asarray(value, np.float64)
         if self.value is None:
             self.time, self.value, self.speed = time, value, np.zeros_like(value)
@@ -49,24 +49,24 @@ class OneEuroFilter:
             raise ValueError(f'time {time} does not follow {self.time}')
         new = np.isnan(self.value)
         speed = np.where(new, 0, (value - self.value) / step)
-        share = _share(step, self.speed_cutoff)
-        self.speed = share * np.nan_to_num(speed) + (1 - share) * self.speed
-        # One cutoff for x and y: a point does not bend its way.
+        weight = _weight(step, self.speed_cutoff)
+        self.speed = weight * np.nan_to_num(speed) + (1 - weight) * self.speed
+        # One cutoff for x and y keeps the direction of motion.
         cutoff = self.min_cutoff + self.beta * np.linalg.norm(self.speed, axis=-1, keepdims=True)
-        share = _share(step, cutoff)
-        self.value = np.where(new, value, share * value + (1 - share) * self.value)
+        weight = _weight(step, cutoff)
+        self.value = np.where(new, value, weight * value + (1 - weight) * self.value)
         self.time = time
         return self.value
 
 
-def _share(step: float, cutoff):
-    """Weight of a new value after ``step`` seconds in a low-pass filter of ``cutoff`` Hz."""
+def _weight(step: float, cutoff):
+    """Return the weight of a new value after ``step`` seconds in a low-pass filter of ``cutoff`` Hz."""
     return 1 / (1 + 1 / (2 * math.pi * cutoff * step))
 
 
 @dataclass
 class Track:
-    """One person so far."""
+    """One tracked person."""
 
     number: int
     box: np.ndarray
@@ -75,15 +75,15 @@ class Track:
 
 
 class Tracker:
-    """Gives people of consecutive frames numbers, and where asked for smooths their keypoints.
+    """Gives people of consecutive frames ids and optionally smooths their keypoints.
 
-    People are matched to those of the frame before by the overlap of their boxes, the largest overlap first.
+    People are matched to those of the previous frame by the overlap of their boxes, largest overlap first.
 
     Args:
-        smooth: filter the keypoints. Lengths count in diagonals of the person's box, so that near and far people are treated
-            alike.
-        min_overlap: least overlap (IoU) of one person's boxes.
-        max_lost: frames for which a person may be away.
+        smooth: filter the keypoints. Lengths are relative to the diagonal of the person's box, so near and far people are
+            smoothed alike.
+        min_overlap: minimum overlap (IoU) of the boxes of one person.
+        max_lost: number of frames for which a person may be missing.
         min_cutoff, beta: see :class:`OneEuroFilter`.
     """
 
@@ -101,7 +101,7 @@ class Tracker:
         self.following = 0
 
     def update(self, result: PoseResult, time: float) -> PoseResult:
-        """Set ``track_ids`` of the result of the next frame, at ``time`` seconds, and smooth its keypoints; in place."""
+        """Set ``track_ids`` of the next frame's result, at ``time`` seconds, and smooth its keypoints in place."""
         numbers = np.full(len(result), -1)
         overlaps = _overlaps(np.array([track.box for track in self.tracks]).reshape(-1, 4), result.boxes)
         matched = set()
@@ -122,22 +122,22 @@ class Tracker:
             track = self.tracks[numbers[column]]
             track.box = result.boxes[column]
             if self.smooth:
-                result.keypoints[column] = self._smoothed(track, result.keypoints[column], time)
+                result.keypoints[column] = self._smooth(track, result.keypoints[column], time)
         result.track_ids = np.array([self.tracks[row].number for row in numbers], int)
         self.tracks = [track for track in self.tracks if track.lost <= self.max_lost]
         return result
 
-    def _smoothed(self, track: Track, keypoints: np.ndarray, time: float) -> np.ndarray:
+    def _smooth(self, track: Track, keypoints: np.ndarray, time: float) -> np.ndarray:
         if track.filter is None:
             track.filter = OneEuroFilter(**self.options)
         size = max(float(np.hypot(*(track.box[2:] - track.box[:2]))), 1.0)
-        # The unit is the person's size now; beta is all that it changes.
+        # In units of the person's size only beta changes.
         track.filter.beta = self.options['beta'] / size
         return track.filter(keypoints, time).astype(np.float32)
 
 
 def _overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """(M, N) overlap (IoU) of boxes (M, 4) and (N, 4)."""
+    """Return the overlap (IoU), (M, N), of boxes (M, 4) and (N, 4)."""
     low = np.maximum(one[:, None, :2], other[None, :, :2])
     high = np.minimum(one[:, None, 2:], other[None, :, 2:])
     shared = np.maximum(high - low, 0).prod(-1)

@@ -1,7 +1,4 @@
-"""Frames out of a video file and into another, with its sound.
-
-PyAV does both (``pip install av``), one frame at a time.
-"""
+"""Reading and writing of video files frame by frame, with sound, by PyAV (``pip install av``)."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -11,32 +8,33 @@ import cv2
 import numpy as np
 
 from sapiens.datasets.transforms.decoding import BadImage
+from sapiens.utils.files import temporary_path
 
 from ..detectors.base import need
 
 __all__ = ['Camera', 'VideoReader', 'VideoWriter', 'open_frames']
 
-# Codecs of sound that an MP4 file may hold.
+# Audio codecs that an MP4 file can hold.
 IN_MP4 = ('aac', 'mp3', 'ac3', 'eac3', 'alac', 'opus')
-# A file whose pictures end this much before its end was cut off: seconds, and a share of its length.
+# A file is truncated if its frames end this much before its length: seconds, and a fraction of the length.
 SHORT = (Fraction(1), Fraction(1, 50))
 
 
 def open_frames(source: str) -> 'VideoReader | Camera':
-    """The frames of a video file, or of a camera by its number."""
+    """Open a video file, or a camera by its number."""
     return Camera(int(source)) if str(source).isdigit() else VideoReader(source)
 
 
 class VideoReader:
-    """Frames of a file, upright, in the order in which they are shown.
+    """Frames of a file, upright, in display order.
 
     Attributes:
         rate: frames per second, on average.
-        count: frames, as the file says; 0 where it does not.
+        count: number of frames according to the file; 0 if unknown.
 
     Raises:
-        ImportError: without PyAV.
-        BadImage: a file without pictures in it.
+        ImportError: PyAV is not installed.
+        BadImage: the file has no video.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -47,7 +45,7 @@ class VideoReader:
         except (OSError, ValueError) as error:  # PyAV's errors are of these types too
             raise BadImage(f'{self.path}: {type(error).__name__}: {error}') from error
         if not self.container.streams.video:
-            raise BadImage(f'{self.path} has no pictures in it')
+            raise BadImage(f'{self.path} has no video in it')
         self.stream = self.container.streams.video[0]
         self.stream.thread_type = 'AUTO'
         self.rate = Fraction(self.stream.average_rate or self.stream.guessed_rate or 25)
@@ -56,7 +54,7 @@ class VideoReader:
             self.count = round(self._length() * self.rate)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """(H, W, 3) uint8 RGB each. Ends with BadImage where the rest cannot be decoded or is not there."""
+        """Yield (H, W, 3) uint8 RGB. Raises BadImage where the rest cannot be decoded or is missing."""
         import av
 
         number, end, cut = 0, Fraction(0), False
@@ -75,14 +73,14 @@ class VideoReader:
             raise BadImage(f'{self.path}: frame {number}: {type(error).__name__}: {error}') from error
         finally:
             self.container.close()
-        # Some formats end without an error where the file was cut off.
+        # Some formats end without an error where the file is truncated.
         if cut or end < length - max(SHORT[0], SHORT[1] * length):
             raise BadImage(
-                f'{self.path} breaks off after {float(end):.1f} of {float(length):.1f} seconds, frame {number}'
+                f'{self.path} is truncated after {float(end):.1f} of {float(length):.1f} seconds, frame {number}'
             )
 
     def _length(self) -> Fraction:
-        """Seconds of pictures, as the file says; 0 where it does not."""
+        """Return the length in seconds according to the file; 0 if unknown."""
         if self.stream.duration:
             return self.stream.duration * self.stream.time_base
         # Matroska and WebM: '00:00:06.000000000'.
@@ -95,10 +93,10 @@ class VideoReader:
 
 
 class Camera:
-    """Frames of a camera, as they come, until it is closed.
+    """Frames of a camera until it is closed.
 
     Raises:
-        BadImage: there is no such camera.
+        BadImage: the camera cannot be opened.
     """
 
     path, count = '', 0
@@ -121,29 +119,29 @@ class Camera:
 
 
 class VideoWriter:
-    """An MP4 file (H.264) with the sound of another file, under a temporary name until it is closed.
+    """MP4 file (H.264) with the sound of another file. It has a temporary name until it is closed.
 
-    Sound is copied as it is, up to the last frame; where MP4 cannot hold its codec it is encoded again as AAC.
+    Sound is copied up to the last frame. It is encoded as AAC if MP4 cannot hold its codec.
 
     Args:
-        path: to write.
+        path: of the file.
         rate: frames per second.
-        sound: file whose first sound is taken; None or '' for silence.
+        sound: file whose first audio stream is used; None or '' for silence.
 
     Raises:
-        ImportError: without PyAV.
+        ImportError: PyAV is not installed.
     """
 
     def __init__(self, path: Path, rate: Fraction, sound: str | None = None) -> None:
         self.av = need('av', 'av', f'writing the video {path}')
         self.path, self.rate, self.sound = path, rate, sound
-        self.temporary = path.with_name(f'.{path.stem}.tmp{path.suffix}')
+        self.temporary = temporary_path(path, keep_suffix=True)  # PyAV chooses the format by the suffix
         self.container = self.av.open(str(self.temporary), 'w')
         self.stream, self.frames = None, 0
         self.source = self.following = None
 
     def write(self, picture: np.ndarray) -> None:
-        """Add a frame (H, W, 3) uint8 RGB; all of one size. An odd last row or column is repeated, which H.264 wants."""
+        """Add a frame (H, W, 3) uint8 RGB, all of one size. The last row or column of an odd size is repeated for H.264."""
         height, width = picture.shape[:2]
         if height % 2 or width % 2:
             picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode='edge')
@@ -161,7 +159,7 @@ class VideoWriter:
         self.container.mux(self.stream.encode(frame))
 
     def close(self, path: Path | None = None) -> None:
-        """Finish the file, under another path where one is given, or leave none where no frame was written."""
+        """Finish the file, optionally under another path. Without frames there is no file."""
         if self.stream is not None:
             self.container.mux(self.stream.encode())
             self._sound_until(self.frames / self.rate)
@@ -176,7 +174,7 @@ class VideoWriter:
             self.temporary.replace(path or self.path)
 
     def abort(self) -> None:
-        """Leave no file."""
+        """Remove the file."""
         self.container.close()
         self.temporary.unlink(missing_ok=True)
 
@@ -190,7 +188,7 @@ class VideoWriter:
         if not source.streams.audio:
             source.close()
             return
-        # All streams must be there before the first packet.
+        # All streams must exist before the first packet.
         self.source, given = source, source.streams.audio[0]
         self.copied = given.codec_context.name in IN_MP4
         if self.copied:
@@ -201,14 +199,14 @@ class VideoWriter:
         self.following = next(self.parts, None)
 
     def _sound_until(self, end: Fraction) -> None:
-        """Write the sound before ``end`` seconds, so that pictures and sound lie beside each other in the file."""
+        """Write the sound before ``end`` seconds, so that frames and sound are interleaved in the file."""
         while self.following is not None and self.following[0] < end:
             for packet in self.following[1]:
                 self.container.mux(packet)
             self.following = next(self.parts, None)
 
     def _sound_parts(self, given) -> Iterator[tuple[Fraction, list]]:
-        """(time in seconds, packets) of the sound, in order."""
+        """Yield (time in seconds, packets) of the sound in order."""
         if self.copied:
             for packet in self.source.demux(given):
                 if packet.dts is not None and packet.pts is not None:

@@ -1,7 +1,6 @@
-"""A video through models, frame by frame: a video of pictures, and the people of every frame.
+"""Inference on videos: a video of drawn frames, and a JSON file with the records of all frames.
 
-Memory does not grow with the length: frames are decoded, predicted in batches, drawn and encoded one after the other, and JSON is
-written line by line.
+Frames are decoded, predicted in batches, drawn and encoded one after the other, so memory does not grow with the length.
 """
 
 import json
@@ -14,33 +13,35 @@ from pathlib import Path
 import numpy as np
 
 from sapiens.datasets.transforms.decoding import BadImage
+from sapiens.utils.files import temporary_path
 
-from ..batch_job import Outcome, Plan
+from ..batch_job import Outcome, Plan, set_masks
 from ..detectors import build_detector
 from ..inputs import Item
 from ..loading.load_model import load_model
-from ..pipeline import Job, run
+from ..pipeline import Job, in_order, run
 from ..predictors import Predictor
-from ..writers.pose_formats import meta_info, pose_document
+from ..results import PoseResult, Result
+from ..results.by_task import get_result_class
 from .tracking import Tracker
 from .video_file import Camera, VideoReader, VideoWriter, open_frames
 
 __all__ = ['VideoOptions', 'partial_files', 'run_video', 'run_videos', 'video_files']
 
-# What becomes of the files of a video: under their names, under those of a part of it, or nothing.
+# What happens to the files of a video at the end: they get their names, or names of partial files, or are removed.
 COMPLETE, PARTIAL, NOTHING = 'complete', 'partial', 'nothing'
 
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """What is done with the frames of a video.
+    """Options of videos.
 
     Attributes:
-        track: number people through the video.
-        smooth: smooth their keypoints in time; tracks them too.
+        track: give each person one id throughout the video.
+        smooth: track people and smooth their keypoints in time.
         min_cutoff, beta: see :class:`sapiens.apis.video.tracking.OneEuroFilter`.
-        side_by_side: the frame beside its picture.
-        max_frames: end after so many; for cameras, which never end by themselves.
+        side_by_side: write the input frame beside the drawn one.
+        max_frames: maximum number of frames. A camera has no end.
     """
 
     track: bool = False
@@ -52,20 +53,20 @@ class VideoOptions:
 
 
 def video_files(plan: Plan, name: str) -> dict[str, dict[str, Path]]:
-    """The files of each task for a video: ``picture`` an .mp4, and of pose ``json``."""
+    """Return the files of each task for a video: 'picture' is an .mp4, 'json' the records of the frames."""
     files = {}
     for task in plan.written():
-        kinds, stem = plan.saving.of(task), plan.stem(task, name)
+        chosen, stem = get_result_class(task).chosen(plan.saving), plan.stem(task, name)
         files[task] = {}
-        if task == 'pose' and 'json' in kinds:
+        if any(file.suffix == '.json' for file in chosen):
             files[task]['json'] = stem.with_name(stem.name + '.json')
-        if 'picture' in kinds:
+        if any(file.kind == 'picture' for file in chosen):
             files[task]['picture'] = stem.with_name(stem.name + '.mp4')
     return files
 
 
 def partial_files(paths: Iterable[Path]) -> list[Path]:
-    """Where the frames of a broken video are kept: ``a.mp4.part`` for ``a.mp4``."""
+    """Return where the frames of a broken video are kept: ``a.mp4.part`` for ``a.mp4``."""
     return [path.with_name(f'{path.name}.part') for path in paths]
 
 
@@ -76,17 +77,21 @@ def run_videos(
     options: VideoOptions,
     progress: Callable = lambda frames, count: frames,
 ) -> Iterator[Outcome]:
-    """Work on videos one after the other, and yield what became of each; see :func:`run_video`.
+    """Process videos one after the other and yield the outcome of each; see :func:`run_video`.
 
     Raises:
-        FileNotFoundError, ValueError, ImportError: what :func:`load_model` and :func:`build_detector` refuse.
+        FileNotFoundError, ValueError, ImportError: from :func:`load_model` and :func:`build_detector`.
     """
     predictors = {task: load_model(device=device, **values) for task, values in plan.models.items()}
     detector = build_detector(**plan.detector, device=device) if plan.detector else None
     for item in items:
         try:
             run_video(plan, item, predictors, options, detector, progress)
-        except (BadImage, OSError, ValueError) as error:  # this video's alone: frames of two sizes, a full disk
+        except (
+            BadImage,
+            OSError,
+            ValueError,
+        ) as error:  # such as frames of two sizes or a full disk: only this video fails
             yield Outcome(item, str(error) if isinstance(error, BadImage) else f'{type(error).__name__}: {error}')
         else:
             yield Outcome(item)
@@ -100,18 +105,18 @@ def run_video(
     detector: Callable | None = None,
     progress: Callable = lambda frames, count: frames,
 ) -> int:
-    """Work on one video, or on a camera, and return the number of frames.
+    """Process one video, or a camera, and return the number of frames.
 
-    The JSON file of pose has the people of all frames: ``{meta_info, frames: [{frame, time, instance_info}, ...]}``. Of a video
-    that breaks off the frames before are kept under other names (``partial_files``), so it does not count as done. A camera ends
-    with Ctrl-C, its files are complete then.
+    The JSON file of pose is ``{meta_info, frames: [{frame, time, instance_info}, ...]}``. The frames of a truncated video are
+    kept under other names (:func:`partial_files`), so the video does not count as done. Ctrl-C ends a camera, and its files are
+    complete.
 
     Args:
-        progress: wraps the iteration over the frames, of which there are ``count``, 0 if that is not known.
+        progress: wraps the iteration over the ``count`` frames; 0 if the number is unknown.
 
     Raises:
-        BadImage: a file that is no video, has no frames, or breaks off.
-        ImportError: without PyAV.
+        BadImage: the file is no video, has no frames, or is truncated.
+        ImportError: PyAV is not installed.
     """
     source = open_frames(item.source)
     frames = _Frames(source, options.max_frames)
@@ -123,13 +128,14 @@ def run_video(
     pending: deque[Future] = deque()
     try:
         for task, paths in video_files(plan, item.name).items():
-            outputs[task] = Output(plan, task, paths, source.rate, source.path, options)
+            outputs[task] = Output(plan, paths, source.rate, source.path, options)
         with ThreadPoolExecutor(1, 'sapiens-video') as pool:
             jobs = run(predictors, frames, detector=detector, workers=plan.workers, pixels_of=frames.take)
-            for job in progress(_in_order(jobs), source.count):
-                if tracker and 'pose' in job.results:
-                    tracker.update(job.results['pose'], float(count / source.rate))
-                pending.append(pool.submit(_write, outputs, plan, job, count))
+            for job in progress(in_order(jobs), source.count):
+                for result in job.results.values():
+                    if tracker and isinstance(result, PoseResult):
+                        tracker.update(result, float(count / source.rate))
+                pending.append(pool.submit(_write, outputs, job, count))
                 count += 1
                 while len(pending) > 4:
                     pending.popleft().result()
@@ -152,7 +158,7 @@ def run_video(
 
 
 class _Frames:
-    """Items of the frames of a video, whose pixels are taken once; ends at the first frame that is broken, and says why."""
+    """Items of the frames of a video. Ends at the first broken frame, with the reason in ``error``."""
 
     def __init__(self, source: VideoReader | Camera, max_frames: int | None) -> None:
         self.source, self.max_frames = source, max_frames
@@ -173,30 +179,17 @@ class _Frames:
         return self.pixels.pop(item.name)
 
 
-def _in_order(jobs: Iterator[Job]) -> Iterator[Job]:
-    """Models that see people and models that see images do not finish frames in one order."""
-    waiting, following = {}, 0
-    for job in jobs:
-        waiting[int(job.item.name)] = job
-        while following in waiting:
-            yield waiting.pop(following)
-            following += 1
-
-
-def _write(outputs: dict, plan: Plan, job: Job, number: int) -> None:
-    mask = job.results['seg'].foreground if 'seg' in job.results else None
+def _write(outputs: dict[str, 'Output'], job: Job, number: int) -> None:
+    set_masks(job.results)
     for task, output in outputs.items():
-        result = job.results[task]
-        if task in ('depth', 'normal'):
-            result.mask = mask
-        output.add(result, number)
+        output.add(job.results[task], number)
 
 
 class Output:
-    """The files of one task."""
+    """Writes the files of one task."""
 
-    def __init__(self, plan: Plan, task: str, files: dict[str, Path], rate, sound: str, options: VideoOptions) -> None:
-        self.task, self.saving, self.rate, self.options = task, plan.saving, rate, options
+    def __init__(self, plan: Plan, files: dict[str, Path], rate, sound: str, options: VideoOptions) -> None:
+        self.saving, self.rate, self.options = plan.saving, rate, options
         self.video = self.json = None
         self.partial = partial_files(files.values())
         for path in files.values():
@@ -204,38 +197,26 @@ class Output:
         if 'picture' in files:
             self.video = VideoWriter(files['picture'], rate, sound)
         if 'json' in files:
-            self.path = files['json']
-            self.temporary = self.path.with_name(f'.{self.path.name}.tmp')
+            self.path, self.temporary = files['json'], temporary_path(files['json'])
             self.json = open(self.temporary, 'w')  # noqa: SIM115  (closed by close)
 
-    def add(self, result, number: int) -> None:
+    def add(self, result: Result, number: int) -> None:
         if self.json:
             if number == 0:
-                self.json.write(f'{{"meta_info":{json.dumps(meta_info(result.skeleton))},"frames":[\n')
-            people = pose_document(result, self.saving.json_layout)['instance_info']
-            row = dict(frame=number, time=round(float(number / self.rate), 4), instance_info=people)
+                header = ''.join(f'"{key}":{json.dumps(value)},' for key, value in result.frame_header().items())
+                self.json.write(f'{{{header}"frames":[\n')
+            row = dict(frame=number, time=round(float(number / self.rate), 4), **result.frame_record(self.saving))
             self.json.write((',\n' if number else '') + json.dumps(row, allow_nan=False))
         if self.video:
-            picture = self._draw(result)
+            picture = result.frame_picture(self.saving)
             if self.options.side_by_side:
                 picture = np.concatenate([result.image, picture], axis=1)
             self.video.write(picture)
 
-    def _draw(self, result) -> np.ndarray:
-        if self.task == 'pose':
-            names = ('style', 'threshold', 'radius', 'thickness', 'show_boxes', 'show_indices')
-            return result.draw(**{name: getattr(self.saving, name) for name in names})
-        if self.task == 'seg':
-            return result.draw(self.saving.opacity)
-        if self.task == 'depth':
-            # One range for all frames: pictures that are stretched one by one flicker.
-            return result.draw(self.saving.depth_limits or ((0.0, 1.0) if result.relative else None))
-        return result.draw()
-
     def close(self, keep: str) -> None:
-        """Finish the files, COMPLETE or PARTIAL, of at least one frame; or leave NOTHING."""
+        """Finish the files, which have at least one frame if they are COMPLETE or PARTIAL; or leave NOTHING."""
         for path in self.partial:
-            path.unlink(missing_ok=True)  # of a run before
+            path.unlink(missing_ok=True)  # of an earlier run
         if self.video:
             if keep == NOTHING:
                 self.video.abort()

@@ -1,6 +1,6 @@
-"""Keypoints as files: JSON of an image, and COCO results or CSV of many images.
+"""Formats of keypoints: JSON for one image, COCO results or CSV for many.
 
-Legend: K keypoints; coordinates in pixels of the image, NaN is ``null`` or empty.
+Coordinates are in pixels of the image. NaN is written as ``null`` in JSON and as an empty cell in CSV.
 """
 
 import csv
@@ -12,26 +12,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sapiens.metainfo import Skeleton
+from sapiens.utils.files import atomic_path
 
 if TYPE_CHECKING:
-    from ..results import PoseResult
+    from ..results.pose import PoseResult
 
 __all__ = ['LAYOUTS', 'coco_entries', 'meta_info', 'pose_document', 'read_people', 'write_coco', 'write_csv']
 
 LAYOUTS = ('plain', 'published', 'lite')
-# Keypoints of a lower score do not count for the score of a person; KeypointMetric has the same.
+# The score of a person is a mean over keypoints with a higher score than this, as in KeypointMetric.
 SCORE_THRESHOLD = 0.2
 
 
 def pose_document(result: 'PoseResult', layout: str = 'plain') -> dict:
-    """The people of an image, JSON-able.
+    """Return the people of an image as plain values for JSON.
 
     Args:
         result: of one image.
         layout: 'plain': ``meta_info`` (the skeleton) and ``instance_info``, a list of people with ``keypoints`` [[x, y], ...],
-            ``keypoint_scores``, ``bbox`` [x1, y1, x2, y2], ``bbox_score``, and in a video ``track_id``. 'published': the same
-            with each box in a list of its own, [[x1, y1, x2, y2]], as the published demo writes it. 'lite': keypoints and
-            scores only.
+            ``keypoint_scores``, ``bbox`` [x1, y1, x2, y2], ``bbox_score``, and in a video ``track_id``. 'published': the same,
+            but boxes are nested, [[x1, y1, x2, y2]], as in files of the published demo. 'lite': keypoints and scores only.
 
     Raises:
         ValueError: an unknown layout.
@@ -51,13 +51,12 @@ def pose_document(result: 'PoseResult', layout: str = 'plain') -> dict:
         if result.track_ids is not None:
             person['track_id'] = int(result.track_ids[index])
         people.append(person)
-    return dict(instance_info=people) if layout == 'lite' else dict(
-        meta_info=meta_info(result.skeleton), instance_info=people
-    )  # fmt: skip
+    header = {} if layout == 'lite' else dict(meta_info=meta_info(result.skeleton))
+    return dict(**header, instance_info=people)
 
 
 def meta_info(skeleton: Skeleton) -> dict:
-    """A skeleton under mmpose's names for its parts, as plain numbers and strings."""
+    """Describe a skeleton in plain values, under MMPose's names."""
     names = skeleton.keypoints
     return dict(
         dataset_name=skeleton.dataset_name,
@@ -78,7 +77,7 @@ def meta_info(skeleton: Skeleton) -> dict:
 
 
 def read_people(path: Path) -> list[dict]:
-    """The people of a file that :func:`pose_document` made, of any layout, with flat boxes."""
+    """Read the people of a file in any layout of :func:`pose_document`; boxes become flat."""
     people = json.loads(path.read_text())['instance_info']
     for person in people:
         box = person.get('bbox')
@@ -88,9 +87,9 @@ def read_people(path: Path) -> list[dict]:
 
 
 def coco_entries(people: Iterable[Mapping], image_id: int | str, file_name: str) -> Iterator[dict]:
-    """Entries of a COCO results file for the people of one image.
+    """Yield entries of a COCO results file for the people of one image.
 
-    The score of a person is that of its box times the mean of its keypoint scores above 0.2, as in the published evaluation.
+    The score of a person is the box score times the mean of the keypoint scores above 0.2, as in the published evaluation.
     Keypoints that were not predicted are 0, 0, 0.
     """
     for person in people:
@@ -114,53 +113,45 @@ def coco_entries(people: Iterable[Mapping], image_id: int | str, file_name: str)
 
 
 def write_coco(path: Path, images: Iterable[tuple[int | str, str, Path]]) -> int:
-    """Write one results file from the JSON files of images; memory does not grow with their number.
+    """Write one COCO results file from the JSON files of images. Memory does not grow with their number.
 
     Args:
         path: of the results file.
-        images: id, name, and file that :func:`pose_document` made, of each.
+        images: id, name, and file in a layout of :func:`pose_document`, of each.
 
     Returns:
-        number of people.
+        Number of people.
     """
     count = 0
-    temporary = path.with_name(f'.{path.name}.tmp')
-    with open(temporary, 'w') as file:
+    with atomic_path(path) as temporary, open(temporary, 'w') as file:
         file.write('[')
         for image_id, name, source in images:
             for entry in coco_entries(read_people(source), image_id, name):
-                file.write(',\n' if count else '\n')
-                file.write(json.dumps(entry, allow_nan=False))
+                file.write((',\n' if count else '\n') + json.dumps(entry, allow_nan=False))
                 count += 1
         file.write('\n]\n')
-    temporary.replace(path)
     return count
 
 
 def write_csv(path: Path, images: Iterable[tuple[int | str, str, Path]], skeleton: Skeleton) -> int:
-    """Write one table from the JSON files of images, a row for each person; arguments and result as for :func:`write_coco`."""
+    """Write a table with one row per person. Arguments and result as for :func:`write_coco`."""
     count = 0
-    temporary = path.with_name(f'.{path.name}.tmp')
     header = ['image_id', 'file_name', 'person', 'x1', 'y1', 'x2', 'y2', 'bbox_score']
     header += [f'{name}_{part}' for name in skeleton.keypoints for part in ('x', 'y', 'score')]
-    with open(temporary, 'w', newline='') as file:
+    with atomic_path(path) as temporary, open(temporary, 'w', newline='') as file:
         writer = csv.writer(file)
         writer.writerow(header)
         for image_id, name, source in images:
             for index, person in enumerate(read_people(source)):
                 box = person.get('bbox', [None] * 4)
-                cells = [
-                    cell
-                    for point, score in zip(person['keypoints'], person['keypoint_scores'], strict=True)
-                    for cell in (*point, score)
-                ]
+                scored = zip(person['keypoints'], person['keypoint_scores'], strict=True)
+                cells = [cell for point, score in scored for cell in (*point, score)]
                 number = person.get('track_id', index)
                 writer.writerow([image_id, name, number, *box, person.get('bbox_score'), *cells])
                 count += 1
-    temporary.replace(path)
     return count
 
 
 def _numbers(values: np.ndarray) -> list:
-    """Plain numbers with four digits after the point; None for what is not finite."""
+    """Round to four decimals; None for values that are not finite."""
     return [round(value, 4) if np.isfinite(value) else None for value in np.asarray(values, np.float64).tolist()]

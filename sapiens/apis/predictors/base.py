@@ -1,0 +1,212 @@
+"""Base class of predictors: a model with its pre- and postprocessing."""
+
+import contextlib
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from PIL import Image
+from torch import Tensor, nn
+
+from sapiens.datasets.transforms.decoding import BadImage
+
+from ..inputs import Item, read_pixels
+from ..loading.build import build_model
+from ..pipeline import run
+from ..preprocess import PersonInput, WholeInput, build_input
+from ..results import Result
+
+__all__ = ['Predictor']
+
+
+class Predictor:
+    """A model with its pre- and postprocessing, made by :func:`sapiens.apis.load_model`.
+
+    Subclasses implement :meth:`predict_batch` and :meth:`result`.
+
+    Attributes:
+        options: options of :func:`sapiens.apis.load_model` that only some classes have.
+        any_model: whether the encoder of any model will do.
+
+    Args:
+        task: name of the task.
+        network: the model, on its device.
+        preprocess: makes inputs of the network from an image.
+        dtype: float32, or bfloat16 / float16 for autocast.
+        batch_size: inputs that are computed together.
+        compile: compile the network; batches then have a fixed size.
+        crop: 'host', 'device' or 'auto'; see :func:`sapiens.apis.load_model`.
+        flip_test: average with the mirrored image; None follows the config.
+    """
+
+    options: ClassVar[tuple[str, ...]] = ('flip_test',)
+    any_model: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        task: str,
+        network: nn.Module,
+        preprocess: PersonInput | WholeInput,
+        *,
+        dtype: torch.dtype = torch.float32,
+        batch_size: int = 8,
+        compile: bool = False,
+        crop: str = 'auto',
+        flip_test: bool | None = None,
+    ) -> None:
+        self.task, self.network, self.preprocess = task, network, preprocess
+        self.dtype, self.batch_size = dtype, batch_size
+        self.device = next(network.parameters()).device
+        self.crop = crop if crop != 'auto' else 'host' if self.device.type == 'cpu' else 'device'
+        self.predict_options = {} if flip_test is None else dict(flip_test=flip_test)
+        self.detector: Callable | None = None
+        self.fixed_batch = compile
+        if compile:
+            for part in self.compiled_parts():
+                part.compile(dynamic=False)
+
+    @classmethod
+    def from_config(cls, task: str, cfg: Config, checkpoint: str | Path | None, device: str, **options) -> 'Predictor':
+        """Build the model of a config with its preprocessing; arguments as for :func:`sapiens.apis.load_model`."""
+        network = build_model(cfg, checkpoint, device)
+        return cls(task, network, build_input(cfg.get('val_pipeline', ())), **options)
+
+    # ------------------------------------------------------------------ for users
+
+    def __call__(self, images, boxes=None) -> Result | list[Result]:
+        """Predict one image or several.
+
+        Args:
+            images: a path, URL, Pillow image or (H, W, 3) uint8 RGB array, or a list of these.
+            boxes: of people, for pose: (N, 4) x1, y1, x2, y2 in pixels, or (N, 5) with a score. A list for several images.
+
+        Returns:
+            One result, or a list with one result per image.
+
+        Raises:
+            BadImage: an image cannot be read. :meth:`stream` continues instead.
+            ValueError: boxes for a model that takes none, or of a wrong shape.
+        """
+        single = isinstance(images, str | Path | np.ndarray | Image.Image)
+        images = [images] if single else list(images)
+        if boxes is not None:
+            if not self.preprocess.needs_boxes:
+                raise ValueError(f'boxes: a model for {self.task!r} sees the whole image')
+            boxes = [boxes] if single else list(boxes)
+            if len(boxes) != len(images):
+                raise ValueError(f'boxes for {len(boxes)} images, but {len(images)} images')
+        results: list = [None] * len(images)
+        for index, result in self._run(images, boxes):
+            if isinstance(result, BadImage):
+                raise result
+            results[index] = result
+        return results[0] if single else results
+
+    def stream(self, images: Iterable, workers: int = 2) -> Iterator[tuple[object, Result | BadImage]]:
+        """Yield (image, result), or (image, error) for an image that cannot be read. Memory does not grow."""
+        seen = {}
+
+        def remember():
+            for index, image in enumerate(images):
+                seen[index] = image
+                yield image
+
+        for index, result in self._run(remember(), None, workers):
+            yield seen.pop(index), result
+
+    def _run(self, images: Iterable, boxes: list | None, workers: int = 2) -> Iterator[tuple[int, Result | BadImage]]:
+        waiting = {}
+
+        def items() -> Iterator[Item]:
+            for index, image in enumerate(images):
+                waiting[str(index)] = image
+                yield Item(os.fspath(image) if isinstance(image, str | Path) else '', str(index))
+
+        def boxes_of(item: Item, image: np.ndarray):
+            return None if boxes is None else _boxes_with_scores(boxes[int(item.name)])
+
+        for job in run(
+            {self.task: self},
+            items(),
+            detector=self.detector,
+            boxes_of=boxes_of,
+            workers=workers,
+            pixels_of=lambda item: read_pixels(waiting[item.name]),
+        ):
+            waiting.pop(job.item.name)
+            result = BadImage(f'{job.item.source or "image"}: {job.error}') if job.error else job.results[self.task]
+            yield int(job.item.name), result
+
+    # ------------------------------------------------------------------ for the pipeline
+
+    @property
+    def on_cores(self) -> bool:
+        """Whether batches may be computed side by side, each on one core."""
+        return self.device.type == 'cpu' and not self.fixed_batch
+
+    def units(self, image: np.ndarray, boxes: np.ndarray | None, scores: np.ndarray | None) -> list[tuple]:
+        """Return (sample, pixels (3, h, w) uint8) of each input; pixels are None where the device makes them."""
+        samples = self.preprocess.samples(image, boxes, scores)
+        return [
+            (sample, self.preprocess.on_host(image, sample) if self.crop == 'host' else None) for sample in samples
+        ]
+
+    @torch.inference_mode()
+    def forward(self, units: Sequence[tuple]) -> list:
+        """Return the outputs of up to ``batch_size`` (image, sample, pixels)."""
+        count = len(units)
+        samples = [sample for _, sample, _ in units]
+        inputs = self._inputs(units)
+        if self.fixed_batch and count < self.batch_size:
+            missing = self.batch_size - count
+            inputs = torch.cat([inputs, inputs[-1:].expand(missing, -1, -1, -1)])
+            samples = samples + [samples[-1].clone() for _ in range(missing)]
+        autocast = contextlib.nullcontext()
+        if self.dtype != torch.float32:
+            autocast = torch.autocast(self.device.type, self.dtype)
+        with autocast:
+            return self.predict_batch(inputs, samples)[:count]
+
+    def _inputs(self, units: Sequence[tuple]) -> Tensor:
+        if self.crop == 'host':
+            return self.normalize(torch.stack([pixels for _, _, pixels in units]))
+        # People of one image share its upload.
+        parts = []
+        for _, group in itertools.groupby(units, key=lambda unit: id(unit[0])):
+            group = list(group)
+            pixels = torch.from_numpy(group[0][0]).to(self.device, non_blocking=True).permute(2, 0, 1)
+            parts.append(self.preprocess.on_device(pixels, [sample for _, sample, _ in group]))
+        return self.normalize(torch.cat(parts))
+
+    # ------------------------------------------------------------------ for subclasses
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Normalize images (B, 3, h, w) of 0-255 on the device."""
+        return self.network.data_preprocessor.normalize(images)
+
+    def compiled_parts(self) -> list[nn.Module]:
+        """Return the modules that ``compile`` compiles."""
+        return [self.network.backbone, getattr(self.network, 'head', None) or self.network.decode_head]
+
+    def predict_batch(self, inputs: Tensor, samples: list) -> list:
+        """Return one output per sample, in memory of the host."""
+        raise NotImplementedError
+
+    def result(self, image: np.ndarray, path: str, outputs: list) -> Result:
+        """Make the result of an image from the outputs of its inputs."""
+        raise NotImplementedError
+
+
+def _boxes_with_scores(boxes) -> tuple[np.ndarray, np.ndarray]:
+    boxes = np.asarray(boxes, np.float32)
+    if boxes.size == 0:
+        return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+    boxes = boxes[None] if boxes.ndim == 1 else boxes
+    if boxes.ndim != 2 or boxes.shape[1] not in (4, 5) or not np.isfinite(boxes).all():
+        raise ValueError(f'boxes {boxes.shape}: expected (N, 4) x1, y1, x2, y2 or (N, 5) with a score, finite')
+    return boxes[:, :4], boxes[:, 4] if boxes.shape[1] == 5 else np.ones(len(boxes), np.float32)

@@ -1,0 +1,33 @@
+"""Predictor of every dense task."""
+
+import numpy as np
+from torch import Tensor, nn
+
+from ..preprocess import WholeInput
+from ..results import Result
+from ..results.by_task import get_result_class
+from ..results.dense import DenseResult
+from .base import Predictor
+
+__all__ = ['DensePredictor']
+
+
+class DensePredictor(Predictor):
+    """Predicts a value for each pixel. The result class of the task reads the predicted fields."""
+
+    def __init__(self, task: str, network: nn.Module, preprocess: WholeInput, **options) -> None:
+        super().__init__(task, network, preprocess, **options)
+        self.result_class: type[DenseResult] = get_result_class(task)
+
+    def predict_batch(self, inputs: Tensor, samples: list) -> list:
+        return [
+            self.result_class.read_fields(
+                {name.removeprefix('pred_'): value for name, value in sample.items() if name.startswith('pred_')},
+                self.network.task,
+            )
+            for sample in self.network.predict(inputs, samples, **self.predict_options)
+        ]
+
+    def result(self, image: np.ndarray, path: str, outputs: list) -> Result:
+        (attributes,) = outputs
+        return self.result_class(image=image, path=path, **attributes)

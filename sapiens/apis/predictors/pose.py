@@ -1,0 +1,106 @@
+"""Predictor of keypoints."""
+
+from collections.abc import Callable
+
+import numpy as np
+from torch import Tensor, nn
+
+from sapiens.metainfo import get_skeleton, match_keypoints
+from sapiens.metainfo.goliath308 import WHOLEBODY_HANDS
+
+from ..preprocess import PersonInput
+from ..results import PoseResult
+from .base import Predictor
+
+__all__ = ['SKELETONS', 'PosePredictor']
+
+# Number of keypoints -> skeleton that a larger model can be reduced to.
+SKELETONS = {17: 'coco17', 133: 'wholebody133', 308: 'goliath308'}
+
+
+class PosePredictor(Predictor):
+    """Predicts the keypoints of each box.
+
+    Args:
+        num_keypoints: number of keypoints to compute, a key of :data:`SKELETONS`; all by default.
+        heatmaps: keep the heatmaps.
+        detector: finds people where no boxes are given; see :func:`sapiens.apis.load_model`.
+
+    Raises:
+        ValueError: a number of keypoints that the model cannot give.
+    """
+
+    options = ('flip_test', 'num_keypoints', 'heatmaps', 'detector')
+
+    def __init__(
+        self,
+        task: str,
+        network: nn.Module,
+        preprocess: PersonInput,
+        *,
+        num_keypoints: int | None = None,
+        heatmaps: bool = False,
+        detector: Callable | None = None,
+        **options,
+    ) -> None:
+        super().__init__(task, network, preprocess, **options)
+        self.detector = detector
+        self.skeleton, self.ids = network.skeleton, None
+        self.predict_options['output_heatmaps'] = heatmaps
+        if num_keypoints is not None and num_keypoints != len(self.skeleton):
+            self._reduce_to(num_keypoints)
+
+    def _reduce_to(self, count: int) -> None:
+        if count not in SKELETONS or count > len(self.skeleton):
+            known = [number for number in SKELETONS if number <= len(self.skeleton)]
+            raise ValueError(f'num_keypoints={count!r}: {self.skeleton!r} can give {" or ".join(map(str, known))}')
+        target = get_skeleton(SKELETONS[count])
+        names = {name: other for name, other in WHOLEBODY_HANDS.items() if name in target and other in self.skeleton}
+        self.ids = match_keypoints(self.skeleton, target, names)
+        self.predict_options['keypoints'] = [self.skeleton.keypoints[index] for index in self.ids if index >= 0]
+        self.skeleton = target
+
+    def predict_batch(self, inputs: Tensor, samples: list) -> list:
+        outputs = []
+        for sample in self.network.predict(inputs, samples, **self.predict_options):
+            maps = (
+                sample.pred_fields.heatmaps.float().cpu().numpy() if self.predict_options['output_heatmaps'] else None
+            )
+            outputs.append((sample.pred_instances, maps, sample.input_center, sample.input_scale))
+        return outputs
+
+    def result(self, image: np.ndarray, path: str, outputs: list) -> PoseResult:
+        count = len(self.network.skeleton)
+        points = _join([found.keypoints for found, *_ in outputs], (count, 2))
+        scores = _join([found.keypoint_scores for found, *_ in outputs], (count,))
+        if self.ids is not None:
+            missing = self.ids < 0
+            points, scores = points[:, self.ids], scores[:, self.ids]
+            points[:, missing], scores[:, missing] = np.nan, 0
+        result = PoseResult(
+            image=image,
+            path=path,
+            keypoints=points,
+            scores=scores,
+            boxes=_join([found.bboxes for found, *_ in outputs], (4,)),
+            box_scores=_join([found.bbox_scores for found, *_ in outputs], ()),
+            skeleton=self.skeleton,
+        )
+        if self.predict_options['output_heatmaps']:
+            result.heatmaps = [maps for _, maps, *_ in outputs]
+            result.heatmap_transforms = np.array(
+                [_to_image(maps.shape[1:], center, scale) for _, maps, center, scale in outputs]
+            ).reshape(-1, 2, 3)
+        return result
+
+
+def _join(parts: list[np.ndarray], shape: tuple) -> np.ndarray:
+    """Join the people of an image to one array (N, *shape)."""
+    return np.concatenate(parts).astype(np.float32) if parts else np.zeros((0, *shape), np.float32)
+
+
+def _to_image(cells: tuple[int, int], center: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return the (2, 3) matrix from cells of an (h, w) heatmap to pixels of the image, as the codec maps keypoints."""
+    h, w = cells
+    x, y = scale[0] / (w - 1), scale[1] / (h - 1)
+    return np.array([[x, 0, center[0] - scale[0] / 2], [0, y, center[1] - scale[1] / 2]], np.float64)

@@ -1,0 +1,152 @@
+"""Base class of results, and the declaration of their files.
+
+Images are (H, W, 3) uint8 RGB. Points are (x, y) in pixels of the image with the centre of the top-left pixel at (0, 0). Boxes
+are x1, y1, x2, y2. Camera frame: x right, y down, z forward.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..writers.files import write_file
+from .saving import Saving
+
+__all__ = ['PICTURE', 'Result', 'ResultFile']
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """One kind of file that a result class writes.
+
+    Attributes:
+        kind: name of the kind, for ``--save``.
+        suffix: what follows the name of the image. It may hold ``{picture_format}`` or ``{map_format}``, options of
+            :class:`Saving`. The suffix decides the format.
+        content: function of the result and the options that returns what :func:`write_file` takes, or None for no file.
+        default: whether the file is written when no kinds are chosen.
+        sometimes: whether the file is missing for some images.
+        needs: option of :func:`sapiens.apis.load_model` that must be set.
+    """
+
+    kind: str
+    suffix: str
+    content: Callable[[Any, Saving], Any]
+    default: bool = False
+    sometimes: bool = False
+    needs: str = ''
+
+
+PICTURE = ResultFile('picture', '.{picture_format}', lambda result, saving: result.picture(saving), default=True)
+
+
+@dataclass
+class Result:
+    """Result of one model for one image.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB, upright.
+        path: source of the image; '' for arrays.
+        task: name of the task.
+        files: files of the class. The first one is written last: it marks an image as done.
+    """
+
+    image: np.ndarray
+    path: str = ''
+    task: ClassVar[str] = ''
+    files: ClassVar[tuple[ResultFile, ...]] = ()
+
+    def draw(self) -> np.ndarray:
+        """Draw the result."""
+        raise NotImplementedError
+
+    def picture(self, saving: Saving) -> np.ndarray:
+        """Draw the result as the options say."""
+        return self.draw()
+
+    def frame_picture(self, saving: Saving) -> np.ndarray:
+        """Draw a frame of a video, with colours that do not depend on the frame."""
+        return self.picture(saving)
+
+    def frame_header(self) -> dict:
+        """JSON entries at the start of a video's file; frames follow under ``frames``."""
+        return {}
+
+    def frame_record(self, saving: Saving) -> dict:
+        """JSON entries of one frame of a video. Used for classes with a file of kind 'json'."""
+        raise NotImplementedError
+
+    def summary(self) -> str:
+        """Describe the result in a few words."""
+        return self.task
+
+    @classmethod
+    def chosen(cls, saving: Saving) -> tuple[ResultFile, ...]:
+        """Return the declared files that the options choose.
+
+        Raises:
+            ValueError: a kind that no result class has.
+        """
+        given = (*(saving.kinds or ()), *saving.extra)
+        unknown = set(given) - {file.kind for one in _subclasses(Result) for file in one.files}
+        if unknown:
+            raise ValueError(f'{min(unknown)!r} is no kind of file: {_listing()}')
+        return tuple(file for file in cls.files if file.kind in given or (saving.kinds is None and file.default))
+
+    @classmethod
+    def paths(cls, stem: Path, saving: Saving) -> dict[str, Path]:
+        """Return the path of each chosen kind of file, where ``stem`` is the path without suffix.
+
+        Raises:
+            ValueError: none of the files is chosen.
+        """
+        chosen = cls.chosen(saving)
+        if not chosen:
+            raise ValueError(f'none of {", ".join(saving.kinds)} is a file of {cls.task!r}: {_listing()}')
+        suffixes = {file.kind: file.suffix.format_map(asdict(saving)) for file in chosen}
+        if len(set(suffixes.values())) < len(suffixes):  # a mask and a picture that are both .png
+            suffixes['picture'] = f'_picture.{saving.picture_format}'
+        return {kind: stem.with_name(stem.name + suffix) for kind, suffix in suffixes.items()}
+
+    def write(self, stem: Path, saving: Saving) -> list[Path]:
+        """Write the chosen files and return their paths."""
+        paths, written = self.paths(stem, saving), []
+        for file in reversed(self.chosen(saving)):
+            content = file.content(self, saving)
+            if content is not None:
+                write_file(paths[file.kind], content)
+                written.append(paths[file.kind])
+        return written
+
+    def save(self, folder: str | Path, name: str | None = None, **options) -> list[Path]:
+        """Write the result's files atomically and return their paths.
+
+        Args:
+            folder: created if needed.
+            name: of the files, without suffix; by default that of the image.
+            **options: fields of :class:`sapiens.apis.results.Saving`.
+
+        Raises:
+            ValueError: an unknown option or kind of file, or no name.
+        """
+        name = Path(self.path).stem if name is None else name
+        if not name:
+            raise ValueError("a result of an array has no file name: give one, save(folder, name='person')")
+        return self.write(Path(folder) / name, Saving(**options))
+
+    def _size(self) -> tuple[int, int]:
+        return self.image.shape[:2]
+
+
+def _subclasses(kind: type) -> Iterator[type]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from _subclasses(one)
+
+
+def _listing() -> str:
+    return '; '.join(
+        f'{one.task} has {", ".join(file.kind for file in one.files)}' for one in _subclasses(Result) if one.files
+    )

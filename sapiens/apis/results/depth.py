@@ -1,0 +1,118 @@
+"""Depth of each pixel, and what follows from it: normals and a point cloud."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from sapiens.visualization.depth import depth_limits
+from sapiens.visualization.labels import draw_depth
+
+from .base import PICTURE, ResultFile
+from .dense import DenseResult
+from .saving import Saving
+
+__all__ = ['DepthResult']
+
+
+def _normals(result: 'DepthResult', saving: Saving) -> np.ndarray:
+    normals = result.normals() * np.array([1, -1, -1], np.float32)
+    return np.where(result.valid[..., None], np.rint((normals + 1) * 127.5), 100).astype(np.uint8)
+
+
+@dataclass
+class DepthResult(DenseResult):
+    """A depth for each pixel.
+
+    Attributes:
+        depth: (H, W) float32; larger is farther.
+        relative: True if 0 is about the nearest and 1 the farthest point of the person; False for metres.
+        mask: (H, W) bool, where depth is meaningful; None for everywhere. The map itself is never masked.
+    """
+
+    depth: np.ndarray | None = None
+    relative: bool = True
+    mask: np.ndarray | None = None
+    task: ClassVar[str] = 'depth'
+    files: ClassVar[tuple[ResultFile, ...]] = (
+        ResultFile('depth', '.npy', lambda result, saving: result.depth, default=True),
+        PICTURE,
+        ResultFile('normals', '_normals.png', _normals),
+        ResultFile('ply', '.ply', lambda result, saving: result.points(saving.fov, saving.distance, saving.extent)),
+    )
+
+    @classmethod
+    def read_fields(cls, fields: Mapping[str, Tensor], task) -> dict:
+        return dict(depth=fields['depth'][0].float().cpu().numpy(), relative=task.relative)
+
+    @property
+    def valid(self) -> np.ndarray:
+        """(H, W) bool: finite, and inside the mask if there is one."""
+        finite = np.isfinite(self.depth)
+        return finite if self.mask is None else finite & self.mask
+
+    def draw(self, limits: tuple[float, float] | None = None) -> np.ndarray:
+        """Draw near points bright and far points dark, grey outside the mask.
+
+        Args:
+            limits: depths drawn brightest and black. By default the range of the image without half a percent at either end.
+        """
+        return draw_depth(self.depth, self.valid, depth_limits(self.depth, self.valid) if limits is None else limits)
+
+    def picture(self, saving: Saving) -> np.ndarray:
+        return self.draw(saving.depth_limits)
+
+    def frame_picture(self, saving: Saving) -> np.ndarray:
+        # One range for all frames: with a range per frame the video flickers.
+        return self.draw(saving.depth_limits or ((0.0, 1.0) if self.relative else None))
+
+    def normals(self, relief: float = 2048.0) -> np.ndarray:
+        """Estimate normals from depth differences.
+
+        Args:
+            relief: extent of the whole depth range in pixels, which relative depth does not tell. 2048 matches the published
+                figures.
+
+        Returns:
+            (H, W, 3) float32 unit vectors in the camera frame; zeros outside the mask.
+        """
+        valid = self.valid
+        low, high = (float(self.depth[valid].min()), float(self.depth[valid].max())) if valid.any() else (0, 0)
+        scaled = np.where(valid, (self.depth - low) / max(high - low, 1e-9), 0).astype(np.float32)
+        # A 7 x 7 Sobel kernel responds to a slope of 1 per pixel with 2048.
+        slope = [cv2.Sobel(scaled, cv2.CV_32F, *axis, ksize=7, scale=relief / 2048) for axis in ((1, 0), (0, 1))]
+        normal = np.dstack([*slope, -np.ones_like(scaled)])
+        normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
+        return np.where(valid[..., None], normal, np.float32(0))
+
+    def points(self, fov: float = 50.0, distance: float = 2.0, extent: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+        """Compute a point cloud of the visible surface.
+
+        Args:
+            fov: field of view along the longer side of the image, in degrees. The image does not tell it.
+            distance: of the nearest point, for relative depth, in any unit.
+            extent: from the nearest to the farthest point, for relative depth.
+
+        Returns:
+            (M, 3) float32 in the camera frame, one point per valid pixel, and their colours (M, 3) uint8 RGB.
+
+        Raises:
+            ValueError: ``fov`` is not between 0 and 180.
+        """
+        if not 0 < fov < 180:
+            raise ValueError(f'fov={fov!r}: expected degrees between 0 and 180')
+        height, width = self.depth.shape
+        z = self.depth[self.valid].astype(np.float32)
+        if self.relative:
+            z = distance + extent * z
+        focal = max(height, width) / 2 / np.tan(np.radians(fov) / 2)
+        y, x = np.nonzero(self.valid)
+        rays = np.stack([(x - (width - 1) / 2) / focal, (y - (height - 1) / 2) / focal, np.ones_like(z)], -1)
+        return (rays * z[:, None]).astype(np.float32), self.image[self.valid]
+
+    def summary(self) -> str:
+        low, high = float(self.depth.min()), float(self.depth.max())
+        return f'depth {low:.2f} to {high:.2f}{"" if self.relative else " m"}'

@@ -1,0 +1,80 @@
+"""Result of a dense task that declares no result class of its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from sapiens.tasks import MapField, TaskSpec
+from sapiens.visualization.maps import draw_map
+
+from .base import PICTURE, ResultFile
+from .dense import DenseResult
+from .saving import Saving
+
+__all__ = ['MapsResult', 'make_maps_result']
+
+
+def _map(name: str, result: 'MapsResult', saving: Saving) -> np.ndarray:
+    return result.maps[name]
+
+
+@dataclass
+class MapsResult(DenseResult):
+    """Maps and other values that a dense task predicts.
+
+    Attributes:
+        maps: (H, W) or (H, W, K) of each field of the task, by name.
+        values: other predicted values by name, such as a scale.
+        mask: (H, W) bool, where maps are meaningful; None for everywhere. The maps themselves are never masked.
+        fields: declarations of the maps; the first one is drawn.
+    """
+
+    maps: dict[str, np.ndarray] = field(default_factory=dict)
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    mask: np.ndarray | None = None
+    fields: ClassVar[tuple[MapField, ...]] = ()
+
+    @classmethod
+    def read_fields(cls, fields: Mapping[str, Tensor], task) -> dict:
+        arrays = {name: value.detach().cpu() for name, value in fields.items()}
+        arrays = {
+            name: (value.float() if value.is_floating_point() else value).numpy() for name, value in arrays.items()
+        }
+        maps = {}
+        for one in cls.fields:
+            value = arrays.pop(one.name)
+            if one.channels is not None:
+                value = value[0] if one.channels == 1 else np.ascontiguousarray(np.moveaxis(value, 0, -1))
+            maps[one.name] = value
+        return dict(maps=maps, values=arrays)
+
+    def draw(self) -> np.ndarray:
+        """Draw the main map, grey outside the mask."""
+        main = self.fields[0]
+        return draw_map(self.maps[main.name], main.kind, self.mask)
+
+    def frame_record(self, saving: Saving) -> dict:
+        return {name: value.tolist() for name, value in self.values.items()}
+
+    def summary(self) -> str:
+        return ', '.join(f'{name} {"x".join(map(str, value.shape))}' for name, value in self.maps.items())
+
+
+def _values(result: MapsResult, saving: Saving) -> dict | None:
+    return result.frame_record(saving) or None
+
+
+@cache
+def make_maps_result(spec: TaskSpec) -> type[MapsResult]:
+    """Make the result class of a task: .npy of each map, .json of other values, and an image of the main map."""
+    files = [
+        ResultFile(one.name, f'_{one.name}.npy' if index else '.npy', partial(_map, one.name), default=True)
+        for index, one in enumerate(spec.fields)
+    ]
+    files += [PICTURE, ResultFile('values', '.json', _values, default=True, sometimes=True)]
+    attributes = dict(task=spec.inference_name, fields=spec.fields, files=tuple(files), __doc__=MapsResult.__doc__)
+    return type(f'{spec.name.capitalize()}Result', (MapsResult,), attributes)

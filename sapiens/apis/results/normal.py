@@ -1,0 +1,51 @@
+"""Surface normals of each pixel."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from sapiens.visualization.labels import draw_normals
+
+from .base import PICTURE, ResultFile
+from .dense import DenseResult
+from .saving import Saving
+
+__all__ = ['NormalResult']
+
+
+def _normal(result: 'NormalResult', saving: Saving) -> np.ndarray:
+    return result.published if saving.normal_frame == 'published' else result.normals
+
+
+@dataclass
+class NormalResult(DenseResult):
+    """A surface normal for each pixel.
+
+    Attributes:
+        normals: (H, W, 3) float32 unit vectors in the camera frame: a surface that faces the camera has (0, 0, -1).
+        mask: (H, W) bool, where normals are meaningful; None for everywhere. The map itself is never masked.
+    """
+
+    normals: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    task: ClassVar[str] = 'normal'
+    files: ClassVar[tuple[ResultFile, ...]] = (ResultFile('normal', '.npy', _normal, default=True), PICTURE)
+
+    @classmethod
+    def read_fields(cls, fields: Mapping[str, Tensor], task) -> dict:
+        return dict(normals=fields['normal'].float().permute(1, 2, 0).contiguous().cpu().numpy())
+
+    @property
+    def published(self) -> np.ndarray:
+        """Normals in the frame of the published files: x right, y up, z towards the camera."""
+        return self.normals * np.array([1, -1, -1], np.float32)
+
+    def draw(self) -> np.ndarray:
+        """Draw right as red, up as green, towards the camera as blue; grey outside the mask."""
+        return draw_normals(self.published, np.ones(self._size(), bool) if self.mask is None else self.mask)
+
+    def summary(self) -> str:
+        return 'one normal per pixel'

@@ -1,0 +1,89 @@
+"""Keypoints of the people of an image."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from sapiens.metainfo import Skeleton
+from sapiens.visualization import draw_heatmaps
+from sapiens.visualization.people import draw_part, draw_people
+
+from ..writers.pose_formats import meta_info, pose_document
+from .base import PICTURE, Result, ResultFile
+from .saving import Saving
+
+__all__ = ['PoseResult']
+
+
+def _drawing(saving: Saving) -> dict:
+    names = ('style', 'threshold', 'radius', 'thickness', 'show_indices')
+    return {name: getattr(saving, name) for name in names}
+
+
+def _part(part: str) -> ResultFile:
+    """Enlarged image of a part of the people; missing where none is visible."""
+
+    def content(result: 'PoseResult', saving: Saving) -> np.ndarray | None:
+        return draw_part(result.image, result.keypoints, result.scores, result.skeleton, part, **_drawing(saving))
+
+    return ResultFile(part, f'_{part}.{{picture_format}}', content, sometimes=True)
+
+
+def _heatmaps(result: 'PoseResult', saving: Saving) -> np.ndarray:
+    transforms = result.heatmap_transforms
+    return draw_heatmaps(result.image, result.heatmaps, None, transforms=transforms, threshold=saving.threshold)
+
+
+@dataclass
+class PoseResult(Result):
+    """Keypoints of the N people of an image.
+
+    Attributes:
+        keypoints: (N, K, 2) float32; NaN for keypoints that were not predicted.
+        scores: (N, K) float32; 0 for keypoints that were not predicted.
+        boxes: (N, 4) float32, the input boxes.
+        box_scores: (N,) float32; 1 for boxes without a score.
+        skeleton: names, links and colours of the K keypoints.
+        heatmaps: (k, h, w) float32 of each person; None unless requested.
+        heatmap_transforms: (N, 2, 3), from cells of the heatmaps to pixels of the image.
+        track_ids: (N,) int, one id per person throughout a video; None for images.
+    """
+
+    keypoints: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 2), np.float32))
+    scores: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    box_scores: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    skeleton: Skeleton | None = None
+    heatmaps: list[np.ndarray] | None = None
+    heatmap_transforms: np.ndarray | None = None
+    track_ids: np.ndarray | None = None
+    task: ClassVar[str] = 'pose'
+    files: ClassVar[tuple[ResultFile, ...]] = (
+        ResultFile('json', '.json', lambda result, saving: pose_document(result, saving.json_layout), default=True),
+        PICTURE,
+        ResultFile('heatmaps', '_heatmaps.{picture_format}', _heatmaps, needs='heatmaps'),
+        _part('face'),
+        _part('hand'),
+    )
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def draw(self, **options) -> np.ndarray:
+        """Draw the people over the image; options of :func:`sapiens.visualization.draw_people`."""
+        return draw_people(
+            self.image, self.keypoints, self.scores, self.skeleton, boxes=self.boxes, ids=self.track_ids, **options
+        )
+
+    def picture(self, saving: Saving) -> np.ndarray:
+        return self.draw(show_boxes=saving.show_boxes, **_drawing(saving))
+
+    def frame_header(self) -> dict:
+        return dict(meta_info=meta_info(self.skeleton))
+
+    def frame_record(self, saving: Saving) -> dict:
+        return dict(instance_info=pose_document(self, saving.json_layout)['instance_info'])
+
+    def summary(self) -> str:
+        return f'{len(self)} {"person" if len(self) == 1 else "people"}, {len(self.skeleton)} keypoints each'

@@ -1,0 +1,64 @@
+"""Options of saving: which files are written and how results are drawn."""
+
+from dataclasses import dataclass
+
+from sapiens.visualization.people import STYLES
+
+from ..writers.pose_formats import LAYOUTS
+
+__all__ = ['CHOICES', 'Saving']
+
+# Options with a fixed set of values; the default comes first.
+CHOICES = dict(
+    json_layout=LAYOUTS,
+    picture_format=('jpg', 'png'),
+    map_format=('npy', 'png'),
+    style=STYLES,
+    normal_frame=('published', 'camera'),
+)
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Which files are written and how results are drawn.
+
+    Attributes:
+        kinds: kinds of files that the result classes declare; None for the default ones of each class.
+        extra: kinds that are written in addition.
+        json_layout: 'plain', 'published' or 'lite'; see :func:`sapiens.apis.writers.pose_formats.pose_document`.
+        picture_format: 'jpg' or 'png'.
+        map_format: 'npy' or 'png', for label maps and masks.
+        style, threshold, radius, thickness, show_boxes, show_indices: drawing of people; see
+            :func:`sapiens.visualization.people.draw_people`.
+        opacity: of class colours.
+        depth_limits: depths drawn brightest and black. Fixed limits make images comparable.
+        normal_frame: frame of .npy normals: 'published' (x right, y up, z towards the camera) or 'camera' (x right, y down,
+            z forward).
+        fov, distance, extent: point clouds; see :meth:`sapiens.apis.DepthResult.points`.
+
+    Raises:
+        ValueError: an unknown value.
+    """
+
+    kinds: tuple[str, ...] | None = None
+    extra: tuple[str, ...] = ()
+    json_layout: str = 'plain'
+    picture_format: str = 'jpg'
+    map_format: str = 'npy'
+    style: str = 'default'
+    threshold: float = 0.3
+    radius: float | None = None
+    thickness: int | None = None
+    show_boxes: bool = False
+    show_indices: bool = False
+    opacity: float = 0.5
+    depth_limits: tuple[float, float] | None = None
+    normal_frame: str = 'published'
+    fov: float = 50.0
+    distance: float = 2.0
+    extent: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f'{name}={getattr(self, name)!r} is not one of {known}')

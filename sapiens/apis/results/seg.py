@@ -1,0 +1,70 @@
+"""Body parts or other classes of pixels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sapiens.metainfo import ClassList
+from sapiens.visualization.labels import draw_segmentation
+from sapiens.visualization.segmentation import draw_legend
+
+from .base import PICTURE, ResultFile
+from .dense import DenseResult
+from .saving import Saving
+
+__all__ = ['SegResult']
+
+
+def _mask(result: 'SegResult', saving: Saving) -> np.ndarray:
+    return result.foreground if saving.map_format == 'npy' else np.where(result.foreground, 255, 0).astype(np.uint8)
+
+
+@dataclass
+class SegResult(DenseResult):
+    """A class for each pixel.
+
+    Attributes:
+        labels: (H, W) uint8.
+        classes: names and colours of the labels.
+    """
+
+    labels: np.ndarray | None = None
+    classes: ClassList | None = None
+    task: ClassVar[str] = 'seg'
+    files: ClassVar[tuple[ResultFile, ...]] = (
+        ResultFile('labels', '_seg.{map_format}', lambda result, saving: result.labels, default=True),
+        ResultFile('mask', '.{map_format}', _mask, default=True),
+        PICTURE,
+        ResultFile('cutout', '_cutout.png', lambda result, saving: result.cutout()),
+    )
+
+    @classmethod
+    def read_fields(cls, fields: Mapping[str, Tensor], task) -> dict:
+        return dict(labels=fields['sem_seg'].to(torch.uint8).cpu().numpy(), classes=task.classes)
+
+    @property
+    def foreground(self) -> np.ndarray:
+        """(H, W) bool: all classes except the background."""
+        return self.labels > 0
+
+    def draw(self, opacity: float = 0.5, legend: bool = False) -> np.ndarray:
+        """Draw the class colours over the image, optionally with a legend below."""
+        picture = draw_segmentation(self.image, self.labels, self.classes.palette, opacity)
+        if not legend:
+            return picture
+        found = [index for index in np.unique(self.labels).tolist() if 0 < index < len(self.classes)]
+        return np.concatenate([picture, draw_legend(self.classes, found, picture.shape[1])])
+
+    def picture(self, saving: Saving) -> np.ndarray:
+        return self.draw(saving.opacity)
+
+    def cutout(self) -> np.ndarray:
+        """Return the image with a transparent background, (H, W, 4) uint8 RGBA."""
+        return np.dstack([self.image, np.where(self.foreground, 255, 0).astype(np.uint8)])
+
+    def summary(self) -> str:
+        return f'{100 * self.foreground.mean():.0f} % foreground'

@@ -1,0 +1,42 @@
+"""Drawing of a map of any kind as colours."""
+
+import cv2
+import numpy as np
+
+from .labels import NOTHING, distinct_palette, draw_normals
+
+__all__ = ['draw_map']
+
+
+def draw_map(values: np.ndarray, kind: str, valid: np.ndarray | None = None) -> np.ndarray:
+    """Draw a map, grey where it is not valid.
+
+    Args:
+        values: (H, W) or (H, W, K).
+        kind: of :class:`sapiens.tasks.MapField`. Labels get distinct colours, unit vectors the colours of normals. Three
+            channels become red, green and blue: as they are if all values are in [0, 1], else scaled to their range. Other
+            maps are drawn by their first channel, high values bright.
+        valid: (H, W) bool; by default where all values are finite.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    finite = np.isfinite(values) if values.ndim == 2 else np.isfinite(values).all(-1)
+    valid = finite if valid is None else finite & valid
+    if kind == 'labels':
+        picture = distinct_palette(256)[np.where(valid, values, 0).astype(np.int64) % 256]
+    elif kind == 'unit_vectors':
+        return draw_normals(values * np.array([1, -1, -1], np.float32), valid)
+    else:
+        values = values if values.ndim == 2 or values.shape[2] == 3 else values[..., 0]
+        shown = values[valid] if valid.any() else np.zeros((1, *values.shape[2:]))
+        low, high = shown.min(0), shown.max(0)
+        if values.ndim == 3 and low.min() >= 0 and high.max() <= 1:
+            low, high = 0, 1
+        scaled = np.clip((np.where(valid if values.ndim == 2 else valid[..., None], values, low) - low)
+                         / np.maximum(high - low, 1e-9), 0, 1)  # fmt: skip
+        picture = np.rint(scaled * 255).astype(np.uint8)
+        if picture.ndim == 2:
+            picture = cv2.cvtColor(cv2.applyColorMap(picture, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    picture[~valid] = NOTHING
+    return picture
