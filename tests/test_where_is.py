@@ -34,8 +34,8 @@ QUESTIONS = [
     ),
     (
         'Where is a COCO file of annotated people read and checked?',
-        'sapiens/datasets/coco_file.py',
-        'def read_annotations(',
+        'sapiens/coco/people.py',
+        'def read_people(',
     ),
     (
         'Where are the names and colours of the 28 body-part classes?',

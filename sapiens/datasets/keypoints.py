@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from sapiens.coco import read_people
 from sapiens.metainfo import Skeleton, build_metainfo, get_skeleton, match_keypoints
 from sapiens.metainfo.naming import side_of
 from sapiens.registry import DATASETS
 
 from .base import SampleDataset, join_path
 from .checks import Findings, check_images
-from .coco_file import read_annotations, read_detections
+from .instances import annotated_instances, detected_instances
 
 __all__ = ['KeypointDataset', 'map_keypoints', 'skeleton_fields']
 
@@ -92,12 +93,13 @@ class KeypointDataset(SampleDataset):
         if names and source_skeleton is None:
             raise ValueError('names= says how points are called in another skeleton: give source_skeleton= too')
         source = self.skeleton if source_skeleton is None else get_skeleton(source_skeleton)
+        people = read_people(self.ann_file, keep=test_mode)  # evaluation reads the same file
         if boxes == 'gt':
             ids = match_keypoints(source, self.skeleton, names)
             least = 1 if test_mode else min_keypoints
-            self.instances = read_annotations(self.ann_file, self.skeleton, source, ids, least)
+            self.instances = annotated_instances(people, self.skeleton, source, ids, least)
         else:
-            self.instances = read_detections(join_path(data_root, boxes), self.ann_file, score_thr)
+            self.instances = detected_instances(join_path(data_root, boxes), people, score_thr)
         self._fields = skeleton_fields(self.skeleton)
         if not len(self):
             what = 'annotations' if boxes == 'gt' else f'detections of {boxes!r}'

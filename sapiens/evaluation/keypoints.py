@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from mmengine.dist import is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from prettytable import PrettyTable
@@ -13,9 +14,9 @@ from sapiens.metainfo import Skeleton, get_skeleton, goliath308, match_keypoints
 from sapiens.metainfo.naming import not_known
 from sapiens.registry import METRICS
 
-from .coco_people import Detections, People, read_detections, read_people, require_file, write_detections
 from .functional import keypoint_areas, oks_nms
 from .oks_average import STATISTICS, average_oks
+from .people import Detections, GroundTruth, read_detections, read_ground_truth, write_detections
 
 __all__ = ['KeypointMetric']
 
@@ -37,7 +38,7 @@ class KeypointMetric(BaseMetric):
 
     Args:
         skeleton: what the model predicts; whatever :func:`sapiens.metainfo.get_skeleton` takes.
-        ann_file: COCO JSON annotated with ``skeleton`` (or with ``common_with``), read when evaluation ends.
+        ann_file: COCO JSON annotated with ``skeleton`` (or with ``common_with``), read at once in the main process.
         groups: names of the skeleton's groups, and ``whole`` for all keypoints. None: all groups that leave points out,
             other than ``extra``, and ``whole``; that is the plain COCO AP for coco17.
         keypoint_score_thr: see above.
@@ -92,22 +93,25 @@ class KeypointMetric(BaseMetric):
             self.source = _common(self.predicted, self.annotated, common_names)
         self.groups = _groups(self.annotated, groups, self.source >= 0 if missing == 'skip' else None)
         super().__init__(collect_device, prefix or self.annotated.dataset_name.replace('_', '-'), collect_dir)
-        self.ann_file = require_file(str(ann_file), 'annotation file')
+        self.ann_file = str(ann_file)
         self.keypoint_score_thr = keypoint_score_thr
         self.nms_thr = nms_thr if nms == 'oks' else None
         self.dump = dump
-        self.use_area = use_area
         body = self.annotated.groups.get('body', ())
         # The area of a detected person decides whether a false one counts among the medium or the large. COCO's tools
         # take the box, but in COCO-WholeBody's results there is none: they take the extent of the body's keypoints.
         self.area_ids = body if 0 < len(body) < len(self.annotated) else None
+        self.use_area = use_area
         self._people = None
+        # Only the main process computes metrics. It reads the file at once, so that a wrong file fails at the start.
+        if is_main_process():
+            self.people  # noqa: B018
 
     @property
-    def people(self) -> People:
-        """The annotated people; the file is read once, and only in the process that computes the metrics."""
+    def people(self) -> GroundTruth:
+        """The annotated people."""
         if self._people is None:
-            self._people = read_people(self.ann_file, self.annotated, self.use_area)
+            self._people = read_ground_truth(self.ann_file, self.annotated, self.use_area)
         return self._people
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
-from .coco_people import Detections, People
 from .functional import keypoint_similarity, region_similarity
+from .people import Detections, GroundTruth
 
 __all__ = ['MAX_DETECTIONS', 'STATISTICS', 'average_oks']
 
@@ -20,7 +20,11 @@ _CHUNK = 1 << 20  # similarities of keypoints computed at a time: 8 MB each
 
 
 def average_oks(
-    people: People, detections: Detections, areas: np.ndarray, sigmas: np.ndarray, groups: Mapping[str, np.ndarray]
+    people: GroundTruth,
+    detections: Detections,
+    areas: np.ndarray,
+    sigmas: np.ndarray,
+    groups: Mapping[str, np.ndarray],
 ) -> dict[str, dict[str, float]]:
     """COCO's ten numbers for each group of keypoints.
 
@@ -69,7 +73,7 @@ class _Pairs:
         blocks: {image: (first pair, first detection, detections, people)} of images that have both.
     """
 
-    def __init__(self, people: People, detections: Detections):
+    def __init__(self, people: GroundTruth, detections: Detections):
         count = len(people.image_ids)
         people_in = np.bincount(people.image, minlength=count)
         found_in = np.bincount(detections.image, minlength=count)
@@ -87,7 +91,7 @@ class _Pairs:
 
 
 def _group_similarity(
-    people: People,
+    people: GroundTruth,
     detections: Detections,
     pairs: _Pairs,
     sigmas: np.ndarray,
@@ -113,7 +117,7 @@ def _group_similarity(
 
 
 def _evaluate(
-    people: People,
+    people: GroundTruth,
     detections: Detections,
     areas: np.ndarray,
     labelled: np.ndarray,

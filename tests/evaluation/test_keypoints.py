@@ -364,24 +364,29 @@ def test_annotation_files_that_do_not_fit(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r'no annotation file .*none.json.*DATA_ROOT is /nowhere'):
         KeypointMetric('coco17', str(tmp_path / 'none.json'))
     file = tmp_path / 'people.json'
-    other = KeypointMetric('wholebody133', write(file, dataset(person(1, 31))))
-    with pytest.raises(ValueError, match=r'annotation 31 has 17 keypoints, but skeleton .wholebody133. has 133'):
-        other.people  # noqa: B018
+    write(file, dataset(person(1, 31)))
+    with pytest.raises(ValueError, match=r'annotation 31 .*has 17 keypoints.*, but skeleton .wholebody133. has 133'):
+        KeypointMetric('wholebody133', str(file))
     item = person(1, 32)
     del item['area']
     write(file, dataset(item))
     with pytest.raises(ValueError, match=r'annotation 32 has no area; set use_area=False'):
-        KeypointMetric('coco17', str(file)).people  # noqa: B018
+        KeypointMetric('coco17', str(file))
     np.testing.assert_allclose(KeypointMetric('coco17', str(file), use_area=False).people.areas, [5300])
+    item = person(1, 34)
+    item['keypoints'][3] = float('nan')
+    write(file, dataset(item))
+    with pytest.raises(ValueError, match=r'annotation 34 has keypoints that are not finite'):
+        KeypointMetric('coco17', str(file))
     write(file, dataset(person(7, 33)))
     with pytest.raises(ValueError, match=r'annotations of images that it does not list: 7'):
-        KeypointMetric('coco17', str(file)).people  # noqa: B018
+        KeypointMetric('coco17', str(file))
     write(file, dataset())
     with pytest.raises(ValueError, match='no annotation with keypoints'):
-        KeypointMetric('coco17', str(file)).people  # noqa: B018
+        KeypointMetric('coco17', str(file))
     file.write_text('[]')
-    with pytest.raises(ValueError, match='is no COCO annotation file'):
-        KeypointMetric('coco17', str(file)).people  # noqa: B018
+    with pytest.raises(ValueError, match="is no annotation file of COCO's format"):
+        KeypointMetric('coco17', str(file))
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,10 @@ def test_bad_data_fail_with_their_first_offenders(check, root):
     assert 'WRONG         1  unreadable image' in text  # found by running the samples
     (train / 'annotations/person_keypoints.json').unlink()
     status, text = check()
-    assert status == 1 and text.startswith('train: no file') and 'data/README.md' in text
+    assert status == 1 and text.startswith('train: no annotation file') and 'data/README.md' in text
 
 
 def test_without_held_out_data(check, root):
     (root / 'synthetic/val/annotations/person_keypoints.json').unlink()
     status, text = check()
-    assert status == 0 and 'Shared images are not looked for. val: no file' in text
+    assert status == 0 and 'Shared images are not looked for. val: no annotation file' in text

@@ -1,10 +1,9 @@
-"""Body-part segmentation at 128x96 for CPUs and first tries; ours, nothing is published for it.
+"""Body-part segmentation at 128x96 for CPUs and first experiments. Nothing is published for it.
 
-Differs from seg-1024x768.py where minutes on two cores call for it: pictures of 128x96 pixels, a head of 64 channels with two
-deconvolutions, positions that need not be learned, milder augmentation, no class weights (with a tenth for the background, people
-first grow over all of it), the overlap of each class beside cross entropy, and losses at one pixel in sixteen, as
-many as the head puts out: it learns as much from them and has time for more steps (docs/experiments.md). Other backgrounds are an
-ablation.
+Differs from seg-1024x768.py to train in minutes on two cores: images of 128x96 pixels, a head of 64 channels with two
+deconvolutions, sine-cosine positions, milder augmentation, no class weights (with a tenth for the background, people first cover
+most of it), a Dice loss in addition to cross entropy, and losses on a random 1-in-4 pixel grid, one pixel per output of the head:
+it learns as much and leaves time for more steps (docs/log/experiments.md). Random backgrounds are an ablation.
 Command and numbers: docs/tasks/seg.md.
 """
 

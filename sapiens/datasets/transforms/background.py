@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from sapiens.coco import BrokenJson, NotAnObject, stream_items
 from sapiens.metainfo.classes import IGNORE
 from sapiens.registry import TRANSFORMS
 
-from ..json_stream import BrokenJson, NotAnObject, stream_items
 from ..path_table import PathTable
 from .decoding import SUFFIXES, BadImage, EncodedImage, resize
 from .loading import open_image, read_file

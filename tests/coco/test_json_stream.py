@@ -3,7 +3,7 @@ import tracemalloc
 
 import pytest
 
-from sapiens.datasets.json_stream import BrokenJson, NotAnObject, stream_items
+from sapiens.coco.json_stream import BrokenJson, NotAnObject, stream_items
 
 CONTENT = {
     'info': {'text': 'a "quoted" ]}, ü', 'images': [1, 2]},

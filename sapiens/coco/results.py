@@ -1,0 +1,34 @@
+"""COCO results files: a list of objects, one for each detected person."""
+
+import json
+from pathlib import Path
+
+from sapiens.utils.paths import require_file
+
+__all__ = ['read_results']
+
+
+def read_results(path: str, keys: set[str], what: str = 'results file') -> list[dict]:
+    """Read a list of results.
+
+    Args:
+        path: JSON file.
+        keys: that every result must have.
+        what: names the file in the error if it is missing.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a list of objects with ``keys``.
+    """
+    path = require_file(path, what)
+    try:
+        results = json.loads(Path(path).read_bytes())
+    except ValueError as error:
+        raise ValueError(f'{path!r} is no JSON: {error}') from error
+    if not isinstance(results, list) or not all(isinstance(item, dict) and keys <= item.keys() for item in results):
+        hint = ''
+        if isinstance(results, dict) and 'annotations' in results:
+            hint = ". It holds annotations, not results: boxes='gt' uses those of ann_file"
+        listing = ', '.join(sorted(keys))
+        raise ValueError(f'{path!r} is no COCO results file: expected a list of objects with {listing}{hint}')
+    return results

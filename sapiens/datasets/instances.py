@@ -1,0 +1,217 @@
+"""People that a pose model trains on or is evaluated on: chosen from a COCO file or a file of detections.
+
+Legend: N instances, M images, K keypoints. Boxes are x1, y1, x2, y2, clipped as in mmpose: to the centers of the outermost
+pixels.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sapiens.coco import AnnotatedPeople, read_results
+from sapiens.metainfo import Skeleton
+
+from .checks import Findings
+from .path_table import PathTable
+
+__all__ = ['Instances', 'annotated_instances', 'detected_instances']
+
+# mmpose's estimate of a person's area where the file does not state it, as a fraction of the box.
+_AREA_OF_BOX = 0.53
+
+
+@dataclass
+class Instances:
+    """People as tensors, which forked and spawned workers share without copying.
+
+    Attributes:
+        names: of the M images.
+        image_ids, image_sizes: (M,) int64 and (M, 2) int32 w, h.
+        image: (N,) int64, the position of each instance's image.
+        ids: (N,) int64, annotation ids; of detections, the position among the people of their file.
+        boxes, scores, areas: (N, 4), (N,), (N,) float32; pixels and square pixels.
+        categories: (N,) int64.
+        keypoints, visible: (N, K, 2) float32 pixels and (N, K) uint8, 1 where labelled; None for detections.
+        findings: annotations that are left out, by reason, and suspicious values.
+    """
+
+    names: PathTable
+    image_ids: torch.Tensor
+    image_sizes: torch.Tensor
+    image: torch.Tensor
+    ids: torch.Tensor
+    boxes: torch.Tensor
+    scores: torch.Tensor
+    areas: torch.Tensor
+    categories: torch.Tensor
+    keypoints: torch.Tensor | None
+    visible: torch.Tensor | None
+    findings: Findings
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def annotated_instances(
+    people: AnnotatedPeople, skeleton: Skeleton, source: Skeleton, ids: np.ndarray, min_keypoints: int = 1
+) -> Instances:
+    """Choose annotated people, in the order of the images and, within one, of the file.
+
+    Left out are crowds, annotations without box or keypoints or whose ``num_keypoints`` is 0, boxes that are empty within
+    their image, and people with fewer than ``min_keypoints`` labelled keypoints of ``skeleton``.
+
+    Args:
+        people: of the file.
+        skeleton: of the result.
+        source: of the file.
+        ids: (K,), for each keypoint its id in ``source``, -1 where it has none: never labelled.
+        min_keypoints: see above.
+
+    Raises:
+        ValueError: an annotation has another number of keypoints than ``source``, or an image has no name or size.
+    """
+    people.check_images()
+    findings = Findings()
+    for image_id in people.repeated_images:
+        findings.add('repeated image id', image_id)
+    points, listed = people.points(source)
+    visible = (points[:, ids, 2] > 0) & (ids >= 0)
+    rows = np.argsort(people.image, kind='stable')
+    rows = rows[people.image[rows] >= 0]
+    repeated = np.ones(len(rows), bool)
+    repeated[np.unique(people.ids[rows], return_index=True)[1]] = False
+    for row in rows[repeated]:
+        findings.add('repeated annotation id', people.ids[row])
+    boxes = _clipped_boxes(people)
+    few = f'fewer than {min_keypoints} labelled keypoints' if min_keypoints > 1 else 'no labelled keypoint'
+    with np.errstate(invalid='ignore'):
+        unlabelled = (people.num_keypoints == 0) | (points[..., :2].max((1, 2), initial=-np.inf) <= 0)
+        # (reason, where it holds, whether the file is wrong); the first reason counts.
+        reasons = (
+            ('a category without keypoints', ~listed & ~people.in_keypoint_category, False),
+            ('no list of keypoints', ~listed, True),
+            ('no box', np.isnan(people.boxes).all(1), True),
+            ('a crowd', people.crowd, False),
+            ('no labelled keypoint', unlabelled, False),
+            ('numbers that are not finite', ~(_finite(people.boxes) & _finite(points)), True),
+            (
+                'a box that is empty within its image',
+                ~(np.float32(boxes[:, 2:]) > np.float32(boxes[:, :2])).all(1),
+                True,
+            ),
+            (few, visible.sum(1) < min_keypoints, False),
+        )
+    for text, holds, wrong in reasons:
+        for row in rows[holds[rows]]:
+            findings.add(text, f'annotation {people.ids[row]}', wrong=wrong)
+        rows = rows[~holds[rows]]
+    for row in np.flatnonzero(people.image < 0):
+        findings.add('annotation of an image that is not listed', f'{people.ids[row]} of image {people.image_id[row]}')
+    boxes, visible = boxes[rows], visible[rows]
+    keypoints = np.where((ids >= 0)[:, None], points[rows][:, ids, :2], np.float32(0))
+    _find_outside(people, rows, keypoints, visible, findings)
+    estimate = np.maximum((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) * _AREA_OF_BOX, 1.0)
+    areas = np.where(np.isnan(people.areas[rows]), estimate, people.areas[rows])
+    return _instances(
+        people,
+        findings,
+        image=people.image[rows],
+        ids=people.ids[rows],
+        boxes=boxes,
+        scores=np.ones(len(rows)),
+        areas=areas,
+        categories=people.categories[rows],
+        keypoints=torch.from_numpy(keypoints),
+        visible=torch.from_numpy(visible.astype(np.uint8)),
+    )
+
+
+def detected_instances(path: str, people: AnnotatedPeople, score_thr: float = 0.0) -> Instances:
+    """Read detected people (COCO's list of results: image_id, category_id, bbox x, y, w, h, score), in their order.
+
+    Kept are those of category 1 with a score of at least ``score_thr``. Boxes are not clipped.
+
+    Args:
+        path: of the results.
+        people: of the annotation file, which lists the images.
+        score_thr: see above.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a list of results, or an image without name or size.
+    """
+    people.check_images()
+    findings = Findings()
+    positions = {image_id: position for position, image_id in enumerate(people.image_ids.tolist())}
+    rows, number = [], -1
+    for detection in read_results(path, {'image_id', 'category_id', 'bbox', 'score'}):
+        image_id, score = detection['image_id'], detection['score']
+        if detection['category_id'] != 1:
+            findings.add('another category than 1, person', f'image {image_id}', wrong=False)
+            continue
+        number += 1  # counted before the threshold, as mmpose does
+        if score < score_thr:
+            findings.add(f'a score below {score_thr:g}', f'detection {number}', wrong=False)
+        elif image_id not in positions:
+            findings.add('detection in an image that is not listed', f'image {image_id}')
+        else:
+            x, y, w, h = (np.float32(value) for value in detection['bbox'][:4])
+            rows.append((positions[image_id], number, (x, y, x + w, y + h), w * h, score))
+    image, ids, boxes, areas, scores = zip(*rows, strict=True) if rows else [()] * 5
+    return _instances(
+        people,
+        findings,
+        image=np.array(image, np.int64),
+        ids=np.array(ids, np.int64),
+        boxes=np.array(boxes).reshape(-1, 4),
+        scores=scores,
+        areas=areas,
+        categories=np.ones(len(rows), np.int64),
+        keypoints=None,
+        visible=None,
+    )
+
+
+def _clipped_boxes(people: AnnotatedPeople) -> np.ndarray:
+    """(N, 4) float64 x1, y1, x2, y2 inside the image."""
+    if not len(people):
+        return np.empty((0, 4))
+    corners = np.concatenate([people.boxes[:, :2], people.boxes[:, :2] + people.boxes[:, 2:]], 1)
+    limits = np.tile(people.image_sizes[people.image] - 1, 2) if len(people.image_sizes) else 0
+    return np.minimum(np.maximum(corners, 0), limits)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    """(N,) bool: whether all numbers of a row are finite."""
+    return np.isfinite(values).all(tuple(range(1, values.ndim)))
+
+
+def _find_outside(people, rows, keypoints, visible, findings: Findings) -> None:
+    """Count boxes and keypoints that reach out of their image by more than a pixel; they are used nevertheless."""
+    sizes = people.image_sizes[people.image[rows]].reshape(-1, 2) + 1
+    corners = people.boxes[rows]
+    beyond = (corners[:, :2] < -1).any(1) | (corners[:, :2] + corners[:, 2:] > sizes).any(1)
+    outside = ((keypoints < -1) | (keypoints > sizes[:, None])).any(2) & visible
+    for index in np.flatnonzero(beyond | outside.any(1)):
+        where = f'annotation {people.ids[rows[index]]}'
+        if beyond[index]:
+            findings.add('box that reaches out of its image', f'{where}: {corners[index].tolist()}')
+        if outside[index].any():
+            first = int(np.flatnonzero(outside[index])[0])
+            point = keypoints[index, first].tolist()
+            findings.add('labelled keypoint outside of its image', f'{where}: keypoint {first} at {point}')
+
+
+def _instances(people: AnnotatedPeople, findings: Findings, **columns) -> Instances:
+    for name in ('boxes', 'scores', 'areas'):
+        columns[name] = torch.from_numpy(np.array(columns[name], np.float32))
+    for name in ('image', 'ids', 'categories'):
+        columns[name] = torch.from_numpy(columns[name])
+    return Instances(
+        names=PathTable.from_strings(people.names),
+        image_ids=torch.from_numpy(people.image_ids),
+        image_sizes=torch.from_numpy(people.image_sizes),
+        findings=findings,
+        **columns,
+    )
