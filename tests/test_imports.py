@@ -128,9 +128,13 @@ def test_the_rules_see_violations():
 def test_only_the_data_set_imports_the_generator():
     users = {name for name in FILES if any(target.startswith('sapiens.synthetic') for target in edges(name))}
     assert {name for name in users if name.split('.')[1] not in ('synthetic', 'commands')} <= {
-        'sapiens.datasets.synthetic_humans',
-        'sapiens.engine.hooks.drawings',
+        'sapiens.datasets.synthetic_humans'
     }
+
+
+def test_importing_the_engine_does_not_import_the_generator():
+    code = 'import sys, sapiens.engine; sys.exit(any(name.startswith("sapiens.synthetic") for name in sys.modules))'
+    subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True, cwd=ROOT)
 
 
 def test_import_is_cheap_and_without_the_heavy_libraries():

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from sapiens.datasets.transforms.decoding import SUFFIXES, BadImage, EncodedImage
+from sapiens.datasets.transforms.decoding import SUFFIXES, BadImage, EncodedImage, upright_pixels
 from sapiens.datasets.transforms.loading import MAX_FILE_BYTES, read_file
 
 __all__ = ['VIDEO_SUFFIXES', 'Item', 'find_images', 'find_inputs', 'is_video', 'read_pixels']
@@ -149,7 +149,7 @@ def read_pixels(image: str | Path | np.ndarray | Image.Image, max_megapixels: fl
             raise ValueError(f'an image is (H, W, 3) uint8 RGB, found {image.shape} {image.dtype}')
         return image
     if isinstance(image, Image.Image):
-        return np.array(ImageOps.exif_transpose(image).convert('RGB'))
+        return upright_pixels(image)
     encoded = EncodedImage(read_bytes(os.fspath(image)), max_megapixels)
     return encoded.crop((0, 0, *encoded.size), encoded.size, exact=True)[0]
 

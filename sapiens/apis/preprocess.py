@@ -17,9 +17,9 @@ from torch import Tensor
 
 from sapiens.datasets.transforms import LoadPerson, LoadResize
 from sapiens.datasets.transforms.packing import to_planes
-from sapiens.datasets.transforms.topdown import crop_matrix, fit_aspect
 from sapiens.registry import TRANSFORMS
 from sapiens.structures import DenseDataSample
+from sapiens.utils.crop import crop_matrix, fit_aspect
 
 __all__ = ['PersonInput', 'WholeInput', 'build_input', 'build_whole_input']
 
@@ -32,8 +32,8 @@ def build_input(pipeline: Sequence[dict]) -> 'PersonInput | WholeInput':
     """
     steps = {step['type'].split('.')[-1]: step for step in pipeline if 'type' in step}
     if 'LoadPerson' in steps:
-        padding = steps.get('GetBBoxCenterScale', {}).get('padding', 1.25)
-        return PersonInput(TRANSFORMS.build(dict(steps['LoadPerson'])), padding)
+        box = TRANSFORMS.build(dict(steps.get('GetBBoxCenterScale', dict(type='mmpose.GetBBoxCenterScale'))))
+        return PersonInput(TRANSFORMS.build(dict(steps['LoadPerson'])), box.padding)
     if 'LoadResize' in steps:
         return WholeInput(TRANSFORMS.build(dict(steps['LoadResize'])))
     raise ValueError(

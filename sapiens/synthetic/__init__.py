@@ -3,9 +3,9 @@
 Needs anny and warp-lang (requirements/optional.txt).
 """
 
-from .sample import PersonLabel, SyntheticSample, to_published_normals
+from .sample import PersonLabel, SyntheticSample
 
-__all__ = ['HumanGenerator', 'PersonLabel', 'SyntheticSample', 'to_published_normals']
+__all__ = ['HumanGenerator', 'PersonLabel', 'SyntheticSample']
 
 
 def __getattr__(name: str):

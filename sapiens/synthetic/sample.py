@@ -6,7 +6,7 @@ import numpy as np
 
 from .camera import Camera
 
-__all__ = ['PersonLabel', 'SyntheticSample', 'to_published_normals']
+__all__ = ['PersonLabel', 'SyntheticSample']
 
 
 @dataclass
@@ -39,7 +39,7 @@ class SyntheticSample:
         image: (H, W, 3) uint8 sRGB.
         depth: (H, W) float32 metres along z; 0 where nothing is known (a photograph behind the people, the sky).
         normal: (H, W, 3) float32 unit vectors in the camera frame (x right, y down, z forward: a surface that faces the
-            camera has z = -1); zeros where nothing is known. See :func:`to_published_normals`.
+            camera has z = -1); zeros where nothing is known. See :mod:`sapiens.frames`.
         albedo: (H, W, 3) float32 linear RGB in [0, 1], the colour without light.
         alpha: (H, W) float32 in [0, 1], the share of the pixel that people and what they wear cover.
         part: (H, W) uint8 classes of goliath28, 0 where there is nobody.
@@ -66,10 +66,3 @@ class SyntheticSample:
     def mask(self) -> np.ndarray:
         """(H, W) bool: pixels whose centre shows a person."""
         return self.instance > 0
-
-
-def to_published_normals(normal: np.ndarray) -> np.ndarray:
-    """Normals (..., 3) between our camera frame (x right, y down, z forward) and the one of the released Sapiens models
-    (x right, y up, z towards the camera: a surface that faces the camera is (0, 0, 1)). Its own inverse.
-    """
-    return normal * np.array([1, -1, -1], normal.dtype)

@@ -15,12 +15,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from sapiens.frames import to_published
 from sapiens.metainfo import get_classes
 from sapiens.version import __version__
 
 from .annotations import FILES, describe, write_annotation_files
 from .camera import Camera
-from .sample import SyntheticSample, to_published_normals
+from .sample import SyntheticSample
 
 __all__ = ['CARD', 'KINDS', 'SampleWriter', 'begin_folder', 'estimate_bytes', 'finish_folder', 'read_labels']
 
@@ -105,7 +106,7 @@ class SampleWriter:
         if folder == 'depth':
             return _array(sample.depth.astype(np.float32, copy=False))
         if folder == 'normal':
-            normal = to_published_normals(sample.normal.astype(np.float32, copy=False)) + np.float32(0)  # no -0
+            normal = to_published(sample.normal.astype(np.float32, copy=False)) + np.float32(0)  # no -0
             return _archive(normal=normal.astype(np.float16)) if self.compact else _array(normal)
         if folder in ('seg', 'lip', 'instance'):
             return _image(getattr(sample, 'part' if folder == 'seg' else folder))

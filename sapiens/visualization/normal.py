@@ -16,7 +16,7 @@ FRAME = 'red right, green up, blue to the camera'
 
 class NormalPanelRow(NamedTuple):
     """One row of :func:`draw_normal_panel`. Normals are in the frame of the released models (x right, y up, z towards the
-    camera), see :func:`sapiens.synthetic.to_published_normals`.
+    camera), see :mod:`sapiens.frames`.
 
     Attributes:
         image: (H, W, 3) uint8 RGB.

@@ -5,9 +5,9 @@ import torch
 from mmpose.structures import PoseDataSample
 
 from sapiens.datasets.transforms import LoadPerson, PackPose, Rejected
-from sapiens.datasets.transforms.topdown import crop_matrix, fit_aspect, transform_points
 from sapiens.metainfo import get_skeleton
 from sapiens.registry import TRANSFORMS
+from sapiens.utils.crop import crop_matrix, fit_aspect, transform_points
 
 from .helpers import encode, photographs, smooth_image
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from sapiens.frames import to_published
 from sapiens.models import DepthTask, NormalTask, SegTask
 from sapiens.models.estimators.dense import _starts
 from sapiens.models.layers import upsample as upsample_module
 from sapiens.models.layers.upsample import upsample, upsample_grid, upsampled_argmax
 from sapiens.structures import DenseDataSample
-from sapiens.synthetic import to_published_normals
 
 from .test_dense_estimator import FOUR, SIZE, TASKS, batch, tiny
 
@@ -69,7 +69,7 @@ def test_normals_are_learned_in_the_published_frame():
     normal[:, 0, 0], normal[:, 0, 1] = 0, torch.nan
     target, valid = NormalTask().read([packed(gt_normal=normal)], (4, 3), 'cpu')
     assert valid[0, 0].tolist() == [False, False, True]
-    expected = to_published_normals(normal.permute(1, 2, 0).numpy())
+    expected = to_published(normal.permute(1, 2, 0).numpy())
     assert torch.equal(target[0].permute(1, 2, 0)[valid[0]], torch.from_numpy(expected)[valid[0]])
     assert target.isfinite().all()
 
@@ -189,7 +189,7 @@ def test_normals_are_unit_vectors_in_our_frame(models):
         raw = models['normal'](inputs)
     normal = models['normal'].predict(inputs, unlabelled(size=SIZE))[0].pred_normal
     expected = F.normalize(upsample(raw, SIZE)[0], dim=0)
-    expected = torch.from_numpy(to_published_normals(expected.permute(1, 2, 0).numpy()))
+    expected = torch.from_numpy(to_published(expected.permute(1, 2, 0).numpy()))
     assert torch.allclose(normal.permute(1, 2, 0), expected, atol=1e-6)
     assert torch.allclose(normal.norm(dim=0), torch.ones(SIZE), atol=1e-5)
 

@@ -6,8 +6,9 @@ import pytest
 
 pytest.importorskip('anny')
 
+from sapiens.frames import to_published
 from sapiens.metainfo import get_classes, get_skeleton
-from sapiens.synthetic import HumanGenerator, to_published_normals
+from sapiens.synthetic import HumanGenerator
 from sapiens.synthetic.camera import Camera
 from sapiens.synthetic.keypoints import SKELETONS, keypoint_status, load_landmarks
 from sapiens.synthetic.materials import Material
@@ -274,8 +275,8 @@ def test_develop_and_linear_are_inverse_in_the_shadows():
 
 def test_published_normals_are_their_own_inverse():
     n = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
-    np.testing.assert_array_equal(to_published_normals(to_published_normals(n)), n)
-    assert to_published_normals(np.array([0.0, 0, -1])).tolist() == [0, 0, 1]  # faces the camera
+    np.testing.assert_array_equal(to_published(to_published(n)), n)
+    assert to_published(np.array([0.0, 0, -1])).tolist() == [0, 0, 1]  # faces the camera
 
 
 def test_threads_do_not_matter(samples):

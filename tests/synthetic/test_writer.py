@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
+from sapiens.frames import to_published
 from sapiens.metainfo import build_metainfo, get_skeleton
 from sapiens.synthetic.annotations import FILES
-from sapiens.synthetic.sample import to_published_normals
 from sapiens.synthetic.writer import (
     CARD,
     KINDS,
@@ -52,7 +52,7 @@ def test_files_hold_what_the_card_says(root, samples):
         depth, normal = np.load(root / f'depth/{stem}.npy'), np.load(root / f'normal/{stem}.npy')
         assert depth.dtype == normal.dtype == np.float32
         np.testing.assert_array_equal(depth, sample.depth)
-        np.testing.assert_array_equal(normal, to_published_normals(sample.normal))
+        np.testing.assert_array_equal(normal, to_published(sample.normal))
         assert (normal[sample.mask][:, 2] > 0).all() and (normal[~sample.mask] == 0).all()
         albedo = cv2.imread(str(root / f'albedo/{stem}.png'), cv2.IMREAD_UNCHANGED)[..., ::-1]
         assert albedo.dtype == np.uint16 and abs(albedo / 65535 - sample.albedo).max() < 1e-5
@@ -166,7 +166,7 @@ def test_chosen_kinds_jpeg_and_compact(samples, tmp_path):
     assert found == ['labels/000004.json', 'mask/000004.png', 'normal/000004.npz', 'rgb/000004.jpg']
     normal = np.load(tmp_path / 'normal/000004.npz')['normal']
     assert normal.dtype == np.float16
-    assert abs(normal - to_published_normals(samples[0].normal)).max() < 5e-4
+    assert abs(normal - to_published(samples[0].normal)).max() < 5e-4
     np.testing.assert_array_equal(read_labels(tmp_path, 4)['normal'], normal)
 
 

@@ -15,9 +15,9 @@ from torch.utils.data import IterableDataset
 
 from sapiens.datasets import Draw
 from sapiens.datasets.draw import hash63
+from sapiens.frames import to_published
 from sapiens.metainfo import Skeleton
 from sapiens.registry import DATASETS
-from sapiens.synthetic import to_published_normals
 from sapiens.utils.cli import tool_parser
 from sapiens.utils.config import add_options_argument, load_config
 from sapiens.visualization import draw_pose, skeleton_of
@@ -37,7 +37,7 @@ def label_pictures(data, image: np.ndarray, palette: np.ndarray | None) -> list[
     if 'gt_depth' in data:
         pictures.append(draw_depth(data.gt_depth[0].numpy(), valid))
     if 'gt_normal' in data:
-        pictures.append(draw_normals(to_published_normals(data.gt_normal.permute(1, 2, 0).numpy()), valid))
+        pictures.append(draw_normals(to_published(data.gt_normal.permute(1, 2, 0).numpy()), valid))
     return pictures
 
 

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sapiens.frames import to_published
 from sapiens.models import MAE, DenseEstimator, PoseEstimator, UDPHeatmap
 from sapiens.models.codecs import udp_heatmap
-from sapiens.models.estimators.dense_tasks import turned
 from sapiens.models.layers import unit_vectors
 from sapiens.models.layers.upsample import upsample
 
@@ -158,7 +158,7 @@ class ExportGraph(nn.Module):
         if self.task == 'sem_seg':
             return output.argmax(1).to(torch.uint8)
         if self.task == 'normal':
-            return turned(unit_vectors(output, dim=1), dim=1)
+            return to_published(unit_vectors(output, dim=1), dim=1)
         return output
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from sapiens.metainfo import get_skeleton, match_keypoints
 from sapiens.metainfo.goliath308 import WHOLEBODY_HANDS
+from sapiens.utils.crop import heatmap_to_image
 
 from ..preprocess import PersonInput
 from ..results import PoseResult
@@ -89,7 +90,7 @@ class PosePredictor(Predictor):
         if self.predict_options['output_heatmaps']:
             result.heatmaps = [maps for _, maps, *_ in outputs]
             result.heatmap_transforms = np.array(
-                [_to_image(maps.shape[1:], center, scale) for _, maps, center, scale in outputs]
+                [heatmap_to_image(maps.shape, center, scale) for _, maps, center, scale in outputs]
             ).reshape(-1, 2, 3)
         return result
 
@@ -97,10 +98,3 @@ class PosePredictor(Predictor):
 def _join(parts: list[np.ndarray], shape: tuple) -> np.ndarray:
     """Join the people of an image to one array (N, *shape)."""
     return np.concatenate(parts).astype(np.float32) if parts else np.zeros((0, *shape), np.float32)
-
-
-def _to_image(cells: tuple[int, int], center: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Return the (2, 3) matrix from cells of an (h, w) heatmap to pixels of the image, as the codec maps keypoints."""
-    h, w = cells
-    x, y = scale[0] / (w - 1), scale[1] / (h - 1)
-    return np.array([[x, 0, center[0] - scale[0] / 2], [0, y, center[1] - scale[1] / 2]], np.float64)

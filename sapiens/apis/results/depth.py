@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from torch import Tensor
 
+from sapiens.frames import to_published
 from sapiens.visualization.depth import depth_limits
 from sapiens.visualization.labels import draw_depth
 
@@ -19,7 +20,7 @@ __all__ = ['DepthResult']
 
 
 def _normals(result: 'DepthResult', saving: Saving) -> np.ndarray:
-    normals = result.normals() * np.array([1, -1, -1], np.float32)
+    normals = to_published(result.normals())
     return np.where(result.valid[..., None], np.rint((normals + 1) * 127.5), 100).astype(np.uint8)
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
+from sapiens.frames import to_published
 from sapiens.visualization.labels import draw_normals
 
 from .base import PICTURE, ResultFile
@@ -41,7 +42,7 @@ class NormalResult(DenseResult):
     @property
     def published(self) -> np.ndarray:
         """Normals in the frame of the published files: x right, y up, z towards the camera."""
-        return self.normals * np.array([1, -1, -1], np.float32)
+        return to_published(self.normals)
 
     def draw(self) -> np.ndarray:
         """Draw right as red, up as green, towards the camera as blue; grey outside the mask."""

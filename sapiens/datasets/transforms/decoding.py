@@ -15,7 +15,7 @@ import simplejpeg
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-__all__ = ['SUFFIXES', 'BadImage', 'DecodedImage', 'EncodedImage', 'resize']
+__all__ = ['SUFFIXES', 'BadImage', 'DecodedImage', 'EncodedImage', 'resize', 'upright_pixels']
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif')
 
@@ -145,8 +145,7 @@ class EncodedImage:
             return
         try:
             self._image.load()
-            ImageOps.exif_transpose(self._image, in_place=True)
-            self._pixels = np.array(_to_rgb(self._image))
+            self._pixels = upright_pixels(self._image)
         except BadImage:
             raise
         except Exception as error:  # see __init__
@@ -168,6 +167,15 @@ class DecodedImage:
     def crop(self, box: tuple, size: tuple, exact: bool) -> tuple[np.ndarray, tuple]:
         x, y, w, h = box
         return self._pixels[y : y + h, x : x + w], box
+
+
+def upright_pixels(image: Image.Image) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a Pillow image, turned as its EXIF orientation says. Transparent images are put on white.
+
+    Raises:
+        BadImage: 32-bit pixels, which have no defined white.
+    """
+    return np.array(_to_rgb(ImageOps.exif_transpose(image), image.format))
 
 
 def resize(pixels: np.ndarray, size: tuple, interpolation: str = 'bicubic') -> np.ndarray:
@@ -262,8 +270,8 @@ def _exif_orientation(image: Image.Image) -> int:
         return 1
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ('I', 'F') and not (image.mode == 'I' and image.format == 'PNG'):
+def _to_rgb(image: Image.Image, file_format: str | None) -> Image.Image:
+    if image.mode in ('I', 'F') and not (image.mode == 'I' and file_format == 'PNG'):
         raise BadImage(f'pixels of mode {image.mode} (32 bits a value) have no defined white')
     if image.mode.startswith('I'):
         # 16-bit grey. convert() would clip it; the high byte is what Pillow keeps of 16-bit colours.

@@ -12,6 +12,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from PIL import Image
 
+from sapiens.frames import PUBLISHED
 from sapiens.metainfo.classes import IGNORE
 from sapiens.registry import TRANSFORMS
 
@@ -39,8 +40,6 @@ MAP_SUFFIXES = ('.npy', '.npz', '.png', '.exr', '.tif', '.tiff')
 
 # What a sample may be asked for.
 _FIELDS = ('sem_seg', 'depth', 'normal')
-# Between the published frame of normals and ours; its own inverse.
-_PUBLISHED = np.diag(np.float32([1, -1, -1]))
 _UNIT = 1e-3  # squared lengths that are this near to 1 are left; half precision is
 _PALETTE = 3  # PNG's number of that kind of colour
 
@@ -257,7 +256,7 @@ def read_normal(path: str, frame: str = 'published') -> np.ndarray:
         length = np.sqrt(squared, out=np.ones_like(squared), where=known)
         normal = normal / length[..., None]
     if frame == 'published':
-        normal = cv2.transform(normal, _PUBLISHED)
+        normal = cv2.transform(normal, np.diag(np.float32(PUBLISHED)))
     return normal
 
 

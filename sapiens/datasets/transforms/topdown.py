@@ -10,15 +10,15 @@ import math
 
 import cv2
 import numpy as np
-from mmpose.structures.bbox import get_udp_warp_matrix
 
 from sapiens.registry import TRANSFORMS
+from sapiens.utils.crop import crop_matrix, fit_aspect, transform_points
 
 from .geometry import visible_box
 from .loading import LoadingTransform, changed
 from .rejection import Rejected
 
-__all__ = ['LoadPerson', 'crop_matrix', 'fit_aspect', 'transform_points']
+__all__ = ['LoadPerson']
 
 # A bilinear sample reads the pixels around it. Pixels of a reduced decode are up to 8 wide, and its box may end 8 earlier.
 _MARGIN = 20
@@ -141,34 +141,3 @@ class LoadPerson(LoadingTransform):
         pixels = cv2.warpAffine(pixels, matrix, self.size, flags=cv2.INTER_LINEAR, borderValue=border)
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB)
         return pixels if early else changed(results, pixels)
-
-
-def fit_aspect(scale: np.ndarray, size: tuple) -> np.ndarray:
-    """The smallest box size (2,) of the aspect of ``size`` that holds ``scale`` (2,), at least a pixel wide and high."""
-    # On arrays, which keep their precision: the last bit of the matrix is then mmpose's.
-    width, height = np.split(np.maximum(scale, scale.dtype.type(1)), 2)
-    aspect = size[0] / size[1]
-    if width > height * aspect:
-        return np.concatenate([width, width / aspect])
-    return np.concatenate([height * aspect, height])
-
-
-def crop_matrix(center: np.ndarray, scale: np.ndarray, rotation: float, size: tuple, flip: bool = False) -> np.ndarray:
-    """(2, 3) float64 matrix from pixels of the image to pixels of the crop.
-
-    Args:
-        center, scale: (2,) of the box, in pixels.
-        rotation: degrees, turning x towards y, after mirroring.
-        size: of the crop.
-        flip: mirror the box about its vertical axis; equal to mirroring the image and the box's centre with it.
-    """
-    matrix = get_udp_warp_matrix(center, scale, rotation, size).astype(np.float64)
-    if flip:
-        matrix[:, 2] += 2 * float(center[0]) * matrix[:, 0]
-        matrix[:, 0] *= -1
-    return matrix
-
-
-def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Apply a (2, 3) matrix to (..., 2) points, in float64."""
-    return points.astype(np.float64) @ matrix[:, :2].T + matrix[:, 2]

@@ -8,8 +8,8 @@ import torch
 from mmengine.structures import BaseDataElement
 
 from sapiens.evaluation.dense_functional import ALIGNMENTS, angular_error, depth_alignment
+from sapiens.frames import to_published
 from sapiens.metainfo.classes import IGNORE
-from sapiens.synthetic import to_published_normals
 from sapiens.visualization import (
     DepthPanelRow,
     NormalPanelRow,
@@ -147,7 +147,7 @@ class NormalDrawing(DenseDrawing):
 
 def _published(normal: torch.Tensor) -> np.ndarray:
     """(H, W, 3) unit vectors in the frame of the released models, from (3, H, W) in the camera's, in steps of 1 / 127."""
-    return to_published_normals(normal.float().permute(1, 2, 0).numpy() / 127)
+    return to_published(normal.float().permute(1, 2, 0).numpy() / 127)
 
 
 # kind -> how it is drawn

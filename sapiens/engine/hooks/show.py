@@ -15,6 +15,7 @@ from sapiens.datasets.transforms.decoding import EncodedImage
 from sapiens.datasets.transforms.loading import read_file
 from sapiens.metainfo import get_skeleton
 from sapiens.registry import HOOKS
+from sapiens.utils.crop import heatmap_to_image
 from sapiens.visualization import draw_heatmaps, draw_pose
 from sapiens.visualization.layout import caption, join
 
@@ -163,7 +164,7 @@ class PoseShowHook(ShowHook):
             kept.update(true_keypoints=truth.keypoints, visible=truth.keypoints_visible)
         if self.heatmaps and kept['shown']:
             kept['heatmaps'] = heatmaps_of(sample, self.model).astype(np.float16)
-            kept['transform'] = _to_image(sample, kept['heatmaps'].shape)
+            kept['transform'] = heatmap_to_image(kept['heatmaps'].shape, sample.input_center, sample.input_scale)
         return kept
 
     def truth(self, samples: list[dict]) -> tuple[np.ndarray, np.ndarray]:
@@ -205,13 +206,6 @@ class PoseShowHook(ShowHook):
 def _stacked(samples: list[dict], key: str, *shape: int) -> np.ndarray:
     """(N, *shape) of the samples that have the key."""
     return np.concatenate([np.zeros((0, *shape))] + [sample[key] for sample in samples if key in sample])
-
-
-def _to_image(sample: BaseDataElement, shape: tuple[int, ...]) -> np.ndarray:
-    """(2, 3), from cells of maps (K, H, W) of a crop to pixels of the image, as mmpose maps what it finds in them: the outermost
-    cells to the ends of ``input_scale``."""
-    center, scale = (np.asarray(sample.get(key), np.float64) for key in ('input_center', 'input_scale'))
-    return np.column_stack([np.diag(scale / (np.array(shape[:0:-1]) - 1)), center - scale / 2])
 
 
 @HOOKS.register_module()

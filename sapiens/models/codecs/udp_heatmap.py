@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sapiens.registry import MODELS
+from sapiens.utils.crop import crop_to_image
 
 __all__ = ['UDPHeatmap']
 
@@ -131,8 +132,7 @@ class UDPHeatmap:
         Returns:
             (B, K, 2) pixels of the image.
         """
-        center, scale = center[:, None], scale[:, None]
-        return keypoints / keypoints.new_tensor(input_size) * scale + center - scale / 2
+        return crop_to_image(keypoints, keypoints.new_tensor(input_size), center, scale)
 
     def _newton_step(self, heatmaps: Tensor, cells: Tensor, peaks: Tensor) -> Tensor:
         """Step (B, K, 2) to subtract, in cells: inverse Hessian times gradient of the logarithm of the blurred map."""

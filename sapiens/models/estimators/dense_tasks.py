@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sapiens.frames import to_published
 from sapiens.metainfo import get_classes
 from sapiens.metainfo.classes import IGNORE
 from sapiens.models.layers import unit_vectors
@@ -23,7 +24,6 @@ __all__ = ['DenseTask', 'DepthTask', 'NormalTask', 'SegTask']
 # Depths of one image that differ by less than this share have no nearest and farthest: it is ten roundings of a float32.
 FLAT = 1e-6
 # Between our camera frame (x right, y down, z forward) and that of the released models (x right, y up, z to the camera).
-FRAME = (1.0, -1.0, -1.0)
 
 
 class DenseTask:
@@ -215,20 +215,14 @@ class NormalTask(DenseTask):
         largest = target.abs().amax(1)
         valid = valid & (largest > 0) & largest.isfinite()
         target = torch.where(valid[:, None], target, 0)
-        return turned(target, dim=1), valid
+        return to_published(target, dim=1), valid
 
     def mirrored(self, output: Tensor) -> Tensor:
         """x points the other way in a mirrored image, in either frame."""
         return output.flip(-1) * output.new_tensor((-1, 1, 1))[:, None, None]
 
     def finish(self, output: Tensor, size: tuple[int, int], options: dict) -> dict[str, Tensor]:
-        return dict(pred_normal=turned(unit_vectors(upsample(output[None], size)[0], dim=0), dim=0))
-
-
-def turned(normal: Tensor, dim: int) -> Tensor:
-    """Normals from our camera frame to the published one, or back; ``dim`` holds x, y, z."""
-    shape = [3 if axis == dim else 1 for axis in range(normal.ndim)]
-    return normal * normal.new_tensor(FRAME).view(shape)
+        return dict(pred_normal=to_published(unit_vectors(upsample(output[None], size)[0], dim=0), dim=0))
 
 
 def _nearest(field: Tensor, size: tuple[int, int]) -> Tensor:
