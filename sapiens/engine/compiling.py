@@ -1,24 +1,19 @@
-"""``compile=True`` in a config: the network's parts by ``torch.compile``."""
+"""``compile=True`` in a config: ``torch.compile`` for the blocks and heads of a model."""
 
 from mmengine.logging import print_log
 from torch import nn
 
-from sapiens.models import DenseHead, HeatmapHead
-from sapiens.models.layers import TransformerBlock
-
 __all__ = ['compile_parts']
-
-# Blocks one by one: they are alike, so that one is compiled and 6 or 48 run, and activation checkpointing works as before.
-PARTS = (TransformerBlock, DenseHead, HeatmapHead)
 
 
 def compile_parts(model: nn.Module, options: bool | dict) -> None:
-    """Compile blocks and heads in place, before their first call; names of parameters stay as they are.
+    """Compile parts of a model in place, before their first call. Names of parameters stay.
 
-    Not MMEngine's whole ``train_step``, which holds the optimizer and the values for the log.
+    Each module with a method ``parts_to_compile()`` says which of its parts are compiled: an encoder its blocks, a head itself.
+    Equal blocks are compiled once, whatever their number, and activation checkpointing works as before. MMEngine would compile
+    the whole ``train_step`` with the optimizer and the logged values.
 
     Args:
-        model: any of ours.
         options: arguments of :func:`torch.compile`, or True for its defaults.
 
     Raises:
@@ -26,10 +21,14 @@ def compile_parts(model: nn.Module, options: bool | dict) -> None:
     """
     if options is not True and not isinstance(options, dict):
         raise ValueError(f'compile={options!r}: expected True, False, or arguments of torch.compile in a dict')
-    parts = [module for module in model.modules() if isinstance(module, PARTS)]
+    parts = [
+        part for module in model.modules() if hasattr(module, 'parts_to_compile') for part in module.parts_to_compile()
+    ]
     if not parts:
-        names = ', '.join(part.__name__ for part in PARTS)
-        raise ValueError(f'compile={options!r}: {type(model).__name__} has none of {names}')
+        raise ValueError(
+            f'compile={options!r}: no part of {type(model).__name__} has a method parts_to_compile(), which encoders and '
+            'heads of this package have'
+        )
     for part in parts:
         part.compile(**({} if options is True else options))
     print_log(f'Compiling {len(parts)} blocks and heads: the first iterations are slow', logger='current')

@@ -1,4 +1,4 @@
-from .backbones import SAPIENS_ARCHS, SapiensViT
+from .backbones import SAPIENS_ARCHS, Encoder, SapiensViT
 from .codecs import UDPHeatmap
 from .data_preprocessor import ImageNormalizer
 from .estimators import DenseEstimator, DenseTask, DepthTask, NormalTask, PoseEstimator, SegTask
@@ -27,6 +27,7 @@ __all__ = [
     'DenseTask',
     'DepthGradientLoss',
     'DepthTask',
+    'Encoder',
     'HeatmapCrossEntropyLoss',
     'HeatmapHead',
     'HeatmapMSELoss',

@@ -296,6 +296,13 @@ def test_contradictions_are_refused(wrong, message):
         ExportOptions(**wrong)
 
 
+def test_an_encoder_of_another_library_is_refused_by_name(tmp_path):
+    backbone = dict(type='mmpretrain.VisionTransformer', arch='deit-t', img_size=SIZE, out_type='featmap')
+    with pytest.raises(ValueError, match=r'export needs grid_of, set_image_size of the encoder.*VisionTransformer'):
+        export_model(config('pose', backbone=backbone), None, ExportOptions('torchscript'), tmp_path / 'x.pt')
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_ending_of_a_file_is_that_of_its_format(tmp_path, weights):
     for format, ending in (('onnx', '.onnx'), ('export', '.pt2'), ('safetensors', '.safetensors'), ('clean', '.pth')):
         with pytest.raises(ValueError, match=f'x.bin: .*{ending}'):

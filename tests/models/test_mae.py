@@ -3,7 +3,8 @@ import torch
 
 from sapiens.models import MAE, ImageNormalizer
 from sapiens.models.data_preprocessor import IMAGE_MEAN, IMAGE_STD
-from sapiens.models.mae import Masking, patchify, unpatchify
+from sapiens.models.layers import patchify, unpatchify
+from sapiens.models.mae import Masking
 from sapiens.structures import DenseDataSample
 
 TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
@@ -82,7 +83,10 @@ def test_visible_only_embedding_equals_the_convolution():
     masking = Masking.from_noise(torch.rand(2, 16), 0.5)
     full = model.backbone.patch_embed(images) + model.backbone.pos_embed[:, 1:]
     visible = full.gather(1, masking.kept[..., None].expand(-1, -1, 32))
-    tokens = model.backbone.add_cls_token(visible, model.backbone.pos_embed)
+    cls_token = (model.backbone.cls_token + model.backbone.pos_embed[:, :1]).expand(2, -1, -1)
+    tokens = torch.cat([cls_token, visible], dim=1)
+    assert torch.equal(model.backbone.embed(images)[0], torch.cat([cls_token, full], dim=1))
+    torch.testing.assert_close(model.backbone.embed(images, masking.kept)[0], tokens)
     torch.testing.assert_close(model.encode(images, masking), model.backbone.encode(tokens)[-1])
 
 

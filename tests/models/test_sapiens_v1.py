@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from sapiens.models import MAE, SapiensViT
 from sapiens.models.layers import resize_grid
 from sapiens.models.layers.transformer import SelfAttention
+from sapiens.utils.checkpoint.positions import fit_positions
 
 TINY = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
 PUBLISHED = ['0.3b', '0.6b', '1b', '2b']
@@ -181,7 +182,7 @@ def test_drop_path_drops_whole_samples_and_keeps_the_mean():
 def test_position_embedding_of_a_checkpoint(source, has_cls, target, with_cls):
     model = SapiensViT(TINY, img_size=target, with_cls_token=with_cls)
     embed = torch.randn(1, source[0] * source[1] + has_cls, 32)
-    fitted = model.resize_pos_embed(embed)
+    fitted = fit_positions(embed, model)
     assert fitted.shape == model.pos_embed.shape
     if with_cls:
         assert torch.equal(fitted[:, :1], embed[:, :1] if has_cls else torch.zeros(1, 1, 32))
@@ -193,7 +194,7 @@ def test_position_embedding_of_a_checkpoint(source, has_cls, target, with_cls):
 
 def test_position_embedding_of_an_unknown_grid_is_refused():
     with pytest.raises(ValueError, match='10 patches: neither a square grid'):
-        SapiensViT(TINY, img_size=(64, 64)).resize_pos_embed(torch.randn(1, 10, 32))
+        fit_positions(torch.randn(1, 10, 32), SapiensViT(TINY, img_size=(64, 64)))
 
 
 def test_depth_of_every_parameter():

@@ -16,6 +16,7 @@ from sapiens.models import (
     UDPHeatmap,
 )
 from sapiens.models.layers import resize_grid, sincos_2d
+from sapiens.utils.checkpoint.positions import fit_positions
 
 from . import golden
 
@@ -33,7 +34,7 @@ def test_encoder_features(padding):
 
 
 def test_sincos_table_and_its_resize_to_the_finetuning_grid():
-    table = sincos_2d((64, 64), 1024, with_cls_token=True)
+    table = sincos_2d((64, 64), 1024, num_extra=1)
     assert table.shape == (1, 4097, 1024)
     assert table[0, 0].eq(0).all()
     for (row, column), value in golden.SINCOS.items():
@@ -41,9 +42,8 @@ def test_sincos_table_and_its_resize_to_the_finetuning_grid():
     assert table.double().sum().item() == pytest.approx(golden.SINCOS_SUM, abs=1e-2)
     assert table.double().abs().sum().item() == pytest.approx(golden.SINCOS_ABS_SUM, abs=1e-2)
 
-    resized = SapiensViT(
-        dict(embed_dims=1024, num_layers=1, num_heads=4, feedforward_channels=4), img_size=(1024, 768)
-    ).resize_pos_embed(table)
+    arch = dict(embed_dims=1024, num_layers=1, num_heads=4, feedforward_channels=4)
+    resized = fit_positions(table, SapiensViT(arch, img_size=(1024, 768)))
     assert resized.shape == (1, 3072, 1024)
     for (row, column), value in golden.RESIZED.items():
         assert resized[0, row, column].item() == pytest.approx(value, abs=1e-6)

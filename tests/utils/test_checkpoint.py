@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from sapiens.models import MAE, SapiensViT
 from sapiens.utils.checkpoint import load_state, read_checkpoint
+from sapiens.utils.checkpoint.positions import fit_positions
 
 TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
 
@@ -201,7 +202,7 @@ def test_finetuning_from_pretraining_resizes_the_position_embedding():
     model = encoder(2, img_size=(64, 48))
     report = load_state(model, source.state_dict())
     assert report.resized == ['pos_embed 1x17x32 -> 1x12x32'] and 'cls_token' in report.unused
-    assert torch.equal(model.pos_embed, model.resize_pos_embed(source.backbone.pos_embed))
+    assert torch.equal(model.pos_embed, fit_positions(source.backbone.pos_embed, model))
     assert 'fitted to this model: pos_embed 1x17x32 -> 1x12x32' in str(report)
 
 
@@ -212,9 +213,11 @@ class Backbone(torch.nn.Module):
         self.stem.pos_embed = torch.nn.Parameter(torch.zeros(1, length, 3))
         self.norm = torch.nn.BatchNorm1d(3)
 
-    def resize_pos_embed(self, embed, key):
-        assert key == 'backbone.stem.pos_embed'
-        return embed[:, : self.stem.pos_embed.shape[1]]
+    grid_size, num_extra_tokens = (2, 2), 0
+
+    def resize_positions(self, patches, source):
+        assert source == (4, 4)
+        return patches[:, : self.stem.pos_embed.shape[1]]
 
 
 class Whole(torch.nn.Module):
@@ -227,10 +230,12 @@ class Whole(torch.nn.Module):
 
 def test_any_position_embedding_of_the_backbone_is_resized_and_buffers_count():
     model = Whole()
-    report = load_state(model, Whole(9, fill=2).state_dict(), source='nine.pth')
-    assert report.resized == ['backbone.stem.pos_embed 1x9x3 -> 1x4x3'] and report.share == 1
+    report = load_state(model, Whole(16, fill=2).state_dict(), source='sixteen.pth')
+    assert report.resized == ['backbone.stem.pos_embed 1x16x3 -> 1x4x3'] and report.share == 1
     assert all((value == 2).all() for value in model.state_dict().values())
-    assert str(report).startswith('100.0% of the backbone loaded from nine.pth')
+    assert str(report).startswith('100.0% of the backbone loaded from sixteen.pth')
+    with pytest.raises(ValueError, match=r'backbone\.stem\.pos_embed of the checkpoint has 10 patches'):
+        load_state(model, Whole(10).state_dict())
     # 12 position elements, 12 of the norm's parameters and statistics, 1 counter; the head does not count
     source = {key: value for key, value in Whole().state_dict().items() if 'running' in key or 'head' in key}
     assert load_state(model, source, min_share=0).share == pytest.approx(6 / 25)

@@ -25,7 +25,7 @@ from torch import nn
 from sapiens.apis import build_model
 from sapiens.apis.export import ExportError, ExportOptions, export_model, load_export
 from sapiens.apis.export.comparing import compare, make_reference, prepare
-from sapiens.apis.export.graph import ExportGraph, image_size, outputs_of, set_image_size
+from sapiens.apis.export.graph import ExportGraph, image_size, outputs_of
 from sapiens.apis.export.pictures import load_pictures
 from sapiens.utils.config import add_options_argument
 
@@ -88,7 +88,7 @@ def eager_graph(args: argparse.Namespace, options: ExportOptions) -> tuple[nn.Mo
     """The eager model, and with what surrounds it in the export."""
     model = build_model(args.config, args.checkpoint, args.device, args.cfg_options)
     if options.size and options.size != image_size(model):
-        set_image_size(model, options.size)
+        model.backbone.set_image_size(options.size)
     return model, ExportGraph(model, options).to(args.device).eval()
 
 

@@ -94,16 +94,11 @@ def make_reference(model: nn.Module, picture: Tensor, decode: bool = True) -> Re
     task, inputs = task_of(model), normalised(model, picture)[None]
     size = tuple(inputs.shape[-2:])
     if task == 'features':
-        return Reference(_feature_map(model.backbone, inputs).float(), {}, size)
+        return Reference(model.backbone.feature_map(inputs).float(), {}, size)
     raw = model(inputs).float()
     if task == 'pose':
         raw = model.loss_module.to_heatmaps(raw)
     return Reference(raw, decoded_by(model, raw, size) if decode else {}, size)
-
-
-def _feature_map(backbone: nn.Module, inputs: Tensor) -> Tensor:
-    tokens, (h, w) = backbone(inputs)[-1], backbone.grid_of(*inputs.shape[-2:])
-    return tokens if tokens.ndim == 4 else tokens[:, -h * w :].transpose(1, 2).unflatten(2, (h, w))
 
 
 def decoded_by(model: nn.Module, raw: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:

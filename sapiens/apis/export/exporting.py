@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from sapiens.models import MAE
+from sapiens.models.backbones import require_members
 from sapiens.utils.device import pick_device
 
 from ..loading.build import build_model, read_config
 from .comparing import Difference, compare, make_reference, prepare
-from .graph import ExportGraph, image_size, outputs_of, set_image_size
+from .graph import ExportGraph, image_size, outputs_of
 from .loading import load_export
 from .options import ExportOptions, require
 from .pictures import load_pictures
@@ -102,7 +103,7 @@ def export_model(
     say(f'running the eager model on {len(pictures)} picture(s) of {size[0]}x{size[1]}')
     references = [make_reference(model, picture, options.decode) for picture in _progress(pictures)]
     if size != image_size(model):
-        set_image_size(model, size)
+        model.backbone.set_image_size(size)
     for file in existing:
         file.unlink()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,6 +147,7 @@ def _progress(items: list) -> tqdm:
 
 def _size(model: nn.Module, options: ExportOptions) -> tuple[int, int]:
     """(h, w) of the export. ValueError for one that the patches do not tile, or that the weights cannot be given for."""
+    require_members(model.backbone, 'img_size', 'grid_of', 'set_image_size', what='export')
     size = tuple(options.size or image_size(model))
     model.backbone.grid_of(*size)
     if size != image_size(model) and not options.is_graph and isinstance(model, MAE):

@@ -16,7 +16,7 @@ from sapiens.models.layers.upsample import upsample
 
 from .options import ExportOptions
 
-__all__ = ['ExportGraph', 'Output', 'image_size', 'outputs_of', 'set_image_size']
+__all__ = ['ExportGraph', 'Output', 'image_size', 'outputs_of']
 
 
 @dataclass(frozen=True)
@@ -97,20 +97,6 @@ def image_size(model: nn.Module) -> tuple[int, int]:
     return tuple(model.backbone.img_size)
 
 
-@torch.no_grad()
-def set_image_size(model: nn.Module, size: tuple[int, int]) -> None:
-    """Make a model one for (h, w) pixels: its position embedding is resized here, once, instead of in each forward pass.
-
-    Raises:
-        ValueError: a size that is no multiple of the patch size; the nearest ones are named.
-    """
-    backbone = model.backbone
-    grid = backbone.grid_of(*size)
-    embed = backbone.position(grid)
-    backbone.pos_embed = nn.Parameter(embed.clone(), requires_grad=False)
-    backbone.grid_size, backbone.img_size = grid, tuple(size)
-
-
 class ExportGraph(nn.Module):
     """``forward(inputs)`` from images (B, 3, H, W) to the outputs that :func:`outputs_of` names.
 
@@ -133,8 +119,6 @@ class ExportGraph(nn.Module):
         model.to(self.dtype)
         # What has no part in the graph would be in the file all the same, such as the decoder of pretraining.
         self.model = model.backbone if self.task == 'features' else model
-        if self.task == 'features':
-            model.backbone.out_type = 'featmap'
         if self.task == 'pose' and options.decode:
             self.codec = traceable(model.codec)
 
@@ -142,10 +126,9 @@ class ExportGraph(nn.Module):
         """A tensor where there is one output, a tuple where there are several; feature maps are a tuple of one, as published."""
         if self.preprocess:
             inputs = (inputs.float() - self.mean) / self.std
-        output = self.model(inputs.to(self.dtype))
         if self.task == 'features':
-            return (output[-1].float(),)
-        output = output.float()
+            return (self.model.feature_map(inputs.to(self.dtype)).float(),)
+        output = self.model(inputs.to(self.dtype)).float()
         if self.task == 'pose':
             output = self.model.loss_module.to_heatmaps(output)
         return self.decoded(output) if self.decode else output

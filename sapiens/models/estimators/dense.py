@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sapiens.registry import MODELS
 
+from ..backbones import require_members
 from ..layers.upsample import upsample, upsample_grid
 from .dense_tasks import DenseTask
 
@@ -61,6 +62,7 @@ class DenseEstimator(BaseModel):
         super().__init__(MODELS.build(data_preprocessor or dict(type='ImageNormalizer')), init_cfg)
         self.task: DenseTask = MODELS.build(task)
         self.backbone = MODELS.build(backbone)
+        require_members(self.backbone, 'embed_dims', what=type(self).__name__)
         derived = dict(in_channels=self.backbone.embed_dims, out_channels=self.task.channels)
         for key, value in derived.items():
             if decode_head.get(key, value) != value:

@@ -15,6 +15,8 @@ from torch import Tensor
 from sapiens.metainfo import get_skeleton
 from sapiens.registry import MODELS
 
+from ..backbones import require_members
+
 __all__ = ['PoseEstimator']
 
 # Options of prediction and their defaults.
@@ -58,6 +60,7 @@ class PoseEstimator(BaseModel):
         super().__init__(MODELS.build(data_preprocessor or dict(type='ImageNormalizer')), init_cfg)
         self.skeleton = get_skeleton(skeleton)
         self.backbone = MODELS.build(backbone)
+        require_members(self.backbone, 'embed_dims', what=type(self).__name__)
         derived = dict(in_channels=self.backbone.embed_dims, num_keypoints=len(self.skeleton))
         for key, value in derived.items():
             if head.get(key, value) != value:

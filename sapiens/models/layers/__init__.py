@@ -1,4 +1,4 @@
-from .decoder import conv_layers, deconv_layers
+from .patches import patchify, take, unpatchify
 from .pos_embed import resize_grid, sincos_2d
 from .transformer import MLP, DropPath, SelfAttention, TransformerBlock, init_transformer
 from .unit_vectors import unit_vectors
@@ -8,10 +8,11 @@ __all__ = [
     'DropPath',
     'SelfAttention',
     'TransformerBlock',
-    'conv_layers',
-    'deconv_layers',
     'init_transformer',
+    'patchify',
     'resize_grid',
     'sincos_2d',
+    'take',
     'unit_vectors',
+    'unpatchify',
 ]

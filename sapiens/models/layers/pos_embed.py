@@ -1,6 +1,6 @@
-"""Position embeddings of the plain vision transformers: fixed 2-D sine-cosine, and resizing between grids."""
+"""Position embeddings of plain vision transformers: fixed 2-D sine-cosine tables, and resizing between grids."""
 
-# L tokens, C channels, h w grid of patches
+# C channels, h w grid of patches
 
 import torch
 import torch.nn.functional as F
@@ -9,19 +9,22 @@ from torch import Tensor
 __all__ = ['resize_grid', 'sincos_2d']
 
 
-def sincos_2d(grid_size: tuple[int, int], embed_dims: int, with_cls_token: bool = False) -> Tensor:
-    """Fixed position embedding of a grid of patches in row-major order.
+def sincos_2d(grid_size: tuple[int, int], embed_dims: int, num_extra: int = 0) -> Tensor:
+    """Compute the fixed position embedding of a grid of patches in row-major order.
 
-    Four quarter-width blocks ``[sin(row w), cos(row w), sin(col w), cos(col w)]`` with ``w_i = 10000^(-i / (C/4))``. The row
-    comes first: published checkpoints have it so, although the code that wrote them calls that axis the width.
+    Four quarter-width parts ``[sin(row w), cos(row w), sin(col w), cos(col w)]`` with ``w_i = 10000^(-i / (C/4))``. The row
+    comes first, as in the published checkpoints, although the code that wrote them calls that axis the width.
 
     Args:
         grid_size: patches (h, w).
         embed_dims: channels C, a multiple of 4.
-        with_cls_token: prepend a row of zeros for the class token.
+        num_extra: rows of zeros before the patches, for extra tokens.
 
     Returns:
-        (1, h*w (+1), C), float32.
+        (1, num_extra + h*w, C), float32.
+
+    Raises:
+        ValueError: ``embed_dims`` is not a multiple of 4.
     """
     if embed_dims % 4:
         raise ValueError(f'sincos_2d: embed_dims={embed_dims} is not a multiple of 4')
@@ -32,21 +35,19 @@ def sincos_2d(grid_size: tuple[int, int], embed_dims: int, with_cls_token: bool 
     rows = torch.cat([rows.sin(), rows.cos()], dim=1)[:, None].expand(h, w, -1)
     cols = torch.cat([cols.sin(), cols.cos()], dim=1)[None].expand(h, w, -1)
     embed = torch.cat([rows, cols], dim=2).reshape(h * w, embed_dims).float()
-    if with_cls_token:
-        embed = torch.cat([embed.new_zeros(1, embed_dims), embed])
-    return embed[None]
+    return torch.cat([embed.new_zeros(num_extra, embed_dims), embed])[None]
 
 
 def resize_grid(embed: Tensor, source: tuple[int, int], target: tuple[int, int], num_extra: int = 0) -> Tensor:
-    """Resize a position embedding between grids, as the published system does: bicubic, float32, no antialiasing.
+    """Resize a position embedding between grids as the published system does: bicubic, float32, no antialiasing.
 
     Args:
-        embed: (1, num_extra + h*w, C); the first ``num_extra`` rows (class token) are kept as they are.
+        embed: (1, num_extra + h*w, C); the first ``num_extra`` rows are kept.
         source: grid (h, w) of ``embed``.
-        target: grid (h, w) wanted.
+        target: grid (h', w') of the result.
 
     Returns:
-        (1, num_extra + h'*w', C) in the type of ``embed``.
+        (1, num_extra + h'*w', C), of the dtype of ``embed``.
     """
     if tuple(source) == tuple(target):
         return embed

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from .positions import fit_positions
 from .recognition import describe, recognise
 
 __all__ = ['LoadReport', 'load_state']
@@ -55,7 +56,7 @@ def load_state(
     """Copy weights into a model by name.
 
     An encoder's flat weights go into ``model.backbone``, and the ``backbone.`` part of a whole model's into a bare encoder.
-    Position embeddings are fitted by the backbone's ``resize_pos_embed``. Tensors of another shape are left as the model
+    Position embeddings are fitted to a backbone with ``resize_positions``. Tensors of another shape are left as the model
     initialised them; a head whose number of keypoints or classes differs is named. Persistent buffers count like parameters.
     ``source`` names the weights in the report.
 
@@ -67,16 +68,17 @@ def load_state(
     weights, unused = _adapt_names(own, state_dict)
     backbone = getattr(model, 'backbone', None)
     prefix = 'backbone.' if backbone is not None else ''
-    resize = getattr(backbone if backbone is not None else model, 'resize_pos_embed', None)
+    encoder = model if backbone is None else backbone
+    can_resize = hasattr(encoder, 'resize_positions')
     report, chosen = LoadReport(part='backbone' if prefix else 'model', source=source), {}
     for name, target in own.items():
         if name not in weights:
             report.missing.append(name)
             continue
         value = given = weights[name]
-        is_position = resize is not None and name.startswith(prefix) and name.endswith('pos_embed')
+        is_position = can_resize and name.startswith(prefix) and name.endswith('pos_embed')
         if is_position and value.shape != target.shape and value.shape[-1:] == target.shape[-1:]:
-            value = resize(value, name)
+            value = fit_positions(value, encoder, name)
         if value.shape != target.shape:
             report.reinitialised.append(f'{name} {_shape(given)} in the file, {_shape(target)} here')
             is_head = bool(prefix) and not name.startswith(prefix)

@@ -1,0 +1,263 @@
+"""The interface of an encoder: what pretraining, estimators, export, compilation and checkpoint loading use of it."""
+
+# B batch, L tokens, N patches, K patches kept, C channels, H W image size in pixels, h w grid of patches
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from sapiens.utils.checkpoint import load_state, read_checkpoint
+
+__all__ = ['Encoder', 'require_members']
+
+OUT_TYPES = ('raw', 'cls_token', 'featmap')
+
+
+class Encoder(BaseModule):
+    """Base class of plain vision transformers: patches and extra tokens, a sequence of equal blocks, a final norm.
+
+    A subclass builds its embeddings and ``blocks`` (and ``ln1``, the final norm), and implements :meth:`embed` and
+    :meth:`reset_parameters`. Encoders of other libraries work too if they have the members that are used;
+    :func:`require_members` checks that.
+
+    Attributes:
+        embed_dims: channels C of tokens and feature maps.
+        patch_size: side of a patch in pixels.
+        img_size: (h, w) in pixels that the encoder is built for. It takes any size that the patches tile.
+        num_extra_tokens: tokens before the patches of a sequence (class token, registers).
+        blocks: modules applied in order, each (tokens, positions if there are any) -> tokens. They are the units of
+            compilation and of activation checkpointing.
+
+    Args:
+        See :class:`~sapiens.models.SapiensViT`.
+
+    Raises:
+        ValueError: an unknown option or one out of its range.
+    """
+
+    blocks: Sequence[nn.Module]
+
+    def __init__(
+        self,
+        embed_dims: int,
+        num_layers: int,
+        img_size: int | tuple[int, int],
+        patch_size: int,
+        num_extra_tokens: int,
+        out_type: str = 'featmap',
+        out_indices: int | Sequence[int] = -1,
+        final_norm: bool = True,
+        frozen_stages: int = -1,
+        activation_checkpointing: str | int = 'off',
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if out_type not in OUT_TYPES:
+            raise ValueError(f'out_type={out_type!r} is not one of {OUT_TYPES}')
+        if not -1 <= frozen_stages <= num_layers:
+            raise ValueError(
+                f'frozen_stages={frozen_stages} must lie in [-1, {num_layers}], {num_layers} is the depth'
+            )
+        self.embed_dims, self.num_layers, self.patch_size = embed_dims, num_layers, patch_size
+        self.img_size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
+        self.num_extra_tokens, self.final_norm, self.frozen_stages = num_extra_tokens, final_norm, frozen_stages
+        self.out_type, self.out_indices = out_type, self._resolve_indices(out_indices)
+        self.checkpoint_every = self._resolve_checkpointing(activation_checkpointing)
+
+    # ------------------------------------------------------------------ forward
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Encode normalised images (B, 3, H, W); one output for each of ``out_indices``, in the form of ``out_type``."""
+        grid = self.grid_of(*images.shape[-2:])
+        return tuple(self._format(out, grid) for out in self.encode(*self.embed(images), self.out_indices))
+
+    def embed(self, images: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Embed patches and put the extra tokens before them.
+
+        Args:
+            images: (B, 3, H, W).
+            keep: numbers (B, K) of the patches to embed, in row-major order of the grid; all patches by default.
+
+        Returns:
+            tokens (B, extra + N or K, C), and the positions of these tokens for the blocks (rotary angles, say), or None
+            where the tokens contain their positions.
+
+        Raises:
+            ValueError: patches do not tile the image, or ``keep`` and :meth:`check_masking` refuses.
+        """
+        raise NotImplementedError
+
+    def encode(
+        self, tokens: Tensor, positions: Tensor | None = None, out_indices: Sequence[int] | None = None
+    ) -> list[Tensor]:
+        """Run the blocks over what :meth:`embed` returned.
+
+        Returns:
+            The outputs (B, L, C) of the blocks ``out_indices``, by default of the last one.
+        """
+        last = self.num_layers - 1
+        out_indices = (last,) if out_indices is None else out_indices
+        extra = () if positions is None else (positions,)
+        outputs = []
+        for index, block in enumerate(self.blocks):
+            if self.checkpoint_every and index % self.checkpoint_every == 0 and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, *extra, use_reentrant=False)
+            else:
+                tokens = block(tokens, *extra)
+            if index == last and self.final_norm:
+                tokens = self.ln1(tokens)
+            if index in out_indices:
+                outputs.append(tokens)
+            if index == out_indices[-1]:
+                break
+        return outputs
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Encode images (B, 3, H, W) to the feature map (B, C, h, w) of the last block, for any ``out_type``."""
+        return self._to_map(self.encode(*self.embed(images))[-1], self.grid_of(*images.shape[-2:]))
+
+    def _format(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        if self.out_type == 'raw':
+            return tokens
+        return tokens[:, 0] if self.out_type == 'cls_token' else self._to_map(tokens, grid)
+
+    def _to_map(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        patches = tokens[:, self.num_extra_tokens :]
+        return patches.transpose(1, 2).reshape(tokens.shape[0], self.embed_dims, *grid)
+
+    # ------------------------------------------------------------------ sizes
+
+    @property
+    def grid_size(self) -> tuple[int, int]:
+        """Grid (h, w) of patches of ``img_size``."""
+        return self.grid_of(*self.img_size)
+
+    def grid_of(self, height: int, width: int) -> tuple[int, int]:
+        """Return the grid (h, w) of patches of an image size in pixels.
+
+        Raises:
+            ValueError: the patches do not tile the image; the message names the nearest sizes.
+        """
+        step = self.patch_size
+        if height % step or width % step or not height or not width:
+            nearest = [
+                tuple(max(step, side // step * step + add * step) for side in (height, width)) for add in (0, 1)
+            ]
+            raise ValueError(
+                f'image size (h={height}, w={width}) is not a multiple of the patch size {step}; '
+                f'the nearest sizes are (h, w) = {nearest[0]} and {nearest[1]}'
+            )
+        return height // step, width // step
+
+    def set_image_size(self, size: tuple[int, int]) -> None:
+        """Make (h, w) pixels the size that the encoder is built for.
+
+        Everything that depends on the size alone (a resized position embedding, rotary tables) is computed here, once, and is a
+        constant of an exported graph. Parameters may be replaced, so build the optimizer afterwards.
+
+        Raises:
+            ValueError: see :meth:`grid_of`.
+        """
+        self.grid_of(*size)
+        self.img_size = tuple(size)
+
+    def check_masking(self) -> None:
+        """Raise ValueError if single patches cannot be embedded on their own, as ``embed(images, keep)`` does."""
+
+    # ------------------------------------------------------------------ training
+
+    def reset_parameters(self) -> None:
+        """Set the initial weights of the family."""
+        raise NotImplementedError
+
+    def init_weights(self) -> None:
+        """Set the initial weights, then load the checkpoint of ``init_cfg``, if there is one."""
+        self.reset_parameters()
+        if self.init_cfg:
+            path = self.init_cfg['checkpoint']
+            report = load_state(self, read_checkpoint(path).state_dict)
+            print_log(f'Backbone from {path}:\n{report}', logger='current')
+        self._is_init = True
+
+    def parts_to_compile(self) -> list[nn.Module]:
+        """Modules for :func:`sapiens.engine.compiling.compile_parts`: the blocks, one by one."""
+        return list(self.blocks)
+
+    def get_layer_depth(self, name: str, prefix: str = '') -> tuple[int, int]:
+        """Return the depth of a parameter for layer-wise learning-rate decay.
+
+        Embeddings are 0, block i is i + 1, everything after the blocks is the depth + 1.
+
+        Returns:
+            (depth, number of depths).
+
+        Raises:
+            ValueError: this encoder has no such parameter.
+        """
+        num_depths = self.num_layers + 2
+        local = name.removeprefix(prefix)
+        try:
+            self.get_parameter(local)
+        except AttributeError:
+            raise ValueError(f'{type(self).__name__} has no parameter {name!r}') from None
+        part, _, rest = local.partition('.')
+        if getattr(self, part) is self.blocks:
+            return int(rest.partition('.')[0]) + 1, num_depths
+        return num_depths - 1 if part == 'ln1' else 0, num_depths
+
+    def freeze_stages(self) -> None:
+        """Freeze the parameters of ``frozen_stages``; a subclass calls it when they are built."""
+        for name, parameter in self.named_parameters():
+            if self.frozen_stages == self.num_layers or self.get_layer_depth(name)[0] <= self.frozen_stages:
+                parameter.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> 'Encoder':
+        super().train(mode)
+        if mode and self.frozen_stages >= 0:
+            for block in self.blocks[: self.frozen_stages]:
+                block.eval()
+        return self
+
+    # ------------------------------------------------------------------ options
+
+    def _resolve_indices(self, indices: int | Sequence[int]) -> tuple[int, ...]:
+        indices = [indices] if isinstance(indices, int) else list(indices)
+        resolved = tuple(index + self.num_layers if index < 0 else index for index in indices)
+        if (
+            not resolved
+            or list(resolved) != sorted(set(resolved))
+            or not 0 <= resolved[0] <= resolved[-1] < self.num_layers
+        ):
+            raise ValueError(f'out_indices={indices} must be increasing block numbers of a depth of {self.num_layers}')
+        return resolved
+
+    @staticmethod
+    def _resolve_checkpointing(value: str | int) -> int:
+        if value in ('off', 'all'):
+            return int(value == 'all')
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+            return value
+        raise ValueError(f"activation_checkpointing={value!r} is none of 'off', 'all', or n >= 1 for every n-th block")
+
+
+def require_members(encoder: nn.Module, *members: str, what: str) -> None:
+    """Check that an encoder, which may come from another library, has the members that something needs.
+
+    Args:
+        members: names of attributes or methods, see :class:`Encoder`.
+        what: the user of these members, for the message.
+
+    Raises:
+        ValueError: naming the encoder, the missing members, their user, and the fix.
+    """
+    missing = [member for member in members if not hasattr(encoder, member)]
+    if missing:
+        raise ValueError(
+            f'{what} needs {", ".join(missing)} of the encoder, which {type(encoder).__module__}.{type(encoder).__name__} '
+            f'does not have: add {"it" if len(missing) == 1 else "them"} in a subclass '
+            '(see Encoder in sapiens/models/backbones/interface.py), or use SapiensViT'
+        )
