@@ -1,7 +1,7 @@
-"""Where the people of an image are: detectors behind one interface.
+"""Detectors of people with one interface.
 
-A detector is a function of images (a list of (H, W, 3) uint8 RGB) that returns (boxes (N, 4) x1, y1, x2, y2 in pixels, scores
-(N,)) of each, both float32. :func:`build_detector` makes one from a short text.
+A detector takes a list of images (H, W, 3) uint8 RGB and returns (boxes (N, 4) x1, y1, x2, y2 in pixels, scores (N,)) of each,
+both float32. :func:`build_detector` builds one from a short text.
 """
 
 from .base import PersonDetector, suppress

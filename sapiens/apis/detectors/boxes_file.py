@@ -1,4 +1,4 @@
-"""Boxes that were found before, from a file of COCO's format."""
+"""Precomputed boxes from a file in COCO format."""
 
 import json
 import re
@@ -16,18 +16,18 @@ PERSON = 1
 
 
 class BoxesFile:
-    """The boxes of a file, for each image by name.
+    """Boxes of a file, looked up by image.
 
-    The file is COCO's list of results, [{image_id, bbox [x, y, w, h], score, category_id}, ...], or a data set {images,
-    annotations} without its crowds. An image is found by ``file_name``, of the entry or of the data set's ``images``; else by
-    ``image_id``: the name of the file without suffix, or the number in it, as in 000000397133.jpg.
+    The file is a list of COCO results, [{image_id, bbox [x, y, w, h], score, category_id}, ...], or a COCO data set {images,
+    annotations}, whose crowds are skipped. An image is found by ``file_name`` of the entry or of ``images``; else by
+    ``image_id``: the file name without suffix, or the number in it, as in 000000397133.jpg.
 
     Args:
         path: of the file.
-        detector: cleans the boxes (thresholds, doubles); its ``find`` is not asked. By default all boxes stay.
+        detector: cleans the boxes; its ``find`` is not called. By default all boxes are kept.
 
     Raises:
-        FileNotFoundError, ValueError: no such file, or one of another format.
+        FileNotFoundError, ValueError: the file does not exist or has another format.
     """
 
     def __init__(self, path: str | Path, detector: PersonDetector | None = None) -> None:
@@ -64,7 +64,7 @@ class BoxesFile:
             ) from error
 
     def find(self, item: Item) -> str | None:
-        """The key of an image among the boxes; None where there is none."""
+        """Return the key of an image; None if the file does not contain it."""
         path = PurePosixPath(item.source)
         for key in (_key(item.source), path.name, path.stem, _number(path.stem)):
             if key in self.boxes:
@@ -72,17 +72,17 @@ class BoxesFile:
         return None
 
     def image_id(self, item: Item):
-        """The id that the file gives to an image; None where it has none."""
+        """Return the id of an image in the file; None if there is none."""
         return self.ids.get(self.find(item) or '')
 
     def __call__(self, item: Item, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes (N, 4) and scores (N,) of an image; none where the file does not know it."""
+        """Return boxes (N, 4) and scores (N,) of an image; N is 0 if the file does not contain it."""
         key = self.find(item)
         boxes = self.boxes[key] if key else []
         return self.detector.clean((boxes, self.scores[key] if key else []), image)
 
     def missing(self, items: list[Item]) -> int:
-        """How many of the images the file does not know."""
+        """Count the images that the file does not contain."""
         return sum(self.find(item) is None for item in items)
 
 
@@ -91,5 +91,5 @@ def _key(name: str) -> str:
 
 
 def _number(text: str) -> str:
-    """'000000397133' and '397133' are one image."""
+    """Strip leading zeros: '000000397133' and '397133' are the same image."""
     return re.sub(r'^0+(?=\d)', '', text) if text.isdigit() else text

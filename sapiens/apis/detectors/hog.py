@@ -1,7 +1,7 @@
-"""People by histograms of oriented gradients: no weights to download, no accelerator.
+"""Detector of histograms of oriented gradients. Needs no weights and no accelerator.
 
-Source: Dalal and Triggs, "Histograms of Oriented Gradients for Human Detection" (CVPR 2005), as OpenCV ships it. It finds upright
-people whose whole body shows; use another detector where others matter.
+Source: Dalal and Triggs, "Histograms of Oriented Gradients for Human Detection" (CVPR 2005), as shipped by OpenCV. It finds
+upright people who are fully visible.
 """
 
 from collections.abc import Sequence
@@ -11,21 +11,21 @@ import numpy as np
 
 __all__ = ['HOGDetector']
 
-SIDE = 640  # larger images are shrunk to it
-CELL = (64, 128)  # of the trained window, in pixels
+SIDE = 640  # larger images are reduced to this size
+CELL = (64, 128)  # size of the trained window, in pixels
 
 
 class HOGDetector:
-    """OpenCV's detector of pedestrians.
+    """OpenCV's pedestrian detector.
 
-    Its margins, distances to a plane, become scores by a logistic curve.
+    A logistic function maps its margins to scores.
 
     Args:
-        step: (x, y) pixels from window to window.
-        scale: from one size of the image to the next.
+        step: stride of the window (x, y) in pixels.
+        scale: ratio of consecutive image sizes.
 
     Raises:
-        ImportError: an OpenCV without it.
+        ImportError: OpenCV was built without it.
     """
 
     def __init__(self, step: tuple[int, int] = (8, 8), scale: float = 1.05) -> None:
@@ -39,9 +39,9 @@ class HOGDetector:
         self.step, self.scale = step, scale
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-        return [self._one(image) for image in images]
+        return [self._find(image) for image in images]
 
-    def _one(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _find(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         height, width = image.shape[:2]
         zoom = min(1.0, SIDE / max(height, width))
         # The window must fit.
@@ -54,7 +54,7 @@ class HOGDetector:
         if not len(found):
             return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
         x, y, w, h = np.asarray(found, np.float32).T
-        # A window has an eighth of its size of margin around the person it was trained on.
+        # The trained windows have a margin of an eighth of their size around the person.
         boxes = np.stack([x + 0.1 * w, y + 0.05 * h, x + 0.9 * w, y + 0.95 * h], 1)
         boxes *= np.array([width / size[0], height / size[1]] * 2, np.float32)
         return boxes, 1 / (1 + np.exp(-np.asarray(margins, np.float32).ravel()))

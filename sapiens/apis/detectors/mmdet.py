@@ -17,12 +17,12 @@ class MMDetDetector:
     """A model of MMDetection.
 
     Args:
-        config: of the detector.
-        checkpoint: its weights, or the name of the published ones.
-        device: to run on.
+        config: config of the detector.
+        checkpoint: path or name of its weights.
+        device: device of the model.
 
     Raises:
-        ImportError: without mmdet (it needs mmcv's compiled operators too).
+        ImportError: mmdet is not installed; it also needs the compiled operators of mmcv.
     """
 
     def __init__(self, config: str, checkpoint: str, device: torch.device) -> None:

@@ -11,7 +11,7 @@ from sapiens.utils.checkpoint import read_checkpoint
 
 __all__ = ['TorchvisionDetector']
 
-PERSON = 1  # in COCO's labels, as torchvision has them
+PERSON = 1  # COCO label of torchvision's models
 
 
 class TorchvisionDetector:
@@ -19,11 +19,11 @@ class TorchvisionDetector:
 
     Args:
         name: such as 'fasterrcnn_resnet50_fpn_v2'.
-        weights: file of its weights; None for torchvision's own, which it downloads once.
-        device: to run on.
+        weights: file of weights; None for those of torchvision, which it downloads once.
+        device: device of the model.
 
     Raises:
-        ValueError: an unknown name, or weights that do not fit.
+        ValueError: the name is unknown or the weights do not fit.
     """
 
     def __init__(self, name: str, weights: str | None, device: torch.device) -> None:
@@ -61,7 +61,7 @@ class TorchvisionDetector:
 
 
 def _ensure_nms(torchvision) -> None:
-    """Give torchvision's suppression of boxes a kernel where its compiled library could not be loaded (a CPU build of torch)."""
+    """Register non-maximum suppression if torchvision's compiled library is missing, as with a CPU build of torch."""
     boxes, scores = torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.ones(1)
     try:
         torchvision.ops.nms(boxes, scores, 0.5)
@@ -69,16 +69,16 @@ def _ensure_nms(torchvision) -> None:
         library = torch.library.Library('torchvision', 'IMPL')
         library.impl('nms', _nms, 'CPU')
         _LIBRARIES.append(library)
-        # It asks whether the compiled library is there before it calls the operator.
+        # torchvision checks for the compiled library before it calls the operator.
         torchvision.extension._assert_has_ops = lambda: None
         torchvision.ops.boxes._assert_has_ops = lambda: None
 
 
-_LIBRARIES: list = []  # undone when collected
+_LIBRARIES: list = []  # keeps the registration alive
 
 
 def _nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
-    """Ids of boxes (N, 4) that stay, best first."""
+    """Return indices of the kept boxes (N, 4), best first."""
     order = scores.argsort(descending=True, stable=True)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     kept = []

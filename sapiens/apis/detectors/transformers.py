@@ -14,12 +14,12 @@ class TransformersDetector:
     """A model that ``AutoModelForObjectDetection`` loads (DETR, RT-DETR, YOLOS, ...).
 
     Args:
-        name: on the hub, or a folder that ``save_pretrained`` wrote.
-        device: to run on.
+        name: name on the hub, or a folder written by ``save_pretrained``.
+        device: device of the model.
 
     Raises:
-        ImportError: without transformers.
-        ValueError: a model without a class 'person'.
+        ImportError: transformers is not installed.
+        ValueError: the model has no class 'person'.
     """
 
     def __init__(self, name: str, device: torch.device) -> None:
@@ -32,7 +32,7 @@ class TransformersDetector:
         ]
         if not self.people:
             raise ValueError(
-                f"transformers:{name} knows no class 'person', but {', '.join(list(labels.values())[:20])}"
+                f"transformers:{name} has no class 'person', but {', '.join(list(labels.values())[:20])}"
             )
         self.device = device
 
