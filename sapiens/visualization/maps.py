@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from sapiens.frames import to_published
+
 from .labels import NOTHING, distinct_palette, draw_normals
 
 __all__ = ['draw_map']
@@ -26,7 +28,7 @@ def draw_map(values: np.ndarray, kind: str, valid: np.ndarray | None = None) -> 
     if kind == 'labels':
         picture = distinct_palette(256)[np.where(valid, values, 0).astype(np.int64) % 256]
     elif kind == 'unit_vectors':
-        return draw_normals(values * np.array([1, -1, -1], np.float32), valid)
+        return draw_normals(to_published(values), valid)
     else:
         values = values if values.ndim == 2 or values.shape[2] == 3 else values[..., 0]
         shown = values[valid] if valid.any() else np.zeros((1, *values.shape[2:]))

@@ -29,8 +29,9 @@ def test_thresholds_doubles_and_the_border():
     assert len(boxes) == 3
     ((boxes, scores),) = PersonDetector(found, threshold=0.99)([image])
     assert boxes.shape == (0, 4) and scores.shape == (0,)
-    ((boxes, scores),) = PersonDetector(found, threshold=0.99, when_nobody='whole-image')([image])
-    assert boxes.tolist() == [[0, 0, 90, 120]] and scores.tolist() == [1]
+    for name in ('if_no_detections', 'when_nobody'):  # the latter is the old name
+        ((boxes, scores),) = PersonDetector(found, threshold=0.99, **{name: 'whole-image'})([image])
+        assert boxes.tolist() == [[0, 0, 90, 120]] and scores.tolist() == [1]
     nan = PersonDetector(lambda images: [(np.array([[np.nan, 0, 5, 5]]), np.array([0.9]))])
     assert len(nan([image])[0][0]) == 0
     for options in (dict(threshold=2), dict(nms_threshold=-1), dict(if_no_detections='guess')):

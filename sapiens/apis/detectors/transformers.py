@@ -31,9 +31,7 @@ class TransformersDetector:
             index for index, label in labels.items() if label in ('person', 'human', 'people', 'pedestrian')
         ]
         if not self.people:
-            raise ValueError(
-                f"transformers:{name} has no class 'person', but {', '.join(list(labels.values())[:20])}"
-            )
+            raise ValueError(f"transformers:{name} has no class 'person', but {', '.join(list(labels.values())[:20])}")
         self.device = device
 
     @torch.inference_mode()
