@@ -1,4 +1,4 @@
-"""People as COCO annotations: what is stored for one image, and the three files assembled from many of them.
+"""COCO annotations of the people: the entry of one image, and the three files assembled from many entries.
 
 Coordinates are in pixels with the centre of the top-left pixel at (0, 0), which is also what mmpose assumes when it
 warps images. Boxes are x, y, w, h with x, y the first pixel's index and w, h counted in pixels, as pycocotools gives
@@ -27,7 +27,7 @@ FILES = {
 }
 PEOPLE_PER_IMAGE = 256  # instance ids are bytes: annotation id = image id * 256 + instance
 
-# Fields of COCO-WholeBody beside COCO's own -> the skeleton's group.
+# Additional fields of COCO-WholeBody -> group of the skeleton.
 _WHOLEBODY = {
     'foot_kpts': 'foot',
     'face_kpts': 'face',
@@ -37,7 +37,7 @@ _WHOLEBODY = {
 
 
 def describe(sample: SyntheticSample, image_id: int, file_name: str) -> dict:
-    """Everything known about one image that is no array of pixels, JSON-able.
+    """Describe one image, without its arrays of pixels, as JSON-able values.
 
     Returns:
         dict(image=COCO's image entry, seed, people=[...], pixels={'goliath28' and 'lip20': {class id: pixels}}). A person has
@@ -68,10 +68,10 @@ def describe(sample: SyntheticSample, image_id: int, file_name: str) -> dict:
 
 
 def write_annotation_files(root: Path, entries: Iterable[dict], info: dict, licence: dict) -> None:
-    """Write COCO's, COCO-WholeBody's and the 308-point file, one entry at a time, so that memory stays small.
+    """Write the files of COCO, COCO-WholeBody and 308 keypoints. Entries are streamed, so memory stays small.
 
     Args:
-        root: of the data set.
+        root: folder of the dataset.
         entries: results of :func:`describe`, in order.
         info, licence: COCO's ``info`` and the only entry of its ``licenses``.
     """
@@ -125,14 +125,14 @@ def _annotation(name: str, person: dict, image: dict) -> dict:
 
 
 def _category(name: str) -> dict:
-    # COCO-WholeBody's file names the 17 points of the body only, as COCO's does.
+    # The file of COCO-WholeBody names only the 17 keypoints of the body, as COCO's does.
     skeleton = get_skeleton('goliath308' if name == 'goliath308' else 'coco17')
     links = (skeleton.links + 1).tolist()  # COCO counts from 1
     return dict(supercategory='person', id=1, name='person', keypoints=list(skeleton.keypoints), skeleton=links)
 
 
 def _box(points: np.ndarray) -> list:
-    """x, y, w, h around the points that are known; zeros without any."""
+    """Return x, y, w, h around the known points; zeros if there are none."""
     known = points[points[:, 2] > 0, :2]
     if not len(known):
         return [0.0, 0.0, 0.0, 0.0]
@@ -141,6 +141,6 @@ def _box(points: np.ndarray) -> list:
 
 
 def _numbers(values) -> list:
-    """Flat list of floats with three decimals: a thousandth of a pixel; whole numbers are written as such."""
+    """Flatten to a list of numbers with three decimals (a thousandth of a pixel); whole numbers become integers."""
     rounded = np.round(np.asarray(values, np.float64).ravel(), 3).tolist()
     return [int(value) if value == int(value) else value for value in rounded]

@@ -1,4 +1,4 @@
-"""What a person looks like, drawn before there is any geometry: build, colours, hair, and what the person wears."""
+"""Random appearance of a person before any geometry: build, colours, hair, clothes and accessories."""
 
 from dataclasses import dataclass, field
 
@@ -23,20 +23,20 @@ ACCESSORIES = (
 
 @dataclass
 class Garment:
-    """Cut and cloth of one garment. Heights are metres on the template body, see :mod:`.clothing`.
+    """Cut and material of one garment. Heights are metres on the template body, see :mod:`.clothing`.
 
     Attributes:
         kind: one of :data:`GARMENTS`.
-        material, trim: of the cloth, and of collar, cuffs, waistband and buttons.
-        sleeve: 0 at the shoulder .. 1 at the wrist; below 0 the armhole is cut wide.
-        hem: height of the lower edge on the template, of the trunk or the legs.
+        material, trim: material of the cloth, and of collar, cuffs, waistband and buttons.
+        sleeve: length from 0 (shoulder) to 1 (wrist); below 0 the armhole is cut wide.
+        hem: height on the template of the lower edge, on the trunk or the legs.
         neck: 'round', 'v', 'boat', 'square', 'turtle', 'collar', 'hood' or 'stand'.
-        depth: of the neckline at the front, metres below the pit of the neck.
-        ease: how far the cloth stands off, metres.
-        flare: how much wider the hem is than close-fitting, metres of radius.
+        depth: depth of the neckline at the front, metres below the pit of the neck.
+        ease: distance of the cloth from the body, metres.
+        flare: additional radius of the hem compared with a close fit, metres.
         open: half-width of the front opening at the hem, metres; 0 is closed.
-        tucked: below the trousers instead of above.
-        folds: strength of folds, 1 is ordinary.
+        tucked: under the trousers instead of over them.
+        folds: strength of folds; 1 is normal.
     """
 
     kind: str
@@ -55,16 +55,16 @@ class Garment:
 
 @dataclass
 class Look:
-    """A person before geometry. Colours are linear RGB.
+    """Appearance of a person. Colours are linear RGB.
 
     Attributes:
         phenotype: see :meth:`Body.shape`.
-        skin, blush, lip, hair, hair2, brow, eye: colours; ``blush`` is what the skin is multiplied with on cheeks and nose.
+        skin, blush, lip, hair, hair2, brow, eye: colours; ``blush`` multiplies the skin on cheeks and nose.
         brow_width: half-width of the brows in metres; stubble: 0..1; beard: length of the beard in metres, 0 for none.
         style: one of :data:`HAIR_STYLES`; hair_length: 0..1 within the style.
         garments: from the innermost to the outermost.
         footwear: 'barefoot', 'socks' or 'shoes'; shoe: 'low', 'sneaker' or 'boot'.
-        socks: height of the upper edge on the template, or None; for shoes, too.
+        socks: height on the template of the upper edge, or None; also in shoes.
         accessories: name of :data:`ACCESSORIES` -> material.
     """
 
@@ -127,7 +127,7 @@ _LEATHER = [(34, 26, 24), (62, 40, 30), (96, 62, 40), (140, 96, 62), (24, 24, 26
 
 
 def sample_look(rng: np.random.Generator) -> Look:
-    """A person, coherent in age, sex, colours and clothes."""
+    """Draw a random appearance that is consistent in age, sex, colours and clothes."""
     phenotype, female, age = _phenotype(rng)
     child, old = age < 0.5, age > 0.86
     dark = _darkness(rng, phenotype)
@@ -162,7 +162,7 @@ def sample_look(rng: np.random.Generator) -> Look:
 
 
 def sample_garment(rng: np.random.Generator, kind: str) -> Garment:
-    """A garment of a kind with random cut and cloth."""
+    """Draw a garment of a kind with random cut and cloth."""
     u = rng.uniform
     cloth, trim = _cloth(rng, kind)
     g = Garment(kind, cloth, trim)
@@ -262,7 +262,7 @@ def _color(values) -> tuple:
 
 
 def _pick(rng, palette: list) -> tuple:
-    """A colour of a palette, a little varied."""
+    """Draw a colour of a palette with a small variation."""
     color = np.array(palette[rng.integers(len(palette))], float)
     return _color(np.array(srgb(*np.clip(color + rng.normal(0, 6, 3), 0, 255))) * rng.uniform(0.85, 1.12))
 
@@ -303,7 +303,7 @@ def _style(rng, female: bool, child: bool, old: bool, dark: float) -> str:
 
 
 def _cloth(rng, kind: str) -> tuple[Material, Material]:
-    """Cloth and trim of a garment."""
+    """Draw the materials of cloth and trim of a garment."""
     seed = float(rng.uniform(0, 50))
     if kind == 'jeans' or (kind in ('jacket', 'shorts', 'skirt') and rng.random() < 0.25):
         color = _pick(rng, _DENIM)
@@ -354,7 +354,7 @@ def _cloth(rng, kind: str) -> tuple[Material, Material]:
         }[pattern]  # fmt: skip
     elif kind in ('sweater', 'cardigan'):
         pattern, scale = 'knit', float(rng.uniform(0.004, 0.009))
-    if abs(np.mean(color) - np.mean(second)) < 0.03:  # a pattern that shows
+    if abs(np.mean(color) - np.mean(second)) < 0.03:  # keep the pattern visible
         second = _color(np.array(second) * 0.4 if np.mean(color) > 0.12 else np.array(second) * 0.5 + 0.35)
     bump = 0.0018 if kind in ('sweater', 'cardigan') else 0.0008
     gloss = float(rng.choice([0.03, 0.08, 0.3], p=[0.5, 0.38, 0.12]))
@@ -441,7 +441,7 @@ def _accessories(rng, look: Look, female: bool, child: bool) -> None:
 
 
 def accessory_material(rng: np.random.Generator, name: str) -> Material:
-    """What an accessory is made of."""
+    """Draw the material of an accessory."""
     seed = float(rng.uniform(0, 50))
     if name in ('glasses', 'sunglasses'):
         metal = rng.random() < 0.4

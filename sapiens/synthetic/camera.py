@@ -12,7 +12,7 @@ __all__ = ['Camera']
 
 @dataclass
 class Camera:
-    """Where the camera stands and what it sees.
+    """Position, orientation and intrinsics of the camera.
 
     Attributes:
         intrinsics: (3, 3) float64, in pixels: ``[[f, 0, cx], [0, f, cy], [0, 0, 1]]``.
@@ -31,12 +31,12 @@ class Camera:
     def look_at(
         cls, position, target, focal: float, width: int, height: int, roll: float = 0.0, centre=None
     ) -> 'Camera':
-        """A camera at ``position`` that has ``target`` (world points, metres) in the middle.
+        """Make a camera at ``position`` with ``target`` (world points, metres) in the middle of the image.
 
         Args:
             focal: focal length in pixels.
-            roll: radians; positive turns the camera clockwise, so that the picture turns counter-clockwise.
-            centre: principal point in pixels; the middle of the image by default.
+            roll: radians; positive rotates the camera clockwise and the image counter-clockwise.
+            centre: principal point in pixels; default: the middle of the image.
         """
         position, target = np.asarray(position, np.float64), np.asarray(target, np.float64)
         forward = target - position
@@ -53,22 +53,22 @@ class Camera:
 
     @property
     def position(self) -> np.ndarray:
-        """(3,) where the camera stands in the world."""
+        """(3,) position of the camera in the world."""
         return -self.rotation.T @ self.translation
 
     def to_camera(self, points: np.ndarray) -> np.ndarray:
-        """World points (..., 3) in the camera frame."""
+        """Transform world points (..., 3) to the camera frame."""
         return points @ self.rotation.T + self.translation
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """World points (..., 3) -> (..., 3): pixel x, pixel y, and z of the camera frame in metres (behind it: negative)."""
+        """Project world points (..., 3) to (..., 3): pixel x, pixel y, and camera z in metres (negative behind the camera)."""
         local = self.to_camera(points)
         z = np.where(np.abs(local[..., 2:]) < 1e-9, 1e-9, local[..., 2:])
         pixels = (local / z) @ self.intrinsics.T
         return np.concatenate([pixels[..., :2], local[..., 2:]], -1)
 
     def unproject(self, depth: np.ndarray) -> np.ndarray:
-        """A depth map (H, W) of metres along z -> (H, W, 3) points in the camera frame."""
+        """Convert a depth map (H, W) in metres along z to (H, W, 3) points in the camera frame."""
         height, width = depth.shape
         f, cx, cy = self.intrinsics[0, 0], self.intrinsics[0, 2], self.intrinsics[1, 2]
         points = np.empty((height, width, 3), np.float32)

@@ -1,12 +1,12 @@
-"""Garments cut from one suit around the body, and everything else a person wears.
+"""Dress a person: garments cut from one suit around the body, accessories and hair.
 
-A garment is a part of the body's suit (the base mesh' helper surface, subdivided), cut along smooth lines; it is laid over what
-is already worn, stands off, bridges hollows and hangs, and gets folds; its edges are turned in. Skirts are lofted around both
-legs. Places are named on the template body: a height is the z there, whoever wears the garment.
+A garment is a part of the body suit (the subdivided helper surface of the base mesh), cut along smooth lines. It is draped over
+the inner layers, keeps its distance from the body, bridges hollows, hangs, and gets folds. Its edges are turned in. Skirts are
+lofted around both legs. Places refer to the template body: a height is its z, for every person.
 
-Accessories have their own geometry. Classes: all of them are Apparel in goliath28. LIP-20 has classes for hats, gloves,
-sunglasses and scarves; of the rest a belt counts to the garment below it, a watch to the arm, clear glasses to the face, and a
-bag to the background, as LIP's annotators have it.
+Accessories have their own geometry. All of them are Apparel in goliath28. LIP-20 has classes for hats, gloves, sunglasses and
+scarves. For the rest we follow LIP's annotators: a belt belongs to the garment below it, a watch to the arm, clear glasses to
+the face, and a bag to the background.
 """
 
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from .body import Body, Posed, Shape
 from .materials import Material
 from .wardrobe.accessories import add_buckle, add_gloves, add_scarf, add_watch, hide_hands
 from .wardrobe.bags import add_backpack, add_shoulder_bag
-from .wardrobe.beard import beard
-from .wardrobe.cuts import deep_inside, fields, least_inside
+from .wardrobe.beard import build_beard
+from .wardrobe.cuts import deep_inside, edge_fields, least_inside
 from .wardrobe.dresser import Dresser
 from .wardrobe.glasses import add_glasses
-from .wardrobe.hair import grow
+from .wardrobe.hair import build_hair
 from .wardrobe.hats import HAT_HEIGHT, add_hat
 from .wardrobe.labels import LIP_OF, LOWER, lip, part
 from .wardrobe.places import WAIST, Places
@@ -39,27 +39,27 @@ _BUCKLE = Places(np.array([[0, -0.13, WAIST - 0.047]]), np.array([-0.12]), np.ze
 
 @dataclass
 class Outfit:
-    """What a person wears, and ``hidden`` (F,) bool: triangles of :attr:`Body.faces` that cloth covers."""
+    """Surfaces that a person wears, and ``hidden`` (F,) bool: triangles of :attr:`Body.faces` that cloth covers."""
 
     surfaces: list
     hidden: np.ndarray
 
 
 def dress(body: Body, shape: Shape, posed: Posed, look: Look, rng: np.random.Generator) -> Outfit:
-    """Everything a person wears, and the hair, in the world."""
+    """Build everything that a person wears, and the hair, in the world."""
     d = Dresser(body, shape, posed, look, rng)
     suit = d.suit
     garments = _layers(look)
-    edges = [fields(g, suit.places) for g in garments]
+    edges = [edge_fields(g, suit.places) for g in garments]
     inner = [deep_inside(g, e) for g, e in zip(garments, edges, strict=True)]
-    covered = np.maximum.reduce([deep_inside(g, fields(g, suit.skin_places)) for g in garments])
+    covered = np.maximum.reduce([deep_inside(g, edge_fields(g, suit.skin_places)) for g in garments])
     if 'gloves' in look.accessories:
         covered = np.maximum(covered, hide_hands(body, suit.skin_places))
     for i, g in enumerate(garments):
         outer = np.maximum.reduce(inner[i + 1 :]) if i + 1 < len(garments) else None
         if g.kind != 'skirt':
-            d.wear(g, edges[i], outer)
-        if g.kind == 'belt' and not any(least_inside(fields(o, _BUCKLE))[0] > 0 for o in garments[i + 1 :]):
+            d.add_garment(g, edges[i], outer)
+        if g.kind == 'belt' and not any(least_inside(edge_fields(o, _BUCKLE))[0] > 0 for o in garments[i + 1 :]):
             add_buckle(d, _BUCKLE.p[0])
         if g.kind in ('skirt', 'dress', 'coat'):
             add_skirt(d, g)
@@ -67,13 +67,13 @@ def dress(body: Body, shape: Shape, posed: Posed, look: Look, rng: np.random.Gen
             add_soles(d)
         d.below_belt = LIP_OF.get(g.kind, d.below_belt)
     hat = next((HAT_HEIGHT[name] for name in look.accessories if name in HAT_HEIGHT), None)
-    d.surfaces += [*grow(d, hat), *filter(None, [beard(d)])]
+    d.surfaces += [*build_hair(d, hat), *filter(None, [build_beard(d)])]
     _add_accessories(d)
     return Outfit(d.surfaces, all_of(covered > 0, body.faces))
 
 
 def _layers(look: Look) -> list:
-    """The garments with what belongs to them - socks, shoes, a belt, shorts under a skirt - from the inside out."""
+    """Return the garments with socks, shoes, a belt and shorts under a skirt, from the innermost to the outermost."""
     layers = []
     if look.footwear != 'barefoot' and look.socks is not None:
         layers.append(
@@ -89,7 +89,7 @@ def _layers(look: Look) -> list:
         dark = Material('cloth', (0.02, 0.02, 0.022))
         layers.append(Garment('leggings', dark, dark, hem=-0.16, ease=0.001, flare=0, folds=0.1))
     worn = list(look.garments)
-    if 'skirt' in kinds:  # over what is worn on top, but for coats
+    if 'skirt' in kinds:  # over the upper garments except coats
         worn.sort(key=lambda g: (g.kind == 'skirt') + 2 * (g.kind in OUTER))
     for g in worn:
         layers.append(g)
@@ -100,7 +100,7 @@ def _layers(look: Look) -> list:
 
 
 def _add_accessories(d) -> None:
-    """Everything of :attr:`Look.accessories` but what is cut from the suit (belts)."""
+    """Add the accessories of :attr:`Look.accessories`, except belts, which are cut from the suit."""
     head = Head(d.body, d.shape, d.posed)
     for name, material in d.look.accessories.items():
         if name in HAT_HEIGHT:

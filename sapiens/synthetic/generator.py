@@ -1,4 +1,4 @@
-"""Seed in, image with every label out."""
+"""Generator of images of people with all labels, from a seed."""
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,23 +21,23 @@ _SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp')
 
 
 class HumanGenerator:
-    """Makes images of clothed people with exact labels: ``HumanGenerator(size=(768, 1024))(seed)``.
+    """Generates images of clothed people with exact labels: ``HumanGenerator(size=(768, 1024))(seed)``.
 
-    The same seed and options give the same arrays, whatever was made before.
+    The same seed and options give the same arrays, regardless of earlier calls.
 
     Args:
         size: (width, height) in pixels.
-        people: fewest and most people in an image.
-        backgrounds: folder of photographs without people, searched at any depth; None: only rooms and streets of our own.
-        background_share: share of the images with such a photograph behind.
-        occlusion: share of the images with something in front of the main person.
+        people: minimum and maximum number of people in an image.
+        backgrounds: folder of photographs without people, searched recursively; None: only rendered rooms and streets.
+        background_share: fraction of the images with such a photograph as background.
+        occlusion: fraction of the images with an object in front of the main person.
         shots: framing -> weight; see :data:`sapiens.synthetic.scene.SHOTS`.
-        rays: rays on each pixel of an edge, beside the one through its centre; 0 for hard edges.
-        device: of the ray casting: 'cpu' or 'cuda'.
+        rays: additional rays for each pixel on an edge; 0 for hard edges.
+        device: device of the ray casting, 'cpu' or 'cuda'.
 
     Raises:
-        ValueError: an option out of its range, or no images in ``backgrounds``.
-        FileNotFoundError: no folder ``backgrounds``.
+        ValueError: an option is out of range, or ``backgrounds`` has no images.
+        FileNotFoundError: the folder ``backgrounds`` does not exist.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class HumanGenerator:
             raise ValueError(f'people={tuple(people)}: expected (fewest, most) with 1 <= fewest <= most <= 20')
         for name, value in (('background_share', background_share), ('occlusion', occlusion)):
             if not 0 <= value <= 1:
-                raise ValueError(f'{name}={value}: expected a share between 0 and 1')
+                raise ValueError(f'{name}={value}: expected a fraction between 0 and 1')
         unknown = set(shots or ()) - set(SHOTS)
         if unknown:
             raise ValueError(f'shots has {sorted(unknown)}: expected some of {", ".join(SHOTS)}')
         if shots is not None and not (min(shots.values(), default=0) >= 0 and sum(shots.values()) > 0):
             raise ValueError(f'shots={shots}: expected weights of at least 0, not all 0')
         self.size, self.people = (int(width), int(height)), tuple(people)
-        self.backgrounds = [] if backgrounds is None else _images(Path(backgrounds).expanduser())
+        self.backgrounds = [] if backgrounds is None else _list_images(Path(backgrounds).expanduser())
         self.background_share, self.occlusion, self.shots = background_share, occlusion, shots
         self.rays, self.device = rays, device
 
@@ -93,18 +93,18 @@ class HumanGenerator:
         )
 
     def scene(self, rng: np.random.Generator) -> Scene:
-        """What will be seen."""
+        """Draw a random scene."""
         scene = sample_scene(load_body(), rng, self.size, self.people, self.occlusion, self.shots)
         if self.backgrounds and rng.random() < self.background_share:
             path = self.backgrounds[int(rng.integers(len(self.backgrounds)))]
-            scene.background = _background(path, self.size, rng)
-            scene.lighting = _light_of(scene.background, scene.lighting)
+            scene.background = _load_background(path, self.size, rng)
+            scene.lighting = _match_light(scene.background, scene.lighting)
             scene.planes, scene.place = scene.planes[:1], 'photograph'
-            scene.things = [surface for surface in scene.things if surface.name in _BELONG]
+            scene.things = [surface for surface in scene.things if surface.name in _KEPT_OBJECTS]
         return scene
 
     def render(self, scene: Scene, seed: int) -> Rendering:
-        """Trace a scene."""
+        """Render a scene."""
         return render(
             [person.surfaces for person in scene.people],
             scene.things,
@@ -119,8 +119,8 @@ class HumanGenerator:
         )
 
 
-# Things that stay where a photograph replaces the room: seats, and what stands in front.
-_BELONG = ('seat', 'leg', 'back rest', 'post', 'counter', 'box', 'shelf', 'ball', 'leaves')
+# Objects that stay if a photograph replaces the room: seats and occluders.
+_KEPT_OBJECTS = ('seat', 'leg', 'back rest', 'post', 'counter', 'box', 'shelf', 'ball', 'leaves')
 
 
 def _label(person, instance: int, scene: Scene, rendering: Rendering) -> PersonLabel:
@@ -142,7 +142,7 @@ def _label(person, instance: int, scene: Scene, rendering: Rendering) -> PersonL
     return PersonLabel(instance, keypoints, spatial, bbox, area, attributes)
 
 
-def _images(folder: Path) -> list[Path]:
+def _list_images(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f'no folder of backgrounds {str(folder)!r}')
     found = sorted(path for path in folder.rglob('*') if path.suffix.lower() in _SUFFIXES)
@@ -153,11 +153,11 @@ def _images(folder: Path) -> list[Path]:
     return found
 
 
-def _background(path: Path, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """A random crop of a photograph with the image's aspect ratio, mirrored at times; linear RGB."""
+def _load_background(path: Path, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Load a random crop of a photograph with the aspect ratio of the image, sometimes mirrored; linear RGB."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
-        raise ValueError(f'the background {str(path)!r} is not a readable image: remove or replace it')
+        raise ValueError(f'the background {str(path)!r} is not a readable image: fix or remove it')
     width, height = size
     scale = min(image.shape[1] / width, image.shape[0] / height) * rng.uniform(0.6, 1.0)
     w, h = max(1, int(width * scale)), max(1, int(height * scale))
@@ -170,8 +170,8 @@ def _background(path: Path, size: tuple[int, int], rng: np.random.Generator) -> 
     return to_linear(np.ascontiguousarray(crop[..., ::-1]))
 
 
-def _light_of(background: np.ndarray, lighting: Lighting) -> Lighting:
-    """The scene's light with the photograph's colours: ambient from its upper and lower half, as bright as the picture."""
+def _match_light(background: np.ndarray, lighting: Lighting) -> Lighting:
+    """Give the lighting the colours of the upper and lower half of a photograph, and its brightness."""
     half = len(background) // 2
     above, below = background[:half].mean((0, 1)), background[half:].mean((0, 1))
     level = max(float(background.mean()), 0.02)
@@ -185,7 +185,7 @@ def _light_of(background: np.ndarray, lighting: Lighting) -> Lighting:
 
 @contextmanager
 def _one_thread():
-    """Sums come out the same however many threads the process has."""
+    """Use one thread, so that sums do not depend on the number of threads of the process."""
     threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

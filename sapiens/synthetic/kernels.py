@@ -1,8 +1,8 @@
-"""The renderer's device code (warp; CPU and CUDA): what a pixel shows and how much light arrives there.
+"""Device code of the renderer (warp; CPU and CUDA): visible surface and light of each pixel.
 
-Triangles are drawn into a depth buffer, which says what the centre of each pixel shows: every label and the first colour.
-Light visibility is traced on a coarser grid and smoothed within surfaces; pixels on edges are traced with more rays for
-colour, albedo and coverage.
+Triangles are drawn into a depth buffer, which gives the visible surface at the centre of each pixel: all labels and the first
+colour. Light visibility is traced on a coarser grid and smoothed within surfaces. Pixels on edges get more rays for colour,
+albedo and coverage.
 """
 
 # ruff: noqa: RUF046, SIM102, SIM108, UP018 (warp: a cast declares a variable; no "in", no conditional expressions)
@@ -97,9 +97,9 @@ def light_kernel(
     normal: wp.array2d(dtype=wp.vec3),
     visible: wp.array2d(dtype=wp.vec2),
 ):
-    """Share of the sun and of the surroundings that reaches every ``step``-th pixel: one ray to each.
+    """Compute the fraction of sun and ambient light at every ``step``-th pixel, with one ray for each.
 
-    ``reach``: metres within which things darken what is near them.
+    ``reach``: maximum distance in metres of ambient occlusion.
     """
     j, i = wp.tid()
     y = wp.min(j * step + step // 2, view.height - 1)
@@ -111,7 +111,7 @@ def light_kernel(
         n = view.right * c[0] + view.down * c[1] + view.forward * c[2]
         point = view.origin + d * distance[y, x] + n * 0.004
         state = wp.rand_init(seed, j * 4096 + i)
-        # Neighbours share a turned pattern, so that the smoothing that follows averages a regular sample.
+        # Neighbours use rotated copies of one pattern, so that the smoothing averages a regular sample.
         cell = float(((j % 5) * 5 + (i % 5)) * 7 % 25)
         lit = float(1.0)
         cosine = wp.dot(n, light.sun)
@@ -133,7 +133,7 @@ def light_kernel(
         free = float(1.0)
         hit = wp.mesh_query_ray(mesh, point, wp.normalize(outwards), reach)
         if hit.result:
-            free = 0.25 + 0.5 * (hit.t / reach)  # light comes back from what is close, too
+            free = 0.25 + 0.5 * (hit.t / reach)  # close surfaces reflect light too
         out = wp.vec2(lit, free)
     visible[j, i] = out
 
@@ -147,7 +147,7 @@ def smooth_kernel(
     visible: wp.array2d(dtype=wp.vec2),
     smooth: wp.array2d(dtype=wp.vec2),
 ):
-    """Mean of the 5 x 5 coarse values around each that belong to the same piece of surface."""
+    """Average each coarse value over its 5 x 5 neighbours on the same surface."""
     j0, i0 = wp.tid()
     rows = visible.shape[0]
     columns = visible.shape[1]
@@ -192,7 +192,7 @@ def gather_light(
     normal: wp.array2d(dtype=wp.vec3),
     visible: wp.array2d(dtype=wp.vec2),
 ):
-    """Coarse values interpolated at a pixel, without those of other pieces of surface."""
+    """Interpolate coarse values at a pixel, without those of other surfaces."""
     fy = (y - float(step // 2)) / float(step)
     fx = (x - float(step // 2)) / float(step)
     j0 = int(wp.floor(fy))
@@ -204,7 +204,7 @@ def gather_light(
     i1 = wp.clamp(i0, 0, visible.shape[1] - 1)
     i2 = wp.clamp(i0 + 1, 0, visible.shape[1] - 1)
     around = visible[j1, i1] + visible[j1, i2] + visible[j2, i1] + visible[j2, i2]
-    if around[0] + around[1] > 7.999:  # nothing in the way: most of the picture
+    if around[0] + around[1] > 7.999:  # no occlusion: most of the image
         return wp.vec2(1.0, 1.0)
     total = wp.vec2(0.0, 0.0)
     weights = float(0.0)
@@ -235,8 +235,8 @@ def gather_light(
 
 
 @wp.func
-def caught(free: wp.vec2):
-    """What the picture behind is multiplied with where a shadow falls on it."""
+def background_shadow(free: wp.vec2):
+    """Return the factor on the background image where a shadow falls on it."""
     return (0.45 + 0.55 * free[0]) * (0.3 + 0.7 * free[1])
 
 
@@ -272,7 +272,7 @@ def shade_kernel(
             step, float(x), float(y), group[y, x], distance[y, x], normal[y, x], group, distance, normal, visible
         )
         if own == geometry.catcher:
-            color[y, x] = backdrop(behind, d, x, y) * caught(free)
+            color[y, x] = backdrop(behind, d, x, y) * background_shadow(free)
         else:
             color[y, x] = shade(light, materials[material], d, albedo[y, x], tilted[y, x], free[0], free[1])
 
@@ -296,7 +296,7 @@ def edge_kernel(
     albedo: wp.array2d(dtype=wp.vec3),
     alpha: wp.array2d(dtype=wp.float32),
 ):
-    """The mean of a pixel's centre, which is known, and ``rays`` more on a circle around it, for the pixels on edges."""
+    """Average the known value at the centre of an edge pixel with ``rays`` more on a circle around it."""
     k = wp.tid()
     y = pixels[k] // view.width
     x = pixels[k] - y * view.width
@@ -323,7 +323,7 @@ def edge_kernel(
                 step, float(x) + dx, float(y) + dy, hit.group, hit.t, own, group, distance, normal, visible
             )
             if hit.code == geometry.catcher:
-                total += backdrop(behind, d, x, y) * caught(free)
+                total += backdrop(behind, d, x, y) * background_shadow(free)
             else:
                 m = paint.materials[hit.material]
                 c = albedo_of(paint, m, hit, footprint)

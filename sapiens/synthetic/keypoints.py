@@ -1,7 +1,7 @@
-"""Where the keypoints of each skeleton lie on the body, and which of them the camera sees.
+"""Positions of the keypoints of each skeleton on the body, and their visibility.
 
-The table is ``keypoints.json``: for every keypoint its status (exact, approximate, none) and the vertices it is the weighted
-mean of. So keypoints follow any shape, pose and expression, and clothes never disturb them.
+``keypoints.json`` gives the status (exact, approximate, none) of every keypoint and the vertices whose weighted mean it is.
+Keypoints therefore follow any shape, pose and expression, and do not depend on clothes.
 """
 
 import functools
@@ -20,8 +20,8 @@ __all__ = ['SKELETONS', 'Landmarks', 'brow_lines', 'iris_centres', 'keypoint_sta
 
 SKELETONS = ('coco17', 'wholebody133', 'goliath308')
 
-_ON_SURFACE = 0.006  # metres: a landmark this close to the skin is a point of the surface, others are joints inside
-_SURFACE_SLACK = 0.010  # metres a surface point may lie behind what is seen there: half a finger, or lashes
+_ON_SURFACE = 0.006  # metres: landmarks this close to the skin are surface points, others are joints
+_SURFACE_SLACK = 0.010  # metres that a surface point may lie behind the visible surface: half a finger, or lashes
 _JOINT_SLACK = 0.030  # the same for joints: clothes
 _HEAD = REGIONS.index('head')
 
@@ -34,7 +34,7 @@ def _table() -> dict:
 
 
 def keypoint_status(skeleton: str) -> dict[str, str]:
-    """Keypoint name -> 'exact' (by definition, or because it is painted there), 'approximate' (our convention) or 'none'."""
+    """Return for each keypoint 'exact' (by definition or painting), 'approximate' (our convention) or 'none'."""
     return {name: row[0] for name, row in _table()[skeleton].items()}
 
 
@@ -44,10 +44,10 @@ class Landmarks:
 
     Attributes:
         names: K keypoint names.
-        weights: (K, 19158) float32, rows sum to 1; zeros where there is no such point.
+        weights: (K, 19158) float32, rows sum to 1; zeros for missing keypoints.
         known: (K,) bool.
-        inside: (K,) float32 metres from the point to the skin, on the template.
-        regions: (K, len(REGIONS)) bool: regions of the body on which the point, or the skin around the joint, lies.
+        inside: (K,) float32 metres from the keypoint to the skin, on the template.
+        regions: (K, len(REGIONS)) bool: regions of the body of the keypoint, or of the skin around the joint.
     """
 
     names: tuple
@@ -57,7 +57,7 @@ class Landmarks:
     regions: np.ndarray
 
     def locate(self, posed: Posed) -> np.ndarray:
-        """(K, 3) float32 metres in the world; NaN where there is no such point."""
+        """Return (K, 3) float32 metres in the world; NaN for missing keypoints."""
         points = np.asarray(self.weights @ posed.vertices, np.float32)
         points[~self.known] = np.nan
         return points
@@ -65,7 +65,7 @@ class Landmarks:
 
 @functools.cache
 def load_landmarks(skeleton: str) -> Landmarks:
-    """The landmarks of 'coco17', 'wholebody133' or 'goliath308'."""
+    """Load the landmarks of 'coco17', 'wholebody133' or 'goliath308'."""
     import torch
     from scipy.sparse import csr_matrix
     from scipy.spatial import cKDTree
@@ -84,8 +84,8 @@ def load_landmarks(skeleton: str) -> Landmarks:
             else:
                 weights[k, int(value) : int(value) + 8] = 1 / 8
         else:
-            for vertex, share in source:
-                weights[k, vertex] += share
+            for vertex, weight in source:
+                weights[k, vertex] += weight
     known = weights.sum(1) > 0.5
     weights[known] /= weights[known].sum(1, keepdims=True)
     points = weights @ body.template
@@ -109,17 +109,17 @@ def visibility(
     own: int,
     scale: float = 1.0,
 ) -> np.ndarray:
-    """COCO visibility of one person's keypoints.
+    """Compute the COCO visibility of the keypoints of one person.
 
-    A point is visible if, at its pixel or one of the eight around it, the first surface is the same person's, of the part of
-    the body the point belongs to, and the point lies at most a little behind it: for joints their depth under the skin plus
-    3 cm of cloth, for points of the surface 1 cm.
+    A keypoint is visible if, at its pixel or one of the eight around it, the first surface belongs to the same person and the
+    same part of the body, and the keypoint lies at most a little behind it: for joints their depth under the skin plus 3 cm of
+    cloth, for surface points 1 cm.
 
     Args:
         points: (K, 3) world points of :meth:`Landmarks.locate`.
         depth, instance, region: (H, W) maps of the image.
         own: the person's value in ``instance``.
-        scale: size of the person against the template (a child is smaller).
+        scale: size of the person relative to the template.
 
     Returns:
         (K, 3) float32: x, y in pixels and v (2 visible, 1 hidden, 0 outside or unknown, then x = y = 0).
@@ -147,14 +147,14 @@ def visibility(
 
 @functools.cache
 def brow_lines() -> np.ndarray:
-    """(2, 5, 3) float32, left and right brow on the template: x, z and half-width of the hair, metres, from the nose outwards.
+    """Return (2, 5, 3) float32, left and right brow on the template: x, z and half-width in metres, from the nose outwards.
 
-    The lines run between Goliath's upper and lower brow points, so those points are exact where brows are painted.
+    The lines run between Goliath's upper and lower brow keypoints, which makes those keypoints exact.
     """
     marks = load_landmarks('goliath308')
     template = load_body().template
     at = {name: (marks.weights[k] @ template)[0] for k, name in enumerate(marks.names) if 'eyebrow' in name}
-    # On the right the numbers of the middle points run the other way (they count from left to right in the image).
+    # On the right the middle points have the reverse order (they count from left to right in the image).
     order = {'l': ('1', '2', '3'), 'r': ('1', '3', '2')}
     lines = np.zeros((2, 5, 3), np.float32)
     for side, letter in enumerate('lr'):
@@ -171,7 +171,7 @@ def brow_lines() -> np.ndarray:
 
 @functools.cache
 def iris_centres() -> tuple[np.ndarray, float, float]:
-    """(2, 3) float32 centres of the left and right iris on the template, and the radii of iris and pupil, metres."""
+    """Return (2, 3) float32 centres of the left and right iris on the template, and the radii of iris and pupil in metres."""
     body: Body = load_body()
     ring = 14599 + 9 * np.arange(8)
     left = body.template[ring].mean(0)

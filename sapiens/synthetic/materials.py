@@ -1,6 +1,6 @@
-"""What surfaces look like. Patterns are computed per ray from texture coordinates (metres), so that they have no resolution.
+"""Materials of surfaces. Patterns are functions of texture coordinates (metres) and have no resolution.
 
-Colours are linear RGB in [0, 1]; :func:`srgb` turns the usual 8-bit ones into those.
+Colours are linear RGB in [0, 1]. :func:`srgb` converts 8-bit colours.
 """
 
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ import numpy as np
 
 __all__ = ['KINDS', 'PATTERNS', 'Material', 'srgb']
 
-# How a surface answers to light, and what else is painted on it; the renderer switches on the index.
+# Reflection of a surface, and what is painted on it. The renderer switches on the index.
 KINDS = ('matte', 'skin', 'cloth', 'leather', 'hair', 'eye', 'teeth', 'wet', 'glossy', 'metal')
 
-# How ``color``, ``color2`` and ``color3`` share the surface. u and v are texture coordinates, period is ``scale`` metres.
+# Patterns of ``color``, ``color2`` and ``color3``. u and v are texture coordinates, the period is ``scale`` metres.
 PATTERNS = (
     'plain',
     'stripes_u',  # bands across u (vertical stripes on a shirt)
@@ -34,19 +34,18 @@ PATTERNS = (
 
 @dataclass
 class Material:
-    """Look of one surface.
+    """Material of one surface.
 
     Attributes:
         kind, pattern: names of :data:`KINDS`, :data:`PATTERNS`.
         color, color2, color3: linear RGB.
         scale: period of the pattern in metres.
         gloss: strength of the highlight, 0..1; its width follows from the kind.
-        bump: height in metres of fine relief that only tilts the shading, never the labels.
-        seed: phase of the pattern's noise, any float.
-        stubble: for skin only, how dark the shaved beard shows, 0..1. Skin takes its texture coordinates from the template
-            body and its paint from the colours: ``color`` skin, ``color2`` brows and stubble, ``color3`` what the skin is
-            multiplied with where it blushes; ``scale`` multiplies the width of the brows (1: as Goliath's brow
-            points lie). Eyes: ``color`` is the iris.
+        bump: height in metres of fine relief. It tilts the normals of the shading, not those of the labels.
+        seed: phase of the noise of the pattern, any float.
+        stubble: darkness of the shaved beard, 0..1, for skin only. The texture coordinates of skin are places on the template
+            body. ``color`` is the skin, ``color2`` brows and stubble, ``color3`` the factor of blush; ``scale`` multiplies the
+            width of the brows (1: given by Goliath's brow keypoints). For eyes, ``color`` is the iris.
     """
 
     kind: str = 'matte'
@@ -67,6 +66,6 @@ class Material:
 
 
 def srgb(*rgb: float) -> tuple:
-    """Linear RGB of 8-bit sRGB values: ``srgb(255, 128, 0)``, or of one triple."""
+    """Convert 8-bit sRGB values to linear RGB: ``srgb(255, 128, 0)``, or one triple."""
     values = np.asarray(rgb[0] if len(rgb) == 1 else rgb, np.float64) / 255
     return tuple(np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).tolist())

@@ -1,6 +1,6 @@
-"""Triangle meshes: cutting along the zero line of a field, smooth normals, and the pieces a scene is made of.
+"""Triangle meshes: cutting along the zero line of a field, smooth normals, and the surfaces of a scene.
 
-Legend: V vertices, F triangles. Everything is float32 / int32 numpy on the CPU; the renderer moves one scene at a time.
+Legend: V vertices, F triangles. All arrays are float32 / int32 numpy on the CPU. The renderer copies one scene at a time.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ __all__ = ['Cut', 'Surface', 'compact', 'cut', 'grid_faces', 'subdivide', 'trian
 
 @dataclass
 class Cut:
-    """New vertices on edges: number i lies at ``(1 - t[i]) * a[i] + t[i] * b[i]`` and is appended to the old ones."""
+    """New vertices on edges: vertex i is ``(1 - t[i]) * a[i] + t[i] * b[i]`` and is appended to the old ones."""
 
     a: np.ndarray
     b: np.ndarray
     t: np.ndarray
 
     def extend(self, values: np.ndarray) -> np.ndarray:
-        """Per-vertex values (V, ...) with the new vertices' values appended, interpolated along their edges."""
+        """Append the values of the new vertices, interpolated along their edges, to per-vertex values (V, ...)."""
         if not len(self.a):
             return values
         t = self.t.reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
@@ -27,7 +27,7 @@ class Cut:
 
 
 def triangulate(quads: np.ndarray) -> np.ndarray:
-    """(Q, 4) quads -> (2Q, 3) triangles; the halves of quad i are the rows 2i and 2i + 1."""
+    """Split (Q, 4) quads into (2Q, 3) triangles; quad i becomes the rows 2i and 2i + 1."""
     return np.ascontiguousarray(quads[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3)).astype(np.int32)
 
 
@@ -40,8 +40,8 @@ def cut(faces: np.ndarray, values: np.ndarray, keep_below: bool = True) -> tuple
         keep_below: also return the parts where the field is negative.
 
     Returns:
-        Triangles, the row of ``faces`` each came from, and the new vertices. Pieces come in
-        no particular order; ``values`` extended by the cut tells the sides.
+        Triangles in no particular order, the row of ``faces`` of each, and the new vertices. The sign of ``values`` extended by
+        the cut gives the side.
     """
     inside = values > 0
     corner = inside.astype(np.int8)
@@ -51,7 +51,7 @@ def cut(faces: np.ndarray, values: np.ndarray, keep_below: bool = True) -> tuple
     empty = np.zeros(0, np.int32)
     if not len(crossed):
         return faces[whole], whole, Cut(empty, empty, np.zeros(0, np.float32))
-    # Turn each crossed triangle until its lone corner (the one on its own side of the line) is first.
+    # Rotate the corners of each crossed triangle so that the one that is alone on its side of the line is first.
     corners = faces[crossed]
     lone_inside = count[crossed] == 1
     lone = np.argmax(inside[corners] == lone_inside[:, None], axis=1)
@@ -77,7 +77,7 @@ def cut(faces: np.ndarray, values: np.ndarray, keep_below: bool = True) -> tuple
 
 
 def subdivide(faces: np.ndarray, count: int) -> tuple[np.ndarray, Cut]:
-    """Each triangle into four, through the middles of its edges; the children of row i are the rows 4i to 4i + 3.
+    """Split each triangle into four at the midpoints of its edges; row i becomes the rows 4i to 4i + 3.
 
     Args:
         faces: (F, 3).
@@ -93,7 +93,7 @@ def subdivide(faces: np.ndarray, count: int) -> tuple[np.ndarray, Cut]:
 
 
 def compact(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Renumber: faces into the used vertices only, and the old index of each of those."""
+    """Renumber faces to the used vertices only, and return the old index of each of these."""
     seen = np.zeros(int(faces.max()) + 1 if len(faces) else 0, bool)
     seen[faces.ravel()] = True
     used = np.flatnonzero(seen)
@@ -103,7 +103,7 @@ def compact(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(V, 3) unit normals, the mean of the adjacent triangles' weighted by area; (0, 0, 1) for unused vertices."""
+    """Return (V, 3) unit normals: area-weighted means over the adjacent triangles; (0, 0, 1) for unused vertices."""
     corners = vertices[faces]
     x1, y1, z1 = (corners[:, 1] - corners[:, 0]).T
     x2, y2, z2 = (corners[:, 2] - corners[:, 0]).T
@@ -118,7 +118,7 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def grid_faces(rows: int, columns: int, closed: bool = False) -> np.ndarray:
-    """Triangles of a grid of rows x columns vertices (row-major); ``closed`` joins the last column to the first."""
+    """Return the triangles of a grid of rows x columns vertices (row-major); ``closed`` joins the last column to the first."""
     i, j = np.meshgrid(np.arange(rows - 1), np.arange(columns if closed else columns - 1), indexing='ij')
     k = (j + 1) % columns
     quads = np.stack([i * columns + j, i * columns + k, (i + 1) * columns + k, (i + 1) * columns + j], -1)
@@ -127,18 +127,18 @@ def grid_faces(rows: int, columns: int, closed: bool = False) -> np.ndarray:
 
 @dataclass
 class Surface:
-    """One piece of a scene with one material.
+    """A surface of a scene with one material.
 
     Attributes:
-        name: what it is ('skin', 'shirt', 'floor'), for messages and tests.
+        name: kind of surface ('skin', 'shirt', 'floor'), for messages and tests.
         vertices: (V, 3) metres, in the world.
         faces: (F, 3), counter-clockwise seen from outside; both sides are drawn.
-        texture: (V, 3) texture coordinates in metres: along u, along v, and a free third one.
+        texture: (V, 3) texture coordinates in metres: u, v, and a third one for any use.
         material: see :mod:`sapiens.synthetic.materials`.
-        part: body-part class of goliath28 by triangle, (F,) uint8; or one for all.
+        part: class of goliath28 for each triangle, (F,) uint8; or one for all.
         lip: class of lip20, in the same form.
-        region: index into :data:`sapiens.synthetic.body.REGIONS` of the body under the triangle, in the same form; 0 for things.
-        normals: (V, 3) unit; None: smooth, from the triangles.
+        region: index into :data:`sapiens.synthetic.body.REGIONS` of the body under the triangle, in the same form; 0 for objects.
+        normals: (V, 3) unit vectors; None: smooth, from the triangles.
     """
 
     name: str

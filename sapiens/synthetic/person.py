@@ -1,4 +1,4 @@
-"""One dressed person in a pose: look, shape, pose, clothes, and the skin that shows."""
+"""A dressed person in a pose: appearance, shape, pose, clothes, and the visible skin."""
 
 from dataclasses import dataclass, field, replace
 
@@ -21,10 +21,10 @@ class Person:
     """A person in the world.
 
     Attributes:
-        surfaces: everything that is drawn of the person.
-        posed: the naked body under it.
-        seat: what the person sits on, or None.
-        size: stature against the template's.
+        surfaces: all visible surfaces.
+        posed: the body under the clothes.
+        seat: the seat under the person, or None.
+        size: stature relative to the template.
         attributes: JSON-able description.
     """
 
@@ -34,8 +34,8 @@ class Person:
     size: float
     attributes: dict = field(default_factory=dict)
 
-    def moved(self, turn: float, shift: np.ndarray) -> 'Person':
-        """The same person turned about the z axis (radians), then shifted (metres)."""
+    def move(self, turn: float, shift: np.ndarray) -> 'Person':
+        """Return the person rotated about the z axis (radians), then shifted (metres)."""
         c, s = np.cos(turn), np.sin(turn)
         matrix = np.eye(4)
         matrix[:2, :2] = [[c, -s], [s, c]]
@@ -43,30 +43,30 @@ class Person:
         rotation, offset = matrix[:3, :3].T.astype(np.float32), np.asarray(shift, np.float32)
         done: dict = {}  # surfaces share vertex arrays
 
-        def move(points: np.ndarray, by: np.ndarray | None) -> np.ndarray:
+        def transform(points: np.ndarray, by: np.ndarray | None) -> np.ndarray:
             key = id(points), by is None
             if key not in done:
                 out = points @ rotation
-                done[key] = points, out if by is None else out + by  # the key's array must stay alive
+                done[key] = points, out if by is None else out + by  # keep the array alive: its id is the key
             return done[key][1]
 
         surfaces = [
             replace(
                 surface,
-                vertices=move(surface.vertices, offset),
-                normals=None if surface.normals is None else move(surface.normals, None),
+                vertices=transform(surface.vertices, offset),
+                normals=None if surface.normals is None else transform(surface.normals, None),
             )
             for surface in self.surfaces
         ]
         seat = self.seat
         if seat is not None:
             seat = replace(seat, centre=np.asarray(seat.centre) @ rotation + offset, yaw=seat.yaw + turn)
-        return Person(surfaces, self.posed.moved(matrix), seat, self.size, self.attributes)
+        return Person(surfaces, self.posed.transform(matrix), seat, self.size, self.attributes)
 
 
 @dataclass
 class Figure:
-    """A person before the clothes: cheap enough to be thrown away where there is no room."""
+    """A person without clothes: cheap enough to be discarded if there is no room."""
 
     look: Look
     shape: Shape
@@ -75,11 +75,11 @@ class Figure:
 
 
 def sample_figure(body: Body, rng: np.random.Generator, action: str | None = None, look: Look | None = None) -> Figure:
-    """A random person at x = y = 0 on the ground, facing -y, with nothing on.
+    """Draw a random person without clothes at x = y = 0 on the ground, facing -y.
 
     Args:
-        action: one of :data:`sapiens.synthetic.pose.ACTIONS`; drawn if not given.
-        look: drawn if not given.
+        action: one of :data:`sapiens.synthetic.pose.ACTIONS`; random by default.
+        look: appearance; random by default.
     """
     look = look or sample_look(rng)
     shape = body.shape(look.phenotype, sample_expression(rng))
@@ -88,7 +88,7 @@ def sample_figure(body: Body, rng: np.random.Generator, action: str | None = Non
 
 
 def dress_figure(body: Body, figure: Figure) -> Person:
-    """The same person, dressed."""
+    """Dress a person."""
     rng = np.random.default_rng(figure.seed)
     look, posed = figure.look, figure.pose.posed
     outfit = dress(body, figure.shape, posed, look, rng)
@@ -113,7 +113,7 @@ _PARTS = {
 
 
 def _region_classes() -> tuple[np.ndarray, np.ndarray]:
-    """Class of bare skin by region, for goliath28 and lip20."""
+    """Return the classes of goliath28 and lip20 of bare skin, by region."""
     parts, lips = get_classes('goliath28'), get_classes('lip20')
     part, lip = np.zeros(len(REGIONS), np.uint8), np.zeros(len(REGIONS), np.uint8)
     for index, region in enumerate(REGIONS):
@@ -132,11 +132,11 @@ def _region_classes() -> tuple[np.ndarray, np.ndarray]:
 
 
 def skin_surfaces(body: Body, posed: Posed, look: Look, shown: np.ndarray, seed: float = 0.0) -> list[Surface]:
-    """The naked body as surfaces, one for each material, on one array of vertices.
+    """Return the skin, eyes and mouth as surfaces, one for each material, on one array of vertices.
 
     Args:
-        shown: (F,) bool over ``body.faces``: what clothes leave bare.
-        seed: of the skin's unevenness.
+        shown: (F,) bool over ``body.faces``: triangles that clothes do not cover.
+        seed: seed of the variation of the skin.
     """
     vertices = body.refine(posed.vertices)
     normals = vertex_normals(vertices, body.faces)

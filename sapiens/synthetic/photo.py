@@ -1,4 +1,4 @@
-"""From light to a photograph: exposure, white balance, tone curve, lens, sensor, compression."""
+"""Camera simulation from light to an image: exposure, white balance, tone curve, lens, sensor, compression."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ __all__ = ['Photo', 'develop', 'sample_photo', 'to_linear']
 
 @dataclass
 class Photo:
-    """How a picture is taken.
+    """Parameters of a photograph.
 
     Attributes:
         exposure: factor on the automatic exposure.
@@ -36,7 +36,7 @@ class Photo:
 
 
 def sample_photo(rng: np.random.Generator) -> Photo:
-    """Mostly good pictures, some poor ones."""
+    """Draw parameters of mostly good photographs and some poor ones."""
     warm = rng.normal(0, 0.06)
     return Photo(
         exposure=float(np.exp(rng.normal(0, 0.22))),
@@ -52,11 +52,11 @@ def sample_photo(rng: np.random.Generator) -> Photo:
 
 
 def develop(color: np.ndarray, weight: np.ndarray, photo: Photo, rng: np.random.Generator) -> np.ndarray:
-    """Linear light to an 8-bit image.
+    """Convert linear light to an 8-bit image.
 
     Args:
         color: (H, W, 3) float32 linear RGB, any scale, at least 0.
-        weight: (H, W) what the automatic exposure looks at (people count more).
+        weight: (H, W) weights of the automatic exposure (people count more).
 
     Returns:
         (H, W, 3) uint8 sRGB.
@@ -84,7 +84,7 @@ def develop(color: np.ndarray, weight: np.ndarray, photo: Photo, rng: np.random.
         grey = (image @ np.float32([0.3, 0.59, 0.11]))[..., None]
         image = grey + (image - grey) * np.float32(photo.saturation)
     if photo.noise:
-        # Shot noise and read noise; the same fine grain is what real pictures have after their own processing.
+        # Shot noise and read noise, with the fine grain that photographs have after processing.
         level = cv2.sqrt(np.clip(image, 0, 255) * np.float32(1 / 128)) * np.float32(0.65) + np.float32(0.35)
         image += _grain(rng, image.shape) * level * np.float32(photo.noise)
     out = np.clip(image + 0.5, 0, 255).astype(np.uint8)
@@ -97,14 +97,14 @@ def develop(color: np.ndarray, weight: np.ndarray, photo: Photo, rng: np.random.
 
 
 def to_linear(image: np.ndarray) -> np.ndarray:
-    """(..., 3) uint8 sRGB -> float32 linear RGB in [0, 1]."""
+    """Convert (..., 3) uint8 sRGB to float32 linear RGB in [0, 1]."""
     values = np.arange(256) / 255
     table = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(np.float32)
     return table[image]
 
 
 def _grain(rng: np.random.Generator, shape: tuple) -> np.ndarray:
-    """(H, W, 3) normal noise: a block of it, laid out again and again from a random corner, which is much faster."""
+    """Return (H, W, 3) normal noise: a block tiled from a random corner, which is much faster."""
     size = 192
     block = np.roll(rng.standard_normal((size, size, 3), np.float32), rng.integers(size, size=2), (0, 1))
     rows, columns = -(-shape[0] // size), -(-shape[1] // size)

@@ -1,7 +1,7 @@
-"""Natural poses: what people do, within the limits of their joints, on the ground, and without passing through themselves.
+"""Natural poses within the limits of the joints, on the ground, and without self-intersection.
 
-A pose is made in order: trunk and head, feet and seat (legs follow), then arms, each pushed out of what is already there
-(:mod:`.posing`). Angles in degrees unless said otherwise; the ground is z = 0; the person faces -y, the left is +x.
+A pose is made in order: trunk and head, feet and seat (legs follow), then arms. Each part is pushed out of the earlier ones
+(:mod:`.posing`). Angles are in degrees unless stated otherwise. The ground is z = 0. The person faces -y, the left is +x.
 """
 
 from dataclasses import dataclass, field
@@ -47,17 +47,17 @@ class PoseSample:
 def sample_pose(
     body: Body, shape: Shape, rng: np.random.Generator, action=None, sole=0.0, clearance=0.012
 ) -> PoseSample:
-    """A pose for a person.
+    """Draw a pose for a person.
 
     Args:
-        action: one of :data:`ACTIONS`; None: at random by their weights.
-        sole: metres under the foot (shoes); the skin of a standing foot is this high.
-        clearance: metres of room between limbs and what they could touch.
+        action: one of :data:`ACTIONS`; None: random by their weights.
+        sole: thickness of the sole in metres: the height of the skin of a standing foot.
+        clearance: minimum distance in metres between limbs and other parts.
     """
     if action is None:
         action = str(rng.choice(list(ACTIONS), p=np.array(list(ACTIONS.values())) / sum(ACTIONS.values())))
     if action not in ACTIONS:
-        raise ValueError(f'unknown action {action!r}; choose from {", ".join(ACTIONS)}')
+        raise ValueError(f'unknown action {action!r}: expected one of {", ".join(ACTIONS)}')
     poser, best = Poser(body, shape, rng, sole, clearance), None
     for attempt in range(6):
         poser.begin(attempt < 4 or best is not None)
@@ -75,10 +75,10 @@ def sample_pose(
 
 
 class Poser(Standing, Moving, Sitting, Lying):
-    """The attempts at a pose of one person."""
+    """Attempts at a pose of one person."""
 
     def finish(self, action: str) -> PoseSample:
-        """Skin the figure, and put its lowest point on the ground and its hips over the origin."""
+        """Skin the rig, and move its lowest point to the ground and its hips over the origin."""
         f, feet = self.figure, self.figure.anatomy.feet
         f.update()
 

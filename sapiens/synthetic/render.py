@@ -1,4 +1,4 @@
-"""Surfaces and a camera -> an image and its per-pixel labels."""
+"""Renderer: surfaces and a camera to an image and its per-pixel labels."""
 
 import functools
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _NO_FACE = (np.full((2, 2, 3), 1e3, np.float32), np.full((2, 3), 1e3, np.float32
 
 @dataclass
 class Plane:
-    """A rectangle: ``origin + a u + b v`` for 0 <= a, b <= the extents; metres; u and v are unit and orthogonal."""
+    """A rectangle ``origin + a u + b v`` with 0 <= a, b <= the extents in metres; u and v are orthogonal unit vectors."""
 
     origin: tuple
     u: tuple
@@ -28,13 +28,13 @@ class Plane:
 
 @dataclass
 class Lighting:
-    """One light that casts shadows, one that does not, and light from all around. Colours are linear RGB, any scale.
+    """One light with shadows, one without, and ambient light. Colours are linear RGB, any scale.
 
     Attributes:
         sun, fill: unit vectors towards the lights, in the world.
-        spread: radius of the shadow-casting light in radians: how soft shadows are.
+        spread: radius of the shadow-casting light in radians; it determines the softness of shadows.
         sky, ground: ambient colours from above and below.
-        horizon, zenith: the picture of the sky where nothing else is seen.
+        horizon, zenith: colours of the visible sky.
     """
 
     sun: tuple = (0.4, -0.6, 0.7)
@@ -53,12 +53,12 @@ class Rendering:
     """Per-pixel arrays (H, W, ...) of one image.
 
     Attributes:
-        color: float32 linear RGB, not yet exposed.
-        depth: float32 metres along z, 0 where nothing was hit or the picture behind shows.
-        normal: float32 unit, camera frame; zeros where depth is 0.
+        color: float32 linear RGB before exposure.
+        depth: float32 metres along z; 0 for the sky and the background image.
+        normal: float32 unit vectors in the camera frame; zeros where depth is 0.
         albedo: float32 linear RGB; zeros where depth is 0.
-        alpha: float32, share covered by people.
-        part, lip, region, instance: uint8; what the centre of the pixel shows.
+        alpha: float32 fraction covered by people.
+        part, lip, region, instance: uint8 labels at the centre of the pixel.
     """
 
     color: np.ndarray
@@ -84,18 +84,18 @@ def render(
     rays: int = 3,
     device: str = 'cpu',
 ) -> Rendering:
-    """Trace an image.
+    """Render an image.
 
     Args:
         people: surfaces of each person; person i has instance i + 1.
-        things: surfaces of everything else.
-        planes: floor and walls. With a ``background``, the first plane only catches shadows and the others are not drawn.
-        camera, lighting: see there.
-        background: (H, W, 3) float32 linear RGB seen behind everything.
-        face: what is painted on faces, in the template's frame: (brow lines (2, N, 3), iris centres (2, 3), iris radius,
-            pupil radius), see :mod:`sapiens.synthetic.keypoints`.
-        seed: of everything random in the shading.
-        rays: rays on each pixel of an edge, beside the one through its centre; 0 for hard edges.
+        things: surfaces of all other objects.
+        planes: floor and walls. With a ``background``, the first plane only receives shadows and the others are not drawn.
+        camera, lighting: see :class:`.camera.Camera` and :class:`Lighting`.
+        background: (H, W, 3) float32 linear RGB behind all surfaces.
+        face: paint of faces in the frame of the template: (brow lines (2, N, 3), iris centres (2, 3), iris radius, pupil
+            radius), see :mod:`sapiens.synthetic.keypoints`.
+        seed: seed of the random shading.
+        rays: additional rays for each pixel on an edge; 0 for hard edges.
         device: 'cpu' (one core) or 'cuda'.
     """
     import warp as wp
@@ -191,7 +191,7 @@ def render(
 
 @functools.cache
 def _kernels():
-    """The device code, imported late: warp is an optional dependency and takes a second."""
+    """Import the device code late: warp is an optional dependency and takes a second to import."""
     import_warp()
     from . import kernels
 
@@ -209,14 +209,14 @@ def _material_row(m: Material) -> tuple:
 
 
 def _structs(struct, rows: list):
-    """A device array of structures; each row has the fields in order."""
+    """Make a device array of structures; each row has the fields in order."""
     import warp as wp
 
     return wp.array(np.array([tuple(row) for row in rows], dtype=struct.numpy_dtype()), dtype=struct)
 
 
 def _flatten(owners: list) -> dict:
-    """All surfaces as one mesh; surfaces that share a vertex array are stored once."""
+    """Merge all surfaces into one mesh; shared vertex arrays are stored once."""
     vertices, normals, texture, offsets, total = [], [], [], {}, 0
     materials, material_ids = [], {}
     faces = {name: [] for name in ('faces', 'face_material', 'face_group', 'part', 'lip', 'region', 'instance')}
@@ -235,12 +235,12 @@ def _flatten(owners: list) -> dict:
         count = len(surface.faces)
         faces['faces'].append(surface.faces + offsets[key])
         faces['face_material'].append(np.full(count, material_ids[id(surface.material)], np.int32))
-        # One smooth surface of one owner: skin, lips and nails share their vertices.
+        # Groups of smooth surfaces of one owner: skin, lips and nails share their vertices.
         faces['face_group'].append(np.full(count, offsets[key], np.int32))
         faces['instance'].append(np.full(count, owner, np.int32))
         for name in ('part', 'lip', 'region'):
             faces[name].append(np.broadcast_to(np.asarray(getattr(surface, name), np.uint8), (count,)))
-    if not owners:  # a mesh needs a triangle: one that no ray meets
+    if not owners:  # a mesh needs a triangle: add one that no ray hits
         far = np.full((3, 3), 1e5, np.float32) + np.eye(3, dtype=np.float32)
         return dict(
             vertices=far, normals=far * 0 + 1, texture=far * 0, materials=[Material()], faces=np.array([[0, 1, 2]], np.int32),
@@ -258,7 +258,7 @@ def _flatten(owners: list) -> dict:
 
 
 def _edges(code, group, depth, material) -> np.ndarray:
-    """Indices (y * W + x) of the pixels that a border between surfaces, materials or depths may cross."""
+    """Return the indices (y * W + x) of pixels that a border between surfaces, materials or depths may cross."""
     key = group.astype(np.int64) * 4096 + material
     edge = np.zeros(code.shape, bool)
     for axis in (0, 1):

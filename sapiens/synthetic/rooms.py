@@ -1,4 +1,4 @@
-"""Where people are: rooms, streets and meadows, furniture, and things that stand in the way."""
+"""Surroundings of people: rooms, streets, meadows, furniture and occluders."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from .materials import Material, srgb
 from .mesh import Surface, grid_faces
 from .render import Lighting, Plane
 
-__all__ = ['Place', 'box', 'cylinder', 'occluder', 'sample_place', 'seat_surfaces', 'sphere']
+__all__ = ['Place', 'box', 'cylinder', 'sample_occluder', 'sample_place', 'seat_surfaces', 'sphere']
 
 _BOX_QUADS = np.array([[0, 3, 2, 1], [4, 5, 6, 7], [0, 1, 5, 4], [2, 3, 7, 6], [1, 2, 6, 5], [3, 0, 4, 7]])
 _UNIT = (
@@ -24,7 +24,7 @@ _FABRICS = [(60, 70, 95), (120, 60, 55), (70, 90, 75), (150, 140, 125), (45, 45,
 
 @dataclass
 class Place:
-    """Surroundings: planes to look at, things that stand around, and the light there."""
+    """Surroundings: planes, objects and light."""
 
     planes: list
     things: list = field(default_factory=list)
@@ -33,7 +33,7 @@ class Place:
 
 
 def box(name: str, centre, size, material: Material, yaw: float = 0.0) -> Surface:
-    """A box; ``centre`` and ``size`` (x, y, z) in metres, turned about z by ``yaw``."""
+    """Make a box; ``centre`` and ``size`` (x, y, z) in metres, rotated about z by ``yaw`` radians."""
     size = np.asarray(size, np.float32)
     corners = (_UNIT * size).astype(np.float32)
     points = corners[_BOX_QUADS].reshape(-1, 3)  # each side has its own corners: sharp edges
@@ -43,11 +43,11 @@ def box(name: str, centre, size, material: Material, yaw: float = 0.0) -> Surfac
         texture[rows] = points[rows][:, [u, v, 0]]
         texture[rows, 2] = side
     faces = np.concatenate([[[4 * i, 4 * i + 1, 4 * i + 2], [4 * i, 4 * i + 2, 4 * i + 3]] for i in range(6)])
-    return Surface(name, _turned(points, yaw, centre), faces.astype(np.int32), material, texture)
+    return Surface(name, _rotate_and_shift(points, yaw, centre), faces.astype(np.int32), material, texture)
 
 
 def cylinder(name: str, base, radius, height: float, material: Material, sides: int = 24, lean=(0, 0)) -> Surface:
-    """An upright cylinder or cone on ``base``; ``radius`` one number, or those at the bottom and the top; metres."""
+    """Make an upright cylinder or cone on ``base``; ``radius`` is one number, or bottom and top; in metres."""
     low, high = (radius, radius) if np.isscalar(radius) else radius
     angle = np.linspace(0, 2 * np.pi, sides, endpoint=False)
     ring = np.stack([np.cos(angle), np.sin(angle), 0 * angle], 1)
@@ -60,7 +60,7 @@ def cylinder(name: str, base, radius, height: float, material: Material, sides: 
 
 
 def sphere(name: str, centre, radius: float, material: Material, rows: int = 16) -> Surface:
-    """A ball; metres."""
+    """Make a sphere; in metres."""
     polar, angle = np.meshgrid(
         np.linspace(0, np.pi, rows), np.linspace(0, 2 * np.pi, 2 * rows, endpoint=False), indexing='ij'
     )
@@ -72,7 +72,7 @@ def sphere(name: str, centre, radius: float, material: Material, rows: int = 16)
 
 
 def seat_surfaces(rng: np.random.Generator, seat) -> list[Surface]:
-    """A stool, crate, chair, bench or armchair for a :class:`sapiens.synthetic.pose.Seat`."""
+    """Make a stool, crate, chair, bench or armchair for a :class:`sapiens.synthetic.pose.Seat`."""
     x, y, z = (float(v) for v in seat.centre)
     width, depth, height = (float(v) for v in seat.size)
     top = z + height / 2
@@ -100,13 +100,13 @@ def seat_surfaces(rng: np.random.Generator, seat) -> list[Surface]:
                         (0.035, 0.035, top - thick), leg, seat.yaw)
                 )  # fmt: skip
     if seat.back or style in ('chair', 'armchair'):
-        # The person faces -y of the seat's own frame: the back rest stands at +y.
+        # The person faces -y in the frame of the seat: the backrest is at +y.
         out.append(box('back rest', at(0, depth / 2 + 0.03, top + 0.24), (wide, 0.05, 0.5), cover, seat.yaw))
     return out
 
 
 def sample_place(rng: np.random.Generator, radius: float, camera_position) -> Place:
-    """A room or a place outdoors, around people within ``radius`` metres of the origin; the camera looks towards +y."""
+    """Draw a room or a place outdoors around people within ``radius`` metres of the origin; the camera looks along +y."""
     far = float(np.linalg.norm(camera_position))
     return _room(rng, radius, camera_position) if far < 9 and rng.random() < 0.6 else _outdoors(rng, radius)
 
@@ -130,7 +130,7 @@ def _room(rng: np.random.Generator, radius: float, camera_position) -> Place:
     things = []
     skirting = Material('matte', srgb(240, 238, 232) if rng.random() < 0.6 else srgb(90, 70, 55))
     things.append(box('skirting', ((right - left) / 2, back - 0.01, 0.05), (left + right, 0.02, 0.1), skirting))
-    for _ in range(rng.integers(0, 4)):  # pictures and windows
+    for _ in range(rng.integers(0, 4)):  # wall pictures and windows
         w, h = rng.uniform(0.3, 1.4), rng.uniform(0.3, 1.1)
         x = rng.uniform(-left + w / 2, right - w / 2)
         z = rng.uniform(1.2, 1.9)
@@ -180,14 +180,14 @@ def _outdoors(rng: np.random.Generator, radius: float) -> Place:
 
 
 def _crown(rng, centre, radius: float, leaf: Material) -> Surface:
-    """A lumpy ball of leaves."""
+    """Make a lumpy ball of leaves."""
     shift = rng.normal(0, 0.45, 3) * radius * [1, 1, 0.6]
     ball = sphere('leaves', np.asarray(centre) + shift, radius, leaf, rows=14)
     phase = rng.uniform(0, 6, 9)
     n = ball.normals
     lumps = sum(np.sin(n @ rng.normal(0, 5, 3) + phase[i]) for i in range(5)) / 5
     ball.vertices = ball.vertices + n * (radius * 0.22 * lumps[:, None]).astype(np.float32)
-    # The first and last rows, and the seam, are single points drawn many times: they must stay together.
+    # The first and last rows and the seam repeat single points, which must stay together.
     columns = 28
     for row in (slice(0, columns), slice(-columns, None)):
         ball.vertices[row] = ball.vertices[row].mean(0)
@@ -196,7 +196,7 @@ def _crown(rng, centre, radius: float, leaf: Material) -> Surface:
 
 
 def _furniture(rng, radius: float, back: float, left: float, right: float, outdoors: bool = False) -> list[Surface]:
-    """Boxes, cabinets, tables, balls and lamps outside of the disc where people stand."""
+    """Place boxes, cabinets, tables, balls and lamps outside of the disc where people stand."""
     things = []
     for _ in range(rng.integers(0, 4)):
         x, y = rng.uniform(-left + 0.4, right - 0.4), rng.uniform(-0.5 * radius, back - 0.3)
@@ -241,20 +241,20 @@ def _table(wood: Material, at, size, yaw: float) -> list[Surface]:
     return out
 
 
-def occluder(rng: np.random.Generator, camera_position, target, share: float) -> list[Surface]:
-    """Something between the camera and the target that hides a part of it: a post, a counter, a box, leaves.
+def sample_occluder(rng: np.random.Generator, camera_position, target, fraction: float) -> list[Surface]:
+    """Draw an object that hides a part of the target from the camera: a post, a counter, a box or leaves.
 
     Args:
         camera_position, target: world points.
-        share: where on the way from the camera to the target it stands, 0..1.
+        fraction: position on the way from the camera to the target, 0..1.
     """
     o, t = np.asarray(camera_position, float), np.asarray(target, float)
-    at = o + (t - o) * share
+    at = o + (t - o) * fraction
     toward = t - o
     yaw = float(np.arctan2(toward[1], toward[0]) - np.pi / 2)
     side = _rotate([1, 0, 0], yaw)
     kind = rng.choice(['post', 'counter', 'box', 'leaves', 'ball'])
-    reach = np.linalg.norm(t - o) * share
+    reach = np.linalg.norm(t - o) * fraction
     if kind == 'post':
         at = at + side * rng.uniform(-0.14, 0.14) * reach
         return [
@@ -409,7 +409,7 @@ def _direction(azimuth: float, elevation: float) -> tuple:
 
 
 def _daylight(rng) -> Lighting:
-    """Sun and sky; overcast, low sun, noon. Azimuth 0 is behind the camera."""
+    """Draw light from sun and sky: overcast, low sun or noon. Azimuth 0 is behind the camera."""
     sunny = rng.random() < 0.65
     elevation = rng.uniform(0.35, 1.25)
     warm = np.clip(1.1 - elevation, 0, 0.7)
@@ -427,7 +427,7 @@ def _daylight(rng) -> Lighting:
 
 
 def _indoor_light(rng) -> Lighting:
-    """A window, lamps, or a ceiling light."""
+    """Draw light from a window, lamps or a ceiling light."""
     warm = rng.uniform(0, 1)
     tone = np.array([1.0, 0.96 - 0.14 * warm, 0.95 - 0.38 * warm])
     overhead = rng.random() < 0.4
@@ -451,7 +451,7 @@ def _rotate(vector, yaw: float) -> np.ndarray:
     return np.array([c * x - s * y, s * x + c * y, z])
 
 
-def _turned(points: np.ndarray, yaw: float, centre) -> np.ndarray:
+def _rotate_and_shift(points: np.ndarray, yaw: float, centre) -> np.ndarray:
     c, s = np.cos(yaw), np.sin(yaw)
     rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], np.float32)
     return (points @ rotation.T + np.asarray(centre, np.float32)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""One rendered image with every label."""
+"""One rendered image with all labels."""
 
 from dataclasses import dataclass, field
 
@@ -11,16 +11,16 @@ __all__ = ['PersonLabel', 'SyntheticSample']
 
 @dataclass
 class PersonLabel:
-    """What is known of one person of an image.
+    """Labels of one person in an image.
 
     Attributes:
         instance: value of this person in :attr:`SyntheticSample.instance`, 1 or more.
         keypoints: skeleton ('coco17', 'wholebody133', 'goliath308') -> (K, 3) float32: x, y in pixels, and COCO's
-            visibility v: 2 visible, 1 inside the image but hidden, 0 outside of it or not known (then x = y = 0).
-        keypoints_3d: the same skeletons -> (K, 3) float32 metres in the camera frame; NaN where the body has no such point.
+            visibility v: 2 visible, 1 inside the image but hidden, 0 outside the image or unknown (then x = y = 0).
+        keypoints_3d: the same skeletons -> (K, 3) float32 metres in the camera frame; NaN for missing keypoints.
         bbox: (4,) float32 x, y, w, h in pixels, around the visible pixels; zeros if there are none.
         area: number of visible pixels.
-        attributes: what was drawn for the person: age, gender, action, garments; JSON-able.
+        attributes: age, gender, action and garments of the person, JSON-able.
     """
 
     instance: int
@@ -37,17 +37,17 @@ class SyntheticSample:
 
     Attributes:
         image: (H, W, 3) uint8 sRGB.
-        depth: (H, W) float32 metres along z; 0 where nothing is known (a photograph behind the people, the sky).
+        depth: (H, W) float32 metres along z; 0 where unknown (a photograph as background, the sky).
         normal: (H, W, 3) float32 unit vectors in the camera frame (x right, y down, z forward: a surface that faces the
             camera has z = -1); zeros where nothing is known. See :mod:`sapiens.frames`.
         albedo: (H, W, 3) float32 linear RGB in [0, 1], the colour without light.
-        alpha: (H, W) float32 in [0, 1], the share of the pixel that people and what they wear cover.
-        part: (H, W) uint8 classes of goliath28, 0 where there is nobody.
+        alpha: (H, W) float32 in [0, 1], the fraction of the pixel that people and their clothes cover.
+        part: (H, W) uint8 classes of goliath28, 0 for background.
         lip: (H, W) uint8 classes of lip20; 255 where LIP has no class (bare torso).
-        instance: (H, W) uint8, 0 or the person's :attr:`PersonLabel.instance`.
-        camera: the camera; ``camera.unproject(depth)`` are the 3D points.
-        people: those who have at least one visible pixel.
-        seed: of this image.
+        instance: (H, W) uint8, 0 or the :attr:`PersonLabel.instance` of the person.
+        camera: the camera; ``camera.unproject(depth)`` gives the 3D points.
+        people: the people with at least one visible pixel.
+        seed: seed of this image.
     """
 
     image: np.ndarray

@@ -1,4 +1,4 @@
-"""Who stands where, and from where the picture is taken."""
+"""Random scenes: placement of people, surroundings, and the camera."""
 
 from dataclasses import dataclass
 
@@ -9,19 +9,19 @@ from .camera import Camera
 from .person import Figure, Person, dress_figure, sample_figure
 from .photo import Photo, sample_photo
 from .render import Lighting
-from .rooms import Place, occluder, sample_place, seat_surfaces
+from .rooms import Place, sample_occluder, sample_place, seat_surfaces
 
 __all__ = ['SHOTS', 'Scene', 'sample_scene']
 
-# Share of each framing, and what of the main person fills the picture.
+# Weight of each framing, and the part of the main person that fills the image.
 SHOTS = {'full': 0.46, 'three_quarter': 0.16, 'upper': 0.18, 'head': 0.12, 'wide': 0.08}
 
-_CELL = 0.1  # metres: people, who wear clothes, may not share a cell of this size
+_CELL = 0.1  # metres: two people may not occupy the same cell of this size, which leaves room for clothes
 
 
 @dataclass
 class Scene:
-    """Everything that is needed to render an image."""
+    """All inputs of the renderer for one image."""
 
     people: list[Person]
     things: list
@@ -42,20 +42,20 @@ def sample_scene(
     occlusion: float = 0.2,
     shots: dict | None = None,
 ) -> Scene:
-    """A random scene.
+    """Draw a random scene.
 
     Args:
         size: (width, height) of the image in pixels.
-        people: fewest and most people; fewer come only where, after many tries, there is no room for one more.
-        occlusion: share of the scenes with something between the camera and the main person.
+        people: minimum and maximum number of people; fewer if there is no room after many tries.
+        occlusion: fraction of the scenes with an object between the camera and the main person.
         shots: name of :data:`SHOTS` -> weight.
     """
     shots = shots or SHOTS
     names, weights = list(shots), np.array(list(shots.values()), float)
     shot = str(rng.choice(names, p=weights / weights.sum()))
     counts = np.arange(people[0], people[1] + 1)
-    share = 0.5 ** (counts - counts[0]) * (0.5 if shot == 'head' else 1.0) ** (counts > counts[0])
-    count = int(rng.choice(counts, p=share / share.sum()))
+    weights = 0.5 ** (counts - counts[0]) * (0.5 if shot == 'head' else 1.0) ** (counts > counts[0])
+    count = int(rng.choice(counts, p=weights / weights.sum()))
 
     group = _place_people(body, rng, count, shot)
     things = [surface for person in group if person.seat is not None for surface in seat_surfaces(rng, person.seat)]
@@ -65,7 +65,7 @@ def sample_scene(
     place: Place = sample_place(rng, radius, camera.position)
     if rng.random() < occlusion and shot != 'head':
         target = group[0].posed.vertices[body.quads['body'].ravel()].mean(0)
-        things = things + occluder(rng, camera.position, target, rng.uniform(0.35, 0.75))
+        things = things + sample_occluder(rng, camera.position, target, rng.uniform(0.35, 0.75))
     return Scene(
         group,
         things + place.things,
@@ -79,7 +79,7 @@ def sample_scene(
 
 
 def _place_people(body: Body, rng: np.random.Generator, count: int, shot: str) -> list[Person]:
-    """The first in the middle, the others around, nobody inside another."""
+    """Place the first person in the middle and the others around, without overlap."""
     placed, taken = [], np.zeros(0, np.int64)
     while len(placed) < count:
         action = str(rng.choice(['stand', 'stand', 'sit', 'walk'])) if shot == 'head' else None
@@ -95,10 +95,10 @@ def _place_people(body: Body, rng: np.random.Generator, count: int, shot: str) -
             cells = _cells(points, yaw, shift)
             if not np.isin(cells, taken, assume_unique=True).any():
                 taken = np.union1d(taken, cells)
-                placed.append(dress_figure(body, figure).moved(yaw, shift))
+                placed.append(dress_figure(body, figure).move(yaw, shift))
                 break
         else:
-            count -= 1  # no room for this one: a scene with fewer people
+            count -= 1  # no room: a scene with fewer people
     return placed
 
 
@@ -113,7 +113,7 @@ def _yaw(rng: np.random.Generator, shot: str) -> float:
 
 
 def _occupied(body: Body, figure: Figure) -> np.ndarray:
-    """(N, 3) points all over a person and the seat, where they stand before they are moved."""
+    """Return (N, 3) points all over a person and the seat, before they are moved."""
     points = [figure.pose.posed.vertices[body.quads['body'].ravel()[::11]]]
     seat = figure.pose.seat
     if seat is not None:
@@ -124,7 +124,7 @@ def _occupied(body: Body, figure: Figure) -> np.ndarray:
 
 
 def _cells(points: np.ndarray, yaw: float, shift: np.ndarray) -> np.ndarray:
-    """Sorted numbers of the cells of space that the turned and shifted points lie in."""
+    """Return the sorted indices of the cells that the rotated and shifted points occupy."""
     c, s = np.cos(yaw), np.sin(yaw)
     moved = points @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) + shift
     cells = np.floor(moved / _CELL).astype(np.int64) + 512
@@ -132,7 +132,7 @@ def _cells(points: np.ndarray, yaw: float, shift: np.ndarray) -> np.ndarray:
 
 
 def _aim(rng: np.random.Generator, body: Body, group: list[Person], shot: str, size: tuple[int, int]) -> Camera:
-    """A camera that sees what the shot asks for; it stands on the side of -y."""
+    """Draw a camera on the side of -y with the framing of the shot."""
     width, height = size
     main = group[0].posed
     skin = main.vertices[body.quads['body'].ravel()[::7]]
@@ -159,8 +159,8 @@ def _aim(rng: np.random.Generator, body: Body, group: list[Person], shot: str, s
     target = (low + high) / 2
 
     focal = height / 2 / np.tan(np.radians(np.exp(rng.uniform(np.log(18), np.log(66)))) / 2)
-    focal = max(focal, 0.5 * width)  # no wider than 90 degrees across
-    flat = float(high[2]) < 0.75  # somebody lies on the ground
+    focal = max(focal, 0.5 * width)  # a horizontal field of view of at most 90 degrees
+    flat = float(high[2]) < 0.75  # a person lies on the ground
     pitch = rng.normal(0.45, 0.25) if flat else rng.normal(0.06, 0.17)
     pitch = float(np.clip(pitch, -0.35, 1.1))
     azimuth = rng.normal(0, 0.15)
@@ -181,7 +181,7 @@ def _aim(rng: np.random.Generator, body: Body, group: list[Person], shot: str, s
         near, far = (near, middle) if fits(middle) else (middle, far)
     position = target + direction * far
     position[2] = max(position[2], 0.2)
-    # What the camera looks at is not always in the middle; at times the border cuts somebody.
+    # The target is not always in the middle. Sometimes the border cuts a person.
     shift = rng.normal(0, 0.02 if rng.random() < 0.65 else 0.14, 2) * [width, height]
     camera = Camera.look_at(position, target, focal, width, height, roll)
     camera.intrinsics[:2, 2] += np.clip(shift, -0.3 * np.array([width, height]), 0.3 * np.array([width, height]))

@@ -1,4 +1,4 @@
-"""What surfaces look like, on the device (warp; CPU and CUDA): patterns, skin, eyes, relief, and how they answer to light.
+"""Shading on the device (warp; CPU and CUDA): patterns, skin, eyes, relief, and reflection.
 
 Names of kinds and patterns: :mod:`.materials`.
 """
@@ -54,7 +54,7 @@ class Finish:
 @wp.struct
 class Paint:
     materials: wp.array(dtype=Finish)
-    brows: wp.array(dtype=wp.vec3)  # lines of the left, then the right brow on the template: x, z, half-width
+    brows: wp.array(dtype=wp.vec3)  # lines of the left and then the right brow on the template: x, z, half-width
     iris: wp.array(dtype=wp.vec3)  # centres on the template, left and right
     iris_radius: wp.float32
     pupil_radius: wp.float32
@@ -75,7 +75,7 @@ class Light:
 class Backdrop:
     picture: wp.array2d(dtype=wp.vec3)  # (H, W) linear RGB, or (1, 1)
     has_picture: wp.int32
-    horizon: wp.vec3  # picture of the sky where nothing is hit
+    horizon: wp.vec3  # colours of the sky where nothing is hit
     zenith: wp.vec3
     seed: wp.int32
 
@@ -83,7 +83,7 @@ class Backdrop:
 @wp.struct
 class Hit:
     t: wp.float32
-    rounding: wp.float32  # metres from t to the round surface that the triangle stands for
+    rounding: wp.float32  # metres from t to the round surface that the triangle approximates
     code: wp.int32  # triangle, or -2 - plane, or -1 for nothing
     material: wp.int32
     group: wp.int32
@@ -109,7 +109,7 @@ def hash1(x: float, y: float):
 
 @wp.func
 def band(x: float, width: float, blur: float):
-    """1 inside the first ``width`` of each period of x, smoothed over ``blur``; the mean where that is wider."""
+    """Return 1 inside the first ``width`` of each period of x, smoothed over ``blur``; the mean if that is wider."""
     d = 0.5 * width - wp.abs(frac(x) - 0.5 * width)
     d2 = wp.abs(frac(x) - 1.0 - 0.5 * width)
     d = wp.max(d, 0.5 * width - d2)
@@ -119,7 +119,7 @@ def band(x: float, width: float, blur: float):
 
 @wp.func
 def lattice(x: int, y: int, z: int):
-    """A random value in [-1, 1] for a point of the integer grid."""
+    """Return a random value in [-1, 1] for a point of the integer grid."""
     h = wp.uint32(x) * wp.uint32(73856093) ^ wp.uint32(y) * wp.uint32(19349663) ^ wp.uint32(z) * wp.uint32(83492791)
     h = (h ^ (h >> wp.uint32(13))) * wp.uint32(1274126177)
     h = h ^ (h >> wp.uint32(16))
@@ -128,7 +128,7 @@ def lattice(x: int, y: int, z: int):
 
 @wp.func
 def noise4(p: wp.vec3):
-    """Smooth noise with a period of one unit, about 0.35 strong, and its gradient: (dx, dy, dz, value)."""
+    """Return smooth noise with a period of one unit and an amplitude of about 0.35, with its gradient: (dx, dy, dz, value)."""
     x = int(wp.floor(p[0]))
     y = int(wp.floor(p[1]))
     z = int(wp.floor(p[2]))
@@ -187,7 +187,7 @@ def pattern_color(m: Finish, tex: wp.vec3, footprint: float):
     u = tex[0] / scale
     v = tex[1] / scale
     blur = footprint / scale
-    fine = wp.clamp(1.2 - 2.0 * blur, 0.0, 1.0)  # what is finer than a pixel fades
+    fine = wp.clamp(1.2 - 2.0 * blur, 0.0, 1.0)  # patterns finer than a pixel fade
     color = c1
     if pattern == STRIPES_U:
         color = mix(c1, c2, band(u, 0.5, blur))
@@ -262,7 +262,7 @@ def pattern_color(m: Finish, tex: wp.vec3, footprint: float):
 
 @wp.func
 def segment_distance(p: wp.vec3, a: wp.vec3, b: wp.vec3):
-    """Distance in x and z over the line's half-width there, and how far along the segment (a, b: x, z, half-width)."""
+    """Return the distance in x and z over the half-width, and the position along the segment (a, b: x, z, half-width)."""
     px = p[0] - a[0]
     pz = p[2] - a[1]
     bx = b[0] - a[0]
@@ -275,7 +275,7 @@ def segment_distance(p: wp.vec3, a: wp.vec3, b: wp.vec3):
 
 @wp.func
 def skin_color(paint: Paint, m: Finish, p: wp.vec3, footprint: float):
-    """Skin at a point of the template: uneven tone, blush, brows, stubble."""
+    """Return the colour of skin at a point of the template: uneven tone, blush, brows, stubble."""
     base = m.color
     hair = m.color2
     blush = m.color3
@@ -322,7 +322,7 @@ def skin_color(paint: Paint, m: Finish, p: wp.vec3, footprint: float):
 
 @wp.func
 def eye_color(paint: Paint, m: Finish, p: wp.vec3):
-    """White, iris and pupil; radii on the template in metres."""
+    """Return the colour of white, iris and pupil; radii are metres on the template."""
     iris = m.color
     r = wp.min(wp.length(p - paint.iris[0]), wp.length(p - paint.iris[1]))
     color = mix(wp.vec3(0.72, 0.69, 0.67), wp.vec3(0.60, 0.40, 0.36), wp.clamp((r - 0.009) / 0.008, 0.0, 0.7))
@@ -346,7 +346,7 @@ def albedo_of(paint: Paint, m: Finish, hit: Hit, footprint: float):
 
 @wp.func
 def shading_normal(m: Finish, hit: Hit, footprint: float):
-    """The normal tilted by the material's fine relief. Labels never see it."""
+    """Tilt the normal by the fine relief of the material. Labels do not use it."""
     bump = m.bump
     n = hit.normal
     if bump > 0.0:
@@ -380,15 +380,15 @@ def shade(
     albedo: wp.vec3,
     n: wp.vec3,
     shadow: float,
-    open_share: float,
+    open_fraction: float,
 ):
-    """Light that leaves towards the viewer. ``shadow`` 1 = lit; ``open_share`` 1 = no ambient occlusion."""
+    """Return the light that leaves towards the viewer. ``shadow`` 1 = lit; ``open_fraction`` 1 = no ambient occlusion."""
     kind = m.kind
     gloss = m.gloss
     cosine = wp.dot(n, light.sun)
     direct = wp.vec3(wp.max(cosine, 0.0), wp.max(cosine, 0.0), wp.max(cosine, 0.0))
     if kind == SKIN or kind == WET:
-        # Light wanders under the skin: the border of the shade is soft, and red above all.
+        # Subsurface scattering: the shadow border on skin is soft, mostly in red.
         direct = wp.vec3(
             wp.max(cosine + 0.30, 0.0) / 1.30, wp.max(cosine + 0.14, 0.0) / 1.14, wp.max(cosine + 0.08, 0.0) / 1.08
         )
@@ -398,7 +398,7 @@ def shade(
     arriving = wp.cw_mul(light.sun_color, direct) * shadow
     up = 0.5 + 0.5 * n[2]
     ambient = mix(light.ground, light.sky, up)
-    arriving += (ambient + light.fill_color * wp.max(wp.dot(n, light.fill), 0.0)) * open_share
+    arriving += (ambient + light.fill_color * wp.max(wp.dot(n, light.fill), 0.0)) * open_fraction
     color = wp.cw_mul(albedo, arriving)
     half = wp.normalize(light.sun - d)
     graze = 1.0 - wp.clamp(-wp.dot(n, d), 0.0, 1.0)
@@ -430,14 +430,14 @@ def shade(
     if kind == METAL or kind == HAIR:
         tint = albedo * 1.5 + wp.vec3(0.1, 0.1, 0.1)
     color += wp.cw_mul(wp.cw_mul(light.sun_color, tint), wp.vec3(lobe, lobe, lobe)) * shadow
-    sheen = fresnel * open_share * (0.06 + 0.3 * gloss)
+    sheen = fresnel * open_fraction * (0.06 + 0.3 * gloss)
     color += wp.cw_mul(ambient, tint) * sheen
     return color
 
 
 @wp.func
 def backdrop(behind: Backdrop, d: wp.vec3, x: int, y: int):
-    """What is seen where no ray hits."""
+    """Return the background colour where no surface is hit."""
     if behind.has_picture == 1:
         return behind.picture[y, x]
     t = wp.clamp(d[2] * 2.2 + 0.05, 0.0, 1.0)

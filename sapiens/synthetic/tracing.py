@@ -1,4 +1,4 @@
-"""What a ray meets, on the device (warp; CPU and CUDA): planes by formula, triangles by drawing or by tracing."""
+"""Ray intersection on the device (warp; CPU and CUDA): planes analytically, triangles by rasterization or tracing."""
 
 # ruff: noqa: RUF046, UP018 (warp: a cast declares a variable; no "in", no conditional expressions)
 
@@ -25,7 +25,7 @@ NOTHING = wp.constant(-1)
 EMPTY = wp.constant(wp.uint64(0xFFFFFFFFFFFFFFFF))  # of the depth buffer
 
 
-# Structures are copied at every call on the CPU, so there are several small ones and functions take what they read.
+# The CPU copies structures at every call, so there are several small ones, and functions take only those they read.
 
 
 @wp.struct
@@ -62,14 +62,14 @@ class Geometry:
     normals: wp.array(dtype=wp.vec3)  # (V,)
     texture: wp.array(dtype=wp.vec3)  # (V,)
     face_material: wp.array(dtype=wp.int32)  # (F,)
-    face_group: wp.array(dtype=wp.int32)  # (F,) what is one smooth surface of one owner
+    face_group: wp.array(dtype=wp.int32)  # (F,) index of the smooth surface
     planes: wp.array(dtype=Rectangle)
-    catcher: wp.int32  # code of the plane that only catches shadows, in front of the background picture; 0 for none
+    catcher: wp.int32  # code of the plane that only receives shadows, in front of the background image; 0 for none
 
 
 @wp.func
 def ray_direction(view: View, x: float, y: float):
-    """Unit direction through a pixel."""
+    """Return the unit direction through a pixel."""
     return wp.normalize(
         view.forward + view.right * ((x - view.cx) / view.focal) + view.down * ((y - view.cy) / view.focal)
     )
@@ -107,7 +107,7 @@ def hit_planes(g: Geometry, o: wp.vec3, d: wp.vec3):
 
 @wp.func
 def on_face(g: Geometry, d: wp.vec3, face: int, t: float, a: float, b: float, geometric: wp.vec3):
-    """What is at a point of a triangle; a and b weigh its first two corners."""
+    """Return the hit at a point of a triangle; a and b are the weights of its first two corners."""
     hit = Hit()
     i0 = g.faces[3 * face]
     i1 = g.faces[3 * face + 1]
@@ -116,7 +116,7 @@ def on_face(g: Geometry, d: wp.vec3, face: int, t: float, a: float, b: float, ge
     n = wp.normalize(g.normals[i0] * a + g.normals[i1] * b + g.normals[i2] * c)
     if wp.dot(geometric, d) > 0.0:
         n = -n
-    # Towards the viewer: an interpolated normal may look away near the outline.
+    # Flip towards the viewer: an interpolated normal may face away near the outline.
     slope = wp.dot(n, d)
     if slope > -0.02:
         n = wp.normalize(n - d * (slope + 0.02))
@@ -131,10 +131,10 @@ def on_face(g: Geometry, d: wp.vec3, face: int, t: float, a: float, b: float, ge
 
 @wp.func
 def rounding(g: Geometry, d: wp.vec3, face: int, p: wp.vec3, a: float, b: float, n: wp.vec3, trust: float):
-    """How much farther along the ray the round surface lies that the triangle stands for.
+    """Return the distance along the ray from the triangle to the round surface that it approximates.
 
-    Phong tessellation (Boubekeur and Alexa 2008), three quarters of the mean of the point's projections on the planes of the
-    corners: depth is then nearly as smooth as the normals are. Nothing changes where normals are not those of the triangle.
+    Phong tessellation (Boubekeur and Alexa 2008): three quarters of the mean of the projections of the point on the planes of
+    the corners. It makes depth nearly as smooth as the normals. Nothing changes if normals differ much from the triangle's.
     """
     i0 = g.faces[3 * face]
     i1 = g.faces[3 * face + 1]
@@ -156,7 +156,7 @@ def trace(g: Geometry, o: wp.vec3, d: wp.vec3):
 
 @wp.func
 def hit_face(g: Geometry, o: wp.vec3, d: wp.vec3, face: int):
-    """Where a ray that is known to meet a triangle does so (Moeller and Trumbore), with :func:`rounding`."""
+    """Return the hit of a ray on a triangle that it is known to meet (Moeller and Trumbore), with :func:`rounding`."""
     v0 = g.points[g.faces[3 * face]]
     e1 = g.points[g.faces[3 * face + 1]] - v0
     e2 = g.points[g.faces[3 * face + 2]] - v0
@@ -174,7 +174,7 @@ def hit_face(g: Geometry, o: wp.vec3, d: wp.vec3, face: int):
     hit = on_face(g, d, face, t, a, b, flat)
     if wp.dot(flat, d) > 0.0:
         flat = -flat
-    # Where the two normals differ much, the smooth one is for show (strips of hair), and labels take the triangle's.
+    # If the two normals differ much, the smooth one is for shading only (strips of hair), and labels use the triangle's.
     trust = wp.clamp((wp.dot(flat, hit.normal) - 0.85) * 10.0, 0.0, 1.0)
     hit.true_normal = wp.normalize(hit.normal * trust + flat * (1.0 - trust))
     hit.rounding = rounding(g, d, face, o + d * t, a, b, hit.normal, trust)
@@ -188,10 +188,10 @@ def raster_kernel(
     faces: wp.array(dtype=wp.int32),
     nearest: wp.array2d(dtype=wp.uint64),
 ):
-    """What the centre of each pixel shows, one triangle at a time: depth in the upper 32 bits, triangle in the lower.
+    """Draw one triangle into the depth buffer: depth in the upper 32 bits, index of the triangle in the lower.
 
-    Homogeneous edge functions (Olano and Greer 1997) need no clipping; they are in double precision, because far cameras see
-    small triangles.
+    Homogeneous edge functions (Olano and Greer 1997) need no clipping. They use double precision because triangles are small
+    for distant cameras.
     """
     face = wp.tid()
     x0, x1 = float(1.0e9), float(-1.0e9)
@@ -217,7 +217,7 @@ def raster_kernel(
             y1 = wp.max(y1, sy)
     if behind == 3:
         return
-    if behind > 0:  # passes through the camera's plane: its picture may be anywhere
+    if behind > 0:  # crosses the plane of the camera: its projection may be anywhere
         x0, x1, y0, y1 = -1.0, float(view.width), -1.0, float(view.height)
     left = int(wp.ceil(wp.max(x0, 0.0)))
     right = int(wp.floor(wp.min(x1, float(view.width - 1))))
@@ -226,7 +226,7 @@ def raster_kernel(
     if left > right or top > bottom:
         return
     zero = wp.float64(0.0)
-    # Edge i: value at (x, y, 1) is a[i] x + b[i] y + c[i]; it vanishes on the side opposite of corner i.
+    # Edge i: the value at (x, y, 1) is a[i] x + b[i] y + c[i]; it is zero on the side opposite of corner i.
     a = wp.vec3d(py[1] * pz[2] - pz[1] * py[2], py[2] * pz[0] - pz[2] * py[0], py[0] * pz[1] - pz[0] * py[1])
     b = wp.vec3d(pz[1] * px[2] - px[1] * pz[2], pz[2] * px[0] - px[2] * pz[0], pz[0] * px[1] - px[0] * pz[1])
     c = wp.vec3d(px[1] * py[2] - py[1] * px[2], px[2] * py[0] - py[2] * px[0], px[0] * py[1] - py[0] * px[1])

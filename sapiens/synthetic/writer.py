@@ -1,8 +1,8 @@
-"""Rendered people on disk, in the folder layout that the published Sapiens readers and COCO's tools take.
+"""Rendered people on disk, in the folder layout of the published Sapiens readers and of COCO's tools.
 
-A sample's files are written under temporary names and moved into place, ``labels/<stem>.json`` as the last: where that
-file is, the sample is complete. COCO's files and the data card are assembled from these at the end, so a folder may be
-left at any time, continued and enlarged.
+The files of a sample are written under temporary names and moved into place, ``labels/<stem>.json`` last: its presence marks a
+complete sample. COCO's files and the dataset card are assembled from these at the end, so a run can be interrupted, resumed and
+extended.
 """
 
 import io
@@ -27,7 +27,7 @@ __all__ = ['CARD', 'KINDS', 'SampleWriter', 'begin_folder', 'estimate_bytes', 'f
 
 CARD = 'dataset_card.json'
 
-# Kind of label, which is its folder -> (what its files hold, bytes a pixel).
+# Kind of label and name of its folder -> (content of its files, bytes per pixel).
 KINDS = {
     'mask': ('8-bit PNG; 255 where the centre of the pixel shows a person', 0.01),
     'depth': ('float32 .npy (H, W); metres along z of the camera frame, 0 unknown', 4.0),
@@ -36,7 +36,7 @@ KINDS = {
     'lip': ('8-bit PNG; class ids of lip20, 255 where LIP has no class', 0.02),
     'instance': ('8-bit PNG; 0 or the number of the person, which is its annotation id modulo 256', 0.02),
     'albedo': ('16-bit RGB PNG; linear, 65535 stands for a reflectance of 1', 2.8),
-    'alpha': ('8-bit PNG; 255 times the share of the pixel that people and what they wear cover', 0.02),
+    'alpha': ('8-bit PNG; 255 times the fraction of the pixel that people and their clothes cover', 0.02),
     'camera': ('JSON; the matrices also as text: camera_intrinsics/*.txt 3 x 3, camera_extrinsics/*.txt 4 x 4', 0.0),
 }
 _COMPACT_NORMAL = (
@@ -56,16 +56,16 @@ CONVENTIONS = {
 
 
 class SampleWriter:
-    """Writes samples into a folder and knows which are complete.
+    """Writes samples into a folder and reports which are complete.
 
     Args:
         root: the folder.
-        kinds: which of :data:`KINDS` to write; images and annotations always are.
+        kinds: kinds of :data:`KINDS` to write, in addition to images and annotations.
         image_format: 'png', or 'jpg' (quality 95).
-        compact: normals as float16 in compressed .npz files, a fifth of the size; unit vectors to 0.0005.
+        compact: write normals as float16 in compressed .npz files, a fifth of the size, with an error of 0.0005.
 
     Raises:
-        ValueError: an unknown kind or format.
+        ValueError: a kind or format is unknown.
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class SampleWriter:
     ):
         unknown = [kind for kind in kinds if kind not in KINDS]
         if unknown:
-            raise ValueError(f'labels {unknown} are not known: expected some of {", ".join(KINDS)}')
+            raise ValueError(f'unknown labels {unknown}: expected some of {", ".join(KINDS)}')
         if image_format not in _RGB_BYTES:
-            raise ValueError(f'format {image_format!r} is not known: expected png or jpg')
+            raise ValueError(f'unknown format {image_format!r}: expected png or jpg')
         self.root, self.kinds, self.image_format, self.compact = Path(root), tuple(kinds), image_format, compact
 
     def files(self, index: int) -> list[str]:
-        """All files of a sample, relative to the root; the one that completes it comes last."""
+        """Return all files of a sample, relative to the root; the one that marks it as complete is last."""
         suffix = dict.fromkeys(KINDS, 'png') | dict(
             rgb=self.image_format, depth='npy', normal='npz' if self.compact else 'npy', camera='json'
         )
@@ -92,7 +92,7 @@ class SampleWriter:
         return all((self.root / name).is_file() for name in reversed(self.files(index)))
 
     def write(self, index: int, sample: SyntheticSample) -> None:
-        """Write one sample; what is there of it is replaced."""
+        """Write one sample and replace existing files of it."""
         for name in self.files(index):
             path = self.root / name
             _write_atomically(path, self._encode(path.parent.name, index, sample))
@@ -127,15 +127,16 @@ class SampleWriter:
 
 
 def begin_folder(root: str | Path, images: int, options: dict) -> None:
-    """Make a folder ready to be filled, or check that one which was begun is to be filled in the same way. A run that was
-    stopped may be finished with fewer images than it was begun for, as long as none that exists is left out.
+    """Prepare a new folder, or check that an existing one has the same options.
+
+    An interrupted run may be finished with fewer images than planned, but not fewer than exist.
 
     Args:
-        images: how many there are to be in all.
-        options: everything that decides what is in the files, JSON-able; 'backgrounds' decides the licence.
+        images: total number of images.
+        options: all options that determine the files, JSON-able; 'backgrounds' determines the licence.
 
     Raises:
-        ValueError: the folder was begun with other options or by another version, holds more images, or files of others.
+        ValueError: the folder has other options, another version, more images, or foreign files.
     """
     root = Path(root)
     options = json.loads(json.dumps(dict(options, version=__version__)))
@@ -147,24 +148,24 @@ def begin_folder(root: str | Path, images: int, options: dict) -> None:
             if begun.get(key) != options.get(key):
                 raise ValueError(
                     f'{root} was begun with {key} = {begun.get(key)!r}, this run has {key} = {options.get(key)!r}: '
-                    'state the same to go on, or name another folder'
+                    'use the same value to continue, or another folder'
                 )
         made = [int(file.stem) for file in (root / 'labels').glob('*.json')]
         if images <= max(made, default=-1):
             raise ValueError(
-                f'{root} holds images up to number {max(made)}, this run asks for {images} images: a folder can only grow, '
+                f'{root} has images up to number {max(made)}, this run asks for {images} images: a folder can only grow, '
                 f'so ask for {max(made) + 1} or more'
             )
         if card['complete'] and card['images'] == images:
             return
     elif root.is_dir() and any(root.iterdir()):
-        raise ValueError(f'{root} is not empty and has no {CARD}: name a new folder')
+        raise ValueError(f'{root} is not empty and has no {CARD}: use a new folder')
     root.mkdir(parents=True, exist_ok=True)
     _write_card(root, dict(complete=False, images=images, options=options))
 
 
 def finish_folder(root: str | Path, writer: SampleWriter) -> dict:
-    """Assemble the COCO files and the data card of a folder whose samples are all there. Returns the card."""
+    """Assemble the COCO files and the dataset card of a folder with all samples. Returns the card."""
     root = Path(root)
     begun = json.loads((root / CARD).read_text())
     images, options = begun['images'], begun['options']
@@ -211,7 +212,7 @@ def finish_folder(root: str | Path, writer: SampleWriter) -> dict:
 
 
 def read_labels(root: str | Path, index: int) -> dict:
-    """Read one sample back: ``rgb`` and the kinds that are there, each as written, ``camera`` as a
+    """Read one sample: ``rgb`` and the existing kinds, each as written, ``camera`` as a
     :class:`sapiens.synthetic.camera.Camera`, and ``entry``, see :func:`sapiens.synthetic.annotations.describe`.
     """
     root = Path(root)
@@ -235,7 +236,7 @@ def read_labels(root: str | Path, index: int) -> dict:
 
 
 def estimate_bytes(size: tuple[int, int], writer: SampleWriter) -> int:
-    """About how many bytes a sample of (width, height) pixels takes on disk."""
+    """Estimate the bytes on disk of a sample of (width, height) pixels."""
     rate = _RGB_BYTES[writer.image_format] + sum(KINDS[kind][1] for kind in writer.kinds)
     if writer.compact and 'normal' in writer.kinds:
         rate += _COMPACT_BYTES - KINDS['normal'][1]
@@ -243,7 +244,7 @@ def estimate_bytes(size: tuple[int, int], writer: SampleWriter) -> int:
 
 
 def _by_class(name: str, counts: Counter) -> dict:
-    """Counts under the classes' names; what is no class is ignored."""
+    """Return counts by class name; ids outside the classes are ignored."""
     named = {label: counts[str(i)] for i, label in enumerate(get_classes(name).classes)}
     ignored = counts.total() - sum(named.values())
     return {**named, 'ignored': ignored} if ignored else named
@@ -267,7 +268,7 @@ def _write_atomically(path: Path, data: bytes) -> None:
 
 
 def _integers(values: np.ndarray, dtype) -> np.ndarray:
-    """0..1 as the integers of a type."""
+    """Convert 0..1 to the range of an integer type."""
     return np.rint(np.clip(values, 0, 1) * np.float32(np.iinfo(dtype).max)).astype(dtype)
 
 

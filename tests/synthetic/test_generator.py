@@ -246,7 +246,7 @@ def test_background_photographs(tmp_path):
     [
         (dict(size=(10, 10)), 'at least 32'),
         (dict(people=(3, 1)), 'fewest <= most'),
-        (dict(occlusion=2), 'share between 0 and 1'),
+        (dict(occlusion=2), 'fraction between 0 and 1'),
         (dict(shots=dict(ful=1)), "'ful'"),
         (dict(shots=dict(full=0)), 'not all 0'),
         (dict(rays=-1), 'rays=-1'),

@@ -10,7 +10,7 @@ from sapiens.synthetic.pose import ACTIONS, Poser, sample_expression, sample_pos
 from sapiens.synthetic.posing.anatomy import hand_axes
 from sapiens.synthetic.posing.limbs import Limb
 from sapiens.synthetic.posing.rotations import turn
-from sapiens.synthetic.posing.skeleton import Figure
+from sapiens.synthetic.posing.skeleton import Rig
 
 STANDING = ('stand', 'crossed_arms', 'reach', 'walk', 'squat')
 PEOPLE = (
@@ -59,7 +59,7 @@ def test_rotations_are_rotations_within_limits(body, samples, action):
         assert np.linalg.det(r).min() > 0.999
         for kind in ('arm', 'leg'):
             for side in 'LR':
-                limb = Limb(Figure(body, person), kind, side)
+                limb = Limb(Rig(body, person), kind, side)
                 angles, (low, high) = limb.read(r), limb.limits.T
                 slack = np.radians(15) if kind == 'leg' else np.radians(1)  # a standing foot is turned to lie flat
                 assert (angles > low - slack).all() and (angles < high + slack).all(), (kind, side, np.degrees(angles))
@@ -124,7 +124,7 @@ def test_mirrored_signs(body, people):
     """A curled finger tip moves towards the palm, the thumb lies on the palm's side, abducted hips spread the legs."""
     person = people[0]
     for side, sign in (('L', 1), ('R', -1)):
-        figure = Figure(body, person)
+        figure = Rig(body, person)
         bones = figure.bones
         palm = hand_axes(figure.heads, figure.tails, bones, side)[1]
         wrist = figure.at(f'wrist.{side}')
@@ -141,10 +141,10 @@ def test_mirrored_signs(body, people):
         before = figure.at(f'foot.{side}')[0]
         leg.write(angles)
         assert sign * (figure.at(f'foot.{side}')[0] - before) > 0.1
-        knee = Limb(Figure(body, person), 'leg', side)
+        knee = Limb(Rig(body, person), 'leg', side)
         knee.write(np.radians([0, 0, 0, 90, 0, 0]))
         assert knee.figure.at(f'foot.{side}')[1] > 0.2  # heels bend backwards
-        arm = Limb(Figure(body, person), 'arm', side)
+        arm = Limb(Rig(body, person), 'arm', side)
         arm.write(np.radians([0, 0, 0, 90, 0, 0, 0]))
         assert arm.figure.at(f'wrist.{side}')[1] < -0.2  # forearms forwards
 
@@ -153,7 +153,7 @@ def test_angles_are_read_back(body, people):
     rng = np.random.default_rng(0)
     for kind in ('arm', 'leg'):
         for side in 'LR':
-            limb = Limb(Figure(body, people[0]), kind, side)
+            limb = Limb(Rig(body, people[0]), kind, side)
             angles = rng.uniform(*limb.limits.T)
             angles[:2] = rng.uniform(-1, 1, 2)
             limb.write(angles)

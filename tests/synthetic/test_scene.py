@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from sapiens.synthetic.body import load_body
 from sapiens.synthetic.materials import Material, srgb
 from sapiens.synthetic.person import dress_figure, sample_figure
-from sapiens.synthetic.rooms import box, occluder, seat_surfaces
+from sapiens.synthetic.rooms import box, sample_occluder, seat_surfaces
 from sapiens.synthetic.scene import SHOTS, sample_scene
 
 
@@ -53,7 +53,7 @@ def test_nobody_stands_inside_another(body):
 
 def test_moving_a_person_moves_everything(body):
     person = dress_figure(body, sample_figure(body, np.random.default_rng(3), 'sit'))
-    moved = person.moved(np.pi / 2, np.array([1.0, 2, 0]))
+    moved = person.move(np.pi / 2, np.array([1.0, 2, 0]))
     for before, after in zip(person.surfaces, moved.surfaces, strict=True):
         x, y, z = before.vertices.T
         np.testing.assert_allclose(after.vertices, np.stack([1 - y, 2 + x, z], 1), atol=1e-5)
@@ -82,7 +82,7 @@ def test_a_seat_carries_the_person(body):
 def test_occluders_stand_between_camera_and_target():
     camera, target = np.array([0.3, -4, 1.4]), np.array([0.0, 0, 1])
     for seed in range(12):
-        for surface in occluder(np.random.default_rng(seed), camera, target, 0.5):
+        for surface in sample_occluder(np.random.default_rng(seed), camera, target, 0.5):
             y = surface.vertices[:, 1]
             assert y.min() > -3.8 and y.max() < -0.2, surface.name
 

@@ -1,1 +1,1 @@
-"""What :mod:`sapiens.synthetic.pose` is made of: a fast skeleton, limbs as a few angles and their solver, and the actions."""
+"""Parts of :mod:`sapiens.synthetic.pose`: a fast rig, limbs parameterized by a few angles, their solver, and the actions."""

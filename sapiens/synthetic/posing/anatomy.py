@@ -1,4 +1,4 @@
-"""What the solver needs to know of a body and no person changes."""
+"""Properties of the body for the solver that do not depend on the person."""
 
 import functools
 from dataclasses import dataclass
@@ -9,8 +9,7 @@ import scipy.sparse
 from ..body import Body
 from .rotations import FORWARD, SIDES, UP, cross, unit
 
-# Pieces of the body that are nearly convex: name -> (bones whose vertices it takes, bone it turns with, from and to
-# along that bone).
+# Nearly convex pieces of the body: name -> (bones of its vertices, bone that moves it, start and end along that bone).
 _TRUNK = {
     'head': (('head', 'jaw', 'face'), 'head', 0, 1),
     'neck': (('neck01', 'neck02', 'neck03'), 'neck02', 0, 1),
@@ -37,7 +36,7 @@ _SIDED = {
 LEG_PIECES = ('hip', 'thigh', 'knee', 'calf', 'shin', 'foot')
 ARM_PIECES = ('upperarm', 'elbow', 'forearm', 'palm', 'fingers', 'thumb')
 
-# Vertices by where they are: name -> a point on or near the template's skin (left side for those of both sides).
+# Landmarks: name -> a point on or near the skin of the template (the left one of a pair).
 _LANDMARKS = {
     'chin': (0, -0.16, 0.575),
     'forehead': (0, -0.165, 0.76),
@@ -66,7 +65,7 @@ _SIDED_LANDMARKS = {
 
 @dataclass
 class Patch:
-    """Some vertices: their rows among :attr:`Anatomy.rows`, and the bones' weights (P, 163), sparse."""
+    """A set of vertices: their rows in :attr:`Anatomy.rows`, and their sparse skinning weights (P, 163)."""
 
     rows: np.ndarray
     weights: scipy.sparse.csr_matrix
@@ -74,8 +73,8 @@ class Patch:
 
 @dataclass
 class Group:
-    """Convex pieces: a patch with all their vertices, which of it are the corners of each (N, C); the bones they turn with (N,),
-    directions of their planes (N, 3, K), and whether they are of the trunk (N,)."""
+    """Convex pieces: a patch with all their vertices, the corners of each (N, C) in it, the bones that move them (N,), the
+    normals of their planes (N, 3, K), and whether they belong to the trunk (N,)."""
 
     patch: Patch
     corners: np.ndarray
@@ -85,7 +84,7 @@ class Group:
 
 
 class Anatomy:
-    """What the solver needs to know of a body and no person changes: vertices to look at, pieces, landmarks."""
+    """Properties of the body for the solver that do not depend on the person: sample vertices, pieces, landmarks."""
 
     def __init__(self, body: Body):
         self.bones, parents = body.bones, body.parents
@@ -95,7 +94,7 @@ class Anatomy:
         self.levels = [
             (rows, parents[rows]) for rows in (np.flatnonzero(depth == d) for d in range(1, depth.max() + 1))
         ]
-        self.branches = {}  # first bone of a limb -> levels of what hangs on it
+        self.branches = {}  # first bone of a limb -> levels of its descendants
         for name in ('neck01', *(f'{n}.{side}' for n in ('clavicle', 'upperleg01', 'foot') for side in SIDES)):
             below = {self.bones[name]}
             levels = []
@@ -157,7 +156,7 @@ class Anatomy:
         self._groups, self._limbs, self._patches = {}, {}, {}
         self.sole_patches = {side: self.cut(rows) for side, rows in self.soles.items()}
         self.mark_patches = {name: self.cut(np.array([row])) for name, row in self.marks.items()}
-        self.armpits = {}  # samples of an arm that always touch the trunk
+        self.armpits = {}  # samples of an arm that are always in contact with the trunk
         for side in SIDES:
             shoulder, elbow = (body.template_heads[self.bones[f'{n}.{side}']] for n in ('upperarm01', 'lowerarm01'))
             along = (
@@ -174,7 +173,7 @@ class Anatomy:
         return Patch(rows, self.weights[rows])
 
     def patch(self, *names: str) -> Patch:
-        """The vertices of some pieces ('thigh.L') and the samples of some limbs ('arm.R')."""
+        """Return the vertices of some pieces ('thigh.L') and the samples of some limbs ('arm.R')."""
         if names not in self._patches:
             rows = [
                 self.samples[n] if n in self.samples else self.piece_rows[self.piece_names.index(n)] for n in names
@@ -183,7 +182,7 @@ class Anatomy:
         return self._patches[names]
 
     def group(self, names: tuple) -> Group:
-        """The named pieces."""
+        """Return the named pieces."""
         if names not in self._groups:
             pieces = [self.piece_names.index(name) for name in names]
             rows, corners = np.unique(self.piece_rows[pieces], return_inverse=True)
@@ -197,8 +196,8 @@ class Anatomy:
         return self._groups[names]
 
     def limb(self, kind: str, side: str, bones: np.ndarray) -> tuple[Patch, np.ndarray, list]:
-        """Of a limb with these bones: its samples and then its landmarks, the samples' weights (P, bones + 1) with all
-        of the hand or foot on the last bone and the rest of the body after it, and the landmarks' names."""
+        """Return the samples and landmarks of a limb with these bones, the weights (P, bones + 1) of the samples, with the
+        hand or foot merged into the last bone and the rest of the body after it, and the names of the landmarks."""
         key = f'{kind}.{side}'
         if key not in self._limbs:
             marks = ['palm', 'knuckle', 'tip', 'middle'] if kind == 'arm' else []
@@ -212,7 +211,7 @@ class Anatomy:
         return self._limbs[key]
 
     def _near(self, chosen, least: float) -> np.ndarray:
-        """Skin vertices with more than ``least`` of their weight on the chosen bones."""
+        """Return skin vertices with more than ``least`` of their weight on the chosen bones."""
         columns = [i for name, i in self.bones.items() if chosen(name)]
         return self._skin[np.asarray(self._weights[self._skin][:, columns].sum(1)).ravel() > least]
 
@@ -262,7 +261,7 @@ class Anatomy:
         return np.unique(np.concatenate(extreme)), bone, planes
 
     def _samples(self, kind: str, side: str) -> np.ndarray:
-        """Vertices of a limb, spread evenly, without those next to the trunk."""
+        """Return evenly spread vertices of a limb, without those next to the trunk."""
         template = self._body.template
         if kind == 'arm':
             parts = (
@@ -312,7 +311,7 @@ def anatomy(body: Body) -> Anatomy:
 def hand_axes(
     heads: np.ndarray, tails: np.ndarray, bones: dict, side: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Unit vectors at rest: along the hand, out of the palm, and across it towards the thumb."""
+    """Return unit vectors at rest: along the hand, out of the palm, and across it towards the thumb."""
     along = unit(tails[bones[f'metacarpal2.{side}']] - heads[bones[f'wrist.{side}']])
     across = tails[bones[f'metacarpal1.{side}']] - tails[bones[f'metacarpal4.{side}']]
     across = unit(across - (across @ along) * along)

@@ -1,4 +1,4 @@
-"""Arms: what they do, and kept out of the rest of the person and of each other."""
+"""Poses of arms without intersection with the body and each other."""
 
 import numpy as np
 
@@ -8,26 +8,27 @@ from .limbs import Limb
 from .rotations import SIDES, unit
 from .solver import Direction, Point, solve
 
-FAULT = 0.006  # metres that limbs may be in (convex hulls of parts of) the body before another pose is tried
+FAULT = 0.006  # metres that limbs may penetrate (convex hulls of parts of) the body before another pose is tried
 TRUNK = ('head', 'neck', 'shoulders', 'ribs', 'belly', 'waist', 'pelvis')
 
 
 class Restart(Exception):
-    """The trunk and the legs, and arms that keep clear of them."""
+    """This attempt at a pose failed: another one starts over."""
 
 
 class Arms(Legs):
-    """Arms."""
+    """The trunk and the legs, and arms that do not intersect them."""
 
     def angles(self, side: str, way, twist=0.0, elbow=20.0, roll=0.0, flex=0.0, dev=0.0) -> np.ndarray:
-        """An arm's angles: ``way`` the upper arm points, (out, forward, up) relative to the chest; the rest in degrees."""
+        """Return the angles of an arm: ``way`` is the direction of the upper arm, (out, forward, up) relative to the chest; the
+        other arguments are in degrees."""
         out, front, up = way
         arm = self.arms[side]
         swing = arm.swing_to(np.array([out * SIDES[side], -front, up]))
         return np.array([*swing, *np.radians([twist, elbow, roll, flex, dev])])
 
     def begin_arms(self, **hands) -> None:
-        """Bend the fingers and make the arms ready: the trunk, the head and the legs are final."""
+        """Bend the fingers and prepare the arms. The trunk, the head and the legs are final."""
         if self.hasty and max(self.depths) > FAULT:
             raise Restart
         for s in SIDES:
@@ -36,24 +37,24 @@ class Arms(Legs):
         self.arms = {s: Limb(self.figure, 'arm', s) for s in SIDES}
         self.around = self.figure.obstacles([*TRUNK, *(f'{n}.{s}' for s in SIDES for n in LEG_PIECES)], self.floor)
 
-    def put_arm(self, side: str, home: np.ndarray, wishes=(), hold=0.15, steps=10, clearance=None) -> None:
-        """An arm near ``home``, its wishes fulfilled, clear of everything that is already there."""
+    def put_arm(self, side: str, home: np.ndarray, goals=(), hold=0.15, steps=10, clearance=None) -> None:
+        """Pose an arm near ``home`` that meets its goals and does not intersect earlier parts."""
         arm, clearance = self.arms[side], self.clearance if clearance is None else clearance
         obstacles = self.around
         other = 'R' if side == 'L' else 'L'
         if other in self.arm_angles:
-            obstacles = obstacles.joined(self.figure.obstacles([f'{n}.{other}' for n in ARM_PIECES]))
+            obstacles = obstacles.join(self.figure.obstacles([f'{n}.{other}' for n in ARM_PIECES]))
         best = None
         for start in range(3):
             way = home
             if start:
                 away = [12, 25 * self.out(side, home), -10, -5, 0, 0, 0] if start == 1 else [25, 0, 20, 15, -20, 0, 0]
                 way = home + np.radians(away)
-            q, deep = solve(arm, way, wishes, obstacles, clearance, home=home, hold=hold, steps=steps)
+            q, deep = solve(arm, way, goals, obstacles, clearance, home=home, hold=hold, steps=steps)
             if deep > -0.4 * clearance:
                 q, deep = solve(arm, q, (), obstacles, clearance, home=q, hold=0.05, steps=6)
             arm.write(q)
-            if other in self.arm_angles and deep < FAULT:  # and the other arm in this one
+            if other in self.arm_angles and deep < FAULT:  # also the other arm in this one
                 mine = self.figure.obstacles([f'{n}.{side}' for n in ARM_PIECES])
                 deep = max(deep, self.arms[other].depth(mine))
             if best is None or deep < best[0]:
@@ -68,7 +69,7 @@ class Arms(Legs):
         self.depths.append(best[0] + 0.005)
 
     def out(self, side: str, q: np.ndarray) -> float:
-        """+1 or -1: which way the second swing angle takes an arm away from the trunk."""
+        """Return the sign of the second swing angle that moves an arm away from the trunk."""
         arm, step = self.arms[side], 0.05 * np.eye(7)[1]
         turned = arm.bend(np.stack([q + step, q - step]))
         up, down = (turned[0] @ turned[2] @ arm.upper)[:, 0] * SIDES[side]
@@ -77,18 +78,18 @@ class Arms(Legs):
     def touch(
         self, side: str, mark: str, part='palm', offset=None, along=None, weight=40.0, gap=None, facing=0.5
     ) -> list:
-        """Wishes to lay part of a hand ('palm', 'knuckle', 'tip', 'middle') on a landmark."""
+        """Return the goals that put a part of a hand ('palm', 'knuckle', 'tip', 'middle') on a landmark."""
         arm = self.arms[side]
         place, normal = self.figure.mark(mark)
         if offset is not None:
             place = place + np.multiply(offset, self.size)
         gap = self.clearance if gap is None else gap
-        wishes = [Point(6, arm.marks[part], place + normal * gap, weight)]
+        goals = [Point(6, arm.marks[part], place + normal * gap, weight)]
         if facing:
-            wishes.append(Direction(6, arm.palm, -normal, facing))
+            goals.append(Direction(6, arm.palm, -normal, facing))
         if along is not None:
-            wishes.append(Direction(6, arm.along, unit(np.array(along, float) * [SIDES[side], 1, 1]), 0.4))
-        return wishes
+            goals.append(Direction(6, arm.along, unit(np.array(along, float) * [SIDES[side], 1, 1]), 0.4))
+        return goals
 
     def hang(self, side: str) -> None:
         self.put_arm(
@@ -105,7 +106,7 @@ class Arms(Legs):
         )
 
     def arm_pose(self, side: str, kind: str) -> None:
-        """One of the things an arm does while its owner stands or sits."""
+        """Pose one arm of a standing or sitting person."""
         if kind == 'hip':
             home = self.angles(side, (0.75, -0.25, -0.65), 35, 95, 20, 10)
             self.put_arm(side, home, self.touch(side, f'hip.{side}', along=(-0.25, -0.75, -0.6)))
@@ -195,7 +196,7 @@ class Arms(Legs):
             self.arm_pose(s, kinds[s])
 
     def pick_arms(self) -> dict:
-        """What the two arms do."""
+        """Draw the kinds of pose of both arms."""
         kind = self.choose(hang=0.26, hips=0.1, front=0.1, one=0.46, back=0.03, free=0.05)
         if kind == 'hang':
             return {'L': 'hang', 'R': 'hang'}

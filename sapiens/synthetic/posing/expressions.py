@@ -4,7 +4,7 @@ import numpy as np
 
 
 def sample_expression(rng: np.random.Generator) -> dict:
-    """Facial actions for :meth:`Body.shape`: name -> 0..1."""
+    """Draw facial actions for :meth:`Body.shape`: name -> 0..1."""
     out = {}
 
     def both(name, value, spread=0.1):

@@ -1,16 +1,16 @@
-"""Legs and ground: feet go where they belong, the pelvis as high as the legs reach."""
+"""Poses of legs on the ground: feet at their places, the pelvis as high as the legs reach."""
 
 import numpy as np
 
 from .anatomy import LEG_PIECES
 from .rotations import FORWARD, SIDES, UP, X, turn, unit
-from .skeleton import Figure
+from .skeleton import Rig
 from .solver import Direction, Point, solve
 from .trunk import Trunk
 
 
-def centre_of_mass(figure: Figure) -> np.ndarray:
-    """(3,) of a figure, from the shares of the body's segments (after de Leva)."""
+def centre_of_mass(figure: Rig) -> np.ndarray:
+    """Return the centre of mass (3,) of a rig, from the mass fractions of the body segments (after de Leva)."""
     joint, tail = figure.at, figure.tail
     front = figure.world[figure.bones['spine03']] @ FORWARD * 0.035
     total = (
@@ -38,14 +38,14 @@ class Legs(Trunk):
     """The trunk, and legs under it."""
 
     def foot_turn(self, yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
-        """A foot's rotation in the world: turned by yaw (to the left), heel raised by pitch."""
+        """Return the rotation of a foot in the world: yaw to the left, heel raised by pitch."""
         return turn(UP, np.radians(yaw)) @ turn(FORWARD, np.radians(roll)) @ turn(X, np.radians(pitch))
 
     def bend_toes(self, side: str, angle: float) -> None:
         self.figure.rotations[self.figure.anatomy.toes[side]] = turn(X, -np.radians(angle))
 
     def ankle_height(self, side: str, foot: np.ndarray, toes: float = 0.0) -> float:
-        """Height of the ankle above the foot's lowest point when the foot is turned so and its toes are bent up."""
+        """Return the height of the ankle above the lowest point of the foot with this rotation and toe angle."""
         f = self.figure
         rows = f.anatomy.soles[side]
         points = f.rest[rows] - f.heads[f.bones[f'foot.{side}']]
@@ -56,7 +56,8 @@ class Legs(Trunk):
         return float(-(points @ foot.T)[:, 2].min())
 
     def put_leg(self, side: str, ankle: np.ndarray, foot: np.ndarray, knee: float | None = None, steps=8) -> float:
-        """Bring an ankle to a place with the foot turned so, and the knee pointing to yaw ``knee``; returns the error, metres."""
+        """Move an ankle to a place with this rotation of the foot and the knee pointing to yaw ``knee``. Returns the error in
+        metres."""
         leg, f = self.legs[side], self.figure
         hip = f.at(f'upperleg01.{side}')
         yaw = np.radians(knee) if knee is not None else np.arctan2((foot @ FORWARD)[0], -(foot @ FORWARD)[1])
@@ -71,12 +72,12 @@ class Legs(Trunk):
         home = np.zeros(6)
         home[:2] = leg.swing_to(f.world[leg.parent].T @ thigh)
         home[3] = bend
-        wishes = [
+        goals = [
             Point(4, leg.heads[4], ankle, 80.0),
             Direction(4, FORWARD, foot @ FORWARD, 1.2),
             Direction(4, UP, foot @ UP, 1.2),
         ]
-        q, _ = solve(leg, home, wishes, hold=0.08, steps=steps)
+        q, _ = solve(leg, home, goals, hold=0.08, steps=steps)
         leg.write(q)
         got = f.world[leg.rows[4]]
         off = np.degrees(np.arccos(np.clip((np.sum(got * foot) - 1) / 2, -1, 1)))
@@ -86,12 +87,12 @@ class Legs(Trunk):
         return float(np.linalg.norm(f.at(f'foot.{side}') - ankle)) + max(off - 14, 0) * 0.002
 
     def stance(self, feet: dict, support: dict, bend: float = 7.0, drop: float = 0.0, shift=(0.0, 0.0)) -> None:
-        """Stand on the feet: they go under the centre of mass, the pelvis as high as the legs reach.
+        """Stand on the feet: move them under the centre of mass, and the pelvis as high as the legs reach.
 
         Args:
             feet: side -> dict(at=(x, y), yaw, pitch, lift, knee); metres, in any frame that only differs by a horizontal shift.
-            support: side -> share of the weight.
-            bend: least knee angle; ``drop``: metres below that.
+            support: side -> fraction of the weight.
+            bend: minimum knee angle; ``drop``: metres below the height that it gives.
         """
         f = self.figure
         f.update()
@@ -123,14 +124,14 @@ class Legs(Trunk):
         self.between_legs = self.leg_depth()
 
     def leg_depth(self) -> float:
-        """How deep the legs are in one another, metres."""
+        """Return the penetration depth of the legs in metres."""
         return max(
             self.legs[s].depth(self.figure.obstacles([f'{n}.{other}' for n in LEG_PIECES]))
             for s, other in (('L', 'R'), ('R', 'L'))
         )
 
     def stand_on(self, feet: dict, support: dict, **options) -> None:
-        """:meth:`stance`, with the feet moved apart if the legs would touch."""
+        """Call :meth:`stance`, and move the feet apart if the legs intersect."""
         for _ in range(3):
             self.stance(feet, support, **options)
             if self.between_legs < -0.004:

@@ -1,11 +1,11 @@
-"""Arms and legs as a few angles. Legend: B a batch of angles, P sample points."""
+"""Arms and legs parameterized by a few angles. Legend: B batch of angles, P sample points."""
 
 import numpy as np
 
 from .anatomy import hand_axes
 from .obstacles import Obstacles
 from .rotations import FORWARD, SIDES, UP, Hinges, align, cross, cross_matrix, turn, turn_vector, unit
-from .skeleton import Figure
+from .skeleton import Rig
 
 _BONES = {
     'arm': ('clavicle', 'shoulder01', 'upperarm01', 'upperarm02', 'lowerarm01', 'lowerarm02', 'wrist'),
@@ -14,14 +14,14 @@ _BONES = {
 
 
 class Limb:
-    """An arm or a leg as six or seven angles.
+    """An arm or a leg, parameterized by six or seven angles.
 
     arm: two of swing, twist (+ inwards), elbow (0 straight), pronation (0: thumb up, + palm down), wrist flexion, wrist
     deviation (+ towards the thumb). leg: two of swing, twist (+ inwards), knee (0 straight), ankle (+ toes up), ankle
     inversion (+ sole inwards).
 
-    The swing is the shortest rotation that points the upper bone its way; on a thigh that is both flexed and spread it turns the
-    knee inwards as far as the thigh is spread, so that twist goes further outwards than a hip at rest would.
+    The swing is the shortest rotation to the direction of the upper bone. For a thigh that is both flexed and spread, it rotates
+    the knee inwards as far as the thigh is spread, so the range of twist reaches further outwards than for a hip at rest.
     """
 
     LIMITS = {
@@ -29,7 +29,7 @@ class Limb:
         'leg': np.radians([(-150, 150), (-90, 90), (-105, 45), (1, 150), (-50, 32), (-20, 22)]),
     }
 
-    def __init__(self, figure: Figure, kind: str, side: str):
+    def __init__(self, figure: Rig, kind: str, side: str):
         self.figure, self.kind, self.side, self.sign = figure, kind, side, SIDES[side]
         bones = figure.bones
         self.rows = np.array([bones[f'{name}.{side}'] for name in _BONES[kind]])
@@ -58,19 +58,19 @@ class Limb:
         self.prepare()
 
     def prepare(self) -> None:
-        """Take the limb's sample points with fingers and toes as they are bent now; the limb itself must still be at rest."""
+        """Compute the sample points with the present bend of fingers and toes. The limb itself must be at rest."""
         figure, (patch, weights, names) = self.figure, self.figure.anatomy.limb(self.kind, self.side, self.rows)
         turned, at, head = figure.world[self.parent], figure.joints[self.parent], figure.heads[self.parent]
-        points = (figure.points(patch) - at) @ turned + head  # the limb is straight so far: where it would be at rest
+        points = (figure.points(patch) - at) @ turned + head  # the limb is still straight: its place at rest
         self.samples = points[: len(weights)]
         self.marks = dict(zip(names, points[len(weights) :], strict=True))
         heads = np.concatenate([self.heads, head[None]])
         arms = weights[:, :, None] * (self.samples[:, None] - heads)
-        # (P, 4 * (bones + 1)): times the bones' rotations and places it is the sample points
+        # (P, 4 * (bones + 1)): multiplied by rotations and positions of the bones it gives the sample points
         self.skinning = np.concatenate([arms, weights[:, :, None]], 2).reshape(len(weights), -1)
 
     def bend(self, q: np.ndarray) -> np.ndarray:
-        """Angles (B, n) -> rotations of the limb's bones (bones, B, 3, 3)."""
+        """Convert angles (B, n) to rotations of the bones of the limb (bones, B, 3, 3)."""
         swing = turn_vector(q[:, :2] @ self.swings)
         sign, angles = self.sign, q.T
         out = np.empty((len(self.rows), len(q), 3, 3))
@@ -107,11 +107,11 @@ class Limb:
         return out
 
     def swing_to(self, way: np.ndarray) -> np.ndarray:
-        """The two swing angles that point the upper bone along ``way`` (3,), in the parent's frame."""
+        """Return the two swing angles that point the upper bone along ``way`` (3,), in the frame of the parent."""
         return self.swings @ align(self.upper, unit(np.asarray(way, float)))
 
     def frames(self, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Angles (B, n) -> the bones' rotations (bones, B, 3, 3) and heads (bones, B, 3) in the world."""
+        """Convert angles (B, n) to rotations (bones, B, 3, 3) and heads (bones, B, 3) of the bones in the world."""
         bend, parent = self.bend(q), self.parent
         world, joints = np.empty_like(bend), np.empty(bend.shape[:3])
         above = turned = self.figure.world[parent]
@@ -122,7 +122,7 @@ class Limb:
         return world, joints.cumsum(0)
 
     def skin(self, world: np.ndarray, joints: np.ndarray, rows=None) -> np.ndarray:
-        """Sample points (P, B, 3) of the limb."""
+        """Return the sample points (P, B, 3) of the limb."""
         bones, batch = joints.shape[:2]
         frame = np.empty((bones + 1, 4, batch, 3))
         frame[:bones, :3], frame[:bones, 3] = world.transpose(0, 3, 1, 2), joints
@@ -132,25 +132,25 @@ class Limb:
         return (skinning @ frame.reshape(len(self.skinning[0]), -1)).reshape(-1, batch, 3)
 
     def now(self) -> np.ndarray:
-        """Sample points (P, 3) as the limb is in the figure."""
+        """Return the sample points (P, 3) in the present pose of the rig."""
         return self.skin(self.figure.world[self.rows][:, None], self.figure.joints[self.rows][:, None])[:, 0]
 
     def depth(self, obstacles: Obstacles) -> float:
-        """How deep the deepest sample point is in the obstacles."""
+        """Return the largest penetration depth of the sample points in the obstacles."""
         return float(obstacles.depth(self.now(), self.armpit)[0].max())
 
     def write(self, q: np.ndarray) -> None:
-        """Put angles (n,) into the figure."""
+        """Write angles (n,) to the rig."""
         self.figure.rotations[self.rows] = self.bend(q[None])[:, 0]
         self.figure.update(self.rows[0])
 
     def read(self, rotations: np.ndarray) -> np.ndarray:
-        """The angles (n,) that made rotations (163, 3, 3): the inverse of :meth:`bend`."""
+        """Return the angles (n,) of rotations (163, 3, 3): the inverse of :meth:`bend`."""
         r = rotations[self.rows].astype(float)
         first = r[0] @ r[2] if self.kind == 'arm' else r[0]
         second, lower = (r[3], r[4]) if self.kind == 'arm' else (r[1], r[2])
 
-        def about(rotation, axis):  # the angle of a rotation about an axis
+        def about(rotation, axis):  # angle of a rotation about an axis
             return np.arctan2(
                 0.5 * np.trace(rotation @ cross_matrix(axis).T),
                 0.5 * (np.trace(rotation) - axis @ rotation @ axis),

@@ -1,4 +1,4 @@
-"""Kneeling and lying."""
+"""Poses: kneeling and lying."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Lying(Arms):
             if s == front:
                 continue
             spread = self.between(2, 9)
-            shin = self.between(2, 5) + (14 if tucked else 5)  # degrees the shin rises towards the ankle
+            shin = self.between(2, 5) + (14 if tucked else 5)  # degrees by which the shin rises towards the ankle
             self.kneel_leg(s, thigh, spread, shin, tucked)
         legs = f.anatomy.patch(*(f'leg.{s}' for s in SIDES if s != front))
         f.shift(-(f.points(legs)[:, 2].min()))
@@ -101,7 +101,9 @@ class Lying(Arms):
         heights = []
         for value in values:
             rest[axis] = value
-            self.share(('neck01', 'neck02', 'neck03', 'head'), (rest[0], rest[2], rest[1]), (0.22, 0.22, 0.22, 0.34))
+            self.distribute(
+                ('neck01', 'neck02', 'neck03', 'head'), (rest[0], rest[2], rest[1]), (0.22, 0.22, 0.22, 0.34)
+            )
             f.update(f.bones['neck01'])
             heights.append(f.points(head)[:, 2].min())
         order = np.argsort(heights)
@@ -132,12 +134,12 @@ class Lying(Arms):
                 home = self.angles(t, way, twist, elbow, 10)
             wrist = self.arms[t]
             joints = wrist.frames(home[None])[1][6, 0]
-            wishes = (
+            goals = (
                 [Point(6, wrist.marks['palm'], np.array([joints[0], joints[1], 0.035 * self.size]), 6.0)]
                 if kind != 'back' or home[3] < 1.3
                 else []
             )
-            self.put_arm(t, home, wishes, steps=14, clearance=0.004)
+            self.put_arm(t, home, goals, steps=14, clearance=0.004)
 
     def lie_legs(self, kind: str, s: str) -> None:
         f = self.figure
@@ -176,7 +178,7 @@ class Lying(Arms):
             )
             obstacles = floor
             if kind == 'side' and t != s:
-                obstacles = floor.joined(f.obstacles([f'{n}.{s}' for n in LEG_PIECES]))
+                obstacles = floor.join(f.obstacles([f'{n}.{s}' for n in LEG_PIECES]))
             leg.write(q)
             place = f.at(f'foot.{t}').copy()
             place[2] = {'back': 0.06, 'front': 0.09, 'side': 0.05 if t == s else 0.16}[kind] * self.size

@@ -1,4 +1,4 @@
-"""Walking, running, dancing and jumping."""
+"""Poses: walking, running, dancing and jumping."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from .rotations import SIDES
 
 
 class Moving(Arms):
-    """People on the move."""
+    """People in motion."""
 
     def walk(self) -> None:
         self.stride(self.between(0.25, 0.62), self.normal(3, 3), self.between(8, 32), (10, 40), False)
@@ -16,7 +16,7 @@ class Moving(Arms):
         self.stride(self.between(0.5, 0.9), self.between(4, 16), self.between(25, 50), (75, 105), True)
 
     def stride(self, length: float, lean: float, swing: float, elbow: tuple, run: bool) -> None:
-        """Walking or running at a moment of the stride."""
+        """Pose a walking or running person at a random phase of the stride."""
         size, front = self.size, self.side()
         rear = 'R' if front == 'L' else 'L'
         phase = self.rng.random()
@@ -38,7 +38,7 @@ class Moving(Arms):
                 },
             }
             self.stand_on(feet, {front: 0.55, rear: 0.45}, bend=self.between(7, 14))
-        elif not run:  # one leg swings through
+        elif not run:  # one leg swings forward
             gap = self.between(-0.1, 0.2)
             feet = {
                 front: {'at': (at[front] * width, 0.0), 'yaw': self.between(2, 12)},
@@ -81,7 +81,7 @@ class Moving(Arms):
             )
 
     def ground_runner(self, front: str, rear: str) -> None:
-        """A runner who is not in the air pushes off with the toes of the rear foot."""
+        """Let a runner on the ground push off with the toes of the rear foot."""
         f = self.figure
         low = min(f.points(f.anatomy.sole_patches[s])[:, 2].min() for s in SIDES)
         f.shift(self.sole + (self.lift or 0.0) - low)

@@ -1,4 +1,4 @@
-"""Convex pieces of the body, and how deep points are in them."""
+"""Convex pieces of the body, and the penetration depth of points."""
 
 import numpy as np
 
@@ -6,9 +6,9 @@ from .rotations import UP
 
 
 class Obstacles:
-    """Convex pieces: points with ``normals.T @ x <= offsets``, (N, 3, K) and (N, K), and perhaps a floor."""
+    """Convex pieces: points with ``normals.T @ x <= offsets``, (N, 3, K) and (N, K), and an optional floor."""
 
-    REACH = 0.04  # how far outside a piece depths still count
+    REACH = 0.04  # metres outside a piece up to which depths are computed
 
     def __init__(self, points: np.ndarray, normals: np.ndarray, trunk: np.ndarray, floor: float | None = None):
         self.normals, self.trunk, self.floor = normals, trunk, floor
@@ -16,9 +16,9 @@ class Obstacles:
         self.low, self.high = points.min(1) - self.REACH, points.max(1) + self.REACH
 
     def depth(self, points: np.ndarray, armpit: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """How deep points (P, 3) are in the piece they are deepest in (negative: outside), and the way out (P, 3).
+        """Return the largest depth of points (P, 3) in a piece (negative: outside), and the direction out of it (P, 3).
 
-        ``armpit`` (P,): points that the pieces of the trunk do not count for.
+        ``armpit`` (P,): points for which the pieces of the trunk do not count.
         """
         best = np.full(len(points), -self.REACH)
         out = np.empty((len(points), 3))
@@ -45,12 +45,12 @@ class Obstacles:
         plane = below.argmin(1)
         depth = below[np.arange(len(rows)), plane]
         keep = np.flatnonzero(depth > best[rows])
-        keep = keep[depth[keep].argsort()]  # of several pieces, the one a point is deepest in is written last
+        keep = keep[depth[keep].argsort()]  # the piece with the largest depth is written last
         best[rows[keep]] = depth[keep]
         out[rows[keep]] = self.normals[pieces[keep], :, plane[keep]]
         return best, out
 
-    def joined(self, other: 'Obstacles') -> 'Obstacles':
+    def join(self, other: 'Obstacles') -> 'Obstacles':
         both = object.__new__(Obstacles)
         both.floor = self.floor
         for name in ('normals', 'offsets', 'low', 'high', 'trunk'):

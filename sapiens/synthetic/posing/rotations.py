@@ -1,4 +1,4 @@
-"""Rotations and vectors; numpy's own functions are slow for few of them."""
+"""Rotations and vectors. numpy's functions are slow for small arrays."""
 
 import math
 
@@ -20,18 +20,18 @@ def unit(v: np.ndarray) -> np.ndarray:
 
 
 def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Of two vectors (3,)."""
+    """Cross product of two vectors (3,)."""
     (a0, a1, a2), (b0, b1, b2) = a.tolist(), b.tolist()
     return np.array([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0])
 
 
 def cross_matrix(v: np.ndarray) -> np.ndarray:
-    """Matrices (..., 3, 3) whose product with a vector is the cross product of v (..., 3) with it."""
+    """Return matrices (..., 3, 3) whose product with a vector is its cross product with v (..., 3)."""
     return (v @ _GENERATORS).reshape(*v.shape[:-1], 3, 3)
 
 
 def turn(axis: np.ndarray, angle: float) -> np.ndarray:
-    """Rotation (3, 3) about a unit axis (3,)."""
+    """Return the rotation (3, 3) about a unit axis (3,)."""
     (x, y, z), s, c = axis.tolist(), math.sin(angle), math.cos(angle)
     t = 1 - c
     return np.array(
@@ -44,7 +44,7 @@ def turn(axis: np.ndarray, angle: float) -> np.ndarray:
 
 
 def turn_vector(v: np.ndarray) -> np.ndarray:
-    """Rotations (..., 3, 3) from rotation vectors (..., 3)."""
+    """Convert rotation vectors (..., 3) to rotations (..., 3, 3)."""
     square = np.maximum((v * v).sum(-1), 1e-12)[..., None, None]
     angle = np.sqrt(square)
     k = cross_matrix(v)
@@ -52,7 +52,7 @@ def turn_vector(v: np.ndarray) -> np.ndarray:
 
 
 class Hinges:
-    """Fixed axes (H, 3) to turn about: calling it with angles (H, B) gives rotations (H, B, 3, 3)."""
+    """Rotations about fixed axes (H, 3): a call with angles (H, B) returns (H, B, 3, 3)."""
 
     def __init__(self, axes: np.ndarray):
         self.cross = cross_matrix(np.asarray(axes))[:, None]
@@ -65,7 +65,7 @@ class Hinges:
 
 
 def align(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The shortest rotation vector from unit vector a to unit vector b."""
+    """Return the shortest rotation vector from unit vector a to unit vector b."""
     axis = cross(a, b)
     sine = math.sqrt(axis @ axis)
     return axis * (math.atan2(sine, a @ b) / max(sine, 1e-12))

@@ -1,4 +1,4 @@
-"""Sitting: the trunk, the legs, the seat, the arms."""
+"""Poses: sitting, with the seat."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from .solver import Direction, Point, solve
 
 @dataclass
 class Seat:
-    """A box to sit on: centre (3,) and size (3,) in metres, turned by yaw radians about z.
+    """A box to sit on: centre (3,) and size (3,) in metres, rotated by yaw radians about z.
 
     ``back``: there is a backrest, along its +y side.
     """
@@ -88,15 +88,15 @@ class Sitting(Arms):
             home = np.array(
                 [*leg.swing_to(f.world[leg.parent].T @ way), np.radians(8), np.radians(82), np.radians(-15), 0]
             )
-            wishes = [Point(2, leg.heads[2], own + way * leg.lengths[0], 12.0)]
-            wishes.append(Direction(2, leg.lower, unit(np.array([-0.4 * SIDES[first], -0.3, -0.85])), 1.0))
+            goals = [Point(2, leg.heads[2], own + way * leg.lengths[0], 12.0)]
+            goals.append(Direction(2, leg.lower, unit(np.array([-0.4 * SIDES[first], -0.3, -0.85])), 1.0))
         else:
             target = knee + UP * 0.11 * self.size + (hip - knee) * 0.16 - X * SIDES[first] * 0.04 * self.size
             way = unit(np.array([0.66 * SIDES[first], -0.72, 0.22]))
             home = np.array([*leg.swing_to(f.world[leg.parent].T @ way), np.radians(-92), np.radians(100), 0, 0])
-            wishes = [Point(4, leg.heads[4], target, 30.0), Point(2, leg.heads[2], own + way * leg.lengths[0], 6.0)]
+            goals = [Point(4, leg.heads[4], target, 30.0), Point(2, leg.heads[2], own + way * leg.lengths[0], 6.0)]
         q, deep = solve(
-            leg, home + np.radians([22, 0, 0, 0, 0, 0]), wishes, obstacles, 0.004, home=home, hold=0.15, steps=18
+            leg, home + np.radians([22, 0, 0, 0, 0, 0]), goals, obstacles, 0.004, home=home, hold=0.15, steps=18
         )
         leg.write(q)
         self.bend_toes(first, 0)
@@ -106,7 +106,7 @@ class Sitting(Arms):
             self.depths.append(0.02)
 
     def make_seat(self, carried: Patch, height: float, lean: str) -> None:
-        """A box under the pelvis and the thighs that leaves the calves room."""
+        """Make a box under the pelvis and the thighs that leaves room for the calves."""
         f = self.figure
         patch = f.anatomy.patch
         rear = f.points(patch('pelvis', 'waist', 'ribs', 'hip.L', 'hip.R'))[:, 1].max()

@@ -1,4 +1,4 @@
-"""A person while a pose is made: a fast skeleton, and the few vertices that the solver looks at."""
+"""The rig of a person for the solver: a fast skeleton and a few vertices."""
 
 import numpy as np
 
@@ -7,8 +7,8 @@ from .anatomy import Patch, anatomy
 from .obstacles import Obstacles
 
 
-class Figure:
-    """A person while a pose is made: ``rotations`` (163, 3, 3) and what follows from them.
+class Rig:
+    """A person under the solver: ``rotations`` (163, 3, 3) and derived values.
 
     Attributes:
         world: (163, 3, 3) rotations of the bones; ``joints`` (163, 3) their heads.
@@ -24,14 +24,14 @@ class Figure:
         self.reset()
 
     def reset(self) -> None:
-        """Back to rest."""
+        """Return to the rest pose."""
         self.rotations = np.tile(np.eye(3), (len(self.heads), 1, 1))
         self.origin = self.heads[0].copy()
         self.world, self.joints = self.rotations.copy(), self.heads.copy()
         self._matrices = None
 
     def update(self, limb: int | None = None) -> None:
-        """Recompute the bones after the rotations or ``origin`` changed; ``limb``: the only bone whose branch changed."""
+        """Recompute the bones after a change of rotations or ``origin``; ``limb``: the bone of the only changed branch."""
         self._matrices = None
         if limb is None:
             self.world[0], self.joints[0] = self.rotations[0], self.origin
@@ -42,7 +42,7 @@ class Figure:
             joints[rows] = joints[parents] + (above @ links[rows, :, None])[:, :, 0]
 
     def shift(self, by: np.ndarray | float) -> None:
-        """Move the figure by (3,) or, along z, by a number."""
+        """Move the rig by (3,) or, along z, by a number."""
         by = np.array([0, 0, by]) if np.ndim(by) == 0 else by
         self.origin = self.origin + by
         self.joints = self.joints + by
@@ -56,29 +56,29 @@ class Figure:
         return self.joints[i] + self.world[i] @ (self.tails[i] - self.heads[i])
 
     def matrices(self) -> np.ndarray:
-        """(163, 12): what the bones do to points at rest, rotation and shift."""
+        """Return (163, 12): rotation and shift that each bone applies to points at rest."""
         if self._matrices is None:
             shift = self.joints - (self.world @ self.heads[:, :, None])[:, :, 0]
             self._matrices = np.concatenate([self.world.reshape(-1, 9), shift], 1)
         return self._matrices
 
     def points(self, patch: Patch) -> np.ndarray:
-        """Posed positions (P, 3) of the vertices of a patch."""
+        """Return the posed positions (P, 3) of the vertices of a patch."""
         return _skin(patch.weights, self.matrices(), self.rest[patch.rows])
 
     def mark(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """A landmark's place and outward normal."""
+        """Return the position and outward normal of a landmark."""
         a = self.anatomy
         return self.points(a.mark_patches[name])[0], self.world[a.dominant[a.marks[name]]] @ a.mark_normals[name]
 
     def obstacles(self, names: list, floor: float | None = None) -> Obstacles:
-        """The named pieces ('thigh.L', 'ribs') as they are posed now; ``floor``: also the half-space below this height."""
+        """Return the named pieces ('thigh.L', 'ribs') in the present pose; ``floor``: add the half-space below this height."""
         group = self.anatomy.group(tuple(names))
         points = self.points(group.patch)[group.corners]
         return Obstacles(points, self.world[group.bones] @ group.planes, group.trunk, floor)
 
     def posed(self, skin: int, move) -> tuple[Posed, np.ndarray]:
-        """The whole person, shifted by what ``move`` says of the skin's vertices and the bones' heads."""
+        """Return the whole person, shifted by ``move(skin vertices, heads of bones)``."""
         shape, matrices = self.shape, self.matrices().astype(np.float32)
         vertices = _skin(self.anatomy.all_weights, matrices, shape.vertices)
         linear = matrices[:, :9].reshape(-1, 3, 3)

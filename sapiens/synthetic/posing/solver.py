@@ -1,4 +1,4 @@
-"""Angles of a limb that fulfil wishes, within the joints' limits and outside of obstacles."""
+"""Inverse kinematics of a limb: angles that meet goals within the limits of the joints and outside of obstacles."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ _EYE = {n: np.eye(n) for n in (6, 7)}
 
 @dataclass
 class Point:
-    """Wish: bring the point ``place`` (3,), at rest, of the limb's bone number ``bone`` to ``target`` (3,); weight in 1 / m."""
+    """Goal: move the point ``place`` (3,), at rest, of bone ``bone`` of the limb to ``target`` (3,); weight in 1 / m."""
 
     bone: int
     place: np.ndarray
@@ -27,7 +27,7 @@ class Point:
 
 @dataclass
 class Direction:
-    """Wish: turn the direction ``way`` (3,), at rest, of the limb's bone number ``bone`` to ``target`` (3,)."""
+    """Goal: rotate the direction ``way`` (3,), at rest, of bone ``bone`` of the limb to ``target`` (3,)."""
 
     bone: int
     way: np.ndarray
@@ -41,17 +41,17 @@ class Direction:
 def solve(
     limb: Limb,
     q: np.ndarray,
-    wishes: list | tuple = (),
+    goals: list | tuple = (),
     obstacles: Obstacles | None = None,
     clearance: float = 0.012,
     home: np.ndarray | None = None,
     hold: float = 0.15,
     steps: int = 10,
 ) -> tuple[np.ndarray, float]:
-    """Angles near ``home`` that fulfil the wishes: damped Gauss-Newton from ``q``, with differences for derivatives.
+    """Find angles near ``home`` that meet the goals by damped Gauss-Newton from ``q`` with finite differences.
 
     Returns:
-        Angles (n,), and how deep the deepest sample point is in an obstacle.
+        Angles (n,), and the largest penetration depth of the sample points.
     """
     home = q if home is None else home
     eye = _EYE[len(q)]
@@ -71,7 +71,7 @@ def solve(
             hit = np.flatnonzero(depth > -clearance)
         if done:
             break
-        errors = [wish.error(world, joints, limb.heads) for wish in wishes]
+        errors = [goal.error(world, joints, limb.heads) for goal in goals]
         errors.append(hold * (batch - home))
         if limb.kind == 'arm':
             errors.append(_shoulder_error(limb, world))
@@ -92,7 +92,7 @@ def solve(
 
 
 def _shoulder_error(limb: Limb, world: np.ndarray) -> np.ndarray:
-    """How far the upper arm points beyond where a shoulder can point it (B, 3)."""
+    """Return how far the upper arm points beyond the range of the shoulder (B, 3)."""
     way = (world[2] @ limb.upper) @ limb.figure.world[limb.parent]
     out, front, up = way[:, 0] * limb.sign, -way[:, 1], way[:, 2]
     error = np.stack([0.3 * np.maximum(up, 0) - front - 0.62, -out - 0.42, -out - front - 0.05], 1)

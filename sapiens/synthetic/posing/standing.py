@@ -1,4 +1,4 @@
-"""Standing, reaching and squatting."""
+"""Poses: standing, reaching and squatting."""
 
 import numpy as np
 
@@ -13,12 +13,12 @@ class Standing(Arms):
         self.spine(self.normal(2, lean, -12, 25), self.normal(0, 3), self.normal(0, 6))
 
     def plant(self) -> None:
-        """Both feet on the ground, more or less of the weight on one of them."""
+        """Put both feet on the ground with a random distribution of the weight."""
         size, weight = self.size, self.side()
         other = 'R' if weight == 'L' else 'L'
-        share = self.between(0.5, 0.85)
+        fraction = self.between(0.5, 0.85)
         width = self.between(0.07, 0.17) * size
-        roll = self.between(0, 7) * (share - 0.4) * 2 * SIDES[weight]  # the hip of the leg that carries is higher
+        roll = self.between(0, 7) * (fraction - 0.4) * 2 * SIDES[weight]  # the hip of the supporting leg is higher
         self.root(self.normal(0, 3), roll, self.normal(0, 4))
         feet = {
             weight: {'at': (SIDES[weight] * width, 0.0), 'yaw': self.between(0, 20)},
@@ -28,7 +28,7 @@ class Standing(Arms):
                 'knee': self.between(0, 25),
             },
         }
-        self.stand_on(feet, {weight: share, other: 1 - share}, bend=self.between(3, 8))
+        self.stand_on(feet, {weight: fraction, other: 1 - fraction}, bend=self.between(3, 8))
 
     def stand(self) -> None:
         kinds = self.pick_arms()
@@ -51,7 +51,7 @@ class Standing(Arms):
         over = 'R' if under == 'L' else 'L'
         self.begin_arms(**{under: 'relaxed', over: 'open'})
         level = self.between(-0.1, -0.04)
-        for further in (0.006, 0.018, 0.03, 0.042):  # who is stout holds the arms further out and crosses them less
+        for further in (0.006, 0.018, 0.03, 0.042):  # stout people hold the arms further out and cross them less
             try:
                 return self.cross_arms(under, over, level, further)
             except Restart:
@@ -62,14 +62,14 @@ class Standing(Arms):
         for s, ahead in ((under, further), (over, 0.035 + 1.5 * further)):
             other = 'R' if s == 'L' else 'L'
             home = self.angles(s, (0.28, 0.38 + 3 * ahead, -0.85), 62, 108, 25 if s == over else 10)
-            wishes = self.touch(
+            goals = self.touch(
                 s,
                 f'chest.{other}',
                 offset=(-SIDES[s] * (0.05 - 1.2 * further), -0.02 - ahead, level + (0.03 if s == over else 0)),
                 along=(-0.95, -0.05, 0.12),
                 facing=0.4,
             )
-            self.put_arm(s, home, wishes, steps=9)
+            self.put_arm(s, home, goals, steps=9)
 
     def reach(self) -> None:
         kind = self.choose(up=0.35, forward=0.35, down=0.3)
@@ -100,12 +100,12 @@ class Standing(Arms):
                 if kind == 'down':
                     x, y, z = chest.T @ np.array([0.1 * SIDES[t], -self.between(-0.1, 0.2), -1.0])
                     knee = self.chance(0.4)
-                    wishes = (
+                    goals = (
                         self.touch(t, f'kneecap.{t}', offset=(0, 0, 0.12), along=(0, -0.5, -0.8), weight=25)
                         if knee
                         else ()
                     )
-                    self.put_arm(t, self.angles(t, (x * SIDES[t], -y, z), 10, self.between(10, 50), 30), wishes)
+                    self.put_arm(t, self.angles(t, (x * SIDES[t], -y, z), 10, self.between(10, 50), 30), goals)
                 else:
                     self.arm_pose(t, 'hang')
                 continue

@@ -1,4 +1,4 @@
-"""The trunk, the head and the hands of a pose, and small tools."""
+"""The trunk, the head and the hands of a pose, and random draws."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from ..body import Body, Shape
 from .anatomy import hand_axes
 from .limbs import Limb
 from .rotations import FORWARD, SIDES, UP, X, cross_matrix, turn, turn_vector, unit
-from .skeleton import Figure
+from .skeleton import Rig
 
 
 class Trunk:
@@ -14,14 +14,14 @@ class Trunk:
 
     def __init__(self, body: Body, shape: Shape, rng: np.random.Generator, sole: float, clearance: float):
         self.body, self.shape, self.rng, self.sole, self.clearance = body, shape, rng, sole, clearance
-        self.figure = Figure(body, shape)
+        self.figure = Rig(body, shape)
         self.legs = {s: Limb(self.figure, 'leg', s) for s in SIDES}
-        self.skin = int(body.quads['body'].max()) + 1  # the skin's vertices come first
+        self.skin = int(body.quads['body'].max()) + 1  # the vertices of the skin come first
         self.size = float(np.ptp(shape.vertices[: self.skin, 2])) / 1.65
         self.begin()
 
     def begin(self, hasty: bool = False) -> None:
-        """Start over. ``hasty``: stop as soon as a limb is in something."""
+        """Start over. ``hasty``: stop as soon as a limb intersects another part."""
         self.hasty = hasty
         self.seat, self.lift, self.floor = None, None, None
         self.depths = [0.0]
@@ -34,8 +34,8 @@ class Trunk:
     def normal(self, mean: float, deviation: float, low=-1e9, high=1e9) -> float:
         return min(max(float(self.rng.normal(mean, deviation)), low), high)
 
-    def chance(self, share: float) -> bool:
-        return bool(self.rng.random() < share)
+    def chance(self, probability: float) -> bool:
+        return bool(self.rng.random() < probability)
 
     def choose(self, **weights) -> str:
         names = list(weights)
@@ -44,8 +44,8 @@ class Trunk:
     def side(self) -> str:
         return 'L' if self.chance(0.5) else 'R'
 
-    def share(self, bones: tuple, angles: tuple, parts: tuple) -> None:
-        """Flexion, lateral lean (to the right) and twist (to the left), in degrees, spread over a chain of bones."""
+    def distribute(self, bones: tuple, angles: tuple, parts: tuple) -> None:
+        """Distribute flexion, lateral lean (to the right) and twist (to the left), in degrees, over a chain of bones."""
         flex, lean, twist = (
             turn_vector(np.radians(angle * np.array(parts))[:, None] * axis)
             for angle, axis in zip(angles, (X, FORWARD, UP), strict=True)
@@ -54,14 +54,14 @@ class Trunk:
 
     def spine(self, flex: float, lean: float, twist: float) -> None:
         flex, lean, twist = np.clip(flex, -22, 60), np.clip(lean, -25, 25), np.clip(twist, -35, 35)
-        self.share(
+        self.distribute(
             ('spine05', 'spine04', 'spine03', 'spine02', 'spine01'), (flex, lean, twist), (0.15, 0.2, 0.25, 0.25, 0.15)
         )
 
     def look(self, pitch: float, yaw: float, roll: float = 0.0) -> None:
-        """Head relative to the chest; the eyes lead the head a little."""
+        """Rotate the head relative to the chest, and the eyes a little further."""
         pitch, yaw, roll = np.clip(pitch, -35, 38), np.clip(yaw, -62, 62), np.clip(roll, -22, 22)
-        self.share(('neck01', 'neck02', 'neck03', 'head'), (pitch, roll, yaw), (0.22, 0.22, 0.22, 0.34))
+        self.distribute(('neck01', 'neck02', 'neck03', 'head'), (pitch, roll, yaw), (0.22, 0.22, 0.22, 0.34))
         side, up = (
             np.clip(0.25 * yaw + self.rng.normal(0, 9), -25, 25),
             np.clip(0.3 * pitch + self.rng.normal(0, 6), -18, 20),
@@ -70,7 +70,7 @@ class Trunk:
             self.figure.rotations[self.figure.bones[f'eye.{s}']] = turn(UP, np.radians(side)) @ turn(X, np.radians(up))
 
     def glance(self) -> None:
-        """A head that looks somewhere, mostly ahead."""
+        """Turn the head in a random direction, mostly ahead."""
         self.look(self.normal(4, 10), self.normal(0, 22), self.normal(0, 5))
 
     def root(self, pitch=0.0, roll=0.0, yaw=0.0, base=None) -> None:

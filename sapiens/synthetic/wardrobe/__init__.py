@@ -1,1 +1,1 @@
-"""What people wear, and their hair; :mod:`sapiens.synthetic.clothing` puts it together."""
+"""Garments, accessories and hair, assembled by :mod:`sapiens.synthetic.clothing`."""

@@ -84,7 +84,7 @@ def add_scarf(d, material: Material) -> None:
 
 
 def add_watch(d, material: Material) -> None:
-    """On the left wrist, unless a sleeve covers it."""
+    """Add a watch to the left wrist, unless a sleeve covers it."""
     if any(g.sleeve > 0.88 for g in d.look.garments if g.kind not in LOWER and g.kind != 'skirt'):
         return
     body = d.body
@@ -164,22 +164,22 @@ def add_gloves(d, material: Material) -> None:
 
 @functools.cache
 def _hands(body: Body) -> tuple:
-    """Triangles of both hands and wrists, their base vertices, metres inside of a glove's cuff, and the side of each triangle."""
+    """Return the triangles of both hands and wrists, their base vertices, metres inside the cuff of a glove, and sides."""
     faces = triangulate(body.quads['body'])
     at = places(body, body.template.astype(float), body.region_weights)
-    inside = np.where(at.share > 0.9, at.arm - 0.44, -0.3)
+    inside = np.where(at.arm_weight > 0.9, at.arm - 0.44, -0.3)
     faces = faces[(inside[faces] > -0.03).all(1)]
     faces, ids = compact(faces)
     return faces, ids, inside[ids]
 
 
 def hide_hands(body: Body, places) -> np.ndarray:
-    """(V,) positive for skin that gloves cover, of the refined skin's places."""
-    return np.where(places.share > 0.9, places.arm - 0.452, -1.0)
+    """Return (V,) values at the places of the refined skin, positive where gloves cover it."""
+    return np.where(places.arm_weight > 0.9, places.arm - 0.452, -1.0)
 
 
 def add_buckle(d, spot: np.ndarray) -> None:
-    """The buckle of a belt, at a spot of the template."""
+    """Add the buckle of a belt at a spot of the template."""
     labels = classes('Apparel', d.below_belt, 'torso')
     points, normals = on_cloth(d, spot[None], 0.007)
     up = unit(d.posed.transforms[d.body.bones['root'], :3, :3].astype(float) @ np.array([0, 0, 1.0]))

@@ -14,7 +14,11 @@ def add_backpack(d, material: Material) -> None:
     size, at = d.scale, d.suit.coarse_places
     labels = classes('Apparel', 'Background', 'torso')
     back = (
-        (at.p[:, 1] > 0) & (at.p[:, 2] > 0.15) & (at.p[:, 2] < 0.45) & (np.abs(at.p[:, 0]) < 0.12) & (at.share < 0.2)
+        (at.p[:, 1] > 0)
+        & (at.p[:, 2] > 0.15)
+        & (at.p[:, 2] < 0.45)
+        & (np.abs(at.p[:, 0]) < 0.12)
+        & (at.arm_weight < 0.2)
     )
     worn = d.under[back]
     half = np.array([0.13, 0.065, 0.19]) * size * d.rng.uniform(0.85, 1.1)
@@ -59,7 +63,7 @@ def add_shoulder_bag(d, material: Material) -> None:
     size, at, rng = d.scale, d.suit.coarse_places, d.rng
     labels = classes('Apparel', 'Background', 'torso')
     side = float(rng.choice([-1, 1]))
-    hip = (at.p[:, 0] * side > 0.1) & (at.p[:, 2] > -0.1) & (at.p[:, 2] < 0.08) & (at.share < 0.2)
+    hip = (at.p[:, 0] * side > 0.1) & (at.p[:, 2] > -0.1) & (at.p[:, 2] < 0.08) & (at.arm_weight < 0.2)
     half = np.array([0.04, 0.13, 0.1]) * size * rng.uniform(0.8, 1.15)
     worn = d.under[hip]
     centre = np.array(
@@ -110,7 +114,7 @@ def add_shoulder_bag(d, material: Material) -> None:
 
 
 def _strap(d, name, spots, width, material, labels, ends=(None, None), lift=0.008) -> None:
-    """A flat band along spots of the template, on the cloth, with its ends at given points of the world."""
+    """Add a flat band on the cloth along spots of the template, with its ends at given points of the world."""
     line, normals = on_cloth(d, curve(np.asarray(spots, float), 80), lift * d.scale)
     for k, end in enumerate(ends):
         if end is not None:
@@ -133,7 +137,7 @@ def _strap(d, name, spots, width, material, labels, ends=(None, None), lift=0.00
 
 
 def _block(size: tuple, power: float = 5.0) -> np.ndarray:
-    """A rounded box (20, 41, 3) around the origin with half-sizes."""
+    """Make a rounded box (20, 41, 3) around the origin with the given half-sizes."""
     theta, phi = np.linspace(-np.pi / 2, np.pi / 2, 22)[:, None], np.linspace(-np.pi, np.pi, 41)[None]
 
     def soft(v):

@@ -1,15 +1,15 @@
-"""What is drawn on a garment: where its trim is, and texture coordinates."""
+"""Trim and texture coordinates of a garment."""
 
 import numpy as np
 
 from ..appearance import Garment
 from .labels import LOWER
 
-__all__ = ['bands', 'metres']
+__all__ = ['texture_coordinates', 'trim_field']
 
 
-def bands(g: Garment, edges: dict) -> np.ndarray:
-    """(V,) positive where the trim is."""
+def trim_field(g: Garment, edges: dict) -> np.ndarray:
+    """Return (V,) values that are positive on the trim."""
     widths = {
         'tshirt': {'neck': 0.016}, 'tank': {'neck': 0.01, 'sleeve': 0.01}, 'polo': {'sleeve': 0.018},
         'sweater': {'neck': 0.02, 'sleeve': 0.045, 'hem': 0.045}, 'hoodie': {'sleeve': 0.05, 'hem': 0.05},
@@ -24,11 +24,11 @@ def bands(g: Garment, edges: dict) -> np.ndarray:
     return least
 
 
-def metres(d, g: Garment, used: np.ndarray, split: np.ndarray, panel: np.ndarray) -> np.ndarray:
-    """(N, 2) texture coordinates in metres, such that a whole number of the pattern's periods goes around each panel.
+def texture_coordinates(d, g: Garment, used: np.ndarray, split: np.ndarray, panel: np.ndarray) -> np.ndarray:
+    """Return (N, 2) texture coordinates in metres with a whole number of periods of the pattern around each panel.
 
     Args:
-        used: (N,) vertices among those doubled along seams; split: (F, 3) triangles between them; panel: (F,) theirs.
+        used: (N,) indices of vertices that are doubled along seams; split: (F, 3) their triangles; panel: (F,) panels of these.
     """
     legs = g.kind in LOWER or g.kind == 'jumpsuit'
     texture = (d.suit.texture_lower if legs else d.suit.texture_upper)[used]
@@ -42,7 +42,7 @@ def metres(d, g: Garment, used: np.ndarray, split: np.ndarray, panel: np.ndarray
     for index in range(5):
         size[split[panel == index]] = around[index]
     out = np.stack([texture[:, 0] * size, (texture[:, 1] - 0.3) * d.scale], 1)
-    if g.material.pattern == 'print':  # one motif, on the chest only
+    if g.material.pattern == 'print':  # one motif on the chest
         off = np.ones(len(used), bool)
         off[split[panel == 0]] = False
         out[off | (np.abs(texture[:, 0]) > 0.25), 1] += 5

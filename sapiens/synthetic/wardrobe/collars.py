@@ -7,9 +7,9 @@ from ..materials import Material
 from .places import WAIST
 from .topology import unit
 
-__all__ = ['tailor']
+__all__ = ['add_collar_and_buttons']
 
-# Profiles of what is sewn to a neckline: (up, out) in metres from the rim, from the inside over the top to the outside.
+# Profiles of collars: (up, out) in metres from the rim of the neckline, from the inside over the top to the outside.
 _COLLARS = {
     'collar': [
         (-0.004, -0.001), (0.012, -0.003), (0.027, -0.004), (0.031, -0.002), (0.032, 0.001), (0.030, 0.004), (0.020,
@@ -25,12 +25,14 @@ _COLLARS = {
 }  # fmt: skip
 
 
-def tailor(d, g: Garment, rim: np.ndarray, vertices: np.ndarray, normals: np.ndarray, inside: np.ndarray) -> None:
-    """Collar or hood, and the button line.
+def add_collar_and_buttons(
+    d, g: Garment, rim: np.ndarray, vertices: np.ndarray, normals: np.ndarray, inside: np.ndarray
+) -> None:
+    """Add a collar or hood, and the button line.
 
     Args:
-        rim: rows of a garment's arrays along its neckline: position, normal, ..., and x, y on the template last.
-        vertices, normals: (V, 3) of the fine suit as this garment lies; ``inside`` (V,) positive where the garment is.
+        rim: rows of the arrays of the garment along its neckline: position, normal, ..., and x, y on the template last.
+        vertices, normals: (V, 3) of the fine suit draped as this garment; ``inside`` (V,) positive inside the garment.
     """
     if g.neck in ('collar', 'stand', 'turtle', 'hood') and len(rim) > 12:
         _collar(d, g, rim)
@@ -87,7 +89,7 @@ def _collar(d, g: Garment, rim: np.ndarray) -> None:
 
 
 def _button_line(d, g: Garment, vertices: np.ndarray, normals: np.ndarray, inside: np.ndarray) -> None:
-    """A strip down the front with buttons on it."""
+    """Add a strip down the front with buttons."""
     p, size = d.suit.places.p, d.scale
     lowest = 0.3 if g.kind == 'polo' else WAIST if g.kind == 'jumpsuit' else -1
     rows = np.flatnonzero((np.abs(p[:, 0]) < 4e-4) & (p[:, 1] < -0.03) & (inside > 0.004) & (p[:, 2] > lowest))

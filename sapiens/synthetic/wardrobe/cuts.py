@@ -1,4 +1,4 @@
-"""Where garments' edges are: fields over places, positive inside."""
+"""Edges of garments as fields over places, positive inside."""
 
 import numpy as np
 
@@ -7,14 +7,14 @@ from .labels import FEET, LOWER
 from .places import PIT, WAIST, Places
 from .topology import smoothstep
 
-__all__ = ['deep_inside', 'fields', 'least_inside', 'opening']
+__all__ = ['deep_inside', 'edge_fields', 'least_inside', 'opening']
 
 
-def fields(g: Garment, at: Places) -> dict:
-    """How far inside of a garment's edges places are, metres, negative outside: 'neck', 'sleeve', ... -> (V,)."""
+def edge_fields(g: Garment, at: Places) -> dict:
+    """Return signed distances in metres of places to the edges of a garment, positive inside: 'neck', 'sleeve', ... -> (V,)."""
     x, y, z = at.p.T
     ax = np.abs(x)
-    arm = at.share > 0.3
+    arm = at.arm_weight > 0.3
     far = np.full(len(x), 0.3)
     out = {}
     if g.kind in FEET:
@@ -27,7 +27,7 @@ def fields(g: Garment, at: Places) -> dict:
         out['top'] = np.where(arm, -0.3, np.where(z > 0.3, -0.3, WAIST - 0.02 - z + 0.15 * (y + 0.03)))
         out['hem'] = z - g.hem
         return out
-    # The neckline: a superellipse seen from the front, shallower at the back.
+    # Neckline: a superellipse seen from the front, shallower at the back.
     front = smoothstep(0.01, -0.06, y)
     width, power = {
         'round': (0.072, 2.2), 'v': (0.07, 1.15), 'boat': (0.115, 3.0), 'square': (0.09, 5.0), 'turtle': (0.07, 2.0),
@@ -46,11 +46,11 @@ def fields(g: Garment, at: Places) -> dict:
         r = ((ax / width) ** power + (np.maximum(rim - z, 0) / depth) ** power) ** (1 / power) - 1
         out['neck'] = np.where((ax < 0.25) & (z > 0.2), r * np.minimum(width, depth), far)
     if g.sleeve > 0.1:
-        out['sleeve'] = np.where(at.share > 0.02, g.sleeve * 0.485 - at.arm, far)
+        out['sleeve'] = np.where(at.arm_weight > 0.02, g.sleeve * 0.485 - at.arm, far)
     else:
-        # An armhole, from the top of the shoulder down to the armpit.
+        # Armhole, from the top of the shoulder down to the armpit.
         hole = 0.15 + 0.3 * min(g.sleeve, 0) + 3.0 * np.clip(0.5 - z, 0, 0.12) ** 2
-        out['sleeve'] = np.minimum(hole - ax, (0.55 - at.share) * 0.2)
+        out['sleeve'] = np.minimum(hole - ax, (0.55 - at.arm_weight) * 0.2)
     hem = WAIST - 0.03 if g.kind in ('dress', 'coat') else max(g.hem, -0.03)
     if g.kind == 'jumpsuit':
         out['hem'] = np.where(arm, far, z - g.hem)
@@ -63,7 +63,7 @@ def fields(g: Garment, at: Places) -> dict:
 
 
 def opening(g: Garment, z: np.ndarray) -> np.ndarray:
-    """Half-width of a garment's front opening at a height on the template."""
+    """Return the half-width of the front opening of a garment at a height on the template."""
     return 0.012 + g.open * (0.35 + 0.65 * smoothstep(0.5, -0.05, z))
 
 
@@ -72,7 +72,7 @@ def least_inside(edges: dict) -> np.ndarray:
 
 
 def deep_inside(g: Garment, edges: dict) -> np.ndarray:
-    """How far places are beyond what one may see by looking under a garment's edges, metres; negative where they are not."""
+    """Return the distance in metres of places from the region that is visible under the edges of a garment, negative in it."""
     snug, wide = 0.012 + 0.3 * g.ease, 0.012 + g.ease + 0.8 * g.flare
     reach = {'neck': snug, 'top': snug, 'sleeve': wide, 'hem': wide, 'front': 0.04 + g.ease}
     return np.minimum.reduce([values - reach[edge] for edge, values in edges.items()])

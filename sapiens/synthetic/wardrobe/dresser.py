@@ -1,4 +1,4 @@
-"""Lays garments that are cut from the suit over a person, and over what is already worn."""
+"""Drapes garments that are cut from the suit over a person and the inner layers."""
 
 import functools
 
@@ -8,9 +8,9 @@ from ..appearance import Garment, Look
 from ..body import REGIONS, Body, Posed, Shape
 from ..materials import Material
 from ..mesh import Surface, compact, cut, grid_faces, vertex_normals
-from .cloth import bands, metres
-from .collars import tailor
-from .cuts import fields, least_inside
+from .cloth import texture_coordinates, trim_field
+from .collars import add_collar_and_buttons
+from .cuts import edge_fields, least_inside
 from .folds import fold_heights
 from .labels import FEET, LIP_OF, LOWER, SNUG, lip, part
 from .places import CROTCH, WAIST
@@ -26,7 +26,7 @@ _LEG_REGIONS = [i for i, n in enumerate(REGIONS) if n.endswith(('leg', 'foot'))]
 
 
 class Dresser:
-    """Lays garments over one person, from the inside out."""
+    """Dresses one person, from the innermost garment to the outermost."""
 
     def __init__(self, body: Body, shape: Shape, posed: Posed, look: Look, rng: np.random.Generator):
         self.body, self.shape, self.posed, self.look, self.rng = body, shape, posed, look, rng
@@ -34,7 +34,7 @@ class Dresser:
         rest = shape.vertices[suit.ids]
         self.ground = float(shape.vertices[body.quads['body'], 2].min())
         self.scale = float(np.ptp(rest[:, 2]) / np.ptp(suit.coarse_places.p[:, 2]))
-        # The helper follows some shapes unevenly; cloth is even.
+        # The helper follows some shapes unevenly. Smooth it.
         shift = rest - suit.coarse_places.p * self.scale
         for _ in range(4):
             shift += 0.7 * (suit.mean @ shift - shift)
@@ -50,7 +50,7 @@ class Dresser:
         self.outer = suit.to_fine @ self.posed_under  # the outermost cloth
         self.outer_normals = suit.to_fine @ suit.coarse_topology.normals(self.posed_under)
         self.below_belt = 'Pants'
-        self.skirt: np.ndarray | None = None  # radius of a skirt's rows, and where they are
+        self.skirt: np.ndarray | None = None  # radius and height of the rows of a skirt
         self.skirt_posed: np.ndarray | None = None
         self.top: tuple | None = None  # points and normals of the outermost cloth of the trunk
 
@@ -58,23 +58,23 @@ class Dresser:
         return np.matmul(matrices[:, :3, :3], rest[:, :, None])[:, :, 0] + matrices[:, :3, 3]
 
     def inside(self, g: Garment) -> np.ndarray:
-        """(C,) how far inside of a garment's edges the coarse vertices are."""
+        """Return (C,) signed distances of the coarse vertices to the edges of a garment, positive inside."""
         if self._inside is None or self._inside[0] is not g:
-            self._edges = fields(g, self.suit.coarse_places)
+            self._edges = edge_fields(g, self.suit.coarse_places)
             self._inside = g, least_inside(self._edges)
         return self._inside[1]
 
     def snug_edge(self, g: Garment) -> np.ndarray:
-        """(C,) metres from the edges that lie on the skin: the neckline, and the armholes of what has no sleeves."""
+        """Return (C,) metres from the edges that lie on the skin: the neckline, and the armholes of sleeveless garments."""
         edges = self._edges
         return np.minimum(edges['neck'], edges['sleeve']) if g.sleeve <= 0.1 else edges['neck']
 
-    def lay(self, g: Garment) -> np.ndarray:
-        """Coarse rest positions of a garment over what is worn."""
+    def drape(self, g: Garment) -> np.ndarray:
+        """Return the coarse rest positions of a garment over the inner layers."""
         suit = self.suit
         at, size = suit.coarse_places, self.scale
-        z, share = at.p[:, 2], at.share
-        trunk = 1 - smoothstep(0.2, 0.6, share)
+        z, arm_weight = at.p[:, 2], at.arm_weight
+        trunk = 1 - smoothstep(0.2, 0.6, arm_weight)
         normals = suit.coarse_topology.normals(self.under)
         level = normals * [1, 1, 0]
         legs = smoothstep(0.0, -0.1, z)[:, None] * trunk[:, None]
@@ -82,7 +82,7 @@ class Dresser:
             pass
         elif g.kind in LOWER or g.kind == 'jumpsuit':
             normals = unit(normals * (1 - legs) + unit(level) * legs).astype(np.float32)
-        else:  # a hem does not dive into the groin
+        else:  # keep the hem out of the groin
             middle = np.array([*self.middle, 0])
             low = smoothstep(0.06, 0.0, z)[:, None] * trunk[:, None]
             normals = unit(normals * (1 - low) + unit((self.under - middle) * [1, 1, 0]) * low).astype(np.float32)
@@ -103,7 +103,7 @@ class Dresser:
             close = 1 - smoothstep(0.0, 0.05, self.snug_edge(g))
             away = away * (1 - close) - 0.003 * close
         p = self.under + normals * (away * size)[:, None].astype(np.float32)
-        # Bridge hollows: smooth, but never into what is below.
+        # Bridge hollows: smooth, but never below the inner layers.
         loose = np.clip((g.ease + g.flare) / 0.03, 0.0, 1.0)
         if g.kind in LOWER:
             loose *= 0.5
@@ -114,7 +114,7 @@ class Dresser:
             step = 0.6 * (suit.mean @ p - p)
             step = (
                 normals * np.einsum('ij,ij->i', step, normals)[:, None]
-            )  # along the cloth nothing moves: edges stay smooth
+            )  # no motion along the cloth: edges stay smooth
             step[:, 2] *= 1 - level_hems
             p += step
             if g.kind not in SNUG and k % 2 == 0:
@@ -129,7 +129,7 @@ class Dresser:
         return p
 
     def _hang(self, p: np.ndarray, trunk: np.ndarray, slope: float) -> np.ndarray:
-        """Cloth of the trunk falls from what stands out above it, turning in by at most ``slope``."""
+        """Let the cloth of the trunk hang from the parts that protrude above it, with an inward slope of at most ``slope``."""
         suit = self.suit
         up = suit.uphill
         z = suit.coarse_places.p[:, 2]
@@ -146,24 +146,24 @@ class Dresser:
 
     @property
     def middle(self) -> np.ndarray:
-        """(2,) x and y of the trunk's middle at rest."""
+        """(2,) x and y of the middle of the trunk at rest."""
         return self.under[self._hanging, :2].mean(0)
 
     @functools.cached_property
     def _hanging(self) -> np.ndarray:
         z = self.suit.coarse_places.p[:, 2]
-        return np.flatnonzero((z > WAIST) & (z < 0.35) & (self.suit.coarse_places.share < 0.2))
+        return np.flatnonzero((z > WAIST) & (z < 0.35) & (self.suit.coarse_places.arm_weight < 0.2))
 
-    def wear(self, g: Garment, edges: dict, outer: np.ndarray | None) -> None:
-        """Add a garment of the suit.
+    def add_garment(self, g: Garment, edges: dict, outer: np.ndarray | None) -> None:
+        """Add a garment that is cut from the suit.
 
         Args:
-            edges: :func:`fields` of the fine vertices.
-            outer: (V,) how far inside of outer garments the fine vertices are: what is well inside is not drawn.
+            edges: :func:`edge_fields` of the fine vertices.
+            outer: (V,) signed distances of the fine vertices to the edges of outer garments: deep vertices are not drawn.
         """
         suit = self.suit
         inside = least_inside(edges)
-        rest = self.lay(g)
+        rest = self.drape(g)
         posed = self._sag(rest, g)
         n = suit.coarse_topology.normals(self.posed_under)
         inner = np.einsum('ij,ij->i', posed - self.posed_under, n)
@@ -176,7 +176,7 @@ class Dresser:
         kept = np.flatnonzero(rows)
         if not len(kept):
             return
-        # Only the vertices of those triangles; then everybody finds them in the outermost cloth.
+        # Keep only the vertices of these triangles, and add them to the outermost cloth.
         fine, near = compact(suit.fine[kept])
         both = suit.to_fine[near] @ np.concatenate([posed, suit.coarse_topology.normals(posed)], 1)
         vertices = both[:, :3] + both[:, 3:] * fold_heights(self, g, edges, outer)[near, None]
@@ -189,19 +189,19 @@ class Dresser:
             add_laces(self, vertices, normals)
         split, used = compact(suit.split[kept])
         of = suit.split_of[used]
-        texture = metres(self, g, used, split, suit.panel[kept])
+        texture = texture_coordinates(self, g, used, split, suit.panel[kept])
         neck = edges.get('neck', np.ones(len(inside)))
-        extra = np.stack([inside, bands(g, edges), neck, *suit.places.p[:, :2].T], 1)[of]
+        extra = np.stack([inside, trim_field(g, edges), neck, *suit.places.p[:, :2].T], 1)[of]
         arrays = np.concatenate([vertices[of], normals[of], texture, extra], 1, dtype=np.float32)
         faces, source, step = cut(split, inside[of], keep_below=False)
         first = len(arrays)
         arrays = step.extend(arrays)
         self._finish(g, faces, suit.face_region[kept][source], arrays, first)
         new = arrays[first:]
-        tailor(self, g, new[np.abs(new[:, 10]) < 1e-4], vertices, normals, inside)
+        add_collar_and_buttons(self, g, new[np.abs(new[:, 10]) < 1e-4], vertices, normals, inside)
 
     def _finish(self, g, faces, region, arrays, first) -> None:
-        """Turn the rim in, split off the trim, label, and keep the surfaces."""
+        """Turn the rim in, split off the trim, label, and store the surfaces."""
         *rim, rim_region = turn_in(faces, region, first, arrays, (0.0025 + 0.1 * g.ease), 0.016)
         band = arrays[:, 9]
         trim = np.zeros(len(faces), bool)
@@ -216,7 +216,7 @@ class Dresser:
             trim = band[faces[:, 0]] + band[faces[:, 1]] + band[faces[:, 2]] > 0
         rim_faces, rim_arrays = rim
         arrays = np.concatenate([arrays, rim_arrays])
-        # The rim's triangles take the material of what they edge.
+        # Triangles of the rim take the material next to them.
         rim_trim = np.zeros(len(rim_faces), bool)
         if trim.any():
             rim_trim = arrays[rim_faces, 9].max(1) > -1e-4
@@ -275,7 +275,7 @@ class Dresser:
     def sheet(
         self, name: str, points: np.ndarray, out: np.ndarray, material: Material, uv: np.ndarray | None, g: Garment
     ) -> None:
-        """Add a grid (R, C, 3) that belongs to a garment of the upper body; ``out`` (R, 3) tells which side is the outer one."""
+        """Add a grid (R, C, 3) that belongs to a garment of the upper body; ``out`` (R, 3) points to the outer side."""
         rows, columns = points.shape[:2]
         faces = grid_faces(rows, columns)
         flat = points.reshape(-1, 3).astype(np.float32)
@@ -290,7 +290,7 @@ class Dresser:
         self.surfaces.append(Surface(name, flat, faces, material, texture, *labels, normals))
 
     def _sag(self, rest: np.ndarray, g: Garment) -> np.ndarray:
-        """Pose a coarse layer; where it is loose it hangs down from the limb."""
+        """Pose a coarse layer; loose parts hang down from the limb."""
         suit = self.suit
         posed = self.pose(rest, self.matrices)
         slack = rest - self.rest
@@ -299,7 +299,9 @@ class Dresser:
         axes = unit(np.matmul(self.matrices[:, :3, :3], suit.axes[:, :, None])[:, :, 0])
         down = np.array([0, 0, -1.0]) - axes * -axes[:, 2:]
         inside = self.inside(g)
-        shoulder = 1 - 0.85 * smoothstep(0.36, 0.46, suit.coarse_places.p[:, 2]) * (suit.coarse_places.share < 0.75)
+        shoulder = 1 - 0.85 * smoothstep(0.36, 0.46, suit.coarse_places.p[:, 2]) * (
+            suit.coarse_places.arm_weight < 0.75
+        )
         shift = down * (slack * shoulder)[:, None] * (inside > -0.1)[:, None]
         for _ in range(2):
             shift = suit.mean @ shift

@@ -11,16 +11,16 @@ __all__ = ['fold_bank', 'fold_heights']
 
 
 def fold_bank(places: Places) -> dict:
-    """Height fields of folds, about -0.4..1: 'upper' and 'lower', (12, V) each, to be mixed at random.
+    """Return height fields of folds, about -0.4..1: 'upper' and 'lower', (12, V) each, for random mixtures.
 
-    Cloth folds into narrow ridges between wide valleys: they fan out from where it is held (armpits, crotch, knees), pile up
+    Cloth folds into narrow ridges between wide valleys. They fan out from fixed points (armpits, crotch, knees), accumulate
     across bent and long sleeves and legs, and hang towards the hem.
     """
     rng = np.random.default_rng(5)
     p = places.p
-    arm, share, z = places.arm, places.share, p[:, 2].copy()
+    arm, arm_weight, z = places.arm, places.arm_weight, p[:, 2].copy()
     ax, side = np.abs(p[:, 0]), np.where(p[:, 0] > 0, 1.0, -1.0)
-    sleeve = smoothstep(0.3, 0.6, share)
+    sleeve = smoothstep(0.3, 0.6, arm_weight)
     trunk = 1 - sleeve
     mirrored = p * [0, 1, 1] + ax[:, None] * [1, 0, 0]
 
@@ -34,7 +34,7 @@ def fold_bank(places: Places) -> dict:
         )
 
     def ridges(phase, q):
-        """Narrow ridges at a phase's whole turns, that come and go."""
+        """Return narrow ridges at integer phases, with varying strength."""
         where = np.cos(phase + 1.3 * slow(q, 0.22))
         ridge = np.exp(2.2 * (where - 1)) - 0.35
         return ridge * (0.35 + 0.65 * np.clip(0.6 + 0.7 * slow(q, 0.16), 0, 1))
@@ -82,7 +82,7 @@ def fold_bank(places: Places) -> dict:
 
 
 def fold_heights(d, g: Garment, edges: dict, outer: np.ndarray | None) -> np.ndarray:
-    """(V,) heights of folds in metres; small where the garment's edge is, or another one lies over it."""
+    """Return (V,) heights of folds in metres; small near edges and under outer garments."""
     kinds = ('lower',) if g.kind in SNUG else ('upper', 'lower') if g.kind == 'jumpsuit' else ('upper',)
     height = np.zeros(len(d.suit.places.p), np.float32)
     for kind in kinds:

@@ -59,7 +59,7 @@ def add_glasses(d, head: Head, material: Material, dark: bool) -> None:
 
 @functools.cache
 def _ear_and_nose(body: Body) -> tuple:
-    """Base vertices: where temples rest on the left and right ear, and the bridge of the nose."""
+    """Return base vertices where temples rest on the left and right ear, and at the bridge of the nose."""
     skin = np.unique(body.quads['body'])
     tree = cKDTree(body.template[skin])
     ears = [int(skin[tree.query([sign * 0.0735, -0.058, 0.704])[1]]) for sign in (1, -1)]

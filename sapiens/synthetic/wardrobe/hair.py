@@ -1,7 +1,7 @@
-"""Hair: a cap that grows out of the scalp, and locks - tapered, bent ribbons - that lie on it and fall with gravity.
+"""Hair: a cap over the scalp, and locks (tapered, bent ribbons) that lie on it and fall with gravity.
 
-The cap is the scalp's own skin, lifted; so there is never a gap at the hairline. Locks start on the scalp, follow the style's
-flow and stay outside of the head, the shoulders and the clothes.
+The cap is the lifted skin of the scalp, so there is no gap at the hairline. Locks start on the scalp, follow the flow of the
+style and stay outside of the head, the shoulders and the clothes.
 """
 
 import numpy as np
@@ -12,15 +12,15 @@ from .locks import grow_locks, ribbons
 from .scalp import CROWN, HEAD, LIFT, TIE, Head, azimuth, hair_surface
 from .topology import unit
 
-__all__ = ['grow']
+__all__ = ['build_hair']
 
 
-def grow(d, cover: float | None = None) -> list[Surface]:
-    """The hair of a dressed person.
+def build_hair(d, cover: float | None = None) -> list[Surface]:
+    """Build the hair of a dressed person.
 
     Args:
-        d: the dresser: body, shape, posed, look, rng, and what is worn.
-        cover: height on the template from which on a hat hides (and flattens) the hair, or None.
+        d: the dresser: body, shape, posed, look, rng, and the clothes.
+        cover: height on the template above which a hat hides (and flattens) the hair, or None.
     """
     look, rng, body = d.look, d.rng, d.body
     style = look.style
@@ -75,7 +75,7 @@ def _cap(d, head: Head, style: str, material: Material, cover: float | None) -> 
     fine, _, step = cut(faces[rows], above, keep_below=False)
     normals = topology.normals(vertices, rows)
     part = 0.03 * (1 if look.hair_length > 0.5 else -1) if style == 'side_part' else 0.0
-    # Texture: v along the hair, u across. Both from directions on the template, not from a map; good enough for strands.
+    # Texture: v along the hair, u across. Both come from directions on the template, not from a map, which suffices for strands.
     if style in ('side_part', 'bob', 'long', 'fringe'):
         u, v = p[:, 1] + 0.3 * p[:, 2], np.abs(p[:, 0] - part) - p[:, 2]
     elif style == 'swept':
@@ -96,7 +96,7 @@ def _cap(d, head: Head, style: str, material: Material, cover: float | None) -> 
 
 
 def _ball(head: Head, material: Material, rng) -> Surface:
-    """A bun at the back of the head, wound around its axis."""
+    """Make a bun at the back of the head, wound around its axis."""
     rows, columns = 16, 28
     theta = np.linspace(0.0, np.pi, rows)[:, None]
     phi = np.linspace(0, 2 * np.pi, columns)[None]

@@ -1,4 +1,4 @@
-"""Caps, beanies and brimmed hats: rings around the hull of the skull."""
+"""Caps, beanies and brimmed hats, made of rings around the hull of the skull."""
 
 import numpy as np
 
@@ -9,7 +9,11 @@ from .shapes import sheet
 
 __all__ = ['HAT_HEIGHT', 'add_hat']
 
-HAT_HEIGHT = {'cap': 0.752, 'beanie': 0.735, 'brimmed': 0.75}  # from where on a hat hides the hair, on the template
+HAT_HEIGHT = {
+    'cap': 0.752,
+    'beanie': 0.735,
+    'brimmed': 0.75,
+}  # height on the template above which a hat hides the hair
 
 
 def add_hat(d, head: Head, kind: str, material: Material) -> None:
@@ -40,7 +44,7 @@ def add_hat(d, head: Head, kind: str, material: Material) -> None:
     power = {'cap': 2.3, 'beanie': 2.2, 'brimmed': 3.6}[kind]
     full = np.clip((z - 0.02) / (top - 0.02), 0, 1)
     radius = wide * np.maximum(1 - full**power, 0) ** (1 / power)
-    # Never inside the skull: grow where a ring would be.
+    # Enlarge rings that would be inside the skull.
     for k in range(rows - 1):
         near = np.abs(skull[:, 2] - z[k].mean()) < 0.014
         if near.any():

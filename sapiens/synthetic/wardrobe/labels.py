@@ -1,4 +1,4 @@
-"""Classes of what is worn, and groups of garments that are treated alike."""
+"""Classes of clothes and accessories, and groups of similar garments."""
 
 import functools
 
@@ -18,16 +18,16 @@ LIP_OF = dict.fromkeys(LOWER, 'Pants') | {
 
 @functools.cache
 def part(name: str) -> int:
-    """Class id of goliath28."""
+    """Return a class id of goliath28."""
     return get_classes('goliath28').index(name)
 
 
 @functools.cache
 def lip(name: str) -> int:
-    """Class id of LIP-20."""
+    """Return a class id of LIP-20."""
     return get_classes('lip20').index(name)
 
 
 def classes(part_name: str, lip_name: str, region: str) -> tuple[int, int, int]:
-    """Ids of goliath28 and LIP-20, and the index of a region of the body."""
+    """Return the ids of goliath28 and LIP-20, and the index of a region of the body."""
     return part(part_name), lip(lip_name), REGIONS.index(region)

@@ -12,7 +12,7 @@ __all__ = ['grow_locks', 'ribbons']
 
 
 def grow_locks(d, head: Head, style: str, cover: float | None) -> list:
-    """Lines (N, S, 3), widths (N, S) and outer directions (N, S, 3) of the locks, in one or more groups."""
+    """Return lines (N, S, 3), widths (N, S) and outer directions (N, S, 3) of the locks, in one or more groups."""
     scalp, rng, look = head.scalp, d.rng, d.look
     length = look.hair_length
     count, reach, width, steps = {
@@ -41,7 +41,7 @@ def grow_locks(d, head: Head, style: str, cover: float | None) -> list:
     if not len(rows):
         return []
     at = scalp.root_at[rows]
-    roots = np.einsum('rk,rkx->rx', scalp.root_share[rows], surface[scalp.roots[rows]]).astype(float)
+    roots = np.einsum('rk,rkx->rx', scalp.root_weights[rows], surface[scalp.roots[rows]]).astype(float)
     around = unit(at - HEAD)
     flow = _flow(style, at, part)
     flow = unit(flow - (flow * around).sum(1, keepdims=True) * around)
@@ -67,7 +67,7 @@ def grow_locks(d, head: Head, style: str, cover: float | None) -> list:
         picks = np.flatnonzero((np.abs(azimuth(scalp.root_at)) < 48) & (above > 0.004) & (above < 0.028))
         picks = rng.permutation(picks)[:60]
         at = scalp.root_at[picks]
-        roots = np.einsum('rk,rkx->rx', scalp.root_share[picks], surface[scalp.roots[picks]]).astype(float)
+        roots = np.einsum('rk,rkx->rx', scalp.root_weights[picks], surface[scalp.roots[picks]]).astype(float)
         flow = np.stack([0.25 * at[:, 0] / 0.06, np.full(len(at), -0.8), np.full(len(at), -0.55)], 1)
         flow = head.turn(unit(flow + 0.1 * rng.normal(size=flow.shape)))
         reach = (0.052 + (at[:, 2] - 0.772)) * rng.uniform(0.92, 1.05, len(at)) * head.size
@@ -80,7 +80,7 @@ def grow_locks(d, head: Head, style: str, cover: float | None) -> list:
 
 
 def _flow(style: str, p: np.ndarray, part: float) -> np.ndarray:
-    """(N, 3) direction in which hair grows along the scalp, on the template."""
+    """Return (N, 3) directions of hair growth along the scalp, on the template."""
     away = p - CROWN
     side = np.where(p[:, 0] > part, 1.0, -1.0)
     zero = np.zeros(len(p))
@@ -106,7 +106,7 @@ def _widths(width: float, shape: tuple, rng) -> np.ndarray:
 
 
 def _trace(d, head: Head, roots, flow, reach, depth, steps, fall, jut, long=False, bangs=False):
-    """Follow locks from their roots: (N, S, 3) points and outer directions."""
+    """Trace locks from their roots: (N, S, 3) points and outer directions."""
     tree, points, normals, keep_off = _collider(d, long)
     p, direction = roots.copy(), flow.copy()
     line, ups = [], []
@@ -150,7 +150,7 @@ def _trace(d, head: Head, roots, flow, reach, depth, steps, fall, jut, long=Fals
 
 
 def _collider(d, long: bool):
-    """What locks stay out of: a tree over points, these, their normals, and how far to keep off (N,)."""
+    """Return the obstacles of locks: a tree over points, the points, their normals, and distances to keep (N,)."""
     scalp = load_scalp(d.body)
     if not hasattr(d, '_head_collider'):
         vertices = d.posed.vertices
@@ -195,7 +195,7 @@ def _curl(line: np.ndarray, up: np.ndarray, rng, radius: float) -> np.ndarray:
 
 
 def _tail(d, head: Head, rng, length: float):
-    """A ponytail: a bundle from the tie, back and down."""
+    """Make a ponytail: a bundle from the tie, back and down."""
     count, steps = 46, 12
     spread = rng.normal(size=(count, 3)) * [0.007, 0.004, 0.007]
     roots = head.world(TIE + spread)
@@ -211,7 +211,7 @@ def _tail(d, head: Head, rng, length: float):
 
 
 def ribbons(line: np.ndarray, width: np.ndarray, up: np.ndarray, material: Material, rng, roll: float) -> Surface:
-    """Bent, tapered ribbons of three columns along lines (N, S, 3)."""
+    """Make bent, tapered ribbons of three columns along lines (N, S, 3)."""
     count, steps = line.shape[:2]
     tangent = unit(np.gradient(line, axis=1))
     side = unit(np.cross(tangent, up))

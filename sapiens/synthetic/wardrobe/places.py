@@ -1,4 +1,4 @@
-"""Places named on the template body: a height is the z there, whoever wears the garment."""
+"""Places on the template body: a height is its z, for every person."""
 
 from dataclasses import dataclass
 
@@ -15,21 +15,21 @@ WAIST, CROTCH, PIT = 0.13, -0.055, 0.53
 
 @dataclass
 class Places:
-    """Where vertices are on the template, for fields that cut garments.
+    """Positions of vertices on the template, for fields that cut garments.
 
     Attributes:
         p: (V, 3) template positions.
         arm: (V,) metres along the arm from the shoulder joint; negative towards the trunk.
-        share: (V,) how much the vertex moves with the arm, 0..1.
+        arm_weight: (V,) skinning weight of the arm, 0..1.
     """
 
     p: np.ndarray
     arm: np.ndarray
-    share: np.ndarray
+    arm_weight: np.ndarray
 
 
 def arm_line(body: Body) -> np.ndarray:
-    """(3, 3) shoulder, elbow and wrist of the template's left arm."""
+    """Return (3, 3) shoulder, elbow and wrist of the left arm of the template."""
     return body.template_heads[[body.bones[f'{n}.L'] for n in ('upperarm01', 'lowerarm01', 'wrist')]].astype(float)
 
 
@@ -38,6 +38,6 @@ def places(body: Body, p: np.ndarray, weights: np.ndarray) -> Places:
     mirrored[:, 0] = np.abs(p[:, 0])
     arc, _, _ = along(mirrored, arm_line(body))
     columns = [i for i, n in enumerate(REGIONS) if n.endswith(('arm', 'hand'))]
-    share = weights[:, columns].sum(1)
-    trust = smoothstep(0.04, 0.4, share)
-    return Places(p, arc * trust - 0.12 * (1 - trust), share)
+    arm_weight = weights[:, columns].sum(1)
+    trust = smoothstep(0.04, 0.4, arm_weight)
+    return Places(p, arc * trust - 0.12 * (1 - trust), arm_weight)

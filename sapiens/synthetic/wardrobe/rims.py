@@ -1,4 +1,4 @@
-"""Garments' edges, turned in: cloth has a thickness."""
+"""Turned-in edges of garments, which give cloth a thickness."""
 
 import numpy as np
 
@@ -10,10 +10,10 @@ __all__ = ['turn_in', 'turn_in_borders']
 def turn_in(
     faces: np.ndarray, region: np.ndarray, first: int, arrays: np.ndarray, thickness: float, depth: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Triangles, vertices and regions of a band that turns the edge made by a cut towards the body and back in.
+    """Return triangles, vertices and regions of a band that turns a cut edge towards the body and back in.
 
     Args:
-        first: vertices from here on are new, on the edge.
+        first: index of the first vertex on the cut edge.
         arrays: (V, 10) position, normal, texture u v, and two fields.
     """
     new = (faces >= first).astype(np.int8)
@@ -60,7 +60,7 @@ def turn_in(
 def turn_in_borders(arrays, faces, region, skip, thickness):
     """Turn in every border edge of a sheet whose two vertices are not both in ``skip``."""
     edges = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
-    # Vertices that are the same point count as one: seams are no borders.
+    # Vertices at the same point count as one: seams are no borders.
     keys = np.round(arrays[:, :3] * 2e4).astype(np.int64)
     _, same = np.unique(keys, axis=0, return_inverse=True)
     same = same.reshape(-1)

@@ -1,4 +1,4 @@
-"""The skin that hair grows from, and the frame of the head."""
+"""The scalp, and the frame of the head."""
 
 import functools
 
@@ -27,22 +27,22 @@ LIFT = {
 
 
 def azimuth(p: np.ndarray) -> np.ndarray:
-    """Angle around the head on the template, degrees: 0 front, +-180 back, left positive."""
+    """Return the angle around the head on the template in degrees: 0 front, +-180 back, left positive."""
     return np.degrees(np.arctan2(p[..., 0], -(p[..., 1] - HEAD[1])))
 
 
 def hairline(p: np.ndarray, by_angle: tuple = _HAIRLINE) -> np.ndarray:
-    """How far above the hairline points of the template are, metres (about)."""
+    """Return the approximate height of points of the template above the hairline in metres."""
     return p[:, 2] - np.interp(np.abs(azimuth(p)), _AZIMUTH, by_angle)
 
 
 class Scalp:
-    """Skin of the upper head, twice subdivided, with everything that no person changes.
+    """Skin of the upper head, twice subdivided, with its properties that do not depend on the person.
 
     Attributes:
-        levels: of one and two subdivisions: triangles, the matrix from base vertices, template positions, height above the
+        levels: for one and two subdivisions: triangles, the matrix from base vertices, template positions, height above the
             hairline, and smooth noise (8, V).
-        roots: (R, 3) vertices of the first level and (R, 3) weights: points spread over the hair's area; ``order`` is random.
+        roots: (R, 3) vertices of the first level and (R, 3) weights: points spread over the area of the hair in random order.
         collider: base vertices of head, neck and shoulders.
     """
 
@@ -72,9 +72,9 @@ class Scalp:
         inside = faces[(above[faces] > 0.0).all(1)]
         area = np.linalg.norm(np.cross(p[inside[:, 1]] - p[inside[:, 0]], p[inside[:, 2]] - p[inside[:, 0]]), axis=1)
         picks = inside[rng.choice(len(inside), 1500, p=area / area.sum())]
-        share = rng.dirichlet([1, 1, 1], 1500)
-        self.roots, self.root_share = picks, share
-        self.root_at = np.einsum('rk,rkx->rx', share, p[picks])
+        weights = rng.dirichlet([1, 1, 1], 1500)
+        self.roots, self.root_weights = picks, weights
+        self.root_at = np.einsum('rk,rkx->rx', weights, p[picks])
         template = body.template
         skin = np.unique(body.quads['body'])
         near = (template[skin, 2] > 0.36) & (np.abs(template[skin, 0]) < 0.24)
@@ -88,7 +88,7 @@ def load_scalp(body: Body) -> Scalp:
 
 
 class Head:
-    """The posed head: the scalp's surface, and a frame in which it is the template's."""
+    """The posed head: the surface of the scalp, and a frame in which it has the pose of the template."""
 
     def __init__(self, body: Body, shape, posed):
         self.scalp = load_scalp(body)
@@ -100,7 +100,7 @@ class Head:
         self.template_home = body.template[ids].mean(0).astype(float)
 
     def local(self, p: np.ndarray) -> np.ndarray:
-        """World -> template of the head."""
+        """Transform points of the world to the frame of the template's head."""
         return (p - self.home) @ self.rotation / self.size + self.template_home
 
     def world(self, q: np.ndarray) -> np.ndarray:

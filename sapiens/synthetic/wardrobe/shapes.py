@@ -1,4 +1,4 @@
-"""Grids, tubes and lines that accessories are made of, and where the outermost cloth is."""
+"""Grids, tubes and lines for accessories, and points on the outermost cloth."""
 
 import functools
 
@@ -15,7 +15,7 @@ __all__ = ['curve', 'on_cloth', 'sheet', 'tube']
 
 
 def sheet(d, name, points, material, labels, closed=False, uv=None, outside=None) -> None:
-    """Add a grid of points (R, C, 3). ``outside``: a point that the outer side faces away from; else as wound."""
+    """Add a grid of points (R, C, 3). ``outside``: a point that the outer side faces away from; default: by the winding."""
     rows, columns = points.shape[:2]
     flat = np.ascontiguousarray(points.reshape(-1, 3), np.float32)
     faces = grid_faces(rows, columns, closed)
@@ -55,7 +55,7 @@ def tube(d, name, line, radius, material, labels, closed=False, sides=8, flat=1.
 
 
 def curve(points: np.ndarray, count: int) -> np.ndarray:
-    """A smooth line through points (N, 3)."""
+    """Return a smooth line through points (N, 3)."""
     s = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     return CubicSpline(s, points)(np.linspace(0, s[-1], count))
 
@@ -66,9 +66,9 @@ def _fine_tree(body: Body) -> cKDTree:
 
 
 def on_cloth(d, spots: np.ndarray, lift: float) -> tuple[np.ndarray, np.ndarray]:
-    """Points of the template (N, 3) on the outermost cloth, lifted; and its normals there."""
+    """Project points of the template (N, 3) to the outermost cloth, lifted, and return them with the normals there."""
     distance, index = _fine_tree(d.body).query(spots, k=4)
-    share = 1 / (distance + 0.004)
-    share /= share.sum(1, keepdims=True)
-    normals = unit((d.outer_normals[index] * share[..., None]).sum(1))
-    return (d.outer[index] * share[..., None]).sum(1) + lift * normals, normals
+    weights = 1 / (distance + 0.004)
+    weights /= weights.sum(1, keepdims=True)
+    normals = unit((d.outer_normals[index] * weights[..., None]).sum(1))
+    return (d.outer[index] * weights[..., None]).sum(1) + lift * normals, normals

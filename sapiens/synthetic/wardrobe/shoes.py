@@ -1,4 +1,4 @@
-"""Soles and laces; the uppers are cut from the suit."""
+"""Soles and laces. The uppers are cut from the suit."""
 
 import functools
 
@@ -19,12 +19,12 @@ _SOLES = {'low': 0.010, 'sneaker': 0.020, 'boot': 0.018}
 
 
 def sole_thickness(look: Look) -> float:
-    """How far shoes lift the foot, metres."""
+    """Return the height in metres by which shoes lift the foot."""
     return _SOLES[look.shoe] if look.footwear == 'shoes' else 0.0
 
 
 def add_soles(d) -> None:
-    """A sole under each shoe: the outline of the foot, from the upper down to the ground."""
+    """Add a sole under each shoe: the outline of the foot, from the upper down to the ground."""
     suit, look = d.suit, d.look
     thick = sole_thickness(look)
     at = suit.coarse_places.p
@@ -64,10 +64,10 @@ def add_soles(d) -> None:
 
 @functools.cache
 def _lace_spots(body: Body) -> tuple:
-    """Fine suit vertices and weights under five laces of each foot: (2, 5, 9, 3) both."""
+    """Return vertices of the fine suit and weights under five laces of each foot: both (2, 5, 9, 3)."""
     suit = load_suit(body)
     p = suit.places.p
-    index, share = [], []
+    index, weights = [], []
     for sign in (1, -1):
         top = np.flatnonzero((p[:, 0] * sign > 0) & (p[:, 2] < -0.74) & (p[:, 2] > -0.806))
         q = p[top, :2] * [sign, 1]
@@ -78,19 +78,19 @@ def _lace_spots(body: Body) -> tuple:
         distance, near = cKDTree(q).query(spots, k=3)
         weight = 1 / (distance + 0.002)
         index.append(top[near])
-        share.append(weight / weight.sum(-1, keepdims=True))
-    return np.stack(index), np.stack(share)
+        weights.append(weight / weight.sum(-1, keepdims=True))
+    return np.stack(index), np.stack(weights)
 
 
 def add_laces(d, vertices: np.ndarray, normals: np.ndarray) -> None:
-    """Laces across the instep; ``vertices`` and ``normals`` (V, 3) are the fine suit's as the shoes lie."""
-    index, share = _lace_spots(d.body)
+    """Add laces across the instep; ``vertices`` and ``normals`` (V, 3) are those of the fine suit draped as the shoes."""
+    index, weights = _lace_spots(d.body)
     lace = Material('cloth', (0.62, 0.61, 0.58) if d.look.shoe == 'sneaker' else (0.03, 0.027, 0.025))
     for foot, side in enumerate(('Left', 'Right')):
         labels = classes(f'{side}_Shoe', f'{side}-shoe', f'{side.lower()}_foot')
         for row in range(index.shape[1]):
-            line = (vertices[index[foot, row]] * share[foot, row, :, :, None]).sum(1)
-            up = unit((normals[index[foot, row]] * share[foot, row, :, :, None]).sum(1))
+            line = (vertices[index[foot, row]] * weights[foot, row, :, :, None]).sum(1)
+            up = unit((normals[index[foot, row]] * weights[foot, row, :, :, None]).sum(1))
             line[1:-1] = 0.5 * line[1:-1] + 0.25 * (line[2:] + line[:-2])
             lift = np.array([-2, 1, 1.8, 2.2, 2.4, 2.2, 1.8, 1, -2])[:, None] * 0.001
             tube(d, 'lace', line + lift * up, 0.0026 * d.scale, lace, labels, sides=5, flat=1.0)

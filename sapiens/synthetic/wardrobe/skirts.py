@@ -1,4 +1,4 @@
-"""Skirts, and what hangs like one of dresses and coats: lofted around both legs."""
+"""Skirts, and the lower parts of dresses and coats: lofted around both legs."""
 
 import functools
 
@@ -21,7 +21,7 @@ _SKIRT_TOP, _SKIRT_BOTTOM = 0.165, -0.70
 
 
 def add_skirt(d, g: Garment) -> None:
-    """A skirt around both legs, from the waist to the hem; open at the front if the garment is."""
+    """Add a skirt around both legs from the waist to the hem, open at the front if the garment is."""
     size = d.scale
     weights, heights = _skirt_weights(d.body)
     rest, inner = _skirt_rings(d, g, heights)
@@ -38,14 +38,14 @@ def add_skirt(d, g: Garment) -> None:
     posed, lining = (
         d.pose(ring.reshape(-1, 3).astype(np.float32), matrices).reshape(*shape, 3) for ring in (rest, inner)
     )
-    # Cloth falls: where the legs lie, what stands off them upwards comes down on them, and little hangs through below.
+    # Gravity: on lying legs, cloth above them falls onto them, and little hangs through below.
     level = (1 - np.abs(unit(np.gradient(lining, axis=0))[..., 2])) ** 0.7
     off = posed - lining
     off[..., 2] *= np.where(off[..., 2] > 0, 1 - level, 1 - 0.6 * level)
     posed = _clear_legs(d, _around(lining + off))
     full = np.zeros((_SKIRT_ROWS, *posed.shape[1:]), np.float32)  # rows as in the weights
     full[used] = posed
-    if d.skirt_posed is not None:  # outside of the one below
+    if d.skirt_posed is not None:  # outside of the inner layer
         rows, below = np.arange(_SKIRT_ROWS)[used], d.skirt_posed
         both = np.abs(below[rows]).any((1, 2))
         n = vertex_normals(posed.reshape(-1, 3), grid_faces(*shape, closed=True)[:, ::-1]).reshape(posed.shape)
@@ -67,7 +67,7 @@ def add_skirt(d, g: Garment) -> None:
     normals = normals.reshape(*shape, 3)[:, columns]
     inside = np.ones(u.shape)
     if g.open:
-        wide = np.abs(rest[:, 0, 1] - d.middle[1])[:, None] / 0.125  # against the template's depth
+        wide = np.abs(rest[:, 0, 1] - d.middle[1])[:, None] / 0.125  # relative to the depth of the template
         inside = np.where(np.abs(turn) < 0.25, np.abs(rest[:, columns, 0]) - opening(g, heights)[:, None] * wide, 0.3)
     side = np.where(np.sin(2 * np.pi * turn) >= 0, 'left', 'right')
     region = np.empty(u.shape, np.uint8)
@@ -90,7 +90,8 @@ def add_skirt(d, g: Garment) -> None:
 
 @functools.cache
 def _skirt_weights(body: Body) -> tuple[np.ndarray, np.ndarray]:
-    """(rows * columns, 163) skinning of a skirt's grid, from the base mesh' helper skirt; and its rows' heights."""
+    """Return (rows * columns, 163) skinning weights of the grid of a skirt, from the helper skirt of the base mesh, and the
+    heights of its rows."""
     ids = np.unique(body.quads['helper-skirt'])
     helper = body.template[ids].astype(float)
     heights = np.linspace(_SKIRT_TOP, _SKIRT_BOTTOM, _SKIRT_ROWS)
@@ -104,14 +105,14 @@ def _skirt_weights(body: Body) -> tuple[np.ndarray, np.ndarray]:
             np.stack([np.sin(angle) * half[0], -np.cos(angle) * half[1] + middle[1], np.full_like(angle, z)], 1)
         )
     distance, index = cKDTree(helper).query(np.concatenate(points), k=8)
-    share = 1 / (distance + 0.01) ** 2
-    weights = np.einsum('ik,ikb->ib', share / share.sum(1, keepdims=True), dense_weights(body, ids)[index])
-    # At the waist it moves as garments of the suit do.
+    arm_weight = 1 / (distance + 0.01) ** 2
+    weights = np.einsum('ik,ikb->ib', arm_weight / arm_weight.sum(1, keepdims=True), dense_weights(body, ids)[index])
+    # At the waist it moves like the garments of the suit.
     suit = load_suit(body)
-    trunk = np.flatnonzero(suit.coarse_places.share < 0.1)
+    trunk = np.flatnonzero(suit.coarse_places.arm_weight < 0.1)
     distance, index = cKDTree(suit.coarse_places.p[trunk]).query(np.concatenate(points), k=4)
-    share = 1 / (distance + 0.01) ** 2
-    close = np.einsum('ik,ikb->ib', share / share.sum(1, keepdims=True), suit.weights[trunk[index]])
+    arm_weight = 1 / (distance + 0.01) ** 2
+    close = np.einsum('ik,ikb->ib', arm_weight / arm_weight.sum(1, keepdims=True), suit.weights[trunk[index]])
     blend = np.repeat(smoothstep(0.0, 0.11, heights), _SKIRT_COLUMNS)[:, None]
     weights = weights * (1 - blend) + close * blend
     grid = weights.reshape(_SKIRT_ROWS, _SKIRT_COLUMNS, -1)
@@ -122,9 +123,9 @@ def _skirt_weights(body: Body) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _skirt_rings(d, g: Garment, heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A skirt at rest, (rows, columns, 3), and the same without its flare and folds: the hull of what is worn below."""
+    """Return a skirt at rest, (rows, columns, 3), and the hull of the inner layers: the skirt without flare and folds."""
     suit, size, rng = d.suit, d.scale, d.rng
-    z, trunk = suit.coarse_places.p[:, 2], suit.coarse_places.share < 0.2
+    z, trunk = suit.coarse_places.p[:, 2], suit.coarse_places.arm_weight < 0.2
     angle = 2 * np.pi * np.arange(_SKIRT_COLUMNS) / _SKIRT_COLUMNS
     direction = np.stack([np.sin(angle), -np.cos(angle)], 1)
     tangent = np.stack([np.cos(angle), np.sin(angle)], 1)
@@ -147,7 +148,7 @@ def _skirt_rings(d, g: Garment, heights: np.ndarray) -> tuple[np.ndarray, np.nda
     inner = hull.copy()
     if d.skirt is not None:
         hull = np.maximum(hull, d.skirt + 0.006 * size)
-    for k in range(1, _SKIRT_ROWS):  # what hangs does not turn in much
+    for k in range(1, _SKIRT_ROWS):  # limit the inward slope of hanging cloth
         if heights[k] < 0.08:
             hull[k] = np.maximum(hull[k], hull[k - 1] - (0.15 if g.flare < 0.03 else 0.02) * step * size)
     fall = np.clip((heights[0] - heights) / (heights[0] - heights[-1]), 0, 1)[:, None]
@@ -161,7 +162,10 @@ def _skirt_rings(d, g: Garment, heights: np.ndarray) -> tuple[np.ndarray, np.nda
     d.skirt = flared
     height = np.interp(heights[::-1], *_monotone(z[trunk], d.under[trunk, 2]))[::-1]
     rings = []
-    for radius, support in ((flared, hull), (inner, inner)):  # points of a convex curve from its support and its slope
+    for radius, support in (
+        (flared, hull),
+        (inner, inner),
+    ):  # points of a convex curve from its support function and slope
         slope = (np.roll(support, -1, 1) - np.roll(support, 1, 1)) / (angle[2] - angle[0])
         ring = radius[..., None] * direction + 0.8 * slope[..., None] * tangent + middle
         rings.append(np.concatenate([ring, np.broadcast_to(height[:, None, None], (*radius.shape, 1))], 2))
@@ -169,14 +173,14 @@ def _skirt_rings(d, g: Garment, heights: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _clear_legs(d, posed: np.ndarray) -> np.ndarray:
-    """Push a posed skirt's grid (rows, columns, 3) out of the legs, and smooth what that moved."""
+    """Push the posed grid (rows, columns, 3) of a skirt out of the legs, and smooth the moved vertices."""
     body, suit, size = d.body, d.suit, d.scale
     at = suit.coarse_places
     points = d.pose(d.under, d.matrices)
     centres, radii = [], []
     for side, sign in (('L', 1), ('R', -1)):
         axis = d.posed.heads[[body.bones[f'{n}.{side}'] for n in ('upperleg01', 'lowerleg01', 'foot')]].astype(float)
-        own = (at.p[:, 0] * sign > 0) & (at.share < 0.2) & (at.p[:, 2] < CROTCH) & (at.p[:, 2] > -0.74)
+        own = (at.p[:, 0] * sign > 0) & (at.arm_weight < 0.2) & (at.p[:, 2] < CROTCH) & (at.p[:, 2] > -0.74)
         arc, near, _ = along(points[own].astype(float), axis)
         away = np.linalg.norm(points[own] - near, axis=1)
         lengths = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(axis, axis=0), axis=1))])
@@ -203,9 +207,9 @@ def _clear_legs(d, posed: np.ndarray) -> np.ndarray:
 
 
 def _under_tops(d, posed: np.ndarray, heights: np.ndarray) -> None:
-    """What comes over a skirt lies on it: lift the layers below to the posed skirt (rows, columns, 3), down to the crotch."""
-    z, share = d.suit.coarse_places.p[:, 2], d.suit.coarse_places.share
-    rows = np.flatnonzero((share < 0.2) & (z < heights[0]) & (z > CROTCH - 0.08))
+    """Lift the cloth layers to the posed skirt (rows, columns, 3) down to the crotch, so that outer garments lie on it."""
+    z, arm_weight = d.suit.coarse_places.p[:, 2], d.suit.coarse_places.arm_weight
+    rows = np.flatnonzero((arm_weight < 0.2) & (z < heights[0]) & (z > CROTCH - 0.08))
     fade = smoothstep(CROTCH - 0.08, CROTCH - 0.03, z[rows])[:, None]
     r = d.under[rows, :2] - d.middle
     column = np.arctan2(r[:, 0], -r[:, 1]) / (2 * np.pi) * _SKIRT_COLUMNS
@@ -221,14 +225,14 @@ def _under_tops(d, posed: np.ndarray, heights: np.ndarray) -> None:
 
 
 def _around(values: np.ndarray) -> np.ndarray:
-    """A grid (rows, columns, ...) smoothed around and, but for the first and last row, along."""
+    """Smooth a grid (rows, columns, ...) around and, except in the first and last row, along."""
     values = 0.5 * values + 0.25 * (np.roll(values, 1, 1) + np.roll(values, -1, 1))
     values[1:-1] = 0.5 * values[1:-1] + 0.25 * (values[2:] + values[:-2])
     return values
 
 
 def _monotone(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A curve through a cloud that is nearly one: means of y in bins of x."""
+    """Fit a curve to points close to one: means of y in bins of x."""
     edges = np.linspace(x.min(), x.max(), 40)
     index = np.digitize(x, edges)
     count = np.bincount(index, minlength=42)

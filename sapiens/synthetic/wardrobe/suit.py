@@ -15,16 +15,16 @@ __all__ = ['Suit', 'dense_weights', 'load_suit']
 
 
 class Suit:
-    """The suit that garments are cut from, with everything that no person changes.
+    """The suit that garments are cut from, with its properties that do not depend on the person.
 
     Attributes:
-        ids: (C,) vertices of the base mesh; ``coarse`` (., 3) the triangles between them; ``mean`` (C, C) averages neighbours.
-        fine: (F, 3) smooth triangles, cut along the seams; ``to_fine`` (V, C) makes their vertices from the coarse ones.
+        ids: (C,) vertices of the base mesh; ``coarse`` (., 3) their triangles; ``mean`` (C, C) averages neighbours.
+        fine: (F, 3) smooth triangles, cut along the seams; ``to_fine`` (V, C) computes their vertices from the coarse ones.
         split: (F, 3) the same triangles with vertices doubled along the seams; ``split_of`` (S,) the fine vertex of each.
         weights: (C, 163) skinning.
-        places: of the fine vertices; ``coarse_places`` of the coarse ones; ``skin_places`` of :meth:`Body.refine`'s.
+        places: places of the fine vertices; ``coarse_places`` of the coarse ones; ``skin_places`` of :meth:`Body.refine`.
         texture: (S, 2) u in turns (-0.5..0.5 around trunk or limb), v in metres on the template.
-        panel: (F,) 0 trunk, 1 and 2 the left and right sleeve, 3 and 4 the legs' halves below the waist.
+        panel: (F,) 0 trunk, 1 and 2 left and right sleeve, 3 and 4 left and right half below the waist.
     """
 
     def __init__(self, body: Body):
@@ -42,14 +42,14 @@ class Suit:
         self.mean = (sp.diags(1 / np.asarray(links.sum(1)).ravel()) @ links).tocsr().astype(np.float32)
         faces, matrix = loop_matrix(self.coarse, count)
         for field in self._seams():
-            values = field(matrix @ template, matrix @ self.mean @ self.mean @ self.coarse_places.share)
+            values = field(matrix @ template, matrix @ self.mean @ self.mean @ self.coarse_places.arm_weight)
             values[np.abs(values) < 5e-4] = 5e-4
             faces, _, step = cut(faces, values)
             matrix = cut_matrix(step, matrix.shape[0]) @ matrix
         self.fine, self.to_fine = faces, matrix.tocsr().astype(np.float32)
         p = matrix @ template
         self.places = places(body, p, matrix @ weights)
-        self.places.share = matrix @ self.mean @ self.mean @ self.coarse_places.share
+        self.places.arm_weight = matrix @ self.mean @ self.mean @ self.coarse_places.arm_weight
         self.region_weights = matrix @ weights
         self.face_region = self.region_weights[faces].mean(1).argmax(1).astype(np.uint8)
         skin = body.refine(body.template).astype(float)
@@ -60,37 +60,37 @@ class Suit:
         self._axes(template)
         self.bank = fold_bank(self.places)
         self._uphill(template)
-        self.near_hair = (p[:, 2] > 0.1) & (self.places.share < 0.6)
+        self.near_hair = (p[:, 2] > 0.1) & (self.places.arm_weight < 0.6)
         self.near_hair[1::2] = False
 
     def _seams(self):
-        """Fields whose zero lines are seams: the armholes, the middle, the inner side of the legs, and the waist."""
-        yield lambda p, share: share - 0.5
-        yield lambda p, share: p[:, 0]
-        yield lambda p, share: np.where(p[:, 2] < 0.02, p[:, 1] + 0.02, 1.0)
-        yield lambda p, share: np.where(np.abs(p[:, 0]) < 0.25, p[:, 2] - WAIST, 1.0)
+        """Yield fields whose zero lines are seams: the armholes, the middle, the inner side of the legs, and the waist."""
+        yield lambda p, arm_weight: arm_weight - 0.5
+        yield lambda p, arm_weight: p[:, 0]
+        yield lambda p, arm_weight: np.where(p[:, 2] < 0.02, p[:, 1] + 0.02, 1.0)
+        yield lambda p, arm_weight: np.where(np.abs(p[:, 0]) < 0.25, p[:, 2] - WAIST, 1.0)
 
     def _texture(self, p: np.ndarray) -> None:
-        """Panels, and texture coordinates that jump only at seams."""
+        """Compute panels, and texture coordinates that jump only at seams."""
         centre = p[self.fine].mean(1)
-        share = self.places.share[self.fine].mean(1)
+        arm_weight = self.places.arm_weight[self.fine].mean(1)
         left = centre[:, 0] > 0
-        sleeve = share > 0.5
+        sleeve = arm_weight > 0.5
         self.panel = np.where(
             sleeve, np.where(left, 1, 2), np.where(centre[:, 2] > WAIST, 0, np.where(left, 3, 4))
         ).astype(np.uint8)
-        # One set of coordinates for what hangs from the shoulders, whose trunk goes down to the crotch, and one for trousers.
+        # One set of coordinates for upper garments, whose trunk extends to the crotch, and one for trousers.
         corner = self.fine.reshape(-1)
         keys, maps = [corner], []
         for group in (np.where((self.panel > 2) & (centre[:, 2] > CROTCH), 0, self.panel), self.panel):
             u, v = self._turns(p[corner], np.repeat(group, 3))
-            # The branch of u: by the triangle's middle, so that no triangle spans the jump at the back.
+            # Choose the branch of u at the middle of the triangle, so that no triangle spans the jump at the back.
             mean = np.angle(np.exp(2j * np.pi * u.reshape(-1, 3)).sum(1)) / (2 * np.pi)
             mean = np.where((group == 0) & (np.abs(mean) > 0.45), np.where(left, 0.5, -0.5), mean)
             u += np.round(np.repeat(mean, 3) - u)
             keys += [np.repeat(group, 3), np.round(u * 1e4)]
             maps.append(np.stack([u, v], 1).astype(np.float32))
-        # Vertices are doubled where either set jumps.
+        # Double the vertices where one of the sets jumps.
         unique, first, index = np.unique(
             np.stack(keys, 1).astype(np.int64), axis=0, return_index=True, return_inverse=True
         )
@@ -99,7 +99,7 @@ class Suit:
         self.texture_upper, self.texture_lower = (values[first] for values in maps)
 
     def _turns(self, p: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Turns around trunk or limb, and metres along it, of points (N, 3) by their panel (N,)."""
+        """Return turns around trunk or limb, and metres along it, of points (N, 3) with panels (N,)."""
         u = np.arctan2(p[:, 0], -(p[:, 1] + 0.03)) / (2 * np.pi)
         v = p[:, 2].copy()
         line = arm_line(self.body)
@@ -118,7 +118,7 @@ class Suit:
         return u, v
 
     def _axes(self, template: np.ndarray) -> None:
-        """(C, 3) direction of trunk or limb at each coarse vertex: cloth does not sag along it."""
+        """Compute (C, 3) directions of trunk or limb at each coarse vertex: cloth does not sag along them."""
         body = self.body
         heads = body.template_heads
         weights = body.region_weights[self.ids]
@@ -134,7 +134,7 @@ class Suit:
         self.axes = unit(out).astype(np.float32)
 
     def _uphill(self, template: np.ndarray) -> None:
-        """(C,) the neighbour that each coarse vertex of the trunk hangs from."""
+        """Compute (C,) the neighbour from which each coarse vertex of the trunk hangs."""
         best = np.arange(len(template))
         coo = self.links.tocoo()
         d = template[coo.col] - template[coo.row]
@@ -145,7 +145,7 @@ class Suit:
 
 
 def dense_weights(body: Body, ids: np.ndarray) -> np.ndarray:
-    """(len(ids), 163) float32 skinning weights."""
+    """Return (len(ids), 163) float32 skinning weights."""
     out = np.zeros((len(ids), len(body.bones)), np.float32)
     weights = body.model.vertex_bone_weights.numpy()[ids]
     bones = body.model.vertex_bone_indices.numpy()[ids]
@@ -155,5 +155,5 @@ def dense_weights(body: Body, ids: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def load_suit(body: Body) -> Suit:
-    """The suit of a body, made once."""
+    """Build the suit of a body, once."""
     return Suit(body)

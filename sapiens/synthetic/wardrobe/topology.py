@@ -1,4 +1,4 @@
-"""Vectors, triangles and subdivision, as the wardrobe needs them."""
+"""Vectors, triangles and subdivision for the wardrobe."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,7 +18,7 @@ def unit(v: np.ndarray) -> np.ndarray:
 
 
 def along(p: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Arc length of the nearest point of a polyline (K, 3), extended at both ends; that point; and the segment's index."""
+    """Project to a polyline (K, 3), extended at both ends: arc length, nearest point, and index of the segment."""
     best = np.full(len(p), np.inf)
     arc, near, which = np.zeros(len(p)), np.zeros_like(p), np.zeros(len(p), int)
     start = 0.0
@@ -41,7 +41,7 @@ def along(p: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def loop_matrix(faces: np.ndarray, count: int) -> tuple[np.ndarray, sp.csr_matrix]:
-    """One step of Loop subdivision: the faces, and new vertices as a matrix times the old ones."""
+    """Do one step of Loop subdivision: the faces, and a matrix from old to new vertices."""
     children, _ = subdivide(faces, count)
     edges = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
     opposite = faces[:, [2, 0, 1]].reshape(-1)
@@ -79,7 +79,7 @@ def cut_matrix(step, count: int) -> sp.csr_matrix:
 
 
 class Topology:
-    """Fast smooth normals of triangles that never change."""
+    """Fast smooth normals of fixed triangles."""
 
     def __init__(self, faces: np.ndarray, count: int):
         self.faces = faces
@@ -90,7 +90,7 @@ class Topology:
         ).tocsr()
 
     def normals(self, vertices: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-        """(V, 3) unit normals; of some triangles only, if rows of them are given."""
+        """Return (V, 3) unit normals, from all triangles or the given rows of them."""
         a, b, c = (vertices[k if rows is None else k[rows]] for k in self.columns)
         b, c = b - a, c - a
         n = np.zeros((len(self.faces), 3), np.float32)
