@@ -112,7 +112,7 @@ def test_wrong_options_are_refused_before_anything_is_written(tmp_path, monkeypa
     for options, message in (
         (['--scene', 'shine=3'], "does not take these options.*'shine'"),
         (['--scene', 'shine'], 'expected KEY=VALUE'),
-        (['--labels', 'mask,dept'], r"\['dept'\] are not known"),
+        (['--labels', 'mask,dept'], r"unknown labels \['dept'\]"),
     ):
         with pytest.raises(SystemExit, match=message):
             make(out, '--num', 2, *options)
