@@ -1,4 +1,4 @@
-"""Every config loads, builds and tells the truth in its name."""
+"""Every config loads, builds and matches its name."""
 
 import copy
 import functools
@@ -277,7 +277,7 @@ def test_published_dense_recipes(task, data):
 
 
 def differences(value, base, path=''):
-    """{dotted key: value} of what differs from the base."""
+    """{dotted key: value} of the differences from the base."""
     if isinstance(value, dict) and isinstance(base, dict):
         found = {}
         for key in {*value, *base}:
@@ -306,7 +306,7 @@ ABLATIONS = {
 
 
 @pytest.mark.parametrize('task', ABLATIONS)
-def test_ablations_change_what_they_say(task):
+def test_ablations_change_what_they_state(task):
     for what, expected in ABLATIONS[task].items():
         (path,) = (CONFIGS / task / 'ablations').glob(f'*_{what}.py')
         base = CONFIGS / task / path.name.replace(f'_{what}', '')
@@ -367,7 +367,7 @@ def test_published_faults_of_the_augmentation_by_name():
     + [(name, False) for name in ('val_loss', 'mae/loss', 'coco/AP', 'acc_pose', 'images_per_s')],
 )
 def test_evaluations_are_logged_as_they_are(name, is_averaged):
-    """An average over the last evaluations would hide how a model gets worse."""
+    """An average over the last evaluations would hide overfitting."""
     processor = LOG_PROCESSORS.build(read(CONFIGS / '_base_' / 'default_runtime.py').log_processor)
     hub = SimpleNamespace(log_scalars={f'val/{name}': HistoryBuffer([4.0, 2.0], [1, 1])})
     logged = processor._collect_scalars([], SimpleNamespace(message_hub=hub), 'val')

@@ -19,7 +19,7 @@ from sapiens.tasks import (
 
 @pytest.fixture
 def registry(monkeypatch):
-    """Tasks that a test registers are forgotten after it."""
+    """Forget tasks that a test registers."""
     monkeypatch.setattr(tasks, '_TASKS', dict(tasks._TASKS))
 
 
@@ -77,7 +77,7 @@ def test_a_registered_task_is_known_everywhere(registry):
         _ = TaskSpec('far', 'far').field
 
 
-def test_fields_refuse_what_contradicts():
+def test_fields_refuse_contradictions():
     with pytest.raises(ValueError, match="kind='colour' is not one of"):
         MapField('x', kind='colour')
     with pytest.raises(ValueError, match="interpolation='linear' does not fit kind='labels'"):

@@ -1,4 +1,4 @@
-"""Tiny models of every task, of random weights that put out something worth comparing."""
+"""Tiny models of every task with random weights and non-trivial outputs."""
 
 import torch
 from mmengine.config import Config
@@ -35,7 +35,7 @@ def config(task: str, **changes) -> Config:
 
 
 def checkpoint(task: str, folder, cfg: Config | None = None) -> str:
-    """File of random weights. The last layer is large, so that maps have peaks above the lowest value a logarithm is taken of."""
+    """Write random weights. The last layer is large, so that heatmaps have peaks above the clip of the logarithm."""
     torch.manual_seed(0)
     model = MODELS.build((cfg or config(task)).model)
     model.init_weights()

@@ -28,14 +28,14 @@ def test_options_change_a_copy(tmp_path):
         read_config(cfg, ['model.backbone.archh=tiny'])
 
 
-def test_what_a_training_starts_from_is_not_read():
+def test_initial_weights_of_the_config_are_not_read():
     cfg = config('normal')
     cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint='/nowhere/weights.pth')
     model = build_model(cfg, device='cpu')
     assert model.cfg.model.backbone.init_cfg.checkpoint == '/nowhere/weights.pth'
 
 
-def test_random_and_missing_weights_are_said(tmp_path, caplog):
+def test_random_and_missing_weights_are_reported(tmp_path, caplog):
     logger = MMLogger.get_current_instance()
     logger.addHandler(caplog.handler)
     try:

@@ -23,7 +23,7 @@ def found(images):
 def test_thresholds_doubles_and_the_border():
     image = picture((120, 90))
     ((boxes, scores),) = PersonDetector(found, threshold=0.3, nms_threshold=0.3)([image])
-    assert scores.tolist() == pytest.approx([0.9, 0.5, 0.4])  # best first, without the double and the thin one
+    assert scores.tolist() == pytest.approx([0.9, 0.5, 0.4])  # best first, without the duplicate and the thin one
     assert boxes.tolist() == [[12, 10, 52, 90], [0, 0, 5, 30], [60, 5, 85, 60]]
     ((boxes, _),) = PersonDetector(found, threshold=0.45, nms_threshold=1.0)([image])
     assert len(boxes) == 3
@@ -105,7 +105,7 @@ def test_the_whole_image_is_a_person():
     assert boxes.tolist() == [[0, 0, 90, 120]] and scores.tolist() == [1]
 
 
-def test_the_embedded_detector_finds_a_figure_or_says_what_is_missing():
+def test_the_embedded_detector_finds_a_person_or_reports_what_is_missing():
     if not hasattr(cv2, 'HOGDescriptor'):
         with pytest.raises(ImportError, match='pip install opencv-contrib-python-headless'):
             build_detector('embedded')

@@ -32,7 +32,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def photographs(tmp_path_factory):
-    """The picture that scikit-image has, and two parts of it."""
+    """The photograph of scikit-image, and two parts of it."""
     from PIL import Image
     from skimage.data import astronaut
 
@@ -62,7 +62,7 @@ CASES = [
 
 @pytest.mark.parametrize('task, format, decode', CASES)
 def test_every_task_in_every_graph(tmp_path, weights, photographs, task, format, decode):
-    """Names, shapes, any batch, and values of a batch that the export itself did not compare."""
+    """Names, shapes, any batch size, and values of a batch that the export did not compare."""
     report = export(
         task, weights, tmp_path, format, photographs, decode=decode, preprocess='uint8', dynamic_batch=True
     )
@@ -87,7 +87,7 @@ def test_every_task_in_every_graph(tmp_path, weights, photographs, task, format,
 
 
 @pytest.mark.parametrize('format', ['torchscript', slow_unless(False, 'export'), slow_unless(False, 'onnx')])
-def test_decoded_pose_is_what_the_model_predicts(tmp_path, weights, photographs, format):
+def test_decoded_pose_equals_the_prediction_of_the_model(tmp_path, weights, photographs, format):
     path = export('pose', weights, tmp_path, format, photographs[:1], preprocess='float', decode=True).path
     picture = load_pictures(photographs[:1], SIZE)[0]
     got = load_export(path)(picture[None].float())
@@ -107,7 +107,7 @@ def test_decoded_pose_is_what_the_model_predicts(tmp_path, weights, photographs,
 
 
 @pytest.mark.parametrize('task', ['sem_seg', 'depth', 'normal'])
-def test_decoded_dense_is_what_the_model_predicts(tmp_path, weights, photographs, task):
+def test_decoded_maps_equal_the_prediction_of_the_model(tmp_path, weights, photographs, task):
     path = export(task, weights, tmp_path, 'torchscript', photographs[:1], preprocess='uint8', decode=True).path
     picture = load_pictures(photographs[:1], SIZE)[0]
     ((name, got),) = load_export(path)(picture[None]).items()
@@ -150,7 +150,7 @@ def test_another_size(tmp_path, weights, photographs):
         export('pose', weights, tmp_path, 'torchscript', size=(65, 48))
 
 
-def test_one_picture_only_without_dynamic_batch(tmp_path, weights):
+def test_one_image_only_without_dynamic_batch(tmp_path, weights):
     path = export('features', weights, tmp_path, 'export').path
     exported = load_export(path)
     assert exported.meta['input']['shape'][0] == 1
@@ -159,7 +159,7 @@ def test_one_picture_only_without_dynamic_batch(tmp_path, weights):
 
 
 def test_published_forms_of_graphs(tmp_path, weights):
-    """Feature maps are a tuple of one, as in the published files; other outputs that are one are a tensor."""
+    """Feature maps are a tuple of one, as in the published files. Other single outputs are tensors."""
     features = export('features', weights, tmp_path, 'torchscript').path
     heatmaps = export('pose', weights, tmp_path, 'torchscript').path
     assert features.name == 'features_torchscript.pt2'
@@ -195,7 +195,7 @@ def test_int8_is_smaller_and_its_cost_is_measured(tmp_path, weights, photographs
 
 
 @pytest.mark.slow
-def test_large_onnx_has_its_weights_beside_it(tmp_path, weights, monkeypatch):
+def test_large_onnx_has_its_weights_in_a_second_file(tmp_path, weights, monkeypatch):
     from sapiens.apis.export import writing
 
     monkeypatch.setattr(writing, 'LARGEST_PROTOBUF', 0)
@@ -239,8 +239,8 @@ def test_weights_at_another_size(tmp_path, weights):
 # ---------------------------------------------------------------------- failing
 
 
-def test_a_wrong_constant_fails_and_leaves_nothing(tmp_path, weights, photographs, monkeypatch):
-    """The rounded means of other code: 0.2 grey levels are seen."""
+def test_a_wrong_constant_fails_and_leaves_no_file(tmp_path, weights, photographs, monkeypatch):
+    """The rounded means of other code: a difference of 0.2 grey levels is detected."""
     forward = graph.ExportGraph.forward
 
     def wrong(self, inputs):

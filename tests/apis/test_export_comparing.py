@@ -1,4 +1,4 @@
-"""What the comparison of an export sees, and what it forgives."""
+"""Comparison of exports: detected faults and accepted ties."""
 
 from itertools import pairwise
 
@@ -30,13 +30,13 @@ def judged(case, outputs, tolerance=FP32, repeats=1):
     return compare(model, [reference] * repeats, outputs if repeats > 1 else [outputs], tolerance, decode=True)
 
 
-def test_what_is_equal_passes(case):
+def test_equal_outputs_pass(case):
     rows = judged(case, case[2].decoded)
     assert all(row.passed and row.largest == 0 for row in rows)
 
 
 def wrong(task, name, value):
-    """A fault of each kind of output, small enough to be overlooked."""
+    """A small fault in each kind of output."""
     if task == 'pose':
         return value + (1.5 if name == 'keypoints' else 0)
     if task == 'sem_seg':
@@ -52,7 +52,7 @@ def test_faults_are_seen(case):
     assert not rows[0].passed and 'FAILED' in str(rows[0])
 
 
-def test_a_fault_in_one_of_several_pictures_is_seen(case):
+def test_a_fault_in_one_of_several_images_is_detected(case):
     task, _, reference = case
     fault = {name: wrong(task, name, value) for name, value in reference.decoded.items()}
     first = judged(case, [fault, reference.decoded], repeats=2)[0]
@@ -62,7 +62,7 @@ def test_a_fault_in_one_of_several_pictures_is_seen(case):
 
 
 @pytest.mark.parametrize('case', ['pose', 'depth', 'normal'], indirect=True)  # labels are whole numbers
-def test_what_is_not_a_number_fails(case):
+def test_nan_fails(case):
     _, _, reference = case
     outputs = {name: value.clone() for name, value in reference.decoded.items()}
     for value in outputs.values():
@@ -89,7 +89,7 @@ def test_a_label_that_does_not_exist_fails(case):
 
 
 def test_a_tie_is_forgiven(case):
-    """Another of two equal classes; another of two equal peaks."""
+    """Ties: the other of two equal classes, the other of two equal peaks."""
     task, model, reference = case
     raw = reference.raw.clone()
     if task == 'sem_seg':

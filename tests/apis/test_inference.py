@@ -21,7 +21,7 @@ from .tiny import ARCH, SIZES, config, lively, picture, write_pictures
 
 @pytest.fixture(scope='module')
 def models():
-    """One lively model of each kind."""
+    """One model of each kind with non-trivial outputs."""
     made = {}
 
     def get(kind, **options):
@@ -38,7 +38,7 @@ BOXES = [[[10, 5, 70, 110]], [[0, 0, 60, 60], [100, 3, 190, 62]], [], [[-20, 10,
 
 
 def test_pose_is_that_of_the_evaluation(models, tmp_path):
-    """The same numbers as the config's own pipeline and model give."""
+    """The numbers equal those of the pipeline and model of the config."""
     (path,) = write_pictures(tmp_path, SIZES[:1])
     model = models('pose')
     box = np.array([[10, 5, 70, 110]], np.float32)
@@ -118,7 +118,7 @@ def test_features_of_any_model(models):
     np.testing.assert_allclose(found, features, atol=0.1)
 
 
-def test_what_an_image_may_be(models, tmp_path):
+def test_accepted_kinds_of_images(models, tmp_path):
     model, image = models('depth'), picture()
     Image.fromarray(image).save(tmp_path / 'a.png')
     expected = model(image).depth
@@ -230,7 +230,7 @@ def test_keypoints_do_not_depend_on_where_the_crop_was_made(models, tmp_path):
         ('features', dict(flip_test=True), 'flip_test'),
     ],
 )
-def test_what_does_not_fit_together_is_refused(kind, options, text):
+def test_contradictory_arguments_are_refused(kind, options, text):
     with pytest.raises(ValueError, match=text):
         load_model(config(kind), device='cpu', **options)
 
@@ -288,7 +288,7 @@ def test_images_without_people_do_not_pile_up():
 
 
 def test_batches_are_computed_side_by_side_and_images_keep_their_order():
-    """Of two batches in the air the first is the slower one; a third waits until one has landed."""
+    """Of two concurrent batches the first is slower. A third waits until one is finished."""
     first_may_go, running, most = threading.Event(), [], []
 
     class Fake:
@@ -319,7 +319,7 @@ def test_batches_are_computed_side_by_side_and_images_keep_their_order():
     assert max(most) == 2
 
 
-def test_batches_share_the_threads_which_are_given_back(models, tmp_path, monkeypatch):
+def test_batches_divide_the_threads_and_restore_them(models, tmp_path, monkeypatch):
     write_pictures(tmp_path)
     model, before, seen = models('depth', batch_size=1), torch.get_num_threads(), []
     forward = model.forward
@@ -345,7 +345,7 @@ def test_the_arch_of_the_tests_is_used(models):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which('g++'), reason='torch.compile needs a compiler: g++')
-def test_a_compiled_model_says_the_same_and_compiles_once(models):
+def test_a_compiled_model_predicts_the_same_and_compiles_once(models):
     from torch._dynamo.utils import counters
 
     images = [picture(size, index) for index, size in enumerate(SIZES)]

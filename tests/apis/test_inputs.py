@@ -104,6 +104,6 @@ def test_photographs_come_upright(tmp_path):
         read_pixels(tmp_path / 'turned.png', max_megapixels=0.001)
 
 
-def test_what_lies_in_a_folder(tmp_path):
+def test_contents_of_a_folder(tmp_path):
     assert is_inside(tmp_path / 'a' / 'b', [tmp_path]) and is_inside(tmp_path, [tmp_path])
     assert not is_inside(tmp_path.parent, [tmp_path]) and not is_inside(tmp_path.with_name('x'), [tmp_path])

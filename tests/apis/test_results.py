@@ -34,7 +34,7 @@ def pose(people=2, nan=True):
     )
 
 
-def test_json_is_valid_and_says_what_the_published_demo_says():
+def test_json_is_valid_and_equals_the_published_demo():
     result = pose()
     document = json.loads(json.dumps(pose_document(result), allow_nan=False))
     assert set(document) == {'meta_info', 'instance_info'}
@@ -109,7 +109,7 @@ def test_pose_is_saved_and_drawn(tmp_path):
         result.draw(style='neon')
 
 
-def test_what_is_written_can_be_chosen(tmp_path):
+def test_written_files_can_be_selected(tmp_path):
     seg = SegResult(picture(), 'a.jpg', np.zeros((120, 90), np.uint8), get_classes('goliath28'))
     seg.labels[20:60, 30:50] = 3
     assert seg.foreground.sum() == 800
@@ -210,7 +210,7 @@ def test_normals_are_saved_in_the_frame_that_is_asked_for(tmp_path):
     assert (result.draw() == 100).all() and (result.normals == normals).all()
 
 
-def test_depth_pictures_can_share_a_range():
+def test_depth_visualizations_can_use_one_range():
     image = np.zeros((4, 5, 3), np.uint8)
     near = DepthResult(image, depth=np.full((4, 5), 0.1, np.float32))
     far = DepthResult(image, depth=np.full((4, 5), 0.9, np.float32))

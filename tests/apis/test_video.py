@@ -72,7 +72,7 @@ def test_still_points_do_not_tremble_and_fast_ones_do_not_lag():
     np.testing.assert_allclose(plain(np.ones((1, 2)), 1 / 30), share, rtol=1e-9)
 
 
-def test_a_point_that_was_away_begins_anew():
+def test_a_keypoint_that_reappears_is_not_smoothed():
     smooth = OneEuroFilter(1.0, 0.0)
     smooth(np.array([[0.0, 0], [5, 5]]), 0.0)
     assert np.isnan(smooth(np.array([[np.nan, np.nan], [5, 5]]), 0.1)[0]).all()
@@ -103,7 +103,7 @@ def frames(count=12, size=(48, 64)):
 
 
 def write_video(path, pictures, rate=10, sound='aac'):
-    """A video of frames with a tone, made here."""
+    """Make a video of frames with a tone."""
     import av
 
     with av.open(str(path), 'w') as container:
@@ -187,7 +187,7 @@ NOISE = np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8)
 
 @needs_av
 @pytest.mark.parametrize('name, way', [('a.mkv', 'cut'), ('a.avi', 'cut'), ('a.mp4', 'bytes')])
-def test_a_video_that_breaks_midway_says_so(tmp_path, name, way):
+def test_a_video_that_breaks_midway_is_reported(tmp_path, name, way):
     """Matroska and AVI end without an error of the decoder where the file was cut off."""
     found = []
     with pytest.raises(BadImage, match=f'{name}.* frame|{name}: frame'):
@@ -198,7 +198,7 @@ def test_a_video_that_breaks_midway_says_so(tmp_path, name, way):
     assert len(list(VideoReader(whole))) == 40
 
 
-def test_a_camera_is_told_by_its_number(monkeypatch):
+def test_a_camera_is_selected_by_its_number(monkeypatch):
     import cv2
 
     class Capture:
@@ -272,7 +272,7 @@ def test_a_video_can_end_early(tmp_path):
 
 @needs_av
 def test_a_broken_video_is_a_failure_and_not_done(tmp_path):
-    """Its frames are kept under another name until the whole video was there."""
+    """Frames stay under another name until the whole video is read."""
     source = broken(tmp_path / 'a.mkv', NOISE, 'cut')
     predictors = {'pose': load_model(config('pose'), device='cpu', batch_size=3)}
     plan = Plan(models={'pose': {}}, out=tmp_path / 'out', saving=Saving())
@@ -320,7 +320,7 @@ def test_an_interrupted_video_leaves_nothing_and_a_camera_ends(tmp_path, monkeyp
 @needs_av
 def test_one_video_that_fails_does_not_stop_the_rest(tmp_path, monkeypatch):
     class Growing(VideoReader):
-        """Frames of two sizes, which no writer takes."""
+        """Frames of two sizes, which writers refuse."""
 
         def __iter__(self):
             for number, pixels in enumerate(super().__iter__()):

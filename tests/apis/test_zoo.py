@@ -21,7 +21,7 @@ def root(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_what_was_published():
+def test_published_models():
     """The model card: four pretrained, 3 + 4 + 4 pose, three parts, four depth, four normals, a detector, foreground."""
     counts = {}
     for entry in ZOO.values():
@@ -65,7 +65,7 @@ def test_the_configs_start_from_files_of_the_zoo():
         assert entry.task == 'pretrain' and form == 'original' and found == entry.files()[0]
 
 
-def test_names_stand_for_files(root, tmp_path):
+def test_names_are_accepted_as_files(root, tmp_path):
     file = root / ZOO['sapiens-pose-1b'].files()[1]  # under its other published name
     with pytest.raises(FileNotFoundError) as missing:
         resolve_checkpoint('sapiens-pose-1b')
@@ -106,12 +106,12 @@ def test_unknown_names():
     assert resolve_config('configs/x.py') == Path('configs/x.py')
 
 
-def test_the_detector_is_not_known_by_its_tensors():
+def test_the_detector_is_not_recognized_by_its_tensors():
     with pytest.raises(ValueError, match='no Sapiens model'):
         ZOO['sapiens-pose-bbox-detector'].shapes()
 
 
-def test_a_missing_published_file_says_where_it_comes_from(tmp_path):
+def test_the_error_of_a_missing_published_file_has_its_source(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'it is published.*download.py sapiens-pretrain-1b.*by-nc'):
         read_checkpoint(tmp_path / 'sapiens_1b_epoch_173_clean.pth')
     with pytest.raises(FileNotFoundError, match='has nothing like it'):

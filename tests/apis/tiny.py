@@ -1,4 +1,4 @@
-"""Configs, pictures and weights so small that a model runs in milliseconds."""
+"""Configs, images and weights so small that a model runs in milliseconds."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def write_pictures(folder: Path, sizes=SIZES, suffix='.png') -> list[Path]:
 
 
 def lively(network: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
-    """Weights large enough that the outputs differ from image to image: heads begin at almost nothing."""
+    """Weights large enough that outputs differ between images: initial heads are near zero."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in network.parameters():

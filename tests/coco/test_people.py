@@ -1,4 +1,4 @@
-"""The one reader of annotated people."""
+"""The reader of annotated people."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from ..datasets.people import person, write_people
 
 @pytest.fixture
 def reads(monkeypatch):
-    """Paths of the files that are parsed."""
+    """Record the paths of parsed files."""
     reads = []
     stream = json_stream.stream_items
     monkeypatch.setattr(people, 'stream_items', lambda path, keys: (reads.append(path), stream(path, keys))[1])
@@ -70,7 +70,7 @@ def test_a_changed_file_is_read_again_and_training_keeps_nothing(tmp_path, reads
     assert len(people._kept) == 4
 
 
-def test_what_is_kept_cannot_be_changed(tmp_path):
+def test_stored_annotations_are_read_only(tmp_path):
     found = read_people(write_people(tmp_path, [person(0)], pictures=False))
     with pytest.raises(ValueError, match='read-only'):
         found.points(get_skeleton('coco17'))[0][0, 0, 0] = 7
@@ -90,7 +90,7 @@ def test_values_of_other_types(tmp_path, changes, message):
         read_people(write_people(tmp_path, [person(0, **changes)], pictures=False))
 
 
-def test_annotations_of_other_categories_are_not_wrong(tmp_path):
+def test_annotations_of_other_categories_are_allowed(tmp_path):
     dog = dict(id=7, image_id=1, category_id=18, bbox=[1, 2, 30, 40])
     findings = KeypointDataset(write_people(tmp_path, [person(0), dog]), 'coco17').instances.findings
     assert findings['a category without keypoints'].count == 1 and findings.wrong == 0

@@ -1,4 +1,4 @@
-"""Made-up files of COCO's format."""
+"""Small files in COCO's format."""
 
 import json
 

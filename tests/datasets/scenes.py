@@ -1,4 +1,4 @@
-"""Spheres before a camera, with every dense label exact: small scenes that can be rendered from any view."""
+"""Spheres in front of a camera with exact dense labels: small scenes for any view."""
 
 import numpy as np
 
@@ -14,13 +14,13 @@ SPHERES = np.array(
 
 
 def intrinsics(size, focal=1.1) -> np.ndarray:
-    """Of a camera whose axis goes through the middle of the image."""
+    """Intrinsics of a camera whose axis passes through the middle of the image."""
     width, height = size
     return np.array([[focal * height, 0, (width - 1) / 2], [0, focal * height, (height - 1) / 2], [0, 0, 1.0]])
 
 
 def render(size, matrix=None, turn=None, spheres=SPHERES, samples=1) -> dict:
-    """What a camera sees, as a data set would give it.
+    """Render a scene as the output of a dataset.
 
     Args:
         size: (w, h) of the image.
@@ -47,7 +47,7 @@ def render(size, matrix=None, turn=None, spheres=SPHERES, samples=1) -> dict:
 
 
 def trace(size, matrix, turn, spheres, dx, dy):
-    """Depth (H, W), 0 where nothing is; normals (H, W, 3); labels (H, W) uint8; colours (H, W, 3), a smooth pattern."""
+    """Depth (H, W), 0 for background; normals (H, W, 3); labels (H, W) uint8; colours (H, W, 3), a smooth pattern."""
     width, height = size
     pixels = np.stack(np.meshgrid(np.arange(width) + dx, np.arange(height) + dy), -1)
     rays = np.concatenate([pixels, np.ones((height, width, 1))], -1) @ np.linalg.inv(matrix).T  # z is 1

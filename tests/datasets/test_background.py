@@ -80,7 +80,7 @@ def test_soft_edges():
     assert ((alpha > 0) & ~results['gt_mask']).any()
 
 
-def test_nobody_and_a_flat_person():
+def test_no_person_and_a_flat_person():
     results = person()
     behind = smooth_image(*SIZE, seed=9)
     nobody = np.zeros(SIZE[::-1], bool)
@@ -121,7 +121,7 @@ def test_the_middle_is_seen(tmp_path):
     assert (results['img'][0, :18] == 0).all() and (results['img'][0, 22:] == 200).all()
 
 
-def test_what_is_foreground(photos):
+def test_foreground(photos):
     labels = np.zeros(SIZE[::-1], np.uint8)
     labels[5:9], labels[20:24] = 3, 255
     for ignored in (True, False):

@@ -60,7 +60,7 @@ def test_annotations(tmp_path):
     assert 'keypoint 2 at [300.0, 20.0]' in findings['labelled keypoint outside of its image'].examples[0]
 
 
-def test_what_is_merely_of_no_use_is_not_wrong(tmp_path):
+def test_unused_annotations_are_no_problem(tmp_path):
     findings = Findings()
     people(tmp_path, [person(0), person(1, iscrowd=1), person(2, num_keypoints=0)]).check(findings)
     assert {what: finding.count for what, finding in findings.items()} == {'a crowd': 1, 'no labelled keypoint': 1}
@@ -88,7 +88,7 @@ def test_images(tmp_path):
     assert 'image of another size than the annotation file states' in found(dataset, read=True)
 
 
-def test_images_of_nobody_are_not_looked_at(tmp_path):
+def test_images_without_people_are_not_checked(tmp_path):
     dataset = people(tmp_path, [person(0)])
     for name in ('2.jpg', '3.jpg'):
         (tmp_path / 'img' / name).unlink()
@@ -107,7 +107,7 @@ def test_skeletons(tmp_path):
     assert check(flip=False) == {'keypoint of one side that is its own mirror image': 2}
 
 
-def test_shared_images(tmp_path):
+def test_images_in_training_and_evaluation(tmp_path):
     for name in ('a', 'b'):
         (tmp_path / name).mkdir()
     first = people(tmp_path / 'a', [person(i, image=i) for i in (1, 2, 3)])
@@ -148,7 +148,7 @@ def test_examples_are_few():
 
 
 @pytest.mark.parametrize('wrong', [False, True])
-def test_parts_of_a_mixture_are_told_apart(tmp_path, wrong):
+def test_parts_of_a_mixture_are_distinguished(tmp_path, wrong):
     good = KeypointDataset(write_people(tmp_path, [person(0)]), 'coco17', img_prefix=str(tmp_path / 'img'))
     file = write_people(tmp_path, [person(0), person(1, bbox=[300, 1, 2, 2]) if wrong else person(1)], name='b.json')
     dataset = CombinedDataset([good, KeypointDataset(file, 'coco17', img_prefix=str(tmp_path / 'img'))])

@@ -71,7 +71,7 @@ def test_keypoints_are_mapped_by_name(body, goliath):
 
 
 @pytest.mark.parametrize('weights, counts', [((1, 3), (5, 15)), ((0.5, 0.5), (10, 10)), ((2, 1), (13, 7))])
-def test_shares_are_exact_and_even(body, goliath, weights, counts):
+def test_mixing_ratios_are_exact_and_even(body, goliath, weights, counts):
     dataset = CombinedDataset([body, goliath], weights, 20, 'goliath308', PIPELINE)
     assert len(dataset) == 20
     seen = np.zeros(124, int)
@@ -143,7 +143,7 @@ def test_test_mode_is_that_of_the_parts(tmp_path, body):
         CombinedDataset([body, parts[0]])
 
 
-def test_what_cannot_be_combined(tmp_path, body, goliath):
+def test_incompatible_datasets(tmp_path, body, goliath):
     with pytest.raises(ValueError, match='nothing to combine'):
         CombinedDataset([])
     with pytest.raises(ValueError, match=r"different skeletons \('coco17', 'goliath308'\): give skeleton="):

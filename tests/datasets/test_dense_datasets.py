@@ -126,7 +126,7 @@ def test_sequences(tmp_path):
         geometry(tmp_path, sequences='pair99/*', **options)
 
 
-def test_what_make_synthetic_humans_writes(tmp_path):
+def test_output_of_make_synthetic_humans(tmp_path):
     from sapiens.synthetic.writer import SampleWriter
 
     from ..synthetic.fake import FakeGenerator

@@ -1,4 +1,4 @@
-"""Moving labels with the image gives what the moved camera sees."""
+"""Moved labels equal the labels of a moved camera."""
 
 import cv2
 import numpy as np
@@ -110,7 +110,7 @@ def test_nothing_moves_nothing():
     assert np.array_equal(same['warp_matrix'], np.eye(2, 3)) and same['crop'] == (0, 0, *SIZE)
 
 
-def test_beside_the_image_nothing_is_valid():
+def test_padding_is_not_valid():
     turned = load([RandomRotate(40, prob=1)], seed=1)
     beside = cv2.warpAffine(np.ones(SIZE[::-1], np.uint8), turned['warp_matrix'], SIZE, flags=cv2.INTER_NEAREST) == 0
     assert beside.any() and not turned['valid_mask'][beside].any() and not turned['gt_mask'][beside].any()
@@ -134,7 +134,7 @@ def test_black_may_be_a_class():
     assert not turned()['valid_mask'][beside].any()  # of depth nothing is known there
 
 
-def test_a_reduced_and_enlarged_image_loses_detail_and_its_labels_do_not():
+def test_a_reduced_and_upsampled_image_loses_detail_and_its_labels_do_not():
     steps = [RandomResize(SIZE, (0.25, 0.25)), Resize(SIZE)]
     image = np.random.default_rng(0).integers(0, 256, (200, 150, 3), dtype=np.uint8)
     results = LoadDense(steps)(dict(render(SIZE), img=image))
@@ -202,8 +202,8 @@ def test_a_step_by_itself_acts_at_once():
     assert np.array_equal(alone['gt_sem_seg'], TABLE[render(SIZE)['gt_sem_seg']][:, ::-1])
 
 
-def test_labels_are_shared_out_as_in_mmseg():
-    """The same seeds choose the same boxes, redrawn where one class fills them."""
+def test_labels_are_placed_as_in_mmseg():
+    """The same seeds choose the same boxes, redrawn if one class fills them."""
     from mmseg.datasets.transforms import RandomCrop as Theirs
 
     labels = cv2.resize(np.random.default_rng(0).integers(0, 3, (5, 4)).astype(np.uint8), (400, 500), interpolation=0)
@@ -246,7 +246,7 @@ def test_probabilities():
     assert abs(count['flip'] / 300 - 0.6) < 0.08 and abs(count['rotation'] / 300 - 0.3) < 0.08
 
 
-def test_what_cannot_be_moved_is_an_error():
+def test_labels_without_geometry_are_an_error():
     results = render(SIZE)
     with pytest.raises(ValueError, match='flip_table'):
         LoadDense([RandomFlip(prob=1)])(dict(results))

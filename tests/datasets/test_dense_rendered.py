@@ -1,4 +1,4 @@
-"""Rendered people seen by a moved camera, against their moved labels. Slow: it traces rays."""
+"""Rendered people of a moved camera compared with their moved labels. Slow: it traces rays."""
 
 from dataclasses import replace
 

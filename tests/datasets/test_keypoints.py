@@ -170,7 +170,7 @@ def test_points_that_are_called_otherwise(tmp_path):
         KeypointDataset(file, own, names=dict(head='nose'))
 
 
-def test_min_keypoints_counts_what_the_skeleton_knows(tmp_path):
+def test_min_keypoints_counts_keypoints_of_the_skeleton(tmp_path):
     few = np.array(person(0)['keypoints']).reshape(17, 3)
     few[4:, 2] = 0
     file = write_people(tmp_path, [person(0, keypoints=few.ravel().tolist()), person(1)])
@@ -340,5 +340,5 @@ def test_numbers_that_are_not_finite_are_left_out(tmp_path):
     assert len(dataset) == 1 and dataset.instances.findings['numbers that are not finite'].count == 2
 
 
-def test_names_shared_with_wholebody_are_the_published_ones():
+def test_common_names_with_wholebody_are_the_published_ones():
     assert (match_keypoints('wholebody133', 'goliath308') >= 0).sum() == 53

@@ -55,7 +55,7 @@ def test_remapped_ids(tmp_path):
     assert np.array_equal(found == 1, IDS == 3) and np.array_equal(found == 0, IDS == 7)
 
 
-def test_masks_and_shares(tmp_path):
+def test_masks_and_coverage(tmp_path):
     mask = np.zeros((40, 50), np.uint8)
     mask[10:30, 12:40] = 1  # any number above 0
     assert np.array_equal(read_mask(write_png(tmp_path / 'a.png', mask)), mask > 0)
@@ -106,12 +106,12 @@ def test_exr(tmp_path, kind):
         (lambda root: str(root / 'none.npy'), 'FileNotFoundError'),
     ],
 )
-def test_what_is_no_depth(tmp_path, write, text):
+def test_files_without_depth(tmp_path, write, text):
     with pytest.raises(BadImage, match=text):
         read_depth(write(tmp_path))
 
 
-def test_a_picture_of_depth_is_no_depth(tmp_path):
+def test_a_visualization_of_depth_is_no_depth(tmp_path):
     with pytest.raises(BadImage, match='255 steps'):
         read_depth(write_png(tmp_path / 'a.png', IDS), scale=0.01)
 

@@ -15,7 +15,7 @@ PIPELINE = [dict(type='LoadRandomResizedCrop', size=16), dict(type='PackImage')]
 
 @pytest.fixture
 def folder(tmp_path):
-    """Twelve images at several depths, and what must be passed over."""
+    """Twelve images at several depths, and files to skip."""
     for i in range(12):
         where = tmp_path / ('größe' if i % 2 else 'a/b')
         where.mkdir(parents=True, exist_ok=True)

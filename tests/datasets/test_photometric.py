@@ -41,7 +41,7 @@ def test_published_equals_mmpose(seed):
 
 
 def draws(monkeypatch, **chosen):
-    """Let the transform draw what a test wants."""
+    """Set the random draws of the transform."""
     values = dict(contrast_last=0, brightness=0, contrast=0, colour=0, order=0) | chosen
     integers = iter(
         [
@@ -218,7 +218,7 @@ def test_wrong_arguments(make, options, text):
 
 
 def mmseg_distorted(monkeypatch, image, seed):
-    """mmseg's transform (BGR), and what it drew, from a recorded generator."""
+    """mmseg's transform (BGR) and its draws, from a recorded generator."""
     import mmseg.datasets.transforms.transforms as module
 
     drawn = []

@@ -23,7 +23,7 @@ def people(length=12, pipeline=(), **options):
 
 
 class RefuseSome(BaseTransform):
-    """Refuses the image seeds that leave no rest."""
+    """Refuses image seeds by their remainder."""
 
     def transform(self, results):
         if int(results['img_path'].removeprefix('synthetic://')) % 3 == 0:

@@ -127,7 +127,7 @@ def test_resume_equals_uninterrupted(shards, workers, done):
 
 
 class CountingFileSystem(LocalFileSystem):
-    """Local files that note which bytes were read."""
+    """Local files that record which bytes were read."""
 
     protocol = 'counting'
     reads: list = []
@@ -240,7 +240,7 @@ def test_errors(shards, tmp_path, monkeypatch):
         take(dataset(str(tmp_path / 'text.tar')), 1)
 
 
-def test_length_is_the_ranks_share(shards):
+def test_length_is_that_of_the_rank(shards):
     assert len(dataset(shards, 0, 4)) == 12
     with pytest.raises(ValueError, match='samples_per_epoch=0'):
         TarShards(shards, 0)

@@ -48,7 +48,7 @@ def run(steps, results):
 
 
 def mmpose_crop(image, results, size, flip=False):
-    """What mmpose's RandomFlip and TopdownAffine make of the same box."""
+    """Output of mmpose's RandomFlip and TopdownAffine for the same box."""
     from mmpose.datasets.transforms import RandomFlip, TopdownAffine
 
     given = dict(results, img=image, img_shape=image.shape[:2])
@@ -155,7 +155,7 @@ def test_reduced_decoding_shows_the_same_place(rotation, flip):
     )
 
 
-def test_only_what_the_crop_shows_is_decoded(monkeypatch):
+def test_only_the_visible_part_is_decoded(monkeypatch):
     from sapiens.datasets.transforms import decoding
 
     asked = []
@@ -171,7 +171,7 @@ def test_only_what_the_crop_shows_is_decoded(monkeypatch):
 
 
 @pytest.mark.parametrize('decode', ['exact', 'fast'])
-def test_beside_the_image_is_black(decode):
+def test_padding_is_black(decode):
     data = encode(np.full((60, 80, 3), 200, np.uint8))
     away = LoadPerson((48, 64), decode=decode)(run(GEOMETRY[:1], sample(data, (500, 500, 560, 560))))
     assert away['img'].shape == (64, 48, 3) and not away['img'].any() and away['ori_shape'] == (60, 80)
@@ -180,7 +180,7 @@ def test_beside_the_image_is_black(decode):
 
 
 def dots(points, size=(160, 200)) -> np.ndarray:
-    """A black image with one dot a point, each of its own grey level."""
+    """A black image with one dot per keypoint, each with its own grey level."""
     image = np.zeros((size[1], size[0], 3), np.uint8)
     for number, (x, y) in enumerate(points):
         cv2.circle(image, (round(x), round(y)), 2, (40 + 12 * number,) * 3, -1)
@@ -198,7 +198,7 @@ WHOLE = [
 
 
 def test_dots_lie_where_the_labels_say():
-    """Through the whole pipeline, also mirrored: left and right change places."""
+    """The whole pipeline, also mirrored: left and right are swapped."""
     grid = [(x, y) for x in range(25, 140, 30) for y in range(30, 180, 36)][:17]
     image = dots(grid)
     names = get_skeleton('coco17').keypoints

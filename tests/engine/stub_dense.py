@@ -1,4 +1,4 @@
-"""A dense estimator that knows the answer up to a stated error, and images to show it. Not collected."""
+"""A dense estimator that returns the labels with a given error, and images for it. Not collected."""
 
 import types
 

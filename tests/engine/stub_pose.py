@@ -1,4 +1,4 @@
-"""A pose estimator that knows the answer up to an offset, and people to show it. Not collected."""
+"""A pose estimator that returns the labels with an offset, and people for it. Not collected."""
 
 import numpy as np
 import torch

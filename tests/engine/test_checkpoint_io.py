@@ -54,7 +54,7 @@ def test_full_disk_leaves_older_checkpoints_and_no_half_file(tmp_path, monkeypat
 
 
 def test_a_real_write_limit_is_reported(tmp_path):
-    """The kernel refuses the write, as it does on a full disk."""
+    """The kernel refuses to write, as on a full disk."""
     write_checkpoint(state(), tmp_path / 'iter_1.pth')
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))

@@ -1,4 +1,4 @@
-"""Pictures of the dense tasks: the panels of a training run, and those of a test."""
+"""Figures of the dense tasks, during training and tests."""
 
 import itertools
 
@@ -59,7 +59,7 @@ def make_runner(work_dir, dataset, hooks, iterations=3, **kwargs):
 
 @pytest.fixture
 def panels(monkeypatch):
-    """The rows of every panel that was drawn."""
+    """Record the rows of every figure."""
     drawn = []
     for name in ('draw_seg_panel', 'draw_depth_panel', 'draw_normal_panel'):
         real = getattr(drawings, name)
@@ -73,7 +73,7 @@ def panels(monkeypatch):
 
 
 def check_row(kind, row, index):
-    """What the stub finds, and the labels of that image, both in pixels of the image."""
+    """Prediction of the stub and labels of that image, both in pixels of the image."""
     first, labels, valid = truth(kind).numpy(), truth(kind, index).numpy(), valid_mask().numpy()
     if kind == 'sem_seg':
         np.testing.assert_array_equal(row.truth, np.where(valid, labels, 255))
@@ -135,7 +135,7 @@ def test_the_panel_survives_a_resume_in_few_bytes(kind, dtype, tmp_path, panels)
 
 
 @pytest.mark.parametrize('kind', HOOKS)
-def test_one_picture_for_each_image_of_a_test(kind, tmp_path, panels):
+def test_one_figure_per_image_of_a_test(kind, tmp_path, panels):
     hook = show_hook_for('sapiens.DenseEstimator')(tmp_path / 'out', limit=2, side=64)
     assert isinstance(hook, DenseShowHook)
     make_runner(tmp_path / 'run', Images(tmp_path, kind, count=3), [hook]).test()
@@ -157,7 +157,7 @@ def test_images_without_labels(kind, tmp_path, panels):
     assert row.truth is None and (tmp_path / 'out' / '0.jpg').exists()
 
 
-def test_depth_is_aligned_as_it_says(tmp_path, panels):
+def test_depth_is_aligned_as_stated(tmp_path, panels):
     hook = DepthPictureHook(interval=1, num_images=1, side=32, alignment='none')
     make_runner(tmp_path, Images(tmp_path, 'depth', count=2), [hook], iterations=1).train()
     ((row,),) = panels
@@ -170,7 +170,7 @@ def test_depth_is_aligned_as_it_says(tmp_path, panels):
     assert drawing.panel(None, [row]).shape[2] == 3
 
 
-def test_what_is_refused(tmp_path):
+def test_wrong_input_is_refused(tmp_path):
     with pytest.raises(ValueError, match="alignment='scale', expected one of 'none'"):
         DepthPictureHook(alignment='scale')
     with pytest.raises(ValueError, match='side=8'):

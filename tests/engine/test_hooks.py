@@ -102,7 +102,7 @@ def test_unknown_checkpoint_options_are_refused():
         CheckpointHook(max_keep_ckpt=3)
 
 
-def test_a_best_metric_that_is_not_reported_is_refused_and_says_where_the_run_is(tmp_path):
+def test_an_unreported_best_metric_is_refused_with_the_path_of_the_run(tmp_path):
     checkpoint = dict(type='CheckpointHook', interval=2, by_epoch=False, save_best='toy/los', rule='less')
     runner = make_runner(
         tmp_path, scores=(3.0, 2.0), default_hooks=dict(checkpoint=checkpoint),
@@ -114,7 +114,7 @@ def test_a_best_metric_that_is_not_reported_is_refused_and_says_where_the_run_is
         runner.train()
 
 
-def test_the_line_in_the_terminal_says_how_fast_and_how_big(tmp_path):
+def test_the_terminal_line_has_speed_and_memory(tmp_path):
     throughput = dict(throughput=dict(type='ThroughputHook'))
     make_runner(tmp_path, default_hooks=throughput).train()
     log = next(tmp_path.glob('*/*.log')).read_text().splitlines()

@@ -93,7 +93,7 @@ def test_the_last_iterations_make_a_step_too(tmp_path):
 
 
 class Samples(Hook):
-    """Notes the samples of each batch, counted from 1."""
+    """Records the samples of each batch, counted from 1."""
 
     def __init__(self):
         self.seen = []
@@ -112,19 +112,19 @@ def in_order(folder, iters, batch=2, **kwargs):
     return hook.seen, '\n'.join(file.read_text() for file in sorted(folder.glob('*/*.log')))
 
 
-def test_a_resumed_epoch_begins_behind_what_was_consumed(tmp_path):
+def test_a_resumed_epoch_begins_after_consumed_batches(tmp_path):
     assert in_order(tmp_path, 3)[0] == [[1, 2], [3, 4], [5, 6]]
     seen, log = in_order(tmp_path, 7, resume=True)
     assert seen == [[7, 8], [9, 10], [1, 2], [3, 4]]
     assert 'used again' not in log
 
 
-def test_whole_epochs_need_no_sampler_that_can_begin_in_the_middle(tmp_path):
+def test_whole_epochs_need_no_resumable_sampler(tmp_path):
     seen, _ = in_order(tmp_path, 10, sampler=dict(type='DefaultSampler', shuffle=False))
     assert seen == 2 * [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10]]
 
 
-def test_a_rest_that_fills_no_batch_of_the_new_size_is_used_again_and_said_so(tmp_path):
+def test_a_remainder_smaller_than_the_new_batch_is_reused_and_reported(tmp_path):
     in_order(tmp_path, 4)
     seen, log = in_order(tmp_path, 5, batch=5, resume=True)
     assert seen == [[6, 7, 8, 9, 10]]
@@ -149,7 +149,7 @@ def collate(samples):
     return dict(inputs=torch.stack(samples)[:, None].expand(-1, 4).float(), loader=None)
 
 
-def test_workers_draw_anew_in_every_epoch_and_alike_in_a_resumed_one(tmp_path):
+def test_workers_draw_differently_in_each_epoch_and_equally_in_a_resumed_one(tmp_path):
     class Inputs(Hook):
         def __init__(self):
             self.seen = []

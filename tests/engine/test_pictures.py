@@ -1,4 +1,4 @@
-"""Hooks that draw: the panel of a training run, and the pictures of a test."""
+"""Hooks that draw figures during training and tests."""
 
 import itertools
 import types
@@ -63,7 +63,7 @@ class Nothing(BaseMetric):
 
 @pytest.fixture
 def panels(monkeypatch):
-    """What was drawn as a panel."""
+    """Record the figures."""
     drawn = []
     real = predictions.draw_pose_panel
 
@@ -220,7 +220,7 @@ def test_training_mode_and_random_state_come_back_after_a_failure(tmp_path, monk
 # ------------------------------------------------------------------ in a test
 
 
-def test_one_picture_for_all_people_of_an_image(tmp_path):
+def test_one_figure_for_all_people_of_an_image(tmp_path):
     people = People(tmp_path, images=(0, 0, 1, 1, 1))
     hook = PoseShowHook(tmp_path / 'out')
     make_runner(tmp_path / 'run', people, [hook]).test()
@@ -294,7 +294,7 @@ def test_heatmaps_are_asked_for_as_long_as_they_are_drawn(tmp_path, monkeypatch)
     assert np.asarray(Image.open(tmp_path / 'out' / '0.jpg')).shape[1] == 3 * 60 + 2 * GAP
 
 
-def test_names_of_pictures_are_never_used_twice(tmp_path):
+def test_names_of_figures_are_unique(tmp_path):
     (tmp_path / 'a').mkdir(), (tmp_path / 'b').mkdir()
     people = People(tmp_path / 'a', images=(0, 1, 0, 0))
     people.paths[3] = str(tmp_path / 'b' / '0.png')

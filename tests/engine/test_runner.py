@@ -88,7 +88,7 @@ def test_resume_in_an_epoch_needs_a_sampler_that_can(tmp_path):
 
 
 def test_a_resumed_run_keeps_no_page_of_the_file(tmp_path):
-    """A file that is still mapped would keep its blocks on the disk after it was pruned."""
+    """A mapped file would keep its blocks on the disk after pruning."""
     make_runner(tmp_path, default_hooks=EVERY_FIVE).train()
     runner = make_runner(tmp_path, resume=True, train_cfg=dict(type='TrainLoop', max_iters=12))
     runner.train()
@@ -146,7 +146,7 @@ def test_a_full_disk_stops_the_run_and_costs_no_older_checkpoint(tmp_path, monke
     assert [path.name for path in tmp_path.glob('*.pth')] == ['iter_10.pth']
 
 
-def test_newest_is_told_by_iterations_not_by_time(tmp_path):
+def test_the_newest_checkpoint_is_chosen_by_iteration_not_by_time(tmp_path):
     by_epoch = dict(checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=True))
     make_runner(tmp_path, default_hooks=by_epoch, train_cfg=dict(type='TrainLoop', max_epochs=2)).train()
     (tmp_path / 'iter_7.pth').write_bytes((tmp_path / 'epoch_1.pth').read_bytes())  # epochs have five iterations

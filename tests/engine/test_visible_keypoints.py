@@ -13,7 +13,7 @@ RUNNER = SimpleNamespace(optim_wrapper=SimpleNamespace(device=torch.device('cpu'
 
 
 def batch(*people):
-    """A batch with one sample a person, given as (x, y, weight) of its keypoints in a crop of 48 x 64."""
+    """A batch with one sample per person, given as (x, y, weight) of its keypoints in a crop of 48 x 64."""
     samples = []
     for points in people:
         sample = PoseDataSample(metainfo=dict(img_shape=(64, 48)))

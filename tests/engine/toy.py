@@ -49,7 +49,7 @@ class Linear(BaseModel):
 
 
 class Scores(BaseMetric):
-    """Gives the next of some scores at each evaluation."""
+    """Returns the next of some scores at each evaluation."""
 
     default_prefix = 'toy'
 

@@ -13,7 +13,7 @@ OWN = dict(
 
 
 def annotations(skeleton, images=8, people=3, seed=0, crowds=True, unlabelled=True):
-    """COCO dict: several people per image, of all sizes, partly labelled; an image without anybody."""
+    """COCO dict: several people per image, of all sizes, partly labelled; an image without people."""
     random = np.random.default_rng(seed)
     count = len(get_skeleton(skeleton))
     items = []
@@ -23,7 +23,7 @@ def annotations(skeleton, images=8, people=3, seed=0, crowds=True, unlabelled=Tr
             corner = random.uniform(0, 600, 2)
             points = corner + random.uniform(0, 1, (count, 2)) * (width, height)
             visible = random.choice([0, 1, 2], count, p=[0.2, 0.2, 0.6])
-            if person == 2:  # a part that nobody labelled
+            if person == 2:  # an unlabelled part
                 visible[17 : min(count, 95)] = 0
             if unlabelled and (image, person) in ((1, 1), (2, 0)):
                 visible[:] = 0
@@ -55,7 +55,7 @@ def all_points(item, skeleton):
 
 
 def sample(image_id, sample_id, points, scores, box, box_score, crop=None):
-    """What the loop hands to a metric, of one person. ``box``: x, y, width, height; ``crop``: width and height."""
+    """Input of a metric for one person. ``box``: x, y, width, height; ``crop``: width and height."""
     x, y, w, h = box
     box = np.array([[x, y, x + w, y + h]], np.float32)
     box_score = np.array([box_score], np.float32)
@@ -78,7 +78,7 @@ def sample(image_id, sample_id, points, scores, box, box_score, crop=None):
 
 
 def perfect(data, skeleton):
-    """The annotations of labelled people as predictions; what nobody labelled has no place, hence no score."""
+    """The annotations of labelled people as predictions; unlabelled keypoints have score 0."""
     found = []
     for item in data['annotations']:
         points = all_points(item, skeleton)
@@ -88,7 +88,7 @@ def perfect(data, skeleton):
 
 
 def perturbed(data, skeleton, seed=0, missed=0.0, doubled=0.0, false=0, crops=False):
-    """Noisy predictions: a share of people missed, a share found twice, and ``false`` people more in each image."""
+    """Noisy predictions: a fraction of people missed, a fraction found twice, and ``false`` people more in each image."""
     random = np.random.default_rng(seed)
     found = []
 

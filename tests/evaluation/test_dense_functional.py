@@ -48,7 +48,7 @@ def test_alignments_by_hand():
     assert functional.depth_alignment(-torch.from_numpy(target), torch.from_numpy(target), 'scale-shift')[0] == -1
 
 
-def test_alignments_of_what_has_no_extent():
+def test_alignments_of_constant_maps():
     target = torch.tensor([5.0, 7.0, 12.0])
     for constant in (0.0, 0.1, 1234.5):  # 0.1 summed in floats leaves a rest
         scale, shift = functional.depth_alignment(torch.full((3,), constant), target, 'scale-shift')

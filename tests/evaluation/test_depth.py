@@ -1,4 +1,4 @@
-"""What DepthMetric counts, reports and refuses. The formulas: test_dense_functional.py."""
+"""DepthMetric: counts, reports and errors. The formulas: test_dense_functional.py."""
 
 import math
 
@@ -14,7 +14,7 @@ from .dense import dense_samples, evaluate
 
 @pytest.fixture(autouse=True)
 def said(monkeypatch):
-    """What the metric logs."""
+    """Record the log of the metric."""
     said = []
     for module in (depth, streaming):
         monkeypatch.setattr(module, 'print_log', lambda message, *_: said.append(message))
@@ -96,7 +96,7 @@ def test_relative_targets(said):
     assert numbers['depth_relative_none/RMSE'] == pytest.approx((math.sqrt(0.01 / 3) + 0.5) / 2)
 
 
-def test_flat_people_stand_where_their_person_is():
+def test_flat_people_have_the_mean_depth_of_their_person():
     item = sample([1.0, 3.0, 7.0, 9.0], [0.0, 0.0, 0.0, 0.0])
     assert evaluate(DepthMetric(), [item])['depth_scale-shift/flat_RMSE'] == pytest.approx(math.sqrt((16 + 4) / 2))
     item['gt_instance'] = torch.tensor([[1, 1, 4, 4]], dtype=torch.uint8)

@@ -26,7 +26,7 @@ def test_oks_is_the_mean_over_labelled_keypoints():
     assert np.isnan(oks(points[0], target[0], np.zeros(2), np.array(400.0), SIGMAS))
 
 
-def test_oks_does_not_change_with_the_scale_of_the_picture():
+def test_oks_does_not_depend_on_the_scale_of_the_image():
     random = np.random.default_rng(0)
     points, target = random.uniform(0, 50, (2, 4, 2, 2))
     area, visible = random.uniform(100, 900, 4), np.ones((4, 2))

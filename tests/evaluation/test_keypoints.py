@@ -1,4 +1,4 @@
-"""What KeypointMetric counts, reports and refuses. That its numbers are right: test_keypoint_parity.py."""
+"""KeypointMetric: counts, reports and errors. Its values: test_keypoint_parity.py."""
 
 import json
 import os
@@ -26,7 +26,7 @@ TEN = ['AP', 'AP .5', 'AP .75', 'AP (M)', 'AP (L)', 'AR', 'AR .5', 'AR .75', 'AR
 
 @pytest.fixture
 def said(monkeypatch):
-    """What the metric logs."""
+    """Record the log of the metric."""
     said = []
     monkeypatch.setattr(keypoints, 'print_log', lambda message, *_: said.append(message))
     return said
@@ -109,13 +109,13 @@ def test_the_score_is_the_box_score_times_the_mean_of_confident_keypoints(tmp_pa
     assert other['score'] == 0
 
 
-def test_nobody_predicted_is_zero_with_a_warning(wholebody, said):
+def test_no_predictions_give_zero_with_a_warning(wholebody, said):
     numbers = KeypointMetric('wholebody133', wholebody[1]).evaluate(0)
     assert len(numbers) == 20 and set(numbers.values()) == {0.0}
     assert said[0] == 'coco-wholebody: no predictions, everybody is missed'
 
 
-def test_where_there_is_nobody_to_find_the_number_is_minus_one(tmp_path, said):
+def test_without_ground_truth_the_value_is_minus_one(tmp_path, said):
     ann_file = write(tmp_path / 'people.json', dataset(person(1, 1, visible=0), person(2, 2)))
     numbers = evaluate(KeypointMetric('coco17', ann_file), [found(person(1, 1)), found(person(2, 2))])
     assert numbers['coco/AP'] == numbers['coco/AP (L)'] == 1.0  # who is not labelled is neither missed nor false

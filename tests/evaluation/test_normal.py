@@ -1,4 +1,4 @@
-"""What NormalMetric counts, reports and refuses. The angle itself: test_dense_functional.py."""
+"""NormalMetric: counts, reports and errors. The angle itself: test_dense_functional.py."""
 
 import math
 
@@ -15,7 +15,7 @@ NAMES = ['mean', 'median', 'RMSE', 'within_5', 'within_11.25', 'within_22.5', 'w
 
 @pytest.fixture(autouse=True)
 def said(monkeypatch):
-    """What the metric logs."""
+    """Record the log of the metric."""
     said = []
     for module in (normal, streaming):
         monkeypatch.setattr(module, 'print_log', lambda message, *_: said.append(message))
@@ -29,7 +29,7 @@ def turned(degrees):
 
 
 def sample(degrees, index=0, valid=None, truth=None):
-    """Predictions that many degrees away from normals that face the camera, or from those that are given."""
+    """Predictions with the given angles in degrees to normals that face the camera, or to given ones."""
     target = turned([0.0] * len(degrees)) if truth is None else turned(truth)
     valid = torch.ones(target.shape[1:], dtype=torch.bool) if valid is None else torch.tensor([valid])
     fields = dict(gt_normal=target, pred_normal=turned(degrees), valid_mask=valid)

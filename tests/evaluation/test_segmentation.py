@@ -1,4 +1,4 @@
-"""What SegMetric counts, reports and refuses."""
+"""SegMetric: counts, reports and errors."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ FOUR = dict(name='four', classes=['nothing', 'skin', 'cloth', 'hair'])
 
 @pytest.fixture(autouse=True)
 def said(monkeypatch):
-    """What the metric logs."""
+    """Record the log of the metric."""
     said = []
     for module in (segmentation, streaming):
         monkeypatch.setattr(module, 'print_log', lambda message, *_: said.append(message))
@@ -70,7 +70,7 @@ def test_which_classes_are_averaged():
         assert numbers['seg/mAcc'] == pytest.approx((2 / 3 + 1) / accuracies), mode
 
 
-def test_means_over_classes_that_fill_a_share():
+def test_means_over_classes_above_a_fraction_of_pixels():
     samples = [sample([[0] * 5 + [1] * 4 + [2] + [255] * 9], [[0] * 9 + [1] * 10])]
     numbers = evaluate(SegMetric(FOUR, min_share=0.4), samples)
     assert numbers['seg/mIoU@0.4'] == pytest.approx((5 / 9 + 0) / 2) and numbers['seg/mAcc@0.4'] == pytest.approx(
@@ -106,7 +106,7 @@ def test_equal_to_mmseg(published, monkeypatch):
         assert round(100 * ours[f'seg/{name}'], 2) == pytest.approx(float(value), abs=1e-5), name
 
 
-def test_what_is_no_class_is_an_error_with_the_image():
+def test_ids_outside_the_classes_are_an_error_with_the_image():
     with pytest.raises(ValueError, match=r"7.png: label 9 is no class of 'four' \(4 classes, 255 is ignored\)$"):
         SegMetric(FOUR).process({}, [sample([[0, 9]], [[0, 0]], index=7)])
     with pytest.raises(ValueError, match=r'7.png: prediction 5 .*made for other classes'):

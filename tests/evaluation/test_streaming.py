@@ -1,4 +1,4 @@
-"""Sums over samples: each counts once, however many processes there are and however often it comes."""
+"""Sums over samples: each counts once, regardless of the number of processes and repetitions."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def values(*numbers):
     return [dict(sample_idx=index, img_path='a.png', value=number) for index, number in enumerate(numbers)]
 
 
-def test_each_sample_counts_once_and_the_sums_start_anew(said):
+def test_each_sample_counts_once_and_sums_are_reset(said):
     metric, samples = Total(), values(1.0, 10.0, 100.0)
     for extra in (0.0, 1000.0):
         samples[1]['value'] += extra
@@ -81,7 +81,7 @@ def test_memory_does_not_grow_with_the_images():
     assert len(metric._waiting) == get_world_size() == 1 and metric.results == []
 
 
-def test_ranks_share_no_sample_but_their_last_ones():
+def test_ranks_overlap_only_in_their_last_samples():
     ranks = [Total(), Total()]
     samples = values(1.0, 10.0, 100.0)
     for metric, mine in zip(ranks, ([0, 1, 2], [0, 1, 2]), strict=True):

@@ -1,4 +1,4 @@
-"""A hub on this machine, with as much of the interface of huggingface.co as a download needs."""
+"""A hub on this machine with the part of the interface of huggingface.co that downloads use."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ class Hub:
     """Files by repository and name, served over HTTP.
 
     Attributes:
-        cut_after: bytes after which each connection breaks off; None to send everything.
+        cut_after: bytes after which each connection is closed; None to send everything.
         ranges: the ``Range`` header of each request for content.
         checksums: sha256 by file name instead of the true ones.
     """

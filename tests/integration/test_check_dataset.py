@@ -14,7 +14,7 @@ CONFIG = ROOT / 'configs/pose/sapiens_tiny_synthetic17-128x96.py'
 
 @pytest.fixture
 def root(tmp_path):
-    """Three people to train on and two held out, where the config looks for them."""
+    """Three people for training and two held out, in the folders of the config."""
     for split, number in (('train', 3), ('val', 2)):
         folder = tmp_path / 'synthetic' / split
         (folder / 'annotations').mkdir(parents=True)

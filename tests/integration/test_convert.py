@@ -24,7 +24,7 @@ TINY = ROOT / 'configs' / 'pose' / 'sapiens_tiny_coco-128x96.py'
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Run a tool; returns its exit code and all that it printed."""
+    """Run a tool; returns its exit code and output."""
 
     def call(tool, *args):
         module = load_tool(f'convert/{tool}')
@@ -61,7 +61,7 @@ def weights(model, tmp_path_factory):
     return path
 
 
-def test_inspect_tells_what_a_file_is(run, weights):
+def test_inspect_identifies_a_file(run, weights):
     code, text = run('checkpoint', 'inspect', weights)
     assert code == 0
     count = sum(value.numel() for value in read_checkpoint(weights).state_dict.values())
@@ -152,7 +152,7 @@ def test_a_released_model_is_the_same_here(run, released):
     assert 'patch padding: 0 in the archive, 0 in the config' in text and 'outputs 1x17x32x24' in text
 
 
-def test_a_wrong_padding_shows(run, released):
+def test_a_wrong_padding_is_detected(run, released):
     code, text = verify(run, released, '--cfg-options', 'model.backbone.patch_padding=2')
     assert code == 1 and 'made with --cfg-options model.backbone.patch_padding=0' in text
     assert 'the outputs differ by more than 0.001' in text
@@ -167,7 +167,7 @@ def test_other_weights_show(run, released, model):
     assert code == 1 and 'largest difference 0.5' in text and 'the two files hold different weights' in text
 
 
-def test_what_cannot_be_verified(run, released, monkeypatch):
+def test_unverifiable_files(run, released, monkeypatch):
     code, text = verify(run, released, script='x.pth')
     assert code == 1 and 'expected a TorchScript archive' in text
     monkeypatch.setenv('SAPIENS_CHECKPOINT_ROOT', str(released))

@@ -1,4 +1,4 @@
-"""tools/demo.py: what the page does, without a browser; and the page itself where gradio is installed."""
+"""tools/demo.py: functions of the page without a browser, and the page itself if gradio is installed."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def test_models_are_offered_for_their_tasks(tool, demo):
         tool.Demo([])
 
 
-def test_a_picture_gives_what_the_model_says(demo, tool, tmp_path):
+def test_the_page_returns_the_prediction_of_the_model(demo, tool, tmp_path):
     (path,) = write_pictures(tmp_path, [(64, 48)])
     result = demo.predict(path, 'features', LABELS[1])
     expected = load_model(DEPTH, task='features', device='cpu')
@@ -63,7 +63,7 @@ def test_a_picture_gives_what_the_model_says(demo, tool, tmp_path):
     assert list(demo.predictors) == [('pose', LABELS[0]), ('depth', LABELS[1])], 'no more than two are kept'
 
 
-def test_what_cannot_be_is_explained(demo, tmp_path):
+def test_impossible_requests_are_explained(demo, tmp_path):
     (path,) = write_pictures(tmp_path, [(64, 48)])
     with pytest.raises(ValueError, match="no model 'x' for 'pose'"):
         demo.predict(path, 'pose', 'x')
@@ -92,7 +92,7 @@ def test_old_results_are_deleted(tool, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ['new']
 
 
-def test_without_gradio_it_says_the_command(tool, monkeypatch, capsys):
+def test_without_gradio_the_error_has_the_command(tool, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, 'gradio', None)
     monkeypatch.setattr(sys, 'argv', ['demo.py', '--model', POSE])
     with pytest.raises(SystemExit) as ended:
@@ -101,7 +101,7 @@ def test_without_gradio_it_says_the_command(tool, monkeypatch, capsys):
 
 
 def test_the_page_computes(tool, demo, tmp_path, monkeypatch):
-    """Through gradio's client: the picture goes to the page and its files come back."""
+    """Send an image through gradio's client and receive the files."""
     pytest.importorskip('gradio', reason='the page needs gradio: pip install gradio')
     from gradio_client import Client, handle_file
 

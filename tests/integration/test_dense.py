@@ -1,4 +1,4 @@
-"""The three dense tasks by their own recipes on a made-up set of people: trained, evaluated, drawn, tested by the tool."""
+"""The three dense tasks with their own recipes on small data: training, evaluation, figures, the test tool."""
 
 import json
 import re

@@ -97,7 +97,7 @@ def test_a_file_under_another_name_is_found_if_it_is_the_only_one(hub):
         download(ENTRY, endpoint=hub.address, say=lambda line: None)
 
 
-def test_without_the_hub_it_says_what_to_do(hub, tmp_path):
+def test_without_the_hub_the_error_has_the_fix(hub, tmp_path):
     other = ZOO['sapiens-depth-1b']
     with pytest.raises(
         ConnectionError, match=r'RepositoryNotFoundError.*By hand: download .*epoch_88.pth from https://hugging'

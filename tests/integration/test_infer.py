@@ -54,7 +54,7 @@ def weights(tmp_path_factory):
 
 
 def breakages() -> dict[str, bytes]:
-    """Ten ways in which a file is no image."""
+    """Ten kinds of bad image files."""
     import io
 
     def encoded(kind, image=None, **options):
@@ -123,7 +123,7 @@ def test_a_thousand_files_of_which_fifty_are_broken(infer, weights, tmp_path):
     check_corpus(infer, tmp_path / 'in', tmp_path / 'out', 950, 50, '--checkpoint', weights)
 
 
-def test_what_is_done_is_not_done_again(infer, weights, tmp_path):
+def test_existing_results_are_not_computed_again(infer, weights, tmp_path):
     paths = write_pictures(tmp_path / 'in')
     command = ('pose', tmp_path / 'in', '--model', CONFIGS['pose'], '--checkpoint', weights, '--out', tmp_path / 'out')
     code, text, _ = infer(*command)
@@ -252,14 +252,14 @@ def test_workers_share_the_images(weights, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_stops_a_worker_is_told(tmp_path):
+def test_the_error_of_a_stopped_worker_is_reported(tmp_path):
     write_pictures(tmp_path / 'in')
     plan = plan_of(tmp_path / 'out', tmp_path / 'nowhere.pth')
     with pytest.raises(FileNotFoundError, match=r'nowhere\.pth'):
         list(run_plan(plan, find_inputs(tmp_path / 'in'), ['cpu'], jobs=2))
 
 
-def test_videos_beside_images(infer, weights, tmp_path):
+def test_videos_and_images_together(infer, weights, tmp_path):
     pytest.importorskip('av')
     from ..apis.test_video import frames, write_video
 
@@ -284,7 +284,7 @@ def test_videos_beside_images(infer, weights, tmp_path):
 
 
 def test_videos_of_one_name_and_videos_that_break(infer, weights, tmp_path):
-    """Two videos of one name have results of their own; a broken one is named, and done again by the next run."""
+    """Two videos with one name have separate results. A broken one is reported and repeated by the next run."""
     pytest.importorskip('av')
     from ..apis.test_video import NOISE, broken, frames, write_video
 

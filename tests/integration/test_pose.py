@@ -128,8 +128,8 @@ def test_it_learns(trained):
     assert list(trained.glob('best_*AP*_iter_160.pth'))
 
 
-def test_an_exported_graph_scores_what_the_model_does(trained, data):
-    """With the config's average of the weights, which a graph cannot take part in."""
+def test_an_exported_graph_has_the_scores_of_the_model(trained, data):
+    """With the weight average of the config, which a graph cannot use."""
     config, checkpoint, graph = data / 'config.py', trained / 'iter_160.pth', data / 'graph.pt2'
     run('tools/export.py', config, checkpoint, '--format', 'torchscript', '--out', graph, OMP_NUM_THREADS='1')
     run(

@@ -1,4 +1,4 @@
-"""A run that was killed and resumed equals one that was not, bit for bit. Runs are processes of their own."""
+"""A killed and resumed run equals an uninterrupted one, bit for bit. Runs are separate processes."""
 
 import json
 import os
@@ -96,7 +96,7 @@ def straight_stream(succeed, images, shards, tmp_path_factory):
 
 
 def losses(work_dir):
-    """Step -> logged loss over all runs of a work dir, the later run winning."""
+    """Step -> logged loss over all runs of a work dir; later runs override earlier ones."""
     found = {}
     for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json'), key=lambda file: file.stat().st_mtime_ns):
         for line in file.read_text().splitlines():
@@ -182,7 +182,7 @@ def test_kill_9_and_resume_of_a_stream(run, succeed, images, shards, straight_st
     assert_same_end(straight_stream, tmp_path)
 
 
-def test_two_processes_where_one_is_told_to_stop(run, succeed, images, tmp_path):
+def test_two_processes_of_which_one_gets_a_stop_signal(run, succeed, images, tmp_path):
     options = ('--batch', 2)
     succeed(tmp_path / 'straight', images, *options, processes=2)
     stopped = run(tmp_path / 'resumed', images, *options, '--kill', 'SIGUSR1:12:1', processes=2)
@@ -209,7 +209,9 @@ def test_one_process_continues_the_data_of_two(run, succeed, images, straight, t
 
 
 @pytest.mark.parametrize(('name', 'status'), [('SIGTERM', 143), ('SIGINT', 130)])
-def test_stop_signal_writes_a_checkpoint_and_says_how_to_go_on(run, succeed, images, straight, tmp_path, name, status):
+def test_a_stop_signal_writes_a_checkpoint_and_logs_how_to_resume(
+    run, succeed, images, straight, tmp_path, name, status
+):
     """The whole process group gets the signal, loader workers too."""
     stopped = run(tmp_path, images, '--workers', 2, '--kill', f'{name}:8:0')
     assert stopped.status == status

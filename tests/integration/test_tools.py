@@ -1,4 +1,4 @@
-"""The command-line tools, one after the other as a user would run them."""
+"""The command-line tools, run like a user does."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def run(*command, check=True, **environment):
 
 @pytest.fixture(scope='module')
 def images(tmp_path_factory):
-    """Photographs where the tests are given some, else smooth colour gradients."""
+    """Photographs if available, else smooth colour gradients."""
     folder = tmp_path_factory.mktemp('photographs')
     given = os.environ.get('SAPIENS_TEST_DATA')
     photographs = sorted((Path(given) / 'people').glob('*.jpg'))[:3] if given else []
@@ -60,7 +60,7 @@ def trained(images, tmp_path_factory):
     return work_dir
 
 
-def test_train_leaves_a_checkpoint_curves_and_a_picture(trained):
+def test_train_writes_a_checkpoint_curves_and_a_figure(trained):
     assert (trained / 'iter_3.pth').is_file()
     (log,) = trained.glob('*/vis_data')
     rows = [json.loads(line) for line in (log / 'scalars.json').read_text().splitlines()]
@@ -117,7 +117,7 @@ def test_features_do_not_depend_on_the_batch(trained, images, tmp_path):
         np.testing.assert_allclose(np.load(file), np.load(tmp_path / 'three' / file.name), rtol=1e-4, atol=1e-5)
 
 
-def test_browse_dataset_draws_what_is_trained_on(images, tmp_path):
+def test_browse_dataset_draws_the_training_samples(images, tmp_path):
     command = ('tools/misc/browse_dataset.py', CONFIG, '--num-samples', 7)
     run(*command, '--out', tmp_path / 'a.png', DATA_ROOT=str(images))
     run(*command, '--out', tmp_path / 'b.png', DATA_ROOT=str(images))
@@ -167,7 +167,7 @@ def test_pose_is_drawn_while_training_and_in_a_test(people, tmp_path):
         assert (picture[:256] == color).all(-1).any(), 'no keypoints'
 
 
-def test_what_cannot_be_drawn_or_dumped_is_refused_at_once(monkeypatch, capsys, tmp_path):
+def test_unsupported_drawing_and_dumping_is_refused_at_once(monkeypatch, capsys, tmp_path):
     tool = load_tool('test')
     monkeypatch.setattr(tool, 'Runner', None)  # nothing is built before
     monkeypatch.setenv('DATA_ROOT', str(tmp_path))
@@ -188,7 +188,7 @@ def test_what_cannot_be_drawn_or_dumped_is_refused_at_once(monkeypatch, capsys, 
         assert '--show-limit' in capsys.readouterr().err
 
 
-def test_errors_say_what_to_do(images, tmp_path):
+def test_errors_have_the_fix(images, tmp_path):
     missing = run('tools/train.py', CONFIG, '--work-dir', tmp_path, check=False, DATA_ROOT=str(tmp_path / 'nowhere'))
     assert missing.returncode and 'nowhere' in missing.stderr and 'DATA_ROOT' in missing.stderr
     typo = run('tools/train.py', CONFIG, '--cfg-options', 'model.mask_ration=0.5', check=False, DATA_ROOT=str(images))

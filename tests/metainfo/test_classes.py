@@ -99,7 +99,7 @@ def test_maps_of_this_package_flip_alike():
         np.testing.assert_array_equal(table[get_classes(source).flip_table], get_classes(target).flip_table[table])
 
 
-def test_what_a_map_drops():
+def test_dropped_keypoints_of_a_mapping():
     table, source, target = remap_table('goliath34', 'goliath28'), get_classes('goliath34'), get_classes('goliath28')
     dropped = {name for name, label in zip(source.classes, table, strict=False) if label == 255}
     assert dropped == {'Eyeglass_Frame', 'Eyeglass_Lenses', 'Visible_Badge', 'Chair', 'Lower_Spandex', 'Headset'}

@@ -18,7 +18,7 @@ def test_308_to_17_is_exact(dims):
     np.testing.assert_array_equal(keypoints, before)
 
 
-def test_what_has_no_match_is_nan_with_score_zero():
+def test_unmatched_keypoints_are_nan_with_score_zero():
     keypoints, scores = np.ones((17, 2)), np.ones(17)
     whole, whole_scores = convert_keypoints(keypoints, scores, 'coco17', 'wholebody133')
     assert (whole[:17] == 1).all() and np.isnan(whole[17:]).all()

@@ -226,8 +226,8 @@ LOSSES = dict(
 
 
 @pytest.mark.parametrize('task', TASKS)
-def test_what_was_learned_is_found_in_the_image(task):
-    """A batch learned by heart, without dropout, then predicted at twice the size."""
+def test_an_overfitted_model_predicts_the_labels_in_the_image(task):
+    """Overfit one batch without dropout, then predict at twice the size."""
     torch.manual_seed(0)
     model = tiny(task, losses=LOSSES[task])
     model.decode_head.dropout.p = 0.0

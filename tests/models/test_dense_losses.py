@@ -261,7 +261,7 @@ def test_scale_and_shift_invariance():
     assert loss(prediction, truth, all_valid(truth)).item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_depth_upside_down_is_wrong_and_gets_a_gradient():
+def test_an_inverted_depth_has_a_loss_and_a_gradient():
     _, target, valid = data(DEPTH[3])
     value, grad = gradient(ScaleShiftInvariantLoss(), 1 - target, target, valid)
     assert value > 1

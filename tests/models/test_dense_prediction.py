@@ -127,7 +127,7 @@ def test_labelled_and_unlabelled_in_one_batch(models):
 
 
 @pytest.mark.parametrize('resize', ['two_step', 'one_step'])
-def test_segmentation_is_the_highest_enlarged_score(models, resize):
+def test_segmentation_is_the_highest_upsampled_score(models, resize):
     """By way of the input's size or not."""
     model = models['seg']
     inputs = image()
@@ -167,7 +167,7 @@ def test_upsampled_argmax_without_upsampled_scores(classes, size, monkeypatch):
 
 @pytest.mark.parametrize('size', [(8, 6), (32, 24), (19, 7), (5, 4)])
 @pytest.mark.parametrize('stride', [1, 2, 3])
-def test_every_nth_pixel_of_enlarged_maps_without_the_others(size, stride):
+def test_a_pixel_grid_of_upsampled_maps(size, stride):
     """To more pixels or fewer; the same gradient, also under autocast."""
     generator = torch.Generator().manual_seed(0)
     maps = torch.randn(2, 3, 8, 6, generator=generator, requires_grad=True)
@@ -215,7 +215,7 @@ def test_flip_test_of_a_mirrored_image_is_the_mirrored_result(models, task):
 
 
 @pytest.mark.parametrize('task', TASKS)
-def test_mirrored_outputs_mean_what_they_say(models, task):
+def test_mirrored_outputs_are_corrected(models, task):
     """Twice mirrored is as before; left is right, x points the other way, depth stays."""
     described = models[task].task
     output = torch.randn(1, described.channels, 4, 6)

@@ -70,7 +70,7 @@ def test_keypoints_without_weight_do_not_matter(loss):
 
 
 @pytest.mark.parametrize('loss', [HeatmapMSELoss(loss_weight=2.0), HeatmapCrossEntropyLoss(loss_weight=2.0)])
-def test_float32_inside_whatever_the_head_gives(loss):
+def test_float32_for_any_output_of_the_head(loss):
     prediction, target, weights = data()
     exact = type(loss)()(prediction.bfloat16().float(), target, weights)
     assert torch.equal(loss(prediction.bfloat16(), target, weights), 2 * exact)

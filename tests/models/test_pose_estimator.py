@@ -137,7 +137,7 @@ def test_points_without_weight_do_not_matter():
 
 
 def overfitted(loss=None, steps=150, **kwargs):
-    """A model that has learned one batch by heart, and the batch."""
+    """A model that is overfitted to one batch, and the batch."""
     model = tiny(loss=loss, **kwargs)
     images, data_samples = batch()
     for sample in data_samples:  # away from the borders, where a map can be decoded exactly
@@ -156,7 +156,7 @@ def learned():
     return overfitted(test_cfg=dict(flip_test=False))
 
 
-def test_what_was_learned_is_found_in_the_image(learned):
+def test_an_overfitted_model_predicts_the_labels_in_the_image(learned):
     model, images, data_samples = learned
     truth = torch.stack([sample.gt_instance_labels.keypoints[0] for sample in data_samples])
     with torch.no_grad():

@@ -13,7 +13,7 @@ def cells_of(keypoints, input_size=INPUT, heatmap_size=MAP):
 
 
 def decoded_cells(keypoints, input_size=INPUT, heatmap_size=MAP):
-    """What decode() returns, in cells."""
+    """Output of decode() in cells."""
     return keypoints / torch.tensor(input_size) * (torch.tensor(heatmap_size) - 1)
 
 
@@ -128,7 +128,7 @@ def test_faint_maps_are_scaled_like_any_other():
     assert torch.allclose(decoded_cells(buried), cells_of(point).round(), atol=1e-3)
 
 
-def test_to_image_takes_what_decode_returns():
+def test_to_image_accepts_the_output_of_decode():
     codec = UDPHeatmap(refine='none')
     heatmaps = torch.zeros(1, 2, 256, 192)
     heatmaps[0, 0, 0, 0] = heatmaps[0, 1, 255, 191] = 1

@@ -96,7 +96,7 @@ def check(outfit, body) -> None:
 
 
 @pytest.mark.parametrize('kind', GARMENTS)
-def test_every_garment_fits_everybody(body, people, kind):
+def test_every_garment_fits_every_person(body, people, kind):
     for seed, (shape, standing, seated) in enumerate(people.values()):
         look = plain_look(seed, with_under(kind))
         for posed in (standing, seated):
@@ -106,7 +106,7 @@ def test_every_garment_fits_everybody(body, people, kind):
 
 
 @pytest.mark.parametrize('style', HAIR_STYLES)
-def test_every_hair_style_grows_on_everybody(body, people, style):
+def test_every_hair_style_fits_every_person(body, people, style):
     hair = get_classes('goliath28').index('Hair')
     for seed, (shape, _, seated) in enumerate(people.values()):
         look = replace(plain_look(seed), style=style, beard=0.01 if seed == 1 else 0.0)
@@ -116,7 +116,7 @@ def test_every_hair_style_grows_on_everybody(body, people, style):
 
 
 @pytest.mark.parametrize('name', ACCESSORIES)
-def test_every_accessory_suits_everybody(body, people, name):
+def test_every_accessory_fits_every_person(body, people, name):
     for seed, (shape, standing, seated) in enumerate(people.values()):
         look = plain_look(seed, ('tshirt', 'jeans'))
         look.garments[0].sleeve = 0.3

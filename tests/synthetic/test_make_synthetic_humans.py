@@ -25,7 +25,7 @@ def content(root):
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob('*') if path.is_file()}
 
 
-def test_same_bytes_whatever_the_number_of_workers_and_in_parts(tmp_path):
+def test_bytes_do_not_depend_on_workers_or_interruptions(tmp_path):
     make(tmp_path / 'here', '--num', 7, '--seed', 3)
     make(tmp_path / 'workers', '--num', 7, '--seed', 3, workers=2)
     make(tmp_path / 'parts', '--num', 2, '--seed', 3)
@@ -107,7 +107,7 @@ def test_a_failure_tells_how_to_see_it_again(tmp_path):
         exec('\n'.join(lines))
 
 
-def test_wrong_options_are_refused_before_anything_is_written(tmp_path, monkeypatch):
+def test_wrong_options_are_refused_before_writing(tmp_path, monkeypatch):
     out = tmp_path / 'set'
     for options, message in (
         (['--scene', 'shine=3'], "does not take these options.*'shine'"),

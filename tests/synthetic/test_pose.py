@@ -66,7 +66,7 @@ def test_rotations_are_rotations_within_limits(body, samples, action):
 
 
 @pytest.mark.parametrize('action', ACTIONS)
-def test_nobody_floats_or_sinks(body, samples, action):
+def test_people_stand_on_the_ground(body, samples, action):
     feet = region(body, 'left_foot', 'right_foot')
     for _, sample in samples[action]:
         z = skin(body, sample)[:, 2]
@@ -97,7 +97,7 @@ def volume_centre(vertices, quads):
     return (volume[:, None] * (a + b + c) / 4).sum(0) / volume.sum()
 
 
-def test_who_stands_is_balanced(body, samples):
+def test_standing_people_are_balanced(body, samples):
     from scipy.spatial import ConvexHull
 
     for action in ('stand', 'crossed_arms', 'reach', 'squat'):

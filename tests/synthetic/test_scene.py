@@ -40,7 +40,7 @@ def test_scenes(body, shot):
     assert inside.mean() > (0.02 if shot == 'head' else 0.2)
 
 
-def test_nobody_stands_inside_another(body):
+def test_people_do_not_overlap(body):
     close = 0
     for seed in range(3):
         scene = sample_scene(body, np.random.default_rng(seed), (300, 400), people=(3, 4), shots=dict(full=1))

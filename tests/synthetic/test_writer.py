@@ -39,7 +39,7 @@ def root(samples, tmp_path_factory):
     return root
 
 
-def test_files_hold_what_the_card_says(root, samples):
+def test_files_match_the_card(root, samples):
     for index, sample in enumerate(samples):
         stem = f'{index:06d}'
         np.testing.assert_array_equal(cv2.imread(str(root / f'rgb/{stem}.png'))[..., ::-1], sample.image)
@@ -170,7 +170,7 @@ def test_chosen_kinds_jpeg_and_compact(samples, tmp_path):
     np.testing.assert_array_equal(read_labels(tmp_path, 4)['normal'], normal)
 
 
-def test_a_sample_counts_once_it_is_whole(samples, tmp_path):
+def test_a_sample_counts_when_it_is_complete(samples, tmp_path):
     writer = SampleWriter(tmp_path)
     assert not writer.is_complete(0)
     writer.write(0, samples[0])

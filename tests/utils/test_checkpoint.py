@@ -138,7 +138,7 @@ def test_a_method_of_a_known_library_is_not_called(tmp_path):
     assert not (tmp_path / 'touched').exists()
 
 
-def test_renamed_safetensors_are_told_by_their_content(tmp_path):
+def test_renamed_safetensors_are_recognized_by_content(tmp_path):
     save(tmp_path / 'x.safetensors', dict(w=torch.ones(2))).rename(tmp_path / 'x.pth')
     assert read_checkpoint(tmp_path / 'x.pth', map_location='cpu').state_dict['w'].tolist() == [1, 1]
 
@@ -153,7 +153,7 @@ def test_renamed_safetensors_are_told_by_their_content(tmp_path):
         (b'garbage', 'cannot be read'),
     ],
 )
-def test_foreign_files_are_named_for_what_they_are(tmp_path, content, message, suffix):
+def test_foreign_files_are_identified(tmp_path, content, message, suffix):
     path = tmp_path / f'x.{suffix}'
     path.write_bytes(content)
     with pytest.raises(ValueError, match=rf'x.{suffix} \({len(content)} bytes\).*{message}') as refused:

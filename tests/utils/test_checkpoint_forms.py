@@ -156,7 +156,7 @@ def test_compressed_and_truncated_archives_are_refused(script, tmp_path):
         read_checkpoint(tmp_path / 'y.pt2')
 
 
-def test_what_is_read_is_a_copy(script):
+def test_read_weights_are_a_copy(script):
     before = script.read_bytes()
     read_torchscript(script)['backbone.ln1.weight'].fill_(5)
     assert script.read_bytes() == before

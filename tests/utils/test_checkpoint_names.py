@@ -1,4 +1,4 @@
-"""Weights under the names of other projects compute what they compute there."""
+"""Weights with the names of other projects give the same outputs as there."""
 
 import re
 from functools import partial
@@ -10,7 +10,7 @@ from sapiens.models import MAE, SapiensViT
 from sapiens.utils.checkpoint import load_state, read_checkpoint
 from sapiens.utils.checkpoint.names import canonical, layout_of
 
-vision_transformer = pytest.importorskip('timm.models.vision_transformer')  # after sapiens, which mends torchvision
+vision_transformer = pytest.importorskip('timm.models.vision_transformer')  # after sapiens, which fixes torchvision
 
 ARCH = dict(embed_dims=32, num_layers=3, num_heads=4, feedforward_channels=128)
 IMAGE = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))

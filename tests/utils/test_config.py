@@ -51,12 +51,12 @@ def test_options_of_a_command_line():
         ('backbone.arch=1b', r'would change nothing.*model.backbone.arch=1b'),
     ],
 )
-def test_what_is_refused(option, message):
+def test_wrong_input_is_refused(option, message):
     with pytest.raises(ValueError, match=message):
         load_config(LEAF, [option])
 
 
-def test_values_take_the_type_of_what_they_replace():
+def test_values_take_the_type_of_replaced_values():
     size = 'train_dataloader.dataset.pipeline.0.size'
     cfg = load_config(
         LEAF,

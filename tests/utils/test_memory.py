@@ -22,7 +22,7 @@ SMALL, LARGE = 4_000_000, 16_000_000  # numbers: of 16 and 64 MB
 
 
 def page_faults(size, **setting):
-    """Of using as much memory again, in a process of its own."""
+    """Use memory repeatedly in a separate process."""
     names = ('THP_MEM_ALLOC_ENABLE', 'SAPIENS_MEMORY', 'GLIBC_TUNABLES', *OWN_SETTINGS)
     environment = {key: value for key, value in os.environ.items() if key not in names} | setting
     command = [sys.executable, '-W', 'ignore', '-c', CODE % size]

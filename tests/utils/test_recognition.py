@@ -71,7 +71,7 @@ def test_sizes_that_are_not_named():
     assert recognise(weights)['image_size'] is None
 
 
-def test_what_it_cannot_be():
+def test_unsupported_weights():
     assert recognise({'conv1.weight': torch.ones(2, 3, 7, 7)}) is None
     assert describe(None) == 'no vision transformer of this kind'
     strange = on_meta('0.3b', 'pose', 17)
@@ -79,7 +79,7 @@ def test_what_it_cannot_be():
     assert recognise(strange)['task'] is None and 'unknown head' in describe(recognise(strange))
 
 
-def test_a_refused_load_says_what_the_file_is():
+def test_the_error_of_a_refused_load_identifies_the_file():
     with torch.device('meta'):
         model = SapiensViT('tiny', img_size=(64, 48))
     with pytest.raises(

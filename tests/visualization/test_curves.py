@@ -43,7 +43,7 @@ def test_minutes_are_those_of_training(run):
     np.testing.assert_allclose(curves['a/b'][0] * 60, [10, 30])
 
 
-def test_what_is_no_run_is_refused(tmp_path, run):
+def test_folders_without_a_run_are_refused(tmp_path, run):
     with pytest.raises(ValueError, match='empty: no .*scalars.json'):
         read_curves(tmp_path / 'empty')
     with pytest.raises(ValueError, match="'mIoU' was logged by no run; they have a/b, loss, time"):

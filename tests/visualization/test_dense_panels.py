@@ -1,4 +1,4 @@
-"""Panels of segmentation, depth and normals: every colour says what it should."""
+"""Panels of segmentation, depth and normals: the meaning of every colour."""
 
 import cv2
 import numpy as np
@@ -69,7 +69,7 @@ def test_legend_names_each_class_once_and_breaks_lines():
     assert draw_legend(CLASSES, [], 90).shape == (0, 90, 3)
 
 
-def test_wrong_pixels_leave_the_image_alone(image):
+def test_wrong_pixels_do_not_modify_the_image(image):
     before = image.copy()
     draw_wrong_pixels(image, np.zeros((40, 30), np.uint8), np.ones((40, 30), np.uint8))
     assert (image == before).all()
@@ -93,7 +93,7 @@ def test_limits_of_large_depth_maps():
     assert depth_limits(depth, valid) == (0.0, 1.0)
 
 
-def test_depth_rows_share_the_range_of_the_truth(image):
+def test_depth_rows_use_the_range_of_the_ground_truth(image):
     truth = np.linspace(2, 4, 1200).reshape(40, 30).astype(np.float32)
     valid = np.ones((40, 30), bool)
     valid[:, :10] = False
@@ -118,7 +118,7 @@ def test_depth_rows_share_the_range_of_the_truth(image):
         draw_depth_panel([])
 
 
-def test_depth_of_nobody_and_of_what_is_not_finite(image):
+def test_depth_without_people_and_with_non_finite_values(image):
     truth = np.full((40, 30), 3.0, np.float32)
     nobody = DepthPanelRow(image, truth, truth, np.zeros((40, 30), bool))
     broken = DepthPanelRow(image, np.full_like(truth, np.nan), truth, np.ones((40, 30), bool))
@@ -147,7 +147,7 @@ def test_normal_rows(image):
         draw_normal_panel([])
 
 
-def test_errors_end_at_the_limit_and_what_is_not_a_number_is_white():
+def test_errors_are_clipped_at_the_limit_and_nan_is_white():
     error = np.array([[0.0, 1.0, 2.0, 50.0, np.nan, 1.0]])
     valid = np.array([[True, True, True, True, True, False]])
     colors = panels.draw_error(error, valid, 2.0)[0]
@@ -167,7 +167,7 @@ def test_bars_go_from_the_first_colour_to_the_last():
     assert (panels.color_bar(10, 'low', 'high', panels.ERROR_COLORS)[9:] == 255).all()  # no room
 
 
-def test_small_images_are_enlarged_without_mixing_labels(image):
+def test_small_images_are_upsampled_without_mixing_labels(image):
     labels = np.array([[0, 27], [1, 255]], np.uint8)
     large = panels.sized(labels, np.zeros((40, 30, 3)))
     assert large.shape == (40, 30) and (large[:20, :15] == 0).all() and (large[20:, 15:] == 255).all()

@@ -35,7 +35,7 @@ def test_tiles_are_joined_with_white_between():
 
 
 @pytest.mark.parametrize('size', [(50, 20), (200, 80)])
-def test_resized_points_stay_where_they_are_in_the_picture(size):
+def test_resized_points_stay_at_their_place_in_the_image(size):
     before, after = np.zeros((40, 100, 3)), np.zeros((size[1], size[0], 3))
     points = resized_points([[-0.5, -0.5], [99.5, 39.5], [49.5, 19.5]], before, after)
     expected = [[-0.5, -0.5], [size[0] - 0.5, size[1] - 0.5], [(size[0] - 1) / 2, (size[1] - 1) / 2]]

@@ -70,7 +70,7 @@ def test_keypoints_of_feet_face_and_hands_are_discs_of_half_the_radius(small):
 
 
 @pytest.mark.parametrize('spoil', ['score', 'first column', 'outside', 'nan', 'far'])
-def test_a_link_needs_both_ends_in_the_picture(spoil):
+def test_a_link_needs_both_ends_in_the_image(spoil):
     keypoints, scores = person(COCO, left_shoulder=(40, 30), left_elbow=(100, 30))
     elbow = COCO.index('left_elbow')
     if spoil == 'score':
@@ -81,7 +81,7 @@ def test_a_link_needs_both_ends_in_the_picture(spoil):
     assert not picture[30, 50:90].any() and not picture[30, 5:35].any() and picture[30, 40].any()
 
 
-def test_people_lie_over_each_other_and_nobody_is_black():
+def test_people_are_drawn_over_each_other_in_colour():
     image = np.full((60, 140, 3), 200, np.uint8)
     one, score = person(COCO, left_shoulder=(40, 30), left_elbow=(100, 30))
     two, other = person(COCO, left_shoulder=(70, 5), left_elbow=(70, 55))
@@ -110,7 +110,7 @@ def test_the_style_can_be_chosen_with_its_sizes():
     assert (boxed[5, 5:130] == 255).all()
 
 
-def test_faces_and_hands_are_cut_out_and_enlarged():
+def test_faces_and_hands_are_cropped_and_enlarged():
     rng = np.random.default_rng(0)
     keypoints, scores = np.zeros((2, 133, 2)), np.zeros((2, 133))
     face = WHOLE.groups['face']

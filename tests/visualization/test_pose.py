@@ -69,7 +69,7 @@ def test_people_are_drawn_together_or_not_at_all():
     assert not nobody.any()
 
 
-def test_boxes_lie_below_the_people_and_may_leave_the_picture():
+def test_boxes_are_drawn_below_people_and_clipped():
     keypoints, scores = person(nose=(20, 20))
     boxes = np.array([[10, 20, 40, 50], [-30, -30, 1e9, 25], [np.nan, 0, 1, 1]])
     picture = draw_pose(black(), keypoints, scores, 'coco17', boxes=boxes, radius=3, box_color=(9, 9, 200))
@@ -190,7 +190,7 @@ def test_crops_are_resized_before_they_are_drawn_on(size):
     assert abs(rows.mean() - y) < 0.6 and abs(columns.mean() - x) < 0.6
 
 
-def test_mean_error_is_over_what_is_labelled():
+def test_mean_error_is_over_labelled_keypoints():
     truth = np.zeros((4, 2))
     points = np.array([[3, 4], [6, 8], [np.nan, 0], [100, 0]])
     assert mean_error(points, truth, [1, 1, 1, 0]) == 7.5
