@@ -29,6 +29,7 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['sapiens', 'sapiens.*']),
     package_data={'sapiens': ['**/*.json']},
+    entry_points={'console_scripts': ['sapiens = sapiens.commands.__main__:main']},
     install_requires=requirements('runtime'),
     extras_require={name: requirements(name) for name in ('optional', 'demo', 'tests')},
     classifiers=[f'Programming Language :: Python :: 3.{minor}' for minor in (10, 11, 12, 13)],

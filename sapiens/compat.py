@@ -46,6 +46,18 @@ def declare_torchvision_ops() -> str:
     return 'declared'
 
 
+class _BeforeTorchvision(importlib.abc.MetaPathFinder):
+    """Declares the operators when torchvision is imported. ``import sapiens`` itself does not import torch."""
+
+    outcome = None
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname == 'torchvision' and self.outcome is None:
+            self.outcome = 'native'  # the search inside the next line ends up here too
+            self.outcome = declare_torchvision_ops()
+        return None
+
+
 def _mentions(path: str, needle: bytes) -> bool:
     with open(path, 'rb') as file:
         return needle in file.read()
@@ -122,6 +134,7 @@ def disable_mmpretrain_multimodal() -> None:
         sys.meta_path.insert(0, _MultimodalOff())
 
 
-torchvision_ops = declare_torchvision_ops()
+torchvision_ops = _BeforeTorchvision()
+sys.meta_path.insert(0, torchvision_ops)
 xtcocotools = adapt_xtcocotools()
 disable_mmpretrain_multimodal()

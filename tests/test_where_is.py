@@ -109,7 +109,7 @@ QUESTIONS = [
     ),
     (
         'Where is what the command line of inference takes and does?',
-        'tools/infer.py',
+        'sapiens/commands/infer.py',
         'def parse_args(',
     ),
 ]

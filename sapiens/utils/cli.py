@@ -23,7 +23,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, default: str | None = N
         parser: of the tool.
         default: what it takes without ``--model``, for the help; None if there has to be one.
     """
-    text = 'published models by name (python tools/download.py --list), or configs'
+    text = 'published models by name (sapiens download --list), or configs'
     parser.add_argument(
         '--model',
         nargs='+',

@@ -167,7 +167,7 @@ def _refuse_without_effect(cfg: Config, parts: list[str], value: Any, source: st
             raise ValueError(f'{text}: it is wired into {wired}. Override that: --cfg-options {written}')
         raise ValueError(
             f'{text}{f", wired into {wired}" if wired else ""}. Override the key it went into: '
-            f'python tools/misc/print_config.py {source} shows them all'
+            f'sapiens config {source} shows them all'
         )
     known = top_level_keys()
     if top not in known:

@@ -1,7 +1,7 @@
 """The published checkpoints by name: what they are, where they come from, and where they lie on this machine.
 
 The table is data: ``zoo.json`` beside this file. Files lie under ``$SAPIENS_CHECKPOINT_ROOT`` (default: ``checkpoints``), in the
-published layout ``<task>/checkpoints/sapiens_<size>/<file>``; ``tools/download.py`` puts them there.
+published layout ``<task>/checkpoints/sapiens_<size>/<file>``; ``sapiens download`` puts them there.
 """
 
 import json
@@ -24,7 +24,7 @@ class Entry:
     """One published model.
 
     Attributes:
-        name: as in ``tools/download.py NAME``.
+        name: as in ``sapiens download NAME``.
         task: ``'pretrain'``, ``'pose'``, ``'seg'``, ``'depth'``, ``'normal'`` or ``'detector'``.
         size: of the encoder, a name of :data:`sapiens.models.backbones.SAPIENS_ARCHS`; the detector's own otherwise.
         licence: key of :data:`LICENCES`; it is the weights' own, not that of this package.
@@ -114,7 +114,7 @@ def find(name: str) -> Entry:
         return ZOO[name]
     near = get_close_matches(name, ZOO, n=3, cutoff=0.6)
     hint = f'; did you mean {" or ".join(map(repr, near))}?' if near else ''
-    raise ValueError(f'{name!r} is no published model{hint} (python tools/download.py --list shows all {len(ZOO)})')
+    raise ValueError(f'{name!r} is no published model{hint} (sapiens download --list shows all {len(ZOO)})')
 
 
 def published_as(path: str | Path) -> tuple[Entry, str] | None:
@@ -134,7 +134,7 @@ def how_to_get(entry: Entry, form: str = 'original', target: Path | None = None)
     target = target or checkpoint_root() / first
     option = '' if form == entry.default_form() else f' --form {form}'
     return (
-        f'`python tools/download.py {entry.name}{option}` fetches it. By hand: download '
+        f'`sapiens download {entry.name}{option}` fetches it. By hand: download '
         f'{PurePosixPath(first).name} from https://huggingface.co/{entry.repos[form]} and put it at {target} '
         f'(licence of the weights: {entry.licence})'
     )

@@ -70,10 +70,7 @@ def test_names_are_accepted_as_files(root, tmp_path):
     with pytest.raises(FileNotFoundError) as missing:
         resolve_checkpoint('sapiens-pose-1b')
     text = str(missing.value)
-    assert (
-        'python tools/download.py sapiens-pose-1b`' in text
-        and 'https://huggingface.co/facebook/sapiens-pose-1b ' in text
-    )
+    assert 'sapiens download sapiens-pose-1b`' in text and 'https://huggingface.co/facebook/sapiens-pose-1b ' in text
     assert str(root / ZOO['sapiens-pose-1b'].files()[0]) in text and 'cc-by-nc-4.0' in text
     file.parent.mkdir(parents=True)
     torch.save(dict(w=torch.ones(2)), file)

@@ -1,15 +1,12 @@
-"""Tools as users run them, most of them in a process of their own."""
+"""Commands as users run them, most of them in a process of their own."""
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
+import pytest
 
-TOOLS = Path(__file__).parents[2] / 'tools'
+from sapiens.commands import run
 
 
-def load_tool(name: str) -> ModuleType:
-    """A tool as a module, for tests that look inside; ``name`` is its path below tools/ without suffix."""
-    spec = importlib.util.spec_from_file_location(name.replace('/', '_') + '_tool', TOOLS / f'{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def status_of(command: str, *arguments) -> int | str | None:
+    """Run a command in this process; returns its exit status."""
+    with pytest.raises(SystemExit) as ended:
+        run(command, [str(argument) for argument in arguments])
+    return ended.value.code

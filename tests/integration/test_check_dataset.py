@@ -1,4 +1,4 @@
-"""tools/misc/check_dataset.py, in this process."""
+"""sapiens check, in this process."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from ..datasets.helpers import encode, smooth_image
 from ..datasets.people import person, write_people
-from . import load_tool
+from . import status_of
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/pose/sapiens_tiny_synthetic17-128x96.py'
@@ -27,13 +27,11 @@ def root(tmp_path):
 
 @pytest.fixture
 def check(root, monkeypatch, capsys):
-    """Runs the tool with some options: exit status and what it printed."""
+    """Runs the command with some options: exit status and what it printed."""
     monkeypatch.setenv('DATA_ROOT', str(root))
-    tool = load_tool('misc/check_dataset')
 
     def run(*options):
-        status = tool.main([str(CONFIG), *map(str, options)])
-        return status, capsys.readouterr().out
+        return status_of('check', CONFIG, *options), capsys.readouterr().out
 
     return run
 

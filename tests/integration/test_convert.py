@@ -1,8 +1,7 @@
-"""tools/convert: on files of a tiny model, in processes of their own only where the exit code is the point."""
+"""sapiens convert and verify: on files of a tiny model, in processes of their own only where the exit code is the point."""
 
 import os
 import pickle
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from safetensors.torch import load_file
 from sapiens.apis.loading.build import build_model
 from sapiens.utils.checkpoint import read_checkpoint, save_weights
 
-from . import load_tool
+from . import status_of
 
 pytestmark = pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
 
@@ -23,20 +22,11 @@ TINY = ROOT / 'configs' / 'pose' / 'sapiens_tiny_coco-128x96.py'
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a tool; returns its exit code and output."""
+def run(capsys):
+    """Run a command; returns its exit code and output."""
 
-    def call(tool, *args):
-        module = load_tool(f'convert/{tool}')
-        monkeypatch.setattr(sys, 'argv', [f'{tool}.py', *map(str, args)])
-        code = 0
-        try:
-            module.main()
-        except SystemExit as stop:
-            code = stop.code
-            if isinstance(code, str):
-                print(code)
-                code = 1
+    def call(command, *arguments):
+        code = status_of(command, *arguments)
         printed = capsys.readouterr()
         return code or 0, printed.out + printed.err
 
@@ -62,7 +52,7 @@ def weights(model, tmp_path_factory):
 
 
 def test_inspect_identifies_a_file(run, weights):
-    code, text = run('checkpoint', 'inspect', weights)
+    code, text = run('convert', 'inspect', weights)
     assert code == 0
     count = sum(value.numel() for value in read_checkpoint(weights).state_dict.values())
     assert "PyTorch file, weights under 'state_dict'" in text and f'{count:,} numbers, float32' in text
@@ -72,21 +62,21 @@ def test_inspect_identifies_a_file(run, weights):
 
 def test_inspect_accounts_for_every_tensor(run, weights):
     other = ROOT / 'configs' / 'pose' / 'sapiens_tiny_synthetic133-128x96.py'
-    code, text = run('checkpoint', 'inspect', weights, '--config', other, '--tensors')
+    code, text = run('convert', 'inspect', weights, '--config', other, '--tensors')
     assert code == 0 and '100.0% of the backbone loaded' in text
     assert 'head.final_layer has 17 outputs in the file and 133 here: it starts anew' in text
     assert 'reinitialised     2' in text and 'head.final_layer.bias  17  float32' in text
-    code, text = run('checkpoint', 'inspect', weights, '--config', ROOT / 'configs/pose/sapiens_1b_coco-1024x768.py')
+    code, text = run('convert', 'inspect', weights, '--config', ROOT / 'configs/pose/sapiens_1b_coco-1024x768.py')
     assert code == 1 and 'of another architecture' in text and 'size tiny' in text
 
 
 def test_convert_to_an_encoder_and_to_safetensors(run, weights, model, tmp_path):
-    code, text = run('checkpoint', 'convert', weights, tmp_path / 'encoder.pth', '--part', 'encoder')
+    code, text = run('convert', 'convert', weights, tmp_path / 'encoder.pth', '--part', 'encoder')
     assert code == 0 and 'an encoder, size tiny' in text
     flat = torch.load(tmp_path / 'encoder.pth', weights_only=True)
     assert set(flat) == set(model.backbone.state_dict())
     assert all(torch.equal(flat[name], value) for name, value in model.backbone.state_dict().items())
-    code, _ = run('checkpoint', 'convert', weights, tmp_path / 'x.safetensors', '--dtype', 'bf16')
+    code, _ = run('convert', 'convert', weights, tmp_path / 'x.safetensors', '--dtype', 'bf16')
     found = load_file(tmp_path / 'x.safetensors')
     assert code == 0 and all(torch.equal(found[k], v.bfloat16()) for k, v in model.state_dict().items())
     assert set(found) == set(model.state_dict())
@@ -94,7 +84,7 @@ def test_convert_to_an_encoder_and_to_safetensors(run, weights, model, tmp_path)
 
 def test_convert_fits_weights_to_a_config(run, weights, model, tmp_path):
     options = ['--cfg-options', 'model.backbone.img_size=(64,48)', 'model.skeleton=wholebody133']
-    code, text = run('checkpoint', 'convert', weights, tmp_path / 'x.pth', '--config', TINY, *options)
+    code, text = run('convert', 'convert', weights, tmp_path / 'x.pth', '--config', TINY, *options)
     fitted = read_checkpoint(tmp_path / 'x.pth')
     assert code == 0 and 'pose with 133 keypoints, size tiny, 64x48' in text and fitted.meta == dict(epoch=7, iter=9)
     assert 'pos_embed 1x48x192 -> 1x12x192' in text
@@ -119,13 +109,13 @@ def test_bad_files_end_in_one_line(run, tmp_path):
         'bomb2.pth': 'asks to run code',
         'half.pth': 'truncated',
     }.items():
-        code, text = run('checkpoint', 'inspect', tmp_path / name)
+        code, text = run('convert', 'inspect', tmp_path / name)
         assert code == 1 and message in text and 'Traceback' not in text
     assert not (tmp_path / 'exploded').exists()
-    code, text = run('checkpoint', 'convert', tmp_path / 'none.pth', tmp_path / 'x.pth')
+    code, text = run('convert', 'convert', tmp_path / 'none.pth', tmp_path / 'x.pth')
     assert code == 1 and 'no checkpoint' in text
-    assert run('checkpoint', 'convert', tmp_path / 'half.pth', tmp_path / 'x.bin')[0] == 2
-    assert run('checkpoint', 'inspect', 'x', '--cfg-options', 'a=1')[0] == 2
+    assert run('convert', 'convert', tmp_path / 'half.pth', tmp_path / 'x.bin')[0] == 2
+    assert run('convert', 'inspect', 'x', '--cfg-options', 'a=1')[0] == 2
 
 
 @pytest.fixture(scope='module')
@@ -140,7 +130,7 @@ def released(model, tmp_path_factory):
 
 
 def verify(run, folder, *options, script='x_torchscript.pt2'):
-    return run('verify_released', '--config', TINY, '--checkpoint', folder / 'x.pth', '--torchscript', folder / script,
+    return run('verify', '--config', TINY, '--checkpoint', folder / 'x.pth', '--torchscript', folder / script,
                '--image', folder / 'photo.png', *options)  # fmt: skip
 
 
@@ -162,7 +152,7 @@ def test_other_weights_show(run, released, model):
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     weights['backbone.ln1.weight'][0] += 0.5
     save_weights(weights, released / 'other' / 'x.pth')
-    code, text = run('verify_released', '--config', TINY, '--checkpoint', released / 'other' / 'x.pth', '--torchscript',
+    code, text = run('verify', '--config', TINY, '--checkpoint', released / 'other' / 'x.pth', '--torchscript',
                      released / 'x_torchscript.pt2', '--image', released / 'photo.png')  # fmt: skip
     assert code == 1 and 'largest difference 0.5' in text and 'the two files hold different weights' in text
 
@@ -171,6 +161,6 @@ def test_unverifiable_files(run, released, monkeypatch):
     code, text = verify(run, released, script='x.pth')
     assert code == 1 and 'expected a TorchScript archive' in text
     monkeypatch.setenv('SAPIENS_CHECKPOINT_ROOT', str(released))
-    code, text = run('verify_released', 'sapiens-pose-0.3b', '--image', released / 'photo.png')
-    assert code == 1 and 'python tools/download.py sapiens-pose-0.3b' in text
-    assert run('verify_released', '--image', 'x.png')[0] == 2
+    code, text = run('verify', 'sapiens-pose-0.3b', '--image', released / 'photo.png')
+    assert code == 1 and 'sapiens download sapiens-pose-0.3b' in text
+    assert run('verify', '--image', 'x.png')[0] == 2

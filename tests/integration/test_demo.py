@@ -1,5 +1,6 @@
-"""tools/demo.py: functions of the page without a browser, and the page itself if gradio is installed."""
+"""sapiens demo: functions of the page without a browser, and the page itself if gradio is installed."""
 
+import importlib
 import json
 import os
 import sys
@@ -14,7 +15,7 @@ from sapiens.apis.loading.load_model import with_checkpoints
 from sapiens.datasets.transforms import BadImage
 
 from ..apis.tiny import write_pictures
-from . import load_tool
+from . import status_of
 
 ROOT = Path(__file__).parents[2]
 POSE = str(ROOT / 'configs/pose/sapiens_tiny_synthetic17-128x96.py')
@@ -25,7 +26,7 @@ LABELS = [f'{name} (random weights: no checkpoint)' for name in
 
 @pytest.fixture(scope='module')
 def tool():
-    return load_tool('demo')
+    return importlib.import_module('sapiens.commands.demo')
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_models_are_offered_for_their_tasks(tool, demo):
     )
     with pytest.raises(ValueError, match='twice'):
         tool.Demo([(POSE, None), (POSE, None)])
-    with pytest.raises(ValueError, match=r'tools/download\.py'):
+    with pytest.raises(ValueError, match='sapiens download'):
         tool.Demo([])
 
 
@@ -92,12 +93,9 @@ def test_old_results_are_deleted(tool, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ['new']
 
 
-def test_without_gradio_the_error_has_the_command(tool, monkeypatch, capsys):
+def test_without_gradio_the_error_has_the_command(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, 'gradio', None)
-    monkeypatch.setattr(sys, 'argv', ['demo.py', '--model', POSE])
-    with pytest.raises(SystemExit) as ended:
-        tool.main()
-    assert ended.value.code == 2 and 'pip install gradio' in capsys.readouterr().err
+    assert status_of('demo', '--model', POSE) == 2 and 'pip install gradio' in capsys.readouterr().err
 
 
 def test_the_page_computes(tool, demo, tmp_path, monkeypatch):

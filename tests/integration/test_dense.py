@@ -8,9 +8,9 @@ import pytest
 from mmengine.logging import MMLogger
 from PIL import Image
 
+from sapiens.commands import render
 from sapiens.engine import Runner
 from sapiens.utils.config import load_config
-from tools.data import make_synthetic_humans
 
 from .test_tools import ROOT, run
 
@@ -33,7 +33,7 @@ def data(tmp_path_factory):
     root = tmp_path_factory.mktemp('people')
     for name, count, seed in (('train', 8, 0), ('val', 3, 1)):
         out = root / 'synthetic' / name
-        make_synthetic_humans.main(['--out', str(out), '--num', str(count), '--seed', str(seed), *FAKE])
+        render.main(['--out', str(out), '--num', str(count), '--seed', str(seed), *FAKE])
     return root
 
 

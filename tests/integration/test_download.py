@@ -15,7 +15,7 @@ from sapiens.apis.loading.download import compare_with_card, download
 from sapiens.utils.checkpoint import expected_shapes
 from sapiens.utils.zoo import ZOO, resolve_checkpoint
 
-from . import load_tool
+from . import status_of
 from .hub import Hub, served
 
 ROOT = Path(__file__).parents[2]
@@ -122,7 +122,7 @@ def test_differences_to_the_model_card(tmp_path):
     ]
 
 
-def test_the_tool(hub, tmp_path, monkeypatch, capsys):
+def test_the_command(hub, capsys):
     command = [sys.executable, '-W', 'ignore', 'tools/download.py', ENTRY.name, 'sapiens-depth-1b']
     environment = {**os.environ, 'HF_ENDPOINT': hub.address}
     result = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, env=environment)
@@ -131,9 +131,7 @@ def test_the_tool(hub, tmp_path, monkeypatch, capsys):
     assert f'{ENTRY.name}: 304 tensors as expected' in result.stdout
     assert 'facebook/sapiens-depth-1b could not be fetched' in result.stderr and 'Traceback' not in result.stderr
 
-    tool = load_tool('download')
-    monkeypatch.setattr(sys, 'argv', ['download.py', '--list'])
-    tool.main()
+    assert status_of('download', '--list') == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith(f'{ENTRY.name} '))
     assert line.split()[1:] == [
         'seg',
@@ -146,10 +144,7 @@ def test_the_tool(hub, tmp_path, monkeypatch, capsys):
         'mIoU',
         '76.73',
     ]
-    monkeypatch.setattr(sys, 'argv', ['download.py', ENTRY.name, 'sapiens-pos-1b'])
-    with pytest.raises(SystemExit, match="did you mean 'sapiens-pose-1b'"):
-        tool.main()
+    assert status_of('download', ENTRY.name, 'sapiens-pos-1b') == 2
+    assert "did you mean 'sapiens-pose-1b'" in capsys.readouterr().err
     for options in ([], ['--list', ENTRY.name]):
-        monkeypatch.setattr(sys, 'argv', ['download.py', *options])
-        with pytest.raises(SystemExit):
-            tool.main()
+        assert status_of('download', *options) == 2

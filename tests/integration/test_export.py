@@ -1,14 +1,13 @@
-"""tools/export.py and its benchmark, as a user would run them."""
-
-import sys
+"""sapiens export and its benchmark, as a user would run them."""
 
 import pytest
 import torch
 
 from sapiens.apis.export import TOLERANCES, load_export
 from sapiens.apis.export.options import Tolerance
+from sapiens.commands import export
 
-from . import load_tool
+from . import status_of
 from .test_tools import ROOT, run
 
 POSE = 'configs/pose/sapiens_tiny_coco-128x96.py'
@@ -24,46 +23,26 @@ def test_export_prints_differences_and_fails_without_a_file(tmp_path):
     keypoints = load_export(out)(torch.zeros(1, 3, 64, 48, dtype=torch.uint8))['keypoints']
     assert keypoints.shape == (1, 17, 2)
     refused = run('tools/export.py', POSE, '--format', 'safetensors', '--with-decode', check=False)
-    assert refused.returncode == 1 and "decode has no place in 'safetensors'" in refused.stderr
+    assert refused.returncode == 2 and "decode has no place in 'safetensors'" in refused.stderr
     assert 'Traceback' not in refused.stderr
-
-
-def the_tool():
-    return load_tool('export')
 
 
 def test_over_the_tolerance_the_command_fails_and_leaves_no_file(tmp_path, monkeypatch):
     monkeypatch.setitem(TOLERANCES, 'bf16', Tolerance(1e-9, 1e-9))
     out = tmp_path / 'deep' / 'pose.pt2'
-    command = [
-        'export.py',
-        str(ROOT / POSE),
-        '--format',
-        'torchscript',
-        '--dtype',
-        'bf16',
-        '--out',
-        str(out),
-        '--size',
-        '64',
-        '48',
-    ]
-    monkeypatch.setattr(sys, 'argv', command)
-    with pytest.raises(SystemExit) as stopped:
-        the_tool().main()
-    assert 'no file was left' in stopped.value.code and 'FAILED' in stopped.value.code  # a text: status 1
+    options = ('--format', 'torchscript', '--dtype', 'bf16', '--out', out, '--size', 64, 48)
+    said = status_of('export', ROOT / POSE, *options)
+    assert 'no file was left' in said and 'FAILED' in said  # a text: status 1
     assert not list(out.parent.iterdir())
 
 
-def test_names_of_files(monkeypatch):
-    tool = the_tool()
+def test_names_of_files():
     for given, name in {
         ('sapiens-pose-0.3b', 'sapiens-pose-0.3b'): 'sapiens-pose-0.3b',
         ('x.py', 'a/sapiens_0.3b_coco_best_coco_AP_796.pth'): 'sapiens_0.3b_coco_best_coco_AP_796',
         ('a/sapiens_0.3b_coco-1024x768.py',): 'sapiens_0.3b_coco-1024x768_random',
     }.items():
-        monkeypatch.setattr(sys, 'argv', ['export.py', *given, '--format', 'onnx'])
-        assert tool.name_of(tool.parse_args()) == name
+        assert export.name_of(export.parse_args([*given, '--format', 'onnx'])) == name
 
 
 @pytest.mark.slow

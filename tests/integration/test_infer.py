@@ -1,4 +1,4 @@
-"""tools/infer.py as a user would run it, in this process where that is the same."""
+"""sapiens infer as a user would run it, in this process where that is the same."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from sapiens.apis.inputs import find_inputs
 from sapiens.apis.results import Saving
 
 from ..apis.tiny import SIZES, picture, write_pictures
-from . import load_tool
+from . import status_of
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = {task: str(ROOT / f'configs/{task}/sapiens_tiny_synthetic{"17" * (task == "pose")}-128x96.py')
@@ -24,20 +24,12 @@ CONFIGS = {task: str(ROOT / f'configs/{task}/sapiens_tiny_synthetic{"17" * (task
 CONFIGS['features'] = str(ROOT / 'configs/mae/sapiens_tiny_synthetic-128x128.py')
 
 
-@pytest.fixture(scope='module')
-def tool():
-    return load_tool('infer')
-
-
 @pytest.fixture
-def infer(tool, monkeypatch, capsys):
-    """Run the tool; returns its exit code, output and errors."""
+def infer(capsys):
+    """Run the command; returns its exit code, output and errors."""
 
     def call(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['infer.py', *map(str, arguments), '--device', 'cpu'])
-        with pytest.raises(SystemExit) as ended:
-            tool.main()
-        return (ended.value.code, *capsys.readouterr())
+        return (status_of('infer', *arguments, '--device', 'cpu'), *capsys.readouterr())
 
     return call
 
@@ -218,13 +210,12 @@ def test_boxes_of_a_file(infer, weights, tmp_path):
         (('pose', 'IN', '--model', CONFIGS['pose'], '--devices', 'cpu,tpu'), 'tpu'),
     ],
 )
-def test_wrong_arguments_are_explained(infer, tool, monkeypatch, capsys, tmp_path, arguments, text):
+def test_wrong_arguments_are_explained(capsys, tmp_path, arguments, text):
     write_pictures(tmp_path / 'in', SIZES[:1])
     arguments = [str(tmp_path / 'in') if argument == 'IN' else argument for argument in arguments]
-    monkeypatch.setattr(sys, 'argv', ['infer.py', *arguments, '--out', str(tmp_path / 'out')])
-    with pytest.raises(SystemExit) as ended:
-        tool.main()
-    assert ended.value.code == 2 and text in capsys.readouterr().err.replace('\n', ' ')
+    assert status_of('infer', *arguments, '--out', tmp_path / 'out') == 2
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.startswith('error: ') and text in last
 
 
 def plan_of(out, weights):
@@ -315,5 +306,5 @@ def test_help_teaches_with_examples():
     result = subprocess.run(
         [sys.executable, '-W', 'ignore', 'tools/infer.py', '--help'], cwd=ROOT, capture_output=True, text=True
     )
-    assert result.returncode == 0 and result.stdout.count('python tools/infer.py') >= 6
+    assert result.returncode == 0 and result.stdout.count('sapiens infer') >= 6
     assert all(word in result.stdout for word in ('--detector', 'openpose', 'transformers:', '--jobs-per-device'))

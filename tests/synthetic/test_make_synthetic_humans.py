@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import pytest
 
+from sapiens.commands import render as tool
 from sapiens.datasets.draw import hash63
-from tools.data import make_synthetic_humans as tool
 
 ROOT = Path(__file__).parents[2]
 SMALL = ['--generator', 'tests.synthetic.fake:FakeGenerator', '--size', '40x56']

@@ -71,5 +71,5 @@ class VisibleKeypointsHook(Hook):
         raise RuntimeError(
             f'the first {self.batches} batches ({samples} samples over all ranks) have {found}: there is nothing to learn. '
             'Check that ann_file, img_prefix and skeleton belong together, that boxes are x, y, w, h in pixels, and that '
-            'keypoints are pixels with v > 0 where they are known: python tools/misc/check_dataset.py CONFIG'
+            'keypoints are pixels with v > 0 where they are known: sapiens check CONFIG'
         )

@@ -1,0 +1,55 @@
+"""The command line. Each module here is one command, with ``main(argv)``; ``sapiens --help`` lists them."""
+
+import importlib
+import linecache
+import signal
+import sys
+import traceback
+from typing import NoReturn
+
+__all__ = ['COMMANDS', 'run']
+
+# In the order of ``sapiens --help``.
+COMMANDS = (
+    *('quickstart', 'render', 'check', 'browse'),
+    *('train', 'test', 'curves', 'score', 'config'),
+    *('download', 'convert', 'verify', 'export'),
+    *('infer', 'features', 'demo'),
+)
+
+
+def run(command: str, argv: list[str] | None = None) -> NoReturn:
+    """Run a command and exit with its status.
+
+    A wrong path, key or value ends it with one line on stderr and status 2. Other errors are bugs and keep their traceback.
+
+    Args:
+        command: one of :data:`COMMANDS`.
+        argv: its arguments; default: those of the process.
+    """
+    if hasattr(signal, 'SIGPIPE'):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # quiet in `... | head`
+    try:
+        status = importlib.import_module(f'sapiens.commands.{command}').main(argv)
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if not is_user_error(error):
+            raise
+        text = error.args[0] if isinstance(error, KeyError) else error
+        print(f'error: {text}', file=sys.stderr)
+        sys.exit(2)
+    sys.exit(status)
+
+
+def is_user_error(error: Exception) -> bool:
+    """Whether an error tells the user about an input: a file that the system refuses, or what the code refuses by ``raise``."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return True
+    frame, line = list(traceback.walk_tb(error.__traceback__))[-1]
+    module = frame.f_globals.get('__name__', '')
+    if module.startswith('mmengine.registry'):
+        return isinstance(error, KeyError | TypeError)  # a type that does not exist, an argument that it does not take
+    raised = linecache.getline(frame.f_code.co_filename, line).lstrip().startswith('raise ')
+    return raised and module.startswith('sapiens.') and isinstance(error, OSError | ValueError | ImportError)

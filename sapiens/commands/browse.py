@@ -1,0 +1,109 @@
+"""Draw augmented samples of a config's data set, with their labels, as one figure.
+
+Labelled keypoints are drawn over the image. Dense labels are drawn beside it, grey where the loss ignores them.
+
+Examples:
+    sapiens browse configs/mae/sapiens_tiny_folder-256x256.py --out batch.png
+    sapiens browse CONFIG --phase val --num-samples 32 --cfg-options val_dataloader.dataset.data_root=photos
+    sapiens browse CONFIG --tile 512 --num-samples 8      # larger, for many keypoints
+"""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch.utils.data import IterableDataset
+
+from sapiens.datasets import Draw
+from sapiens.datasets.draw import hash63
+from sapiens.frames import to_published
+from sapiens.metainfo import Skeleton
+from sapiens.registry import DATASETS
+from sapiens.utils.cli import tool_parser
+from sapiens.utils.config import add_options_argument, load_config
+from sapiens.visualization import draw_pose, skeleton_of
+from sapiens.visualization.labels import draw_depth, draw_normals, draw_segmentation
+from sapiens.visualization.layout import caption, contact_sheet, join, resized_points, scaled
+
+
+def label_pictures(data, image: np.ndarray, palette: np.ndarray | None) -> list[np.ndarray]:
+    """Dense labels in colours, one picture for each kind that is of the image's size (in evaluation labels keep theirs)."""
+    if 'valid_mask' not in data or tuple(data.valid_mask.shape) != image.shape[:2]:
+        return []
+    valid = data.valid_mask.numpy()
+    pictures = []
+    if 'gt_sem_seg' in data and palette is not None:
+        picture = draw_segmentation(image, data.gt_sem_seg.numpy(), palette)
+        pictures.append(np.where(valid[..., None], picture, np.uint8(128)))
+    if 'gt_depth' in data:
+        pictures.append(draw_depth(data.gt_depth[0].numpy(), valid))
+    if 'gt_normal' in data:
+        pictures.append(draw_normals(to_published(data.gt_normal.permute(1, 2, 0).numpy()), valid))
+    return pictures
+
+
+def draw(sample: dict, side: int, skeleton: Skeleton | None, palette: np.ndarray | None) -> np.ndarray:
+    """A tile of one sample with its file name, what was done to it, and the number of its keypoints written under it."""
+    data = sample['data_samples']
+    pixels = np.ascontiguousarray(sample['inputs'].permute(1, 2, 0).numpy())
+    image = scaled(pixels, side)
+    lines = [Path(str(data.get('img_path', ''))).name, *describe(data)]
+    if skeleton is not None and 'gt_instance_labels' in data:
+        labels = data.gt_instance_labels
+        points, weights = labels.keypoints[0].numpy(), labels.keypoint_weights[0].numpy()
+        image = draw_pose(image, resized_points(points, pixels, image), weights > 0, skeleton, threshold=0.5)
+        lines.append(f'{(weights > 0).sum()} of {len(weights)} keypoints')
+    if pictures := label_pictures(data, pixels, palette):
+        image = join([image, *(scaled(picture, side) for picture in pictures)], axis=1)
+        lines.append(f'labels on {data.valid_mask.float().mean():.0%} of the pixels')
+    return join([image, caption(image.shape[1], *lines)], axis=0, gap=0)
+
+
+def describe(data) -> list[str]:
+    """Lines that say which part of the original image a sample shows, and what was done to it."""
+    height, width = data.get('ori_shape', (0, 0))
+    flip = ' flipped' if data.get('flip') else ''
+    if 'input_scale' not in data:
+        return [f'{tuple(data.get("crop", ()))} of {width}x{height}{flip}']
+    x, y = np.ravel(data.get('input_center'))
+    w, h = np.ravel(data.get('input_scale'))
+    degrees = float(np.ravel(data.get('bbox_rotation', 0))[0])
+    return [
+        f'person {data.get("id")}, image of {width}x{height}',
+        f'{w:.0f}x{h:.0f} at {x:.0f},{y:.0f}{f" turned {degrees:.0f}" if degrees else ""}{flip}',
+    ]
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = tool_parser(__doc__)
+    parser.add_argument('config', help='path of a config file')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/browse.png'), help='default: %(default)s')
+    parser.add_argument('--phase', choices=['train', 'val', 'test'], default='train', help='default: %(default)s')
+    parser.add_argument('--num-samples', type=int, default=24, help='default: %(default)s')
+    parser.add_argument('--tile', type=int, default=256, help='longer side of a tile in pixels; default: %(default)s')
+    parser.add_argument('--seed', type=int, default=0, help='of the augmentation; default: %(default)s')
+    add_options_argument(parser)
+    args = parser.parse_args(argv)
+    for name in ('num_samples', 'tile'):
+        if getattr(args, name) < 1:
+            parser.error(f'--{name.replace("_", "-")} {getattr(args, name)}: expected 1 or more')
+
+    cfg = load_config(args.config, args.cfg_options)
+    dataset = DATASETS.build(cfg[f'{args.phase}_dataloader'].dataset)
+    if not isinstance(dataset, IterableDataset):
+        draws = (Draw(i % len(dataset), hash63(args.seed, i)) for i in range(args.num_samples))
+        samples = (dataset[draw] for draw in draws)
+    else:
+        samples = (sample for _, sample in zip(range(args.num_samples), dataset, strict=False))
+    skeleton = skeleton_of(getattr(dataset, 'metainfo', None))
+    palette = getattr(dataset, 'metainfo', {}).get('palette')
+    palette = None if palette is None else np.array(palette, np.uint8)
+    tiles, bad = [], []
+    for sample in samples:
+        tiles.append(draw(sample, args.tile, skeleton, palette))
+        bad += sample.get('bad', [])
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(contact_sheet(tiles, columns=max(1, 1536 // max(tile.shape[1] for tile in tiles)))).save(args.out)
+    for path, reason in bad:
+        print(f'bad file {path}: {reason}')
+    print(f'{dataset}: {len(tiles)} samples drawn to {args.out}')

@@ -1,0 +1,92 @@
+"""Check the data of a config before training: problem counts by type, with examples.
+
+All data: missing and unreadable images, images in both the training and the held-out set.
+Keypoints: empty boxes, boxes and keypoints outside the image, wrong numbers of keypoints, repeated ids, wrong flip pairs.
+Label maps, depth and normals: files without a partner, ids of no class, maps without a labelled pixel, sizes that differ from
+the image, depth of people at or below 0, normals that are not unit vectors or face away from the camera, masks without people.
+Label files are read for a hundred samples, with --images for all.
+
+Some samples then run through the pipeline, and the keypoints inside the crop or the labelled pixels are counted.
+
+The exit status is 1 if there is a problem. Notes (crowds, people without keypoints, which training skips) do not count.
+
+Examples:
+    sapiens check configs/pose/sapiens_0.3b_coco-1024x768.py
+    sapiens check CONFIG --split val --images        # also decode every file: minutes to hours
+    sapiens check CONFIG --samples 500 --cfg-options train_dataloader.dataset.data_root=my_data
+"""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+from sapiens.datasets import Draw
+from sapiens.datasets.checks import Findings, check_overlap, check_samples
+from sapiens.datasets.draw import hash63
+from sapiens.registry import DATASETS
+from sapiens.utils.cli import tool_parser
+from sapiens.utils.config import add_options_argument, load_config
+
+
+def build(cfg, split: str, otherwise: str = ''):
+    """The split's data set, or None with the reason printed."""
+    try:
+        return DATASETS.build(cfg[f'{split}_dataloader'].dataset)
+    except (FileNotFoundError, ValueError) as error:
+        print(f'{otherwise}{split}: {error}')
+        return None
+
+
+def bar(title: str):
+    """Wraps an iterable in a progress bar, where somebody is looking."""
+    return lambda items: tqdm(items, desc=title, disable=not sys.stderr.isatty(), leave=False)
+
+
+def table(findings: Findings) -> str:
+    lines = []
+    for what, finding in sorted(findings.items(), key=lambda item: not item[1].wrong):
+        lines.append(f'  {"WRONG" if finding.wrong else "     "} {finding.count:9d}  {what}')
+        lines += [f'{" " * 20}{example}' for example in (finding.examples if finding.wrong else ())]
+        if finding.wrong and finding.count > len(finding.examples):
+            lines.append(f'{" " * 20}...')
+    return '\n'.join(lines) or '        nothing was found'
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = tool_parser(__doc__)
+    parser.add_argument('config')
+    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='default: %(default)s')
+    parser.add_argument('--samples', type=int, default=100, help='to run through the pipeline; default: %(default)s')
+    parser.add_argument(
+        '--images',
+        action='store_true',
+        help='decode every image and its labels, and compare their sizes with the stated ones',
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of the samples; default: %(default)s')
+    add_options_argument(parser)
+    args = parser.parse_args(argv)
+
+    cfg = load_config(args.config, args.cfg_options)
+    begin = time.time()
+    dataset = build(cfg, args.split)
+    if dataset is None:
+        return 1
+    print(f'{args.split}: {dataset}, read in {time.time() - begin:.1f} s')
+    if not hasattr(dataset, 'check'):
+        print(f'{type(dataset).__name__} cannot be checked: it has no files that are known beforehand')
+        return 0
+    findings = Findings()
+    dataset.check(findings, read=args.images, progress=bar('images'))
+    other = build(cfg, 'val' if args.split == 'train' else 'train', 'Shared images are not looked for. ')
+    if other is not None:
+        check_overlap(findings, dataset, other, bar('overlap'))
+    print(table(findings))
+    # Spread over the data set, each with the augmentation that a run would draw.
+    count = min(args.samples, len(dataset))
+    draws = [Draw(i * len(dataset) // count, hash63(args.seed, i)) for i in range(count)]
+    sampled = Findings()
+    print(check_samples(sampled, dataset, draws, bar('samples')))
+    if sampled:
+        print(table(sampled))
+    return int(findings.wrong + sampled.wrong > 0)

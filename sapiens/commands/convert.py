@@ -1,0 +1,118 @@
+"""Inspect a file of weights, or convert it to another format.
+
+Reads MMEngine and plain PyTorch files, safetensors, TorchScript and torch.export archives, and sharded folders, with the
+parameter names of Sapiens, timm, facebookresearch/mae or Hugging Face. Nothing in a file is executed.
+
+Examples:
+    sapiens convert inspect FILE                      # size, task, image size, the config that fits
+    sapiens convert inspect FILE --config CONFIG      # what would be loaded, resized, left over
+    sapiens convert inspect sapiens-pose-1b --tensors
+    sapiens convert convert mae_pretrain_vit_large.pth encoder.pth --part encoder
+    sapiens convert convert work_dirs/x/iter_900 weights.safetensors --dtype bf16
+    sapiens convert convert FILE OUT.pth --config CONFIG   # fitted: positions resized, head of this config
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from sapiens.models import MAE  # noqa: F401
+from sapiens.registry import MODELS
+from sapiens.utils.checkpoint import Checkpoint, describe, load_state, read_checkpoint, recognise, save_weights
+from sapiens.utils.cli import tool_parser
+from sapiens.utils.config import add_options_argument, load_config
+from sapiens.utils.zoo import published_as, resolve_config
+
+DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    commands = parser.add_subparsers(dest='command', required=True, metavar='inspect|convert')
+    inspect = commands.add_parser('inspect', help='tell what a file holds')
+    convert = commands.add_parser('convert', help='write the weights in another form')
+    for command in (inspect, convert):
+        command.add_argument('file', help='a file or folder of weights, or the name of a published model')
+    convert.add_argument(
+        'out', type=Path, help='*.pth ({state_dict, meta}; with --part encoder flat) or *.safetensors'
+    )
+    for command in (inspect, convert):
+        command.add_argument('--config', help='a config, or the name of a published model, to load the weights into')
+        command.add_argument('--min-share', type=float, default=0.5, metavar='SHARE',
+                             help='of the backbone that must be loaded; default: %(default)s')  # fmt: skip
+        add_options_argument(command)
+    inspect.add_argument('--tensors', action='store_true', help='list every tensor: name, shape, type')
+    convert.add_argument('--part', choices=['all', 'encoder'], default='all', help='default: %(default)s')
+    convert.add_argument('--dtype', choices=list(DTYPES), help='of floating-point tensors; default: as they are')
+    args = parser.parse_args(argv)
+    if args.cfg_options and not args.config:
+        parser.error('--cfg-options changes a config: add --config')
+    if args.command == 'convert' and args.out.suffix not in ('.pth', '.safetensors'):
+        parser.error(f'{args.out}: expected a name that ends in .pth or .safetensors')
+    return args
+
+
+def build(args: argparse.Namespace, device: str) -> torch.nn.Module:
+    cfg = load_config(resolve_config(args.config), args.cfg_options)
+    cfg.model.backbone.pop('init_cfg', None)  # the weights come from the file
+    with torch.device(device):
+        return MODELS.build(cfg.model)
+
+
+def summary(checkpoint: Checkpoint) -> str:
+    weights, meta = checkpoint.state_dict, checkpoint.meta
+    dtypes = ', '.join(sorted({str(value.dtype).removeprefix('torch.') for value in weights.values()}))
+    published = published_as(checkpoint.path)
+    lines = {
+        'file': checkpoint.path,
+        'form': f'{checkpoint.form}, weights {f"under {checkpoint.key!r}" if checkpoint.key else "at the top"}',
+        'names': checkpoint.layout,
+        'tensors': f'{len(weights)}, {sum(value.numel() for value in weights.values()):,} numbers, {dtypes}',
+        'what': describe(recognise(weights)),
+        'published as': f'{published[0].name} ({published[1]}), by its name' if published else '',
+        'beside them': ', '.join(f'{key}={meta[key]}' for key in ('epoch', 'iter', 'time') if key in meta),
+    }
+    return '\n'.join(f'{name:<13} {text}' for name, text in lines.items() if text)
+
+
+def inspect(args: argparse.Namespace) -> None:
+    checkpoint = read_checkpoint(args.file)
+    print(summary(checkpoint))
+    if args.tensors:
+        for name, value in checkpoint.state_dict.items():
+            print(f'{name}  {"x".join(map(str, value.shape)) or "scalar"}  {str(value.dtype).removeprefix("torch.")}')
+    if args.config:
+        # Shapes are enough to tell, so the model needs no memory.
+        print(load_state(build(args, 'meta'), checkpoint.state_dict, args.min_share, checkpoint.path))
+
+
+def convert(args: argparse.Namespace) -> None:
+    checkpoint = read_checkpoint(args.file)
+    weights = checkpoint.state_dict
+    if args.config:
+        model = build(args, 'cpu')
+        model.init_weights()  # what is not in the file
+        print(load_state(model, weights, args.min_share, checkpoint.path))
+        weights = model.state_dict()
+    if args.part == 'encoder' and any(name.startswith('backbone.') for name in weights):
+        weights = {
+            name.removeprefix('backbone.'): value for name, value in weights.items() if name.startswith('backbone.')
+        }
+    if args.dtype:
+        dtype = DTYPES[args.dtype]
+        weights = {name: value.to(dtype) if value.is_floating_point() else value for name, value in weights.items()}
+    meta = {key: value for key, value in checkpoint.meta.items() if isinstance(value, str | int | float | bool)}
+    save_weights(weights, args.out, meta, flat=args.part == 'encoder')
+    written = read_checkpoint(args.out).state_dict
+    assert {name: value.shape for name, value in written.items()} == {
+        name: value.shape for name, value in weights.items()
+    }
+    print(
+        f'{args.out}: {len(written)} tensors, {args.out.stat().st_size / 1e6:,.1f} MB; {describe(recognise(written))}'
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    inspect(args) if args.command == 'inspect' else convert(args)

@@ -1,0 +1,269 @@
+"""Serve a local web page: drop an image, choose task and model, download the result.
+
+Needs gradio: pip install 'sapiens[demo]'. Without --model the page offers every published model on this machine. A model is
+loaded at its first use. Images stay on this machine and are deleted after an hour, and when the page ends.
+
+Examples:
+    sapiens demo
+    sapiens demo --model sapiens-pose-1b sapiens-seg-1b --device cuda:1 --dtype bf16
+    sapiens demo --model CONFIG --checkpoint FILE --detector torchvision:fasterrcnn_resnet50_fpn_v2
+    sapiens demo --host 0.0.0.0 --port 8000    # for other machines too: whoever reaches it can use it
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from pathlib import Path
+
+import cv2
+
+from sapiens.apis.detectors import DETECTORS, build_detector
+from sapiens.apis.detectors.base import need
+from sapiens.apis.inputs import read_pixels
+from sapiens.apis.loading.build import read_config
+from sapiens.apis.loading.load_model import DTYPES, inference_task, load_model, with_checkpoints
+from sapiens.apis.predictors import Predictor
+from sapiens.apis.results import Result
+from sapiens.apis.results.by_task import get_result_class
+from sapiens.datasets.transforms import BadImage
+from sapiens.tasks import task_names
+from sapiens.utils.cli import add_model_arguments, tool_parser
+from sapiens.utils.zoo import ZOO, resolve_checkpoint
+from sapiens.visualization.people import STYLES
+
+KEPT = 3600  # seconds for which pictures and results can be downloaded
+LOADED = 2  # models in memory; the one that was used longest ago makes room
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    add_model_arguments(parser, default='what is on this machine')
+    parser.add_argument(
+        '--detector',
+        nargs='+',
+        default=[],
+        help=f'for pose, to choose from beside those that need nothing: {", ".join(DETECTORS.values())}',
+    )
+    parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, mps; default: %(default)s')
+    parser.add_argument('--dtype', choices=list(DTYPES), default='fp32', help='default: %(default)s')
+    parser.add_argument('--host', default='127.0.0.1', help='address to listen at; default: this machine only')
+    parser.add_argument('--port', type=int, help='default: the first free one from 7860')
+    parser.add_argument('--open', action='store_true', help='open the page in the browser')
+    return parser.parse_args(argv)
+
+
+class Demo:
+    """What the page does, without the page.
+
+    Args:
+        models: names of published models or configs, each with its checkpoint or None.
+        detectors: that can be chosen for pose.
+        device, dtype: see :func:`sapiens.apis.load_model`.
+
+    Attributes:
+        choices: of each task that there is a model for, options of ``load_model`` by what the page calls the model.
+
+    Raises:
+        FileNotFoundError, ValueError: a model that there is not, or none at all.
+    """
+
+    def __init__(
+        self,
+        models: list[tuple[str, str | None]],
+        detectors: list[str] | None = None,
+        device: str = 'auto',
+        dtype: str = 'fp32',
+    ) -> None:
+        if not models:
+            raise ValueError(
+                'no published model is on this machine: fetch one with `sapiens download sapiens-pose-0.3b`, or '
+                'give --model CONFIG --checkpoint FILE'
+            )
+        choices: dict[str, dict[str, dict]] = {task: {} for task in task_names(inference=True)}
+        for model, checkpoint in models:
+            options = dict(model=model, checkpoint=checkpoint)
+            task, label = inference_task(read_config(model)), _label(model, checkpoint)
+            for kind in dict.fromkeys((task, 'features')):
+                if label in choices[kind]:
+                    raise ValueError(f'--model has {label} twice: the page could not tell them apart')
+                choices[kind][label] = dict(options, task=kind)
+        self.choices = {task: labels for task, labels in choices.items() if labels}
+        free = ['whole-image'] + (['embedded'] if hasattr(cv2, 'HOGDescriptor') else [])
+        self.detectors = list(dict.fromkeys([*free, *(detectors or ())]))
+        self.options = dict(device=device, dtype=dtype)
+        self.lock = threading.Lock()
+        self.predictors: OrderedDict[tuple[str, str], Predictor] = OrderedDict()
+        self.finders: dict[str, object] = {}
+
+    def labels(self, task: str) -> list[str]:
+        """What the models of a task are called."""
+        return list(self.choices[task])
+
+    def predict(self, image: str | Path, task: str, label: str, detector: str = 'whole-image') -> Result:
+        """The result of a picture.
+
+        Raises:
+            BadImage: a picture that cannot be read.
+            FileNotFoundError, ValueError, ImportError: a model, or a detector, that cannot be used.
+        """
+        if label not in self.choices.get(task, ()):
+            raise ValueError(f'no model {label!r} for {task!r}: choose one of {", ".join(self.choices.get(task, ()))}')
+        if task == 'pose' and detector not in self.detectors:
+            raise ValueError(f'no detector {detector!r}: choose one of {", ".join(self.detectors)}')
+        pixels = read_pixels(image)
+        with self.lock:
+            predictor = self._predictor(task, label)
+            if task == 'pose':
+                if detector not in self.finders:
+                    self.finders[detector] = build_detector(detector, self.options['device'])
+                predictor.detector = self.finders[detector]
+            result = predictor(pixels)
+        result.path = str(image)
+        return result
+
+    def _predictor(self, task: str, label: str) -> Predictor:
+        key = task, label
+        if key not in self.predictors:
+            while len(self.predictors) >= LOADED:
+                self.predictors.popitem(last=False)
+            self.predictors[key] = load_model(**self.choices[task][label], **self.options, batch_size=8)
+        self.predictors.move_to_end(key)
+        return self.predictors[key]
+
+
+def _label(model: str, checkpoint: str | None) -> str:
+    """What tells models of one name apart: configs are named by their folders too."""
+    name = model if model in ZOO else _tail(Path(model).with_suffix(''))
+    if checkpoint is None:
+        return name if model in ZOO else f'{name} (random weights: no checkpoint)'
+    return f'{name} ({_tail(Path(checkpoint))})'
+
+
+def _tail(path: Path) -> str:
+    return '/'.join(path.parts[-2:])
+
+
+def summary(result: Result, seconds: float) -> str:
+    """One line about a result."""
+    height, width = result.image.shape[:2]
+    return f'{result.summary()} · {width} x {height} pixels · {seconds:.2f} s'
+
+
+def make_page(demo: Demo, folder: Path):
+    """The page (gradio's Blocks); files go to ``folder``."""
+    gr = need('gradio', 'gradio', 'sapiens demo')
+    tasks = list(demo.choices)
+    # All of them, for programs that call the page; people see those of their task.
+    labels = list(dict.fromkeys(label for task in tasks for label in demo.labels(task)))
+
+    def switch(task: str):
+        labels = demo.labels(task)
+        return gr.update(choices=labels, value=labels[0]), gr.update(visible=task == 'pose')
+
+    def compute(image: str | None, task: str, label: str, detector: str, style: str, threshold: float, boxes: bool):
+        if image is None:
+            raise gr.Error('Drop a picture first.', print_exception=False)
+        begin = time.perf_counter()
+        try:
+            result = demo.predict(image, task, label, detector)
+            seconds = time.perf_counter() - begin
+            kinds = tuple(file.kind for file in get_result_class(task).files if not (file.sometimes or file.needs))
+            saving = dict(kinds=kinds, style=style, threshold=threshold, show_boxes=boxes)
+            files = result.save(tempfile.mkdtemp(dir=folder), **saving)
+        except (BadImage, OSError, ValueError, ImportError) as error:
+            raise gr.Error(str(error), duration=None, print_exception=False) from error
+        shown = next(path for path in files if path.suffix == '.jpg')
+        return str(shown), summary(result, seconds), [str(path) for path in reversed(files)]
+
+    with gr.Blocks(title='sapiens', analytics_enabled=False) as page:
+        gr.Markdown('# sapiens\nDrop a picture of people, choose what to look for.')
+        with gr.Row():
+            with gr.Column():
+                image = gr.Image(type='filepath', sources=['upload', 'clipboard'], label='Picture', height=380)
+                task = gr.Radio(tasks, value=tasks[0], label='Task')
+                model = gr.Dropdown(labels, value=labels[0], label='Model')
+                button = gr.Button('Run', variant='primary')
+                with gr.Group(visible=tasks[0] == 'pose') as options:
+                    detector = gr.Dropdown(demo.detectors, value=demo.detectors[0], label='Who is in the picture')
+                    style = gr.Radio(list(STYLES), value=STYLES[0], label='Style')
+                    threshold = gr.Slider(0, 1, value=0.3, step=0.05, label='Least score of a keypoint that is drawn')
+                    boxes = gr.Checkbox(label='Boxes')
+            with gr.Column():
+                shown = gr.Image(
+                    label='Result', format='jpeg', interactive=False, height=380, buttons=['download', 'fullscreen']
+                )
+                text = gr.Textbox(label='What was found', interactive=False)
+                files = gr.File(label='Files', file_count='multiple', interactive=False)
+        gr.on(
+            [page.load, task.change], switch, task, [model, options], api_visibility='private', show_progress='hidden'
+        )
+        gr.on(
+            [button.click, image.upload],
+            compute,
+            [image, task, model, detector, style, threshold, boxes],
+            [shown, text, files],
+            api_name='run',
+        )
+    return page
+
+
+def forget(folder: Path) -> None:
+    """Delete pictures and results that are older than an hour, each in a folder of its own."""
+    for place in folder.iterdir():
+        if time.time() - place.stat().st_mtime > KEPT:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def forget_on_time(folder: Path) -> None:
+    while True:
+        time.sleep(KEPT / 4)
+        forget(folder)
+
+
+def available() -> list[tuple[str, None]]:
+    """The published models whose files are on this machine."""
+    found = []
+    for name, entry in ZOO.items():
+        if entry.task in (*task_names(inference=True), 'pretrain'):
+            try:
+                resolve_checkpoint(name)
+            except FileNotFoundError:
+                continue
+            found.append((name, None))
+    return found
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    # Nothing is told to anybody, and files that were dropped vanish with the page.
+    os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
+    with tempfile.TemporaryDirectory(prefix='sapiens_demo_') as folder:
+        os.environ['GRADIO_TEMP_DIR'] = folder
+        models = with_checkpoints(args.model, args.checkpoint) if args.model else available()
+        demo = Demo(models, args.detector, args.device, args.dtype)
+        gr = need('gradio', 'gradio', 'sapiens demo')
+        page = make_page(demo, Path(folder))
+        # The page's fonts are those of the machine: gradio's own would be fetched from elsewhere.
+        theme = gr.themes.Default(font=['system-ui', 'sans-serif'], font_mono=['ui-monospace', 'monospace'])
+        threading.Thread(target=forget_on_time, args=(Path(folder),), daemon=True).start()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the folder goes then too
+        page.queue(default_concurrency_limit=1)
+        page.launch(
+            server_name=args.host,
+            server_port=args.port,
+            inbrowser=args.open,
+            theme=theme,
+            max_file_size='64mb',
+            footer_links=[],
+            quiet=True,
+            show_error=True,
+            prevent_thread_lock=True,
+        )
+        print(f'the page is at {page.local_url} (Ctrl-C ends it)', flush=True)
+        page.block_thread()

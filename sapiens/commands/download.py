@@ -1,0 +1,88 @@
+"""Download published checkpoints by name from the Hugging Face hub.
+
+Files go to $SAPIENS_CHECKPOINT_ROOT (default: checkpoints). An interrupted download resumes. Size and checksum are compared with
+the hub's, and the tensors with those of the model. Every command that takes a checkpoint then takes the name.
+
+Examples:
+    sapiens download --list                                # names, sizes, scores, and what is here already
+    sapiens download sapiens-pose-1b
+    sapiens download sapiens-pose-0.3b sapiens-seg-0.3b --root /data/checkpoints
+    sapiens download sapiens-depth-1b --form torchscript   # or bfloat16: for inference
+    sapiens test configs/pose/sapiens_1b_goliath-1024x768.py sapiens-pose-1b
+
+The weights have their own licence, not that of this package. It is shown before each download.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from sapiens.utils.cli import tool_parser
+from sapiens.utils.zoo import FORMS, LICENCES, ZOO, Entry, checkpoint_root, find
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    parser.add_argument('names', nargs='*', metavar='NAME', help='of published models; --list shows them')
+    parser.add_argument('--form', choices=list(FORMS), default='original',
+                        help='original weights (default), or a graph for inference: torchscript, bfloat16')  # fmt: skip
+    parser.add_argument('--root', type=Path, metavar='DIR', help='instead of $SAPIENS_CHECKPOINT_ROOT')
+    parser.add_argument('--list', action='store_true', help='show the published models and exit')
+    args = parser.parse_args(argv)
+    if bool(args.names) == args.list:
+        parser.error('give names of models to fetch, or --list to see them')
+    return args
+
+
+def licence_of(entry: Entry) -> str:
+    about = LICENCES[entry.licence]
+    return (
+        f'{entry.name}: the weights are under {entry.licence} ({about["title"]}, {about["url"]}), as published with them. '
+        f'It allows {about["allows"]}, not {about["forbids"]}. The licence of this package does not change that.'
+    )
+
+
+def table(root: Path) -> str:
+    rows = [('name', 'task', 'size', 'outputs', 'forms', 'here', 'published')]
+    for entry in ZOO.values():
+        here = [form for form in entry.repos if any((root / name).is_file() for name in entry.files(form))]
+        scores = ', '.join(f'{metric} {value:g}' for metric, value in entry.published.items())
+        outputs = str(entry.num_outputs or '-')
+        rows.append(
+            (entry.name, entry.task, entry.size, outputs, ' '.join(entry.repos), ' '.join(here) or '-', scores or '-')
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return '\n'.join(
+        '  '.join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    if args.list:
+        print(table(args.root or checkpoint_root()))
+        return 0
+    entries = [find(name) for name in args.names]  # a wrong name fails before the first download
+    for entry in entries:
+        entry.default_form(args.form)
+    from sapiens.apis.loading.download import compare_with_card, download  # brings torch, which a list does not need
+
+    failed = False
+    for entry in entries:
+        print(licence_of(entry))
+        try:
+            path = download(entry, args.form, args.root)
+            differences = [] if entry.task == 'detector' else compare_with_card(entry, path)
+        except (OSError, ValueError) as error:
+            print(error, file=sys.stderr)
+            failed = True
+            continue
+        if differences:
+            failed = True
+            print(
+                f'{entry.name}: {len(differences)} tensors are not as expected: {"; ".join(differences[:5])}',
+                file=sys.stderr,
+            )
+        elif entry.task != 'detector':
+            print(f'{entry.name}: {len(entry.shapes())} tensors as expected')
+    return int(failed)

@@ -1,0 +1,316 @@
+"""Render a data set of synthetic people with exact labels.
+
+The folders follow the published Sapiens data and COCO. Every image has a mask of the people, depth, surface normals, body parts
+(28 classes of Goliath, 20 of LIP), instances, albedo, alpha, the camera, and 17, 133 and 308 keypoints of each person.
+OUT/dataset_card.json describes the files, their units and conventions, their number and the licence.
+
+Examples:
+    # 24 images and one picture of each kind of label, to see what you would get
+    sapiens render --out data/synthetic/look --num 24 --preview
+    # 10000 images on 16 cores, with photographs without people behind most of them, for pose only
+    sapiens render --out data/synthetic/pose --num 10000 --workers 16 \\
+        --backgrounds data/coco/no_people --labels mask,instance --format jpg
+    # close-ups of one person, with an option of the generator
+    sapiens render --out data/synthetic/faces --num 500 --people 1-1 \\
+        --scene "shots={'head': 1}"
+
+Image i depends only on --seed, i and the options, not on the number of workers. Ctrl-C stops at any time. The same command
+continues, and a larger --num adds images.
+
+Keypoints are COCO files in annotations/, for mmpose's CocoDataset and CocoWholeBodyDataset too (data_root=OUT,
+data_prefix=dict(img='')). Dense labels have the names of their images: rgb/000000.png, depth/000000.npy.
+"""
+
+import argparse
+import ast
+import functools
+import importlib
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from sapiens.datasets.draw import hash63
+from sapiens.metainfo import get_classes
+from sapiens.synthetic import writer as folders
+from sapiens.synthetic.annotations import FILES
+from sapiens.utils.cli import tool_parser
+from sapiens.visualization import labels as draw
+
+GENERATOR = 'sapiens.synthetic.generator:HumanGenerator'
+PREVIEW_IMAGES, PREVIEW_SIDE, PREVIEW_COLUMNS = 24, 420, 8
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    add = functools.partial(_add, parser)
+    add('--out', type=Path, required=True, help='folder of the data set; made, continued or enlarged')
+    add('--num', type=int, required=True, help='images in all, with those that are there already')
+    add('--size', type=_pair('x'), default=(768, 1024), help='width x height in pixels; default: 768x1024')
+    add('--seed', type=int, default=0, help='of the whole data set; default: %(default)s')
+    add('--workers', type=int, help='processes; 0: in this one, to debug. Default: one per core')
+    add('--people', type=_pair('-'), default=(1, 4), help='fewest and most people in an image; default: 1-4')
+    add('--backgrounds', type=Path, help='folder of photographs without people; their licence then applies')
+    add('--labels', default=','.join(folders.KINDS), help='kinds, with commas between; default: %(default)s')
+    add('--format', choices=['png', 'jpg'], default='png', help='of the images; default: %(default)s')
+    add('--compact', action='store_true', help='normals as float16 .npz, a fifth of their size, exact to 0.0005')
+    add('--preview', action='store_true', help=f'also draw OUT/preview_*.png of the first {PREVIEW_IMAGES} images')
+    add(
+        '--scene',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help="the generator's further options, see its docstring",
+    )
+    add('--generator', default=GENERATOR, metavar='MODULE:CLASS', help='one of your own; default: %(default)s')
+    args = parser.parse_args(argv)
+    if args.num < 1:
+        parser.error(f'--num {args.num}: expected 1 or more')
+    if args.workers is None:
+        affinity = getattr(os, 'sched_getaffinity', None)
+        args.workers = len(affinity(0)) if affinity else os.cpu_count()
+    return args
+
+
+def _add(parser, *names, **options):
+    parser.add_argument(*names, **options)
+
+
+def _pair(separator: str):
+    def parse(text: str) -> tuple[int, int]:
+        first, found, second = text.partition(separator)
+        if not (found and first.isdigit() and second.isdigit()):
+            raise argparse.ArgumentTypeError(f'{text!r}: expected two whole numbers like 3{separator}4')
+        return int(first), int(second)
+
+    return parse
+
+
+def generator_options(args: argparse.Namespace) -> dict:
+    """What the generator is built with. Raises ValueError for what is not KEY=VALUE."""
+    options = dict(size=args.size, people=args.people, backgrounds=None)
+    if args.backgrounds is not None:
+        options['backgrounds'] = str(args.backgrounds.expanduser().resolve())
+    for item in args.scene:
+        key, found, value = item.partition('=')
+        if not found or key in options:
+            raise ValueError(f'--scene {item!r}: expected KEY=VALUE with a key that has no option of its own')
+        try:
+            options[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            options[key] = value
+    return options
+
+
+def build_generator(name: str, options: dict):
+    module, _, attribute = name.partition(':')
+    try:
+        generator = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f'cannot import {name}: {error} (the renderer needs requirements/optional.txt)') from error
+    try:
+        return generator(**options)
+    except TypeError as error:  # an option that it does not have
+        raise ValueError(f'{name} does not take these options: {error}') from error
+
+
+class Maker:
+    """Makes single images in whatever process it is called; builds its generator at the first.
+
+    Args:
+        name, options: of the generator.
+        writer: of the files.
+        seed: of the data set.
+    """
+
+    def __init__(self, name: str, options: dict, writer: folders.SampleWriter, seed: int):
+        self.name, self.options, self.writer, self.seed = name, options, writer, seed
+        self.generator = None
+
+    def __call__(self, index: int) -> None:
+        seed = hash63(self.seed, index)
+        try:
+            if self.generator is None:
+                self.generator = build_generator(self.name, self.options)
+            self.writer.write(index, self.generator(seed))
+        except Exception as error:
+            module, _, attribute = self.name.partition(':')
+            raise ImageFailed(
+                f'{traceback.format_exc()}\nimage {index} (seed {seed}) failed: {type(error).__name__}: {error}\n'
+                f'To see it again:\n    from {module} import {attribute}\n    {attribute}(**{self.options!r})({seed})'
+            ) from None
+
+
+class ImageFailed(RuntimeError):
+    """An image could not be made; the message says which and how to see it again."""
+
+
+_maker = None  # of a worker process
+
+
+def _start_worker(maker: Maker) -> None:
+    global _maker
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    _maker = maker
+
+
+def _end_with(parent: int) -> None:
+    """End this worker when the main process is gone: killed, it can tell nobody to stop."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _work(index: int) -> None:
+    _maker(index)
+
+
+def make_images(maker: Maker, missing: list[int], workers: int, bar: tqdm) -> None:
+    """Make the missing images. Raises ImageFailed at the first that cannot be made."""
+    if not workers:
+        for index in missing:
+            maker(index)
+            bar.update()
+        return
+    # One thread each: more would fight for the cores, and linear algebra rounds differently with another number of them.
+    # Neither warp nor torch survives a fork.
+    os.environ.update(dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'), '1'))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context('spawn'), _start_worker, (maker,))
+    rest, running = iter(missing), set()
+    try:
+        while True:
+            while len(running) < 2 * workers and (index := next(rest, None)) is not None:
+                running.add(pool.submit(_work, index))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+                bar.update()
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            'a worker was killed, most likely for want of memory: use fewer --workers; the same command goes on'
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def draw_previews(root: Path, images: int) -> list[Path]:
+    """Draw a sheet of each kind of label that is there. Returns the files."""
+    sheets: dict[str, list] = {}
+    for index in range(min(images, PREVIEW_IMAGES)):
+        for kind, tile in preview_tiles(folders.read_labels(root, index)).items():
+            sheets.setdefault(kind, []).append(tile)
+    paths = []
+    for kind, tiles in sheets.items():
+        names = [f'{index:06d}' for index in range(len(tiles))]
+        sheet = draw.contact_sheet(tiles, PREVIEW_COLUMNS, names)
+        paths.append(root / f'preview_{kind}.png')
+        cv2.imwrite(str(paths[-1]), sheet[..., ::-1])
+    return paths
+
+
+def preview_tiles(labels: dict) -> dict:
+    """One small picture of each kind of label of an image."""
+    entry, full = labels['entry'], labels['rgb']
+    image = draw.fit(full, PREVIEW_SIDE)
+    small = {
+        kind: draw.fit(labels[kind], PREVIEW_SIDE, nearest=True)
+        for kind in ('mask', 'depth', 'normal', 'seg', 'lip', 'instance')
+        if kind in labels
+    }
+    tiles = dict(rgb=image)
+    for kind, classes in (('seg', 'goliath28'), ('lip', 'lip20')):
+        if kind in small:
+            tiles[kind] = draw.draw_segmentation(image, small[kind], get_classes(classes).palette, 0.7)
+    if 'instance' in small:
+        tiles['instance'] = draw.draw_segmentation(image, small['instance'], draw.distinct_palette(21), 0.6)
+    if 'depth' in small:
+        tiles['depth'] = draw.draw_depth(
+            small['depth'], (small['depth'] > 0) & (small['mask'] > 0) if 'mask' in small else None
+        )
+    if 'normal' in small:
+        tiles['normal'] = draw.draw_normals(small['normal'])
+    if 'mask' in small:
+        tiles['mask'] = np.repeat(small['mask'][..., None], 3, -1)
+    if 'alpha' in labels:
+        tiles['alpha'] = np.repeat(draw.fit(labels['alpha'], PREVIEW_SIDE)[..., None], 3, -1)
+    if 'albedo' in labels:
+        linear = draw.fit(labels['albedo'], PREVIEW_SIDE) / np.float32(65535)
+        srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+        tiles['albedo'] = np.rint(srgb * 255).astype(np.uint8)
+    scale = image.shape[1] / full.shape[1]
+    boxes = np.array([person['bbox'] for person in entry['people']]).reshape(-1, 4) * scale
+    for name in FILES:
+        count = name.lstrip('abcdefghijklmnopqrstuvwxyz')
+        picture = draw.draw_boxes(image, boxes, thickness=1) if name == 'coco17' else image
+        for person in entry['people']:
+            points = np.array(person['keypoints'][name]).reshape(-1, 3)
+            points[:, :2] = (points[:, :2] + 0.5) * scale - 0.5
+            picture = draw.draw_keypoints(picture, points, name, 3 if name == 'coco17' else 1.3)
+        tiles[f'pose{count}'] = picture
+    return tiles
+
+
+def run(args: argparse.Namespace) -> None:
+    kinds = [kind for kind in folders.KINDS if kind in args.labels.split(',')]
+    unknown = [kind for kind in args.labels.split(',') if kind and kind not in folders.KINDS]
+    writer = folders.SampleWriter(args.out, kinds + unknown, args.format, args.compact)
+    options = generator_options(args)
+    maker = Maker(args.generator, options, writer, args.seed)
+    maker.generator = build_generator(args.generator, options)  # options that it refuses are found out here
+    missing = [index for index in range(args.num) if not writer.is_complete(index)]
+    need = len(missing) * folders.estimate_bytes(args.size, writer)
+    place = next(folder for folder in (args.out, *args.out.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free
+    print(
+        f'{args.out}: {len(missing)} images of {args.size[0]} x {args.size[1]} to make, '
+        f'{args.num - len(missing)} are there; about {need / 1e9:.2f} GB more, {free / 1e9:.1f} GB free'
+    )
+    if need > free:
+        raise ValueError(
+            f'{args.out} has {free / 1e9:.1f} GB free, about {need / 1e9:.1f} GB are needed: fewer --num, --labels '
+            'without normal, --compact, --format jpg, or another disk'
+        )
+    files = dict(labels=kinds, format=args.format, compact=args.compact)
+    folders.begin_folder(args.out, args.num, dict(options, seed=args.seed, generator=args.generator, **files))
+    if args.workers:
+        maker.generator = None  # each worker builds its own
+    with tqdm(
+        total=args.num, initial=args.num - len(missing), unit='image', smoothing=0.1, disable=not missing
+    ) as bar:
+        make_images(maker, missing, min(args.workers, len(missing)) if missing else 0, bar)
+    card = folders.finish_folder(args.out, writer)
+    print(
+        f'{card["images"]} images with {card["people"]} people, {card["bytes"] / 1e9:.2f} GB: {args.out / folders.CARD}'
+    )
+    if args.preview:
+        print('\n'.join(f'drawn: {path}' for path in draw_previews(args.out, args.num)))
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clusters and `timeout` stop it as Ctrl-C does
+    try:
+        run(args)
+    except KeyboardInterrupt:
+        print(f'\nStopped. What is complete in {args.out} stays; the same command goes on.', file=sys.stderr)
+        sys.exit(130)
+    except RuntimeError as error:
+        sys.exit(f'error: {error}')

@@ -1,0 +1,108 @@
+"""Evaluate a checkpoint on the test set of its config.
+
+Examples:
+    sapiens test configs/mae/sapiens_0.3b_humans300m-1024x1024.py work_dirs/x/epoch_100.pth
+    sapiens test configs/pose/sapiens_1b_goliath-1024x768.py sapiens-pose-1b  # a published name: docs/checkpoints.md
+    sapiens test CONFIG CHECKPOINT --cfg-options test_dataloader.dataset.data_root=my/held/out/images
+    sapiens test CONFIG CHECKPOINT --show-dir pictures --show-limit 50    # labels beside predictions, per image
+    sapiens test CONFIG CHECKPOINT --dump predictions.json                # what the metric saw, for other tools
+    sapiens test CONFIG me.onnx --graph                                   # what an export costs in accuracy
+    bash tools/dist_test.sh CONFIG CHECKPOINT 8
+"""
+
+import argparse
+import inspect
+import json
+from pathlib import Path
+
+from mmengine.device import get_device
+from mmengine.dist import is_main_process
+from mmengine.model import is_model_wrapper
+
+from sapiens.engine import Runner, show_hook_for
+from sapiens.registry import METRICS
+from sapiens.utils.cli import add_runner_arguments, load_runner_config, tool_parser
+from sapiens.utils.zoo import resolve_checkpoint
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    parser.add_argument('config', help='path of a config file')
+    parser.add_argument(
+        'checkpoint', help='weights to evaluate: a file of any form, or a published name (sapiens-pose-1b)'
+    )
+    parser.add_argument(
+        '--graph',
+        action='store_true',
+        help='CHECKPOINT is a file of tools/export.py (torchscript, export, onnx; undecoded): run its graph in the place of '
+        "the model's network. A graph is a program: only what you trust",
+    )
+    parser.add_argument('--out', type=Path, help='also write the metrics to this JSON file')
+    parser.add_argument(
+        '--dump', metavar='FILE', help="write the predictions to this file (the metric's argument dump)"
+    )
+    parser.add_argument('--show-dir', type=Path, metavar='DIR', help='write a picture of each image to this folder')
+    parser.add_argument('--show-limit', type=int, metavar='N', help='of the first N images only (default: all)')
+    parser.add_argument(
+        '--show-heatmaps', action='store_true', help='with the heatmaps as a further part of a picture'
+    )
+    add_runner_arguments(parser, 'the log goes')
+    args = parser.parse_args(argv)
+    if args.show_dir is None and (args.show_limit is not None or args.show_heatmaps):
+        parser.error('--show-limit and --show-heatmaps say how to draw: add --show-dir DIR')
+    if args.show_limit is not None and args.show_limit < 1:
+        parser.error(f'--show-limit {args.show_limit}: expected 1 or more')
+    return args
+
+
+def set_dump(cfg, file: str) -> None:
+    """Set ``dump`` of the test metric that can write predictions. ValueError where none can, or several could."""
+    metrics = cfg.test_evaluator if isinstance(cfg.test_evaluator, list | tuple) else [cfg.test_evaluator]
+    able = [metric for metric in metrics if 'dump' in inspect.signature(METRICS.get(metric['type'])).parameters]
+    if len(able) != 1:
+        raise ValueError(
+            f'--dump {file}: {len(able)} of the metrics of test_evaluator ({", ".join(m["type"] for m in metrics)}) write '
+            'predictions, expected one; set its argument dump with --cfg-options'
+        )
+    able[0]['dump'] = file
+
+
+def show_hook(cfg, args: argparse.Namespace) -> dict:
+    """Config of the hook that draws. ValueError where the model's type has no drawing, or not that part."""
+    hook = show_hook_for(cfg.model.type)
+    options = dict(out_dir=str(args.show_dir), limit=args.show_limit)
+    if args.show_heatmaps:
+        if 'heatmaps' not in inspect.signature(hook).parameters:
+            raise ValueError(f'--show-heatmaps: {cfg.model.type} predicts no heatmaps')
+        options['heatmaps'] = True
+    return dict(type=hook.__name__, **options)
+
+
+def without_average(cfg) -> None:
+    """Take out the hook that keeps an average of the weights: a graph has its own, and cannot be copied."""
+    hooks = cfg.get('default_hooks', {})
+    for name in [name for name, hook in hooks.items() if hook is not None and hook['type'] == 'EMAHook']:
+        del hooks[name]
+    cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks') or [] if hook['type'] != 'EMAHook']
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    cfg = load_runner_config(args)
+    cfg.load_from, cfg.resume = None if args.graph else str(resolve_checkpoint(args.checkpoint)), False
+    if args.dump:
+        set_dump(cfg, args.dump)
+    if args.show_dir:
+        cfg.custom_hooks = [*cfg.get('custom_hooks', ()), show_hook(cfg, args)]
+    if args.graph:
+        without_average(cfg)
+    runner = Runner.from_cfg(cfg)
+    if args.graph:
+        from sapiens.apis.export import load_export, run_graph_in
+
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        run_graph_in(model, load_export(args.checkpoint, get_device()))
+    metrics = runner.test()
+    if args.out and is_main_process():
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(metrics, indent=2) + '\n')

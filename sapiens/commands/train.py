@@ -1,0 +1,44 @@
+"""Train the model of a config.
+
+Examples:
+    sapiens train configs/mae/sapiens_tiny_folder-256x256.py
+    sapiens train CONFIG --resume                       # go on from the newest valid checkpoint of the work dir
+    sapiens train CONFIG --cfg-options train_dataloader.batch_size=64 optim_wrapper.accumulative_counts=8
+    sapiens train CONFIG --cfg-options load_from=sapiens-pose-1b    # from the weights of a published model
+    bash tools/dist_train.sh CONFIG 8                           # 8 GPUs of this machine
+    bash tools/slurm_train.sh PARTITION JOB CONFIG 4            # 4 nodes of 8 GPUs
+
+A run stopped by Ctrl-C, SIGTERM or SIGUSR1 writes a checkpoint first; --resume continues exactly.
+"""
+
+import argparse
+
+from sapiens.engine import Runner
+from sapiens.utils.cli import add_runner_arguments, load_runner_config, tool_parser
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = tool_parser(__doc__)
+    parser.add_argument('config', help='path of a config file, e.g. configs/mae/sapiens_0.3b_humans300m-1024x1024.py')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='PATH',
+        help='without a path: go on from the newest valid checkpoint of the work dir, or start if there is none',
+    )
+    parser.add_argument('--amp', action='store_true', help='bf16 autocast, also on CPUs (default: on GPUs only)')
+    add_runner_arguments(parser, 'logs and checkpoints go')
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    cfg = load_runner_config(args)
+    if args.amp:
+        cfg.optim_wrapper.precision = 'bf16'
+    if args.resume == 'auto':
+        cfg.resume = 'auto'
+    elif args.resume:
+        cfg.resume, cfg.load_from = True, args.resume
+    Runner.from_cfg(cfg).train()

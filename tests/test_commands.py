@@ -1,0 +1,93 @@
+"""The ``sapiens`` command: its map, its errors, and the wrappers in tools/."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sapiens.commands import COMMANDS, is_user_error
+from sapiens.commands.__main__ import describe
+
+from .integration import status_of
+
+ROOT = Path(__file__).parents[1]
+CONFIG = 'configs/mae/sapiens_tiny_folder-256x256.py'
+
+
+def sapiens(*arguments):
+    command = [sys.executable, '-W', 'ignore', '-X', 'importtime', '-m', 'sapiens.commands', *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_help_lists_every_command_without_importing_torch():
+    shown = sapiens('--help')
+    assert shown.returncode == 0 and 'torch' not in shown.stderr and 'mmengine' not in shown.stderr
+    listed = re.findall(r'^  (\w+) +\S', shown.stdout, re.MULTILINE)
+    assert tuple(listed) == COMMANDS
+    modules = {path.stem for path in (ROOT / 'sapiens/commands').glob('*.py')} - {'__init__', '__main__'}
+    assert set(COMMANDS) == modules
+    assert all(describe(name).endswith('.') and len(describe(name)) < 90 for name in COMMANDS)
+
+
+def test_unknown_command_names_a_near_one():
+    refused = sapiens('trian')
+    assert refused.returncode == 2 and "no command 'trian'; did you mean train?" in refused.stderr
+
+
+def test_every_command_has_a_script_in_tools():
+    scripts = [path for path in (ROOT / 'tools').rglob('*.py') if path.parent.name != 'benchmark']
+    called = [re.search(r"run\('(\w+)'\)", path.read_text()).group(1) for path in scripts]
+    assert sorted(called) == sorted(COMMANDS)
+    assert all(len(path.read_text().splitlines()) < 10 for path in scripts)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'text'),
+    [
+        (('train', 'configs/mae/nowhere.py'), 'no config file configs/mae/nowhere.py'),
+        (('train', CONFIG, '--cfg-options', 'model.mask_ration=0.5'), "did you mean 'mask_ratio'"),
+        (('train', CONFIG, '--cfg-options', 'model.type=MAEE'), 'MAEE is not in the sapiens::model registry'),
+        (('train', CONFIG, '--cfg-options', '+model.maskk=1'), "unexpected keyword argument 'maskk'"),
+        (('train', CONFIG), 'DATA_ROOT'),
+        (('test', CONFIG, 'sapiens-pos-1b'), 'sapiens-pos-1b'),
+        (('export', 'nowhere.py', '--format', 'onnx'), 'nowhere.py'),
+        (('convert', 'inspect', 'nowhere.pth'), 'nowhere.pth'),
+        (('verify', 'sapiens-pos-1b', '--image', 'x.png'), 'sapiens-pos-1b'),
+        (('infer', 'pose', 'nowhere', '--model', CONFIG, '--out', 'OUT'), 'nowhere is no file'),
+        (('features', 'nowhere.py', 'random', 'images', '--out', 'OUT'), 'nowhere.py'),
+        (('features', CONFIG, 'random', 'no_images', '--out', 'OUT'), 'no_images'),
+        (('check', 'nowhere.py'), 'nowhere.py'),
+        (('browse', CONFIG, '--out', 'OUT'), 'DATA_ROOT'),
+        (('config', CONFIG, '--only', 'nothing'), '--only nothing'),
+        (('curves', 'nowhere', '--keys', 'loss'), 'nowhere'),
+        (('score', 'nowhere.json', '--ann-file', 'nowhere.json', '--skeleton', 'coco17'), 'nowhere.json'),
+        (('download', 'sapiens-pos-1b'), "did you mean 'sapiens-pose-1b'"),
+        (('demo', '--model', 'nowhere.py'), 'nowhere.py'),
+        (('quickstart', '--images', 'nowhere'), '--images nowhere'),
+        (('render', '--out', 'OUT', '--num', '1', '--labels', 'nonsense'), 'nonsense'),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else '',
+)
+def test_a_wrong_path_key_or_value_ends_in_one_line(arguments, text, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv('DATA_ROOT', str(tmp_path / 'no_data'))
+    monkeypatch.chdir(ROOT)
+    options = ('--work-dir', tmp_path) if arguments[0] in ('train', 'test') else ()
+    arguments = [tmp_path / 'out' if argument == 'OUT' else argument for argument in arguments]
+    assert status_of(*arguments, *options) == 2
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.startswith('error: ') and text in last
+
+
+def raised(function):
+    try:
+        function()
+    except Exception as error:
+        return error
+
+
+def test_bugs_keep_their_traceback():
+    assert not is_user_error(raised(lambda: int('x')))
+    assert not is_user_error(raised(lambda: {}['x']))
+    assert is_user_error(raised(Path('/nowhere/x').read_text))
