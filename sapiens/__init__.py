@@ -49,8 +49,5 @@ def _key(version: str) -> tuple:
 
 _check_requirements()
 
-from sapiens.utils.memory import keep_tensor_memory  # noqa: E402
-
-keep_tensor_memory()  # before torch allocates anything
 
 from . import compat  # noqa: E402, F401  (adapters come before anything else)

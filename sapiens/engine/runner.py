@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from sapiens.registry import DATASETS, FUNCTIONS
 from sapiens.utils.checkpoint import load_state, read_checkpoint
+from sapiens.utils.memory import keep_tensor_memory
 from sapiens.version import __version__
 
 from .checkpoint_io import find_resumable, load_training_state, write_checkpoint
@@ -44,6 +45,7 @@ class Runner(_Runner):
     # ------------------------------------------------------------------ set-up
 
     def setup_env(self, env_cfg: dict) -> None:
+        keep_tensor_memory()  # before torch allocates anything
         env_cfg = dict(env_cfg)
         dist_cfg = dict(env_cfg.get('dist_cfg') or {})
         if dist_cfg.get('backend', 'auto') == 'auto':

@@ -109,7 +109,7 @@ def test_the_detector_is_not_recognized_by_its_tensors():
 
 
 def test_the_error_of_a_missing_published_file_has_its_source(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'it is published.*download.py sapiens-pretrain-1b.*by-nc'):
+    with pytest.raises(FileNotFoundError, match=r'it is published.*sapiens download sapiens-pretrain-1b.*by-nc'):
         read_checkpoint(tmp_path / 'sapiens_1b_epoch_173_clean.pth')
     with pytest.raises(FileNotFoundError, match='has nothing like it'):
         read_checkpoint(tmp_path / 'other.pth')

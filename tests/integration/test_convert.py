@@ -67,7 +67,7 @@ def test_inspect_accounts_for_every_tensor(run, weights):
     assert 'head.final_layer has 17 outputs in the file and 133 here: it starts anew' in text
     assert 'reinitialised     2' in text and 'head.final_layer.bias  17  float32' in text
     code, text = run('convert', 'inspect', weights, '--config', ROOT / 'configs/pose/sapiens_1b_coco-1024x768.py')
-    assert code == 1 and 'of another architecture' in text and 'size tiny' in text
+    assert code == 2 and 'of another architecture' in text and 'size tiny' in text
 
 
 def test_convert_to_an_encoder_and_to_safetensors(run, weights, model, tmp_path):
@@ -110,10 +110,10 @@ def test_bad_files_end_in_one_line(run, tmp_path):
         'half.pth': 'truncated',
     }.items():
         code, text = run('convert', 'inspect', tmp_path / name)
-        assert code == 1 and message in text and 'Traceback' not in text
+        assert code == 2 and message in text and 'Traceback' not in text
     assert not (tmp_path / 'exploded').exists()
     code, text = run('convert', 'convert', tmp_path / 'none.pth', tmp_path / 'x.pth')
-    assert code == 1 and 'no checkpoint' in text
+    assert code == 2 and 'no checkpoint' in text
     assert run('convert', 'convert', tmp_path / 'half.pth', tmp_path / 'x.bin')[0] == 2
     assert run('convert', 'inspect', 'x', '--cfg-options', 'a=1')[0] == 2
 
@@ -159,8 +159,8 @@ def test_other_weights_show(run, released, model):
 
 def test_unverifiable_files(run, released, monkeypatch):
     code, text = verify(run, released, script='x.pth')
-    assert code == 1 and 'expected a TorchScript archive' in text
+    assert code == 2 and 'expected a TorchScript archive' in text
     monkeypatch.setenv('SAPIENS_CHECKPOINT_ROOT', str(released))
     code, text = run('verify', 'sapiens-pose-0.3b', '--image', released / 'photo.png')
-    assert code == 1 and 'sapiens download sapiens-pose-0.3b' in text
+    assert code == 2 and 'sapiens download sapiens-pose-0.3b' in text
     assert run('verify', '--image', 'x.png')[0] == 2

@@ -89,7 +89,7 @@ def test_options_that_contradict_the_folder_are_refused(tmp_path):
         (['--scene', 'delay=1'], r'delay = None, this run has delay = 1'),
         (['--num', 1], r'images up to number 1, this run asks for 1 images.*ask for 2 or more'),
     ):
-        with pytest.raises(SystemExit, match=message):
+        with pytest.raises(ValueError, match=message):
             make(tmp_path, '--num', 2, *options)
     make(tmp_path, '--num', 2)
     assert content(tmp_path) == before
@@ -114,11 +114,11 @@ def test_wrong_options_are_refused_before_writing(tmp_path, monkeypatch):
         (['--scene', 'shine'], 'expected KEY=VALUE'),
         (['--labels', 'mask,dept'], r"unknown labels \['dept'\]"),
     ):
-        with pytest.raises(SystemExit, match=message):
+        with pytest.raises(ValueError, match=message):
             make(out, '--num', 2, *options)
     usage = namedtuple('usage', 'total used free')(0, 0, 50_000)
     monkeypatch.setattr(tool.shutil, 'disk_usage', lambda path: usage)
-    with pytest.raises(SystemExit, match=r'0\.0 GB free, about .* needed'):
+    with pytest.raises(ValueError, match=r'0\.0 GB free, about .* needed'):
         make(out, '--num', 100)
     assert not out.exists()
     with pytest.raises(SystemExit):

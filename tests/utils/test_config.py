@@ -38,7 +38,7 @@ def test_options_of_a_command_line():
         ('a..b=1', 'a part of the key is empty'),
         ('+modle.mask_ratio=1', "would change nothing: 'modle' is no key of a config; did you mean 'model'"),
         ('+codec.sigma=2', "would change nothing: 'codec'"),
-        ('finetune.max_norm=2', "would change nothing: 'finetune'.*print_config.py"),
+        ('finetune.max_norm=2', "would change nothing: 'finetune'.*sapiens config"),
         ('metric.type=X', 'would change nothing.*--cfg-options val_evaluator.type=X'),
         ('train_pipeline.0.size=(8,8)', r"--cfg-options 'train_dataloader.dataset.pipeline.0.size=\(8, 8\)'"),
         ('val_dataset.data_root=x', 'would change nothing.*--cfg-options val_dataloader.dataset.data_root=x'),

@@ -26,6 +26,7 @@ from torch import nn
 import sapiens  # noqa: F401  (adapters for mmpretrain's imports)
 from sapiens.models import MAE
 from sapiens.models.backbones.archs import SAPIENS_ARCHS, resolve_arch
+from sapiens.utils.memory import keep_tensor_memory
 
 # What our step is compared with: mmpretrain, or ours without one of the things that make it fast.
 ALTERNATIVES = {
@@ -158,6 +159,7 @@ class Stepper:
 
 
 def serve(pipe, name: str, args: argparse.Namespace, mask_ratio: float, precision: str) -> None:
+    keep_tensor_memory()
     torch.set_num_threads(args.threads)
     stepper = Stepper(name, args, mask_ratio, precision)
     pipe.send('ready')
@@ -177,7 +179,7 @@ def start(name: str, args: argparse.Namespace, mask_ratio: float, precision: str
     context = multiprocessing.get_context('spawn')
     pipe, theirs = context.Pipe()
     process = context.Process(target=serve, args=(theirs, name, args, mask_ratio, precision), daemon=True)
-    # Importing sapiens decides where tensors get their memory (sapiens/utils/memory.py); the alternatives go without it.
+    # What keep_tensor_memory() of the new process respects. The alternatives run without it.
     os.environ['SAPIENS_MEMORY'] = 'default' if name in ('mmpretrain', 'default-memory') else 'keep'
     os.environ['THP_MEM_ALLOC_ENABLE'] = '1' if os.environ['SAPIENS_MEMORY'] == 'keep' else '0'
     process.start()
