@@ -1,4 +1,4 @@
-"""What the map-style data sets share: one sample, made from one draw, whatever goes wrong with its file."""
+"""Base classes of data sets with numbered samples."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from sapiens.registry import TRANSFORMS
 
 from .checks import Findings, check_images
-from .draw import Draw, seed_everything_for
+from .draw import Draw, hash63, seed_everything_for
 from .path_table import PathTable
 from .transforms import BadImage, Rejected
 
@@ -20,17 +20,17 @@ _REJECTIONS = 1000
 
 
 class SampleDataset(Dataset):
-    """Samples by number. Subclasses say how many there are (``__len__``) and what the pipeline starts from (``load``).
+    """Numbered samples. Subclasses define their number (``__len__``) and the input of the pipeline (``load``).
 
-    ``dataset[draw]`` runs the pipeline with the global generators seeded from the draw and returns its result with
-    ``bad``, the (path, reason) of the files that were skipped for it: a file that cannot be used is replaced by another
-    one, drawn from the sample's own generator, and so is a sample that the pipeline rejects
-    (:class:`sapiens.datasets.transforms.Rejected`), which is no bad file. A plain int seeds nothing.
+    ``dataset[draw]`` runs the pipeline with the global generators seeded from the draw. A file that cannot be used is
+    replaced by another one, drawn from the sample's own generator. So is a sample that the pipeline rejects
+    (:class:`sapiens.datasets.transforms.Rejected`). The result has ``bad``, the (path, reason) of the replaced files. A
+    plain int instead of a draw seeds nothing.
 
     Args:
-        pipeline: transforms or their configs; its first one reads what ``load`` gives.
-        metainfo: ``dataset_name`` and whatever evaluation and visualization want to know.
-        test_mode: for evaluation: nothing is replaced, since a metric over other samples would be wrong.
+        pipeline: transforms or their configs; the first one reads the result of ``load``.
+        metainfo: ``dataset_name`` and what evaluation and visualization need.
+        test_mode: for evaluation: replace nothing, since a metric over other samples would be wrong.
 
     Raises:
         ValueError: on access, where ten files in a row cannot be used, or a thousand samples in a row are rejected; in
@@ -43,38 +43,44 @@ class SampleDataset(Dataset):
         self.test_mode = test_mode
 
     def load(self, index: int) -> dict:
-        """What the pipeline starts from; has ``img_path``, for reports, and ``sample_idx``."""
+        """The input of the pipeline; it has ``img_path``, for reports, and ``sample_idx``."""
         raise NotImplementedError
 
+    def load_drawn(self, index: int, seed: int | None) -> dict:
+        """Like :meth:`load`, for data sets that make a new sample from the seed of each draw; None for a plain int."""
+        return self.load(index)
+
     def check(self, findings: Findings, read: bool = False, progress=iter) -> None:
-        """Look for what is wrong with the data (tools/misc/check_dataset.py).
+        """Check the data (tools/misc/check_dataset.py).
 
         Args:
-            findings: takes what is found.
+            findings: problems are added to it.
             read: decode every image too.
             progress: wraps an iterable that takes long and has a length.
         """
 
     def __getitem__(self, draw: Draw | int) -> dict:
-        index = draw.index if isinstance(draw, Draw) else int(draw)
+        index, seed = draw if isinstance(draw, Draw) else (int(draw), None)
         bad, rejected = [], 0
         with seed_everything_for(draw):
             while len(bad) < _TRIES and rejected < _REJECTIONS:
-                results = self.load(index)
-                path = results['img_path']
+                path = ''
                 try:
+                    results = self.load_drawn(index, seed)
+                    path = results['img_path']
                     sample = self.pipeline(results)
                 except (BadImage, Rejected) as error:
                     if self.test_mode:
                         raise ValueError(
                             f'sample {index} of {self!r}, {path}: {error}. In test mode no other sample takes its '
-                            'place: mend the file, or take it out of the list'
+                            'place: fix the file, or remove it from the list'
                         ) from error
                     if isinstance(error, Rejected):
                         rejected, last = rejected + 1, error
                     else:
                         bad.append((path, str(error)))
                     index = int(np.random.randint(len(self)))
+                    seed = None if seed is None else hash63(seed, len(bad) + rejected)
                     continue
                 sample['bad'] = bad
                 return sample

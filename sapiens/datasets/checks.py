@@ -120,8 +120,8 @@ def check_samples(findings: Findings, dataset, draws: Sequence, progress: Callab
     labelled, inside, shares, rejected = [], [], [], 0
     for draw in progress(draws):
         with seed_everything_for(draw):
-            results = dataset.load(draw.index)
             try:
+                results = dataset.load_drawn(*draw)
                 sample = dataset.pipeline(results)['data_samples']
             except BadImage as error:
                 findings.add('unreadable image', f'{results["img_path"]}: {error}')

@@ -151,8 +151,11 @@ class CombinedDataset(SampleDataset):
         return number, min(int((place + np.random.random()) * size / count), size - 1)
 
     def load(self, index: int) -> dict:
+        return self.load_drawn(index, None)
+
+    def load_drawn(self, index: int, seed: int | None) -> dict:
         number, inner = self.locate(index)
-        results = self.datasets[number].load(inner)
+        results = self.datasets[number].load_drawn(inner, seed)
         results['sample_idx'] = index
         if self._maps[number] is not None:
             map_keypoints(results, self._maps[number], self._fields)

@@ -4,26 +4,25 @@ import importlib
 import os
 
 import numpy as np
-from torch.utils.data import Dataset
 
-from sapiens.metainfo import get_classes, get_skeleton
+from sapiens.metainfo import build_metainfo, get_classes, get_skeleton
 from sapiens.registry import DATASETS
 
-from .base import build_pipeline
-from .draw import Draw, hash63, seed_everything_for
-from .transforms import BadImage
+from .base import SampleDataset
+from .draw import Draw, hash63
+from .keypoints import skeleton_fields
+from .transforms import Rejected
 
 __all__ = ['SyntheticHumans']
 
-_TRIES = 10
 _GENERATOR = 'sapiens.synthetic.generator:HumanGenerator'
 
 
 @DATASETS.register_module()
-class SyntheticHumans(Dataset):
+class SyntheticHumans(SampleDataset):
     """People rendered by the data loader's workers, with exact labels.
 
-    ``dataset[draw]`` runs the pipeline on a dict with
+    The pipeline starts from a dict with
 
     - ``img``: (H, W, 3) uint8 RGB; ``img_path``: ``synthetic://<seed>``, for reports; ``ori_shape``, ``img_shape``: (H, W);
       ``sample_idx``;
@@ -32,33 +31,33 @@ class SyntheticHumans(Dataset):
       ``gt_albedo`` (H, W, 3) float32 linear RGB; ``gt_alpha`` (H, W) float32; ``gt_instance`` (H, W) uint8, 0 or the person's
       number; ``flip_table`` (256,) uint8 of the classes; ``intrinsics`` (3, 3) float64; and for its N people ``bbox`` (N, 4)
       float32 x1, y1, x2, y2, ``keypoints`` (N, K, 2) float32, ``keypoints_visible`` (N, K) float32, 1 where the point is inside
-      the image, seen or hidden, and ``keypoints_seen`` (N, K) bool. The centre of the top-left pixel is (0, 0).
+      the image, seen or hidden, and ``keypoints_seen`` (N, K) bool. The center of the top-left pixel is (0, 0);
+    - with ``per_person``, ``img`` and what :class:`KeypointDataset` gives for one of the people, chosen at random.
 
-    and returns its result with ``bad``, the (path, reason) of images that the pipeline refused and others replaced. Which
-    people come depends on the :class:`Draw` only, so a run resumes exactly.
+    Which people appear depends on the :class:`Draw` only, so a run resumes exactly.
 
     Args:
         length: images in the data set.
         size: (width, height) in pixels.
         people: fewest and most people in an image.
         backgrounds: folder of photographs without people to put behind; None for none.
-        pipeline: transforms or their configs; its first one finds ``img``, which the loading transforms take too.
-            ``LoadDense`` moves the labels over the pixels with it; the others act on ``img`` only: set ``labels=False`` with
-            them.
+        pipeline, test_mode: see :class:`SampleDataset`. The loading transforms accept ``img``. ``LoadDense`` also transforms
+            the label maps; the others transform ``img`` only: set ``labels=False`` with them.
         seed: of the data set.
-        fixed: sample i is always the same image, as if it were a file, for evaluation and to overfit; the augmentation may
+        fixed: sample i is always the same image, as if it were a file, for evaluation and overfitting; the augmentation may
             differ. Otherwise each draw is a new image, for training without end; a plain int instead of a draw gives the
             fixed one.
-        labels: False leaves all but the image out.
+        labels: False gives only the image.
         classes: 'goliath28' or 'lip20', of ``gt_sem_seg``; lip20 has 255 where it has no class.
         skeleton: 'coco17', 'wholebody133' or 'goliath308', of ``keypoints``.
+        per_person: a sample is one person, for pose, alone or in a :class:`CombinedDataset` with files of people.
         generator: 'module:class' with the arguments of :class:`sapiens.synthetic.generator.HumanGenerator`.
-        metainfo: ``dataset_name`` and whatever evaluation and visualization want to know.
-        **scene: the generator's further options; it refuses those it does not know, at the first sample.
+        metainfo: see :class:`SampleDataset`; with ``per_person`` it begins as that of the skeleton.
+        **scene: further options of the generator, which refuses unknown ones at the first sample.
 
     Raises:
-        ValueError: an argument out of its range; on access, where the pipeline refuses ten images in a row.
-        RuntimeError: on access, where the generator fails; the message has the seed.
+        ValueError: an argument out of its range; on access, see :class:`SampleDataset`.
+        RuntimeError: on access, if the generator fails; the message has the seed.
     """
 
     def __init__(
@@ -73,6 +72,8 @@ class SyntheticHumans(Dataset):
         labels: bool = True,
         classes: str = 'goliath28',
         skeleton: str = 'goliath308',
+        per_person: bool = False,
+        test_mode: bool = False,
         generator: str = _GENERATOR,
         metainfo: dict | None = None,
         **scene,
@@ -83,43 +84,25 @@ class SyntheticHumans(Dataset):
             raise ValueError(f"classes={classes!r}: expected 'goliath28' or 'lip20'")
         if skeleton not in ('coco17', 'wholebody133', 'goliath308'):
             raise ValueError(f"skeleton={skeleton!r}: expected 'coco17', 'wholebody133' or 'goliath308'")
+        if per_person and not labels:
+            raise ValueError('per_person=True: expected labels=True, since a sample has the keypoints of its person')
         self.length, self.seed, self.fixed, self.labels = length, seed, fixed, labels
-        self.classes, self.skeleton, self.generator = classes, skeleton, generator
+        self.classes, self.keypoints, self.generator = classes, skeleton, generator
+        # Of samples that are images, no transform brings keypoints into another skeleton.
+        self.skeleton = get_skeleton(skeleton) if per_person else None
+        first = build_metainfo(self.skeleton) if per_person else {}
+        super().__init__(pipeline, {**first, **(metainfo or {})}, test_mode)
         self.options = dict(size=tuple(size), people=tuple(people), backgrounds=backgrounds, **scene)
-        self.pipeline = build_pipeline(pipeline)
-        self.metainfo = {'dataset_name': type(self).__name__, **(metainfo or {})}
         self._built = None  # (process id, generator)
 
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, draw: Draw | int) -> dict:
-        index = draw.index if isinstance(draw, Draw) else int(draw)
-        seed = self.seed_of(draw)
-        bad = []
-        with seed_everything_for(draw):
-            for _ in range(_TRIES):
-                results = self._make(seed, index)
-                path = results['img_path']
-                try:
-                    sample = self.pipeline(results)
-                except BadImage as error:
-                    bad.append((path, str(error)))
-                    index = int(np.random.randint(self.length))
-                    seed = hash63(self.seed, index) if self.fixed else hash63(seed, len(bad))
-                    continue
-                sample['bad'] = bad
-                return sample
-        listing = '\n'.join(f'  {path}: {reason}' for path, reason in bad)
-        raise ValueError(f'the pipeline refused {_TRIES} images in a row of {self!r}:\n{listing}')
+    def load(self, index: int) -> dict:
+        return self.load_drawn(index, None)
 
-    def seed_of(self, draw: Draw | int) -> int:
-        """The seed that the generator gets for a draw."""
-        if isinstance(draw, Draw) and not self.fixed:
-            return hash63(self.seed, draw.seed)
-        return hash63(self.seed, draw.index if isinstance(draw, Draw) else int(draw))
-
-    def _make(self, seed: int, index: int) -> dict:
+    def load_drawn(self, index: int, seed: int | None) -> dict:
+        seed = self.seed_of(index if seed is None else Draw(index, seed))
         generator = self._generator()
         try:
             made = generator(seed)
@@ -132,14 +115,30 @@ class SyntheticHumans(Dataset):
         results = dict(
             img=made.image, img_path=f'synthetic://{seed}', ori_shape=shape, img_shape=shape, sample_idx=index
         )
-        if not self.labels:
-            return results
-        points = [person.keypoints[self.skeleton] for person in made.people]
-        points = np.array(points, np.float32).reshape(-1, len(get_skeleton(self.skeleton)), 3)
+        if self.skeleton is not None:
+            return results | self._person(made, index, seed)
+        return results | self._labels(made) if self.labels else results
+
+    def seed_of(self, draw: Draw | int) -> int:
+        """The seed that the generator gets for a draw."""
+        if isinstance(draw, Draw):
+            return hash63(self.seed, draw.index if self.fixed else draw.seed)
+        return hash63(self.seed, int(draw))
+
+    def _people(self, made) -> dict:
+        points = [person.keypoints[self.keypoints] for person in made.people]
+        points = np.array(points, np.float32).reshape(-1, len(get_skeleton(self.keypoints)), 3)
         boxes = np.array([person.bbox for person in made.people], np.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         return dict(
-            results,
+            bbox=boxes,
+            keypoints=points[..., :2],
+            keypoints_visible=(points[..., 2] > 0).astype(np.float32),
+            keypoints_seen=points[..., 2] == 2,
+        )
+
+    def _labels(self, made) -> dict:
+        return dict(
             flip_table=np.asarray(get_classes(self.classes).flip_table),
             gt_sem_seg=made.part if self.classes == 'goliath28' else made.lip,
             gt_depth=made.depth,
@@ -148,10 +147,27 @@ class SyntheticHumans(Dataset):
             gt_alpha=made.alpha,
             gt_instance=made.instance,
             intrinsics=made.camera.intrinsics,
-            bbox=boxes,
-            keypoints=points[..., :2],
-            keypoints_visible=(points[..., 2] > 0).astype(np.float32),
-            keypoints_seen=points[..., 2] == 2,
+            **self._people(made),
+        )
+
+    def _person(self, made, index: int, seed: int) -> dict:
+        people = self._people(made)
+        usable = np.flatnonzero(people.pop('keypoints_seen').any(1))
+        if not len(usable):
+            raise Rejected('an image without a person who shows a keypoint')
+        number = int(usable[hash63(seed, 1) % len(usable)])
+        person = {key: values[number : number + 1] for key, values in people.items()}
+        # As boxes of files: to the centers of the outermost pixels.
+        person['bbox'] = np.minimum(person['bbox'], np.tile(np.float32(made.image.shape[1::-1]) - 1, 2))
+        return dict(
+            person,
+            bbox_score=np.ones(1, np.float32),
+            img_id=index,
+            id=number,
+            category_id=1,
+            area=float(made.people[number].area),
+            iscrowd=0,
+            **skeleton_fields(self.skeleton),
         )
 
     def _generator(self):
