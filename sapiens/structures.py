@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from mmengine.structures import BaseDataElement
 
+from .tasks import get_field
+
 __all__ = ['DenseDataSample', 'LoaderRecord']
 
 
@@ -52,9 +54,6 @@ class DenseDataSample(BaseDataElement):
             declared fields already set.
     """
 
-    # What a field's shape is before its (H, W).
-    LEADING = {'sem_seg': (), 'depth': (1,), 'normal': (3,), 'pointmap': (3,), 'albedo': (3,), 'alpha': (1,)}
-
     def set_field(self, value, name, dtype=None, field_type='data'):
         # Every way to fill a sample passes here: attributes, set_data(), update().
         if field_type == 'data':
@@ -67,23 +66,17 @@ class DenseDataSample(BaseDataElement):
         else:
             self.set_field(value, name)
 
-    @classmethod
-    def _leading(cls, name: str) -> tuple | None:
-        if name == 'valid_mask':
-            return ()
-        prefix, _, kind = name.partition('_')
-        return cls.LEADING.get(kind) if prefix in ('gt', 'pred') else None
-
     def _check(self, name, value) -> None:
-        leading = self._leading(name)
-        if leading is None:
+        declared = get_field(name)
+        if declared is None:
             return
+        leading = declared.leading
         shape = tuple(getattr(value, 'shape', ()))
         expected = ', '.join([*map(str, leading), 'H', 'W'])
         if len(shape) != len(leading) + 2 or shape[: len(leading)] != leading:
             raise ValueError(f'{name} has shape {shape}, expected ({expected})')
         for other in self._data_fields:
-            if other != name and self._leading(other) is not None:
+            if other != name and get_field(other) is not None:
                 size = tuple(getattr(self, other).shape[-2:])
                 if size != shape[-2:]:
                     raise ValueError(

@@ -28,6 +28,7 @@ __all__ = [
     'map_fields',
     'register_task',
     'resolve',
+    'target_fields',
     'task_names',
     'task_of',
 ]
@@ -163,11 +164,13 @@ class TaskSpec:
 # Maps that belong to no task of their own: they come with rendered people and with data sets.
 _COMMON_FIELDS = (
     MapField('instance', kind='labels', about='uint8 number of the person, 0 for nobody',
-             reader='sapiens.datasets.transforms.labels:load_instance'),
+             suffixes=('.png',),
+             reader='sapiens.datasets.transforms.label_files:load_instance'),
     MapField('mask', kind='labels', about='bool, True on people', folders=('mask', 'masks'), suffixes=('.png', '.jpg', '.jpeg'),
-             reader='sapiens.datasets.transforms.labels:load_mask'),
+             reader='sapiens.datasets.transforms.label_files:load_mask'),
     MapField('alpha', 1, about='float32 in [0, 1], fraction of the pixel that people cover', interpolation='linear',
-             reader='sapiens.datasets.transforms.labels:load_alpha'),
+             suffixes=('.png',),
+             reader='sapiens.datasets.transforms.label_files:load_alpha'),
     MapField('pointmap', 3, 'vectors', 'float32 metres in the camera frame'),
     MapField('albedo', 3, about='float32 in [0, 1], linear RGB', interpolation='linear'),
 )  # fmt: skip
@@ -218,6 +221,12 @@ def map_fields() -> dict[str, MapField]:
     """All known label maps by name: those of the tasks, then those that belong to none."""
     fields = {field.name: field for spec in _TASKS.values() for field in spec.fields}
     return fields | {field.name: field for field in _COMMON_FIELDS if field.name not in fields}
+
+
+def target_fields(masked_by_people: bool = False) -> dict[str, MapField]:
+    """The fields that tasks predict, by name: of all tasks, or of those whose results mean something on people only."""
+    specs = [spec for spec in _TASKS.values() if spec.masked_by_people or not masked_by_people]
+    return {field.name: field for spec in specs for field in spec.fields}
 
 
 def get_field(key: str) -> MapField | None:
@@ -306,8 +315,8 @@ register_task(
         fields=(
             MapField(
                 'sem_seg', kind='labels', about='int64 class ids; 255 is ignored', padding=255, swap='flip_table',
-                folders=('seg', 'labels'), suffixes=('.png',), reader='sapiens.datasets.transforms.labels:load_sem_seg',
-                known='sapiens.datasets.transforms.labels:known_label',
+                folders=('seg', 'labels'), suffixes=('.png',), reader='sapiens.datasets.transforms.label_files:load_sem_seg',
+                known='sapiens.datasets.transforms.label_files:known_label',
             ),
         ),
         published=PublishedHead('decode_head', (768,) * 3, (768,) * 3, 'conv_seg', (28, 20, 19)),
@@ -326,7 +335,8 @@ register_task(
         fields=(
             MapField(
                 'depth', 1, about='float32 metres along z', folders=('depth', 'depths'), suffixes=_MAP_FILES,
-                reader='sapiens.datasets.transforms.labels:load_depth', known='sapiens.datasets.transforms.labels:known_depth',
+                reader='sapiens.datasets.transforms.label_files:load_depth',
+                known='sapiens.datasets.transforms.label_files:known_depth',
             ),
         ),
         published=PublishedHead('decode_head', (384,) * 4, (384,) * 2, 'conv_seg', (1,)),
@@ -345,8 +355,8 @@ register_task(
         fields=(
             MapField(
                 'normal', 3, 'unit_vectors', 'float32 unit vectors in the camera frame (x right, y down, z forward)',
-                folders=('normal', 'normals'), suffixes=_MAP_FILES, reader='sapiens.datasets.transforms.labels:load_normal',
-                known='sapiens.datasets.transforms.labels:known_normal',
+                folders=('normal', 'normals'), suffixes=_MAP_FILES, reader='sapiens.datasets.transforms.label_files:load_normal',
+                known='sapiens.datasets.transforms.label_files:known_normal',
             ),
         ),
         published=PublishedHead('decode_head', (768,) * 3, (768,) * 3, 'conv_seg', (3,)),

@@ -28,6 +28,7 @@ from sapiens.registry import (
     TRANSFORMS,
 )
 from sapiens.structures import DenseDataSample
+from sapiens.tasks import get_field
 from sapiens.utils.config import load_config
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -127,7 +128,7 @@ def labelled_sample(model):
         return None
     if type(model).__name__ == 'DenseEstimator':
         height, width = model.backbone.img_size
-        kind, leading = model.task.kind, DenseDataSample.LEADING[model.task.kind]
+        kind, leading = model.task.kind, get_field(f'gt_{model.task.kind}').leading
         target = (
             torch.randint(0, 19, (height, width)) if kind == 'sem_seg' else torch.rand(*leading, height, width) + 0.1
         )

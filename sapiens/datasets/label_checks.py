@@ -1,4 +1,4 @@
-"""What is wrong with label maps: findings of the data sets whose samples name ``label_files``."""
+"""Checks of label maps, for data sets whose samples name ``label_files``."""
 
 import os
 from collections.abc import Callable
@@ -6,31 +6,35 @@ from collections.abc import Callable
 import numpy as np
 
 from sapiens.metainfo.classes import IGNORE
+from sapiens.tasks import map_fields, resolve
 
 from .checks import Findings
 from .transforms.decoding import BadImage, EncodedImage
-from .transforms.labels import read_array, read_depth, read_ids, read_mask, read_normal, read_share
+from .transforms.label_files import read_array
 from .transforms.loading import read_file
 
 __all__ = ['check_label_files']
 
-# Without reading all, this many samples, spread over the data set.
+# Samples to read if not all are read, spread over the data set.
 _SAMPLED = 100
-# Shares of a sample's pixels that may be off: edges of masks and of renderings are never perfect.
+# Fraction of a sample's pixels that may be wrong: edges of masks and of renderings are never perfect.
 _TOLERATED = 0.01
-_LENGTH = {'f': 0.01, 'u': 0.05}  # of normals stored as floats, and as 8-bit colours
+# Deviation of the length of normals from 1, stored as floats and as 8-bit colours.
+_LENGTH = {'f': 0.01, 'u': 0.05}
+# Readers report ids of these instead of refusing them.
+_WITHOUT_CLASSES = dict(label_table=None, num_classes=None)
 
 
 def check_label_files(findings: Findings, dataset, read: bool = False, progress: Callable = iter) -> None:
-    """Find label files that are empty, unreadable, of another size than their image, or hold what cannot be.
+    """Find label files that are empty, unreadable, of another size than their image, or hold impossible values.
 
-    Looked for: ids that are no class; maps without a labelled pixel; depth of people that is not above 0; normals of people that
-    are not unit vectors or look away from the camera; masks without people.
+    For every field: maps without a known value. For those of the package: ids that are no class; depth of people that is not
+    above 0; normals of people that are not unit vectors or look away from the camera; masks without people.
 
     Args:
-        findings: takes what is found.
-        dataset: its ``load(index)`` gives ``label_files`` and what is known about them.
-        read: decode the labels of all samples; otherwise of a hundred.
+        findings: problems are added to it.
+        dataset: its ``load(index)`` gives ``label_files`` and the options of their readers.
+        read: read the labels of all samples; otherwise of a hundred.
         progress: wraps an iterable that has a length.
     """
     count = len(dataset)
@@ -47,10 +51,10 @@ def check_label_files(findings: Findings, dataset, read: bool = False, progress:
 
 
 def _check_sample(findings: Findings, results: dict) -> None:
-    files, maps = results['label_files'], {}
+    files, fields, maps = results['label_files'], map_fields(), {}
     for kind, path in files.items():
         try:
-            maps[kind] = _READERS[kind](path, results)
+            maps[kind] = resolve(fields[kind].reader)(path, {**results, **_WITHOUT_CLASSES})
         except BadImage as error:
             findings.add(f'unusable {kind} file', f'{path}: {error}')
     try:
@@ -64,31 +68,29 @@ def _check_sample(findings: Findings, results: dict) -> None:
                 f'{kind} of another size than its image',
                 f'{files[kind]}: {shape[1]} x {shape[0]}, the upright image is {width} x {height}',
             )
-    mask = maps.get('mask')
+    mask = maps.pop('mask', None)
     if mask is not None and not mask.any():
         findings.add('mask without people', files['mask'])
         return
-    if 'sem_seg' in maps:
-        _check_ids(findings, maps['sem_seg'], files['sem_seg'], results)
-    if 'depth' in maps:
-        depth = maps['depth'] if mask is None else maps['depth'][mask]
-        _check_depth(findings, depth, files['depth'], mask is not None)
-    if 'normal' in maps:
-        _check_normals(findings, maps['normal'], mask, files['normal'])
+    for kind, values in maps.items():
+        if kind in _CHECKS:
+            _CHECKS[kind](findings, values, mask, files[kind], results)
+        elif fields[kind].known is not None and not resolve(fields[kind].known)(values).any():
+            findings.add(f'{kind} map without a known value', files[kind])
 
 
-def _check_ids(findings, ids, path, results) -> None:
+def _check_ids(findings, ids, mask, path, results) -> None:
     counts = np.bincount(ids.ravel(), minlength=256)
     table, count = results.get('label_table'), results['num_classes']
     if table is not None:
         counts = np.bincount(np.asarray(table), weights=counts, minlength=256).astype(np.int64)
     wrong = [label for label in range(count, IGNORE) if counts[label]]
     if wrong:
-        share = counts[wrong].sum() / ids.size
+        fraction = counts[wrong].sum() / ids.size
         listing = ', '.join(map(str, wrong[:5])) + (', ...' if len(wrong) > 5 else '')
         findings.add(
             f'label that is neither a class (0 to {count - 1}) nor {IGNORE}, ignored',
-            f'{path}: {listing} on {share:.1%} of the pixels',
+            f'{path}: {listing} on {fraction:.1%} of the pixels',
         )
     elif counts[IGNORE] == ids.size:
         findings.add('label map without a labelled pixel', path)
@@ -96,26 +98,30 @@ def _check_ids(findings, ids, path, results) -> None:
         findings.add('label map that is all background', path, wrong=False)
 
 
-def _check_depth(findings, depth, path, people) -> None:
-    whose = 'of people ' if people else ''
+def _check_depth(findings, depth, mask, path, results) -> None:
+    depth = depth if mask is None else depth[mask]
+    whose = '' if mask is None else 'of people '
     if (depth < 0).any():
         findings.add(f'depth {whose}below 0', f'{path}: {depth.min():g}')
     missing = float((depth == 0).mean())
-    if missing > (_TOLERATED if people else 1 - _TOLERATED):
+    if missing > (1 - _TOLERATED if mask is None else _TOLERATED):
         findings.add(f'depth {whose}that is 0 or not finite', f'{path}: {missing:.1%} of the pixels')
 
 
-def _check_normals(findings, stored, mask, path) -> None:
-    stored = stored if mask is None else stored[mask]
-    stored = stored.reshape(-1, 4)
-    length, forward = stored[:, 0], stored[:, 1]
-    known = stored[:, 2] > 0
+def _check_normals(findings, normal, mask, path, results) -> None:
+    raw = read_array(path, 'normal')
+    stored = raw.astype(np.float32)
+    if raw.dtype.kind in 'ui':
+        stored = stored * (2 / np.iinfo(raw.dtype).max) - 1
+    length, known, forward = np.sqrt((stored * stored).sum(-1)), normal.any(-1), normal[..., 2]
+    if mask is not None:
+        length, known, forward = length[mask], known[mask], forward[mask]
     missing = 1 - float(known.mean())
     if (mask is not None and missing > _TOLERATED) or not known.any():
         findings.add('normals of people that are 0 or not finite', f'{path}: {missing:.1%} of the pixels')
     if not known.any():
         return
-    off = np.abs(length[known] - 1) > stored[0, 3]
+    off = np.abs(length[known] - 1) > _LENGTH['u' if raw.dtype == np.uint8 else 'f']
     if off.mean() > _TOLERATED:
         first = length[known][off][0]
         findings.add(
@@ -128,24 +134,4 @@ def _check_normals(findings, stored, mask, path) -> None:
         )
 
 
-def _read_normal(path, results) -> np.ndarray:
-    """(H, W, 4): length as stored, z in the camera frame, 1 where known, and how far a length may be from 1."""
-    raw = read_array(path, 'normal')
-    normal = read_normal(path, results['normal_frame'])
-    stored = raw.astype(np.float32)
-    if raw.dtype.kind in 'ui':
-        stored = stored * (2 / np.iinfo(raw.dtype).max) - 1
-    length = np.sqrt((stored * stored).sum(-1))
-    known = normal.any(-1)
-    tolerance = np.full(length.shape, _LENGTH['u' if raw.dtype == np.uint8 else 'f'])
-    return np.stack([length, normal[..., 2], known, tolerance], -1)
-
-
-_READERS = dict(
-    sem_seg=lambda path, results: read_ids(path),
-    depth=lambda path, results: read_depth(path, results.get('depth_scale')),
-    normal=_read_normal,
-    mask=lambda path, results: read_mask(path),
-    instance=lambda path, results: read_ids(path),
-    alpha=lambda path, results: read_share(path),
-)
+_CHECKS = {'sem_seg': _check_ids, 'depth': _check_depth, 'normal': _check_normals}

@@ -7,9 +7,9 @@ import numpy as np
 
 from sapiens.metainfo import ClassList, get_classes, remap_table
 from sapiens.registry import DATASETS
+from sapiens.tasks import map_fields
 
 from .paired_folders import PairedFolders
-from .transforms.labels import ID_SUFFIXES, MASK_SUFFIXES
 
 __all__ = ['SegmentationDataset', 'class_metainfo']
 
@@ -26,11 +26,11 @@ class SegmentationDataset(PairedFolders):
         classes: name, path of a .py file, or dict (:func:`sapiens.metainfo.get_classes`).
         data_root: what folders are relative to; '' for the working directory.
         images, labels: folders. Both '.' with ``label_ending='_seg'`` for ``000001.png`` beside ``000001_seg.png``.
-        label_ending: what label files have behind the stem of their image.
+        label_ending: suffix of the stem of label files.
         source_classes: of the files, where they have other classes: ids are mapped as
             :func:`sapiens.metainfo.remap_table` says ('atr18', 'cihp20', 'goliath34', 'goliath52', 'lip20', 'pascal25' to
             'goliath28'), what has no partner is ignored.
-        mask, alpha: folders of masks of people (PNG, JPEG) and of their share of each pixel (PNG), for
+        mask, alpha: folders of masks of people (PNG, JPEG) and of the fraction of each pixel that they cover (PNG), for
             :class:`sapiens.datasets.transforms.RandomBackground`, which otherwise takes the labels above 0.
         sequences, part, partial, pipeline, metainfo, test_mode: see :class:`sapiens.datasets.paired_folders.PairedFolders`.
             ``metainfo`` begins with the class list, so that it travels with the checkpoint.
@@ -59,9 +59,8 @@ class SegmentationDataset(PairedFolders):
     ):
         self.classes = get_classes(classes)
         self.label_table = None if source_classes is None else remap_table(source_classes, self.classes)
-        folders = {'sem_seg': (labels, ID_SUFFIXES)}
-        folders |= {'mask': (mask, MASK_SUFFIXES)} if mask else {}
-        folders |= {'alpha': (alpha, ID_SUFFIXES)} if alpha else {}
+        folders = dict(sem_seg=labels, mask=mask, alpha=alpha)
+        folders = {name: (folder, map_fields()[name].suffixes) for name, folder in folders.items() if folder}
         super().__init__(
             data_root or '.',
             images,
@@ -85,7 +84,7 @@ class SegmentationDataset(PairedFolders):
 
 
 def class_metainfo(classes: ClassList) -> dict:
-    """What evaluation and visualization want to know, under mmseg's names where it has them."""
+    """Metainfo for evaluation and visualization, under mmseg's names where it has them."""
     return dict(
         class_list=classes.name, classes=classes.classes, palette=[list(map(int, rgb)) for rgb in classes.palette]
     )

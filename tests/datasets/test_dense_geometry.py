@@ -14,8 +14,9 @@ from sapiens.datasets.transforms import (
     RandomRotate,
     Resize,
 )
-from sapiens.datasets.transforms.fields import FIELDS
+from sapiens.datasets.transforms.label_geometry import is_map
 from sapiens.metainfo import get_classes
+from sapiens.tasks import map_fields
 
 from .helpers import encode, smooth_image
 from .scenes import SPHERES, agree, intrinsics, render
@@ -226,10 +227,10 @@ def test_labels_are_placed_as_in_mmseg():
 def test_sizes_and_angles_are_those_of_mmseg(monkeypatch):
     import mmcv
 
-    from sapiens.datasets.transforms.geometry import fitted
+    from sapiens.datasets.transforms.view import fit_size
 
     for size, into in (((640, 480), (768, 1024)), ((333, 777), (700, 300)), ((300, 2000), (20, 10))):
-        assert fitted(size, into) == mmcv.rescale_size(size, into)
+        assert fit_size(size, into) == mmcv.rescale_size(size, into)
     image = smooth_image(120, 160)
     monkeypatch.setattr(np.random, 'uniform', lambda low, high: 25.0)
     ours = LoadDense([RandomRotate(45, prob=1)])(dict(img=image, img_path=''))['img'].astype(int)
@@ -250,7 +251,7 @@ def test_labels_without_geometry_are_an_error():
     results = render(SIZE)
     with pytest.raises(ValueError, match='flip_table'):
         LoadDense([RandomFlip(prob=1)])(dict(results))
-    with pytest.raises(ValueError, match='gt_flow.*FIELDS'):
+    with pytest.raises(ValueError, match='gt_flow.*no task declares'):
         LoadDense([Resize((8, 8))])(dict(results, gt_flow=np.zeros(SIZE[::-1])))
     with pytest.raises(BadImage, match='gt_depth is 5 x 7, the upright image is 150 x 200'):
         LoadDense([Resize((8, 8))])(dict(results, gt_depth=np.zeros((7, 5), np.float32)))
@@ -258,11 +259,10 @@ def test_labels_without_geometry_are_an_error():
         LoadDense([RandomCrop((8, 8), cat_max_ratio=0.5)])(dict(img=results['img'], img_path=''))
 
 
-def test_every_kind_of_map_has_a_row():
-    from sapiens.structures import DenseDataSample
-
-    for kind in DenseDataSample.LEADING:
-        assert f'gt_{kind}' in FIELDS
+def test_every_declared_field_is_a_map():
+    for kind in ('sem_seg', 'depth', 'normal', 'pointmap', 'albedo', 'alpha', 'mask', 'instance'):
+        assert kind in map_fields() and is_map(f'gt_{kind}')
+    assert is_map('valid_mask') and not is_map('gt_flow') and not is_map('pred_depth')
 
 
 @pytest.mark.parametrize(

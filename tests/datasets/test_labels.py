@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from sapiens.datasets.transforms import BadImage, LoadLabels, LoadResize, PackDense
-from sapiens.datasets.transforms.labels import read_depth, read_ids, read_mask, read_normal, read_share
+from sapiens.datasets.transforms.label_files import read_depth, read_ids, read_mask, read_normal, read_share
 
 from .folders import write_array, write_png
 from .helpers import smooth_image

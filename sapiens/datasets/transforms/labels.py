@@ -1,67 +1,38 @@
-"""Reading label maps: ids, depth, normals, masks of people.
+"""Loading label maps and where they are valid."""
 
-Legend: maps are (H, W) or (H, W, C) over the pixels of the upright image.
-"""
-
-import io
-import os
-import zipfile
-
-import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
-from PIL import Image
 
-from sapiens.frames import PUBLISHED
-from sapiens.metainfo.classes import IGNORE
 from sapiens.registry import TRANSFORMS
+from sapiens.tasks import map_fields, resolve, target_fields
 
 from .decoding import BadImage
-from .loading import read_file
 
-__all__ = [
-    'ID_SUFFIXES',
-    'MAP_SUFFIXES',
-    'MASK_SUFFIXES',
-    'LoadLabels',
-    'known_depth',
-    'known_normal',
-    'read_array',
-    'read_depth',
-    'read_ids',
-    'read_mask',
-    'read_normal',
-    'read_share',
-]
+__all__ = ['LoadLabels']
 
-ID_SUFFIXES = ('.png',)
-MASK_SUFFIXES = ('.png', '.jpg', '.jpeg')
-MAP_SUFFIXES = ('.npy', '.npz', '.png', '.exr', '.tif', '.tiff')
-
-# What a sample may be asked for.
-_FIELDS = ('sem_seg', 'depth', 'normal')
-_UNIT = 1e-3  # squared lengths that are this near to 1 are left; half precision is
-_PALETTE = 3  # PNG's number of that kind of colour
+# Fields that are kept beside any target: they say where people are.
+_PEOPLE = ('mask', 'instance', 'alpha')
 
 
 @TRANSFORMS.register_module()
 class LoadLabels(BaseTransform):
-    """Read the label files that a data set names, and say where they count.
+    """Read the label files that a data set names, and compute where the labels are valid.
 
     Required Keys: what a data set gives (:class:`sapiens.datasets.SegmentationDataset`,
-    :class:`sapiens.datasets.GeometryDataset`): ``label_files``, {'sem_seg' | 'depth' | 'normal' | 'mask' |
-    'instance' | 'alpha': path};
-    label_table (256,) uint8 or None, num_classes, depth_scale, normal_frame where they apply. Or maps that are there already
-    (:class:`sapiens.datasets.SyntheticHumans`): gt_sem_seg, gt_depth, gt_normal, gt_alpha, gt_mask or gt_instance
+    :class:`sapiens.datasets.GeometryDataset`): ``label_files``, {field: path}, and the options of the readers, such as
+    label_table (256,) uint8 or None, num_classes, depth_scale, normal_frame. Or maps that are there already
+    (:class:`sapiens.datasets.SyntheticHumans`): ``gt_<field>``
 
-    Added Keys: gt_sem_seg (H, W) uint8, 255 ignored; gt_depth (H, W) float32; gt_normal (H, W, 3) float32 unit vectors in the
-    camera frame (x right, y down, z forward); gt_alpha (H, W) float32; gt_instance (H, W) uint8; gt_mask (H, W) bool, pixels of
-    people; valid_mask (H, W) bool, where all of what was asked for counts: labels that are not ignored, and, of pixels of people
-    where there is a mask, depths above 0 and normals that are known. Values that are not valid mean nothing; they are finite.
+    Added Keys: ``gt_<field>``, for the fields of the package gt_sem_seg (H, W) uint8, 255 ignored; gt_depth (H, W) float32;
+    gt_normal (H, W, 3) float32 unit vectors in the camera frame (x right, y down, z forward); gt_alpha (H, W) float32;
+    gt_instance (H, W) uint8; gt_mask (H, W) bool, pixels of people. valid_mask (H, W) bool, where all targets are valid: labels
+    that are not ignored, and, on people where there is a mask, depths above 0 and normals that are known. A field that declares
+    ``own_validity`` does not restrict valid_mask: valid_<field> (H, W) bool says where it is valid. Invalid values mean nothing;
+    they are finite.
 
     Args:
-        fields: what to keep, some of 'sem_seg', 'depth', 'normal'; the rest of a data set's labels is left out, since
-            ``valid_mask`` would be their intersection. None for all.
+        fields: targets to keep, some of those that tasks declare ('sem_seg', 'depth', 'normal', ...). Others of the data set are
+            dropped, since ``valid_mask`` would be their intersection. None for all.
 
     Raises:
         ValueError: an unknown field, or one that the data set does not have.
@@ -70,276 +41,57 @@ class LoadLabels(BaseTransform):
     """
 
     def __init__(self, fields: list[str] | None = None):
-        unknown = set(fields or ()) - set(_FIELDS)
-        if unknown or fields == []:
-            raise ValueError(f"fields={fields!r}: expected some of 'sem_seg', 'depth', 'normal', or None for all")
+        targets = target_fields()
+        if set(fields or ()) - targets.keys() or fields == []:
+            raise ValueError(f'fields={fields!r}: expected some of {", ".join(map(repr, targets))}, or None for all')
         self.fields = None if fields is None else tuple(fields)
 
     def transform(self, results: dict) -> dict:
-        for kind, path in results.pop('label_files', {}).items():
-            if self._wanted(kind):
+        declared = map_fields()
+        for name, path in results.pop('label_files', {}).items():
+            if self._wanted(name):
                 try:
-                    results[f'gt_{kind}'] = _READERS[kind](path, results)
+                    results[f'gt_{name}'] = resolve(declared[name].reader)(path, results)
                 except BadImage as error:
                     raise BadImage(f'{path}: {error}') from None
-        for key in ('label_table', 'num_classes', 'depth_scale', 'normal_frame'):
-            results.pop(key, None)
         if 'gt_mask' not in results and 'gt_instance' in results:
             results['gt_mask'] = results['gt_instance'] > 0
         for key in [key for key in results if key.startswith('gt_') and not self._wanted(key[3:])]:
             del results[key]
-        for kind in self.fields or ():
-            if f'gt_{kind}' not in results:
+        for name in self.fields or ():
+            if f'gt_{name}' not in results:
                 raise ValueError(
-                    f'{results["img_path"]} has no labels of {kind!r}, which LoadLabels(fields={list(self.fields)}) asks for'
+                    f'{results["img_path"]} has no labels of {name!r}, which LoadLabels(fields={list(self.fields)}) asks for'
                 )
-        results['valid_mask'] = valid_mask(results)
+        add_validity(results)
         return results
 
-    def _wanted(self, kind: str) -> bool:
-        return self.fields is None or kind in self.fields or kind in ('mask', 'instance', 'alpha')
+    def _wanted(self, name: str) -> bool:
+        return self.fields is None or name in self.fields or name in _PEOPLE
 
 
-def valid_mask(results: dict) -> np.ndarray:
-    """(H, W) bool: where every label of a sample counts; see :class:`LoadLabels`. Makes unusable values finite.
+def add_validity(results: dict) -> None:
+    """Add ``valid_mask``, and ``valid_<field>`` of fields with their own validity; see :class:`LoadLabels`.
 
     Raises:
         BadImage: maps of different sizes.
         ValueError: no labels.
     """
-    maps = {
-        key: results[key]
-        for key in ('gt_sem_seg', 'gt_depth', 'gt_normal', 'gt_mask', 'gt_instance', 'gt_alpha')
-        if key in results
-    }
-    if not maps.keys() & {'gt_sem_seg', 'gt_depth', 'gt_normal'}:
+    targets = {name: field for name, field in target_fields().items() if f'gt_{name}' in results}
+    if not targets:
         raise ValueError(f'{results["img_path"]}: a sample without any labels')
-    shapes = {key: value.shape[:2] for key, value in maps.items()}
+    shapes = {name: results[f'gt_{name}'].shape[:2] for name in (*targets, *_PEOPLE) if f'gt_{name}' in results}
     if len(set(shapes.values())) > 1:
-        sizes = ', '.join(f'{key} {shape[1]} x {shape[0]}' for key, shape in shapes.items())
+        sizes = ', '.join(f'gt_{name} {shape[1]} x {shape[0]}' for name, shape in shapes.items())
         raise BadImage(f'labels of different sizes (w x h): {sizes}')
-    valid = None
-    for key, known in (
-        ('gt_sem_seg', known_label),
-        ('gt_depth', known_depth),
-        ('gt_normal', known_normal),
-    ):
-        if key in maps:
-            valid = known(maps[key]) if valid is None else valid & known(maps[key])
-    if 'gt_mask' in maps and maps.keys() & {'gt_depth', 'gt_normal'}:
-        valid = valid & maps['gt_mask']
-    return valid
-
-
-def known_label(ids: np.ndarray) -> np.ndarray:
-    """Where a label map (H, W) is not ignored."""
-    return ids != IGNORE
-
-
-def known_depth(depth: np.ndarray) -> np.ndarray:
-    """Where a depth map (H, W) is above 0. Not-a-number and infinity never are."""
-    return (depth > 0) & (depth < np.inf)
-
-
-def known_normal(normal: np.ndarray) -> np.ndarray:
-    """Where a map of normals (H, W, 3), unit or zero, is not zero."""
-    return squared_length(normal) > 0.25
-
-
-def squared_length(vectors: np.ndarray) -> np.ndarray:
-    """(H, W) of vectors (H, W, 3) float32."""
-    return cv2.transform(vectors * vectors, np.ones((1, 3), np.float32))  # a third of the time of numpy's sum
-
-
-def read_ids(path: str, table: np.ndarray | None = None, count: int | None = None) -> np.ndarray:
-    """A label map, (H, W) uint8, from an 8-bit PNG of one channel or of three equal ones.
-
-    Args:
-        table: (256,) uint8, what each id becomes.
-        count: number of classes; an id from ``count`` to 254 afterwards is an error.
-
-    Raises:
-        BadImage: not such a file, or an id out of range.
-    """
-    data = read_file(path)
-    # Bits a value and kind of colour, of a PNG.
-    bits, kind = (data[24], data[25]) if data[:4] == b'\x89PNG' and len(data) > 25 else (8, 0)
-    ids = _palette_ids(data) if kind == _PALETTE else _decode(data)
-    if ids.dtype != np.uint8:
-        raise BadImage(f'{ids.dtype.itemsize * 8}-bit labels: expected 8 bits')
-    if ids.ndim == 3:
-        if ids.shape[2] < 3 or not _is_grey(ids):
-            raise BadImage('labels with colours: expected ids in one channel, or a palette whose entries are the ids')
-        ids = np.ascontiguousarray(ids[..., 0])
-    if bits < 8 and kind != _PALETTE:
-        ids //= 255 // (2**bits - 1)  # decoders spread fewer bits over the range of a byte
-    if table is not None:
-        ids = cv2.LUT(ids, table)
-    # 255 + 1 is 0 again, so that the ignored label is never the largest.
-    if count is not None and (ids + np.uint8(1)).max() > count:
-        wrong = np.unique(ids[(ids >= count) & (ids != IGNORE)])
-        raise BadImage(f'labels {wrong[:5].tolist()}: expected 0 to {count - 1}, or {IGNORE} for ignored pixels')
-    return ids
-
-
-def read_mask(path: str) -> np.ndarray:
-    """(H, W) bool: above 0 in the first channel of a PNG, above half in that of a JPEG, which blurs edges."""
-    mask = _decode(read_file(path))
-    mask = mask if mask.ndim == 2 else mask[..., 2 if mask.shape[2] > 2 else 0]  # OpenCV has blue first
-    return mask > (127 if path.lower().endswith(('.jpg', '.jpeg')) else 0)
-
-
-def read_share(path: str) -> np.ndarray:
-    """(H, W) float32 in [0, 1], from an 8-bit or 16-bit PNG."""
-    share = _decode(read_file(path))
-    share = share if share.ndim == 2 else share[..., 0]
-    return share.astype(np.float32) / np.iinfo(share.dtype).max
-
-
-def read_depth(path: str, scale: float | None = None) -> np.ndarray:
-    """(H, W) float32 depth; 0 where the file has none (not finite).
-
-    Args:
-        path: .npy, .npz (its array 'depth', or its only one), .exr, or a 16-bit .png or .tif.
-        scale: metres of a unit; needed for integers, 1 otherwise.
-
-    Raises:
-        BadImage: not such a file.
-    """
-    depth = read_array(path, 'depth')
-    if depth.ndim == 3:
-        if depth.shape[2] != 1 and not path.lower().endswith('.exr'):
-            raise BadImage(f'shape {depth.shape}: expected (H, W)')
-        depth = depth[..., 0]
-    if depth.dtype.kind in 'ui':
-        if scale is None:
-            raise BadImage(f'{depth.dtype} depth: say how many metres a unit is, with depth_scale= of the data set')
-        if depth.dtype == np.uint8:
-            raise BadImage(
-                '8-bit depth has 255 steps, which is a picture of depth and not depth: expected 16 bits or floats'
-            )
-    elif depth.dtype.kind != 'f':
-        raise BadImage(f'depth of type {depth.dtype}: expected floats or integers')
-    depth = depth.astype(np.float32)
-    if scale is not None and scale != 1:
-        depth = depth * np.float32(scale)
-    return np.nan_to_num(depth, copy=False, nan=0, posinf=0, neginf=0)
-
-
-def read_normal(path: str, frame: str = 'published') -> np.ndarray:
-    """(H, W, 3) float32 unit normals in the camera frame (x right, y down, z forward); zeros where the file has none.
-
-    Args:
-        path: .npy, .npz (its array 'normal', or its only one), .exr, or a .png or .tif of 8 or 16 bits, where 0 stands for -1
-            and the largest value for 1 and black is unknown.
-        frame: 'published', in which files have x right, y up, z towards the camera; or 'camera'.
-
-    Raises:
-        BadImage: not such a file.
-    """
-    normal = read_array(path, 'normal')
-    if normal.ndim != 3 or normal.shape[2] != 3:
-        raise BadImage(f'shape {normal.shape}: expected (H, W, 3)')
-    if normal.dtype.kind in 'ui':
-        limit = np.iinfo(normal.dtype).max
-        unknown = ~normal.any(-1)
-        normal = normal.astype(np.float32) * np.float32(2 / limit) - 1
-        normal[unknown] = 0
-    elif normal.dtype.kind != 'f':
-        raise BadImage(f'normals of type {normal.dtype}: expected floats or integers')
-    normal = np.ascontiguousarray(normal, np.float32)
-    squared = squared_length(normal)
-    known = (squared > 1e-6) & (squared < np.inf)  # neither where it is not a number
-    if not (known | (squared == 0)).all():
-        normal = np.where(known[..., None], normal, np.float32(0))
-    if (known & (np.abs(squared - 1) > _UNIT)).any():
-        length = np.sqrt(squared, out=np.ones_like(squared), where=known)
-        normal = normal / length[..., None]
-    if frame == 'published':
-        normal = cv2.transform(normal, np.diag(np.float32(PUBLISHED)))
-    return normal
-
-
-def load_sem_seg(path: str, info: dict) -> np.ndarray:
-    """See :func:`read_ids`; ``info`` may hold ``label_table`` and ``num_classes``."""
-    return read_ids(path, info.get('label_table'), info.get('num_classes'))
-
-
-def load_depth(path: str, info: dict) -> np.ndarray:
-    """See :func:`read_depth`; ``info`` may hold ``depth_scale``."""
-    return read_depth(path, info.get('depth_scale'))
-
-
-def load_normal(path: str, info: dict) -> np.ndarray:
-    """See :func:`read_normal`; ``info`` holds ``normal_frame``."""
-    return read_normal(path, info['normal_frame'])
-
-
-def load_mask(path: str, info: dict) -> np.ndarray:
-    """See :func:`read_mask`."""
-    return read_mask(path)
-
-
-def load_instance(path: str, info: dict) -> np.ndarray:
-    """See :func:`read_ids`."""
-    return read_ids(path)
-
-
-def load_alpha(path: str, info: dict) -> np.ndarray:
-    """See :func:`read_share`."""
-    return read_share(path)
-
-
-_READERS = dict(
-    sem_seg=load_sem_seg,
-    depth=load_depth,
-    normal=load_normal,
-    mask=load_mask,
-    instance=load_instance,
-    alpha=load_alpha,
-)
-
-
-def _decode(data: bytes) -> np.ndarray:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
-    if image is None:
-        raise BadImage(f'not a readable image ({len(data)} bytes)')
-    return image
-
-
-def read_array(path: str, name: str) -> np.ndarray:
-    """What is in a file of numbers; colours in the order red, green, blue."""
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix in ('.npy', '.npz'):
-        try:
-            content = np.load(io.BytesIO(read_file(path)) if '://' in path else path, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                return content
-            with content as arrays:
-                if name not in arrays and len(arrays.files) != 1:
-                    raise BadImage(f'arrays {arrays.files}: expected one called {name!r}, or only one')
-                return arrays[name if name in arrays else arrays.files[0]]
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise error if isinstance(error, BadImage) else BadImage(f'{type(error).__name__}: {error}') from error
-    if suffix == '.exr':
-        # OpenCV reads it only where this is set, before it reads its first one.
-        os.environ.setdefault('OPENCV_IO_ENABLE_OPENEXR', '1')
-    try:
-        image = _decode(read_file(path))
-    except (BadImage, cv2.error) as error:
-        hint = '; this OpenCV may be built without OpenEXR: convert to .npy' if suffix == '.exr' else ''
-        raise BadImage(f'{error}{hint}') from None
-    return image[..., 2::-1] if image.ndim == 3 and image.shape[2] >= 3 else image
-
-
-def _is_grey(image: np.ndarray) -> bool:
-    return np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 0], image[..., 2])
-
-
-def _palette_ids(data: bytes) -> np.ndarray:
-    # OpenCV looks the colours up, and the ids are lost.
-    try:
-        with Image.open(io.BytesIO(data), formats=('PNG',)) as image:
-            return np.array(image)
-    except Exception as error:  # whatever the reader stumbles over
-        raise BadImage(f'{type(error).__name__}: {error}') from error
+    on_people = target_fields(masked_by_people=True).keys() if 'gt_mask' in results else ()
+    valid = np.ones(shapes[next(iter(targets))], bool)
+    for name, field in targets.items():
+        known = np.ones_like(valid) if field.known is None else resolve(field.known)(results[f'gt_{name}'])
+        if name in on_people:
+            known = known & results['gt_mask']
+        if field.own_validity:
+            results[f'valid_{name}'] = known
+        else:
+            valid = valid & known
+    results['valid_mask'] = valid

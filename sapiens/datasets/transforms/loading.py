@@ -11,8 +11,9 @@ from mmcv.transforms import BaseTransform
 from sapiens.registry import TRANSFORMS
 
 from .decoding import BadImage, DecodedImage, EncodedImage, resize
+from .view import zoom_matrix
 
-__all__ = ['LoadRandomResizedCrop', 'LoadResize', 'LoadingTransform', 'changed', 'open_image', 'read_file']
+__all__ = ['LoadRandomResizedCrop', 'LoadResize', 'LoadingTransform', 'apply_pixel_changes', 'open_image', 'read_file']
 
 # No image file is this large; reading one would exhaust the memory before its header is looked at.
 MAX_FILE_BYTES = 1 << 30
@@ -30,8 +31,8 @@ def read_file(path: str) -> bytes:
         raise BadImage(f'{type(error).__name__}: {error.strerror or error}') from error
 
 
-def changed(results: dict, pixels: np.ndarray) -> np.ndarray:
-    """``pixels`` after the changes that transforms before the loading one have drawn for them (``pixel_changes``)."""
+def apply_pixel_changes(results: dict, pixels: np.ndarray) -> np.ndarray:
+    """Apply the changes of colour (``pixel_changes``) that earlier transforms have drawn for this sample."""
     for change in results.get('pixel_changes', ()):
         pixels = change(pixels)
     return pixels
@@ -46,7 +47,7 @@ def open_image(results: dict, max_megapixels: float = 150) -> EncodedImage | Dec
 
 
 class LoadingTransform(BaseTransform):
-    """What the loading transforms share: the options, and opening the image."""
+    """Base of transforms that load an image: options and opening."""
 
     antialias = True
 
@@ -67,13 +68,20 @@ class LoadingTransform(BaseTransform):
     def _open(self, results: dict) -> EncodedImage | DecodedImage:
         return open_image(results, self.max_megapixels)
 
-    def _finish(self, results: dict, image: EncodedImage | DecodedImage, box: tuple, flip: bool) -> dict:
-        pixels, box = image.crop(box, self.size, self.exact)
+    def _finish(self, results: dict, image, box: tuple, flip: bool, inner: tuple | None = None) -> dict:
+        """``inner``: box (x, y, w, h) of the result that shows ``box`` of the image; black around it. None for all of it."""
+        left, top, *size = inner or (0, 0, *self.size)
+        size = tuple(size)
+        pixels, box = image.crop(box, size, self.exact)
         if self.antialias:
-            pixels = resize(pixels, self.size, self.interpolation)
+            pixels = resize(pixels, size, self.interpolation)
         else:
-            pixels = cv2.resize(pixels, self.size, interpolation=cv2.INTER_LINEAR)
-        pixels = changed(results, pixels)
+            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
+        pixels = apply_pixel_changes(results, pixels)
+        if size != self.size:
+            whole = np.zeros((*self.size[::-1], 3), np.uint8)
+            whole[top : top + size[1], left : left + size[0]] = pixels
+            pixels = whole
         results['img'] = cv2.flip(pixels, 1, dst=pixels) if flip else pixels
         results.pop('pixel_changes', None)
         results['img_shape'] = self.size[::-1]
@@ -85,11 +93,11 @@ class LoadingTransform(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadRandomResizedCrop(LoadingTransform):
-    """Read an image, crop a random box, resize it, perhaps mirror it: one step, because the crop decides how the
-    file is decoded.
+    """Read an image, crop a random box, resize it and mirror it at random. One step, because the crop decides how the file is
+    decoded.
 
-    The box has a share of the image's area drawn uniformly from ``area`` and an aspect (w / h) drawn log-uniformly
-    from ``aspect``. Where ten draws do not fit the image, it is the largest centred box whose aspect is allowed.
+    The box covers a fraction of the image's area drawn uniformly from ``area``, with an aspect (w / h) drawn log-uniformly
+    from ``aspect``. If ten draws do not fit the image, it is the largest centered box with an allowed aspect.
     Draws come from numpy's global generator.
 
     Required Keys: img_path; or img_bytes, the file's content; or img, pixels that are there already (uint8 (H, W, 3) RGB)
@@ -99,7 +107,7 @@ class LoadRandomResizedCrop(LoadingTransform):
 
     Args:
         size: of the output in pixels, one int or (w, h).
-        area: smallest and largest share of the image's area.
+        area: smallest and largest fraction of the image's area.
         aspect: smallest and largest width / height.
         interpolation: 'bicubic' or 'bilinear', both antialiased.
         flip_prob: probability of a horizontal flip.
@@ -124,7 +132,7 @@ class LoadRandomResizedCrop(LoadingTransform):
     ):
         super().__init__(size, interpolation, decode, max_megapixels)
         if not 0 < area[0] <= area[1] <= 1:
-            raise ValueError(f'area={area!r}: expected (smallest, largest) share of the area, within (0, 1]')
+            raise ValueError(f'area={area!r}: expected (smallest, largest) fraction of the area, within (0, 1]')
         if not 0 < aspect[0] <= aspect[1]:
             raise ValueError(f'aspect={aspect!r}: expected (smallest, largest) width / height, above 0')
         if not 0 <= flip_prob <= 1:
@@ -153,18 +161,19 @@ class LoadRandomResizedCrop(LoadingTransform):
 
 @TRANSFORMS.register_module()
 class LoadResize(LoadingTransform):
-    """Read an image and resize all of it to one size; its aspect is not kept. For evaluation and features.
+    """Read an image and resize all of it to one size. For evaluation and features.
 
     Required Keys: img_path; or img_bytes, the file's content; or img, pixels that are there already (uint8 (H, W, 3) RGB)
 
     Added Keys: img (uint8 (H, W, 3) RGB), img_shape and ori_shape (h, w), crop (the whole image as x, y, w, h), flip
-    (False)
+    (False), warp_matrix (2, 3) float64 from pixels of the image to pixels of the result
 
     Args:
         size, interpolation, decode, max_megapixels: see :class:`LoadRandomResizedCrop`; decodes exactly by default,
             so that the numbers do not depend on the scale of a file.
-        antialias: average what a reduction leaves out. False, with 'bilinear', is OpenCV's resize, as the published dense
-            models were evaluated.
+        antialias: average pixels when reducing. False, with 'bilinear', is OpenCV's resize, as the published dense models
+            were evaluated.
+        keep_ratio: resize both sides by one factor, center the image and pad with black (letterbox). Otherwise stretch.
 
     Raises:
         ValueError: an argument out of its range.
@@ -178,12 +187,23 @@ class LoadResize(LoadingTransform):
         decode: str = 'exact',
         antialias: bool = True,
         max_megapixels: float = 150,
+        keep_ratio: bool = False,
     ):
         super().__init__(size, interpolation, decode, max_megapixels)
         if not antialias and interpolation != 'bilinear':
             raise ValueError(f"antialias=False goes with interpolation='bilinear', not {interpolation!r}")
-        self.antialias = antialias
+        self.antialias, self.keep_ratio = antialias, keep_ratio
 
     def transform(self, results: dict) -> dict:
         image = self._open(results)
-        return self._finish(results, image, (0, 0, *image.size), False)
+        inner, results['warp_matrix'] = self.place(image.size)
+        return self._finish(results, image, (0, 0, *image.size), False, inner)
+
+    def place(self, image_size: tuple) -> tuple[tuple[int, int, int, int], np.ndarray]:
+        """Where an image of a size (w, h) goes: its box (x, y, w, h) in the result, and the matrix (2, 3) from its pixels."""
+        width, height = self.size
+        if self.keep_ratio:
+            factor = min(width / image_size[0], height / image_size[1])
+            width, height = (max(1, round(side * factor)) for side in image_size)
+        left, top = (self.size[0] - width) // 2, (self.size[1] - height) // 2
+        return (left, top, width, height), zoom_matrix(width / image_size[0], height / image_size[1], left, top)

@@ -9,9 +9,10 @@ from mmpose.structures import PoseDataSample
 
 from sapiens.registry import TRANSFORMS
 from sapiens.structures import DenseDataSample
+from sapiens.tasks import get_field
 
 from .decoding import BadImage
-from .fields import FIELDS
+from .label_geometry import is_map
 
 __all__ = ['PackDense', 'PackImage', 'PackPose']
 
@@ -19,7 +20,7 @@ _DENSE_KEYS = (
     *('img_path', 'ori_shape', 'img_shape', 'crop', 'flip', 'rotation', 'warp_matrix', 'intrinsics', 'sample_idx'),
     *('background',),
 )
-_IMAGE_KEYS = ('img_path', 'ori_shape', 'img_shape', 'crop', 'flip', 'sample_idx')
+_IMAGE_KEYS = ('img_path', 'ori_shape', 'img_shape', 'crop', 'flip', 'warp_matrix', 'sample_idx')
 _POSE_KEYS = (
     *('img_id', 'id', 'img_path', 'ori_shape', 'img_shape', 'input_size', 'input_center', 'input_scale', 'sample_idx'),
     *('flip', 'bbox_rotation'),
@@ -30,7 +31,7 @@ _POSE_KEYS = (
 class PackImage(BaseTransform):
     """Pack an image without labels for the model.
 
-    Required Keys: img (uint8 (H, W, 3) RGB); img_path, ori_shape, img_shape, crop, flip, sample_idx where present
+    Required Keys: img (uint8 (H, W, 3) RGB); img_path, ori_shape, img_shape, crop, flip, warp_matrix, sample_idx where present
 
     Returns:
         dict(inputs=uint8 (3, H, W) tensor, RGB, not normalised (the device does that);
@@ -49,14 +50,14 @@ class PackDense(BaseTransform):
     In training the maps have the image's size; in evaluation that of the original image, while the image is as large as the
     network wants it.
 
-    Required Keys: img (uint8 (h, w, 3) RGB), img_shape, ori_shape; some of gt_sem_seg, gt_depth, gt_normal, gt_mask, valid_mask,
-    gt_alpha, gt_albedo, gt_pointmap, gt_instance; the keys of the metainfo where present
+    Required Keys: img (uint8 (h, w, 3) RGB), img_shape, ori_shape; maps ``gt_<field>`` of declared fields, valid_mask and
+    valid_<field>; the keys of the metainfo where present
 
     Returns:
         dict(inputs=uint8 (3, h, w) tensor, RGB, not normalised; data_samples=:class:`sapiens.structures.DenseDataSample`) with
 
-        - gt_sem_seg (H, W) uint8, gt_depth (1, H, W) and gt_normal (3, H, W) float32, gt_mask and valid_mask (H, W) bool, ...,
-          tensors;
+        - the maps as tensors: gt_sem_seg (H, W) uint8, gt_depth (1, H, W) and gt_normal (3, H, W) float32, gt_mask and
+          valid_mask (H, W) bool, ...;
         - metainfo, where known: img_path, ori_shape, img_shape, crop, flip, rotation, warp_matrix, intrinsics, sample_idx,
           background.
 
@@ -67,22 +68,15 @@ class PackDense(BaseTransform):
     def transform(self, results: dict) -> dict:
         sample = DenseDataSample(metainfo={key: results[key] for key in _DENSE_KEYS if key in results})
         shapes = tuple(results['img_shape']), tuple(results['ori_shape'])
-        for key in FIELDS:
-            if key not in results:
-                continue
+        for key in filter(is_map, results):
             values = results[key]
             if values.shape[:2] not in shapes:
                 raise BadImage(
                     f'{key} is {values.shape[1]} x {values.shape[0]} (w x h), the upright image {shapes[1][1]} x {shapes[1][0]}: '
                     'labels must cover the pixels of their image'
                 )
-            leading = DenseDataSample.LEADING.get(key.removeprefix('gt_'), ())
-            if values.ndim == 3:
-                values = to_planes(values)
-            else:
-                values = torch.from_numpy(np.ascontiguousarray(values))
-                values = values[None] if leading else values
-            setattr(sample, key, values)
+            values = to_planes(values) if values.ndim == 3 else torch.from_numpy(np.ascontiguousarray(values))
+            setattr(sample, key, values[None] if values.ndim == 2 and get_field(key).leading else values)
         return dict(inputs=to_planes(results['img']), data_samples=sample)
 
 
@@ -140,7 +134,7 @@ def _from_arrays(fields: dict, metainfo: dict) -> PickledAsArrays:
 
 
 def to_planes(image: np.ndarray) -> torch.Tensor:
-    """(H, W, 3) array -> (3, H, W) tensor of its own."""
-    planes = np.empty((3, *image.shape[:2]), image.dtype)
+    """(H, W, C) array -> (C, H, W) tensor of its own."""
+    planes = np.empty((image.shape[2], *image.shape[:2]), image.dtype)
     cv2.split(image, list(planes))  # a third of the time of a transposing copy
     return torch.from_numpy(planes)

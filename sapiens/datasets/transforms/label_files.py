@@ -1,0 +1,232 @@
+"""Files of label maps: ids, depth, normals, masks of people.
+
+``load_<field>(path, info)`` are the readers that the fields of tasks declare; ``info`` holds the options of the data set.
+
+Legend: maps are (H, W) or (H, W, C) over the pixels of the upright image.
+"""
+
+import io
+import os
+import zipfile
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from sapiens.frames import PUBLISHED
+from sapiens.metainfo.classes import IGNORE
+
+from .decoding import BadImage
+from .loading import read_file
+
+__all__ = [
+    'known_depth', 'known_label', 'known_normal', 'load_alpha', 'load_depth', 'load_instance', 'load_mask', 'load_normal',
+    'load_sem_seg', 'read_array', 'read_depth', 'read_ids', 'read_mask', 'read_normal', 'read_share',
+]  # fmt: skip
+
+_UNIT = 1e-3  # tolerance of squared lengths around 1; half precision is within
+_PALETTE = 3  # PNG's colour type of palettes
+
+
+def known_label(ids: np.ndarray) -> np.ndarray:
+    """Where a label map (H, W) is not ignored."""
+    return ids != IGNORE
+
+
+def known_depth(depth: np.ndarray) -> np.ndarray:
+    """Where a depth map (H, W) is above 0. Not-a-number and infinity never are."""
+    return (depth > 0) & (depth < np.inf)
+
+
+def known_normal(normal: np.ndarray) -> np.ndarray:
+    """Where a map of normals (H, W, 3), unit or zero, is not zero."""
+    return squared_length(normal) > 0.25
+
+
+def squared_length(vectors: np.ndarray) -> np.ndarray:
+    """(H, W) of vectors (H, W, 3) float32."""
+    return cv2.transform(vectors * vectors, np.ones((1, 3), np.float32))  # a third of the time of numpy's sum
+
+
+def read_ids(path: str, table: np.ndarray | None = None, count: int | None = None) -> np.ndarray:
+    """A label map, (H, W) uint8, from an 8-bit PNG of one channel or of three equal ones.
+
+    Args:
+        table: (256,) uint8, what each id becomes.
+        count: number of classes; an id from ``count`` to 254 afterwards is an error.
+
+    Raises:
+        BadImage: not such a file, or an id out of range.
+    """
+    data = read_file(path)
+    # Bit depth and colour type of a PNG.
+    bits, kind = (data[24], data[25]) if data[:4] == b'\x89PNG' and len(data) > 25 else (8, 0)
+    ids = _palette_ids(data) if kind == _PALETTE else _decode(data)
+    if ids.dtype != np.uint8:
+        raise BadImage(f'{ids.dtype.itemsize * 8}-bit labels: expected 8 bits')
+    if ids.ndim == 3:
+        if ids.shape[2] < 3 or not _is_grey(ids):
+            raise BadImage('labels with colours: expected ids in one channel, or a palette whose entries are the ids')
+        ids = np.ascontiguousarray(ids[..., 0])
+    if bits < 8 and kind != _PALETTE:
+        ids //= 255 // (2**bits - 1)  # decoders scale fewer bits to the range of a byte
+    if table is not None:
+        ids = cv2.LUT(ids, table)
+    # 255 + 1 wraps to 0, so the ignored label is never the largest.
+    if count is not None and (ids + np.uint8(1)).max() > count:
+        wrong = np.unique(ids[(ids >= count) & (ids != IGNORE)])
+        raise BadImage(f'labels {wrong[:5].tolist()}: expected 0 to {count - 1}, or {IGNORE} for ignored pixels')
+    return ids
+
+
+def read_mask(path: str) -> np.ndarray:
+    """(H, W) bool: the first channel is above 0 in a PNG, above half in a JPEG, which blurs edges."""
+    mask = _decode(read_file(path))
+    mask = mask if mask.ndim == 2 else mask[..., 2 if mask.shape[2] > 2 else 0]  # OpenCV has blue first
+    return mask > (127 if path.lower().endswith(('.jpg', '.jpeg')) else 0)
+
+
+def read_share(path: str) -> np.ndarray:
+    """(H, W) float32 in [0, 1], from an 8-bit or 16-bit PNG."""
+    share = _decode(read_file(path))
+    share = share if share.ndim == 2 else share[..., 0]
+    return share.astype(np.float32) / np.iinfo(share.dtype).max
+
+
+def read_depth(path: str, scale: float | None = None) -> np.ndarray:
+    """(H, W) float32 depth; 0 where the file has none (not finite).
+
+    Args:
+        path: .npy, .npz (its array 'depth', or its only one), .exr, or a 16-bit .png or .tif.
+        scale: metres of a unit; needed for integers, 1 otherwise.
+
+    Raises:
+        BadImage: not such a file.
+    """
+    depth = read_array(path, 'depth')
+    if depth.ndim == 3:
+        if depth.shape[2] != 1 and not path.lower().endswith('.exr'):
+            raise BadImage(f'shape {depth.shape}: expected (H, W)')
+        depth = depth[..., 0]
+    if depth.dtype.kind in 'ui':
+        if scale is None:
+            raise BadImage(f'{depth.dtype} depth: give the metres of one unit, depth_scale= of the data set')
+        if depth.dtype == np.uint8:
+            raise BadImage(
+                '8-bit depth has 255 steps, which is an image of depth, not depth: expected 16 bits or floats'
+            )
+    elif depth.dtype.kind != 'f':
+        raise BadImage(f'depth of type {depth.dtype}: expected floats or integers')
+    depth = depth.astype(np.float32)
+    if scale is not None and scale != 1:
+        depth = depth * np.float32(scale)
+    return np.nan_to_num(depth, copy=False, nan=0, posinf=0, neginf=0)
+
+
+def read_normal(path: str, frame: str = 'published') -> np.ndarray:
+    """(H, W, 3) float32 unit normals in the camera frame (x right, y down, z forward); zeros where the file has none.
+
+    Args:
+        path: .npy, .npz (its array 'normal', or its only one), .exr, or a .png or .tif of 8 or 16 bits, where 0 stands for -1
+            and the largest value for 1 and black is unknown.
+        frame: 'published', in which files have x right, y up, z towards the camera; or 'camera'.
+
+    Raises:
+        BadImage: not such a file.
+    """
+    normal = read_array(path, 'normal')
+    if normal.ndim != 3 or normal.shape[2] != 3:
+        raise BadImage(f'shape {normal.shape}: expected (H, W, 3)')
+    if normal.dtype.kind in 'ui':
+        limit = np.iinfo(normal.dtype).max
+        unknown = ~normal.any(-1)
+        normal = normal.astype(np.float32) * np.float32(2 / limit) - 1
+        normal[unknown] = 0
+    elif normal.dtype.kind != 'f':
+        raise BadImage(f'normals of type {normal.dtype}: expected floats or integers')
+    normal = np.ascontiguousarray(normal, np.float32)
+    squared = squared_length(normal)
+    known = (squared > 1e-6) & (squared < np.inf)  # neither where it is not a number
+    if not (known | (squared == 0)).all():
+        normal = np.where(known[..., None], normal, np.float32(0))
+    if (known & (np.abs(squared - 1) > _UNIT)).any():
+        length = np.sqrt(squared, out=np.ones_like(squared), where=known)
+        normal = normal / length[..., None]
+    if frame == 'published':
+        normal = cv2.transform(normal, np.diag(np.float32(PUBLISHED)))
+    return normal
+
+
+def load_sem_seg(path: str, info: dict) -> np.ndarray:
+    """See :func:`read_ids`; ``info`` may hold ``label_table`` and ``num_classes``."""
+    return read_ids(path, info.get('label_table'), info.get('num_classes'))
+
+
+def load_depth(path: str, info: dict) -> np.ndarray:
+    """See :func:`read_depth`; ``info`` may hold ``depth_scale``."""
+    return read_depth(path, info.get('depth_scale'))
+
+
+def load_normal(path: str, info: dict) -> np.ndarray:
+    """See :func:`read_normal`; ``info`` holds ``normal_frame``."""
+    return read_normal(path, info['normal_frame'])
+
+
+def load_mask(path: str, info: dict) -> np.ndarray:
+    """See :func:`read_mask`."""
+    return read_mask(path)
+
+
+def load_instance(path: str, info: dict) -> np.ndarray:
+    """See :func:`read_ids`."""
+    return read_ids(path)
+
+
+def load_alpha(path: str, info: dict) -> np.ndarray:
+    """See :func:`read_share`."""
+    return read_share(path)
+
+
+def _decode(data: bytes) -> np.ndarray:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    if image is None:
+        raise BadImage(f'not a readable image ({len(data)} bytes)')
+    return image
+
+
+def read_array(path: str, name: str) -> np.ndarray:
+    """Read an array file or an image; channels in the order red, green, blue."""
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix in ('.npy', '.npz'):
+        try:
+            content = np.load(io.BytesIO(read_file(path)) if '://' in path else path, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                return content
+            with content as arrays:
+                if name not in arrays and len(arrays.files) != 1:
+                    raise BadImage(f'arrays {arrays.files}: expected one called {name!r}, or only one')
+                return arrays[name if name in arrays else arrays.files[0]]
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise error if isinstance(error, BadImage) else BadImage(f'{type(error).__name__}: {error}') from error
+    if suffix == '.exr':
+        # OpenCV reads OpenEXR only if this is set before its first one.
+        os.environ.setdefault('OPENCV_IO_ENABLE_OPENEXR', '1')
+    try:
+        image = _decode(read_file(path))
+    except (BadImage, cv2.error) as error:
+        hint = '; this OpenCV may be built without OpenEXR: convert to .npy' if suffix == '.exr' else ''
+        raise BadImage(f'{error}{hint}') from None
+    return image[..., 2::-1] if image.ndim == 3 and image.shape[2] >= 3 else image
+
+
+def _is_grey(image: np.ndarray) -> bool:
+    return np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 0], image[..., 2])
+
+
+def _palette_ids(data: bytes) -> np.ndarray:
+    # OpenCV replaces ids by their colours.
+    try:
+        with Image.open(io.BytesIO(data), formats=('PNG',)) as image:
+            return np.array(image)
+    except Exception as error:  # a broken file raises any error of the reader
+        raise BadImage(f'{type(error).__name__}: {error}') from error
