@@ -124,7 +124,10 @@ class WholeInput:
 
     def samples(self, image: np.ndarray, boxes=None, scores=None) -> list[DenseDataSample]:
         """Return the one sample of the image: its geometry."""
-        return [DenseDataSample(metainfo=dict(ori_shape=image.shape[:2], img_shape=self.size[::-1]))]
+        matrix = self.transform.place(image.shape[1::-1])[1]
+        return [
+            DenseDataSample(metainfo=dict(ori_shape=image.shape[:2], img_shape=self.size[::-1], warp_matrix=matrix))
+        ]
 
     def on_host(self, image: np.ndarray, sample: DenseDataSample) -> Tensor:
         """Return the input (3, h, w) uint8."""
@@ -132,11 +135,13 @@ class WholeInput:
 
     def on_device(self, image: Tensor, samples: list[DenseDataSample]) -> Tensor:
         """Return the input (1, 3, h, w) float32, rounded to integers, of an image (3, H, W) on the device."""
+        left, top, width, height = self.transform.place(image.shape[:0:-1])[0]
         resized = F.interpolate(
             image[None].float(),
-            self.size[::-1],
+            (height, width),
             mode=self.transform.interpolation,
             align_corners=False,
             antialias=self.transform.antialias,
         )
-        return resized.round().clamp(0, 255)
+        right, bottom = self.size[0] - left - width, self.size[1] - top - height
+        return F.pad(resized.round().clamp(0, 255), (left, right, top, bottom))

@@ -120,3 +120,20 @@ def test_the_matrix_of_a_stretch():
     results = LoadResize((24, 12))(dict(img=smooth_image(60, 20), img_path=''))
     assert np.allclose(results['warp_matrix'], [[0.4, 0, -0.3], [0, 0.6, -0.2]])
     assert results['img_shape'] == (12, 24) and results['ori_shape'] == (20, 60)
+
+
+def test_letterbox_in_inference():
+    import torch
+
+    from sapiens.apis.preprocess import WholeInput
+
+    image = smooth_image(60, 20)
+    inputs = WholeInput(LoadResize((24, 24), 'bilinear', keep_ratio=True))
+    [sample] = inputs.samples(image)
+    assert np.allclose(sample.warp_matrix, [[0.4, 0, -0.3], [0, 0.4, 7.7]])
+    host = inputs.on_host(image, sample)
+    device = inputs.on_device(torch.from_numpy(image).permute(2, 0, 1), [sample])
+    assert (
+        host.shape == device.shape[1:] == (3, 24, 24) and (host[:, :8] == 0).all() and (device[0, :, 16:] == 0).all()
+    )
+    assert (host - device[0]).abs().max() <= 1
