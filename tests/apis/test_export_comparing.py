@@ -132,6 +132,12 @@ def test_nothing_certain_is_no_proof():
     assert not Difference('keypoints', 0.0, 0.0, Tolerance(1, 1), 'pixels', compared=0.0).passed
 
 
+def test_bounds_are_inclusive():
+    assert Difference('depth', 0.5, 0.25, Tolerance(0.5, 0.25), 'shares').passed
+    assert not Difference('depth', 0.51, 0.25, Tolerance(0.5, 0.25), 'shares').passed
+    assert not Difference('depth', 0.5, 0.26, Tolerance(0.5, 0.25), 'shares').passed
+
+
 def test_lower_precision_is_allowed_more():
     order = [TOLERANCES[name] for name in ('fp32', 'fp16', 'bf16', 'int8')]
     assert all(a.largest < b.largest and a.mean < b.mean for a, b in pairwise(order))

@@ -168,6 +168,10 @@ def test_normals_from_depth_are_those_of_the_surface():
     np.testing.assert_allclose(normal.reshape(-1, 3), np.tile([2, 1, -1] / np.sqrt(6), (800, 1)), atol=1e-4)
     flat = DepthResult(np.zeros((60, 80, 3), np.uint8), depth=np.ones((60, 80), np.float32)).normals()
     assert (flat == [0, 0, -1]).all()
+    sloped = DepthResult(result.image, depth=np.where(x < 60, result.depth, 1e6).astype(np.float32), mask=x < 60)
+    inside = sloped.depth[sloped.mask]
+    normal = sloped.normals(relief=float(np.ptp(inside)))[20:40, 20:50]  # the range is that of the mask
+    np.testing.assert_allclose(normal.reshape(-1, 3), np.tile([2, 1, -1] / np.sqrt(6), (600, 1)), atol=1e-4)
     result.mask = x < 10
     assert not result.normals()[:, 20:].any() and (result.draw()[:, 20:] == 100).all()
     empty = DepthResult(np.zeros((60, 80, 3), np.uint8), depth=result.depth, mask=np.zeros((60, 80), bool))

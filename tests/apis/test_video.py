@@ -158,6 +158,18 @@ def test_a_video_is_read_and_written_with_its_sound(tmp_path, sound, suffix):
 
 
 @needs_av
+@pytest.mark.parametrize('size', [(32, 46), (33, 46), (32, 47), (33, 47), (32, 45)])
+def test_odd_sizes_repeat_the_last_row_or_column(tmp_path, size):
+    writer = VideoWriter(tmp_path / 'odd.mp4', Fraction(10))
+    image = picture(size)
+    writer.write(image)
+    writer.close()
+    (only,) = VideoReader(tmp_path / 'odd.mp4')
+    assert only.shape == (size[0] + size[0] % 2, size[1] + size[1] % 2, 3)
+    assert np.abs(only[: size[0], : size[1]].astype(int) - image).mean() < 12
+
+
+@needs_av
 def test_odd_sizes_broken_files_and_no_frames(tmp_path):
     writer = VideoWriter(tmp_path / 'odd.mp4', Fraction(10))
     writer.write(picture((33, 47)))
