@@ -126,7 +126,9 @@ class TaskSpec:
             model's ``output_facts``.
         predictor, result: classes of inference. None takes those of a dense task.
         metric: registered name of the default metric.
-        drawing: class that draws labels and predictions while training and testing. None takes that of a dense task.
+        drawing: what draws labels and predictions while training and testing: for a task with maps a subclass of
+            :class:`sapiens.engine.hooks.dense_drawings.DenseDrawing`, or a function of rows and ``side``, None for the default;
+            for other tasks the hook of test figures.
         masked_by_people: results mean something on people only, so a mask of people may go with them.
         gives_mask: name of the result's attribute that is such a mask; None where the task gives none.
     """
@@ -306,6 +308,7 @@ register_task(
         predictor='sapiens.apis.predictors:PosePredictor',
         result='sapiens.apis.results:PoseResult',
         metric='KeypointMetric',
+        drawing='sapiens.engine.hooks.test_figures.pose:PoseShowHook',
     )
 )
 register_task(
@@ -324,7 +327,7 @@ register_task(
         decoded_outputs=(Output('labels', '(B, H, W) uint8 class ids'),),
         result='sapiens.apis.results:SegResult',
         metric='SegMetric',
-        drawing='sapiens.engine.hooks.drawings:SegDrawing',
+        drawing='sapiens.engine.hooks.dense_drawings:SegDrawing',
         gives_mask='foreground',
     )
 )  # fmt: skip
@@ -344,7 +347,7 @@ register_task(
         decoded_outputs=(Output('depth', '(B, 1, H, W) float32, {unit}'),),
         result='sapiens.apis.results:DepthResult',
         metric='DepthMetric',
-        drawing='sapiens.engine.hooks.drawings:DepthDrawing',
+        drawing='sapiens.engine.hooks.dense_drawings:DepthDrawing',
         masked_by_people=True,
     )
 )  # fmt: skip
@@ -364,7 +367,7 @@ register_task(
         decoded_outputs=(Output('normals', '(B, 3, H, W) float32 unit vectors; x right, y down, z forward'),),
         result='sapiens.apis.results:NormalResult',
         metric='NormalMetric',
-        drawing='sapiens.engine.hooks.drawings:NormalDrawing',
+        drawing='sapiens.engine.hooks.dense_drawings:NormalDrawing',
         masked_by_people=True,
     )
 )  # fmt: skip

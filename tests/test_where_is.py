@@ -74,12 +74,12 @@ QUESTIONS = [
     ),
     (
         'Where are the pictures of a test (tools/test.py --show-dir) written?',
-        'sapiens/engine/hooks/show.py',
+        'sapiens/engine/hooks/test_figures/dense.py',
         'class DenseShowHook',
     ),
     (
         'Where are the pictures drawn that training writes at intervals?',
-        'sapiens/engine/hooks/predictions.py',
+        'sapiens/engine/hooks/training_figures/pose.py',
         'class PosePictureHook',
     ),
     (

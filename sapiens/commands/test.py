@@ -69,7 +69,7 @@ def set_dump(cfg, file: str) -> None:
 
 def show_hook(cfg, args: argparse.Namespace) -> dict:
     """Config of the hook that draws. ValueError where the model's type has no drawing, or not that part."""
-    hook = show_hook_for(cfg.model.type)
+    hook = show_hook_for(cfg.model)
     options = dict(out_dir=str(args.show_dir), limit=args.show_limit)
     if args.show_heatmaps:
         if 'heatmaps' not in inspect.signature(hook).parameters:

@@ -1,7 +1,6 @@
-"""Files of a training run: written whole or not at all, and checked before one is trusted."""
+"""Checkpoint files of a training run: atomic writes, verified reads, and the search for the newest valid one."""
 
 import errno
-import os
 import re
 import shutil
 import zipfile
@@ -11,58 +10,40 @@ from typing import Any
 
 import torch
 
-__all__ = ['find_resumable', 'load_training_state', 'write_atomically', 'write_checkpoint']
+from sapiens.utils.files import atomic_path
+
+__all__ = ['find_resumable', 'load_training_state', 'write_checkpoint']
 
 NAME = re.compile(r'(?:iter|epoch)_(\d+)\.pth')
-# What a run needs to continue; a file of weights alone has less.
+# Entries that a run needs to continue. A file of weights lacks some.
 NEEDED = {'state_dict', 'optimizer', 'meta', 'data', 'rng'}
 
 
-def write_atomically(path: Path, content: str) -> None:
-    """Write a small text file under a temporary name and rename it."""
-    temporary = path.with_name(f'.{path.name}.tmp')
-    temporary.write_text(content)
-    os.replace(temporary, path)
-
-
 def write_checkpoint(checkpoint: dict, path: str | Path) -> None:
-    """Save under a temporary name in the same folder, flush to disk, rename. The final name never holds half a file.
+    """Write a checkpoint atomically and flush it to the disk.
 
     Raises:
-        RuntimeError: where the disk is full or the folder cannot be written; the temporary file is removed.
+        RuntimeError: the disk is full or the folder cannot be written. The temporary file is removed.
     """
     path = Path(path)
-    temporary = path.with_name(f'.{path.name}.tmp')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, 'wb') as file:
+        with atomic_path(path, sync=True) as temporary, open(temporary, 'wb') as file:
             torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the rename itself must survive a power cut
-        finally:
-            os.close(folder)
     except (OSError, RuntimeError) as error:
-        # torch reports a short write of the archive as a RuntimeError, without the reason.
-        written = temporary.stat().st_size if temporary.exists() else 0
-        temporary.unlink(missing_ok=True)
+        # torch reports a short write as a RuntimeError without the reason.
         free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0
         needed = size_of(checkpoint)
         full = getattr(error, 'errno', None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or free < needed
         reason = 'the disk (or the quota) is full' if full else str(error)
         raise RuntimeError(
             f'Cannot write the checkpoint {path}: {reason}. It needs about {needed / 2**20:.0f} MiB; '
-            f'{written / 2**20:.0f} MiB had been written, {free / 2**20:.0f} MiB are free now that they were removed. '
-            'Older checkpoints are intact. Make room (default_hooks.checkpoint.max_keep_ckpts keeps fewer), then go on with '
-            '--resume'
+            f'{free / 2**20:.0f} MiB are free. Older checkpoints are intact. Free some space '
+            '(default_hooks.checkpoint.max_keep_ckpts keeps fewer checkpoints), then continue with --resume'
         ) from error
 
 
 def size_of(value: Any) -> int:
-    """Bytes of the tensors in nested dicts, lists and tuples."""
+    """Size in bytes of the tensors in nested dicts, lists and tuples."""
     if isinstance(value, torch.Tensor):
         return value.numel() * value.element_size()
     if isinstance(value, dict):
@@ -73,16 +54,16 @@ def size_of(value: Any) -> int:
 
 
 def load_training_state(path: str | Path, verify: bool = True) -> dict:
-    """Read a checkpoint of this engine. Nothing but tensors and plain values is unpickled.
+    """Read a checkpoint of this engine. Only tensors and plain values are unpickled.
 
-    Tensors are mapped from the file, so that the ranks of a machine share its pages; copy what outlives the load.
+    Tensors are mapped from the file, so the ranks of a machine share its pages. Copy tensors that are kept.
 
     Args:
         path: the file.
-        verify: check every byte of it, which takes as long as reading it.
+        verify: check the checksums of the whole file, which takes as long as reading it.
 
     Raises:
-        ValueError: where the file is truncated, damaged, or not a checkpoint that a run can continue from.
+        ValueError: the file is truncated, damaged, or lacks entries that a run needs to continue.
         FileNotFoundError
     """
     path = Path(path)
@@ -95,7 +76,7 @@ def load_training_state(path: str | Path, verify: bool = True) -> dict:
             if damaged:
                 raise ValueError(f'its part {damaged} is damaged (checksum)')
         checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
-    except Exception as error:  # zip, pickle and torch raise a dozen types for a damaged file
+    except Exception as error:  # zip, pickle and torch raise many types for a damaged file
         raise ValueError(f'{path} ({path.stat().st_size:,} bytes) cannot be read: {error}') from error
     missing = NEEDED - set(checkpoint) if isinstance(checkpoint, dict) else NEEDED
     if missing:
@@ -107,12 +88,12 @@ def load_training_state(path: str | Path, verify: bool = True) -> dict:
 
 
 def find_resumable(work_dir: str | Path, logger) -> Path | None:
-    """The checkpoint with the most iterations that can be read; damaged ones are reported and passed over.
+    """Find the readable checkpoint with the most iterations. Damaged ones are logged and skipped.
 
-    It may lie in the work dir or, with ``out_dir`` of the checkpoint hook, beside the one that ``last_checkpoint`` names.
+    Searches the work dir and the folder of the file that ``last_checkpoint`` names (``out_dir`` of the checkpoint hook).
 
     Raises:
-        ValueError: where there are checkpoints but none can be read.
+        ValueError: there are checkpoints, but none can be read.
     """
     count = 0
     for path in _newest_first(_folders(Path(work_dir))):
@@ -120,7 +101,7 @@ def find_resumable(work_dir: str | Path, logger) -> Path | None:
         try:
             load_training_state(path)
         except ValueError as error:
-            logger.warning(f'Checkpoint passed over: {error}')
+            logger.warning(f'Checkpoint skipped: {error}')
             continue
         return path
     if count:
@@ -137,7 +118,7 @@ def _folders(work_dir: Path) -> list[Path]:
 
 
 def _newest_first(folders: list[Path]) -> Iterator[Path]:
-    """Checkpoints by their iterations. Only the newest one named by epoch needs to be opened to know its iteration."""
+    """Checkpoints in descending order of iterations. Of files named by epoch, only the newest is opened for its iteration."""
     paths = {path.resolve() for folder in folders for path in folder.glob('*.pth') if NAME.fullmatch(path.name)}
     stacks = [
         sorted(
@@ -155,4 +136,4 @@ def _iteration_of(path: Path) -> float:
     try:
         return load_training_state(path, verify=False)['meta']['iter']
     except ValueError:
-        return float('inf')  # looked at first, and reported
+        return float('inf')  # first, so that it is reported

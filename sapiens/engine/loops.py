@@ -1,4 +1,4 @@
-"""The training loop: epochs that can be entered in the middle."""
+"""The training loop. An epoch can be resumed in the middle."""
 
 import math
 
@@ -8,29 +8,28 @@ from torch.utils.data import DataLoader, IterableDataset
 from sapiens.registry import LOOPS
 from sapiens.structures import LoaderRecord
 
-from .random_state import get_random_state, set_random_state
+from .random_state import derived_random_state, get_random_state, set_random_state
 
 __all__ = ['TrainLoop']
 
 
 @LOOPS.register_module()
 class TrainLoop(BaseLoop):
-    """Walks the data epoch by epoch for ``max_epochs`` epochs or ``max_iters`` iterations.
+    """Trains for ``max_epochs`` epochs or ``max_iters`` iterations.
 
-    A resumed run enters an epoch where it was left: the sampler begins behind what was consumed, nothing is read again,
-    and the random state is restored once the loader's workers exist. Validation leaves the random state of training as
-    it was. For endless streams an epoch is ``len(dataloader)`` batches of one iterator that is never restarted.
+    A resumed run continues in the middle of an epoch: the sampler skips the consumed samples, and the random state is
+    restored after the loader's workers have started. Validation does not change the random state of training. A stream is
+    iterated once without a restart; its epoch is ``len(dataloader)`` batches.
 
     Args:
         runner: the runner.
-        dataloader: the loader or its config. With ``drop_last=True`` the images that fill no batch at the end of an epoch
-            are left out, other ones in each epoch; without it the last batch is smaller.
+        dataloader: the loader or its config. ``drop_last=True`` drops the incomplete last batch of an epoch.
         max_epochs, max_iters: exactly one of them.
-        val_begin, val_interval: when to validate, in epochs with ``max_epochs``, in iterations with ``max_iters``; also
-            at the end.
+        val_begin, val_interval: first validation and interval, in epochs with ``max_epochs``, in iterations with
+            ``max_iters``. The run also validates at its end.
 
     Raises:
-        ValueError: for contradictory lengths and a loader without a single batch.
+        ValueError: none or both of the lengths, or a loader without a batch.
     """
 
     def __init__(
@@ -51,7 +50,7 @@ class TrainLoop(BaseLoop):
         self.epoch_length = len(self.dataloader)
         if self.epoch_length == 0:
             raise ValueError(
-                f'the training data make no batch: {len(self.dataloader.dataset)} samples, batch size '
+                f'the training data have no batch: {len(self.dataloader.dataset)} samples, batch size '
                 f'{self.dataloader.batch_size} on {runner.world_size} process(es) and drop_last='
                 f'{self.dataloader.drop_last}; use a smaller train_dataloader.batch_size'
             )
@@ -59,12 +58,13 @@ class TrainLoop(BaseLoop):
         self.max_iters = max_epochs * self.epoch_length if self.by_epoch else max_iters
         self.val_begin, self.val_interval = val_begin, val_interval
         self.stop_training = False
-        # Set by the runner when it resumes.
         self._epoch, self._iter = 0, 0
-        # Random state of training while something else uses the generators: between a resume and the first batch, and
+        # Hooks see the index of the current iteration or epoch; a checkpoint that they write counts it as done.
+        self._ends_iter, self._ends_epoch = False, False
+        # Random state of training while other code uses the generators: between a resume and the first batch, and
         # during validation.
         self._random_state: dict | None = None
-        # Batches of this epoch that were consumed, and for streams the position of each worker after them.
+        # Consumed batches of this epoch, and for streams the position of each worker after them.
         self._batches = 0
         self._streams: dict[int, dict] = {}
         self._stream_batches = 0
@@ -94,7 +94,7 @@ class TrainLoop(BaseLoop):
         self.runner.call_hook('before_train')
         while not self._finished():
             self.run_epoch()
-        self._iterator = self.dataloader._iterator = None  # persistent workers end now, not at exit
+        self._iterator = self.dataloader._iterator = None  # ends persistent workers now, not at exit
         self.runner.call_hook('after_train')
         return self.runner.model
 
@@ -103,7 +103,7 @@ class TrainLoop(BaseLoop):
         return done or self.stop_training
 
     def run_epoch(self) -> None:
-        """Run what is left of the current epoch."""
+        """Run the rest of the current epoch."""
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         if self._batches < self.epoch_length:
@@ -121,17 +121,19 @@ class TrainLoop(BaseLoop):
                 break
         if self._batches < self.epoch_length:
             return
+        self._ends_epoch = True
         self.runner.call_hook('after_train_epoch')
+        self._ends_epoch = False
         self._epoch += 1
         self._batches = 0
         if self.by_epoch:
             self._validate(self._epoch)
 
     def run_iter(self, batch: dict) -> None:
-        """One training step on one batch of the loader."""
+        """Run one training step on a batch of the loader."""
         index = self._batches
         wrapper = self.runner.optim_wrapper
-        if hasattr(wrapper, 'enter_batch'):  # MMEngine's own wrappers count by themselves
+        if hasattr(wrapper, 'enter_batch'):  # MMEngine's wrappers count on their own
             wrapper.enter_batch(index, min(self.epoch_length, index + self.max_iters - self._iter))
         self._batches += 1
         self._stream_batches += 1
@@ -140,7 +142,9 @@ class TrainLoop(BaseLoop):
             self._streams[self.record.worker] = self.record.state
         self.runner.call_hook('before_train_iter', batch_idx=index, data_batch=batch)
         outputs = self.runner.model.train_step(batch, optim_wrapper=wrapper)
+        self._ends_iter = True
         self.runner.call_hook('after_train_iter', batch_idx=index, data_batch=batch, outputs=outputs)
+        self._ends_iter = False
         self._iter += 1
 
     def _open_iterator(self) -> None:
@@ -156,7 +160,7 @@ class TrainLoop(BaseLoop):
         if self._batches:
             sampler.set_start(self._batches * self.total_batch)
         if self.dataloader.generator is not None:
-            # It seeds the workers: by rank and epoch, so that a resumed epoch has the seeds it would have had.
+            # Seeds the workers. It depends on rank and epoch only, so a resumed epoch gets the same seeds.
             seed = (self.runner.seed or 0) + 10_007 * self.runner.rank + 1_000_003 * (self._epoch + 1)
             self.dataloader.generator.manual_seed(seed)
         self._iterator = iter(self.dataloader)
@@ -172,56 +176,76 @@ class TrainLoop(BaseLoop):
         self._random_state = None
         self.runner.model.train()
 
-    # ------------------------------------------------------------------ resuming
+    # ------------------------------------------------------------------ state
 
-    def random_state(self) -> dict:
-        """Random state with which training goes on; differs from the generators' own while validation uses them."""
-        return self._random_state or get_random_state()
-
-    def data_position(self, after_epoch: bool) -> dict:
-        """Where this rank stands in its data, as plain values; see :meth:`load_data_position`."""
+    def state_dict(self) -> dict:
+        """State of this process: progress, position in the data, random state. Plain values and tensors."""
+        batches = 0 if self._ends_epoch else self._batches
         if self.is_stream:
             streams = {str(worker): state for worker, state in self._streams.items()}
-            batches = 0 if after_epoch else self._batches
-            return dict(batches=batches, stream_batches=self._stream_batches, streams=streams)
-        return dict(samples=0 if after_epoch else self._batches * self.total_batch)
+            data = dict(batches=batches, stream_batches=self._stream_batches, streams=streams)
+        else:
+            data = dict(samples=batches * self.total_batch)
+        return dict(
+            epoch=self._epoch + self._ends_epoch,
+            iter=self._iter + self._ends_iter,
+            data=data,
+            rng=self._random_state or get_random_state(),
+            seed=self.runner.seed,
+            data_seed=getattr(self.dataloader.sampler, 'seed', None),
+        )
 
-    def load_data_position(self, positions: list[dict]) -> None:
-        """Continue where the checkpoint's ranks stood.
+    def reshard_state(self, states: list[dict], rank: int) -> dict:
+        """State of a process from those of a run with another number of processes.
 
-        A data set with a sampler continues also on another number of ranks or with another batch size, as far as a whole
-        batch boundary exists. A stream needs the same number of ranks.
+        A sampler continues at the same sample. The random state is a function of seed, iteration and rank.
 
         Raises:
-            ValueError: where the data cannot continue there.
+            ValueError: a stream, which needs the same number of processes.
         """
-        runner = self.runner
         if self.is_stream:
-            if len(positions) != runner.world_size or 'streams' not in positions[runner.rank]:
-                raise ValueError(
-                    f'the checkpoint holds stream positions of {len(positions)} process(es), this run has '
-                    f'{runner.world_size}: use as many, or start the data anew with --cfg-options load_from=CHECKPOINT '
-                    'and without --resume'
-                )
-            position = positions[runner.rank]
-            self._batches, self._stream_batches = position['batches'], position['stream_batches']
-            self._streams = {int(worker): state for worker, state in position['streams'].items()}
-            return
-        if 'samples' not in positions[0]:
             raise ValueError(
-                'the checkpoint holds positions in shards, this run reads '
-                f'{type(self.dataloader.dataset).__name__}: resume with the data of the first run, or start the data anew '
-                'with --cfg-options load_from=CHECKPOINT and without --resume'
+                f'the checkpoint holds stream positions of {len(states)} process(es), this run has '
+                f'{self.runner.world_size}: use the same number, or restart the data with --cfg-options '
+                'load_from=CHECKPOINT and without --resume'
             )
-        samples = positions[0]['samples']
-        self._batches, rest = divmod(samples, self.total_batch)
-        if self._batches and not hasattr(self.dataloader.sampler, 'set_start'):
+        self.runner.logger.warning(
+            f'The checkpoint was written by {len(states)} process(es), this run has {self.runner.world_size}: the data '
+            'continue at the same sample with new random numbers; learning rate and schedules stay those of the checkpoint'
+        )
+        first = states[0]
+        return dict(first, rng=derived_random_state(first['seed'], first['iter'], rank))
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continue from :meth:`state_dict`. The batch size may differ.
+
+        Raises:
+            ValueError: the checkpoint is of a stream and this run is not, or the reverse; or the sampler cannot skip samples.
+        """
+        data, sampler = state['data'], self.dataloader.sampler
+        if ('streams' in data) != self.is_stream:
             raise ValueError(
-                f'{samples} samples of this epoch were consumed, and {type(self.dataloader.sampler).__name__} cannot begin '
-                "behind them: use train_dataloader.sampler=dict(type='ResumableSampler')"
+                f'the checkpoint holds a position in {"shards" if "streams" in data else "a data set"}, this run reads '
+                f'{type(self.dataloader.dataset).__name__}: resume with the data of the first run, or restart the data with '
+                '--cfg-options load_from=CHECKPOINT and without --resume'
+            )
+        self._epoch, self._iter, self._random_state = state['epoch'], state['iter'], state['rng']
+        if self.is_stream:
+            self._batches, self._stream_batches = data['batches'], data['stream_batches']
+            self._streams = {int(worker): position for worker, position in data['streams'].items()}
+            return
+        samples = data['samples']
+        self._batches, rest = divmod(samples, self.total_batch)
+        if self._batches and not hasattr(sampler, 'set_start'):
+            raise ValueError(
+                f'{samples} samples of this epoch were consumed, and {type(sampler).__name__} cannot skip them: use '
+                "train_dataloader.sampler=dict(type='ResumableSampler')"
             )
         if rest:
-            runner.logger.warning(
-                f'{samples} samples of this epoch were consumed, which is no multiple of the present total batch '
+            self.runner.logger.warning(
+                f'{samples} samples of this epoch were consumed, which is no multiple of the total batch '
                 f'{self.total_batch}: the last {rest} of them are used again'
             )
+        if state['data_seed'] is not None and state['data_seed'] != getattr(sampler, 'seed', None):
+            self.runner.logger.warning(f'The data keep the order of seed {state["data_seed"]}, that of the first run')
+            sampler.seed = state['data_seed']

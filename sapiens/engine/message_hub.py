@@ -1,18 +1,18 @@
-"""MMEngine's message hub (curves and run information) as plain values, for checkpoints."""
+"""The state of MMEngine's message hub (curves and run information) as plain values."""
 
 import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 
-__all__ = ['pack_message_hub', 'plain', 'unpack_message_hub']
+__all__ = ['MessageHubState', 'plain']
 
-# Of each curve the checkpoint keeps the tail that smoothing looks at; the files of the visual backends hold all of it.
+# Values kept of each curve: smoothing reads no more. The files of the visual backends hold the whole curve.
 KEPT_HISTORY = 1000
-# What belongs to the process that runs now.
+# Entries that belong to the running process.
 NOT_KEPT = ('cfg', 'experiment_name')
 
 
 def plain(value):
-    """Only dicts, lists, tuples, strings, numbers, booleans, None and tensors: what can be read without unpickling."""
+    """Reduce a value to dicts, lists, tuples, strings, numbers, booleans, None and tensors, which need no unpickling."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -24,25 +24,31 @@ def plain(value):
     return str(value)
 
 
-def pack_message_hub(hub: MessageHub) -> dict:
-    """The message hub as plain values, curves cut to their tail."""
-    curves = {}
-    for key, buffer in hub.log_scalars.items():
-        if hub._resumed_keys.get(key, False):
-            values, counts = buffer.data
-            curves[key] = [torch.as_tensor(values[-KEPT_HISTORY:]), torch.as_tensor(counts[-KEPT_HISTORY:])]
-    info = {
-        key: plain(value)
-        for key, value in hub.runtime_info.items()
-        if hub._resumed_keys.get(key, False) and key not in NOT_KEPT
-    }
-    return dict(curves=curves, info=info)
+class MessageHubState:
+    """``state_dict`` and ``load_state_dict`` of a message hub. MMEngine's own hold objects that need unpickling."""
 
+    def __init__(self, hub: MessageHub) -> None:
+        self.hub = hub
 
-def unpack_message_hub(hub: MessageHub, packed: dict | None) -> None:
-    """Put back what :func:`pack_message_hub` returned."""
-    for key, (values, counts) in (packed or {}).get('curves', {}).items():
-        hub.log_scalars[key] = HistoryBuffer(values.tolist(), counts.tolist())
-        hub._resumed_keys[key] = True
-    for key, value in (packed or {}).get('info', {}).items():
-        hub.update_info(key, value)
+    def state_dict(self) -> dict:
+        """``curves``: name -> [values, counts], the last 1000 of each. ``info``: name -> plain value."""
+        kept = self.hub._resumed_keys
+        curves = {
+            key: [torch.as_tensor(part[-KEPT_HISTORY:]) for part in buffer.data]
+            for key, buffer in self.hub.log_scalars.items()
+            if kept.get(key, False)
+        }
+        info = {
+            key: plain(value)
+            for key, value in self.hub.runtime_info.items()
+            if kept.get(key, False) and key not in NOT_KEPT
+        }
+        return dict(curves=curves, info=info)
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continue the curves of :meth:`state_dict`."""
+        for key, (values, counts) in state['curves'].items():
+            self.hub.log_scalars[key] = HistoryBuffer(values.tolist(), counts.tolist())
+            self.hub._resumed_keys[key] = True
+        for key, value in state['info'].items():
+            self.hub.update_info(key, value)

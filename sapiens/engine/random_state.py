@@ -1,4 +1,4 @@
-"""The random state of a process, as plain values that a checkpoint can hold."""
+"""Random state of a process as plain values and tensors."""
 
 import random
 
@@ -9,7 +9,7 @@ __all__ = ['derived_random_state', 'get_random_state', 'set_random_state']
 
 
 def get_random_state() -> dict:
-    """State of the global generators of Python, numpy, torch and the current CUDA device."""
+    """Get the state of the global generators of Python, NumPy, torch and the current CUDA device."""
     name, keys, position, has_gauss, cached = np.random.get_state()
     state = dict(
         python=random.getstate(),
@@ -22,7 +22,7 @@ def get_random_state() -> dict:
 
 
 def set_random_state(state: dict) -> None:
-    """Restore what :func:`get_random_state` returned."""
+    """Restore a state from :func:`get_random_state`."""
     version, internal, gauss = state['python']
     random.setstate((version, tuple(internal), gauss))
     name, keys, position, has_gauss, cached = state['numpy']
@@ -33,7 +33,7 @@ def set_random_state(state: dict) -> None:
 
 
 def derived_random_state(*numbers: int) -> dict:
-    """A random state that is a function of some numbers; the present one stays as it is."""
+    """Derive a random state from numbers. The current state does not change."""
     before = get_random_state()
     seeds = np.random.SeedSequence(numbers).generate_state(2)
     random.seed(int(seeds[0]))

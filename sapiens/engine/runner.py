@@ -1,4 +1,4 @@
-"""MMEngine's runner with checkpoints that continue a run exactly."""
+"""MMEngine's runner with exact resume."""
 
 import time
 from datetime import timedelta
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import mmengine
 import torch
-from mmengine.dist import all_gather_object, broadcast_object_list, get_rank, is_main_process
+from mmengine.dist import broadcast_object_list, get_rank, is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner as _Runner
 from torch import nn
@@ -21,25 +21,26 @@ from sapiens.version import __version__
 from .checkpoint_io import find_resumable, load_training_state, write_checkpoint
 from .compiling import compile_parts
 from .hooks import StopHook
-from .message_hub import pack_message_hub, plain, unpack_message_hub
-from .random_state import derived_random_state
+from .message_hub import plain
+from .run_state import collect_state, get_progress, restore_state
 from .worker_signals import init_worker, kill_workers_at_exit
 
 __all__ = ['Runner']
 
 
 class Runner(_Runner):
-    """What differs from :class:`mmengine.runner.Runner`:
+    """Differences from :class:`mmengine.runner.Runner`:
 
-    * checkpoints hold the random state and the data position of every rank, contain nothing that needs unpickling, are
-      written atomically, and are verified before a run continues from one;
-    * ``load_from`` prints what was loaded, resized and left over, and refuses a file that hardly fits;
-    * the learning rate follows the real total batch, gradient accumulation included;
-    * ``compile=True`` compiles blocks and heads, where MMEngine compiles the whole step, which ends in an error;
-    * several processes work on CPUs too (gloo).
+    * Checkpoints hold the state of every process (see :mod:`.run_state`) and need no unpickling. They are written atomically
+      and verified before a run continues from one.
+    * ``load_from`` accepts names of published models, prints which tensors were loaded, resized and left over, and refuses a
+      file that hardly fits.
+    * The learning rate follows the real total batch, including gradient accumulation.
+    * ``compile=True`` compiles blocks and heads. MMEngine compiles the whole step, which ends in an error.
+    * Several processes also work on CPUs (gloo).
     """
 
-    # What the process should exit with; a run that was told to stop sets 128 + the signal's number.
+    # Exit status of the process; a run stopped by a signal sets 128 + the signal's number.
     exit_status = 0
 
     # ------------------------------------------------------------------ set-up
@@ -70,13 +71,13 @@ class Runner(_Runner):
 
     @staticmethod
     def build_dataloader(dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False):
-        """Build a loader whose workers survive the signals that stop a run, and which draws nothing from the global
-        random state. Streams need no sampler."""
+        """Build a loader. Its workers survive the signals that stop a run. It does not use the global random state. Streams
+        need no sampler."""
         if isinstance(dataloader, DataLoader):
             return dataloader
         dataloader = dict(dataloader)
         if seed is not None and diff_rank_seed:
-            seed -= get_rank()  # all ranks must shuffle alike; samples differ by their place in the epoch
+            seed -= get_rank()  # all ranks shuffle alike; samples differ by their position in the epoch
         dataset = dataloader['dataset']
         kind = DATASETS.get(dataset['type']) if isinstance(dataset, dict) else type(dataset)
         if kind is not None and issubclass(kind, IterableDataset):
@@ -84,7 +85,7 @@ class Runner(_Runner):
         if not dataloader.get('num_workers'):
             dataloader.pop('persistent_workers', None)
         collate = dict(dataloader.get('collate_fn') or dict(type='pseudo_collate'))
-        if isinstance(collate['type'], str):  # mmengine would not look into the registry of this package
+        if isinstance(collate['type'], str):  # mmengine does not search the registry of this package
             collate['type'] = FUNCTIONS.get(collate['type'])
         dataloader['collate_fn'] = collate
         dataloader.setdefault('worker_init_fn', dict(type=init_worker))
@@ -98,7 +99,9 @@ class Runner(_Runner):
         if not auto_scale_lr or not auto_scale_lr.get('enable', False):
             return
         if 'base_batch_size' not in auto_scale_lr:
-            raise ValueError(f'auto_scale_lr={auto_scale_lr} needs base_batch_size, the batch that lr is meant for')
+            raise ValueError(
+                f'auto_scale_lr={auto_scale_lr} needs base_batch_size, the batch size that lr is given for'
+            )
         loader = self._train_dataloader
         per_rank = loader.batch_size if isinstance(loader, DataLoader) else loader['batch_size']
         accumulated = optim_wrapper._accumulative_counts
@@ -119,8 +122,7 @@ class Runner(_Runner):
         """Launch training.
 
         Raises:
-            SystemExit: where a signal stopped the run (after its checkpoint was written), with the status 128 + the
-                signal's number, so that nothing takes the run for a finished one.
+            SystemExit: a signal stopped the run, after its checkpoint was written. The status is 128 + the signal's number.
         """
         try:
             model = super().train()
@@ -147,46 +149,28 @@ class Runner(_Runner):
         by_epoch: bool = True,
         backend_args: dict | None = None,
     ) -> None:
-        """Save a checkpoint; every rank must call this.
+        """Save a checkpoint. Every rank must call this.
 
-        ``by_epoch`` says that an epoch has just ended (its number is not yet counted up), otherwise an iteration has.
+        The training loop says which epoch and iteration it is of; ``by_epoch`` of MMEngine's method has no effect.
         """
-        meta = dict(meta or {})
-        meta.setdefault('epoch', self.epoch + (1 if by_epoch else 0))
-        meta.setdefault('iter', self.iter + (0 if by_epoch else 1))
-        meta.update(
+        meta = dict(
+            meta or {},
+            **get_progress(self.train_loop),
             cfg=self._config_text,
-            seed=self.seed,
             experiment_name=self.experiment_name,
             time=time.strftime('%Y%m%d_%H%M%S'),
             sapiens_version=__version__,
             mmengine_version=mmengine.__version__,
             dataset_meta=plain(getattr(self.train_dataloader.dataset, 'metainfo', None)),
             world_size=self.world_size,
-            data_seed=getattr(self.train_dataloader.sampler, 'seed', None),
         )
         checkpoint = dict(meta=meta, state_dict=self._bare_model.state_dict())
         if save_optimizer:
-            states = all_gather_object(
-                dict(
-                    rng=self.train_loop.random_state(),
-                    data=self.train_loop.data_position(by_epoch),
-                    hooks={type(hook).__name__: hook.state_dict() for hook in self._stateful_hooks},
-                )
-            )
-            checkpoint.update(
-                optimizer=self.optim_wrapper.state_dict(),
-                rng=[state['rng'] for state in states],
-                data=[state['data'] for state in states],
-                hooks=[state['hooks'] for state in states],
-                message_hub=pack_message_hub(self.message_hub),
-            )
-            if save_param_scheduler and self.param_schedulers is not None:
-                checkpoint['param_schedulers'] = [plain(scheduler.state_dict()) for scheduler in self.param_schedulers]
+            checkpoint.update(collect_state(self, save_param_scheduler))
         problem = [None]
         if is_main_process():
             self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
-            # A file of weights must load where there is no GPU.
+            # The file must load on a machine without a GPU.
             checkpoint['state_dict'] = {key: value.cpu() for key, value in checkpoint['state_dict'].items()}
             try:
                 write_checkpoint(checkpoint, Path(out_dir) / filename)
@@ -194,7 +178,7 @@ class Runner(_Runner):
                 problem = [str(error)]
         broadcast_object_list(problem)
         if problem[0]:
-            raise RuntimeError(problem[0])  # on every rank: none must wait for the one that failed
+            raise RuntimeError(problem[0])  # on every rank, so that none waits for the one that failed
 
     @cached_property
     def _config_text(self) -> str:
@@ -204,17 +188,15 @@ class Runner(_Runner):
     def _bare_model(self) -> nn.Module:
         return self.model.module if is_model_wrapper(self.model) else self.model
 
-    @property
-    def _stateful_hooks(self) -> list:
-        """Hooks with ``state_dict()`` and ``load_state_dicts(states of all ranks, rank)``."""
-        return [hook for hook in self.hooks if hasattr(hook, 'load_state_dicts')]
-
     # ------------------------------------------------------------------ reading
 
     def load_or_resume(self) -> None:
-        """``resume=True`` continues from ``load_from``, or without one from the newest valid checkpoint of the work dir.
-        ``resume='auto'`` continues from the work dir if it holds a checkpoint, and else starts from the weights of
-        ``load_from``: the setting for jobs that are queued again and again."""
+        """Resume or load weights, as configured.
+
+        ``resume=True`` continues from ``load_from``, or without it from the newest valid checkpoint of the work dir.
+        ``resume='auto'`` continues from the work dir if it holds a checkpoint, otherwise it starts from the weights of
+        ``load_from``. Use it for jobs that are requeued.
+        """
         if self._has_loaded:
             return
         path = None
@@ -225,7 +207,7 @@ class Runner(_Runner):
             broadcast_object_list(found)
             path = found[0]
             if path is None:
-                self.logger.info(f'Nothing to resume in {self.work_dir}: the run starts at the beginning')
+                self.logger.info(f'Nothing to resume in {self.work_dir}: the run starts from the beginning')
         elif self._resume:
             path = self._load_from
             if is_main_process():
@@ -240,50 +222,21 @@ class Runner(_Runner):
         """Load weights only, from any file :func:`sapiens.utils.checkpoint.read_checkpoint` reads, or a published name.
 
         Raises:
-            ValueError: where the file cannot be read or most of the backbone would stay as it is.
+            ValueError: the file cannot be read, or most of the backbone would not be loaded.
         """
         checkpoint = read_checkpoint(filename)
         report = load_state(self._bare_model, checkpoint.state_dict)
-        # What a hook copies (an average of the weights, say) are the weights as they fit this model.
+        # Hooks (such as an average of the weights) copy the weights as they fit this model.
         loaded = dict(state_dict=self._bare_model.state_dict(), meta=checkpoint.meta)
         self.call_hook('after_load_checkpoint', checkpoint=loaded)
         self._has_loaded = True
         self.logger.info(f'Weights from {filename}:\n{report}')
 
     def resume(self, filename: str | Path, *args, **kwargs) -> None:
-        """Continue a run: weights, optimizer, schedules, curves, random state of every rank, data position."""
-        checkpoint = load_training_state(filename, verify=False)  # by now the main process has verified it
-        meta, loop = checkpoint['meta'], self.train_loop
+        """Continue a run with its weights and its whole state."""
+        checkpoint = load_training_state(filename, verify=False)  # the main process has verified it
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         self._bare_model.load_state_dict(checkpoint['state_dict'], strict=True)
-        loop._epoch, loop._iter = meta['epoch'], meta['iter']
-        unpack_message_hub(self.message_hub, checkpoint.get('message_hub'))
-        self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
-        states = checkpoint.get('param_schedulers') or []
-        if len(states) != len(self.param_schedulers or []):
-            raise ValueError(
-                f'{filename} holds the state of {len(states)} schedules, this config has '
-                f'{len(self.param_schedulers or [])}: resume with the config that the run was started with'
-            )
-        for scheduler, state in zip(self.param_schedulers or [], states, strict=True):
-            scheduler.load_state_dict(state)
-        loop.load_data_position(checkpoint['data'])
-        for hook in self._stateful_hooks:
-            name = type(hook).__name__
-            if all(name in states for states in checkpoint.get('hooks') or [{}]):
-                hook.load_state_dicts([states[name] for states in checkpoint['hooks']], self.rank)
-        if len(checkpoint['rng']) == self.world_size:
-            loop._random_state = checkpoint['rng'][self.rank]
-        else:
-            loop._random_state = derived_random_state(meta['seed'], meta['iter'], self.rank)
-            self.logger.warning(
-                f'{filename} was written by {len(checkpoint["rng"])} process(es), this run has {self.world_size}: the '
-                'data go on where they were, with new random numbers; learning rate and schedules stay those of the '
-                'checkpoint'
-            )
-        sampler = self.train_dataloader.sampler
-        if meta.get('data_seed') is not None and meta['data_seed'] != getattr(sampler, 'seed', None):
-            self.logger.warning(f'The data keep the order of seed {meta["data_seed"]}, with which the run was started')
-            sampler.seed = meta['data_seed']
+        restore_state(self, checkpoint, str(filename))
         self._has_loaded = True
-        self.logger.info(f'Resumed from {filename}: epoch {loop.epoch}, iteration {loop.iter}')
+        self.logger.info(f'Resumed from {filename}: epoch {self.epoch}, iteration {self.iter}')

@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop, in the main process and in the workers of its loaders."""
+"""Stop signals in the main process and in the workers of its loaders."""
 
 import atexit
 import functools
@@ -14,23 +14,23 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 @functools.cache
 def kill_workers_at_exit() -> None:
-    """End loader workers for good when this process exits: multiprocessing would send SIGTERM, which they ignore."""
+    """Kill loader workers when this process exits. multiprocessing would send SIGTERM, which they ignore."""
 
     def kill() -> None:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would report their end as a failure
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # otherwise torch reports their end as a failure
         for child in multiprocessing.active_children():
             if child.daemon:
                 child.kill()
 
-    atexit.register(kill)  # runs before multiprocessing's own handler, which was registered earlier
+    atexit.register(kill)  # runs before multiprocessing's handler, which was registered earlier
 
 
 def init_worker(worker_id: int, **_) -> None:
-    """Start a loader's worker: it leaves stopping to the main process, which gets the same signals.
+    """Initialize a loader's worker: ignore stop signals.
 
-    A terminal sends Ctrl-C, and a cluster SIGTERM or SIGUSR1, to every process of the group. A worker that died of it
-    would take the run down before its checkpoint is written. Workers still end when the main process is gone. Their
-    random state is torch's business: it comes from the loader's generator.
+    A terminal sends Ctrl-C, and a cluster SIGTERM or SIGUSR1, to every process of the group. If a worker died of it, the run
+    would fail before its checkpoint is written. Workers still end with the main process. torch seeds them from the loader's
+    generator.
     """
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -1,21 +1,22 @@
 from .curves import draw_curves, read_curves
-from .depth import DepthPanelRow, draw_depth_panel
+from .dense_panel import DenseRow
+from .depth import draw_depth_panel
 from .mae import draw_reconstructions
-from .normal import NormalPanelRow, draw_normal_panel
+from .map_panel import draw_map_panel
+from .normal import draw_normal_panel
 from .openpose import draw_openpose
 from .people import draw_part, draw_people
 from .pose import PosePanelRow, draw_heatmaps, draw_pose, draw_pose_panel, skeleton_of
-from .segmentation import SegPanelRow, draw_legend, draw_seg_panel, draw_wrong_pixels
+from .segmentation import draw_legend, draw_seg_panel, draw_wrong_pixels
 
 __all__ = [
-    'DepthPanelRow',
-    'NormalPanelRow',
+    'DenseRow',
     'PosePanelRow',
-    'SegPanelRow',
     'draw_curves',
     'draw_depth_panel',
     'draw_heatmaps',
     'draw_legend',
+    'draw_map_panel',
     'draw_normal_panel',
     'draw_openpose',
     'draw_part',

@@ -10,7 +10,9 @@ from .labels import NOTHING, distinct_palette, draw_normals
 __all__ = ['draw_map']
 
 
-def draw_map(values: np.ndarray, kind: str, valid: np.ndarray | None = None) -> np.ndarray:
+def draw_map(
+    values: np.ndarray, kind: str, valid: np.ndarray | None = None, limits: tuple[float, float] | None = None
+) -> np.ndarray:
     """Draw a map, grey where it is not valid.
 
     Args:
@@ -19,6 +21,7 @@ def draw_map(values: np.ndarray, kind: str, valid: np.ndarray | None = None) -> 
             channels become red, green and blue: as they are if all values are in [0, 1], else scaled to their range. Other
             maps are drawn by their first channel, high values bright.
         valid: (H, W) bool; by default where all values are finite.
+        limits: values that are darkest and brightest, for all channels; by default those of the map.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -32,8 +35,8 @@ def draw_map(values: np.ndarray, kind: str, valid: np.ndarray | None = None) -> 
     else:
         values = values if values.ndim == 2 or values.shape[2] == 3 else values[..., 0]
         shown = values[valid] if valid.any() else np.zeros((1, *values.shape[2:]))
-        low, high = shown.min(0), shown.max(0)
-        if values.ndim == 3 and low.min() >= 0 and high.max() <= 1:
+        low, high = limits or (shown.min(0), shown.max(0))
+        if limits is None and values.ndim == 3 and low.min() >= 0 and high.max() <= 1:
             low, high = 0, 1
         scaled = np.clip((np.where(valid if values.ndim == 2 else valid[..., None], values, low) - low)
                          / np.maximum(high - low, 1e-9), 0, 1)  # fmt: skip

@@ -41,6 +41,7 @@ class StubDense(BaseModel):
         super().__init__()
         self.backbone = nn.Linear(1, 1)
         self.task = types.SimpleNamespace(kind=kind, classes=get_classes('lip20'))
+        self.task_name = dict(sem_seg='seg').get(kind, kind)
         self.calls = 0
 
     def forward(self, inputs, data_samples=None, mode='tensor', loader=None):

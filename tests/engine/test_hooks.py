@@ -143,8 +143,8 @@ def test_bad_data_is_written_down_shown_a_few_times_and_counted(tmp_path):
 def test_bad_data_counts_of_all_ranks_go_on():
     states = [dict(bad=3, opened=50, new=[('a', 'r')], samples=2), dict(bad=3, opened=50, new=[['b', 'r']], samples=4)]
     first, second = BadDataHook(), BadDataHook()
-    first.load_state_dicts(states, 0)
-    second.load_state_dicts(states, 1)
+    for rank, hook in enumerate((first, second)):
+        hook.load_state_dict(hook.reshard_state(states, rank))
     assert (first.bad, first.opened, first.new, first.samples) == (3, 50, [('a', 'r'), ('b', 'r')], 6)
     assert (second.bad, second.opened, second.new, second.samples) == (3, 50, [], 0)
     with pytest.raises(ValueError, match='max_share=2'):

@@ -106,7 +106,8 @@ def test_another_number_of_processes_draws_new_random_numbers(tmp_path):
     make_runner(tmp_path, default_hooks=EVERY_FIVE, train_cfg=dict(type='TrainLoop', max_iters=10)).train()
     for number in (5, 10):
         checkpoint = torch.load(tmp_path / f'iter_{number}.pth', weights_only=True)
-        torch.save(dict(checkpoint, rng=2 * checkpoint['rng']), tmp_path / f'two_{number}.pth')
+        two = {key: 2 * checkpoint[key] for key in ('rng', 'data', 'hooks')}
+        torch.save(dict(checkpoint, **two), tmp_path / f'two_{number}.pth')
         length = dict(type='TrainLoop', max_iters=number + 1)
         kwargs = dict(resume=True, load_from=str(tmp_path / f'two_{number}.pth'), train_cfg=length)
         make_runner(tmp_path / 'new', hooks=[Seeds()], **kwargs).train()

@@ -40,7 +40,7 @@ def test_a_run_without_keypoints_is_refused():
     hook.before_train_iter(RUNNER, 0, batch(HIDDEN, HIDDEN))
     with pytest.raises(RuntimeError, match=r'first 2 batches \(3 samples .* have no labelled keypoint.*check_dataset'):
         hook.before_train_iter(RUNNER, 1, batch(HIDDEN))
-    with pytest.raises(RuntimeError, match='6 labelled keypoints, all of them outside of the crops'):
+    with pytest.raises(RuntimeError, match='6 labelled keypoints, all of them outside the crops'):
         train(VisibleKeypointsHook(2), batch(OUTSIDE), batch(OUTSIDE))
     with pytest.raises(RuntimeError, match='no labelled keypoint'):
         train(VisibleKeypointsHook(1), dict(data_samples=[PoseDataSample(metainfo=dict(img_shape=(64, 48)))]))

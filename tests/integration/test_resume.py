@@ -231,7 +231,7 @@ def test_damaged_newest_checkpoint_is_reported_and_the_one_before_used(run, succ
     content[len(content) // 2] ^= 0xFF
     newest.write_bytes(content)
     resumed = succeed(tmp_path, images, '--resume')
-    assert 'Checkpoint passed over' in resumed.log and newest.name in resumed.log
+    assert 'Checkpoint skipped' in resumed.log and newest.name in resumed.log
     assert f'Resumed from {tmp_path / before}' in resumed.log
     assert_same_end(straight, tmp_path)
 
@@ -265,5 +265,5 @@ def test_bad_files_are_listed_and_too_many_stop_the_run(run, succeed, images, tm
     one, two = ((tmp_path / name / 'bad_files.txt').read_text() for name in ('few', 'resumed'))
     assert one == two
     stopped = run(tmp_path / 'many', folder, '--val-images', images)
-    assert stopped.status == 1 and 'more than the allowed share of 0.01' in stopped.log
+    assert stopped.status == 1 and 'more than the allowed fraction of 0.01' in stopped.log
     assert 'default_hooks.bad_data.max_share' in stopped.log

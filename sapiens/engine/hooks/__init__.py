@@ -1,28 +1,23 @@
 from .bad_data import BadDataHook
 from .checkpoint import CheckpointHook
-from .panel import PanelHook
-from .predictions import DensePictureHook, DepthPictureHook, NormalPictureHook, PosePictureHook, SegPictureHook
-from .reconstruction import ReconstructionHook
-from .show import DenseShowHook, PoseShowHook, ShowHook, show_hook_for
 from .stop import StopHook
+from .test_figures import DenseShowHook, PoseShowHook, ShowHook, show_hook_for
 from .throughput import ThroughputHook
+from .training_figures import DenseFigureHook, PosePictureHook, ReconstructionHook, TrainingFigureHook
 from .visible_keypoints import VisibleKeypointsHook
 
 __all__ = [
     'BadDataHook',
     'CheckpointHook',
-    'DensePictureHook',
+    'DenseFigureHook',
     'DenseShowHook',
-    'DepthPictureHook',
-    'NormalPictureHook',
-    'PanelHook',
     'PosePictureHook',
     'PoseShowHook',
     'ReconstructionHook',
-    'SegPictureHook',
     'ShowHook',
     'StopHook',
     'ThroughputHook',
+    'TrainingFigureHook',
     'VisibleKeypointsHook',
     'show_hook_for',
 ]

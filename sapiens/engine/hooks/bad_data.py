@@ -1,4 +1,4 @@
-"""Files that cannot be used: counted, written down, and never too many."""
+"""Logs unreadable training files and stops the run when there are too many."""
 
 from pathlib import Path
 
@@ -12,19 +12,20 @@ __all__ = ['BadDataHook']
 
 @HOOKS.register_module()
 class BadDataHook(Hook):
-    """Counts what the loaders skipped (``LoaderRecord.bad``), logs path and reason, and stops the run past a share.
+    """Counts the samples that loaders skipped (``LoaderRecord.bad``), logs path and reason, and stops the run above a limit.
 
-    Every bad file goes to ``bad_files.txt`` of the work dir (tab-separated path and reason); the log shows the first ones.
-    Counts survive a resume. In evaluation bad files are logged too, since the metric misses them.
+    All bad files are listed in ``bad_files.txt`` of the work dir (path, tab, reason); the log shows the first ones. Checkpoints
+    hold the counts. Bad files in evaluation are logged too, because the metric misses them.
 
     Args:
-        max_share: of bad files among all that were opened.
-        min_samples: files opened before the share is looked at.
-        interval: iterations between two looks, which cost a small exchange between ranks.
-        max_logged: files shown in the log.
+        max_share: largest allowed fraction of bad files among all opened files.
+        min_samples: number of opened files before the fraction is checked.
+        interval: iterations between checks. A check exchanges a few bytes between ranks.
+        max_logged: number of files shown in the log.
     """
 
     priority = 'NORMAL'
+    state_per_rank = True
 
     def __init__(
         self, max_share: float = 0.01, min_samples: int = 100, interval: int = 10, max_logged: int = 20
@@ -33,20 +34,23 @@ class BadDataHook(Hook):
             raise ValueError(f'max_share={max_share} must lie in [0, 1]')
         self.max_share, self.min_samples = max_share, min_samples
         self.interval, self.max_logged = interval, max_logged
-        self.bad, self.opened = 0, 0  # reported, over all ranks
-        self.new: list[tuple[str, str]] = []  # of this rank, not reported yet
+        self.bad, self.opened = 0, 0  # reported counts over all ranks
+        self.new: list[tuple[str, str]] = []  # files of this rank that are not reported yet
         self.samples = 0
 
     def state_dict(self) -> dict:
-        """State of this rank, for the checkpoint."""
         return dict(bad=self.bad, opened=self.opened, new=self.new, samples=self.samples)
 
-    def load_state_dicts(self, states: list[dict], rank: int) -> None:
-        """Continue from the states of all ranks, however many they were."""
-        self.bad, self.opened = states[0]['bad'], states[0]['opened']
-        if rank == 0:
-            self.new = [tuple(entry) for state in states for entry in state['new']]
-            self.samples = sum(state['samples'] for state in states)
+    def load_state_dict(self, state: dict) -> None:
+        self.bad, self.opened, self.samples = state['bad'], state['opened'], state['samples']
+        self.new = [tuple(entry) for entry in state['new']]
+
+    def reshard_state(self, states: list[dict], rank: int) -> dict:
+        """Give the unreported files of all ranks to the first one."""
+        if rank:
+            return dict(states[0], new=[], samples=0)
+        new = [entry for state in states for entry in state['new']]
+        return dict(states[0], new=new, samples=sum(state['samples'] for state in states))
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         record = runner.train_loop.record
@@ -56,7 +60,7 @@ class BadDataHook(Hook):
             self.report(runner)
 
     def report(self, runner) -> None:
-        """Add the counts of all ranks, log what is new, stop where it is too much."""
+        """Add the counts of all ranks, log new files, and stop the run if there are too many."""
         gathered = all_gather_object((self.new, self.samples))
         self.new, self.samples = [], 0
         new = [tuple(entry) for entries, _ in gathered for entry in entries]
@@ -71,12 +75,12 @@ class BadDataHook(Hook):
                 if number <= self.max_logged:
                     runner.logger.warning(f'Bad file {number} skipped: {path}: {reason}')
             if self.bad > self.max_logged:
-                runner.logger.warning(f'{self.bad} bad files of {self.opened} so far; all of them: {file}')
+                runner.logger.warning(f'{self.bad} bad files of {self.opened} so far, listed in {file}')
         if self.opened >= self.min_samples and self.bad > self.max_share * self.opened:
             latest = f', the latest is {new[-1][0]} ({new[-1][1]})' if new else ''
             raise RuntimeError(
-                f'{self.bad} of {self.opened} files could not be used, more than the allowed share of '
-                f'{self.max_share:g}. They are listed in {file}{latest}. Mend or remove them, or allow more with '
+                f'{self.bad} of {self.opened} files could not be used, more than the allowed fraction of '
+                f'{self.max_share:g}. They are listed in {file}{latest}. Fix or remove them, or allow more with '
                 'default_hooks.bad_data.max_share'
             )
 
@@ -89,9 +93,9 @@ class BadDataHook(Hook):
     def _warn(self, runner, data_batch) -> None:
         record = data_batch.get('loader') if isinstance(data_batch, dict) else None
         for path, reason in record.bad if record else ():
-            runner.logger.warning(f'Bad file in evaluation, another one took its place: {_readable(path)}: {reason}')
+            runner.logger.warning(f'Bad file in evaluation, replaced by another one: {_readable(path)}: {reason}')
 
 
 def _readable(path: str) -> str:
-    """A name that can be written to a log also where its bytes are no text."""
+    """Escape bytes of a file name that are not valid text."""
     return path.encode(errors='backslashreplace').decode()

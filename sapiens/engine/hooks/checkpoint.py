@@ -1,5 +1,6 @@
-"""When checkpoints are written, and which are kept."""
+"""Writes checkpoints and removes outdated ones."""
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
@@ -9,35 +10,34 @@ from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook as _CheckpointHook
 
 from sapiens.registry import HOOKS
-
-from ..checkpoint_io import write_atomically
+from sapiens.utils.files import write_atomically
 
 __all__ = ['CheckpointHook']
 
 
 @HOOKS.register_module()
 class CheckpointHook(_CheckpointHook):
-    """MMEngine's hook (``interval``, ``by_epoch``, ``max_keep_ckpts``, ``save_best``, ``save_last``, ...), of which this
-    differs (files are local):
+    """MMEngine's hook (``interval``, ``by_epoch``, ``max_keep_ckpts``, ``save_best``, ``save_last``, ...) for local files.
 
-    * a new checkpoint is written before an old one, or the former best, is removed: a failed write costs nothing;
-    * between two optimizer steps of an accumulation nothing is saved; the checkpoint follows after the step;
-    * :meth:`save_now` writes one at any iteration, and ``max_keep_ckpts`` counts it like the others.
+    Differences:
+
+    * A new checkpoint is written before an old one, or the previous best, is removed. A failed write loses nothing.
+    * Nothing is saved during gradient accumulation. The checkpoint follows after the optimizer step.
+    * :meth:`save_now` writes a checkpoint at any iteration. ``max_keep_ckpts`` counts it too.
 
     Raises:
-        ValueError: for an unknown option (MMEngine's hook would ignore it); at an evaluation, for a ``save_best`` that it does
-            not report.
+        ValueError: an unknown option, which MMEngine's hook ignores; after an evaluation, a ``save_best`` that it did not
+            report.
     """
 
     def __init__(self, **options) -> None:
         super().__init__(**options)
         for key in self.args:
-            near = get_close_matches(key, signature(_CheckpointHook).parameters, n=1)
-            hint = f'; did you mean {near[0]!r}?' if near else ''
+            hint = _hint(key, signature(_CheckpointHook).parameters)
             raise ValueError(f'default_hooks.checkpoint has an unknown option {key!r}{hint}')
 
     def before_train(self, runner) -> None:
-        # Instead of MMEngine's, which builds a client for remote files and warns that it is deprecated.
+        # Replaces MMEngine's method, which builds a deprecated client for remote files.
         if self.out_dir is None:
             self.out_dir = runner.work_dir
         else:
@@ -59,22 +59,21 @@ class CheckpointHook(_CheckpointHook):
             self.save_now(runner, runner.iter + 1)
 
     def save_now(self, runner, iteration: int) -> None:
-        """Write ``iter_<iteration>.pth`` unless that iteration has a checkpoint; all ranks must call this, after it."""
+        """Write ``iter_<iteration>.pth`` unless that iteration has a checkpoint. All ranks must call this after it."""
         self.due = False
         if iteration != self.saved_iteration:
-            meta = dict(epoch=runner.epoch, iter=iteration)
-            self._write(runner, f'iter_{iteration}.pth', meta, by_epoch=False)
+            self._write(runner, f'iter_{iteration}.pth', iteration)
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
         if self.by_epoch:
-            self._write(runner, self.filename_tmpl.format(step), meta, by_epoch=True)
+            self._write(runner, self.filename_tmpl.format(step), meta['iter'])
         elif runner.optim_wrapper.should_update():
-            self._write(runner, f'iter_{step}.pth', meta, by_epoch=False)
+            self._write(runner, f'iter_{step}.pth', meta['iter'])
         else:
             self.due = True
 
-    def _write(self, runner, name: str, meta: dict, by_epoch: bool) -> None:
-        # The checkpoint itself must know that it will exist, for the run that resumes from it.
+    def _write(self, runner, name: str, iteration: int) -> None:
+        # The checkpoint must list itself, for the run that resumes from it.
         self.kept = [other for other in self.kept if other != name] + [name]
         runner.message_hub.update_info('kept_checkpoints', list(self.kept))
         self.last_ckpt = str(Path(self.out_dir) / name)
@@ -85,10 +84,8 @@ class CheckpointHook(_CheckpointHook):
             name,
             save_optimizer=self.save_optimizer,
             save_param_scheduler=self.save_param_scheduler,
-            meta=meta,
-            by_epoch=by_epoch,
         )
-        self.saved_iteration = meta['iter']
+        self.saved_iteration = iteration
         outdated = self.kept[: -self.max_keep_ckpts] if self.max_keep_ckpts > 0 else []
         self.kept = self.kept[len(outdated) :]
         if is_main_process():
@@ -99,21 +96,25 @@ class CheckpointHook(_CheckpointHook):
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
         for key in self.key_indicators if self.save_best else ():
             if key != 'auto' and key not in metrics:
-                near = get_close_matches(key, metrics, n=1)
-                hint = f'; did you mean {near[0]!r}?' if near else ''
                 raise ValueError(
-                    f'default_hooks.checkpoint.save_best={key!r} is none of the metrics{hint} (reported: '
-                    f'{", ".join(metrics)}). What was trained is in {self.last_ckpt or "no checkpoint yet"}; --resume goes on'
+                    f'default_hooks.checkpoint.save_best={key!r} is none of the metrics{_hint(key, metrics)} (reported: '
+                    f'{", ".join(metrics)}). The last checkpoint is {self.last_ckpt or "not written yet"}; continue with '
+                    '--resume'
                 )
         backend = self.file_backend = _RemovesLater()
         super()._save_best_checkpoint(runner, metrics)
         best = {value for key, value in runner.message_hub.runtime_info.items() if key.startswith('best_ckpt')}
-        for path in set(backend.removed) - best:  # validating the same iteration again writes the same name
+        for path in set(backend.removed) - best:  # validating an iteration twice writes the same name
             Path(path).unlink(missing_ok=True)
 
 
+def _hint(key: str, known: Iterable[str]) -> str:
+    near = get_close_matches(key, known, n=1)
+    return f'; did you mean {near[0]!r}?' if near else ''
+
+
 class _RemovesLater(LocalBackend):
-    """MMEngine removes the former best before it writes the new one; this only remembers what to remove."""
+    """Records files to remove. MMEngine removes the previous best before it writes the new one."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Stopping a run so that it can go on."""
+"""Stops a run on a signal, after a checkpoint."""
 
 import os
 import signal
@@ -17,15 +17,14 @@ __all__ = ['StopHook']
 
 @HOOKS.register_module()
 class StopHook(Hook):
-    """On SIGTERM, SIGUSR1 (a cluster's notice of pre-emption) or Ctrl-C: finish the step, write a checkpoint, exit.
+    """On SIGTERM, SIGUSR1 (pre-emption notice of a cluster) or Ctrl-C: finish the step, write a checkpoint, exit.
 
-    One rank that was signalled stops all of them after the same optimizer step. The exit status is 128 + the signal's
-    number (143, 138, 130), so that a job script can tell a stopped run, which is to be queued again with ``--resume``, from
-    a finished one. A signal during validation takes effect when validation is over. A second Ctrl-C aborts at once,
-    without a checkpoint. Without a :class:`CheckpointHook` the run just stops.
+    A signal to one rank stops all ranks after the same optimizer step. The exit status is 128 + the signal's number (143,
+    138, 130), so a job script can requeue a stopped run with ``--resume``. A signal during validation takes effect after it.
+    A second Ctrl-C aborts at once, without a checkpoint. Without a :class:`CheckpointHook` the run stops without one.
     """
 
-    priority = 'LOWEST'  # a checkpoint that is due anyway is written first
+    priority = 'LOWEST'  # after a scheduled checkpoint
 
     def __init__(self) -> None:
         self.received = 0
@@ -41,11 +40,11 @@ class StopHook(Hook):
             self.restore_handlers()
             raise KeyboardInterrupt
         self.received = int(number)
-        # The logger and sys.stderr may be in the middle of a line: neither can be used in a handler.
+        # A handler cannot use the logger or sys.stderr, which may be in the middle of a line.
         os.write(2, f'{signal.Signals(number).name} received: finishing this step to write a checkpoint\n'.encode())
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        if runner.optim_wrapper.should_update():  # otherwise gradients are pending that no checkpoint holds
+        if runner.optim_wrapper.should_update():  # checkpoints do not hold pending gradients
             self._stop_if_received(runner, runner.iter + 1)
 
     def after_val_epoch(self, runner, metrics=None) -> None:
@@ -64,15 +63,15 @@ class StopHook(Hook):
         done = f'Stopped by {name} after iteration {iteration}'
         checkpoint = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
         if checkpoint is None:
-            runner.logger.warning(f'{done}; nothing is saved, since there is no CheckpointHook')
+            runner.logger.warning(f'{done}; nothing is saved, because there is no CheckpointHook')
         else:
             checkpoint.save_now(runner, iteration)
-            runner.logger.info(f'{done}: {checkpoint.last_ckpt} is written. Go on with --resume')
+            runner.logger.info(f'{done}: {checkpoint.last_ckpt} is written. Continue with --resume')
         runner.train_loop.stop_training = True
         runner.exit_status = 128 + received
 
     def restore_handlers(self) -> None:
-        """Give the signals back to whom they belonged; called by the runner however training ends."""
+        """Restore the previous handlers. The runner calls this whenever training ends."""
         for number, handler in self.previous.items():
             signal.signal(number, handler)
         self.previous = {}

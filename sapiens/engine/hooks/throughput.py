@@ -1,4 +1,4 @@
-"""Speed and memory, beside the loss."""
+"""Logs speed and memory of training."""
 
 import psutil
 import torch
@@ -8,15 +8,15 @@ from sapiens.registry import HOOKS
 
 __all__ = ['ThroughputHook']
 
-WINDOW = 10  # iterations, as the log's own smoothing
+WINDOW = 10  # iterations, as in the smoothing of the log
 
 
 @HOOKS.register_module()
 class ThroughputHook(Hook):
-    """Logs ``images_per_s`` over all ranks, ``data_share`` (share of the time spent waiting for data) and, without CUDA,
-    ``memory`` (MiB resident in this process; with CUDA MMEngine logs the peak that was allocated)."""
+    """Logs ``images_per_s`` over all ranks, ``data_share`` (fraction of time spent waiting for data) and, without CUDA,
+    ``memory`` (resident MiB of this process; with CUDA, MMEngine logs the peak allocation)."""
 
-    priority = 55  # after IterTimerHook, whose times it reads; before LoggerHook
+    priority = 55  # between IterTimerHook, whose times it reads, and LoggerHook
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         hub = runner.message_hub

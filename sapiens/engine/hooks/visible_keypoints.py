@@ -1,4 +1,4 @@
-"""Training on people without keypoints teaches nothing, and nothing else would say so."""
+"""Stops a pose training whose data have no labelled keypoints."""
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -11,20 +11,19 @@ __all__ = ['VisibleKeypointsHook']
 
 @HOOKS.register_module()
 class VisibleKeypointsHook(Hook):
-    """Refuses a run whose first batches, on all ranks together, have no labelled keypoint inside a crop.
+    """Stops a run if the first batches of all ranks have no labelled keypoint inside a crop.
 
-    Boxes of another image, keypoints in other units or a wrong image folder would otherwise train a model that finds
-    nothing, with a falling loss.
+    The cause is usually boxes of other images, keypoints in other units, or a wrong image folder. The loss would still fall.
 
     Args:
-        num_batches: how many batches of this run are looked at; a shorter run is judged by those that it has.
+        num_batches: number of batches to check. A shorter run is checked at its end.
 
     Raises:
         ValueError: ``num_batches`` below 1.
-        RuntimeError: on every rank, when the last of these batches comes without a keypoint in any of them.
+        RuntimeError: on every rank, if none of these batches has a keypoint.
     """
 
-    priority = 'VERY_HIGH'  # before the first checkpoint, which would look as if all were well
+    priority = 'VERY_HIGH'  # before the first checkpoint
 
     def __init__(self, num_batches: int = 5) -> None:
         if not (isinstance(num_batches, int) and num_batches >= 1):
@@ -51,25 +50,23 @@ class VisibleKeypointsHook(Hook):
             self.labelled += int(weighted.sum())
             self.inside += int((weighted & inside).sum())
         if self.batches == self.num_batches:
-            self.judge(runner)
+            self.check(runner)
 
     def after_train(self, runner) -> None:
         if 0 < self.batches < self.num_batches:
-            self.judge(runner)
+            self.check(runner)
 
-    def judge(self, runner) -> None:
-        """Raise where no rank has seen a keypoint."""
+    def check(self, runner) -> None:
+        """Raise if no rank has seen a keypoint."""
         counts = torch.tensor([self.samples, self.labelled, self.inside], device=runner.optim_wrapper.device)
         if get_world_size() > 1:
             all_reduce(counts)
         samples, labelled, inside = counts.tolist()
         if inside:
             return
-        found = (
-            f'{labelled} labelled keypoints, all of them outside of the crops' if labelled else 'no labelled keypoint'
-        )
+        found = f'{labelled} labelled keypoints, all of them outside the crops' if labelled else 'no labelled keypoint'
         raise RuntimeError(
             f'the first {self.batches} batches ({samples} samples over all ranks) have {found}: there is nothing to learn. '
             'Check that ann_file, img_prefix and skeleton belong together, that boxes are x, y, w, h in pixels, and that '
-            'keypoints are pixels with v > 0 where they are known: sapiens check CONFIG'
+            'keypoints are in pixels, with v > 0 where they are known: sapiens check CONFIG'
         )

@@ -1,4 +1,4 @@
-"""Hooks that draw figures during training and tests."""
+"""Figures of pose estimation in training and in a test, and what their hooks share with other tasks."""
 
 import itertools
 import types
@@ -12,8 +12,11 @@ from mmpose.structures import PoseDataSample
 from PIL import Image
 
 from sapiens.datasets import ResumableSampler, stack_collate
-from sapiens.engine import PanelHook, PosePictureHook, PoseShowHook, Runner, show_hook_for
-from sapiens.engine.hooks import predictions, show
+from sapiens.engine import PosePictureHook, PoseShowHook, Runner, TrainingFigureHook, run_state, show_hook_for
+from sapiens.engine.hooks.pose_heatmaps import heatmaps_of
+from sapiens.engine.hooks.test_figures import base as show_base
+from sapiens.engine.hooks.test_figures import pose as show
+from sapiens.engine.hooks.training_figures import pose as training
 from sapiens.metainfo import get_skeleton
 from sapiens.models import HeatmapCrossEntropyLoss, UDPHeatmap
 from sapiens.visualization import draw_pose
@@ -65,13 +68,13 @@ class Nothing(BaseMetric):
 def panels(monkeypatch):
     """Record the figures."""
     drawn = []
-    real = predictions.draw_pose_panel
+    real = training.draw_pose_panel
 
     def draw(rows, *args, **kwargs):
         drawn.append(rows)
         return real(rows, *args, **kwargs)
 
-    monkeypatch.setattr(predictions, 'draw_pose_panel', draw)
+    monkeypatch.setattr(training, 'draw_pose_panel', draw)
     return drawn
 
 
@@ -94,7 +97,7 @@ def test_predictions_and_labels_are_drawn_in_pixels_of_the_crop(tmp_path, panels
         )  # not in those of the image
         assert row.heatmaps.shape == (17, 8, 6) and row.visible.sum() == 17
     log = next(tmp_path.glob('*/*.log')).read_text()
-    assert 'Pose picture: ' in log and 'pose_0000002.png' in log
+    assert 'Pose figure: ' in log and 'pose_0000002.png' in log
     assert runner.model.test_cfg == dict(output_heatmaps=False, keypoints=None) and runner.model.training
 
 
@@ -118,10 +121,10 @@ def test_heatmaps_that_equal_their_target_have_a_peak_of_one():
     codec = UDPHeatmap(sigma=1.5)
     target, _ = codec.encode(torch.full((1, 17, 2), 47.0), torch.ones(1, 17), (96, 96), (96, 96))
     sample.pred_fields = PixelData(heatmaps=target[0])
-    assert predictions.heatmaps_of(sample, model).max() == pytest.approx(1)
+    assert heatmaps_of(sample, model).max() == pytest.approx(1)
     model.codec, model.loss_module = codec, HeatmapCrossEntropyLoss()
     sample.pred_fields = PixelData(heatmaps=target[0] / target[0].sum((1, 2), keepdim=True))
-    assert predictions.heatmaps_of(sample, model).max() == pytest.approx(1, abs=0.02)
+    assert heatmaps_of(sample, model).max() == pytest.approx(1, abs=0.02)
 
 
 def test_drawing_leaves_the_training_as_it_is(tmp_path):
@@ -153,28 +156,36 @@ def test_the_panel_survives_a_resume(tmp_path, panels):
     assert len(panels) == 2
     # Fewer rows are wanted now.
     fewer = PosePictureHook(num_images=1)
-    fewer.after_load_checkpoint(None, dict(panels=dict(pose=hook.panel)))
-    assert len(fewer.panel) == 1 and fewer.panel[0]['name'] == first[0].name
+    fewer.load_state_dict(hook.state_dict())
+    assert len(fewer.rows) == 1 and fewer.rows[0]['name'] == first[0].name
 
 
-def test_only_the_main_process_keeps_a_panel_and_only_in_full_checkpoints(monkeypatch):
-    hook, panel = PosePictureHook(), [dict(image=torch.zeros(3, 4, 4), name='a')]
+def test_only_the_main_process_keeps_a_panel_and_only_in_full_checkpoints(tmp_path, monkeypatch):
+    hook, batch = PosePictureHook(), dict(inputs=torch.zeros(1, 3, 4, 4), data_samples=[None])
     with monkeypatch.context() as other:
-        other.setattr('sapiens.engine.hooks.panel.is_main_process', lambda: False)
-        hook.after_load_checkpoint(None, dict(panels=dict(pose=panel)))
-        hook.before_train_iter(None, 0, dict(inputs=torch.zeros(1, 3, 4, 4), data_samples=[None]))
-    assert hook.panel is None
-    hook.after_load_checkpoint(None, dict(panels=dict(reconstruction=panel)))
-    assert hook.panel is None  # of another hook
-    hook.after_load_checkpoint(None, dict(panels=dict(pose=panel)))
-    assert hook.panel[0]['name'] == 'a' and hook.panel[0]['image'] is not panel[0]['image']
-    weights, full = dict(state_dict={}), dict(state_dict={}, optimizer={})
-    hook.before_save_checkpoint(None, weights), hook.before_save_checkpoint(None, full)
-    assert 'panels' not in weights and full['panels'] == dict(pose=hook.panel)
+        other.setattr('sapiens.engine.hooks.training_figures.base.is_main_process', lambda: False)
+        hook.before_train_iter(None, 0, batch)
+        assert hook.rows is None
+    runner = make_runner(tmp_path, People(tmp_path), [hook], iterations=2)
+    runner.train()
+    checkpoint = torch.load(tmp_path / 'iter_2.pth', weights_only=True)
+    assert list(checkpoint['panels']) == ['pose']
+    saved = checkpoint['panels']['pose']
+    runner.save_checkpoint(str(tmp_path), 'weights.pth', save_optimizer=False)
+    assert 'panels' not in torch.load(tmp_path / 'weights.pth', weights_only=True)
+    hook.rows = None
+    with monkeypatch.context() as other:
+        other.setattr(run_state, 'is_main_process', lambda: False)
+        run_state.restore_state(runner, checkpoint, 'x')
+        assert hook.rows is None and 'panels' not in run_state.collect_state(runner)
+    run_state.restore_state(runner, dict(checkpoint, panels=dict(reconstruction=saved)), 'x')
+    assert hook.rows is None  # of another hook
+    run_state.restore_state(runner, checkpoint, 'x')
+    assert hook.rows[0]['name'] == saved[0]['name'] and hook.rows[0]['image'] is not saved[0]['image']
 
 
 def test_a_drawing_takes_few_lines(tmp_path):
-    class Numbers(PanelHook):
+    class Numbers(TrainingFigureHook):
         name = 'numbers'
 
         def labels(self, sample):
@@ -183,7 +194,7 @@ def test_a_drawing_takes_few_lines(tmp_path):
         def sample(self, row, index):
             return PosePictureHook.sample(self, row, index)
 
-        def picture(self, model, rows, samples):
+        def figure(self, model, rows, samples):
             return np.array([[[row['id']] * 3 for row in rows]], np.uint8)
 
     sent = []
@@ -307,15 +318,16 @@ def test_names_of_figures_are_unique(tmp_path):
 def test_every_process_writes_its_own_files(tmp_path, monkeypatch, rank, names):
     people = People(tmp_path, images=(0, 1, 2))
     runner = make_runner(tmp_path / 'run', people, [PoseShowHook(tmp_path / 'out', limit=3)])
-    monkeypatch.setattr(show, 'get_world_size', lambda: 2)
-    monkeypatch.setattr(show, 'get_rank', lambda: rank)
+    monkeypatch.setattr(show_base, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(show_base, 'get_rank', lambda: rank)
     runner.test()
     assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == names
 
 
 def test_models_without_a_drawing_are_named():
-    assert show_hook_for('PoseEstimator') is PoseShowHook and show_hook_for('sapiens.PoseEstimator') is PoseShowHook
-    with pytest.raises(ValueError, match="model.type='MAE' has no drawing of test results.*PoseEstimator"):
-        show_hook_for('MAE')
+    for name in ('PoseEstimator', 'sapiens.PoseEstimator'):
+        assert show_hook_for(dict(type=name)) is PoseShowHook
+    with pytest.raises(ValueError, match="model.type='MAE': task 'mae' has no test figures.*--show-dir"):
+        show_hook_for(dict(type='MAE'))
     with pytest.raises(ValueError, match='limit=0'):
         PoseShowHook('x', limit=0)

@@ -1,0 +1,57 @@
+"""Figures of dense tasks in training."""
+
+from typing import Any
+
+import numpy as np
+from mmengine.model import is_model_wrapper
+from mmengine.structures import BaseDataElement
+
+from sapiens.registry import HOOKS
+from sapiens.structures import DenseDataSample
+
+from ..dense_drawings import drawing_for
+from .base import TrainingFigureHook
+
+__all__ = ['DenseFigureHook']
+
+
+@HOOKS.register_module(['DenseFigureHook', 'SegPictureHook', 'DepthPictureHook', 'NormalPictureHook'])
+class DenseFigureHook(TrainingFigureHook):
+    """Draws rows [image | ground truth | prediction | error] of augmented training images; see :class:`TrainingFigureHook`.
+
+    The task of the model declares the drawing. ``SegPictureHook``, ``DepthPictureHook`` and ``NormalPictureHook`` are other
+    names of this hook.
+
+    Args:
+        interval: iterations between figures. The run also writes one at its end.
+        num_images: rows of the figure.
+        side: longer side of a tile in pixels.
+        **options: of the drawing, such as ``alignment`` of :class:`~sapiens.engine.hooks.dense_drawings.DepthDrawing`.
+
+    Raises:
+        ValueError: at the start of the run, an option that the drawing does not have.
+    """
+
+    def __init__(self, interval: int = 100, num_images: int = 4, side: int = 384, **options: Any) -> None:
+        super().__init__(interval, num_images)
+        self.options = dict(options, side=side)
+
+    def before_run(self, runner) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.drawing = drawing_for(model, **self.options)
+        self.name = self.drawing.name
+
+    def labels(self, sample: BaseDataElement) -> dict:
+        return self.drawing.labels(sample)
+
+    def sample(self, row: dict, index: int) -> DenseDataSample:
+        # Predictions have the size of the model's input.
+        size = tuple(row['image'].shape[1:])
+        return DenseDataSample(metainfo=dict(sample_idx=index, ori_shape=size, img_shape=size))
+
+    def figure(self, model, rows: list[dict], samples: list[BaseDataElement]) -> np.ndarray:
+        drawn = [
+            self.drawing.row(row['image'].permute(1, 2, 0).numpy(), row, self.drawing.prediction(sample))
+            for row, sample in zip(rows, samples, strict=True)
+        ]
+        return self.drawing.draw(drawn)

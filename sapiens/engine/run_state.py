@@ -1,0 +1,103 @@
+"""The state of a run in a checkpoint.
+
+Everything with state has ``state_dict()``, which returns plain values and tensors, and ``load_state_dict(state)``: the optimizer
+wrapper, the schedules, the message hub, the training loop and hooks. The loop, and hooks that set ``state_per_rank``, differ
+between processes: each process stores its own state, and ``reshard_state(states, rank)`` derives one where a run continues on
+another number of processes. Of other hooks the state of the main process is stored, under the hook's ``name``.
+
+Layout of the file, beside ``state_dict`` (the weights):
+
+==================  =======================================================
+``meta``            progress (``epoch``, ``iter``), seeds, versions, config
+``optimizer``       optimizer wrapper
+``param_schedulers``  list, absent without schedules
+``message_hub``     curves and run information
+``rng``, ``data``   random state and position in the data, a list over processes
+``hooks``           per process, class name -> state
+``panels``          states of the other hooks, name -> state; absent without any
+==================  =======================================================
+"""
+
+from mmengine.dist import all_gather_object, is_main_process
+
+from .message_hub import MessageHubState, plain
+
+__all__ = ['collect_state', 'get_progress', 'restore_state']
+
+# Entries of the loop's state that are lists over processes; the others are equal on all of them and stand in 'meta'.
+PER_RANK = ('rng', 'data')
+
+
+def get_progress(loop) -> dict:
+    """State of the training loop that is equal on all processes, for ``meta``."""
+    return {key: value for key, value in loop.state_dict().items() if key not in PER_RANK}
+
+
+def collect_state(runner, schedules: bool = True) -> dict:
+    """State of the run as entries of a checkpoint, without weights and ``meta``. Every process must call this."""
+    per_rank, shared = _stateful_hooks(runner)
+    loop = runner.train_loop.state_dict()
+    states = all_gather_object(
+        dict(
+            {key: loop[key] for key in PER_RANK},
+            hooks={name: hook.state_dict() for name, hook in per_rank.items()},
+        )
+    )
+    collected = {key: [state[key] for state in states] for key in (*PER_RANK, 'hooks')}
+    collected.update(
+        optimizer=runner.optim_wrapper.state_dict(), message_hub=MessageHubState(runner.message_hub).state_dict()
+    )
+    if schedules and runner.param_schedulers is not None:
+        collected['param_schedulers'] = [plain(schedule.state_dict()) for schedule in runner.param_schedulers]
+    if is_main_process():
+        panels = {name: state for name, hook in shared.items() if (state := hook.state_dict()) is not None}
+        if panels:
+            collected['panels'] = panels
+    return collected
+
+
+def restore_state(runner, checkpoint: dict, source: str) -> None:
+    """Hand the entries of a checkpoint back. The parts copy what they keep, since the file is mapped into memory.
+
+    Raises:
+        ValueError: another number of schedules, or data that cannot be continued.
+    """
+    schedules, states = runner.param_schedulers or [], checkpoint.get('param_schedulers') or []
+    if len(states) != len(schedules):
+        raise ValueError(
+            f'{source} holds the state of {len(states)} schedules, this config has {len(schedules)}: resume with the config '
+            'of the first run'
+        )
+    for schedule, state in zip(schedules, states, strict=True):
+        schedule.load_state_dict(state)
+    runner.optim_wrapper.load_state_dict(checkpoint['optimizer'])
+    MessageHubState(runner.message_hub).load_state_dict(checkpoint.get('message_hub') or dict(curves={}, info={}))
+    progress = {key: checkpoint['meta'].get(key) for key in get_progress(runner.train_loop)}
+    ranks = zip(*(checkpoint[key] for key in PER_RANK), strict=True)
+    _load(runner.train_loop, [dict(progress, **dict(zip(PER_RANK, rank, strict=True))) for rank in ranks], runner)
+    per_rank, shared = _stateful_hooks(runner)
+    for name, hook in per_rank.items():
+        states = [states[name] for states in checkpoint.get('hooks', ()) if name in states]
+        if states:
+            _load(hook, states, runner)
+    for name, hook in shared.items():
+        state = checkpoint.get('panels', {}).get(name)
+        if state is not None and is_main_process():
+            hook.load_state_dict(state)
+
+
+def _load(part, states: list, runner) -> None:
+    same = len(states) == runner.world_size
+    part.load_state_dict(states[runner.rank] if same else part.reshard_state(states, runner.rank))
+
+
+def _stateful_hooks(runner) -> tuple[dict, dict]:
+    """Hooks with a state of each process by class name, and those with one state by their ``name``."""
+    per_rank, shared = {}, {}
+    for hook in runner.hooks:
+        if hasattr(hook, 'load_state_dict'):
+            if getattr(hook, 'state_per_rank', False):
+                per_rank[type(hook).__name__] = hook
+            else:
+                shared[hook.name] = hook
+    return per_rank, shared

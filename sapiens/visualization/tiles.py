@@ -1,0 +1,81 @@
+"""Rows of captioned tiles with colour bars, the parts of the figures of dense tasks.
+
+Images are (H, W, 3) uint8 RGB.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import ImageFont
+
+from .labels import NOTHING
+from .layout import LINE, caption, join, write
+
+__all__ = ['DEPTH_COLORS', 'ERROR_COLORS', 'Tile', 'color_bar', 'draw_error', 'join_tiles', 'resize_map']
+
+DEPTH_COLORS = cv2.COLORMAP_INFERNO
+ERROR_COLORS = cv2.COLORMAP_VIRIDIS  # differs from all colours of depth
+
+
+class Tile(NamedTuple):
+    """An image with a caption.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        text: a line above it.
+        below: an image below it, such as a :func:`color_bar`.
+    """
+
+    image: np.ndarray
+    text: str = ''
+    below: np.ndarray | None = None
+
+
+def join_tiles(rows: Sequence[Sequence[Tile]], columns: Sequence[str]) -> np.ndarray:
+    """Stack rows of tiles. The first row also has the names of the columns."""
+    blocks = []
+    for number, row in enumerate(rows):
+        parts = []
+        for name, tile in zip(columns, row, strict=True):
+            above = caption(tile.image.shape[1], *([name] if not number else []), tile.text)
+            below = [] if tile.below is None else [tile.below]
+            parts.append(join([above, tile.image, *below], axis=0, gap=0))
+        blocks.append(join(parts, axis=1))
+    return join(blocks, axis=0)
+
+
+def resize_map(values: np.ndarray, tile: np.ndarray) -> np.ndarray:
+    """Resize a map (H, W) or (H, W, C) to a tile by nearest pixels; values are not mixed."""
+    if values.shape[:2] == tile.shape[:2]:
+        return values
+    known = values.astype(np.uint8) if values.dtype.kind == 'b' else values  # OpenCV has no bool
+    return cv2.resize(known, tile.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT).astype(values.dtype)
+
+
+def color_bar(width: int, low: str, high: str, colors: int) -> np.ndarray:
+    """Draw all colours of an OpenCV colour map, with texts below the ends. Texts wider than the bar are left out."""
+    ramp = np.rint(np.linspace(0, 255, width)).astype(np.uint8)[None].repeat(9, axis=0)
+    strip = cv2.applyColorMap(ramp, colors)[..., ::-1]
+    texts = np.full((LINE, width, 3), 255, np.uint8)
+    font = ImageFont.load_default()
+    for text, end in ((low, 0), (high, 1)):
+        free = width - 4 - font.getlength(text)
+        if text and free >= 0:
+            write(texts, text, (round(2 + end * free), 1), (0, 0, 0))
+    return join([strip, texts], axis=0, gap=0)
+
+
+def draw_error(error: np.ndarray, valid: np.ndarray, limit: float) -> np.ndarray:
+    """Draw errors in OpenCV's VIRIDIS colours, from dark blue (0) to yellow (the limit and above). Invalid pixels are grey.
+
+    Args:
+        error: (H, W), 0 or above, in any unit. NaN is white.
+        valid: (H, W) bool.
+        limit: in the same unit.
+    """
+    fraction = np.clip(np.nan_to_num(error / max(limit, 1e-12)), 0, 1)
+    colors = cv2.applyColorMap(np.rint(fraction * 255).astype(np.uint8), ERROR_COLORS)[..., ::-1]
+    colors = np.where(np.isnan(error)[..., None], np.uint8(255), colors)
+    return np.where(valid[..., None], colors, np.uint8(NOTHING))
