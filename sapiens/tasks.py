@@ -322,7 +322,7 @@ register_task(
                 known='sapiens.datasets.transforms.label_files:known_label',
             ),
         ),
-        published=PublishedHead('decode_head', (768,) * 3, (768,) * 3, 'conv_seg', (28, 20, 19)),
+        published=PublishedHead('decode_head', (768,) * 3, (768,) * 3, 'conv_seg', (28, 20, 19, 2)),
         raw_outputs=(Output('logits', '(B, K, h, w) float32, one score for each class'),),
         decoded_outputs=(Output('labels', '(B, H, W) uint8 class ids'),),
         result='sapiens.apis.results:SegResult',

@@ -19,12 +19,12 @@ QUESTIONS = [
     ),
     (
         'Where is it decided for which task and size a file of weights is?',
-        'sapiens/utils/checkpoint/recognition.py',
+        'sapiens/checkpoints/recognition.py',
         'def recognise(',
     ),
     (
         'Where is the table of published models with their files and licences read?',
-        'sapiens/utils/zoo.py',
+        'sapiens/checkpoints/zoo.py',
         'def find(name: str)',
     ),
     (

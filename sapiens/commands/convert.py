@@ -17,12 +17,13 @@ from pathlib import Path
 
 import torch
 
+from sapiens.checkpoints import describe, load_weights, published_as, read_weights, recognise, resolve_config
 from sapiens.models import MAE  # noqa: F401
 from sapiens.registry import MODELS
-from sapiens.utils.checkpoint import Checkpoint, describe, load_state, read_checkpoint, recognise, save_weights
+from sapiens.tasks import task_of
+from sapiens.utils.checkpoint import Checkpoint, read_checkpoint, save_weights
 from sapiens.utils.cli import tool_parser
 from sapiens.utils.config import add_options_argument, load_config
-from sapiens.utils.zoo import published_as, resolve_config
 
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -69,7 +70,7 @@ def summary(checkpoint: Checkpoint) -> str:
         'form': f'{checkpoint.form}, weights {f"under {checkpoint.key!r}" if checkpoint.key else "at the top"}',
         'names': checkpoint.layout,
         'tensors': f'{len(weights)}, {sum(value.numel() for value in weights.values()):,} numbers, {dtypes}',
-        'what': describe(recognise(weights)),
+        'what': describe(recognise(weights, meta)),
         'published as': f'{published[0].name} ({published[1]}), by its name' if published else '',
         'beside them': ', '.join(f'{key}={meta[key]}' for key in ('epoch', 'iter', 'time') if key in meta),
     }
@@ -77,23 +78,23 @@ def summary(checkpoint: Checkpoint) -> str:
 
 
 def inspect(args: argparse.Namespace) -> None:
-    checkpoint = read_checkpoint(args.file)
+    checkpoint = read_weights(args.file)
     print(summary(checkpoint))
     if args.tensors:
         for name, value in checkpoint.state_dict.items():
             print(f'{name}  {"x".join(map(str, value.shape)) or "scalar"}  {str(value.dtype).removeprefix("torch.")}')
     if args.config:
         # Shapes are enough to tell, so the model needs no memory.
-        print(load_state(build(args, 'meta'), checkpoint.state_dict, args.min_share, checkpoint.path))
+        print(load_weights(build(args, 'meta'), checkpoint, args.min_share))
 
 
 def convert(args: argparse.Namespace) -> None:
-    checkpoint = read_checkpoint(args.file)
+    checkpoint = read_weights(args.file)
     weights = checkpoint.state_dict
     if args.config:
         model = build(args, 'cpu')
-        model.init_weights()  # what is not in the file
-        print(load_state(model, weights, args.min_share, checkpoint.path))
+        model.init_weights()  # for what is not in the file
+        print(load_weights(model, checkpoint, args.min_share))
         weights = model.state_dict()
     if args.part == 'encoder' and any(name.startswith('backbone.') for name in weights):
         weights = {
@@ -103,14 +104,15 @@ def convert(args: argparse.Namespace) -> None:
         dtype = DTYPES[args.dtype]
         weights = {name: value.to(dtype) if value.is_floating_point() else value for name, value in weights.items()}
     meta = {key: value for key, value in checkpoint.meta.items() if isinstance(value, str | int | float | bool)}
+    if args.config:
+        meta['task'] = task_of(model).name
     save_weights(weights, args.out, meta, flat=args.part == 'encoder')
-    written = read_checkpoint(args.out).state_dict
-    assert {name: value.shape for name, value in written.items()} == {
+    written = read_checkpoint(args.out)
+    assert {name: value.shape for name, value in written.state_dict.items()} == {
         name: value.shape for name, value in weights.items()
     }
-    print(
-        f'{args.out}: {len(written)} tensors, {args.out.stat().st_size / 1e6:,.1f} MB; {describe(recognise(written))}'
-    )
+    what = describe(recognise(written.state_dict, written.meta))
+    print(f'{args.out}: {len(written.state_dict)} tensors, {args.out.stat().st_size / 1e6:,.1f} MB; {what}')
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -31,10 +31,10 @@ from sapiens.apis.loading.load_model import DTYPES, inference_task, load_model, 
 from sapiens.apis.predictors import Predictor
 from sapiens.apis.results import Result
 from sapiens.apis.results.by_task import get_result_class
+from sapiens.checkpoints import ZOO, resolve_checkpoint
 from sapiens.datasets.transforms import BadImage
 from sapiens.tasks import task_names
 from sapiens.utils.cli import add_model_arguments, tool_parser
-from sapiens.utils.zoo import ZOO, resolve_checkpoint
 from sapiens.visualization.people import STYLES
 
 KEPT = 3600  # seconds for which pictures and results can be downloaded

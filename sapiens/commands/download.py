@@ -17,8 +17,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from sapiens.checkpoints import FORMS, LICENCES, ZOO, Entry, checkpoint_root, find
 from sapiens.utils.cli import tool_parser
-from sapiens.utils.zoo import FORMS, LICENCES, ZOO, Entry, checkpoint_root, find
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         print(licence_of(entry))
         try:
             path = download(entry, args.form, args.root)
-            differences = [] if entry.task == 'detector' else compare_with_card(entry, path)
+            differences = compare_with_card(entry, path) if entry.has_known_shapes else []
         except (OSError, ValueError) as error:
             print(error, file=sys.stderr)
             failed = True
@@ -83,6 +83,6 @@ def main(argv: list[str] | None = None) -> int:
                 f'{entry.name}: {len(differences)} tensors are not as expected: {"; ".join(differences[:5])}',
                 file=sys.stderr,
             )
-        elif entry.task != 'detector':
+        elif entry.has_known_shapes:
             print(f'{entry.name}: {len(entry.shapes())} tensors as expected')
     return int(failed)

@@ -19,10 +19,10 @@ from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.model import is_model_wrapper
 
+from sapiens.checkpoints import resolve_checkpoint
 from sapiens.engine import Runner, show_hook_for
 from sapiens.registry import METRICS
 from sapiens.utils.cli import add_runner_arguments, load_runner_config, tool_parser
-from sapiens.utils.zoo import resolve_checkpoint
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

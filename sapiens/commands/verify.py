@@ -21,11 +21,11 @@ from torch import Tensor
 
 from sapiens.apis.loading.build import build_model
 from sapiens.apis.loading.download import download
+from sapiens.checkpoints import find, resolve_checkpoint
 from sapiens.utils.checkpoint import patch_padding_of, read_checkpoint
 from sapiens.utils.cli import tool_parser
 from sapiens.utils.config import add_options_argument
 from sapiens.utils.device import pick_device
-from sapiens.utils.zoo import find, resolve_checkpoint
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

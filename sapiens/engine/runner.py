@@ -13,8 +13,8 @@ from mmengine.runner import Runner as _Runner
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
+from sapiens.checkpoints import explain_refusal, load_weights, read_weights, resolve_init_cfg
 from sapiens.registry import DATASETS, FUNCTIONS
-from sapiens.utils.checkpoint import load_state, read_checkpoint
 from sapiens.utils.memory import keep_tensor_memory
 from sapiens.version import __version__
 
@@ -218,14 +218,20 @@ class Runner(_Runner):
             self.load_checkpoint(self._load_from)
         self._has_loaded = True
 
+    def _init_model_weights(self) -> None:
+        """Initialise the model. Its ``init_cfg`` may name published models."""
+        resolve_init_cfg(self._bare_model)
+        with explain_refusal():
+            super()._init_model_weights()
+
     def load_checkpoint(self, filename: str, map_location: str = 'cpu', strict: bool = False, revise_keys=()) -> None:
-        """Load weights only, from any file :func:`sapiens.utils.checkpoint.read_checkpoint` reads, or a published name.
+        """Load weights only: any file that :func:`sapiens.utils.checkpoint.read_checkpoint` reads, or a published model by name.
 
         Raises:
             ValueError: the file cannot be read, or most of the backbone would not be loaded.
         """
-        checkpoint = read_checkpoint(filename)
-        report = load_state(self._bare_model, checkpoint.state_dict)
+        checkpoint = read_weights(filename)
+        report = load_weights(self._bare_model, checkpoint)
         # Hooks (such as an average of the weights) copy the weights as they fit this model.
         loaded = dict(state_dict=self._bare_model.state_dict(), meta=checkpoint.meta)
         self.call_hook('after_load_checkpoint', checkpoint=loaded)

@@ -57,7 +57,7 @@ def test_load_from_takes_weights_and_refuses_foreign_ones(tmp_path):
     runner = make_runner(tmp_path, lr=0.0, load_from=str(tmp_path / 'ours.pth'))
     model = runner.train()
     assert model.backbone.weight.eq(7).all() and runner.iter == 10
-    assert 'taken as they are' in logged(tmp_path)
+    assert 'copied' in logged(tmp_path)
     torch.save({'backbone.weight': torch.zeros(8, 8)}, tmp_path / 'foreign.pth')
     with pytest.raises(ValueError, match='of the backbone would be loaded'):
         make_runner(tmp_path, load_from=str(tmp_path / 'foreign.pth')).train()

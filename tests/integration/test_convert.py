@@ -56,7 +56,7 @@ def test_inspect_identifies_a_file(run, weights):
     assert code == 0
     count = sum(value.numel() for value in read_checkpoint(weights).state_dict.values())
     assert "PyTorch file, weights under 'state_dict'" in text and f'{count:,} numbers, float32' in text
-    assert 'pose with 17 keypoints, size tiny, 128x96; config: configs/pose/sapiens_tiny_coco-128x96.py' in text
+    assert 'pose with 17 keypoints, sapiens_tiny, 128x96; config: configs/pose/sapiens_tiny_coco-128x96.py' in text
     assert 'epoch=7, iter=9' in text and 'published as' not in text
 
 
@@ -64,15 +64,15 @@ def test_inspect_accounts_for_every_tensor(run, weights):
     other = ROOT / 'configs' / 'pose' / 'sapiens_tiny_synthetic133-128x96.py'
     code, text = run('convert', 'inspect', weights, '--config', other, '--tensors')
     assert code == 0 and '100.0% of the backbone loaded' in text
-    assert 'head.final_layer has 17 outputs in the file and 133 here: it starts anew' in text
+    assert 'head.final_layer has 17 outputs in the file and 133 here: it keeps its initial values' in text
     assert 'reinitialised     2' in text and 'head.final_layer.bias  17  float32' in text
     code, text = run('convert', 'inspect', weights, '--config', ROOT / 'configs/pose/sapiens_1b_coco-1024x768.py')
-    assert code == 2 and 'of another architecture' in text and 'size tiny' in text
+    assert code == 2 and 'of another architecture' in text and 'sapiens_tiny' in text
 
 
 def test_convert_to_an_encoder_and_to_safetensors(run, weights, model, tmp_path):
     code, text = run('convert', 'convert', weights, tmp_path / 'encoder.pth', '--part', 'encoder')
-    assert code == 0 and 'an encoder, size tiny' in text
+    assert code == 0 and 'an encoder, sapiens_tiny' in text
     flat = torch.load(tmp_path / 'encoder.pth', weights_only=True)
     assert set(flat) == set(model.backbone.state_dict())
     assert all(torch.equal(flat[name], value) for name, value in model.backbone.state_dict().items())
@@ -86,7 +86,8 @@ def test_convert_fits_weights_to_a_config(run, weights, model, tmp_path):
     options = ['--cfg-options', 'model.backbone.img_size=(64,48)', 'model.skeleton=wholebody133']
     code, text = run('convert', 'convert', weights, tmp_path / 'x.pth', '--config', TINY, *options)
     fitted = read_checkpoint(tmp_path / 'x.pth')
-    assert code == 0 and 'pose with 133 keypoints, size tiny, 64x48' in text and fitted.meta == dict(epoch=7, iter=9)
+    assert code == 0 and 'pose with 133 keypoints, sapiens_tiny, 64x48' in text and fitted.meta['task'] == 'pose'
+    assert fitted.meta == dict(epoch=7, iter=9, task='pose')
     assert 'pos_embed 1x48x192 -> 1x12x192' in text
     assert torch.equal(fitted.state_dict['backbone.ln1.weight'], model.backbone.ln1.weight)
     assert fitted.state_dict['head.final_layer.weight'].shape[0] == 133

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from sapiens.apis.loading.download import compare_with_card, download
-from sapiens.utils.checkpoint import expected_shapes
-from sapiens.utils.zoo import ZOO, resolve_checkpoint
+from sapiens.checkpoints import ZOO, expected_shapes, resolve_checkpoint
 
 from . import status_of
 from .hub import Hub, served

@@ -6,12 +6,12 @@ import zlib
 import pytest
 import torch
 
+from sapiens.checkpoints import ZOO, expected_shapes, recognise
 from sapiens.metainfo import get_classes
 from sapiens.models import MAE, DenseEstimator, PoseEstimator, SapiensViT
 from sapiens.models.backbones import SAPIENS_ARCHS
-from sapiens.utils.checkpoint import expected_shapes, load_state, read_checkpoint, recognise, save_weights
-from sapiens.utils.checkpoint.shapes import HEADS
-from sapiens.utils.zoo import ZOO
+from sapiens.tasks import get_task
+from sapiens.utils.checkpoint import load_state, read_checkpoint, save_weights
 
 from . import golden
 
@@ -70,8 +70,8 @@ def build(arch, task, outputs, channels=None, decoder=None, image_size=None):
         options = dict(arch=arch, img_size=image_size or 1024, with_cls_token=True, pos_embed='sincos')
         return MAE(dict(type='SapiensViT', **options), decoder=decoder) if task == 'mae' else SapiensViT(**options)
     backbone = dict(type='SapiensViT', arch=arch, img_size=image_size or (1024, 768))
-    _, deconvs, convs, _ = HEADS[task]
-    sizes = dict(deconv_channels=deconvs, conv_channels=convs)
+    head = get_task(task).published
+    sizes = dict(deconv_channels=head.deconv_channels, conv_channels=head.conv_channels)
     if channels:
         sizes = {name: (channels,) * len(value) for name, value in sizes.items()}
     if task == 'pose':

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ..zoo import resolve_checkpoint
+from sapiens.checkpoints import resolve_checkpoint
+
 from .base import need
 
 __all__ = ['MMDetDetector']

@@ -11,11 +11,10 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger, print_log
 from torch import nn
 
+from sapiens.checkpoints import load_weights, read_weights, resolve_config
 from sapiens.registry import MODELS
-from sapiens.utils.checkpoint import load_state, read_checkpoint
 from sapiens.utils.config import load_config, parse_options, set_option
 from sapiens.utils.device import pick_device
-from sapiens.utils.zoo import resolve_checkpoint, resolve_config
 
 __all__ = ['build_model', 'read_config']
 
@@ -43,7 +42,7 @@ def build_model(
     """The model of a config in evaluation mode, without gradients.
 
     Args:
-        config: path of a config file, name of a published model (``sapiens.apis.zoo``), or a config.
+        config: path of a config file, name of a published model (:mod:`sapiens.checkpoints`), or a config.
         checkpoint: path or name of the weights of the whole model or of its encoder; random weights without, and the log says
             so. What a config names as the start of a training (``init_cfg``) is not read.
         device: ``'auto'``, ``'cpu'``, ``'cuda'``, ``'cuda:1'``, ``'mps'``.
@@ -61,15 +60,14 @@ def build_model(
     options = copy.deepcopy(cfg.model)
     for part in (options, options.get('backbone', {})):
         part.pop('init_cfg', None)
-    path = resolve_checkpoint(checkpoint) if checkpoint else None
-    weights = read_checkpoint(path).state_dict if path else None  # a wrong path fails before a large model is built
+    weights = read_weights(checkpoint) if checkpoint else None  # a wrong path fails before a large model is built
     model = MODELS.build(options)
     if weights is None:
         with _quiet():
             model.init_weights()
         print_log(f'{cfg.model.type} has random weights: no checkpoint was given', 'current', logging.WARNING)
     else:
-        report = load_state(model, weights, source=str(path))
+        report = load_weights(model, weights)
         left = report.missing or report.reinitialised
         print_log(str(report), 'current', logging.WARNING if left else logging.INFO)
     model.cfg = cfg

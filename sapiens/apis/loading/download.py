@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from sapiens.checkpoints import FORMS, Entry, checkpoint_root
 from sapiens.utils.checkpoint import read_checkpoint
-from sapiens.utils.zoo import FORMS, Entry, checkpoint_root, how_to_get
 
 __all__ = ['compare_with_card', 'download']
 
@@ -137,7 +137,7 @@ def _explain(error: Exception, repo: str, entry: Entry, form: str, target: Path)
     hint = ''
     if kind == 'GatedRepoError':
         hint = f'Accept the licence at https://huggingface.co/{repo} and set HF_TOKEN. '
-    return f'{repo} could not be fetched ({kind}: {first}). {hint}{how_to_get(entry, form, target)}'
+    return f'{repo} could not be fetched ({kind}: {first}). {hint}{entry.how_to_get(form, target)}'
 
 
 def _verify(path: Path, size: int | None, sha256: str | None) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 from mmengine.config import Config
 from torch import nn
 
+from sapiens.checkpoints import load_weights
 from sapiens.registry import MODELS
-from sapiens.utils.checkpoint import load_state, read_checkpoint
 from sapiens.utils.device import pick_device
-from sapiens.utils.zoo import resolve_checkpoint
 
 __all__ = ['load_encoder']
 
@@ -34,7 +33,7 @@ def load_encoder(
     options = {key: value for key, value in cfg.model.backbone.items() if key != 'init_cfg'}
     encoder = MODELS.build(dict(options, out_type=out_type, out_indices=out_indices))
     if checkpoint:
-        load_state(encoder, read_checkpoint(str(resolve_checkpoint(checkpoint))).state_dict)
+        load_weights(encoder, checkpoint)
     else:
         encoder.init_weights()
     encoder.normalizer = MODELS.build(cfg.model.get('data_preprocessor') or dict(type='ImageNormalizer'))

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .restricted import UnsafeGlobal, load_restricted
+
 __all__ = ['is_export', 'is_torchscript', 'patch_padding_of', 'read_export', 'read_torchscript']
 
 # Type of the elements by the name of a storage class, and by the number that torch.export writes.
@@ -102,12 +104,12 @@ def read_export(path: Path, map_location: str | torch.device = 'cpu') -> dict[st
         _refuse_big_endian(archive)
         entry = next(name for ending in WEIGHTS for name in archive.namelist() if name.endswith(ending))
         if not entry.endswith('.json'):
-            return torch.load(io.BytesIO(archive.read(entry)), map_location=map_location, weights_only=True)
+            return load_restricted(archive.read(entry), map_location)
         found, storages = {}, {}
         for name, about in json.loads(archive.read(entry))['config'].items():
             file = entry.rpartition('/')[0] + '/' + about['path_name']
             if about['use_pickle']:
-                value = torch.load(io.BytesIO(archive.read(file)), map_location='cpu', weights_only=True)
+                value = load_restricted(archive.read(file))
             else:
                 meta = about['tensor_meta']
                 if meta['dtype'] not in EXPORTED:
@@ -203,4 +205,4 @@ class _TensorUnpickler(pickle.Unpickler):
             return self.holder
         if f'{module}.{name}' in self.known:
             return self.known[f'{module}.{name}']
-        raise pickle.UnpicklingError(f'GLOBAL {module}.{name} was not an allowed global')
+        raise UnsafeGlobal(f'{module}.{name}')

@@ -1,4 +1,4 @@
-"""Putting weights into a model, with an account of every tensor."""
+"""Loading of weights into a model, with an account of every tensor."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -7,18 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from .positions import fit_positions
-from .recognition import describe, recognise
 
-__all__ = ['LoadReport', 'load_state']
+__all__ = ['LoadReport', 'RefusedWeights', 'load_state']
 
 
 @dataclass
 class LoadReport:
-    """What became of each tensor.
+    """The account of a load: names of tensors by what happened to them.
 
     Attributes:
-        share: of the backbone's elements (of the model's, without one) that were loaded.
-        heads: a sentence for each last layer of a head whose number of outputs differs.
+        share: fraction of the backbone's elements (of the model's, without one) that were loaded.
+        heads: a sentence for each last layer of a head with another number of outputs.
     """
 
     loaded: list[str] = field(default_factory=list)
@@ -33,10 +32,10 @@ class LoadReport:
 
     def __str__(self) -> str:
         explain = {
-            'loaded': 'taken as they are',
-            'resized': 'fitted to this model',
-            'reinitialised': 'of another shape in the file: kept as initialised',
-            'missing': 'not in the file: kept as initialised',
+            'loaded': 'copied',
+            'resized': 'resized to this model',
+            'reinitialised': 'of another shape in the file: initial values kept',
+            'missing': 'not in the file: initial values kept',
             'unused': 'in the file only',
         }
         origin = f' from {self.source}' if self.source else ''
@@ -49,20 +48,34 @@ class LoadReport:
         return '\n'.join([*lines, *(f'  {sentence}' for sentence in self.heads)])
 
 
+class RefusedWeights(ValueError):
+    """Weights that hardly fit a model.
+
+    Attributes:
+        state_dict: the weights.
+    """
+
+    def __init__(self, message: str, state_dict: dict[str, Tensor]) -> None:
+        super().__init__(message)
+        self.state_dict = state_dict
+
+
 @torch.no_grad()
 def load_state(
     model: nn.Module, state_dict: dict[str, Tensor], min_share: float = 0.5, source: str = ''
 ) -> LoadReport:
     """Copy weights into a model by name.
 
-    An encoder's flat weights go into ``model.backbone``, and the ``backbone.`` part of a whole model's into a bare encoder.
-    Position embeddings are fitted to a backbone with ``resize_positions``. Tensors of another shape are left as the model
-    initialised them; a head whose number of keypoints or classes differs is named. Persistent buffers count like parameters.
-    ``source`` names the weights in the report.
+    The flat weights of an encoder go into ``model.backbone``, and the ``backbone.`` part of a whole model into a bare encoder.
+    Position embeddings are fitted to a backbone with ``resize_positions``. For tensors of another shape the model keeps its
+    initial values; a head with another number of keypoints or classes is reported. Persistent buffers count like parameters.
+
+    Args:
+        min_share: smallest fraction of the backbone (of the model, without one) that must be loaded.
+        source: of the weights, for the report.
 
     Raises:
-        ValueError: with the report and what the weights are instead, where less than ``min_share`` of the backbone would be
-            loaded; nothing is changed.
+        RefusedWeights: less than ``min_share`` would be loaded. The message has the report; the model is unchanged.
     """
     own = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
     weights, unused = _adapt_names(own, state_dict)
@@ -84,7 +97,8 @@ def load_state(
             is_head = bool(prefix) and not name.startswith(prefix)
             if is_head and name.endswith('.weight') and value.shape[1:] == target.shape[1:]:
                 report.heads.append(
-                    f'{name.removesuffix(".weight")} has {len(value)} outputs in the file and {len(target)} here: it starts anew'
+                    f'{name.removesuffix(".weight")} has {len(value)} outputs in the file and {len(target)} here: it keeps its '
+                    'initial values'
                 )
             continue
         if value is given:
@@ -96,10 +110,10 @@ def load_state(
     counted = {name: value.numel() for name, value in own.items() if name.startswith(prefix)}
     report.share = sum(counted[name] for name in chosen if name in counted) / max(1, sum(counted.values()))
     if report.share < min_share:
-        raise ValueError(
-            f'only {report.share:.1%} of the {report.part} would be loaded, at least {min_share:.0%} are needed: these '
-            f'weights are of another architecture, or their names differ. In the file: {describe(recognise(state_dict))}. '
-            f'Nothing was changed.\n{report}'
+        raise RefusedWeights(
+            f'only {report.share:.1%} of the {report.part} would be loaded, at least {min_share:.0%} are needed: these weights '
+            f'are of another architecture, or their names differ. Nothing was changed.\n{report}',
+            state_dict,
         )
     for name, value in chosen.items():
         own[name].copy_(value)
@@ -107,7 +121,7 @@ def load_state(
 
 
 def _adapt_names(own: Iterable[str], state_dict: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """The weights under the model's names, and the names that are outside the part that was taken."""
+    """The weights under the model's names, and the names outside the part that is used."""
     has_prefix = any(name.startswith('backbone.') for name in state_dict)
     wants_prefix = any(name.startswith('backbone.') for name in own)
     if wants_prefix and not has_prefix:

@@ -1,28 +1,24 @@
 """Reading weights from any file. Nothing but tensors and plain values is unpickled: a file cannot execute anything."""
 
-import pickle
 import re
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from sapiens.utils.zoo import how_to_get, published_as, resolve_checkpoint
-
 from .archive import is_export, is_torchscript, read_export, read_torchscript
 from .names import canonical, layout_of, strip_wrappers
+from .restricted import UnsafeGlobal, load_restricted
 from .sharded import is_checkpoint_folder, read_folder
 
 __all__ = ['Checkpoint', 'read_checkpoint']
 
-# Under which key of a file its weights stand, if not at the top.
+# Keys that hold the weights of a file, if they are not at the top.
 WEIGHT_KEYS = ('state_dict', 'model', 'model_state_dict', 'module')
 
 
@@ -31,12 +27,13 @@ class Checkpoint:
     """Weights by name, and what the file says about them.
 
     Attributes:
-        state_dict: under our names, without those of wrappers; mapped from the file where its form allows it.
-        meta: what stands beside the weights under ``meta``.
+        state_dict: under our names; memory-mapped where the form of the file allows it.
+        meta: the file's ``meta``; of safetensors its metadata, as text.
         path: the file or folder.
         form: ``'PyTorch file'``, ``'safetensors'``, ``'TorchScript archive'``, ``'torch.export archive'`` or ``'folder'``.
-        key: under which the weights stand in it, ``''`` for a flat one.
-        layout: whose names the file has: ``'sapiens'`` (mmpretrain's), ``'timm'`` (facebookresearch/mae too), ``'huggingface'``.
+        key: of the weights in the file, ``''`` for flat weights.
+        layout: project whose names the file has: ``'sapiens'`` (mmpretrain's), ``'timm'`` (facebookresearch/mae too), or
+            ``'huggingface'``.
     """
 
     state_dict: dict[str, Tensor]
@@ -48,22 +45,18 @@ class Checkpoint:
 
 
 def read_checkpoint(path: str | Path, map_location: str | torch.device = 'cpu') -> Checkpoint:
-    """Read weights of any form and bring their names into ours.
+    """Read weights of any form, under our names.
 
     Forms: ``{state_dict, meta}`` and ``{model}`` of training, a flat dict of tensors, safetensors, TorchScript, torch.export, a
     folder of ``torch.distributed.checkpoint``, a folder of safetensors. Names: ours, timm's, facebookresearch/mae's, Hugging
-    Face's (see :mod:`sapiens.utils.checkpoint.names`); prefixes of wrappers are stripped.
-
-    Args:
-        path: a file or folder, or the name of a published model (see :mod:`sapiens.utils.zoo`).
+    Face's (see :mod:`sapiens.utils.checkpoint.names`). Prefixes of wrappers are removed.
 
     Raises:
-        FileNotFoundError: naming files that are alike, or how to get a published one.
-        ValueError: for a file that is truncated, foreign or would execute code (it says what the file looks like), for
-            names that are no longer distinct without the prefixes of wrappers, and for another project's encoder with parts
-            that ours does not have.
+        FileNotFoundError: naming similar files.
+        ValueError: a file that is truncated, foreign or would execute code (the message says what the file looks like), names
+            that are equal without the prefixes of wrappers, or another project's encoder with parts that ours does not have.
     """
-    path = resolve_checkpoint(path)
+    path = Path(path).expanduser()
     if not path.exists():
         raise FileNotFoundError(_missing(path))
     form, read = _reader_of(path)
@@ -86,9 +79,6 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = 'cpu') 
 
 
 def _missing(path: Path) -> str:
-    published = published_as(path)
-    if published:
-        return f'no checkpoint {path}; it is published: {how_to_get(*published, path)}'
     names = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     near = get_close_matches(path.name, names, n=3, cutoff=0.5)
     where = f'in {path.parent} there is {", ".join(near)}' if near else f'{path.parent} has nothing like it'
@@ -112,81 +102,27 @@ def _reader_of(path: Path) -> tuple[str, Callable]:
         return 'TorchScript archive', read_torchscript
     if head.startswith(b'PK') and is_export(path):
         return 'torch.export archive', read_export
-    return 'PyTorch file', _read_torch
+    return 'PyTorch file', load_restricted
 
 
-# A reader takes a path and a device and returns what the file holds; whatever it raises is explained by `_diagnose`.
+# A reader takes a path and a device and returns what the file holds. `_diagnose` explains whatever it raises.
 
 
 def _read_safetensors(path: Path, map_location: str | torch.device) -> dict:
-    from safetensors.torch import load_file
+    from safetensors import safe_open
 
-    return load_file(path, device=str(map_location))
-
-
-def _read_torch(path: Path, map_location: str | torch.device) -> dict:
-    options = dict(map_location=map_location, mmap=zipfile.is_zipfile(path), weights_only=True)
-    allowed = _plain_values()
-    while True:
-        try:
-            with torch.serialization.safe_globals(allowed):
-                return torch.load(path, **options)
-        except pickle.UnpicklingError as error:
-            # Training checkpoints hold objects besides weights. The ones of known libraries are replaced, name by name.
-            name = _refused_name(error)
-            if not name.startswith(REPLACED) or (_Inert, name) in allowed:
-                raise
-            allowed.append((_Inert, name))
-
-
-# Libraries whose objects training checkpoints hold besides weights.
-REPLACED = (
-    'argparse.', 'pathlib.', 'sapiens.',
-    'mmcv.', 'mmdet.', 'mmengine.', 'mmpose.', 'mmpretrain.', 'mmseg.',
-)  # fmt: skip
-
-
-class _Inert:
-    """Stands for an object that is not needed; being made or filled does nothing."""
-
-    def __init__(self, *args, **kwargs) -> None:
-        pass
-
-    def __setstate__(self, state) -> None:
-        pass
-
-
-def _plain_dict(*factory) -> dict:
-    """For defaultdict, which torch calls but does not fill."""
-    return {}
-
-
-def _plain_values() -> list:
-    """What torch may call besides its own: rebuilding numpy values, under the names of numpy 1 and 2, and containers."""
-    multiarray = getattr(np, '_core', None) or np.core
-    rebuild = [
-        (getattr(multiarray.multiarray, name), f'numpy.{package}.multiarray.{name}')
-        for package in ('core', '_core')
-        for name in ('_reconstruct', 'scalar')
-    ]
-    dtypes = {type(np.dtype(code)) for code in np.typecodes['All']}
-    # HistoryBuffer asks for its own methods with getattr, which could reach anything: it gets nothing.
-    return [np.ndarray, np.dtype, *dtypes, *rebuild, OrderedDict, dict, int, float, complex, list, frozenset, slice,
-            (_plain_dict, 'collections.defaultdict'), (_Inert, 'builtins.getattr')]  # fmt: skip
-
-
-def _refused_name(error: Exception) -> str:
-    found = re.search(r'GLOBAL (\S+) (?:was not an allowed|whose module)', str(error))
-    return found[1] if found else ''
+    with safe_open(path, 'pt', device=str(map_location)) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+        meta = {key: value for key, value in (file.metadata() or {}).items() if key != 'format'}
+    return {**tensors, 'meta': meta}
 
 
 def _diagnose(path: Path, error: Exception) -> str:
     """What the file looks like, for an error message."""
-    name = _refused_name(error)
-    if name:
+    if isinstance(error, UnsafeGlobal):
         return (
-            f'it asks to run code ({name}), which a file of weights never needs; nothing was run. If you trust where it '
-            'comes from, save its state_dict alone, with torch.save, where it was written'
+            f'it asks to run code ({error}), which a file of weights never needs; nothing was run. If you trust its source, save '
+            'its state_dict alone, with torch.save, where it was written'
         )
     if path.is_dir():
         return f'{error}' if str(error) else f'it is no checkpoint ({type(error).__name__})'
@@ -206,6 +142,6 @@ def _diagnose(path: Path, error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ['no reason given']
     if 'EOF' in str(error) or 'incomplete metadata' in lines[0] or isinstance(error, EOFError):
         return f'it is truncated: copy or download it again ({lines[0]})'
-    # Around the reason torch advises to load the file without this safety, which nobody should read here.
+    # Around the reason torch advises to load the file without this safety, which is no advice for users.
     reason = re.search(r'WeightsUnpickler error:\s*([^\n]*)', str(error))
     return f'it is no file of weights ({type(error).__name__}: {reason[1] if reason else lines[0]})'

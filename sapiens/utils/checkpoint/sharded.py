@@ -12,6 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .restricted import UnsafeGlobal, load_restricted
+
 __all__ = ['is_checkpoint_folder', 'read_folder']
 
 INDEX, SINGLE = 'model.safetensors.index.json', 'model.safetensors'
@@ -108,7 +110,7 @@ def _assemble(path: Path, name: str, values: dict, places: list[tuple[tuple, _Pl
         offset = offset or (0,) * len(values['size'])
         with open(_inside(path, place.file), 'rb') as file:
             file.seek(place.offset)
-            piece = torch.load(io.BytesIO(file.read(place.length)), map_location='cpu', weights_only=True)
+            piece = load_restricted(file.read(place.length))
         if tuple(piece.shape) != sizes.get(offset):
             raise ValueError(
                 f'the piece of {name} at {offset} has shape {tuple(piece.shape)}, not {sizes.get(offset)}'
@@ -154,4 +156,4 @@ class _DescriptionUnpickler(pickle.Unpickler):
             return name
         if (module, name) == ('collections', 'OrderedDict'):
             return dict
-        raise pickle.UnpicklingError(f'GLOBAL {module}.{name} was not an allowed global')
+        raise UnsafeGlobal(f'{module}.{name}')

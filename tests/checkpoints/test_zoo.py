@@ -4,12 +4,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from sapiens.apis.zoo import ZOO, find, resolve_checkpoint, resolve_config
+from sapiens.checkpoints import (
+    FORMS,
+    LICENCES,
+    ZOO,
+    Entry,
+    expected_shapes,
+    find,
+    published_as,
+    read_weights,
+    resolve_checkpoint,
+    resolve_config,
+    resolve_init_cfg,
+)
 from sapiens.engine import Runner
 from sapiens.models import SapiensViT
-from sapiens.utils.checkpoint import expected_shapes, read_checkpoint
 from sapiens.utils.config import load_config
-from sapiens.utils.zoo import FORMS, LICENCES, published_as
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
@@ -75,7 +85,7 @@ def test_names_are_accepted_as_files(root, tmp_path):
     file.parent.mkdir(parents=True)
     torch.save(dict(w=torch.ones(2)), file)
     assert resolve_checkpoint('sapiens-pose-1b') == file
-    assert read_checkpoint('sapiens-pose-1b').state_dict['w'].tolist() == [1, 1]
+    assert read_weights('sapiens-pose-1b').state_dict['w'].tolist() == [1, 1]
     with pytest.raises(FileNotFoundError, match='--form torchscript'):
         resolve_checkpoint('sapiens-pose-1b', 'torchscript')
     assert resolve_checkpoint(file) == file and resolve_checkpoint('some/x.pth') == Path('some/x.pth')
@@ -110,9 +120,9 @@ def test_the_detector_is_not_recognized_by_its_tensors():
 
 def test_the_error_of_a_missing_published_file_has_its_source(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'it is published.*sapiens download sapiens-pretrain-1b.*by-nc'):
-        read_checkpoint(tmp_path / 'sapiens_1b_epoch_173_clean.pth')
+        read_weights(tmp_path / 'sapiens_1b_epoch_173_clean.pth')
     with pytest.raises(FileNotFoundError, match='has nothing like it'):
-        read_checkpoint(tmp_path / 'other.pth')
+        read_weights(tmp_path / 'other.pth')
 
 
 def test_names_work_where_checkpoints_are_taken(root):
@@ -123,6 +133,7 @@ def test_names_work_where_checkpoints_are_taken(root):
     file.parent.mkdir(parents=True)
     torch.save(source.state_dict(), file)
     model = SapiensViT(TINY, img_size=64, init_cfg=dict(type='Pretrained', checkpoint='sapiens-pretrain-0.3b'))
+    resolve_init_cfg(model)
     model.init_weights()
     assert torch.equal(model.layers[1].attn.qkv.weight, source.layers[1].attn.qkv.weight)
 
@@ -134,3 +145,59 @@ def test_names_work_where_checkpoints_are_taken(root):
     Runner.load_checkpoint(Stub, 'sapiens-pretrain-0.3b')
     assert torch.equal(Stub._bare_model.ln1.weight, source.ln1.weight)
     assert torch.equal(Stub._bare_model.layers[1].attn.qkv.weight, source.layers[1].attn.qkv.weight)
+
+
+@pytest.mark.parametrize(
+    ('text', 'name', 'form'),
+    [
+        ('facebook/sapiens-pose-1b', 'sapiens-pose-1b', 'original'),
+        ('facebook/sapiens-pose-1b-torchscript', 'sapiens-pose-1b', 'torchscript'),
+        ('sapiens-pose-1b-bfloat16', 'sapiens-pose-1b', 'bfloat16'),
+        ('sapiens_1b_goliath_best_goliath_AP_640.pth', 'sapiens-pose-1b', 'original'),
+        ('sapiens_1b_goliath_best_goliath_AP_639_torchscript.pt2', 'sapiens-pose-1b', 'torchscript'),
+        ('facebook/sapiens-seg-foreground-1b-torchscript', 'sapiens-seg-foreground-1b', 'torchscript'),
+    ],
+)
+def test_hub_ids_and_file_names_are_names_too(root, text, name, form):
+    assert find(text) is ZOO[name]
+    with pytest.raises(FileNotFoundError, match=f'is not on this machine: `sapiens download {name}'):
+        resolve_checkpoint(text)
+    file = root / ZOO[name].files(form)[0]
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert resolve_checkpoint(text) == file
+    if ZOO[name].config:
+        assert resolve_config(text) == CONFIGS / ZOO[name].config
+
+
+def test_hub_ids_that_mean_no_single_model():
+    with pytest.raises(ValueError, match='holds several models: give one of sapiens-pose-0.3b-133'):
+        resolve_checkpoint('noahcao/sapiens-pose-coco')
+    with pytest.raises(ValueError, match="'facebook/sapiens-pose-3b' is no published model; did you mean"):
+        resolve_checkpoint('facebook/sapiens-pose-3b')
+    assert resolve_checkpoint('work_dirs/sapiens-pose-3b') == Path('work_dirs/sapiens-pose-3b')
+
+
+@pytest.mark.parametrize('text', ['sapiens2-pose-1b', 'facebook/sapiens2-pose-1b'])
+def test_names_of_a_family_without_models_are_no_paths(text):
+    for resolve in (resolve_checkpoint, resolve_config, find):
+        with pytest.raises(ValueError) as unknown:
+            resolve(text)
+        message = str(unknown.value)
+        assert 'this version has no sapiens2 models yet; known are those of sapiens' in message and '\n' not in message
+        assert "'sapiens-pose-1b'" in message and 'did you mean' not in message
+
+
+def test_the_table_takes_another_family_as_data():
+    """Files in safetensors, tasks that are not known here, the licence of the family."""
+    entry = Entry(
+        name='sapiens2-pointmap-1b', task='pointmap', size='1b', names=('pointmap/checkpoints/sapiens2_1b/x.safetensors',),
+        repos={'original': 'facebook/sapiens2-pointmap-1b'},
+    )  # fmt: skip
+    assert entry.licence == 'sapiens2-license' in LICENCES and entry.family.name == 'sapiens2'
+    assert entry.files() == entry.names and entry.num_outputs is None
+    assert entry.files()[0].endswith(FORMS['original'])
+    assert not entry.has_known_shapes and not ZOO['sapiens-pose-bbox-detector'].has_known_shapes
+    assert ZOO['sapiens-pose-1b'].has_known_shapes
+    with pytest.raises(ValueError, match='shapes of the tensors of sapiens2 are not known'):
+        entry.shapes()

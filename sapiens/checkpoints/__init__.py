@@ -1,0 +1,35 @@
+"""Published models and what files of weights are: names, families, recognition, and the shapes that files should have.
+
+Reading files and copying weights into models is in :mod:`sapiens.utils.checkpoint`, below the models.
+"""
+
+from .expected_shapes import expected_shapes
+from .families import FAMILIES, Family, family_of
+from .load import explain_refusal, load_weights, read_weights
+from .recognition import describe, recognise
+from .resolve import checkpoint_root, config_path, resolve_checkpoint, resolve_config, resolve_init_cfg
+from .zoo import FORMS, LICENCES, ZOO, Entry, find, look_up, published_as
+
+__all__ = [
+    'FAMILIES',
+    'FORMS',
+    'LICENCES',
+    'ZOO',
+    'Entry',
+    'Family',
+    'checkpoint_root',
+    'config_path',
+    'describe',
+    'expected_shapes',
+    'explain_refusal',
+    'family_of',
+    'find',
+    'load_weights',
+    'look_up',
+    'published_as',
+    'read_weights',
+    'recognise',
+    'resolve_checkpoint',
+    'resolve_config',
+    'resolve_init_cfg',
+]

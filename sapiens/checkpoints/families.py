@@ -1,0 +1,75 @@
+"""The families of published models: their licence, their sizes, and the tensors that tell them apart.
+
+Sizes alone do not: the second family's 0.4b, 0.8b and 1b have the width and depth of the first one's 0.3b, 0.6b and 1b.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sapiens.utils.sizes import SAPIENS_ARCHS
+
+__all__ = ['FAMILIES', 'Family', 'family_of']
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of models.
+
+    Attributes:
+        name: first part of the names of its models (``sapiens-pose-1b``) and of its sizes (``sapiens_1b``).
+        licence: of its weights, a key of the zoo's table of licences.
+        archs: ``embed_dims`` and ``num_layers`` (at least) by size.
+        blocks: name of the list of blocks in the encoder.
+        marks: patterns of tensor names, without the prefix of the encoder, that all of its checkpoints have and no other family.
+    """
+
+    name: str
+    licence: str
+    archs: Mapping[str, dict]
+    blocks: str
+    marks: tuple[str, ...]
+
+    def size_of(self, embed_dims: int, num_layers: int) -> str | None:
+        """Name of the size with this width and depth; None for a size that has no name."""
+        wanted = (embed_dims, num_layers)
+        return next(
+            (size for size, arch in self.archs.items() if (arch['embed_dims'], arch['num_layers']) == wanted), None
+        )
+
+
+def _sizes(**depths: tuple[int, int]) -> dict[str, dict]:
+    return {size: dict(embed_dims=width, num_layers=depth) for size, (width, depth) in depths.items()}
+
+
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family(
+            name='sapiens',
+            licence='cc-by-nc-4.0',
+            archs=SAPIENS_ARCHS,
+            blocks='layers',
+            marks=(r'pos_embed', r'layers\.\d+\.ffn\.layers\.0\.0\.weight'),
+        ),
+        Family(  # rotary positions, storage tokens, one packed layer before SwiGLU
+            name='sapiens2',
+            licence='sapiens2-license',
+            archs=_sizes(
+                **{'0.1b': (768, 12), '0.4b': (1024, 24), '0.8b': (1280, 32), '1b': (1536, 40), '5b': (2432, 56)}
+            ),
+            blocks='blocks',
+            marks=(r'storage_tokens', r'blocks\.\d+\.ffn\.w12\.weight'),
+        ),
+    )
+}
+
+
+def family_of(names: Iterable[str], prefix: str = '') -> Family | None:
+    """The family whose marks are all among the tensor names of an encoder below ``prefix``; None where it is none."""
+    names = list(names)
+    for family in FAMILIES.values():
+        marks = [re.compile(re.escape(prefix) + mark) for mark in family.marks]
+        if all(any(map(mark.fullmatch, names)) for mark in marks):
+            return family
+    return None

@@ -1,0 +1,163 @@
+"""What a file of weights is: family, size, task and image size, and the configs that fit."""
+
+import functools
+import math
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from sapiens.metainfo import get_skeleton
+from sapiens.registry import MODELS
+from sapiens.tasks import TaskSpec, get_task, task_names
+from sapiens.utils.config import load_config
+
+from .expected_shapes import head_shapes
+from .families import family_of
+from .resolve import config_folders
+from .zoo import ZOO
+
+__all__ = ['describe', 'recognise']
+
+
+def recognise(state_dict: Mapping[str, Tensor], meta: Mapping | None = None) -> dict | None:
+    """Recognise weights under our names.
+
+    Files of this package name their task in ``meta['task']``. Published files have no such entry: their task follows from the
+    layers of the published heads, and where two heads are equal from the published numbers of outputs.
+
+    Returns:
+        None for weights of no known family, else a dict with
+
+        * ``family``: name of the family; ``size``: name of the size in it, or None for another width and depth;
+        * ``embed_dims``, ``num_layers``;
+        * ``task``: ``'pretrain'`` (an encoder alone), the name of a task, or None for an unknown head;
+        * ``outputs``: channels of the head's last layer, where known; ``keypoints``, ``classes``: the same number for pose and
+          segmentation, else None;
+        * ``image_size``: (h, w) in pixels that the position embedding is made for, square or 4:3; None for another grid or for
+          an encoder without one;
+        * ``configs``: files below ``configs/`` that fit, published ones first; ``config``: the first of them, or None.
+    """
+    prefix = 'backbone.' if any(name.startswith('backbone.') for name in state_dict) else ''
+    family = family_of(state_dict, prefix)
+    patches = state_dict.get(f'{prefix}patch_embed.projection.weight')
+    if family is None or patches is None or patches.ndim != 4:
+        return None
+    block = re.compile(rf'{re.escape(prefix)}{family.blocks}\.(\d+)\.')
+    width, depth = patches.shape[0], 1 + max(int(found[1]) for found in map(block.match, state_dict) if found)
+    outside = {name: tuple(value.shape) for name, value in state_dict.items() if not name.startswith(prefix)}
+    task, outputs = _task_of(outside, meta or {}, family.name, width)
+    position = state_dict.get(f'{prefix}pos_embed')
+    image_size = None if position is None else _image_size(position.shape[1], patches.shape[-1])
+    size = family.size_of(width, depth)
+    configs = _configs(f'{family.name}_{size}', task, outputs, image_size) if size and task and image_size else []
+    return dict(
+        family=family.name, size=size, embed_dims=width, num_layers=depth, task=task, outputs=outputs,
+        keypoints=outputs if task == 'pose' else None, classes=outputs if task == 'seg' else None,
+        image_size=image_size, config=configs[0] if configs else None, configs=configs,
+    )  # fmt: skip
+
+
+def _task_of(head: dict[str, tuple], meta: Mapping, family: str, width: int) -> tuple[str | None, int | None]:
+    """Task and number of outputs from the shapes of what is not in the encoder."""
+    if not head:
+        return 'pretrain', None
+    heads = {name: get_task(name).published for name in task_names() if get_task(name).published}
+    if isinstance(meta.get('task'), str):
+        return _declared_task(meta['task']), _rows(
+            head, {f'{published.name}.{published.last}' for published in heads.values()}
+        )
+    if any(name.startswith('neck.decoder_') for name in head):
+        return 'mae', None
+    if family == 'sapiens2':  # the last layers of these files are called after their tasks
+        task = next(
+            (found[1] for found in map(re.compile(r'decode_head\.conv_([a-z]+)\.weight').fullmatch, head) if found),
+            None,
+        )
+        return task, _rows(head, {f'decode_head.conv_{task}'})
+    fitting, last_layers = [], [(published.name, published.last) for published in heads.values()]
+    for task, published in heads.items():
+        last = f'{published.name}.{published.last}'
+        layers = {name: shape for name, shape in head.items() if name not in (f'{last}.weight', f'{last}.bias')}
+        # A name that only one head has is enough. Others must have the layers of the published head.
+        is_own_name = last_layers.count((published.name, published.last)) == 1
+        if f'{last}.weight' in head and (is_own_name or layers == head_shapes(task, width)):
+            fitting.append((task, _rows(head, {last}), published.outputs))
+    if len(fitting) > 1:
+        fitting = [one for one in fitting if one[1] in one[2]]
+    return fitting[0][:2] if len(fitting) == 1 else (None, None)
+
+
+def _declared_task(text: str) -> str:
+    """The name of a task. Exports call a task by its name in inference or by its field."""
+    for spec in map(get_task, task_names()):
+        if text in (spec.name, spec.inference, *(field.name for field in spec.fields)):
+            return spec.name
+    return text
+
+
+def _rows(head: dict[str, tuple], layers: Iterable[str]) -> int | None:
+    return next((head[f'{layer}.weight'][0] for layer in layers if f'{layer}.weight' in head), None)
+
+
+def _image_size(length: int, patch: int) -> tuple[int, int] | None:
+    """From the number of position embeddings, with or without one for a class token."""
+    for count in (length, length - 1):
+        side = math.isqrt(count)
+        if side * side == count:
+            return side * patch, side * patch
+        unit = math.isqrt(count // 12)
+        if 12 * unit * unit == count:
+            return 4 * unit * patch, 3 * unit * patch
+    return None
+
+
+def _configs(arch: str, task: str, outputs: int | None, image_size: tuple[int, int]) -> list[str]:
+    task = 'mae' if task == 'pretrain' else task
+    pattern = f'{task}/{arch}_*-{image_size[0]}x{image_size[1]}.py'
+    for folder in config_folders():
+        leaves = [
+            str(path.relative_to(folder)) for path in sorted(folder.glob(pattern)) if _outputs_of(path) == outputs
+        ]
+        if leaves:
+            published = {entry.config for entry in ZOO.values()}
+            return sorted(leaves, key=lambda leaf: leaf not in published)
+    return []
+
+
+@functools.cache
+def _outputs_of(config: Path) -> int | None:
+    """Channels of the output of a config's model; None for pretraining."""
+    model = load_config(config).model
+    if 'skeleton' in model:
+        return len(get_skeleton(model.skeleton))
+    return MODELS.build(model.task).channels if 'task' in model else None
+
+
+def describe(found: dict | None) -> str:
+    """One line about what :func:`recognise` returned."""
+    if found is None:
+        return 'no vision transformer of this kind'
+    layers = f'{found["num_layers"]} blocks of {found["embed_dims"]}'
+    size = (
+        f'{found["family"]}_{found["size"]}'
+        if found['size']
+        else f'{found["family"]} with {layers} (none of the named sizes)'
+    )
+    image = 'x'.join(map(str, found['image_size'])) if found['image_size'] else 'images of an unknown shape'
+    fits = f'; config: {" or ".join(f"configs/{leaf}" for leaf in found["configs"])}' if found['configs'] else ''
+    return f'{_describe_task(found)}, {size}, {image}{fits}'
+
+
+def _describe_task(found: dict) -> str:
+    task = found['task']
+    if task is None:
+        return 'an encoder with an unknown head'
+    if task == 'pretrain':
+        return 'an encoder'
+    spec: TaskSpec | None = get_task(task) if task in task_names() else None
+    text = spec.description if spec else f'task {task!r}'
+    if found['keypoints']:
+        return f'{text} with {found["keypoints"]} keypoints'
+    return f'{text} into {found["classes"]} classes' if found['classes'] else text

@@ -1,0 +1,108 @@
+"""From names of published models to files of this machine.
+
+Checkpoints lie below ``$SAPIENS_CHECKPOINT_ROOT`` (default: ``checkpoints``) in the published layout
+``<task>/checkpoints/sapiens_<size>/<file>``. ``sapiens download`` puts them there.
+"""
+
+import os
+from pathlib import Path
+
+from torch import nn
+
+from .zoo import look_up, published_as
+
+__all__ = [
+    'checkpoint_root',
+    'config_folders',
+    'config_path',
+    'resolve_checkpoint',
+    'resolve_config',
+    'resolve_init_cfg',
+]
+
+
+def checkpoint_root() -> Path:
+    """``$SAPIENS_CHECKPOINT_ROOT``, or ``checkpoints`` in the working directory."""
+    return Path(os.environ.get('SAPIENS_CHECKPOINT_ROOT') or 'checkpoints').expanduser()
+
+
+def resolve_checkpoint(text: str | Path, form: str = 'original') -> Path:
+    """The file of a checkpoint that is given by its path or as a published model (see :func:`sapiens.checkpoints.look_up`).
+
+    Args:
+        text: an existing path, which is returned as it is, or a name, hub id or published file name. Another text is returned
+            as a path; reading it raises the error.
+        form: of a published model, unless the text names one. ``'original'`` of a model without that form is its first form.
+
+    Raises:
+        FileNotFoundError: a published model that is not on this machine, with what to do.
+        ValueError: a name that is not published, or a form that is not.
+    """
+    path = Path(text).expanduser()
+    if path.exists():
+        return path
+    found = look_up(str(text))
+    if found is None:
+        published = published_as(path)
+        if published:
+            entry, form = published
+            raise FileNotFoundError(f'no checkpoint {path}; it is published: {entry.how_to_get(form, path)}')
+        return path
+    entry, named_form = found
+    form = entry.default_form(named_form or form)
+    places = [checkpoint_root() / file for file in entry.files(form)]
+    for place in places:
+        if place.is_file():
+            return place
+    raise FileNotFoundError(f'{text} is not on this machine: {entry.how_to_get(form, places[0])}')
+
+
+def resolve_config(text: str | Path) -> Path:
+    """The file of a config that is given by its path or as a published model.
+
+    Raises:
+        FileNotFoundError: the folder ``configs`` is not found.
+        ValueError: a name that is not published, or a model without a config.
+    """
+    path = Path(text).expanduser()
+    found = None if path.exists() else look_up(str(text))
+    if found is None:
+        return path
+    if found[0].config is None:
+        raise ValueError(f'{text} has no config in this package: give the path of one')
+    return config_path(found[0].config)
+
+
+def config_folders() -> tuple[Path, ...]:
+    """Where ``configs`` may lie: beside the package, or in the working directory."""
+    return Path(__file__).parents[2] / 'configs', Path('configs')
+
+
+def config_path(leaf: str) -> Path:
+    """The path of a config that is given relative to ``configs/``.
+
+    Raises:
+        FileNotFoundError: it is in none of :func:`config_folders`.
+    """
+    for folder in config_folders():
+        if (folder / leaf).is_file():
+            return folder / leaf
+    raise FileNotFoundError(
+        f'no config {leaf} in {" or ".join(map(str, config_folders()))}: run in a clone of the repository, or give a path'
+    )
+
+
+def resolve_init_cfg(model: nn.Module) -> None:
+    """Replace published names by paths in every ``init_cfg.checkpoint`` of a model. Call it before ``model.init_weights()``.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`resolve_checkpoint`.
+    """
+    for module in model.modules():
+        init_cfg = getattr(module, 'init_cfg', None)
+        if (
+            isinstance(init_cfg, dict)
+            and isinstance(init_cfg.get('checkpoint'), str)
+            and '://' not in init_cfg['checkpoint']
+        ):
+            module.init_cfg = {**init_cfg, 'checkpoint': str(resolve_checkpoint(init_cfg['checkpoint']))}

@@ -1,0 +1,197 @@
+"""The published models: what they are, where they come from, and their file names.
+
+The table is data, ``zoo.json`` beside this file. A model has a name (``sapiens-pose-1b``), repositories on the
+hub (``facebook/sapiens-pose-1b``, ``facebook/sapiens-pose-1b-torchscript``), and file names; each of them is understood.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from sapiens.tasks import get_task, task_names
+
+from .expected_shapes import expected_shapes
+from .families import FAMILIES, Family
+
+__all__ = ['FORMS', 'LICENCES', 'ZOO', 'Entry', 'find', 'look_up', 'published_as']
+
+# How the file of each published form ends. Original weights are for everything, the graphs for inference.
+FORMS = {'original': ('.pth', '.safetensors'), 'torchscript': '_torchscript.pt2', 'bfloat16': '_bfloat16.pt2'}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One published model.
+
+    Attributes:
+        name: ``<family>-<what>``.
+        task: name of a task, ``'pretrain'`` for an encoder alone, or ``'detector'``.
+        size: of the encoder within the family; a detector has its own.
+        repos: hub repository of each published form.
+        names: files of the original form below the root. The first one is downloaded; published texts give the others to the
+            same weights.
+        config: the config that fits, relative to ``configs/``; None where there is none.
+        keypoints, classes: outputs of a pose or segmentation head, else None.
+        published: score by metric, as published.
+        sha256, bytes: of the file of a form, where known. The hub's own checksum is used for the others.
+    """
+
+    name: str
+    task: str
+    size: str
+    repos: dict[str, str]
+    names: tuple[str, ...]
+    config: str | None = None
+    keypoints: int | None = None
+    classes: int | None = None
+    published: dict[str, float] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
+    bytes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def family(self) -> Family:
+        return FAMILIES[self.name.partition('-')[0]]
+
+    @property
+    def licence(self) -> str:
+        """Key of :data:`LICENCES`. It is the licence of the weights, not of this package."""
+        return self.family.licence
+
+    def default_form(self, form: str = 'original') -> str:
+        """``form``; for ``'original'`` of a model that is published in another form only, that form.
+
+        Raises:
+            ValueError: the form is not published.
+        """
+        if form in self.repos:
+            return form
+        if form == 'original':
+            return next(iter(self.repos))
+        raise ValueError(f'{self.name} is not published as {form!r}, only as {", ".join(map(repr, self.repos))}')
+
+    def files(self, form: str = 'original') -> tuple[str, ...]:
+        """Paths below the root where the weights of a form may lie. A download writes to the first one."""
+        form = self.default_form(form)
+        if form == 'original':
+            return self.names
+        stems = (re.sub(r'(_clean)?\.(pth|safetensors)$', '', name) for name in self.names)
+        return tuple(dict.fromkeys(stem + FORMS[form] for stem in stems))
+
+    @cached_property
+    def num_outputs(self) -> int | None:
+        """Channels of the head's output; None for an encoder, a detector, or a task that is not known here."""
+        if self.keypoints or self.classes or self.task not in task_names():
+            return self.keypoints or self.classes
+        head = get_task(self.task).published
+        return head.outputs[0] if head else None
+
+    @property
+    def has_known_shapes(self) -> bool:
+        return self.family.name == 'sapiens' and self.task != 'detector'
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every tensor of the original file, by its published name.
+
+        Raises:
+            ValueError: the shapes are not known, as for the detector.
+        """
+        if self.task == 'detector':
+            raise ValueError(f'{self.name} is no Sapiens model: the shapes of its tensors are not known')
+        return expected_shapes(self.size, self.task, self.num_outputs, family=self.family.name)
+
+    def how_to_get(self, form: str = 'original', target: Path | None = None) -> str:
+        """What to do for a file that is missing, with and without a network.
+
+        Args:
+            target: where the file belongs.
+        """
+        form = self.default_form(form)
+        option = '' if form == self.default_form() else f' --form {form}'
+        return (
+            f'`sapiens download {self.name}{option}` fetches it. By hand: download '
+            f'{PurePosixPath(self.files(form)[0]).name} from https://huggingface.co/{self.repos[form]} and put it at {target} '
+            f'(licence of the weights: {self.licence})'
+        )
+
+
+def _read_table() -> tuple[dict[str, Entry], dict[str, dict]]:
+    content = json.loads(Path(__file__).with_name('zoo.json').read_text())
+    entries = {}
+    for name, values in content['models'].items():
+        values = dict(values)
+        entries[name] = Entry(name=name, names=tuple(values.pop('files')), **values)
+    return entries, content['licences']
+
+
+ZOO, LICENCES = _read_table()
+
+
+_FILE_ENDINGS = ('.pth', '.pt', '.pt2', '.safetensors', '.onnx', '.py')
+
+
+def _index() -> dict[str, list[tuple[Entry, str | None]]]:
+    """Entries by every text that means them, with the form that the text asks for."""
+    index: dict[str, list[tuple[Entry, str | None]]] = {name: [(entry, None)] for name, entry in ZOO.items()}
+    for entry in ZOO.values():
+        for form, repo in entry.repos.items():
+            names = {repo, repo.partition('/')[2], *(PurePosixPath(file).name for file in entry.files(form))}
+            for name in names - {entry.name}:
+                index.setdefault(name, []).append((entry, form))
+    return index
+
+
+_INDEX = _index()
+_OWNERS = {repo.partition('/')[0] for entry in ZOO.values() for repo in entry.repos.values()}
+
+
+def look_up(text: str) -> tuple[Entry, str | None] | None:
+    """The published model that a text means, and the form if the text names one; None for what looks like a path.
+
+    Raises:
+        ValueError: a name or hub id that is not published, or a hub repository with several models.
+    """
+    found = _INDEX.get(text, [])
+    if len(found) > 1:
+        raise ValueError(
+            f'{text!r} holds several models: give one of {", ".join(sorted({entry.name for entry, _ in found}))}'
+        )
+    if found:
+        return found[0]
+    owner, slash, name = text.rpartition('/')
+    is_name = re.fullmatch(r'sapiens\d*-[\w.-]+', name) and not name.endswith(_FILE_ENDINGS)
+    if (is_name and not slash) or owner in _OWNERS:
+        raise ValueError(_unknown(text, name))
+    return None
+
+
+def _unknown(text: str, name: str) -> str:
+    near = get_close_matches(name, ZOO, n=3, cutoff=0.6)
+    family = name.partition('-')[0]
+    if family in FAMILIES and not any(entry.family.name == family for entry in ZOO.values()):
+        known = f'; known are those of {", ".join(sorted({entry.family.name for entry in ZOO.values()}))}'
+        hint = f': this version has no {family} models yet{known}' + (f', such as {near[0]!r}' if near else '')
+    else:
+        hint = f'; did you mean {" or ".join(map(repr, near))}?' if near else ''
+    return f'{text!r} is no published model{hint} (`sapiens download --list` shows all {len(ZOO)})'
+
+
+def find(name: str) -> Entry:
+    """The published model of a name, hub id or file name.
+
+    Raises:
+        ValueError: naming the nearest names.
+    """
+    found = look_up(name)
+    if found is None:
+        raise ValueError(_unknown(name, name))
+    return found[0]
+
+
+def published_as(path: str | Path) -> tuple[Entry, str] | None:
+    """The entry and the form of a published file, by its name alone; None for another name."""
+    name = Path(path).name
+    found = _INDEX.get(name, []) if name.endswith(_FILE_ENDINGS) else []
+    return found[0] if found else None

@@ -1,0 +1,92 @@
+"""Files of ``torch.save`` without running anything that they ask for."""
+
+import io
+import pickle
+import pickletools
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+__all__ = ['UnsafeGlobal', 'load_restricted']
+
+# Libraries whose objects training checkpoints hold besides weights.
+REPLACED = (
+    'argparse.', 'pathlib.', 'sapiens.',
+    'mmcv.', 'mmdet.', 'mmengine.', 'mmpose.', 'mmpretrain.', 'mmseg.',
+)  # fmt: skip
+# Modules that weights in the format before PyTorch 1.6 may ask for. torch decides which of their names it calls.
+LEGACY = ('torch.', 'collections.', 'numpy.', 'builtins.', '__builtin__.', '_codecs.')
+
+
+class UnsafeGlobal(pickle.UnpicklingError):
+    """A pickle asks for a function or class that weights do not need. The message is its dotted name."""
+
+
+def load_restricted(source: Path | bytes, map_location: str | torch.device = 'cpu') -> dict:
+    """What a file of ``torch.save`` holds. Objects of known libraries become placeholders.
+
+    Args:
+        source: path, which is memory-mapped, or content.
+
+    Raises:
+        UnsafeGlobal: the file asks for anything else besides tensors and plain values.
+        pickle.UnpicklingError, RuntimeError, ValueError: the file is damaged or of another kind.
+    """
+    allowed, is_zip = _plain_values(), zipfile.is_zipfile(_opened(source))
+    with torch.serialization.safe_globals(allowed):
+        names = (
+            torch.serialization.get_unsafe_globals_in_checkpoint(_opened(source))
+            if is_zip
+            else _legacy_globals(source)
+        )
+    for name in names:
+        if name.startswith(REPLACED):
+            allowed.append((_Inert, name))
+        elif is_zip or not name.startswith(LEGACY):
+            raise UnsafeGlobal(name)
+    with torch.serialization.safe_globals(allowed):
+        mmap = is_zip and isinstance(source, Path)
+        return torch.load(_opened(source), map_location=map_location, mmap=mmap, weights_only=True)
+
+
+def _opened(source: Path | bytes) -> Path | io.BytesIO:
+    return io.BytesIO(source) if isinstance(source, bytes) else source
+
+
+def _legacy_globals(source: Path | bytes) -> set[str]:
+    """Names that a file in the format before PyTorch 1.6 asks for: pickles of a magic number, version, system, and content."""
+    with io.BytesIO(source) if isinstance(source, bytes) else open(source, 'rb') as file:
+        opcodes = [opcode for _ in range(4) for opcode in pickletools.genops(file)]
+    return {argument.replace(' ', '.') for opcode, argument, _ in opcodes if opcode.name == 'GLOBAL'}
+
+
+class _Inert:
+    """Replaces an object that is not needed. Creating or filling it does nothing."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        pass
+
+    def __setstate__(self, state) -> None:
+        pass
+
+
+def _plain_dict(*factory) -> dict:
+    """For defaultdict, which torch calls but does not fill."""
+    return {}
+
+
+def _plain_values() -> list:
+    """What torch may call besides its own functions: containers, and the rebuilding of values of numpy 1 and 2."""
+    multiarray = getattr(np, '_core', None) or np.core
+    rebuild = [
+        (getattr(multiarray.multiarray, name), f'numpy.{package}.multiarray.{name}')
+        for package in ('core', '_core')
+        for name in ('_reconstruct', 'scalar')
+    ]
+    dtypes = {type(np.dtype(code)) for code in np.typecodes['All']}
+    # HistoryBuffer asks for its own methods with getattr, which could reach anything: it gets nothing.
+    return [np.ndarray, np.dtype, *dtypes, *rebuild, OrderedDict, dict, int, float, complex, list, frozenset, slice,
+            (_plain_dict, 'collections.defaultdict'), (_Inert, 'builtins.getattr')]  # fmt: skip
