@@ -1,4 +1,4 @@
-# What every run needs, whatever the task.
+# Settings of every run.
 default_scope = 'sapiens'
 custom_imports = dict(imports=['sapiens.engine'], allow_failed_imports=False)
 
@@ -7,7 +7,7 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     throughput=dict(type='ThroughputHook'),
     bad_data=dict(type='BadDataHook', max_share=0.01, min_samples=100),
-    logger=dict(type='LoggerHook', interval=10, log_metric_by_epoch=False),  # metrics stand at iterations, too
+    logger=dict(type='LoggerHook', interval=10, log_metric_by_epoch=False),  # metrics are logged by iteration too
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=True, max_keep_ckpts=3),
     stop=dict(type='StopHook'),
@@ -48,12 +48,12 @@ visualizer = dict(
     type='Visualizer',
     vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')],
 )
-# Only training scalars are averaged; metrics such as mae/loss (with a slash) and val_loss are logged as they are.
+# Only training scalars are averaged; metrics such as mae/loss (with a slash) and val_loss are not averaged.
 log_processor = dict(
     type='LogProcessor', window_size=10, by_epoch=True, mean_pattern=r'^(?!val_)[^/]*(loss|time|grad_norm)[^/]*$'
 )
 log_level = 'INFO'
-# Every rank draws its own masks; the order of the data is common to all.
+# Every rank draws its own masks. All ranks use one order of the data.
 randomness = dict(seed=0, diff_rank_seed=True)
 load_from = None
 resume = False

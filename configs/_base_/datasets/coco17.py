@@ -1,5 +1,5 @@
 # COCO's 17 keypoints (data/README.md). Validation is in detected boxes, as published (a detector with a person AP of 70.x on
-# val2017); in annotated boxes: --cfg-options val_dataloader.dataset.boxes=gt test_dataloader.dataset.boxes=gt
+# val2017). In ground-truth boxes: --cfg-options val_dataloader.dataset.boxes=gt test_dataloader.dataset.boxes=gt
 skeleton = 'coco17'
 train_dataset = dict(
     type='KeypointDataset',

@@ -1,5 +1,5 @@
-# FaceSynthetics, 19 classes: images and label maps in one folder (data/README.md). The published recipe does not validate; here
-# the last hundredth by name is held out.
+# FaceSynthetics, 19 classes: images and label maps in one folder (data/README.md). The published recipe has no validation.
+# Here the last hundredth by name is held out.
 classes = 'face19'
 train_dataset = dict(
     type='SegmentationDataset',

@@ -1,5 +1,5 @@
 # 308 keypoints in COCO's format, `keypoints` with 924 numbers or Goliath's `goliath_wholebody_kpts`. The published Goliath is
-# not public: put your own images there (data/README.md), or take synthetic308.py. Its boxes are the annotated ones.
+# not public: use your own images (data/README.md) or synthetic308.py. Boxes are ground truth.
 skeleton = 'goliath308'
 train_dataset = dict(
     type='KeypointDataset',

@@ -1,5 +1,5 @@
-# Label maps of Goliath's 34 classes, of which the models learn 28; the rest is ignored. The published Goliath is not public: put
-# your own images there (data/README.md), with source_classes=None if their labels are the 28 already, or take synthetic_seg.py.
+# Label maps of Goliath's 34 classes, of which the models learn 28; the rest is ignored. The published Goliath is not public: use
+# your own images (data/README.md), with source_classes=None if their labels have the 28 classes, or synthetic_seg.py.
 classes = 'goliath28'
 train_dataset = dict(
     type='SegmentationDataset',

@@ -1,4 +1,4 @@
-# Rendered people, made by the workers as they are needed (docs/synthetic.md): new ones at every draw; 64 fixed ones held out.
+# People rendered by the workers (docs/synthetic.md): new ones at every draw, and 64 fixed ones for validation.
 train_dataset = dict(
     type='SyntheticHumans', length=100_000, size=(288, 384), people=(1, 2), labels=False, fixed=False, seed=0
 )

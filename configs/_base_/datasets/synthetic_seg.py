@@ -1,4 +1,4 @@
-# Rendered people with label maps of 28 classes, on disk; make them with, for each of train and val (another seed):
+# Rendered people with label maps of 28 classes, on disk. To render them, for train and, with another seed, for val:
 #   python tools/data/make_synthetic_humans.py --out $DATA_ROOT/synthetic/train --num 10000 --labels mask,seg,alpha
 classes = 'goliath28'
 train_dataset = dict(
@@ -16,5 +16,5 @@ val_dataset = dict(
     labels='seg',
     test_mode=True,
 )
-# Fingers and lips are hardly a pixel in small pictures: means over the classes of some size are reported too.
+# Fingers and lips are hardly a pixel in small images: also report means over the larger classes.
 metric = dict(type='SegMetric', classes=classes, min_share=0.001)

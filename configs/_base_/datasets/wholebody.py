@@ -1,4 +1,4 @@
-# COCO-WholeBody's 133 keypoints on COCO's images (data/README.md). Validation is in detected boxes, as published; in annotated
+# COCO-WholeBody's 133 keypoints on COCO's images (data/README.md). Validation is in detected boxes, as published. In ground-truth
 # boxes: --cfg-options val_dataloader.dataset.boxes=gt test_dataloader.dataset.boxes=gt
 skeleton = 'wholebody133'
 train_dataset = dict(

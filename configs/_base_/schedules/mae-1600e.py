@@ -1,4 +1,4 @@
-# Pretraining as released: 1.5e-4 per 256 images of the real total batch, warm-up, cosine to 0.
+# Pretraining as released: 1.5e-4 per 256 images of the total batch, warm-up, cosine to 0.
 _base_ = '../default_runtime.py'
 
 train_dataloader = dict(batch_size=512)

@@ -1,6 +1,6 @@
-# Finetuning of the tiny model on two CPU cores, ours: small batches, which learn more from a sample as long as few were seen; a
-# learning rate that is high for the new head and decays towards the pretrained patches; linear to 0; and an average of the
-# weights, so that an evaluation at any time shows what was learned.
+# Finetuning of the tiny model on two CPU cores: small batches, which learn more per sample in short runs; a learning rate that is
+# high for the new head and decays towards the pretrained patches; linear to 0; and an average of the weights, for meaningful
+# evaluations during the run.
 _base_ = '../default_runtime.py'
 
 train_dataloader = dict(batch_size=16, num_workers=1)
@@ -17,7 +17,7 @@ param_scheduler = [
 train_cfg = dict(type='TrainLoop', max_iters=5000, val_interval=500)
 default_hooks = dict(
     checkpoint=dict(by_epoch=False, interval=500),
-    # Of about the last tenth of the run so far, and never more than the last 500 iterations.
+    # Averages about the last tenth of the run so far, at most 500 iterations.
     ema=dict(type='EMAHook', ema_type='MomentumAnnealingEMA', momentum=0.002, gamma=10),
 )
 log_processor = dict(by_epoch=False)

@@ -1,8 +1,8 @@
 """Relative depth of people at 1024x768.
 
-Reproduces: the recipe of the released configs (rendered scans; the paper's Hi4D and THuman2 figures: docs/tasks/depth.md). Not
-reproduced by us yet. The target is 0 at the nearest and 1 at the farthest person pixel of the crop. SiLog is corrected where the
-published one gives no or infinite gradients; ablations/*_published-silog.py is the published one.
+Reproduces: the recipe of the released configs (rendered scans; results of the paper on Hi4D and THuman2: docs/tasks/depth.md).
+Not trained to the end here. The target is 0 at the nearest and 1 at the farthest pixel of people in the crop. SiLog is corrected
+where the published one has no or infinite gradients; ablations/*_published-silog.py is the published one.
 Batch: 1 per GPU in the released configs, 2 per GPU x 32 GPUs in their launch scripts.
 Command: bash tools/dist_train.sh configs/depth/sapiens_1b_renderpeople-1024x768.py 8
 """
@@ -26,7 +26,7 @@ model = dict(
 )
 
 train_pipeline = [
-    dict(type='PhotometricDistortion', permute=False),  # drawn here, applied where there are the fewest pixels
+    dict(type='PhotometricDistortion', permute=False),  # drawn here, applied to the fewest pixels
     dict(type='LoadLabels', fields=['depth']),
     dict(
         type='RandomBackground',

@@ -1,9 +1,9 @@
-"""Relative depth at 128x96 for CPUs and first tries; ours, nothing is published for it.
+"""Relative depth at 128x96 for CPUs and first experiments. Nothing is published for it.
 
-Differs from depth-1024x768.py where minutes on two cores call for it: pictures of 128x96 pixels, a head of 64 channels with two
-deconvolutions, positions that need not be learned, milder augmentation, and the error after an alignment by scale and shift as
-its loss: SiLog spends most of its slope on the few pixels near 0, the nearest of a person; a little of it still says where 0 and
-1 lie. Other backgrounds are an ablation.
+Differs from depth-1024x768.py to train in minutes on two cores: images of 128x96 pixels, a head of 64 channels with two
+deconvolutions, sine-cosine positions, milder augmentation, and the error after an alignment by scale and shift as its loss. SiLog
+has most of its gradient on the few pixels near 0, the nearest of a person. A small SiLog loss still fixes scale and shift. Random
+backgrounds are an ablation.
 Command and numbers: docs/tasks/depth.md.
 """
 

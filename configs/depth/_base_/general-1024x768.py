@@ -1,4 +1,4 @@
-"""The recipe of depth-1024x768.py on datasets/depth_general.py: no other backgrounds."""
+"""The recipe of depth-1024x768.py on datasets/depth_general.py: no random backgrounds."""
 
 _base_ = ['../../_base_/schedules/dense-200e.py', '../../_base_/datasets/depth_general.py', './depth-1024x768.py']
 

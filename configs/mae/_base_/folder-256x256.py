@@ -1,8 +1,8 @@
-"""The recipe of mae-256x256.py on one folder of any images, counted in iterations: what the quickstart runs.
+"""The recipe of mae-256x256.py on one folder of any images, counted in iterations. The quickstart runs it.
 
-A handful of images is learned by heart, which is the point: the reconstruction picture shows within minutes that the whole
-chain works. So the batch is small, the learning rate high and fixed, crops keep at least half of an image, and each image comes
-100 times in an epoch.
+The model overfits a few images on purpose: the reconstructions show within minutes that the whole chain works. The batch is
+therefore small, the learning rate high and fixed, crops keep at least half of an image, and each image is repeated 100 times per
+epoch.
 Command: DATA_ROOT=my_images python tools/train.py configs/mae/sapiens_tiny_folder-256x256.py
 """
 

@@ -1,10 +1,10 @@
 """Masked-autoencoder pretraining at 1024x1024, patches of 16.
 
 Reproduces: the pretraining recipe of the paper (section 3.2 and appendix) and of its released configs, with one difference: 95 %
-of the patches are removed (this project's default) where the released weights were trained at 75 %
-(ablations/sapiens_0.3b_mask-0.75.py).
-Batch: 512 per GPU x 8 GPUs = 4096 images published; the learning rate follows the real total batch (1.5e-4 per 256 images).
-Length: 1600 epochs, 40 of warm-up; of the released weights 0.3b and 0.6b stopped at 1600, 1b at 173, 2b at 660.
+of the patches are removed (this project's default), and 75 % in the training of the released weights
+(ablations/*_mask-0.75.py).
+Batch: 512 per GPU x 8 GPUs = 4096 images published; the learning rate scales with the total batch (1.5e-4 per 256 images).
+Length: 1600 epochs, 40 of warm-up. The released weights of 0.3b and 0.6b stopped at 1600, 1b at 173, 2b at 660.
 Command: bash tools/dist_train.sh configs/mae/sapiens_0.3b_humans300m-1024x1024.py 8
 """
 

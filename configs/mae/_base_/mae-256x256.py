@@ -1,8 +1,8 @@
-"""Masked-autoencoder pretraining at 256x256 for CPUs and first tries; ours, nothing is published for it.
+"""Masked-autoencoder pretraining at 256x256 for CPUs and first experiments. Nothing is published for it.
 
-Differs from mae-1024x1024.py where a small grid calls for it: 256 patches instead of 4096, of which 5 % would be 12, so 75 % are
-removed; a decoder of 2 blocks of 192, since the published one has ten times the parameters of the tiny encoder; pixels are not
-normalised per patch, so that the reconstruction picture shows learned colours and not the true mean of each patch.
+Differs from mae-1024x1024.py because of the small grid of 256 patches, of which 5 % would be 12: 75 % are removed. The decoder
+has 2 blocks of 192, since the published one has ten times the parameters of the tiny encoder. Pixels are not normalized per
+patch, so reconstructions show learned colours and not the true mean of each patch.
 """
 
 _base_ = './mae-1024x1024.py'

@@ -1,7 +1,8 @@
-"""The recipe of mae-256x256.py on rendered people that lie on disk (datasets/synthetic_files.py), for minutes on two cores.
+"""The recipe of mae-256x256.py on rendered people on disk (datasets/synthetic_files.py), for minutes on two cores.
 
-Half the size, so that a patch covers as much of a person as in the crops of pose/_base_/pose-128x96.py, which it is the start of;
-pixels are normalised per patch, since features count here and not the picture; 12000 small steps with a fixed learning rate.
+Half the size, so that a patch covers as much of a person as in the crops of pose/_base_/pose-128x96.py, which starts from it.
+Pixels are normalized per patch, since the features matter here, not the reconstruction. 12000 small steps with a fixed learning
+rate.
 Command and numbers: docs/tasks/pose.md.
 """
 

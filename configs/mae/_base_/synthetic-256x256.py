@@ -1,6 +1,6 @@
 """The recipe of mae-256x256.py on people rendered on the fly (datasets/synthetic.py): no files, no download.
 
-A core makes about two such images a second: give it as many workers as there are cores.
+A core renders about two such images per second: use as many workers as cores.
 Command: python tools/train.py configs/mae/sapiens_tiny_synthetic-256x256.py
 """
 

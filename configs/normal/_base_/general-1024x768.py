@@ -1,4 +1,4 @@
-"""The recipe of normal-1024x768.py on datasets/normal_general.py: no other backgrounds."""
+"""The recipe of normal-1024x768.py on datasets/normal_general.py: no random backgrounds."""
 
 _base_ = ['../../_base_/schedules/dense-200e.py', '../../_base_/datasets/normal_general.py', './normal-1024x768.py']
 

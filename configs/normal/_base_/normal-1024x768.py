@@ -1,6 +1,6 @@
 """Surface normals of people at 1024x768.
 
-Reproduces: the recipe of the released configs (rendered scans). Not reproduced by us yet.
+Reproduces: the recipe of the released configs (rendered scans). Not trained to the end here.
 Batch: 1 per GPU in the released configs, 2 per GPU x 32 GPUs in their launch scripts.
 Command: bash tools/dist_train.sh configs/normal/sapiens_1b_renderpeople-1024x768.py 8
 """
@@ -24,7 +24,7 @@ model = dict(
 )
 
 train_pipeline = [
-    dict(type='PhotometricDistortion', permute=False),  # drawn here, applied where there are the fewest pixels
+    dict(type='PhotometricDistortion', permute=False),  # drawn here, applied to the fewest pixels
     dict(type='LoadLabels', fields=['normal']),
     dict(
         type='RandomBackground',

@@ -1,7 +1,7 @@
-"""Surface normals at 128x96 for CPUs and first tries; ours, nothing is published for it.
+"""Surface normals at 128x96 for CPUs and first experiments. Nothing is published for it.
 
-Differs from normal-1024x768.py where minutes on two cores call for it: pictures of 128x96 pixels, a head of 64 channels with two
-deconvolutions, positions that need not be learned, and milder augmentation. Other backgrounds are an ablation.
+Differs from normal-1024x768.py to train in minutes on two cores: images of 128x96 pixels, a head of 64 channels with two
+deconvolutions, sine-cosine positions, and milder augmentation. Random backgrounds are an ablation.
 Command and numbers: docs/tasks/normal.md.
 """
 

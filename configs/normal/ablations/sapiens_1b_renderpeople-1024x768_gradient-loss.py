@@ -1,4 +1,4 @@
-# The weights of the second generation, with its comparison of neighbouring pixels.
+# The loss weights of the second generation, with its gradient loss.
 _base_ = '../sapiens_1b_renderpeople-1024x768.py'
 
 model = dict(

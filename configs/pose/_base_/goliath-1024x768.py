@@ -2,7 +2,7 @@
 
 _base_ = ['../../_base_/schedules/pose-210e.py', '../../_base_/datasets/goliath.py', './pose-1024x768.py']
 
-# As published for these data, at least 8 keypoints stay visible, not 4.
+# As published for this data: at least 8 visible keypoints, not 4.
 train_pipeline = [
     dict(step, min_visible=8) if step['type'] == 'LoadPerson' else step for step in _base_.train_pipeline
 ]

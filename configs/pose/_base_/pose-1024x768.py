@@ -1,11 +1,11 @@
 """Top-down pose estimation at 1024x768: heatmaps of a quarter of the size, mean squared error.
 
 Reproduces: the recipe of the released configs for 17, 133 and 308 keypoints. Published, with flip test and detected boxes, for
-0.3b / 0.6b / 1b / 2b: COCO AP 79.6 / 81.2 / 82.1 / 82.2, whole-body AP 62.0 / 69.5 / 72.7 / 74.4; not reproduced by us yet.
-Where it differs by size or data the leaf says so. The paper describes linear decay, not steps: ablations/*_linear-decay.py.
-Faults of the published augmentation are corrected; docs/differences.md names the options that bring them back.
+0.3b / 0.6b / 1b / 2b: COCO AP 79.6 / 81.2 / 82.1 / 82.2, whole-body AP 62.0 / 69.5 / 72.7 / 74.4; not trained to the end here.
+Leaves state the differences by size and data. The paper describes linear decay, not steps: ablations/*_linear-decay.py.
+Faults of the published augmentation are corrected. docs/differences.md lists the options that restore them.
 Batch: 64 per GPU in the released configs, 4 per GPU in their launch scripts (8 GPUs, or 2 nodes of 8); the learning rate does not
-follow the batch unless auto_scale_lr is enabled.
+scale with the batch unless auto_scale_lr is enabled.
 Command: bash tools/dist_train.sh configs/pose/sapiens_1b_coco-1024x768.py 8
 """
 
@@ -47,7 +47,7 @@ train_pipeline = [
         rotate_factor=80,
         rotate_prob=0.6,
     ),
-    dict(type='PhotometricDistortion'),  # drawn here, applied where there are fewer pixels: the photograph or the crop
+    dict(type='PhotometricDistortion'),  # applied to the photograph or the crop, to the fewer pixels
     dict(type='LoadPerson', size=(768, 1024), flip_prob=0.5, min_visible=4, decode='fast'),
     dict(type='RandomBlur'),
     dict(type='CoarseDropout', height=(0.2, 0.4), width=(0.2, 0.4), prob=1.0),

@@ -1,8 +1,8 @@
-"""Top-down pose estimation at 128x96 for CPUs and first tries; ours, nothing is published for it.
+"""Top-down pose estimation at 128x96 for CPUs and first experiments. Nothing is published for it.
 
-Differs from pose-1024x768.py where minutes on two cores call for it: crops of 128x96 pixels, a head of 64 channels whose weights
-start at their usual size, positions that need not be learned, cross entropy over the cells of narrow maps (squared errors leave
-the empty map, their first optimum, much later), and milder augmentation.
+Differs from pose-1024x768.py to train in minutes on two cores: crops of 128x96 pixels, a head of 64 channels with initial weights
+of the usual size, sine-cosine positions, cross entropy over the cells of narrow heatmaps (squared errors leave their first
+optimum, the empty heatmap, much later), and milder augmentation.
 Command and numbers: docs/tasks/pose.md.
 """
 

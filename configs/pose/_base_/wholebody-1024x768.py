@@ -2,7 +2,7 @@
 
 _base_ = ['../../_base_/schedules/pose-210e.py', '../../_base_/datasets/wholebody.py', './pose-1024x768.py']
 
-# As published for these data, people with few visible keypoints are kept.
+# As published for this data: people with few visible keypoints are kept.
 train_pipeline = [
     dict(step, min_visible=0) if step['type'] == 'LoadPerson' else step for step in _base_.train_pipeline
 ]

@@ -1,4 +1,4 @@
-# Cross entropy over the cells of each map, with a narrow target, instead of squared errors.
+# Cross entropy over the cells of each heatmap with a narrow target, instead of squared errors.
 _base_ = '../sapiens_1b_coco-1024x768.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# The learning rate falls linearly to 0, as the paper says; the released config steps down at epochs 170 and 200.
+# Linear decay of the learning rate to 0, as in the paper. The released config has steps at epochs 170 and 200.
 _base_ = '../sapiens_1b_coco-1024x768.py'
 
 param_scheduler = [

@@ -1,4 +1,4 @@
-"""The recipe of seg-1024x768.py on datasets/face.py: no other backgrounds."""
+"""The recipe of seg-1024x768.py on datasets/face.py: no random backgrounds."""
 
 _base_ = ['../../_base_/schedules/dense-200e.py', '../../_base_/datasets/face.py', './seg-1024x768.py']
 

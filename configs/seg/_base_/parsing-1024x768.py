@@ -1,5 +1,5 @@
-"""What the released CIHP and LIP configs change of seg-1024x768.py: patches padded by 2, no other backgrounds, sizes change less,
-and what a rotation uncovers is ignored.
+"""Differences of the released CIHP and LIP configs from seg-1024x768.py: patches padded by 2, no random backgrounds, a smaller
+range of sizes, and ignored corners of rotated images.
 """
 
 _base_ = './seg-1024x768.py'

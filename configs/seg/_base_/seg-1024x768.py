@@ -1,8 +1,8 @@
 """Body-part segmentation at 1024x768.
 
 Reproduces: the recipe of the released configs for Goliath's 28 classes (mIoU 76.7 / 77.8 / 79.9 / 81.1 for 0.3b / 0.6b / 1b / 2b,
-by the names of the released weights, on a test set that is not public); CIHP, LIP and faces differ where their wiring says so.
-Not reproduced by us yet. Class weights are those of the class list; the loss is divided by the number of pixels, as published.
+by the names of the released weights, on a test set that is not public); the bases of CIHP, LIP and faces state their differences.
+Not trained to the end here. Class weights are those of the class list. The loss is divided by the number of pixels, as published.
 Batch: 1 per GPU in the released configs, 2 per GPU x 32 GPUs in their launch scripts.
 Command: bash tools/dist_train.sh configs/seg/sapiens_1b_goliath-1024x768.py 8
 """
@@ -26,7 +26,7 @@ model = dict(
 )
 
 train_pipeline = [
-    dict(type='PhotometricDistortion', permute=False),  # drawn here, applied where there are the fewest pixels
+    dict(type='PhotometricDistortion', permute=False),  # drawn here, applied to the fewest pixels
     dict(type='LoadLabels', fields=['sem_seg']),
     dict(
         type='RandomBackground',

@@ -1,4 +1,4 @@
-# Overlap of each class beside the cross entropy, as in the second generation.
+# A Dice loss in addition to cross entropy, as in the second generation.
 _base_ = '../sapiens_1b_goliath-1024x768.py'
 
 model = dict(

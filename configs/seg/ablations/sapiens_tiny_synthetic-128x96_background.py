@@ -1,4 +1,4 @@
-# Other backgrounds behind half of the people; tested on photographs as backgrounds (docs/tasks/seg.md).
+# Random backgrounds behind half of the people; tested on photographs as backgrounds (docs/tasks/seg.md).
 _base_ = '../sapiens_tiny_synthetic-128x96.py'
 
 train_pipeline = [
