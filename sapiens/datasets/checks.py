@@ -1,4 +1,4 @@
-"""What is wrong with a data set: findings counted by kind, with the first examples. Data sets add their own in ``check``."""
+"""Dataset checks: problem counts by type, with examples. Data sets add their own in ``check``."""
 
 import filecmp
 import os
@@ -17,12 +17,12 @@ _EXAMPLES = 5
 
 
 class Finding:
-    """One kind of thing that was found.
+    """One type of problem or note.
 
     Attributes:
-        count: how often.
-        examples: where, the first five times.
-        wrong: whether it should be mended; otherwise it is only good to know.
+        count: how often it occurs.
+        examples: the first five places.
+        wrong: True for a problem that should be fixed, False for a note.
     """
 
     def __init__(self, wrong: bool):
@@ -30,10 +30,10 @@ class Finding:
 
 
 class Findings(dict):
-    """{what: :class:`Finding`}, in the order in which the kinds were first found."""
+    """{what: :class:`Finding`}, in the order of their first occurrence."""
 
     def add(self, what: str, where, wrong: bool = True) -> None:
-        """Count ``what``; ``where`` is written only if it is among the first."""
+        """Count ``what``; keep ``where`` if it is among the first examples."""
         finding = self.get(what)
         if finding is None:
             finding = self[what] = Finding(wrong)
@@ -43,11 +43,11 @@ class Findings(dict):
 
     @property
     def wrong(self) -> int:
-        """How many findings are wrong."""
+        """Number of problems."""
         return sum(finding.count for finding in self.values() if finding.wrong)
 
     def counts(self) -> str:
-        """The kinds and how often each was found, for an error message."""
+        """Types with their counts, for an error message."""
         return ', '.join(f'{finding.count} with {what}' for what, finding in self.items())
 
 
@@ -59,15 +59,15 @@ def check_images(
     progress: Callable = iter,
     sizes: Callable[[int], tuple] | None = None,
 ) -> None:
-    """Find files that are missing, empty, or (with ``read``) cannot be decoded or have another size than is stated.
+    """Find files that are missing, empty, or (with ``read``) cannot be decoded or have another size than stated.
 
     Args:
-        findings: takes what is found.
-        paths: of the images; URLs are looked at with ``read`` only.
+        findings: problems are added to it.
+        paths: of the images; URLs are checked with ``read`` only.
         count: of the paths.
         read: decode every image.
         progress: wraps an iterable that has a length.
-        sizes: number of an image -> (w, h) of the upright image as the annotations state it.
+        sizes: maps the number of an image to (w, h) of the upright image in the annotations.
     """
     paths = iter(paths)
     for index in progress(range(count)):
@@ -96,9 +96,9 @@ def check_images(
 
 
 def check_overlap(findings: Findings, dataset, other, progress: Callable = iter) -> None:
-    """Find images of ``dataset`` that ``other`` has too: the same file, or another one with the same name and content.
+    """Find images that both data sets have: the same file, or another one with the same name and content.
 
-    Data sets are compared that list their images (``image_paths``); of URLs the addresses only.
+    Only data sets that list their images (``image_paths``) are compared; URLs by address only.
     """
     if not (hasattr(dataset, 'image_paths') and hasattr(other, 'image_paths')):
         return
@@ -111,13 +111,12 @@ def check_overlap(findings: Findings, dataset, other, progress: Callable = iter)
 
 
 def check_samples(findings: Findings, dataset, draws: Sequence, progress: Callable = iter) -> str:
-    """Run samples through the pipeline, without replacing any, and count the keypoints that end up inside the crop, or the
-    pixels whose labels count.
+    """Run samples through the pipeline, without replacing any. Count keypoints inside the crop, or valid pixels.
 
     Returns:
-        What came out, as a sentence.
+        A summary in words.
     """
-    labelled, inside, shares, rejected = [], [], [], 0
+    labelled, inside, fractions, rejected = [], [], [], 0
     for draw in progress(draws):
         with seed_everything_for(draw):
             try:
@@ -130,8 +129,8 @@ def check_samples(findings: Findings, dataset, draws: Sequence, progress: Callab
                 rejected += 1
                 continue
         if 'valid_mask' in sample:
-            shares.append(float(sample.valid_mask.float().mean()))
-            if not shares[-1]:
+            fractions.append(float(sample.valid_mask.float().mean()))
+            if not fractions[-1]:
                 findings.add(
                     'sample without a labelled pixel', f'sample {draw.index}, {results["img_path"]}', wrong=False
                 )
@@ -150,12 +149,12 @@ def check_samples(findings: Findings, dataset, draws: Sequence, progress: Callab
     text = f'{len(draws)} samples went through the pipeline'
     if rejected:
         text += f'; it rejected {rejected} of them, and training draws others instead'
-    if shares:
-        if not any(shares):
-            findings.add('training data whose samples show no labelled pixel at all', f'{len(shares)} samples')
-        low, middle, high = np.percentile(shares, [0, 50, 100])
+    if fractions:
+        if not any(fractions):
+            findings.add('training data whose samples show no labelled pixel at all', f'{len(fractions)} samples')
+        low, middle, high = np.percentile(fractions, [0, 50, 100])
         return (
-            f'{text}. Labels count on {np.mean(shares):.0%} of the pixels on average, {middle:.0%} in the median sample, '
+            f'{text}. Labels count on {np.mean(fractions):.0%} of the pixels on average, {middle:.0%} in the median sample, '
             f'{low:.0%} at least, {high:.0%} at most'
         )
     if not labelled:
@@ -163,9 +162,9 @@ def check_samples(findings: Findings, dataset, draws: Sequence, progress: Callab
     if not any(inside):
         findings.add('training data whose samples show no keypoint at all', f'{len(labelled)} samples')
     low, middle, high = np.percentile(inside, [0, 50, 100]).astype(int)
-    share = sum(inside) / max(1, sum(labelled))
+    fraction = sum(inside) / max(1, sum(labelled))
     return (
-        f'{text}. Of {np.mean(labelled):.1f} labelled keypoints on average, {np.mean(inside):.1f} ({share:.0%}) are inside '
+        f'{text}. Of {np.mean(labelled):.1f} labelled keypoints on average, {np.mean(inside):.1f} ({fraction:.0%}) are inside '
         f'the crop: {middle} in the median sample, {low} at least, {high} at most'
     )
 
@@ -173,4 +172,4 @@ def check_samples(findings: Findings, dataset, draws: Sequence, progress: Callab
 def _same_content(path: str, other: str) -> bool:
     if '://' in path or '://' in other or not (os.path.isfile(path) and os.path.isfile(other)):
         return False
-    return filecmp.cmp(path, other, shallow=False)  # looks at the sizes first
+    return filecmp.cmp(path, other, shallow=False)  # compares the sizes first

@@ -20,30 +20,27 @@ __all__ = ['CombinedDataset']
 class CombinedDataset(SampleDataset):
     """Data sets one after the other, or mixed by weights, with one pipeline.
 
-    With weights an epoch has ``length`` samples, of which each data set gets its share, exactly. Its samples are then taken
-    evenly: of the n places that a data set of m samples gets, place j takes a random one of the samples from
-    ``j m / n`` to ``(j + 1) m / n``, drawn from the sample's own generator. So all of a data set is seen equally often,
-    other samples of a large one in each epoch, and what a :class:`Draw` gives never depends on what came before: a run
-    resumes exactly. Shuffle with the sampler, since the places of one data set are neighbours.
+    With weights an epoch has ``length`` samples, divided exactly by the weights. Each data set is sampled evenly: if a data set
+    of m samples gets n places, place j takes a random sample between ``j m / n`` and ``(j + 1) m / n``, drawn from the sample's
+    own generator. So all samples of a data set are equally frequent, and a large one gives other samples in each epoch. A sample
+    depends on its :class:`Draw` only, so a run resumes exactly. Shuffle with the sampler: places of one data set are adjacent.
 
     A file that cannot be used is replaced by a sample of the mixture.
 
     Args:
-        datasets: data sets or their configs, without a pipeline of their own.
-        weights: share of the samples per data set, of any sum; None takes every sample of each once an epoch.
-        length: samples in an epoch; default: as many as the data sets have together. Without weights, a length gives each
-            data set a share by its size.
-        skeleton: into which the keypoints of all are brought by name; what a data set does not label has weight 0. Where
-            points of the same place have different names, let the data set do it (``source_skeleton``, ``names``). None for
-            data sets of one skeleton, or without keypoints.
+        datasets: data sets or their configs, without pipelines.
+        weights: relative number of samples of each data set; None takes every sample of each once an epoch.
+        length: samples in an epoch; default: the total of the data sets. Without weights, a length is divided by their sizes.
+        skeleton: all keypoints are mapped to it by name; missing ones have weight 0. If names of equal keypoints differ, let the
+            data set map them (``source_skeleton``, ``names``). None for data sets of one skeleton, or without keypoints.
         pipeline, metainfo: see :class:`SampleDataset`.
 
     Attributes:
         test_mode: that of the data sets.
 
     Raises:
-        ValueError: nothing to combine, data sets with pipelines or of different skeletons, classes or modes, weights that are no
-            shares, or a length that leaves one of them without a sample.
+        ValueError: nothing to combine; data sets with pipelines or of different skeletons, classes or modes; invalid weights; a
+            length that leaves one of them without a sample.
     """
 
     def __init__(
@@ -70,12 +67,12 @@ class CombinedDataset(SampleDataset):
             raise ValueError('some of the data sets have test_mode=True and some have not')
         test_mode = modes.pop()
         if test_mode and not (weights is None and length is None):
-            raise ValueError('weights= and length= draw samples at random, which makes no sense in test mode')
+            raise ValueError('weights= and length= draw samples at random, which test mode does not allow')
         self._set_skeleton(skeleton)
         self._check_classes()
         first = build_metainfo(self.skeleton) if self.skeleton is not None else self.datasets[0].metainfo
         super().__init__(pipeline, {**first, **(metainfo or {})}, test_mode)
-        self._set_shares(weights, length)
+        self._set_counts(weights, length)
 
     def _set_skeleton(self, skeleton) -> None:
         found = {}
@@ -110,25 +107,25 @@ class CombinedDataset(SampleDataset):
         names = list(lists.values())
         if len(names) > 1:
             raise ValueError(
-                f'the data sets have different classes ({", ".join(map(repr, names))}): give those of other classes '
-                'source_classes=, so that their labels are mapped'
+                f'the data sets have different classes ({", ".join(map(repr, names))}): set source_classes= '
+                'to map labels of other classes'
             )
 
-    def _set_shares(self, weights, length) -> None:
+    def _set_counts(self, weights, length) -> None:
         sizes = np.array([len(item) for item in self.datasets])
         self._mixed = weights is not None or length is not None
         if not self._mixed:
             self._ends = np.cumsum(sizes)
             return
-        shares = np.array(sizes if weights is None else weights, np.float64)
-        if shares.shape != sizes.shape or not (np.isfinite(shares).all() and (shares > 0).all()):
+        weighting = np.array(sizes if weights is None else weights, np.float64)
+        if weighting.shape != sizes.shape or not (np.isfinite(weighting).all() and (weighting > 0).all()):
             raise ValueError(f'weights={weights!r}: expected {len(sizes)} positive numbers, one for each data set')
         length = int(sizes.sum()) if length is None else length
         if not (isinstance(length, int) and length > 0):
             raise ValueError(f'length={length!r}: expected a positive number of samples')
-        exact = length * shares / shares.sum()
+        exact = length * weighting / weighting.sum()
         counts = np.floor(exact).astype(np.int64)
-        # What rounding down leaves over goes to the largest remainders.
+        # Rounding down leaves samples over; they go to the largest remainders.
         for number in np.argsort(counts - exact, kind='stable')[: length - counts.sum()]:
             counts[number] += 1
         if (counts == 0).any():
@@ -139,7 +136,7 @@ class CombinedDataset(SampleDataset):
         return int(self._ends[-1])
 
     def locate(self, index: int) -> tuple[int, int]:
-        """(number of the data set, sample in it) of a position; where data sets are mixed, drawn from numpy's generator."""
+        """(number of the data set, sample in it) of a position; mixed data sets draw it from numpy's generator."""
         number = int(np.searchsorted(self._ends, index, side='right'))
         if number == len(self.datasets) or index < 0:
             raise IndexError(f'sample {index} of {len(self)}')
@@ -169,7 +166,7 @@ class CombinedDataset(SampleDataset):
                 findings[f'{what} [{item!r}]'] = finding
 
     def image_paths(self) -> Iterator[str]:
-        """Paths of the images that are used."""
+        """Paths of the used images."""
         for item in self.datasets:
             yield from item.image_paths() if hasattr(item, 'image_paths') else ()
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 from sapiens.registry import DATASETS
+from sapiens.utils.paths import describe_path, require_folder
 
 from .base import PathDataset
 from .path_table import PathTable
@@ -16,9 +17,8 @@ __all__ = ['ImageFolder']
 class ImageFolder(PathDataset):
     """Every image file under a folder, at any depth, in the order of the names.
 
-    Links are followed; names that begin with a dot are not looked at. The tree is scanned when the data set is built:
-    for many millions of files, or on a slow network file system, scan once into a list (docs/data.md) and use
-    :class:`ImageList`.
+    Links are followed; hidden names are skipped. The tree is scanned when the data set is built: for many millions of files, or
+    on a slow network file system, scan once into a list (docs/data.md) and use :class:`ImageList`.
 
     Args:
         data_root: the folder.
@@ -30,13 +30,12 @@ class ImageFolder(PathDataset):
     """
 
     def __init__(self, data_root: str, pipeline: list = (), metainfo: dict | None = None):
-        data_root = os.path.expanduser(data_root)
-        where = f'{data_root!r} (DATA_ROOT is {os.environ.get("DATA_ROOT", "not set; configs then use data/")})'
-        if not os.path.isdir(data_root):
-            raise FileNotFoundError(f'no folder {where}. What is expected there: data/README.md')
+        data_root = require_folder(data_root)
         table = PathTable.from_strings(_scan(data_root, '', frozenset()))
         if not len(table):
-            raise ValueError(f'no images in {where}: no file at any depth ends in one of {", ".join(SUFFIXES)}')
+            raise ValueError(
+                f'no images in {describe_path(data_root)}: no file at any depth ends in one of {", ".join(SUFFIXES)}'
+            )
         super().__init__(table, data_root, pipeline, metainfo)
 
 
@@ -45,7 +44,7 @@ def _scan(root: str, folder: str, above: frozenset) -> Iterator[str]:
     here = os.path.join(root, folder)
     status = os.stat(here)
     identity = status.st_dev, status.st_ino
-    if identity in above:  # a link to a folder above would never end
+    if identity in above:  # a link to a parent folder
         return
     with os.scandir(here) as entries:
         names = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith('.'))

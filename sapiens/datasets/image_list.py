@@ -3,6 +3,7 @@
 import os
 
 from sapiens.registry import DATASETS
+from sapiens.utils.paths import require_file
 
 from .base import PathDataset
 from .path_table import PathTable
@@ -12,9 +13,9 @@ __all__ = ['ImageList']
 
 @DATASETS.register_module()
 class ImageList(PathDataset):
-    """The files named by a text file (a path a line) or by a column of a parquet file.
+    """The files named by a text file (one path per line) or by a column of a parquet file.
 
-    Entries are paths or fsspec URLs. That a file exists is found out when it is read: a missing one is a bad file.
+    Entries are paths or fsspec URLs. Files are not checked before they are read: a missing one is a bad file.
 
     Args:
         ann_file: the list; parquet where its name ends in .parquet, UTF-8 text otherwise (blank lines are skipped).
@@ -35,13 +36,10 @@ class ImageList(PathDataset):
         pipeline: list = (),
         metainfo: dict | None = None,
     ):
-        if not os.path.isfile(ann_file):
-            raise FileNotFoundError(
-                f'no list {ann_file!r} (DATA_ROOT is {os.environ.get("DATA_ROOT", "not set; configs then use data/")})'
-            )
+        ann_file = require_file(ann_file, 'list')
         table = _read_parquet(ann_file, column) if ann_file.endswith('.parquet') else _read_text(ann_file)
         if not len(table):
-            raise ValueError(f'the list {ann_file!r} is empty: expected a path a line')
+            raise ValueError(f'the list {ann_file!r} is empty: expected one path per line')
         super().__init__(table, os.path.expanduser(data_root), pipeline, metainfo)
 
 

@@ -1,4 +1,4 @@
-"""People with keypoints, one person a sample, from files of COCO's format."""
+"""People with keypoints from COCO files, one person per sample."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -20,14 +20,14 @@ __all__ = ['KeypointDataset', 'map_keypoints', 'skeleton_fields']
 
 @DATASETS.register_module()
 class KeypointDataset(SampleDataset):
-    """The people of a COCO-format annotation file, of any skeleton, in annotated or in detected boxes.
+    """The people of a COCO annotation file, of any skeleton, in annotated or detected boxes.
 
-    Keypoints are read from ``keypoints`` (COCO, own data, our 308 points), from COCO-WholeBody's five lists, or from
-    Goliath's ``goliath_wholebody_kpts``: from whichever holds as many points as the skeleton. The people are those of mmpose's
-    ``CocoDataset`` and ``CocoWholeBodyDataset``, in their order: annotations left out are crowds, those without a labelled
-    keypoint (COCO-WholeBody's ``num_keypoints`` counts the body's) and those whose box is empty within its image.
+    Keypoints are read from ``keypoints`` (COCO, your data, our 308 keypoints), COCO-WholeBody's five lists, or Goliath's
+    ``goliath_wholebody_kpts``: from the field with as many keypoints as the skeleton. People and order are those of mmpose's
+    ``CocoDataset`` and ``CocoWholeBodyDataset``: crowds, people without a labelled keypoint (``num_keypoints`` of COCO-WholeBody
+    counts the body only) and boxes that are empty within their image are left out.
 
-    The pipeline starts from a dict of one person; arrays have a leading axis of 1, as mmpose's transforms want it:
+    The pipeline starts from a dict of one person; arrays have a leading axis of 1, as mmpose's transforms expect:
 
     - ``img_path``, ``sample_idx`` (position here), ``img_id``, ``id`` (of the annotation; of a detection, its position
       among the people of its file)
@@ -36,7 +36,7 @@ class KeypointDataset(SampleDataset):
       ``iscrowd`` (0), ``category_id``
     - ``flip_indices``, ``upper_body_ids``, ``lower_body_ids``: lists
 
-    Coordinates are in pixels, with the centre of the top-left pixel at (0, 0).
+    Coordinates are pixels with the center of the top-left pixel at (0, 0).
 
     Args:
         ann_file: COCO-format JSON, relative to ``data_root``.
@@ -46,12 +46,12 @@ class KeypointDataset(SampleDataset):
         boxes: 'gt' for the annotated boxes, or a JSON of detections (COCO's list of results), for evaluation: every detected
             person becomes a sample without keypoints.
         score_thr: detections with a smaller score are left out.
-        min_keypoints: people with fewer labelled keypoints are left out. In test mode it is 1, whatever is given.
+        min_keypoints: people with fewer labelled keypoints are left out. Test mode always uses 1.
         test_mode: for evaluation: an unusable image is an error, never replaced.
         pipeline, metainfo: see :class:`sapiens.datasets.base.SampleDataset`. ``metainfo`` begins as mmpose's form of the
-            skeleton, so that it travels with the checkpoint.
-        source_skeleton: of the file, where that is another one: points are mapped by name, the rest is not labelled.
-        names: {name in skeleton: name in source_skeleton} of points that are called otherwise there.
+            skeleton, so that checkpoints contain it.
+        source_skeleton: of the file, if it is another one: keypoints are mapped by name, the rest is not labelled.
+        names: {name in skeleton: name in source_skeleton} of keypoints whose names differ.
 
     Raises:
         FileNotFoundError: no such file.
@@ -91,7 +91,7 @@ class KeypointDataset(SampleDataset):
         if not (isinstance(min_keypoints, int) and min_keypoints >= 1):
             raise ValueError(f'min_keypoints={min_keypoints!r}: expected 1 or more')
         if names and source_skeleton is None:
-            raise ValueError('names= says how points are called in another skeleton: give source_skeleton= too')
+            raise ValueError('names= gives names in another skeleton: give source_skeleton= too')
         source = self.skeleton if source_skeleton is None else get_skeleton(source_skeleton)
         people = read_people(self.ann_file, keep=test_mode)  # evaluation reads the same file
         if boxes == 'gt':
@@ -120,7 +120,7 @@ class KeypointDataset(SampleDataset):
             sample_idx=index,
             img_id=int(people.image_ids[people.image[index]]),
             id=int(people.ids[index]),
-            # Copies: what a transform does to them must not reach the table.
+            # Copies, since transforms change them in place.
             bbox=people.boxes[index : index + 1].numpy().copy(),
             bbox_score=people.scores[index : index + 1].numpy().copy(),
             category_id=int(people.categories[index]),
@@ -146,7 +146,7 @@ class KeypointDataset(SampleDataset):
         check_images(findings, self.image_paths(), len(used), read, progress, sizes.__getitem__)
 
     def image_paths(self) -> Iterator[str]:
-        """Paths of the images that are used, each once."""
+        """Paths of the used images, each once."""
         for image in np.unique(self.instances.image.numpy()):
             yield join_path(self.img_root, self.instances.names[int(image)])
 
@@ -156,7 +156,7 @@ class KeypointDataset(SampleDataset):
 
 
 def skeleton_fields(skeleton: Skeleton) -> dict:
-    """What the transforms want to know about a skeleton, under mmpose's names."""
+    """Properties of a skeleton for the transforms, under mmpose's names."""
     return dict(
         flip_indices=skeleton.flip_indices.tolist(),
         upper_body_ids=skeleton.upper.tolist(),
@@ -165,10 +165,10 @@ def skeleton_fields(skeleton: Skeleton) -> dict:
 
 
 def map_keypoints(results: dict, ids: np.ndarray, fields: dict) -> None:
-    """Bring a sample's keypoints into another skeleton.
+    """Convert a sample's keypoints to another skeleton.
 
     Args:
-        results: as :meth:`KeypointDataset.load` gives it; changed.
+        results: from :meth:`KeypointDataset.load`; changed in place.
         ids: (K,), for each keypoint its id in the sample's skeleton, -1 where it has none: not labelled then.
         fields: :func:`skeleton_fields` of the other skeleton.
     """

@@ -1,8 +1,10 @@
-"""Images and label files that belong together by their names, in folders side by side."""
+"""Images and label files paired by name, in parallel folders."""
 
 import fnmatch
 import os
 from collections.abc import Iterator, Mapping, Sequence
+
+from sapiens.utils.paths import describe_path, require_folder
 
 from .base import SampleDataset, join_path
 from .checks import Findings, check_images
@@ -14,27 +16,27 @@ __all__ = ['PairedFolders', 'find_folder']
 
 
 class PairedFolders(SampleDataset):
-    """Images with label files of the same stem: ``images/a.jpg`` with ``labels/a.png``, ``depth/a.npy``. Subclasses say which.
+    """Images with label files of the same stem: ``images/a.jpg`` with ``labels/a.png``, ``depth/a.npy``.
 
-    Folders may be nested alike (``images/4/000001.jpg`` with ``depth/4/000001.npy``); names that begin with a dot are not
-    looked at. The tree is scanned when the data set is built, and is held as tensors that all workers share.
+    Folders may be nested alike (``images/4/000001.jpg`` with ``depth/4/000001.npy``); hidden names are skipped. The tree is
+    scanned when the data set is built and held as tensors that all workers share.
 
     Args:
         data_root: what folders are relative to.
         images: folder of the images.
         folders: {kind of label: (its folder, suffixes of its files)}.
-        label_ending: what label files have between the stem and the suffix: ``_seg`` for ``000001_seg.png``. In one folder
-            with the images it tells the two apart.
+        label_ending: part of label files between stem and suffix: ``_seg`` for ``000001_seg.png``. It separates labels from
+            images in the same folder.
         sequences: pattern, with ``*``, of folders below ``data_root`` that each have the folders above, or several patterns; ''
             for ``data_root`` itself.
-        part: (begin, end), within [0, 1]: the share of the samples that is taken, in the order of their names. To hold out a
-            hundredth: (0, 0.99) and (0.99, 1).
-        partial: take the images that have all of their labels. Otherwise one that lacks a label is an error.
+        part: (begin, end), within [0, 1]: the range of samples to take, in the order of their names. To hold out one percent:
+            (0, 0.99) and (0.99, 1).
+        partial: skip images that lack a label. Otherwise they are an error.
         pipeline, metainfo, test_mode: see :class:`SampleDataset`.
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: images without labels, nothing that belongs together, or two files for one name.
+        ValueError: images without labels, no pair, or two files for one name.
     """
 
     def __init__(
@@ -51,10 +53,8 @@ class PairedFolders(SampleDataset):
         test_mode: bool = False,
     ):
         super().__init__(pipeline, metainfo, test_mode)
-        self.data_root = os.path.expanduser(data_root)
-        where = f'{self.data_root!r} (DATA_ROOT is {os.environ.get("DATA_ROOT", "not set; configs then use data/")})'
-        if not os.path.isdir(self.data_root):
-            raise FileNotFoundError(f'no folder {where}. What is expected there: data/README.md')
+        self.data_root = require_folder(data_root)
+        where = describe_path(self.data_root)
         if len(part) != 2 or not 0 <= part[0] < part[1] <= 1:
             raise ValueError(f'part={part!r}: expected (begin, end) with 0 <= begin < end <= 1')
         roots = _matching(self.data_root, sequences)
@@ -75,13 +75,13 @@ class PairedFolders(SampleDataset):
             )
 
     def _pair(self, root, images, folders, ending, partial, lists) -> None:
-        """Add what one folder has to the lists of paths relative to ``data_root``."""
+        """Add the pairs of one folder to the lists of paths relative to ``data_root``."""
         found = {}
         for kind, (folder, suffixes) in folders.items():
             found[kind] = _stems(self.data_root, join(root, folder), suffixes, ending)
         labels = {path for paths in found.values() for path in paths.values()}
         pictures = _stems(self.data_root, join(root, images), SUFFIXES, '')
-        # In one folder with its labels, an image is what is no label.
+        # In a folder that also has the labels, images are the other files.
         pictures = {stem: path for stem, path in pictures.items() if path not in labels}
         if not pictures:
             raise ValueError(
@@ -120,7 +120,7 @@ class PairedFolders(SampleDataset):
         return dict(img_path=self.path(index), sample_idx=index, label_files=files, **self.label_options())
 
     def label_options(self) -> dict:
-        """What :class:`sapiens.datasets.transforms.LoadLabels` wants to know about the files of all samples."""
+        """Options of the readers in :class:`sapiens.datasets.transforms.LoadLabels`."""
         return {}
 
     def image_paths(self) -> Iterator[str]:
@@ -172,8 +172,7 @@ def _matching(data_root: str, patterns: str | Sequence[str]) -> list[str]:
 def _stems(data_root: str, folder: str, suffixes: Sequence[str], ending: str) -> dict[str, str]:
     """{stem, with its folders: path relative to ``data_root``} of the files of a kind in a folder, sorted."""
     top = join(data_root, folder)
-    if not os.path.isdir(top):
-        raise FileNotFoundError(f'no folder {top!r}. What is expected there: data/README.md')
+    require_folder(top)
     stems = {}
     for inner, folders, names in os.walk(top):
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
@@ -185,9 +184,7 @@ def _stems(data_root: str, folder: str, suffixes: Sequence[str], ending: str) ->
             stem = os.path.normpath(os.path.join(relative, stem.removesuffix(ending)))
             path = os.path.normpath(os.path.join(folder, relative, name))
             if stem in stems:
-                raise ValueError(
-                    f'{stems[stem]!r} and {path!r} in {data_root!r} have one name: which is meant? Remove one'
-                )
+                raise ValueError(f'{stems[stem]!r} and {path!r} in {data_root!r} have the same stem: remove one')
             stems[stem] = path
     return stems
 
@@ -204,7 +201,7 @@ def _lack(data_root, root, images, folders, pictures, found, lacking, ending) ->
                 f'{" ".join(suffixes)} in {join_path(data_root, join(root, folder))!r}, which has {len(found[kind])}: '
                 f'{first}{", ..." if finding.count > len(finding.examples) else ""}'
             )
-    lines.append('Complete the folders, or take what is complete with partial=True')
+    lines.append('Complete the folders, or skip incomplete samples with partial=True')
     return '\n'.join(lines)
 
 

@@ -1,4 +1,4 @@
-"""A list of paths as two tensors: workers share it, whatever its length."""
+"""A list of paths as two tensors, which workers share without copies."""
 
 import os
 from array import array
@@ -13,9 +13,9 @@ __all__ = ['PathTable']
 class PathTable:
     """Strings packed end to end in one uint8 tensor, with int64 offsets.
 
-    Millions of Python strings cost each worker a copy: reading one writes its reference count, so that forked pages
-    are duplicated, and a spawned worker unpickles all of them. Tensors have neither cost: a fork leaves them untouched
-    and a spawn hands them over in shared memory. An entry costs its bytes and 8 more.
+    Each worker would copy a list of Python strings: reading one writes its reference count, which duplicates forked pages, and a
+    spawned worker unpickles all of them. Tensors stay shared after a fork and are passed to spawned workers in shared memory. An
+    entry costs its bytes and 8 more.
 
     Args:
         blob: uint8, all entries end to end, encoded as the file system does (``os.fsencode``).
@@ -40,7 +40,7 @@ class PathTable:
 
     @classmethod
     def from_arrow(cls, column) -> 'PathTable':
-        """Take a pyarrow string column (ChunkedArray) over by its buffers. Raises ValueError where it has nulls."""
+        """Build from the buffers of a pyarrow string column (ChunkedArray). Raises ValueError if it has nulls."""
         import pyarrow as pa
 
         if column.null_count:

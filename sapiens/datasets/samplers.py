@@ -1,4 +1,4 @@
-"""Which sample comes when, for map-style data sets."""
+"""Order of the samples of map-style data sets."""
 
 from collections.abc import Iterator
 
@@ -20,16 +20,15 @@ _CHUNK = 4096  # positions computed at a time
 class ResumableSampler(Sampler):
     """Yields this rank's :class:`Draw`\\ s of an epoch, from any position of it.
 
-    Position p of the epoch belongs to rank ``(p - start) % world_size``. Sample and seed depend on
-    ``(seed, epoch, p)`` only, so a run may go on with another number of ranks: after ``set_start(n)`` the ranks
-    together yield the positions n, n + 1, ... of the same epoch.
+    Position p of the epoch belongs to rank ``(p - start) % world_size``. Sample and seed depend on ``(seed, epoch, p)`` only, so
+    a run may resume with another number of ranks: after ``set_start(n)`` the ranks together yield the positions n, n + 1, ...
 
     Args:
         dataset: sized; only its length is used.
         shuffle: a new pseudo-random order each epoch; otherwise the data set's own.
-        seed: of order and augmentation; None takes a random one that all ranks share.
-        repeat: times each sample comes in an epoch, for data sets smaller than a few batches.
-        round_up: ranks get equally many samples, by repeating up to ``world_size - 1`` of the epoch's first ones.
+        seed: of order and augmentation; None draws one that all ranks share.
+        repeat: how often each sample occurs in an epoch, for very small data sets.
+        round_up: give ranks equally many samples by repeating up to ``world_size - 1`` of the first ones.
 
     Raises:
         ValueError: an empty data set, or a negative start.

@@ -1,4 +1,4 @@
-"""One endless stream of image files out of tar shards, whose position is a handful of numbers."""
+"""An endless stream of image files from tar shards, with a position of a few numbers."""
 
 import posixpath
 import re
@@ -15,7 +15,7 @@ __all__ = ['ShardStream', 'expand_braces']
 
 
 def expand_braces(pattern: str) -> list[str]:
-    """``a-{00..02}.tar`` and ``a-{x,y}.tar`` to the names they stand for; several braces multiply.
+    """Expand ``a-{00..02}.tar`` and ``a-{x,y}.tar`` to names; several braces multiply.
 
     Raises:
         ValueError: braces of another form.
@@ -44,11 +44,11 @@ def expand_braces(pattern: str) -> list[str]:
 
 
 class ShardStream:
-    """The images of every ``streams``-th shard of a shuffled order, epoch after epoch.
+    """The images of one in ``streams`` shards of a shuffled order, epoch after epoch.
 
-    A few shards are open at a time. The next image comes from a random one of them, in the order of that file, so that
-    neighbours in a shard are apart in the stream, and the whole position is the byte offset in each open shard, the
-    number of shards opened and the number of draws made: resuming seeks there.
+    A few shards are open at a time. The next image comes from a random one of them, in file order, so neighbours in a shard are
+    apart in the stream. The position is the byte offset in each open shard, the number of shards opened and the number of draws;
+    resuming seeks there.
 
     Args:
         shards: paths or fsspec URLs, the same for every stream.
@@ -72,7 +72,7 @@ class ShardStream:
         return dict(opened=self._opened, draws=self._draws, open=open_shards)
 
     def seek(self, position: dict) -> None:
-        """Go on where another stream of the same arguments was."""
+        """Continue where another stream with the same arguments stopped."""
         self._opened, self._draws = position['opened'], position['draws']
         self._open = [
             _OpenShard(number, self._shard(number), offset, stem) for number, offset, stem in position['open']
@@ -81,8 +81,8 @@ class ShardStream:
     def next(self, bad: list) -> tuple[str, bytes, int, int] | None:
         """The next image: (path, content, identity, seed of its augmentation).
 
-        The identity is a number that names the shard and the place in it. Trouble is appended to ``bad`` as (path,
-        reason); after twice the stream's shards of an epoch without an image this returns None.
+        The identity is a number for the shard and the place in it. Problems are appended to ``bad`` as (path, reason). Returns
+        None after two epochs of shards without an image.
         """
         empty = 0
         while True:

@@ -7,14 +7,14 @@ from typing import BinaryIO, NamedTuple
 __all__ = ['BrokenTar', 'Member', 'next_member', 'read_content']
 
 _BLOCK = 512
-# Headers of headers: a long name (GNU), attributes of the next member (pax), and two kinds that do not matter here.
+# Extra headers: a long name (GNU), attributes of the next member (pax), and two types that are not used.
 _LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL = b'L', b'K', b'x', b'g'
 _MAX_HEADER_BYTES = 1 << 20
 _PAX_RECORD = re.compile(rb'(\d+) ([^=]+)=')
 
 
 class BrokenTar(ValueError):
-    """A tar file that cannot be read on from here; its text is the reason."""
+    """A tar file that cannot be read further; the text is the reason."""
 
 
 class Member(NamedTuple):
@@ -30,8 +30,8 @@ class Member(NamedTuple):
 def next_member(file: BinaryIO, offset: int) -> Member | None:
     """The member whose header is at ``offset``; None at the end of the archive.
 
-    tarfile itself takes a damaged header in the middle for the end of the archive and reads a byte before the offset;
-    here damage is an error, and what was consumed is never read again.
+    Python's tarfile treats a damaged header as the end of the archive and reads a byte before the offset. Here damage is an
+    error, and no byte is read twice.
 
     Raises:
         BrokenTar: a truncated or damaged header.

@@ -22,9 +22,9 @@ _MAX_BAD_IN_A_ROW = 1000
 class TarShards(IterableDataset):
     """The images of uncompressed tar files in WebDataset's layout.
 
-    Members that share a name up to its first dot are one sample, of which the image is taken and the rest passed over.
-    Every worker of every rank streams its own share of the shards, endlessly and in a new order each time round; an
-    epoch is just a count of samples. A sample carries ``state``, the position after it.
+    Members that share a name up to its first dot are one sample; only its image is used. Every worker of every rank streams its
+    own part of the shards endlessly, in a new order each time; an epoch is only a count of samples. A sample has ``state``, the
+    position after it.
 
     Args:
         shards: path or fsspec URL, or several, with braces: ``s3://bucket/shard-{000000..000999}.tar``.
@@ -71,7 +71,7 @@ class TarShards(IterableDataset):
         self.metainfo = {'dataset_name': type(self).__name__, **(metainfo or {})}
         self._states: dict[int, dict] = {}
         self._batches_done = 0
-        # The stream is endless by design; torch takes its length for a promise.
+        # The stream is endless; torch warns when it exceeds its length.
         warnings.filterwarnings('ignore', message='Length of IterableDataset')
 
     def __len__(self) -> int:
@@ -79,12 +79,12 @@ class TarShards(IterableDataset):
         return self.samples_per_epoch // self.world_size
 
     def load_stream_state(self, states: dict, batches_done: int) -> None:
-        """Let every later ``iter()`` begin where this rank's streams were.
+        """Let every later ``iter()`` start where this rank's streams stopped.
 
         Args:
             states: stream (``LoaderRecord.worker``) to the ``LoaderRecord.state`` of its last batch.
-            batches_done: batches that this rank has consumed since the beginning of training. The loader deals
-                batches from worker 0 on, so worker w goes on with stream ``(w + batches_done) % num_workers``.
+            batches_done: batches that this rank has consumed since the start of training. The loader takes batches in turn
+                from worker 0, so worker w continues stream ``(w + batches_done) % num_workers``.
         """
         self._states = {int(stream): state for stream, state in states.items()}
         self._batches_done = batches_done
@@ -149,7 +149,7 @@ class TarShards(IterableDataset):
 
 def _mismatch(key, before, now) -> str:
     return (
-        f'the data stream of the checkpoint cannot go on: {key} was {before} and is {now} now. Resume with the same '
-        'ranks, workers and shards; or begin the data order anew: start a run with load_from=CHECKPOINT instead of '
+        f'the data stream of the checkpoint cannot continue: {key} was {before} and is now {now}. Resume with the same '
+        'ranks, workers and shards; or restart the data order: start a run with load_from=CHECKPOINT instead of '
         'resuming'
     )

@@ -1,4 +1,4 @@
-"""Pure formulas of the dense tasks, on the device of their arguments. Legend: C classes, N pixels that count."""
+"""Formulas of the dense tasks, on the device of their arguments. Legend: C classes, N valid pixels."""
 
 import math
 
@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 ALIGNMENTS = 'none', 'median', 'scale-shift'
-# What :func:`depth_errors` returns, in this order.
+# The values of :func:`depth_errors`, in order.
 DEPTH_ERRORS = 'AbsRel', 'SqRel', 'RMSE', 'log-RMSE', 'delta1', 'delta2', 'delta3'
 
 
@@ -30,8 +30,8 @@ def confusion_matrix(pred: Tensor, label: Tensor, num_classes: int) -> Tensor:
         pred, label: (N,) integer class ids.
 
     Returns:
-        (C + 1, C + 1) int64: entry (i, j) is the number of pixels of class i that were called j. The last row and
-        column take what is no class.
+        (C + 1, C + 1) int64: entry (i, j) is the number of pixels of class i predicted as j. The last row and column count
+        ids of no class.
     """
     pred, label = (
         torch.where((ids < 0) | (ids > num_classes), num_classes, ids) for ids in (pred.long(), label.long())
@@ -56,25 +56,25 @@ def class_scores(confusion: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def median(values: Tensor) -> Tensor:
-    """Median of (N,) values; of an even number the mean of the two in the middle, as numpy has it."""
+    """Median of (N,) values; for an even number the mean of the two in the middle, as in numpy."""
     values = values.sort().values  # kthvalue would be faster, but has no deterministic form on GPUs
     return (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
 
 
 def relative_depth(depth: Tensor) -> Tensor:
-    """(N,) depth of the pixels of one image on a scale from the nearest (0) to the farthest (1); zeros where all are equal."""
+    """(N,) depth of one image scaled to 0 at the nearest and 1 at the farthest pixel; zeros if all are equal."""
     low, high = depth.min(), depth.max()
     return (depth - low) / (high - low).clamp(min=torch.finfo(depth.dtype).tiny)
 
 
 def depth_alignment(pred: Tensor, target: Tensor, mode: str) -> tuple[Tensor, Tensor]:
-    """The scale and the shift under which ``scale * pred + shift`` is compared with the target.
+    """Scale and shift that align a prediction: ``scale * pred + shift`` is compared with the target.
 
     Args:
         pred, target: (N,) of one image, N at least 1.
-        mode: ``'none'``: 1 and 0. ``'median'``: the scale that makes the medians equal; NaN where the median of ``pred`` is
-            not above 0. ``'scale-shift'``: least squares; of a constant ``pred`` the scale is 0. The scale is negative where
-            ``pred`` is high in front.
+        mode: ``'none'``: 1 and 0. ``'median'``: the scale that makes the medians equal; NaN if the median of ``pred`` is
+            not above 0. ``'scale-shift'``: least squares; scale 0 for a constant ``pred``, negative for a ``pred`` that is
+            higher in front.
 
     Returns:
         Scalars, float64.
@@ -89,25 +89,25 @@ def depth_alignment(pred: Tensor, target: Tensor, mode: str) -> tuple[Tensor, Te
     assert mode == 'scale-shift', mode
     spread = pred - pred.mean()
     square = spread.square().sum()
-    # Rounding leaves a constant some spread, and any scale would fit that.
+    # A constant has some spread after rounding, which any scale would fit.
     flat = square <= pred.numel() * (torch.finfo(torch.float32).eps * pred.abs().max()).square()
     scale = torch.where(flat, zero, (spread * (target - target.mean())).sum() / square)
     return scale, target.mean() - scale * pred.mean()
 
 
 def depth_error_sums(pred: Tensor, target: Tensor, min_depth: float) -> Tensor:
-    """What :func:`depth_errors` needs, to be added over images.
+    """Sums for :func:`depth_errors`, which add up over images.
 
     Args:
         pred: (N,) aligned.
         target: (N,) in the same unit.
-        min_depth: pixels with a smaller target count in RMSE alone, since the other errors divide by it; in the logarithm
-            smaller predictions are taken for it.
+        min_depth: pixels with a smaller target count in RMSE only, since the other errors divide by it. The logarithm clips
+            predictions to it.
 
     Returns:
-        (9,) float64: N, number of pixels whose target is not below ``min_depth``, and over these sums of |p - t| / t,
-        (p - t)^2 / t, (log p - log t)^2 and of whether max(p / t, t / p) is below 1.25, 1.25^2 and 1.25^3; last the sum
-        of (p - t)^2 over all.
+        (9,) float64: N; the number of pixels whose target is at least ``min_depth``; over these the sums of |p - t| / t,
+        (p - t)^2 / t and (log p - log t)^2, and the numbers with max(p / t, t / p) below 1.25, 1.25^2 and 1.25^3; the sum of
+        (p - t)^2 over all pixels.
     """
     pred, target = pred.double(), target.double()
     square = (pred - target).square().sum()
@@ -130,10 +130,10 @@ def depth_error_sums(pred: Tensor, target: Tensor, min_depth: float) -> Tensor:
 
 
 def depth_errors(sums: Tensor) -> Tensor:
-    """The errors that :data:`DEPTH_ERRORS` names, (7,) float64, from :func:`depth_error_sums`; NaN where no pixel counts.
+    """The errors that :data:`DEPTH_ERRORS` names, (7,) float64, from :func:`depth_error_sums`; NaN without a valid pixel.
 
-    Their definitions are those of Eigen et al. (2014): mean |p - t| / t, mean (p - t)^2 / t, root mean square of p - t and
-    of log p - log t, and the share of pixels with max(p / t, t / p) below 1.25, 1.25^2 and 1.25^3.
+    Defined as in Eigen et al. (2014): mean |p - t| / t, mean (p - t)^2 / t, root mean square of p - t and of log p - log t, and
+    the fractions of pixels with max(p / t, t / p) below 1.25, 1.25^2 and 1.25^3.
     """
     count, enough, absolute, squared, logs, first, second, third, square = sums.double().unbind()
     return torch.stack(
@@ -150,13 +150,13 @@ def depth_errors(sums: Tensor) -> Tensor:
 
 
 def angular_error(pred: Tensor, target: Tensor) -> Tensor:
-    """Angle between vectors, in degrees; exact also where they nearly coincide, unlike the arc cosine.
+    """Angle between vectors in degrees; accurate for small angles, unlike the arc cosine.
 
     Args:
-        pred, target: (3, ...) of any positive length, in one frame. Where one of them is zero the angle is 90 degrees.
+        pred, target: (3, ...) of any positive length, in one frame. If one of them is zero, the angle is 90 degrees.
 
     Returns:
-        (...) float32 in [0, 180]; NaN where a vector is not finite.
+        (...) float32 in [0, 180]; NaN if a vector is not finite.
     """
     pred, target = pred.float(), target.float()
     (x, y, z), (u, v, w) = pred, target

@@ -21,26 +21,26 @@ __all__ = ['DepthMetric']
 
 @METRICS.register_module()
 class DepthMetric(StreamingMetric):
-    """AbsRel, SqRel, RMSE, log-RMSE and delta1-3 of the pixels of people, after a stated alignment of each image.
+    """AbsRel, SqRel, RMSE, log-RMSE and delta1-3 on people, after an alignment of each image.
 
-    Reported under ``<prefix>_<alignment>/``, with relative targets ``<prefix>_relative_<alignment>/``, so that no number is
-    without its protocol: ``AbsRel``, ``SqRel``, ``RMSE``, ``log-RMSE`` (lower is better; RMSE in the unit of the labels) and
-    ``delta1``, ``delta2``, ``delta3`` (shares; higher is better); see :func:`.dense_functional.depth_errors`. Beside them
-    ``flat_RMSE``, the RMSE of predicting flat people: every pixel at the mean depth of its person where the sample has
-    ``gt_instance``, otherwise of all people of the image. The log has all numbers of both.
+    Reports under ``<prefix>_<alignment>/``, for relative targets ``<prefix>_relative_<alignment>/``: ``AbsRel``, ``SqRel``,
+    ``RMSE``, ``log-RMSE`` (lower is better; RMSE in the unit of the labels) and ``delta1``, ``delta2``, ``delta3`` (fractions;
+    higher is better); see :func:`.dense_functional.depth_errors`. Also ``flat_RMSE``, a baseline that predicts flat people:
+    every pixel at the mean depth of its person if the sample has ``gt_instance``, otherwise of all people of the image. The log
+    has all numbers of both.
 
-    Only pixels where ``valid_mask`` is true count. Images without any are passed over, with a warning.
+    Only pixels where ``valid_mask`` is true count. Images without any are skipped with a warning.
 
     Args:
         alignment: of each image's prediction to its target: ``'none'``; ``'median'``, a scale that makes the medians equal;
-            ``'scale-shift'``, the least-squares scale and shift, which is what a relative prediction needs.
-        target: ``'metric'``, the labels as they are; ``'relative'``, from the nearest valid pixel of the image (0) to the
-            farthest (1), as the models are trained.
-        average: ``'image'``, the mean over images of each image's number (as mmseg's ``DepthMetric``), or ``'pixel'``, over all
-            pixels at once, in which large people weigh more.
-        min_depth: pixels with a smaller target count in RMSE alone, since the others divide by it; in the logarithm smaller
-            predictions are taken for it.
-        prefix: the first part of what stands before the slash.
+            ``'scale-shift'``, least-squares scale and shift, for relative predictions.
+        target: ``'metric'``, the labels; ``'relative'``, scaled from 0 at the nearest valid pixel of the image to 1 at the
+            farthest, as in training.
+        average: ``'image'``, the mean of the values of the images (as mmseg's ``DepthMetric``), or ``'pixel'``, over all pixels,
+            so that large people weigh more.
+        min_depth: pixels with a smaller target count in RMSE only, since the others divide by it. The logarithm clips
+            predictions to it.
+        prefix: first part of the name before the slash.
         collect_device, collect_dir: see :class:`StreamingMetric`.
 
     Raises:
@@ -80,7 +80,7 @@ class DepthMetric(StreamingMetric):
         valid = field_of(sample, 'valid_mask', pred).bool()
         pred, target = pred[0, valid].double(), target[0, valid].double()
         if not len(target):
-            return self.note('have no labelled pixel and are passed over', sample)
+            return self.note('have no labelled pixel and are skipped', sample)
         if self.target == 'relative':
             target = relative_depth(target)
         scale, shift = depth_alignment(pred, target, self.alignment)
@@ -92,11 +92,11 @@ class DepthMetric(StreamingMetric):
         if not sums.isfinite().all():
             odd = self.note('have a prediction that is not finite or cannot be aligned', sample)
         elif scale < 0:
-            odd = self.note('were aligned with a negative scale: farther was predicted as nearer', sample)
+            odd = self.note('were aligned with a negative scale: the prediction is higher in front', sample)
         if self.average == 'pixel':
             return dict(sums=sums.numpy(), **odd)
         errors = torch.stack([depth_errors(row) for row in sums])
-        # Of a target without a pixel of min_depth (the relative one of a plane) there is nothing but the RMSE.
+        # A target without a pixel of min_depth (a relative plane) has an RMSE only.
         defined = (sums[:, 1:2] > 0) | torch.tensor([name == 'RMSE' for name in DEPTH_ERRORS])
         return dict(errors=torch.where(defined, errors, 0).numpy(), defined=defined.long().numpy(), **odd)
 
@@ -113,7 +113,7 @@ class DepthMetric(StreamingMetric):
         table.align = 'r'
         for name, row in (('prediction', found), ('flat person', flat)):
             table.add_row([name, *(f'{value:.4f}' for value in row.values())])
-        how = 'each image counts the same' if self.average == 'image' else 'each pixel counts the same'
+        how = f'average over {self.average}s'
         print_log(
             f'{self.prefix}: {sums["samples"]} images, {self.target} targets, alignment {self.alignment}; {how}\n{table}',
             'current',

@@ -6,7 +6,7 @@ __all__ = ['keypoint_areas', 'keypoint_similarity', 'oks', 'oks_nms', 'region_si
 
 
 def keypoint_similarity(points: np.ndarray, target: np.ndarray, area: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
-    """How near each keypoint is to its target, on the scale of the person: exp(-d^2 / (2 area (2 sigma)^2)).
+    """Similarity of each keypoint to its target, on the scale of the person: exp(-d^2 / (2 area (2 sigma)^2)).
 
     The formula of https://cocodataset.org/#keypoints-eval: the standard deviation that a keypoint is allowed is
     2 sigma sqrt(area).
@@ -15,7 +15,7 @@ def keypoint_similarity(points: np.ndarray, target: np.ndarray, area: np.ndarray
         points: (..., K, 2) pixels; NaN where a keypoint was not predicted.
         target: (..., K, 2) pixels.
         area: (...) square pixels, of the person's segment.
-        sigmas: (K,) share of sqrt(area), see :class:`sapiens.metainfo.Skeleton`.
+        sigmas: (K,) fraction of sqrt(area), see :class:`sapiens.metainfo.Skeleton`.
 
     Returns:
         (..., K) in [0, 1]; 0 where ``points`` is NaN.
@@ -25,10 +25,10 @@ def keypoint_similarity(points: np.ndarray, target: np.ndarray, area: np.ndarray
 
 
 def region_similarity(points: np.ndarray, box: np.ndarray, area: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
-    """The same for a person without labelled keypoints: from the distance to a box around the person's box.
+    """Similarity to a person without labelled keypoints, from the distance to a region around the person's box.
 
-    As COCO's own evaluation has it: the box (x, y, w, h) is grown by its width and its height on each side, and points
-    inside have distance 0. Detections of unlabelled people are found by it, to be left out instead of held false.
+    As in COCO's evaluation: the region is the box (x, y, w, h) grown by its width and height on each side; points inside have
+    distance 0. Detections that match unlabelled people are ignored instead of counting as false.
 
     Args:
         points, area, sigmas: as for :func:`keypoint_similarity`.

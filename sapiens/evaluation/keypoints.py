@@ -1,4 +1,4 @@
-"""Average precision of 2D keypoints, for any skeleton and its groups."""
+"""Average precision of 2D keypoints, for any skeleton and its keypoint groups."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -27,34 +27,34 @@ WHOLE = 'whole'
 class KeypointMetric(BaseMetric):
     """COCO's average precision and recall over OKS, against every person of an annotation file.
 
-    As published (and as mmpose's ``CocoMetric`` and ``CocoWholeBodyMetric`` with their default settings): the score of a
-    person is the box's times the mean of those keypoint scores above ``keypoint_score_thr``; of people that nearly
-    coincide one is kept; 20 per image count; groups are ranked by the score of the whole person. People of the file
-    that nobody predicted count as missed.
+    As published, and as mmpose's ``CocoMetric`` and ``CocoWholeBodyMetric`` with default settings: the score of a person is
+    the box score times the mean of the keypoint scores above ``keypoint_score_thr``. NMS keeps one of people that nearly
+    coincide. An image counts its 20 best people. Groups are ranked by the score of the whole person. Every person of the file
+    without a prediction counts as missed.
 
-    Reported, each under ``prefix/``: AP, AP .5, AP .75, AP (M), AP (L), AR, AR .5, AR .75, AR (M), AR (L) of all
-    keypoints, and ``<group>_AP``, ``<group>_AR`` of each group; shares in [0, 1], and -1 where the file has nobody
-    to find. The log gets a table with all ten for each.
+    Reports, each under ``prefix/``: AP, AP .5, AP .75, AP (M), AP (L), AR, AR .5, AR .75, AR (M), AR (L) of all keypoints, and
+    ``<group>_AP``, ``<group>_AR`` of each group. Values are in [0, 1], or -1 if the file has no such person. The log has a
+    table with all ten for each group.
 
     Args:
-        skeleton: what the model predicts; whatever :func:`sapiens.metainfo.get_skeleton` takes.
+        skeleton: of the predictions, in any form that :func:`sapiens.metainfo.get_skeleton` accepts.
         ann_file: COCO JSON annotated with ``skeleton`` (or with ``common_with``), read at once in the main process.
-        groups: names of the skeleton's groups, and ``whole`` for all keypoints. None: all groups that leave points out,
-            other than ``extra``, and ``whole``; that is the plain COCO AP for coco17.
+        groups: names of the skeleton's groups, and ``whole`` for all keypoints. None: ``whole``, and all proper subgroups
+            except ``extra``; for coco17 that is the plain COCO AP.
         keypoint_score_thr: see above.
-        nms: ``'oks'``, or ``'none'`` to count all people that were predicted.
-        nms_thr: the OKS above which two people are one.
-        common_with: the skeleton that ``ann_file`` is annotated with, if it is another one. Predicted keypoints are
-            compared under its names, with its sigmas and groups.
-        common_names: which keypoints are the same: ``'published'``, those of one name (goliath308 and wholebody133
-            share 53, of body, feet and hands); ``'wide'``, also the knuckles and hand roots that the two call
-            differently (65); or a list of names in ``common_with``, out of the wide ones, to compare only these.
-        missing: keypoints of ``common_with`` that are not compared: ``'skip'`` leaves them out, and groups without any;
-            ``'wrong'`` holds each for a miss, as the published evaluation does (its whole-body AP is then low).
-        dump: a COCO results file that is written at each evaluation: people after NMS with their scores.
-            ``tools/misc/score_keypoints.py`` gets the same numbers from it.
-        use_area: people's areas are those in ``ann_file``; otherwise 0.53 of their boxes.
-        prefix: default: the ``dataset_name`` of the annotated skeleton, with dashes (``coco``, ``coco-wholebody``).
+        nms: ``'oks'``, or ``'none'`` to count all predicted people.
+        nms_thr: OKS above which two people are duplicates.
+        common_with: skeleton of ``ann_file``, if it is another one. Keypoints are compared under its names, with its sigmas
+            and groups.
+        common_names: which keypoints are equal: ``'published'``, those of one name (53 of goliath308 and wholebody133, on
+            body, feet and hands); ``'wide'``, also the knuckles and hand roots, whose names differ (65); or a list of names
+            in ``common_with``, a subset of the wide ones.
+        missing: keypoints of ``common_with`` without an equal one: ``'skip'`` leaves them out, and groups without any;
+            ``'wrong'`` counts each as a miss, as the published evaluation does (its whole-body AP is then low).
+        dump: COCO results file to write at each evaluation: people after NMS with their scores. ``sapiens score`` computes
+            the same numbers from it.
+        use_area: take areas from ``ann_file``; otherwise 0.53 of the box.
+        prefix: default: ``dataset_name`` of the annotated skeleton with dashes (``coco``, ``coco-wholebody``).
         collect_device, collect_dir: see :class:`mmengine.evaluator.BaseMetric`.
 
     Raises:
@@ -87,7 +87,7 @@ class KeypointMetric(BaseMetric):
             raise ValueError('KeypointMetric: common_names and missing have an effect only together with common_with')
         self.predicted = get_skeleton(skeleton)
         self.annotated = self.predicted if common_with is None else get_skeleton(common_with)
-        # For each annotated keypoint the id of the predicted one, -1 without.
+        # For each annotated keypoint the id of the equal predicted one, or -1.
         self.source = np.arange(len(self.predicted))
         if common_with is not None:
             self.source = _common(self.predicted, self.annotated, common_names)
@@ -98,8 +98,8 @@ class KeypointMetric(BaseMetric):
         self.nms_thr = nms_thr if nms == 'oks' else None
         self.dump = dump
         body = self.annotated.groups.get('body', ())
-        # The area of a detected person decides whether a false one counts among the medium or the large. COCO's tools
-        # take the box, but in COCO-WholeBody's results there is none: they take the extent of the body's keypoints.
+        # The area of a false detection decides whether it counts as medium or large. COCO's tools take the box. Results of
+        # COCO-WholeBody have no box: their tools take the extent of the body's keypoints.
         self.area_ids = body if 0 < len(body) < len(self.annotated) else None
         self.use_area = use_area
         self._people = None
@@ -120,10 +120,9 @@ class KeypointMetric(BaseMetric):
         Args:
             data_batch: not used.
             data_samples: dicts with ``img_id``, ``id`` and ``pred_instances``: keypoints (n, K, 2) pixels of the image,
-                keypoint_scores (n, K), and where known bboxes (n, 4) x1, y1, x2, y2 and bbox_scores (n,). Box scores
-                that are not there are those of ``gt_instances``, or 1. ``input_scale`` (2,), where known: width and
-                height of the person's crop in pixels of the image, the scale on which NMS compares people; otherwise
-                it is the extent of their keypoints.
+                keypoint_scores (n, K), and if known bboxes (n, 4) x1, y1, x2, y2 and bbox_scores (n,), which default to
+                those of ``gt_instances``, then to 1. ``input_scale`` (2,), if known: width and height of the person's crop
+                in pixels of the image, the scale on which NMS compares people; default: the extent of the keypoints.
         """
         for sample in data_samples:
             found = sample['pred_instances']
@@ -147,7 +146,11 @@ class KeypointMetric(BaseMetric):
 
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
         if not results:
-            print_log(f'{self.prefix}: no predictions, everybody is missed', 'current', logging.WARNING)
+            print_log(
+                f'{self.prefix}: no predictions; every ground-truth instance counts as missed',
+                'current',
+                logging.WARNING,
+            )
         detections = self._detections(results)
         if self.dump is not None:
             write_detections(self.dump, detections, self.people, with_boxes=self.area_ids is None)
@@ -165,10 +168,7 @@ class KeypointMetric(BaseMetric):
         return self._evaluate(read_detections(path, self.people, self.annotated))
 
     def _detections(self, results: list[tuple]) -> Detections:
-        """The people that are left after NMS, best first in each image.
-
-        Of the repeated samples that distributed loaders add, one is taken.
-        """
+        """Return the people after NMS, by image. Samples that distributed loaders repeat count once."""
         unique = list({(image_id, sample_id): people for image_id, sample_id, people in reversed(results)}.items())
         image = self.people.positions([image_id for (image_id, _), _ in unique], 'the prediction')
         order = sorted(range(len(unique)), key=lambda i: (image[i], unique[i][0][1]))
@@ -208,7 +208,7 @@ class KeypointMetric(BaseMetric):
         return metrics
 
     def _report(self, numbers: Mapping[str, Mapping[str, float]], detections: Detections) -> None:
-        """Log the table, and what may explain low numbers."""
+        """Log the table, and likely causes of low numbers."""
         people = self.people
         table = PrettyTable(['group', 'points', *STATISTICS])
         table.align = 'r'
@@ -228,7 +228,7 @@ class KeypointMetric(BaseMetric):
             names = ', '.join(self.annotated.keypoints[i] for i in never[:5]) + (', ...' if len(never) > 5 else '')
             print_log(
                 f'{self.prefix}: {len(never)} annotated keypoints were never predicted and count as misses: {names}. '
-                'Choose groups without them',
+                'Set groups= without them',
                 'current',
                 logging.WARNING,
             )

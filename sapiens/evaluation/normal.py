@@ -22,15 +22,15 @@ _NAMES = 'mean', 'median', 'RMSE', *(f'within_{threshold:g}' for threshold in TH
 class NormalMetric(StreamingMetric):
     """Angle between predicted and true normals, in degrees, on the pixels of people.
 
-    Reported, each under ``prefix/``: ``mean``, ``median``, ``RMSE`` (degrees; lower is better), and ``within_5``,
-    ``within_11.25``, ``within_22.5``, ``within_30``, the shares of pixels whose angle is smaller. Beside them ``flat_mean``,
-    the mean of predicting flat people that face the camera, (0, 0, -1) everywhere. The log has all numbers of both.
+    Reports, each under ``prefix/``: ``mean``, ``median``, ``RMSE`` (degrees; lower is better), and ``within_5``,
+    ``within_11.25``, ``within_22.5``, ``within_30``, the fractions of pixels with a smaller angle. Also ``flat_mean``, a
+    baseline that predicts (0, 0, -1), towards the camera, everywhere. The log has all numbers of both.
 
-    Only pixels where ``valid_mask`` is true count. Images without any are passed over, with a warning.
+    Only pixels where ``valid_mask`` is true count. Images without any are skipped with a warning.
 
     Args:
-        average: ``'pixel'``, over all pixels of the set at once; the median then comes from a histogram and is within 0.025
-            degrees of the exact one. ``'image'``: the mean over images of each image's number, all of them exact.
+        average: ``'pixel'``, over all pixels; the median comes from a histogram and is within 0.025 degrees of the exact one.
+            ``'image'``: the mean of the values of the images, all exact.
         prefix, collect_device, collect_dir: see :class:`StreamingMetric`.
 
     Raises:
@@ -59,7 +59,7 @@ class NormalMetric(StreamingMetric):
         valid = field_of(sample, 'valid_mask', pred).bool()
         pred, target = pred[:, valid], target[:, valid]
         if not pred.shape[1]:
-            return self.note('have no labelled pixel and are passed over', sample)
+            return self.note('have no labelled pixel and are skipped', sample)
         facing = torch.zeros_like(target)
         facing[2] = -1
         angles = [angular_error(normal, target) for normal in (pred, facing)]
@@ -70,7 +70,7 @@ class NormalMetric(StreamingMetric):
         if self.average == 'image':
             medians = [float(median(values)) for values in angles]
             return dict(errors=_errors(sums.numpy(), medians), images=1, **odd)
-        # NaN falls into the last bin; the sums say that it is there.
+        # NaN falls into the last bin; the sums tell of it.
         bins = [(values.nan_to_num(180) / RESOLUTION).long().clamp(max=_BINS - 1) for values in angles]
         histogram = torch.stack([torch.bincount(index, minlength=_BINS) for index in bins]).cpu()
         return dict(sums=sums.numpy(), histogram=histogram.numpy(), **odd)
@@ -88,7 +88,7 @@ class NormalMetric(StreamingMetric):
         table.align = 'r'
         for name, row in (('prediction', found), ('facing the camera', flat)):
             table.add_row([name, *(f'{row[key] * (100 if key.startswith("within") else 1):.2f}' for key in _NAMES)])
-        how = 'each image counts the same' if self.average == 'image' else 'each pixel counts the same'
+        how = f'average over {self.average}s'
         print_log(f'{self.prefix}, in degrees: {sums["samples"]} images; {how}\n{table}', 'current')
         return found | dict(flat_mean=flat['mean'])
 
@@ -107,7 +107,7 @@ def _errors(sums: np.ndarray, medians: list[float]) -> np.ndarray:
 
 
 def _histogram_median(histogram: np.ndarray) -> float:
-    """The mean of the two angles in the middle, each taken for the centre of its bin."""
+    """The mean of the two angles in the middle, each at the center of its bin."""
     up_to = np.cumsum(histogram)
     middle = (up_to[-1] - 1) // 2, up_to[-1] // 2
     return float((np.searchsorted(up_to, middle, side='right') + 0.5).mean() * RESOLUTION)

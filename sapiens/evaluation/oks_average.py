@@ -1,7 +1,7 @@
 """Average precision and recall over OKS thresholds, for several groups of keypoints at once.
 
-The similarities are computed here, for all images and groups in a few array operations; the matching of detections to
-people and the averages are faster-coco-eval's.
+This module computes the similarities of all images and groups in a few array operations. faster-coco-eval matches detections
+to people and averages.
 """
 
 from collections.abc import Mapping
@@ -28,9 +28,9 @@ def average_oks(
 ) -> dict[str, dict[str, float]]:
     """COCO's ten numbers for each group of keypoints.
 
-    As COCO and COCO-WholeBody evaluate: crowds and people without a labelled keypoint in the group are ignored together
-    with the detections that match them, and so are detections without a positive score in the group; each image counts
-    its 20 best detections.
+    As in COCO and COCO-WholeBody: crowds and people without a labelled keypoint in the group are ignored, together with the
+    detections that match them. Detections without a positive score in the group are ignored. Each image counts its 20 best
+    detections.
 
     Args:
         people, detections: of one skeleton with K keypoints.
@@ -39,7 +39,7 @@ def average_oks(
         groups: {name: keypoint ids}.
 
     Returns:
-        {group: {statistic: share in [0, 1]}}, keys :data:`STATISTICS`; -1 where there is nobody to find.
+        {group: {statistic: value in [0, 1]}}, keys :data:`STATISTICS`; -1 if there is no such person.
     """
     membership = np.zeros((len(sigmas), len(groups)))
     for column, ids in enumerate(groups.values()):
@@ -66,7 +66,7 @@ def _best(image: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
 
 class _Pairs:
-    """Each detection with each person of its image: those of one image follow each other, detection by detection.
+    """Pairs of each detection and each person of its image, image by image and detection by detection.
 
     Attributes:
         detection, person: (P,) ids.
@@ -98,7 +98,7 @@ def _group_similarity(
     membership: np.ndarray,
     labelled: np.ndarray,
 ) -> np.ndarray:
-    """(P, G) OKS of every pair; where the person has no labelled keypoint in the group, that to the person's region."""
+    """(P, G) OKS of every pair; similarity to the person's region if no keypoint of the group is labelled."""
     result = np.zeros((len(pairs.detection), membership.shape[1]))
     step = max(1, _CHUNK // len(sigmas))
     for start in range(0, len(result), step):
@@ -126,7 +126,7 @@ def _evaluate(
     similarity: np.ndarray,
 ) -> dict[str, float]:
     """The ten numbers of one group. ``labelled`` (N,), ``counted`` (M,), ``similarity`` (P,)."""
-    # Ids begin at 1: 0 means unmatched there. What this group leaves out is not handed over, so nothing is filtered there.
+    # Ids start at 1: 0 means unmatched. Detections that this group ignores are not passed on.
     targets = [
         dict(id=i, image_id=image, category_id=1, area=area, iscrowd=crowd, num_keypoints=known, bbox=[0, 0, 0, 0])
         for i, (image, area, crowd, known) in enumerate(
@@ -170,7 +170,7 @@ def _evaluate(
 
 
 class _Evaluation(COCOeval_faster):
-    """Takes the similarities from a table."""
+    """Looks similarities up in a table."""
 
     def computeOks(self, imgId, catId):
         if imgId not in self.blocks:

@@ -22,25 +22,24 @@ AVERAGES = 'found', 'labelled', 'all'
 
 @METRICS.register_module()
 class SegMetric(StreamingMetric):
-    """Intersection over union and accuracy, as mmseg's ``IoUMetric`` counts them: from one confusion matrix of all pixels.
+    """Intersection over union and accuracy from one confusion matrix of all pixels, as mmseg's ``IoUMetric``.
 
-    Reported, each under ``prefix/`` and as a share in [0, 1]: ``mIoU``, the mean over classes of intersection / union;
-    ``mAcc``, the mean over labelled classes of the share of their pixels that was found; ``aAcc``, the share of all pixels
-    that is right. With ``min_share`` also ``mIoU@<min_share>`` and ``mAcc@<min_share>``. The log gets a table with a row for
-    each class.
+    Reports, each under ``prefix/`` as a fraction in [0, 1]: ``mIoU``, the mean intersection / union over classes; ``mAcc``, the
+    mean recall over labelled classes; ``aAcc``, the fraction of correct pixels. With ``min_share`` also ``mIoU@<min_share>`` and
+    ``mAcc@<min_share>``. The log has a table with a row for each class.
 
-    A pixel counts where its label is not 255 and ``valid_mask``, if the sample has one, is true.
+    A pixel counts if its label is not 255 and ``valid_mask``, if the sample has one, is true.
 
     Args:
-        classes: what the labels mean; whatever :func:`sapiens.metainfo.get_classes` takes.
-        average_over: which classes are in the means. ``'found'``: those that are labelled or predicted somewhere (mmseg's
-            way, and the first Sapiens models'; a class that nobody labelled but that was predicted has IoU 0). ``'labelled'``:
-            those that are labelled somewhere. ``'all'``: all; one that is nowhere counts 0 (the second Sapiens models).
-        min_share: also report means over only the classes that fill at least this share of the labelled pixels.
+        classes: of the labels, in any form that :func:`sapiens.metainfo.get_classes` accepts.
+        average_over: classes in the means. ``'found'``: classes that are labelled or predicted somewhere (as in mmseg and for
+            the first Sapiens models; a class that is only predicted has IoU 0). ``'labelled'``: classes that are labelled
+            somewhere. ``'all'``: all classes; an absent one counts 0 (as for the second Sapiens models).
+        min_share: also report means over the classes that cover at least this fraction of the labelled pixels.
         prefix, collect_device, collect_dir: see :class:`StreamingMetric`.
 
     Raises:
-        ValueError: unknown classes or mode; a share outside of [0, 1]; labels or predictions that are no class, with
+        ValueError: unknown classes or mode; a fraction outside [0, 1]; labels or predictions that are no class, with
             the image.
     """
 
@@ -60,7 +59,7 @@ class SegMetric(StreamingMetric):
                 f'SegMetric: average_over={average_over!r}, expected one of {", ".join(map(repr, AVERAGES))}'
             )
         if min_share is not None and not 0 < min_share <= 1:
-            raise ValueError(f'SegMetric: min_share={min_share}, expected a share above 0 and up to 1, or None')
+            raise ValueError(f'SegMetric: min_share={min_share}, expected a fraction above 0 and up to 1, or None')
         super().__init__(prefix, collect_device, collect_dir)
         self.classes = get_classes(classes)
         self.average_over = average_over
@@ -80,7 +79,7 @@ class SegMetric(StreamingMetric):
             wrong = torch.unique(ids[counted & ((ids < 0) | (ids >= len(self.classes)))]).tolist()
             raise ValueError(
                 f'{name_of(sample)}: {side} {wrong[0]} is no class of {self.classes.name!r} ({len(self.classes)} classes, '
-                f'{IGNORE} is ignored)' + ('' if side == 'label' else ': the model was made for other classes')
+                f'{IGNORE} is ignored)' + ('' if side == 'label' else ': the model has other classes')
             )
         return dict(confusion=confusion[:-1, :-1].numpy())
 
@@ -111,9 +110,9 @@ class SegMetric(StreamingMetric):
         return float(np.nanmean(scores))
 
     def _log(self, confusion, iou, accuracy, share, samples: int) -> None:
-        table = PrettyTable(['class', 'IoU', 'Acc', 'pixels', 'mostly taken for'])
+        table = PrettyTable(['class', 'IoU', 'Acc', 'pixels', 'most confused with'])
         table.align = 'r'
-        table.align['class'] = table.align['mostly taken for'] = 'l'
+        table.align['class'] = table.align['most confused with'] = 'l'
         mistakes = confusion - np.diag(confusion.diagonal())
         for index, name in enumerate(self.classes.classes):
             other = mistakes[index].argmax()
@@ -121,7 +120,7 @@ class SegMetric(StreamingMetric):
             taken = f'{self.classes.classes[other]} {100 * lost:.1f}' if lost else ''
             table.add_row([name, _percent(iou[index]), _percent(accuracy[index]), _percent(share[index], 3), taken])
         print_log(
-            f'{self.prefix}, in %: {samples} images, {confusion.sum()} labelled pixels; "-" where a class is nowhere\n{table}',
+            f'{self.prefix}, in %: {samples} images, {confusion.sum()} labelled pixels; "-" for absent classes\n{table}',
             'current',
         )
 

@@ -16,21 +16,20 @@ __all__ = ['StreamingMetric', 'field_of', 'name_of']
 
 
 class StreamingMetric(BaseMetric):
-    """Sums over samples, each counted once, in memory that does not grow with the number of pixels.
+    """Sums over samples, each counted once, in memory that does not depend on the number of pixels.
 
-    Samplers repeat samples until all processes have equally many, and sums cannot be told apart afterwards. So
-    the sums of the last samples of each process, as many as there are processes, wait until all have met; of a
-    sample (``sample_idx`` and ``img_path``) that comes again one is taken. Beside the sums only a number of 8 bytes is
-    kept for each sample.
+    Samplers repeat samples until all processes have equally many. Sums cannot be separated afterwards, so each process holds
+    back the sums of its last samples, as many as there are processes, until all are merged. A sample (``sample_idx`` and
+    ``img_path``) that occurs again counts once. In addition to the sums, 8 bytes are kept for each sample.
 
-    A metric adds what it sums of a sample (:meth:`measure`), and what it makes of the sums (:meth:`report`).
+    A subclass defines the sums of a sample (:meth:`measure`) and the metrics from the sums (:meth:`report`).
 
     Args:
         prefix: reported as ``prefix/...``; default: the metric's own.
         collect_device, collect_dir: see :class:`mmengine.evaluator.BaseMetric`.
 
     Raises:
-        ValueError: samples that cannot be told apart, or that several processes share elsewhere than at their ends.
+        ValueError: samples without an identity, or samples that several processes share other than at their ends.
     """
 
     def __init__(self, prefix: str | None = None, collect_device: str = 'cpu', collect_dir: str | None = None):
@@ -43,18 +42,18 @@ class StreamingMetric(BaseMetric):
         self._waiting: deque[tuple[int, dict]] = deque()
         self._examples: dict[str, str] = {}
 
-    # ------------------------------------------------------------------ what a metric adds
+    # ------------------------------------------------------------------ for subclasses
 
     @abstractmethod
     def measure(self, sample: dict) -> dict:
-        """What to sum of a sample: numbers and arrays that can be added, on the CPU."""
+        """The sums of a sample: numbers and arrays that can be added, on the CPU."""
 
     @abstractmethod
     def report(self, sums: dict) -> dict[str, float]:
         """The metrics, from the sums over all samples; ``sums['samples']`` is their number, at least 1."""
 
     def note(self, what: str, sample: dict) -> dict:
-        """Sums that say that a sample is odd; the log gets the number of such samples and the name of one."""
+        """Sums that mark an unusual sample; the log reports the number of such samples and the name of one."""
         self._examples.setdefault(what, name_of(sample))
         return {f'note: {what}': 1}
 
@@ -92,7 +91,7 @@ class StreamingMetric(BaseMetric):
             if shared:
                 raise ValueError(
                     f'{self.prefix}: {len(shared)} samples were evaluated by several processes, and not as the last ones of '
-                    'any: use a sampler that deals each sample to one process (DefaultSampler, ResumableSampler)'
+                    'any: use a sampler that gives each sample to one process (DefaultSampler, ResumableSampler)'
                 )
             counted |= part['seen']
             _add(sums, part['settled'])
@@ -122,14 +121,14 @@ def _key(sample: dict) -> int:
     index, path = sample.get('sample_idx'), sample.get('img_path')
     if index is None and path is None:
         raise ValueError(
-            'a sample to evaluate has neither sample_idx nor img_path, so that its repetitions (in distributed tests) could '
-            'not be told from it: have the pipeline pack one of them'
+            'a sample has neither sample_idx nor img_path, so its repetitions in distributed tests cannot be recognised: let '
+            'the pipeline pack one of them'
         )
     return int.from_bytes(blake2b(f'{index} {path}'.encode(), digest_size=8).digest(), 'big')
 
 
 def name_of(sample: dict) -> str:
-    """How messages call a sample."""
+    """Name of a sample in messages."""
     path = sample.get('img_path')
     return f'sample {sample.get("sample_idx")}' if path is None else str(path)
 
@@ -137,7 +136,7 @@ def name_of(sample: dict) -> str:
 def field_of(sample: dict, name: str, like: torch.Tensor | None = None) -> torch.Tensor:
     """A field of a sample as a tensor: on the device where it is, or on that of ``like``, whose (H, W) it must have.
 
-    Fields on Apple's GPUs come to the CPU, since those have no float64.
+    Fields on Apple's GPUs move to the CPU, since those have no float64.
 
     Raises:
         ValueError: no such field, or another (H, W).

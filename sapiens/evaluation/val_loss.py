@@ -13,18 +13,17 @@ __all__ = ['ValLoss']
 
 @METRICS.register_module()
 class ValLoss(BaseMetric):
-    """Mean over labelled samples of the loss that the model left in them, as ``val_loss``; lower is better.
+    """Mean of the loss that the model stored in labelled samples, as ``val_loss``; lower is better.
 
-    Goes beside any other metric: ``val_evaluator=[dict(type='KeypointMetric', ...), dict(type='ValLoss')]``. Samples
-    without a ``loss`` (detected people that nobody labelled) are passed over; where all are, nothing is reported and
-    a warning says so once.
+    Combines with any other metric: ``val_evaluator=[dict(type='KeypointMetric', ...), dict(type='ValLoss')]``. Samples without
+    a ``loss`` (detected people without labels) are skipped. If all are, nothing is reported, with one warning.
 
     Args:
         prefix: reported as ``prefix/val_loss``; default: no prefix.
         collect_device, collect_dir: see :class:`mmengine.evaluator.BaseMetric`.
     """
 
-    # MMEngine warns about every metric without one; the empty string is one, and adds nothing to the name.
+    # MMEngine warns about metrics without a prefix; an empty one adds nothing to the name.
     default_prefix = ''
 
     def __init__(self, prefix: str | None = None, collect_device: str = 'cpu', collect_dir: str | None = None):

@@ -137,7 +137,7 @@ def test_test_mode_is_that_of_the_parts(tmp_path, body):
     (tmp_path / 'img/2.jpg').unlink()
     with pytest.raises(ValueError, match='no other sample takes its place'):
         dataset[3]
-    with pytest.raises(ValueError, match='no sense in test mode'):
+    with pytest.raises(ValueError, match='draw samples at random, which test mode does not allow'):
         CombinedDataset(parts, length=3)
     with pytest.raises(ValueError, match='some of the data sets have test_mode'):
         CombinedDataset([body, parts[0]])

@@ -36,7 +36,7 @@ def test_by_hand(said):
     assert numbers['depth_none/RMSE'] == pytest.approx(math.sqrt(1 / 3))
     assert numbers['depth_none/delta1'] == pytest.approx(2 / 3)
     assert numbers['depth_none/flat_RMSE'] == pytest.approx(math.sqrt(2 / 3))  # every pixel at 2
-    assert 'depth_none: 1 images, metric targets, alignment none; each image counts the same' in said[-1]
+    assert 'depth_none: 1 images, metric targets, alignment none; average over images' in said[-1]
     flat = next(line for line in said[-1].splitlines() if 'flat person' in line).split()
     # 1, 2 and 3 are called 2: AbsRel is (1 + 0 + 1/3) / 3.
     assert flat[4] == f'{4 / 9:.4f}' and flat[8] == f'{math.sqrt(2 / 3):.4f}'
@@ -134,8 +134,8 @@ def test_odd_images_are_counted_and_named(said):
     numbers = evaluate(DepthMetric(), items)
     assert numbers['depth_scale-shift/RMSE'] == pytest.approx(0, abs=1e-6)
     assert said[:2] == [
-        'depth_scale-shift: 1 of 3 samples have no labelled pixel and are passed over, among them 1.png',
-        'depth_scale-shift: 1 of 3 samples were aligned with a negative scale: farther was predicted as nearer, among them 2.png',
+        'depth_scale-shift: 1 of 3 samples have no labelled pixel and are skipped, among them 1.png',
+        'depth_scale-shift: 1 of 3 samples were aligned with a negative scale: the prediction is higher in front, among them 2.png',
     ]
     said.clear()
     numbers = evaluate(DepthMetric('median'), [items[0], sample([1.0, 2.0], [math.nan, 2.0], 3)])

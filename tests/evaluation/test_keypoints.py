@@ -112,7 +112,7 @@ def test_the_score_is_the_box_score_times_the_mean_of_confident_keypoints(tmp_pa
 def test_no_predictions_give_zero_with_a_warning(wholebody, said):
     numbers = KeypointMetric('wholebody133', wholebody[1]).evaluate(0)
     assert len(numbers) == 20 and set(numbers.values()) == {0.0}
-    assert said[0] == 'coco-wholebody: no predictions, everybody is missed'
+    assert said[0] == 'coco-wholebody: no predictions; every ground-truth instance counts as missed'
 
 
 def test_without_ground_truth_the_value_is_minus_one(tmp_path, said):

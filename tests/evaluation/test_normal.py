@@ -46,7 +46,7 @@ def test_by_hand(said):
         *(0.2, 0.4, 0.6, 0.8),
         0,
     ]
-    assert 'normal, in degrees: 2 images; each pixel counts the same' in said[-1]
+    assert 'normal, in degrees: 2 images; average over pixels' in said[-1]
     row = next(line for line in said[-1].splitlines() if ' prediction ' in line)
     assert '31.20' in row and '80.00' in row
 
@@ -114,7 +114,7 @@ def test_a_prediction_that_is_not_finite_is_not_hidden(said):
 def test_images_without_people_and_refused_settings(said):
     empty = sample([3.0], 4, valid=[False])
     assert evaluate(NormalMetric('image'), [empty, sample([7.0])])['normal/mean'] == pytest.approx(7, abs=1e-5)
-    assert said[0] == 'normal: 1 of 2 samples have no labelled pixel and are passed over, among them 4.png'
+    assert said[0] == 'normal: 1 of 2 samples have no labelled pixel and are skipped, among them 4.png'
     assert evaluate(NormalMetric(), [empty]) == {} and 'nothing is reported' in said[-1]
     with pytest.raises(ValueError, match="average='median', expected 'pixel' or 'image'"):
         NormalMetric('median')

@@ -109,7 +109,7 @@ def test_equal_to_mmseg(published, monkeypatch):
 def test_ids_outside_the_classes_are_an_error_with_the_image():
     with pytest.raises(ValueError, match=r"7.png: label 9 is no class of 'four' \(4 classes, 255 is ignored\)$"):
         SegMetric(FOUR).process({}, [sample([[0, 9]], [[0, 0]], index=7)])
-    with pytest.raises(ValueError, match=r'7.png: prediction 5 .*made for other classes'):
+    with pytest.raises(ValueError, match=r'7.png: prediction 5 .*model has other classes'):
         SegMetric(FOUR).process({}, [sample([[0, 1]], [[0, 5]], index=7)])
 
 

@@ -1,4 +1,4 @@
-"""People before other backgrounds."""
+"""Replacing the background of people."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from mmcv.transforms import BaseTransform
 from sapiens.coco import BrokenJson, NotAnObject, stream_items
 from sapiens.metainfo.classes import IGNORE
 from sapiens.registry import TRANSFORMS
+from sapiens.utils.paths import describe_path, require_file, require_folder
 
 from ..path_table import PathTable
 from .decoding import SUFFIXES, BadImage, EncodedImage, resize
@@ -20,40 +21,39 @@ __all__ = ['RandomBackground', 'reinhard_tables']
 
 # COCO's id of the category "person".
 _PERSON = 1
-# Every how many pixels of every how manieth row the colours of a background are counted.
+# Colours of a background are measured on a 1-in-4 pixel grid.
 _STRIDE = 4
 
 
 @TRANSFORMS.register_module()
 class RandomBackground(BaseTransform):
-    """Put people before a photograph, and give them its colours.
+    """Put people in front of a photograph, and adapt their colours to it.
 
-    The background comes to the height of the image, its aspect kept, and is cut to the width about its middle; one that is
-    narrower is stretched. What is not foreground shows it; with a soft ``gt_alpha`` in proportion.
+    The background is resized to the height of the image and cropped to its width about the center; a narrower one is stretched.
+    It replaces all that is not foreground; with a soft ``gt_alpha`` the two are blended.
 
     Colours are transferred from the background to the foreground by `Reinhard et al. <https://doi.org/10.1109/38.946629>`_, in
     CIELAB with 8 bits a channel (L from 0 to 255; a and b with 128 for grey): in each channel ::
 
         x' = m_b + (x - m_f) s_b / s_f        x'' = x + color_transfer (x' - x)
 
-    where m_f, s_f are mean and standard deviation of the foreground's pixels, and m_b, s_b those of the background that is seen,
-    of every fourth pixel of every fourth row. A channel in which the foreground does not vary is only shifted. Values are
-    rounded and clipped.
+    where m_f, s_f are mean and standard deviation of the foreground's pixels, and m_b, s_b those of the visible background on a
+    1-in-4 pixel grid. A channel in which the foreground is constant is only shifted. Values are rounded and clipped.
 
     Required Keys: img (uint8 (H, W, 3) RGB), or img_path or img_bytes, from which it is read; gt_mask (H, W) bool or gt_sem_seg
     (H, W) uint8; gt_alpha (H, W) float32 where known
 
-    Modified Keys: img; no label, since what was behind people does not count in ``valid_mask``
+    Modified Keys: img; no label, since ``valid_mask`` excludes the background
 
-    Added Keys: img (only where a background is put); background, its path
+    Added Keys: img (only if the background is replaced); background, its path
 
     Args:
         root: folder of photographs, searched at any depth.
         prob: probability.
-        ann_file: file of COCO's format for ``root``, relative to it or complete: only the images that it lists are taken, and
-            none that shows people (category 1, crowds included). Without one all images are, so they must show nobody.
-        color_transfer: strength of the transfer of colours, 0 to 1, where 1 is as published.
-        ignored: whether pixels with label 255 are foreground where there is no ``gt_mask``. True as published.
+        ann_file: COCO file of the photographs, relative to ``root`` or absolute: only its images without people (category 1,
+            crowds included) are used. Without it all images are used, so none may show people.
+        color_transfer: strength of the colour transfer, 0 to 1; 1 as published.
+        ignored: whether pixels with label 255 are foreground if there is no ``gt_mask``. True as published.
         max_megapixels: larger photographs are refused.
 
     Raises:
@@ -75,9 +75,7 @@ class RandomBackground(BaseTransform):
             if not 0 <= value <= 1:
                 raise ValueError(f'{name}={value!r}: expected a number from 0 to 1')
         self.root = os.path.expanduser(root)
-        where = f'{self.root!r} (DATA_ROOT is {os.environ.get("DATA_ROOT", "not set; configs then use data/")})'
-        if not os.path.isdir(self.root):
-            raise FileNotFoundError(f'no folder of backgrounds {where}. What is expected there: data/README.md')
+        where = describe_path(require_folder(self.root, 'folder of backgrounds'))
         self.ann_file = None if ann_file is None else os.path.join(self.root, os.path.expanduser(ann_file))
         names = _names_of_folder(self.root) if ann_file is None else _names_without_people(self.root, self.ann_file)
         self.table = PathTable.from_strings(names)
@@ -92,7 +90,7 @@ class RandomBackground(BaseTransform):
         self.max_megapixels = max_megapixels
 
     def transform(self, results: dict) -> dict:
-        # Drawn whether used or not: the next draws then do not depend on these.
+        # Always drawn, so that later draws do not depend on the probability.
         chance, number = np.random.random(), np.random.randint(len(self.table))
         if chance >= self.prob:
             return results
@@ -106,7 +104,7 @@ class RandomBackground(BaseTransform):
             )
         path = os.path.join(self.root, self.table[number])
         try:
-            behind = fitted_background(EncodedImage(read_file(path), self.max_megapixels), pixels.shape[1::-1])
+            behind = fit_background(EncodedImage(read_file(path), self.max_megapixels), pixels.shape[1::-1])
         except BadImage as error:
             raise BadImage(f'background {path}: {error}') from error
         results['img'] = compose(pixels, behind, mask, results.get('gt_alpha'), self.color_transfer)
@@ -127,8 +125,8 @@ class RandomBackground(BaseTransform):
         return f'{type(self).__name__}({len(self.table)} photographs in {self.root!r}, prob={self.prob})'
 
 
-def fitted_background(image: EncodedImage, size: tuple) -> np.ndarray:
-    """The middle of a photograph, or all of a narrow one, at ``size`` (w, h)."""
+def fit_background(image: EncodedImage, size: tuple) -> np.ndarray:
+    """The center of a photograph, or all of a narrow one, at ``size`` (w, h)."""
     width, height = image.size
     wanted = max(1, round(size[0] * height / size[1]))
     box = ((width - wanted) // 2, 0, wanted, height) if width > wanted else (0, 0, width, height)
@@ -143,12 +141,12 @@ def compose(
     alpha: np.ndarray | None = None,
     color_transfer: float = 1.0,
 ) -> np.ndarray:
-    """The foreground of an image, in the colours of the background, before it; see :class:`RandomBackground`.
+    """Compose the foreground of an image, in adapted colours, with a background; see :class:`RandomBackground`.
 
     Args:
         image, behind: (H, W, 3) uint8 RGB; not changed.
         mask: (H, W) bool, the foreground.
-        alpha: (H, W) float32 in [0, 1], its share of each pixel; None for the mask.
+        alpha: (H, W) float32 in [0, 1], its fraction of each pixel; None for the mask.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -157,7 +155,7 @@ def compose(
     rows, columns = np.flatnonzero(shown.any(1)), np.flatnonzero(shown.any(0))
     if not len(rows):
         return behind
-    # All the work is in the box of the foreground.
+    # Only the box of the foreground changes.
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     front = np.ascontiguousarray(image[box])
     weights = mask[box].view(np.uint8)
@@ -174,13 +172,13 @@ def compose(
     if alpha is None:
         cv2.copyTo(front, weights, result[box])
         return result
-    share = np.ascontiguousarray(alpha[box], np.float32)
-    result[box] = cv2.blendLinear(front, np.ascontiguousarray(behind[box]), share, 1 - share)
+    weight = np.ascontiguousarray(alpha[box], np.float32)
+    result[box] = cv2.blendLinear(front, np.ascontiguousarray(behind[box]), weight, 1 - weight)
     return result
 
 
 def reinhard_tables(front: tuple, behind: tuple, strength: float = 1.0) -> np.ndarray:
-    """(1, 256, 3) uint8: what each value of each channel of 8-bit CIELAB becomes.
+    """Lookup table (1, 256, 3) uint8 for each channel of 8-bit CIELAB.
 
     Args:
         front, behind: (mean (3, 1), standard deviation (3, 1)) of the foreground and of the background.
@@ -204,9 +202,8 @@ def _names_of_folder(root: str):
 
 
 def _names_without_people(root: str, ann_file: str):
-    """Names of the images of a COCO file that show nobody and are there."""
-    if not os.path.isfile(ann_file):
-        raise FileNotFoundError(f'no annotation file {ann_file!r} for the backgrounds in {root!r}')
+    """Names of the existing images of a COCO file that show no people."""
+    require_file(ann_file, 'annotation file of backgrounds')
     names, people = {}, set()
     try:
         for kind, item in stream_items(ann_file, ('images', 'annotations')):

@@ -1,4 +1,4 @@
-"""Hiding parts of the image. Labels stay: what is hidden must be inferred from the rest."""
+"""Hiding parts of the image. Labels stay: the model must infer what is hidden."""
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -10,12 +10,12 @@ __all__ = ['CoarseDropout']
 
 @TRANSFORMS.register_module()
 class CoarseDropout(BaseTransform):
-    """Paint one rectangle over the image, anywhere inside it.
+    """Fill one random rectangle of the image.
 
     Required and Modified Keys: img (uint8 (H, W, 3)), in place
 
     Args:
-        height, width: smallest and largest share of the image's side, drawn uniformly and independently.
+        height, width: smallest and largest fraction of the image's side, drawn uniformly and independently.
         prob: probability.
         fill: grey level.
 
@@ -24,9 +24,11 @@ class CoarseDropout(BaseTransform):
     """
 
     def __init__(self, height: tuple = (0.2, 0.4), width: tuple = (0.2, 0.4), prob: float = 1.0, fill: int = 0):
-        for name, share in (('height', height), ('width', width)):
-            if len(share) != 2 or not 0 < share[0] <= share[1] <= 1:
-                raise ValueError(f'{name}={share!r}: expected (smallest, largest) share of the side, within (0, 1]')
+        for name, limits in (('height', height), ('width', width)):
+            if len(limits) != 2 or not 0 < limits[0] <= limits[1] <= 1:
+                raise ValueError(
+                    f'{name}={limits!r}: expected (smallest, largest) fraction of the side, within (0, 1]'
+                )
         if not 0 <= prob <= 1:
             raise ValueError(f'prob={prob!r}: expected a probability')
         if not 0 <= fill <= 255:
@@ -37,8 +39,8 @@ class CoarseDropout(BaseTransform):
         if np.random.random() < self.prob:
             image = results['img']
             h, w = (
-                max(1, int(side * np.random.uniform(*share)))
-                for side, share in zip(image.shape, (self.height, self.width), strict=False)
+                max(1, int(side * np.random.uniform(*limits)))
+                for side, limits in zip(image.shape, (self.height, self.width), strict=False)
             )
             y, x = (np.random.randint(side - length + 1) for side, length in zip(image.shape, (h, w), strict=False))
             image[y : y + h, x : x + w] = self.fill

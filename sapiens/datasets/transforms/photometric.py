@@ -1,4 +1,4 @@
-"""Changes of colour and sharpness. They leave every label alone."""
+"""Changes of colour and sharpness. Labels stay."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,24 +18,24 @@ _HUES = 180  # OpenCV's 8-bit hue counts in steps of two degrees
 class PhotometricDistortion(BaseTransform):
     """Random brightness, contrast, saturation, hue and order of the channels.
 
-    Brightness adds a number drawn uniformly from +-``brightness_delta`` (with probability 1/2); contrast multiplies by one
-    from ``contrast_range`` (1/2), before or after the change of colour, once; one of nothing, saturation (times a number
-    from ``saturation_range``), hue (plus an integer from [-``hue_delta``, ``hue_delta``), round the circle) and both is
-    applied with equal chances; last, the channels come in a random order (1/2). Numbers and their chances are mmpose's, and
-    drawn from numpy's global generator in its order. What is a function of one channel is looked up in a table of 256.
+    Brightness adds a number drawn uniformly from +-``brightness_delta`` (with probability 1/2). Contrast multiplies by a factor
+    from ``contrast_range`` (1/2), before or after the colour change. The colour change is, with equal probability, none,
+    saturation (times a factor from ``saturation_range``), hue (plus an integer from [-``hue_delta``, ``hue_delta``), cyclic) or
+    both. Last, the channels are permuted (1/2). Values and probabilities are mmpose's, drawn from numpy's global generator in its
+    order. Functions of one channel use a lookup table.
 
-    Before a loading transform there is no image yet: the change is drawn, and the loading transform applies it (``LoadPerson``
-    before its warp, where the part of the photograph has fewer pixels than the crop, which is most of the time with COCO).
+    Before a loading transform the change is only drawn; the loading transform applies it where there are the fewest pixels
+    (``LoadPerson`` mostly before its warp with COCO).
 
-    Modified Keys: img (uint8 (H, W, 3) RGB) where it is there, otherwise pixel_changes
+    Modified Keys: img (uint8 (H, W, 3) RGB) if present, otherwise pixel_changes
 
     Args:
         brightness_delta: in grey levels.
         contrast_range, saturation_range: smallest and largest factor.
         hue_delta: in steps of two degrees, within [0, 180].
         permute: False keeps the channels in order.
-        published: as the published models were trained, with two faults of mmpose's transform: contrast is either applied
-            twice (before and after the change of colour) or never, and hues that leave [0, 180) go on in steps of a byte.
+        published: as in the training of the published models, with two errors of mmpose's transform: contrast is applied twice
+            (before and after the colour change) or never, and hues outside [0, 180) wrap at 256.
 
     Raises:
         ValueError: an argument out of its range.
@@ -71,7 +71,7 @@ class PhotometricDistortion(BaseTransform):
 
     def draw(self) -> Callable[[np.ndarray], np.ndarray]:
         """Draw a change of images, (H, W, 3) uint8 RGB to the same."""
-        # Everything is drawn, whether it is used or not: one draw more or less does not change the next ones.
+        # Always draw everything, so that later draws do not depend on these.
         contrast_last = np.random.randint(2)
         use_brightness, use_contrast = np.random.randint(2), np.random.randint(2)
         colour, use_order = np.random.randint(4), np.random.randint(2)
@@ -102,14 +102,14 @@ class PhotometricDistortion(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomBlur(BaseTransform):
-    """Blur now and then, by the mean of a square and, independently, by the median of one.
+    """Blur at random by the mean and, independently, by the median of a square.
 
     Required and Modified Keys: img (uint8 (H, W, 3))
 
     Args:
         mean_prob, median_prob: probabilities.
-        sizes: 3, 5 or 7, the sides of the square in pixels, of which one is drawn.
-        exact: take the median of 7 as it is. Otherwise that of 5 is taken twice, a tenth of the time and nearly the same
+        sizes: sides of the square in pixels to draw from: 3, 5 or 7.
+        exact: compute the median of 7 exactly. Otherwise apply the median of 5 twice, which is nearly equal and ten times faster
             (docs/performance.md).
 
     Raises:
@@ -127,7 +127,7 @@ class RandomBlur(BaseTransform):
         self.mean_prob, self.median_prob, self.sizes, self.exact = mean_prob, median_prob, tuple(sizes), exact
 
     def transform(self, results: dict) -> dict:
-        # Drawn whether used or not: the next draws then do not depend on these.
+        # Always drawn, so that later draws do not depend on the probabilities.
         sizes = [self.sizes[number] for number in np.random.randint(len(self.sizes), size=2)]
         chances = np.random.random(2)
         if chances[0] < self.mean_prob:
@@ -140,12 +140,12 @@ class RandomBlur(BaseTransform):
 
 
 def _scaled(table: np.ndarray, factor: float, offset: float) -> np.ndarray:
-    """``table * factor + offset`` as uint8: clipped and cut off, not rounded, as mmpose does."""
+    """``table * factor + offset`` as uint8: clipped and truncated, not rounded, as in mmpose."""
     return np.clip(table.astype(np.float32) * factor + offset, 0, 255).astype(np.uint8)
 
 
 def _apply(image: np.ndarray, first, hues, saturations, last, order) -> np.ndarray:
-    """A table of all channels, one of hues, one of saturations, another one of all channels, an order of the channels."""
+    """Apply tables of all channels, hues, saturations and again all channels, then reorder the channels."""
     image = _look_up(image, first)
     if hues is not None or saturations is not None:
         image = _change_colours(image, hues, saturations)

@@ -1,8 +1,7 @@
-"""How a pipeline says that a sample is not worth training on."""
+"""Signal of a pipeline that a sample is not useful for training."""
 
 __all__ = ['Rejected']
 
 
 class Rejected(Exception):
-    """The sample came out useless, though nothing is wrong with its file: the data sets draw another one. The text is the
-    reason."""
+    """The sample is not useful although its file is good: the data set draws another one. The text is the reason."""

@@ -1,9 +1,9 @@
-"""One person of an image as the network's input: the box becomes a crop in one warp, and the labels move with it.
+"""One person of an image as the network's input: the box becomes a crop in one warp, and the labels follow.
 
-Legend: points are (x, y) in pixels, the centre of the top-left pixel is (0, 0); a size is (w, h); K keypoints.
+Legend: points are (x, y) in pixels, the center of the top-left pixel is (0, 0); a size is (w, h); K keypoints.
 
-What the published pipeline does in steps (mirror the image, then cut a rotated box out of it) is one matrix here, so the
-pixels are sampled once and only the part of the file is decoded that the crop shows.
+The published pipeline mirrors the image and then cuts out a rotated box. Here both are one matrix, so pixels are sampled once and
+only the visible part of the file is decoded.
 """
 
 import math
@@ -26,27 +26,27 @@ _MARGIN = 20
 
 @TRANSFORMS.register_module()
 class LoadPerson(LoadingTransform):
-    """Read an image and cut one person out of it, upright or rotated, perhaps mirrored, with the labels.
+    """Read an image and crop one person, upright or rotated, with random mirroring, and transform the labels.
 
-    The box is widened to the aspect of ``size``, mirrored, rotated about its centre and scaled so that its outermost pixel
-    centres meet those of the crop ("unbiased data processing", `UDP <https://arxiv.org/abs/1911.07524>`_); bilinear, black
-    outside of the image. With the same box and rotation this is mmpose's ``TopdownAffine(use_udp=True)`` behind
-    ``RandomFlip``.
+    The box is widened to the aspect of ``size``, mirrored, rotated about its center and scaled so that its outermost pixel
+    centers meet those of the crop ("unbiased data processing", `UDP <https://arxiv.org/abs/1911.07524>`_). Sampling is
+    bilinear, black outside the image. With the same box and rotation this equals mmpose's ``RandomFlip`` and
+    ``TopdownAffine(use_udp=True)``.
 
     Required Keys: img_path; or img_bytes; or img (uint8 (H, W, 3) RGB); bbox_center, bbox_scale (1, 2); where known
     bbox_rotation (1,) in degrees, turning x towards y; keypoints (1, K, 2), keypoints_visible (1, K), flip_indices
 
     Added Keys: img (uint8 (h, w, 3) RGB), img_shape and ori_shape (h, w), flip, input_size (w, h), input_center and
     input_scale (2,) float32: centre and size of the box that the crop shows, in pixels of the original image; warp_matrix
-    (2, 3) float64, from the original image to the crop; where labelled transformed_keypoints (1, K, 2) and
-    transformed_visible (1, K), in pixels of the crop, with left and right exchanged in a mirrored one. What describes the
-    original image (bbox, keypoints, keypoints_visible) stays as it is.
+    (2, 3) float64, from the original image to the crop; if labelled transformed_keypoints (1, K, 2) and transformed_visible
+    (1, K), in pixels of the crop, with left and right swapped in a mirrored one. Keys about the original image (bbox, keypoints,
+    keypoints_visible) stay.
 
     Args:
         size: of the crop in pixels, (w, h).
-        flip_prob: probability of mirroring, which needs labels or nothing of the kind to be right; 0 in evaluation.
-        min_visible: a sample with fewer labelled points inside the crop is rejected before its file is read, and the data
-            set draws another one; 0 keeps all.
+        flip_prob: probability of mirroring; 0 in evaluation.
+        min_visible: reject a sample with fewer labelled keypoints inside the crop before its file is read; the data set draws
+            another one. 0 keeps all.
         decode: 'exact' samples the full image as it is; 'fast' decodes JPEGs at a half, a quarter or an eighth of their
             scale where the crop is that much smaller, and upsamples their chroma plainly.
         max_megapixels: larger images are bad files.
@@ -81,8 +81,8 @@ class LoadPerson(LoadingTransform):
         rotation = results['bbox_rotation'][0] if 'bbox_rotation' in results else 0.0
         if not (np.isfinite(center).all() and np.isfinite(scale).all() and math.isfinite(rotation)):
             raise ValueError(
-                f'{results["img_path"]}, annotation {results.get("id")}: the box has centre {center}, size {scale} and '
-                f'rotation {rotation} after augmentation, which are not finite numbers'
+                f'{results["img_path"]}, annotation {results.get("id")}: the box has center {center}, size {scale} and '
+                f'rotation {rotation} after augmentation, which is not finite'
             )
         matrix = crop_matrix(center, scale, rotation, self.size, flip)
         if results.get('keypoints') is not None:
@@ -120,17 +120,17 @@ class LoadPerson(LoadingTransform):
             return apply_pixel_changes(results, np.zeros((self.size[1], self.size[0], 3), np.uint8))
         x, y, w, h = box
         if self.exact:
-            # The decoder begins at the top anyway. Without an offset the matrix stays as it is, to the last bit.
+            # The decoder starts at the top anyway. Without an offset the matrix stays exact.
             x, y, w, h = 0, 0, x + w, y + h
-        # How large the box comes out decides the scale of the decode.
+        # The size of the box in the crop decides the scale of the decode.
         zoom = math.sqrt(abs(np.linalg.det(matrix[:, :2])))
         pixels, (x, y, w, h) = image.crop((x, y, w, h), (w * zoom, h * zoom), self.exact)
         if (x, y) != (0, 0) or (w, h) != pixels.shape[1::-1]:
-            # A pixel of the decoded part, which covers several of the image where that was reduced, is centred in them.
+            # A pixel of a reduced decode is centered in the pixels that it covers.
             factor = np.array([w / pixels.shape[1], h / pixels.shape[0]])
             shift = transform_points(np.array([x, y]) + (factor - 1) / 2, matrix)
             matrix = np.column_stack([matrix[:, :2] * factor, shift])
-        # Changes of colour cost by the pixel: they come before the warp if there are fewer then, black included.
+        # The cost of colour changes grows with the pixels: apply them before the warp if there are fewer, padding included.
         early = not self.exact and pixels.shape[0] * pixels.shape[1] < self.size[0] * self.size[1]
         border = (0, 0, 0)
         if early and results.get('pixel_changes'):
