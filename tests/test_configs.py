@@ -117,8 +117,8 @@ def shrink(cfg):
     if cfg.model.type == 'MAE':
         cfg.model.decoder.update(embed_dims=16, num_heads=2)
     elif cfg.model.type == 'DenseEstimator':
-        cfg.model.decode_head.deconv_channels = [8] * len(cfg.model.decode_head.deconv_channels)
-        cfg.model.decode_head.conv_channels = [8] * len(cfg.model.decode_head.conv_channels)
+        cfg.model.head.deconv_channels = [8] * len(cfg.model.head.deconv_channels)
+        cfg.model.head.conv_channels = [8] * len(cfg.model.head.conv_channels)
     else:
         cfg.model.head.update(deconv_channels=(8, 8), conv_channels=(8,))
 
@@ -207,12 +207,12 @@ KEYPOINTS = dict(coco=17, wholebody=133, goliath=308)
 def test_published_pose_recipes(size, data):
     cfg = read(CONFIGS / 'pose' / f'sapiens_{size}_{data}-1024x768.py')
     groups, load = cfg.optim_wrapper.paramwise_cfg, next(step for step in cfg.train_pipeline if 'min_visible' in step)
-    found = cfg.optim_wrapper.optimizer.lr, groups.layer_decay_rate, cfg.model.loss.top_k, load.min_visible
+    found = cfg.optim_wrapper.optimizer.lr, groups.layer_decay_rate, cfg.model.losses.top_k, load.min_visible
     assert found == PUBLISHED_POSE[size, data]
     assert cfg.optim_wrapper.optimizer.betas == (0.9, 0.999) and cfg.optim_wrapper.optimizer.weight_decay == 0.1
     assert cfg.optim_wrapper.clip_grad.max_norm == 1.0
     assert groups.no_decay == ['pos_embed'] and groups.no_decay_1d
-    assert cfg.model.loss.type == 'HeatmapMSELoss' and cfg.model.backbone.patch_padding == 2
+    assert cfg.model.losses.type == 'HeatmapMSELoss' and cfg.model.backbone.patch_padding == 2
     assert cfg.model.codec == dict(type='UDPHeatmap', sigma=6.0, refine='newton', blur_kernel_size=11)
     assert (
         cfg.model.test_cfg.flip_test and cfg.train_dataloader.batch_size == 64 and cfg.val_dataloader.batch_size == 32
@@ -261,7 +261,7 @@ def test_published_dense_recipes(task, data):
         steps = {step['type']: step for step in flat(cfg.train_pipeline)}
         background = steps['RandomBackground'].prob if 'RandomBackground' in steps else None
         found = cfg.model.backbone.patch_padding, cfg.train_cfg.max_epochs, decay.type
-        found += len(cfg.model.decode_head.deconv_channels), background
+        found += len(cfg.model.head.deconv_channels), background
         assert found == PUBLISHED_DENSE[task, data]
         assert (warm_up.start_factor, warm_up.end, warm_up.by_epoch) == (0.001, 400, False)
         assert decay.end == cfg.train_cfg.max_epochs and decay.by_epoch
@@ -296,9 +296,9 @@ ABLATIONS = {
         'decode-0.25': {'model.decode_share': 0.25},
     },
     'pose': {
-        'hard-keypoints': {'model.loss.top_k': 8},
+        'hard-keypoints': {'model.losses.top_k': 8},
         'cross-entropy': {
-            'model.loss.type': 'HeatmapCrossEntropyLoss',
+            'model.losses.type': 'HeatmapCrossEntropyLoss',
             'model.codec.sigma': 2.0,
             'model.codec.refine': 'expectation',
         },

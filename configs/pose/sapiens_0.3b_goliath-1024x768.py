@@ -2,7 +2,7 @@ _base_ = ['./_base_/goliath-1024x768.py', '../_base_/backbones/sapiens_0.3b.py']
 
 model = dict(
     backbone=dict(arch=_base_.backbone.arch, init_cfg=_base_.backbone.init_cfg),
-    loss=dict(top_k=128),  # as released; 0.6b and 2b train on all keypoints
+    losses=dict(top_k=128),  # as released; 0.6b and 2b train on all keypoints
 )
 optim_wrapper = dict(
     clip_grad=dict(max_norm=_base_.finetune.max_norm),

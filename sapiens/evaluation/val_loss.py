@@ -25,6 +25,8 @@ class ValLoss(BaseMetric):
 
     # MMEngine warns about metrics without a prefix; an empty one adds nothing to the name.
     default_prefix = ''
+    # Loops have the model compute losses in prediction where a metric says so.
+    needs_losses = True
 
     def __init__(self, prefix: str | None = None, collect_device: str = 'cpu', collect_dir: str | None = None):
         super().__init__(collect_device, prefix, collect_dir)

@@ -22,11 +22,11 @@ MODELS_OF = dict(
         head=dict(type='HeatmapHead', deconv_channels=(16, 16), conv_channels=(16,)),
     ),
     sem_seg=dict(
-        type='DenseEstimator', backbone=BACKBONE, decode_head=HEAD, task=dict(type='SegTask', classes=CLASSES),
+        type='DenseEstimator', backbone=BACKBONE, head=HEAD, task=dict(type='SegTask', classes=CLASSES),
         losses=dict(type='SegCrossEntropyLoss'),
     ),
-    depth=dict(type='DenseEstimator', backbone=BACKBONE, decode_head=HEAD, task=dict(type='DepthTask')),
-    normal=dict(type='DenseEstimator', backbone=BACKBONE, decode_head=HEAD, task=dict(type='NormalTask')),
+    depth=dict(type='DenseEstimator', backbone=BACKBONE, head=HEAD, task=dict(type='DepthTask')),
+    normal=dict(type='DenseEstimator', backbone=BACKBONE, head=HEAD, task=dict(type='NormalTask')),
 )  # fmt: skip
 
 

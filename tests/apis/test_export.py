@@ -367,7 +367,7 @@ def test_the_description_names_everything(tmp_path, weights):
 @pytest.mark.parametrize(('format', 'dynamic_batch'), [('torchscript', False), ('onnx', True)])
 @pytest.mark.parametrize(
     ('task', 'changes'),
-    [('pose', {}), ('pose', dict(loss=dict(type='HeatmapCrossEntropyLoss'))), ('sem_seg', {})],
+    [('pose', {}), ('pose', dict(losses=dict(type='HeatmapCrossEntropyLoss'))), ('sem_seg', {})],
     ids=['squared', 'crossed', 'sem_seg'],
 )
 def test_a_graph_in_the_place_of_the_network_predicts_the_same(

@@ -17,7 +17,7 @@ from .test_tools import ROOT, run
 FAKE = ['--generator', 'tests.synthetic.fake:FakeGenerator', '--size', '48x64', '--workers', '0', '--people', '1-2']
 # The recipe as it is, but for a narrow model, few and small images, and a short run of few processes.
 OPTIONS = [
-    'model.backbone.img_size=(64,48)', 'model.decode_head.deconv_channels=(24,24,24)', 'model.decode_head.conv_channels=(24,)',
+    'model.backbone.img_size=(64,48)', 'model.head.deconv_channels=(24,24,24)', 'model.head.conv_channels=(24,)',
     'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False', 'val_dataloader.num_workers=0',
     'test_dataloader.num_workers=0', 'train_dataloader.batch_size=8', '+train_dataloader.sampler.repeat=20',
     'train_cfg.max_iters=40', 'train_cfg.val_interval=40', 'optim_wrapper.optimizer.lr=3e-3',

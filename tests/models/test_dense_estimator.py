@@ -251,7 +251,7 @@ def test_an_overfitted_model_predicts_the_labels_in_the_image(task):
         one.valid_mask = valid.repeat_interleave(2, -1).repeat_interleave(2, -2)
         one.set_metainfo(dict(ori_shape=large))
     total = 0.0
-    for one, (truth, valid) in zip(model.predict(images, data_samples), labels, strict=True):
+    for one, (truth, valid) in zip(model.predict(images, data_samples, losses=True), labels, strict=True):
         kind = 'sem_seg' if task == 'seg' else task
         found = one.get(f'pred_{kind}')
         assert found.shape[-2:] == large
@@ -357,7 +357,8 @@ def test_a_stride_beyond_the_input_is_refused():
 def test_prediction_and_its_loss_compare_all_pixels():
     images, data_samples = batch('seg')
     results = [
-        tiny('seg', loss_stride=stride).eval().predict(images, copy.deepcopy(data_samples)) for stride in (1, 4)
+        tiny('seg', loss_stride=stride).eval().predict(images, copy.deepcopy(data_samples), losses=True)
+        for stride in (1, 4)
     ]
     for one, other in zip(*results, strict=True):
         assert torch.equal(one.pred_sem_seg, other.pred_sem_seg) and one.loss == other.loss
@@ -388,9 +389,9 @@ def test_wrong_settings_are_refused(change, message):
 
 def test_contradictions_are_refused():
     backbone = dict(type='SapiensViT', arch=TINY, img_size=SIZE)
-    with pytest.raises(ValueError, match='decode_head.out_channels=28 contradicts 4, which follows from the task'):
+    with pytest.raises(ValueError, match='head.out_channels=28 contradicts 4, which follows from the task'):
         DenseEstimator(backbone, dict(HEAD, out_channels=28), TASKS['seg'])
-    with pytest.raises(ValueError, match='decode_head.in_channels=64 contradicts 32, which follows from the backbone'):
+    with pytest.raises(ValueError, match='head.in_channels=64 contradicts 32, which follows from the backbone'):
         DenseEstimator(backbone, dict(HEAD, in_channels=64), TASKS['depth'])
     with pytest.raises(ValueError, match="unknown key 'output_logits'"):
         tiny('depth', test_cfg=dict(output_logits=True))

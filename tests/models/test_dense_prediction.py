@@ -48,18 +48,18 @@ def test_relative_depth_by_hand():
     depth = torch.tensor([[2.0, 3.0, 4.0], [9.0, 2.5, 0.0]])[None]
     one = packed((2, 3), gt_depth=depth)
     one.valid_mask[1, 0] = False
-    target, valid = DepthTask().read([one], (2, 3), 'cpu')
+    target, valid = DepthTask().read([one], (2, 3), 'cpu')['depth']
     # 9 is not valid, 0 is no depth; the nearest pixel counts
     assert target.tolist() == [[[[0, 0.5, 1], [0, 0.25, 0]]]]
     assert valid.tolist() == [[[True, True, True], [False, True, False]]]
-    target, valid = DepthTask(relative=False).read([one], (2, 3), 'cpu')
+    target, valid = DepthTask(relative=False).read([one], (2, 3), 'cpu')['depth']
     assert target.tolist() == [[[[2, 3, 4], [0, 2.5, 0]]]] and valid.sum() == 4
 
 
 @pytest.mark.parametrize('depth', [torch.full((1, 4, 3), 2.0), torch.full((1, 4, 3), torch.nan), torch.zeros(1, 4, 3)])
 def test_depth_without_nearest_and_farthest_does_not_count(depth):
     good = packed(gt_depth=torch.arange(1.0, 13).view(1, 4, 3))
-    target, valid = DepthTask().read([packed(gt_depth=depth), good], (4, 3), 'cpu')
+    target, valid = DepthTask().read([packed(gt_depth=depth), good], (4, 3), 'cpu')['depth']
     assert not valid[0].any() and valid[1].all()
     assert target.isfinite().all() and target[1].max() == 1
 
@@ -67,7 +67,7 @@ def test_depth_without_nearest_and_farthest_does_not_count(depth):
 def test_normals_are_learned_in_the_published_frame():
     normal = F.normalize(torch.randn(3, 4, 3), dim=0)
     normal[:, 0, 0], normal[:, 0, 1] = 0, torch.nan
-    target, valid = NormalTask().read([packed(gt_normal=normal)], (4, 3), 'cpu')
+    target, valid = NormalTask().read([packed(gt_normal=normal)], (4, 3), 'cpu')['normal']
     assert valid[0, 0].tolist() == [False, False, True]
     expected = to_published(normal.permute(1, 2, 0).numpy())
     assert torch.equal(target[0].permute(1, 2, 0)[valid[0]], torch.from_numpy(expected)[valid[0]])
@@ -76,7 +76,7 @@ def test_normals_are_learned_in_the_published_frame():
 
 def test_ignored_labels_are_not_valid():
     labels = torch.tensor([[0, 3, 255], [1, 2, 255]], dtype=torch.uint8)
-    target, valid = SegTask(FOUR).read([packed((2, 3), gt_sem_seg=labels)], (2, 3), 'cpu')
+    target, valid = SegTask(FOUR).read([packed((2, 3), gt_sem_seg=labels)], (2, 3), 'cpu')['sem_seg']
     assert target.dtype == torch.int64 and target.tolist() == [[[0, 3, 0], [1, 2, 0]]]
     assert valid.tolist() == [[[True, True, False]] * 2]
 
@@ -85,10 +85,10 @@ def test_labels_of_another_size_are_taken_from_the_nearest_pixel():
     labels = torch.arange(4).repeat_interleave(2)[None].repeat(6, 1).to(torch.uint8)  # (6, 8)
     one = packed((6, 8), gt_sem_seg=labels)
     one.valid_mask[3:] = False
-    target, valid = SegTask(FOUR).read([one], (2, 4), 'cpu')
+    target, valid = SegTask(FOUR).read([one], (2, 4), 'cpu')['sem_seg']
     assert target.tolist() == [[[0, 1, 2, 3], [0, 0, 0, 0]]]
     assert valid.tolist() == [[[True] * 4, [False] * 4]]
-    assert SegTask(FOUR).read([one], (12, 16), 'cpu')[0][0, 0].tolist() == [k // 4 for k in range(16)]
+    assert SegTask(FOUR).read([one], (12, 16), 'cpu')['sem_seg'][0][0, 0].tolist() == [k // 4 for k in range(16)]
 
 
 def test_wrong_labels_are_refused():
@@ -112,7 +112,7 @@ def test_predictions_have_the_size_of_their_image(models, task):
     inputs, data_samples = image(3), unlabelled(3)
     data_samples[1].set_metainfo(dict(ori_shape=(40, 200)))
     data_samples[2] = DenseDataSample()
-    results = models[task].predict(inputs, data_samples)
+    results = models[task].predict(inputs, data_samples, losses=True)
     assert [tuple(one.get(FIELD[task]).shape[-2:]) for one in results] == [(100, 90), (40, 200), SIZE]
     assert all('loss' not in one for one in results)
 
@@ -120,7 +120,7 @@ def test_predictions_have_the_size_of_their_image(models, task):
 def test_labelled_and_unlabelled_in_one_batch(models):
     inputs, data_samples = batch('seg')
     data_samples[1] = unlabelled()[0]
-    results = models['seg'].predict(inputs, data_samples)
+    results = models['seg'].predict(inputs, data_samples, losses=True)
     assert 'loss' in results[0] and 'loss' not in results[1]
     alone = models['seg'](inputs[:1], data_samples[:1], mode='loss')['loss_ce']
     assert results[0].loss == pytest.approx(alone.item(), rel=1e-5)
@@ -283,4 +283,4 @@ def test_windows_of_relative_depth_are_warned_of(monkeypatch):
     tiny('depth')
     assert warnings == []
     tiny('depth', test_cfg=dict(crop_size=(32, 32)))
-    assert len(warnings) == 1 and 'no scale of their own' in warnings[0]
+    assert len(warnings) == 1 and 'has no common scale' in warnings[0]

@@ -138,7 +138,7 @@ def test_points_without_weight_do_not_matter():
 
 def overfitted(loss=None, steps=150, **kwargs):
     """A model that is overfitted to one batch, and the batch."""
-    model = tiny(loss=loss, **kwargs)
+    model = tiny(losses=loss, **kwargs)
     images, data_samples = batch()
     for sample in data_samples:  # away from the borders, where a map can be decoded exactly
         labels = sample.gt_instance_labels
@@ -162,7 +162,7 @@ def test_an_overfitted_model_predicts_the_labels_in_the_image(learned):
     with torch.no_grad():
         assert model(images, data_samples, mode='loss')['acc_pose'] == 1.0
     data_samples = samples(truth, center=(100, 200), scale=(96, 128))  # the crop, twice as large, elsewhere
-    results = model.predict(images, data_samples)
+    results = model.predict(images, data_samples, losses=True)
     for sample, points in zip(results, truth.numpy(), strict=True):
         found = sample.pred_instances
         assert found.keypoints.shape == (1, 5, 2) and found.keypoint_scores.shape == (1, 5)
@@ -234,7 +234,7 @@ def test_unlabelled_samples_have_no_loss(learned):
     for sample in data_samples:
         del sample.gt_instance_labels
         sample.pop('loss', None)
-    assert all('loss' not in sample for sample in model.predict(images, data_samples))
+    assert all('loss' not in sample for sample in model.predict(images, data_samples, losses=True))
 
 
 @pytest.mark.parametrize('form', ['ours', 'clean'])

@@ -19,7 +19,7 @@ model = dict(
         frozen_stages=-1,
         activation_checkpointing='off',
     ),
-    decode_head=dict(type='DenseHead', deconv_channels=(384, 384, 384, 384), conv_channels=(384, 384), dropout=0.1),
+    head=dict(type='DenseHead', deconv_channels=(384, 384, 384, 384), conv_channels=(384, 384), dropout=0.1),
     task=dict(type='DepthTask', relative=True),
     losses=[dict(type='SiLogLoss')],
     test_cfg=dict(flip_test=False, crop_size=None, stride=None, resize='two_step'),

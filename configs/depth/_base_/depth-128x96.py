@@ -11,7 +11,7 @@ _base_ = './depth-1024x768.py'
 
 model = dict(
     backbone=dict(img_size=(128, 96), patch_padding=0, pos_embed='sincos'),
-    decode_head=dict(deconv_channels=(64, 64), conv_channels=(64,)),
+    head=dict(deconv_channels=(64, 64), conv_channels=(64,)),
     losses=[dict(type='AlignedDepthLoss'), dict(type='SiLogLoss', loss_weight=0.03)],
 )
 train_pipeline = [

@@ -9,7 +9,7 @@ _base_ = './normal-1024x768.py'
 
 model = dict(
     backbone=dict(img_size=(128, 96), patch_padding=0, pos_embed='sincos'),
-    decode_head=dict(deconv_channels=(64, 64), conv_channels=(64,)),
+    head=dict(deconv_channels=(64, 64), conv_channels=(64,)),
 )
 train_pipeline = [
     dict(type='PhotometricDistortion', permute=False),

@@ -23,7 +23,7 @@ model = dict(
     ),
     head=dict(type='HeatmapHead', deconv_channels=(768, 768), conv_channels=(768, 768)),
     codec=dict(type='UDPHeatmap', sigma=6.0, refine='newton', blur_kernel_size=11),
-    loss=dict(type='HeatmapMSELoss', top_k=None),
+    losses=dict(type='HeatmapMSELoss', top_k=None),
     test_cfg=dict(flip_test=True, keypoints=None, output_heatmaps=False),
 )
 

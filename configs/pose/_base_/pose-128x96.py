@@ -12,7 +12,7 @@ model = dict(
     backbone=dict(img_size=(128, 96), patch_padding=0, pos_embed='sincos'),
     head=dict(deconv_channels=(64, 64), conv_channels=(64, 64), init='fan_in'),
     codec=dict(sigma=1.0, refine='expectation'),
-    loss=dict(_delete_=True, type='HeatmapCrossEntropyLoss'),
+    losses=dict(_delete_=True, type='HeatmapCrossEntropyLoss'),
 )
 train_pipeline = [
     dict(type='mmpose.GetBBoxCenterScale', padding=1.25),

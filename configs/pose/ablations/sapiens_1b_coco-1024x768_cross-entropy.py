@@ -3,5 +3,5 @@ _base_ = '../sapiens_1b_coco-1024x768.py'
 
 model = dict(
     codec=dict(sigma=2.0, refine='expectation'),
-    loss=dict(_delete_=True, type='HeatmapCrossEntropyLoss'),
+    losses=dict(_delete_=True, type='HeatmapCrossEntropyLoss'),
 )

@@ -19,7 +19,7 @@ model = dict(
         frozen_stages=-1,
         activation_checkpointing='off',
     ),
-    decode_head=dict(type='DenseHead', deconv_channels=(768, 768, 768), conv_channels=(768, 768, 768), dropout=0.1),
+    head=dict(type='DenseHead', deconv_channels=(768, 768, 768), conv_channels=(768, 768, 768), dropout=0.1),
     task=dict(type='SegTask'),
     losses=[dict(type='SegCrossEntropyLoss', class_weight='classes', average='pixels')],
     test_cfg=dict(flip_test=False, crop_size=None, stride=None, resize='two_step'),

@@ -11,7 +11,7 @@ _base_ = './seg-1024x768.py'
 
 model = dict(
     backbone=dict(img_size=(128, 96), patch_padding=0, pos_embed='sincos'),
-    decode_head=dict(deconv_channels=(64, 64), conv_channels=(64,)),
+    head=dict(deconv_channels=(64, 64), conv_channels=(64,)),
     losses=[
         dict(type='SegCrossEntropyLoss', class_weight=None, average='weights'),
         dict(type='SegDiceLoss', loss_weight=3.0),

@@ -3,29 +3,27 @@
 # B batch, K keypoints, k those asked for, w h size of the crop in pixels, W H of a heatmap in cells
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.model import BaseModel
 from mmengine.structures import InstanceData, PixelData
-from torch import Tensor
+from torch import Tensor, nn
 
 from sapiens.metainfo import get_skeleton
 from sapiens.registry import MODELS
 
-from ..backbones import require_members
+from .base import Estimator, loss_configs
 
 __all__ = ['PoseEstimator']
 
 # Options of prediction and their defaults.
-TEST_OPTIONS = dict(flip_test=True, keypoints=None, output_heatmaps=False)
+TEST_OPTIONS = dict(flip_test=True, keypoints=None, output_heatmaps=False, losses=False)
 
 
 @MODELS.register_module()
-class PoseEstimator(BaseModel):
-    """Backbone, heatmap head and codec for one skeleton.
+class PoseEstimator(Estimator):
+    """Encoder, heatmap head and codec for one skeleton.
 
     Sizes follow from the parts: the head's input from the backbone, its outputs from the skeleton, and the codec works with the
     sizes of the tensors it gets, so any image size that the backbone takes is fine.
@@ -34,10 +32,12 @@ class PoseEstimator(BaseModel):
         backbone: config of the encoder; its last feature map (B, C, h, w) is used.
         head: config of the head.
         skeleton: name, path of a .py file, or dict; see :func:`sapiens.metainfo.get_skeleton`.
-        loss: config of the loss.
+        losses: config of a loss, or a list of them, which are summed (``loss`` is the former name). The first one defines what
+            the output means.
         codec: config of the codec.
         test_cfg: ``flip_test`` (default True): average with the prediction for the mirrored crop. ``keypoints``: names of those
-            to predict, default all; the others come out as NaN with score 0. ``output_heatmaps``: keep the maps.
+            to predict, default all; the others come out as NaN with score 0. ``output_heatmaps``: keep the maps. ``losses``
+            (default False): compute the loss of labelled samples too; loops set it where a metric needs it.
         data_preprocessor: normalisation of the images.
 
     Raises:
@@ -51,56 +51,40 @@ class PoseEstimator(BaseModel):
         backbone: dict,
         head: dict,
         skeleton: str | Path | Mapping,
-        loss: dict | None = None,
+        losses: dict | list[dict] | None = None,
         codec: dict | None = None,
         test_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
+        **renamed,
     ) -> None:
-        super().__init__(MODELS.build(data_preprocessor or dict(type='ImageNormalizer')), init_cfg)
-        self.skeleton = get_skeleton(skeleton)
-        self.backbone = MODELS.build(backbone)
-        require_members(self.backbone, 'embed_dims', what=type(self).__name__)
-        derived = dict(in_channels=self.backbone.embed_dims, num_keypoints=len(self.skeleton))
-        for key, value in derived.items():
-            if head.get(key, value) != value:
-                raise ValueError(
-                    f'head.{key}={head[key]} contradicts {value}, which follows from '
-                    f'{"the backbone" if key == "in_channels" else f"{self.skeleton!r}"}; leave it out'
-                )
-        self.head = MODELS.build({**head, **derived})
-        self.loss_module = MODELS.build(loss or dict(type='HeatmapMSELoss'))
+        (losses,) = self.take_renamed(renamed, losses=losses)
+        skeleton = get_skeleton(skeleton)
+        derived = dict(num_keypoints=(len(skeleton), repr(skeleton)))
+        super().__init__(backbone, head, derived, data_preprocessor, init_cfg)
+        self.skeleton = skeleton
+        configs = loss_configs(losses, (dict(type='HeatmapMSELoss'),))
+        self.loss_modules = nn.ModuleList(MODELS.build(config) for config in configs)
         self.codec = MODELS.build(codec or dict(type='UDPHeatmap'))
-        self.test_cfg = dict(TEST_OPTIONS)
-        for key, value in (test_cfg or {}).items():
-            if key not in TEST_OPTIONS:
-                close = get_close_matches(key, TEST_OPTIONS, n=1)
-                hint = f'; did you mean {close[0]!r}?' if close else ''
-                raise ValueError(f'test_cfg has an unknown key {key!r}{hint} (known: {", ".join(TEST_OPTIONS)})')
-            self.test_cfg[key] = value
-        self.requested(self.test_cfg['keypoints'])  # a wrong name fails now, not after an hour
+        self.test_options = TEST_OPTIONS
+        self.test_cfg = self.options(test_cfg, TEST_OPTIONS)
         self.register_buffer('flip_indices', torch.tensor(self.skeleton.flip_indices), persistent=False)
 
-    # ------------------------------------------------------------------ MMEngine's interface
+    @property
+    def loss_module(self) -> nn.Module:
+        """The loss that defines what the output means."""
+        return self.loss_modules[0]
 
-    def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor'):
-        """``'tensor'``: the head's output (B, K, H, W); ``'loss'``: ``dict(loss, acc_pose)``; ``'predict'``: the data samples
-        with ``pred_instances``, see :meth:`predict`."""
-        if mode == 'tensor':
-            return self.head(self.backbone(inputs)[-1])
-        if mode == 'loss':
-            return self.loss(inputs, data_samples)
-        if mode == 'predict':
-            return self.predict(inputs, data_samples)
-        raise ValueError(f"mode={mode!r} is not one of 'tensor', 'loss', 'predict'")
+    def check_options(self, options: dict) -> None:
+        self.requested(options['keypoints'])  # a wrong name fails now, not after an hour
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
         """Loss over a batch, and ``acc_pose``: the share of the keypoints with weight whose highest cell lies within 5 % of the
         map's size of the truth."""
-        output = self.head(self.backbone(inputs)[-1])
+        output = self.network(inputs)
         keypoints, weights = self._labels(data_samples, output.device)
         target, weights = self._encode(keypoints, weights, inputs, output)
-        losses = self.loss_module(output, target, weights)
+        losses = self._losses(output, target, weights)
         return dict(loss=losses.mean(), acc_pose=self._accuracy(output.detach(), keypoints, weights, inputs))
 
     @torch.no_grad()
@@ -115,12 +99,12 @@ class PoseEstimator(BaseModel):
 
         Returns:
             The samples, each with ``pred_instances``: ``keypoints`` (1, K, 2) in pixels of the image, ``keypoint_scores``
-            (1, K), ``bboxes``, ``bbox_scores``, float32 arrays; ``loss`` (float) where there are labels; and with
-            ``output_heatmaps`` ``pred_fields.heatmaps`` (k, H, W).
+            (1, K), ``bboxes``, ``bbox_scores``, float32 arrays; ``loss`` (float) with the option ``losses`` where there are
+            labels; and with ``output_heatmaps`` ``pred_fields.heatmaps`` (k, H, W).
         """
-        options = {**self.test_cfg, **options}
+        options = self.options(options, self.test_cfg)
         ids = self.requested(options['keypoints'])
-        heatmaps, losses = self._heatmaps(inputs, data_samples, ids, options['flip_test'])
+        heatmaps, losses = self._heatmaps(inputs, data_samples, ids, options)
         size = inputs.shape[-1], inputs.shape[-2]
         points, scores = self.codec.decode(heatmaps, size)
         center, scale = (
@@ -160,20 +144,25 @@ class PoseEstimator(BaseModel):
 
     # ------------------------------------------------------------------ parts
 
-    def _heatmaps(self, inputs: Tensor, data_samples: list, ids: Tensor | None, flip: bool):
-        """Maps (B, k, H, W) to decode, and each sample's loss (B,), or None without labels or with some keypoints only."""
-        output = self.head(self.backbone(inputs)[-1], ids)
+    def _heatmaps(self, inputs: Tensor, data_samples: list, ids: Tensor | None, options: dict):
+        """Maps (B, k, H, W) to decode, and each sample's loss (B,), or None where it is not asked for, without labels, or with
+        some keypoints only."""
+        output = self.network(inputs, ids)
         losses = None
-        if ids is None and all('gt_instance_labels' in sample for sample in data_samples):
+        if options['losses'] and ids is None and all('gt_instance_labels' in sample for sample in data_samples):
             target, weights = self._encode(*self._labels(data_samples, output.device), inputs, output)
-            losses = self.loss_module(output, target, weights).tolist()
+            losses = self._losses(output, target, weights).tolist()
         heatmaps = self.loss_module.to_heatmaps(output)
-        if flip:
+        if options['flip_test']:
             # The map of a keypoint in the mirrored crop is the mirrored map of its partner.
             partners = self.flip_indices if ids is None else self.flip_indices[ids]
-            mirrored = self.head(self.backbone(inputs.flip(-1))[-1], partners)
+            mirrored = self.network(inputs.flip(-1), partners)
             heatmaps = (heatmaps + self.loss_module.to_heatmaps(mirrored).flip(-1)) / 2
         return heatmaps, losses
+
+    def _losses(self, output: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+        """Loss of each sample (B,)."""
+        return sum(loss(output, target, weights) for loss in self.loss_modules)
 
     def _labels(self, data_samples: list, device) -> tuple[Tensor, Tensor]:
         """Keypoints (B, K, 2) in pixels of the crops and their weights (B, K)."""

@@ -1,0 +1,129 @@
+"""What the estimators share: encoder and head, the three modes of MMEngine, and the options of prediction."""
+
+# B batch, C channels of the encoder, h w size of the head's output, H W of the image
+
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from sapiens.registry import MODELS
+
+from ..backbones import require_members
+
+__all__ = ['Estimator']
+
+
+class Estimator(BaseModel):
+    """Encoder and head.
+
+    Subclasses define ``loss`` and ``predict``, and set ``test_options``: the options of prediction with their defaults.
+
+    Args:
+        backbone: config of the encoder. Its last feature map (B, C, h, w) is used.
+        head: config of the head.
+        derived: arguments of the head that follow from other parts: value and the part it follows from. ``in_channels`` is added.
+        data_preprocessor: normalization of the images.
+
+    Raises:
+        ValueError: a head that contradicts the parts that its arguments follow from.
+    """
+
+    # Name of the head in state dicts, those of published checkpoints. ``self.head`` is the head in every estimator.
+    head_name = 'head'
+    # Former names of arguments.
+    renamed = {'decode_head': 'head', 'loss': 'losses'}
+
+    def __init__(
+        self,
+        backbone: dict,
+        head: dict,
+        derived: Mapping[str, tuple[object, str]],
+        data_preprocessor: dict | None,
+        init_cfg: dict | None,
+    ) -> None:
+        super().__init__(MODELS.build(data_preprocessor or dict(type='ImageNormalizer')), init_cfg)
+        self.backbone = MODELS.build(backbone)
+        require_members(self.backbone, 'embed_dims', what=type(self).__name__)
+        derived = dict(in_channels=(self.backbone.embed_dims, 'the backbone'), **derived)
+        for key, (value, origin) in derived.items():
+            if head.get(key, value) != value:
+                raise ValueError(
+                    f'head.{key}={head[key]} contradicts {value}, which follows from {origin}; leave it out'
+                )
+        self.add_module(self.head_name, MODELS.build({**head, **{key: value for key, (value, _) in derived.items()}}))
+        self._network: Callable | None = None
+        self.test_options: dict = {}
+        self.test_cfg: dict = {}
+
+    def network(self, inputs: Tensor, channels: Tensor | None = None):
+        """Output of the head for normalized images (B, 3, H, W), of all or of the chosen ``channels``."""
+        if self._network is not None:
+            return self._network(inputs, channels)
+        features = self.backbone(inputs)[-1]
+        return self.head(features) if channels is None else self.head(features, channels)
+
+    def replace_network(self, network: Callable) -> None:
+        """Predict with ``network(inputs, channels)`` in place of encoder and head, which are dropped."""
+        self._network = network
+        self.backbone, self._modules[self.head_name] = nn.Identity(), nn.Identity()
+
+    def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor'):
+        """``'tensor'``: the head's output; ``'loss'``: see :meth:`loss`; ``'predict'``: see :meth:`predict`."""
+        if mode == 'tensor':
+            return self.network(inputs)
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        raise ValueError(f"mode={mode!r} is not one of 'tensor', 'loss', 'predict'")
+
+    # ------------------------------------------------------------------ parts
+
+    def options(self, given: Mapping | None, defaults: Mapping) -> dict:
+        """``defaults`` overridden by ``given``.
+
+        Raises:
+            ValueError: an unknown key, or a value that :meth:`check_options` refuses.
+        """
+        for key in given or ():
+            if key not in self.test_options:
+                close = get_close_matches(key, self.test_options, n=1)
+                hint = f'; did you mean {close[0]!r}?' if close else ''
+                raise ValueError(f'test_cfg has an unknown key {key!r}{hint} (known: {", ".join(self.test_options)})')
+        options = {**defaults, **(given or {})}
+        self.check_options(options)
+        return options
+
+    def check_options(self, options: dict) -> None:
+        """Raise ValueError for an option with a value that is not allowed."""
+
+    def take_renamed(self, arguments: dict, **current) -> list:
+        """Values of arguments, some of which may be given under a former name.
+
+        Raises:
+            TypeError: an unknown argument, or one given under both names.
+        """
+        for old, value in arguments.items():
+            new = self.renamed.get(old)
+            if new not in current:
+                raise TypeError(f'{type(self).__name__} has no argument {old!r} (known: {", ".join(current)}, ...)')
+            if current[new] is not None:
+                raise TypeError(f'{type(self).__name__}: {old!r} is the former name of {new!r}; give one of them')
+            current[new] = value
+        return list(current.values())
+
+
+def loss_configs(losses: dict | Sequence[dict] | None, default: Sequence[dict]) -> list[dict]:
+    """Configs of losses from one config or a list of them.
+
+    Raises:
+        ValueError: neither, or an empty list.
+    """
+    configs = default if losses is None else [losses] if isinstance(losses, Mapping) else losses
+    if not isinstance(configs, list | tuple) or not all(isinstance(config, Mapping) for config in configs):
+        raise ValueError(f'losses={losses!r}: expected a config of a loss (a dict with its type), or a list of them')
+    if not configs:
+        raise ValueError(f'losses={losses!r}: expected at least one loss')
+    return [dict(config) for config in configs]

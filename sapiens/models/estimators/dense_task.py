@@ -1,0 +1,235 @@
+"""What makes one dense task differ from another, for :class:`~sapiens.models.DenseEstimator`: how labels become targets, what the
+output of the network means, and how a mirrored image changes it.
+
+A new task is one subclass of :class:`DenseTask` with ``task_name`` and ``channels``, and the methods in which it differs.
+"""
+
+# B batch, K channels of a map, h w size of the output, H W of the target or of the prediction
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sapiens.tasks import TaskSpec, get_task
+
+from ..layers.upsample import upsample
+
+__all__ = ['DenseTask', 'content_box']
+
+# Of the network: one map (B, K, h, w), or maps and scalars (B,) by name.
+Outputs = Tensor | dict[str, Tensor]
+
+
+class DenseTask:
+    """One kind of dense output.
+
+    A task with one map sets ``channels``, and its network puts out a tensor (B, K, h, w). A task with several outputs overrides
+    ``maps`` or sets ``scalars``, and its network puts out a dict: maps (B, K, h, w) and scalars (B,) by name.
+
+    Attributes:
+        task_name: name of the task's declaration in :mod:`sapiens.tasks`. Labels are in ``gt_<field>`` of a data sample and
+            predictions in ``pred_<field>``, for each field of the declaration.
+        channels: K of the only map.
+        scalars: names of values that the network puts out for a whole image.
+        default_losses: configs of the losses, the published ones where there are some.
+        test_options: options of prediction that only this task has, with their defaults.
+        comparable: whether outputs for two windows of one image have the same scale, so that they can be averaged.
+    """
+
+    task_name: str
+    channels: int
+    scalars: tuple[str, ...] = ()
+    default_losses: Sequence[dict] = ()
+    test_options: dict = {}
+    comparable = True
+
+    @property
+    def spec(self) -> TaskSpec:
+        return get_task(self.task_name)
+
+    @property
+    def kind(self) -> str:
+        """Name of the main field."""
+        return self.spec.field.name
+
+    @property
+    def maps(self) -> dict[str, int]:
+        """Name and channels of each map that the network puts out. A map with the name of a field predicts that field."""
+        return {self.kind: self.channels}
+
+    @property
+    def head_arguments(self) -> dict:
+        """Arguments of the head that follow from the task: ``out_channels``, K of the only map or K of each map by name, and
+        ``scalars`` where there are some."""
+        several = len(self.maps) > 1 or self.scalars
+        return dict(out_channels=dict(self.maps) if several else self.channels) | (
+            dict(scalars=self.scalars) if self.scalars else {}
+        )
+
+    @property
+    def output_facts(self) -> dict[str, str]:
+        """What fills in the ``{...}`` in the meanings of the declaration's outputs."""
+        return {}
+
+    def named(self, output: Outputs) -> dict[str, Tensor]:
+        """The network's output by name."""
+        return output if isinstance(output, dict) else {self.kind: output}
+
+    # ------------------------------------------------------------------ labels
+
+    def loss_config(self, config: dict) -> dict:
+        """The config of a loss, with what follows from the task filled in."""
+        return config
+
+    def is_labelled(self, sample) -> bool:
+        return f'gt_{self.kind}' in sample
+
+    def read(self, samples: list, size: tuple[int, int], device) -> dict[str, tuple[Tensor, Tensor]]:
+        """Target (B, ..., H, W) and validity (B, H, W) of each field of labelled samples, at ``size`` (H, W).
+
+        Labels of another size are resized by nearest pixels, to the part of the input that shows the image.
+
+        Raises:
+            ValueError: a sample without labels, or without ``valid_mask``.
+        """
+        return {
+            field.name: self.prepare(
+                *self._field(samples, field.name, field.own_validity, size, device), samples, field.name
+            )
+            for field in self.spec.fields
+        }
+
+    def _field(self, samples, name, own_validity, size, device) -> tuple[Tensor, Tensor]:
+        targets, valid = [], []
+        for sample in samples:
+            masks = ['valid_mask', *([f'valid_{name}'] if own_validity else [])]
+            for field in (f'gt_{name}', *masks):
+                if field not in sample:
+                    raise ValueError(
+                        f'{where(sample)} has no {field}: {type(self).__name__} learns from gt_{name} where '
+                        f'{" and ".join(masks)} say that it counts; PackDense at the end of the pipeline packs them'
+                    )
+            targets.append(_to_input(sample, sample.get(f'gt_{name}'), size, device))
+            counts = [_to_input(sample, sample.get(mask), size, device).bool() for mask in masks]
+            valid.append(counts[0] & counts[-1])
+        return torch.stack(targets), torch.stack(valid)
+
+    def prepare(self, target: Tensor, valid: Tensor, samples: list, name: str) -> tuple[Tensor, Tensor]:
+        """From the labels of one field to what the network should put out. May reduce what is valid."""
+        return target, valid
+
+    def context(self, samples: list, names: Sequence[str], device) -> dict[str, Tensor]:
+        """Metainfo that a loss needs, such as ``intrinsics`` (B, 3, 3), stacked over the batch in float32.
+
+        Raises:
+            ValueError: a sample without it.
+        """
+        found = {}
+        for name in names:
+            for sample in samples:
+                if name not in sample.metainfo:
+                    raise ValueError(
+                        f'{where(sample)} has no {name!r} in its metainfo, which a loss of {self.task_name!r} needs'
+                    )
+            values = np.stack([np.asarray(sample.metainfo[name], np.float32) for sample in samples])
+            found[name] = torch.from_numpy(values).to(device)
+        return found
+
+    def monitor(self, output: Outputs, targets: dict[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        """Values for the training log, in addition to the losses. Maps of ``output`` have the size of the targets."""
+        return {}
+
+    # ------------------------------------------------------------------ predictions
+
+    def mirrored(self, output: Outputs) -> Outputs:
+        """Output for mirrored images -> the output it implies for the images: maps are flipped, and x of vectors is negated."""
+        if isinstance(output, dict):
+            return {name: self._mirrored(name, value) for name, value in output.items()}
+        return self._mirrored(self.kind, output)
+
+    def _mirrored(self, name: str, value: Tensor) -> Tensor:
+        if value.ndim < 4:
+            return value
+        field = next((field for field in self.spec.fields if field.name == name), None)
+        if field is None or field.kind not in ('vectors', 'unit_vectors'):
+            return value.flip(-1)
+        sign = value.new_ones(value.shape[1])
+        sign[0] = -1
+        return value.flip(-1) * sign[:, None, None]
+
+    def decode(self, output: Outputs, size: tuple[int, int]) -> dict[str, Tensor]:
+        """Predictions (B, ...) at ``size`` (H, W), in the order of the declaration's ``decoded_outputs``.
+
+        Exports trace this method, so it may not branch on values.
+        """
+        return {
+            name: upsample(value, size) if value.ndim == 4 else value for name, value in self.named(output).items()
+        }
+
+    def finish(self, output: Outputs, size: tuple[int, int], options: dict) -> dict[str, Tensor]:
+        """Predictions of one image.
+
+        Args:
+            output: float32, without the batch dimension: (K, h, w), or a dict of maps and scalars.
+            size: (H, W) of the prediction.
+            options: of prediction, those of ``test_options`` among them.
+
+        Returns:
+            fields of the data sample: ``pred_<name>`` of each output.
+        """
+        batch = {name: value[None] for name, value in output.items()} if isinstance(output, dict) else output[None]
+        return {f'pred_{name}': value[0] for name, value in self.decode(batch, size).items()}
+
+
+def content_box(sample, input_size: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    """Rows and columns (top, bottom, left, right) of an input (h, w) that show the image; None where all of it does.
+
+    The sample's ``input_matrix`` (2, 3) maps pixels of the image, in which labels and predictions are given, to pixels of the
+    input. Without one, the image was stretched to the whole input.
+
+    Raises:
+        ValueError: a matrix that is neither a stretch nor a letterbox.
+    """
+    matrix = sample.metainfo.get('input_matrix')
+    if matrix is None:
+        return None
+    matrix, (height, width) = np.asarray(matrix, np.float64), sample.metainfo['ori_shape'][:2]
+    corners = np.array([[-0.5, -0.5], [width - 0.5, height - 0.5]]) @ matrix[:, :2].T + matrix[:, 2] + 0.5
+    (left, top), (right, bottom) = np.rint(corners).astype(int).tolist()
+    inside = 0 <= left < right <= input_size[1] and 0 <= top < bottom <= input_size[0]
+    if not inside or np.abs(corners - np.rint(corners)).max() > 1e-3 or matrix[0, 1] or matrix[1, 0]:
+        raise ValueError(
+            f'{where(sample)}: input_matrix={matrix.tolist()} of an image of (h, w) = {(height, width)} does not place it on '
+            f'whole pixels of the input {tuple(input_size)}; LoadResize gives such matrices'
+        )
+    box = top, bottom, left, right
+    return None if box == (0, input_size[0], 0, input_size[1]) else box
+
+
+def where(sample) -> str:
+    return str(sample.metainfo.get('img_path', 'a data sample'))
+
+
+def _to_input(sample, field, size: tuple[int, int], device) -> Tensor:
+    """A map of the image (..., H', W') at the size (H, W) of the input, with zeros where the input does not show the image."""
+    field = torch.as_tensor(field, device=device)
+    box = None if tuple(field.shape[-2:]) == tuple(size) else content_box(sample, size)
+    if box is None:
+        return resize_nearest(field, size)
+    top, bottom, left, right = box
+    placed = field.new_zeros((*field.shape[:-2], *size))
+    placed[..., top:bottom, left:right] = resize_nearest(field, (bottom - top, right - left))
+    return placed
+
+
+def resize_nearest(field: Tensor, size: tuple[int, int]) -> Tensor:
+    """(..., H, W) at another size: the pixel under the centre of each new one. Works for every dtype."""
+    if tuple(field.shape[-2:]) == tuple(size):
+        return field
+    rows, columns = (
+        ((torch.arange(new, device=field.device) + 0.5) * old / new).long()
+        for new, old in zip(size, field.shape[-2:], strict=True)
+    )
+    return field[..., rows[:, None], columns]
