@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from sapiens import tasks
 from sapiens.engine.optim.param_groups import make_param_groups
 from sapiens.metainfo import get_classes
 from sapiens.models import MAE, DenseEstimator, DenseHead, DenseTask
@@ -400,10 +401,12 @@ def test_contradictions_are_refused():
 
 
 def test_a_new_task_is_one_class(monkeypatch):
-    """Opacity, with an activation: no other part knows of it."""
+    """Opacity, with an activation: no other part knows of it, apart from its declaration."""
+    monkeypatch.setattr(tasks, '_TASKS', dict(tasks._TASKS))
+    tasks.register_task(tasks.TaskSpec('opacity', 'opacity', fields=(tasks.map_fields()['alpha'],)))
 
     class Opacity(DenseTask):
-        kind, channels = 'alpha', 1
+        task_name, channels = 'opacity', 1
         default_losses = (dict(type='DepthGradientLoss'),)
 
         def finish(self, output, size, options):
