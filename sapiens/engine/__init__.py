@@ -1,3 +1,4 @@
+from .eval_loops import TestLoop, ValLoop
 from .hooks import (
     BadDataHook,
     CheckpointHook,
@@ -30,9 +31,11 @@ __all__ = [
     'Runner',
     'ShowHook',
     'StopHook',
+    'TestLoop',
     'ThroughputHook',
     'TrainLoop',
     'TrainingFigureHook',
+    'ValLoop',
     'VisibleKeypointsHook',
     'show_hook_for',
 ]
