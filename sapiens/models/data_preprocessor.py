@@ -1,4 +1,4 @@
-"""Normalisation on the device: the loader hands over uint8."""
+"""Normalisation of images on the device; loaders give uint8."""
 
 import torch
 from mmengine.model import BaseDataPreprocessor
@@ -15,15 +15,18 @@ IMAGE_STD = (58.395, 57.12, 57.375)
 
 @MODELS.register_module()
 class ImageNormalizer(BaseDataPreprocessor):
-    """Moves a batch to the device as uint8 and normalises it there.
+    """Move a batch to the device as uint8 and normalise it there.
 
-    Takes ``dict(inputs, data_samples)`` with ``inputs`` a uint8 (B, 3, H, W) tensor or a list of (3, H, W) ones of one
-    size; returns the same with ``inputs`` float32 (B, 3, H, W) RGB. Other keys of a batch are not passed on.
+    Takes ``dict(inputs, data_samples)`` with ``inputs`` a uint8 (B, 3, H, W) tensor or a list of (3, H, W) tensors of one size.
+    Returns the same with ``inputs`` float32 (B, 3, H, W) RGB. Other keys of a batch are dropped.
 
     Args:
-        mean: grey levels of R, G, B.
-        std: grey levels of R, G, B.
+        mean, std: grey levels of R, G, B, 0-255.
         bgr_to_rgb: swap the channels first (for transforms that load with OpenCV).
+        non_blocking: copy to the device asynchronously where the memory is pinned.
+
+    Raises:
+        ValueError: when called, images of one batch differ in size.
     """
 
     def __init__(
@@ -35,8 +38,8 @@ class ImageNormalizer(BaseDataPreprocessor):
     ) -> None:
         super().__init__(non_blocking=non_blocking)
         self.bgr_to_rgb = bgr_to_rgb
-        self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
+        for name, levels in (('mean', mean), ('std', std)):
+            self.register_buffer(name, torch.tensor(levels, dtype=torch.float32).view(-1, 1, 1), persistent=False)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         inputs = data['inputs']

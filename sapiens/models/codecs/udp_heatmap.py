@@ -1,10 +1,10 @@
-"""Keypoints to heatmaps and back, a whole batch at a time, on whatever device the tensors are on.
+"""Keypoints to heatmaps and back, in batches, on the device of the tensors.
 
 Source: Huang et al., "The Devil Is in the Details" (UDP, CVPR 2020) for the geometry, Zhang et al., "Distribution-Aware
 Coordinate Representation" (DARK, CVPR 2020) for the Newton step; values as in mmpose's ``UDPHeatmap``.
 """
 
-# B batch, K keypoints, w h size of the network's input in pixels, W H size of a heatmap in cells
+# B batch, K keypoints, w h size of the network input in pixels, W H size of a heatmap in cells
 
 import math
 
@@ -19,21 +19,22 @@ from sapiens.utils.crop import crop_to_image
 __all__ = ['UDPHeatmap']
 
 REFINEMENTS = ('newton', 'expectation', 'none')
-# The logarithm that the Newton step differentiates is taken of values clipped to this range (mmpose's).
+# The Newton step clips values to this range before it takes their logarithm (as mmpose).
 LOG_RANGE = (1e-3, 50.0)
 
 
 @MODELS.register_module()
 class UDPHeatmap:
-    """Gaussian heatmaps with UDP's geometry: pixel 0 lies on cell 0 and pixel w - 1 on cell W - 1.
+    """Gaussian heatmaps in the geometry of UDP: pixel 0 is cell 0 and pixel w - 1 is cell W - 1.
 
     Args:
-        sigma: of the Gaussian, in cells. Drawn up to 3 sigma (rounded) from the cell nearest to the keypoint; published: 6.
-        refine: how the position is found around the highest cell. ``'newton'`` (published): one Newton step on the
-            logarithm of the blurred map. ``'expectation'``: mean position of the 3 x 3 cells around it, weighted by their
-            values; for maps that are probabilities. ``'none'``: the cell itself.
-        blur_kernel_size: side, in cells, of the Gaussian blur before the Newton step; published: 11, though it does not match
-            sigma 6. 1 does not blur.
+        sigma: standard deviation of the Gaussian in cells. It is cut at 3 sigma (rounded) from the cell nearest to the keypoint.
+            Published: 6.
+        refine: position around the highest cell. ``'newton'`` (published): one Newton step on the logarithm of the blurred map.
+            ``'expectation'``: mean position of the 3 x 3 cells weighted by their values, for maps of probabilities.
+            ``'none'``: the cell.
+        blur_kernel_size: side, in cells, of the Gaussian blur before the Newton step; 1 does not blur. Published: 11, although
+            it does not match sigma 6.
 
     Raises:
         ValueError: an option out of its range.
@@ -62,18 +63,18 @@ class UDPHeatmap:
             heatmap_size: (W, H) cells.
 
         Returns:
-            heatmaps (B, K, H, W) float32, at most 1; and weights (B, K), 0 where no part of the Gaussian lies inside.
+            heatmaps (B, K, H, W) float32, at most 1; and weights (B, K), 0 where the Gaussian lies outside.
         """
         size = torch.tensor(heatmap_size, device=keypoints.device)
         scale = _scale(input_size, heatmap_size, keypoints.device)
         centers = keypoints.float() / scale  # (B, K, 2) cells
-        nearest = (centers + 0.5).trunc()  # towards zero, as mmpose rounds
+        nearest = (centers + 0.5).trunc()  # towards zero, as mmpose
         radius = 3 * self.sigma
-        # mmpose cuts both ends of the window to whole cells, also where sigma is not a whole number.
+        # mmpose truncates both ends of the window to whole cells, also for a fractional sigma.
         first, last = (nearest - radius).trunc(), (nearest + radius + 1).trunc()
         outside = ((first >= size) | (last < 0)).any(-1)
         drawn = (weights >= 0.5) & ~outside
-        # Only the windows are computed: of a published map they are 3 %, and the zeros around them cost one fill.
+        # Compute only the windows: they are 3 % of a published map, and the zeros around them cost one fill.
         span = torch.arange(math.ceil(2 * radius) + 2, device=keypoints.device, dtype=torch.float32)
         profiles, indices = [], []
         for axis, cells in enumerate(heatmap_size):
@@ -86,7 +87,7 @@ class UDPHeatmap:
         windows = along_y[..., :, None] * along_x[..., None, :]
         places = y[..., :, None] * width + x[..., None, :]
         heatmaps = _zeros((*weights.shape, height * width), keypoints.device)
-        heatmaps.scatter_add_(2, places.flatten(2), windows.flatten(2))  # what is outside adds 0 somewhere
+        heatmaps.scatter_add_(2, places.flatten(2), windows.flatten(2))  # cells outside add 0 to cell 0
         heatmaps = heatmaps.unflatten(2, (height, width))
         return heatmaps, torch.where(outside & (weights >= 0.5), 0, weights).float()
 
@@ -100,10 +101,9 @@ class UDPHeatmap:
             input_size: (w, h) pixels.
 
         Returns:
-            keypoints (B, K, 2) float32: x, y as cell / (size in cells - 1) * size in pixels, so one w-th larger than the pixel
-            that :meth:`encode` takes; :meth:`to_image` expects just this (mmpose's convention). Cell (-1, -1) where a map
-            has nothing above 0. scores (B, K) float32: the highest value; for ``'expectation'`` the sum of the 3 x 3
-            cells, a probability.
+            keypoints (B, K, 2) float32 x, y: cell / (size in cells - 1) * size in pixels, for :meth:`to_image`. This convention
+            of mmpose is larger by w / (w - 1) than the pixels that :meth:`encode` takes. Maps without a value above 0 give cell
+            (-1, -1). scores (B, K) float32: the highest value; for ``'expectation'`` the sum of the 3 x 3 cells, a probability.
         """
         heatmaps = heatmaps.float()
         cells, peaks = self.highest_cells(heatmaps)
@@ -121,13 +121,13 @@ class UDPHeatmap:
         return positions / size * positions.new_tensor(input_size), torch.where(found, scores, peaks)
 
     def to_image(self, keypoints: Tensor, input_size: tuple[int, int], center: Tensor, scale: Tensor) -> Tensor:
-        """Map what :meth:`decode` returns to the image that the crop was taken from.
+        """Map keypoints of :meth:`decode` to the image that the crop was taken from.
 
         Args:
             keypoints: (B, K, 2).
             input_size: (w, h) pixels.
-            center: (B, 2) centre of the crop in the image, pixels.
-            scale: (B, 2) width and height of the crop in the image, pixels.
+            center: (B, 2) centre of the crop in pixels of the image.
+            scale: (B, 2) width and height of the crop in pixels of the image.
 
         Returns:
             (B, K, 2) pixels of the image.
@@ -137,7 +137,7 @@ class UDPHeatmap:
     def _newton_step(self, heatmaps: Tensor, cells: Tensor, peaks: Tensor) -> Tensor:
         """Step (B, K, 2) to subtract, in cells: inverse Hessian times gradient of the logarithm of the blurred map."""
         values = self._blurred_neighbours(heatmaps, cells, peaks)
-        # The finite differences below cancel: double precision, for B * K * 9 numbers only.
+        # Double precision, because the finite differences below cancel; these are only B * K * 9 numbers.
         values = (values if values.device.type == 'mps' else values.double()).clamp(*LOG_RANGE).log()
         (a, b, _), (c, d, e), (_, f, g) = [row.unbind(-1) for row in values.unbind(-2)]  # rows of y, columns of x
         dx, dy = (e - c) / 2, (f - b) / 2
@@ -148,11 +148,11 @@ class UDPHeatmap:
         return torch.stack([dyy * dx - dxy * dy, dxx * dy - dxy * dx], dim=-1) / determinant[..., None]
 
     def _blurred_neighbours(self, heatmaps: Tensor, cells: Tensor, peaks: Tensor) -> Tensor:
-        """(B, K, 3, 3) values around ``cells`` of the blurred maps, which are scaled to keep each map's highest value.
+        """(B, K, 3, 3) values around ``cells`` of the blurred maps, scaled so that each map keeps its maximum.
 
-        Blurring whole maps would cost twenty times more: only the cells that reach these nine are blurred. The scale changes
-        their logarithms by a constant, which the derivatives do not see, unless a value is clipped; only maps where that is
-        possible are blurred whole.
+        Only the cells that influence these nine are blurred; blurring whole maps takes twenty times as long. The scale adds a
+        constant to the logarithm, which the derivatives ignore unless a value is clipped. Maps where that is possible are
+        blurred whole.
         """
         border = self.blur_kernel_size // 2
         kernel = _gaussian_kernel(self.blur_kernel_size, heatmaps)
@@ -177,7 +177,7 @@ class UDPHeatmap:
 
     @staticmethod
     def _replicate_border(blurred: Tensor, cells: Tensor, shape: torch.Size) -> Tensor:
-        """Beyond the map its outermost blurred values continue."""
+        """Replicate the outermost blurred values beyond the map."""
         for axis, size in ((0, shape[-1]), (1, shape[-2])):
             dim = 3 - axis
             near, middle, far = blurred.unbind(dim)
@@ -189,7 +189,7 @@ class UDPHeatmap:
     @staticmethod
     def highest_cells(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
         """Cell (B, K, 2) int64 x, y of the highest value of each map (the first in row-major order), and the value (B, K)."""
-        rows, columns = heatmaps.amax(-1), heatmaps.shape[-1]  # vectorised on CPUs, which argmax is not
+        rows, columns = heatmaps.amax(-1), heatmaps.shape[-1]  # amax is vectorised on CPUs, argmax is not
         peaks, y = rows.max(-1)
         row = heatmaps.gather(-2, y[..., None, None].expand(*y.shape, 1, columns))[..., 0, :]
         return torch.stack([row.argmax(-1), y], dim=-1), peaks
@@ -199,7 +199,7 @@ class UDPHeatmap:
 
 
 def _zeros(shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """Float32 zeros. On a CPU they come from numpy, which asks the system for cleared memory; torch clears it once more."""
+    """Float32 zeros. On a CPU from numpy, which uses memory that the system has cleared; torch clears it again."""
     return torch.from_numpy(np.zeros(shape, np.float32)) if device.type == 'cpu' else torch.zeros(shape, device=device)
 
 
@@ -209,7 +209,7 @@ def _scale(input_size: tuple[int, int], heatmap_size: tuple[int, int], device) -
 
 
 def _patches(heatmaps: Tensor, cells: Tensor, reach: int) -> Tensor:
-    """(B, K, 2 reach + 1, 2 reach + 1) values around cells; 0 beyond the map."""
+    """(B, K, 2 reach + 1, 2 reach + 1) values around cells, 0 beyond the map."""
     height, width = heatmaps.shape[-2:]
     offsets = torch.arange(-reach, reach + 1, device=heatmaps.device)
     x, y = cells[..., :1] + offsets, cells[..., 1:] + offsets  # (B, K, n)
@@ -220,7 +220,7 @@ def _patches(heatmaps: Tensor, cells: Tensor, reach: int) -> Tensor:
 
 
 def _gaussian_kernel(size: int, like: Tensor) -> Tensor:
-    """(size,) weights that sum to 1, with OpenCV's standard deviation for a kernel of this size."""
+    """(size,) weights with sum 1 and OpenCV's standard deviation for a kernel of this size."""
     sigma = 0.3 * ((size - 1) * 0.5 - 1) + 0.8
     cell = torch.arange(size, dtype=torch.float64) - size // 2
     kernel = torch.exp(-(cell**2) / (2 * sigma**2)) if size > 1 else torch.ones(1)
@@ -229,12 +229,11 @@ def _gaussian_kernel(size: int, like: Tensor) -> Tensor:
 
 def _banded(kernel: Tensor, length: int) -> Tensor:
     """(3, length) matrix that correlates ``length`` = kernel + 2 values to three."""
-    rows = [F.pad(kernel, (shift, length - len(kernel) - shift)) for shift in range(3)]
-    return torch.stack(rows)
+    return torch.stack([F.pad(kernel, (shift, length - len(kernel) - shift)) for shift in range(3)])
 
 
 def _local_expectation(heatmaps: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean offset (B, K, 2) of the 3 x 3 cells around ``cells``, weighted by their values, and the sum of these."""
+    """Mean offset (B, K, 2) of the 3 x 3 cells around ``cells``, weighted by their values, and the sum of the values."""
     patches = _patches(heatmaps, cells, 1).clamp(min=0)
     total = patches.sum((-1, -2))
     steps = torch.arange(-1.0, 2.0, device=heatmaps.device)

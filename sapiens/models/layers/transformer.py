@@ -12,13 +12,13 @@ from torch import Tensor, nn
 __all__ = ['MLP', 'DropPath', 'SelfAttention', 'TransformerBlock', 'init_transformer']
 
 LAYER_NORM_EPS = 1e-6
-# Below so many tokens attention is trained in float32 on a CPU: its backward in bf16 takes longer at 48 and 65 tokens, and less
-# time at 1025; nothing between was measured.
+# On a CPU, attention over fewer tokens is trained in float32: its backward pass is slower in bf16 at 48 and 65 tokens and faster
+# at 1025 (nothing in between was measured).
 SHORT = 512
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention, queries, keys and values in one linear layer laid out [q | k | v]."""
+    """Multi-head self-attention with one linear layer for [q | k | v]."""
 
     def __init__(self, embed_dims: int, num_heads: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class MLP(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Stochastic depth per sample: a residual branch is dropped with ``rate``, else scaled by 1 / (1 - rate)."""
+    """Stochastic depth per sample: drop a residual branch with probability ``rate``, else scale it by 1 / (1 - rate)."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -88,8 +88,8 @@ class TransformerBlock(nn.Module):
 
 @torch.no_grad()
 def init_transformer(module: nn.Module) -> None:
-    """Initialise as published for pretraining: linear layers Xavier-uniform with bias 0, except the MLPs' biases
-    N(0, 1e-6); layer norms 1 and 0."""
+    """Initialise as published for pretraining: linear layers Xavier-uniform with bias 0, but biases of MLPs N(0, 1e-6^2); layer
+    norms 1 and 0."""
     for child in module.modules():
         if isinstance(child, nn.Linear):
             nn.init.xavier_uniform_(child.weight)

@@ -1,4 +1,4 @@
-"""Dense outputs at the size of an image: bilinear, corners not aligned, as torch, mmseg and the published code enlarge them."""
+"""Bilinear upsampling of dense outputs, corners not aligned, as in torch, mmseg and the published code."""
 
 # B batch, K channels, h w size of the output, H W of the prediction, P pixels
 
@@ -8,12 +8,12 @@ from torch import Tensor
 
 __all__ = ['upsample', 'upsample_grid', 'upsampled_argmax']
 
-# Pixels whose scores are computed at a time: a megabyte of them, which stays in a core's cache, or enough to keep a GPU busy.
+# Pixels per step: scores of a megabyte, which stay in the cache of a CPU core, or enough to keep a GPU busy.
 PIXELS_AT_ONCE = dict(cpu=1 << 13, cuda=1 << 20)
 
 
 def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear resize of (B, K, h, w) to (H, W), corners not aligned, in float32."""
+    """Resize (B, K, h, w) to (B, K, H, W), in float32."""
     maps = maps.float()
     if tuple(maps.shape[-2:]) == tuple(size):
         return maps
@@ -21,9 +21,9 @@ def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def upsample_grid(maps: Tensor, size: tuple[int, int], rows: slice, columns: slice) -> Tensor:
-    """``upsample(maps, size)[..., rows, columns]`` without the other pixels, in float32.
+    """Compute ``upsample(maps, size)[..., rows, columns]`` without the other pixels, in float32.
 
-    Two matrix products, one for each direction: the same from run to run also where it is differentiated on a GPU.
+    Two matrix products, one for each direction. Their backward pass is deterministic on GPUs too.
     """
     with torch.autocast(maps.device.type, enabled=False):
         down, across = (
@@ -34,17 +34,16 @@ def upsample_grid(maps: Tensor, size: tuple[int, int], rows: slice, columns: sli
 
 
 def upsampled_argmax(scores: Tensor, size: tuple[int, int]) -> Tensor:
-    """``upsample(scores, size).argmax(0)``, the first of equal ones, without the enlarged scores.
+    """Compute ``upsample(scores, size).argmax(0)`` (the first of equal classes) without upsampling all scores.
 
-    Between four cells of one class every weighted mean has that class as its highest, so that only the pixels between cells of
-    different classes are computed.
+    Pixels between four cells of one class have that class, so only pixels between cells of different classes are computed.
 
     Args:
         scores: (K, h, w).
         size: (H, W).
 
     Returns:
-        (H, W) int64, on the device of the scores.
+        (H, W) int64.
     """
     scores = scores.float()
     here = scores.argmax(0)
@@ -72,14 +71,14 @@ def upsampled_argmax(scores: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _interpolation(old: int, new: int, chosen: slice, device: torch.device) -> Tensor:
-    """(P, old): the weights of the cells for each chosen one of ``new`` pixels."""
+    """(P, old) weights of the cells for each chosen pixel of ``new``."""
     first, second, weight = (part[chosen, None] for part in _neighbours(old, new, device))
     weights = torch.zeros(len(first), old, device=device).scatter_(1, first, 1 - weight)
     return weights.scatter_add_(1, second, weight)
 
 
 def _neighbours(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """For each of ``new`` pixels the two of ``old`` cells that it lies between, and the weight of the second."""
+    """For each of ``new`` pixels, its two neighbours of ``old`` cells and the weight of the second."""
     position = ((torch.arange(new, device=device) + 0.5) * (old / new) - 0.5).clamp(min=0)
     first = position.long()
     return first, (first + 1).clamp(max=old - 1), position - first

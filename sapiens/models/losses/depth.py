@@ -1,70 +1,51 @@
-"""Losses between predicted and true depth.
+"""Losses of depth.
 
-Each is called with predictions (B, 1, H, W), targets (B, 1, H, W) and ``valid`` (B, H, W) bool, and returns a scalar in float32,
-whatever the prediction's dtype. What stands where ``valid`` is False has no effect. The unit is the target's: for relative depth
-0 is the nearest and 1 the farthest valid pixel of an image.
+Each takes predictions (B, 1, H, W), targets (B, 1, H, W) and ``valid`` (B, H, W) bool, see :class:`DenseLoss`. The unit is that
+of the target: relative depth is 0 at the nearest and 1 at the farthest valid pixel of an image.
 """
 
 # B batch, H W size in pixels, N pixels of one image
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sapiens.registry import MODELS
 
+from .base import DenseLoss
+
 __all__ = ['AlignedDepthLoss', 'DepthGradientLoss', 'ScaleShiftInvariantLoss', 'SiLogLoss']
 
-# Below these depths SiLogLoss takes no logarithm: ours, and the published one.
+# Lower bounds of SiLogLoss's logarithm: ours, and the published one.
 MIN_DEPTH, PUBLISHED_MIN_DEPTH = 0.01, 1e-6
-# A prediction whose mean deviation is less is flat: it is not scaled up further.
+# Predictions with a smaller mean deviation are flat and are not scaled up further.
 FLAT = 1e-3
-# Of prediction and target: below it AlignedDepthLoss is linear.
+# Below this correlation of prediction and target AlignedDepthLoss is linear.
 MIN_CORRELATION = 0.1
 
 
-def flat_pixels(*maps: Tensor) -> list[Tensor]:
-    """Maps (B, 1, H, W) or (B, H, W) -> (B, N); numbers in float32."""
-    return [part.flatten(1) if part.dtype == torch.bool else part.float().flatten(1) for part in maps]
-
-
-def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
-    """Mean over the valid ones of (B, N) -> (B,); 0 where there are none."""
-    return torch.where(valid, values, 0).sum(1) / valid.sum(1).clamp(min=1)
-
-
-def mean_of_present(values: Tensor, present: Tensor) -> Tensor:
-    """Mean of the (B,) values that are present; 0 if none is."""
-    return torch.where(present, values, 0).sum() / present.sum().clamp(min=1)
-
-
-def root(square: Tensor) -> Tensor:
-    """Square root without gradient at 0, where its slope is infinite."""
-    some = square > 0
-    return torch.where(some, torch.where(some, square, 1).sqrt(), 0)
-
-
 @MODELS.register_module()
-class SiLogLoss(nn.Module):
-    """Error of the logarithm of depth, of which a common factor counts half: ``sqrt(mean(d^2) - 0.5 mean(d)^2)`` of each image
-    with ``d = log(target) - log(prediction)``, then the mean over the images that have valid pixels.
+class SiLogLoss(DenseLoss):
+    """Scale-invariant logarithmic error: ``sqrt(mean(d^2) - invariance * mean(d)^2)`` of each image with
+    ``d = log(target) - log(prediction)``, then the mean over the images that have valid pixels.
 
-    The logarithm of a relative depth does not exist at the nearest pixel, and its slope grows without limit close to it. So
-    below ``min_depth`` it goes on as the straight line that touches it, ``log(m) + (x - m) / m``. Then every prediction has a
-    gradient, also one below 0, where a network without output activation starts; and the nearest pixel, which alone says
-    where 0 lies, counts with a finite target. A perfect prediction has loss 0 and gradient 0.
+    The logarithm of relative depth is infinite at the nearest pixel. Below ``min_depth`` m it is therefore continued by its
+    tangent, ``log(m) + (x - m) / m``. Every prediction then has a gradient, also a negative one, which a network without output
+    activation gives at first. The nearest pixel, which alone fixes 0, counts with a finite target. A perfect prediction has loss
+    0 and gradient 0.
 
     Args:
-        published: as published instead: predictions are clamped from below, so that those below the bound get no gradient;
-            pixels whose target is not above it do not count (in relative depth the nearest); and images without a valid
-            pixel count as 0 in the mean.
-        min_depth: where the logarithm ends, in the target's unit; by default 0.01, or 1e-6 with ``published``.
-        invariance: share of the mean's square that is taken off, 0 to 1: 1 ignores a common factor, 0 counts it fully.
-        loss_weight: factor.
-        name: of the value in the log, after ``loss_``.
+        published: the published variant: predictions are clamped from below, so smaller ones get no gradient; pixels whose
+            target is not above the bound (in relative depth the nearest) do not count; images without a valid pixel count as
+            0 in the mean.
+        min_depth: lower bound of the logarithm, in the unit of the target; by default 0.01, or 1e-6 with ``published``.
+        invariance: fraction of ``mean(d)^2`` to subtract, 0 to 1: 1 ignores a common factor of depth, 0 counts it fully.
+        loss_weight, name: see :class:`DenseLoss`.
 
     Raises:
         ValueError: a ``min_depth`` or ``invariance`` out of range.
     """
+
+    default_name = 'silog'
 
     def __init__(
         self,
@@ -72,9 +53,9 @@ class SiLogLoss(nn.Module):
         min_depth: float | None = None,
         invariance: float = 0.5,
         loss_weight: float = 1.0,
-        name: str = 'silog',
+        name: str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(loss_weight, name)
         if min_depth is None:
             min_depth = PUBLISHED_MIN_DEPTH if published else MIN_DEPTH
         if min_depth <= 0:
@@ -82,7 +63,6 @@ class SiLogLoss(nn.Module):
         if not 0 <= invariance <= 1:
             raise ValueError(f'invariance={invariance}: expected 0 to 1 (published: 0.5)')
         self.published, self.min_depth, self.invariance = published, min_depth, invariance
-        self.loss_weight, self.name = loss_weight, name
 
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         output, target, valid = flat_pixels(output, target, valid)
@@ -96,7 +76,7 @@ class SiLogLoss(nn.Module):
         return self.loss_weight * mean_of_present(root(square), present)
 
     def log(self, depth: Tensor) -> Tensor:
-        """Logarithm of any number, see the class."""
+        """Logarithm with the continuation below ``min_depth``."""
         clamped = depth.clamp(min=self.min_depth)
         if self.published:
             return clamped.log()
@@ -104,21 +84,15 @@ class SiLogLoss(nn.Module):
 
 
 @MODELS.register_module()
-class ScaleShiftInvariantLoss(nn.Module):
-    """Absolute error after prediction and target of each image were brought to median 0 and mean absolute deviation 1:
-    ``mean |p' - t'|`` over the valid pixels, then the mean over the images that have any.
+class ScaleShiftInvariantLoss(DenseLoss):
+    """Mean absolute error between prediction and target, each normalised to median 0 and mean absolute deviation 1 over the
+    valid pixels of its image; then the mean over the images that have any.
 
-    For labels of unknown scale and offset. Unlike a least-squares fit of the prediction, which may turn it upside down and then
-    leaves a network that predicts far for near without gradient, this keeps the order of depth.
-
-    Args:
-        loss_weight: factor.
-        name: of the value in the log, after ``loss_``.
+    For labels of unknown scale and offset. A least-squares fit of the prediction could invert it and leave a network that
+    predicts far for near without gradient; this loss keeps the order of depth.
     """
 
-    def __init__(self, loss_weight: float = 1.0, name: str = 'ssi') -> None:
-        super().__init__()
-        self.loss_weight, self.name = loss_weight, name
+    default_name = 'ssi'
 
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         output, target, valid = flat_pixels(output, target, valid)
@@ -127,23 +101,17 @@ class ScaleShiftInvariantLoss(nn.Module):
 
 
 @MODELS.register_module()
-class AlignedDepthLoss(nn.Module):
-    """Root mean square error of each image after the least-squares scale and shift of its prediction, in the target's unit, then
-    the mean over the images that have valid pixels: what :class:`~sapiens.evaluation.DepthMetric` reports as RMSE after
-    ``alignment='scale-shift'``.
+class AlignedDepthLoss(DenseLoss):
+    """Root mean square error of each image after the least-squares scale and shift of its prediction, in the unit of the target;
+    then the mean over the images that have valid pixels. :class:`~sapiens.evaluation.DepthMetric` reports the same number as
+    RMSE with ``alignment='scale-shift'``.
 
-    With r the correlation of prediction and target and d the deviation of the target, it is ``d sqrt(1 - r^2)``. Where r is below
-    ``MIN_CORRELATION`` the scale stays the one of that correlation, so ``1 - r^2`` goes on as the straight line that touches it:
-    a prediction that is upside down is wrong and has a gradient, where a free fit would turn it around or make it flat.
-
-    Args:
-        loss_weight: factor.
-        name: of the value in the log, after ``loss_``.
+    With correlation r and target deviation d it is ``d sqrt(1 - r^2)``. For r below ``MIN_CORRELATION`` the scale is that of
+    ``MIN_CORRELATION``, so ``1 - r^2`` continues as its tangent. An inverted prediction therefore has an error and a gradient; a
+    free fit would invert it back or flatten it.
     """
 
-    def __init__(self, loss_weight: float = 1.0, name: str = 'aligned') -> None:
-        super().__init__()
-        self.loss_weight, self.name = loss_weight, name
+    default_name = 'aligned'
 
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         output, target, valid = flat_pixels(output, target, valid)
@@ -156,47 +124,32 @@ class AlignedDepthLoss(nn.Module):
         return self.loss_weight * mean_of_present(root(square), valid.any(1))
 
 
-def centred(depth: Tensor, valid: Tensor) -> Tensor:
-    """(B, N) with mean 0 over the valid pixels of each image; 0 elsewhere."""
-    depth = torch.where(valid, depth, 0)
-    return torch.where(valid, depth - masked_mean(depth, valid)[:, None], 0)
-
-
-def normalized(depth: Tensor, valid: Tensor) -> Tensor:
-    """(B, N) with median 0 and mean absolute deviation 1 over the valid pixels of each image; 0 elsewhere."""
-    # The lower median. Sorted, as the median of PyTorch has no deterministic kernel on GPUs.
-    ordered = torch.where(valid, depth, torch.inf).sort(dim=1).values
-    middle = (valid.sum(1, keepdim=True) - 1).clamp(min=0) // 2
-    centred = torch.where(valid, depth - ordered.gather(1, middle), 0)
-    deviation = masked_mean(centred.abs(), valid)
-    return centred / deviation.clamp(min=FLAT)[:, None]
-
-
 @MODELS.register_module()
-class DepthGradientLoss(nn.Module):
-    """Absolute error of the slopes of depth, at several scales: sharp edges, smooth surfaces.
+class DepthGradientLoss(DenseLoss):
+    """Absolute error of the slopes of depth at several scales, for sharp edges and smooth surfaces.
 
-    At scale s every s-th pixel is taken (s = 1, 2, 4, ...); there, with r = prediction - target,
-    ``mean |r(x + 1, y) - r(x, y)| + mean |r(x, y + 1) - r(x, y)|``, each over the pairs of which both pixels are valid. Mean over
-    the scales, then over the images that have a pair.
+    Scale s takes every s-th pixel (s = 1, 2, 4, ...). With r = prediction - target its error is
+    ``mean |r(x + 1, y) - r(x, y)| + mean |r(x, y + 1) - r(x, y)|`` over the pairs of valid pixels. The loss is the mean over the
+    scales, then over the images that have a pair.
 
     Args:
         num_scales: 1 or more.
-        invariant: compare the maps that :class:`ScaleShiftInvariantLoss` compares.
-        loss_weight: factor.
-        name: of the value in the log, after ``loss_``.
+        invariant: compare the normalised maps of :class:`ScaleShiftInvariantLoss`.
+        loss_weight, name: see :class:`DenseLoss`.
 
     Raises:
-        ValueError: num_scales below 1.
+        ValueError: ``num_scales`` below 1.
     """
 
+    default_name = 'grad'
+
     def __init__(
-        self, num_scales: int = 4, invariant: bool = False, loss_weight: float = 1.0, name: str = 'grad'
+        self, num_scales: int = 4, invariant: bool = False, loss_weight: float = 1.0, name: str | None = None
     ) -> None:
-        super().__init__()
+        super().__init__(loss_weight, name)
         if num_scales < 1:
             raise ValueError(f'num_scales={num_scales}: expected 1 or more')
-        self.num_scales, self.invariant, self.loss_weight, self.name = num_scales, invariant, loss_weight, name
+        self.num_scales, self.invariant = num_scales, invariant
 
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         shape = valid.shape
@@ -215,3 +168,43 @@ class DepthGradientLoss(nn.Module):
                 total = total + masked_mean(change.abs().flatten(1), both.flatten(1))
                 present = present | both.flatten(1).any(1)
         return self.loss_weight * mean_of_present(total / self.num_scales, present)
+
+
+# ---------------------------------------------------------------------- parts
+
+
+def flat_pixels(*maps: Tensor) -> list[Tensor]:
+    """Flatten maps (B, 1, H, W) or (B, H, W) to (B, N); numbers become float32."""
+    return [part.flatten(1) if part.dtype == torch.bool else part.float().flatten(1) for part in maps]
+
+
+def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
+    """Mean over the valid values of (B, N) -> (B,); 0 where there are none."""
+    return torch.where(valid, values, 0).sum(1) / valid.sum(1).clamp(min=1)
+
+
+def mean_of_present(values: Tensor, present: Tensor) -> Tensor:
+    """Mean of the (B,) values that are present; 0 if none is."""
+    return torch.where(present, values, 0).sum() / present.sum().clamp(min=1)
+
+
+def root(square: Tensor) -> Tensor:
+    """Square root with gradient 0 at 0, where its slope is infinite."""
+    some = square > 0
+    return torch.where(some, torch.where(some, square, 1).sqrt(), 0)
+
+
+def centred(depth: Tensor, valid: Tensor) -> Tensor:
+    """(B, N) with mean 0 over the valid pixels of each image; 0 elsewhere."""
+    depth = torch.where(valid, depth, 0)
+    return torch.where(valid, depth - masked_mean(depth, valid)[:, None], 0)
+
+
+def normalized(depth: Tensor, valid: Tensor) -> Tensor:
+    """(B, N) with median 0 and mean absolute deviation 1 over the valid pixels of each image; 0 elsewhere."""
+    # The lower median, by sorting: PyTorch's median has no deterministic kernel on GPUs.
+    ordered = torch.where(valid, depth, torch.inf).sort(dim=1).values
+    middle = (valid.sum(1, keepdim=True) - 1).clamp(min=0) // 2
+    centred = torch.where(valid, depth - ordered.gather(1, middle), 0)
+    deviation = masked_mean(centred.abs(), valid)
+    return centred / deviation.clamp(min=FLAT)[:, None]

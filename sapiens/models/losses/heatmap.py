@@ -1,7 +1,6 @@
-"""Losses between predicted and target heatmaps. Each also says what a prediction means: ``to_heatmaps`` turns the head's output
-into the maps that are decoded, ``from_heatmaps`` such maps into an output that means them.
+"""Losses of heatmaps, in float32 whatever the dtype of the head's output.
 
-All are computed in float32, whatever the head's dtype.
+Each also defines what an output means: ``to_heatmaps`` converts it to the maps that are decoded, ``from_heatmaps`` converts back.
 """
 
 # B batch, K keypoints, H W cells of a map
@@ -16,18 +15,15 @@ __all__ = ['HeatmapCrossEntropyLoss', 'HeatmapMSELoss']
 
 @MODELS.register_module()
 class HeatmapMSELoss(nn.Module):
-    """Mean squared error of the maps; those of keypoints with weight 0 count as no error.
-
-    ``loss = mean over B, K, H, W of weight * (prediction - target)^2``, the published form: the mean also runs over the maps
-    without weight.
+    """Mean of ``weight * (prediction - target)^2`` over B, K, H, W. As published, maps with weight 0 count in the mean.
 
     Args:
-        top_k: only the k keypoints with the largest error of each sample count, and the mean runs over these (online hard
-            keypoint mining; 128 in the published 308-point recipes of 0.3b and 1b). None for all.
+        top_k: average over the k keypoints with the largest error of each sample only (online hard keypoint mining; 128 in the
+            published 308-point recipes of 0.3b and 1b). None for all.
         loss_weight: factor.
 
     Raises:
-        ValueError: top_k below 1 or, when called, above the number of keypoints.
+        ValueError: ``top_k`` below 1 or, when called, above the number of keypoints.
     """
 
     def __init__(self, top_k: int | None = None, loss_weight: float = 1.0) -> None:
@@ -54,10 +50,10 @@ class HeatmapMSELoss(nn.Module):
 
 @MODELS.register_module()
 class HeatmapCrossEntropyLoss(nn.Module):
-    """Cross entropy between each map, as logits over its cells, and the target normalised to a distribution; mean over the
-    keypoints with weight.
+    """Cross entropy between each map, as logits over its cells, and the target normalised to a distribution; weighted mean over
+    the keypoints.
 
-    Not published for Sapiens; learns from far fewer samples than the squared error, whose optimum at first is an empty map.
+    Not published for Sapiens. It learns from far fewer samples than the squared error, whose first optimum is an empty map.
 
     Args:
         loss_weight: factor.
@@ -80,6 +76,6 @@ class HeatmapCrossEntropyLoss(nn.Module):
         return prediction.float().flatten(2).softmax(-1).view(prediction.shape)
 
     def from_heatmaps(self, heatmaps: Tensor) -> Tensor:
-        """Logits of the probabilities, which :meth:`to_heatmaps` takes back."""
+        """Logits of probabilities, the inverse of :meth:`to_heatmaps`."""
         heatmaps = heatmaps.float()
         return heatmaps.clamp(min=torch.finfo(heatmaps.dtype).tiny).log()

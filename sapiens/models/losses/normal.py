@@ -1,46 +1,30 @@
-"""Losses between predicted and true surface normals.
+"""Losses of surface normals.
 
-Each is called with predictions (B, 3, H, W), of any length, unit vectors (B, 3, H, W) in the same frame and ``valid``
-(B, H, W) bool, and returns a scalar in float32, whatever the prediction's dtype: the mean over the valid pixels of the batch, 0
-if there are none. What stands where ``valid`` is False has no effect.
+Each takes predictions (B, 3, H, W) of any length, unit vectors (B, 3, H, W) in the same frame and ``valid`` (B, H, W) bool, see
+:class:`DenseLoss`, and returns the mean over the valid pixels of the batch, 0 if there are none.
 """
 
 # B batch, H W size in pixels
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sapiens.models.layers import unit_vectors
 from sapiens.registry import MODELS
 
+from .base import DenseLoss
+
 __all__ = ['NormalCosineLoss', 'NormalGradientLoss', 'NormalL1Loss']
 
-# Vectors shorter than this are not brought to length 1.
+# Shorter vectors are not normalised to length 1.
 SHORTEST = 1e-6
 
 
-def mean_over(values: Tensor, valid: Tensor) -> Tensor:
-    """Mean of the valid ones of (B, H, W), a scalar; 0 if there are none."""
-    return torch.where(valid, values, 0).sum() / valid.sum().clamp(min=1)
-
-
-def cleared(target: Tensor, valid: Tensor) -> Tensor:
-    """The target with zeros where it is not valid: nothing that stands there can spoil a gradient."""
-    return torch.where(valid[:, None], target.float(), 0)
-
-
 @MODELS.register_module()
-class NormalCosineLoss(nn.Module):
-    """One minus the cosine of the angle between prediction and truth; the prediction's length does not matter.
+class NormalCosineLoss(DenseLoss):
+    """One minus the cosine of the angle between prediction and target. The length of the prediction has no effect."""
 
-    Args:
-        loss_weight: factor.
-        name: of the value in the log, after ``loss_``.
-    """
-
-    def __init__(self, loss_weight: float = 1.0, name: str = 'cosine') -> None:
-        super().__init__()
-        self.loss_weight, self.name = loss_weight, name
+    default_name = 'cosine'
 
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         target = unit_vectors(cleared(target, valid), dim=1, eps=SHORTEST)
@@ -49,18 +33,11 @@ class NormalCosineLoss(nn.Module):
 
 
 @MODELS.register_module()
-class NormalL1Loss(nn.Module):
-    """Absolute error of the raw prediction, summed over x, y and z (three times a mean over the channels, as published): it
-    teaches the network the length 1.
+class NormalL1Loss(DenseLoss):
+    """Absolute error of the raw prediction, summed over x, y and z as published (three times the mean over channels). It trains
+    the length towards 1."""
 
-    Args:
-        loss_weight: factor.
-        name: of the value in the log, after ``loss_``.
-    """
-
-    def __init__(self, loss_weight: float = 1.0, name: str = 'l1') -> None:
-        super().__init__()
-        self.loss_weight, self.name = loss_weight, name
+    default_name = 'l1'
 
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         error = (output.float() - cleared(target, valid)).abs().sum(1)
@@ -68,20 +45,14 @@ class NormalL1Loss(nn.Module):
 
 
 @MODELS.register_module()
-class NormalGradientLoss(nn.Module):
-    """Squared error of the change from one pixel to the next, right and down, of the raw prediction: wrinkles and edges.
+class NormalGradientLoss(DenseLoss):
+    """Squared error of the differences between neighbouring pixels, right and down, of the raw prediction: wrinkles and edges.
 
-    For each direction the sum over x, y and z, averaged over the pairs of which both pixels are valid; the sum of both. The
-    form of the second generation of Sapiens (there with weight 10, beside ten times the cosine and once the absolute error).
-
-    Args:
-        loss_weight: factor.
-        name: of the value in the log, after ``loss_``.
+    Each direction sums over x, y and z and averages over the pairs of valid pixels; the loss is the sum of both directions.
+    Source: the second generation of Sapiens (weights there: this 10, cosine 10, absolute error 1).
     """
 
-    def __init__(self, loss_weight: float = 1.0, name: str = 'grad') -> None:
-        super().__init__()
-        self.loss_weight, self.name = loss_weight, name
+    default_name = 'grad'
 
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         error = output.float() - cleared(target, valid)
@@ -89,3 +60,13 @@ class NormalGradientLoss(nn.Module):
         total = mean_over(right.square().sum(1), valid[..., 1:] & valid[..., :-1])
         total = total + mean_over(down.square().sum(1), valid[:, 1:] & valid[:, :-1])
         return self.loss_weight * total
+
+
+def mean_over(values: Tensor, valid: Tensor) -> Tensor:
+    """Mean of the valid values of (B, H, W), a scalar; 0 if there are none."""
+    return torch.where(valid, values, 0).sum() / valid.sum().clamp(min=1)
+
+
+def cleared(target: Tensor, valid: Tensor) -> Tensor:
+    """Target in float32 with zeros where it is not valid, so that invalid values cannot spoil a gradient."""
+    return torch.where(valid[:, None], target.float(), 0)

@@ -1,7 +1,6 @@
-"""Losses between class scores and labels.
+"""Losses of segmentation.
 
-Each is called with scores (B, C, H, W), labels (B, H, W) int64 in [0, C) and ``valid`` (B, H, W) bool, and returns a scalar in
-float32, whatever the scores' dtype. What a label says where ``valid`` is False has no effect, nor has the score there.
+Each takes scores (B, C, H, W), labels (B, H, W) int64 in [0, C) and ``valid`` (B, H, W) bool, see :class:`DenseLoss`.
 """
 
 # B batch, C classes, H W size in pixels
@@ -9,9 +8,11 @@ float32, whatever the scores' dtype. What a label says where ``valid`` is False 
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sapiens.registry import MODELS
+
+from .base import DenseLoss
 
 __all__ = ['SegCrossEntropyLoss', 'SegDiceLoss']
 
@@ -19,32 +20,31 @@ AVERAGES = ('pixels', 'weights')
 
 
 @MODELS.register_module()
-class SegCrossEntropyLoss(nn.Module):
-    """Cross entropy with a weight for each class.
-
-    ``sum over valid pixels of w[label] * -log softmax(scores)[label]``, divided as ``average`` says.
+class SegCrossEntropyLoss(DenseLoss):
+    """Cross entropy with a weight for each class: the sum over valid pixels of ``w[label] * -log softmax(scores)[label]``,
+    divided as ``average`` says.
 
     Args:
-        class_weight: C numbers; None for 1 each. ``'classes'``, in a config under :class:`~sapiens.models.SegTask`, takes those
+        class_weight: C numbers; None for 1 each. ``'classes'``, in a config under :class:`~sapiens.models.SegTask`, uses those
             of the class list.
-        average: ``'pixels'`` divides by the number of all pixels, those without a valid label included, as published: an image
-            of mostly ignored pixels counts little. ``'weights'`` divides by the sum of the weights of the valid pixels, so
-            that the value is a weighted mean.
-        loss_weight: factor.
-        name: of the value in the log, after ``loss_``.
+        average: ``'pixels'`` divides by the number of all pixels, including invalid ones, as published: an image of mostly
+            ignored pixels counts little. ``'weights'`` divides by the sum of the weights of the valid pixels (weighted mean).
+        loss_weight, name: see :class:`DenseLoss`.
 
     Raises:
-        ValueError: an unknown ``average``; weights that are negative or, when called, not as many as classes.
+        ValueError: an unknown ``average``; negative weights; when called, weights and classes differ in number.
     """
+
+    default_name = 'ce'
 
     def __init__(
         self,
         class_weight: Sequence[float] | None = None,
         average: str = 'pixels',
         loss_weight: float = 1.0,
-        name: str = 'ce',
+        name: str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(loss_weight, name)
         if average not in AVERAGES:
             raise ValueError(f'average={average!r} is not one of {AVERAGES}')
         if isinstance(class_weight, str):
@@ -54,9 +54,9 @@ class SegCrossEntropyLoss(nn.Module):
             )
         if class_weight is not None:
             if min(class_weight) < 0:
-                raise ValueError(f'class_weight={class_weight}: weights below 0 make no sense')
+                raise ValueError(f'class_weight={class_weight}: expected no weights below 0')
             class_weight = torch.tensor(class_weight, dtype=torch.float32)
-        self.average, self.loss_weight, self.name = average, loss_weight, name
+        self.average = average
         self.register_buffer('class_weight', class_weight, persistent=False)
 
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
@@ -73,30 +73,34 @@ class SegCrossEntropyLoss(nn.Module):
 
 
 @MODELS.register_module()
-class SegDiceLoss(nn.Module):
-    """One minus the overlap of probabilities and labels, for each class alike, however few pixels it has.
+class SegDiceLoss(DenseLoss):
+    """One minus the Dice overlap of probabilities and labels; all classes count equally, however few pixels they have.
 
-    Of a class with probabilities p and labels g in {0, 1}, over the valid pixels of one image:
-    ``1 - (2 sum p g + s) / (sum p^2 + sum g^2 + s)``; mean over the classes that the image's labels have, then over the images.
-    The form of the second generation of Sapiens.
+    A class with probabilities p and labels g in {0, 1} over the valid pixels of one image has the loss
+    ``1 - (2 sum p g + s) / (sum p^2 + sum g^2 + s)``. The loss is the mean over the classes in the labels of an image, then over
+    the images; an image without a counted class adds 0, as published. Source: the second generation of Sapiens.
 
     Args:
         smooth: s.
-        background: class that is left out, by convention 0; None to count all.
-        loss_weight: factor.
-        name: of the value in the log, after ``loss_``.
+        background: class that does not count, by convention 0; None counts all.
+        loss_weight, name: see :class:`DenseLoss`.
     """
 
+    default_name = 'dice'
+
     def __init__(
-        self, smooth: float = 1e-3, background: int | None = 0, loss_weight: float = 1.0, name: str = 'dice'
+        self,
+        smooth: float = 1e-3,
+        background: int | None = 0,
+        loss_weight: float = 1.0,
+        name: str | None = None,
     ) -> None:
-        super().__init__()
-        self.smooth, self.background, self.loss_weight, self.name = smooth, background, loss_weight, name
+        super().__init__(loss_weight, name)
+        self.smooth, self.background = smooth, background
 
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        """An image without a counted class adds 0 to the mean over images, as published."""
-        # What a class sums is gathered first, so that the loop over classes slices maps of one channel: a slice of the scores has
-        # a gradient of their whole size, and a one-hot copy of the labels would be as large as them.
+        # Gather the probabilities of the labels first: the loop over classes then works on maps of one channel. Slices of the
+        # scores would have gradients of their whole size, and a one-hot copy of the labels would be as large as the scores.
         probabilities = output.float().softmax(1).where(valid[:, None], 0)
         found = probabilities.gather(1, torch.where(valid, target, 0)[:, None])[:, 0]
         labels = torch.where(valid, target, -1)  # no class
