@@ -1,12 +1,12 @@
-"""Where the time of finetuning goes: loading a batch, and a training step of a config beside one with other options.
+"""Time finetuning: loading a batch, and a training step of a config compared with the same config under other options.
 
     DATA_ROOT=people python tools/benchmark/finetune_step.py configs/normal/sapiens_tiny_synthetic-128x96.py \\
-        --cfg-options optim_wrapper.precision=bf16 --against optim_wrapper.precision=fp32       # what bf16 brings on this machine
+        --cfg-options optim_wrapper.precision=bf16 --against optim_wrapper.precision=fp32       # gain of bf16 on this machine
     python tools/benchmark/finetune_step.py CONFIG --cfg-options +model.loss_stride=2 --against +model.loss_stride=1 --device cuda
 
-A step is what the config trains with: forward, losses, backward, clipping, optimizer. Both sides start from the same random
-weights, where their options leave the network alike, and see the same batches. Their steps alternate, and the ratio is that of
-neighbours, so that a machine whose speed drifts does not matter. Batches are loaded in this process, and timed there.
+A step is forward, losses, backward, clipping and optimizer, as in training. Both sides see the same batches and start from the
+same random weights, except for parameters whose shape differs. Their steps alternate, and the ratio is the median over
+neighbouring steps, so a machine of varying speed does not bias it. Batches are loaded, and timed, in this process.
 """
 
 import argparse
@@ -31,10 +31,10 @@ def parse_args():
         nargs='+',
         required=True,
         metavar='KEY=VALUE',
-        help='options of the other side, after those of --cfg-options',
+        help='options of the other side, applied after those of --cfg-options',
     )
-    parser.add_argument('--steps', type=int, default=20, help='of each side; default: %(default)s')
-    parser.add_argument('--warmup', type=int, default=3, help='steps before, which do not count; default: %(default)s')
+    parser.add_argument('--steps', type=int, default=20, help='measured steps of each side; default: %(default)s')
+    parser.add_argument('--warmup', type=int, default=3, help='steps before the measurement; default: %(default)s')
     parser.add_argument(
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='default: %(default)s'
     )
@@ -53,6 +53,7 @@ def parse_args():
 
 
 def seconds(run, device: str) -> float:
+    """Time a call."""
     begin = time.perf_counter()
     run()
     if device.startswith('cuda'):
@@ -60,16 +61,12 @@ def seconds(run, device: str) -> float:
     return time.perf_counter() - begin
 
 
-def _alike(weights: dict, state: dict, key: str) -> bool:
-    return key in weights and weights[key].shape == state[key].shape
-
-
 def measure(path: str, args, work_dir: str) -> list[str]:
-    """A row of the table."""
+    """Run both sides; returns a row of the table."""
     runs, weights = [], None
     for index, config in enumerate(args.sides[path]):
         config.train_dataloader.update(num_workers=0, persistent_workers=False)
-        # A name of its own for each: MMEngine keeps runners by their names.
+        # MMEngine keeps runners by name, so each needs its own.
         config.work_dir, config.experiment_name = work_dir, f'{Path(path).stem}_{index}'
         config.load_from, config.log_level, config.model.backbone.init_cfg = None, 'ERROR', None
         runner = Runner.from_cfg(config)
@@ -78,7 +75,8 @@ def measure(path: str, args, work_dir: str) -> list[str]:
         model = runner.model.to(args.device).train()
         state = model.state_dict()
         weights = weights or copy.deepcopy(state)
-        model.load_state_dict({key: weights[key] if _alike(weights, state, key) else state[key] for key in state})
+        same = {key: value for key, value in weights.items() if key in state and value.shape == state[key].shape}
+        model.load_state_dict({**state, **same})
         runs.append((model, runner.build_optim_wrapper(config.optim_wrapper)))
         loader = runner.build_dataloader(config.train_dataloader)
 

@@ -1,24 +1,24 @@
-"""Time a pretraining step (forward, backward, clip, AdamW) beside mmpretrain's MAE of the same size, or beside our own
-with one of its measures undone.
+"""Time a pretraining step (forward, backward, clipping, AdamW) against mmpretrain's MAE, or against our own without one of its
+optimizations.
 
-Each model lives in a process of its own, so that its peak memory is its own; steps alternate (A B A B ...), so that the
-ratio survives a machine whose speed drifts. Both models get the same weights, images and masks: the losses of the first
-step must agree.
+Both models get the same weights, images and masks, so the losses of the first step must agree. Each model runs in its own
+process, which measures its own peak memory. Steps alternate between the models, and the speed-up is the median ratio of
+neighbouring steps, so a machine of varying speed does not bias it.
 
 Examples:
     python tools/benchmark/mae_step.py                                  # 0.3b at 1024x1024, masks 0.95 and 0.75, fp32 and bf16
     python tools/benchmark/mae_step.py --arch tiny --img-size 256 --batch-size 8 --precision fp32
-    python tools/benchmark/mae_step.py --precision fp32 --mask-ratio 0.95 --against plain-adamw     # what fused AdamW brings
-    python tools/benchmark/mae_step.py --precision fp32 --mask-ratio 0.95 --profile                 # where our step's time goes
+    python tools/benchmark/mae_step.py --precision fp32 --mask-ratio 0.95 --against plain-adamw     # gain of fused AdamW
+    python tools/benchmark/mae_step.py --precision fp32 --mask-ratio 0.95 --profile                 # time by kind of operator
 """
 
 import argparse
 import multiprocessing
 import os
 import resource
-import statistics
 import time
 import zlib
+from statistics import median
 
 import torch
 from torch import nn
@@ -28,20 +28,18 @@ from sapiens.models import MAE
 from sapiens.models.backbones.archs import SAPIENS_ARCHS, resolve_arch
 from sapiens.utils.memory import keep_tensor_memory
 
-# What our step is compared with: mmpretrain, or ours without one of the things that make it fast.
 ALTERNATIVES = {
     'mmpretrain': "mmpretrain's MAE",
-    'plain-adamw': 'our model with torch.optim.AdamW as it is by default, not fused',
-    'default-memory': "our model with the C library's and torch's own ways to get memory",
+    'plain-adamw': 'our model with the default torch.optim.AdamW, not fused',
+    'default-memory': 'our model with the default memory allocation of the C library and torch',
 }
-# Operators of torch's profiler by what they do; whatever is left is "other".
+# Operators of torch's profiler by kind; all others are "other".
 KINDS = {
     'attention': ('scaled_dot_product', 'flash_attention'),
     'matrix products': ('addmm', 'mm', 'bmm', 'linear', 'mkldnn_linear', 'matmul', 'convolution'),
     'layer norm and GELU': ('layer_norm', 'gelu'),
     'optimizer and clipping': ('adamw', 'foreach', 'clip', 'norm'),
 }
-
 DECODER = dict(num_layers=8, embed_dims=512, num_heads=16)
 
 
@@ -53,7 +51,7 @@ def build_ours(arch: str | dict, img_size: int, mask_ratio: float, decoder: dict
 def build_reference(
     arch: str | dict, img_size: int, mask_ratio: float, decoder: dict = DECODER, norm_pix: bool = True
 ) -> nn.Module:
-    """mmpretrain's MAE with the sizes of ours; its state dict has the keys of ours."""
+    """Build mmpretrain's MAE of the same sizes; its state dict has our keys."""
     from mmpretrain.models import MAEPretrainDecoder, MAEPretrainHead, MAEViT
     from mmpretrain.models.utils import build_2d_sincos_position_embedding
 
@@ -61,35 +59,32 @@ def build_reference(
         def __init__(self) -> None:
             super().__init__()
             self.backbone = MAEViT(arch=resolve_arch(arch), img_size=img_size, patch_size=16, mask_ratio=mask_ratio)
-            side = img_size // 16
-            dims = self.backbone.embed_dims
-            self.backbone.pos_embed.data = build_2d_sincos_position_embedding(side, dims, cls_token=True).float()
+            side, dims, width = img_size // 16, self.backbone.embed_dims, decoder['embed_dims']
             self.neck = MAEPretrainDecoder(
                 num_patches=side * side,
                 patch_size=16,
                 in_chans=3,
                 embed_dim=dims,
-                decoder_embed_dim=decoder['embed_dims'],
+                decoder_embed_dim=width,
                 decoder_depth=decoder['num_layers'],
                 decoder_num_heads=decoder['num_heads'],
                 mlp_ratio=4.0,
             )
-            width = decoder['embed_dims']
-            self.neck.decoder_pos_embed.data = build_2d_sincos_position_embedding(side, width, cls_token=True).float()
+            for parameter, size in ((self.backbone.pos_embed, dims), (self.neck.decoder_pos_embed, width)):
+                parameter.data = build_2d_sincos_position_embedding(side, size, cls_token=True).float()
             loss = dict(type='mmpretrain.PixelReconstructionLoss', criterion='L2')
             self.head = MAEPretrainHead(loss=loss, norm_pix=norm_pix, patch_size=16)
 
         def forward(self, inputs: torch.Tensor, data_samples=None, mode: str = 'loss') -> dict:
             latent, mask, ids_restore = self.backbone(inputs)
-            pred = self.neck(latent, ids_restore)
-            return dict(loss=self.head.loss(pred, inputs, mask))
+            return dict(loss=self.head.loss(self.neck(latent, ids_restore), inputs, mask))
 
     return Reference()
 
 
 @torch.no_grad()
 def fill(model: nn.Module) -> None:
-    """Weights that depend on the key and shape only, so that two processes agree without sharing memory."""
+    """Set weights that depend on key and shape only, so that two processes agree without sharing memory."""
     for key, value in model.named_parameters():
         if not value.requires_grad:
             continue  # the fixed position embeddings
@@ -100,25 +95,24 @@ def fill(model: nn.Module) -> None:
 
 
 class Stepper:
-    """One model with its optimizer; :meth:`step` runs a training step and returns (seconds, loss)."""
+    """One model with its optimizer."""
 
     def __init__(self, name: str, args: argparse.Namespace, mask_ratio: float, precision: str) -> None:
-        self.device = torch.device(args.device)
+        self.device, self.precision, self.count = torch.device(args.device), precision, 0
         build = build_reference if name == 'mmpretrain' else build_ours
         self.model = build(args.arch, args.img_size, mask_ratio).train()
         fill(self.model)
         self.model.to(self.device)
-        trained = [value for value in self.model.parameters() if value.requires_grad]
-        # What each project uses by default: mmpretrain's recipes name plain AdamW.
+        self.trained = [value for value in self.model.parameters() if value.requires_grad]
+        # The default of each project: mmpretrain's recipes name plain AdamW.
         options = {} if name in ('mmpretrain', 'plain-adamw') else dict(fused=True)
-        self.optimizer = torch.optim.AdamW(trained, lr=1e-5, betas=(0.9, 0.95), weight_decay=0.05, **options)
-        self.trained, self.precision = trained, precision
-        generator = torch.Generator().manual_seed(0)
+        self.optimizer = torch.optim.AdamW(self.trained, lr=1e-5, betas=(0.9, 0.95), weight_decay=0.05, **options)
         shape = (args.batch_size, 3, args.img_size, args.img_size)
-        self.images = torch.randn(shape, generator=generator).to(self.device)
-        self.count = 0
+        self.images = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
 
-    def step(self) -> tuple[float, float]:
+    def step(self) -> tuple[float, float, int, float]:
+        """Run a training step; returns seconds, loss, page faults, and seconds of kernel time."""
+        before = resource.getrusage(resource.RUSAGE_SELF)
         torch.manual_seed(self.count)
         self.count += 1
         self.synchronize()
@@ -131,109 +125,94 @@ class Stepper:
         self.optimizer.zero_grad()
         value = loss.item()
         self.synchronize()
-        return time.perf_counter() - start, value
+        seconds = time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        return seconds, value, after.ru_minflt - before.ru_minflt, after.ru_stime - before.ru_stime
 
     def profile(self) -> dict[str, float]:
-        """Share of each of :data:`KINDS` in a step, by the time spent in the operators themselves; on a CPU."""
+        """Fraction of the time of a step in each of :data:`KINDS`, on a CPU."""
         from torch.profiler import ProfilerActivity, profile
 
         with profile(activities=[ProfilerActivity.CPU]) as profiler:
             self.step()
-        shares = dict.fromkeys([*KINDS, 'other'], 0.0)
+        times = dict.fromkeys([*KINDS, 'other'], 0.0)
         for event in profiler.key_averages():
             name = event.key.removeprefix('aten::').lower()
             kind = next((kind for kind, parts in KINDS.items() if any(part in name for part in parts)), 'other')
-            shares[kind] += event.self_cpu_time_total
-        total = sum(shares.values())
-        return {kind: time / total for kind, time in shares.items()}
+            times[kind] += event.self_cpu_time_total
+        total = sum(times.values())
+        return {kind: value / total for kind, value in times.items()}
+
+    def memory(self) -> float:
+        """Peak in GiB: allocated on the GPU, or resident in this process."""
+        if self.device.type == 'cuda':
+            return torch.cuda.max_memory_allocated() / 2**30
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
     def synchronize(self) -> None:
         if self.device.type == 'cuda':
             torch.cuda.synchronize()
 
-    def peak_memory(self) -> float:
-        """GiB: allocated on the GPU, or resident in this process."""
-        if self.device.type == 'cuda':
-            return torch.cuda.max_memory_allocated() / 2**30
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
-
-def serve(pipe, name: str, args: argparse.Namespace, mask_ratio: float, precision: str) -> None:
-    keep_tensor_memory()
+def serve(pipe, name: str, args: argparse.Namespace, *setting) -> None:
+    """Answer the names of methods of a :class:`Stepper` with their results, until the pipe is closed."""
+    keep_tensor_memory()  # unless SAPIENS_MEMORY=default
     torch.set_num_threads(args.threads)
-    stepper = Stepper(name, args, mask_ratio, precision)
-    pipe.send('ready')
-    while (order := pipe.recv()) != 'stop':
-        if order == 'profile':
-            pipe.send(stepper.profile())
-            continue
-        before = resource.getrusage(resource.RUSAGE_SELF)
-        elapsed, loss = stepper.step()
-        after = resource.getrusage(resource.RUSAGE_SELF)
-        pipe.send((elapsed, loss, after.ru_minflt - before.ru_minflt, after.ru_stime - before.ru_stime))
-    pipe.send(stepper.peak_memory())
+    stepper = Stepper(name, args, *setting)
+    while True:
+        try:
+            pipe.send(getattr(stepper, pipe.recv())())
+        except EOFError:
+            return
 
 
-def start(name: str, args: argparse.Namespace, mask_ratio: float, precision: str):
-    """A process that serves steps of one model: its pipe, and itself."""
+def start(name: str, args: argparse.Namespace, *setting):
+    """Start the process of one model; returns its pipe."""
     context = multiprocessing.get_context('spawn')
     pipe, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(theirs, name, args, mask_ratio, precision), daemon=True)
-    # What keep_tensor_memory() of the new process respects. The alternatives run without it.
-    os.environ['SAPIENS_MEMORY'] = 'default' if name in ('mmpretrain', 'default-memory') else 'keep'
-    os.environ['THP_MEM_ALLOC_ENABLE'] = '1' if os.environ['SAPIENS_MEMORY'] == 'keep' else '0'
-    process.start()
-    pipe.recv()
-    return pipe, process
+    default = name in ('mmpretrain', 'default-memory')
+    # keep_tensor_memory() of the new process respects both variables.
+    os.environ['SAPIENS_MEMORY'] = 'default' if default else 'keep'
+    os.environ['THP_MEM_ALLOC_ENABLE'] = '0' if default else '1'
+    context.Process(target=serve, args=(theirs, name, args, *setting), daemon=True).start()
+    theirs.close()
+    return pipe
+
+
+def ask(pipe, method: str):
+    pipe.send(method)
+    return pipe.recv()
 
 
 def show_profile(args: argparse.Namespace, mask_ratio: float, precision: str) -> None:
-    pipe, process = start('ours', args, mask_ratio, precision)
+    pipe = start('ours', args, mask_ratio, precision)
     for _ in range(args.warmup):
-        pipe.send('step')
-        pipe.recv()
-    pipe.send('profile')
-    shares = pipe.recv()
-    print(f'{args.arch} {args.img_size}x{args.img_size} batch {args.batch_size}, mask {mask_ratio}, {precision}: ' +
-          ', '.join(f'{kind} {share:.0%}' for kind, share in shares.items()), flush=True)  # fmt: skip
-    pipe.send('stop')
-    pipe.recv()
-    process.join()
+        ask(pipe, 'step')
+    fractions = ', '.join(f'{kind} {value:.0%}' for kind, value in ask(pipe, 'profile').items())
+    size = f'{args.img_size}x{args.img_size}'
+    print(f'{args.arch} {size} batch {args.batch_size}, mask {mask_ratio}, {precision}: {fractions}', flush=True)
 
 
 def compare(args: argparse.Namespace, mask_ratio: float, precision: str) -> None:
-    names = ('ours', args.against)
-    started = {name: start(name, args, mask_ratio, precision) for name in names}
-    pipes = {name: pipe for name, (pipe, _) in started.items()}
-    faults, system = {name: [] for name in names}, {name: [] for name in names}
-    seconds, losses = {name: [] for name in pipes}, {}
-    for index in range(args.warmup + args.steps):
-        for name, pipe in pipes.items():
-            pipe.send('step')
-            elapsed, loss, fault_count, system_time = pipe.recv()
-            losses.setdefault(name, loss)
-            if index >= args.warmup:
-                seconds[name].append(elapsed)
-                faults[name].append(fault_count)
-                system[name].append(system_time)
-    memory = {}
-    for name, pipe in pipes.items():
-        pipe.send('stop')
-        memory[name] = pipe.recv()
-        started[name][1].join()
-    median = {name: statistics.median(values) for name, values in seconds.items()}
-    ratios = [theirs / ours for ours, theirs in zip(seconds['ours'], seconds[args.against], strict=True)]
-    print(
-        f'| {args.arch} {args.img_size}x{args.img_size} batch {args.batch_size} | {mask_ratio} | {precision} '
-        f'| {median["ours"]:.2f} | {median[args.against]:.2f} '
-        f'| {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}) '
-        f'| {memory["ours"]:.1f} | {memory[args.against]:.1f} | {losses["ours"]:.6f} | {losses[args.against]:.6f} '
-        + ''.join(
-            f'| {statistics.median(faults[name]):,.0f} and {statistics.median(system[name]):.1f} s ' for name in names
-        )
-        + '|',
-        flush=True,
-    )
+    """Print a row of the table."""
+    pipes = [start(name, args, mask_ratio, precision) for name in ('ours', args.against)]
+    steps = [[ask(pipe, 'step') for pipe in pipes] for _ in range(args.warmup + args.steps)]
+    losses = [loss for _, loss, _, _ in steps[0]]
+    memory = [ask(pipe, 'memory') for pipe in pipes]
+    # For each model: seconds, losses, page faults and kernel times of the measured steps.
+    ours, other = (list(zip(*measured, strict=True)) for measured in zip(*steps[args.warmup :], strict=True))
+    ratios = [b / a for a, b in zip(ours[0], other[0], strict=True)]
+    cells = [
+        f'{args.arch} {args.img_size}x{args.img_size} batch {args.batch_size}',
+        mask_ratio,
+        precision,
+        *(f'{median(side[0]):.2f}' for side in (ours, other)),
+        f'{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})',
+        *(f'{value:.1f}' for value in memory),
+        *(f'{loss:.6f}' for loss in losses),
+        *(f'{median(side[2]):,.0f} and {median(side[3]):.1f} s' for side in (ours, other)),
+    ]
+    print(f'| {" | ".join(map(str, cells))} |', flush=True)
 
 
 def main() -> None:
@@ -244,15 +223,11 @@ def main() -> None:
     parser.add_argument('--mask-ratio', type=float, nargs='+', default=[0.95, 0.75])
     parser.add_argument('--precision', nargs='+', default=['fp32', 'bf16'], choices=['fp32', 'bf16'])
     parser.add_argument('--steps', type=int, default=5, help='measured steps of each model')
-    parser.add_argument('--warmup', type=int, default=1, help='steps that are not counted')
+    parser.add_argument('--warmup', type=int, default=1, help='steps before the measurement')
     parser.add_argument('--threads', type=int, default=os.cpu_count(), help='CPU threads of each model')
-    parser.add_argument(
-        '--against',
-        default='mmpretrain',
-        choices=list(ALTERNATIVES),
-        help='; '.join(f'{name}: {what}' for name, what in ALTERNATIVES.items()),
-    )
-    parser.add_argument('--profile', action='store_true', help='only print what our step spends its time on')
+    parser.add_argument('--against', default='mmpretrain', choices=list(ALTERNATIVES),
+                        help='; '.join(f'{name}: {what}' for name, what in ALTERNATIVES.items()))  # fmt: skip
+    parser.add_argument('--profile', action='store_true', help='only print the time of our step by kind of operator')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     args = parser.parse_args()
     if not args.profile:

@@ -1,15 +1,15 @@
-"""Speed of 2D pose on one core, beside mmpose: targets, decoding and evaluation, for 17, 133 and 308 keypoints; loading is timed
-by pose_data.py.
+"""Time targets, decoding and evaluation of 2-D pose on one core against mmpose, for 17, 133 and 308 keypoints (pose_data.py times
+loading).
 
-    python tools/benchmark/pose.py                      # everything
+    python tools/benchmark/pose.py                      # all parts
     python tools/benchmark/pose.py --parts decode --keypoints 308
 
-targets   heatmaps of one person, 192 x 256 cells, sigma 6: mmpose's codec makes them in the loader's workers, ours on the device
-          from the keypoints of a batch
-decode    those maps back to keypoints, with the faint noise of a network
-evaluate  whole metric of people predicted almost right, from data samples to the table
+targets   heatmaps of one person, 192 x 256 cells, sigma 6: mmpose's codec computes them in the workers of the loader, ours on the
+          device from the keypoints of a batch
+decode    these maps back to keypoints, with faint noise as of a network
+evaluate  the whole metric, from data samples to the table, on nearly correct predictions
 
-Both run in this process with one thread; times are CPU times, the best of the repeats, per person.
+Both run in this process with one thread. Times are CPU times per person, the best of the repeats.
 """
 
 import argparse
@@ -37,10 +37,16 @@ INPUT, MAP = (768, 1024), (192, 256)
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--parts', default='targets,decode,evaluate', help='which, with commas (default: all)')
-    parser.add_argument('--keypoints', default='17,133,308', help='which of 17, 133, 308 (default: all)')
-    parser.add_argument('--repeats', type=int, default=10, help='of each measurement (default: 10)')
-    parser.add_argument('--people', type=int, default=600, help='in the evaluation, three per image (default: 600)')
+    parser.add_argument(
+        '--parts', default='targets,decode,evaluate', help='parts to time, separated by commas (default: all)'
+    )
+    parser.add_argument(
+        '--keypoints', default='17,133,308', help='some of 17, 133, 308, separated by commas (default: all)'
+    )
+    parser.add_argument('--repeats', type=int, default=10, help='repeats of each measurement (default: 10)')
+    parser.add_argument(
+        '--people', type=int, default=600, help='people in the evaluation, three per image (default: 600)'
+    )
     args = parser.parse_args()
     args.parts, args.keypoints = args.parts.split(','), [int(count) for count in args.keypoints.split(',')]
     for part in args.parts:
@@ -53,7 +59,7 @@ def parse_args():
 
 
 def best(run, repeats: int) -> float:
-    """Smallest CPU time of a call, in seconds, after a first one that does not count."""
+    """Smallest CPU time of a call in seconds, after a warmup call."""
     run()
     times = []
     for _ in range(repeats):
@@ -70,7 +76,7 @@ def mmpose_codec():
 
 
 def people(count: int, batch: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Keypoints (batch, count, 2) inside the crop, nine in ten of them labelled."""
+    """Keypoints (batch, count, 2) inside the crop, and their visibility, 1 for nine in ten."""
     rng = np.random.default_rng(0)
     points = rng.uniform((20, 20), (748, 1004), (batch, count, 2)).astype(np.float32)
     return points, (rng.random((batch, count)) < 0.9).astype(np.float32)
@@ -105,7 +111,7 @@ def decode(count: int, args) -> list:
 
 
 def real_xtcocotools() -> bool:
-    """Put xtcocotools itself in the place of what sapiens adapts it to; mmpose's metrics are judged with it."""
+    """Replace the xtcocotools adapter of sapiens by the real package, with which mmpose computes its metrics."""
     import pycocotools._mask
 
     from sapiens.compat import _XtcocotoolsFinder
@@ -118,7 +124,7 @@ def real_xtcocotools() -> bool:
 
 
 def crowd(count: int, number: int, folder: str) -> tuple[str, list[dict]]:
-    """An annotation file of ``number`` people, three per image, and predictions that are a little wrong."""
+    """Write an annotation file of ``number`` people, three per image; returns it with nearly correct predictions."""
     rng = np.random.default_rng(0)
     images, annotations, samples = [], [], []
     for index in range(number):
@@ -173,10 +179,10 @@ def evaluate(count: int, args) -> list:
                 results[name] = metric.evaluate(len(samples))
 
         def ours():
-            # For 308 mmpose has no groups: the same work is the whole of them.
+            # mmpose has no groups for 308, so evaluate all keypoints as one group.
             run('ours', KeypointMetric(skeleton, path, groups=['whole'] if count == 308 else None))
 
-        # A metric reads the annotation file anew, so once is enough to average over.
+        # One evaluation includes reading the annotation file and takes long, so few repeats are enough.
         repeats = max(1, args.repeats // 5)
         seconds = best(ours, repeats)
         if not real_xtcocotools():
