@@ -29,7 +29,7 @@ QUESTIONS = [
     ),
     (
         'Where are embed_dims and num_layers of the encoder sizes?',
-        'sapiens/utils/sizes.py',
+        'sapiens/models/backbones/archs.py',
         'SAPIENS_ARCHS',
     ),
     (

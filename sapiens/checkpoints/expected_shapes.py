@@ -1,7 +1,7 @@
 """The shape of every tensor of a published checkpoint, from its family, size and task."""
 
+from sapiens.models.backbones.archs import SAPIENS_ARCHS
 from sapiens.tasks import get_task
-from sapiens.utils.sizes import SAPIENS_ARCHS
 
 __all__ = ['expected_shapes', 'head_shapes']
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sapiens.utils.sizes import SAPIENS_ARCHS
+from sapiens.models.backbones.archs import SAPIENS_ARCHS
 
 __all__ = ['FAMILIES', 'Family', 'family_of']
 

@@ -7,9 +7,9 @@ from mmengine.config import Config
 from sapiens.checkpoints import describe, expected_shapes, load_weights, recognise
 from sapiens.metainfo import get_classes, get_skeleton
 from sapiens.models import SapiensViT
+from sapiens.models.backbones.archs import SAPIENS_ARCHS
 from sapiens.registry import MODELS
 from sapiens.utils.checkpoint import Checkpoint
-from sapiens.utils.sizes import SAPIENS_ARCHS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 LEAVES = sorted(path for path in CONFIGS.glob('*/*.py') if path.parent.name != '_base_')

@@ -1,17 +1,27 @@
-"""Architectures by name; the table itself is :mod:`sapiens.utils.sizes`."""
+"""Sizes of the Sapiens v1 encoders.
+
+Source of the four published rows: Khirodkar et al., "Sapiens: Foundation for Human Vision Models" (ECCV 2024), table 1, and the
+published system. ``tiny`` is ours, for CPUs, quickstarts and tests. :mod:`sapiens.checkpoints` recognises weights by this table.
+"""
 
 from difflib import get_close_matches
 
-from sapiens.utils.sizes import SAPIENS_ARCHS
-
 __all__ = ['SAPIENS_ARCHS', 'resolve_arch']
+
+SAPIENS_ARCHS = {
+    'tiny': dict(embed_dims=192, num_layers=6, num_heads=3, feedforward_channels=768),
+    '0.3b': dict(embed_dims=1024, num_layers=24, num_heads=16, feedforward_channels=4096),
+    '0.6b': dict(embed_dims=1280, num_layers=32, num_heads=16, feedforward_channels=5120),
+    '1b': dict(embed_dims=1536, num_layers=40, num_heads=24, feedforward_channels=6144),
+    '2b': dict(embed_dims=1920, num_layers=48, num_heads=32, feedforward_channels=7680),
+}
 
 
 def resolve_arch(arch: str | dict, table: dict = SAPIENS_ARCHS) -> dict:
     """Return the four numbers of an architecture given by name or as a dict.
 
     Raises:
-        ValueError: for an unknown name, a missing or unknown key, or a width that the heads do not divide.
+        ValueError: an unknown name, a missing or unknown key, or a width that the heads do not divide.
     """
     if isinstance(arch, str):
         if arch not in table:
