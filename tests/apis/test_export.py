@@ -315,6 +315,15 @@ def test_torchscript_may_end_in_anything(tmp_path, weights):
     assert load_export(path).format == 'torchscript'
 
 
+@pytest.mark.parametrize(('task', 'named'), [(None, 'Linear'), ('a task', 'Linear with str')])
+def test_a_model_without_an_export_is_named(task, named):
+    model = torch.nn.Linear(1, 1)
+    if task:
+        model.task = task
+    with pytest.raises(ValueError, match=f'^{named} cannot be exported'):
+        graph.task_of(model)
+
+
 def test_features_have_nothing_to_decode(tmp_path, weights):
     with pytest.raises(ValueError, match='nothing to decode'):
         export('features', weights, tmp_path, 'torchscript', decode=True)

@@ -75,6 +75,11 @@ def test_values():
         get_classes('goliath_28')
 
 
+def test_a_class_may_weigh_nothing():
+    listed = class_list_from_dict(dict(name='own', classes=['a', 'b', 'c'], ce_weights=[0, 0.5, 2]))
+    assert listed.ce_weights.tolist() == [0, 0.5, 2]
+
+
 @pytest.mark.parametrize('array', ['palette', 'ce_weights', 'flip_indices', 'flip_table'])
 def test_shared_arrays_cannot_be_changed(array):
     own = class_list_from_dict(dict(name='own', classes=['a', 'b'], ce_weights=[1, 2]))
@@ -142,6 +147,7 @@ def test_own_list(tmp_path, monkeypatch):
         (dict(pallete=[]), "key 'pallete' does not exist; did you mean 'palette'"),
         (dict(palette=[(0, 0, 0)]), '1 colours for 3 classes'),
         (dict(ce_weights=[1, 2]), 'one number or 3'),
+        (dict(ce_weights=[1, -0.5, 2]), 'at least 0, found -0.5'),
         (dict(classes=['Left_paw']), "no partner 'Right_paw'"),
         (dict(classes=[str(label) for label in range(256)]), '255 means ignored'),
         (dict(flip=dict(a='z')), "'z' does not exist"),

@@ -40,6 +40,7 @@ def test_keep_count_is_fixed_and_smallest_noise_is_kept(ratio, keep):
 
 
 def test_a_ratio_that_keeps_nothing_is_refused():
+    assert Masking.from_noise(torch.rand(1, 16), 0.9).num_keep == 1
     with pytest.raises(ValueError, match='keeps 0 of 16 patches'):
         Masking.from_noise(torch.rand(1, 16), 0.95)
 

@@ -248,7 +248,7 @@ def test_initialisation_is_the_published_one():
     ):
         assert weight.abs().max().item() == pytest.approx(limit, rel=0.01)
         assert weight.std().item() == pytest.approx(limit / 3**0.5, rel=0.02)
-    assert not layer.attn.qkv.bias.any()
+    assert not layer.attn.qkv.bias.any() and not model.patch_embed.projection.bias.any()
     assert layer.ffn.layers[0][0].bias.std().item() == pytest.approx(1e-6, rel=0.1)
     assert model.cls_token.std().item() == pytest.approx(0.02, rel=0.2)
     assert torch.equal(model.pos_embed, before) and not model.pos_embed.requires_grad

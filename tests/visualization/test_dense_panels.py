@@ -118,6 +118,15 @@ def test_depth_rows_use_the_range_of_the_ground_truth(image):
         draw_depth_panel([])
 
 
+@pytest.mark.parametrize('draw', [draw_depth_panel, draw_map_panel, draw_normal_panel])
+def test_the_longer_side_of_a_tile_is_384_pixels(draw):
+    image = np.random.default_rng(0).integers(0, 256, (64, 48, 3), dtype=np.uint8)
+    values = image + np.float32(1) if draw is draw_normal_panel else image[..., 0] + np.float32(1)
+    picture = draw([DenseRow(image, values, values)])
+    assert picture.shape[1] == 4 * 288 + 3 * GAP
+    assert (picture == draw([DenseRow(image, values, values)], side=384)).all()
+
+
 def test_depth_without_people_and_with_non_finite_values(image):
     truth = np.full((40, 30), 3.0, np.float32)
     nobody = DenseRow(image, truth, truth, np.zeros((40, 30), bool))

@@ -1,0 +1,53 @@
+"""The output folder of a run: where it may lie, and the files that combine all images."""
+
+import json
+
+import pytest
+
+from sapiens.apis.batch_job import Plan
+from sapiens.apis.inputs import Item
+from sapiens.apis.output_dir import check_places, check_settings, write_combined, write_settings
+from sapiens.apis.results import Saving
+
+from .test_results import COCO, pose
+
+
+def test_results_are_not_written_among_the_inputs(tmp_path):
+    images, out = tmp_path / 'images', tmp_path / 'out'
+    images.mkdir()
+    apart = [
+        Item(str(images / 'a.jpg'), 'a'),
+        Item('https://example.org/b.jpg', 'b'),
+        Item(f'file://{out}/c.jpg', 'c'),
+    ]
+    check_places(apart, [str(images)], out)
+    for inside in (images, images / 'results'):
+        with pytest.raises(ValueError, match='is in a folder of inputs'):
+            check_places(apart, [str(images)], inside)
+    with pytest.raises(ValueError, match=r'holds the input .*d\.jpg'):
+        check_places([*apart, Item(str(out / 'd.jpg'), 'd')], [str(out / 'd.jpg')], out)
+
+
+@pytest.mark.parametrize(('names', 'ids'), [(('a', 'b', 'c'), [1, 3]), (('10', '20', '30'), [10, 30])])
+def test_people_of_all_images_are_combined(tmp_path, names, ids):
+    plan = Plan(dict(pose={}), tmp_path, Saving(kinds=('json',)))
+    items = [Item(f'in/{name}.jpg', name) for name in names]
+    for item in (items[0], items[2]):  # the second failed
+        pose().write(plan.stem('pose', item.name), plan.saving)
+    assert write_combined(plan, items, coco=True, csv=True, skeleton=COCO) == [
+        f'4 people in {tmp_path / "keypoints.coco.json"}',
+        f'4 people in {tmp_path / "keypoints.csv"}',
+    ]
+    entries = json.loads((tmp_path / 'keypoints.coco.json').read_text())
+    assert [entry['image_id'] for entry in entries] == [ids[0]] * 2 + [ids[1]] * 2
+    assert (tmp_path / 'keypoints.csv').read_text().count('\n') == 5
+    assert write_combined(Plan(dict(depth={}), tmp_path, plan.saving), items) == []
+
+
+def test_results_of_other_settings_are_refused(tmp_path):
+    plan = Plan(dict(pose=dict(model='a', batch_size=8)), tmp_path, Saving())
+    check_settings(plan)  # nothing was written yet
+    write_settings(plan)
+    check_settings(Plan(dict(pose=dict(model='a', batch_size=4)), tmp_path, Saving()))
+    with pytest.raises(ValueError, match=r"models was .*'a'.*, is .*'b'"):
+        check_settings(Plan(dict(pose=dict(model='b')), tmp_path, Saving()))
