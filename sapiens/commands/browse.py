@@ -16,29 +16,35 @@ from torch.utils.data import IterableDataset
 
 from sapiens.datasets import Draw
 from sapiens.datasets.draw import hash63
-from sapiens.frames import to_published
 from sapiens.metainfo import Skeleton
 from sapiens.registry import DATASETS
+from sapiens.tasks import target_fields
 from sapiens.utils.cli import tool_parser
 from sapiens.utils.config import add_options_argument, load_config
 from sapiens.visualization import draw_pose, skeleton_of
-from sapiens.visualization.labels import draw_depth, draw_normals, draw_segmentation
+from sapiens.visualization.labels import draw_depth, draw_segmentation
 from sapiens.visualization.layout import caption, contact_sheet, join, resized_points, scaled
+from sapiens.visualization.maps import draw_map
 
 
 def label_pictures(data, image: np.ndarray, palette: np.ndarray | None) -> list[np.ndarray]:
-    """Dense labels in colours, one picture for each kind that is of the image's size (in evaluation labels keep theirs)."""
+    """One figure for each target of the image's size (labels in evaluation keep the size of their file)."""
     if 'valid_mask' not in data or tuple(data.valid_mask.shape) != image.shape[:2]:
         return []
-    valid = data.valid_mask.numpy()
     pictures = []
-    if 'gt_sem_seg' in data and palette is not None:
-        picture = draw_segmentation(image, data.gt_sem_seg.numpy(), palette)
-        pictures.append(np.where(valid[..., None], picture, np.uint8(128)))
-    if 'gt_depth' in data:
-        pictures.append(draw_depth(data.gt_depth[0].numpy(), valid))
-    if 'gt_normal' in data:
-        pictures.append(draw_normals(to_published(data.gt_normal.permute(1, 2, 0).numpy()), valid))
+    for name, field in target_fields().items():
+        if f'gt_{name}' not in data:
+            continue
+        valid = data.get(f'valid_{name}', data.valid_mask).numpy()
+        values = data.get(f'gt_{name}').numpy()
+        values = values if values.ndim == 2 else values.transpose(1, 2, 0)
+        if name == 'sem_seg' and palette is not None:
+            picture = draw_segmentation(image, values, palette)
+            pictures.append(np.where(valid[..., None], picture, np.uint8(128)))
+        elif name == 'depth':
+            pictures.append(draw_depth(values[..., 0], valid))
+        else:
+            pictures.append(draw_map(values, field.kind, valid))
     return pictures
 
 
