@@ -1,19 +1,17 @@
 from .eval_loops import TestLoop, ValLoop
-from .hooks import (
-    BadDataHook,
-    CheckpointHook,
-    DenseFigureHook,
-    DenseShowHook,
-    PosePictureHook,
-    PoseShowHook,
-    ReconstructionHook,
-    ShowHook,
-    StopHook,
-    ThroughputHook,
-    TrainingFigureHook,
-    VisibleKeypointsHook,
-    show_hook_for,
-)
+from .hooks.bad_data import BadDataHook
+from .hooks.checkpoint import CheckpointHook
+from .hooks.stop import StopHook
+from .hooks.test_figures.base import ShowHook
+from .hooks.test_figures.choose import show_hook_for
+from .hooks.test_figures.dense import DenseShowHook
+from .hooks.test_figures.pose import PoseShowHook
+from .hooks.throughput import ThroughputHook
+from .hooks.training_figures.base import TrainingFigureHook
+from .hooks.training_figures.dense import DenseFigureHook
+from .hooks.training_figures.mae import ReconstructionHook
+from .hooks.training_figures.pose import PosePictureHook
+from .hooks.visible_keypoints import VisibleKeypointsHook
 from .loops import TrainLoop
 from .optim import OptimWrapper, ParamGroupConstructor
 from .runner import Runner

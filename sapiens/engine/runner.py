@@ -20,7 +20,7 @@ from sapiens.version import __version__
 
 from .checkpoint_io import find_resumable, load_training_state, write_checkpoint
 from .compiling import compile_parts
-from .hooks import StopHook
+from .hooks.stop import StopHook
 from .message_hub import plain
 from .run_state import collect_state, get_progress, restore_state
 from .worker_signals import init_worker, kill_workers_at_exit
@@ -153,8 +153,11 @@ class Runner(_Runner):
 
         The training loop says which epoch and iteration it is of; ``by_epoch`` of MMEngine's method has no effect.
         """
+        # The task of the model is how this file is recognised later.
+        task = getattr(self._bare_model, 'task_name', None)
         meta = dict(
             meta or {},
+            **({} if task is None else dict(task=task)),
             **get_progress(self.train_loop),
             cfg=self._config_text,
             experiment_name=self.experiment_name,

@@ -1,4 +1,4 @@
-"""Curves of training runs: what was logged, beside each other."""
+"""Curves of logged values, several training runs in one figure."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,24 +10,24 @@ __all__ = ['Curves', 'draw_curves', 'read_curves']
 
 # (x, y) of each logged name
 Curves = dict[str, tuple[np.ndarray, np.ndarray]]
-# What every row has besides its values.
+# Keys of a row that are not values.
 PLACE = ('iter', 'step', 'epoch')
 
 
 def read_curves(work_dir: str | Path, minutes: bool = False) -> Curves:
-    """The numbers that a run logged, over its iterations.
+    """Read the logged values of a run.
 
-    A resumed run has several logs; from where one begins, those before it do not count.
+    A resumed run has several logs. A later log replaces the earlier ones from its first iteration on.
 
     Args:
-        work_dir: of the run, with ``<date>/vis_data/scalars.json`` in it.
-        minutes: over minutes of training instead, without evaluation; from the logged ``time`` of an iteration.
+        work_dir: of the run; logs are ``<date>/vis_data/scalars.json``.
+        minutes: use minutes of training, without evaluation, as x; computed from the logged ``time`` of an iteration.
 
     Returns:
         name -> (iterations or minutes (N,), values (N,)), both float64, in order.
 
     Raises:
-        ValueError: no log, or a line in it that is none.
+        ValueError: no log, or a line that is not JSON.
     """
     rows: list[dict] = []
     files = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
@@ -52,7 +52,7 @@ def read_curves(work_dir: str | Path, minutes: bool = False) -> Curves:
 
 
 def _clock(rows: Sequence[dict]):
-    """Iteration -> minutes of training. Rows of training have an ``iter``, those of evaluation have a ``time`` of their own."""
+    """Iteration -> minutes of training. Rows of evaluation have no ``iter``, and their ``time`` is another one."""
     trained = sorted({row['iter']: row['time'] for row in rows if 'iter' in row and 'time' in row}.items())
     steps = np.array([0, *(step for step, _ in trained)], np.float64)
     seconds = np.cumsum([0, *(np.diff(steps) * [time for _, time in trained])])
@@ -62,19 +62,19 @@ def _clock(rows: Sequence[dict]):
 def draw_curves(
     runs: Mapping[str, Curves], names: Sequence[str], path: str | Path, x: str = 'iterations', width: float = 4.5
 ) -> None:
-    """Write a picture with a panel for each name and a line for each run that has it.
+    """Write a figure with a panel per name and a line per run.
 
     Args:
         runs: curves by the name of the run.
-        names: of what was logged.
-        path: of the picture; the suffix says its kind.
-        x: what stands below the panels.
+        names: logged names.
+        path: of the figure; the suffix selects the format.
+        x: label of the x axis.
         width: of a panel in inches.
 
     Raises:
         ValueError: a name that no run logged.
     """
-    from matplotlib.figure import Figure  # slow to import, and needed only here
+    from matplotlib.figure import Figure  # slow to import
 
     known = sorted({name for curves in runs.values() for name in curves})
     for name in names:

@@ -1,7 +1,7 @@
-"""Pictures of labels: segmentation, depth, normals, keypoints and boxes, and a sheet of many of them.
+"""Drawing of labels: segmentation, depth, normals, keypoints and boxes.
 
-Everything takes and returns numpy arrays; pictures are (H, W, 3) uint8 RGB and are never changed in place. Coordinates
-are in pixels of the picture, with the centre of the top-left pixel at (0, 0).
+Images are (H, W, 3) uint8 RGB NumPy arrays and are never changed in place. Coordinates are in pixels; the centre of the top-left
+pixel is (0, 0).
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 
 from sapiens.metainfo import Skeleton, get_skeleton
 
-from .layout import contact_sheet, fit, write
+from .layout import NOTHING, contact_sheet, fit, write
 from .pose import paint
 
 __all__ = [
@@ -25,21 +25,18 @@ __all__ = [
     'fit',
 ]
 
-NOTHING = 100  # grey of pixels without a value, as in the published pictures
-
 
 def draw_segmentation(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, alpha: float = 0.6) -> np.ndarray:
-    """Lay the classes' colours over an image. Class 0, the background, and labels outside of the palette (255: ignored)
-    leave the image as it is.
+    """Overlay the colours of classes. Class 0 (background) and labels outside the palette (255: ignored) are not drawn.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         labels: (H, W) integer class ids.
         palette: (C, 3) uint8 RGB, as in :attr:`sapiens.metainfo.ClassList.palette`.
-        alpha: share of the colour, 0 to 1.
+        alpha: opacity of the colours, 0 to 1.
 
     Raises:
-        ValueError: labels of another size than the image.
+        ValueError: labels and image differ in size.
     """
     if labels.shape != image.shape[:2]:
         raise ValueError(f'labels are {labels.shape}, but the image is {image.shape[:2]} (H, W)')
@@ -54,13 +51,12 @@ def draw_segmentation(image: np.ndarray, labels: np.ndarray, palette: np.ndarray
 def draw_depth(
     depth: np.ndarray, valid: np.ndarray | None = None, limits: tuple[float, float] | None = None
 ) -> np.ndarray:
-    """Depth in OpenCV's INFERNO colours: the nearest valid pixel is brightest, the farthest black, the rest grey.
+    """Draw depth in OpenCV's INFERNO colours, near is bright; invalid pixels are grey.
 
     Args:
         depth: (H, W) along z, in any unit.
         valid: (H, W) bool; by default where the depth is finite and above 0.
-        limits: the depths that are brightest and black, so that pictures can be compared; what lies beyond looks like them.
-            By default the nearest and the farthest valid one.
+        limits: nearest and farthest depth of the colour range; values outside are clipped. By default those of the valid pixels.
     """
     valid = np.isfinite(depth) & (depth > 0) if valid is None else valid.astype(bool)
     values, everywhere = np.asarray(depth, np.float32), valid.all()
@@ -70,24 +66,24 @@ def draw_depth(
         values = np.where(valid, values, values[valid].max())
     low, high = map(float, (values.min(), values.max()) if limits is None else limits)
     scale = 255 / max(high - low, 1e-9)
-    # Rounds; within the limits the absolute value that it takes is the value.
+    # convertScaleAbs rounds; its absolute value has no effect within the limits.
     brightness = cv2.convertScaleAbs(np.clip(values, low, high) - np.float32(low), alpha=-scale, beta=255)
-    picture = cv2.cvtColor(cv2.applyColorMap(brightness, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    canvas = cv2.cvtColor(cv2.applyColorMap(brightness, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
     if not everywhere:
-        picture[~valid] = NOTHING
-    return picture
+        canvas[~valid] = NOTHING
+    return canvas
 
 
 def draw_normals(normal: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
-    """Normals as colours, (n + 1) / 2; grey where there are none.
+    """Draw normals as colours (n + 1) / 2; invalid pixels are grey.
 
     Args:
-        normal: (H, W, 3) in the frame of the released models (x right, y up, z towards the camera), in which a surface
-            that faces the camera is light blue.
+        normal: (H, W, 3) in the frame of the published models (x right, y up, z towards the camera): a surface that faces the
+            camera is light blue.
         valid: (H, W) bool; by default where the normal is not zero.
     """
     valid = (normal != 0).any(-1) if valid is None else valid.astype(bool)
-    # Rounds, and cuts off above; its absolute value is never needed.
+    # convertScaleAbs rounds and clips at 255.
     colors = cv2.convertScaleAbs(np.maximum(normal, -1, dtype=np.float32), alpha=127.5, beta=127.5)
     colors[~valid] = NOTHING
     return colors
@@ -100,18 +96,17 @@ def draw_keypoints(
     radius: float = 3,
     thickness: int = 1,
 ) -> np.ndarray:
-    """Draw one person's keypoints and the links between them: a disc where the point is seen, a ring where it is hidden.
+    """Draw the keypoints and links of one person: a disc for a visible keypoint, a ring for a hidden one.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        keypoints: (K, 2) x, y, all of them seen; or (K, 3) with COCO's visibility: 2 seen, 1 hidden, 0 not drawn. NaN is
-            not drawn.
-        skeleton: whatever :func:`sapiens.metainfo.get_skeleton` takes; gives links and colours.
-        radius: of a point in pixels.
+        keypoints: (K, 2) x, y, all visible; or (K, 3) with COCO's visibility: 2 visible, 1 hidden, 0 not drawn. NaN is not drawn.
+        skeleton: of the keypoints; see :func:`sapiens.metainfo.get_skeleton`.
+        radius: of a keypoint in pixels.
         thickness: of links and rings in pixels; 0 draws no links.
 
     Raises:
-        ValueError: another number of keypoints than the skeleton's.
+        ValueError: the number of keypoints is not that of the skeleton.
     """
     skeleton = get_skeleton(skeleton)
     if keypoints.ndim != 2 or len(keypoints) != len(skeleton) or keypoints.shape[1] not in (2, 3):
@@ -121,12 +116,12 @@ def draw_keypoints(
     points = keypoints[:, :2]
     seen = keypoints[:, 2] if keypoints.shape[1] == 3 else np.full(len(points), 2)
     drawn = (seen > 0) & np.isfinite(points).all(1)
-    # Far outside of the picture OpenCV's fixed-point numbers overflow.
+    # OpenCV's fixed-point numbers overflow far outside the image.
     limit = 8 * max(image.shape)
     drawn &= (np.abs(np.nan_to_num(points)) < limit).all(1)
-    picture = np.ascontiguousarray(image).copy()
-    paint(picture, points, drawn, skeleton, np.full(len(points), float(radius)), thickness, hidden=seen < 2)
-    return picture
+    canvas = np.ascontiguousarray(image).copy()
+    paint(canvas, points, drawn, skeleton, np.full(len(points), float(radius)), thickness, hidden=seen < 2)
+    return canvas
 
 
 def draw_boxes(
@@ -136,7 +131,7 @@ def draw_boxes(
     names: Sequence[str] | None = None,
     thickness: int = 2,
 ) -> np.ndarray:
-    """Draw boxes, perhaps with a name in the upper left corner of each.
+    """Draw boxes, optionally with a name in the upper left corner.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -144,20 +139,20 @@ def draw_boxes(
         colors: (3,) or (N, 3) uint8 RGB.
         names: N texts.
     """
-    picture = np.ascontiguousarray(image).copy()
+    canvas = np.ascontiguousarray(image).copy()
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     colors = np.broadcast_to(np.asarray(colors, int), (len(boxes), 3)).tolist()
     for i, ((x, y, w, h), color) in enumerate(zip(boxes, colors, strict=True)):
-        # The outermost pixels inside of the box.
+        # The outermost pixels inside the box.
         start, end = (round(x), round(y)), (round(x + w) - 1, round(y + h) - 1)
-        cv2.rectangle(picture, start, end, color, thickness)
+        cv2.rectangle(canvas, start, end, color, thickness)
         if names is not None:
-            write(picture, str(names[i]), (start[0] + thickness + 1, start[1] + thickness + 1), color)
-    return picture
+            write(canvas, str(names[i]), (start[0] + thickness + 1, start[1] + thickness + 1), color)
+    return canvas
 
 
 def distinct_palette(count: int) -> np.ndarray:
-    """(count, 3) uint8 RGB, black first, then colours that differ: the golden angle around the colour circle."""
+    """Make ``count`` distinct colours (count, 3) uint8 RGB, black first. Hues are spaced by the golden angle."""
     hue = (np.arange(count) * 0.61803398875 * 180 % 180).astype(np.uint8)
     value = np.where(np.arange(count) % 2, 255, 190).astype(np.uint8)
     palette = cv2.cvtColor(np.stack([hue, np.full(count, 210, np.uint8), value], -1)[None], cv2.COLOR_HSV2RGB)[0]

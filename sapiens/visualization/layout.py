@@ -1,4 +1,4 @@
-"""Laying pictures out: shrinking, small letters, rows and sheets of tiles. Pictures are (H, W, 3) uint8 RGB."""
+"""Layout of figures: resizing, text, rows and sheets of tiles. Images are (H, W, 3) uint8 RGB."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,15 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ['GAP', 'LINE', 'caption', 'contact_sheet', 'fit', 'join', 'resized_points', 'scaled', 'write']
+__all__ = ['GAP', 'LINE', 'NOTHING', 'caption', 'contact_sheet', 'fit', 'join', 'resized_points', 'scaled', 'write']
 
 GAP = 4  # white pixels between tiles
-LINE = 15  # height of a line of letters
+LINE = 15  # height of a line of text
+NOTHING = 100  # grey of pixels without a value, as in the published figures
 
 
 def fit(image: np.ndarray, side: int, nearest: bool = False) -> np.ndarray:
-    """Shrink an array (H, W) or (H, W, C) so that its longer side is at most ``side`` pixels; ``nearest`` for labels."""
+    """Shrink an array (H, W) or (H, W, C) to at most ``side`` pixels on its longer side; ``nearest`` for labels."""
     height, width = image.shape[:2]
     scale = side / max(height, width)
     if scale >= 1:
@@ -23,7 +24,7 @@ def fit(image: np.ndarray, side: int, nearest: bool = False) -> np.ndarray:
 
 
 def scaled(image: np.ndarray, side: int) -> np.ndarray:
-    """Shrink or enlarge a picture so that its longer side is ``side`` pixels."""
+    """Resize an image to ``side`` pixels on its longer side."""
     height, width = image.shape[:2]
     scale = side / max(height, width)
     if scale <= 1:
@@ -32,17 +33,17 @@ def scaled(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def resized_points(points: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Points (..., 2) of a picture in pixels of a resized one. The outer edges of both, half a pixel from the centres of the
-    outermost pixels, lie on each other."""
+    """Map points (..., 2) of an image to a resized one. The outer edges of both coincide, half a pixel outside the centres of
+    the outermost pixels."""
     scale = np.array(after.shape[1::-1]) / np.array(before.shape[1::-1])
     return (np.asarray(points, np.float64) + 0.5) * scale - 0.5
 
 
-def write(picture: np.ndarray, text: str, corner: tuple[int, int], color) -> None:
-    """Write small letters whose upper left corner is ``corner`` (x, y); changes the picture, which may be a view."""
-    canvas = Image.fromarray(picture)
-    ImageDraw.Draw(canvas).text(corner, text, fill=tuple(int(value) for value in color), font=_font())
-    picture[...] = np.asarray(canvas)
+def write(canvas: np.ndarray, text: str, corner: tuple[int, int], color) -> None:
+    """Write small text with its upper left corner at ``corner`` (x, y). Changes the image in place, which may be a view."""
+    drawn = Image.fromarray(canvas)
+    ImageDraw.Draw(drawn).text(corner, text, fill=tuple(int(value) for value in color), font=_font())
+    canvas[...] = np.asarray(drawn)
 
 
 def _font():
@@ -50,7 +51,7 @@ def _font():
 
 
 def caption(width: int, *lines: str) -> np.ndarray:
-    """Black letters on white, one line below the other; what is too long for ``width`` pixels loses its middle."""
+    """Draw lines of black text on white. The middle of a line longer than ``width`` pixels is left out."""
     strip = np.full((LINE * len(lines), width, 3), 255, np.uint8)
     for number, line in enumerate(lines):
         write(strip, _shortened(line, width - 4), (2, number * LINE + 2), (0, 0, 0))
@@ -58,7 +59,7 @@ def caption(width: int, *lines: str) -> np.ndarray:
 
 
 def _shortened(text: str, width: int) -> str:
-    """The text with so much of its middle left out that it is at most ``width`` pixels long."""
+    """Leave out as much of the middle of a text as needed for ``width`` pixels."""
     kept = len(text)
     while kept and _font().getlength(shown := _without_middle(text, kept)) > width:
         kept -= 1
@@ -70,7 +71,7 @@ def _without_middle(text: str, kept: int) -> str:
 
 
 def join(tiles: Sequence[np.ndarray], axis: int, gap: int = GAP) -> np.ndarray:
-    """Tiles below each other (``axis=0``) or side by side (``axis=1``), aligned at the top left, with white between."""
+    """Stack tiles vertically (``axis=0``) or horizontally (``axis=1``), aligned at the top left, with a white gap."""
     across = 1 - axis
     extent = max(tile.shape[across] for tile in tiles)
     parts = []
@@ -86,19 +87,19 @@ def join(tiles: Sequence[np.ndarray], axis: int, gap: int = GAP) -> np.ndarray:
 def contact_sheet(
     tiles: Sequence[np.ndarray], columns: int = 6, names: Sequence[str] | None = None, gap: int = GAP
 ) -> np.ndarray:
-    """Pictures side by side on white, row by row, in cells of the largest one's size.
+    """Arrange images on white, row by row, in cells of the size of the largest one.
 
     Args:
         tiles: (H, W, 3) uint8 RGB each, of any sizes.
-        columns: at most so many in a row.
-        names: a text for each, under it.
+        columns: maximum number of images in a row.
+        names: a caption for each image, below it.
         gap: pixels between cells.
 
     Raises:
-        ValueError: no pictures, or fewer than one column.
+        ValueError: no images, or no columns.
     """
     if not len(tiles) or columns < 1:
-        raise ValueError(f'a sheet of {len(tiles)} pictures in {columns} columns: expected at least one of each')
+        raise ValueError(f'a sheet of {len(tiles)} images in {columns} columns: expected at least one of each')
     columns = min(columns, len(tiles))
     rows = -(-len(tiles) // columns)
     below = 16 if names is not None else 0

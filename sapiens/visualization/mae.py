@@ -1,15 +1,14 @@
-"""Reconstruction pictures: [original | masked | reconstructed], one row per image."""
+"""Figures of reconstructions: [original | masked | reconstructed], one row per image."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
-from .layout import GAP, caption, join
+from .layout import GAP, NOTHING, caption, join
 
 __all__ = ['draw_reconstructions']
 
-REMOVED_GREY = 100  # as in the published pictures
 COLUMNS = ('original', 'masked', 'reconstructed')
 
 
@@ -19,16 +18,19 @@ def draw_reconstructions(
     reconstructions: Sequence[np.ndarray],
     max_side: int = 384,
 ) -> np.ndarray:
-    """Draw a grid of rows [original | masked | reconstructed] under a header that names the columns.
+    """Draw rows [original | masked | reconstructed] below a header with the names of the columns.
 
     Args:
         images: uint8 RGB (H, W, 3) each.
-        masks: bool (h, w) each, True where a patch was removed.
+        masks: bool (h, w) each, True for a masked patch.
         reconstructions: uint8 RGB (H, W, 3) each.
         max_side: longer side of a tile in pixels; larger images are shrunk.
 
     Returns:
-        uint8 RGB picture.
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        ValueError: a mask whose patches do not tile its image.
     """
     rows = []
     for image, mask, reconstruction in zip(images, masks, reconstructions, strict=True):
@@ -36,7 +38,7 @@ def draw_reconstructions(
         if height % mask.shape[0] or width % mask.shape[1]:
             raise ValueError(f'a mask of {mask.shape} patches does not tile an image of {image.shape[:2]} pixels')
         removed = mask.repeat(height // mask.shape[0], axis=0).repeat(width // mask.shape[1], axis=1)
-        masked = np.where(removed[..., None], np.uint8(REMOVED_GREY), image)
+        masked = np.where(removed[..., None], np.uint8(NOTHING), image)
         scale = min(1.0, max_side / max(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         tiles = [np.asarray(Image.fromarray(tile).resize(size)) for tile in (image, masked, reconstruction)]

@@ -5,7 +5,8 @@ import numpy as np
 
 from sapiens.frames import to_published
 
-from .labels import NOTHING, distinct_palette, draw_normals
+from .labels import distinct_palette, draw_normals
+from .layout import NOTHING
 
 __all__ = ['draw_map']
 
@@ -29,7 +30,7 @@ def draw_map(
     finite = np.isfinite(values) if values.ndim == 2 else np.isfinite(values).all(-1)
     valid = finite if valid is None else finite & valid
     if kind == 'labels':
-        picture = distinct_palette(256)[np.where(valid, values, 0).astype(np.int64) % 256]
+        canvas = distinct_palette(256)[np.where(valid, values, 0).astype(np.int64) % 256]
     elif kind == 'unit_vectors':
         return draw_normals(to_published(values), valid)
     else:
@@ -40,8 +41,8 @@ def draw_map(
             low, high = 0, 1
         scaled = np.clip((np.where(valid if values.ndim == 2 else valid[..., None], values, low) - low)
                          / np.maximum(high - low, 1e-9), 0, 1)  # fmt: skip
-        picture = np.rint(scaled * 255).astype(np.uint8)
-        if picture.ndim == 2:
-            picture = cv2.cvtColor(cv2.applyColorMap(picture, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
-    picture[~valid] = NOTHING
-    return picture
+        canvas = np.rint(scaled * 255).astype(np.uint8)
+        if canvas.ndim == 2:
+            canvas = cv2.cvtColor(cv2.applyColorMap(canvas, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    canvas[~valid] = NOTHING
+    return canvas

@@ -1,4 +1,4 @@
-"""The picture of a pose result: people in one of the styles, with numbers, and their faces or hands enlarged."""
+"""Figures of pose results: people in one of the styles, with ids, or close-ups of faces and hands."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import numpy as np
 
 from sapiens.metainfo import Skeleton, get_skeleton
 
-from .layout import contact_sheet, scaled, write
+from .layout import contact_sheet, resized_points, scaled, write
 from .openpose import draw_openpose
 from .pose import draw_pose
 
@@ -38,29 +38,29 @@ def draw_people(
         image: (H, W, 3) uint8 RGB.
         keypoints: (N, K, 2) pixels.
         scores: (N, K).
-        skeleton: whatever :func:`sapiens.metainfo.get_skeleton` takes.
+        skeleton: see :func:`sapiens.metainfo.get_skeleton`.
         boxes: (N, 4) x1, y1, x2, y2, drawn with ``show_boxes``.
-        ids: (N,) numbers of people, written at their boxes' upper left corners.
+        ids: (N,) ids of people, written at the upper left corners of their boxes.
         style: 'default' draws over the image (:func:`draw_pose`), 'openpose' on black (:func:`draw_openpose`).
-        threshold: least score of a keypoint that is drawn.
-        radius, thickness: in pixels; by default what the style chooses.
+        threshold: minimum score of a drawn keypoint.
+        radius, thickness: in pixels; by default those of the style.
         show_boxes: draw the boxes.
-        show_indices: write the id of each keypoint beside it.
+        show_indices: write the index of each keypoint beside it.
 
     Raises:
-        ValueError: an unknown style, or one that the skeleton does not have.
+        ValueError: an unknown style, or one that the skeleton does not support.
     """
     skeleton = get_skeleton(skeleton)
     if style not in STYLES:
         raise ValueError(f'style={style!r} is not one of {STYLES}')
     if style == 'openpose':
         sizes = {key: int(value) for key, value in (('radius', radius), ('thickness', thickness)) if value is not None}
-        picture = draw_openpose(image, keypoints, scores, skeleton, threshold=threshold, **sizes)
+        canvas = draw_openpose(image, keypoints, scores, skeleton, threshold=threshold, **sizes)
         if show_boxes and boxes is not None:
             for x1, y1, x2, y2 in np.rint(boxes).astype(int).tolist():
-                cv2.rectangle(picture, (x1, y1), (x2, y2), (255, 255, 255), 1)
+                cv2.rectangle(canvas, (x1, y1), (x2, y2), (255, 255, 255), 1)
     else:
-        picture = draw_pose(
+        canvas = draw_pose(
             image,
             keypoints,
             scores,
@@ -73,11 +73,11 @@ def draw_people(
     if show_indices:
         for points, values in zip(keypoints, scores, strict=True):
             for index in np.flatnonzero((values >= threshold) & np.isfinite(points).all(1)):
-                _write(picture, str(index), np.rint(points[index]).astype(int) + np.array([3, -11]))
+                _write(canvas, str(index), np.rint(points[index]).astype(int) + np.array([3, -11]))
     if ids is not None and boxes is not None:
         for number, box in zip(ids, boxes, strict=True):
-            _write(picture, f'#{number}', np.rint(box[:2]).astype(int) + 2)
-    return picture
+            _write(canvas, f'#{number}', np.rint(box[:2]).astype(int) + 2)
+    return canvas
 
 
 def draw_part(
@@ -91,7 +91,7 @@ def draw_part(
     side: int = 512,
     **options,
 ) -> np.ndarray | None:
-    """The faces or hands of people, cut out, enlarged and drawn at that size, where dense points have room.
+    """Draw close-ups of faces or hands, where dense keypoints do not overlap.
 
     Args:
         image, keypoints, scores, skeleton, threshold: see :func:`draw_people`.
@@ -100,10 +100,10 @@ def draw_part(
         **options: ``style``, ``radius``, ``thickness`` and ``show_indices`` of :func:`draw_people`.
 
     Returns:
-        A sheet of tiles, None where no such part is seen.
+        A sheet of tiles; None if no such part is visible.
 
     Raises:
-        ValueError: an unknown part, or a skeleton that does not have it.
+        ValueError: an unknown part, or a skeleton without it.
     """
     skeleton = get_skeleton(skeleton)
     tiles = []
@@ -113,9 +113,9 @@ def draw_part(
             if box is None:
                 continue
             x1, y1, x2, y2 = box
-            tile = scaled(image[y1:y2, x1:x2], side)
-            scale = np.array([tile.shape[1] / (x2 - x1), tile.shape[0] / (y2 - y1)])
-            moved = (np.asarray(points, np.float64) - (x1, y1) + 0.5) * scale - 0.5
+            part_of_image = image[y1:y2, x1:x2]
+            tile = scaled(part_of_image, side)
+            moved = resized_points(points - np.array([x1, y1]), part_of_image, tile)
             tiles.append(draw_people(tile, moved[None], values[None], skeleton, threshold=threshold, **options))
     return contact_sheet(tiles, columns=4) if tiles else None
 
@@ -123,8 +123,8 @@ def draw_part(
 def part_box(
     points: np.ndarray, scores: np.ndarray, ids: Sequence[int], shape: Sequence[int], threshold: float
 ) -> tuple[int, int, int, int] | None:
-    """x1, y1, x2, y2 in whole pixels around keypoints (K, 2) of a part, a quarter larger, within an image of ``shape``
-    (H, W); None where fewer than three of them reach the threshold."""
+    """Compute the box x1, y1, x2, y2 in whole pixels around the keypoints ``ids`` of a part, a quarter larger, inside an image of
+    ``shape`` (H, W). None if fewer than three of them reach the threshold."""
     seen = np.asarray(ids)[(scores[ids] >= threshold) & np.isfinite(points[ids]).all(1)]
     if len(seen) < 3:
         return None
@@ -144,11 +144,11 @@ def _groups(skeleton: Skeleton, part: str) -> tuple[str, ...]:
     return PARTS[part]
 
 
-def _write(picture: np.ndarray, text: str, corner: np.ndarray) -> None:
-    """White letters with their surroundings darkened; nothing where they would begin outside of the picture."""
+def _write(canvas: np.ndarray, text: str, corner: np.ndarray) -> None:
+    """Write white text on a darkened background. Text that starts outside the image is left out."""
     x, y = corner.tolist()
-    height, width = picture.shape[:2]
-    part = picture[max(y, 0) : max(y + 11, 0), max(x, 0) : max(x + 6 * len(text) + 1, 0)]
+    height, width = canvas.shape[:2]
+    part = canvas[max(y, 0) : max(y + 11, 0), max(x, 0) : max(x + 6 * len(text) + 1, 0)]
     if x < 0 or y < 0 or x >= width or y >= height:
         return
     part[...] = part // 2

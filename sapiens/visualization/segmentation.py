@@ -11,8 +11,8 @@ from sapiens.metainfo import ClassList, get_classes
 from sapiens.metainfo.classes import IGNORE
 
 from .dense_panel import DenseRow, draw_rows
-from .labels import NOTHING, draw_segmentation
-from .layout import LINE, join, write
+from .labels import draw_segmentation
+from .layout import LINE, NOTHING, join, write
 from .tiles import Tile, resize_map
 
 __all__ = ['draw_legend', 'draw_seg_panel', 'draw_wrong_pixels']

@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 from PIL import ImageFont
 
-from .labels import NOTHING
-from .layout import LINE, caption, join, write
+from .layout import LINE, NOTHING, caption, join, write
 
 __all__ = ['DEPTH_COLORS', 'ERROR_COLORS', 'Tile', 'color_bar', 'draw_error', 'join_tiles', 'resize_map']
 
@@ -34,11 +33,11 @@ class Tile(NamedTuple):
 
 
 def join_tiles(rows: Sequence[Sequence[Tile]], columns: Sequence[str]) -> np.ndarray:
-    """Stack rows of tiles. The first row also has the names of the columns."""
+    """Stack rows of tiles. The first row also has the names of the columns. A row may have fewer tiles."""
     blocks = []
     for number, row in enumerate(rows):
         parts = []
-        for name, tile in zip(columns, row, strict=True):
+        for name, tile in zip(columns, row, strict=False):
             above = caption(tile.image.shape[1], *([name] if not number else []), tile.text)
             below = [] if tile.below is None else [tile.below]
             parts.append(join([above, tile.image, *below], axis=0, gap=0))

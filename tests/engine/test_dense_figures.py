@@ -117,7 +117,9 @@ def test_drawing_leaves_the_training_as_it_is(tmp_path):
 def test_the_panel_survives_a_resume_in_few_bytes(kind, dtype, tmp_path, panels):
     images = Images(tmp_path, kind)
     make_runner(tmp_path, images, [DenseFigureHook(interval=2, num_images=2, side=32)], iterations=2).train()
-    saved = torch.load(tmp_path / 'iter_2.pth', weights_only=True)['panels'][NAMES[kind]]
+    checkpoint = torch.load(tmp_path / 'iter_2.pth', weights_only=True)
+    assert checkpoint['meta']['task'] == dict(sem_seg='seg').get(kind, kind)
+    saved = checkpoint['panels'][NAMES[kind]]
     assert [row['truth'].dtype for row in saved] == [dtype] * 2
     hook = DenseFigureHook(interval=2, num_images=2, side=32)
     make_runner(tmp_path, images, [hook], iterations=4, resume=True).train()

@@ -38,7 +38,7 @@ def train(hook, *batches):
 def test_a_run_without_keypoints_is_refused():
     hook = HOOKS.build(dict(type='VisibleKeypointsHook', num_batches=2))
     hook.before_train_iter(RUNNER, 0, batch(HIDDEN, HIDDEN))
-    with pytest.raises(RuntimeError, match=r'first 2 batches \(3 samples .* have no labelled keypoint.*check_dataset'):
+    with pytest.raises(RuntimeError, match=r'first 2 batches \(3 samples .* have no labelled keypoint.*sapiens check'):
         hook.before_train_iter(RUNNER, 1, batch(HIDDEN))
     with pytest.raises(RuntimeError, match='6 labelled keypoints, all of them outside the crops'):
         train(VisibleKeypointsHook(2), batch(OUTSIDE), batch(OUTSIDE))

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from sapiens.visualization import draw_reconstructions
+from sapiens.visualization.labels import NOTHING
 from sapiens.visualization.layout import GAP
-from sapiens.visualization.mae import REMOVED_GREY
 
 
 def test_rows_show_original_masked_and_reconstructed():
@@ -16,10 +16,10 @@ def test_rows_show_original_masked_and_reconstructed():
     first = picture[header + GAP : header + GAP + 64]
     assert (first[:, :48] == 200).all() and (first[:, -48:] == 30).all()
     masked = first[:, 48 + GAP : 96 + GAP]
-    assert (masked[16:32, 32:48] == REMOVED_GREY).all()
-    assert (masked == REMOVED_GREY).all(axis=-1).sum() == 16 * 16
+    assert (masked[16:32, 32:48] == NOTHING).all()
+    assert (masked == NOTHING).all(axis=-1).sum() == 16 * 16
     second = picture[-64:, 48 + GAP : 96 + GAP]
-    assert (second == REMOVED_GREY).all(axis=-1).sum() == 11 * 16 * 16
+    assert (second == NOTHING).all(axis=-1).sum() == 11 * 16 * 16
 
 
 def test_large_images_are_shrunk_and_mismatched_masks_refused():

@@ -1,4 +1,4 @@
-"""One optimizer step: autocast, accumulation, clipping, and what happens when a number is not finite."""
+"""Optimizer steps: autocast, gradient accumulation and clipping, and skipping of non-finite steps."""
 
 import math
 from contextlib import contextmanager
@@ -17,25 +17,25 @@ __all__ = ['OptimWrapper']
 
 @OPTIM_WRAPPERS.register_module()
 class OptimWrapper(_OptimWrapper):
-    """MMEngine's wrapper with bf16 autocast on any device, a gradient norm that is always logged, and protection
-    against steps whose loss or gradient norm is not finite.
+    """MMEngine's wrapper with bf16 autocast on any device, a logged gradient norm, and skipping of non-finite steps.
 
-    Such a step is skipped on every rank together, counted and logged; gradients accumulated for it are dropped.
+    A step whose loss or gradient norm is not finite is skipped on all ranks together, counted and logged. Its accumulated
+    gradients are dropped.
 
     Args:
         optimizer: the optimizer.
-        precision: ``'bf16'`` autocast, ``'fp32'``, or ``'auto'``: bf16 on GPUs that support it, fp32 elsewhere. fp16 is
-            not offered: with thousands of tokens it overflows, and bf16 needs no loss scaling.
-        accumulative_counts: iterations whose gradients are averaged into one step. The last step of an epoch averages what
-            there is, so that no gradient has to travel over the end of an epoch, or with a checkpoint.
+        precision: ``'bf16'`` autocast, ``'fp32'``, or ``'auto'``: bf16 on GPUs that support it, fp32 elsewhere. There is no
+            fp16, which overflows with thousands of tokens.
+        accumulative_counts: number of iterations averaged into one step. The last step of an epoch averages the remaining
+            ones, so gradients never cross the end of an epoch or a checkpoint.
         clip_grad: ``dict(max_norm=...)``, or None.
-        nonfinite: ``'skip'``, or ``'zero'`` to set each non-finite gradient element to 0 and go on, as the published
-            system did (a step whose loss is not finite is skipped all the same).
-        max_skipped_in_a_row: the run stops after this many skipped steps without a good one between.
+        nonfinite: ``'skip'``, or ``'zero'`` to set non-finite gradient elements to 0, as the published system did. A step with
+            a non-finite loss is always skipped.
+        max_skipped_in_a_row: number of consecutive skipped steps that stops the run.
 
     Raises:
-        ValueError: for an unknown option.
-        RuntimeError: from a step, see ``max_skipped_in_a_row``.
+        ValueError: an unknown option.
+        RuntimeError: in a step, see ``max_skipped_in_a_row``.
     """
 
     def __init__(
@@ -65,16 +65,16 @@ class OptimWrapper(_OptimWrapper):
     # ------------------------------------------------------------------ accumulation
 
     def enter_batch(self, index: int, end: int) -> None:
-        """Say which batch of the epoch comes next, and how many the epoch (or what the run does of it) has.
+        """Set the index of the next batch and the number of batches of the epoch, or of its part in this run.
 
-        Without this, MMEngine's own count goes on over the ends of epochs.
+        Without this call, MMEngine's count continues across epochs.
         """
         first = index - index % self._accumulative_counts
         self._step_batches = min(self._accumulative_counts, end - first)
         self._completes_step = index + 1 == first + self._step_batches
 
     def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
-        # Only the counts: MMEngine's method warns of gradients lost in a resume, which enter_batch rules out.
+        # Sets the counts only. MMEngine's method warns of gradients lost in a resume, which enter_batch prevents.
         self._inner_count, self._max_counts = init_counts, max_counts
         self._remainder_counts = max_counts % self._accumulative_counts
 
@@ -82,7 +82,7 @@ class OptimWrapper(_OptimWrapper):
         return super().should_sync() if self._completes_step is None else self._completes_step
 
     def should_update(self) -> bool:
-        """Whether the present batch completes a step; after it, no gradient is pending."""
+        """Whether the current batch completes a step. No gradient is pending after it."""
         return super().should_update() if self._completes_step is None else self._completes_step
 
     def scale_loss(self, loss: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ class OptimWrapper(_OptimWrapper):
     # ------------------------------------------------------------------ the step
 
     def update_params(self, loss: Tensor, step_kwargs: dict | None = None, zero_kwargs: dict | None = None) -> None:
-        """Backward; at the end of an accumulation also the step. ``loss`` is a scalar tensor."""
+        """Run backward, and the step at the end of an accumulation. ``loss`` is a scalar tensor."""
         self._losses.append(loss.detach())
         super().update_params(loss, step_kwargs, zero_kwargs)
 
@@ -122,11 +122,13 @@ class OptimWrapper(_OptimWrapper):
         self._losses.clear()
         finite = norm.isfinite() & loss.isfinite()
         if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-            # Gradients are equal on all ranks, losses are not: agree, or the ranks would part.
+            # Gradients are equal on all ranks, losses are not. All ranks must decide alike.
             everywhere = finite.float()
             dist.all_reduce(everywhere, op=dist.ReduceOp.MIN)
             finite = everywhere > 0
-        norm_value, finite = torch.stack([norm.float(), finite.float()]).tolist()  # the only wait for the device
+        norm_value, finite = torch.stack(
+            [norm.float(), finite.float()]
+        ).tolist()  # the only synchronization with the device
         if not finite:
             self._skip(loss.item(), norm_value)
             return
@@ -142,9 +144,9 @@ class OptimWrapper(_OptimWrapper):
         self.skipped_in_a_row += 1
         self.message_hub.update_scalar('train/skipped_steps', self.skipped)
         iteration = self.message_hub.get_info('iter', 0) + 1
-        culprit = 'the loss of another rank' if math.isfinite(loss) and math.isfinite(norm) else 'this rank'
+        cause = 'the loss of another rank' if math.isfinite(loss) and math.isfinite(norm) else 'this rank'
         MMLogger.get_current_instance().warning(
-            f'Step of iteration {iteration} skipped: loss {loss}, gradient norm {norm} ({culprit}); '
+            f'Step of iteration {iteration} skipped: loss {loss}, gradient norm {norm} ({cause}); '
             f'{self.skipped} skipped so far, {self.skipped_in_a_row} in a row'
         )
         if self.skipped_in_a_row >= self.max_skipped_in_a_row:
@@ -152,7 +154,7 @@ class OptimWrapper(_OptimWrapper):
                 f'{self.skipped_in_a_row} steps in a row had a non-finite loss or gradient norm, the last one at '
                 f'iteration {iteration} (loss {loss}, gradient norm {norm}). The weights are those before the first of '
                 'them. Resume from an older checkpoint with a lower learning rate, a lower clip_grad.max_norm or '
-                'precision=fp32; optim_wrapper.max_skipped_in_a_row moves this limit.'
+                'precision=fp32. optim_wrapper.max_skipped_in_a_row changes this limit.'
             )
 
     # ------------------------------------------------------------------ checkpoints
@@ -164,7 +166,7 @@ class OptimWrapper(_OptimWrapper):
         state_dict = dict(state_dict)
         self.skipped, self.skipped_in_a_row = state_dict.pop('skipped', [0, 0])
         super().load_state_dict(state_dict)
-        # What was loaded on the CPU are views of the mapped file, whose blocks the disk would not free while one is left.
+        # Tensors loaded on the CPU are views of the mapped file. Any view keeps the blocks of a removed file on the disk.
         for state in [*self.optimizer.state.values(), self.base_param_settings or {}]:
             for key, value in state.items():
                 if isinstance(value, Tensor) and value.device.type == 'cpu':

@@ -23,14 +23,14 @@ def make_param_groups(
     no_decay: tuple[str, ...] = (),
     no_decay_1d: bool = False,
 ) -> list[dict]:
-    """Group the trained parameters by learning rate and weight decay; each stands in exactly one group.
+    """Group the trained parameters by learning rate and weight decay. Each is in exactly one group.
 
     Args:
-        model: it, or its backbone, has ``get_layer_depth(name) -> (depth, number of depths)`` where layers decay.
-        layer_decay_rate: the learning rate of depth d is scaled by ``rate ** (number of depths - 1 - d)``, so 1 for the
-            head and the final norm, ``rate`` for the last block (paper: 0.85 for finetuning); None or 1 for no decay.
-        no_decay: parameters whose name contains one of these are not decayed.
-        no_decay_1d: tensors of one dimension (norms and biases) are not decayed.
+        model: for layer decay, it or its backbone has ``get_layer_depth(name) -> (depth, number of depths)``.
+        layer_decay_rate: the learning rate of depth d is scaled by ``rate ** (number of depths - 1 - d)``: 1 for the head and
+            the final norm, ``rate`` for the last block (paper: 0.85 for finetuning). None or 1 for no decay.
+        no_decay: no weight decay for parameters whose name contains one of these texts.
+        no_decay_1d: no weight decay for tensors of one dimension (norms and biases).
 
     Returns:
         Groups with ``params``, ``lr``, ``weight_decay``, and for the log ``depths`` and ``lr_scale``.
@@ -55,7 +55,7 @@ def make_param_groups(
         group['depths'].add(depth)
     grouped = [id(parameter) for group in groups.values() for parameter in group['params']]
     trained = [id(parameter) for parameter in model.parameters() if parameter.requires_grad]
-    assert sorted(grouped) == sorted(trained), 'every trained parameter must stand in exactly one group'
+    assert sorted(grouped) == sorted(trained), 'every trained parameter must be in exactly one group'
     for group in groups.values():
         group['depths'] = sorted(depth for depth in group['depths'] if depth is not None)
     return sorted(groups.values(), key=lambda group: (group['lr_scale'], group['weight_decay']))
@@ -67,12 +67,12 @@ def _depth_of(model: nn.Module, name: str) -> tuple[int, int]:
     backbone = getattr(model, 'backbone', None)
     if not hasattr(backbone, 'get_layer_depth'):
         raise ValueError(
-            f'layer_decay_rate needs {type(model).__name__}.get_layer_depth(name), or that of its backbone, which says how '
-            f'deep {name} lies; without layer decay leave layer_decay_rate out'
+            f'layer_decay_rate needs {type(model).__name__}.get_layer_depth(name), or that of its backbone, for the '
+            f'depth of {name}; leave out layer_decay_rate for no layer decay'
         )
     if name.startswith('backbone.'):
         return backbone.get_layer_depth(name, 'backbone.')
-    num_depths = backbone.num_layers + 2  # embeddings, blocks, and everything after them
+    num_depths = backbone.num_layers + 2  # embeddings, blocks, and all parts after them
     return num_depths - 1, num_depths
 
 
@@ -82,7 +82,10 @@ class ParamGroupConstructor:
 
     Args:
         optim_wrapper_cfg: ``dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=..., weight_decay=...), ...)``.
-        paramwise_cfg: options of :func:`make_param_groups`; unknown keys are refused.
+        paramwise_cfg: options of :func:`make_param_groups`.
+
+    Raises:
+        ValueError: an unknown option, or an optimizer without ``lr`` or ``weight_decay``.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -110,21 +113,13 @@ class ParamGroupConstructor:
 
 
 def format_groups(groups: list[dict]) -> PrettyTable:
-    """Table depth -> learning rate -> weight decay -> parameters."""
+    """Make a table of the groups: depths, learning rate, weight decay, number of parameters."""
     table = PrettyTable(['depth', 'lr scale', 'lr', 'weight decay', 'tensors', 'parameters'])
     table.align = 'r'
     for group in groups:
         depths = group['depths']
         span = 'all' if not depths else str(depths[0]) if len(depths) == 1 else f'{depths[0]}-{depths[-1]}'
         count = sum(parameter.numel() for parameter in group['params'])
-        table.add_row(
-            [
-                span,
-                f'{group["lr_scale"]:.3e}',
-                f'{group["lr"]:.3e}',
-                group['weight_decay'],
-                len(group['params']),
-                f'{count:,}',
-            ]
-        )
+        rates = [f'{group[key]:.3e}' for key in ('lr_scale', 'lr')]
+        table.add_row([span, *rates, group['weight_decay'], len(group['params']), f'{count:,}'])
     return table

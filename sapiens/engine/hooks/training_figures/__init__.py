@@ -1,6 +1,1 @@
-from .base import TrainingFigureHook
-from .dense import DenseFigureHook
-from .mae import ReconstructionHook
-from .pose import PosePictureHook
-
-__all__ = ['DenseFigureHook', 'PosePictureHook', 'ReconstructionHook', 'TrainingFigureHook']
+"""Figures that training writes at regular intervals."""
