@@ -171,7 +171,33 @@ def test_pipelines_in_the_loaders_are_the_ones_declared(path):
     cfg = read(path)
     assert cfg.train_dataloader.dataset.pipeline == cfg.train_pipeline
     assert cfg.val_dataloader.dataset.pipeline == cfg.val_pipeline
-    assert cfg.test_dataloader == cfg.val_dataloader
+    if 'test_dataset' in cfg:
+        assert differences(cfg.test_dataloader.dataset, cfg.test_dataset) == {'pipeline': cfg.val_pipeline}
+        assert cfg.test_evaluator == [cfg.test_metric]
+    else:
+        assert cfg.test_dataloader == cfg.val_dataloader
+
+
+def test_every_base_file_is_used_by_a_leaf():
+    used = {file for leaf in LEAVES for file, depth in chain(leaf) if depth}
+    bases = {path for path in CONFIGS.rglob('*.py') if '_base_' in path.parts}
+    assert bases == {file for file in used if '_base_' in file.parts}
+
+
+def test_published_evaluation_of_depth_and_normals():
+    """docs/tasks/depth.md, "The published tables"."""
+    for task, extra in (('depth', dict(alignment='scale-shift', target='metric')), ('normal', {})):
+        for data in ('hi4d', 'thuman2'):
+            paths = sorted((CONFIGS / task).glob(f'sapiens_*_{data}-1024x768.py'))
+            assert [path.name.split('_')[1] for path in paths] == ['0.3b', '0.6b', '1b', '2b']
+            cfg = read(paths[-1])
+            (metric,) = cfg.test_evaluator
+            metric = dict(metric)
+            METRICS.build(dict(metric))
+            assert metric.pop('type') == f'{task.capitalize()}Metric' and metric.pop('prefix').startswith(data)
+            assert metric == dict(average='image', **extra)
+            assert cfg.test_dataloader.dataset.data_root.endswith(data) and cfg.test_dataloader.dataset.test_mode
+            assert cfg.test_dataloader.dataset.fields == [task]
 
 
 def test_published_schedule():

@@ -4,7 +4,3 @@ model = dict(
     backbone=dict(arch=_base_.backbone.arch, init_cfg=_base_.backbone.init_cfg),
     losses=dict(top_k=128),  # as released; 0.6b and 2b train on all keypoints
 )
-optim_wrapper = dict(
-    clip_grad=dict(max_norm=_base_.finetune.max_norm),
-    paramwise_cfg=dict(layer_decay_rate=_base_.finetune.layer_decay_rate),
-)

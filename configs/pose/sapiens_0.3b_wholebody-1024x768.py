@@ -1,7 +1,4 @@
 _base_ = ['./_base_/wholebody-1024x768.py', '../_base_/backbones/sapiens_0.3b.py']
 
-model = dict(backbone=dict(arch=_base_.backbone.arch, init_cfg=_base_.backbone.init_cfg))
-optim_wrapper = dict(
-    clip_grad=dict(max_norm=_base_.finetune.max_norm),
-    paramwise_cfg=dict(layer_decay_rate=0.75),  # as released; 1b and 2b have 0.85
-)
+model = dict(backbone=_base_.backbone)
+optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.75))  # as released; 1b and 2b have 0.85

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from .config import add_options_argument, load_config
+from .config import add_options_argument, find_config, load_config
 
 __all__ = ['add_model_arguments', 'add_runner_arguments', 'load_runner_config', 'tool_parser']
 
@@ -66,5 +66,5 @@ def load_runner_config(args: argparse.Namespace) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / find_config(args.config).stem)
     return cfg

@@ -9,27 +9,21 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict, DictAction
 
-__all__ = ['add_options_argument', 'flatten', 'load_config', 'origin_of']
+__all__ = ['add_options_argument', 'config_folder', 'find_config', 'flatten', 'load_config', 'origin_of']
 
-# Ingredients that recipes wire into the runner's arguments when a file is read. Changing one afterwards would change
-# nothing, so options may not touch them; the value says where the wired copy lies, if there is one place.
+# Primitives: values that recipes wire into the runner's arguments when a file is read. Changing one afterwards has no effect, so
+# options may not touch them. The value lists the places of the wired copies.
 PRIMITIVES = {
-    'backbone': 'model.backbone',
-    'finetune': '',
-    'codec': '',
-    'train_dataset': 'train_dataloader.dataset',
-    'val_dataset': 'val_dataloader.dataset',
-    'test_dataset': 'test_dataloader.dataset',
-    'train_pipeline': 'train_dataloader.dataset.pipeline',
-    'val_pipeline': 'val_dataloader.dataset.pipeline',
-    'test_pipeline': 'test_dataloader.dataset.pipeline',
-    'metric': 'val_evaluator',
-    'skeleton': 'model.skeleton',
-    'classes': 'model.task.classes',
-    'num_keypoints': '',
-    'num_classes': '',
-    'image_size': 'model.backbone.img_size',
-    'save_best': 'default_hooks.checkpoint.save_best',
+    'backbone': ('model.backbone',),
+    'train_dataset': ('train_dataloader.dataset',),
+    'val_dataset': ('val_dataloader.dataset',),
+    'test_dataset': ('test_dataloader.dataset',),
+    'train_pipeline': ('train_dataloader.dataset.pipeline',),
+    'val_pipeline': ('val_dataloader.dataset.pipeline', 'test_dataloader.dataset.pipeline'),
+    'metric': ('val_evaluator',),
+    'test_metric': ('test_evaluator',),
+    'skeleton': ('model.skeleton',),
+    'classes': ('model.task.classes',),
 }
 
 
@@ -56,22 +50,18 @@ def add_options_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def load_config(path: str | Path, options: list[str] | dict[str, Any] | None = None) -> Config:
-    """Read a config file and apply options to it.
+    """Read a config and apply options to it.
 
     Args:
-        path: a Python config file.
-        options: ``'a.b=value'`` strings as given on a command line, or flat keys with values. See
-            :func:`add_options_argument`.
+        path: a config file, or its name; see :func:`find_config`.
+        options: ``'a.b=value'`` strings as on a command line, or flat keys with values. See :func:`add_options_argument`.
 
     Raises:
-        FileNotFoundError: naming configs that are alike.
-        ValueError: for an unknown top-level key, an option whose key does not exist, cannot take effect, or whose value
-            is of another type than the one it replaces.
+        FileNotFoundError: no such config; the message has near names.
+        ValueError: an unknown top-level key, a primitive that is changed without being wired, or an option whose key does not
+            exist, that has no effect, or whose value has another type than the old one.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        what = f'{path} is a folder, expected a config file' if path.is_dir() else f'no config file {path}'
-        raise FileNotFoundError(what + _near_files(path))
+    path = find_config(path)
     cfg = Config.fromfile(str(path))
     known = top_level_keys()
     for key in cfg:
@@ -80,23 +70,85 @@ def load_config(path: str | Path, options: list[str] | dict[str, Any] | None = N
                 f'{path} sets an unknown key {key!r}{_did_you_mean(key, known)} (names of helper values begin with an '
                 'underscore)'
             )
+    _refuse_unwired(path.resolve(), cfg._cfg_dict)
     for key, value in parse_options(options).items():
         set_option(cfg, key, value, str(path))
     return cfg
 
 
-def _near_files(path: Path) -> str:
-    folder = path if path.is_dir() else path.parent
-    while not folder.is_dir():
-        folder = folder.parent
-    if folder == Path() and folder != path.parent:
-        return ''
-    # A mistyped folder: look below the one above, but never through a whole home or repository.
-    deep = folder not in (path, path.parent) and (folder.resolve() / '_base_').is_dir()
-    files = {str(file.relative_to(folder)): file.name for file in (folder.rglob if deep else folder.glob)('*.py')}
-    names = get_close_matches(path.name, set(files.values()), n=3, cutoff=0.4)
-    near = [str(name) for close in names for name, file in files.items() if file == close]
-    return f'; in {folder} there is {", ".join(near[:3])}' if near else ''
+def config_folder() -> Path:
+    """The folder of the shipped configs: ``configs/`` of the repository, in a wheel its copy inside the package."""
+    package = Path(__file__).parents[1]
+    repository = package.parent / 'configs'
+    return repository if (repository / '_base_' / 'default_runtime.py').is_file() else package / 'configs'
+
+
+def find_config(name: str | Path) -> Path:
+    """The file of a config.
+
+    Args:
+        name: an existing path, or a shipped config: its path below ``configs/``, with or without ``configs/`` and ``.py``, or
+            its name alone (``sapiens_1b_coco-1024x768``).
+
+    Raises:
+        FileNotFoundError: no such config, or several of this name. The message has near or all names.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise FileNotFoundError(f'{path} is a folder, expected a config file')
+    root = config_folder()
+    wanted = path.as_posix().removeprefix('configs/').removesuffix('.py')
+    if (root / f'{wanted}.py').is_file():
+        return root / f'{wanted}.py'
+    shipped = sorted(file for file in root.rglob('*.py') if '_base_' not in file.parts)
+    names = {file: file.relative_to(root).as_posix() for file in shipped}
+    found = [file for file in shipped if file.stem == wanted]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise FileNotFoundError(f'{name} names {len(found)} configs: {", ".join(names[file] for file in found)}')
+    beside = [str(file) for file in path.parent.glob('*.py')] if path.parent.is_dir() and path.parent != Path() else []
+    near = {file: Path(file).stem for file in [*beside, *names.values()]}
+    stems = get_close_matches(path.name.removesuffix('.py'), set(near.values()), n=3, cutoff=0.4)
+    hint = ', '.join([file for stem in stems for file in near if near[file] == stem][:3])
+    raise FileNotFoundError(f'no config file {path}{f"; there is {hint}" if hint else ""}')
+
+
+def _refuse_unwired(path: Path, merged: dict) -> dict:
+    """Refuse a file that changes a primitive while its wired copy keeps the value of a base; the same for its bases.
+
+    Raises:
+        ValueError: naming the file, the primitive and the place to wire it.
+    """
+    before = {}
+    for base in Config._get_base_files(str(path)):
+        file = Path(Config._get_cfg_path(base, str(path))[0])
+        before |= _refuse_unwired(file, Config.fromfile(str(file))._cfg_dict)
+    for name, places in PRIMITIVES.items():
+        if name not in merged:
+            continue
+        changed = {key for key, value in flatten({name: merged.get(name)}).items() if not _equals(before, key, value)}
+        for place in places:
+            if changed and _has(before, place) and not all(_is_wired(merged, key, name, place) for key in changed):
+                raise ValueError(
+                    f'{path} changes {name}, which has no effect: {place} keeps the value of its _base_. Wire it in this file '
+                    f'too: set {place} to {name}'
+                )
+    return merged
+
+
+def _equals(cfg: dict, key: str, value: Any) -> bool:
+    return _has(cfg, key) and _get(cfg, key) == value
+
+
+def _is_wired(merged: dict, key: str, name: str, place: str) -> bool:
+    """Whether the value of a primitive's flat key is at its place, or in the list there (evaluators)."""
+    target, whole = _get(merged, place), merged.get(name)
+    if target == whole or (isinstance(target, list) and whole in target):
+        return True
+    return isinstance(whole, dict) and _equals(merged, key.replace(name, place, 1), _get(merged, key))
 
 
 def parse_options(options: list[str] | dict[str, Any] | None) -> dict[str, Any]:
@@ -160,7 +212,7 @@ def _refuse_without_effect(cfg: Config, parts: list[str], value: Any, source: st
     option = f'--cfg-options {key}={value!r}'
     if top in PRIMITIVES or top.startswith('_'):
         text = f'{option} would change nothing: {top!r} of {source} was used up when the file was read'
-        wired = PRIMITIVES.get(top, '')
+        wired = PRIMITIVES.get(top, ('',))[0]
         place = '.'.join([wired, *parts[1:]])
         if wired and _has(cfg._cfg_dict, place.rpartition('.')[0] if add else place):
             written = shlex.quote(f'{"+" * add}{place}={value}')
@@ -174,17 +226,23 @@ def _refuse_without_effect(cfg: Config, parts: list[str], value: Any, source: st
         raise ValueError(f'{option} would change nothing: {top!r} is no key of a config{_did_you_mean(top, known)}')
 
 
-def _has(node: Any, key: str) -> bool:
+_MISSING = object()
+
+
+def _get(node: Any, key: str) -> Any:
+    """The value of a flat key, or ``_MISSING``."""
     for part in key.split('.'):
-        if isinstance(node, list):
-            if not part.isdigit() or int(part) >= len(node):
-                return False
+        if isinstance(node, list) and part.isdigit() and int(part) < len(node):
             node = node[int(part)]
         elif isinstance(node, dict) and part in node:
             node = node[part]
         else:
-            return False
-    return True
+            return _MISSING
+    return node
+
+
+def _has(node: Any, key: str) -> bool:
+    return _get(node, key) is not _MISSING
 
 
 def _child(node: Any, part: str, seen: list[str], key: str, source: str, add: bool) -> Any:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sapiens.utils.config import add_options_argument, flatten, load_config, origin_of
+from sapiens.utils.config import add_options_argument, find_config, flatten, load_config, origin_of
 
 ROOT = Path(__file__).parents[2]
 LEAF = ROOT / 'configs' / 'mae' / 'sapiens_tiny_folder-256x256.py'
@@ -38,7 +38,6 @@ def test_options_of_a_command_line():
         ('a..b=1', 'a part of the key is empty'),
         ('+modle.mask_ratio=1', "would change nothing: 'modle' is no key of a config; did you mean 'model'"),
         ('+codec.sigma=2', "would change nothing: 'codec'"),
-        ('finetune.max_norm=2', "would change nothing: 'finetune'.*sapiens config"),
         ('metric.type=X', 'would change nothing.*--cfg-options val_evaluator.type=X'),
         ('train_pipeline.0.size=(8,8)', r"--cfg-options 'train_dataloader.dataset.pipeline.0.size=\(8, 8\)'"),
         ('val_dataset.data_root=x', 'would change nothing.*--cfg-options val_dataloader.dataset.data_root=x'),
@@ -117,6 +116,75 @@ def test_missing_file_names_its_neighbours():
         load_config(LEAF.parents[1] / 'mea' / LEAF.name)
     with pytest.raises(FileNotFoundError, match='is a folder'):
         load_config(LEAF.parent)
+
+
+def child(tmp_path, text, base=LEAF):
+    path = tmp_path / 'child.py'
+    path.write_text(f"_base_ = '{base}'\n{text}\n")
+    return path
+
+
+SYNTHETIC = LEAF.parents[1] / 'depth' / 'sapiens_tiny_synthetic-128x96.py'
+POSE = LEAF.parents[1] / 'pose' / 'sapiens_tiny_synthetic17-128x96.py'
+PIPELINE = "[dict(type='LoadResize', size=(128, 128)), dict(type='PackImage')]"
+
+
+@pytest.mark.parametrize(
+    ('base', 'text', 'place'),
+    [
+        (LEAF, f'train_pipeline = {PIPELINE}', 'train_dataloader.dataset.pipeline'),
+        (LEAF, f'val_pipeline = {PIPELINE}', 'val_dataloader.dataset.pipeline'),
+        (LEAF, "train_dataset = dict(data_root='x')", 'train_dataloader.dataset'),
+        (LEAF, "val_dataset = dict(data_root='x')", 'val_dataloader.dataset'),
+        (LEAF, "backbone = dict(arch='0.3b')", 'model.backbone'),
+        (SYNTHETIC, "metric = dict(alignment='none')", 'val_evaluator'),
+        (POSE, "skeleton = 'wholebody133'", 'model.skeleton'),
+        (LEAF, f"val_pipeline = {PIPELINE}\nval_dataloader = dict(dataset=dict(pipeline=val_pipeline))",
+         'test_dataloader.dataset.pipeline'),
+    ],
+)  # fmt: skip
+def test_a_primitive_that_is_changed_without_being_wired_is_refused(tmp_path, base, text, place):
+    path = child(tmp_path, text, base)
+    with pytest.raises(ValueError, match=rf'child\.py changes (\w+), which has no effect: {place} keeps'):
+        load_config(path)
+    grandchild = tmp_path / 'grandchild.py'
+    grandchild.write_text("_base_ = './child.py'\nwork_dir = 'x'\n")
+    with pytest.raises(ValueError, match=r'child\.py changes'):
+        load_config(grandchild)
+
+
+@pytest.mark.parametrize(
+    ('base', 'text'),
+    [
+        (LEAF, f'train_pipeline = {PIPELINE}\ntrain_dataloader = dict(dataset=dict(pipeline=train_pipeline))'),
+        (LEAF, "train_dataloader = dict(dataset=dict(data_root='x'))"),
+        (LEAF, "train_dataset = dict(data_root='x')\ntrain_dataloader = dict(dataset=train_dataset)"),
+        (LEAF, "backbone = dict(arch='0.3b')\nmodel = dict(backbone=dict(arch='0.3b'))"),
+        (LEAF, "backbone = dict(init_cfg=None)\nmodel = dict(backbone=backbone)"),
+        (SYNTHETIC, "metric = dict(type='DepthMetric', alignment='none')\nval_evaluator = [metric]"),
+    ],
+)  # fmt: skip
+def test_a_primitive_that_is_wired_is_accepted(tmp_path, base, text):
+    load_config(child(tmp_path, text, base))
+
+
+@pytest.mark.parametrize(
+    'name', ['sapiens_1b_coco-1024x768', 'pose/sapiens_1b_coco-1024x768', 'configs/pose/sapiens_1b_coco-1024x768.py']
+)
+def test_a_shipped_config_is_found_from_anywhere(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_config(name) == ROOT / 'configs/pose/sapiens_1b_coco-1024x768.py'
+    assert load_config(name).model.type == 'PoseEstimator'
+    Path('sapiens_1b_coco-1024x768').touch()
+    assert find_config('sapiens_1b_coco-1024x768') == Path('sapiens_1b_coco-1024x768'), 'files of the user come first'
+
+
+def test_a_name_of_several_or_no_configs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r'names 2 configs: pose/.*goliath-1024x768\.py, seg/'):
+        find_config('sapiens_1b_goliath-1024x768')
+    with pytest.raises(FileNotFoundError, match=r'there is .*pose/sapiens_1b_coco-1024x768\.py'):
+        find_config('sapiens_1b_cocoo-1024x768')
 
 
 def test_origin_is_the_most_derived_file_that_decided(tmp_path):

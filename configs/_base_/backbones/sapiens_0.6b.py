@@ -7,4 +7,3 @@ backbone = dict(
         checkpoint='{{$SAPIENS_CHECKPOINT_ROOT:checkpoints}}/pretrain/checkpoints/sapiens_0.6b/sapiens_0.6b_epoch_1600_clean.pth',
     ),
 )
-finetune = dict(layer_decay_rate=0.85, max_norm=1.0)

@@ -7,4 +7,3 @@ backbone = dict(
         checkpoint='{{$SAPIENS_CHECKPOINT_ROOT:checkpoints}}/pretrain/checkpoints/sapiens_2b/sapiens_2b_epoch_660_clean.pth',
     ),
 )
-finetune = dict(layer_decay_rate=0.85, max_norm=1.0)

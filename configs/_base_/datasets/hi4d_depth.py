@@ -1,5 +1,5 @@
 # Hi4D for evaluation: pairs 28, 32 and 37, camera 4, with depth rendered from its meshes (data/README.md).
-val_dataset = dict(
+test_dataset = dict(
     type='GeometryDataset',
     fields=['depth'],
     data_root='{{$DATA_ROOT:data}}/hi4d',
@@ -9,4 +9,4 @@ val_dataset = dict(
     mask='seg/img_seg_mask/4/all',
     test_mode=True,
 )
-metric = dict(type='DepthMetric', alignment='scale-shift')
+test_metric = dict(type='DepthMetric', alignment='scale-shift', target='metric', average='image', prefix='hi4d')

@@ -1,5 +1,5 @@
 # Hi4D for evaluation: pairs 28, 32 and 37, camera 4, with normal rendered from its meshes (data/README.md).
-val_dataset = dict(
+test_dataset = dict(
     type='GeometryDataset',
     fields=['normal'],
     data_root='{{$DATA_ROOT:data}}/hi4d',
@@ -9,4 +9,4 @@ val_dataset = dict(
     mask='seg/img_seg_mask/4/all',
     test_mode=True,
 )
-metric = dict(type='NormalMetric')
+test_metric = dict(type='NormalMetric', average='image', prefix='hi4d_normal')

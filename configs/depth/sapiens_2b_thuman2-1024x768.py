@@ -1,0 +1,3 @@
+_base_ = ['./_base_/thuman2-1024x768.py', '../_base_/backbones/sapiens_2b.py']
+
+model = dict(backbone=_base_.backbone)
