@@ -15,6 +15,7 @@ from mmengine.registry import LOG_PROCESSORS
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 
+from sapiens.checkpoints import ZOO
 from sapiens.metainfo import get_skeleton
 from sapiens.models.backbones.archs import resolve_arch
 from sapiens.registry import (
@@ -250,7 +251,8 @@ def test_published_pose_recipes(size, data):
     assert cfg.train_cfg.max_epochs == 210
     assert cfg.default_hooks.checkpoint.save_best == BEST[data]
     assert len(get_skeleton(cfg.model.skeleton)) == KEYPOINTS[data]
-    assert cfg.model.backbone.init_cfg.checkpoint.endswith('_clean.pth')
+    start = ZOO[cfg.model.backbone.init_cfg.checkpoint]
+    assert (start.task, start.size) == ('pretrain', size) and start.files()[0].endswith('_clean.pth')
 
 
 @pytest.mark.parametrize('path', [path for path in LEAVES if task_of(path) == 'pose'], ids=lambda path: path.stem)

@@ -7,7 +7,7 @@ from .expected_shapes import expected_shapes
 from .families import FAMILIES, Family, family_of
 from .load import explain_refusal, load_weights, read_weights
 from .recognition import describe, recognise
-from .resolve import checkpoint_root, config_path, resolve_checkpoint, resolve_config, resolve_init_cfg
+from .resolve import checkpoint_root, resolve_checkpoint, resolve_config, resolve_init_cfg
 from .zoo import FORMS, LICENCES, ZOO, Entry, find, look_up, published_as
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     'Entry',
     'Family',
     'checkpoint_root',
-    'config_path',
     'describe',
     'expected_shapes',
     'explain_refusal',

@@ -11,11 +11,10 @@ from torch import Tensor
 from sapiens.metainfo import get_skeleton
 from sapiens.registry import MODELS
 from sapiens.tasks import TaskSpec, get_task, task_names
-from sapiens.utils.config import load_config
+from sapiens.utils.config import config_folder, load_config
 
 from .expected_shapes import head_shapes
 from .families import family_of
-from .resolve import config_folders
 from .zoo import ZOO
 
 __all__ = ['describe', 'recognise']
@@ -116,14 +115,12 @@ def _image_size(length: int, patch: int) -> tuple[int, int] | None:
 def _configs(arch: str, task: str, outputs: int | None, image_size: tuple[int, int]) -> list[str]:
     task = 'mae' if task == 'pretrain' else task
     pattern = f'{task}/{arch}_*-{image_size[0]}x{image_size[1]}.py'
-    for folder in config_folders():
-        leaves = [
-            str(path.relative_to(folder)) for path in sorted(folder.glob(pattern)) if _outputs_of(path) == outputs
-        ]
-        if leaves:
-            published = {entry.config for entry in ZOO.values()}
-            return sorted(leaves, key=lambda leaf: leaf not in published)
-    return []
+    folder = config_folder()
+    leaves = [
+        path.relative_to(folder).as_posix() for path in sorted(folder.glob(pattern)) if _outputs_of(path) == outputs
+    ]
+    published = {entry.config for entry in ZOO.values()}
+    return sorted(leaves, key=lambda leaf: leaf not in published)
 
 
 @functools.cache

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from torch import nn
 
+from sapiens.utils.config import find_config
+
 from .zoo import look_up, published_as
 
 __all__ = [
     'checkpoint_root',
-    'config_folders',
-    'config_path',
     'resolve_checkpoint',
     'resolve_config',
     'resolve_init_cfg',
@@ -61,7 +61,7 @@ def resolve_config(text: str | Path) -> Path:
     """The file of a config that is given by its path or as a published model.
 
     Raises:
-        FileNotFoundError: the folder ``configs`` is not found.
+        FileNotFoundError: the config of a published model is not there.
         ValueError: a name that is not published, or a model without a config.
     """
     path = Path(text).expanduser()
@@ -70,26 +70,7 @@ def resolve_config(text: str | Path) -> Path:
         return path
     if found[0].config is None:
         raise ValueError(f'{text} has no config in this package: give the path of one')
-    return config_path(found[0].config)
-
-
-def config_folders() -> tuple[Path, ...]:
-    """Where ``configs`` may lie: beside the package, or in the working directory."""
-    return Path(__file__).parents[2] / 'configs', Path('configs')
-
-
-def config_path(leaf: str) -> Path:
-    """The path of a config that is given relative to ``configs/``.
-
-    Raises:
-        FileNotFoundError: it is in none of :func:`config_folders`.
-    """
-    for folder in config_folders():
-        if (folder / leaf).is_file():
-            return folder / leaf
-    raise FileNotFoundError(
-        f'no config {leaf} in {" or ".join(map(str, config_folders()))}: run in a clone of the repository, or give a path'
-    )
+    return find_config(found[0].config)
 
 
 def resolve_init_cfg(model: nn.Module) -> None:
