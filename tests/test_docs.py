@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sapiens.commands import COMMANDS
+
 ROOT = Path(__file__).parents[1]
 WIDTH = 130
 NAMES = ('README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'data/README.md', 'configs/*/README.md', 'docs/**/*.md')
@@ -107,9 +109,18 @@ def test_paths_exist(path):
 
 @functools.cache
 def source():
-    """Text of everything that defines a command."""
+    """Text of everything that defines the flags of a command."""
     files = [*(ROOT / 'tools').rglob('*.*'), *(ROOT / 'sapiens').rglob('*.py')]
     return '\n'.join(file.read_text() for file in files if file.suffix in ('.py', '.sh'))
+
+
+def commands(text):
+    """Lines of the document that run a command of this package: (name of the command or None for a script, line)."""
+    lines = itertools.chain.from_iterable(block.replace('\\\n', ' ').splitlines() for block in blocks(text))
+    for line in [*spans(text), *lines]:
+        found = re.match(r'\s*(?:[A-Z_]+=\S+ )*sapiens ([a-z]+)', line)
+        if found or re.search(r'(?:^|\s)(?:python|bash) tools/', line):
+            yield found and found.group(1), line.split(' #')[0]
 
 
 @documents
@@ -118,18 +129,11 @@ def test_commands_exist(path):
     targets = re.findall(r'^([\w-]+):', (ROOT / 'Makefile').read_text(), flags=re.M)
     for target in re.findall(r'(?:^|`)make (?!PYTHON)([a-z-]+)', text, flags=re.M):
         assert target in targets, f'{path.name} names make {target}'
-    for line in [
-        *spans(text),
-        *itertools.chain.from_iterable(block.replace('\\\n', ' ').splitlines() for block in blocks(text)),
-    ]:
-        if not re.search(r'(?:^|\s)(?:python|bash) tools/|^(?:[A-Z_]+=\S+ )*sapiens [a-z]', line):
-            continue
-        for flag in re.findall(r'(?<=\s)--[a-z][a-z0-9-]*', line.split(' #')[0]):
-            known = (
-                re.search(rf"'{re.escape(flag)}'|{re.escape(flag)}\b", source())
-                or f"'--{flag.removeprefix('--no-')}'" in source()
-            )
-            assert known, f'{path.name}: no command has the flag {flag}: {line}'
+    for command, line in commands(text):
+        assert command is None or command in COMMANDS, f'{path.name}: sapiens has no command {command}: {line}'
+        for flag in re.findall(r'(?<=\s)--[a-z][a-z0-9-]*', line):
+            known = f"'{flag}'" in source() or f"'--{flag.removeprefix('--no-')}'" in source() or flag == '--help'
+            assert known or flag in ('--resume',), f'{path.name}: no command has the flag {flag}: {line}'
 
 
 @documents

@@ -1,5 +1,5 @@
 # Rendered people with 133 keypoints, on disk. To render them, for train and, with another seed, for val:
-#   python tools/data/make_synthetic_humans.py --out $DATA_ROOT/synthetic/train --num 10000 --labels mask --seed 0
+#   sapiens render --out $DATA_ROOT/synthetic/train --num 10000 --labels mask --seed 0
 skeleton = 'wholebody133'
 train_dataset = dict(
     type='KeypointDataset',

@@ -1,5 +1,5 @@
 # Rendered people with normals, on disk. To render them, for train and, with another seed, for val:
-#   python tools/data/make_synthetic_humans.py --out $DATA_ROOT/synthetic/train --num 10000 --labels mask,normal,alpha
+#   sapiens render --out $DATA_ROOT/synthetic/train --num 10000 --labels mask,normal,alpha
 train_dataset = dict(
     type='GeometryDataset',
     fields=['normal'],

@@ -1,5 +1,5 @@
 # Rendered people with label maps of 28 classes, on disk. To render them, for train and, with another seed, for val:
-#   python tools/data/make_synthetic_humans.py --out $DATA_ROOT/synthetic/train --num 10000 --labels mask,seg,alpha
+#   sapiens render --out $DATA_ROOT/synthetic/train --num 10000 --labels mask,seg,alpha
 classes = 'goliath28'
 train_dataset = dict(
     type='SegmentationDataset',

@@ -3,7 +3,7 @@
 The model overfits a few images on purpose: the reconstructions show within minutes that the whole chain works. The batch is
 therefore small, the learning rate high and fixed, crops keep at least half of an image, and each image is repeated 100 times per
 epoch.
-Command: DATA_ROOT=my_images python tools/train.py configs/mae/sapiens_tiny_folder-256x256.py
+Command: DATA_ROOT=my_images sapiens train configs/mae/sapiens_tiny_folder-256x256.py
 """
 
 _base_ = ['../../_base_/schedules/mae-1600e.py', '../../_base_/datasets/folder.py', './mae-256x256.py']

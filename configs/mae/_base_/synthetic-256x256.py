@@ -1,7 +1,7 @@
 """The recipe of mae-256x256.py on people rendered on the fly (datasets/synthetic.py): no files, no download.
 
 A core renders about two such images per second: use as many workers as cores.
-Command: python tools/train.py configs/mae/sapiens_tiny_synthetic-256x256.py
+Command: sapiens train configs/mae/sapiens_tiny_synthetic-256x256.py
 """
 
 _base_ = ['../../_base_/schedules/mae-1600e.py', '../../_base_/datasets/synthetic.py', './mae-256x256.py']
