@@ -1,6 +1,7 @@
 """MMEngine's runner with exact resume."""
 
 import time
+from collections.abc import Iterable
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from mmengine.runner import Runner as _Runner
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from sapiens.checkpoints import explain_refusal, load_weights, read_weights, resolve_init_cfg
+from sapiens.checkpoints import explain_refusal, family_of, load_weights, read_weights, resolve_init_cfg
 from sapiens.registry import DATASETS, FUNCTIONS
 from sapiens.utils.memory import keep_tensor_memory
 from sapiens.version import __version__
@@ -153,11 +154,10 @@ class Runner(_Runner):
 
         The training loop says which epoch and iteration it is of; ``by_epoch`` of MMEngine's method has no effect.
         """
-        # The task of the model is how this file is recognised later.
-        task = getattr(self._bare_model, 'task_name', None)
+        weights = self._bare_model.state_dict()
         meta = dict(
             meta or {},
-            **({} if task is None else dict(task=task)),
+            **model_facts(self._bare_model, weights),
             **get_progress(self.train_loop),
             cfg=self._config_text,
             experiment_name=self.experiment_name,
@@ -167,7 +167,7 @@ class Runner(_Runner):
             dataset_meta=plain(getattr(self.train_dataloader.dataset, 'metainfo', None)),
             world_size=self.world_size,
         )
-        checkpoint = dict(meta=meta, state_dict=self._bare_model.state_dict())
+        checkpoint = dict(meta=meta, state_dict=weights)
         if save_optimizer:
             checkpoint.update(collect_state(self, save_param_scheduler))
         problem = [None]
@@ -249,3 +249,14 @@ class Runner(_Runner):
         restore_state(self, checkpoint, str(filename))
         self._has_loaded = True
         self.logger.info(f'Resumed from {filename}: epoch {self.epoch}, iteration {self.iter}')
+
+
+def model_facts(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
+    """Get what ``meta`` says of a model, by which a file is recognised: ``task`` and ``family``, where the model has them.
+
+    Args:
+        names: of its tensors.
+    """
+    family = family_of(names, 'backbone.')
+    facts = dict(task=getattr(model, 'task_name', None), family=family and family.name)
+    return {key: value for key, value in facts.items() if value is not None}

@@ -3,8 +3,12 @@
 import torch
 from mmengine.hooks import Hook
 
+from sapiens.checkpoints import recognise
 from sapiens.engine import PosePictureHook, run_state
+from sapiens.engine.runner import model_facts
+from sapiens.models import MAE
 
+from .stub_pose import StubPose
 from .toy import make_runner
 
 EVERY_FIVE = dict(checkpoint=dict(type='CheckpointHook', interval=5, by_epoch=False))
@@ -45,6 +49,16 @@ def test_the_layout_of_a_checkpoint(tmp_path):
     values, counts = hub['curves']['train/loss']
     assert values.dtype == torch.float64 and counts.dtype == torch.int64 and len(values) == 5
     assert set(hub) == {'curves', 'info'} and hub['info']['iter'] == 4
+
+
+def test_checkpoints_name_task_and_family(tmp_path):
+    arch = dict(embed_dims=32, num_layers=1, num_heads=2, feedforward_channels=64)
+    model = MAE(dict(type='SapiensViT', arch=arch, img_size=32), dict(num_layers=1, embed_dims=16, num_heads=2))
+    assert model_facts(model, model.state_dict()) == dict(task='mae', family='sapiens')
+    assert model_facts(StubPose(), StubPose().state_dict()) == dict(task='pose')
+    assert recognise(model.state_dict(), dict(task='mae', family='sapiens'))['task'] == 'mae'
+    make_runner(tmp_path, default_hooks=EVERY_FIVE).train()
+    assert not {'task', 'family'} & set(torch.load(tmp_path / 'iter_5.pth', weights_only=True)['meta'])
 
 
 class Counter(Hook):
