@@ -1,8 +1,8 @@
-"""Images per second from files to files: batches with reading and writing in threads, beside loops over images.
+"""Benchmark of inference in images per second, from files to files: the batched pipeline against loops over images.
 
-A loop does for one image after the other what every demo does: read, prepare, predict, draw, write. The plain one enlarges dense
-outputs to the image by torch's functions, as demos do; the other by those of the batches. All use the same model in the same
-process, write the same files, and the files are compared.
+A loop reads, preprocesses, predicts, draws and writes one image after the other. The plain loop upsamples dense outputs with
+torch's functions, as demos do; the other one with those of the pipeline. All use the same model in the same process and write the
+same files, which are compared.
 
     python tools/benchmark/infer.py pose photos --model CONFIG --checkpoint FILE
     python tools/benchmark/infer.py seg photos --model sapiens-seg-1b --batch-size 8 --device cuda --repeats 3
@@ -40,21 +40,23 @@ def parse_args():
     parser.add_argument('task', choices=task_names(inference=True))
     parser.add_argument('input', nargs='+', help='images, as for tools/infer.py')
     parser.add_argument('--model', required=True, help='published model by name, or a config')
-    parser.add_argument('--checkpoint', help='weights of a config; random ones without')
+    parser.add_argument('--checkpoint', help='weights of a config; default: random')
     parser.add_argument('--device', default='auto', help='default: %(default)s')
     parser.add_argument('--dtype', choices=list(DTYPES), default='fp32', help='default: %(default)s')
     parser.add_argument('--batch-size', type=int, default=8, help='default: %(default)s')
     parser.add_argument('--workers', type=int, default=2, help='threads that read; default: %(default)s')
     parser.add_argument(
-        '--images', type=int, default=64, help='as many, the given ones again and again; default: %(default)s'
+        '--images', type=int, default=64, help='number of images; the given ones are repeated; default: %(default)s'
     )
-    parser.add_argument('--repeats', type=int, default=3, help='the fastest counts; default: %(default)s')
-    parser.add_argument('--save', nargs='+', help='kinds of files, as for tools/infer.py; default: data and pictures')
+    parser.add_argument(
+        '--repeats', type=int, default=3, help='number of runs, of which the fastest counts; default: %(default)s'
+    )
+    parser.add_argument('--save', nargs='+', help='kinds of files, as for tools/infer.py; default: data and images')
     return parser.parse_args()
 
 
 def loop(forward: Callable, predictor: Predictor, items: list[Item], out: Path, saving: Saving) -> None:
-    """One image after the other. ``forward`` gives the outputs of (image, sample, pixels) in a list."""
+    """Process one image after the other. ``forward`` maps a list of (image, sample, pixels) to outputs."""
     for item in items:
         image = read_pixels(item.source)
         boxes, scores = whole_image(image)
@@ -64,7 +66,7 @@ def loop(forward: Callable, predictor: Predictor, items: list[Item], out: Path, 
 
 @torch.inference_mode()
 def plain_forward(predictor: Predictor, units: list) -> list:
-    """What :meth:`Predictor.forward` gives of one image, by torch's functions."""
+    """Do what :meth:`Predictor.forward` does for one image, with torch's functions."""
     ((image, _, pixels),) = units
     network = predictor.network
     output = network(network.data_preprocessor.normalize(pixels[None].to(predictor.device))).float()
@@ -76,7 +78,7 @@ def plain_forward(predictor: Predictor, units: list) -> list:
 
 
 def best(run, out: Path, repeats: int) -> float:
-    """Smallest wall time of a call, in seconds, each into an empty folder."""
+    """Return the smallest wall time of a call in seconds. Each call writes to an empty folder."""
     times = []
     for _ in range(repeats):
         shutil.rmtree(out, ignore_errors=True)
@@ -87,15 +89,15 @@ def best(run, out: Path, repeats: int) -> float:
 
 
 def difference(one: Path, other: Path) -> str:
-    """What differs between the data of two folders, in words."""
+    """Describe the differences between the data of two folders."""
     files = sorted(path.relative_to(one) for path in one.rglob('*') if path.suffix in ('.json', '.npy'))
     if sorted(path.relative_to(other) for path in other.rglob('*') if path.suffix in ('.json', '.npy')) != files:
-        return 'other files'
+        return 'different files'
     largest, changed, total = 0.0, 0, 0
     for name in files:
         values = [_values(folder / name) for folder in (one, other)]
         if values[0].shape != values[1].shape:
-            return f'another shape of {name}'
+            return f'different shapes of {name}'
         if values[0].dtype.kind in 'bu':
             changed, total = changed + int((values[0] != values[1]).sum()), total + values[0].size
         elif values[0].size:
@@ -107,8 +109,10 @@ def difference(one: Path, other: Path) -> str:
 def _values(path: Path) -> np.ndarray:
     if path.suffix == '.npy':
         return np.load(path)
-    people = json.loads(path.read_text())['instance_info']
-    return np.array([np.array(person['keypoints'], float) for person in people])
+    document = json.loads(path.read_text())
+    if 'instance_info' not in document:
+        return np.concatenate([np.ravel(value).astype(float) for value in document.values()])
+    return np.array([np.array(person['keypoints'], float) for person in document['instance_info']])
 
 
 def main() -> None:
@@ -124,9 +128,9 @@ def main() -> None:
     )
     predictor = load_model(device=args.device, **options)
     loops = {'one by one': predictor.forward}
-    if get_inference_task(args.task).fields:
+    if len(get_inference_task(args.task).fields) == 1:
         if predictor.network.test_cfg['flip_test'] or predictor.crop != 'host' or args.dtype != 'fp32':
-            raise SystemExit('the plain loop of a dense task is for a CPU, fp32 and a config without flip test')
+            raise SystemExit('the plain loop of a dense task needs a CPU, fp32 and a config without flip test')
         loops = {'plain loop': partial(plain_forward, predictor), **loops}
     for forward in loops.values():
         loop(forward, predictor, items[:2], Path(tempfile.mkdtemp()), saving)  # the first call allocates
@@ -156,7 +160,7 @@ def main() -> None:
     device = predictor.device.type
     print(f'{args.task}, {len(items)} images on {device}, {torch.get_num_threads()} threads, {args.dtype}')
     print(table)
-    print(f'first and last against each other: {same}')
+    print(f'first against last: {same}')
 
 
 if __name__ == '__main__':
