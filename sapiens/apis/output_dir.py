@@ -49,6 +49,8 @@ def check_settings(plan: Plan, video: VideoOptions | None = None) -> None:
     if not path.exists():
         return
     before, settings = json.loads(path.read_text()), _settings(plan, video)
+    if 'when_nobody' in (before.get('detector') or {}):  # the former name
+        before['detector']['if_no_detections'] = before['detector'].pop('when_nobody')
     if 'video' not in before:
         settings.pop('video', None)  # no videos were processed yet
     details = [

@@ -113,7 +113,8 @@ class Result:
     def write(self, stem: Path, saving: Saving) -> list[Path]:
         """Write the chosen files and return their paths."""
         paths, written = self.paths(stem, saving), []
-        for file in reversed(self.chosen(saving)):
+        first, *others = self.chosen(saving)
+        for file in (*others, first):
             content = file.content(self, saving)
             if content is not None:
                 write_file(paths[file.kind], content)
