@@ -5,12 +5,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from sapiens.metainfo import Skeleton
+from sapiens.metainfo import Skeleton, get_skeleton
 from sapiens.utils.files import write_atomically
 
 from .batch_job import Plan
 from .detectors import BoxesFile
 from .inputs import Item, is_inside
+from .loading.build import read_config
+from .predictors import SKELETONS
 from .results import PoseResult
 from .video.video_job import VideoOptions
 from .writers.pose_formats import write_coco, write_csv
@@ -91,9 +93,7 @@ def _settings(plan: Plan, video: VideoOptions | None) -> dict:
     return json.loads(json.dumps(settings))  # tuples become lists, as in the file
 
 
-def write_combined(
-    plan: Plan, items: Sequence[Item], coco: bool = True, csv: bool = False, skeleton: Skeleton | None = None
-) -> list[str]:
+def write_combined(plan: Plan, items: Sequence[Item], coco: bool = True, csv: bool = False) -> list[str]:
     """Combine the JSON files of all images, including earlier runs, to ``keypoints.coco.json`` and ``keypoints.csv``.
 
     The id of an image is that of the boxes file if there is one; else its name, if all names are numbers; else its position in
@@ -124,5 +124,13 @@ def write_combined(
         texts.append(f'{write_coco(path, rows())} people in {path}')
     if csv:
         path = folder / 'keypoints.csv'
-        texts.append(f'{write_csv(path, rows(), skeleton)} people in {path}')
+        count = write_csv(path, rows(), _skeleton(plan.models['pose']))
+        texts.append(f'{count} people in {path}')
     return texts
+
+
+def _skeleton(options: dict) -> Skeleton:
+    """Return the skeleton of the results of a model, from its options of ``load_model``."""
+    if options.get('num_keypoints'):
+        return get_skeleton(SKELETONS[options['num_keypoints']])
+    return get_skeleton(read_config(options['model'], options.get('cfg_options')).model.skeleton)

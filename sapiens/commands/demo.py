@@ -27,7 +27,7 @@ from sapiens.apis.detectors import DETECTORS, build_detector
 from sapiens.apis.detectors.base import need
 from sapiens.apis.inputs import read_pixels
 from sapiens.apis.loading.build import read_config
-from sapiens.apis.loading.load_model import DTYPES, inference_task, load_model, with_checkpoints
+from sapiens.apis.loading.load_model import DTYPES, get_predictor_class, inference_task, load_model, with_checkpoints
 from sapiens.apis.predictors import Predictor
 from sapiens.apis.results import Result
 from sapiens.apis.results.by_task import get_result_class
@@ -37,8 +37,8 @@ from sapiens.tasks import task_names
 from sapiens.utils.cli import add_model_arguments, tool_parser
 from sapiens.visualization.people import STYLES
 
-KEPT = 3600  # seconds for which pictures and results can be downloaded
-LOADED = 2  # models in memory; the one that was used longest ago makes room
+KEPT = 3600  # seconds until images and results are deleted
+LOADED = 2  # models in memory; the least recently used one is dropped first
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -48,29 +48,29 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         '--detector',
         nargs='+',
         default=[],
-        help=f'for pose, to choose from beside those that need nothing: {", ".join(DETECTORS.values())}',
+        help=f'detectors to offer for pose, in addition to the built-in ones: {", ".join(DETECTORS.values())}',
     )
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, mps; default: %(default)s')
     parser.add_argument('--dtype', choices=list(DTYPES), default='fp32', help='default: %(default)s')
-    parser.add_argument('--host', default='127.0.0.1', help='address to listen at; default: this machine only')
-    parser.add_argument('--port', type=int, help='default: the first free one from 7860')
+    parser.add_argument('--host', default='127.0.0.1', help='address to listen on; default: this machine only')
+    parser.add_argument('--port', type=int, help='default: the first free port from 7860')
     parser.add_argument('--open', action='store_true', help='open the page in the browser')
     return parser.parse_args(argv)
 
 
 class Demo:
-    """What the page does, without the page.
+    """Functions of the page, without its layout.
 
     Args:
         models: names of published models or configs, each with its checkpoint or None.
-        detectors: that can be chosen for pose.
+        detectors: additional detectors for pose.
         device, dtype: see :func:`sapiens.apis.load_model`.
 
     Attributes:
-        choices: of each task that there is a model for, options of ``load_model`` by what the page calls the model.
+        choices: options of ``load_model`` by task and label of the model.
 
     Raises:
-        FileNotFoundError, ValueError: a model that there is not, or none at all.
+        FileNotFoundError, ValueError: a model does not exist, or there is none.
     """
 
     def __init__(
@@ -85,15 +85,15 @@ class Demo:
                 'no published model is on this machine: fetch one with `sapiens download sapiens-pose-0.3b`, or '
                 'give --model CONFIG --checkpoint FILE'
             )
-        choices: dict[str, dict[str, dict]] = {task: {} for task in task_names(inference=True)}
+        choices: dict[str, dict[str, dict]] = {}
         for model, checkpoint in models:
             options = dict(model=model, checkpoint=checkpoint)
             task, label = inference_task(read_config(model)), _label(model, checkpoint)
-            for kind in dict.fromkeys((task, 'features')):
-                if label in choices[kind]:
-                    raise ValueError(f'--model has {label} twice: the page could not tell them apart')
+            for kind in (name for name in names() if name == task or get_predictor_class(name).any_model):
+                if label in choices.setdefault(kind, {}):
+                    raise ValueError(f'--model has {label} twice: give each model once')
                 choices[kind][label] = dict(options, task=kind)
-        self.choices = {task: labels for task, labels in choices.items() if labels}
+        self.choices = {task: choices[task] for task in names() if task in choices}
         free = ['whole-image'] + (['embedded'] if hasattr(cv2, 'HOGDescriptor') else [])
         self.detectors = list(dict.fromkeys([*free, *(detectors or ())]))
         self.options = dict(device=device, dtype=dtype)
@@ -102,24 +102,25 @@ class Demo:
         self.finders: dict[str, object] = {}
 
     def labels(self, task: str) -> list[str]:
-        """What the models of a task are called."""
+        """Return the labels of the models of a task."""
         return list(self.choices[task])
 
     def predict(self, image: str | Path, task: str, label: str, detector: str = 'whole-image') -> Result:
-        """The result of a picture.
+        """Predict an image.
 
         Raises:
-            BadImage: a picture that cannot be read.
-            FileNotFoundError, ValueError, ImportError: a model, or a detector, that cannot be used.
+            BadImage: the image cannot be read.
+            FileNotFoundError, ValueError, ImportError: the model or the detector cannot be used.
         """
         if label not in self.choices.get(task, ()):
             raise ValueError(f'no model {label!r} for {task!r}: choose one of {", ".join(self.choices.get(task, ()))}')
-        if task == 'pose' and detector not in self.detectors:
+        wants_detector = takes_detector(task)
+        if wants_detector and detector not in self.detectors:
             raise ValueError(f'no detector {detector!r}: choose one of {", ".join(self.detectors)}')
         pixels = read_pixels(image)
         with self.lock:
             predictor = self._predictor(task, label)
-            if task == 'pose':
+            if wants_detector:
                 if detector not in self.finders:
                     self.finders[detector] = build_detector(detector, self.options['device'])
                 predictor.detector = self.finders[detector]
@@ -137,8 +138,16 @@ class Demo:
         return self.predictors[key]
 
 
+def names() -> tuple[str, ...]:
+    return task_names(inference=True)
+
+
+def takes_detector(task: str) -> bool:
+    return 'detector' in get_predictor_class(task).options
+
+
 def _label(model: str, checkpoint: str | None) -> str:
-    """What tells models of one name apart: configs are named by their folders too."""
+    """Return the label of a model: the name, or the config with its folder, and the checkpoint."""
     name = model if model in ZOO else _tail(Path(model).with_suffix(''))
     if checkpoint is None:
         return name if model in ZOO else f'{name} (random weights: no checkpoint)'
@@ -150,25 +159,25 @@ def _tail(path: Path) -> str:
 
 
 def summary(result: Result, seconds: float) -> str:
-    """One line about a result."""
+    """Describe a result in one line."""
     height, width = result.image.shape[:2]
     return f'{result.summary()} · {width} x {height} pixels · {seconds:.2f} s'
 
 
 def make_page(demo: Demo, folder: Path):
-    """The page (gradio's Blocks); files go to ``folder``."""
+    """Build the page (gradio's Blocks); files are written to ``folder``."""
     gr = need('gradio', 'gradio', 'sapiens demo')
     tasks = list(demo.choices)
-    # All of them, for programs that call the page; people see those of their task.
+    # All labels, for programs that call the page; users see those of the chosen task.
     labels = list(dict.fromkeys(label for task in tasks for label in demo.labels(task)))
 
     def switch(task: str):
         labels = demo.labels(task)
-        return gr.update(choices=labels, value=labels[0]), gr.update(visible=task == 'pose')
+        return gr.update(choices=labels, value=labels[0]), gr.update(visible=takes_detector(task))
 
     def compute(image: str | None, task: str, label: str, detector: str, style: str, threshold: float, boxes: bool):
         if image is None:
-            raise gr.Error('Drop a picture first.', print_exception=False)
+            raise gr.Error('Drop an image first.', print_exception=False)
         begin = time.perf_counter()
         try:
             result = demo.predict(image, task, label, detector)
@@ -182,23 +191,23 @@ def make_page(demo: Demo, folder: Path):
         return str(shown), summary(result, seconds), [str(path) for path in reversed(files)]
 
     with gr.Blocks(title='sapiens', analytics_enabled=False) as page:
-        gr.Markdown('# sapiens\nDrop a picture of people, choose what to look for.')
+        gr.Markdown('# sapiens\nDrop an image of people and choose a task.')
         with gr.Row():
             with gr.Column():
-                image = gr.Image(type='filepath', sources=['upload', 'clipboard'], label='Picture', height=380)
+                image = gr.Image(type='filepath', sources=['upload', 'clipboard'], label='Image', height=380)
                 task = gr.Radio(tasks, value=tasks[0], label='Task')
                 model = gr.Dropdown(labels, value=labels[0], label='Model')
                 button = gr.Button('Run', variant='primary')
-                with gr.Group(visible=tasks[0] == 'pose') as options:
-                    detector = gr.Dropdown(demo.detectors, value=demo.detectors[0], label='Who is in the picture')
+                with gr.Group(visible=takes_detector(tasks[0])) as options:
+                    detector = gr.Dropdown(demo.detectors, value=demo.detectors[0], label='Detector')
                     style = gr.Radio(list(STYLES), value=STYLES[0], label='Style')
-                    threshold = gr.Slider(0, 1, value=0.3, step=0.05, label='Least score of a keypoint that is drawn')
+                    threshold = gr.Slider(0, 1, value=0.3, step=0.05, label='Minimum score of a drawn keypoint')
                     boxes = gr.Checkbox(label='Boxes')
             with gr.Column():
                 shown = gr.Image(
                     label='Result', format='jpeg', interactive=False, height=380, buttons=['download', 'fullscreen']
                 )
-                text = gr.Textbox(label='What was found', interactive=False)
+                text = gr.Textbox(label='Summary', interactive=False)
                 files = gr.File(label='Files', file_count='multiple', interactive=False)
         gr.on(
             [page.load, task.change], switch, task, [model, options], api_visibility='private', show_progress='hidden'
@@ -213,24 +222,24 @@ def make_page(demo: Demo, folder: Path):
     return page
 
 
-def forget(folder: Path) -> None:
-    """Delete pictures and results that are older than an hour, each in a folder of its own."""
+def delete_old(folder: Path) -> None:
+    """Delete the folders of images and results that are older than an hour."""
     for place in folder.iterdir():
         if time.time() - place.stat().st_mtime > KEPT:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def forget_on_time(folder: Path) -> None:
+def delete_regularly(folder: Path) -> None:
     while True:
         time.sleep(KEPT / 4)
-        forget(folder)
+        delete_old(folder)
 
 
 def available() -> list[tuple[str, None]]:
-    """The published models whose files are on this machine."""
+    """Return the published models whose files are on this machine."""
     found = []
     for name, entry in ZOO.items():
-        if entry.task in (*task_names(inference=True), 'pretrain'):
+        if entry.task in (*names(), 'pretrain'):
             try:
                 resolve_checkpoint(name)
             except FileNotFoundError:
@@ -241,7 +250,7 @@ def available() -> list[tuple[str, None]]:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    # Nothing is told to anybody, and files that were dropped vanish with the page.
+    # No analytics; dropped files are deleted with the page.
     os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
     with tempfile.TemporaryDirectory(prefix='sapiens_demo_') as folder:
         os.environ['GRADIO_TEMP_DIR'] = folder
@@ -249,10 +258,10 @@ def main(argv: list[str] | None = None) -> None:
         demo = Demo(models, args.detector, args.device, args.dtype)
         gr = need('gradio', 'gradio', 'sapiens demo')
         page = make_page(demo, Path(folder))
-        # The page's fonts are those of the machine: gradio's own would be fetched from elsewhere.
+        # System fonts: gradio would download its own.
         theme = gr.themes.Default(font=['system-ui', 'sans-serif'], font_mono=['ui-monospace', 'monospace'])
-        threading.Thread(target=forget_on_time, args=(Path(folder),), daemon=True).start()
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the folder goes then too
+        threading.Thread(target=delete_regularly, args=(Path(folder),), daemon=True).start()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # deletes the folder
         page.queue(default_concurrency_limit=1)
         page.launch(
             server_name=args.host,
@@ -265,5 +274,5 @@ def main(argv: list[str] | None = None) -> None:
             show_error=True,
             prevent_thread_lock=True,
         )
-        print(f'the page is at {page.local_url} (Ctrl-C ends it)', flush=True)
+        print(f'the page is at {page.local_url}; Ctrl-C stops it', flush=True)
         page.block_thread()

@@ -27,233 +27,170 @@ from tqdm import tqdm
 
 from sapiens.apis.batch_job import Outcome, Plan, run_plan
 from sapiens.apis.detectors import DETECTORS
-from sapiens.apis.detectors.base import IF_NO_DETECTIONS
+from sapiens.apis.detectors.base import IF_NO_DETECTIONS, NMS_THRESHOLD, THRESHOLD
 from sapiens.apis.inputs import Item, find_inputs, is_video
 from sapiens.apis.loading.build import read_config
-from sapiens.apis.loading.load_model import DTYPES, inference_task, with_checkpoints
+from sapiens.apis.loading.load_model import DTYPES, get_predictor_class, inference_task, with_checkpoints
 from sapiens.apis.output_dir import check_places, check_settings, write_combined, write_settings
 from sapiens.apis.predictors import SKELETONS
 from sapiens.apis.results import Saving
-from sapiens.apis.results.by_task import get_result_class
+from sapiens.apis.results.by_task import get_inference_task, get_result_class
 from sapiens.apis.results.saving import CHOICES
 from sapiens.apis.video.video_job import VideoOptions, run_videos, video_files
-from sapiens.metainfo import get_skeleton
 from sapiens.tasks import task_names
 from sapiens.utils.cli import add_model_arguments, tool_parser
 from sapiens.utils.device import pick_device
+from sapiens.utils.files import write_atomically
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    parser.add_argument(
-        'task',
-        help=f'{", ".join(task_names(inference=True))}, a task of a plug-in, or '
-        '"all": every task that --model has a model for, in one pass',
-    )
-    parser.add_argument('input', nargs='+', help='images, see above')
+    tasks = task_names(inference=True)
+    text = f'{", ".join(tasks)}, a task that the config registers, or all: the tasks of all models, in one pass'
+    parser.add_argument('task', help=text)
+    parser.add_argument('input', nargs='+', help='images and videos, see above')
     add_model_arguments(parser)
     parser.add_argument(
-        '--out', type=Path, required=True, help='folder to write to; with "all" a folder for each task in it'
+        '--out', type=Path, required=True, help='output folder; with "all" it has a folder for each task'
     )
-    parser.add_argument('--overwrite', action='store_true', help='compute again what is there')
+    parser.add_argument('--overwrite', action='store_true', help='compute existing results again')
 
-    group = parser.add_argument_group('computing')
-    group.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, mps; default: %(default)s')
-    group.add_argument('--devices', metavar='0,1,...', help='several devices that share the images; a number is a GPU')
-    group.add_argument('--jobs-per-device', type=int, default=1, metavar='N', help='processes on each device')
-    group.add_argument(
-        '--batch-size', type=int, default=8, help='people or images computed together; default: %(default)s'
-    )
-    group.add_argument('--dtype', choices=list(DTYPES), default='fp32', help='default: %(default)s')
-    group.add_argument('--compile', action='store_true', help='with torch.compile: minutes at first, faster then')
-    group.add_argument(
-        '--flip-test',
-        action=argparse.BooleanOptionalAction,
-        help='average with the mirrored image; default: as the config says',
-    )
-    group.add_argument(
-        '--workers', type=int, default=2, help='threads that read images, of each process; default: %(default)s'
-    )
-    group.add_argument(
-        '--cfg-options', nargs='+', action='extend', metavar='KEY=VALUE', help='change values of the one config'
-    )
+    add = parser.add_argument_group('computing').add_argument
+    add('--device', default='auto', help='auto, cpu, cuda, cuda:1, mps; default: %(default)s')
+    add('--devices', metavar='0,1,...', help='several devices that share the images; a number is a GPU')
+    add('--jobs-per-device', type=int, default=1, metavar='N', help='processes per device; default: %(default)s')
+    add('--batch-size', type=int, default=8, help='people or images computed together; default: %(default)s')
+    add('--dtype', choices=list(DTYPES), default='fp32', help='default: %(default)s')
+    add('--compile', action='store_true', help='use torch.compile: slow start, then faster')
+    flip = argparse.BooleanOptionalAction
+    add('--flip-test', action=flip, help='average with the mirrored image; default: as the config says')
+    add('--workers', type=int, default=2, help='threads per process that read images; default: %(default)s')
+    add('--cfg-options', nargs='+', action='extend', metavar='KEY=VALUE', help='changes of the config')
 
-    group = parser.add_argument_group('people (pose)')
-    group.add_argument(
-        '--detector', default='whole-image', help=f'{" | ".join(DETECTORS.values())}; default: %(default)s'
-    )
-    group.add_argument(
-        '--boxes', metavar='FILE', help='boxes in place of a detector: COCO detections, or a COCO data set'
-    )
-    group.add_argument('--box-threshold', type=float, help='least score of a box; default: 0.3, with --boxes 0')
-    group.add_argument(
-        '--nms-threshold',
-        type=float,
-        help='overlap (IoU) above which the worse of two boxes goes; default: 0.3, with --boxes 1: none',
-    )
-    group.add_argument(
-        '--if-no-detections',
-        choices=IF_NO_DETECTIONS,
-        default='empty',
-        help='an image without boxes has no people, or is one person; default: %(default)s',
-    )
-    group.add_argument('--when-nobody', dest='if_no_detections', choices=IF_NO_DETECTIONS, help=argparse.SUPPRESS)
-    group.add_argument('--num-keypoints', type=int, choices=list(SKELETONS), help='so many of a model that has more')
+    add = parser.add_argument_group('people (pose)').add_argument
+    add('--detector', default='whole-image', help=f'{" | ".join(DETECTORS.values())}; default: %(default)s')
+    add('--boxes', metavar='FILE', help='boxes instead of a detector: COCO detections or a COCO data set')
+    add('--box-threshold', type=float, help=f'minimum score of a box; default: {THRESHOLD}, with --boxes 0')
+    text = f'maximum overlap (IoU) of two boxes; default: {NMS_THRESHOLD}, with --boxes 1, which keeps all'
+    add('--nms-threshold', type=float, help=text)
+    text = 'an image without boxes has no people, or is one person; default: %(default)s'
+    add('--if-no-detections', choices=IF_NO_DETECTIONS, default='empty', help=text)
+    add('--when-nobody', dest='if_no_detections', choices=IF_NO_DETECTIONS, help=argparse.SUPPRESS)
+    text = 'compute only the keypoints of this skeleton with a larger model'
+    add('--num-keypoints', type=int, choices=list(SKELETONS), help=text)
 
-    group = parser.add_argument_group('files')
-    kinds = '; '.join(
-        f'{task}: {", ".join(file.kind for file in get_result_class(task).files)}'
-        for task in task_names(inference=True)
-    )
-    group.add_argument(
-        '--save', nargs='+', metavar='KIND', help=f'what to write. {kinds}; default: all data, and pictures'
-    )
-    group.add_argument(
-        '--json-layout',
-        choices=CHOICES['json_layout'],
-        default='plain',
-        help='of keypoints: plain, published (boxes nested twice), or lite (no boxes); default: %(default)s',
-    )
-    group.add_argument(
-        '--coco',
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help='one COCO results file of all people, keypoints.coco.json; default: on',
-    )
-    group.add_argument('--csv', action='store_true', help='one table of all people, keypoints.csv')
-    group.add_argument(
-        '--map-format', choices=['npy', 'png'], default='npy', help='of label maps and masks; default: %(default)s'
-    )
-    group.add_argument(
-        '--normal-frame',
-        choices=CHOICES['normal_frame'],
-        default='published',
-        help='of .npy normals: x right, y up, z to the camera, or camera: x right, y down, z forward; default: %(default)s',
-    )
-    group.add_argument(
-        '--fov', type=float, default=50, help='of point clouds: degrees along the longer side; default: %(default)s'
-    )
-    group.add_argument(
-        '--ply-distance',
-        type=float,
-        default=2,
-        help='of point clouds from relative depth: of the nearest point; default: %(default)s',
-    )
-    group.add_argument(
-        '--ply-extent',
-        type=float,
-        default=0.5,
-        help='of point clouds from relative depth: from the nearest to the farthest point; default: %(default)s',
-    )
+    add = parser.add_argument_group('files').add_argument
+    kinds = '; '.join(f'{task}: {", ".join(file.kind for file in get_result_class(task).files)}' for task in tasks)
+    add('--save', nargs='+', metavar='KIND', help=f'kinds of files. {kinds}; default: all data and images')
+    text = 'keypoints: plain, published (nested boxes) or lite (no boxes); default: %(default)s'
+    add('--json-layout', choices=CHOICES['json_layout'], default='plain', help=text)
+    text = 'write one COCO results file of all people, keypoints.coco.json; default: on'
+    add('--coco', action=argparse.BooleanOptionalAction, default=True, help=text)
+    add('--csv', action='store_true', help='write one table of all people, keypoints.csv')
+    text = 'format of label maps and masks; default: %(default)s'
+    add('--map-format', choices=CHOICES['map_format'], default='npy', help=text)
+    text = 'frame of normals in .npy: published (x right, y up, z backward) or camera (x right, y down, z forward)'
+    add('--normal-frame', choices=CHOICES['normal_frame'], default='published', help=f'{text}; default: %(default)s')
+    text = 'point clouds: field of view along the longer side in degrees; default: %(default)s'
+    add('--fov', type=float, default=50, help=text)
+    text = 'point clouds from relative depth: distance of the nearest point; default: %(default)s'
+    add('--ply-distance', type=float, default=2, help=text)
+    text = 'point clouds from relative depth: nearest to farthest point; default: %(default)s'
+    add('--ply-extent', type=float, default=0.5, help=text)
 
-    group = parser.add_argument_group('masks of people (depth and normals; never required)')
-    group.add_argument('--mask-dir', type=Path, metavar='DIR', help='<name>.npy or .png for each image')
-    group.add_argument(
-        '--mask-model',
-        metavar='NAME_OR_CONFIG',
-        help='a segmentation model that makes them; with "all" its results are used anyway',
-    )
-    group.add_argument('--mask-checkpoint', metavar='FILE', help='its weights')
+    add = parser.add_argument_group('masks of people (optional, for depth and normals)').add_argument
+    add('--mask-dir', type=Path, metavar='DIR', help='<name>.npy or .png for each image')
+    text = 'segmentation model that makes the masks; with "all" its results are used in any case'
+    add('--mask-model', metavar='NAME_OR_CONFIG', help=text)
+    add('--mask-checkpoint', metavar='FILE', help='its weights')
 
-    group = parser.add_argument_group('pictures')
-    group.add_argument('--picture-format', choices=['jpg', 'png'], default='jpg', help='default: %(default)s')
-    group.add_argument(
-        '--style',
-        choices=CHOICES['style'],
-        default='default',
-        help='of people: over the image, or OpenPose sticks on black',
-    )
-    group.add_argument(
-        '--threshold', type=float, default=0.3, help='least score of a keypoint that is drawn; default: %(default)s'
-    )
-    group.add_argument('--radius', type=float, help='of a keypoint in pixels; default: by the size of the person')
-    group.add_argument('--thickness', type=int, help='of a link in pixels; default: by the size of the person')
-    group.add_argument('--show-boxes', action='store_true', help='draw the boxes of people')
-    group.add_argument('--show-indices', action='store_true', help='write the ids of keypoints')
-    group.add_argument('--heatmaps', action='store_true', help='a picture of the heatmaps too')
-    group.add_argument(
-        '--crop', nargs='+', choices=['face', 'hand'], default=[], help='a picture of these parts too, enlarged'
-    )
-    group.add_argument('--opacity', type=float, default=0.5, help="of the classes' colours; default: %(default)s")
-    group.add_argument(
-        '--depth-limits',
-        nargs=2,
-        type=float,
-        metavar=('NEAR', 'FAR'),
-        help='brightest and darkest depth, so that pictures can be compared',
-    )
+    add = parser.add_argument_group('drawing').add_argument
+    add('--picture-format', choices=CHOICES['picture_format'], default='jpg', help='default: %(default)s')
+    text = 'people over the image, or OpenPose skeletons on black; default: %(default)s'
+    add('--style', choices=CHOICES['style'], default='default', help=text)
+    add('--threshold', type=float, default=0.3, help='minimum score of a drawn keypoint; default: %(default)s')
+    add('--radius', type=float, help='radius of keypoints in pixels; default: from the size of the person')
+    add('--thickness', type=int, help='thickness of links in pixels; default: from the size of the person')
+    add('--show-boxes', action='store_true', help='draw the boxes of people')
+    add('--show-indices', action='store_true', help='write the indices of keypoints')
+    add('--heatmaps', action='store_true', help='also write an image of the heatmaps')
+    add('--crop', nargs='+', choices=['face', 'hand'], default=[], help='also write enlarged images of these parts')
+    add('--opacity', type=float, default=0.5, help='opacity of class colours; default: %(default)s')
+    text = 'depths drawn brightest and black, for comparable images; default: the range of each image'
+    add('--depth-limits', nargs=2, type=float, metavar=('NEAR', 'FAR'), help=text)
 
-    group = parser.add_argument_group('videos (an .mp4 with the sound kept; needs: pip install av)')
-    group.add_argument('--track', action='store_true', help='number people through the video')
-    group.add_argument('--smooth', action='store_true', help='and smooth their keypoints in time (one-euro filter)')
-    group.add_argument('--side-by-side', action='store_true', help='the frame beside its picture')
-    group.add_argument('--max-frames', type=int, metavar='N', help='end after N frames; a camera has no end')
-    args = parser.parse_args(argv)
-    args.skeleton = None
-    return args
+    add = parser.add_argument_group('videos (.mp4 with the sound of the input; needs: pip install av)').add_argument
+    add('--track', action='store_true', help='give each person one id throughout the video')
+    add('--smooth', action='store_true', help='track people and smooth their keypoints in time (1 euro filter)')
+    add('--side-by-side', action='store_true', help='show the input frame beside the drawn one')
+    add('--max-frames', type=int, metavar='N', help='maximum number of frames; a camera has no end')
+    return parser.parse_args(argv)
 
 
-def saving_of(args: argparse.Namespace) -> Saving:
-    kinds = None if args.save is None else tuple(args.save)
-    extra = ('heatmaps',) * args.heatmaps + tuple(args.crop)
+def make_saving(args: argparse.Namespace) -> Saving:
     names = {field.name for field in dataclasses.fields(Saving)}
     given = {name: value for name, value in vars(args).items() if name in names}
-    limits = tuple(args.depth_limits) if args.depth_limits else None
-    return Saving(
-        **{**given, 'kinds': kinds, 'extra': extra, 'depth_limits': limits},
-        distance=args.ply_distance,
-        extent=args.ply_extent,
+    given.update(
+        kinds=None if args.save is None else tuple(args.save),
+        extra=('heatmaps',) * args.heatmaps + tuple(args.crop),
+        depth_limits=tuple(args.depth_limits) if args.depth_limits else None,
     )
+    return Saving(**given, distance=args.ply_distance, extent=args.ply_extent)
 
 
-def models_of(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dict], tuple[str, ...]]:
-    """Options of ``load_model`` for each task, and the tasks that are computed for their masks only."""
+def make_models(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dict], tuple[str, ...]]:
+    """Return options of ``load_model`` for each task, and the tasks that are only computed for their masks."""
     if args.cfg_options and len(args.model) > 1:
-        raise ValueError('--cfg-options is for one model; several have options of their own')
+        raise ValueError('--cfg-options is for one model')
     if args.task != 'all' and len(args.model) > 1:
         raise ValueError(f'{args.task} takes one model, found {", ".join(args.model)}; "all" takes several')
     common = dict(dtype=args.dtype, batch_size=args.batch_size, compile=args.compile)
-    models, hidden = {}, ()
+    models = {}
     for model, checkpoint in with_checkpoints(args.model, args.checkpoint):
-        cfg = read_config(model, args.cfg_options)
-        task = 'features' if args.task == 'features' else inference_task(cfg)
+        cfg = read_config(model, args.cfg_options)  # imports the module of a task outside the package
+        any_model = args.task != 'all' and get_predictor_class(args.task).any_model
+        task = args.task if any_model else inference_task(cfg)
         if args.task not in (task, 'all'):
             raise ValueError(f'{model} is a model for {task!r}, not for {args.task!r}')
         if task in models:
             raise ValueError(f'two models for {task!r}: {models[task]["model"]} and {model}')
-        models[task] = dict(common, model=model, checkpoint=checkpoint, task=task, cfg_options=args.cfg_options)
-        if task != 'features':
-            models[task]['flip_test'] = args.flip_test
-        if task == 'pose':
-            needs = {file.needs: True for file in get_result_class(task).chosen(saving) if file.needs}
-            models[task].update(num_keypoints=args.num_keypoints, **needs)
-            args.skeleton = get_skeleton(SKELETONS[args.num_keypoints] if args.num_keypoints else cfg.model.skeleton)
-    if args.num_keypoints and 'pose' not in models:
+        options = dict(flip_test=args.flip_test, num_keypoints=args.num_keypoints)
+        options.update((file.needs, True) for file in get_result_class(task).chosen(saving) if file.needs)
+        known = get_predictor_class(task).options
+        options = {name: value for name, value in options.items() if name in known}
+        models[task] = dict(
+            common, model=model, checkpoint=checkpoint, task=task, cfg_options=args.cfg_options, **options
+        )
+        get_result_class(task).paths(Path('x'), saving)  # fails early if there is nothing to write
+    if args.num_keypoints and not any('num_keypoints' in options for options in models.values()):
         raise ValueError('--num-keypoints is for pose')
+    hidden = ()
     if args.mask_model:
-        if not {'depth', 'normal'} & set(models):
-            raise ValueError('--mask-model is for depth and normal')
-        if 'seg' in models or args.mask_dir:
+        if not any(get_inference_task(task).masked_by_people for task in models):
+            masked = [name for name in task_names(inference=True) if get_inference_task(name).masked_by_people]
+            raise ValueError(f'--mask-model is for {" and ".join(masked)}')
+        task = inference_task(read_config(args.mask_model))
+        if get_inference_task(task).gives_mask is None:
+            raise ValueError(f'--mask-model {args.mask_model} is a model for {task!r}, which gives no masks of people')
+        if task in models or args.mask_dir:
             raise ValueError(
-                '--mask-model: masks come from one place; leave out --mask-dir, or the seg model of --model'
+                f'--mask-model: masks come from one place; leave out --mask-dir, or the {task} model of --model'
             )
-        models['seg'] = dict(common, model=args.mask_model, checkpoint=args.mask_checkpoint, task='seg')
-        hidden = ('seg',)
-    for task in models:
-        if task not in hidden:
-            get_result_class(task).paths(Path('x'), saving)  # nothing to write is an error now
+        models[task] = dict(common, model=args.mask_model, checkpoint=args.mask_checkpoint, task=task)
+        hidden = (task,)
     return models, hidden
 
 
 def make_plan(args: argparse.Namespace) -> Plan:
-    saving = saving_of(args)
-    models, hidden = models_of(args, saving)
+    saving = make_saving(args)
+    models, hidden = make_models(args, saving)
     detector = None
-    if 'pose' in models:
+    if any('detector' in get_predictor_class(task).options for task in models):
+        low, overlap = (0.0, 1.0) if args.boxes else (THRESHOLD, NMS_THRESHOLD)
         detector = dict(
             text='whole-image' if args.boxes else args.detector,
-            threshold=0.0 if args.boxes and args.box_threshold is None else args.box_threshold,
-            nms_threshold=1.0 if args.boxes and args.nms_threshold is None else args.nms_threshold,
+            threshold=low if args.box_threshold is None else args.box_threshold,
+            nms_threshold=overlap if args.nms_threshold is None else args.nms_threshold,
             if_no_detections=args.if_no_detections,
         )
     elif args.boxes or args.detector != 'whole-image':
@@ -273,37 +210,39 @@ def make_plan(args: argparse.Namespace) -> Plan:
     )
 
 
-def devices_of(args: argparse.Namespace) -> list[str]:
+def parse_devices(args: argparse.Namespace) -> list[str]:
     if args.jobs_per_device < 1:
         raise ValueError(f'--jobs-per-device {args.jobs_per_device}: expected 1 or more')
     if args.devices is None:
         return [args.device]
     if args.device != 'auto':
-        raise ValueError('--device and --devices: give one of them')
+        raise ValueError('--device and --devices: give only one of them')
     names = [f'cuda:{name}' if name.strip().isdigit() else name.strip() for name in args.devices.split(',')]
     for name in names:
-        pick_device(name)  # a wrong one fails now
+        pick_device(name)  # fails early
     return names
 
 
 def infer_videos(
     args: argparse.Namespace, plan: Plan, videos: list[Item], options: VideoOptions, device: str
 ) -> list[Outcome]:
-    """Work on the videos that are not done, on one device, and return what became of them."""
+    """Process the videos that are not done, on one device, and return their outcomes."""
     files = {
         item: [path for paths in video_files(plan, item.name).values() for path in paths.values()] for item in videos
     }
     if videos and not all(files.values()):
-        raise ValueError('of videos there are pictures, and json of pose: --save names neither')
+        raise ValueError('videos have the kinds picture and, for pose, json: --save has neither')
     todo = [item for item in videos if args.overwrite or not all(path.exists() for path in files[item])]
     if videos:
         print(f'{len(videos)} videos, {len(videos) - len(todo)} of them done already')
     if not todo:
         return []
+
+    def progress(frames, count: int):
+        return tqdm(frames, total=count or None, unit='frame')
+
     outcomes = []
-    for outcome in run_videos(
-        plan, todo, device, options, lambda frames, count: tqdm(frames, total=count or None, unit='frame')
-    ):
+    for outcome in run_videos(plan, todo, device, options, progress):
         outcomes.append(outcome)
         if not outcome.error:
             write_settings(plan, options)
@@ -312,11 +251,10 @@ def infer_videos(
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
-    failures = args.out / 'failures.txt'
     found = find_inputs(args.input)
     items = [item for item in found if not is_video(item.source)]
     videos = [item for item in found if is_video(item.source)]
-    plan, devices = make_plan(args), devices_of(args)
+    plan, devices = make_plan(args), parse_devices(args)
     options = VideoOptions(args.track, args.smooth, side_by_side=args.side_by_side, max_frames=args.max_frames)
     check_places(found, args.input, args.out)
     if not args.overwrite:
@@ -338,11 +276,12 @@ def main(argv: list[str] | None = None) -> int:
     images = len(todo) - len(failed)
     outcomes = infer_videos(args, plan, videos, options, devices[0])
     failed += [outcome for outcome in outcomes if outcome.error]
-    combined = write_combined(plan, items, args.coco, args.csv, args.skeleton)
+    combined = write_combined(plan, items, args.coco, args.csv)
     failed.sort(key=lambda outcome: outcome.item.source)
+    failures = args.out / 'failures.txt'
     failures.unlink(missing_ok=True)
     if failed:
-        failures.write_text(''.join(f'{outcome.item.source}\t{outcome.error}\n' for outcome in failed))
+        write_atomically(failures, ''.join(f'{outcome.item.source}\t{outcome.error}\n' for outcome in failed))
     for outcome in failed:
         print(f'failed {outcome.item.source}: {outcome.error}', file=sys.stderr)
     written = f'{images} images' + (f' and {sum(not outcome.error for outcome in outcomes)} videos' if videos else '')

@@ -89,7 +89,7 @@ def test_old_results_are_deleted(tool, tmp_path):
     for name, age in (('old', 7200), ('new', 60)):
         (tmp_path / name).mkdir()
         os.utime(tmp_path / name, (time.time() - age,) * 2)
-    tool.forget(tmp_path)
+    tool.delete_old(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ['new']
 
 

@@ -271,7 +271,7 @@ def test_videos_and_images_together(infer, weights, tmp_path):
     code, _, errors = infer(*command, '--side-by-side')
     assert code == 2 and 'other settings' in errors and 'side_by_side' in errors
     code, _, errors = infer('seg', video, '--model', CONFIGS['seg'], '--out', tmp_path / 'seg', '--save', 'labels')
-    assert code == 2 and 'of videos there are pictures' in errors
+    assert code == 2 and 'videos have the kinds picture' in errors
 
 
 def test_videos_of_one_name_and_videos_that_break(infer, weights, tmp_path):

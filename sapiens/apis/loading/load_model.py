@@ -18,7 +18,7 @@ from ..predictors import DensePredictor, Predictor
 from ..results.by_task import get_inference_task
 from .build import read_config
 
-__all__ = ['DTYPES', 'inference_task', 'load_model', 'with_checkpoints']
+__all__ = ['DTYPES', 'get_predictor_class', 'inference_task', 'load_model', 'with_checkpoints']
 
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 CROPS = ('auto', 'host', 'device')
@@ -73,14 +73,14 @@ def load_model(
     if checkpoint is None and isinstance(model, str | Path) and not _is_file(model):
         checkpoint = model  # a name implies its weights
     task = task or inference_task(cfg)
-    kind = _predictor_class(task)
+    kind = get_predictor_class(task)
     if not kind.any_model and task != inference_task(cfg):
         raise ValueError(f'task={task!r}, but {label} is for {inference_task(cfg)!r}')
     options = dict(flip_test=flip_test, num_keypoints=num_keypoints, heatmaps=heatmaps or None, detector=detector)
     options = {name: value for name, value in options.items() if value is not None}
     for name in options:
         if name not in kind.options:
-            known = [other for other in task_names(inference=True) if name in _predictor_class(other).options]
+            known = [other for other in task_names(inference=True) if name in get_predictor_class(other).options]
             raise ValueError(f'{name}: for {", ".join(known)} only, and {label} is used for {task!r}')
     if isinstance(detector, str):
         options['detector'] = build_detector(detector, device)
@@ -97,7 +97,8 @@ def inference_task(cfg: Config) -> str:
     return task_of(cfg.model).inference_name
 
 
-def _predictor_class(task: str) -> type[Predictor]:
+def get_predictor_class(task: str) -> type[Predictor]:
+    """Return the predictor class of a task, by its name in inference."""
     return resolve(get_inference_task(task).predictor) or DensePredictor
 
 

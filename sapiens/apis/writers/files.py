@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from safetensors.torch import save
 
 from sapiens.utils.files import atomic_path
 
@@ -17,7 +18,7 @@ def write_file(path: Path, content) -> None:
 
     Args:
         path: its suffix is one of '.npy' (an array), '.png' or '.jpg' (uint8 (H, W), RGB or RGBA), '.json' (plain values),
-            '.ply' (points (M, 3) and colours (M, 3) uint8 RGB).
+            '.ply' (points (M, 3) and colours (M, 3) uint8 RGB), '.safetensors' (tensors by name).
         content: what the suffix asks for.
 
     Raises:
@@ -63,4 +64,5 @@ WRITERS = {
     '.jpg': _write_picture('.jpg', [cv2.IMWRITE_JPEG_QUALITY, 92]),
     '.json': _write_json,
     '.ply': _write_ply,
+    '.safetensors': lambda file, tensors: file.write(save(tensors)),
 }
