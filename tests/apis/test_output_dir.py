@@ -9,7 +9,7 @@ from sapiens.apis.inputs import Item
 from sapiens.apis.output_dir import check_places, check_settings, write_combined, write_settings
 from sapiens.apis.results import Saving
 
-from .test_results import COCO, pose
+from .test_results import pose
 
 
 def test_results_are_not_written_among_the_inputs(tmp_path):
@@ -30,11 +30,11 @@ def test_results_are_not_written_among_the_inputs(tmp_path):
 
 @pytest.mark.parametrize(('names', 'ids'), [(('a', 'b', 'c'), [1, 3]), (('10', '20', '30'), [10, 30])])
 def test_people_of_all_images_are_combined(tmp_path, names, ids):
-    plan = Plan(dict(pose={}), tmp_path, Saving(kinds=('json',)))
+    plan = Plan(dict(pose=dict(num_keypoints=17)), tmp_path, Saving(kinds=('json',)))
     items = [Item(f'in/{name}.jpg', name) for name in names]
     for item in (items[0], items[2]):  # the second failed
         pose().write(plan.stem('pose', item.name), plan.saving)
-    assert write_combined(plan, items, coco=True, csv=True, skeleton=COCO) == [
+    assert write_combined(plan, items, coco=True, csv=True) == [
         f'4 people in {tmp_path / "keypoints.coco.json"}',
         f'4 people in {tmp_path / "keypoints.csv"}',
     ]
