@@ -33,7 +33,14 @@ class Encoder(BaseModule):
             compilation and of activation checkpointing.
 
     Args:
-        See :class:`~sapiens.models.SapiensViT`.
+        out_type: ``'featmap'`` (B, C, h, w), ``'raw'`` (B, L, C) with the extra tokens, or ``'cls_token'`` (B, C).
+        out_indices: blocks whose output is returned; negative numbers count from the end.
+        final_norm: norm after the last block.
+        frozen_stages: -1 trains everything; 0 freezes the embeddings; n also the first n blocks, and the final norm if n is
+            the depth.
+        activation_checkpointing: recompute activations in the backward pass to save memory: ``'off'``, ``'all'`` blocks,
+            or every n-th (an int).
+        init_cfg: ``dict(type='Pretrained', checkpoint=PATH)`` starts from a pretraining or finetuned checkpoint.
 
     Raises:
         ValueError: an unknown option or one out of its range.

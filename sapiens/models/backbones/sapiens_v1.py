@@ -7,7 +7,6 @@ in pretraining, 2 in most finetuning recipes, which shifts the grid of patches b
 # B batch, L tokens, N patches, K patches kept, C channels, H W image size in pixels, h w grid of patches, P patch side in pixels
 
 import math
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -53,15 +52,9 @@ class SapiensViT(Encoder):
         patch_padding: zero padding of the patch convolution in pixels.
         with_cls_token: prepend a learned class token (published: in pretraining only).
         pos_embed: ``'learned'``, or ``'sincos'`` for the fixed embedding of pretraining.
-        out_type: ``'featmap'`` (B, C, h, w), ``'raw'`` (B, L, C) with the class token, or ``'cls_token'`` (B, C).
-        out_indices: blocks whose output is returned; negative numbers count from the end.
-        final_norm: layer norm after the last block.
         drop_path_rate: stochastic depth of the last block; the first has 0, linear in between.
-        frozen_stages: -1 trains everything; 0 freezes the embeddings; n also the first n blocks, and the final norm if n is
-            the depth.
-        activation_checkpointing: recompute activations in the backward pass to save memory: ``'off'``, ``'all'`` blocks,
-            or every n-th (an int).
-        init_cfg: ``dict(type='Pretrained', checkpoint=PATH)`` starts from a pretraining or finetuned checkpoint.
+        **options: ``out_type``, ``out_indices``, ``final_norm``, ``frozen_stages``, ``activation_checkpointing`` and ``init_cfg``
+            of :class:`Encoder`.
 
     Raises:
         ValueError: a contradictory or unknown option, or an image that the patches do not tile.
@@ -75,29 +68,14 @@ class SapiensViT(Encoder):
         patch_padding: int = 0,
         with_cls_token: bool = False,
         pos_embed: str = 'learned',
-        out_type: str = 'featmap',
-        out_indices: int | Sequence[int] = -1,
-        final_norm: bool = True,
         drop_path_rate: float = 0.0,
-        frozen_stages: int = -1,
-        activation_checkpointing: str | int = 'off',
-        init_cfg: dict | None = None,
+        **options,
     ) -> None:
         sizes = resolve_arch(arch)
         super().__init__(
-            sizes['embed_dims'],
-            sizes['num_layers'],
-            img_size,
-            patch_size,
-            int(with_cls_token),
-            out_type,
-            out_indices,
-            final_norm,
-            frozen_stages,
-            activation_checkpointing,
-            init_cfg,
+            sizes['embed_dims'], sizes['num_layers'], img_size, patch_size, int(with_cls_token), **options
         )
-        if out_type == 'cls_token' and not with_cls_token:
+        if self.out_type == 'cls_token' and not with_cls_token:
             raise ValueError("out_type='cls_token' needs with_cls_token=True")
         if not 0 <= patch_padding < patch_size // 2:
             raise ValueError(
@@ -118,7 +96,7 @@ class SapiensViT(Encoder):
             TransformerBlock(self.embed_dims, sizes['num_heads'], sizes['feedforward_channels'], rate)
             for rate in rates
         )
-        if final_norm:
+        if self.final_norm:
             self.ln1 = nn.LayerNorm(self.embed_dims, eps=LAYER_NORM_EPS)
         self.freeze_stages()
 

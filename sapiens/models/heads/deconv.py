@@ -14,22 +14,13 @@ __all__ = ['DeconvHead']
 class DeconvHead(BaseModule):
     """Base class: everything but the last layer.
 
-    Each deconvolution is a 4x4 transposed convolution of stride 2 without bias. Instance normalisation without parameters (its
-    statistics are those of the sample, in evaluation too) and SiLU follow each deconvolution and each 1x1 convolution.
-    These are three modules per layer, so the published keys count 0, 3, 6.
-
-    Args:
-        in_channels: width of the encoder.
-        deconv_channels: channels after each deconvolution; each doubles the size.
-        conv_channels: channels after each 1x1 convolution.
+    Each deconvolution is a 4x4 transposed convolution of stride 2 without bias and doubles the size. Instance normalisation
+    without parameters (with the statistics of the sample, in evaluation too) and SiLU follow each deconvolution and each 1x1
+    convolution. These are three modules per layer, so the published keys count 0, 3, 6.
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        deconv_channels: Sequence[int],
-        conv_channels: Sequence[int],
-        init_cfg: dict | None = None,
+        self, in_channels: int, deconv_channels: Sequence[int], conv_channels: Sequence[int], init_cfg: dict | None
     ) -> None:
         super().__init__(init_cfg)
         widths = [in_channels, *deconv_channels, *conv_channels]
