@@ -94,7 +94,7 @@ QUESTIONS = [
     ),
     (
         'Where is an exported file compared with the eager model?',
-        'sapiens/apis/export/comparing.py',
+        'sapiens/apis/export/compare.py',
         'def compare(',
     ),
     (

@@ -39,7 +39,7 @@ def checkpoint(task: str, folder, cfg: Config | None = None) -> str:
     torch.manual_seed(0)
     model = MODELS.build((cfg or config(task)).model)
     model.init_weights()
-    if hasattr(model, 'head'):
+    if hasattr(getattr(model, 'head', None), 'final_layer'):
         torch.nn.init.normal_(model.head.final_layer.weight, std=0.5)
     path = folder / f'{task}.pth'
     torch.save(dict(state_dict=model.state_dict(), meta={}), path)

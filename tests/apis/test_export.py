@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 from sapiens.apis import build_model
 from sapiens.apis.export import ExportError, ExportOptions, export_model, graph, load_export, options, run_graph_in
-from sapiens.apis.export.pictures import load_pictures
+from sapiens.apis.export.images import load_images
 from sapiens.models import UDPHeatmap
 from sapiens.structures import DenseDataSample
 from sapiens.utils.checkpoint import read_checkpoint
@@ -72,7 +72,8 @@ def test_every_task_in_every_graph(tmp_path, weights, photographs, task, format,
     exported = load_export(report.path)
     assert exported.format == format and exported.meta == json.loads(json.dumps(report.meta))
     assert exported.meta['input'] == dict(name='inputs', shape=['batch', 3, *SIZE], dtype='uint8', meaning='uint8 RGB')
-    batch = torch.stack(load_pictures(photographs, SIZE))
+    assert exported.meta['geometry'] == ('crop' if task == 'pose' else 'stretch')
+    batch = torch.stack(load_images(photographs, SIZE))
     together = exported(batch)
     assert list(together) == list((DECODED if decode else OUTPUTS)[task])
     alone = exported(batch[1:2])
@@ -89,7 +90,7 @@ def test_every_task_in_every_graph(tmp_path, weights, photographs, task, format,
 @pytest.mark.parametrize('format', ['torchscript', slow_unless(False, 'export'), slow_unless(False, 'onnx')])
 def test_decoded_pose_equals_the_prediction_of_the_model(tmp_path, weights, photographs, format):
     path = export('pose', weights, tmp_path, format, photographs[:1], preprocess='float', decode=True).path
-    picture = load_pictures(photographs[:1], SIZE)[0]
+    picture = load_images(photographs[:1], SIZE)[0]
     got = load_export(path)(picture[None].float())
     model = build_model(config('pose', test_cfg=dict(flip_test=False)), weights['pose'], 'cpu')
     left, top, width, height = 100.0, 40.0, 90.0, 120.0
@@ -109,7 +110,7 @@ def test_decoded_pose_equals_the_prediction_of_the_model(tmp_path, weights, phot
 @pytest.mark.parametrize('task', ['sem_seg', 'depth', 'normal'])
 def test_decoded_maps_equal_the_prediction_of_the_model(tmp_path, weights, photographs, task):
     path = export(task, weights, tmp_path, 'torchscript', photographs[:1], preprocess='uint8', decode=True).path
-    picture = load_pictures(photographs[:1], SIZE)[0]
+    picture = load_images(photographs[:1], SIZE)[0]
     ((name, got),) = load_export(path)(picture[None]).items()
     model = build_model(config(task), weights[task], 'cpu')
     (sample,) = model.predict(model.data_preprocessor.normalize(picture)[None], [DenseDataSample()])
@@ -140,7 +141,7 @@ def test_another_size(tmp_path, weights, photographs):
     report = export('pose', weights, tmp_path, 'torchscript', photographs[:1], size=(80, 64))
     assert '80x64' in report.path.name and report.meta['input']['shape'] == [1, 3, 80, 64]
     normal = build_model(cfg, weights['pose'], 'cpu').data_preprocessor.normalize(
-        load_pictures(photographs[:1], (80, 64))[0]
+        load_images(photographs[:1], (80, 64))[0]
     )
     want = build_model(cfg, weights['pose'], 'cpu')(normal[None])
     torch.testing.assert_close(load_export(report.path)(normal[None])['heatmaps'], want, rtol=1e-4, atol=1e-5)
@@ -196,9 +197,9 @@ def test_int8_is_smaller_and_its_cost_is_measured(tmp_path, weights, photographs
 
 @pytest.mark.slow
 def test_large_onnx_has_its_weights_in_a_second_file(tmp_path, weights, monkeypatch):
-    from sapiens.apis.export import writing
+    from sapiens.apis.export import write
 
-    monkeypatch.setattr(writing, 'LARGEST_PROTOBUF', 0)
+    monkeypatch.setattr(write, 'LARGEST_PROTOBUF', 0)
     report = export('depth', weights, tmp_path, 'onnx')
     assert [file.name for file in report.files] == ['depth.onnx', 'depth.onnx.data']
     assert sorted(tmp_path.iterdir()) == report.files and report.files[1].stat().st_size > 1e5
@@ -267,13 +268,13 @@ def test_a_failed_replacement_leaves_nothing_either(tmp_path, weights, monkeypat
 
 
 def test_a_broken_writer_leaves_nothing(tmp_path, weights, monkeypatch):
-    from sapiens.apis.export import writing
+    from sapiens.apis.export import write
 
     def broken(graph, options, example, meta, path):
         path.write_bytes(b'half')
         raise RuntimeError('the disk is full')
 
-    monkeypatch.setitem(writing.WRITERS, 'torchscript', broken)
+    monkeypatch.setitem(write.WRITERS, 'torchscript', broken)
     with pytest.raises(RuntimeError, match='disk is full'):
         export('pose', weights, tmp_path, 'torchscript')
     assert not list(tmp_path.iterdir())
@@ -351,15 +352,15 @@ def test_files_without_a_graph_are_explained(tmp_path, weights):
 
 
 def test_pictures(tmp_path, photographs):
-    for picture, file in zip(load_pictures(photographs, (80, 64)), photographs, strict=True):
+    for picture, file in zip(load_images(photographs, (80, 64)), photographs, strict=True):
         assert picture.shape == (3, 80, 64) and picture.dtype == torch.uint8, file
-    (portrait,) = load_pictures([], (512, 384))
+    (portrait,) = load_images([], (512, 384))
     from skimage.data import astronaut
 
     assert torch.equal(portrait, torch.from_numpy(astronaut()[:, 64:448]).permute(2, 0, 1))
     (tmp_path / 'x.jpg').write_text('no image')
     with pytest.raises(ValueError, match=r'x\.jpg: not an image'):
-        load_pictures([tmp_path / 'x.jpg'], (80, 64))
+        load_images([tmp_path / 'x.jpg'], (80, 64))
 
 
 def test_the_description_names_everything(tmp_path, weights):
@@ -390,7 +391,8 @@ def test_a_graph_in_the_place_of_the_network_predicts_the_same(
     if task == 'pose':
         channels = torch.tensor([0, 3])
         expected, found = (
-            model._heatmaps(inputs, [PoseDataSample()], channels, flip=True)[0] for model in (eager, other)
+            model._heatmaps(inputs, [PoseDataSample()], channels, dict(model.test_cfg, flip_test=True))[0]
+            for model in (eager, other)
         )
         assert found.shape == (3, 2, 16, 12)
         target, points = torch.rand(3, 5, 16, 12), torch.ones(3, 5)
@@ -404,8 +406,8 @@ def test_a_graph_in_the_place_of_the_network_predicts_the_same(
 def test_graphs_that_do_not_fit_are_refused(tmp_path, weights):
     pose = build_model(config('pose'), weights['pose'], 'cpu')
     for task, chosen, message in (
-        ('pose', dict(decode=True), 'puts out keypoints, scores, this model needs heatmaps'),
-        ('depth', {}, 'puts out raw_depth, this model needs heatmaps'),
+        ('pose', dict(decode=True), 'has the outputs keypoints, scores, this model needs heatmaps'),
+        ('depth', {}, 'has the outputs raw_depth, this model needs heatmaps'),
         ('pose', dict(preprocess='uint8'), 'normalises images'),
     ):
         graph = load_export(export(task, weights, tmp_path, 'torchscript', **chosen).path)

@@ -24,9 +24,10 @@ from torch import nn
 
 from sapiens.apis import build_model
 from sapiens.apis.export import ExportError, ExportOptions, export_model, load_export
-from sapiens.apis.export.comparing import compare, make_reference, prepare
-from sapiens.apis.export.graph import ExportGraph, image_size, outputs_of
-from sapiens.apis.export.pictures import load_pictures
+from sapiens.apis.export.compare import compare, make_reference, prepare
+from sapiens.apis.export.graph import ExportGraph, image_size
+from sapiens.apis.export.images import load_images
+from sapiens.apis.export.outputs import outputs_of
 from sapiens.utils.config import add_options_argument
 
 FORMS = ['torchscript', 'export', 'export:bf16', 'onnx', 'onnx:int8']
@@ -95,7 +96,7 @@ def eager_graph(args: argparse.Namespace, options: ExportOptions) -> tuple[nn.Mo
 def measure(form: str, args: argparse.Namespace, model: nn.Module, eager: ExportGraph, folder: Path) -> list:
     """One row: file size, times, ratio, differences. ExportError where the form is too far from the eager model."""
     options = options_of(form, args)
-    pictures = [picture.to(args.device) for picture in load_pictures(args.image, eager.size)]
+    pictures = [picture.to(args.device) for picture in load_images(args.image, eager.size)]
     inputs = prepare(model, pictures, options.preprocess)
     if form.startswith('eager'):
         (other, run), size = eager_graph(args, options), '-'

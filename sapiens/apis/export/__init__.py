@@ -1,8 +1,8 @@
 """Models as files for other programs: TorchScript, torch.export, ONNX, and weights alone."""
 
-from .evaluating import run_graph_in
-from .exporting import ExportError, ExportReport, export_model
-from .loading import Exported, load_export
+from .evaluate import run_graph_in
+from .export_model import ExportError, ExportReport, export_model
+from .load_export import Exported, load_export
 from .options import FORMATS, TOLERANCES, ExportOptions
 
 __all__ = [

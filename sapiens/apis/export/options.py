@@ -1,4 +1,4 @@
-"""What can be exported, what contradicts, and how far an export may be from the model it was made of."""
+"""Options of an export, and the allowed differences from the eager model."""
 
 import importlib
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 
 __all__ = ['DTYPES', 'FORMATS', 'TOLERANCES', 'ExportOptions', 'Tolerance', 'require']
 
-# Format -> the end of its file name; {dtype} is PyTorch's name. Those of TorchScript and torch.export are the published ones.
+# Format -> ending of its files; {dtype} is PyTorch's name. Those of TorchScript and torch.export are the published ones.
 FORMATS = {
     'torchscript': '_torchscript.pt2',
     'export': '_{dtype}.pt2',
@@ -23,14 +23,13 @@ PREPROCESS = (None, 'uint8', 'float')
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Bounds on the difference to the eager float32 model, as shares of the range (highest - lowest value) of its output."""
+    """Bounds on the difference to the eager float32 model, as fractions of the range (highest - lowest value) of its output."""
 
     largest: float
     mean: float
 
 
-# The one table of tolerances. A difference between formats alone is a matter of rounding (fp32); the others hold the cost
-# of their precision, at the depth of the published models.
+# Formats alone differ by rounding (fp32). The others allow for their precision, at the depth of the published models.
 TOLERANCES = {
     'fp32': Tolerance(largest=1e-4, mean=1e-5),
     'fp16': Tolerance(largest=1e-2, mean=1e-3),
@@ -45,17 +44,16 @@ class ExportOptions:
 
     Args:
         format: one of :data:`FORMATS`.
-        dtype: of the weights and of the computation, one of :data:`DTYPES`. What surrounds the network (normalisation, decoding)
-            is float32, and so are inputs and outputs.
+        dtype: of the weights and of the network, one of :data:`DTYPES`. Normalization, decoding, inputs and outputs are float32.
         size: (h, w) in pixels, multiples of the patch size; the config's by default. The position embedding is resized once,
             before writing.
-        dynamic_batch: whether the graph takes any number of images, instead of 1.
-        preprocess: what the graph normalises itself: ``'uint8'`` or ``'float'`` RGB of 0-255; None takes normalised float32.
-        decode: whether the graph ends with keypoints, labels, depth or unit normals, instead of the head's output.
+        dynamic_batch: take any number of images, instead of 1.
+        preprocess: normalize in the graph: ``'uint8'`` or ``'float'`` RGB of 0-255. None takes normalized float32.
+        decode: end with decoded outputs (keypoints, labels, ...) instead of the head's output.
         int8: dynamic quantisation of the linear layers, for CPUs.
 
     Raises:
-        ValueError: an unknown value, or an option that the format cannot have.
+        ValueError: an unknown value, or an option that the format does not have.
     """
 
     format: str
@@ -102,7 +100,7 @@ class ExportOptions:
         return TOLERANCES['int8' if self.int8 else self.dtype]
 
     def file_name(self, stem: str) -> str:
-        """Name of the file for a model called ``stem``: it tells the format, and what differs from the default."""
+        """Name of the file for a model called ``stem``: format, and options that differ from the default."""
         extra = ''.join(
             f'_{name}'
             for name, chosen in (

@@ -1,4 +1,4 @@
-"""A model to a file, one function for each format."""
+"""Writing a model or a graph to a file, one function per format."""
 
 import json
 import logging
@@ -14,43 +14,46 @@ from sapiens.models import MAE
 from sapiens.utils.checkpoint import save_weights
 from sapiens.version import __version__
 
-from .graph import ExportGraph, image_size, outputs_of, task_of
+from .graph import ExportGraph, image_size
 from .options import ExportOptions, require
+from .outputs import export_name, outputs_of, task_spec
 
 __all__ = ['META_FILE', 'describe', 'write_graph', 'write_weights']
 
-# Name of the description inside the archives of TorchScript and torch.export; in ONNX and safetensors, of the entry.
+# Name of the description: of the file inside archives of TorchScript and torch.export, of the entry in ONNX and safetensors.
 META_FILE = 'sapiens.json'
 # A protobuf message holds less than 2 GiB; larger weights lie in a file beside it.
 LARGEST_PROTOBUF = 1_900_000_000
 ONNX_OPSET = 18
 
 
-def describe(model: nn.Module, options: ExportOptions, source: str) -> dict:
+def describe(model: nn.Module, options: ExportOptions, source: str, geometry: str) -> dict:
     """What a program needs to know to use the file, as plain values for JSON.
 
     Args:
         model: of the wanted size.
         options: of the export.
-        source: of the weights, for the record.
+        source: of the weights.
+        geometry: how an image becomes the input, ``'crop'`` of a person, ``'stretch'`` or ``'letterbox'``.
     """
-    task = task_of(model)
     normalizer = model.data_preprocessor
     constants = {name: getattr(normalizer, name).flatten().tolist() for name in ('mean', 'std')}
     meta = dict(
-        task=task,
+        task=export_name(task_spec(model)),
+        geometry=geometry,
         weights=source,
         dtype=options.dtype,
         sapiens=__version__,
         torch=str(torch.__version__),
         normalisation=dict(constants, inside=options.preprocess is not None),
     )
-    if task == 'pose':
+    if hasattr(model, 'skeleton'):
         meta['keypoints'] = list(model.skeleton.keypoints)
         meta['links'] = model.skeleton.links.tolist()
-    elif task == 'sem_seg':
-        meta['classes'] = list(model.task.classes.classes)
-        meta['palette'] = model.task.classes.palette.tolist()
+    classes = getattr(getattr(model, 'task', None), 'classes', None)
+    if classes is not None:
+        meta['classes'] = list(classes.classes)
+        meta['palette'] = classes.palette.tolist()
     if options.is_graph:
         kind = {'uint8': 'uint8 RGB', 'float': 'float32 RGB of 0-255', None: 'float32 RGB, normalised'}
         meta['int8'] = options.int8
@@ -85,7 +88,7 @@ def _write_torchscript(graph: ExportGraph, options: ExportOptions, example: Tens
         from torch.ao.quantization import quantize_dynamic
 
         quantize_dynamic(graph, {nn.Linear}, dtype=torch.qint8, inplace=True)
-    # Its own check would run the trace once more on the same zeros; the comparison with the eager model follows.
+    # The check of torch would run the trace again on the same zeros; the comparison with the eager model follows.
     traced = torch.jit.trace(graph, example, check_trace=False)
     torch.jit.save(traced, str(path), _extra_files={META_FILE: meta})
 
@@ -137,14 +140,14 @@ WRITERS = {'torchscript': _write_torchscript, 'export': _write_export, 'onnx': _
 def write_weights(model: nn.Module, options: ExportOptions, meta: dict, path: Path) -> None:
     """Write the weights alone, as contiguous tensors of the dtype on the CPU.
 
-    ``safetensors``: all of them. ``clean``: those of a pretrained encoder by themselves, under their names inside the encoder,
-    which is what finetuning starts from; those of other models as ``{'state_dict', 'meta'}``. Both are the published forms.
+    ``safetensors``: all of them. ``clean``: the encoder of a pretrained model, flat, to finetune from; other models as
+    ``{'state_dict', 'meta'}``. Both are the published forms.
     """
     is_encoder = options.format == 'clean' and isinstance(model, MAE)
     part = model.backbone if is_encoder else model
     weights = {name: value.to(options.torch_dtype) for name, value in part.state_dict().items()}
     if options.format == 'safetensors':
-        meta = {META_FILE: json.dumps(meta)}
+        meta = {META_FILE: json.dumps(meta), 'task': task_spec(model).name}
     save_weights(weights, path, meta, flat=is_encoder)
 
 
@@ -154,7 +157,7 @@ def _dynamic_shapes(options: ExportOptions) -> dict | None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without warnings about what is intended (sizes become constants), and the exporters' own log."""
+    """Silence warnings about intended behaviour (sizes become constants), and the log of the exporters."""
     names = ('torch.onnx', 'onnxscript', 'onnx_ir', 'root')
     loggers = [logging.getLogger(name if name != 'root' else None) for name in names]
     levels = [logger.level for logger in loggers]

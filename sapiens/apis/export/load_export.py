@@ -1,4 +1,4 @@
-"""Running an exported file: one interface for the formats that hold a graph."""
+"""Loading an exported graph: one interface for all formats."""
 
 import json
 import zipfile
@@ -12,7 +12,7 @@ from torch import Tensor
 from sapiens.utils.device import pick_device
 
 from .options import require
-from .writing import META_FILE
+from .write import META_FILE
 
 __all__ = ['Exported', 'load_export']
 
@@ -21,9 +21,9 @@ class Exported:
     """An exported graph. ``exported(inputs)`` gives its outputs by name, on the device of the inputs.
 
     Attributes:
-        meta: what the file says of itself (docs/export.md); empty for files of other origin, such as the published ones.
+        meta: description in the file (docs/export.md); empty for other files, such as the published ones.
         format: ``'torchscript'``, ``'export'`` or ``'onnx'``.
-        names: of the outputs, in order; ``output0``, ``output1``, ... where the file does not tell.
+        names: of the outputs, in order; ``output0``, ``output1``, ... where the file has no names.
     """
 
     def __init__(self, run: Callable, format: str, meta: dict) -> None:
@@ -40,7 +40,7 @@ class Exported:
 
 
 def load_export(path: str | Path, device: str = 'cpu') -> Exported:
-    """Load a file of TorchScript, torch.export or ONNX, told apart by content. Its graph is a program: load only what you trust.
+    """Load a file of TorchScript, torch.export or ONNX, told apart by content. A graph is a program: load only what you trust.
 
     Args:
         path: the file.
@@ -98,5 +98,4 @@ def _load_onnx(path: Path, device: torch.device) -> Exported:
 
 
 def _parsed(extra: dict) -> dict:
-    text = extra.get(META_FILE) or '{}'
-    return json.loads(text)
+    return json.loads(extra.get(META_FILE) or '{}')

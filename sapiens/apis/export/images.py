@@ -1,4 +1,4 @@
-"""Pictures to compare an export with the eager model on."""
+"""Images on which an export is compared with the eager model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,23 +9,23 @@ from torch import Tensor
 
 from sapiens.datasets.transforms.decoding import BadImage, EncodedImage, resize
 
-__all__ = ['load_pictures']
+__all__ = ['load_images']
 
 
-def load_pictures(files: Sequence[str | Path], size: tuple[int, int]) -> list[Tensor]:
-    """Photographs as the network would see a person that fills them: the middle, of the aspect of ``size`` (h, w), resized.
+def load_images(files: Sequence[str | Path], size: tuple[int, int]) -> list[Tensor]:
+    """Load the central part of photographs, of the aspect of ``size``, resized.
 
     Args:
-        files: images; without any, the portrait of an astronaut that scikit-image brings along (NASA, public domain).
+        files: images. The default is the portrait of an astronaut in scikit-image (NASA, public domain).
         size: (h, w) in pixels.
 
     Returns:
         uint8 (3, h, w) RGB each.
 
     Raises:
-        FileNotFoundError, ValueError: a file that does not exist or is no image, with the reason.
+        FileNotFoundError, ValueError: a file that does not exist, or is no image.
     """
-    pictures = []
+    images = []
     for file in files:
         path = Path(file).expanduser()
         if not path.is_file():
@@ -35,15 +35,15 @@ def load_pictures(files: Sequence[str | Path], size: tuple[int, int]) -> list[Te
             pixels, _ = image.crop((0, 0, *image.size), image.size, exact=True)
         except BadImage as error:
             raise ValueError(f'{path}: {error}') from error
-        pictures.append(pixels)
-    if not pictures:
+        images.append(pixels)
+    if not images:
         from skimage.data import astronaut
 
-        pictures = [astronaut()]
-    return [_fitted(np.ascontiguousarray(pixels), size) for pixels in pictures]
+        images = [astronaut()]
+    return [_fit(np.ascontiguousarray(pixels), size) for pixels in images]
 
 
-def _fitted(pixels: np.ndarray, size: tuple[int, int]) -> Tensor:
+def _fit(pixels: np.ndarray, size: tuple[int, int]) -> Tensor:
     (height, width), (h, w) = pixels.shape[:2], size
     scale = max(h / height, w / width)
     rows, columns = max(1, min(height, round(h / scale))), max(1, min(width, round(w / scale)))

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from sapiens.apis import build_model
-from sapiens.apis.export.comparing import Difference, Reference, compare, make_reference
+from sapiens.apis.export.compare import Difference, Reference, compare, make_reference
+from sapiens.apis.export.images import load_images
 from sapiens.apis.export.options import TOLERANCES, Tolerance
-from sapiens.apis.export.pictures import load_pictures
 
 from .export_models import SIZE, checkpoint, config
 
@@ -20,7 +20,7 @@ def case(request, tmp_path_factory):
     """Model, reference, and the outputs of a perfect export."""
     task = request.param
     model = build_model(config(task), checkpoint(task, tmp_path_factory.mktemp('w')), 'cpu')
-    (picture,) = load_pictures([], SIZE)
+    (picture,) = load_images([], SIZE)
     reference = make_reference(model, picture)
     return task, model, reference
 

@@ -1,4 +1,4 @@
-"""From config and checkpoint to a file that was loaded again and compared with the eager model."""
+"""Export: write a model to a file, load the file and compare it with the eager model."""
 
 import shutil
 import tempfile
@@ -18,29 +18,30 @@ from sapiens.models.backbones import require_members
 from sapiens.utils.device import pick_device
 
 from ..loading.build import build_model, read_config
-from .comparing import Difference, compare, make_reference, prepare
-from .graph import ExportGraph, image_size, outputs_of
-from .loading import load_export
+from .compare import Difference, compare, make_reference, name_raw, prepare
+from .graph import ExportGraph, image_size
+from .images import load_images
+from .load_export import load_export
 from .options import ExportOptions, require
-from .pictures import load_pictures
-from .writing import describe, write_graph, write_weights
+from .outputs import outputs_of
+from .write import describe, write_graph, write_weights
 
 __all__ = ['ExportError', 'ExportReport', 'export_model']
 
 
 class ExportError(ValueError):
-    """An export that differs too much from the eager model. Its text has the differences; no file was left."""
+    """The export differs too much from the eager model. The message has the differences; no file is left."""
 
 
 @dataclass
 class ExportReport:
-    """What was written and how it compares.
+    """An export that passed the comparison.
 
     Attributes:
         path: of the file.
-        files: all files of the export: those of large ONNX models have their weights beside them.
+        files: all files of the export; large ONNX models have their weights in a second file.
         differences: from the eager float32 model, one for each output.
-        meta: what the file says of itself.
+        meta: the description in the file.
     """
 
     path: Path
@@ -66,23 +67,23 @@ def export_model(
 ) -> ExportReport:
     """Export a model, load the file again, and compare it with the eager float32 model.
 
-    Each picture runs by itself and, with a dynamic batch, all of them together besides. The file takes its name only when
-    the comparison has passed.
+    Each image runs by itself and, with a dynamic batch, also all of them together. The file gets its name when the comparison
+    has passed.
 
     Args:
         config, checkpoint, cfg_options: see :func:`sapiens.apis.build_model`.
         options: what to write.
         path: of the file to write.
-        images: photographs to compare on; without any, one that scikit-image brings along.
+        images: photographs to compare on. The default is a photograph in scikit-image.
         device: to trace and to compare on.
-        overwrite: whether a file that is there may be replaced; it is removed first, so that a failure leaves none.
-        say: told what is being done.
+        overwrite: replace an existing file. It is removed first, so that a failure leaves none.
+        say: function that is given a line of text for each step.
 
     Raises:
         ExportError: the comparison failed.
-        FileExistsError: ``path`` is there.
-        ValueError: ``path`` does not end as files of the format do.
-        FileNotFoundError, ValueError, ImportError: see the parts.
+        FileExistsError: ``path`` exists.
+        ValueError: ``path`` has another ending than files of the format.
+        FileNotFoundError, ValueError, ImportError: config, checkpoint, image or package.
     """
     path, target = Path(path).expanduser(), pick_device(device)
     if options.format == 'onnx':
@@ -98,10 +99,10 @@ def export_model(
     model = build_model(cfg, checkpoint, str(target))
     size = _size(model, options)
     outputs_of(model, options.decode)
-    pictures = [picture.to(target) for picture in load_pictures(images, size)]
-    inputs = prepare(model, pictures, options.preprocess)
-    say(f'running the eager model on {len(pictures)} picture(s) of {size[0]}x{size[1]}')
-    references = [make_reference(model, picture, options.decode) for picture in _progress(pictures)]
+    photographs = [image.to(target) for image in load_images(images, size)]
+    inputs = prepare(model, photographs, options.preprocess)
+    say(f'running the eager model on {len(photographs)} image(s) of {size[0]}x{size[1]}')
+    references = [make_reference(model, image, options.decode) for image in _progress(photographs)]
     if size != image_size(model):
         model.backbone.set_image_size(size)
     for file in existing:
@@ -110,7 +111,7 @@ def export_model(
     folder = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))
     try:
         written = folder / path.name
-        meta = describe(model, options, str(checkpoint) if checkpoint else 'random')
+        meta = describe(model, options, str(checkpoint) if checkpoint else 'random', _geometry(cfg))
         begin = time.monotonic()
         say(f'writing {options.format}')
         if options.is_graph:
@@ -118,13 +119,13 @@ def export_model(
         else:
             write_weights(model, options, meta, written)
         say(f'written in {time.monotonic() - begin:.0f} s; loading it again and running it')
-        # Its methods are still needed. Its weights would lie in memory beside those of the file.
+        # Its methods are still needed, but not its weights beside those of the file.
         model.to_empty(device='meta')
         if options.is_graph:
             outputs = _run_graph(written, inputs, options.dynamic_batch, target)
         else:
             cfg.model.backbone.img_size = size
-            outputs = _run_weights(written, cfg, pictures, target)
+            outputs = _run_weights(written, cfg, photographs, target)
         repeats = len(outputs) // len(references)
         differences = compare(model, references * repeats, outputs, options.tolerance, options.decode)
         if not all(row.passed for row in differences):
@@ -140,8 +141,16 @@ def export_model(
     return ExportReport(path, files, differences, meta)
 
 
+def _geometry(cfg: Config) -> str:
+    """How an image becomes the input in the config's pipeline; whole images are stretched by default."""
+    steps = {step['type'].split('.')[-1]: step for step in cfg.get('val_pipeline', ()) if 'type' in step}
+    if cfg.model.type.split('.')[-1] == 'PoseEstimator' or 'LoadPerson' in steps:
+        return 'crop'
+    return 'letterbox' if steps.get('LoadResize', {}).get('keep_ratio') else 'stretch'
+
+
 def _progress(items: list) -> tqdm:
-    """A bar on terminals, for more than one."""
+    """A progress bar on terminals, for more than one item."""
     return tqdm(items, unit='img', leave=False, disable=len(items) < 2 or None)
 
 
@@ -168,8 +177,7 @@ def _run_graph(path: Path, inputs: list[Tensor], dynamic_batch: bool, device: to
     return outputs
 
 
-def _run_weights(path: Path, cfg: Config, pictures: list[Tensor], device: torch.device) -> list[dict[str, Tensor]]:
-    """Undecoded outputs of a model that was built anew with the weights of the file."""
+def _run_weights(path: Path, cfg: Config, images: list[Tensor], device: torch.device) -> list[dict[str, Tensor]]:
+    """Undecoded outputs of a new model with the weights of the file."""
     model = build_model(cfg, path, str(device))
-    (output,) = outputs_of(model, decode=False)
-    return [{output.name: make_reference(model, picture, decode=False).raw} for picture in pictures]
+    return [name_raw(model, make_reference(model, image, decode=False).raw) for image in images]

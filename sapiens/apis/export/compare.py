@@ -1,0 +1,238 @@
+"""Difference between an export and the eager model, on images.
+
+The reference is the float32 model itself, by its own methods (``codec.decode``, ``task.finish``), never the exported graph.
+Labels and keypoints are judged by the scores of the eager model: near a tie they may change, which is no fault of the export.
+"""
+
+# One image at a time: K channels, H W its size in pixels, h w of the network's output
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from sapiens.models import DenseEstimator, PoseEstimator
+from sapiens.models.layers.upsample import upsample
+
+from .options import Tolerance
+from .outputs import field_names, outputs_of
+
+__all__ = ['Difference', 'Reference', 'compare', 'make_reference', 'name_raw', 'prepare']
+
+# Keypoints are compared where noise of the size of the mean tolerance moves them by at most half of this; then they must agree.
+KEYPOINT_TOLERANCE = Tolerance(largest=1.0, mean=0.1)  # pixels of the crop
+DRAWS = 4
+UNIT = 'fractions of the range of values'
+
+
+@dataclass
+class Reference:
+    """Outputs of the eager model for one image.
+
+    Attributes:
+        raw: float32 output of the network: (1, K, h, w), or a dict of maps and scalars.
+        decoded: decoded outputs (1, ...) by name.
+        size: (H, W) of the image.
+    """
+
+    raw: Tensor | dict[str, Tensor]
+    decoded: dict[str, Tensor]
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of one output over all images.
+
+    Attributes:
+        name: of the output.
+        largest, mean: of the absolute differences, in ``unit``.
+        limit: bounds, in the same unit.
+        unit: of the numbers.
+        compared: fraction of the values that was compared.
+    """
+
+    name: str
+    largest: float
+    mean: float
+    limit: Tolerance
+    unit: str
+    compared: float = 1.0
+
+    @property
+    def passed(self) -> bool:
+        # Not a number is within no bounds.
+        return self.compared > 0 and self.largest <= self.limit.largest and self.mean <= self.limit.mean
+
+    def __str__(self) -> str:
+        verdict = 'ok' if self.passed else 'FAILED'
+        note = '' if self.compared == 1 else f'; {self.compared:.0%} of them certain enough to compare'
+        return (
+            f'{self.name}: largest difference {self.largest:.2g}, mean {self.mean:.2g} ({self.unit}; allowed '
+            f'{self.limit.largest:g} and {self.limit.mean:g}): {verdict}{note}'
+        )
+
+
+def prepare(model: nn.Module, images: Sequence[Tensor], preprocess: str | None) -> list[Tensor]:
+    """Inputs (1, 3, H, W) of a graph from uint8 (3, H, W) RGB images; ``preprocess`` as in the options."""
+    if preprocess == 'uint8':
+        return [image[None] for image in images]
+    if preprocess == 'float':
+        return [image[None].float() for image in images]
+    return [_normalize(model, image)[None] for image in images]
+
+
+def _normalize(model: nn.Module, image: Tensor) -> Tensor:
+    """(3, H, W) float32 for the network. The image is RGB whatever the pipeline of a config loads."""
+    normalizer = model.data_preprocessor
+    return normalizer.normalize(image.flip(-3) if normalizer.bgr_to_rgb else image)
+
+
+@torch.no_grad()
+def make_reference(model: nn.Module, image: Tensor, decode: bool = True) -> Reference:
+    """Run the eager model on a uint8 (3, H, W) RGB image."""
+    inputs = _normalize(model, image)[None]
+    size = tuple(inputs.shape[-2:])
+    if isinstance(model, PoseEstimator):
+        raw = model.loss_module.to_heatmaps(model(inputs).float())
+    elif isinstance(model, DenseEstimator):
+        raw = model(inputs)
+        raw = {name: value.float() for name, value in raw.items()} if isinstance(raw, dict) else raw.float()
+    else:
+        return Reference(model.backbone.feature_map(inputs).float(), {}, size)
+    return Reference(raw, _decode(model, raw, size) if decode else {}, size)
+
+
+def _decode(model: nn.Module, raw: Tensor | dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
+    """Decoded outputs (1, ...) of raw ones by the model's own methods, for images of ``size`` (H, W)."""
+    if isinstance(model, PoseEstimator):
+        points, scores = model.codec.decode(raw, size[::-1])
+        return dict(keypoints=points, scores=scores)
+    one = {name: value[0] for name, value in raw.items()} if isinstance(raw, dict) else raw[0]
+    fields = model.task.finish(one, size, model.test_cfg)
+    return {name: fields[f'pred_{key}'][None] for name, key in field_names(model, decode=True).items()}
+
+
+def compare(
+    model: nn.Module,
+    references: Sequence[Reference],
+    outputs: Sequence[dict[str, Tensor]],
+    tolerance: Tolerance,
+    decode: bool,
+) -> list[Difference]:
+    """Differences of each output, over all images.
+
+    Args:
+        model: the eager model; its decoding is used, not its weights.
+        references: of the images.
+        outputs: of the export for the same images, by name.
+        tolerance: of values, as fractions of the range of the reference.
+        decode: whether the export's outputs are decoded.
+
+    Raises:
+        ValueError: an output of another shape.
+    """
+    rows = []
+    for got, reference in zip(outputs, references, strict=True):
+        wanted = reference.decoded if decode else name_raw(model, reference.raw)
+        for name, want in wanted.items():
+            if got[name].shape != want.shape:
+                raise ValueError(
+                    f'{name} is {tuple(got[name].shape)} in the export, {tuple(want.shape)} in the eager model'
+                )
+        if not decode:
+            rows.append([_values(name, got[name], want, _range(want), tolerance) for name, want in wanted.items()])
+        elif isinstance(model, PoseEstimator):
+            rows.append(_keypoints(model, got, reference, tolerance))
+        else:
+            rows.append(_fields(model, got, reference, tolerance))
+    return [_merge(column) for column in zip(*rows, strict=True)]
+
+
+def name_raw(model: nn.Module, raw: Tensor | dict[str, Tensor]) -> dict[str, Tensor]:
+    """Raw outputs under the names of the graph."""
+    if not isinstance(raw, dict):
+        return {outputs_of(model, decode=False)[0].name: raw}
+    return {name: raw[key] for name, key in field_names(model, decode=False).items()}
+
+
+# Each judges one image: (model, outputs of the export, reference, tolerance) -> a Difference for each output.
+
+
+def _fields(model: DenseEstimator, got: dict, reference: Reference, tolerance: Tolerance) -> list[Difference]:
+    """By the kind of each field: labels by their scores, unit vectors by their lengths, others by their values."""
+    kinds = {field.name: field.kind for field in model.task.spec.fields}
+    raw, rows = model.task.named(reference.raw), []
+    for name, key in field_names(model, decode=True).items():
+        value, want = got[name], reference.decoded[name]
+        scores = raw.get(key)
+        if kinds.get(key) == 'labels' and scores is not None and scores.shape[1] > 1:
+            rows.append(_labels(name, value, upsample(scores, reference.size), _range(scores), tolerance))
+        elif kinds.get(key) == 'unit_vectors' and scores is not None and scores.shape[1] == want.shape[1]:
+            rows.append(_unit_vectors(name, value, want, upsample(scores, reference.size), tolerance))
+        else:
+            rows.append(_values(name, value, want, _range(want), tolerance))
+    return rows
+
+
+def _unit_vectors(name: str, got: Tensor, want: Tensor, vectors: Tensor, tolerance: Tolerance) -> Difference:
+    """The error of a direction is that of the vector over its length: it is multiplied by the length before normalization."""
+    length = vectors.norm(dim=1, keepdim=True)
+    error = (got.float() - want).abs() * length / length.max().clamp(min=1e-30)
+    unit = 'components, times the length before normalization as a fraction of the longest'
+    return Difference(name, *_summarize(error), tolerance, unit)
+
+
+def _labels(name: str, got: Tensor, scores: Tensor, extent: float, tolerance: Tolerance) -> Difference:
+    """How much lower the eager model's score is for the export's label than for its own."""
+    chosen = scores.gather(1, got.long()[:, None].clamp(0, scores.shape[1] - 1))[:, 0]
+    error = torch.where(got < scores.shape[1], (scores.amax(1) - chosen) / extent, torch.inf)
+    return Difference(
+        name, *_summarize(error), tolerance, "loss of the eager model's score, fractions of the range of scores"
+    )
+
+
+def _keypoints(model: nn.Module, got: dict, reference: Reference, tolerance: Tolerance) -> list[Difference]:
+    """In pixels, where noise hardly moves the point of the eager model."""
+    want, raw = reference.decoded, reference.raw
+    generator = torch.Generator().manual_seed(0)
+    moved = torch.zeros_like(want['scores'])
+    for _ in range(DRAWS):
+        noise = (2 * torch.rand(raw.shape, generator=generator) - 1).to(raw.device) * tolerance.mean * _range(raw)
+        points = model.codec.decode(raw + noise, reference.size[::-1])[0]
+        moved = moved.maximum((points - want['keypoints']).norm(dim=-1))
+    certain = (moved <= KEYPOINT_TOLERANCE.largest / 2) | ~got['keypoints'].isfinite().all(-1)
+    error = (got['keypoints'] - want['keypoints']).norm(dim=-1)[certain]
+    fraction = float(certain.float().mean())
+    # Scores are the highest values, where errors are the largest: their mean is no mean over values.
+    limit = Tolerance(tolerance.largest, tolerance.largest)
+    scores = _values('scores', got['scores'][certain], want['scores'][certain], _range(raw), limit)
+    return [
+        Difference('keypoints', *_summarize(error), KEYPOINT_TOLERANCE, 'pixels of the crop', fraction),
+        replace(scores, compared=fraction),
+    ]
+
+
+def _values(name: str, got: Tensor, want: Tensor, extent: float, tolerance: Tolerance) -> Difference:
+    return Difference(name, *_summarize((got.float() - want.float()).abs() / extent), tolerance, UNIT)
+
+
+def _range(values: Tensor) -> float:
+    """From the lowest to the highest value; the size of a single value. Differences are fractions of it."""
+    extent = values.float().abs() if values.numel() == 1 else values.float().max() - values.float().min()
+    return max(float(extent), 1e-30)
+
+
+def _summarize(error: Tensor) -> tuple[float, float]:
+    return (float(error.max()), float(error.mean())) if error.numel() else (0.0, 0.0)
+
+
+def _merge(rows: Sequence[Difference]) -> Difference:
+    """Of several images: the largest of all, and the mean over all values that were compared."""
+    total = math.fsum(row.compared for row in rows)
+    mean = math.fsum(row.mean * row.compared for row in rows) / total if total else 0.0
+    # max() of Python would ignore what is not a number.
+    largest = float(torch.tensor([row.largest for row in rows]).max())
+    return replace(rows[0], largest=largest, mean=mean, compared=total / len(rows))
