@@ -1,7 +1,7 @@
-"""What travels with a batch: the sample of every dense task, and what the loader has to say about a batch.
+"""Data structures of a batch: the sample of dense tasks, and the report of the loader.
 
 Legend: H, W size of the image the network sees. Camera frame: x right, y down, z forward (into the scene), so a
-surface that faces the camera has a normal with negative z.
+surface that faces the camera has a normal with negative z (:mod:`sapiens.frames`).
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ __all__ = ['DenseDataSample', 'LoaderRecord']
 
 @dataclass
 class LoaderRecord:
-    """What the data loader reports with one batch; the training loop takes it out before the model sees the batch.
+    """Report of the data loader for one batch; the training loop removes it before the model sees the batch.
 
     Attributes:
         bad: (path, reason) of every file that was skipped while this batch was made.
@@ -33,7 +33,8 @@ class LoaderRecord:
 class DenseDataSample(BaseDataElement):
     """Targets and predictions of one image, for every dense task and for pretraining.
 
-    A field is a tensor or an array; ``gt_x`` is the label, ``pred_x`` the prediction, both of the same form:
+    A field is a tensor or an array; ``gt_x`` is the label, ``pred_x`` the prediction, both of the same shape. The fields of tasks
+    (:class:`sapiens.tasks.MapField`) are checked; those of the package are
 
     ==================  =========  ==============================================================================
     ``gt_sem_seg``      (H, W)     int64 class ids; 255 is ignored
@@ -42,7 +43,7 @@ class DenseDataSample(BaseDataElement):
     ``gt_pointmap``     (3, H, W)  float32 metres in the camera frame
     ``gt_albedo``       (3, H, W)  float32 in [0, 1], linear RGB
     ``gt_alpha``        (1, H, W)  float32 in [0, 1]
-    ``valid_mask``      (H, W)     bool, True where the labels count
+    ``valid_mask``      (H, W)     bool, True where the labels are valid; ``valid_x`` for fields with their own validity
     ==================  =========  ==============================================================================
 
     Any other field is free. Metainfo: ``img_path``; ``ori_shape`` and ``img_shape`` as (h, w) in pixels; ``crop`` as
@@ -55,7 +56,7 @@ class DenseDataSample(BaseDataElement):
     """
 
     def set_field(self, value, name, dtype=None, field_type='data'):
-        # Every way to fill a sample passes here: attributes, set_data(), update().
+        # Attributes, set_data() and update() all call this method.
         if field_type == 'data':
             self._check(name, value)
         super().set_field(value, name, dtype, field_type)

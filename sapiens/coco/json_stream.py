@@ -1,4 +1,4 @@
-"""Large JSON objects, item by item: an annotation file of gigabytes is never held as Python objects."""
+"""Reading large JSON objects item by item, without holding them as Python objects."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -10,22 +10,22 @@ _decoder = json.JSONDecoder()
 
 
 class BrokenJson(ValueError):
-    """Text that is no JSON."""
+    """Text that is not JSON."""
 
 
 class NotAnObject(ValueError):
-    """JSON of another form than expected."""
+    """JSON without the expected lists."""
 
 
 def stream_items(path: str, keys: Collection[str], chunk: int = _CHUNK) -> Iterator[tuple[str, object]]:
     """Yield (key, item) for each item of the lists that a JSON object has under ``keys``, in the order of the file.
 
-    Everything else of the object is read over. Memory: a chunk of text, and the largest single value.
+    The rest of the object is skipped. Memory: a chunk of text and the largest single value.
 
     Raises:
         FileNotFoundError: no such file.
-        BrokenJson: no JSON.
-        NotAnObject: no object, or one without a list under each of the keys; the text says what it is.
+        BrokenJson: not JSON.
+        NotAnObject: not an object, or one without a list under each of the keys.
     """
     with open(path, encoding='utf-8-sig') as file:
         text = _Text(file, chunk)
@@ -78,7 +78,7 @@ def _kind(text: '_Text') -> str:
 
 
 class _Text:
-    """A position in a text that is read piece by piece."""
+    """A position in a text that is read in chunks."""
 
     def __init__(self, file, chunk: int):
         self.file, self.chunk = file, chunk
@@ -92,7 +92,7 @@ class _Text:
         self.buffer, self.position = self.buffer[self.position :] + more, 0
 
     def peek(self) -> str:
-        """The next character that is no white space; '' at the end."""
+        """The next character other than white space; '' at the end."""
         while True:
             while self.position < len(self.buffer):
                 character = self.buffer[self.position]
@@ -109,13 +109,13 @@ class _Text:
         self.position += 1
 
     def value(self):
-        """The value that begins here; whatever its length."""
+        """The value that starts here, of any length."""
         self.peek()
         size = self.chunk
         while True:
             try:
                 value, end = _decoder.raw_decode(self.buffer, self.position)
-                # A number that ends with the buffer may go on behind it.
+                # A number at the end of the buffer may continue after it.
                 if end < len(self.buffer) or self.ended:
                     self.position = end
                     return value
@@ -123,4 +123,4 @@ class _Text:
                 if self.ended:
                     raise
             self._refill(size)
-            size *= 2  # a value longer than the buffer is decoded again: rarely, if the steps grow
+            size *= 2  # long values are decoded repeatedly, but rarely

@@ -1,4 +1,4 @@
-"""From samples to a batch."""
+"""Collating samples into a batch."""
 
 import torch
 
@@ -25,7 +25,7 @@ def stack_collate(samples: list[dict]) -> dict:
     shapes = {tuple(sample['inputs'].shape) for sample in samples}
     if len(shapes) > 1:
         raise ValueError(
-            f'a batch has images of different shapes {sorted(shapes)}: end the pipeline with a fixed size '
+            f'a batch has images of different shapes {sorted(shapes)}: give the pipeline a fixed output size '
             "(LoadRandomResizedCrop or LoadResize), or use mmengine's pseudo_collate"
         )
     state = samples[-1].get('state')

@@ -1,4 +1,4 @@
-"""One draw from a data set: which sample, and the seed of everything random that happens to it."""
+"""One draw from a data set: the sample, and the seed of all its random transforms."""
 
 import random
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ _MASK = (1 << 64) - 1
 
 
 class Draw(NamedTuple):
-    """What a sampler yields and a data set takes.
+    """Item of a sampler and index of a data set.
 
     Attributes:
         index: position in the data set.
@@ -26,7 +26,7 @@ class Draw(NamedTuple):
 
 
 def hash63(*numbers: int) -> int:
-    """Mix integers into a well spread 63-bit one (chained splitmix64); the same on every machine."""
+    """Hash integers to 63 bits (chained splitmix64); equal on every machine."""
     state = 0
     for number in numbers:
         state = (state ^ (number & _MASK)) + 0x9E3779B97F4A7C15 & _MASK
@@ -40,9 +40,9 @@ def hash63(*numbers: int) -> int:
 def seed_everything_for(draw):
     """Seed the global generators of python, numpy and torch for one sample, inside a ``with`` block.
 
-    A sample is then the same whichever worker makes it, with transforms of any library. In the main process
-    (``num_workers=0``) the generators get their state back afterwards, so that loading does not change what the model
-    draws; torch's CUDA generators are never touched. A plain int instead of a :class:`Draw` seeds nothing.
+    The sample does not depend on the worker, with transforms of any library. In the main process (``num_workers=0``) the state of
+    the generators is restored afterwards, so that loading does not affect the model; torch's CUDA generators are never changed. A
+    plain int instead of a :class:`Draw` seeds nothing.
     """
     if not isinstance(draw, Draw):
         yield

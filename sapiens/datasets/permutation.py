@@ -1,4 +1,4 @@
-"""A pseudo-random permutation of 0 .. n-1 that is computed per position: no list, O(1) memory for any n."""
+"""A pseudo-random permutation of 0 .. n-1, computed per position: no list, O(1) memory for any n."""
 
 import numpy as np
 
@@ -19,8 +19,7 @@ class Permutation:
     def __init__(self, n: int, *seeds: int):
         assert n > 0
         self.n = n
-        # Halves of less than four bits mix badly; the walk then takes about 256 / n steps for the smallest sets,
-        # whose arrays are tiny.
+        # Halves of less than four bits mix badly. For the smallest sets the walk takes about 256 / n steps on tiny arrays.
         bits = max(8, (n - 1).bit_length())
         self._low_bits = bits // 2
         self._high_bits = bits - self._low_bits
@@ -31,7 +30,7 @@ class Permutation:
         assert values.size == 0 or int(values.max()) < self.n
         values = self._encrypt(values)
         outside = np.flatnonzero(values >= self.n)
-        while outside.size:  # an image outside [0, n) is encrypted again: its cycle leads back inside
+        while outside.size:  # encrypt again: the cycle leads back into [0, n)
             values[outside] = self._encrypt(values[outside])
             outside = outside[values[outside] >= self.n]
         return values.astype(np.int64)
@@ -40,7 +39,7 @@ class Permutation:
         low_bits = np.uint64(self._low_bits)
         low_mask, high_mask = (np.uint64((1 << b) - 1) for b in (self._low_bits, self._high_bits))
         low, high = values & low_mask, values >> low_bits
-        # The halves may differ by one bit, so each is changed in place by turns instead of being exchanged.
+        # The halves may differ by one bit, so they are updated in turn instead of swapped.
         for i, key in enumerate(self._keys):
             if i % 2:
                 low = low ^ (_mix(high ^ key) & low_mask)

@@ -1,4 +1,4 @@
-"""Skeletons and class lists as plain data, and what is derived from them."""
+"""Skeletons and class lists as plain data, and conversions between them."""
 
 from .build import build_metainfo, get_skeleton, register_skeleton, skeleton_names
 from .classes import ClassList, class_list_from_dict, class_names, get_classes, register_classes, remap_table

@@ -1,4 +1,4 @@
-"""Skeletons by name, and their expansion to the dict that mmpose's data sets and metrics take."""
+"""Skeletons by name, and their conversion to the metainfo of mmpose."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,13 +14,13 @@ SKELETONS: dict[str, Skeleton] = {}
 
 
 def register_skeleton(source: Mapping | str | Path | Skeleton) -> Skeleton:
-    """Make a skeleton known by its name (and its ``dataset_name``), and return it.
+    """Register a skeleton under its name (and its ``dataset_name``), and return it.
 
     Args:
-        source: whatever :func:`get_skeleton` takes.
+        source: any form that :func:`get_skeleton` accepts.
 
     Raises:
-        ValueError: another skeleton has the name. Registering the same content again is fine.
+        ValueError: another skeleton has the name. Registering the same content again is allowed.
     """
     skeleton = get_skeleton(source)
     for name in {skeleton.name, skeleton.dataset_name}:
@@ -38,12 +38,12 @@ def get_skeleton(source: str | Path | Mapping | Skeleton) -> Skeleton:
     """Look up or build a skeleton.
 
     Args:
-        source: a registered name, also as mmpose says it (``coco``, ``coco_wholebody``, ``goliath``); the path of a .py
-            file that sets ``skeleton = dict(...)`` in the short form of :func:`skeleton_from_dict`, or mmpose's
-            ``dataset_info``; either dict itself; or a skeleton.
+        source: a registered name, or mmpose's (``coco``, ``coco_wholebody``, ``goliath``); the path of a .py file that sets
+            ``skeleton = dict(...)`` in the short form of :func:`skeleton_from_dict`, or mmpose's ``dataset_info``; either dict;
+            or a skeleton.
 
     Raises:
-        ValueError: an unknown name, or content that makes no skeleton.
+        ValueError: an unknown name, or an invalid skeleton.
         FileNotFoundError: no such file.
     """
     if isinstance(source, Skeleton):
@@ -66,14 +66,14 @@ def get_skeleton(source: str | Path | Mapping | Skeleton) -> Skeleton:
 
 
 def build_metainfo(source: str | Path | Mapping | Skeleton) -> dict:
-    """Expand a skeleton to mmpose's form, as ``METAINFO`` of a data set or for its ``metainfo=`` argument.
+    """Convert a skeleton to mmpose's metainfo, as ``METAINFO`` of a data set or for its ``metainfo=`` argument.
 
     Args:
-        source: whatever :func:`get_skeleton` takes.
+        source: any form that :func:`get_skeleton` accepts.
 
     Returns:
-        A new dict with ``dataset_name``, ``keypoint_info``, ``skeleton_info``, ``joint_weights`` and ``sigmas``, and,
-        which mmpose's parser passes over, ``groups`` as {group: list of ids}. Colours are RGB.
+        A new dict with ``dataset_name``, ``keypoint_info``, ``skeleton_info``, ``joint_weights`` and ``sigmas``, and
+        ``groups`` as {group: list of ids}, which mmpose ignores. Colours are RGB.
     """
     skeleton = get_skeleton(source)
     names = skeleton.keypoints
@@ -108,7 +108,7 @@ def _short_form(info: Mapping) -> dict:
     short = dict(
         name=info.get('dataset_name'),
         keypoints=names,
-        # Every partner is stated there, so the naming rule must not add any.
+        # All partners are given, so the naming rule must not add any.
         flip={point['name']: point.get('swap') or point['name'] for point in points},
         colors={point['name']: point['color'] for point in points if 'color' in point},
         links=[

@@ -1,9 +1,9 @@
-"""Facts about the class lists: names in the order of the ids, colours, class weights, and maps between lists.
+"""Data of the class lists: names in the order of the ids, class colours, class weights, and maps between lists (LIP -> 28).
 
 Colours and weights are those of the published segmentation models.
 """
 
-# 34 classes as annotated. The models of both generations learn a part of them.
+# The 34 annotated classes. Models of both generations learn a subset.
 GOLIATH34 = {
     'Background': (50, 50, 50),
     'Apparel': (255, 218, 0),
@@ -42,11 +42,11 @@ GOLIATH34 = {
 }
 REMOVED = {'Eyeglass_Frame', 'Eyeglass_Lenses', 'Visible_Badge', 'Chair', 'Lower_Spandex', 'Headset'}
 GOLIATH28 = {name: color for name, color in GOLIATH34.items() if name not in REMOVED}
-# The second generation of models has glasses of their own.
+# The second generation of models has a class for glasses.
 _FIRST = {name: GOLIATH28[name] for name in ('Background', 'Apparel')}
 GOLIATH29 = _FIRST | {'Eyeglass': (14, 204, 182)} | GOLIATH28
 
-# Class weights where they are not 1, for both lists; sides share them.
+# Class weights other than 1, for both lists and both sides.
 GOLIATH_WEIGHTS = {
     'Background': 0.1,
     'Apparel': 10,
@@ -137,8 +137,8 @@ CLASS_LISTS = [
     _colored('face19', FACE19),
 ]
 
-# Labels of other data sets for the models here: a word per id of the source, the class of the target or '-' where the two
-# draw other borders (LIP's arm is neither the lower nor the upper arm) and the pixel is ignored.
+# Maps from labels of other data sets: one word per id of the source, the class of the target, or '-' (ignored) where the classes
+# differ (LIP's arm is neither the lower nor the upper arm).
 _CLOTHES_TO_28 = """
 Background - Hair - - Upper_Clothing - Upper_Clothing - Lower_Clothing - - Upper_Clothing Face_Neck - - - - Left_Shoe
 Right_Shoe

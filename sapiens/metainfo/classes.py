@@ -1,4 +1,4 @@
-"""Class lists for segmentation: names, colours, class weights, partners under a flip, and label maps between lists."""
+"""Class lists for segmentation: names, colours, class weights, left/right partners, and label maps between lists."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ __all__ = [
     'remap_table',
 ]
 
-# Label of a pixel that neither trains nor counts.
+# Label of pixels that losses and metrics ignore.
 IGNORE = 255
 
 
@@ -55,20 +55,20 @@ class ClassList:
 
     @cached_property
     def flip_pairs(self) -> list[tuple[int, int]]:
-        """Pairs of labels that change places in a mirrored image, the smaller first."""
+        """Pairs of labels that swap in a mirrored image, the smaller first."""
         return [(index, int(other)) for index, other in enumerate(self.flip_indices) if index < other]
 
     @cached_property
     def flip_table(self) -> np.ndarray:
-        """(256,) uint8: ``flip_table[labels]`` are the labels of the mirrored image (mirror the pixels besides). What is
-        no class, the ignored label first of all, stays as it is."""
+        """(256,) uint8: ``flip_table[labels]`` are the labels of the mirrored image (also mirror the pixels). Other values, such
+        as the ignored label, stay."""
         table = np.arange(256, dtype=np.uint8)
         table[: len(self)] = self.flip_indices
         table.setflags(write=False)
         return table
 
     def index(self, name: str) -> int:
-        """Label of a class; ValueError with the nearest name if there is none."""
+        """Label of a class. Raises ValueError with the nearest name if there is none."""
         if name not in self.classes:
             raise ValueError(not_known(f'class list {self.name!r}: class', name, self.classes))
         return self.classes.index(name)
@@ -83,7 +83,7 @@ def class_list_from_dict(data: Mapping) -> ClassList:
     Args:
         data: a dict with ``name``; ``classes``: list of at most 255 names; ``palette``: list of RGB, default PASCAL VOC's
             colours; ``ce_weights``: one number or one per class, default 1; ``flip``: {class: partner} where the
-            left/right naming rule fails, False if no label changes in a mirrored image.
+            left/right naming rule fails; False if no label swaps in a mirrored image.
 
     Raises:
         ValueError: an unknown or missing key, a repeated or partnerless class, a wrong count or range.
@@ -108,7 +108,7 @@ def class_list_from_dict(data: Mapping) -> ClassList:
 
 
 def _voc_color(label: int) -> tuple[int, int, int]:
-    """PASCAL VOC's colours: the bits of the label dealt out to R, G and B, the most significant bit of a colour first."""
+    """PASCAL VOC's colours: the bits of the label go to R, G and B in turn, the most significant bit of a colour first."""
     color = [0, 0, 0]
     for position in range(8):
         for channel in range(3):
@@ -120,7 +120,7 @@ CLASSES = {data['name']: class_list_from_dict(data) for data in CLASS_LISTS}
 
 
 def register_classes(source: Mapping | str | Path | ClassList) -> ClassList:
-    """Make a class list known by its name, and return it; ValueError if another one has the name."""
+    """Register a class list under its name, and return it. Raises ValueError if another one has the name."""
     classes = get_classes(source)
     known = CLASSES.setdefault(classes.name, classes)
     arrays = 'palette', 'ce_weights', 'flip_indices'
@@ -142,7 +142,7 @@ def get_classes(source: str | Path | Mapping | ClassList) -> ClassList:
             :func:`class_list_from_dict`; the dict itself; or a class list.
 
     Raises:
-        ValueError: an unknown name, or content that makes no class list.
+        ValueError: an unknown name, or an invalid class list.
         FileNotFoundError: no such file.
     """
     if isinstance(source, ClassList):
@@ -162,17 +162,17 @@ def get_classes(source: str | Path | Mapping | ClassList) -> ClassList:
 
 
 def remap_table(source: str | Path | Mapping | ClassList, target: str | Path | Mapping | ClassList) -> np.ndarray:
-    """Labels of one list as those of another: ``remap_table('lip20', 'goliath28')[labels]``.
+    """Table that maps labels of one list to those of another: ``remap_table('lip20', 'goliath28')[labels]``.
 
-    Published maps are used where there are some (from goliath34, goliath52, atr18, cihp20, lip20 and pascal25 to
-    goliath28; from goliath34, goliath52 and internal33 to goliath29), else classes of one name are matched.
+    Published maps are used if they exist (from goliath34, goliath52, atr18, cihp20, lip20 and pascal25 to goliath28; from
+    goliath34, goliath52 and internal33 to goliath29). Otherwise classes are matched by name.
 
     Args:
         source, target: class lists, in any form that :func:`get_classes` takes. atr18, pascal25, goliath52 and internal33
-            are known as sources only.
+            are sources only.
 
     Returns:
-        (256,) uint8; 255 (ignored) for 255, for what is no label of the source, and for what has no match.
+        (256,) uint8; 255 (ignored) for 255, for ids outside the source, and for classes without a match.
 
     Raises:
         ValueError: an unknown name, or lists without a common class.

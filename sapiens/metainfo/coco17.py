@@ -5,7 +5,7 @@ Sigmas: COCO's keypoint evaluation (https://cocodataset.org/#keypoints-eval). Lo
 
 from .skeleton import MIDDLE
 
-# part: (sigma, loss weight), in the order of the ids; every part but the nose comes left, then right.
+# part: (sigma, loss weight), in the order of the ids; all parts but the nose have a left and a right keypoint.
 PARTS = {
     'nose': (0.026, 1.0),
     'eye': (0.025, 1.0),
@@ -26,7 +26,7 @@ KEYPOINTS = list(TABLE)
 HEAD = KEYPOINTS[:5]
 UPPER, LOWER = KEYPOINTS[:11], KEYPOINTS[11:]
 
-# Arms and legs have the colour of their side, head and trunk that of the middle.
+# Arms and legs have the colour of their side, head and trunk the colour of the middle.
 LINKS = [
     ('left_ankle', 'left_knee'),
     ('left_knee', 'left_hip'),

@@ -1,4 +1,4 @@
-"""Keypoints of one skeleton as those of another, by name."""
+"""Conversion of keypoints between skeletons, by name."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,19 +17,19 @@ def match_keypoints(
     target: str | Path | Mapping | Skeleton,
     names: Mapping[str, str] | None = None,
 ) -> np.ndarray:
-    """For every keypoint of ``target`` the id of its match in ``source``, -1 where there is none.
+    """For each keypoint of ``target`` the id of its match in ``source``, or -1.
 
     Args:
-        source, target: skeletons, in any form that :func:`get_skeleton` takes.
-        names: {name in target: name in source} of points that are the same but called otherwise, besides those of one
-            name. goliath308 and wholebody133 share 53 names: 17 of the body, 6 of the feet, 15 of each hand, and these
-            are the published mapping; ``goliath308.WHOLEBODY_HANDS`` adds the knuckles and the hand roots.
+        source, target: skeletons, in any form that :func:`get_skeleton` accepts.
+        names: {name in target: name in source} of equal keypoints with different names, in addition to those of one name.
+            goliath308 and wholebody133 share 53 names, the published mapping: 17 of the body, 6 of the feet, 15 of each hand.
+            ``goliath308.WHOLEBODY_HANDS`` adds the knuckles and the hand roots.
 
     Returns:
         (K_target,) int64.
 
     Raises:
-        ValueError: a name in ``names`` that its skeleton does not have, or skeletons without a common point.
+        ValueError: a name in ``names`` that its skeleton does not have, or skeletons without a common keypoint.
     """
     source, target = get_skeleton(source), get_skeleton(target)
     names = names or {}
@@ -41,7 +41,7 @@ def match_keypoints(
     wanted = [names.get(name, name) for name in target.keypoints]
     ids = np.array([source.index(name) if name in source else -1 for name in wanted], np.int64)
     if (ids < 0).all():
-        raise ValueError(f'{source.name!r} and {target.name!r} share no keypoint name; state the pairs in names')
+        raise ValueError(f'{source.name!r} and {target.name!r} share no keypoint name: give the pairs in names=')
     return ids
 
 
@@ -60,18 +60,18 @@ def convert_keypoints(
         source, target, names: as for :func:`match_keypoints`.
 
     Returns:
-        keypoints (..., K_target, 2 or 3), NaN where the source has no such point, and scores (..., K_target), 0 there.
+        keypoints (..., K_target, 2 or 3), NaN where there is no match, and scores (..., K_target), 0 there.
         Floating dtypes are kept, others become float32.
 
     Raises:
-        ValueError: shapes that do not fit ``source`` or each other; what :func:`match_keypoints` refuses.
+        ValueError: shapes that do not fit ``source`` or each other; see also :func:`match_keypoints`.
     """
     source, target = get_skeleton(source), get_skeleton(target)
     keypoints, scores = _floating(keypoints), _floating(scores)
     if keypoints.ndim < 2 or keypoints.shape[-2] != len(source) or keypoints.shape[-1] not in (2, 3):
         raise ValueError(f'keypoints of {source.name!r} are (..., {len(source)}, 2 or 3), found {keypoints.shape}')
     if scores.shape != keypoints.shape[:-1]:
-        raise ValueError(f'scores have shape {scores.shape}, but the keypoints ask for {keypoints.shape[:-1]}')
+        raise ValueError(f'scores have shape {scores.shape}, but the keypoints require {keypoints.shape[:-1]}')
     ids = match_keypoints(source, target, names)
     keypoints, scores = keypoints[..., ids, :], scores[..., ids]
     keypoints[..., ids < 0, :] = np.nan

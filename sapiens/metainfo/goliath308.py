@@ -1,10 +1,10 @@
 """The 308 keypoints of the Sapiens pose models ("goliath"): body, feet, hands without a root, and 238 on the face.
 
-Goliath was annotated with 344 points; the 36 on the teeth (ids 220 to 255 there) are left out, the rest kept in order.
-The body is not in COCO's order: use names or groups.
+Goliath has 344 annotated keypoints; the 36 on the teeth (ids 220 to 255 there) are left out, the order of the rest is kept. The
+body is not in COCO's order: use names or groups.
 
-Sigmas: COCO's and COCO-WholeBody's where the point is one of theirs; the points around the elbow and the shoulder have that
-joint's, and every face point has 0.01, as in the published models. All loss weights are 1.
+Sigmas: those of COCO and COCO-WholeBody for their keypoints; keypoints around the elbow and the shoulder have that joint's, and
+every face keypoint has 0.01, as in the published models. All loss weights are 1.
 """
 
 import re
@@ -19,7 +19,7 @@ ANNOTATED_IDS = [*range(220), *range(256, 344)]
 
 
 def fingers(side: str) -> list[str]:
-    """Each finger from the tip (4) to the knuckle, which is called third joint."""
+    """Each finger from the tip (4) to the knuckle ("third joint")."""
     return [f'{side}_{finger}{joint}' for finger in FINGERS for joint in ('4', '3', '2', '_third_joint')]
 
 
@@ -31,12 +31,12 @@ LEFT_FINGERS, RIGHT_FINGERS = fingers('left'), fingers('right')
 UPPER = ['nose', *both('eye', 'ear', 'shoulder', 'elbow')]
 LEGS = both('hip', 'knee', 'ankle')
 ARMS = [*RIGHT_FINGERS, 'right_wrist', *LEFT_FINGERS, 'left_wrist']
-# Points around a joint, and the joint.
+# Keypoints around a joint: the joint.
 EXTRA = dict.fromkeys(both('olecranon', 'cubital_fossa'), 'elbow')
 EXTRA |= dict.fromkeys([*both('acromion'), 'neck'], 'shoulder')
 
-# The left/right rule fails where the two sides were not numbered alike, or where a row of points runs from one side to the
-# other: the mirrored point has another number. {pattern with the number in it: {number: number}}; others keep theirs.
+# The left/right rule fails if the sides are numbered differently, or if a row of keypoints runs from one side to the other: the
+# mirrored keypoint has another number. {pattern with the number in it: {number: number}}; others keep their number.
 RENUMBERED = {
     r'midpoint_(\d)_of_\w+_(?:line|lip)$': {1: 2, 3: 6, 4: 5},
     r'midpoint_(\d)_of_[lr]_eyebrow$': {2: 3},
@@ -47,7 +47,7 @@ RENUMBERED = {
 
 
 def mirror(name: str) -> str:
-    """The partner's name: the other side, and another number where :data:`RENUMBERED` says so."""
+    """Name of the partner: the other side, and another number according to :data:`RENUMBERED`."""
     name = mirror_name(name)
     for pattern, pairs in RENUMBERED.items():
         if match := re.search(pattern, name):
@@ -84,7 +84,7 @@ def mouth(ring: str, upper_center: str) -> list[str]:
 
 
 def circle(side: str, ring: str) -> list[str]:
-    """Centre and border of the iris or the pupil."""
+    """Center and border of the iris or the pupil."""
     border = ['3', 'midpoint_1', '12', 'midpoint_4', '9', 'midpoint_3', '6', 'midpoint_2']
     return [f'{side}_center_of_{ring}', *(f'{side}_border_of_{ring}_{point}' for point in border)]
 
@@ -145,12 +145,12 @@ FACE = [name for names, _ in FACE_PARTS for name in names]
 
 
 def to_wholebody(name: str) -> str:
-    """COCO-WholeBody's name of a knuckle (its joint 1); any other name as it is."""
+    """COCO-WholeBody's name of a knuckle (its joint 1); other names are unchanged."""
     return name.replace('_third_joint', '1')
 
 
-# {name there: name here} of joints that are the same but called otherwise. The published comparison with COCO-WholeBody
-# leaves them empty; pass this to convert_keypoints(..., names=...) to fill them.
+# {name in COCO-WholeBody: name here} of equal joints with different names. The published comparison with COCO-WholeBody leaves
+# them empty; convert_keypoints(..., names=WHOLEBODY_HANDS) fills them.
 WHOLEBODY_HANDS = {to_wholebody(name): name for name in LEFT_FINGERS + RIGHT_FINGERS if 'third_joint' in name}
 WHOLEBODY_HANDS |= {f'{side}_hand_root': f'{side}_wrist' for side in ('left', 'right')}
 

@@ -1,4 +1,4 @@
-"""What names say: the side, the partner in a mirrored image, and the name that was probably meant."""
+"""Names: the side, the partner in a mirrored image, and suggestions for unknown names."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -8,14 +8,13 @@ import numpy as np
 
 __all__ = ['flip_indices', 'mirror_name', 'near', 'not_known', 'side_of']
 
-# A side is a word of its own: left_eye, r_eyebrow, end_of_l_eyebrow, Left-arm, hip_left; not flat, l2 or LeftFoot.
+# A side is a separate word: left_eye, r_eyebrow, end_of_l_eyebrow, Left-arm, hip_left; not flat, l2 or LeftFoot.
 SIDE = re.compile(r'(?<![A-Za-z0-9])(left|right|l|r)(?![A-Za-z0-9])', re.IGNORECASE)
 OTHER_SIDE = {'left': 'right', 'right': 'left', 'l': 'r', 'r': 'l'}
 
 
 def mirror_name(name: str) -> str:
-    """The name with left and right exchanged (``left_eye`` -> ``right_eye``, ``Left-arm`` -> ``Right-arm``), letter
-    case kept; the same name if it names no side."""
+    """Swap left and right in a name, in the same letter case (``left_eye`` -> ``right_eye``, ``Left-arm`` -> ``Right-arm``)."""
 
     def swap(match: re.Match) -> str:
         word = match[0]
@@ -28,19 +27,19 @@ def mirror_name(name: str) -> str:
 
 
 def side_of(name: str) -> str:
-    """'l', 'r', or '' if the name names no side."""
+    """'l', 'r', or '' for a name without a side."""
     match = SIDE.search(name)
     return match[0][0].lower() if match else ''
 
 
 def flip_indices(names: tuple[str, ...], flip: Mapping[str, str] | bool, owner: str) -> np.ndarray:
-    """Index of the partner of every name under a horizontal flip; a name that names no side is its own partner.
+    """Index of the partner of every name under a horizontal flip; a name without a side is its own partner.
 
     Args:
         names: N distinct names.
         flip: {name: partner} where the left/right rule of :func:`mirror_name` fails, each pair given once or twice;
-            True for the rule alone; False if nothing changes place.
-        owner: what the names belong to, for messages.
+            True for the rule alone; False if nothing swaps.
+        owner: of the names, for messages.
 
     Returns:
         (N,) int64; applying it twice gives 0 .. N - 1.
@@ -66,8 +65,8 @@ def flip_indices(names: tuple[str, ...], flip: Mapping[str, str] | bool, owner: 
         if partner not in ids:
             hint = near(partner, set(ids) - {name}) or '.'
             raise ValueError(
-                f'{owner}: {name!r} has no partner {partner!r}{hint} Add it, state the real partner as flip={{{name!r}: ...}} '
-                '(itself, if it stays in place), or pass flip=False if nothing changes place in a mirrored image'
+                f'{owner}: {name!r} has no partner {partner!r}{hint} Add it, give the real partner as flip={{{name!r}: ...}} '
+                '(itself, if it has none), or pass flip=False if nothing swaps in a mirrored image'
             )
         result[index] = ids[partner]
     if not np.array_equal(result[result], np.arange(len(names))):
@@ -75,21 +74,21 @@ def flip_indices(names: tuple[str, ...], flip: Mapping[str, str] | bool, owner: 
         partner = names[result[index]]
         raise ValueError(
             f'{owner}: the partner of {names[index]!r} is {partner!r}, whose own partner is '
-            f'{names[result[result[index]]]!r}; state every pair that the left/right rule misses in flip'
+            f'{names[result[result[index]]]!r}; give every pair that the left/right rule misses in flip='
         )
     return result
 
 
 def near(name: str, known: Iterable[str]) -> str:
     """'; did you mean ...?' with the most similar of the known names, or nothing."""
-    # All lower case: people write COCO17 and Left_Eye.
+    # Compare in lower case: COCO17, Left_Eye.
     lowered = {str(item).lower(): str(item) for item in known}
     close = get_close_matches(str(name).lower(), lowered, n=1)
     return f'; did you mean {lowered[close[0]]!r}?' if close else ''
 
 
 def not_known(what: str, name: str, known: Iterable[str]) -> str:
-    """Message for a name that does not exist: the nearest one, or all of them if there are few."""
+    """Message for an unknown name, with the nearest one, and all of them if there are few."""
     known = [str(item) for item in known]
     listed = f' Known: {", ".join(known)}.' if len(known) <= 40 else ''
     return f'{what} {name!r} does not exist{near(name, known) or "."}{listed}'

@@ -1,7 +1,7 @@
-"""OpenPose's order, links and colours of keypoints, as pictures for ControlNet have them.
+"""OpenPose's order, links and colours of keypoints, as in pose images for ControlNet.
 
-The body is COCO's with a neck between the shoulders and the right side first. Of 133 keypoints the feet, the face and the hands
-follow it. Source: OpenPose's colour wheel; links and colours as in the published pictures.
+The body is COCO's with a neck between the shoulders and the right side first. Feet, face and hands of the 133 keypoints follow.
+Source: OpenPose's colour wheel; links and colours as in its published images.
 """
 
 from functools import cache
@@ -24,7 +24,7 @@ BODY = [
     *(f'{side}_{part}' for side in ('right', 'left') for part in LEGS),
     *(f'{side}_{part}' for part in ('eye', 'ear') for side in ('right', 'left')),
 ]
-# Once around the colour wheel, in steps of a third of a primary.
+# The colour wheel, in steps of a third of a primary.
 COLORS = [
     (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0),
     (0, 255, 0), (0, 255, 85), (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255),
@@ -40,7 +40,7 @@ LINKS = [
     ('neck', 'right_hip', (0, 255, 0)),
     ('right_hip', 'right_knee', (0, 255, 85)),
     ('right_knee', 'right_ankle', (0, 255, 170)),
-    ('neck', 'left_hip', (0, 255, 225)),  # not 255, also where it is published
+    ('neck', 'left_hip', (0, 255, 225)),  # 225 in the published code too
     ('left_hip', 'left_knee', (0, 170, 255)),
     ('left_knee', 'left_ankle', (0, 85, 255)),
     ('neck', 'nose', (0, 0, 255)),
@@ -89,9 +89,9 @@ def openpose_skeleton(whole: bool = False) -> Skeleton:
 def to_openpose(
     keypoints: np.ndarray, scores: np.ndarray, skeleton: Skeleton | str, threshold: float = 0.3
 ) -> tuple[np.ndarray, np.ndarray, Skeleton]:
-    """Keypoints in OpenPose's order: 134 of whole-body ones, 18 of any other skeleton with COCO's body in it.
+    """Convert keypoints to OpenPose's order: 134 for whole-body skeletons, 18 for others with COCO's body.
 
-    The neck is the middle of the shoulders; its score is 1 where both of theirs are above the threshold, else 0.
+    The neck is the middle of the shoulders; its score is 1 if both shoulder scores are above the threshold, else 0.
 
     Args:
         keypoints: (N, K, 2) pixels.

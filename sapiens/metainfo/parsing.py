@@ -1,4 +1,4 @@
-"""Reading the short forms: Python files, keys, names, numbers and colours, each refused with a reason."""
+"""Reading and checking the short forms: Python files, keys, names, numbers and colours."""
 
 import runpy
 from collections.abc import Mapping, Sequence
@@ -30,8 +30,7 @@ def read_python_file(path: str | Path, variables: tuple[str, ...]) -> tuple[str,
 
 
 def check_keys(data: Mapping, required: Sequence[str], optional: Sequence[str], owner: str) -> None:
-    """Refuse what is no dict, lacks a required key, has a key that is neither required nor optional, or whose ``name``
-    reads like a path (ValueError)."""
+    """Raise ValueError for anything but a dict with the required and optional keys and a ``name`` that is not a path."""
     if not isinstance(data, Mapping):
         raise ValueError(f'{owner}: expected a dict, found {type(data).__name__}')
     known = [*required, *optional]
@@ -46,12 +45,12 @@ def check_keys(data: Mapping, required: Sequence[str], optional: Sequence[str], 
 
 
 def name_of(data: Mapping) -> str:
-    """What a short form calls itself, for messages."""
+    """Name of a short form, for messages."""
     return str(data.get('name', '(without a name)')) if isinstance(data, Mapping) else '(not a dict)'
 
 
 def names_of(names: Sequence[str], owner: str) -> tuple[str, ...]:
-    """A list of distinct names as a tuple."""
+    """Check that names are distinct, and return them as a tuple."""
     if isinstance(names, str) or not names or not all(isinstance(item, str) and item for item in names):
         raise ValueError(f'{owner}: expected a list of names, not {names!r}')
     if len(set(names)) != len(names):
@@ -61,7 +60,7 @@ def names_of(names: Sequence[str], owner: str) -> tuple[str, ...]:
 
 
 def numbers_of(values: float | Sequence[float], count: int, what: str, zero: bool = False) -> np.ndarray:
-    """(count,) float64 from ``count`` numbers, or one for all; above 0, or at least 0 with ``zero``."""
+    """(count,) float64 from ``count`` numbers or one for all; above 0, or with ``zero`` at least 0."""
     try:
         array = np.array(values, np.float64)
     except (TypeError, ValueError) as error:

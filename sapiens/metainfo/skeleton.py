@@ -1,4 +1,4 @@
-"""A skeleton: named keypoints and all that is known about them, built from a short dict."""
+"""A skeleton: named keypoints and their properties, built from a short dict."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from .parsing import check_keys, name_of, names_of, numbers_of, rgb_of
 __all__ = ['DEFAULT_SIGMA', 'Skeleton', 'skeleton_from_dict']
 
 LEFT, RIGHT, MIDDLE = (0, 255, 0), (255, 128, 0), (51, 153, 255)
-# OKS falloff of a keypoint whose annotation noise nobody measured: the middle of COCO's body points (0.025 to 0.107).
+# OKS falloff of keypoints without measured annotation noise: the middle of COCO's body keypoints (0.025 to 0.107).
 DEFAULT_SIGMA = 0.05
 
 
@@ -24,15 +24,15 @@ class Skeleton:
         name: for configs and messages.
         keypoints: K distinct names; the position is the id.
         flip_indices: (K,) int64, the id of each keypoint's partner in a mirrored image (its own id on the midline).
-        links: (N, 2) int64, the keypoint ids that a drawing joins.
+        links: (N, 2) int64, keypoint ids to connect in drawings.
         colors: (K, 3) uint8 RGB.
         link_colors: (N, 3) uint8 RGB.
-        sigmas: (K,) float64, OKS falloff as a share of the square root of the person's area. COCO's definition: twice
-            this is the standard deviation that OKS allows.
+        sigmas: (K,) float64, OKS falloff as a fraction of the square root of the person's area. As COCO defines it, twice
+            this is the allowed standard deviation.
         weights: (K,) float64, loss weights.
         upper, lower: ids of the upper and the lower body, for augmentation by halves; may be empty.
-        groups: {group: ids}, e.g. body (in COCO's order), foot, face, left_hand, right_hand; may leave points out.
-        dataset_name: what mmpose calls the data set.
+        groups: {group: ids}, e.g. body (in COCO's order), foot, face, left_hand, right_hand; may leave keypoints out.
+        dataset_name: of mmpose.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Skeleton:
         return {name: index for index, name in enumerate(self.keypoints)}
 
     def index(self, name: str) -> int:
-        """Id of a keypoint; ValueError with the nearest name if there is none."""
+        """Id of a keypoint. Raises ValueError with the nearest name if there is none."""
         if name not in self._ids:
             raise ValueError(not_known(f'skeleton {self.name!r}: keypoint', name, self.keypoints))
         return self._ids[name]
@@ -74,7 +74,7 @@ class Skeleton:
 
 
 def skeleton_from_dict(data: Mapping) -> Skeleton:
-    """Build a skeleton from its short form; the skeletons of this package are written in it too.
+    """Build a skeleton from its short form, in which the skeletons of this package are written.
 
     Args:
         data: a dict with

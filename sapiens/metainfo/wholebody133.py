@@ -37,7 +37,7 @@ FACE_SIGMAS = [
 # fmt: on
 
 # Face points carry numbers instead of sides: the partner of a point of these runs is the run's sum less its number.
-# What stands in no run lies on the midline.
+# Keypoints in no run lie on the midline.
 FACE_RUNS = {
     16: range(0, 17),  # jaw
     43: range(17, 27),  # brows

@@ -1,9 +1,9 @@
-"""From an encoded file to upright RGB pixels of a region, at a reduced scale where that loses nothing.
+"""Decoding regions of image files to upright RGB pixels, at a reduced scale where that loses no detail.
 
 Legend: a size is (w, h), a box is (x, y, w, h), both in pixels of the full, upright image; arrays are (H, W, 3).
 
-Plain JPEGs (8-bit YCbCr, RGB or grey, baseline or progressive) go through libjpeg-turbo by simplejpeg, plain PNGs through
-OpenCV, everything else through Pillow. Colour profiles are not applied: values are taken as sRGB.
+simplejpeg (libjpeg-turbo) decodes plain JPEGs (8-bit YCbCr, RGB or grey, baseline or progressive), OpenCV plain PNGs, Pillow all
+others. Colour profiles are not applied: values are taken as sRGB.
 """
 
 import io
@@ -19,15 +19,14 @@ __all__ = ['SUFFIXES', 'BadImage', 'DecodedImage', 'EncodedImage', 'resize', 'up
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif')
 
-# Only these: Pillow knows more formats, of which some start other programs.
+# Pillow supports more formats, some of which start other programs.
 _FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'TIFF', 'GIF')
 
-# JPEG reduction -> the share of the output's size that the reduced crop must have on both axes. Half the scale may be
-# enlarged a little, which large photographs do not show; further reductions blur more (docs/performance.md).
+# JPEG reduction -> fraction of the output's size that the reduced crop must have on both axes. Half the scale may be upsampled
+# slightly, which is invisible in large photographs; further reductions blur more (docs/performance.md).
 _REDUCTIONS = {8: 1.0, 4: 1.0, 2: 0.9}
 
-# Decoding ends at a multiple of this many rows: the usual height of a JPEG's coding unit, below which nothing is
-# saved, and a multiple of every reduction.
+# Decoding ends at a multiple of this many rows: the usual height of a JPEG's coding unit, and a multiple of every reduction.
 _ROW_STEP = 16
 
 # EXIF orientation -> (transpose, then mirror x, then mirror y) from the stored to the upright image.
@@ -43,21 +42,21 @@ _ORIENTATIONS = {
 }
 
 
-# Of PNG: pixels, and remarks about colours, which are not applied, and printing.
+# PNG chunks of pixels, colour profiles, which are not applied, and printing.
 _PLAIN_CHUNKS = {b'IHDR', b'IDAT', b'gAMA', b'cHRM', b'sRGB', b'iCCP', b'sBIT', b'bKGD', b'pHYs', b'tIME'}
 
 
 class BadImage(ValueError):
-    """A file that cannot be used. Its text is the reason, for a log line that names the path."""
+    """A file that cannot be used. The text is the reason, without the path."""
 
 
 class EncodedImage:
-    """One image file in memory, with its pixels decoded as late and as little as possible.
+    """An image file in memory, decoded late and only as far as needed.
 
     Args:
         data: the file's content.
-        max_megapixels: larger images are refused before anything is decoded. Pillow refuses by itself what has more
-            than twice ``PIL.Image.MAX_IMAGE_PIXELS`` (179 megapixels).
+        max_megapixels: larger images are refused before decoding. Pillow itself refuses more than twice
+            ``PIL.Image.MAX_IMAGE_PIXELS`` (179 megapixels).
 
     Attributes:
         size: (w, h) of the upright image.
@@ -75,7 +74,7 @@ class EncodedImage:
             self._image = Image.open(io.BytesIO(data), formats=_FORMATS)
         except UnidentifiedImageError:
             raise BadImage(f'not an image ({len(data)} bytes; known are {", ".join(_FORMATS)})') from None
-        except Exception as error:  # a broken header raises whatever the format's reader stumbles over
+        except Exception as error:  # a broken header raises any error of the format's reader
             raise BadImage(f'{type(error).__name__}: {error}') from error
         self._stored_size = width, height = self._image.size
         if width * height > max_megapixels * 1e6:
@@ -87,25 +86,25 @@ class EncodedImage:
             self._load()
 
     def crop(self, box: tuple, size: tuple, exact: bool) -> tuple[np.ndarray, tuple]:
-        """Decode a box that is going to be resized.
+        """Decode a box that will be resized.
 
         Args:
             box: within the image.
-            size: what it will be resized to; chooses the scale of the decode.
-            exact: full scale and smooth chroma upsampling, which gives what Pillow gives. Otherwise that holds for
-                crops that are enlarged by more than a third; the rest get plain chroma upsampling and a half, a
-                quarter or an eighth of the scale, as long as about ``size`` is left.
+            size: after the resize; decides the scale of the decode.
+            exact: full scale and smooth chroma upsampling, equal to Pillow. Otherwise only crops that are upsampled by more
+                than a third are exact; others get plain chroma upsampling and a half, a quarter or an eighth of the scale,
+                as long as about ``size`` is left.
 
         Returns:
-            The crop, possibly a view and possibly reduced, and its box: the given one, except that a reduced decode
-            moves it to whole reduced pixels (by less than 8 pixels of the full image).
+            The crop, possibly a view and possibly reduced, and its box: the given one, or for a reduced decode one moved to
+            whole reduced pixels (by less than 8 pixels of the full image).
         """
         if self._pixels is None:
             try:
                 return self._crop_jpeg(box, size, exact)
             except ValueError:
-                # The strict decoder also refuses harmless oddities, such as stray bytes before a marker. Pillow
-                # tells them from missing data.
+                # The strict decoder also refuses harmless deviations, such as stray bytes before a marker. Pillow separates
+                # them from missing data.
                 self._load()
         x, y, w, h = box
         return self._pixels[y : y + h, x : x + w], box
@@ -117,7 +116,7 @@ class EncodedImage:
         if swap:
             x, y, w, h = y, x, h, w
         factor = 1 if exact else _reduction(box[2:], size)
-        # Plain upsampling repeats chroma values in squares, which a crop enlarged by more than a third would show.
+        # Plain upsampling repeats chroma values in squares, visible if a crop is upsampled by more than a third.
         smooth = exact or box[2] < 0.75 * size[0] or box[3] < 0.75 * size[1]
         if factor > 1:
             x, w = _snap(x, w, width, factor)
@@ -132,7 +131,7 @@ class EncodedImage:
         return pixels, self._mirror((x, y, w, h))
 
     def _mirror(self, box):
-        """The box in the upright image before its mirroring, or back: mirroring undoes itself."""
+        """The box before the mirroring of the upright image, or back."""
         _, mirror_x, mirror_y = self._orientation
         x, y, w, h = box
         return self.size[0] - x - w if mirror_x else x, self.size[1] - y - h if mirror_y else y, w, h
@@ -180,7 +179,7 @@ def upright_pixels(image: Image.Image) -> np.ndarray:
 
 def resize(pixels: np.ndarray, size: tuple, interpolation: str = 'bicubic') -> np.ndarray:
     """Resize uint8 (H, W, 3) to ``size`` (w, h) with an antialiasing filter, as Pillow does, several times faster."""
-    # The fast kernel needs a batch that is channels-last in its strides: the new axis comes before the permutation.
+    # The fast kernel needs channels-last strides: the new axis comes before the permutation.
     batch = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
     batch = torch.nn.functional.interpolate(batch, size[::-1], mode=interpolation, antialias=True)
     return np.ascontiguousarray(batch[0].permute(1, 2, 0).numpy())
@@ -188,9 +187,9 @@ def resize(pixels: np.ndarray, size: tuple, interpolation: str = 'bicubic') -> n
 
 def _decode_jpeg(data, width, height, rows, factor, smooth) -> np.ndarray:
     """Decode at least the first ``rows`` rows of a JPEG, at 1 / ``factor`` of its scale."""
-    # A JPEG is decoded from the top. Told that the image ends below the crop, the decoder stops there, with the same
-    # pixels above (smooth upsampling looks one chroma row ahead: two pixels). It then ignores what follows, so a file
-    # that is cut short must be found out beforehand: it does not end in the marker that ends every image.
+    # A JPEG is decoded from the top. With a smaller height in its header the decoder stops below the crop, with the same pixels
+    # above (smooth upsampling reads one chroma row ahead: two pixels). It then ignores the rest, so truncated files are found
+    # before: they do not end in the end marker.
     shorter = -(-(rows + 2 * smooth) // _ROW_STEP) * _ROW_STEP
     stops_early = shorter < height and data.endswith(b'\xff\xd9')
     if stops_early:
@@ -198,7 +197,7 @@ def _decode_jpeg(data, width, height, rows, factor, smooth) -> np.ndarray:
     scaled = math.ceil(height / factor), math.ceil(width / factor)
     pixels = simplejpeg.decode_jpeg(
         data,
-        fastupsample=not smooth,  # the fast DCT would save as much again, but darkens the image by 0.8 grey levels
+        fastupsample=not smooth,  # the fast DCT would save as much again, but darkens by 0.8 grey levels
         min_height=scaled[0],
         min_width=scaled[1],
         strict=not stops_early,
@@ -208,15 +207,15 @@ def _decode_jpeg(data, width, height, rows, factor, smooth) -> np.ndarray:
 
 
 def _decode_png(data: bytes) -> np.ndarray | None:
-    """The pixels of a PNG of 8-bit RGB or grey, faster than with Pillow; None for others, and for what is broken."""
+    """Pixels of an 8-bit RGB or grey PNG, faster than with Pillow; None for others and broken files."""
     if data[24] != 8 or data[25] not in (0, 2) or not _has_plain_chunks(data):
-        return None  # transparent or perhaps not upright; of what is broken, Pillow says best what is wrong
+        return None  # transparent or not upright; for broken files Pillow has the best messages
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     return None if pixels is None else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
 def _has_plain_chunks(data: bytes) -> bool:
-    """Whether a PNG has only pixels and what does not change them: no transparency, and no Exif or XMP in any form."""
+    """Whether a PNG has no transparency and no Exif or XMP metadata in any form."""
     position = 8
     while position + 8 <= len(data):
         kind, end = (
@@ -235,7 +234,7 @@ def _has_plain_chunks(data: bytes) -> bool:
 
 
 def _with_height(data: bytes, height: int) -> bytearray:
-    """The file with another height in its frame header. Raises ValueError where the header is not found."""
+    """The file with another height in its frame header. Raises ValueError if there is no header."""
     position = 2
     while position + 9 < len(data) and data[position] == 0xFF:
         marker = data[position + 1]
@@ -243,14 +242,14 @@ def _with_height(data: bytes, height: int) -> bytearray:
             changed = bytearray(data)
             changed[position + 5 : position + 7] = height.to_bytes(2, 'big')
             return changed
-        # 0xFF may be repeated before a marker; any other segment here tells its length.
+        # 0xFF may be repeated before a marker; other segments store their length.
         position += 1 if marker == 0xFF else 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
     raise ValueError('no frame header')
 
 
 def _reduction(box_size, size) -> int:
-    for factor, share in _REDUCTIONS.items():
-        if all(have >= factor * share * want for have, want in zip(box_size, size, strict=True)):
+    for factor, fraction in _REDUCTIONS.items():
+        if all(have >= factor * fraction * want for have, want in zip(box_size, size, strict=True)):
             return factor
     return 1
 
@@ -266,7 +265,7 @@ def _snap(start: int, length: int, limit: int, factor: int) -> tuple[int, int]:
 def _exif_orientation(image: Image.Image) -> int:
     try:
         return image.getexif().get(0x0112, 1)
-    except Exception:  # unreadable metadata does not spoil the pixels
+    except Exception:  # the pixels may be fine without metadata
         return 1
 
 
@@ -274,10 +273,10 @@ def _to_rgb(image: Image.Image, file_format: str | None) -> Image.Image:
     if image.mode in ('I', 'F') and not (image.mode == 'I' and file_format == 'PNG'):
         raise BadImage(f'pixels of mode {image.mode} (32 bits a value) have no defined white')
     if image.mode.startswith('I'):
-        # 16-bit grey. convert() would clip it; the high byte is what Pillow keeps of 16-bit colours.
+        # 16-bit grey. convert() would clip it; Pillow keeps the high byte of 16-bit colours.
         return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert('RGB')
     if image.has_transparency_data:
-        # What lies under full transparency is arbitrary: show it as a page would, on white.
+        # Colours under full transparency are arbitrary: show them on white, as a page does.
         image = image.convert('RGBA')
         return Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image).convert('RGB')
     return image if image.mode == 'RGB' else image.convert('RGB')

@@ -1,4 +1,4 @@
-"""The last step of a pipeline."""
+"""Packing samples for the model: the last step of a pipeline."""
 
 import cv2
 import numpy as np
@@ -47,8 +47,7 @@ class PackImage(BaseTransform):
 class PackDense(BaseTransform):
     """Pack an image with its label maps for the model.
 
-    In training the maps have the image's size; in evaluation that of the original image, while the image is as large as the
-    network wants it.
+    In training the maps have the size of the input, in evaluation that of the original image.
 
     Required Keys: img (uint8 (h, w, 3) RGB), img_shape, ori_shape; maps ``gt_<field>`` of declared fields, valid_mask and
     valid_<field>; the keys of the metainfo where present
@@ -82,7 +81,7 @@ class PackDense(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackPose(BaseTransform):
-    """Pack the crop of one person, and its keypoints where they are known, for the model.
+    """Pack the crop of one person, with its keypoints if known, for the model.
 
     Required Keys: those of :class:`sapiens.datasets.transforms.LoadPerson`; bbox (1, 4), bbox_score (1,)
 
@@ -92,9 +91,9 @@ class PackPose(BaseTransform):
         - ``gt_instances``, arrays in pixels of the original image: bboxes (1, 4) x1, y1, x2, y2, bbox_scores (1,), and
           where labelled keypoints (1, K, 2) and keypoints_visible (1, K);
         - ``gt_instance_labels``, where labelled, float32 tensors: keypoints (1, K, 2) in pixels of the crop,
-          keypoint_weights (1, K), in the order of the crop: left and right have changed places where ``flip`` is set;
+          keypoint_weights (1, K), in the order of the crop: left and right are swapped if ``flip`` is set;
         - metainfo: img_id, id, img_path, ori_shape and img_shape (h, w), input_size (w, h), input_center and input_scale
-          (2,) in pixels of the original image, sample_idx, flip, bbox_rotation (1,), as far as they are known.
+          (2,) in pixels of the original image, sample_idx, flip, bbox_rotation (1,), as far as known.
     """
 
     def transform(self, results: dict) -> dict:
@@ -114,8 +113,8 @@ class PackPose(BaseTransform):
 class PickledAsArrays(InstanceData):
     """InstanceData whose CPU tensors are pickled as arrays.
 
-    Between worker and trainer each tensor would be a shared memory file of its own: hundreds for a batch, each opened,
-    mapped and closed, against a few kilobytes through the pipe that the rest of the sample takes anyway.
+    Otherwise each tensor would travel from worker to trainer in its own shared memory file, hundreds for a batch. As arrays they
+    are a few kilobytes in the pipe that the rest of the sample uses.
     """
 
     def __reduce__(self):
