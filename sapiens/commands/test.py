@@ -17,7 +17,6 @@ from pathlib import Path
 
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
-from mmengine.model import is_model_wrapper
 
 from sapiens.checkpoints import resolve_checkpoint
 from sapiens.engine import Runner, show_hook_for
@@ -100,8 +99,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.graph:
         from sapiens.apis.export import load_export, run_graph_in
 
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        run_graph_in(model, load_export(args.checkpoint, get_device()))
+        run_graph_in(runner.bare_model, load_export(args.checkpoint, get_device()))
     metrics = runner.test()
     if args.out and is_main_process():
         args.out.parent.mkdir(parents=True, exist_ok=True)

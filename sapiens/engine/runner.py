@@ -137,7 +137,7 @@ class Runner(_Runner):
 
     def _maybe_compile(self, target: str) -> None:
         if options := self.cfg.get('compile'):
-            compile_parts(self._bare_model, options)
+            compile_parts(self.bare_model, options)
 
     def save_checkpoint(
         self,
@@ -154,10 +154,10 @@ class Runner(_Runner):
 
         The training loop says which epoch and iteration it is of; ``by_epoch`` of MMEngine's method has no effect.
         """
-        weights = self._bare_model.state_dict()
+        weights = self.bare_model.state_dict()
         meta = dict(
             meta or {},
-            **model_facts(self._bare_model, weights),
+            **model_facts(self.bare_model, weights),
             **get_progress(self.train_loop),
             cfg=self._config_text,
             experiment_name=self.experiment_name,
@@ -188,7 +188,8 @@ class Runner(_Runner):
         return self.cfg.pretty_text  # formatting it takes most of a second
 
     @property
-    def _bare_model(self) -> nn.Module:
+    def bare_model(self) -> nn.Module:
+        """The model without the wrapper of distributed training."""
         return self.model.module if is_model_wrapper(self.model) else self.model
 
     # ------------------------------------------------------------------ reading
@@ -223,7 +224,7 @@ class Runner(_Runner):
 
     def _init_model_weights(self) -> None:
         """Initialise the model. Its ``init_cfg`` may name published models."""
-        resolve_init_cfg(self._bare_model)
+        resolve_init_cfg(self.bare_model)
         with explain_refusal():
             super()._init_model_weights()
 
@@ -234,9 +235,9 @@ class Runner(_Runner):
             ValueError: the file cannot be read, or most of the backbone would not be loaded.
         """
         checkpoint = read_weights(filename)
-        report = load_weights(self._bare_model, checkpoint)
+        report = load_weights(self.bare_model, checkpoint)
         # Hooks (such as an average of the weights) copy the weights as they fit this model.
-        loaded = dict(state_dict=self._bare_model.state_dict(), meta=checkpoint.meta)
+        loaded = dict(state_dict=self.bare_model.state_dict(), meta=checkpoint.meta)
         self.call_hook('after_load_checkpoint', checkpoint=loaded)
         self._has_loaded = True
         self.logger.info(f'Weights from {filename}:\n{report}')
@@ -245,7 +246,7 @@ class Runner(_Runner):
         """Continue a run with its weights and its whole state."""
         checkpoint = load_training_state(filename, verify=False)  # the main process has verified it
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        self._bare_model.load_state_dict(checkpoint['state_dict'], strict=True)
+        self.bare_model.load_state_dict(checkpoint['state_dict'], strict=True)
         restore_state(self, checkpoint, str(filename))
         self._has_loaded = True
         self.logger.info(f'Resumed from {filename}: epoch {self.epoch}, iteration {self.iter}')

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.structures import BaseDataElement
 from PIL import Image
 
@@ -49,7 +48,7 @@ class ShowHook(Hook):
         return sample
 
     def before_test(self, runner) -> None:
-        self.model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.model = runner.bare_model
         self.waiting: list = []
         self.path: str | None = None
         self.written: set[str] = set()

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.structures import BaseDataElement
 from PIL import Image
 
@@ -97,7 +96,7 @@ class TrainingFigureHook(Hook):
     def draw(self, runner, step: int) -> None:
         """Write the figure of a step."""
         self.last_drawn = step
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = runner.bare_model
         state, was_training = get_random_state(), model.training
         model.eval()
         try:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from mmengine.model import is_model_wrapper
 from mmengine.structures import BaseDataElement
 
 from sapiens.registry import HOOKS
@@ -37,8 +36,7 @@ class DenseFigureHook(TrainingFigureHook):
         self.options = dict(options, side=side)
 
     def before_run(self, runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        self.drawing = drawing_for(model, **self.options)
+        self.drawing = drawing_for(runner.bare_model, **self.options)
         self.name = self.drawing.name
 
     def labels(self, sample: BaseDataElement) -> dict:
