@@ -1,4 +1,4 @@
-"""Published checkpoints from their hub, resumed where a download was cut off, and checked before they are trusted."""
+"""Download of published checkpoints: resumed where it was cut off, and verified."""
 
 import hashlib
 import os
@@ -30,24 +30,24 @@ def download(
     endpoint: str | None = None,
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Fetch a published checkpoint to its place below the root, unless it is there already.
+    """Download a published checkpoint to its place below the root, unless it exists.
 
-    What arrives is kept as ``.<file>.part`` beside its place, so that the next call goes on where this one was cut off; it gets
-    its name when its size and checksum are those that the hub (or the table) states.
+    Received data is kept in ``.<file>.<checksum>.part`` beside it, so that the next call resumes. The file gets its name when its
+    size and checksum are those of the hub (or the table).
 
     Args:
         form: ``'original'``, ``'torchscript'`` or ``'bfloat16'``; see :meth:`Entry.default_form`.
         root: instead of ``$SAPIENS_CHECKPOINT_ROOT``.
         endpoint: of a hub instead of ``$HF_ENDPOINT`` or https://huggingface.co.
-        say: is given a line of text for each step.
+        say: function that is given a line of text for each step.
 
     Returns:
         Path of the file.
 
     Raises:
-        ConnectionError: where the hub cannot be reached or refuses, with what to do by hand.
-        OSError: where the disk is too full.
-        ValueError: for a form that is not published, a repository without such a file, and a file that arrived damaged.
+        ConnectionError: the hub cannot be reached or refuses; the message says how to download by hand.
+        OSError: the disk is too full.
+        ValueError: a form that is not published, a repository without such a file, or a damaged file.
     """
     form = entry.default_form(form)
     root = checkpoint_root() if root is None else Path(root).expanduser()
@@ -83,7 +83,7 @@ def download(
 
 
 def _on_hub(entry: Entry, form: str, target: Path, endpoint: str | None) -> _Remote:
-    """The file of a repository that holds a form: by one of its names, else the only one that ends like it."""
+    """The file of a form in a repository: by one of its names, else the only one with its ending."""
     from huggingface_hub import HfApi
 
     repo = entry.repos[form]
@@ -107,7 +107,7 @@ def _on_hub(entry: Entry, form: str, target: Path, endpoint: str | None) -> _Rem
 def _fetch(
     entry: Entry, form: str, name: str, partial: Path, done: int, size: int | None, target: Path, endpoint: str | None
 ) -> None:
-    # The library's own download of a file begins anew in each process: its transfer is used, which can begin anywhere.
+    # The library's own download does not resume in a new process. Its transfer can start anywhere.
     from huggingface_hub import hf_hub_url
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
@@ -126,7 +126,7 @@ def _fetch(
     except Exception as error:
         kept = partial.stat().st_size
         if size is not None and kept == size:
-            return  # whole all the same: the checksum decides
+            return  # complete: the checksum decides
         reason = _explain(error, repo, entry, form, target)
         raise ConnectionError(f'{reason}\n{_megabytes(kept)} are kept: the same command goes on from there') from error
 
@@ -141,7 +141,7 @@ def _explain(error: Exception, repo: str, entry: Entry, form: str, target: Path)
 
 
 def _verify(path: Path, size: int | None, sha256: str | None) -> None:
-    """Refuse, and remove, a file that is not what was announced."""
+    """Remove and refuse a file of another size or checksum."""
     found = path.stat().st_size
     problem = f'it has {found} bytes instead of {size}' if size is not None and found != size else ''
     if not problem and sha256:
@@ -157,9 +157,9 @@ def _verify(path: Path, size: int | None, sha256: str | None) -> None:
 
 
 def compare_with_card(entry: Entry, path: Path) -> list[str]:
-    """Differences between the tensors of a file and those that the published model should have, one line each.
+    """Differences between the tensors of a file and those of the published model, one line each.
 
-    Tensors beside them (of a decoder, of a preprocessor) are no difference.
+    Additional tensors (of a decoder, of a preprocessor) are no difference.
     """
     expected = {name.removeprefix('backbone.'): shape for name, shape in entry.shapes().items()}
     found = {

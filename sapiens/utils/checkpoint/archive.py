@@ -1,7 +1,7 @@
-"""Weights out of the archives that ``torch.jit.save`` and ``torch.export.save`` write, without running anything of them.
+"""Weights from archives of ``torch.jit.save`` and ``torch.export.save``. Nothing in an archive is run.
 
-Both are zip files whose tensors are stored uncompressed, so they are mapped, not copied. What says which tensor is which is a
-pickle (TorchScript) or JSON (export); the pickle is read by an unpickler that knows tensors, containers, and nothing else.
+Both are zip files with uncompressed tensors, which are memory-mapped. Their index is a pickle (TorchScript) or JSON (export). The
+pickle is read by an unpickler that knows tensors and containers only.
 """
 
 import io
@@ -22,7 +22,7 @@ from .restricted import UnsafeGlobal, load_restricted
 
 __all__ = ['is_export', 'is_torchscript', 'patch_padding_of', 'read_export', 'read_torchscript']
 
-# Type of the elements by the name of a storage class, and by the number that torch.export writes.
+# Data type by the name of a storage class, and by the number that torch.export writes.
 STORAGES = {
     'FloatStorage': torch.float32, 'DoubleStorage': torch.float64, 'HalfStorage': torch.float16,
     'BFloat16Storage': torch.bfloat16, 'LongStorage': torch.int64, 'IntStorage': torch.int32,
@@ -32,12 +32,12 @@ EXPORTED = {
     1: torch.uint8, 2: torch.int8, 3: torch.int16, 4: torch.int32, 5: torch.int64, 6: torch.float16, 7: torch.float32,
     8: torch.float64, 12: torch.bool, 13: torch.bfloat16,
 }  # fmt: skip
-# Where an archive of torch.export keeps its weights: PyTorch 2.9 and later, 2.8, and earlier ones (the published files).
+# Weights in an archive of torch.export: PyTorch 2.9 and later, 2.8, and earlier (the published files).
 WEIGHTS = ('data/weights/model_weights_config.json', 'data/weights/model.pt', 'serialized_state_dict.pt')
 
 
 def is_torchscript(path: Path) -> bool:
-    """Whether a zip file is an archive of TorchScript: it has code beside its pickle."""
+    """Whether a zip file is an archive of TorchScript, which has code beside its pickle."""
     names = _names(path)
     return any(name.endswith('/data.pkl') for name in names) and any('/constants.pkl' in name for name in names)
 
@@ -55,8 +55,10 @@ def _names(path: Path) -> list[str]:
 
 
 def patch_padding_of(path: Path) -> int | None:
-    """Padding in pixels of the patch convolution, which no weight reveals but the code of a TorchScript archive records:
-    a square kernel moved by its own size. The code is searched as text; None where there is no such line."""
+    """Padding in pixels of the patch convolution (stride equal to the kernel size), from the code of a TorchScript archive.
+
+    The code is searched as text. None where there is no such convolution.
+    """
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             if '/code/' in name and name.endswith('.py'):
@@ -70,8 +72,8 @@ def read_torchscript(path: Path, map_location: str | torch.device = 'cpu') -> di
     """Parameters and buffers of a TorchScript archive by their dotted names.
 
     Raises:
-        pickle.UnpicklingError: for an archive that asks for anything but tensors and containers.
-        ValueError: for one whose parts contradict each other, or that was quantised.
+        UnsafeGlobal: the archive asks for anything but tensors and containers.
+        ValueError: its parts contradict each other, or it is quantized.
     """
     with zipfile.ZipFile(path) as archive:
         (entry,) = (name for name in archive.namelist() if name.count('/') == 1 and name.endswith('/data.pkl'))
@@ -94,11 +96,11 @@ def read_torchscript(path: Path, map_location: str | torch.device = 'cpu') -> di
 
 
 def read_export(path: Path, map_location: str | torch.device = 'cpu') -> dict[str, Tensor]:
-    """Parameters and buffers of an archive of ``torch.export.save``, of the published ones (PyTorch 2.3) and of today's.
+    """Parameters and buffers of an archive of ``torch.export.save``, of PyTorch 2.3 (the published files) or later.
 
     Raises:
-        pickle.UnpicklingError: for an archive that asks for anything but tensors and containers.
-        ValueError: for a type of tensor that weights do not have.
+        UnsafeGlobal: the archive asks for anything but tensors and containers.
+        ValueError: a data type that weights do not have.
     """
     with zipfile.ZipFile(path) as archive:
         _refuse_big_endian(archive)
@@ -113,9 +115,7 @@ def read_export(path: Path, map_location: str | torch.device = 'cpu') -> dict[st
             else:
                 meta = about['tensor_meta']
                 if meta['dtype'] not in EXPORTED:
-                    raise ValueError(
-                        f'{name} is of type number {meta["dtype"]} of torch.export, which is not known here'
-                    )
+                    raise ValueError(f'{name} has the unknown data type {meta["dtype"]} of torch.export')
                 if file not in storages:
                     storages[file] = _stored(path, archive, file)
                 sizes, strides = ([each['as_int'] for each in meta[key]] for key in ('sizes', 'strides'))
@@ -128,12 +128,12 @@ def read_export(path: Path, map_location: str | torch.device = 'cpu') -> dict[st
 def _refuse_big_endian(archive: zipfile.ZipFile) -> None:
     for name in archive.namelist():
         if name.endswith('byteorder') and archive.read(name) != b'little':
-            raise ValueError('its numbers are stored big-endian first: not supported')
+            raise ValueError('its numbers are big-endian: not supported')
 
 
 def _stored(path: Path, archive: zipfile.ZipFile, entry: str) -> Tensor:
-    """The bytes of an uncompressed part of a zip file as a uint8 tensor, mapped from the file (changes stay in memory)."""
-    info = archive.getinfo(entry)  # KeyError for a part that is not there
+    """The bytes of an uncompressed part of a zip file as a memory-mapped uint8 tensor. Changes stay in memory."""
+    info = archive.getinfo(entry)  # KeyError for a missing part
     if info.compress_type != zipfile.ZIP_STORED:
         raise ValueError(f'its part {entry} is compressed, which torch never does')
     if not info.file_size:
@@ -143,14 +143,14 @@ def _stored(path: Path, archive: zipfile.ZipFile, entry: str) -> Tensor:
         name_length, extra_length = struct.unpack('<26x2H', file.read(30))
     start = info.header_offset + 30 + name_length + extra_length
     mapped = np.memmap(path, mode='c', offset=start, shape=(info.file_size,), dtype=np.uint8)
-    # torch aligns its parts; elements of one that is not aligned cannot be viewed in place.
+    # torch aligns its parts. An unaligned one is copied, for its elements cannot be viewed in place.
     return torch.from_numpy(mapped if start % 16 == 0 else np.array(mapped))
 
 
 class _TensorUnpickler(pickle.Unpickler):
-    """Reads the pickle of a TorchScript archive: modules become plain holders of attributes, tensors views of their storage.
+    """Reads the pickle of a TorchScript archive. Modules become holders of attributes, and tensors views of their storage.
 
-    Whatever is called lives in here and is made anew for each file: a pickle can reach nothing else.
+    Everything that a pickle can call is defined here, separately for each file.
     """
 
     def __init__(self, content: bytes, storage: Callable[[str], Tensor]) -> None:
@@ -169,10 +169,10 @@ class _TensorUnpickler(pickle.Unpickler):
                 self.dtype = dtype
 
         def rebuild_tensor(values, offset, size, stride, *rest):
-            return values.as_strided(size, stride, offset)  # torch checks that it stays inside
+            return values.as_strided(size, stride, offset)  # torch checks the bounds
 
         def rebuild_quantised(*args):
-            raise ValueError('it is quantised: its weights are no longer those of the model')
+            raise ValueError('it is quantized: its weights are no longer those of the model')
 
         def same(value, *rest):
             return value

@@ -1,9 +1,9 @@
-"""The names that other projects give to the weights of a plain vision transformer, turned into ours.
+"""Renaming of the weights of vision transformers of other projects.
 
-Ours are those of the published Sapiens checkpoints, which are mmpretrain's. Recognised besides: timm's, which the masked
-autoencoders of facebookresearch/mae share and extend by a decoder, and those of Hugging Face's ``ViTModel`` and
-``ViTMAEForPreTraining``. What computes the same in another form is converted: a layer scale is multiplied into the layer before
-it, separate queries, keys and values are put together. What this encoder has no counterpart for is refused.
+Our names are those of the published Sapiens checkpoints and of mmpretrain. Other known names are timm's, which
+facebookresearch/mae uses and extends by a decoder, and those of Hugging Face's ``ViTModel`` and ``ViTMAEForPreTraining``.
+Equivalent forms are converted: a layer scale is multiplied into the layer before it, separate queries, keys and values are joined.
+Other parts are refused.
 """
 
 import re
@@ -13,15 +13,15 @@ from torch import Tensor
 
 __all__ = ['WRAPPERS', 'canonical', 'layout_of', 'strip_wrappers']
 
-# What wrappers put before the names of the model: DistributedDataParallel, torch.compile, FSDP.
+# Prefixes of wrappers: DistributedDataParallel, torch.compile, FSDP.
 WRAPPERS = re.compile(r'(?:^|(?<=\.))(?:module|_orig_mod|_fsdp_wrapped_module)\.')
 
-# A name that only files of this layout have; what stands before it is the prefix of the encoder.
+# A name that only files of this layout have. The text before it is the prefix of the encoder.
 MARKS = {
     'timm': re.compile(r'^(.*?)(?<!decoder_)blocks\.\d+\.attn\.qkv\.weight$'),
     'huggingface': re.compile(r'^(.*?)encoder\.layer\.\d+\.attention\.attention\.query\.weight$'),
 }
-# Within the encoder, and within a block; the decoder of a masked autoencoder has blocks of the same kind.
+# Names in the encoder and in a block. The decoder of a masked autoencoder has the same blocks.
 OUTSIDE = {
     'timm': {'patch_embed.proj': 'patch_embed.projection', 'norm': 'ln1'},
     'huggingface': {
@@ -38,24 +38,24 @@ BLOCKS = {
     },
 }  # fmt: skip
 BLOCK = {'timm': re.compile(r'blocks\.(\d+)\.(.*)'), 'huggingface': re.compile(r'encoder\.layer\.(\d+)\.(.*)')}
-# The decoder of a masked autoencoder: its own names, and where ours stand.
+# The decoder of a masked autoencoder: its names and ours.
 DECODER = {'mask_token': 'mask_token', 'decoder_pos_embed': 'decoder_pos_embed', 'decoder_embed': 'decoder_embed',
            'decoder_norm': 'ln1', 'decoder_pred': 'decoder_pred'}  # fmt: skip
 DECODER_BLOCK = {
     'timm': re.compile(r'decoder_blocks\.(\d+)\.(.*)'),
     'huggingface': re.compile(r'decoder\.decoder_layers\.(\d+)\.(.*)'),
 }
-# Parts that change what the encoder computes and that ours does not have.
+# Parts that change the result of an encoder and that ours does not have.
 FOREIGN = re.compile(
     r'(?:^|\.)(?:attn\.[qk]_norm|reg_token|register_tokens|norm_pre|patch_embed\.norm|rope|mlp\.(?:w12|fc1_g|norm))\b'
 )
 
 
 def strip_wrappers(state_dict: dict[str, Tensor], origin: str = 'the weights') -> dict[str, Tensor]:
-    """Names without what wrappers put before them.
+    """Remove prefixes of wrappers from names.
 
     Raises:
-        ValueError: for two names that are one without wrappers.
+        ValueError: two names are equal without them.
     """
     stripped, written = {}, {}
     for key, value in state_dict.items():
@@ -67,18 +67,18 @@ def strip_wrappers(state_dict: dict[str, Tensor], origin: str = 'the weights') -
 
 
 def layout_of(state_dict: dict[str, Tensor]) -> str:
-    """Whose names these are: ``'timm'``, ``'huggingface'``, or ``'sapiens'`` for ours and everything unknown."""
+    """Project whose names these are: ``'timm'``, ``'huggingface'``, or ``'sapiens'`` for ours and unknown ones."""
     return next((name for name, mark in MARKS.items() if any(map(mark.match, state_dict))), 'sapiens')
 
 
 def canonical(state_dict: dict[str, Tensor], layout: str, origin: str = 'the weights') -> dict[str, Tensor]:
-    """The same weights under our names.
+    """Rename weights to our names.
 
-    A bare encoder keeps bare names; with the decoder of a masked autoencoder they become ``backbone.*`` and ``neck.*``, those of
-    :class:`sapiens.models.MAE`. What does not belong to the encoder (a classifier) keeps its name.
+    A bare encoder keeps bare names. With the decoder of a masked autoencoder they become ``backbone.*`` and ``neck.*``, as in
+    :class:`sapiens.models.MAE`. Parts outside the encoder (a classifier) keep their names.
 
     Raises:
-        ValueError: for an encoder with parts that ours does not have.
+        ValueError: the encoder has parts that ours does not have.
     """
     if layout == 'sapiens':
         return state_dict
@@ -115,7 +115,7 @@ def _rename(local: str, key: str, layout: str, ahead: str, has_decoder: bool) ->
 
 
 def _replace(name: str, table: dict[str, str], default: str | None = None) -> str:
-    """The name with its beginning replaced; without an entry for it ``default``, or the name itself."""
+    """The name with its first part replaced; without an entry ``default``, or the name itself."""
     for old, new in table.items():
         if name == old or name.startswith(f'{old}.'):
             return new + name[len(old) :]

@@ -1,6 +1,6 @@
-"""Checkpoints that are folders: those of ``torch.distributed.checkpoint``, and safetensors as model hubs lay them out.
+"""Checkpoints that are folders: of ``torch.distributed.checkpoint``, or of safetensors as on model hubs.
 
-Read in one process and without ``torch.distributed``; nothing but tensors and plain values is unpickled.
+They are read in one process without ``torch.distributed``, whose own reader executes what ``.metadata`` asks for.
 """
 
 import io
@@ -17,7 +17,7 @@ from .restricted import UnsafeGlobal, load_restricted
 __all__ = ['is_checkpoint_folder', 'read_folder']
 
 INDEX, SINGLE = 'model.safetensors.index.json', 'model.safetensors'
-# Classes of the pickle that describes the shards; each becomes a holder of its attributes.
+# Classes of the pickle that describes the shards. Each becomes a holder of its attributes.
 DESCRIPTIONS = {
     ('torch.distributed.checkpoint.metadata', name)
     for name in ('Metadata', 'TensorStorageMetadata', 'BytesStorageMetadata', 'ChunkStorageMetadata', 'MetadataIndex',
@@ -34,15 +34,15 @@ def is_checkpoint_folder(path: Path) -> bool:
 
 
 def read_folder(path: Path, map_location: str | torch.device = 'cpu', wanted: tuple[str, ...] = ()) -> dict:
-    """What a folder holds, as one file would: nested dicts of tensors.
+    """Content of a folder as nested dicts of tensors.
 
     Args:
-        wanted: keys of the whole; of the first of these that is there only what is below it is read (of a training
-            checkpoint the weights, without the optimizer). Everything where none is.
+        wanted: top-level keys. Only the first existing one is read (of a training checkpoint the weights, without the
+            optimizer), or everything where none exists.
 
     Raises:
-        pickle.UnpicklingError: for a description that asks for anything but descriptions.
-        ValueError: for shards that are missing or do not cover a tensor, or that name files outside the folder.
+        UnsafeGlobal: ``.metadata`` asks for anything but descriptions.
+        ValueError: shards are missing, do not cover a tensor, or name files outside the folder.
     """
     if (path / '.metadata').is_file():
         return _read_distributed(path, map_location, wanted)
@@ -68,7 +68,7 @@ def _inside(folder: Path, name: str) -> Path:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the bytes of a piece lie."""
+    """Location of the bytes of a piece."""
 
     file: str
     offset: int
@@ -84,11 +84,11 @@ def _read_distributed(path: Path, map_location: str | torch.device, wanted: tupl
             raise ValueError('its pieces are compressed or encrypted: not supported')
         place = _Place(str(info['relative_path']), int(info['offset']), int(info['length']))
         places.setdefault(index['fqn'], []).append((tuple(index.get('offset') or ()), place))
-    paths = about.get('planner_data') or {}  # the name of each tensor as the keys of nested dicts
+    paths = about.get('planner_data') or {}  # keys of nested dicts for the name of each tensor
     tensors = {
         tuple(paths.get(name) or (name,)): (name, tensor.attributes)
         for name, tensor in about['state_dict_metadata'].items()
-        if 'size' in tensor.attributes  # the others are objects, which are never read
+        if 'size' in tensor.attributes  # objects are never read
     }
     top = next((key for key in wanted if any(keys[0] == key and len(keys) > 1 for keys in tensors)), None)
     content: dict = {}
@@ -127,7 +127,7 @@ def _assemble(path: Path, name: str, values: dict, places: list[tuple[tuple, _Pl
 
 
 class _DescriptionUnpickler(pickle.Unpickler):
-    """Reads ``.metadata``: names, sizes, files and offsets; classes become holders, made anew for each file."""
+    """Reads ``.metadata``: names, sizes, files and offsets. Classes become holders, defined for each file."""
 
     def __init__(self, file) -> None:
         super().__init__(file)

@@ -1,4 +1,4 @@
-"""Writing weights: whole files under a temporary name, nothing in them that needs more than ``weights_only``."""
+"""Writing weights, as files that ``weights_only`` can read."""
 
 import json
 from pathlib import Path
@@ -15,22 +15,22 @@ __all__ = ['save_weights']
 def save_weights(
     state_dict: dict[str, Tensor], path: str | Path, meta: dict | None = None, flat: bool = False
 ) -> None:
-    """Write weights, in the form that the ending of the path says.
+    """Write weights atomically.
 
     Args:
         path: ``*.safetensors``, or ``*.pth`` for ``{state_dict, meta}`` as MMEngine's tools read it.
-        meta: plain values beside the weights; in safetensors those that JSON can hold, as text.
-        flat: the weights alone, not below ``state_dict``, like the published pretraining checkpoints (``.pth`` only).
+        meta: plain values beside the weights. Safetensors hold those that JSON can express, as text.
+        flat: write the weights alone, as the published pretraining checkpoints (``.pth`` only).
 
     Raises:
-        ValueError: for another ending.
+        ValueError: another ending.
     """
     path = Path(path).expanduser()
     if path.suffix not in ('.pth', '.safetensors'):
         raise ValueError(
             f'{path}: weights are written as .pth or .safetensors, not {path.suffix or "without an ending"}'
         )
-    # Own memory for each: what is a view of a large storage would be written with all of it.
+    # Copy each tensor: a view would be written with its whole storage.
     tensors = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state_dict.items()
     }
@@ -47,5 +47,5 @@ def _texts(meta: dict) -> dict[str, str]:
         try:
             texts[str(key)] = value if isinstance(value, str) else json.dumps(value)
         except (TypeError, ValueError):
-            continue  # arrays and the like have no place in JSON
+            continue  # such as arrays
     return texts
