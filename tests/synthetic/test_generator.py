@@ -113,6 +113,20 @@ def test_visible_points_lie_on_the_surface_seen_there(samples):
     assert seen > 100
 
 
+def test_points_on_the_surface_seen_there_are_visible(samples):
+    """The other way round: where the surface that is seen is the point's own, the point is not called hidden."""
+    found = []
+    for sample in samples:
+        points = sample.camera.unproject(sample.depth)
+        for label in sample.people:
+            keypoints, spatial = label.keypoints['goliath308'], label.keypoints_3d['goliath308']
+            inside = np.flatnonzero((keypoints[:, 2] > 0) & (load_landmarks('goliath308').inside < 0.006))
+            column, row = np.rint(keypoints[inside, :2]).astype(int).T
+            near = np.linalg.norm(points[row, column] - spatial[inside], axis=-1) < 0.008
+            found += (keypoints[inside, 2] == 2)[near & (sample.instance[row, column] == label.instance)].tolist()
+    assert len(found) > 100 and np.mean(found) > 0.95
+
+
 def test_depth_points_and_normals_agree(samples):
     """Normals are the gradient of the points, away from edges."""
     angles = []
