@@ -169,10 +169,10 @@ _COMMON_FIELDS = (
              suffixes=('.png',),
              reader='sapiens.datasets.transforms.label_files:load_instance'),
     MapField('mask', kind='labels', about='bool, True on people', folders=('mask', 'masks'), suffixes=('.png', '.jpg', '.jpeg'),
-             reader='sapiens.datasets.transforms.label_files:load_mask'),
+             reader='sapiens.datasets.transforms.label_files:read_mask'),
     MapField('alpha', 1, about='float32 in [0, 1], fraction of the pixel that people cover', interpolation='linear',
              suffixes=('.png',),
-             reader='sapiens.datasets.transforms.label_files:load_alpha'),
+             reader='sapiens.datasets.transforms.label_files:read_alpha'),
     MapField('pointmap', 3, 'vectors', 'float32 metres in the camera frame'),
     MapField('albedo', 3, about='float32 in [0, 1], linear RGB', interpolation='linear'),
 )  # fmt: skip

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from sapiens.datasets.transforms import BadImage, LoadLabels, LoadResize, PackDense
-from sapiens.datasets.transforms.label_files import read_depth, read_ids, read_mask, read_normal, read_share
+from sapiens.datasets.transforms.label_files import read_alpha, read_depth, read_ids, read_mask, read_normal
 
 from .folders import write_array, write_png
 from .helpers import smooth_image
@@ -62,8 +62,8 @@ def test_masks_and_coverage(tmp_path):
     assert np.array_equal(read_mask(write_png(tmp_path / 'b.png', np.repeat(mask[..., None], 3, -1))), mask > 0)
     Image.fromarray(mask * 255).save(tmp_path / 'c.jpg', quality=60)
     assert (read_mask(str(tmp_path / 'c.jpg')) != (mask > 0)).mean() < 0.01
-    assert np.allclose(read_share(write_png(tmp_path / 'd.png', np.uint8([[0, 51, 255]]))), [[0, 0.2, 1]])
-    assert np.allclose(read_share(write_png(tmp_path / 'e.png', np.uint16([[0, 65535]]))), [[0, 1]])
+    assert np.allclose(read_alpha(write_png(tmp_path / 'd.png', np.uint8([[0, 51, 255]]))), [[0, 0.2, 1]])
+    assert np.allclose(read_alpha(write_png(tmp_path / 'e.png', np.uint16([[0, 65535]]))), [[0, 1]])
 
 
 def test_depth_of_every_kind_of_file(tmp_path):

@@ -1,12 +1,12 @@
-"""Speed of the loader of the dense tasks on one core, beside mmseg's, on the same files.
+"""Speed of the loader of the dense tasks on one core, compared with mmseg's, on the same files.
 
     python tools/benchmark/dense_data.py --images FOLDER [--backgrounds FOLDER]
 
 Both read an image and its label map, resize at random, crop, stretch to 1024 x 768, rotate, mirror, change colours and pack,
-with the published parameters. FOLDER has photographs (.jpg); their label maps are made here, blobs of classes that fill half of
-the image. Rows: the files as they are, and copies of 1024 x 768 as JPEG and PNG, each with the range of sizes of the Goliath
-and of the CIHP recipe. Then what mmseg has no equivalent for: depth, normals, and random backgrounds with a transfer of colours.
-Samples alternate; times are CPU times of the process.
+with the published parameters. FOLDER has photographs (.jpg); their label maps are generated: blobs of classes on half of the
+image. Rows: the files, and copies of 1024 x 768 as JPEG and PNG, each with the range of sizes of the Goliath and of the CIHP
+recipe. Then what mmseg does not have: depth, normals, and random backgrounds with colour transfer. Samples alternate. Times are
+CPU times of the process.
 """
 
 import argparse
@@ -134,13 +134,13 @@ def theirs_of(sample: dict) -> dict:
 
 
 def rates(pipelines: list, makers: list, files: list[dict], repeats: int) -> np.ndarray:
-    """Samples a second of each pipeline, by turns, on what its maker makes of a file."""
+    """Samples per second of each pipeline, in turn, on the input that its maker builds from a file."""
     times = np.zeros(len(pipelines))
     count = len(files) * repeats
     for number in range(-1, count):  # the first is a warm-up
         for turn in range(len(pipelines)):
             which = (turn + number) % len(pipelines)
-            given = makers[which](files[number % len(files)])  # anew: transforms change it
+            given = makers[which](files[number % len(files)])  # transforms change it
             np.random.seed(number + 1)
             begin = time.process_time()
             pipelines[which](given)

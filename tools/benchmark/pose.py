@@ -28,6 +28,7 @@ import torch
 from mmengine.logging import MMLogger
 from prettytable import PrettyTable
 
+from sapiens.coco import WHOLEBODY_LISTS
 from sapiens.metainfo import build_metainfo
 from sapiens.models import UDPHeatmap
 
@@ -137,7 +138,7 @@ def crowd(count: int, number: int, folder: str) -> tuple[str, list[dict]]:
         lists = dict(keypoints=labelled.ravel().tolist())
         if count == 133:
             cuts = np.cumsum([17, 6, 68, 21])
-            names = ('keypoints', 'foot_kpts', 'face_kpts', 'lefthand_kpts', 'righthand_kpts')
+            names = list(WHOLEBODY_LISTS)
             lists = {name: part.ravel().tolist() for name, part in zip(names, np.split(labelled, cuts), strict=True)}
         annotations.append(
             dict(id=index + 1, image_id=image, category_id=1, iscrowd=0, bbox=[x, y, w, h], area=w * h * 0.6)

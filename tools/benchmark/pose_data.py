@@ -1,12 +1,12 @@
-"""Speed of the pose loader on one core, beside mmpose's, on the same people with the same random boxes.
+"""Speed of the pose loader on one core, compared with mmpose's, on the same people with the same random boxes.
 
     python tools/benchmark/pose_data.py [--data COCO_FOLDER] [--images FOLDER]
 
-Both load, augment (half body, box, flip, colours, blurs, a hole: the published recipe) and pack crops of 1024 x 768. mmpose's
-pipeline also makes the heatmaps of 256 x 192 with sigma 6, which ours leaves to the device; "with targets" adds the time of
-making them on the same core. mmpose takes blurs and hole from albumentations; here both use ours, but mmpose's median is
-exact, which is timed and compared at the end. Samples alternate; times are CPU times of the process. The people are the
-annotated ones of a COCO folder, and boxes of the middle of photographs; a skeleton that is not annotated gets random points.
+Both load, augment (half body, box, flip, colours, blurs, dropout: the published recipe) and pack crops of 1024 x 768. mmpose's
+pipeline also computes heatmaps of 256 x 192 with sigma 6. Ours computes them on the device; "with targets" adds their time on the
+same core. mmpose takes blurs and dropout from albumentations; here both use ours, but mmpose's median is exact, which is timed
+and compared at the end. Samples alternate. Times are CPU times of the process. People are annotated (COCO folder), or boxes in
+the center of photographs; a skeleton that is not annotated gets random keypoints.
 """
 
 import argparse
@@ -90,7 +90,7 @@ def people_of_photographs(folder: str, count: int) -> list[dict]:
 
 
 def complete(person: dict, skeleton: str) -> dict:
-    """Random points where there are none of the skeleton."""
+    """Add random keypoints if the skeleton is not annotated."""
     own = get_skeleton(skeleton)
     if person.get('keypoints', np.empty((1, 0))).shape[1] != len(own):
         low, high = person['bbox'][0].reshape(2, 2)
@@ -126,7 +126,7 @@ def target_seconds(count: int, repeats: int = 10) -> float:
 
 
 def compare_medians(paths: list[str]) -> None:
-    """What RandomBlur takes for a median of 7 x 7 (5 x 5 twice), beside the real one, on photographs of the crop's size."""
+    """Compare the approximate median of 7 x 7 in RandomBlur (5 x 5 twice) with the exact one, at the size of crops."""
     times, differences, blurred = np.zeros(2), [], []
     for path in paths:
         image = cv2.resize(cv2.imread(path), SIZE)

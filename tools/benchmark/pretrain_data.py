@@ -2,9 +2,9 @@
 
     python tools/benchmark/pretrain_data.py [--images FOLDER]
 
-Both read, decode, crop (area 0.2-1, aspect 3/4-4/3), resize to 1024 x 1024 (bicubic), flip and pack, with one thread.
-They take turns file by file; times are CPU times of the process. The difference is that of our crop to a full decode
-and Pillow's bicubic resize of the same box.
+Both read, decode, crop (area 0.2-1, aspect 3/4-4/3), resize to 1024 x 1024 (bicubic), flip and pack, with one thread. They
+alternate file by file. Times are CPU times of the process. The difference compares our crop with a full decode and Pillow's
+bicubic resize of the same box.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def open_rgb(photograph) -> Image.Image:
     return image.convert('RGB')
 
 
-def enlarged(photograph, size) -> Image.Image:
+def upsample(photograph, size) -> Image.Image:
     """A photograph scaled to cover ``size`` and cut: natural content, soft at the pixel level."""
     image = open_rgb(photograph)
     scale = max(size[0] / image.width, size[1] / image.height)
@@ -76,7 +76,7 @@ def mosaic(photos, size, seed) -> Image.Image:
 
 
 def make_sets(args, folder: str) -> dict:
-    """Title -> JPEG files. Large photographs are used as they are, small ones are made large."""
+    """Title -> JPEG files. Large photographs are used unchanged, small ones are upsampled or tiled."""
     photos = photographs(args.images)
     source = args.images or 'scikit-image'
     sizes = {path: Image.open(path).size for path in photos if isinstance(path, str)}
@@ -87,7 +87,7 @@ def make_sets(args, folder: str) -> dict:
         if real:
             sets[f'{name}, photographs as they are'] = real
         makers = dict(
-            enlarged=lambda i, size=(width, height): enlarged(photos[i % len(photos)], size),
+            upsampled=lambda i, size=(width, height): upsample(photos[i % len(photos)], size),
             mosaic=lambda i, size=(width, height): mosaic(photos, size, i),
         )
         for kind, make in makers.items():

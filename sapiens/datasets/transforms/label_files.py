@@ -1,6 +1,6 @@
 """Files of label maps: ids, depth, normals, masks of people.
 
-``load_<field>(path, info)`` are the readers that the fields of tasks declare; ``info`` holds the options of the data set.
+The fields of tasks declare readers ``(path, info) -> array``; ``info`` holds the options of the data set.
 
 Legend: maps are (H, W) or (H, W, C) over the pixels of the upright image.
 """
@@ -20,8 +20,8 @@ from .decoding import BadImage
 from .loading import read_file
 
 __all__ = [
-    'known_depth', 'known_label', 'known_normal', 'load_alpha', 'load_depth', 'load_instance', 'load_mask', 'load_normal',
-    'load_sem_seg', 'read_array', 'read_depth', 'read_ids', 'read_mask', 'read_normal', 'read_share',
+    'known_depth', 'known_label', 'known_normal', 'load_depth', 'load_instance', 'load_normal', 'load_sem_seg',
+    'read_alpha', 'read_array', 'read_depth', 'read_ids', 'read_mask', 'read_normal',
 ]  # fmt: skip
 
 _UNIT = 1e-3  # tolerance of squared lengths around 1; half precision is within
@@ -79,18 +79,18 @@ def read_ids(path: str, table: np.ndarray | None = None, count: int | None = Non
     return ids
 
 
-def read_mask(path: str) -> np.ndarray:
+def read_mask(path: str, info: dict | None = None) -> np.ndarray:
     """(H, W) bool: the first channel is above 0 in a PNG, above half in a JPEG, which blurs edges."""
     mask = _decode(read_file(path))
     mask = mask if mask.ndim == 2 else mask[..., 2 if mask.shape[2] > 2 else 0]  # OpenCV has blue first
     return mask > (127 if path.lower().endswith(('.jpg', '.jpeg')) else 0)
 
 
-def read_share(path: str) -> np.ndarray:
+def read_alpha(path: str, info: dict | None = None) -> np.ndarray:
     """(H, W) float32 in [0, 1], from an 8-bit or 16-bit PNG."""
-    share = _decode(read_file(path))
-    share = share if share.ndim == 2 else share[..., 0]
-    return share.astype(np.float32) / np.iinfo(share.dtype).max
+    alpha = _decode(read_file(path))
+    alpha = alpha if alpha.ndim == 2 else alpha[..., 0]
+    return alpha.astype(np.float32) / np.iinfo(alpha.dtype).max
 
 
 def read_depth(path: str, scale: float | None = None) -> np.ndarray:
@@ -172,19 +172,9 @@ def load_normal(path: str, info: dict) -> np.ndarray:
     return read_normal(path, info['normal_frame'])
 
 
-def load_mask(path: str, info: dict) -> np.ndarray:
-    """See :func:`read_mask`."""
-    return read_mask(path)
-
-
 def load_instance(path: str, info: dict) -> np.ndarray:
     """See :func:`read_ids`."""
     return read_ids(path)
-
-
-def load_alpha(path: str, info: dict) -> np.ndarray:
-    """See :func:`read_share`."""
-    return read_share(path)
 
 
 def _decode(data: bytes) -> np.ndarray:
