@@ -105,6 +105,22 @@ def test_dense_results_have_the_size_of_their_image(models, tmp_path, kind):
             np.testing.assert_allclose(np.linalg.norm(found, axis=-1), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize('crop', ['host', 'device'])
+def test_results_of_a_letterboxed_input_lie_on_the_image(crop):
+    """The input shows the image between black bars. The result is that of its part of the input."""
+    cfg = config('depth')
+    next(step for step in cfg.val_pipeline if step['type'] == 'LoadResize')['keep_ratio'] = True
+    model = load_model(cfg, device='cpu', crop=crop)
+    lively(model.network)
+    image = picture((40, 96))  # of the input's width, so 44 rows above and below are black
+    result = model(image)
+    padded = np.zeros((128, 96, 3), np.uint8)
+    padded[44:84] = image
+    whole = load_model(config('depth'), device='cpu')
+    whole.network.load_state_dict(model.network.state_dict())
+    np.testing.assert_allclose(result.depth, whole(padded).depth[44:84], atol=1e-5)
+
+
 def test_features_of_any_model(models):
     image = picture()
     features = models('features')(image).features

@@ -171,7 +171,7 @@ MATRIX = np.array([[0.8, 0, -0.1], [0, 0.8, 15.9]])
 
 
 def letterboxed(field=None, value=None, size=WIDE):
-    one = DenseDataSample(metainfo=dict(img_path='wide.png', ori_shape=size, input_matrix=MATRIX))
+    one = DenseDataSample(metainfo=dict(img_path='wide.png', ori_shape=size, warp_matrix=MATRIX))
     if field:
         one.set_field(value, field)
         one.valid_mask = torch.ones(value.shape[-2:], dtype=torch.bool)
@@ -209,9 +209,9 @@ def test_labels_of_a_letterboxed_image_go_to_its_part_of_the_input():
 def test_a_matrix_that_is_no_letterbox_is_refused():
     model = DenseEstimator(BACKBONE, HEAD, dict(type='DepthTask')).eval()
     one = letterboxed()
-    one.set_metainfo(dict(input_matrix=MATRIX + np.array([[0, 0, 0.5], [0, 0, 0]])))
+    one.set_metainfo(dict(warp_matrix=MATRIX + np.array([[0, 0, 0.5], [0, 0, 0]])))
     with pytest.raises(
-        ValueError, match=r'wide.png: input_matrix=.* does not place it on whole pixels of the input \(64, 48\)'
+        ValueError, match=r'wide.png: warp_matrix=.* does not place it on whole pixels of the input \(64, 48\)'
     ):
         model.predict(torch.zeros(1, 3, *SIZE), [one])
 

@@ -115,7 +115,7 @@ class DenseEstimator(Estimator):
     def predict(self, inputs: Tensor, data_samples: list, **options) -> list:
         """Predict each image at its own size: that of its labels if it has some, else its ``ori_shape``, else the input's.
 
-        Outputs of a batch stay at the network's size and are upsampled for one image at a time. With ``input_matrix`` in the
+        Outputs of a batch stay at the network's size and are upsampled for one image at a time. With ``warp_matrix`` in the
         metainfo of a sample, only the part of the input that shows the image is used. ``crop_size`` needs (B, K, H, W) float32
         more memory, for the sums over windows.
 
@@ -138,13 +138,14 @@ class DenseEstimator(Estimator):
             mirrored = self.task.mirrored(self._output(inputs.flip(-1), options))
             output = _each(output, lambda value, other: (value + other) / 2, mirrored)
         for index, (sample, loss) in enumerate(zip(data_samples, losses, strict=True)):
-            one, box = _one(output, index), content_box(sample, input_size)
+            one, size = _one(output, index), self._size_of(sample, input_size)
+            box = content_box(sample, input_size, size)
             if options['resize'] == 'two_step' or box:
                 one = _each_map(one, lambda value: upsample(value, input_size))
             if box:
                 one = _each_map(one, lambda value, box=box: value[..., box[0] : box[1], box[2] : box[3]])
             one = _each(one, lambda value: value[0])
-            for name, value in self.task.finish(one, self._size_of(sample, input_size), options).items():
+            for name, value in self.task.finish(one, size, options).items():
                 sample.set_field(value, name)
             if loss is not None:
                 sample.set_field(loss, 'loss', dtype=float)

@@ -183,17 +183,20 @@ class DenseTask:
         return {f'pred_{name}': value[0] for name, value in self.decode(batch, size).items()}
 
 
-def content_box(sample, input_size: tuple[int, int]) -> tuple[int, int, int, int] | None:
+def content_box(sample, input_size: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int] | None:
     """Rows and columns (top, bottom, left, right) of an input (h, w) that show the image; None where all of it does.
 
-    The sample's ``input_matrix`` (2, 3) maps pixels of the image, in which labels and predictions are given, to pixels of the
-    input. Without one, the image was stretched to the whole input.
+    The sample's ``warp_matrix`` (2, 3) maps pixels of the image to pixels of the input. Without one, the image was stretched to
+    the whole input. Labels of the input's size were transformed with the image: then all of the input counts.
+
+    Args:
+        size: (H, W) of the labels or predictions.
 
     Raises:
         ValueError: a matrix that is neither a stretch nor a letterbox.
     """
-    matrix = sample.metainfo.get('input_matrix')
-    if matrix is None:
+    matrix = sample.metainfo.get('warp_matrix')
+    if matrix is None or tuple(size) == tuple(input_size):
         return None
     matrix, (height, width) = np.asarray(matrix, np.float64), sample.metainfo['ori_shape'][:2]
     corners = np.array([[-0.5, -0.5], [width - 0.5, height - 0.5]]) @ matrix[:, :2].T + matrix[:, 2] + 0.5
@@ -201,7 +204,7 @@ def content_box(sample, input_size: tuple[int, int]) -> tuple[int, int, int, int
     inside = 0 <= left < right <= input_size[1] and 0 <= top < bottom <= input_size[0]
     if not inside or np.abs(corners - np.rint(corners)).max() > 1e-3 or matrix[0, 1] or matrix[1, 0]:
         raise ValueError(
-            f'{where(sample)}: input_matrix={matrix.tolist()} of an image of (h, w) = {(height, width)} does not place it on '
+            f'{where(sample)}: warp_matrix={matrix.tolist()} of an image of (h, w) = {(height, width)} does not place it on '
             f'whole pixels of the input {tuple(input_size)}; LoadResize gives such matrices'
         )
     box = top, bottom, left, right
@@ -215,7 +218,7 @@ def where(sample) -> str:
 def _to_input(sample, field, size: tuple[int, int], device) -> Tensor:
     """A map of the image (..., H', W') at the size (H, W) of the input, with zeros where the input does not show the image."""
     field = torch.as_tensor(field, device=device)
-    box = None if tuple(field.shape[-2:]) == tuple(size) else content_box(sample, size)
+    box = content_box(sample, size, field.shape[-2:])
     if box is None:
         return resize_nearest(field, size)
     top, bottom, left, right = box
