@@ -33,7 +33,7 @@ class GeometryDataset(PairedFolders):
         part, partial, pipeline, metainfo, test_mode: see :class:`sapiens.datasets.paired_folders.PairedFolders`.
         **folders: {field: folder} of fields with another folder name: ``depth='metres'``. ``mask=''`` for data without masks:
             every pixel whose label is known counts as one of a person. ``instance='...'`` adds maps with a number for each person
-            (8-bit PNG, 0 for nobody), which evaluation may use; ``alpha='...'`` the fraction of each pixel that people cover
+            (8-bit PNG, 0 for background), which evaluation may use; ``alpha='...'`` the fraction of each pixel that people cover
             (PNG), for soft edges in :class:`sapiens.datasets.transforms.RandomBackground`.
 
     Raises:

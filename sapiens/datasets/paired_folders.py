@@ -80,31 +80,31 @@ class PairedFolders(SampleDataset):
         for kind, (folder, suffixes) in folders.items():
             found[kind] = _stems(self.data_root, join(root, folder), suffixes, ending)
         labels = {path for paths in found.values() for path in paths.values()}
-        pictures = _stems(self.data_root, join(root, images), SUFFIXES, '')
+        photos = _stems(self.data_root, join(root, images), SUFFIXES, '')
         # In a folder that also has the labels, images are the other files.
-        pictures = {stem: path for stem, path in pictures.items() if path not in labels}
-        if not pictures:
+        photos = {stem: path for stem, path in photos.items() if path not in labels}
+        if not photos:
             raise ValueError(
                 f'no images in {join_path(self.data_root, join(root, images))!r}: no file ends in one of {", ".join(SUFFIXES)}'
             )
         used, lacking = [], Findings()
-        for stem in pictures:
+        for stem in photos:
             missing = [kind for kind in folders if stem not in found[kind]]
             for kind in missing:
-                lacking.add(f'image without {kind}', pictures[stem], wrong=False)
+                lacking.add(f'image without {kind}', photos[stem], wrong=False)
             if not missing:
                 used.append(stem)
         if lacking and not partial:
-            raise ValueError(_lack(self.data_root, root, images, folders, pictures, found, lacking, ending))
+            raise ValueError(_lack(self.data_root, root, images, folders, photos, found, lacking, ending))
         for kind, stems in found.items():
-            for stem in stems.keys() - pictures.keys():
+            for stem in stems.keys() - photos.keys():
                 lacking.add(f'{kind} without image', stems[stem], wrong=False)
         for what, finding in lacking.items():
             self.unused.setdefault(what, finding)
             if self.unused[what] is not finding:
                 self.unused[what].count += finding.count
         for stem in used:
-            lists['image'].append(pictures[stem])
+            lists['image'].append(photos[stem])
             for kind in folders:
                 lists[kind].append(found[kind][stem])
 
@@ -189,9 +189,9 @@ def _stems(data_root: str, folder: str, suffixes: Sequence[str], ending: str) ->
     return stems
 
 
-def _lack(data_root, root, images, folders, pictures, found, lacking, ending) -> str:
+def _lack(data_root, root, images, folders, photos, found, lacking, ending) -> str:
     where = join_path(data_root, join(root, images))
-    lines = [f'{len(pictures)} images in {where!r}:']
+    lines = [f'{len(photos)} images in {where!r}:']
     for kind, (folder, suffixes) in folders.items():
         finding = lacking.get(f'image without {kind}')
         if finding is not None:

@@ -72,7 +72,7 @@ def keypoint_areas(points: np.ndarray) -> np.ndarray:
     """Area of the smallest upright box around a person's keypoints.
 
     Args:
-        points: (N, K, 2) pixels; NaN is passed over.
+        points: (N, K, 2) pixels; NaN is skipped.
 
     Returns:
         (N,) square pixels, in the dtype of ``points``; 0 where every keypoint is NaN.

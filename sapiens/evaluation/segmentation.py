@@ -89,27 +89,27 @@ class SegMetric(StreamingMetric):
             self._warn('no pixel is labelled; nothing is reported')
             return {}
         iou, accuracy = (scores.numpy() for scores in class_scores(torch.from_numpy(confusion)))
-        share = confusion.sum(1) / confusion.sum()
-        self._log(confusion, iou, accuracy, share, sums['samples'])
+        fraction = confusion.sum(1) / confusion.sum()
+        self._log(confusion, iou, accuracy, fraction, sums['samples'])
         metrics = dict(
-            mIoU=self._mean(iou, share),
-            mAcc=self._mean(accuracy, share),
+            mIoU=self._mean(iou, fraction),
+            mAcc=self._mean(accuracy, fraction),
             aAcc=float(confusion.trace() / confusion.sum()),
         )
         if self.min_share is not None:
-            common = share >= self.min_share
+            common = fraction >= self.min_share
             for name, scores in (('mIoU', iou), ('mAcc', accuracy)):
                 metrics[f'{name}@{self.min_share:g}'] = float(scores[common].mean()) if common.any() else 0.0
         return metrics
 
-    def _mean(self, scores: np.ndarray, share: np.ndarray) -> float:
+    def _mean(self, scores: np.ndarray, fraction: np.ndarray) -> float:
         if self.average_over == 'all':
             return float(np.nan_to_num(scores, nan=0.0).mean())
         if self.average_over == 'labelled':
-            scores = scores[share > 0]
+            scores = scores[fraction > 0]
         return float(np.nanmean(scores))
 
-    def _log(self, confusion, iou, accuracy, share, samples: int) -> None:
+    def _log(self, confusion, iou, accuracy, fraction, samples: int) -> None:
         table = PrettyTable(['class', 'IoU', 'Acc', 'pixels', 'most confused with'])
         table.align = 'r'
         table.align['class'] = table.align['most confused with'] = 'l'
@@ -118,12 +118,12 @@ class SegMetric(StreamingMetric):
             other = mistakes[index].argmax()
             lost = mistakes[index, other] / max(confusion[index].sum(), 1)
             taken = f'{self.classes.classes[other]} {100 * lost:.1f}' if lost else ''
-            table.add_row([name, _percent(iou[index]), _percent(accuracy[index]), _percent(share[index], 3), taken])
+            table.add_row([name, _percent(iou[index]), _percent(accuracy[index]), _percent(fraction[index], 3), taken])
         print_log(
             f'{self.prefix}, in %: {samples} images, {confusion.sum()} labelled pixels; "-" for absent classes\n{table}',
             'current',
         )
 
 
-def _percent(share: float, digits: int = 2) -> str:
-    return '-' if np.isnan(share) else f'{100 * share:.{digits}f}'
+def _percent(fraction: float, digits: int = 2) -> str:
+    return '-' if np.isnan(fraction) else f'{100 * fraction:.{digits}f}'

@@ -37,7 +37,7 @@ class LoadPerson(LoadingTransform):
     bbox_rotation (1,) in degrees, turning x towards y; keypoints (1, K, 2), keypoints_visible (1, K), flip_indices
 
     Added Keys: img (uint8 (h, w, 3) RGB), img_shape and ori_shape (h, w), flip, input_size (w, h), input_center and
-    input_scale (2,) float32: centre and size of the box that the crop shows, in pixels of the original image; warp_matrix
+    input_scale (2,) float32: center and size of the box that the crop shows, in pixels of the original image; warp_matrix
     (2, 3) float64, from the original image to the crop; if labelled transformed_keypoints (1, K, 2) and transformed_visible
     (1, K), in pixels of the crop, with left and right swapped in a mirrored one. Keys about the original image (bbox, keypoints,
     keypoints_visible) stay.
