@@ -17,14 +17,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from sapiens.checkpoints import FORMS, LICENCES, ZOO, Entry, checkpoint_root, find
+from sapiens.apis.loading.download import compare_with_card, download
+from sapiens.checkpoints import FORMS, LICENCES, ZOO, Entry, checkpoint_root, find, look_up
 from sapiens.utils.cli import tool_parser
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    parser.add_argument('names', nargs='*', metavar='NAME', help='of published models; --list shows them')
-    parser.add_argument('--form', choices=list(FORMS), default='original',
+    parser.add_argument('names', nargs='*', metavar='NAME',
+                        help='of published models (--list shows them), or their hub ids')  # fmt: skip
+    parser.add_argument('--form', choices=list(FORMS),
                         help='original weights (default), or a graph for inference: torchscript, bfloat16')  # fmt: skip
     parser.add_argument('--root', type=Path, metavar='DIR', help='instead of $SAPIENS_CHECKPOINT_ROOT')
     parser.add_argument('--list', action='store_true', help='show the published models and exit')
@@ -40,6 +42,12 @@ def licence_of(entry: Entry) -> str:
         f'{entry.name}: the weights are under {entry.licence} ({about["title"]}, {about["url"]}), as published with them. '
         f'It allows {about["allows"]}, not {about["forbids"]}. The licence of this package does not change that.'
     )
+
+
+def wanted_form(name: str, form: str | None) -> tuple[Entry, str]:
+    """The model of a name and the form to download: that of ``--form``, else one that the name asks for."""
+    entry = find(name)
+    return entry, entry.default_form(form or look_up(name)[1] or 'original')
 
 
 def table(root: Path) -> str:
@@ -62,16 +70,12 @@ def main(argv: list[str] | None = None) -> int:
     if args.list:
         print(table(args.root or checkpoint_root()))
         return 0
-    entries = [find(name) for name in args.names]  # a wrong name fails before the first download
-    for entry in entries:
-        entry.default_form(args.form)
-    from sapiens.apis.loading.download import compare_with_card, download  # brings torch, which a list does not need
-
+    wanted = [wanted_form(name, args.form) for name in args.names]  # a wrong name fails before the first download
     failed = False
-    for entry in entries:
+    for entry, form in wanted:
         print(licence_of(entry))
         try:
-            path = download(entry, args.form, args.root)
+            path = download(entry, form, args.root)
             differences = compare_with_card(entry, path) if entry.has_known_shapes else []
         except (OSError, ValueError) as error:
             print(error, file=sys.stderr)

@@ -13,6 +13,7 @@ import torch
 
 from sapiens.apis.loading.download import compare_with_card, download
 from sapiens.checkpoints import ZOO, expected_shapes, resolve_checkpoint
+from sapiens.commands.download import wanted_form
 
 from . import status_of
 from .hub import Hub, served
@@ -147,3 +148,11 @@ def test_the_command(hub, capsys):
     assert "did you mean 'sapiens-pose-1b'" in capsys.readouterr().err
     for options in ([], ['--list', ENTRY.name]):
         assert status_of('download', *options) == 2
+
+
+def test_a_hub_id_names_the_form():
+    assert wanted_form(ENTRY.repos['torchscript'], None) == (ENTRY, 'torchscript')
+    assert wanted_form(ENTRY.repos['torchscript'], 'bfloat16') == (ENTRY, 'bfloat16')
+    assert wanted_form(ENTRY.name, None) == (ENTRY, 'original')
+    with pytest.raises(ValueError, match="not published as 'bfloat16'"):
+        wanted_form('sapiens-pose-1b-17', 'bfloat16')

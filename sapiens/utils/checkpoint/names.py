@@ -2,8 +2,8 @@
 
 Our names are those of the published Sapiens checkpoints and of mmpretrain. Other known names are timm's, which
 facebookresearch/mae uses and extends by a decoder, and those of Hugging Face's ``ViTModel`` and ``ViTMAEForPreTraining``.
-Equivalent forms are converted: a layer scale is multiplied into the layer before it, separate queries, keys and values are joined.
-Other parts are refused.
+Equivalent forms are converted: a layer scale is multiplied into the layer before it, and separate queries, keys and values are
+joined. Other parts are refused.
 """
 
 import re
