@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument('--count', type=int, default=50, help='faults to draw (default 50)')
     parser.add_argument('--seed', type=int, default=0, help='of the draw (default 0)')
     parser.add_argument('--jobs', type=int, default=1, help='faults examined at the same time (default 1)')
-    parser.add_argument('--files', type=int, default=6, help='most test files for one fault (default 6)')
+    parser.add_argument('--files', type=int, default=12, help='most test files for one fault (default 12)')
     parser.add_argument('--limit', type=int, default=300, help='CPU seconds for a fault; more counts as killed')
     parser.add_argument('--equivalent', type=Path, help='file of the survivors without an effect')
     parser.add_argument('--again', action='store_true', help='examine survivors again')
