@@ -175,7 +175,7 @@ def test_unsupported_drawing_and_dumping_is_refused_at_once(monkeypatch, capsys,
         assert status_of('test', ROOT / config, 'x.pth', *options) == 2
         return capsys.readouterr().err
 
-    assert "model.type='MAE' has no drawing of test results" in refused(CONFIG, '--show-dir', tmp_path / 'shown')
+    assert "model.type='MAE': task 'mae' has no test figures" in refused(CONFIG, '--show-dir', tmp_path / 'shown')
     assert '0 of the metrics of test_evaluator (ReconstructionLoss) write predictions' in refused(
         CONFIG, '--dump', tmp_path / 'x.json'
     )
