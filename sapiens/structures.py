@@ -46,9 +46,13 @@ class DenseDataSample(BaseDataElement):
     ``valid_mask``      (H, W)     bool, True where the labels are valid; ``valid_x`` for fields with their own validity
     ==================  =========  ==============================================================================
 
-    Any other field is free. Metainfo: ``img_path``; ``ori_shape`` and ``img_shape`` as (h, w) in pixels; ``crop`` as
-    (x, y, w, h) in pixels of the original, upright image; ``flip`` (bool); ``sample_idx``, the position in the data
-    set.
+    Any other field is free. Metainfo:
+
+    - ``img_path``; ``sample_idx``, the position in the data set; ``flip`` (bool).
+    - ``ori_shape`` and ``img_shape``: (h, w) in pixels of the original, upright image and of the network's input.
+    - ``crop``: (x, y, w, h) in pixels of the original image.
+    - ``warp_matrix``: (2, 3), from pixels of the original image to pixels of the input, which may be letterboxed.
+      Without it, the image was stretched to the input.
 
     Raises:
         ValueError: a declared field with the wrong number of dimensions or channels, or with another (H, W) than the
