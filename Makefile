@@ -41,7 +41,7 @@ lint: install ## Check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: install ## Mend style and format
+format: install ## Fix style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

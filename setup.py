@@ -1,12 +1,14 @@
-"""Packaging: the requirements live in requirements/*.txt and are read from there.
+"""Packaging. Dependencies are read from requirements/*.txt, and configs/ is copied into the wheel as sapiens/configs.
 
-The OpenMMLab libraries (requirements/mminstall.txt) are not listed as dependencies: their own metadata asks for packages that
-do not build on current Pythons, so they are installed with ``--no-deps``; ``import sapiens`` says how where they are missing.
+The OpenMMLab libraries and OpenCV (requirements/mminstall.txt) are no dependencies: they are installed with ``--no-deps``, and
+``import sapiens`` prints the command if one is missing.
 """
 
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 
@@ -14,6 +16,15 @@ ROOT = Path(__file__).parent
 def requirements(name: str) -> list[str]:
     lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
     return [line.split('#')[0].strip() for line in lines if line.split('#')[0].strip()]
+
+
+class BuildWithConfigs(build_py):
+    def run(self):
+        super().run()
+        if not self.editable_mode:  # an editable install reads the repository's configs/
+            target = Path(self.build_lib) / 'sapiens' / 'configs'
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(ROOT / 'configs', target, ignore=shutil.ignore_patterns('__pycache__'))
 
 
 version: dict = {}
@@ -27,6 +38,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     python_requires='>=3.10',
+    cmdclass={'build_py': BuildWithConfigs},
     packages=find_packages(include=['sapiens', 'sapiens.*']),
     package_data={'sapiens': ['**/*.json']},
     entry_points={'console_scripts': ['sapiens = sapiens.commands.__main__:main']},

@@ -65,14 +65,29 @@ def test_mmseg_metric_imports():
     assert run('import sapiens; from mmseg.evaluation import IoUMetric; print(IoUMetric.__name__)') == ['IoUMetric']
 
 
-def test_missing_or_old_requirement_names_the_command():
-    with pytest.raises(ImportError, match='no-such-package is not installed.*make install'):
-        sapiens._check_requirements({'no-such-package': ('1.0', None)})
+def test_missing_or_old_requirement_names_one_command():
+    with pytest.raises(
+        ImportError, match=r"no-such-package is not installed.*Fix: pip install 'no-such-package>=1.0'$"
+    ):
+        sapiens._check_requirements({'no-such-package': '1.0'})
     with pytest.raises(ImportError, match=r'numpy \S+ is installed, needs >=99\.0'):
-        sapiens._check_requirements({'numpy': ('99.0', None)})
-    with pytest.raises(ImportError, match=r'numpy \S+ is installed, needs >=1\.0,<1\.1.*mminstall'):
-        sapiens._check_requirements({'numpy': ('1.0', '1.1')})
+        sapiens._check_requirements({'numpy': '99.0'})
+    with pytest.raises(
+        ImportError,
+        match=r'numpy \S+ is installed, needs >=1\.0\.3,<1\.1\. Fix: pip install --no-deps numpy==1\.0\.3$',
+    ):
+        sapiens._check_requirements(pinned={'numpy': '1.0.3'})
+    with pytest.raises(
+        ImportError, match=r'no OpenCV .*onedl-mmengine==\S+ .*mmpose==\S+ opencv-contrib-python-headless=='
+    ):
+        sapiens._check_requirements(opencv='no_such_cv2')
     sapiens._check_requirements()
+
+
+def test_the_command_has_the_pins_of_the_requirements():
+    lines = (ROOT / 'requirements' / 'mminstall.txt').read_text().splitlines()
+    pins = [line for line in lines if line and not line.startswith('#')]
+    assert pins == [*(f'{name}=={version}' for name, version in sapiens._PINNED.items()), sapiens._OPENCV]
 
 
 @pytest.mark.parametrize(('lower', 'higher'), [('0.10.9', '0.10.12'), ('2.6', '2.13.0+cpu'), ('1.26.4', '2.0')])

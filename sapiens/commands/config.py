@@ -6,8 +6,10 @@ Examples:
     sapiens config CONFIG --json > merged.json
 """
 
+import contextlib
 import json
 import os
+import sys
 from pathlib import Path
 
 from sapiens.utils.cli import tool_parser
@@ -24,9 +26,10 @@ def main(argv: list[str] | None = None) -> None:
     add_options_argument(parser)
     args = parser.parse_args(argv)
 
-    before = flatten(load_config(args.config)._cfg_dict.to_dict())
-    values = flatten(load_config(args.config, args.cfg_options)._cfg_dict.to_dict())
-    origins = origin_of(args.config)
+    with contextlib.redirect_stdout(sys.stderr):  # MMEngine prints which environment variables it uses
+        before = flatten(load_config(args.config)._cfg_dict.to_dict())
+        values = flatten(load_config(args.config, args.cfg_options)._cfg_dict.to_dict())
+        origins = origin_of(args.config)
     given = [key.removeprefix('+') for key in parse_options(args.cfg_options)]
     rows = {}
     for key, value in values.items():

@@ -16,15 +16,21 @@ __all__ = ['add_options_argument', 'config_folder', 'find_config', 'flatten', 'l
 PRIMITIVES = {
     'backbone': ('model.backbone',),
     'train_dataset': ('train_dataloader.dataset',),
-    'val_dataset': ('val_dataloader.dataset',),
+    'val_dataset': ('val_dataloader.dataset', 'test_dataloader.dataset'),
     'test_dataset': ('test_dataloader.dataset',),
     'train_pipeline': ('train_dataloader.dataset.pipeline',),
     'val_pipeline': ('val_dataloader.dataset.pipeline', 'test_dataloader.dataset.pipeline'),
-    'metric': ('val_evaluator',),
+    'metric': ('val_evaluator', 'test_evaluator'),
     'test_metric': ('test_evaluator',),
     'skeleton': ('model.skeleton',),
     'classes': ('model.task.classes',),
 }
+
+
+def _places(name: str, cfg: dict) -> tuple[str, ...]:
+    """Where a primitive is wired in a config. Tests use the validation data and metric unless there are some of their own."""
+    own_test = {'val_dataset': 'test_dataset', 'metric': 'test_metric'}.get(name) in cfg
+    return PRIMITIVES[name][:1] if own_test else PRIMITIVES[name]
 
 
 def top_level_keys() -> set[str]:
@@ -126,11 +132,9 @@ def _refuse_unwired(path: Path, merged: dict) -> dict:
     for base in Config._get_base_files(str(path)):
         file = Path(Config._get_cfg_path(base, str(path))[0])
         before |= _refuse_unwired(file, Config.fromfile(str(file))._cfg_dict)
-    for name, places in PRIMITIVES.items():
-        if name not in merged:
-            continue
+    for name in PRIMITIVES.keys() & merged.keys():
         changed = {key for key, value in flatten({name: merged.get(name)}).items() if not _equals(before, key, value)}
-        for place in places:
+        for place in _places(name, merged):
             if changed and _has(before, place) and not all(_is_wired(merged, key, name, place) for key in changed):
                 raise ValueError(
                     f'{path} changes {name}, which has no effect: {place} keeps the value of its _base_. Wire it in this file '
@@ -317,9 +321,13 @@ def flatten(cfg: Any, prefix: str = '') -> dict[str, Any]:
 
 
 def origin_of(path: str | Path) -> dict[str, str]:
-    """Which file each flat key of a merged config comes from: the most derived one that decided its value."""
-    path = Path(path).resolve()
-    own = flatten(Config.fromfile(str(path))._cfg_dict.to_dict())
+    """The file in which the value of each flat key stands: the most derived one that sets it.
+
+    A wired value stands where its primitive is set, not where it is wired.
+    """
+    path = find_config(path).resolve()
+    cfg = Config.fromfile(str(path))._cfg_dict.to_dict()
+    own = flatten(cfg)
     origins = dict.fromkeys(own, str(path))
     for name in Config._get_base_files(str(path)):
         base = Config._get_cfg_path(name, str(path))[0]
@@ -327,4 +335,12 @@ def origin_of(path: str | Path) -> dict[str, str]:
         for key, file in origin_of(base).items():
             if key in own and own[key] == values[key]:
                 origins[key] = file
+    for name in PRIMITIVES.keys() & cfg.keys():
+        for place in _places(name, cfg):
+            for key in own:
+                # A metric may be the first of several in a list.
+                for prefix in (f'{place}.0', place):
+                    primitive = f'{name}{key.removeprefix(prefix)}'
+                    if key.startswith(prefix) and primitive in own and own[primitive] == own[key]:
+                        origins[key] = origins[primitive]
     return origins

@@ -1,4 +1,6 @@
 import argparse
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -161,7 +163,10 @@ def test_a_primitive_that_is_changed_without_being_wired_is_refused(tmp_path, ba
         (LEAF, "train_dataset = dict(data_root='x')\ntrain_dataloader = dict(dataset=train_dataset)"),
         (LEAF, "backbone = dict(arch='0.3b')\nmodel = dict(backbone=dict(arch='0.3b'))"),
         (LEAF, "backbone = dict(init_cfg=None)\nmodel = dict(backbone=backbone)"),
-        (SYNTHETIC, "metric = dict(type='DepthMetric', alignment='none')\nval_evaluator = [metric]"),
+        (SYNTHETIC, "metric = dict(type='DepthMetric', alignment='none')\n"
+                    "val_evaluator = [metric]\ntest_evaluator = [metric]"),
+        (LEAF.parents[1] / 'depth' / 'sapiens_1b_hi4d-1024x768.py',
+         "val_dataset = dict(data_root='x')\nval_dataloader = dict(dataset=val_dataset)"),
     ],
 )  # fmt: skip
 def test_a_primitive_that_is_wired_is_accepted(tmp_path, base, text):
@@ -201,6 +206,27 @@ def test_a_value_restored_by_a_leaf_comes_from_the_leaf(tmp_path):
     (tmp_path / 'leaf.py').write_text("_base_ = './middle.py'\na = 1\n")
     origin = {key: Path(file).name for key, file in origin_of(tmp_path / 'leaf.py').items()}
     assert origin == {'a': 'leaf.py', 'steps.0.x': 'base.py', 'steps.1.x': 'middle.py'}
+
+
+def test_a_wired_value_comes_from_the_file_of_its_primitive():
+    def file(config, key):
+        return Path(origin_of(config)[key]).relative_to(ROOT / 'configs').as_posix()
+
+    assert file(SYNTHETIC, 'train_dataloader.dataset.type') == '_base_/datasets/synthetic_depth.py'
+    assert file(SYNTHETIC, 'test_dataloader.dataset.type') == '_base_/datasets/synthetic_depth.py'
+    assert file(SYNTHETIC, 'train_dataloader.dataset.pipeline.2.steps.0.ratio') == 'depth/_base_/depth-128x96.py'
+    assert file(SYNTHETIC, 'val_evaluator.0.type') == '_base_/datasets/synthetic_depth.py'
+    assert file(SYNTHETIC, 'model.backbone.arch') == '_base_/backbones/sapiens_tiny.py'
+    assert file(SYNTHETIC, 'model.head.conv_channels') == 'depth/_base_/depth-128x96.py'
+    assert file(POSE, 'model.skeleton') == '_base_/datasets/synthetic17.py'
+
+
+def test_config_command_writes_json_with_data_root_set(tmp_path):
+    command = [sys.executable, '-W', 'ignore', 'tools/misc/print_config.py', str(LEAF), '--json']
+    environment = dict(os.environ, DATA_ROOT=str(tmp_path))
+    shown = json.loads(subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True).stdout)
+    place = shown['train_dataloader.dataset.data_root']
+    assert place == dict(value=str(tmp_path), file='configs/_base_/datasets/folder.py')
 
 
 def test_flatten():
