@@ -139,13 +139,13 @@ def test_names_work_where_checkpoints_are_taken(root):
     assert torch.equal(model.layers[1].attn.qkv.weight, source.layers[1].attn.qkv.weight)
 
     class Stub:
-        _bare_model = SapiensViT(TINY, img_size=64)
+        bare_model = SapiensViT(TINY, img_size=64)
         logger = type('Logger', (), dict(info=lambda self, text: None))()
         call_hook = staticmethod(lambda *args, **kwargs: None)
 
     Runner.load_checkpoint(Stub, 'sapiens-pretrain-0.3b')
-    assert torch.equal(Stub._bare_model.ln1.weight, source.ln1.weight)
-    assert torch.equal(Stub._bare_model.layers[1].attn.qkv.weight, source.layers[1].attn.qkv.weight)
+    assert torch.equal(Stub.bare_model.ln1.weight, source.ln1.weight)
+    assert torch.equal(Stub.bare_model.layers[1].attn.qkv.weight, source.layers[1].attn.qkv.weight)
 
 
 @pytest.mark.parametrize(
