@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sapiens.utils.cli import tool_parser
 
-CONFIG = 'configs/mae/sapiens_tiny_folder-256x256.py'
+CONFIG = 'sapiens_tiny_folder-256x256'
 
 
 def run_command(*arguments, **environment: str) -> None:
@@ -33,7 +33,7 @@ def render_people(folder: Path, num: int) -> Path:
 
 
 def newest(folder: Path, pattern: str) -> Path:
-    """The last written file that matches, with an error if there is none."""
+    """The newest file that matches a pattern. FileNotFoundError if there is none."""
     files = sorted(folder.rglob(pattern), key=lambda path: path.stat().st_mtime)
     if not files:
         raise FileNotFoundError(f'the run left no {pattern} in {folder}: its log above says why')

@@ -118,7 +118,9 @@ def build_generator(name: str, options: dict):
     try:
         generator = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f'cannot import {name}: {error} (the renderer needs requirements/optional.txt)') from error
+        raise ValueError(
+            f'cannot import {name}: {error} (the renderer needs: pip install sapiens[optional])'
+        ) from error
     try:
         return generator(**options)
     except TypeError as error:  # an option that it does not have

@@ -276,8 +276,7 @@ def _load_anny():
         import anny
     except ImportError as error:
         raise ImportError(
-            f'synthetic people need the packages of requirements/optional.txt ({error.name} is missing): '
-            'run `make install`, or pip install -r requirements/optional.txt'
+            f'synthetic people need {error.name}, which is not installed: pip install "sapiens[optional]"'
         ) from error
     with warnings.catch_warnings(), _fast_targets():
         warnings.simplefilter('ignore')
