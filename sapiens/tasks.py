@@ -47,13 +47,13 @@ class MapField:
             two channels: a mirror negates x, a rotation turns both), or ``'unit_vectors'`` (also of length 1).
         about: data type, unit and convention.
         interpolation: of the labels under geometry, ``'nearest'`` or ``'linear'``.
-        padding: value beside the image. It means nothing where ``valid_mask`` is False, as it is there.
+        padding: value outside the image. ``valid_mask`` is False there.
         swap: key of the (256,) uint8 table that exchanges labels in a mirrored image.
         own_validity: the field is valid where ``valid_<name>`` is True, in addition to ``valid_mask``. Otherwise unknown values
             of this field are False in ``valid_mask``, which all fields share.
-        folders: names that a data set's folder of such files may have, the usual one first; () where no file holds it.
+        folders: names that a dataset's folder of such files may have, the usual one first; () where no file holds it.
         suffixes: of such files.
-        reader: ``reader(path, info) -> array`` (H, W) or (H, W, K), where ``info`` holds the options of the data set.
+        reader: ``reader(path, info) -> array`` (H, W) or (H, W, K), where ``info`` holds the options of the dataset.
         known: ``known(array) -> (H, W) bool``, where the map has a value; None where it has one everywhere.
     """
 
@@ -163,9 +163,9 @@ class TaskSpec:
         return self.inference or self.name
 
 
-# Maps that belong to no task of their own: they come with rendered people and with data sets.
+# Maps that belong to no task of their own: they come with rendered people and with datasets.
 _COMMON_FIELDS = (
-    MapField('instance', kind='labels', about='uint8 number of the person, 0 for nobody',
+    MapField('instance', kind='labels', about='uint8 number of the person, 0 for background',
              suffixes=('.png',),
              reader='sapiens.datasets.transforms.label_files:load_instance'),
     MapField('mask', kind='labels', about='bool, True on people', folders=('mask', 'masks'), suffixes=('.png', '.jpg', '.jpeg'),
@@ -271,7 +271,7 @@ def _task_name_of_config(model: Mapping) -> str | None:
 
 
 def resolve(reference: str | Callable | None) -> Any:
-    """What ``'module:attribute'`` stands for; anything else is returned as it is."""
+    """Import ``'module:attribute'``; anything else is returned unchanged."""
     if not isinstance(reference, str):
         return reference
     module, _, attribute = reference.partition(':')

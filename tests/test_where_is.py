@@ -88,7 +88,7 @@ QUESTIONS = [
         'class RandomFlip',
     ),
     (
-        'Where is a data set of depth and normal files?',
+        'Where is a dataset of depth and normal files?',
         'sapiens/datasets/depth_normal.py',
         'class GeometryDataset',
     ),

@@ -55,7 +55,7 @@ class PersonInput:
 
     Args:
         transform: makes the crop.
-        padding: factor by which the box is enlarged first.
+        padding: factor on the size of the box.
     """
 
     needs_boxes = True

@@ -127,7 +127,7 @@ def read_people(path: str, keep: bool = False) -> AnnotatedPeople:
 
     Args:
         path: JSON file with ``images`` and ``annotations``.
-        keep: keep the result in memory for the next reader of the file: evaluation reads what its data set has read. A
+        keep: keep the result in memory for the next reader of the file: evaluation reads what its dataset has read. A
             file that has changed is read again.
 
     Raises:

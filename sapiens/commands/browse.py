@@ -1,4 +1,4 @@
-"""Draw augmented samples of a config's data set, with their labels, as one figure.
+"""Draw augmented samples of a config's dataset, with their labels, as one figure.
 
 Labelled keypoints are drawn over the image. Dense labels are drawn beside it, grey where the loss ignores them.
 

@@ -30,7 +30,7 @@ from sapiens.utils.config import add_options_argument, load_config
 
 
 def build(cfg, split: str, otherwise: str = ''):
-    """The split's data set, or None with the reason printed."""
+    """The split's dataset, or None with the reason printed."""
     try:
         return DATASETS.build(cfg[f'{split}_dataloader'].dataset)
     except (FileNotFoundError, ValueError) as error:
@@ -39,7 +39,7 @@ def build(cfg, split: str, otherwise: str = ''):
 
 
 def bar(title: str):
-    """Wraps an iterable in a progress bar, where somebody is looking."""
+    """Wrap an iterable in a progress bar on a terminal."""
     return lambda items: tqdm(items, desc=title, disable=not sys.stderr.isatty(), leave=False)
 
 
@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     if other is not None:
         check_overlap(findings, dataset, other, bar('overlap'))
     print(table(findings))
-    # Spread over the data set, each with the augmentation that a run would draw.
+    # Spread over the dataset, each with the augmentation that a run would draw.
     count = min(args.samples, len(dataset))
     draws = [Draw(i * len(dataset) // count, hash63(args.seed, i)) for i in range(count)]
     sampled = Findings()

@@ -45,7 +45,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         add_options_argument(command)
     inspect.add_argument('--tensors', action='store_true', help='list every tensor: name, shape, type')
     convert.add_argument('--part', choices=['all', 'encoder'], default='all', help='default: %(default)s')
-    convert.add_argument('--dtype', choices=list(DTYPES), help='of floating-point tensors; default: as they are')
+    convert.add_argument('--dtype', choices=list(DTYPES), help='type of floating-point tensors; default: unchanged')
     args = parser.parse_args(argv)
     if args.cfg_options and not args.config:
         parser.error('--cfg-options changes a config: add --config')

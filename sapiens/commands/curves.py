@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
         default=0,
         help='leave out what was before, in minutes with --minutes, else iterations (default: %(default)s)',
     )
-    parser.add_argument('--out', default='curves.png', help='picture to write; default: %(default)s')
+    parser.add_argument('--out', default='curves.png', help='figure to write; default: %(default)s')
     args = parser.parse_args(argv)
     names = args.names or [Path(run).resolve().name for run in args.runs]
     if len(set(names)) != len(args.runs):

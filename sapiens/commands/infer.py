@@ -69,7 +69,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
     add = parser.add_argument_group('people (pose)').add_argument
     add('--detector', default='whole-image', help=f'{" | ".join(DETECTORS.values())}; default: %(default)s')
-    add('--boxes', metavar='FILE', help='boxes instead of a detector: COCO detections or a COCO data set')
+    add('--boxes', metavar='FILE', help='boxes instead of a detector: COCO detections or a COCO dataset')
     add('--box-threshold', type=float, help=f'minimum score of a box; default: {THRESHOLD}, with --boxes 0')
     text = f'maximum overlap (IoU) of two boxes; default: {NMS_THRESHOLD}, with --boxes 1, which keeps all'
     add('--nms-threshold', type=float, help=text)

@@ -18,7 +18,7 @@ CONFIG = 'sapiens_tiny_folder-256x256'
 
 
 def run_command(*arguments, **environment: str) -> None:
-    """Run another command in a process of its own. If it fails, exit with its status."""
+    """Run another command in a separate process. If it fails, exit with its status."""
     command = [sys.executable, '-m', 'sapiens.commands', *map(str, arguments)]
     result = subprocess.run(command, env=dict(os.environ, **environment))
     if result.returncode:
@@ -42,8 +42,8 @@ def newest(folder: Path, pattern: str) -> Path:
 
 def main(argv: list[str] | None = None) -> None:
     parser = tool_parser(__doc__)
-    parser.add_argument('--images', type=Path, help='folder of your own pictures (default: rendered people)')
-    parser.add_argument('--people', type=int, default=64, help='pictures to render; default: %(default)s')
+    parser.add_argument('--images', type=Path, help='folder of your own images (default: rendered people)')
+    parser.add_argument('--people', type=int, default=64, help='images to render; default: %(default)s')
     parser.add_argument('--iterations', type=int, default=400, help='training steps; default: %(default)s')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/quickstart'), help='default: %(default)s')
     args = parser.parse_args(argv)
@@ -71,7 +71,7 @@ Done: sapiens_tiny was pretrained for {end} steps on the images of {images}
   loss values  {newest(args.work_dir, 'scalars.json')}
 
 Next:
-  longer, on your own pictures     make quickstart DATA_ROOT=FOLDER
+  longer, on your own images       make quickstart DATA_ROOT=FOLDER
   more people, larger, all labels  sapiens render --help
   held-out loss of a checkpoint    DATA_ROOT={images} sapiens test {CONFIG} {checkpoint}
   features of a folder of images   sapiens features {CONFIG} {checkpoint} {images} --out features

@@ -1,11 +1,11 @@
-"""Render a data set of synthetic people with exact labels.
+"""Render a dataset of synthetic people with exact labels.
 
 The folders follow the published Sapiens data and COCO. Every image has a mask of the people, depth, surface normals, body parts
 (28 classes of Goliath, 20 of LIP), instances, albedo, alpha, the camera, and 17, 133 and 308 keypoints of each person.
 OUT/dataset_card.json describes the files, their units and conventions, their number and the licence.
 
 Examples:
-    # 24 images and one picture of each kind of label, to see what you would get
+    # 24 images with a preview of each kind of label
     sapiens render --out data/synthetic/look --num 24 --preview
     # 10000 images on 16 cores, with photographs without people behind most of them, for pose only
     sapiens render --out data/synthetic/pose --num 10000 --workers 16 \\
@@ -55,10 +55,10 @@ PREVIEW_IMAGES, PREVIEW_SIDE, PREVIEW_COLUMNS = 24, 420, 8
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
     add = functools.partial(_add, parser)
-    add('--out', type=Path, required=True, help='folder of the data set; made, continued or enlarged')
+    add('--out', type=Path, required=True, help='folder of the dataset; created, continued or extended')
     add('--num', type=int, required=True, help='images in all, with those that are there already')
     add('--size', type=_pair('x'), default=(768, 1024), help='width x height in pixels; default: 768x1024')
-    add('--seed', type=int, default=0, help='of the whole data set; default: %(default)s')
+    add('--seed', type=int, default=0, help='of the whole dataset; default: %(default)s')
     add('--workers', type=int, help='processes; 0: in this one, to debug. Default: one per core')
     add('--people', type=_pair('-'), default=(1, 4), help='fewest and most people in an image; default: 1-4')
     add('--backgrounds', type=Path, help='folder of photographs without people; their licence then applies')
@@ -105,7 +105,7 @@ def generator_options(args: argparse.Namespace) -> dict:
     for item in args.scene:
         key, found, value = item.partition('=')
         if not found or key in options:
-            raise ValueError(f'--scene {item!r}: expected KEY=VALUE with a key that has no option of its own')
+            raise ValueError(f'--scene {item!r}: expected KEY=VALUE with a key that has no separate option')
         try:
             options[key] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
@@ -128,12 +128,12 @@ def build_generator(name: str, options: dict):
 
 
 class Maker:
-    """Makes single images in whatever process it is called; builds its generator at the first.
+    """Makes single images in the calling process; builds its generator at the first call.
 
     Args:
         name, options: of the generator.
         writer: of the files.
-        seed: of the data set.
+        seed: of the dataset.
     """
 
     def __init__(self, name: str, options: dict, writer: folders.SampleWriter, seed: int):
@@ -173,7 +173,7 @@ def _start_worker(maker: Maker) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End this worker when the main process is gone: killed, it can tell nobody to stop."""
+    """End this worker when the main process is gone: a killed process cannot stop its workers."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
@@ -207,7 +207,7 @@ def make_images(maker: Maker, missing: list[int], workers: int, bar: tqdm) -> No
                 bar.update()
     except BrokenProcessPool as error:
         raise RuntimeError(
-            'a worker was killed, most likely for want of memory: use fewer --workers; the same command goes on'
+            'a worker was killed, most likely because memory ran out: use fewer --workers; the same command continues'
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -229,7 +229,7 @@ def draw_previews(root: Path, images: int) -> list[Path]:
 
 
 def preview_tiles(labels: dict) -> dict:
-    """One small picture of each kind of label of an image."""
+    """Draw one small preview of each kind of label of an image."""
     entry, full = labels['entry'], labels['rgb']
     image = draw.fit(full, PREVIEW_SIDE)
     small = {
@@ -312,7 +312,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         run(args)
     except KeyboardInterrupt:
-        print(f'\nStopped. What is complete in {args.out} stays; the same command goes on.', file=sys.stderr)
+        print(f'\nStopped. Complete samples in {args.out} are kept; the same command continues.', file=sys.stderr)
         sys.exit(130)
     except RuntimeError as error:
         sys.exit(f'error: {error}')

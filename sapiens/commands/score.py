@@ -23,7 +23,7 @@ from sapiens.utils.cli import tool_parser
 def main(argv: list[str] | None = None) -> None:
     parser = tool_parser(__doc__)
     parser.add_argument('results', help='COCO results file')
-    parser.add_argument('--ann-file', required=True, help='COCO annotation file; everybody in it has to be found')
+    parser.add_argument('--ann-file', required=True, help='COCO annotation file; every person in it counts')
     parser.add_argument(
         '--skeleton',
         required=True,

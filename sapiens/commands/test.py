@@ -4,7 +4,7 @@ Examples:
     sapiens test configs/mae/sapiens_0.3b_humans300m-1024x1024.py work_dirs/x/epoch_100.pth
     sapiens test configs/pose/sapiens_1b_goliath-1024x768.py sapiens-pose-1b  # a published name: docs/checkpoints.md
     sapiens test CONFIG CHECKPOINT --cfg-options test_dataloader.dataset.data_root=my/held/out/images
-    sapiens test CONFIG CHECKPOINT --show-dir pictures --show-limit 50    # labels beside predictions, per image
+    sapiens test CONFIG CHECKPOINT --show-dir results --show-limit 50     # labels next to predictions, per image
     sapiens test CONFIG CHECKPOINT --dump predictions.json                # what the metric saw, for other tools
     sapiens test CONFIG me.onnx --graph                                   # what an export costs in accuracy
     bash tools/dist_test.sh CONFIG CHECKPOINT 8
@@ -40,11 +40,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--dump', metavar='FILE', help="write the predictions to this file (the metric's argument dump)"
     )
-    parser.add_argument('--show-dir', type=Path, metavar='DIR', help='write a picture of each image to this folder')
-    parser.add_argument('--show-limit', type=int, metavar='N', help='of the first N images only (default: all)')
     parser.add_argument(
-        '--show-heatmaps', action='store_true', help='with the heatmaps as a further part of a picture'
+        '--show-dir', type=Path, metavar='DIR', help='write a visualization of each image to this folder'
     )
+    parser.add_argument('--show-limit', type=int, metavar='N', help='of the first N images only (default: all)')
+    parser.add_argument('--show-heatmaps', action='store_true', help='add the heatmaps to each visualization')
     add_runner_arguments(parser, 'the log goes')
     args = parser.parse_args(argv)
     if args.show_dir is None and (args.show_limit is not None or args.show_heatmaps):

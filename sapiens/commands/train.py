@@ -2,7 +2,7 @@
 
 Examples:
     sapiens train configs/mae/sapiens_tiny_folder-256x256.py
-    sapiens train CONFIG --resume                       # go on from the newest valid checkpoint of the work dir
+    sapiens train CONFIG --resume                       # resume from the newest valid checkpoint of the work dir
     sapiens train CONFIG --cfg-options train_dataloader.batch_size=64 optim_wrapper.accumulative_counts=8
     sapiens train CONFIG --cfg-options load_from=sapiens-pose-1b    # from the weights of a published model
     bash tools/dist_train.sh CONFIG 8                           # 8 GPUs of this machine
@@ -25,7 +25,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         nargs='?',
         const='auto',
         metavar='PATH',
-        help='without a path: go on from the newest valid checkpoint of the work dir, or start if there is none',
+        help='without a path: resume from the newest valid checkpoint of the work dir, or start if there is none',
     )
     parser.add_argument('--amp', action='store_true', help='bf16 autocast, also on CPUs (default: on GPUs only)')
     add_runner_arguments(parser, 'logs and checkpoints go')

@@ -1,4 +1,4 @@
-"""Base classes of data sets with numbered samples."""
+"""Base classes of datasets with numbered samples."""
 
 from collections.abc import Iterator
 
@@ -47,7 +47,7 @@ class SampleDataset(Dataset):
         raise NotImplementedError
 
     def load_drawn(self, index: int, seed: int | None) -> dict:
-        """Like :meth:`load`, for data sets that make a new sample from the seed of each draw; None for a plain int."""
+        """Like :meth:`load`, for datasets that make a new sample from the seed of each draw; None for a plain int."""
         return self.load(index)
 
     def check(self, findings: Findings, read: bool = False, progress=iter) -> None:
@@ -108,7 +108,7 @@ class PathDataset(SampleDataset):
         return len(self.table)
 
     def path(self, index: int) -> str:
-        """The path of an entry, as it is opened and reported."""
+        """Return the path of an entry for opening and messages."""
         return join_path(self.root, self.table[index])
 
     def load(self, index: int) -> dict:

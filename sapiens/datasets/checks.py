@@ -1,4 +1,4 @@
-"""Dataset checks: problem counts by type, with examples. Data sets add their own in ``check``."""
+"""Dataset checks: problem counts by type, with examples. Datasets add their own in ``check``."""
 
 import filecmp
 import os
@@ -96,9 +96,9 @@ def check_images(
 
 
 def check_overlap(findings: Findings, dataset, other, progress: Callable = iter) -> None:
-    """Find images that both data sets have: the same file, or another one with the same name and content.
+    """Find images that both datasets have: the same file, or another one with the same name and content.
 
-    Only data sets that list their images (``image_paths``) are compared; URLs by address only.
+    Only datasets that list their images (``image_paths``) are compared; URLs by address only.
     """
     if not (hasattr(dataset, 'image_paths') and hasattr(other, 'image_paths')):
         return

@@ -1,4 +1,4 @@
-"""Several data sets as one."""
+"""Several datasets as one."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,28 +18,28 @@ __all__ = ['CombinedDataset']
 
 @DATASETS.register_module()
 class CombinedDataset(SampleDataset):
-    """Data sets one after the other, or mixed by weights, with one pipeline.
+    """Datasets one after the other, or mixed by weights, with one pipeline.
 
-    With weights an epoch has ``length`` samples, divided exactly by the weights. Each data set is sampled evenly: if a data set
+    With weights an epoch has ``length`` samples, divided exactly by the weights. Each dataset is sampled evenly: if a dataset
     of m samples gets n places, place j takes a random sample between ``j m / n`` and ``(j + 1) m / n``, drawn from the sample's
-    own generator. So all samples of a data set are equally frequent, and a large one gives other samples in each epoch. A sample
-    depends on its :class:`Draw` only, so a run resumes exactly. Shuffle with the sampler: places of one data set are adjacent.
+    own generator. So all samples of a dataset are equally frequent, and a large one gives other samples in each epoch. A sample
+    depends on its :class:`Draw` only, so a run resumes exactly. Shuffle with the sampler: places of one dataset are adjacent.
 
     A file that cannot be used is replaced by a sample of the mixture.
 
     Args:
-        datasets: data sets or their configs, without pipelines.
-        weights: relative number of samples of each data set; None takes every sample of each once an epoch.
-        length: samples in an epoch; default: the total of the data sets. Without weights, a length is divided by their sizes.
+        datasets: datasets or their configs, without pipelines.
+        weights: relative number of samples of each dataset; None takes every sample of each once an epoch.
+        length: samples in an epoch; default: the total of the datasets. Without weights, a length is divided by their sizes.
         skeleton: all keypoints are mapped to it by name; missing ones have weight 0. If names of equal keypoints differ, let the
-            data set map them (``source_skeleton``, ``names``). None for data sets of one skeleton, or without keypoints.
+            dataset map them (``source_skeleton``, ``names``). None for datasets of one skeleton, or without keypoints.
         pipeline, metainfo: see :class:`SampleDataset`.
 
     Attributes:
-        test_mode: that of the data sets.
+        test_mode: that of the datasets.
 
     Raises:
-        ValueError: nothing to combine; data sets with pipelines or of different skeletons, classes or modes; invalid weights; a
+        ValueError: nothing to combine; datasets with pipelines or of different skeletons, classes or modes; invalid weights; a
             length that leaves one of them without a sample.
     """
 
@@ -58,13 +58,13 @@ class CombinedDataset(SampleDataset):
         for item in self.datasets:
             if not isinstance(item, SampleDataset):
                 raise ValueError(
-                    f'{item!r} cannot be combined: expected data sets that have a number of samples to load'
+                    f'{item!r} cannot be combined: expected datasets that have a number of samples to load'
                 )
             if item.pipeline.transforms:
                 raise ValueError(f'{item!r} has a pipeline, which would not be used: give it to the CombinedDataset')
         modes = {item.test_mode for item in self.datasets}
         if len(modes) > 1:
-            raise ValueError('some of the data sets have test_mode=True and some have not')
+            raise ValueError('some of the datasets have test_mode=True and some have not')
         test_mode = modes.pop()
         if test_mode and not (weights is None and length is None):
             raise ValueError('weights= and length= draw samples at random, which test mode does not allow')
@@ -83,10 +83,10 @@ class CombinedDataset(SampleDataset):
         if skeleton is None and len(found) > 1:
             names = ', '.join(repr(own.name) for own in found.values())
             raise ValueError(
-                f'the data sets have different skeletons ({names}): give skeleton=, to which all are mapped'
+                f'the datasets have different skeletons ({names}): give skeleton=, to which all are mapped'
             )
         if skeleton is not None and not found:
-            raise ValueError(f'skeleton={skeleton!r}: none of the data sets has keypoints')
+            raise ValueError(f'skeleton={skeleton!r}: none of the datasets has keypoints')
         self.skeleton = get_skeleton(skeleton) if skeleton is not None else next(iter(found.values()), None)
         self._maps = [None] * len(self.datasets)
         if self.skeleton is None:
@@ -107,7 +107,7 @@ class CombinedDataset(SampleDataset):
         names = list(lists.values())
         if len(names) > 1:
             raise ValueError(
-                f'the data sets have different classes ({", ".join(map(repr, names))}): set source_classes= '
+                f'the datasets have different classes ({", ".join(map(repr, names))}): set source_classes= '
                 'to map labels of other classes'
             )
 
@@ -119,7 +119,7 @@ class CombinedDataset(SampleDataset):
             return
         weighting = np.array(sizes if weights is None else weights, np.float64)
         if weighting.shape != sizes.shape or not (np.isfinite(weighting).all() and (weighting > 0).all()):
-            raise ValueError(f'weights={weights!r}: expected {len(sizes)} positive numbers, one for each data set')
+            raise ValueError(f'weights={weights!r}: expected {len(sizes)} positive numbers, one for each dataset')
         length = int(sizes.sum()) if length is None else length
         if not (isinstance(length, int) and length > 0):
             raise ValueError(f'length={length!r}: expected a positive number of samples')
@@ -129,14 +129,14 @@ class CombinedDataset(SampleDataset):
         for number in np.argsort(counts - exact, kind='stable')[: length - counts.sum()]:
             counts[number] += 1
         if (counts == 0).any():
-            raise ValueError(f'length={length} gives the data sets {counts.tolist()} samples: make it larger')
+            raise ValueError(f'length={length} gives the datasets {counts.tolist()} samples: make it larger')
         self._ends = np.cumsum(counts)
 
     def __len__(self) -> int:
         return int(self._ends[-1])
 
     def locate(self, index: int) -> tuple[int, int]:
-        """(number of the data set, sample in it) of a position; mixed data sets draw it from numpy's generator."""
+        """(number of the dataset, sample in it) of a position; mixed datasets draw it from numpy's generator."""
         number = int(np.searchsorted(self._ends, index, side='right'))
         if number == len(self.datasets) or index < 0:
             raise IndexError(f'sample {index} of {len(self)}')

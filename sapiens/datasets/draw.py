@@ -1,4 +1,4 @@
-"""One draw from a data set: the sample, and the seed of all its random transforms."""
+"""One draw from a dataset: the sample, and the seed of all its random transforms."""
 
 import random
 from contextlib import contextmanager
@@ -14,10 +14,10 @@ _MASK = (1 << 64) - 1
 
 
 class Draw(NamedTuple):
-    """Item of a sampler and index of a data set.
+    """Item of a sampler and index of a dataset.
 
     Attributes:
-        index: position in the data set.
+        index: position in the dataset.
         seed: 63-bit seed of this sample's augmentation.
     """
 

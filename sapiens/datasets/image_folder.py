@@ -17,7 +17,7 @@ __all__ = ['ImageFolder']
 class ImageFolder(PathDataset):
     """Every image file under a folder, at any depth, in the order of the names.
 
-    Links are followed; hidden names are skipped. The tree is scanned when the data set is built: for many millions of files, or
+    Links are followed; hidden names are skipped. The tree is scanned when the dataset is built: for many millions of files, or
     on a slow network file system, scan once into a list (docs/data.md) and use :class:`ImageList`.
 
     Args:

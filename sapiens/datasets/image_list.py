@@ -44,7 +44,7 @@ class ImageList(PathDataset):
 
 
 def _read_text(ann_file: str) -> PathTable:
-    # surrogateescape keeps names that are not valid UTF-8 as they are.
+    # surrogateescape keeps names that are not valid UTF-8.
     with open(ann_file, encoding='utf-8-sig', errors='surrogateescape') as file:
         return PathTable.from_strings(path for line in file if (path := line.strip()))
 

@@ -1,4 +1,4 @@
-"""Checks of label maps, for data sets whose samples name ``label_files``."""
+"""Checks of label maps, for datasets whose samples name ``label_files``."""
 
 import os
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from .transforms.loading import read_file
 
 __all__ = ['check_label_files']
 
-# Samples to read if not all are read, spread over the data set.
+# Samples to read if not all are read, spread over the dataset.
 _SAMPLED = 100
 # Fraction of a sample's pixels that may be wrong: edges of masks and of renderings are never perfect.
 _TOLERATED = 0.01

@@ -19,7 +19,7 @@ class PairedFolders(SampleDataset):
     """Images with label files of the same stem: ``images/a.jpg`` with ``labels/a.png``, ``depth/a.npy``.
 
     Folders may be nested alike (``images/4/000001.jpg`` with ``depth/4/000001.npy``); hidden names are skipped. The tree is
-    scanned when the data set is built and held as tensors that all workers share.
+    scanned when the dataset is built and held as tensors that all workers share.
 
     Args:
         data_root: what folders are relative to.

@@ -1,4 +1,4 @@
-"""Order of the samples of map-style data sets."""
+"""Order of the samples of map-style datasets."""
 
 from collections.abc import Iterator
 
@@ -25,18 +25,18 @@ class ResumableSampler(Sampler):
 
     Args:
         dataset: sized; only its length is used.
-        shuffle: a new pseudo-random order each epoch; otherwise the data set's own.
+        shuffle: a new pseudo-random order each epoch; otherwise the dataset's own.
         seed: of order and augmentation; None draws one that all ranks share.
-        repeat: how often each sample occurs in an epoch, for very small data sets.
+        repeat: how often each sample occurs in an epoch, for very small datasets.
         round_up: give ranks equally many samples by repeating up to ``world_size - 1`` of the first ones.
 
     Raises:
-        ValueError: an empty data set, or a negative start.
+        ValueError: an empty dataset, or a negative start.
     """
 
     def __init__(self, dataset, shuffle: bool = True, seed: int | None = None, repeat: int = 1, round_up: bool = True):
         if len(dataset) == 0:
-            raise ValueError(f'the data set {dataset!r} is empty: nothing to sample')
+            raise ValueError(f'the dataset {dataset!r} is empty: nothing to sample')
         self.rank, self.world_size = get_dist_info()
         if repeat < 1:
             raise ValueError(f'repeat={repeat}: expected 1 or more')

@@ -96,7 +96,7 @@ class ShardStream:
             try:
                 found = shard.next_image(bad, path)
             except FileNotFoundError as error:
-                raise FileNotFoundError(f'no shard {path!r} ({error}): check `shards` of the data set') from error
+                raise FileNotFoundError(f'no shard {path!r} ({error}): check `shards` of the dataset') from error
             except (BrokenTar, OSError) as error:
                 bad.append((path, f'{type(error).__name__}: {error}; the rest of the shard is skipped'))
                 found = None

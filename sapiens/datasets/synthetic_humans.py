@@ -1,4 +1,4 @@
-"""Rendered people as a data set without files."""
+"""Rendered people as a dataset without files."""
 
 import importlib
 import os
@@ -37,13 +37,13 @@ class SyntheticHumans(SampleDataset):
     Which people appear depends on the :class:`Draw` only, so a run resumes exactly.
 
     Args:
-        length: images in the data set.
+        length: images in the dataset.
         size: (width, height) in pixels.
         people: fewest and most people in an image.
         backgrounds: folder of photographs without people to put behind; None for none.
         pipeline, test_mode: see :class:`SampleDataset`. The loading transforms accept ``img``. ``LoadDense`` also transforms
             the label maps; the others transform ``img`` only: set ``labels=False`` with them.
-        seed: of the data set.
+        seed: of the dataset.
         fixed: sample i is always the same image, as if it were a file, for evaluation and overfitting; the augmentation may
             differ. Otherwise each draw is a new image, for training without end; a plain int instead of a draw gives the
             fixed one.

@@ -10,7 +10,7 @@ def compile_parts(model: nn.Module, options: bool | dict) -> None:
     """Compile parts of a model in place, before their first call. Names of parameters stay.
 
     Each module with a method ``parts_to_compile()`` says which of its parts are compiled: an encoder its blocks, a head itself.
-    Equal blocks are compiled once, whatever their number, and activation checkpointing works as before. MMEngine would compile
+    Equal blocks are compiled once, and activation checkpointing works as before. MMEngine would compile
     the whole ``train_step`` with the optimizer and the logged values.
 
     Args:

@@ -225,7 +225,7 @@ class TrainLoop(BaseLoop):
         data, sampler = state['data'], self.dataloader.sampler
         if ('streams' in data) != self.is_stream:
             raise ValueError(
-                f'the checkpoint holds a position in {"shards" if "streams" in data else "a data set"}, this run reads '
+                f'the checkpoint holds a position in {"shards" if "streams" in data else "a dataset"}, this run reads '
                 f'{type(self.dataloader.dataset).__name__}: resume with the data of the first run, or restart the data with '
                 '--cfg-options load_from=CHECKPOINT and without --resume'
             )

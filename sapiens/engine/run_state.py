@@ -24,7 +24,7 @@ from .message_hub import MessageHubState, plain
 
 __all__ = ['collect_state', 'get_progress', 'restore_state']
 
-# Entries of the loop's state that are lists over processes; the others are equal on all of them and stand in 'meta'.
+# Entries of the loop's state that are lists over processes; the others are equal on all of them and are in 'meta'.
 PER_RANK = ('rng', 'data')
 
 

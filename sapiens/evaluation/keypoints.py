@@ -157,7 +157,7 @@ class KeypointMetric(BaseMetric):
         return self._evaluate(detections)
 
     def rescore(self, path: str) -> dict[str, float]:
-        """Evaluate a results file as it is: its own scores, no NMS.
+        """Evaluate a results file with its own scores, without NMS.
 
         Args:
             path: COCO results of the annotated skeleton, as ``dump`` writes them.

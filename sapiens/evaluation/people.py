@@ -106,7 +106,7 @@ def read_ground_truth(path: str, skeleton: Skeleton, use_area: bool = True) -> G
     Args:
         path: COCO file annotated with ``skeleton``.
         skeleton: of the file.
-        use_area: take ``area`` of the annotations; otherwise 0.53 of the box, as for data sets without segments.
+        use_area: take ``area`` of the annotations; otherwise 0.53 of the box, as for datasets without segments.
 
     Raises:
         FileNotFoundError: no such file.

@@ -13,7 +13,7 @@ __all__ = ['ReconstructionLoss']
 class ReconstructionLoss(BaseMetric):
     """Mean over images of the loss on their removed patches; lower is better.
 
-    Every image has the mask that its position in the data set decides (see :meth:`sapiens.models.MAE.predict`), so two
+    Every image has the mask that its position in the dataset decides (see :meth:`sapiens.models.MAE.predict`), so two
     checkpoints are compared on the same patches.
     """
 

@@ -1,4 +1,4 @@
-"""How well classes are told apart, over all pixels of a data set."""
+"""Segmentation metrics over all pixels of a dataset."""
 
 from collections.abc import Mapping
 from pathlib import Path

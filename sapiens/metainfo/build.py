@@ -66,7 +66,7 @@ def get_skeleton(source: str | Path | Mapping | Skeleton) -> Skeleton:
 
 
 def build_metainfo(source: str | Path | Mapping | Skeleton) -> dict:
-    """Convert a skeleton to mmpose's metainfo, as ``METAINFO`` of a data set or for its ``metainfo=`` argument.
+    """Convert a skeleton to mmpose's metainfo, as ``METAINFO`` of a dataset or for its ``metainfo=`` argument.
 
     Args:
         source: any form that :func:`get_skeleton` accepts.

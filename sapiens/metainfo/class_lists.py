@@ -137,7 +137,7 @@ CLASS_LISTS = [
     _colored('face19', FACE19),
 ]
 
-# Maps from labels of other data sets: one word per id of the source, the class of the target, or '-' (ignored) where the classes
+# Maps from labels of other datasets: one word per id of the source, the class of the target, or '-' (ignored) where the classes
 # differ (LIP's arm is neither the lower nor the upper arm).
 _CLOTHES_TO_28 = """
 Background - Hair - - Upper_Clothing - Upper_Clothing - Lower_Clothing - - Upper_Clothing Face_Neck - - - - Left_Shoe

@@ -83,7 +83,7 @@ def skeleton_from_dict(data: Mapping) -> Skeleton:
             - ``links``: list of (name, name) or (name, name, RGB); default none
             - ``flip``: {name: partner} where the left/right naming rule fails; False if no point changes place
             - ``sigmas``: K numbers or one for all; default 0.05 (:data:`DEFAULT_SIGMA`). For figures that compare with
-              published OKS use the data set's own
+              published OKS use the dataset's own
             - ``weights``: K numbers or one for all; default 1
             - ``colors``: {name: RGB}; default green for left, orange for right, blue for neither. Links likewise,
               blue where they join two sides

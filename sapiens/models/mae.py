@@ -123,7 +123,7 @@ class MAE(BaseModel):
         latent = self.encode(images, masking)
         wanted = masking.removed
         if self.decode_share < 1 and self.training:
-            # A random order of its own: the noise orders patches by squares where mask_block_size is above 1.
+            # A separate random order: the noise orders patches by squares where mask_block_size is above 1.
             count = max(1, round(wanted.shape[1] * self.decode_share))
             order = torch.rand(wanted.shape, device=wanted.device).argsort(dim=1)[:, :count]
             wanted = wanted.gather(1, order)
@@ -156,7 +156,7 @@ class MAE(BaseModel):
         The mask of an image is drawn from its ``sample_idx``, so that a held-out loss does not change between evaluations.
 
         Returns:
-            Samples with ``reconstruction_loss`` (scalar), ``pred`` (uint8 (3, H, W): kept patches as they are, removed ones as
+            Samples with ``reconstruction_loss`` (scalar), ``pred`` (uint8 (3, H, W): kept patches unchanged, removed ones as
             predicted) and ``mask`` ((h, w), True = removed).
         """
         grid = self.backbone.grid_of(*inputs.shape[-2:])

@@ -12,7 +12,7 @@ __all__ = ['add_model_arguments', 'add_runner_arguments', 'load_runner_config', 
 
 
 def tool_parser(doc: str) -> argparse.ArgumentParser:
-    """A parser whose ``--help`` shows a tool's docstring, with its examples, as it is written."""
+    """A parser whose ``--help`` shows the docstring of a tool unchanged, with its examples."""
     return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 

@@ -35,7 +35,7 @@ def _places(name: str, cfg: dict) -> tuple[str, ...]:
 
 def top_level_keys() -> set[str]:
     """Keys a config file may set at its top: arguments of MMEngine's runner, the primitives, and what MMEngine reads
-    besides. Names that begin with an underscore are free."""
+    too. Names that begin with an underscore are free."""
     from mmengine.runner import Runner
 
     arguments = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}

@@ -6,7 +6,7 @@ __all__ = ['pick_device']
 
 
 def pick_device(name: str = 'auto') -> torch.device:
-    """``'auto'`` is the current CUDA device, else Apple's MPS, else the CPU; any other name is taken as it is.
+    """``'auto'`` is the current CUDA device, else Apple's MPS, else the CPU; any other name is used unchanged.
 
     Raises:
         ValueError: for a device that this machine or this torch does not have.

@@ -19,7 +19,7 @@ def draw_map(
     Args:
         values: (H, W) or (H, W, K).
         kind: of :class:`sapiens.tasks.MapField`. Labels get distinct colours, unit vectors the colours of normals. Three
-            channels become red, green and blue: as they are if all values are in [0, 1], else scaled to their range. Other
+            channels become red, green and blue: unchanged if all values are in [0, 1], else scaled to their range. Other
             maps are drawn by their first channel, high values bright.
         valid: (H, W) bool; by default where all values are finite.
         limits: values that are darkest and brightest, for all channels; by default those of the map.

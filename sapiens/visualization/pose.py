@@ -292,7 +292,7 @@ def mean_error(keypoints: np.ndarray, true_keypoints: np.ndarray, visible: np.nd
 
 
 def skeleton_of(metainfo: Mapping | None) -> Skeleton | None:
-    """Get the skeleton of a data set's ``metainfo`` in the form of this package (``keypoint_info``) or of mmpose's parser
+    """Get the skeleton of a dataset's ``metainfo`` in the form of this package (``keypoint_info``) or of mmpose's parser
     (``keypoint_id2name``); None without one."""
     metainfo = metainfo or {}
     if 'keypoint_info' in metainfo:

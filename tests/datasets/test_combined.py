@@ -123,7 +123,7 @@ def test_without_keypoints(tmp_path, body):
     dataset = CombinedDataset(folders, pipeline=steps)
     assert len(dataset) == 6 and dataset[5]['data_samples'].img_path.endswith('more/img/2.jpg')
     assert dataset[5]['data_samples'].sample_idx == 5
-    with pytest.raises(ValueError, match='none of the data sets has keypoints'):
+    with pytest.raises(ValueError, match='none of the datasets has keypoints'):
         CombinedDataset(folders, skeleton='coco17')
     with pytest.raises(ValueError, match='has no keypoints, the others have'):
         CombinedDataset([body, folders[0]])
@@ -139,7 +139,7 @@ def test_test_mode_is_that_of_the_parts(tmp_path, body):
         dataset[3]
     with pytest.raises(ValueError, match='draw samples at random, which test mode does not allow'):
         CombinedDataset(parts, length=3)
-    with pytest.raises(ValueError, match='some of the data sets have test_mode'):
+    with pytest.raises(ValueError, match='some of the datasets have test_mode'):
         CombinedDataset([body, parts[0]])
 
 
@@ -155,7 +155,7 @@ def test_incompatible_datasets(tmp_path, body, goliath):
     for weights in ((1,), (1, -1), (1, 0), (1, float('nan'))):
         with pytest.raises(ValueError, match='expected 2 positive numbers'):
             CombinedDataset([body, body], weights)
-    with pytest.raises(ValueError, match=r'length=2 gives the data sets \[2, 0\]'):
+    with pytest.raises(ValueError, match=r'length=2 gives the datasets \[2, 0\]'):
         CombinedDataset([body, body], (1000, 1), 2)
     with pytest.raises(ValueError, match='length=0'):
         CombinedDataset([body, body], (1, 1), 0)

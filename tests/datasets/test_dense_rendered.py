@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope='module')
 def people():
-    """Renders one scene through any camera: labels as a data set gives them, of people only."""
+    """Renders one scene through any camera: labels as a dataset gives them, of people only."""
     pytest.importorskip('warp')
     pytest.importorskip('anny')
     from sapiens.synthetic import HumanGenerator

@@ -139,7 +139,7 @@ def test_the_last_epoch_counts_though_it_is_left_early(tmp_path, iters, epochs):
 
 
 class Noise(Numbers):
-    """A data set that does not seed its samples."""
+    """A dataset that does not seed its samples."""
 
     def __getitem__(self, draw):
         return torch.randint(10**9, ())

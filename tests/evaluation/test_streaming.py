@@ -53,7 +53,7 @@ def test_each_sample_counts_once_and_sums_are_reset(said):
         assert numbers == {'total/value': 111.0 + extra, 'total/samples': 3}
     samples = values(1.0, 10.0, 100.0)
     assert not said
-    # The same position of another data set of a mix is another sample.
+    # The same position of another dataset of a mix is another sample.
     assert evaluate(Total(prefix='p'), [*samples, dict(samples[0], img_path='b.png')])['p/value'] == 112.0
     assert evaluate(Total(), samples, size=5)['total/samples'] == 3 and said == [
         'total: 3 of 5 samples were evaluated'

@@ -62,7 +62,7 @@ def upsample(photograph, size) -> Image.Image:
 
 
 def mosaic(photos, size, seed) -> Image.Image:
-    """Photographs side by side at their own resolution: as sharp at the pixel level as they are."""
+    """Tile photographs at their own resolution: the mosaic has their sharpness at the pixel level."""
     order = np.random.default_rng(seed)
     canvas, y = Image.new('RGB', size), 0
     while y < size[1]:
@@ -85,7 +85,7 @@ def make_sets(args, folder: str) -> dict:
         pixels = width * height
         real = [path for path, (w, h) in sizes.items() if 0.8 * pixels <= w * h <= 1.5 * pixels][: args.files]
         if real:
-            sets[f'{name}, photographs as they are'] = real
+            sets[f'{name}, photographs unchanged'] = real
         makers = dict(
             upsampled=lambda i, size=(width, height): upsample(photos[i % len(photos)], size),
             mosaic=lambda i, size=(width, height): mosaic(photos, size, i),

@@ -36,7 +36,7 @@ STAGES = {
 
 
 def measure(pipe, size: tuple, people: tuple, num: int, seed: int) -> None:
-    """Runs in a process of its own, so that memory is its own."""
+    """Runs in a separate process to measure its memory."""
     begin = time.perf_counter()
     import torch
 

@@ -18,7 +18,7 @@ PERSON = 1
 class BoxesFile:
     """Boxes of a file, looked up by image.
 
-    The file is a list of COCO results, [{image_id, bbox [x, y, w, h], score, category_id}, ...], or a COCO data set {images,
+    The file is a list of COCO results, [{image_id, bbox [x, y, w, h], score, category_id}, ...], or a COCO dataset {images,
     annotations}, whose crowds are skipped. An image is found by ``file_name`` of the entry or of ``images``; else by
     ``image_id``: the file name without suffix, or the number in it, as in 000000397133.jpg.
 

@@ -85,7 +85,7 @@ def prepare(model: nn.Module, images: Sequence[Tensor], preprocess: str | None) 
 
 
 def _normalize(model: nn.Module, image: Tensor) -> Tensor:
-    """(3, H, W) float32 for the network. The image is RGB whatever the pipeline of a config loads."""
+    """(3, H, W) float32 for the network. The image is RGB for every pipeline of a config."""
     normalizer = model.data_preprocessor
     return normalizer.normalize(image.flip(-3) if normalizer.bgr_to_rgb else image)
 

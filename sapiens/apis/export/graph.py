@@ -26,7 +26,7 @@ class ExportGraph(nn.Module):
 
     Args:
         model: in evaluation mode, of the wanted size.
-        options: what the graph contains besides the network.
+        options: what the graph contains in addition to the network.
     """
 
     def __init__(self, model: nn.Module, options: ExportOptions) -> None:

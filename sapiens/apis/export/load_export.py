@@ -40,7 +40,7 @@ class Exported:
 
 
 def load_export(path: str | Path, device: str = 'cpu') -> Exported:
-    """Load a file of TorchScript, torch.export or ONNX, told apart by content. A graph is a program: load only what you trust.
+    """Load a file of TorchScript, torch.export or ONNX, by content. A graph is a program: load only files that you trust.
 
     Args:
         path: the file.

@@ -128,7 +128,9 @@ def _fetch(
         if size is not None and kept == size:
             return  # complete: the checksum decides
         reason = _explain(error, repo, entry, form, target)
-        raise ConnectionError(f'{reason}\n{_megabytes(kept)} are kept: the same command goes on from there') from error
+        raise ConnectionError(
+            f'{reason}\n{_megabytes(kept)} are kept: the same command continues from there'
+        ) from error
 
 
 def _explain(error: Exception, repo: str, entry: Entry, form: str, target: Path) -> str:

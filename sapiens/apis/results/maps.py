@@ -1,4 +1,4 @@
-"""Result of a dense task that declares no result class of its own."""
+"""Result of a dense task without a result class."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
 """Files of label maps: ids, depth, normals, masks of people.
 
-The fields of tasks declare readers ``(path, info) -> array``; ``info`` holds the options of the data set.
+The fields of tasks declare readers ``(path, info) -> array``; ``info`` holds the options of the dataset.
 
 Legend: maps are (H, W) or (H, W, C) over the pixels of the upright image.
 """
@@ -110,7 +110,7 @@ def read_depth(path: str, scale: float | None = None) -> np.ndarray:
         depth = depth[..., 0]
     if depth.dtype.kind in 'ui':
         if scale is None:
-            raise BadImage(f'{depth.dtype} depth: give the metres of one unit, depth_scale= of the data set')
+            raise BadImage(f'{depth.dtype} depth: give the metres of one unit, depth_scale= of the dataset')
         if depth.dtype == np.uint8:
             raise BadImage(
                 '8-bit depth has 255 steps, which is an image of depth, not depth: expected 16 bits or floats'

@@ -63,7 +63,7 @@ def transform_values(
     """Adapt the values of a map whose pixels are already in place.
 
     Args:
-        values: (H, W) or (H, W, C), of its own memory; may be changed.
+        values: (H, W) or (H, W, C), with its own memory; it may be modified.
         turn: (2, 2) orthogonal: maps a vector (x, y) of the camera frame. Its determinant is -1 in a mirrored image.
         results: has the table of ``field.swap``.
         interpolation: by which the pixels were sampled.

@@ -16,9 +16,9 @@ _PEOPLE = ('mask', 'instance', 'alpha')
 
 @TRANSFORMS.register_module()
 class LoadLabels(BaseTransform):
-    """Read the label files that a data set names, and compute where the labels are valid.
+    """Read the label files that a dataset names, and compute where the labels are valid.
 
-    Required Keys: what a data set gives (:class:`sapiens.datasets.SegmentationDataset`,
+    Required Keys: what a dataset gives (:class:`sapiens.datasets.SegmentationDataset`,
     :class:`sapiens.datasets.GeometryDataset`): ``label_files``, {field: path}, and the options of the readers, such as
     label_table (256,) uint8 or None, num_classes, depth_scale, normal_frame. Or maps that are there already
     (:class:`sapiens.datasets.SyntheticHumans`): ``gt_<field>``
@@ -31,11 +31,11 @@ class LoadLabels(BaseTransform):
     they are finite.
 
     Args:
-        fields: targets to keep, some of those that tasks declare ('sem_seg', 'depth', 'normal', ...). Others of the data set are
+        fields: targets to keep, some of those that tasks declare ('sem_seg', 'depth', 'normal', ...). Others of the dataset are
             dropped, since ``valid_mask`` would be their intersection. None for all.
 
     Raises:
-        ValueError: an unknown field, or one that the data set does not have.
+        ValueError: an unknown field, or one that the dataset does not have.
         BadImage: a file that cannot be used: unreadable, of another kind, of another size than the others, with a label that is
             no class.
     """

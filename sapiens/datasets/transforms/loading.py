@@ -117,7 +117,7 @@ class LoadRandomResizedCrop(LoadingTransform):
 
     Raises:
         ValueError: an argument out of its range.
-        BadImage: a file that cannot be used; the data sets skip, count and report it.
+        BadImage: a file that cannot be used; the datasets skip, count and report it.
     """
 
     def __init__(

@@ -133,7 +133,7 @@ def _from_arrays(fields: dict, metainfo: dict) -> PickledAsArrays:
 
 
 def to_planes(image: np.ndarray) -> torch.Tensor:
-    """(H, W, C) array -> (C, H, W) tensor of its own."""
+    """Copy an (H, W, C) array to a (C, H, W) tensor."""
     planes = np.empty((image.shape[2], *image.shape[:2]), image.dtype)
     cv2.split(image, list(planes))  # a third of the time of a transposing copy
     return torch.from_numpy(planes)

@@ -4,4 +4,4 @@ __all__ = ['Rejected']
 
 
 class Rejected(Exception):
-    """The sample is not useful although its file is good: the data set draws another one. The text is the reason."""
+    """The sample is not useful although its file is good: the dataset draws another one. The text is the reason."""

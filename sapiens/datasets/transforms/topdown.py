@@ -45,9 +45,9 @@ class LoadPerson(LoadingTransform):
     Args:
         size: of the crop in pixels, (w, h).
         flip_prob: probability of mirroring; 0 in evaluation.
-        min_visible: reject a sample with fewer labelled keypoints inside the crop before its file is read; the data set draws
+        min_visible: reject a sample with fewer labelled keypoints inside the crop before its file is read; the dataset draws
             another one. 0 keeps all.
-        decode: 'exact' samples the full image as it is; 'fast' decodes JPEGs at a half, a quarter or an eighth of their
+        decode: 'exact' samples the full image; 'fast' decodes JPEGs at a half, a quarter or an eighth of their
             scale where the crop is that much smaller, and upsamples their chroma plainly.
         max_megapixels: larger images are bad files.
 

@@ -25,14 +25,14 @@ Outputs = Tensor | dict[str, Tensor]
 class DenseTask:
     """One kind of dense output.
 
-    A task with one map sets ``channels``, and its network puts out a tensor (B, K, h, w). A task with several outputs overrides
-    ``maps`` or sets ``scalars``, and its network puts out a dict: maps (B, K, h, w) and scalars (B,) by name.
+    A task with one map sets ``channels``, and its network outputs a tensor (B, K, h, w). A task with several outputs overrides
+    ``maps`` or sets ``scalars``, and its network outputs a dict: maps (B, K, h, w) and scalars (B,) by name.
 
     Attributes:
         task_name: name of the task's declaration in :mod:`sapiens.tasks`. Labels are in ``gt_<field>`` of a data sample and
             predictions in ``pred_<field>``, for each field of the declaration.
         channels: K of the only map.
-        scalars: names of values that the network puts out for a whole image.
+        scalars: names of values that the network outputs for a whole image.
         default_losses: configs of the losses, the published ones where there are some.
         test_options: options of prediction that only this task has, with their defaults.
         comparable: whether outputs for two windows of one image have the same scale, so that they can be averaged.
@@ -56,7 +56,7 @@ class DenseTask:
 
     @property
     def maps(self) -> dict[str, int]:
-        """Name and channels of each map that the network puts out. A map with the name of a field predicts that field."""
+        """Name and channels of each output map of the network. A map with the name of a field predicts that field."""
         return {self.kind: self.channels}
 
     @property
@@ -117,7 +117,7 @@ class DenseTask:
         return torch.stack(targets), torch.stack(valid)
 
     def prepare(self, target: Tensor, valid: Tensor, samples: list, name: str) -> tuple[Tensor, Tensor]:
-        """From the labels of one field to what the network should put out. May reduce what is valid."""
+        """Convert the labels of one field to the target of the network's output. May reduce the valid pixels."""
         return target, valid
 
     def context(self, samples: list, names: Sequence[str], device) -> dict[str, Tensor]:

@@ -24,7 +24,7 @@ FLAT = 1e-6
 class SegTask(DenseTask):
     """Segmentation: a score for each class, ``pred_sem_seg`` (H, W) int64 is the class with the highest.
 
-    Option of prediction ``output_logits``: also keep ``pred_logits`` (C, H, W). Without it scores are enlarged only where
+    Option of prediction ``output_logits``: also keep ``pred_logits`` (C, H, W). Without it scores are upsampled only where
     classes meet, so that an image of many pixels needs little memory.
 
     Args:
@@ -60,7 +60,7 @@ class SegTask(DenseTask):
             index = int(highest.argmax())
             raise ValueError(
                 f'{where(samples[index])} has the label {int(highest[index])}, but {self.classes!r} ends at '
-                f'{self.channels - 1}: model.task.classes and the classes of the data set must agree, {IGNORE} is ignored'
+                f'{self.channels - 1}: model.task.classes and the classes of the dataset must agree, {IGNORE} is ignored'
             )
         return target, valid
 

@@ -6,7 +6,7 @@ __all__ = ['DenseLoss']
 
 
 class DenseLoss(nn.Module):
-    """A loss ``(output, target, valid) -> scalar`` in float32, whatever the dtype of the output.
+    """A loss ``(output, target, valid) -> scalar`` in float32 for any dtype of the output.
 
     Values where ``valid`` (B, H, W) is False have no effect.
 

@@ -1,4 +1,4 @@
-"""Losses of heatmaps, in float32 whatever the dtype of the head's output.
+"""Losses of heatmaps, in float32 for any dtype of the output of the head.
 
 Each also defines what an output means: ``to_heatmaps`` converts it to the maps that are decoded, ``from_heatmaps`` converts back.
 """

@@ -127,7 +127,7 @@ def _adapt_names(own: Iterable[str], state_dict: dict[str, Tensor]) -> tuple[dic
     if wants_prefix and not has_prefix:
         return {f'backbone.{name}': value for name, value in state_dict.items()}, []
     if has_prefix and not wants_prefix:
-        # The sub-tree only: a head may have names of its own that an encoder has too.
+        # The sub-tree only: a head may use names of an encoder.
         inside = {name: value for name, value in state_dict.items() if name.startswith('backbone.')}
         outside = [name for name in state_dict if name not in inside]
         return {name.removeprefix('backbone.'): value for name, value in inside.items()}, outside

@@ -52,5 +52,5 @@ def _grid_of(count: int, own: tuple[int, int], key: str) -> tuple[int, int]:
             return h * unit, w * unit
     raise ValueError(
         f'{key} of the checkpoint has {count} patches: neither a square grid, nor one of the shape of {own} of this model, '
-        'nor 4:3; load it into a model of its own img_size first'
+        'nor 4:3; load it into a model with its img_size first'
     )

@@ -105,7 +105,7 @@ def _reader_of(path: Path) -> tuple[str, Callable]:
     return 'PyTorch file', load_restricted
 
 
-# A reader takes a path and a device and returns what the file holds. `_diagnose` explains whatever it raises.
+# A reader takes a path and a device and returns the content of the file. `_diagnose` explains its errors.
 
 
 def _read_safetensors(path: Path, map_location: str | torch.device) -> dict:

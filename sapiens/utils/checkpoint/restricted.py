@@ -12,7 +12,7 @@ import torch
 
 __all__ = ['UnsafeGlobal', 'load_restricted']
 
-# Libraries whose objects training checkpoints hold besides weights.
+# Libraries whose objects training checkpoints hold in addition to weights.
 REPLACED = (
     'argparse.', 'pathlib.', 'sapiens.',
     'mmcv.', 'mmdet.', 'mmengine.', 'mmpose.', 'mmpretrain.', 'mmseg.',
@@ -32,7 +32,7 @@ def load_restricted(source: Path | bytes, map_location: str | torch.device = 'cp
         source: path, which is memory-mapped, or content.
 
     Raises:
-        UnsafeGlobal: the file asks for anything else besides tensors and plain values.
+        UnsafeGlobal: the file asks for anything other than tensors and plain values.
         pickle.UnpicklingError, RuntimeError, ValueError: the file is damaged or of another kind.
     """
     allowed, is_zip = _plain_values(), zipfile.is_zipfile(_opened(source))
@@ -79,7 +79,7 @@ def _plain_dict(*factory) -> dict:
 
 
 def _plain_values() -> list:
-    """What torch may call besides its own functions: containers, and the rebuilding of values of numpy 1 and 2."""
+    """Functions that torch may call in addition to its own: containers, and rebuilding values of numpy 1 and 2."""
     multiarray = getattr(np, '_core', None) or np.core
     rebuild = [
         (getattr(multiarray.multiarray, name), f'numpy.{package}.multiarray.{name}')
