@@ -48,7 +48,7 @@ class DenseDataSample(BaseDataElement):
 
     Any other field is free. Metainfo:
 
-    - ``img_path``; ``sample_idx``, the position in the data set; ``flip`` (bool).
+    - ``img_path``; ``sample_idx``, the position in the dataset; ``flip`` (bool).
     - ``ori_shape`` and ``img_shape``: (h, w) in pixels of the original, upright image and of the network's input.
     - ``crop``: (x, y, w, h) in pixels of the original image.
     - ``warp_matrix``: (2, 3), from pixels of the original image to pixels of the input, which may be letterboxed.
