@@ -13,7 +13,7 @@ from PIL import Image
 
 from sapiens import tasks
 from sapiens.checkpoints.recognition import describe, recognise
-from sapiens.commands import render, test, train
+from sapiens.commands import export, render, test, train
 from sapiens.utils.checkpoint import read_checkpoint
 
 from .test_tools import ROOT
@@ -111,3 +111,17 @@ def test_infers_from_the_command_line(trained, tmp_path):
     shading = np.load(tmp_path / 'out' / f'{first.stem}.npy')
     assert shading.shape == (64, 48) and 0 < shading.min() < shading.max() < 1
     assert np.asarray(Image.open(tmp_path / 'out' / f'{first.stem}.jpg')).shape == (64, 48, 3)
+
+
+@pytest.mark.parametrize('decode', [False, True])
+def test_exports_to_onnx(trained, tmp_path, decode):
+    onnxruntime = pytest.importorskip('onnxruntime')
+    path = tmp_path / 'shading.onnx'
+    extra = ['--with-decode'] if decode else []
+    run(export, CONFIG, str(trained / 'work/iter_40.pth'), '--format', 'onnx', '--out', str(path), *extra)
+    session = onnxruntime.InferenceSession(str(path))
+    (output,) = session.get_outputs()
+    assert output.name == ('shading' if decode else 'logits')
+    (values,) = session.run(None, {session.get_inputs()[0].name: np.zeros((1, 3, 64, 48), np.float32)})
+    assert values.shape == ((1, 1, 64, 48) if decode else (1, 1, 16, 12))
+    assert not decode or (values.min() > 0 and values.max() < 1)
