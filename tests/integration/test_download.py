@@ -60,7 +60,7 @@ def test_a_download_lands_in_its_place_and_is_not_repeated(hub, tmp_path):
 def test_a_download_goes_on_where_it_was_cut_off(hub, tmp_path, monkeypatch):
     monkeypatch.setattr('huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE', 1000)  # what is written at a time, else 10 MB
     hub.cut_after = 10_000
-    with pytest.raises(ConnectionError, match=r'could not be fetched.*\n.* MB are kept: the same command goes on'):
+    with pytest.raises(ConnectionError, match=r'could not be fetched.*\n.* MB are kept: the same command continues'):
         download(ENTRY, endpoint=hub.address, say=lambda line: None)
     (partial,) = (tmp_path / 'root' / ENTRY.files()[0]).parent.iterdir()
     kept = partial.stat().st_size

@@ -67,7 +67,7 @@ def test_a_stopped_run_goes_on(tmp_path, how, workers, code):
     run.send_signal(how)
     output = run.communicate(timeout=60)[0]  # ends when no worker holds the pipe any more
     assert run.returncode == code, output
-    assert ('the same command goes on' in output) == (how != signal.SIGKILL)
+    assert ('the same command continues' in output) == (how != signal.SIGKILL)
     done = {path: path.stat().st_mtime_ns for path in (tmp_path / 'stopped/rgb').iterdir()}
     complete = len(list((tmp_path / 'stopped/labels').glob('*.json')))
     assert 3 <= complete < 10 and not (tmp_path / 'stopped/annotations').exists()
