@@ -23,8 +23,9 @@ __all__ = ['describe', 'recognise']
 def recognise(state_dict: Mapping[str, Tensor], meta: Mapping | None = None) -> dict | None:
     """Recognise weights under our names.
 
-    Files of this package name their task in ``meta['task']``. Published files have no such entry: their task follows from the
-    layers of the published heads, and where two heads are equal from the published numbers of outputs.
+    Files of this package name their task in ``meta['task']``, older ones in the text of their config, ``meta['cfg']``. Published
+    files have neither: their task follows from the layers of the published heads, and where two heads are equal from the
+    published numbers of outputs.
 
     Returns:
         None for weights of no known family, else a dict with
@@ -63,10 +64,10 @@ def _task_of(head: dict[str, tuple], meta: Mapping, family: str, width: int) -> 
     if not head:
         return 'pretrain', None
     heads = {name: get_task(name).published for name in task_names() if get_task(name).published}
-    if isinstance(meta.get('task'), str):
-        return _declared_task(meta['task']), _rows(
-            head, {f'{published.name}.{published.last}' for published in heads.values()}
-        )
+    declared = meta.get('task') or _task_in_config(meta.get('cfg'))
+    if isinstance(declared, str):
+        last = {f'{published.name}.{published.last}' for published in heads.values()}
+        return _declared_task(declared), _rows(head, last)
     if any(name.startswith('neck.decoder_') for name in head):
         return 'mae', None
     if family == 'sapiens2':  # the last layers of these files are called after their tasks
@@ -94,6 +95,16 @@ def _declared_task(text: str) -> str:
         if text in (spec.name, spec.inference, *(field.name for field in spec.fields)):
             return spec.name
     return text
+
+
+def _task_in_config(text: object) -> str | None:
+    """The task that the text of a config names by the type of its model. The text is searched, never executed."""
+    MODELS.import_from_location()
+    for name in re.findall(r"type='(?:sapiens\.)?(\w+)'", text) if isinstance(text, str) else ():
+        task = getattr(MODELS.module_dict.get(name), 'task_name', None)
+        if isinstance(task, str):
+            return task
+    return None
 
 
 def _rows(head: dict[str, tuple], layers: Iterable[str]) -> int | None:

@@ -107,6 +107,16 @@ def test_own_files_name_their_task():
     assert recognise(on_meta('1b', 'pretrain'), dict(task='pose'))['task'] == 'pretrain'
 
 
+def test_own_files_without_the_entry_are_told_by_the_text_of_their_config():
+    weights = on_meta('tiny', 'depth', image_size=(128, 96))
+    weights = {name: value for name, value in weights.items() if 'deconv' not in name}  # not a published head
+    text = "model = dict(type='DenseEstimator', backbone=dict(type='SapiensViT'), task=dict(type='DepthTask'))\nraise SystemExit"
+    assert recognise(weights)['task'] is None
+    assert recognise(weights, dict(cfg=text))['task'] == 'depth'
+    assert recognise(weights, dict(cfg=text.replace('DepthTask', 'ShadeTask')))['task'] is None
+    assert recognise(weights, dict(cfg=text, task='seg'))['task'] == 'seg'
+
+
 def test_heads_that_only_resemble_the_published_ones_are_unknown():
     weights = on_meta('1b', 'normal')
     for change in (
