@@ -9,21 +9,19 @@ recipe. Then what mmseg does not have: depth, normals, and random backgrounds wi
 CPU times of the process.
 """
 
-import argparse
-import glob
 import os
 import tempfile
-import time
 from functools import partial
 
 import cv2
 import numpy as np
-import torch
+from harness import cpu_seconds, find_photographs, use_one_thread
 from mmengine.dataset import Compose
 from PIL import Image
 
 from sapiens.datasets.base import build_pipeline
 from sapiens.metainfo import get_classes
+from sapiens.utils.cli import tool_parser
 
 SIZE = (768, 1024)
 CLASSES = get_classes('goliath28')
@@ -31,7 +29,7 @@ RECIPES = {'goliath': dict(ratio=(0.2, 2.0), seg_padding=0), 'cihp': dict(ratio=
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(__doc__)
     parser.add_argument('--images', required=True, help='folder of photographs')
     parser.add_argument('--backgrounds', help='folder of photographs to put behind')
     parser.add_argument('--num', type=int, default=12, help='photographs that are used; default: %(default)s')
@@ -48,15 +46,8 @@ def our_pipeline(ratio: tuple, seg_padding: int, decode: str, first=(), degree=4
         dict(type='RandomRotate', degree=degree, prob=0.5, seg_padding=seg_padding),
         dict(type='RandomFlip', prob=0.5),
     ]
-    return build_pipeline(
-        [
-            dict(type='PhotometricDistortion', permute=False),
-            dict(type='LoadLabels'),
-            *first,
-            dict(type='LoadDense', steps=steps, decode=decode),
-            dict(type='PackDense'),
-        ]
-    )
+    before = [dict(type='PhotometricDistortion', permute=False), dict(type='LoadLabels'), *first]
+    return build_pipeline([*before, dict(type='LoadDense', steps=steps, decode=decode), dict(type='PackDense')])
 
 
 def mmseg_pipeline(ratio: tuple, seg_padding: int) -> Compose:
@@ -142,26 +133,20 @@ def rates(pipelines: list, makers: list, files: list[dict], repeats: int) -> np.
             which = (turn + number) % len(pipelines)
             given = makers[which](files[number % len(files)])  # transforms change it
             np.random.seed(number + 1)
-            begin = time.process_time()
-            pipelines[which](given)
-            times[which] += (time.process_time() - begin) * (number >= 0)
+            times[which] += cpu_seconds(pipelines[which], given)[0] * (number >= 0)
     return count / times
 
 
 def main() -> None:
     args = parse_args()
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-    paths = sorted(glob.glob(f'{args.images}/*.jpg'))[: args.num]
-    if not paths:
-        raise SystemExit(f'no *.jpg in {args.images}')
+    use_one_thread()
+    paths = find_photographs(args.images)[: args.num]
     with tempfile.TemporaryDirectory() as folder:
         kinds = make_files(folder, paths)
         print('files          recipe   samples  ours/s  mmseg/s  ratio')
         for kind, files in kinds.items():
             for recipe, options in RECIPES.items():
-                ours = our_pipeline(**options, decode=args.decode)
-                pair = [ours, mmseg_pipeline(**options)]
+                pair = [our_pipeline(**options, decode=args.decode), mmseg_pipeline(**options)]
                 fast, slow = rates(pair, [ours_of, theirs_of], files, args.repeats)
                 count = len(files) * args.repeats
                 print(f'{kind:14s} {recipe:8s} {count:7d}  {fast:6.1f}  {slow:7.1f}  {fast / slow:5.2f}')

@@ -14,11 +14,10 @@ import argparse
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from harness import seconds
 from prettytable import PrettyTable
 from torch import nn
 
@@ -28,13 +27,14 @@ from sapiens.apis.export.compare import compare, make_reference, prepare
 from sapiens.apis.export.graph import ExportGraph, image_size
 from sapiens.apis.export.images import load_images
 from sapiens.apis.export.outputs import outputs_of
+from sapiens.utils.cli import tool_parser
 from sapiens.utils.config import add_options_argument
 
 FORMS = ['torchscript', 'export', 'export:bf16', 'onnx', 'onnx:int8']
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(__doc__)
     parser.add_argument('config', help='path of a config file, or name of a published model')
     parser.add_argument('--checkpoint', help='weights, a path or a name; random ones without')
     parser.add_argument('--forms', nargs='+', default=FORMS, metavar='FORM', help=f'default: {" ".join(FORMS)}')
@@ -69,22 +69,6 @@ def options_of(form: str, args: argparse.Namespace) -> ExportOptions:
     )
 
 
-def seconds(run: Callable, device: str) -> float:
-    begin = time.perf_counter()
-    run()
-    if torch.device(device).type == 'cuda':
-        torch.cuda.synchronize()
-    return time.perf_counter() - begin
-
-
-def by_turns(
-    first: Callable, second: Callable, warmup: int, repeats: int, device: str
-) -> tuple[list[float], list[float]]:
-    """Times of both after some runs of each that do not count."""
-    pairs = [(seconds(first, device), seconds(second, device)) for _ in range(warmup + repeats)][warmup:]
-    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-
-
 def eager_graph(args: argparse.Namespace, options: ExportOptions) -> tuple[nn.Module, ExportGraph]:
     """The eager model, and with what surrounds it in the export."""
     model = build_model(args.config, args.checkpoint, args.device, args.cfg_options)
@@ -115,7 +99,11 @@ def measure(form: str, args: argparse.Namespace, model: nn.Module, eager: Export
         size = f'{sum(file.stat().st_size for file in report.files) / 1e6:.0f}'
     batch = torch.cat([inputs[index % len(inputs)] for index in range(args.batch)])
     with torch.no_grad():
-        theirs, ours = by_turns(lambda: eager(batch), lambda: run(batch), args.warmup, args.repeats, args.device)
+        pairs = [
+            (seconds(lambda: eager(batch), args.device), seconds(lambda: run(batch), args.device))
+            for _ in range(args.warmup + args.repeats)
+        ]
+    theirs, ours = zip(*pairs[args.warmup :], strict=True)
     ratio = statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
     first = differences[0]
     return [

@@ -9,22 +9,22 @@ same random weights, except for parameters whose shape differs. Their steps alte
 neighbouring steps, so a machine of varying speed does not bias it. Batches are loaded, and timed, in this process.
 """
 
-import argparse
 import copy
 import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import torch
+from harness import seconds
 from prettytable import PrettyTable
 
 from sapiens.engine import Runner
+from sapiens.utils.cli import tool_parser
 from sapiens.utils.config import add_options_argument, load_config
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(__doc__)
     parser.add_argument('configs', nargs='+', metavar='CONFIG')
     parser.add_argument(
         '--against',
@@ -50,15 +50,6 @@ def parse_args():
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
     return args
-
-
-def seconds(run, device: str) -> float:
-    """Time a call."""
-    begin = time.perf_counter()
-    run()
-    if device.startswith('cuda'):
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - begin
 
 
 def measure(path: str, args, work_dir: str) -> list[str]:

@@ -12,7 +12,6 @@ import itertools
 import json
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from harness import seconds
 from mmengine.logging import MMLogger
 from prettytable import PrettyTable
 
@@ -82,9 +82,7 @@ def best(run, out: Path, repeats: int) -> float:
     times = []
     for _ in range(repeats):
         shutil.rmtree(out, ignore_errors=True)
-        begin = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - begin)
+        times.append(seconds(run))
     return min(times)
 
 
@@ -139,13 +137,9 @@ def main() -> None:
         plan = Plan(models={args.task: options}, out=folders['batches'], saving=saving, workers=args.workers)
 
         def batches() -> None:
-            failed = [
-                outcome
-                for outcome in run_plan(plan, items, [args.device], loaded={args.task: predictor})
-                if outcome.error
-            ]
-            if failed:
-                raise ValueError(f'{failed[0].item.source}: {failed[0].error}')
+            for outcome in run_plan(plan, items, [args.device], loaded={args.task: predictor}):
+                if outcome.error:
+                    raise ValueError(f'{outcome.item.source}: {outcome.error}')
 
         times = {
             name: best(partial(loop, forward, predictor, items, folders[name], saving), folders[name], args.repeats)
@@ -155,8 +149,8 @@ def main() -> None:
         first = next(iter(loops))
         same = difference(folders[first], folders['batches'])
     table = PrettyTable(['', 'images/s', f'times the {first}'])
-    for name, seconds in times.items():
-        table.add_row([name, f'{len(items) / seconds:.1f}', f'{times[first] / seconds:.2f}'])
+    for name, time in times.items():
+        table.add_row([name, f'{len(items) / time:.1f}', f'{times[first] / time:.2f}'])
     device = predictor.device.type
     print(f'{args.task}, {len(items)} images on {device}, {torch.get_num_threads()} threads, {args.dtype}')
     print(table)

@@ -26,6 +26,7 @@ from torch import nn
 import sapiens  # noqa: F401  (adapters for mmpretrain's imports)
 from sapiens.models import MAE
 from sapiens.models.backbones.archs import SAPIENS_ARCHS, resolve_arch
+from sapiens.utils.cli import tool_parser
 from sapiens.utils.memory import keep_tensor_memory
 
 ALTERNATIVES = {
@@ -216,7 +217,7 @@ def compare(args: argparse.Namespace, mask_ratio: float, precision: str) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(__doc__)
     parser.add_argument('--arch', default='0.3b', choices=list(SAPIENS_ARCHS))
     parser.add_argument('--img-size', type=int, default=1024, help='side of the square image in pixels')
     parser.add_argument('--batch-size', type=int, default=1)

@@ -12,7 +12,6 @@ evaluate  the whole metric, from data samples to the table, on nearly correct pr
 Both run in this process with one thread. Times are CPU times per person, the best of the repeats.
 """
 
-import argparse
 import contextlib
 import importlib.util
 import io
@@ -20,34 +19,28 @@ import json
 import os
 import sys
 import tempfile
-import time
 
-import cv2
 import numpy as np
 import torch
+from harness import cpu_seconds, use_one_thread
 from mmengine.logging import MMLogger
 from prettytable import PrettyTable
 
 from sapiens.coco import WHOLEBODY_LISTS
 from sapiens.metainfo import build_metainfo
 from sapiens.models import UDPHeatmap
+from sapiens.utils.cli import tool_parser
 
 SKELETONS = {17: 'coco17', 133: 'wholebody133', 308: 'goliath308'}
 INPUT, MAP = (768, 1024), (192, 256)
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        '--parts', default='targets,decode,evaluate', help='parts to time, separated by commas (default: all)'
-    )
-    parser.add_argument(
-        '--keypoints', default='17,133,308', help='some of 17, 133, 308, separated by commas (default: all)'
-    )
-    parser.add_argument('--repeats', type=int, default=10, help='repeats of each measurement (default: 10)')
-    parser.add_argument(
-        '--people', type=int, default=600, help='people in the evaluation, three per image (default: 600)'
-    )
+    parser = tool_parser(__doc__)
+    parser.add_argument('--parts', default='targets,decode,evaluate', help='separated by commas (default: all)')
+    parser.add_argument('--keypoints', default='17,133,308', help='separated by commas (default: all)')
+    parser.add_argument('--repeats', type=int, default=10, help='of each measurement (default: %(default)s)')
+    parser.add_argument('--people', type=int, default=600, help='to evaluate, three per image (default: %(default)s)')
     args = parser.parse_args()
     args.parts, args.keypoints = args.parts.split(','), [int(count) for count in args.keypoints.split(',')]
     for part in args.parts:
@@ -62,12 +55,7 @@ def parse_args():
 def best(run, repeats: int) -> float:
     """Smallest CPU time of a call in seconds, after a warmup call."""
     run()
-    times = []
-    for _ in range(repeats):
-        begin = time.process_time()
-        run()
-        times.append(time.process_time() - begin)
-    return min(times)
+    return min(cpu_seconds(run)[0] for _ in range(repeats))
 
 
 def mmpose_codec():
@@ -208,8 +196,7 @@ PARTS = {'targets': targets, 'decode': decode, 'evaluate': evaluate}
 
 def main():
     args = parse_args()
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    use_one_thread()
     MMLogger.get_instance('benchmark', log_level='ERROR')
     table = PrettyTable(['part', 'keypoints', 'mmpose ms', 'sapiens ms', 'ratio', 'note'])
     table.align = 'r'

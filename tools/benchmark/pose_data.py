@@ -9,19 +9,19 @@ and compared at the end. Samples alternate. Times are CPU times of the process. 
 the center of photographs; a skeleton that is not annotated gets random keypoints.
 """
 
-import argparse
-import glob
-import time
+from functools import partial
 
 import cv2
 import numpy as np
 import torch
+from harness import cpu_seconds, find_photographs, use_one_thread
 from mmengine.dataset import Compose
 
 from sapiens.datasets import KeypointDataset
 from sapiens.datasets.base import build_pipeline
 from sapiens.metainfo import get_skeleton
 from sapiens.models import UDPHeatmap
+from sapiens.utils.cli import tool_parser
 
 SIZE = (768, 1024)
 FILES = {
@@ -32,7 +32,7 @@ FILES = {
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(__doc__)
     parser.add_argument('--data', help='folder with annotations/ and val2017/ of COCO')
     parser.add_argument('--images', help='folder with photographs of people')
     parser.add_argument('--people', type=int, default=60, help='of each kind; default: %(default)s')
@@ -82,7 +82,7 @@ def people_of_coco(folder: str, skeleton: str, count: int) -> list[dict]:
 
 def people_of_photographs(folder: str, count: int) -> list[dict]:
     people = []
-    for path in sorted(glob.glob(f'{folder}/*.jpg'))[:count]:
+    for path in find_photographs(folder)[:count]:
         height, width = cv2.imread(path).shape[:2]
         box = np.array([[0.2 * width, 0.05 * height, 0.8 * width, 0.95 * height]], np.float32)
         people.append(dict(img_path=path, bbox=box, bbox_score=np.ones(1, np.float32), id=0, img_id=0, sample_idx=0))
@@ -109,47 +109,39 @@ def seconds(pipeline: Compose, person: dict, seed: int) -> float:
     """CPU time of a pipeline for one person."""
     given = {key: value.copy() if isinstance(value, np.ndarray) else value for key, value in person.items()}
     np.random.seed(seed)
-    begin = time.process_time()
-    pipeline(given)
-    return time.process_time() - begin
+    return cpu_seconds(pipeline, given)[0]
 
 
 def target_seconds(count: int, repeats: int = 10) -> float:
     """CPU time of our target heatmaps of one person; the median."""
     points = torch.rand(1, count, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor(SIZE)
-    times = []
-    for _ in range(repeats + 1):
-        begin = time.process_time()
-        UDPHeatmap(sigma=6).encode(points, torch.ones(1, count), SIZE, (192, 256))
-        times.append(time.process_time() - begin)
-    return float(np.median(times[1:]))
+    encode = partial(UDPHeatmap(sigma=6).encode, points, torch.ones(1, count), SIZE, (192, 256))
+    return float(np.median([cpu_seconds(encode)[0] for _ in range(repeats + 1)][1:]))
 
 
 def compare_medians(paths: list[str]) -> None:
     """Compare the approximate median of 7 x 7 in RandomBlur (5 x 5 twice) with the exact one, at the size of crops."""
-    times, differences, blurred = np.zeros(2), [], []
+    times, differences, changes = np.zeros(2), [], []
     for path in paths:
         image = cv2.resize(cv2.imread(path), SIZE)
-        results = []
-        for which, sizes in enumerate(((5, 5), (7,))):
-            begin, median = time.process_time(), image
-            for size in sizes:
-                median = cv2.medianBlur(median, size)
-            times[which] += time.process_time() - begin
-            results.append(median.astype(int))
-        differences.append(np.abs(results[0] - results[1]).mean())
-        blurred.append(np.abs(results[1] - image).mean())
+        results = [
+            cpu_seconds(blur, image)
+            for blur in (lambda x: cv2.medianBlur(cv2.medianBlur(x, 5), 5), lambda x: cv2.medianBlur(x, 7))
+        ]
+        times += [time for time, _ in results]
+        twice, exact = (blurred for _, blurred in results)
+        differences.append(cv2.absdiff(twice, exact).mean())
+        changes.append(cv2.absdiff(exact, image).mean())
     print(
         f'median of 7 as 5 twice, {len(paths)} photographs: {1e3 * times[0] / len(paths):.1f} ms instead of '
         f'{1e3 * times[1] / len(paths):.1f}, {np.mean(differences):.1f} grey levels from it, which is '
-        f'{np.mean(blurred):.1f} from the photograph'
+        f'{np.mean(changes):.1f} from the photograph'
     )
 
 
 def main() -> None:
     args = parse_args()
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
+    use_one_thread()
     ours, theirs = pipelines(args.decode)
     print('people       K  samples  ours/s  with targets/s  mmpose/s  ratio  with targets')
     for title, folder in (('COCO', args.data), ('photographs', args.images)):
@@ -172,7 +164,7 @@ def main() -> None:
                 f'{rates[0] / rates[1]:5.2f}  {whole / rates[1]:12.2f}'
             )
     if args.images:
-        compare_medians(sorted(glob.glob(f'{args.images}/*.jpg'))[:8])
+        compare_medians(find_photographs(args.images)[:8])
 
 
 if __name__ == '__main__':

@@ -7,19 +7,18 @@ alternate file by file. Times are CPU times of the process. The difference compa
 bicubic resize of the same box.
 """
 
-import argparse
 import glob
 import os
 import statistics
 import tempfile
-import time
 
-import cv2
 import numpy as np
-import torch
+from harness import cpu_seconds, use_one_thread
+from mmengine.dataset import Compose
 from PIL import Image
 
 from sapiens.datasets.transforms import LoadRandomResizedCrop, PackImage
+from sapiens.utils.cli import tool_parser
 
 SIZES = {'2K': (2048, 1365), '4K': (3840, 2160)}
 OUTPUT = 1024
@@ -27,7 +26,7 @@ AREA, ASPECT = (0.2, 1.0), (3 / 4, 4 / 3)
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = tool_parser(__doc__)
     parser.add_argument('--images', help='folder with JPEG photographs; default: those that scikit-image ships')
     parser.add_argument('--files', type=int, default=8, help='JPEG files of each kind')
     parser.add_argument('--repeats', type=int, default=8, help='random crops of each file')
@@ -98,34 +97,24 @@ def make_sets(args, folder: str) -> dict:
     return sets
 
 
-def build_theirs() -> list:
+def build_theirs() -> Compose:
     from mmpretrain.registry import TRANSFORMS
     from mmpretrain.utils import register_all_modules
 
     register_all_modules()
+    bicubic = dict(backend='pillow', interpolation='bicubic')
     steps = [
         dict(type='LoadImageFromFile'),
-        dict(
-            type='RandomResizedCrop',
-            scale=OUTPUT,
-            crop_ratio_range=AREA,
-            aspect_ratio_range=ASPECT,
-            backend='pillow',
-            interpolation='bicubic',
-        ),
+        dict(type='RandomResizedCrop', scale=OUTPUT, crop_ratio_range=AREA, aspect_ratio_range=ASPECT, **bicubic),
         dict(type='RandomFlip', prob=0.5),
         dict(type='PackInputs'),
     ]
-    return [TRANSFORMS.build(step) for step in steps]
+    return Compose([TRANSFORMS.build(step) for step in steps])
 
 
-def run(pipeline, path: str, seed: int):
+def run(pipeline, path: str, seed: int) -> tuple[float, dict]:
     np.random.seed(seed)
-    results = dict(img_path=path, sample_idx=0)
-    begin = time.process_time()
-    for step in pipeline:
-        results = step(results)
-    return time.process_time() - begin, results
+    return cpu_seconds(pipeline, dict(img_path=path, sample_idx=0))
 
 
 def difference(results, path: str) -> float:
@@ -139,10 +128,9 @@ def difference(results, path: str) -> float:
 
 def main():
     args = parse_args()
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    use_one_thread()
     theirs = build_theirs()
-    ours = [LoadRandomResizedCrop(OUTPUT, area=AREA, aspect=ASPECT), PackImage()]
+    ours = Compose([LoadRandomResizedCrop(OUTPUT, area=AREA, aspect=ASPECT), PackImage()])
     with tempfile.TemporaryDirectory() as folder:
         for title, paths in make_sets(args, folder).items():
             times, differences = {'mmpretrain': [], 'sapiens': []}, []

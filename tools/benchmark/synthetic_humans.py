@@ -7,12 +7,13 @@ Examples:
     python tools/benchmark/synthetic_humans.py --size 512x768 --num 50 --people 1-1
 """
 
-import argparse
 import cProfile
 import multiprocessing
 import pstats
 import resource
 import time
+
+from sapiens.utils.cli import tool_parser
 
 # Function -> the line of the table; the rest of a group is 'other'.
 STAGES = {
@@ -88,10 +89,8 @@ def measure(pipe, size: tuple, people: tuple, num: int, seed: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        '--size', nargs='+', default=['768x1024', '192x256'], help='WxH in pixels; default: %(default)s'
-    )
+    parser = tool_parser(__doc__)
+    parser.add_argument('--size', nargs='+', default=['768x1024', '192x256'], help='WxH; default: %(default)s')
     parser.add_argument('--people', default='1-4', help='fewest-most; default: %(default)s')
     parser.add_argument('--num', type=int, default=40, help='images to time; default: %(default)s')
     parser.add_argument('--seed', type=int, default=0)
