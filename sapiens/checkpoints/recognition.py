@@ -90,9 +90,11 @@ def _task_of(head: dict[str, tuple], meta: Mapping, family: str, width: int) -> 
 
 
 def _declared_task(text: str) -> str:
-    """The name of a task. Exports call a task by its name in inference or by its field."""
+    """The name of a task. Exports call a task by its name in inference or by its main field."""
+    if text in task_names():
+        return text
     for spec in map(get_task, task_names()):
-        if text in (spec.name, spec.inference, *(field.name for field in spec.fields)):
+        if text == spec.inference or (spec.fields and text == spec.field.name):
             return spec.name
     return text
 

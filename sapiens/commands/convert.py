@@ -18,7 +18,6 @@ from pathlib import Path
 import torch
 
 from sapiens.checkpoints import describe, load_weights, published_as, read_weights, recognise, resolve_config
-from sapiens.models import MAE  # noqa: F401
 from sapiens.registry import MODELS
 from sapiens.tasks import task_of
 from sapiens.utils.checkpoint import Checkpoint, read_checkpoint, save_weights

@@ -27,11 +27,18 @@ from sapiens.apis.detectors import DETECTORS, build_detector
 from sapiens.apis.detectors.base import need
 from sapiens.apis.inputs import read_pixels
 from sapiens.apis.loading.build import read_config
-from sapiens.apis.loading.load_model import DTYPES, get_predictor_class, inference_task, load_model, with_checkpoints
+from sapiens.apis.loading.load_model import (
+    DTYPES,
+    get_predictor_class,
+    inference_task,
+    is_config,
+    load_model,
+    with_checkpoints,
+)
 from sapiens.apis.predictors import Predictor
 from sapiens.apis.results import Result
 from sapiens.apis.results.by_task import get_result_class
-from sapiens.checkpoints import ZOO, resolve_checkpoint
+from sapiens.checkpoints import ZOO, find, resolve_checkpoint
 from sapiens.datasets.transforms import BadImage
 from sapiens.tasks import task_names
 from sapiens.utils.cli import add_model_arguments, tool_parser
@@ -147,10 +154,11 @@ def takes_detector(task: str) -> bool:
 
 
 def _label(model: str, checkpoint: str | None) -> str:
-    """Return the label of a model: the name, or the config with its folder, and the checkpoint."""
-    name = model if model in ZOO else _tail(Path(model).with_suffix(''))
+    """Return the label of a model: the published name, or the config with its folder, and the checkpoint."""
+    from_config = is_config(model)
+    name = _tail(Path(model.removesuffix('.py'))) if from_config else find(model).name
     if checkpoint is None:
-        return name if model in ZOO else f'{name} (random weights: no checkpoint)'
+        return f'{name} (random weights: no checkpoint)' if from_config else name
     return f'{name} ({_tail(Path(checkpoint))})'
 
 

@@ -145,11 +145,14 @@ def make_models(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dic
     if args.task != 'all' and len(args.model) > 1:
         raise ValueError(f'{args.task} takes one model, found {", ".join(args.model)}; "all" takes several')
     common = dict(dtype=args.dtype, batch_size=args.batch_size, compile=args.compile)
-    models = {}
-    for model, checkpoint in with_checkpoints(args.model, args.checkpoint):
-        cfg = read_config(model, args.cfg_options)  # imports the module of a task outside the package
-        any_model = args.task != 'all' and get_predictor_class(args.task).any_model
-        task = args.task if any_model else inference_task(cfg)
+    models, named = {}, with_checkpoints(args.model, args.checkpoint)
+    # Reading a config imports the module of a task outside the package.
+    configs = [read_config(model, args.cfg_options) for model in args.model]
+    any_model = args.task != 'all' and get_predictor_class(args.task).any_model
+    tasks = [args.task if any_model else inference_task(cfg) for cfg in configs]
+    for task in tasks:
+        get_result_class(task)  # so that the kinds of files of every task are known
+    for task, (model, checkpoint) in zip(tasks, named, strict=True):
         if args.task not in (task, 'all'):
             raise ValueError(f'{model} is a model for {task!r}, not for {args.task!r}')
         if task in models:

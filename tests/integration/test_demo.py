@@ -83,6 +83,16 @@ def test_checkpoints_go_to_models_or_to_the_configs_among_them():
     assert with_checkpoints(['sapiens-seg-1b', POSE], ['a', 'b']) == [('sapiens-seg-1b', 'a'), (POSE, 'b')]
     with pytest.raises(ValueError, match='3 files for 2 models'):
         with_checkpoints(['sapiens-seg-1b', POSE], ['a', 'b', 'c'])
+    name = 'sapiens_tiny_synthetic17-128x96'
+    assert with_checkpoints(['sapiens-seg-1b', name], ['a.pth']) == [('sapiens-seg-1b', None), (name, 'a.pth')]
+
+
+def test_hub_ids_and_names_of_configs_are_labelled(tool):
+    named = tool.Demo([('facebook/sapiens-pose-0.3b', None), ('sapiens_tiny_synthetic17-128x96', None)], device='cpu')
+    assert named.labels('pose') == [
+        'sapiens-pose-0.3b',
+        'sapiens_tiny_synthetic17-128x96 (random weights: no checkpoint)',
+    ]
 
 
 def test_old_results_are_deleted(tool, tmp_path):

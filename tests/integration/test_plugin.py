@@ -91,26 +91,29 @@ def test_its_checkpoint_is_recognized_as_its_own(trained):
     assert recognise(checkpoint.state_dict)['task'] is None
 
 
-def test_infers_from_the_command_line(trained, tmp_path):
+def infer(*arguments):
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(PLUGINS), str(ROOT)]), OMP_NUM_THREADS='1')
-    images = trained / 'synthetic/val/rgb'
-    command = [
-        sys.executable,
-        '-W',
-        'ignore',
-        'tools/infer.py',
-        'shading',
-        str(images),
-        '--out',
-        str(tmp_path / 'out'),
-    ]
-    command += ['--model', CONFIG, '--checkpoint', str(trained / 'work/iter_40.pth'), '--device', 'cpu']
+    command = [sys.executable, '-W', 'ignore', 'tools/infer.py', *map(str, arguments), '--device', 'cpu']
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_infers_from_the_command_line(trained, tmp_path):
+    images = trained / 'synthetic/val/rgb'
+    weights = trained / 'work/iter_40.pth'
+    infer('shading', images, '--out', tmp_path / 'out', '--model', CONFIG, '--checkpoint', weights)
     first = sorted(images.iterdir())[0]
     shading = np.load(tmp_path / 'out' / f'{first.stem}.npy')
     assert shading.shape == (64, 48) and 0 < shading.min() < shading.max() < 1
     assert np.asarray(Image.open(tmp_path / 'out' / f'{first.stem}.jpg')).shape == (64, 48, 3)
+
+
+def test_infers_together_with_a_task_of_the_package(trained, tmp_path):
+    image = sorted((trained / 'synthetic/val/rgb').iterdir())[0]
+    models = 'sapiens_tiny_synthetic17-128x96', CONFIG
+    infer('all', image, '--out', tmp_path, '--model', *models, '--save', 'json', 'shading')
+    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.glob('*/*') if path.stem == image.stem}
+    assert written == {f'pose/{image.stem}.json', f'shading/{image.stem}.npy'}
 
 
 @pytest.mark.parametrize('decode', [False, True])

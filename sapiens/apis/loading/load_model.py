@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
+from sapiens.checkpoints import look_up
 from sapiens.tasks import resolve, task_names, task_of
 
 from ..detectors import build_detector
@@ -18,7 +19,7 @@ from ..predictors import DensePredictor, Predictor
 from ..results.by_task import get_inference_task
 from .build import read_config
 
-__all__ = ['DTYPES', 'get_predictor_class', 'inference_task', 'load_model', 'with_checkpoints']
+__all__ = ['DTYPES', 'get_predictor_class', 'inference_task', 'is_config', 'load_model', 'with_checkpoints']
 
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 CROPS = ('auto', 'host', 'device')
@@ -43,7 +44,7 @@ def load_model(
     """Load a model that takes images.
 
     Args:
-        model: name of a published model, which implies its weights; path of a config file; or a config.
+        model: name of a published model, which implies its weights; path or name of a config; or a config.
         checkpoint: path or name of weights. A config without a checkpoint has random weights, and a warning says so.
         task: by default the task of the model. 'features' takes the encoder of any model.
         device: 'auto', 'cpu', 'cuda', 'cuda:1', 'mps'.
@@ -70,8 +71,8 @@ def load_model(
         raise ValueError(f'batch_size={batch_size!r}: expected 1 or more')
     cfg = read_config(model, cfg_options)
     label = str(model) if isinstance(model, str | Path) else 'the given config'
-    if checkpoint is None and isinstance(model, str | Path) and not _is_file(model):
-        checkpoint = model  # a name implies its weights
+    if checkpoint is None and isinstance(model, str | Path) and not is_config(model):
+        checkpoint = model  # the name of a published model implies its weights
     task = task or inference_task(cfg)
     kind = get_predictor_class(task)
     if not kind.any_model and task != inference_task(cfg):
@@ -109,15 +110,20 @@ def with_checkpoints(models: Sequence[str], checkpoints: Sequence[str]) -> list[
         ValueError: the number of checkpoints does not fit.
     """
     if checkpoints and len(checkpoints) != len(models):
-        configs = [model for model in models if _is_file(model)]
+        configs = [model for model in models if is_config(model)]
         if len(checkpoints) != len(configs):
             raise ValueError(
                 f'--checkpoint has {len(checkpoints)} files for {len(models)} models of --model, {len(configs)} of them configs'
             )
         following = iter(checkpoints)
-        return [(model, next(following) if _is_file(model) else None) for model in models]
+        return [(model, next(following) if is_config(model) else None) for model in models]
     return list(zip(models, checkpoints or [None] * len(models), strict=True))
 
 
-def _is_file(model: str | Path) -> bool:
-    return Path(model).expanduser().is_file() or Path(model).suffix == '.py'
+def is_config(model: str | Path) -> bool:
+    """Whether a model is given by the path or name of a config, and not as a published model.
+
+    Raises:
+        ValueError: see :func:`sapiens.checkpoints.look_up`.
+    """
+    return Path(model).expanduser().is_file() or look_up(str(model)) is None

@@ -191,7 +191,7 @@ class Predictor:
 
     def compiled_parts(self) -> list[nn.Module]:
         """Return the modules that ``compile`` compiles."""
-        return [self.network.backbone, getattr(self.network, 'head', None) or self.network.decode_head]
+        return [self.network.backbone, self.network.head]
 
     def predict_batch(self, inputs: Tensor, samples: list) -> list:
         """Return one output per sample, in memory of the host."""
