@@ -6,7 +6,7 @@ import numpy as np
 
 from .dense_panel import DenseRow, draw_rows
 from .labels import draw_depth
-from .tiles import DEPTH_COLORS, ERROR_COLORS, Tile, color_bar, draw_error, resize_map
+from .tiles import DEPTH_COLORS, Tile, color_bar, error_tile, resize_map
 
 __all__ = ['depth_limits', 'draw_depth_panel']
 
@@ -28,12 +28,12 @@ def draw_depth_panel(rows: Sequence[DenseRow], *, side: int = 384, unit: str = '
     """
 
     def draw(row: DenseRow, image: np.ndarray) -> tuple:
-        width, valid = image.shape[1], row.mask & np.isfinite(row.prediction)
+        valid = row.mask & np.isfinite(row.prediction)
         labelled = row.truth is not None
         limits = low, high = depth_limits(row.truth if labelled else row.prediction, valid)
         shown = resize_map(valid, image)
         far, near = (f'{value:.2f} {unit}' if labelled else f'{value:.2f}' for value in (high, low))
-        bar = color_bar(width, f'far: {far}', f'near: {near}', DEPTH_COLORS)
+        bar = color_bar(image.shape[1], f'far: {far}', f'near: {near}', DEPTH_COLORS)
 
         def colors(depth: np.ndarray) -> np.ndarray:
             return draw_depth(resize_map(depth.astype(np.float32), image), shown, limits)
@@ -47,11 +47,7 @@ def draw_depth_panel(rows: Sequence[DenseRow], *, side: int = 384, unit: str = '
         return (
             Tile(colors(row.truth), f'{100 * valid.mean():.0f} % labelled', bar),
             prediction,
-            Tile(
-                draw_error(resize_map(error, image), shown, limit),
-                f'RMSE {rmse:.3g} {unit}',
-                color_bar(width, '0', f'{limit:.3g} {unit} and more', ERROR_COLORS),
-            ),
+            error_tile(error, shown, limit, f'RMSE {rmse:.3g} {unit}', f'{limit:.3g} {unit}'),
         )
 
     return draw_rows(rows, draw, side)

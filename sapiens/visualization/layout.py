@@ -42,12 +42,8 @@ def resized_points(points: np.ndarray, before: np.ndarray, after: np.ndarray) ->
 def write(canvas: np.ndarray, text: str, corner: tuple[int, int], color) -> None:
     """Write small text with its upper left corner at ``corner`` (x, y). Changes the image in place, which may be a view."""
     drawn = Image.fromarray(canvas)
-    ImageDraw.Draw(drawn).text(corner, text, fill=tuple(int(value) for value in color), font=_font())
+    ImageDraw.Draw(drawn).text(corner, text, fill=tuple(map(int, color)), font=ImageFont.load_default())
     canvas[...] = np.asarray(drawn)
-
-
-def _font():
-    return ImageFont.load_default()
 
 
 def caption(width: int, *lines: str) -> np.ndarray:
@@ -60,14 +56,11 @@ def caption(width: int, *lines: str) -> np.ndarray:
 
 def _shortened(text: str, width: int) -> str:
     """Leave out as much of the middle of a text as needed for ``width`` pixels."""
-    kept = len(text)
-    while kept and _font().getlength(shown := _without_middle(text, kept)) > width:
+    font, shown, kept = ImageFont.load_default(), text, len(text)
+    while kept and font.getlength(shown) > width:
         kept -= 1
+        shown = f'{text[: kept // 2]}...{text[len(text) - (kept - kept // 2) :]}'
     return shown if kept else ''
-
-
-def _without_middle(text: str, kept: int) -> str:
-    return text if kept == len(text) else f'{text[: kept // 2]}...{text[len(text) - (kept - kept // 2) :]}'
 
 
 def join(tiles: Sequence[np.ndarray], axis: int, gap: int = GAP) -> np.ndarray:
@@ -76,12 +69,10 @@ def join(tiles: Sequence[np.ndarray], axis: int, gap: int = GAP) -> np.ndarray:
     extent = max(tile.shape[across] for tile in tiles)
     parts = []
     for tile in tiles:
-        missing = [(0, 0), (0, 0), (0, 0)]
-        missing[across] = (0, extent - tile.shape[across])
-        space = list(tile.shape)
-        space[across], space[axis] = extent, gap
-        parts += [np.pad(tile, missing, constant_values=255), np.full(space, 255, np.uint8)]
-    return np.concatenate(parts[:-1], axis=axis)
+        white = [(0, 0), (0, 0), (0, 0)]
+        white[across], white[axis] = (0, extent - tile.shape[across]), (gap if parts else 0, 0)
+        parts.append(np.pad(tile, white, constant_values=255))
+    return np.concatenate(parts, axis=axis)
 
 
 def contact_sheet(

@@ -8,7 +8,7 @@ import numpy as np
 from .dense_panel import DenseRow, draw_rows
 from .depth import depth_limits
 from .maps import draw_map
-from .tiles import ERROR_COLORS, Tile, color_bar, draw_error, resize_map
+from .tiles import Tile, color_bar, error_tile, resize_map
 
 __all__ = ['draw_map_panel']
 
@@ -31,9 +31,9 @@ def draw_map_panel(rows: Sequence[DenseRow], *, side: int = 384, kind: str = 'va
     def draw(row: DenseRow, image: np.ndarray) -> tuple:
         valid = row.mask & _channels(np.isfinite(row.prediction)).all(-1)
         limits = _limits(row.prediction if row.truth is None else row.truth, valid)
-        shown, width, bar = resize_map(valid, image), image.shape[1], None
+        shown, bar = resize_map(valid, image), None
         if kind == 'values':
-            bar = color_bar(width, f'{limits[0]:.3g}', f'{limits[1]:.3g}', cv2.COLORMAP_INFERNO)
+            bar = color_bar(image.shape[1], f'{limits[0]:.3g}', f'{limits[1]:.3g}', cv2.COLORMAP_INFERNO)
 
         def colors(values: np.ndarray) -> np.ndarray:
             return draw_map(resize_map(values, image), kind, shown, limits)
@@ -49,11 +49,7 @@ def draw_map_panel(rows: Sequence[DenseRow], *, side: int = 384, kind: str = 'va
         return (
             Tile(colors(row.truth), f'{100 * valid.mean():.0f} % labelled', bar),
             prediction,
-            Tile(
-                draw_error(resize_map(error.astype(np.float32), image), shown, limit),
-                f'mean {mean:.3g}',
-                color_bar(width, '0', f'{limit:.3g} and more', ERROR_COLORS),
-            ),
+            error_tile(error, shown, limit, f'mean {mean:.3g}', f'{limit:.3g}'),
         )
 
     return draw_rows(rows, draw, side)
@@ -71,5 +67,4 @@ def _limits(values: np.ndarray, valid: np.ndarray) -> tuple[float, float]:
     inside = drawn[valid]
     if drawn.shape[2] == 3 and inside.size and inside.min() >= 0 and inside.max() <= 1:
         return 0.0, 1.0
-    flat = drawn.reshape(len(drawn), -1)
-    return depth_limits(flat, valid.repeat(drawn.shape[2], axis=1))
+    return depth_limits(drawn.reshape(len(drawn), -1), valid.repeat(drawn.shape[2], axis=1))

@@ -6,7 +6,7 @@ import numpy as np
 
 from .dense_panel import DenseRow, draw_rows
 from .labels import draw_normals
-from .tiles import ERROR_COLORS, Tile, color_bar, draw_error, resize_map
+from .tiles import Tile, error_tile, resize_map
 
 __all__ = ['draw_normal_panel']
 
@@ -37,11 +37,10 @@ def draw_normal_panel(rows: Sequence[DenseRow], *, side: int = 384, limit: float
             truth = Tile(colors(row.truth), f'{100 * row.mask.mean():.0f} % labelled')
         if row.error is not None:
             angles = row.error[row.mask]
-            text = (
-                f'mean {angles.mean():.1f}, median {np.median(angles):.1f} deg' if len(angles) else 'nothing labelled'
-            )
-            bar = color_bar(image.shape[1], '0', f'{limit:g} degrees and more', ERROR_COLORS)
-            error = Tile(draw_error(resize_map(row.error.astype(np.float32), image), shown, limit), text, bar)
+            text = 'nothing labelled'
+            if len(angles):
+                text = f'mean {angles.mean():.1f}, median {np.median(angles):.1f} deg'
+            error = error_tile(row.error, shown, limit, text, f'{limit:g} degrees')
         return truth, Tile(colors(row.prediction), FRAME), error
 
     return draw_rows(rows, draw, side, error='angle between them')

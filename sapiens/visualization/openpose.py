@@ -57,10 +57,12 @@ def draw_openpose(
         inside = known & (cells > 0).all(1) & (cells < (width, height)).all(1)
         for (start, end), color in zip(target.links.tolist(), target.link_colors.tolist(), strict=True):
             if inside[start] and inside[end]:
-                _blend(canvas, _ellipse(cells[start], cells[end], thickness), color, LINK_OPACITY)
+                link = _ellipse(cells[start], cells[end], thickness)
+                _blend(canvas, link.min(0) - 1, link.max(0) + 2, cv2.fillConvexPoly, link, (color,), LINK_OPACITY)
         for index in np.flatnonzero(known):
             size = radius // 2 if index > 17 else radius
-            _disc(canvas, cells[index], size, target.colors[index].tolist(), opacity)
+            look = int(size), target.colors[index].tolist(), -1
+            _blend(canvas, cells[index] - size - 1, cells[index] + size + 2, cv2.circle, cells[index], look, opacity)
     return canvas
 
 
@@ -73,25 +75,12 @@ def _ellipse(start: np.ndarray, end: np.ndarray, thickness: int) -> np.ndarray:
     return cv2.ellipse2Poly((int(middle[0]), int(middle[1])), axes, int(angle), 0, 360, 1)
 
 
-def _blend(canvas: np.ndarray, polygon: np.ndarray, color, opacity: float) -> None:
-    """Fill a convex polygon in place."""
-    low, high = polygon.min(0) - 1, polygon.max(0) + 2
-    part = _part(canvas, low, high)
-    if part.size:
-        shift = -np.maximum(low, 0)
-        filled = cv2.fillConvexPoly(part.copy(), polygon + shift, color)
-        part[...] = cv2.addWeighted(part, 1 - opacity, filled, opacity, 0)
-
-
-def _disc(canvas: np.ndarray, center: np.ndarray, radius: int, color, opacity: float) -> None:
-    low, high = center - radius - 1, center + radius + 2
-    part = _part(canvas, low, high)
-    if part.size:
-        shift = -np.maximum(low, 0)
-        filled = cv2.circle(part.copy(), (center + shift).tolist(), int(radius), color, -1)
-        part[...] = cv2.addWeighted(part, 1 - opacity, filled, opacity, 0)
-
-
-def _part(canvas: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def _blend(
+    canvas: np.ndarray, low: np.ndarray, high: np.ndarray, draw, points: np.ndarray, look, opacity: float
+) -> None:
+    """Blend a shape in place that lies between the corners ``low`` and ``high`` (x, y): ``draw(image, points, *look)``."""
     (x, y), (right, bottom) = np.maximum(low, 0), np.maximum(high, 0)
-    return canvas[y:bottom, x:right]
+    part = canvas[y:bottom, x:right]
+    if part.size:
+        filled = draw(part.copy(), points - (x, y), *look)
+        part[...] = cv2.addWeighted(part, 1 - opacity, filled, opacity, 0)

@@ -60,16 +60,8 @@ def draw_people(
             for x1, y1, x2, y2 in np.rint(boxes).astype(int).tolist():
                 cv2.rectangle(canvas, (x1, y1), (x2, y2), (255, 255, 255), 1)
     else:
-        canvas = draw_pose(
-            image,
-            keypoints,
-            scores,
-            skeleton,
-            boxes=boxes if show_boxes else None,
-            threshold=threshold,
-            radius=radius,
-            thickness=thickness,
-        )
+        sizes = dict(threshold=threshold, radius=radius, thickness=thickness)
+        canvas = draw_pose(image, keypoints, scores, skeleton, boxes=boxes if show_boxes else None, **sizes)
     if show_indices:
         for points, values in zip(keypoints, scores, strict=True):
             for index in np.flatnonzero((values >= threshold) & np.isfinite(points).all(1)):
@@ -106,9 +98,14 @@ def draw_part(
         ValueError: an unknown part, or a skeleton without it.
     """
     skeleton = get_skeleton(skeleton)
+    if part not in PARTS:
+        raise ValueError(f'part={part!r} is not one of {tuple(PARTS)}')
+    for group in PARTS[part]:
+        if group not in skeleton.groups:
+            raise ValueError(f'{skeleton!r} has no group {group!r}: --crop {part} is for whole-body skeletons')
     tiles = []
     for points, values in zip(keypoints, scores, strict=True):
-        for group in _groups(skeleton, part):
+        for group in PARTS[part]:
             box = part_box(points, values, skeleton.groups[group], image.shape, threshold)
             if box is None:
                 continue
@@ -135,21 +132,10 @@ def part_box(
     return (int(x1), int(y1), int(x2), int(y2)) if x2 - x1 > 1 and y2 - y1 > 1 else None
 
 
-def _groups(skeleton: Skeleton, part: str) -> tuple[str, ...]:
-    if part not in PARTS:
-        raise ValueError(f'part={part!r} is not one of {tuple(PARTS)}')
-    lacking = [group for group in PARTS[part] if group not in skeleton.groups]
-    if lacking:
-        raise ValueError(f'{skeleton!r} has no group {lacking[0]!r}: --crop {part} is for whole-body skeletons')
-    return PARTS[part]
-
-
 def _write(canvas: np.ndarray, text: str, corner: np.ndarray) -> None:
     """Write white text on a darkened background. Text that starts outside the image is left out."""
     x, y = corner.tolist()
-    height, width = canvas.shape[:2]
-    part = canvas[max(y, 0) : max(y + 11, 0), max(x, 0) : max(x + 6 * len(text) + 1, 0)]
-    if x < 0 or y < 0 or x >= width or y >= height:
-        return
-    part[...] = part // 2
-    write(part, text, (0, 0), (255, 255, 255))
+    if 0 <= x < canvas.shape[1] and 0 <= y < canvas.shape[0]:
+        part = canvas[y : y + 11, x : x + 6 * len(text) + 1]
+        part[...] = part // 2
+        write(part, text, (0, 0), (255, 255, 255))

@@ -130,7 +130,7 @@ def paint(
         thickness: of links; see :func:`draw_pose`.
         hidden: (K,) bool, drawn as a ring instead of a disc.
     """
-    fixed = _fixed(np.where(drawn[:, None], points, 0))
+    fixed = np.rint(np.where(drawn[:, None], points, 0) * (1 << _SHIFT)).astype(int).tolist()
     if thickness != 0:
         for (start, end), color in zip(skeleton.links.tolist(), skeleton.link_colors.tolist(), strict=True):
             if drawn[start] and drawn[end]:
@@ -144,11 +144,6 @@ def paint(
         if radii[i] >= 2.5:  # a dark rim separates a keypoint from its links; smaller ones would be covered by it
             cv2.circle(canvas, fixed[i], size + (1 << _SHIFT), (0, 0, 0), -1, cv2.LINE_AA, _SHIFT)
         cv2.circle(canvas, fixed[i], size, color, -1, cv2.LINE_AA, _SHIFT)
-
-
-def _fixed(points: np.ndarray) -> list[list[int]]:
-    """OpenCV's fixed-point coordinates."""
-    return np.rint(np.asarray(points) * (1 << _SHIFT)).astype(int).tolist()
 
 
 def draw_heatmaps(

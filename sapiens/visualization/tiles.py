@@ -12,7 +12,7 @@ from PIL import ImageFont
 
 from .layout import LINE, NOTHING, caption, join, write
 
-__all__ = ['DEPTH_COLORS', 'ERROR_COLORS', 'Tile', 'color_bar', 'draw_error', 'join_tiles', 'resize_map']
+__all__ = ['DEPTH_COLORS', 'ERROR_COLORS', 'Tile', 'color_bar', 'draw_error', 'error_tile', 'join_tiles', 'resize_map']
 
 DEPTH_COLORS = cv2.COLORMAP_INFERNO
 ERROR_COLORS = cv2.COLORMAP_VIRIDIS  # differs from all colours of depth
@@ -64,6 +64,16 @@ def color_bar(width: int, low: str, high: str, colors: int) -> np.ndarray:
         if text and free >= 0:
             write(texts, text, (round(2 + end * free), 1), (0, 0, 0))
     return join([strip, texts], axis=0, gap=0)
+
+
+def error_tile(error: np.ndarray, shown: np.ndarray, limit: float, text: str, end: str) -> Tile:
+    """Make the tile of an error (H, W): :func:`draw_error`, a text above it, and its colours up to ``end`` below it.
+
+    Args:
+        shown: bool, where the error is known, in the size of the tile.
+    """
+    bar = color_bar(shown.shape[1], '0', f'{end} and more', ERROR_COLORS)
+    return Tile(draw_error(resize_map(error.astype(np.float32), shown), shown, limit), text, bar)
 
 
 def draw_error(error: np.ndarray, valid: np.ndarray, limit: float) -> np.ndarray:
