@@ -12,10 +12,10 @@ Legend: B batch, K channels or keypoints, H W size of an image in pixels, h w si
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
+from .metainfo.naming import near
 from .registry import MODELS
 
 __all__ = [
@@ -73,9 +73,7 @@ class MapField:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f'field {self.name!r}: kind={self.kind!r} is not one of {KINDS}')
-        if self.interpolation not in ('nearest', 'linear') or (
-            self.kind == 'labels' and self.interpolation == 'linear'
-        ):
+        if self.interpolation not in (('nearest',) if self.kind == 'labels' else ('nearest', 'linear')):
             raise ValueError(
                 f'field {self.name!r}: interpolation={self.interpolation!r} does not fit kind={self.kind!r}'
             )
@@ -211,11 +209,9 @@ def get_task(name: str) -> TaskSpec:
     """
     if name in _TASKS:
         return _TASKS[name]
-    close = get_close_matches(str(name), _TASKS, n=1)
-    hint = f'; did you mean {close[0]!r}?' if close else ''
     raise ValueError(
-        f'no task {name!r}{hint} (registered: {", ".join(_TASKS)}; a task of your own is registered by a module that the '
-        'config lists in custom_imports)'
+        f'no task {name!r}{near(name, _TASKS)} (registered: {", ".join(_TASKS)}; a task of your own is registered by a '
+        'module that the config lists in custom_imports)'
     )
 
 

@@ -4,7 +4,7 @@ Source of the four published rows: Khirodkar et al., "Sapiens: Foundation for Hu
 published system. ``tiny`` is ours, for CPUs, quickstarts and tests. :mod:`sapiens.checkpoints` recognises weights by this table.
 """
 
-from difflib import get_close_matches
+from sapiens.metainfo.naming import near
 
 __all__ = ['SAPIENS_ARCHS', 'resolve_arch']
 
@@ -17,19 +17,18 @@ SAPIENS_ARCHS = {
 }
 
 
-def resolve_arch(arch: str | dict, table: dict = SAPIENS_ARCHS) -> dict:
+def resolve_arch(arch: str | dict) -> dict:
     """Return the four numbers of an architecture given by name or as a dict.
 
     Raises:
         ValueError: an unknown name, a missing or unknown key, or a width that the heads do not divide.
     """
     if isinstance(arch, str):
-        if arch not in table:
-            close = get_close_matches(arch.lower(), table, n=1)
-            hint = f'; did you mean {close[0]!r}?' if close else ''
-            raise ValueError(f'arch={arch!r} is not one of {sorted(table)}{hint} (a dict of sizes is accepted too)')
-        return dict(table[arch])
-    expected = set(next(iter(table.values())))
+        if arch not in SAPIENS_ARCHS:
+            known = f'{sorted(SAPIENS_ARCHS)}{near(arch, SAPIENS_ARCHS)}'
+            raise ValueError(f'arch={arch!r} is not one of {known} (a dict of sizes is accepted too)')
+        return dict(SAPIENS_ARCHS[arch])
+    expected = set(SAPIENS_ARCHS['tiny'])
     if set(arch) != expected:
         raise ValueError(f'arch as a dict needs exactly the keys {sorted(expected)}, got {sorted(arch)}')
     if arch['embed_dims'] % arch['num_heads']:

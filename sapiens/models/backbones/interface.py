@@ -73,7 +73,12 @@ class Encoder(BaseModule):
         self.img_size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
         self.num_extra_tokens, self.final_norm, self.frozen_stages = num_extra_tokens, final_norm, frozen_stages
         self.out_type, self.out_indices = out_type, self._resolve_indices(out_indices)
-        self.checkpoint_every = self._resolve_checkpointing(activation_checkpointing)
+        every = activation_checkpointing
+        if every not in ('off', 'all') and not (type(every) is int and every >= 1):
+            raise ValueError(
+                f"activation_checkpointing={every!r} is none of 'off', 'all', or n >= 1 for every n-th block"
+            )
+        self.checkpoint_every = every if isinstance(every, int) else int(every == 'all')
 
     # ------------------------------------------------------------------ forward
 
@@ -229,26 +234,12 @@ class Encoder(BaseModule):
                 block.eval()
         return self
 
-    # ------------------------------------------------------------------ options
-
     def _resolve_indices(self, indices: int | Sequence[int]) -> tuple[int, ...]:
         indices = [indices] if isinstance(indices, int) else list(indices)
-        resolved = tuple(index + self.num_layers if index < 0 else index for index in indices)
-        if (
-            not resolved
-            or list(resolved) != sorted(set(resolved))
-            or not 0 <= resolved[0] <= resolved[-1] < self.num_layers
-        ):
+        blocks = [index + self.num_layers if index < 0 else index for index in indices]
+        if not blocks or blocks != sorted(set(blocks)) or blocks[0] < 0 or blocks[-1] >= self.num_layers:
             raise ValueError(f'out_indices={indices} must be increasing block numbers of a depth of {self.num_layers}')
-        return resolved
-
-    @staticmethod
-    def _resolve_checkpointing(value: str | int) -> int:
-        if value in ('off', 'all'):
-            return int(value == 'all')
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-            return value
-        raise ValueError(f"activation_checkpointing={value!r} is none of 'off', 'all', or n >= 1 for every n-th block")
+        return tuple(blocks)
 
 
 def require_members(encoder: nn.Module, *members: str, what: str) -> None:

@@ -66,8 +66,8 @@ class UDPHeatmap:
             heatmaps (B, K, H, W) float32, at most 1; and weights (B, K), 0 where the Gaussian lies outside.
         """
         size = torch.tensor(heatmap_size, device=keypoints.device)
-        scale = _scale(input_size, heatmap_size, keypoints.device)
-        centers = keypoints.float() / scale  # (B, K, 2) cells
+        pixels_per_cell = [(n - 1) / (m - 1) for n, m in zip(input_size, heatmap_size, strict=True)]
+        centers = keypoints.float() / torch.tensor(pixels_per_cell, device=keypoints.device)  # (B, K, 2) cells
         nearest = (centers + 0.5).trunc()  # towards zero, as mmpose
         radius = 3 * self.sigma
         # mmpose truncates both ends of the window to whole cells, also for a fractional sigma.
@@ -201,11 +201,6 @@ class UDPHeatmap:
 def _zeros(shape: tuple[int, ...], device: torch.device) -> Tensor:
     """Float32 zeros. On a CPU from numpy, which uses memory that the system has cleared; torch clears it again."""
     return torch.from_numpy(np.zeros(shape, np.float32)) if device.type == 'cpu' else torch.zeros(shape, device=device)
-
-
-def _scale(input_size: tuple[int, int], heatmap_size: tuple[int, int], device) -> Tensor:
-    """(2,) pixels per cell."""
-    return torch.tensor([(n - 1) / (m - 1) for n, m in zip(input_size, heatmap_size, strict=True)], device=device)
 
 
 def _patches(heatmaps: Tensor, cells: Tensor, reach: int) -> Tensor:

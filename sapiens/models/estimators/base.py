@@ -3,11 +3,11 @@
 # B batch, C channels of the encoder, h w size of the head's output, H W of the image
 
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from sapiens.metainfo.naming import near
 from sapiens.registry import MODELS
 
 from ..backbones import require_members
@@ -89,9 +89,8 @@ class Estimator(BaseModel):
         """
         for key in given or ():
             if key not in self.test_options:
-                close = get_close_matches(key, self.test_options, n=1)
-                hint = f'; did you mean {close[0]!r}?' if close else ''
-                raise ValueError(f'test_cfg has an unknown key {key!r}{hint} (known: {", ".join(self.test_options)})')
+                known = f'{near(key, self.test_options)} (known: {", ".join(self.test_options)})'
+                raise ValueError(f'test_cfg has an unknown key {key!r}{known}')
         options = {**defaults, **(given or {})}
         self.check_options(options)
         return options

@@ -169,8 +169,7 @@ class DenseEstimator(Estimator):
             part = _each_map(self.network(inputs[window]), lambda value: upsample(value, (h, w)))
             if total is None:
                 total = _each(part, lambda value: value.new_zeros(*value.shape[:2], height, width))
-            for whole, values in _pairs(total, part):
-                whole[window] += values
+            _each(total, lambda whole, values, window=window: whole[window].add_(values), part)
             count[window] += 1
         return _each(total, lambda value: value / count)
 
@@ -239,10 +238,6 @@ def _each(output: Outputs, function, *others: Outputs) -> Outputs:
 def _each_map(output: Outputs, function) -> Outputs:
     """``function`` of every map (B, K, h, w) of an output; scalars stay."""
     return _each(output, lambda value: function(value) if value.ndim == 4 else value)
-
-
-def _pairs(first: Outputs, second: Outputs) -> list[tuple[Tensor, Tensor]]:
-    return [(first[name], second[name]) for name in first] if isinstance(first, dict) else [(first, second)]
 
 
 def _one(output: Outputs, index: int) -> Outputs:

@@ -1,8 +1,9 @@
 """What the losses of dense tasks share."""
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-__all__ = ['DenseLoss']
+__all__ = ['DenseLoss', 'mean_where']
 
 
 class DenseLoss(nn.Module):
@@ -20,3 +21,8 @@ class DenseLoss(nn.Module):
     def __init__(self, loss_weight: float = 1.0, name: str | None = None) -> None:
         super().__init__()
         self.loss_weight, self.name = loss_weight, name or self.default_name
+
+
+def mean_where(valid: Tensor, values: Tensor) -> Tensor:
+    """Mean of the valid values, a scalar; 0 if there are none."""
+    return torch.where(valid, values, 0).sum() / valid.sum().clamp(min=1)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sapiens.registry import MODELS
 
-from .base import DenseLoss
+from .base import DenseLoss, mean_where
 
 __all__ = ['AlignedDepthLoss', 'DepthGradientLoss', 'ScaleShiftInvariantLoss', 'SiLogLoss']
 
@@ -39,7 +39,7 @@ class SiLogLoss(DenseLoss):
             0 in the mean.
         min_depth: lower bound of the logarithm, in the unit of the target; by default 0.01, or 1e-6 with ``published``.
         invariance: fraction of ``mean(d)^2`` to subtract, 0 to 1: 1 ignores a common factor of depth, 0 counts it fully.
-        loss_weight, name: see :class:`DenseLoss`.
+        **options: ``loss_weight`` and ``name``, see :class:`DenseLoss`.
 
     Raises:
         ValueError: a ``min_depth`` or ``invariance`` out of range.
@@ -48,14 +48,9 @@ class SiLogLoss(DenseLoss):
     default_name = 'silog'
 
     def __init__(
-        self,
-        published: bool = False,
-        min_depth: float | None = None,
-        invariance: float = 0.5,
-        loss_weight: float = 1.0,
-        name: str | None = None,
+        self, published: bool = False, min_depth: float | None = None, invariance: float = 0.5, **options
     ) -> None:
-        super().__init__(loss_weight, name)
+        super().__init__(**options)
         if min_depth is None:
             min_depth = PUBLISHED_MIN_DEPTH if published else MIN_DEPTH
         if min_depth <= 0:
@@ -73,7 +68,7 @@ class SiLogLoss(DenseLoss):
         variance = masked_mean((error - mean[:, None]).square(), valid)
         square = variance + (1 - self.invariance) * mean.square()
         present = torch.ones_like(valid[:, 0]) if self.published else valid.any(1)
-        return self.loss_weight * mean_of_present(root(square), present)
+        return self.loss_weight * mean_where(present, root(square))
 
     def log(self, depth: Tensor) -> Tensor:
         """Logarithm with the continuation below ``min_depth``."""
@@ -97,7 +92,7 @@ class ScaleShiftInvariantLoss(DenseLoss):
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         output, target, valid = flat_pixels(output, target, valid)
         error = (normalized(output, valid) - normalized(target, valid)).abs()
-        return self.loss_weight * mean_of_present(masked_mean(error, valid), valid.any(1))
+        return self.loss_weight * mean_where(valid.any(1), masked_mean(error, valid))
 
 
 @MODELS.register_module()
@@ -121,7 +116,7 @@ class AlignedDepthLoss(DenseLoss):
         correlation = masked_mean(output * target, valid) / (spread * extent.clamp(min=FLAT))
         scale = correlation.clamp(min=MIN_CORRELATION) * extent / spread
         square = masked_mean((scale[:, None] * output - target).square(), valid)
-        return self.loss_weight * mean_of_present(root(square), valid.any(1))
+        return self.loss_weight * mean_where(valid.any(1), root(square))
 
 
 @MODELS.register_module()
@@ -135,7 +130,7 @@ class DepthGradientLoss(DenseLoss):
     Args:
         num_scales: 1 or more.
         invariant: compare the normalised maps of :class:`ScaleShiftInvariantLoss`.
-        loss_weight, name: see :class:`DenseLoss`.
+        **options: ``loss_weight`` and ``name``, see :class:`DenseLoss`.
 
     Raises:
         ValueError: ``num_scales`` below 1.
@@ -143,10 +138,8 @@ class DepthGradientLoss(DenseLoss):
 
     default_name = 'grad'
 
-    def __init__(
-        self, num_scales: int = 4, invariant: bool = False, loss_weight: float = 1.0, name: str | None = None
-    ) -> None:
-        super().__init__(loss_weight, name)
+    def __init__(self, num_scales: int = 4, invariant: bool = False, **options) -> None:
+        super().__init__(**options)
         if num_scales < 1:
             raise ValueError(f'num_scales={num_scales}: expected 1 or more')
         self.num_scales, self.invariant = num_scales, invariant
@@ -167,7 +160,7 @@ class DepthGradientLoss(DenseLoss):
             ):
                 total = total + masked_mean(change.abs().flatten(1), both.flatten(1))
                 present = present | both.flatten(1).any(1)
-        return self.loss_weight * mean_of_present(total / self.num_scales, present)
+        return self.loss_weight * mean_where(present, total / self.num_scales)
 
 
 # ---------------------------------------------------------------------- parts
@@ -181,11 +174,6 @@ def flat_pixels(*maps: Tensor) -> list[Tensor]:
 def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
     """Mean over the valid values of (B, N) -> (B,); 0 where there are none."""
     return torch.where(valid, values, 0).sum(1) / valid.sum(1).clamp(min=1)
-
-
-def mean_of_present(values: Tensor, present: Tensor) -> Tensor:
-    """Mean of the (B,) values that are present; 0 if none is."""
-    return torch.where(present, values, 0).sum() / present.sum().clamp(min=1)
 
 
 def root(square: Tensor) -> Tensor:

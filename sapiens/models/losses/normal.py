@@ -12,7 +12,7 @@ from torch import Tensor
 from sapiens.models.layers import unit_vectors
 from sapiens.registry import MODELS
 
-from .base import DenseLoss
+from .base import DenseLoss, mean_where
 
 __all__ = ['NormalCosineLoss', 'NormalGradientLoss', 'NormalL1Loss']
 
@@ -29,7 +29,7 @@ class NormalCosineLoss(DenseLoss):
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         target = unit_vectors(cleared(target, valid), dim=1, eps=SHORTEST)
         cosine = (unit_vectors(output.float(), dim=1, eps=SHORTEST) * target).sum(1)
-        return self.loss_weight * mean_over(1 - cosine, valid)
+        return self.loss_weight * mean_where(valid, 1 - cosine)
 
 
 @MODELS.register_module()
@@ -41,7 +41,7 @@ class NormalL1Loss(DenseLoss):
 
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         error = (output.float() - cleared(target, valid)).abs().sum(1)
-        return self.loss_weight * mean_over(error, valid)
+        return self.loss_weight * mean_where(valid, error)
 
 
 @MODELS.register_module()
@@ -57,14 +57,9 @@ class NormalGradientLoss(DenseLoss):
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         error = output.float() - cleared(target, valid)
         right, down = error[..., 1:] - error[..., :-1], error[:, :, 1:] - error[:, :, :-1]
-        total = mean_over(right.square().sum(1), valid[..., 1:] & valid[..., :-1])
-        total = total + mean_over(down.square().sum(1), valid[:, 1:] & valid[:, :-1])
+        total = mean_where(valid[..., 1:] & valid[..., :-1], right.square().sum(1))
+        total = total + mean_where(valid[:, 1:] & valid[:, :-1], down.square().sum(1))
         return self.loss_weight * total
-
-
-def mean_over(values: Tensor, valid: Tensor) -> Tensor:
-    """Mean of the valid values of (B, H, W), a scalar; 0 if there are none."""
-    return torch.where(valid, values, 0).sum() / valid.sum().clamp(min=1)
 
 
 def cleared(target: Tensor, valid: Tensor) -> Tensor:

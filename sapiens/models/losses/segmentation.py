@@ -29,7 +29,7 @@ class SegCrossEntropyLoss(DenseLoss):
             of the class list.
         average: ``'pixels'`` divides by the number of all pixels, including invalid ones, as published: an image of mostly
             ignored pixels counts little. ``'weights'`` divides by the sum of the weights of the valid pixels (weighted mean).
-        loss_weight, name: see :class:`DenseLoss`.
+        **options: ``loss_weight`` and ``name``, see :class:`DenseLoss`.
 
     Raises:
         ValueError: an unknown ``average``; negative weights; when called, weights and classes differ in number.
@@ -37,14 +37,8 @@ class SegCrossEntropyLoss(DenseLoss):
 
     default_name = 'ce'
 
-    def __init__(
-        self,
-        class_weight: Sequence[float] | None = None,
-        average: str = 'pixels',
-        loss_weight: float = 1.0,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(loss_weight, name)
+    def __init__(self, class_weight: Sequence[float] | None = None, average: str = 'pixels', **options) -> None:
+        super().__init__(**options)
         if average not in AVERAGES:
             raise ValueError(f'average={average!r} is not one of {AVERAGES}')
         if isinstance(class_weight, str):
@@ -83,19 +77,13 @@ class SegDiceLoss(DenseLoss):
     Args:
         smooth: s.
         background: class that does not count, by convention 0; None counts all.
-        loss_weight, name: see :class:`DenseLoss`.
+        **options: ``loss_weight`` and ``name``, see :class:`DenseLoss`.
     """
 
     default_name = 'dice'
 
-    def __init__(
-        self,
-        smooth: float = 1e-3,
-        background: int | None = 0,
-        loss_weight: float = 1.0,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(loss_weight, name)
+    def __init__(self, smooth: float = 1e-3, background: int | None = 0, **options) -> None:
+        super().__init__(**options)
         self.smooth, self.background = smooth, background
 
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
