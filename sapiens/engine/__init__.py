@@ -3,8 +3,7 @@ from .hooks.bad_data import BadDataHook
 from .hooks.checkpoint import CheckpointHook
 from .hooks.stop import StopHook
 from .hooks.test_figures.base import ShowHook
-from .hooks.test_figures.choose import show_hook_for
-from .hooks.test_figures.dense import DenseShowHook
+from .hooks.test_figures.dense import DenseShowHook, show_hook_for
 from .hooks.test_figures.pose import PoseShowHook
 from .hooks.throughput import ThroughputHook
 from .hooks.training_figures.base import TrainingFigureHook

@@ -95,8 +95,10 @@ def find_resumable(work_dir: str | Path, logger) -> Path | None:
     Raises:
         ValueError: there are checkpoints, but none can be read.
     """
-    count = 0
-    for path in _newest_first(_folders(Path(work_dir))):
+    folders, hint, count = [Path(work_dir)], Path(work_dir) / 'last_checkpoint', 0
+    if hint.is_file():
+        folders.append(Path(hint.read_text().strip()).parent)
+    for path in _newest_first(folders):
         count += 1
         try:
             load_training_state(path)
@@ -107,14 +109,6 @@ def find_resumable(work_dir: str | Path, logger) -> Path | None:
     if count:
         raise ValueError(f'none of the {count} checkpoints of {work_dir} can be read; see the warnings above')
     return None
-
-
-def _folders(work_dir: Path) -> list[Path]:
-    folders = [work_dir]
-    hint = work_dir / 'last_checkpoint'
-    if hint.is_file():
-        folders.append(Path(hint.read_text().strip()).parent)
-    return folders
 
 
 def _newest_first(folders: list[Path]) -> Iterator[Path]:

@@ -3,7 +3,7 @@
 import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 
-__all__ = ['MessageHubState', 'plain']
+__all__ = ['hub_state', 'load_hub_state', 'plain']
 
 # Values kept of each curve: smoothing reads no more. The files of the visual backends hold the whole curve.
 KEPT_HISTORY = 1000
@@ -24,31 +24,25 @@ def plain(value):
     return str(value)
 
 
-class MessageHubState:
-    """``state_dict`` and ``load_state_dict`` of a message hub. MMEngine's own hold objects that need unpickling."""
+def hub_state(hub: MessageHub) -> dict:
+    """Get ``curves`` (name -> [values, counts], the last 1000 of each) and ``info`` (name -> plain value).
 
-    def __init__(self, hub: MessageHub) -> None:
-        self.hub = hub
+    MMEngine's own state holds objects that need unpickling.
+    """
+    kept = {key for key, resumed in hub._resumed_keys.items() if resumed}
+    curves = {
+        key: [torch.as_tensor(part[-KEPT_HISTORY:]) for part in buffer.data]
+        for key, buffer in hub.log_scalars.items()
+        if key in kept
+    }
+    info = {key: plain(value) for key, value in hub.runtime_info.items() if key in kept and key not in NOT_KEPT}
+    return dict(curves=curves, info=info)
 
-    def state_dict(self) -> dict:
-        """``curves``: name -> [values, counts], the last 1000 of each. ``info``: name -> plain value."""
-        kept = self.hub._resumed_keys
-        curves = {
-            key: [torch.as_tensor(part[-KEPT_HISTORY:]) for part in buffer.data]
-            for key, buffer in self.hub.log_scalars.items()
-            if kept.get(key, False)
-        }
-        info = {
-            key: plain(value)
-            for key, value in self.hub.runtime_info.items()
-            if kept.get(key, False) and key not in NOT_KEPT
-        }
-        return dict(curves=curves, info=info)
 
-    def load_state_dict(self, state: dict) -> None:
-        """Continue the curves of :meth:`state_dict`."""
-        for key, (values, counts) in state['curves'].items():
-            self.hub.log_scalars[key] = HistoryBuffer(values.tolist(), counts.tolist())
-            self.hub._resumed_keys[key] = True
-        for key, value in state['info'].items():
-            self.hub.update_info(key, value)
+def load_hub_state(hub: MessageHub, state: dict) -> None:
+    """Continue the curves of :func:`hub_state`."""
+    for key, (values, counts) in state['curves'].items():
+        hub.log_scalars[key] = HistoryBuffer(values.tolist(), counts.tolist())
+        hub._resumed_keys[key] = True
+    for key, value in state['info'].items():
+        hub.update_info(key, value)

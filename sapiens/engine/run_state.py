@@ -20,7 +20,7 @@ Layout of the file, beside ``state_dict`` (the weights):
 
 from mmengine.dist import all_gather_object, is_main_process
 
-from .message_hub import MessageHubState, plain
+from .message_hub import hub_state, load_hub_state, plain
 
 __all__ = ['collect_state', 'get_progress', 'restore_state']
 
@@ -38,15 +38,10 @@ def collect_state(runner, schedules: bool = True) -> dict:
     per_rank, shared = _stateful_hooks(runner)
     loop = runner.train_loop.state_dict()
     states = all_gather_object(
-        dict(
-            {key: loop[key] for key in PER_RANK},
-            hooks={name: hook.state_dict() for name, hook in per_rank.items()},
-        )
+        {key: loop[key] for key in PER_RANK} | dict(hooks={name: hook.state_dict() for name, hook in per_rank.items()})
     )
     collected = {key: [state[key] for state in states] for key in (*PER_RANK, 'hooks')}
-    collected.update(
-        optimizer=runner.optim_wrapper.state_dict(), message_hub=MessageHubState(runner.message_hub).state_dict()
-    )
+    collected.update(optimizer=runner.optim_wrapper.state_dict(), message_hub=hub_state(runner.message_hub))
     if schedules and runner.param_schedulers is not None:
         collected['param_schedulers'] = [plain(schedule.state_dict()) for schedule in runner.param_schedulers]
     if is_main_process():
@@ -71,7 +66,7 @@ def restore_state(runner, checkpoint: dict, source: str) -> None:
     for schedule, state in zip(schedules, states, strict=True):
         schedule.load_state_dict(state)
     runner.optim_wrapper.load_state_dict(checkpoint['optimizer'])
-    MessageHubState(runner.message_hub).load_state_dict(checkpoint.get('message_hub') or dict(curves={}, info={}))
+    load_hub_state(runner.message_hub, checkpoint.get('message_hub') or dict(curves={}, info={}))
     progress = {key: checkpoint['meta'].get(key) for key in get_progress(runner.train_loop)}
     ranks = zip(*(checkpoint[key] for key in PER_RANK), strict=True)
     _load(runner.train_loop, [dict(progress, **dict(zip(PER_RANK, rank, strict=True))) for rank in ranks], runner)

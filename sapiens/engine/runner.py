@@ -48,18 +48,16 @@ class Runner(_Runner):
 
     def setup_env(self, env_cfg: dict) -> None:
         keep_tensor_memory()  # before torch allocates anything
-        env_cfg = dict(env_cfg)
         dist_cfg = dict(env_cfg.get('dist_cfg') or {})
         if dist_cfg.get('backend', 'auto') == 'auto':
             dist_cfg['backend'] = 'nccl' if torch.cuda.is_available() else 'gloo'
-        env_cfg['dist_cfg'] = dist_cfg
         if self.distributed and not torch.cuda.is_available() and not torch.distributed.is_initialized():
             # mmengine selects a CUDA device before it starts any backend.
             if self.launcher != 'pytorch':
                 raise ValueError(f'launcher={self.launcher!r} needs GPUs; on CPUs use torchrun and launcher=pytorch')
             timeout = timedelta(seconds=dist_cfg.get('timeout', 1800))
             torch.distributed.init_process_group(dist_cfg['backend'], timeout=timeout)
-        super().setup_env(env_cfg)
+        super().setup_env(dict(env_cfg, dist_cfg=dist_cfg))
         kill_workers_at_exit()
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model):

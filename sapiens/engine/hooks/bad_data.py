@@ -63,7 +63,7 @@ class BadDataHook(Hook):
         """Add the counts of all ranks, log new files, and stop the run if there are too many."""
         gathered = all_gather_object((self.new, self.samples))
         self.new, self.samples = [], 0
-        new = [tuple(entry) for entries, _ in gathered for entry in entries]
+        new = [entry for entries, _ in gathered for entry in entries]
         first = self.bad + 1
         self.bad += len(new)
         self.opened += sum(samples for _, samples in gathered) + len(new)
@@ -84,13 +84,8 @@ class BadDataHook(Hook):
                 'default_hooks.bad_data.max_share'
             )
 
-    def after_val_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        self._warn(runner, data_batch)
-
-    def after_test_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        self._warn(runner, data_batch)
-
-    def _warn(self, runner, data_batch) -> None:
+    def _after_iter(self, runner, batch_idx: int, data_batch=None, outputs=None, mode: str = 'val') -> None:
+        # MMEngine's after_val_iter and after_test_iter call this.
         record = data_batch.get('loader') if isinstance(data_batch, dict) else None
         for path, reason in record.bad if record else ():
             runner.logger.warning(f'Bad file in evaluation, replaced by another one: {_readable(path)}: {reason}')

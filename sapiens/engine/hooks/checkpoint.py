@@ -1,7 +1,5 @@
 """Writes checkpoints and removes outdated ones."""
 
-from collections.abc import Iterable
-from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
 
@@ -9,6 +7,7 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook as _CheckpointHook
 
+from sapiens.metainfo.naming import near
 from sapiens.registry import HOOKS
 from sapiens.utils.files import write_atomically
 
@@ -33,23 +32,19 @@ class CheckpointHook(_CheckpointHook):
     def __init__(self, **options) -> None:
         super().__init__(**options)
         for key in self.args:
-            hint = _hint(key, signature(_CheckpointHook).parameters)
-            raise ValueError(f'default_hooks.checkpoint has an unknown option {key!r}{hint}')
+            known = signature(_CheckpointHook).parameters
+            raise ValueError(f'default_hooks.checkpoint has an unknown option {key!r}{near(key, known)}')
 
     def before_train(self, runner) -> None:
         # Replaces MMEngine's method, which builds a deprecated client for remote files.
-        if self.out_dir is None:
-            self.out_dir = runner.work_dir
-        else:
-            self.out_dir = str(Path(self.out_dir) / Path(runner.work_dir).name)
+        work_dir, info = runner.work_dir, runner.message_hub.get_info
+        self.out_dir = work_dir if self.out_dir is None else str(Path(self.out_dir) / Path(work_dir).name)
         if self.save_best and len(self.key_indicators) == 1:
-            self.best_ckpt_path = runner.message_hub.get_info('best_ckpt')
+            self.best_ckpt_path = info('best_ckpt')
         elif self.save_best:
-            self.best_ckpt_path_dict = {
-                key: runner.message_hub.get_info(f'best_ckpt_{key}') for key in self.key_indicators
-            }
+            self.best_ckpt_path_dict = {key: info(f'best_ckpt_{key}') for key in self.key_indicators}
         self.due, self.saved_iteration = False, -1
-        self.kept: list[str] = list(runner.message_hub.get_info('kept_checkpoints', []))
+        self.kept: list[str] = list(info('kept_checkpoints', []))
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         if not self.by_epoch:
@@ -79,12 +74,8 @@ class CheckpointHook(_CheckpointHook):
         self.last_ckpt = str(Path(self.out_dir) / name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         runner.logger.info(f'Saving checkpoint {self.last_ckpt}')
-        runner.save_checkpoint(
-            self.out_dir,
-            name,
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-        )
+        parts = dict(save_optimizer=self.save_optimizer, save_param_scheduler=self.save_param_scheduler)
+        runner.save_checkpoint(self.out_dir, name, **parts)
         self.saved_iteration = iteration
         outdated = self.kept[: -self.max_keep_ckpts] if self.max_keep_ckpts > 0 else []
         self.kept = self.kept[len(outdated) :]
@@ -97,7 +88,7 @@ class CheckpointHook(_CheckpointHook):
         for key in self.key_indicators if self.save_best else ():
             if key != 'auto' and key not in metrics:
                 raise ValueError(
-                    f'default_hooks.checkpoint.save_best={key!r} is none of the metrics{_hint(key, metrics)} (reported: '
+                    f'default_hooks.checkpoint.save_best={key!r} is none of the metrics{near(key, metrics)} (reported: '
                     f'{", ".join(metrics)}). The last checkpoint is {self.last_ckpt or "not written yet"}; continue with '
                     '--resume'
                 )
@@ -106,11 +97,6 @@ class CheckpointHook(_CheckpointHook):
         best = {value for key, value in runner.message_hub.runtime_info.items() if key.startswith('best_ckpt')}
         for path in set(backend.removed) - best:  # validating an iteration twice writes the same name
             Path(path).unlink(missing_ok=True)
-
-
-def _hint(key: str, known: Iterable[str]) -> str:
-    near = get_close_matches(key, known, n=1)
-    return f'; did you mean {near[0]!r}?' if near else ''
 
 
 class _RemovesLater(LocalBackend):

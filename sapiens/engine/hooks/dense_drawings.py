@@ -130,9 +130,6 @@ class SegDrawing(DenseDrawing):
 
     name = 'segmentation'
 
-    def __init__(self, model, side: int = 384) -> None:
-        super().__init__(model, side)
-
     def row(self, image: np.ndarray, labels: dict, prediction: torch.Tensor) -> DenseRow:
         row = super().row(image, labels, prediction)
         if row.truth is None or row.valid is None:

@@ -1,24 +1,11 @@
 """Heatmaps of a pose model for figures."""
 
-from contextlib import contextmanager
-
 import numpy as np
 from mmpose.structures import PoseDataSample
 
 from sapiens.models import HeatmapCrossEntropyLoss
 
-__all__ = ['heatmaps_of', 'output_heatmaps']
-
-
-@contextmanager
-def output_heatmaps(model, wanted: bool = True):
-    """Switch the output of heatmaps on or off inside a ``with`` block."""
-    before = model.test_cfg
-    model.test_cfg = {**before, 'output_heatmaps': wanted}
-    try:
-        yield
-    finally:
-        model.test_cfg = before
+__all__ = ['heatmaps_of']
 
 
 def heatmaps_of(sample: PoseDataSample, model) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Stops a pose training whose data have no labelled keypoints."""
 
 import torch
-from mmengine.dist import all_reduce, get_world_size
+from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 
 from sapiens.registry import HOOKS
@@ -59,8 +59,7 @@ class VisibleKeypointsHook(Hook):
     def check(self, runner) -> None:
         """Raise if no rank has seen a keypoint."""
         counts = torch.tensor([self.samples, self.labelled, self.inside], device=runner.optim_wrapper.device)
-        if get_world_size() > 1:
-            all_reduce(counts)
+        all_reduce(counts)
         samples, labelled, inside = counts.tolist()
         if inside:
             return

@@ -4,7 +4,7 @@ import math
 from contextlib import contextmanager
 
 import torch
-import torch.distributed as dist
+from mmengine.dist import all_reduce
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper as _OptimWrapper
 from torch import Tensor, nn
@@ -113,29 +113,23 @@ class OptimWrapper(_OptimWrapper):
         super().update_params(loss, step_kwargs, zero_kwargs)
 
     def step(self, **kwargs) -> None:
-        grads = [p.grad for group in self.optimizer.param_groups for p in group['params'] if p.grad is not None]
+        trained = [p for group in self.optimizer.param_groups for p in group['params'] if p.grad is not None]
+        grads = [parameter.grad for parameter in trained]
         if self.nonfinite == 'zero':
             for grad in grads:
                 grad.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
         norm = get_total_norm(grads)
         loss = torch.stack([loss.float() for loss in self._losses]).mean()
         self._losses.clear()
-        finite = norm.isfinite() & loss.isfinite()
-        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-            # Gradients are equal on all ranks, losses are not. All ranks must decide alike.
-            everywhere = finite.float()
-            dist.all_reduce(everywhere, op=dist.ReduceOp.MIN)
-            finite = everywhere > 0
-        norm_value, finite = torch.stack(
-            [norm.float(), finite.float()]
-        ).tolist()  # the only synchronization with the device
+        finite = (norm.isfinite() & loss.isfinite()).float()
+        all_reduce(finite, op='min')  # gradients are equal on all ranks, losses are not: all must decide alike
+        norm_value, finite = torch.stack([norm.float(), finite]).tolist()  # the only synchronization with the device
         if not finite:
             self._skip(loss.item(), norm_value)
             return
         self.skipped_in_a_row = 0
         self.message_hub.update_scalar('train/grad_norm', norm_value)
         if self.max_norm is not None and norm_value > self.max_norm:
-            trained = [p for group in self.optimizer.param_groups for p in group['params'] if p.grad is not None]
             clip_grads_with_norm_(trained, self.max_norm, norm)
         self.optimizer.step(**kwargs)
 

@@ -1,13 +1,12 @@
 """Parameter groups: weight-decay exemptions and layer-wise learning-rate decay."""
 
-from difflib import get_close_matches
-
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.registry import OPTIMIZERS
 from prettytable import PrettyTable
 from torch import nn
 
+from sapiens.metainfo.naming import near
 from sapiens.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 __all__ = ['ParamGroupConstructor', 'make_param_groups']
@@ -53,9 +52,6 @@ def make_param_groups(
         )
         group['params'].append(parameter)
         group['depths'].add(depth)
-    grouped = [id(parameter) for group in groups.values() for parameter in group['params']]
-    trained = [id(parameter) for parameter in model.parameters() if parameter.requires_grad]
-    assert sorted(grouped) == sorted(trained), 'every trained parameter must be in exactly one group'
     for group in groups.values():
         group['depths'] = sorted(depth for depth in group['depths'] if depth is not None)
     return sorted(groups.values(), key=lambda group: (group['lr_scale'], group['weight_decay']))
@@ -72,8 +68,9 @@ def _depth_of(model: nn.Module, name: str) -> tuple[int, int]:
         )
     if name.startswith('backbone.'):
         return backbone.get_layer_depth(name, 'backbone.')
-    num_depths = backbone.num_layers + 2  # embeddings, blocks, and all parts after them
-    return num_depths - 1, num_depths
+    first, _ = next(backbone.named_parameters())
+    _, num_depths = backbone.get_layer_depth(first)
+    return num_depths - 1, num_depths  # the depth of everything after the blocks
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -94,9 +91,8 @@ class ParamGroupConstructor:
         self.options = dict(paramwise_cfg or {})
         for key in self.options:
             if key not in OPTIONS:
-                close = get_close_matches(key, OPTIONS, n=1)
-                hint = f'; did you mean {close[0]!r}?' if close else ''
-                raise ValueError(f'paramwise_cfg has an unknown key {key!r}{hint} (known: {", ".join(OPTIONS)})')
+                known = f'{near(key, OPTIONS)} (known: {", ".join(OPTIONS)})'
+                raise ValueError(f'paramwise_cfg has an unknown key {key!r}{known}')
         for key in ('lr', 'weight_decay'):
             if key not in self.optimizer_cfg:
                 raise ValueError(f'optim_wrapper.optimizer needs {key}, got {self.optimizer_cfg}')

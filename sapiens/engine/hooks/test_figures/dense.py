@@ -1,16 +1,18 @@
-"""Figures of dense tasks in a test."""
+"""Figures of dense tasks in a test, and the choice of the hook for a task."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from mmengine.structures import BaseDataElement
 
 from sapiens.registry import HOOKS
+from sapiens.tasks import resolve, task_of
 
 from ..dense_drawings import drawing_for
 from .base import ShowHook
 
-__all__ = ['DenseShowHook']
+__all__ = ['DenseShowHook', 'show_hook_for']
 
 
 @HOOKS.register_module()
@@ -38,3 +40,23 @@ class DenseShowHook(ShowHook):
 
     def figure(self, image: np.ndarray, samples: list[dict]) -> np.ndarray:
         return self.drawing.draw([self.drawing.row(image, sample, sample['prediction']) for sample in samples])
+
+
+def show_hook_for(model: Mapping) -> type[ShowHook]:
+    """Get the hook that draws the predictions of a model: that of its task, or :class:`DenseShowHook` for a task with maps.
+
+    Args:
+        model: config of the model.
+
+    Raises:
+        ValueError: a model without a task, or a task without figures.
+    """
+    spec = task_of(model)
+    if spec.fields:
+        return DenseShowHook
+    if spec.drawing is None:
+        raise ValueError(
+            f'model.type={model.get("type")!r}: task {spec.name!r} has no test figures, its declaration names no drawing: '
+            'leave out --show-dir'
+        )
+    return resolve(spec.drawing)

@@ -9,7 +9,8 @@ from mmpose.structures import PoseDataSample
 from sapiens.registry import HOOKS
 from sapiens.visualization import PosePanelRow, draw_pose_panel
 
-from ..pose_heatmaps import heatmaps_of, output_heatmaps
+from ...test_cfg import override_test_cfg
+from ..pose_heatmaps import heatmaps_of
 from .base import TrainingFigureHook
 
 __all__ = ['PosePictureHook']
@@ -69,7 +70,7 @@ class PosePictureHook(TrainingFigureHook):
         return sample
 
     def predict(self, model) -> list[PoseDataSample]:
-        with output_heatmaps(model, self.heatmaps):
+        with override_test_cfg(model, output_heatmaps=self.heatmaps):
             return super().predict(model)
 
     def figure(self, model, rows: list[dict], samples: list[PoseDataSample]) -> np.ndarray:
