@@ -19,7 +19,7 @@ from sapiens.datasets.draw import hash63
 from sapiens.metainfo import Skeleton
 from sapiens.registry import DATASETS
 from sapiens.tasks import target_fields
-from sapiens.utils.cli import tool_parser
+from sapiens.utils.cli import positive, tool_parser
 from sapiens.utils.config import add_options_argument, load_config
 from sapiens.visualization import draw_pose, skeleton_of
 from sapiens.visualization.labels import draw_depth, draw_segmentation
@@ -85,14 +85,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('config', help='path of a config file')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/browse.png'), help='default: %(default)s')
     parser.add_argument('--phase', choices=['train', 'val', 'test'], default='train', help='default: %(default)s')
-    parser.add_argument('--num-samples', type=int, default=24, help='default: %(default)s')
-    parser.add_argument('--tile', type=int, default=256, help='longer side of a tile in pixels; default: %(default)s')
+    parser.add_argument('--num-samples', type=positive, default=24, help='default: %(default)s')
+    text = 'longer side of a tile in pixels; default: %(default)s'
+    parser.add_argument('--tile', type=positive, default=256, help=text)
     parser.add_argument('--seed', type=int, default=0, help='of the augmentation; default: %(default)s')
     add_options_argument(parser)
     args = parser.parse_args(argv)
-    for name in ('num_samples', 'tile'):
-        if getattr(args, name) < 1:
-            parser.error(f'--{name.replace("_", "-")} {getattr(args, name)}: expected 1 or more')
 
     cfg = load_config(args.config, args.cfg_options)
     dataset = DATASETS.build(cfg[f'{args.phase}_dataloader'].dataset)

@@ -58,11 +58,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('config')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='default: %(default)s')
     parser.add_argument('--samples', type=int, default=100, help='to run through the pipeline; default: %(default)s')
-    parser.add_argument(
-        '--images',
-        action='store_true',
-        help='decode every image and its labels, and compare their sizes with the stated ones',
-    )
+    text = 'decode every image and its labels, and compare their sizes with the stated ones'
+    parser.add_argument('--images', action='store_true', help=text)
     parser.add_argument('--seed', type=int, default=0, help='of the samples; default: %(default)s')
     add_options_argument(parser)
     args = parser.parse_args(argv)

@@ -23,8 +23,7 @@ from sapiens.tasks import task_of
 from sapiens.utils.checkpoint import Checkpoint, read_checkpoint, save_weights
 from sapiens.utils.cli import tool_parser
 from sapiens.utils.config import add_options_argument, load_config
-
-DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+from sapiens.utils.device import DTYPES
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -34,14 +33,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     convert = commands.add_parser('convert', help='write the weights in another form')
     for command in (inspect, convert):
         command.add_argument('file', help='a file or folder of weights, or the name of a published model')
-    convert.add_argument(
-        'out', type=Path, help='*.pth ({state_dict, meta}; with --part encoder flat) or *.safetensors'
-    )
-    for command in (inspect, convert):
         command.add_argument('--config', help='a config, or the name of a published model, to load the weights into')
-        command.add_argument('--min-share', type=float, default=0.5, metavar='SHARE',
-                             help='of the backbone that must be loaded; default: %(default)s')  # fmt: skip
+        text = 'of the backbone that must be loaded; default: %(default)s'
+        command.add_argument('--min-share', type=float, default=0.5, metavar='SHARE', help=text)
         add_options_argument(command)
+    text = '*.pth ({state_dict, meta}; with --part encoder flat) or *.safetensors'
+    convert.add_argument('out', type=Path, help=text)
     inspect.add_argument('--tensors', action='store_true', help='list every tensor: name, shape, type')
     convert.add_argument('--part', choices=['all', 'encoder'], default='all', help='default: %(default)s')
     convert.add_argument('--dtype', choices=list(DTYPES), help='type of floating-point tensors; default: unchanged')
@@ -96,9 +93,8 @@ def convert(args: argparse.Namespace) -> None:
         print(load_weights(model, checkpoint, args.min_share))
         weights = model.state_dict()
     if args.part == 'encoder' and any(name.startswith('backbone.') for name in weights):
-        weights = {
-            name.removeprefix('backbone.'): value for name, value in weights.items() if name.startswith('backbone.')
-        }
+        prefix = 'backbone.'
+        weights = {name[len(prefix) :]: value for name, value in weights.items() if name.startswith(prefix)}
     if args.dtype:
         dtype = DTYPES[args.dtype]
         weights = {name: value.to(dtype) if value.is_floating_point() else value for name, value in weights.items()}
@@ -107,9 +103,8 @@ def convert(args: argparse.Namespace) -> None:
         meta['task'] = task_of(model).name
     save_weights(weights, args.out, meta, flat=args.part == 'encoder')
     written = read_checkpoint(args.out)
-    assert {name: value.shape for name, value in written.state_dict.items()} == {
-        name: value.shape for name, value in weights.items()
-    }
+    shapes = [{name: value.shape for name, value in one.items()} for one in (written.state_dict, weights)]
+    assert shapes[0] == shapes[1]
     what = describe(recognise(written.state_dict, written.meta))
     print(f'{args.out}: {len(written.state_dict)} tensors, {args.out.stat().st_size / 1e6:,.1f} MB; {what}')
 

@@ -24,9 +24,8 @@ def _print_table(runs: dict, key: str, x: str, digits: int) -> None:
     table = PrettyTable(['run', x, key])
     for name, curves in runs.items():
         if key in curves and len(curves[key][0]) <= LONGEST:
-            table.add_rows(
-                [(name, f'{place:.{digits}f}', f'{value:.4f}') for place, value in zip(*curves[key], strict=True)]
-            )
+            rows = zip(*curves[key], strict=True)
+            table.add_rows([(name, f'{place:.{digits}f}', f'{value:.4f}') for place, value in rows])
     if table.rows:
         print(table)
 
@@ -37,12 +36,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--keys', nargs='+', help='what to plot; without it the names are listed')
     parser.add_argument('--names', nargs='+', help='of the runs; default: those of their folders')
     parser.add_argument('--minutes', action='store_true', help='over minutes of training instead of iterations')
-    parser.add_argument(
-        '--begin',
-        type=float,
-        default=0,
-        help='leave out what was before, in minutes with --minutes, else iterations (default: %(default)s)',
-    )
+    text = 'leave out what was before, in minutes with --minutes, else iterations (default: %(default)s)'
+    parser.add_argument('--begin', type=float, default=0, help=text)
     parser.add_argument('--out', default='curves.png', help='figure to write; default: %(default)s')
     args = parser.parse_args(argv)
     names = args.names or [Path(run).resolve().name for run in args.runs]

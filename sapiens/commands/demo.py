@@ -28,7 +28,6 @@ from sapiens.apis.detectors.base import need
 from sapiens.apis.inputs import read_pixels
 from sapiens.apis.loading.build import read_config
 from sapiens.apis.loading.load_model import (
-    DTYPES,
     get_predictor_class,
     inference_task,
     is_config,
@@ -42,6 +41,7 @@ from sapiens.checkpoints import ZOO, find, resolve_checkpoint
 from sapiens.datasets.transforms import BadImage
 from sapiens.tasks import task_names
 from sapiens.utils.cli import add_model_arguments, tool_parser
+from sapiens.utils.device import DTYPES
 from sapiens.visualization.people import STYLES
 
 KEPT = 3600  # seconds until images and results are deleted
@@ -51,17 +51,14 @@ LOADED = 2  # models in memory; the least recently used one is dropped first
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
     add_model_arguments(parser, default='what is on this machine')
-    parser.add_argument(
-        '--detector',
-        nargs='+',
-        default=[],
-        help=f'detectors to offer for pose, in addition to the built-in ones: {", ".join(DETECTORS.values())}',
-    )
-    parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, mps; default: %(default)s')
-    parser.add_argument('--dtype', choices=list(DTYPES), default='fp32', help='default: %(default)s')
-    parser.add_argument('--host', default='127.0.0.1', help='address to listen on; default: this machine only')
-    parser.add_argument('--port', type=int, help='default: the first free port from 7860')
-    parser.add_argument('--open', action='store_true', help='open the page in the browser')
+    add = parser.add_argument
+    text = f'detectors to offer for pose, in addition to the built-in ones: {", ".join(DETECTORS.values())}'
+    add('--detector', nargs='+', default=[], help=text)
+    add('--device', default='auto', help='auto, cpu, cuda, cuda:1, mps; default: %(default)s')
+    add('--dtype', choices=list(DTYPES), default='fp32', help='default: %(default)s')
+    add('--host', default='127.0.0.1', help='address to listen on; default: this machine only')
+    add('--port', type=int, help='default: the first free port from 7860')
+    add('--open', action='store_true', help='open the page in the browser')
     return parser.parse_args(argv)
 
 
@@ -212,21 +209,14 @@ def make_page(demo: Demo, folder: Path):
                     threshold = gr.Slider(0, 1, value=0.3, step=0.05, label='Minimum score of a drawn keypoint')
                     boxes = gr.Checkbox(label='Boxes')
             with gr.Column():
-                shown = gr.Image(
-                    label='Result', format='jpeg', interactive=False, height=380, buttons=['download', 'fullscreen']
-                )
+                buttons = ['download', 'fullscreen']
+                shown = gr.Image(label='Result', format='jpeg', interactive=False, height=380, buttons=buttons)
                 text = gr.Textbox(label='Summary', interactive=False)
                 files = gr.File(label='Files', file_count='multiple', interactive=False)
-        gr.on(
-            [page.load, task.change], switch, task, [model, options], api_visibility='private', show_progress='hidden'
-        )
-        gr.on(
-            [button.click, image.upload],
-            compute,
-            [image, task, model, detector, style, threshold, boxes],
-            [shown, text, files],
-            api_name='run',
-        )
+        hidden = dict(api_visibility='private', show_progress='hidden')
+        gr.on([page.load, task.change], switch, task, [model, options], **hidden)
+        inputs = [image, task, model, detector, style, threshold, boxes]
+        gr.on([button.click, image.upload], compute, inputs, [shown, text, files], api_name='run')
     return page
 
 

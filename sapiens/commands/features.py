@@ -14,10 +14,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sapiens.apis import extract_features, find_images, load_encoder
-from sapiens.apis.loading.load_model import DTYPES
 from sapiens.apis.writers.files import write_file
 from sapiens.utils.cli import tool_parser
 from sapiens.utils.config import add_options_argument, load_config
+from sapiens.utils.device import DTYPES
 
 
 def main(argv: list[str] | None = None) -> int:

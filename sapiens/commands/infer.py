@@ -30,7 +30,7 @@ from sapiens.apis.detectors import DETECTORS
 from sapiens.apis.detectors.base import IF_NO_DETECTIONS, NMS_THRESHOLD, THRESHOLD
 from sapiens.apis.inputs import Item, find_inputs, is_video
 from sapiens.apis.loading.build import read_config
-from sapiens.apis.loading.load_model import DTYPES, get_predictor_class, inference_task, with_checkpoints
+from sapiens.apis.loading.load_model import get_predictor_class, inference_task, with_checkpoints
 from sapiens.apis.output_dir import check_places, check_settings, write_combined, write_settings
 from sapiens.apis.predictors import SKELETONS
 from sapiens.apis.results import Saving
@@ -38,8 +38,8 @@ from sapiens.apis.results.by_task import get_inference_task, get_result_class
 from sapiens.apis.results.saving import CHOICES
 from sapiens.apis.video.video_job import VideoOptions, run_videos, video_files
 from sapiens.tasks import task_names
-from sapiens.utils.cli import add_model_arguments, tool_parser
-from sapiens.utils.device import pick_device
+from sapiens.utils.cli import add_model_arguments, positive, tool_parser
+from sapiens.utils.device import DTYPES, pick_device
 from sapiens.utils.files import write_atomically
 
 
@@ -58,7 +58,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument_group('computing').add_argument
     add('--device', default='auto', help='auto, cpu, cuda, cuda:1, mps; default: %(default)s')
     add('--devices', metavar='0,1,...', help='several devices that share the images; a number is a GPU')
-    add('--jobs-per-device', type=int, default=1, metavar='N', help='processes per device; default: %(default)s')
+    add('--jobs-per-device', type=positive, default=1, metavar='N', help='processes per device; default: %(default)s')
     add('--batch-size', type=int, default=8, help='people or images computed together; default: %(default)s')
     add('--dtype', choices=list(DTYPES), default='fp32', help='default: %(default)s')
     add('--compile', action='store_true', help='use torch.compile: slow start, then faster')
@@ -214,8 +214,6 @@ def make_plan(args: argparse.Namespace) -> Plan:
 
 
 def parse_devices(args: argparse.Namespace) -> list[str]:
-    if args.jobs_per_device < 1:
-        raise ValueError(f'--jobs-per-device {args.jobs_per_device}: expected 1 or more')
     if args.devices is None:
         return [args.device]
     if args.device != 'auto':
@@ -241,11 +239,10 @@ def infer_videos(
     if not todo:
         return []
 
-    def progress(frames, count: int):
-        return tqdm(frames, total=count or None, unit='frame')
-
     outcomes = []
-    for outcome in run_videos(plan, todo, device, options, progress):
+    for outcome in run_videos(
+        plan, todo, device, options, lambda frames, count: tqdm(frames, total=count or None, unit='frame')
+    ):
         outcomes.append(outcome)
         if not outcome.error:
             write_settings(plan, options)

@@ -23,7 +23,6 @@ data_prefix=dict(img='')). Dense labels have the names of their images: rgb/0000
 
 import argparse
 import ast
-import functools
 import importlib
 import multiprocessing
 import os
@@ -45,7 +44,7 @@ from sapiens.datasets.draw import hash63
 from sapiens.metainfo import get_classes
 from sapiens.synthetic import writer as folders
 from sapiens.synthetic.annotations import FILES
-from sapiens.utils.cli import tool_parser
+from sapiens.utils.cli import positive, tool_parser
 from sapiens.visualization import labels as draw
 
 GENERATOR = 'sapiens.synthetic.generator:HumanGenerator'
@@ -54,9 +53,9 @@ PREVIEW_IMAGES, PREVIEW_SIDE, PREVIEW_COLUMNS = 24, 420, 8
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    add = functools.partial(_add, parser)
+    add = parser.add_argument
     add('--out', type=Path, required=True, help='folder of the dataset; created, continued or extended')
-    add('--num', type=int, required=True, help='images in all, with those that are there already')
+    add('--num', type=positive, required=True, help='images in all, with those that are there already')
     add('--size', type=_pair('x'), default=(768, 1024), help='width x height in pixels; default: 768x1024')
     add('--seed', type=int, default=0, help='of the whole dataset; default: %(default)s')
     add('--workers', type=int, help='processes; 0: in this one, to debug. Default: one per core')
@@ -66,25 +65,14 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--format', choices=['png', 'jpg'], default='png', help='of the images; default: %(default)s')
     add('--compact', action='store_true', help='normals as float16 .npz, a fifth of their size, exact to 0.0005')
     add('--preview', action='store_true', help=f'also draw OUT/preview_*.png of the first {PREVIEW_IMAGES} images')
-    add(
-        '--scene',
-        nargs='+',
-        default=[],
-        metavar='KEY=VALUE',
-        help="the generator's further options, see its docstring",
-    )
+    text = "the generator's further options, see its docstring"
+    add('--scene', nargs='+', default=[], metavar='KEY=VALUE', help=text)
     add('--generator', default=GENERATOR, metavar='MODULE:CLASS', help='one of your own; default: %(default)s')
     args = parser.parse_args(argv)
-    if args.num < 1:
-        parser.error(f'--num {args.num}: expected 1 or more')
     if args.workers is None:
         affinity = getattr(os, 'sched_getaffinity', None)
         args.workers = len(affinity(0)) if affinity else os.cpu_count()
     return args
-
-
-def _add(parser, *names, **options):
-    parser.add_argument(*names, **options)
 
 
 def _pair(separator: str):

@@ -15,6 +15,7 @@ A model of 308 keypoints that was evaluated on the 133 of COCO-WholeBody (the fi
 """
 
 import json
+from pathlib import Path
 
 from sapiens.evaluation import KeypointMetric
 from sapiens.utils.cli import tool_parser
@@ -24,25 +25,14 @@ def main(argv: list[str] | None = None) -> None:
     parser = tool_parser(__doc__)
     parser.add_argument('results', help='COCO results file')
     parser.add_argument('--ann-file', required=True, help='COCO annotation file; every person in it counts')
-    parser.add_argument(
-        '--skeleton',
-        required=True,
-        help='that of the model: coco17, wholebody133, goliath308, or a .py file with your own (docs/add_a_dataset.md)',
-    )
+    text = 'that of the model: coco17, wholebody133, goliath308, or a .py file with your own (docs/add_a_dataset.md)'
+    parser.add_argument('--skeleton', required=True, help=text)
     parser.add_argument('--groups', nargs='+', help="of the skeleton, and 'whole'; default: as in evaluation")
     parser.add_argument('--common-with', help='the skeleton of the annotation file and the results, if it is another')
-    parser.add_argument(
-        '--common-names',
-        nargs='+',
-        default=['published'],
-        help="with --common-with: 'published', 'wide', or the names of the keypoints to compare; default: published",
-    )
-    parser.add_argument(
-        '--missing',
-        choices=['skip', 'wrong'],
-        default='skip',
-        help='with --common-with: what becomes of keypoints that are not compared; default: %(default)s',
-    )
+    text = "with --common-with: 'published', 'wide', or the names of the keypoints to compare; default: published"
+    parser.add_argument('--common-names', nargs='+', default=['published'], help=text)
+    text = 'with --common-with: what becomes of keypoints that are not compared; default: %(default)s'
+    parser.add_argument('--missing', choices=['skip', 'wrong'], default='skip', help=text)
     parser.add_argument('--box-area', action='store_true', help='for annotations without area: 0.53 of the box')
     parser.add_argument('--prefix', help='of the names; default: that of the annotated skeleton')
     parser.add_argument('--out', help='also write the numbers to this JSON file')
@@ -63,5 +53,4 @@ def main(argv: list[str] | None = None) -> None:
     for name, value in numbers.items():
         print(f'{name}: {value:.4f}')
     if args.out:
-        with open(args.out, 'w', encoding='utf-8') as file:
-            json.dump(numbers, file, indent=1)
+        Path(args.out).write_text(json.dumps(numbers, indent=1), encoding='utf-8')

@@ -21,36 +21,28 @@ from mmengine.dist import is_main_process
 from sapiens.checkpoints import resolve_checkpoint
 from sapiens.engine import Runner, show_hook_for
 from sapiens.registry import METRICS
-from sapiens.utils.cli import add_runner_arguments, load_runner_config, tool_parser
+from sapiens.utils.cli import add_runner_arguments, load_runner_config, positive, tool_parser
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('config', help='path of a config file')
-    parser.add_argument(
-        'checkpoint', help='weights to evaluate: a file of any form, or a published name (sapiens-pose-1b)'
+    add = parser.add_argument
+    add('checkpoint', help='weights to evaluate: a file of any form, or a published name (sapiens-pose-1b)')
+    text = (
+        'CHECKPOINT is a file of `sapiens export` (torchscript, export, onnx; undecoded): run its graph in the place of the '
+        "model's network. A graph is a program: only what you trust"
     )
-    parser.add_argument(
-        '--graph',
-        action='store_true',
-        help='CHECKPOINT is a file of tools/export.py (torchscript, export, onnx; undecoded): run its graph in the place of '
-        "the model's network. A graph is a program: only what you trust",
-    )
-    parser.add_argument('--out', type=Path, help='also write the metrics to this JSON file')
-    parser.add_argument(
-        '--dump', metavar='FILE', help="write the predictions to this file (the metric's argument dump)"
-    )
-    parser.add_argument(
-        '--show-dir', type=Path, metavar='DIR', help='write a visualization of each image to this folder'
-    )
-    parser.add_argument('--show-limit', type=int, metavar='N', help='of the first N images only (default: all)')
-    parser.add_argument('--show-heatmaps', action='store_true', help='add the heatmaps to each visualization')
+    add('--graph', action='store_true', help=text)
+    add('--out', type=Path, help='also write the metrics to this JSON file')
+    add('--dump', metavar='FILE', help="write the predictions to this file (the metric's argument dump)")
+    add('--show-dir', type=Path, metavar='DIR', help='write a visualization of each image to this folder')
+    add('--show-limit', type=positive, metavar='N', help='of the first N images only (default: all)')
+    add('--show-heatmaps', action='store_true', help='add the heatmaps to each visualization')
     add_runner_arguments(parser, 'the log goes')
     args = parser.parse_args(argv)
     if args.show_dir is None and (args.show_limit is not None or args.show_heatmaps):
         parser.error('--show-limit and --show-heatmaps say how to draw: add --show-dir DIR')
-    if args.show_limit is not None and args.show_limit < 1:
-        parser.error(f'--show-limit {args.show_limit}: expected 1 or more')
     return args
 
 

@@ -11,29 +11,18 @@ Examples:
 A run stopped by Ctrl-C, SIGTERM or SIGUSR1 writes a checkpoint first; --resume continues exactly.
 """
 
-import argparse
-
 from sapiens.engine import Runner
 from sapiens.utils.cli import add_runner_arguments, load_runner_config, tool_parser
 
 
-def parse_args(argv: list[str] | None) -> argparse.Namespace:
+def main(argv: list[str] | None = None) -> None:
     parser = tool_parser(__doc__)
     parser.add_argument('config', help='path of a config file, e.g. configs/mae/sapiens_0.3b_humans300m-1024x1024.py')
-    parser.add_argument(
-        '--resume',
-        nargs='?',
-        const='auto',
-        metavar='PATH',
-        help='without a path: resume from the newest valid checkpoint of the work dir, or start if there is none',
-    )
+    text = 'without a path: resume from the newest valid checkpoint of the work dir, or start if there is none'
+    parser.add_argument('--resume', nargs='?', const='auto', metavar='PATH', help=text)
     parser.add_argument('--amp', action='store_true', help='bf16 autocast, also on CPUs (default: on GPUs only)')
     add_runner_arguments(parser, 'logs and checkpoints go')
-    return parser.parse_args(argv)
-
-
-def main(argv: list[str] | None = None) -> None:
-    args = parse_args(argv)
+    args = parser.parse_args(argv)
     cfg = load_runner_config(args)
     if args.amp:
         cfg.optim_wrapper.precision = 'bf16'

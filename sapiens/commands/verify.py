@@ -34,13 +34,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--config', help='default: that of the name')
     parser.add_argument('--checkpoint', help='released weights; default: the original file of the name')
     parser.add_argument('--torchscript', type=Path, help='default: the TorchScript file of the name')
-    parser.add_argument(
-        '--image', type=Path, required=True, help='a photograph; it is resized to the size of the model'
-    )
+    text = 'a photograph; it is resized to the size of the model'
+    parser.add_argument('--image', type=Path, required=True, help=text)
     parser.add_argument('--download', action='store_true', help='fetch what is missing first')
     parser.add_argument('--device', default='cpu', help='auto, cpu, cuda, cuda:1; default: %(default)s')
-    parser.add_argument('--tolerance', type=float, default=1e-3, metavar='SHARE',
-                        help='largest difference of the outputs over their largest value; default: %(default)s')  # fmt: skip
+    text = 'largest difference of the outputs over their largest value; default: %(default)s'
+    parser.add_argument('--tolerance', type=float, default=1e-3, metavar='SHARE', help=text)
     add_options_argument(parser)
     args = parser.parse_args(argv)
     if not args.name and not (args.config and args.checkpoint and args.torchscript):
@@ -50,17 +49,15 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def find_files(args: argparse.Namespace) -> tuple[str, Path, Path]:
     """Config, weights and archive."""
-    if args.name:
-        entry = find(args.name)
-        get = (
-            (lambda form: download(entry, form))
-            if args.download
-            else (lambda form: resolve_checkpoint(args.name, form))
-        )
-        original = args.checkpoint or get('original')
-        script = args.torchscript or get('torchscript')
-        return args.config or args.name, Path(original), Path(script)
-    return args.config, resolve_checkpoint(args.checkpoint), args.torchscript
+    if not args.name:
+        return args.config, resolve_checkpoint(args.checkpoint), args.torchscript
+    entry = find(args.name)
+
+    def get(form: str) -> Path:
+        return download(entry, form) if args.download else resolve_checkpoint(args.name, form)
+
+    original, script = args.checkpoint or get('original'), args.torchscript or get('torchscript')
+    return args.config or args.name, Path(original), Path(script)
 
 
 def compare_weights(original: dict[str, Tensor], script: dict[str, Tensor]) -> tuple[int, int, float]:
@@ -70,13 +67,6 @@ def compare_weights(original: dict[str, Tensor], script: dict[str, Tensor]) -> t
     common = [name for name in ours if name in theirs and ours[name].shape == theirs[name].shape]
     largest = [float((ours[name].float() - theirs[name].float()).abs().max()) for name in common if ours[name].numel()]
     return len(common), sum(value == 0 for value in largest), max(largest, default=0.0)
-
-
-def read_image(path: Path, size: tuple[int, int]) -> Tensor:
-    """(1, 3, h, w) uint8 RGB."""
-    height, width = size
-    image = Image.open(path).convert('RGB').resize((width, height), Image.BILINEAR)
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].contiguous()
 
 
 @torch.inference_mode()
@@ -102,7 +92,9 @@ def main(argv: list[str] | None = None) -> int:
     if recorded is not None and recorded != padding:
         problems.append(f'the archive was made with --cfg-options model.backbone.patch_padding={recorded}')
 
-    inputs = model.data_preprocessor.normalize(read_image(args.image, model.backbone.img_size).to(device))
+    height, width = model.backbone.img_size
+    image = np.array(Image.open(args.image).convert('RGB').resize((width, height), Image.BILINEAR))
+    inputs = model.data_preprocessor.normalize(torch.from_numpy(image).permute(2, 0, 1)[None].to(device))
     network = model
     if type(model).__name__ == 'MAE':  # published for inference is its encoder, with a map of features as output
         network = model.backbone

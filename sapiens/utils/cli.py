@@ -8,12 +8,19 @@ from mmengine.config import Config
 
 from .config import add_options_argument, find_config, load_config
 
-__all__ = ['add_model_arguments', 'add_runner_arguments', 'load_runner_config', 'tool_parser']
+__all__ = ['add_model_arguments', 'add_runner_arguments', 'load_runner_config', 'positive', 'tool_parser']
 
 
 def tool_parser(doc: str) -> argparse.ArgumentParser:
     """A parser whose ``--help`` shows the docstring of a tool unchanged, with its examples."""
     return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def positive(text: str) -> int:
+    """The ``type`` of an argument that is a whole number of 1 or more."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text}: expected a whole number, 1 or more')
+    return int(text)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, default: str | None = None) -> None:
@@ -23,22 +30,12 @@ def add_model_arguments(parser: argparse.ArgumentParser, default: str | None = N
         parser: of the tool.
         default: what it takes without ``--model``, for the help; None if there has to be one.
     """
-    text = 'published models by name (sapiens download --list), or configs'
-    parser.add_argument(
-        '--model',
-        nargs='+',
-        required=default is None,
-        default=[],
-        metavar='NAME_OR_CONFIG',
-        help=text if default is None else f'{text}; default: {default}',
+    text = 'published models by name (sapiens download --list), or configs' + (
+        f'; default: {default}' if default else ''
     )
-    parser.add_argument(
-        '--checkpoint',
-        nargs='+',
-        default=[],
-        metavar='FILE',
-        help='weights, one for each config of --model; a name brings its own',
-    )
+    parser.add_argument('--model', nargs='+', required=not default, default=[], metavar='NAME_OR_CONFIG', help=text)
+    text = 'weights, one for each config of --model; a name brings its own'
+    parser.add_argument('--checkpoint', nargs='+', default=[], metavar='FILE', help=text)
 
 
 def add_runner_arguments(parser: argparse.ArgumentParser, written: str) -> None:
@@ -50,9 +47,8 @@ def add_runner_arguments(parser: argparse.ArgumentParser, written: str) -> None:
     """
     parser.add_argument('--work-dir', help=f'where {written} (default: work_dirs/<name of the config>)')
     add_options_argument(parser)
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='who starts the processes'
-    )
+    launchers = ['none', 'pytorch', 'slurm', 'mpi']
+    parser.add_argument('--launcher', choices=launchers, default='none', help='who starts the processes')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 

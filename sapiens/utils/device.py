@@ -2,7 +2,9 @@
 
 import torch
 
-__all__ = ['pick_device']
+__all__ = ['DTYPES', 'pick_device']
+
+DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
 def pick_device(name: str = 'auto') -> torch.device:

@@ -27,12 +27,12 @@ from sapiens.apis import load_model
 from sapiens.apis.batch_job import Plan, run_plan
 from sapiens.apis.detectors.base import whole_image
 from sapiens.apis.inputs import Item, find_inputs, read_pixels
-from sapiens.apis.loading.load_model import DTYPES
 from sapiens.apis.predictors import Predictor
 from sapiens.apis.results import Saving
 from sapiens.apis.results.by_task import get_inference_task
 from sapiens.tasks import task_names
 from sapiens.utils.cli import tool_parser
+from sapiens.utils.device import DTYPES
 
 
 def parse_args():

@@ -8,20 +8,19 @@ result.save('out')
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
 
 from sapiens.checkpoints import look_up
 from sapiens.tasks import resolve, task_names, task_of
+from sapiens.utils.device import DTYPES
 
 from ..detectors import build_detector
 from ..predictors import DensePredictor, Predictor
 from ..results.by_task import get_inference_task
 from .build import read_config
 
-__all__ = ['DTYPES', 'get_predictor_class', 'inference_task', 'is_config', 'load_model', 'with_checkpoints']
+__all__ = ['get_predictor_class', 'inference_task', 'is_config', 'load_model', 'with_checkpoints']
 
-DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 CROPS = ('auto', 'host', 'device')
 
 
