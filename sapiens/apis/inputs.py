@@ -171,5 +171,4 @@ def read_bytes(source: str) -> bytes:
 
 def is_inside(path: Path, folders: Iterable[Path]) -> bool:
     """Return whether a path is one of the folders or inside one."""
-    path = path.resolve()
-    return any(path == folder.resolve() or folder.resolve() in path.parents for folder in folders)
+    return any(path.resolve().is_relative_to(folder.resolve()) for folder in folders)

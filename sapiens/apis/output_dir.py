@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from sapiens.metainfo import Skeleton, get_skeleton
+from sapiens.metainfo import get_skeleton
 from sapiens.utils.files import write_atomically
 
 from .batch_job import Plan
@@ -30,7 +30,7 @@ def check_places(items: Sequence[Item], sources: Sequence[str], out: Path) -> No
     Raises:
         ValueError: the output folder is in a folder of inputs, or an input is in the output folder.
     """
-    folders = [Path(source).expanduser() for source in sources if Path(source).expanduser().is_dir()]
+    folders = [path for path in (Path(source).expanduser() for source in sources) if path.is_dir()]
     if is_inside(out, folders):
         raise ValueError(f'--out {out} is in a folder of inputs: choose a folder outside of it')
     for item in items:
@@ -81,13 +81,8 @@ def _settings(plan: Plan, video: VideoOptions | None) -> dict:
         for task, options in plan.models.items()
     }
     saving = {key: value for key, value in dataclasses.asdict(plan.saving).items() if key not in ('kinds', 'extra')}
-    settings = dict(
-        models=models,
-        saving=saving,
-        detector=plan.detector,
-        boxes=plan.boxes,
-        mask_dir=plan.mask_dir and str(plan.mask_dir),
-    )
+    mask_dir = plan.mask_dir and str(plan.mask_dir)
+    settings = dict(models=models, saving=saving, detector=plan.detector, boxes=plan.boxes, mask_dir=mask_dir)
     if video is not None:
         settings['video'] = dataclasses.asdict(video)
     return json.loads(json.dumps(settings))  # tuples become lists, as in the file
@@ -124,13 +119,8 @@ def write_combined(plan: Plan, items: Sequence[Item], coco: bool = True, csv: bo
         texts.append(f'{write_coco(path, rows())} people in {path}')
     if csv:
         path = folder / 'keypoints.csv'
-        count = write_csv(path, rows(), _skeleton(plan.models['pose']))
-        texts.append(f'{count} people in {path}')
+        options = plan.models['pose']
+        name = SKELETONS.get(options.get('num_keypoints'))
+        name = name or read_config(options['model'], options.get('cfg_options')).model.skeleton
+        texts.append(f'{write_csv(path, rows(), get_skeleton(name))} people in {path}')
     return texts
-
-
-def _skeleton(options: dict) -> Skeleton:
-    """Return the skeleton of the results of a model, from its options of ``load_model``."""
-    if options.get('num_keypoints'):
-        return get_skeleton(SKELETONS[options['num_keypoints']])
-    return get_skeleton(read_config(options['model'], options.get('cfg_options')).model.skeleton)

@@ -24,7 +24,6 @@ from pathlib import Path
 import cv2
 
 from sapiens.apis.detectors import DETECTORS, build_detector
-from sapiens.apis.detectors.base import need
 from sapiens.apis.inputs import read_pixels
 from sapiens.apis.loading.build import read_config
 from sapiens.apis.loading.load_model import (
@@ -42,6 +41,7 @@ from sapiens.datasets.transforms import BadImage
 from sapiens.tasks import task_names
 from sapiens.utils.cli import add_model_arguments, tool_parser
 from sapiens.utils.device import DTYPES
+from sapiens.utils.optional import require
 from sapiens.visualization.people import STYLES
 
 KEPT = 3600  # seconds until images and results are deleted
@@ -171,7 +171,7 @@ def summary(result: Result, seconds: float) -> str:
 
 def make_page(demo: Demo, folder: Path):
     """Build the page (gradio's Blocks); files are written to ``folder``."""
-    gr = need('gradio', 'gradio', 'sapiens demo')
+    gr = require('gradio', 'sapiens demo')
     tasks = list(demo.choices)
     # All labels, for programs that call the page; users see those of the chosen task.
     labels = list(dict.fromkeys(label for task in tasks for label in demo.labels(task)))
@@ -254,7 +254,7 @@ def main(argv: list[str] | None = None) -> None:
         os.environ['GRADIO_TEMP_DIR'] = folder
         models = with_checkpoints(args.model, args.checkpoint) if args.model else available()
         demo = Demo(models, args.detector, args.device, args.dtype)
-        gr = need('gradio', 'gradio', 'sapiens demo')
+        gr = require('gradio', 'sapiens demo')
         page = make_page(demo, Path(folder))
         # System fonts: gradio would download its own.
         theme = gr.themes.Default(font=['system-ui', 'sans-serif'], font_mono=['ui-monospace', 'monospace'])

@@ -68,7 +68,7 @@ def test_boxes_of_a_file_find_their_image(tmp_path):
     assert boxes(Item('/a/5.png', '5'), image)[0].tolist() == [[0, 0, 9, 9]]
     unknown = Item('other.jpg', 'other')
     assert len(boxes(unknown, image)[0]) == 0 and boxes.image_id(unknown) is None
-    assert boxes.missing([item, unknown]) == 1
+    assert boxes.find(unknown) is None and boxes.find(item) is not None
     cleaned = BoxesFile(tmp_path / 'results.json', PersonDetector(None, threshold=0.3))
     assert len(cleaned(Item('/a/5.png', '5'), image)[0]) == 0
 
@@ -81,7 +81,7 @@ def test_boxes_of_a_file_find_their_image(tmp_path):
     )
     boxes = BoxesFile(write(tmp_path / 'data.json', data))
     assert boxes(Item('x/a.jpg', 'a'), image)[0].tolist() == [[5, 5, 25, 25]]
-    assert boxes.image_id(Item('x/b.jpg', 'b')) == 4 and boxes.missing([Item('x/b.jpg', 'b')]) == 0
+    assert boxes.image_id(Item('x/b.jpg', 'b')) == 4 and boxes.find(Item('x/b.jpg', 'b')) is not None
 
 
 @pytest.mark.parametrize('content', ['[{"image_id": 1}]', '{"a": 1}', 'nothing', '[1, 2]'])

@@ -338,7 +338,7 @@ def test_a_missing_package_is_named_with_the_command(tmp_path, weights, monkeypa
             raise ImportError('No module named onnxruntime')
         return real(name, *args)
 
-    monkeypatch.setattr(options.importlib, 'import_module', without)
+    monkeypatch.setattr(importlib, 'import_module', without)
     with pytest.raises(ImportError, match='python -m pip install onnxruntime'):
         export('pose', weights, tmp_path, 'onnx')
     assert not list(tmp_path.iterdir())

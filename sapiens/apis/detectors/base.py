@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-__all__ = ['IF_NO_DETECTIONS', 'PersonDetector', 'need', 'suppress', 'whole_image']
+__all__ = ['IF_NO_DETECTIONS', 'PersonDetector', 'suppress', 'whole_image']
 
 IF_NO_DETECTIONS = ('empty', 'whole-image')
 # Defaults of every detector, as in the published demo.
@@ -67,35 +67,19 @@ class PersonDetector:
         return boxes[kept], scores[kept]
 
 
-def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
+def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float, border: int = 1) -> np.ndarray:
     """Return indices of boxes (N, 4), best first, without those that overlap a better one by more than ``threshold`` (IoU).
 
-    Sizes count both border pixels (x2 - x1 + 1), as in the published demo.
+    With ``border=1`` sizes count both border pixels (x2 - x1 + 1), as in the published demo.
     """
     order = np.argsort(-scores, kind='stable')
-    size = boxes[:, 2:] - boxes[:, :2] + 1
+    size = boxes[:, 2:] - boxes[:, :2] + border
     areas, kept = size.prod(1), []
     while len(order):
         best, rest = order[0], order[1:]
         kept.append(best)
         low = np.maximum(boxes[best, :2], boxes[rest, :2])
         high = np.minimum(boxes[best, 2:], boxes[rest, 2:])
-        shared = np.maximum(high - low + 1, 0).prod(1)
+        shared = np.maximum(high - low + border, 0).prod(1)
         order = rest[shared / (areas[best] + areas[rest] - shared) <= threshold]
     return np.array(kept, int)
-
-
-def need(module: str, package: str, what: str):
-    """Import an optional package.
-
-    Raises:
-        ImportError: with the command that installs it.
-    """
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(
-            f'{what} needs {module}, which cannot be imported ({error}): pip install {package}'
-        ) from error

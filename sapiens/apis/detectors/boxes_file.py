@@ -81,10 +81,6 @@ class BoxesFile:
         boxes = self.boxes[key] if key else []
         return self.detector.clean((boxes, self.scores[key] if key else []), image)
 
-    def missing(self, items: list[Item]) -> int:
-        """Count the images that the file does not contain."""
-        return sum(self.find(item) is None for item in items)
-
 
 def _key(name: str) -> str:
     return PurePosixPath(name).name

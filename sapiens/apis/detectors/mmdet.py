@@ -6,8 +6,7 @@ import numpy as np
 import torch
 
 from sapiens.checkpoints import resolve_checkpoint
-
-from .base import need
+from sapiens.utils.optional import require
 
 __all__ = ['MMDetDetector']
 
@@ -27,7 +26,7 @@ class MMDetDetector:
     """
 
     def __init__(self, config: str, checkpoint: str, device: torch.device) -> None:
-        apis = need('mmdet.apis', 'onedl-mmdetection', f'detector mmdet:{config}')
+        apis = require('mmdet.apis', f'detector mmdet:{config}', 'onedl-mmdetection')
         self.infer = apis.inference_detector
         self.model = apis.init_detector(config, str(resolve_checkpoint(checkpoint)), device=str(device))
 

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from sapiens.utils.checkpoint import read_checkpoint
 
+from .base import suppress
+
 __all__ = ['TorchvisionDetector']
 
 PERSON = 1  # COCO label of torchvision's models
@@ -79,14 +81,4 @@ _LIBRARIES: list = []  # keeps the registration alive
 
 def _nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
     """Return indices of the kept boxes (N, 4), best first."""
-    order = scores.argsort(descending=True, stable=True)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    kept = []
-    while len(order):
-        best, rest = order[0], order[1:]
-        kept.append(best)
-        low = torch.maximum(boxes[best, :2], boxes[rest, :2])
-        high = torch.minimum(boxes[best, 2:], boxes[rest, 2:])
-        shared = (high - low).clamp(min=0).prod(1)
-        order = rest[shared / (areas[best] + areas[rest] - shared) <= threshold]
-    return torch.stack(kept) if kept else order
+    return torch.from_numpy(suppress(boxes.numpy(), scores.numpy(), threshold, border=0))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from .base import need
+from sapiens.utils.optional import require
 
 __all__ = ['TransformersDetector']
 
@@ -23,7 +23,7 @@ class TransformersDetector:
     """
 
     def __init__(self, name: str, device: torch.device) -> None:
-        transformers = need('transformers', 'transformers', f'detector transformers:{name}')
+        transformers = require('transformers', f'detector transformers:{name}')
         self.processor = transformers.AutoImageProcessor.from_pretrained(name)
         self.model = transformers.AutoModelForObjectDetection.from_pretrained(name).to(device).eval()
         labels = {int(index): str(label).lower() for index, label in self.model.config.id2label.items()}

@@ -16,13 +16,14 @@ from tqdm import tqdm
 from sapiens.models import MAE
 from sapiens.models.backbones import require_members
 from sapiens.utils.device import pick_device
+from sapiens.utils.optional import require
 
 from ..loading.build import build_model, read_config
 from .compare import Difference, compare, make_reference, name_raw, prepare
 from .graph import ExportGraph, image_size
 from .images import load_images
 from .load_export import load_export
-from .options import ExportOptions, require
+from .options import ExportOptions
 from .outputs import outputs_of
 from .write import describe, write_graph, write_weights
 

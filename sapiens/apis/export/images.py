@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sapiens.datasets.transforms.decoding import BadImage, EncodedImage, resize
+from sapiens.datasets.transforms.decoding import BadImage, resize
+
+from ..inputs import read_pixels
 
 __all__ = ['load_images']
 
@@ -31,11 +33,9 @@ def load_images(files: Sequence[str | Path], size: tuple[int, int]) -> list[Tens
         if not path.is_file():
             raise FileNotFoundError(f'no image {path}')
         try:
-            image = EncodedImage(path.read_bytes())
-            pixels, _ = image.crop((0, 0, *image.size), image.size, exact=True)
+            images.append(read_pixels(path))
         except BadImage as error:
             raise ValueError(f'{path}: {error}') from error
-        images.append(pixels)
     if not images:
         from skimage.data import astronaut
 

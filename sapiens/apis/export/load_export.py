@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from sapiens.utils.device import pick_device
+from sapiens.utils.optional import require
 
-from .options import require
 from .write import META_FILE
 
 __all__ = ['Exported', 'load_export']

@@ -1,12 +1,12 @@
 """Options of an export, and the allowed differences from the eager model."""
 
-import importlib
 from dataclasses import dataclass
-from types import ModuleType
 
 import torch
 
-__all__ = ['DTYPES', 'FORMATS', 'TOLERANCES', 'ExportOptions', 'Tolerance', 'require']
+from sapiens.utils.device import DTYPES
+
+__all__ = ['FORMATS', 'TOLERANCES', 'ExportOptions', 'Tolerance']
 
 # Format -> ending of its files; {dtype} is PyTorch's name. Those of TorchScript and torch.export are the published ones.
 FORMATS = {
@@ -17,7 +17,6 @@ FORMATS = {
     'clean': '_clean.pth',
 }
 GRAPHS = ('torchscript', 'export', 'onnx')
-DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 PREPROCESS = (None, 'uint8', 'float')
 
 
@@ -113,19 +112,3 @@ class ExportOptions:
             if chosen
         )
         return stem + extra + FORMATS[self.format].format(dtype=str(self.torch_dtype).removeprefix('torch.'))
-
-
-def require(name: str, why: str) -> ModuleType:
-    """Import an optional package.
-
-    Raises:
-        ImportError: with the command that installs it.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        package = name.split('.')[0]
-        raise ImportError(
-            f'{why} needs the package {package}, which cannot be imported ({error}): run\n'
-            f'    python -m pip install {package} -c requirements/constraints.txt'
-        ) from error

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from sapiens.models import MAE
 from sapiens.utils.checkpoint import save_weights
+from sapiens.utils.optional import require
 from sapiens.version import __version__
 
 from .graph import ExportGraph, image_size
-from .options import ExportOptions, require
+from .options import ExportOptions
 from .outputs import export_name, outputs_of, task_spec
 
 __all__ = ['META_FILE', 'describe', 'write_graph', 'write_weights']

@@ -1,6 +1,5 @@
 """Base class of predictors: a model with its pre- and postprocessing."""
 
-import contextlib
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -101,7 +100,7 @@ class Predictor:
             if len(boxes) != len(images):
                 raise ValueError(f'boxes for {len(boxes)} images, but {len(images)} images')
         results: list = [None] * len(images)
-        for index, result in self._run(images, boxes):
+        for index, _, result in self._run(images, boxes):
             if isinstance(result, BadImage):
                 raise result
             results[index] = result
@@ -109,17 +108,11 @@ class Predictor:
 
     def stream(self, images: Iterable, workers: int = 2) -> Iterator[tuple[object, Result | BadImage]]:
         """Yield (image, result), or (image, error) for an image that cannot be read. Memory does not grow."""
-        seen = {}
+        for _, image, result in self._run(images, None, workers):
+            yield image, result
 
-        def remember():
-            for index, image in enumerate(images):
-                seen[index] = image
-                yield image
-
-        for index, result in self._run(remember(), None, workers):
-            yield seen.pop(index), result
-
-    def _run(self, images: Iterable, boxes: list | None, workers: int = 2) -> Iterator[tuple[int, Result | BadImage]]:
+    def _run(self, images: Iterable, boxes: list | None, workers: int = 2) -> Iterator[tuple]:
+        """Yield (index, image, result or error)."""
         waiting = {}
 
         def items() -> Iterator[Item]:
@@ -138,9 +131,8 @@ class Predictor:
             workers=workers,
             pixels_of=lambda item: read_pixels(waiting[item.name]),
         ):
-            waiting.pop(job.item.name)
             result = BadImage(f'{job.item.source or "image"}: {job.error}') if job.error else job.results[self.task]
-            yield int(job.item.name), result
+            yield int(job.item.name), waiting.pop(job.item.name), result
 
     # ------------------------------------------------------------------ for the pipeline
 
@@ -151,10 +143,8 @@ class Predictor:
 
     def units(self, image: np.ndarray, boxes: np.ndarray | None, scores: np.ndarray | None) -> list[tuple]:
         """Return (sample, pixels (3, h, w) uint8) of each input; pixels are None where the device makes them."""
-        samples = self.preprocess.samples(image, boxes, scores)
-        return [
-            (sample, self.preprocess.on_host(image, sample) if self.crop == 'host' else None) for sample in samples
-        ]
+        on_host = self.preprocess.on_host if self.crop == 'host' else lambda *_: None
+        return [(sample, on_host(image, sample)) for sample in self.preprocess.samples(image, boxes, scores)]
 
     @torch.inference_mode()
     def forward(self, units: Sequence[tuple]) -> list:
@@ -166,9 +156,7 @@ class Predictor:
             missing = self.batch_size - count
             inputs = torch.cat([inputs, inputs[-1:].expand(missing, -1, -1, -1)])
             samples = samples + [samples[-1].clone() for _ in range(missing)]
-        autocast = contextlib.nullcontext()
-        if self.dtype != torch.float32:
-            autocast = torch.autocast(self.device.type, self.dtype)
+        autocast = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
         with autocast:
             return self.predict_batch(inputs, samples)[:count]
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from sapiens.datasets.transforms.decoding import BadImage
 from sapiens.utils.files import temporary_path
-
-from ..detectors.base import need
+from sapiens.utils.optional import require
 
 __all__ = ['Camera', 'VideoReader', 'VideoWriter', 'open_frames']
 
@@ -38,7 +37,7 @@ class VideoReader:
     """
 
     def __init__(self, path: str | Path) -> None:
-        av = need('av', 'av', f'reading the video {path}')
+        av = require('av', f'reading the video {path}')
         self.path = str(path)
         try:
             self.container = av.open(self.path)
@@ -133,7 +132,7 @@ class VideoWriter:
     """
 
     def __init__(self, path: Path, rate: Fraction, sound: str | None = None) -> None:
-        self.av = need('av', 'av', f'writing the video {path}')
+        self.av = require('av', f'writing the video {path}')
         self.path, self.rate, self.sound = path, rate, sound
         self.temporary = temporary_path(path, keep_suffix=True)  # PyAV chooses the format by the suffix
         self.container = self.av.open(str(self.temporary), 'w')
