@@ -16,6 +16,7 @@ import importlib.machinery
 import importlib.util
 import sys
 import types
+from pathlib import Path
 
 _LIBRARIES = []  # torch.library.Library objects undo their definitions when collected
 
@@ -37,7 +38,7 @@ def declare_torchvision_ops() -> str:
     # library that a CUDA build links against. Reading the file costs milliseconds, importing torchvision a second.
     folder = importlib.util.find_spec('torchvision').submodule_search_locations[0]
     extension = importlib.machinery.PathFinder.find_spec('_C', [folder])
-    if extension is not None and extension.origin and not _mentions(extension.origin, b'libcudart'):
+    if extension is not None and extension.origin and b'libcudart' not in Path(extension.origin).read_bytes():
         return 'native'
     library = torch.library.Library('torchvision', 'FRAGMENT')
     library.define('nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
@@ -56,11 +57,6 @@ class _BeforeTorchvision(importlib.abc.MetaPathFinder):
             self.outcome = 'native'  # the search inside the next line ends up here too
             self.outcome = declare_torchvision_ops()
         return None
-
-
-def _mentions(path: str, needle: bytes) -> bool:
-    with open(path, 'rb') as file:
-        return needle in file.read()
 
 
 class _XtcocotoolsFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -82,11 +78,10 @@ class _XtcocotoolsFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return types.ModuleType(spec.name)
 
     def exec_module(self, module):
-        entry = self.targets[module.__name__]
-        if entry is None:
+        if module.__name__ == 'xtcocotools':
             module.__path__ = []
             return
-        source, theirs, ours = entry
+        source, theirs, ours = self.targets[module.__name__]
         source = importlib.import_module(source)
         if theirs is None:
             vars(module).update({key: value for key, value in vars(source).items() if not key.startswith('__')})
@@ -96,8 +91,6 @@ class _XtcocotoolsFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 def adapt_xtcocotools() -> str:
     """Let ``import xtcocotools.coco`` resolve to faster-coco-eval. Returns ``'native'`` or ``'adapted'``."""
-    if any(isinstance(finder, _XtcocotoolsFinder) for finder in sys.meta_path):
-        return 'adapted'
     if importlib.util.find_spec('xtcocotools') is not None:
         try:
             # Its compiled part: in a wheel for numpy 1 it does not load with numpy 2.
@@ -110,7 +103,10 @@ def adapt_xtcocotools() -> str:
 
 
 class _MultimodalOff(importlib.abc.MetaPathFinder):
-    """Sets ``WITH_MULTIMODAL = False`` right after ``mmpretrain.utils.dependency`` was executed."""
+    """Sets ``WITH_MULTIMODAL = False`` right after ``mmpretrain.utils.dependency`` was executed.
+
+    mmpretrain then does not import its vision-language models, which need transformers 4.
+    """
 
     name = 'mmpretrain.utils.dependency'
 
@@ -128,13 +124,7 @@ class _MultimodalOff(importlib.abc.MetaPathFinder):
         return spec
 
 
-def disable_mmpretrain_multimodal() -> None:
-    """Keep mmpretrain from importing its vision-language models (they need transformers 4)."""
-    if not any(isinstance(finder, _MultimodalOff) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _MultimodalOff())
-
-
 torchvision_ops = _BeforeTorchvision()
 sys.meta_path.insert(0, torchvision_ops)
 xtcocotools = adapt_xtcocotools()
-disable_mmpretrain_multimodal()
+sys.meta_path.insert(0, _MultimodalOff())

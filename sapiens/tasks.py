@@ -250,20 +250,15 @@ def task_of(model: Any) -> TaskSpec:
     Raises:
         ValueError: a model without a task.
     """
-    name = _task_name_of_config(model) if isinstance(model, Mapping) else getattr(model, 'task_name', None)
-    if name is None:
-        label = model.get('type') if isinstance(model, Mapping) else type(model).__name__
-        raise ValueError(f'model.type={label!r} has no task: its class sets no task_name (tasks: {", ".join(_TASKS)})')
-    return get_task(name)
-
-
-def _task_name_of_config(model: Mapping) -> str | None:
-    for part in (model.get('task'), model):
-        kind = MODELS.get(part['type']) if isinstance(part, Mapping) and 'type' in part else None
-        name = getattr(kind, 'task_name', None)
-        if isinstance(name, str):
-            return name
-    return None
+    if isinstance(model, Mapping):
+        configs = [part for part in (model.get('task'), model) if isinstance(part, Mapping) and 'type' in part]
+        label, parts = model.get('type'), [MODELS.get(part['type']) for part in configs]
+    else:
+        label, parts = type(model).__name__, [model]
+    for part in parts:
+        if isinstance(name := getattr(part, 'task_name', None), str):
+            return get_task(name)
+    raise ValueError(f'model.type={label!r} has no task: its class sets no task_name (tasks: {", ".join(_TASKS)})')
 
 
 def resolve(reference: str | Callable | None) -> Any:

@@ -46,6 +46,7 @@ from sapiens.synthetic import writer as folders
 from sapiens.synthetic.annotations import FILES
 from sapiens.utils.cli import positive, tool_parser
 from sapiens.visualization import labels as draw
+from sapiens.visualization.layout import contact_sheet, fit
 
 GENERATOR = 'sapiens.synthetic.generator:HumanGenerator'
 PREVIEW_IMAGES, PREVIEW_SIDE, PREVIEW_COLUMNS = 24, 420, 8
@@ -210,7 +211,7 @@ def draw_previews(root: Path, images: int) -> list[Path]:
     paths = []
     for kind, tiles in sheets.items():
         names = [f'{index:06d}' for index in range(len(tiles))]
-        sheet = draw.contact_sheet(tiles, PREVIEW_COLUMNS, names)
+        sheet = contact_sheet(tiles, PREVIEW_COLUMNS, names)
         paths.append(root / f'preview_{kind}.png')
         cv2.imwrite(str(paths[-1]), sheet[..., ::-1])
     return paths
@@ -219,9 +220,9 @@ def draw_previews(root: Path, images: int) -> list[Path]:
 def preview_tiles(labels: dict) -> dict:
     """Draw one small preview of each kind of label of an image."""
     entry, full = labels['entry'], labels['rgb']
-    image = draw.fit(full, PREVIEW_SIDE)
+    image = fit(full, PREVIEW_SIDE)
     small = {
-        kind: draw.fit(labels[kind], PREVIEW_SIDE, nearest=True)
+        kind: fit(labels[kind], PREVIEW_SIDE, nearest=True)
         for kind in ('mask', 'depth', 'normal', 'seg', 'lip', 'instance')
         if kind in labels
     }
@@ -240,9 +241,9 @@ def preview_tiles(labels: dict) -> dict:
     if 'mask' in small:
         tiles['mask'] = np.repeat(small['mask'][..., None], 3, -1)
     if 'alpha' in labels:
-        tiles['alpha'] = np.repeat(draw.fit(labels['alpha'], PREVIEW_SIDE)[..., None], 3, -1)
+        tiles['alpha'] = np.repeat(fit(labels['alpha'], PREVIEW_SIDE)[..., None], 3, -1)
     if 'albedo' in labels:
-        linear = draw.fit(labels['albedo'], PREVIEW_SIDE) / np.float32(65535)
+        linear = fit(labels['albedo'], PREVIEW_SIDE) / np.float32(65535)
         srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
         tiles['albedo'] = np.rint(srgb * 255).astype(np.uint8)
     scale = image.shape[1] / full.shape[1]

@@ -11,19 +11,10 @@ import numpy as np
 
 from sapiens.metainfo import Skeleton, get_skeleton
 
-from .layout import NOTHING, contact_sheet, fit, write
+from .layout import NOTHING, write
 from .pose import paint
 
-__all__ = [
-    'contact_sheet',
-    'distinct_palette',
-    'draw_boxes',
-    'draw_depth',
-    'draw_keypoints',
-    'draw_normals',
-    'draw_segmentation',
-    'fit',
-]
+__all__ = ['distinct_palette', 'draw_boxes', 'draw_depth', 'draw_keypoints', 'draw_normals', 'draw_segmentation']
 
 
 def draw_segmentation(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, alpha: float = 0.6) -> np.ndarray:

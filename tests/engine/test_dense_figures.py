@@ -297,3 +297,23 @@ def test_two_masks_of_validity_count_both(declare):
     sample.set_field(own, 'valid_shading')
     kept = drawing_for(Shading()).labels(sample)
     assert torch.equal(kept['valid'], own & valid_mask())
+
+
+def test_a_task_with_several_maps_draws_each(monkeypatch):
+    monkeypatch.setattr(tasks, '_TASKS', dict(tasks._TASKS))
+    fields = tasks.MapField('shading', own_validity=True), tasks.MapField('tint', 3)
+    tasks.register_task(tasks.TaskSpec('shading', 'shading and tint', fields))
+    tint, own = shading(3), torch.ones(SIZE, dtype=torch.bool)
+    own[:16] = False
+    sample = DenseDataSample(gt_shading=shading(), gt_tint=tint, valid_mask=valid_mask(), valid_shading=own)
+    sample.pred_shading, sample.pred_tint = shading() / 2, tint
+    drawing = drawing_for(Shading(), side=48)
+    image = np.zeros((*SIZE, 3), np.uint8)
+    row = drawing.row(image, drawing.labels(sample), drawing.prediction(sample))
+    assert torch.equal(torch.from_numpy(row['shading'].valid), own & valid_mask())
+    assert torch.equal(torch.from_numpy(row['tint'].valid), valid_mask())
+    np.testing.assert_array_equal(row['tint'].prediction, tint.permute(1, 2, 0))
+    figure = drawing.draw([row, row])
+    alone = drawing.drawings['tint'].draw([row['tint']] * 2)
+    np.testing.assert_array_equal(figure[-len(alone) :], alone)
+    assert figure.shape[0] > 2 * len(alone) and figure.shape[1] == alone.shape[1] == 4 * 36 + 3 * GAP

@@ -3,6 +3,7 @@ import pytest
 
 from sapiens.metainfo import get_classes, get_skeleton
 from sapiens.visualization import labels as draw
+from sapiens.visualization.layout import contact_sheet, fit
 
 
 @pytest.fixture
@@ -86,20 +87,20 @@ def test_boxes_enclose_their_pixels():
 
 def test_sheet_places_tiles_row_by_row():
     tiles = [np.full((10, 8, 3), value, np.uint8) for value in (10, 20, 30)] + [np.full((6, 12, 3), 40, np.uint8)]
-    sheet = draw.contact_sheet(tiles, columns=3, gap=2)
+    sheet = contact_sheet(tiles, columns=3, gap=2)
     assert sheet.shape == (2 * 12 - 2, 3 * 14 - 2, 3)
     assert (sheet[:10, 14:22] == 20).all() and (sheet[12:18, :12] == 40).all() and (sheet[18:] == 255).all()
-    named = draw.contact_sheet(tiles, columns=6, names='abcd', gap=2)
+    named = contact_sheet(tiles, columns=6, names='abcd', gap=2)
     assert named.shape[0] == 26 and (named[10:] < 255).any()
     with pytest.raises(ValueError, match='at least one'):
-        draw.contact_sheet([])
+        contact_sheet([])
 
 
 def test_fit_shrinks_and_keeps_labels():
     labels = np.kron(np.array([[0, 7], [200, 3]], np.uint8), np.ones((50, 40), np.uint8))
-    small = draw.fit(labels, 20, nearest=True)
+    small = fit(labels, 20, nearest=True)
     assert small.shape == (20, 16) and set(np.unique(small)) == {0, 3, 7, 200}
-    assert draw.fit(labels, 100) is labels
+    assert fit(labels, 100) is labels
 
 
 def test_palette_is_distinct():

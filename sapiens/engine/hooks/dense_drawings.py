@@ -2,7 +2,7 @@
 
 The declaration of a task names its drawing (``TaskSpec.drawing``): a subclass of :class:`DenseDrawing`, or a function
 ``draw(rows, side=...)`` from rows (:class:`sapiens.visualization.DenseRow`) to a uint8 RGB figure. Other tasks get
-:class:`DenseDrawing`, which draws any map by its kind.
+:class:`DenseDrawing`, which draws any map by its kind, and with several maps :class:`MapDrawings`, which draws each.
 """
 
 import inspect
@@ -18,13 +18,14 @@ from mmengine.structures import BaseDataElement
 from sapiens.evaluation.dense_functional import ALIGNMENTS, angular_error, depth_alignment
 from sapiens.frames import to_published
 from sapiens.metainfo.classes import IGNORE
-from sapiens.tasks import resolve, task_of
+from sapiens.tasks import MapField, resolve, task_of
 from sapiens.visualization import DenseRow, draw_depth_panel, draw_map_panel, draw_normal_panel, draw_seg_panel
+from sapiens.visualization.layout import caption, join
 
-__all__ = ['DenseDrawing', 'DepthDrawing', 'NormalDrawing', 'SegDrawing', 'drawing_for']
+__all__ = ['DenseDrawing', 'DepthDrawing', 'MapDrawings', 'NormalDrawing', 'SegDrawing', 'drawing_for']
 
 
-def drawing_for(model, **options: Any) -> 'DenseDrawing':
+def drawing_for(model, **options: Any) -> 'DenseDrawing | MapDrawings':
     """Build the drawing that the task of a model declares.
 
     Args:
@@ -37,10 +38,10 @@ def drawing_for(model, **options: Any) -> 'DenseDrawing':
     spec = task_of(model)
     if not spec.fields:
         raise ValueError(f'task {spec.name!r} predicts no map, which figures of dense tasks need')
-    drawing = resolve(spec.drawing) or DenseDrawing
+    drawing = resolve(spec.drawing) or (MapDrawings if len(spec.fields) > 1 else DenseDrawing)
     if not isinstance(drawing, type):
         drawing = partial(DenseDrawing, draw=drawing)
-    known = [name for name in inspect.signature(drawing).parameters if name not in ('model', 'draw')]
+    known = [name for name in inspect.signature(drawing).parameters if name not in ('model', 'draw', 'field')]
     for name in options:
         if name not in known:
             raise ValueError(f'figures of task {spec.name!r} have no option {name!r} (known: {", ".join(known)})')
@@ -48,12 +49,13 @@ def drawing_for(model, **options: Any) -> 'DenseDrawing':
 
 
 class DenseDrawing:
-    """Draws rows [image | ground truth | prediction | error] of the main map of a task.
+    """Draws rows [image | ground truth | prediction | error] of one map of a task.
 
     Args:
         model: the model; its task declares the map.
         side: longer side of a tile in pixels.
         draw: function from rows and ``side`` to a figure; by default :func:`sapiens.visualization.draw_map_panel`.
+        field: the map; by default the main one.
 
     Raises:
         ValueError: a task without a map, or tiles below 16 pixels.
@@ -62,11 +64,11 @@ class DenseDrawing:
     # File name and title of training figures; by default the name of the task.
     name: str | None = None
 
-    def __init__(self, model, side: int = 384, draw: Callable | None = None) -> None:
+    def __init__(self, model, side: int = 384, draw: Callable | None = None, field: MapField | None = None) -> None:
         if side < 16:
             raise ValueError(f'side={side}: expected tiles of 16 pixels or more')
         spec = task_of(model)
-        self.field, self.name = spec.field, self.name or spec.name
+        self.field, self.name = field or spec.field, self.name or spec.name
         self.model, self.side = model, side
         self.draw_rows = draw or partial(draw_map_panel, kind=self.field.kind)
 
@@ -123,6 +125,48 @@ class DenseDrawing:
     def draw(self, rows: Sequence[DenseRow]) -> np.ndarray:
         """Draw the figure (H, W, 3) uint8 RGB of rows."""
         return self.draw_rows(rows, side=self.side)
+
+
+class MapDrawings:
+    """Draws the rows of each map of a task, below the name of the map; see :class:`DenseDrawing`.
+
+    Args:
+        model: the model; its task declares the maps.
+        side: longer side of a tile in pixels.
+    """
+
+    def __init__(self, model, side: int = 384) -> None:
+        spec = task_of(model)
+        self.name = spec.name
+        self.drawings = {field.name: DenseDrawing(model, side, field=field) for field in spec.fields}
+
+    def labels(self, sample: BaseDataElement) -> dict:
+        """Select what is drawn of the labels, by name of the map and of the tensor."""
+        return {
+            f'{name}.{key}': value
+            for name, drawing in self.drawings.items()
+            for key, value in drawing.labels(sample).items()
+        }
+
+    def prediction(self, sample: BaseDataElement) -> dict[str, torch.Tensor]:
+        """Select what is drawn of the predictions, by name of the map."""
+        return {name: drawing.prediction(sample) for name, drawing in self.drawings.items()}
+
+    def row(self, image: np.ndarray, labels: dict, prediction: dict[str, torch.Tensor]) -> dict[str, DenseRow]:
+        """Make a row for each map."""
+        rows = {}
+        for name, drawing in self.drawings.items():
+            own = {key.removeprefix(f'{name}.'): value for key, value in labels.items() if key.startswith(f'{name}.')}
+            rows[name] = drawing.row(image, own, prediction[name])
+        return rows
+
+    def draw(self, rows: Sequence[dict[str, DenseRow]]) -> np.ndarray:
+        """Draw the figure (H, W, 3) uint8 RGB of rows."""
+        parts = []
+        for name, drawing in self.drawings.items():
+            figure = drawing.draw([row[name] for row in rows])
+            parts.append(join([caption(figure.shape[1], name), figure], axis=0, gap=0))
+        return join(parts, axis=0)
 
 
 class SegDrawing(DenseDrawing):
