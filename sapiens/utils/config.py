@@ -63,12 +63,13 @@ def load_config(path: str | Path, options: list[str] | dict[str, Any] | None = N
         options: ``'a.b=value'`` strings as on a command line, or flat keys with values. See :func:`add_options_argument`.
 
     Raises:
-        FileNotFoundError: no such config; the message has near names.
-        ValueError: an unknown top-level key, a primitive that is changed without being wired, or an option whose key does not
-            exist, that has no effect, or whose value has another type than the old one.
+        FileNotFoundError: no such config, or no such base; the message has near names.
+        ValueError: a file that is not Python, a module that cannot be imported, an unknown top-level key, a primitive that is
+            changed without being wired, or an option whose key does not exist, that has no effect, or whose value has another
+            type than the old one.
     """
     path = find_config(path)
-    cfg = Config.fromfile(str(path))
+    cfg = _read(path)
     known = top_level_keys()
     for key in cfg:
         if key not in known and not key.startswith('_'):
@@ -80,6 +81,24 @@ def load_config(path: str | Path, options: list[str] | dict[str, Any] | None = N
     for key, value in parse_options(options).items():
         set_option(cfg, key, value, str(path))
     return cfg
+
+
+def _read(path: Path) -> Config:
+    """Read a config file; see :func:`load_config` for what is raised."""
+    try:
+        return Config.fromfile(str(path))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'{path}: {error}') from error
+    except SyntaxError as error:
+        raise ValueError(f'{path} is not valid Python: {str(error).strip()}') from error
+    except ImportError as error:
+        cause = error
+        while cause.__cause__ or cause.__context__:
+            cause = cause.__cause__ or cause.__context__
+        raise ValueError(
+            f'{path} lists a module in custom_imports that cannot be imported ({type(cause).__name__}: {cause}): '
+            'add its folder to PYTHONPATH'
+        ) from error
 
 
 def config_folder() -> Path:

@@ -244,3 +244,22 @@ def test_print_config_shows_values_with_their_files():
     assert shown['model.mask_block_size'].endswith('# command line'), 'given, though it is the value of the file'
     assert shown['model.decoder.num_layers'].endswith('# configs/mae/_base_/mae-256x256.py')
     assert shown['model.type'].endswith('# configs/mae/_base_/mae-1024x1024.py')
+
+
+@pytest.mark.parametrize(
+    ('text', 'error', 'message'),
+    [
+        (
+            "custom_imports = dict(imports=['my_taskk'])",
+            ValueError,
+            r"c.py lists .* \(ModuleNotFoundError: No module named 'my_taskk'\)",
+        ),
+        ('model = dict(', ValueError, r'c.py is not valid Python: '),
+        ("_base_ = 'nowhere.py'", FileNotFoundError, r'c.py: .*nowhere.py'),
+    ],
+)
+def test_a_config_that_cannot_be_read_is_refused_by_name(text, error, message, tmp_path):
+    (tmp_path / 'c.py').write_text(text)
+    with pytest.raises(error, match=message) as caught:
+        load_config(tmp_path / 'c.py')
+    assert '\n' not in str(caught.value)
