@@ -14,6 +14,7 @@ from .integration import status_of
 
 ROOT = Path(__file__).parents[1]
 CONFIG = 'configs/mae/sapiens_tiny_folder-256x256.py'
+POSE = 'configs/pose/sapiens_tiny_synthetic17-128x96.py'
 
 
 def sapiens(*arguments):
@@ -50,6 +51,8 @@ def test_every_command_has_a_script_in_tools():
         (('train', CONFIG, '--cfg-options', 'model.mask_ration=0.5'), "did you mean 'mask_ratio'"),
         (('train', CONFIG, '--cfg-options', 'model.type=MAEE'), 'MAEE is not in the sapiens::model registry'),
         (('train', CONFIG, '--cfg-options', '+model.maskk=1'), "unexpected keyword argument 'maskk'"),
+        (('train', CONFIG, '--cfg-options', '+model.backbone.archh=1'), "unexpected keyword argument 'archh'"),
+        (('train', POSE, '--cfg-options', '+model.los=1'), "PoseEstimator has no argument 'los'"),
         (('train', CONFIG), 'DATA_ROOT'),
         (('test', CONFIG, 'sapiens-pos-1b'), 'sapiens-pos-1b'),
         (('export', 'nowhere.py', '--format', 'onnx'), 'nowhere.py'),

@@ -47,9 +47,14 @@ def is_user_error(error: Exception) -> bool:
     """Whether an error tells the user about an input: a file that the system refuses, or what the code refuses by ``raise``."""
     if isinstance(error, OSError) and error.filename is not None:
         return True
-    frame, line = list(traceback.walk_tb(error.__traceback__))[-1]
-    module = frame.f_globals.get('__name__', '')
-    if module.startswith('mmengine.registry'):
+    frames = list(traceback.walk_tb(error.__traceback__))
+    frame, line = frames[-1]
+    modules = [one.f_globals.get('__name__', '') for one, _ in frames]
+    if modules[-1].startswith('mmengine.registry'):
         return isinstance(error, KeyError | TypeError)  # a type that does not exist, an argument that it does not take
+    if isinstance(error, TypeError) and '__init__() got an unexpected keyword argument' in str(error):
+        # An argument of a config that a class hands on to its base class.
+        return any(module.startswith('mmengine.registry') for module in modules)
     raised = linecache.getline(frame.f_code.co_filename, line).lstrip().startswith('raise ')
-    return raised and module.startswith('sapiens.') and isinstance(error, OSError | ValueError | ImportError)
+    kinds = OSError | ValueError | TypeError | ImportError
+    return raised and modules[-1].startswith('sapiens.') and isinstance(error, kinds)

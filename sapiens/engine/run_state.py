@@ -87,12 +87,12 @@ def _load(part, states: list, runner) -> None:
 
 
 def _stateful_hooks(runner) -> tuple[dict, dict]:
-    """Hooks with a state of each process by class name, and those with one state by their ``name``."""
+    """Hooks with a state of each process by class name, and those with one state by their ``name`` (or class name)."""
     per_rank, shared = {}, {}
     for hook in runner.hooks:
         if hasattr(hook, 'load_state_dict'):
             if getattr(hook, 'state_per_rank', False):
                 per_rank[type(hook).__name__] = hook
             else:
-                shared[hook.name] = hook
+                shared[getattr(hook, 'name', type(hook).__name__)] = hook
     return per_rank, shared

@@ -10,6 +10,7 @@ import mmengine
 import torch
 from mmengine.dist import broadcast_object_list, get_rank, is_main_process
 from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop
 from mmengine.runner import Runner as _Runner
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
@@ -21,6 +22,7 @@ from sapiens.version import __version__
 
 from .checkpoint_io import find_resumable, load_training_state, write_checkpoint
 from .compiling import compile_parts
+from .eval_loops import TestLoop, ValLoop
 from .hooks.stop import StopHook
 from .message_hub import plain
 from .run_state import collect_state, get_progress, restore_state
@@ -92,6 +94,14 @@ class Runner(_Runner):
         loader = _Runner.build_dataloader(dataloader, seed, False)
         loader.generator = torch.Generator().manual_seed(seed or 0)
         return loader
+
+    def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the validation loop, by default the one of this package."""
+        return super().build_val_loop({'type': ValLoop, **loop} if isinstance(loop, dict) else loop)
+
+    def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the test loop, by default the one of this package."""
+        return super().build_test_loop({'type': TestLoop, **loop} if isinstance(loop, dict) else loop)
 
     def scale_lr(self, optim_wrapper, auto_scale_lr: dict | None = None) -> None:
         """Scale the learning rate by the real total batch over ``base_batch_size``."""

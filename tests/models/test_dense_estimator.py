@@ -388,6 +388,11 @@ def test_wrong_settings_are_refused(change, message):
         tiny('seg', **change)
 
 
+def test_missing_parts_are_named():
+    with pytest.raises(TypeError, match='needs the arguments head and task, got head=None'):
+        DenseEstimator(backbone=dict(type='SapiensViT'), task=dict(type='DepthTask'))
+
+
 def test_contradictions_are_refused():
     backbone = dict(type='SapiensViT', arch=TINY, img_size=SIZE)
     with pytest.raises(ValueError, match='head.out_channels=28 contradicts 4, which follows from the task'):

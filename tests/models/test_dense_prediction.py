@@ -283,4 +283,4 @@ def test_windows_of_relative_depth_are_warned_of(monkeypatch):
     tiny('depth')
     assert warnings == []
     tiny('depth', test_cfg=dict(crop_size=(32, 32)))
-    assert len(warnings) == 1 and 'has no common scale' in warnings[0]
+    assert len(warnings) == 1 and 'outputs of DepthTask for two windows have no common scale' in warnings[0]

@@ -65,6 +65,8 @@ class DenseEstimator(Estimator):
         **renamed,
     ) -> None:
         head, losses = self.take_renamed(renamed, head=head, losses=losses)
+        if head is None or task is None:
+            raise TypeError(f'DenseEstimator needs the arguments head and task, got head={head!r}, task={task!r}')
         described: DenseTask = MODELS.build(task)
         derived = {key: (value, 'the task') for key, value in described.head_arguments.items()}
         super().__init__(backbone, head, derived, data_preprocessor, init_cfg)
@@ -77,8 +79,8 @@ class DenseEstimator(Estimator):
         self.test_cfg = self.options(test_cfg, self.test_options)
         if self.test_cfg['crop_size'] is not None and not self.task.comparable:
             print_log(
-                'test_cfg.crop_size: relative depth of two windows has no common scale, so its average has no meaning. Predict '
-                'the whole image, or train with DepthTask(relative=False)',
+                f'test_cfg.crop_size: outputs of {type(self.task).__name__} for two windows have no common scale, so their '
+                'average has no meaning. Predict the whole image',
                 logger='current',
                 level=logging.WARNING,
             )

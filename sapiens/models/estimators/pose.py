@@ -79,7 +79,7 @@ class PoseEstimator(Estimator):
         self.requested(options['keypoints'])  # a wrong name fails now, not after an hour
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
-        """Loss over a batch, and ``acc_pose``: the share of the keypoints with weight whose highest cell lies within 5 % of the
+        """Loss over a batch, and ``acc_pose``: the fraction of keypoints with weight whose highest cell lies within 5 % of the
         map's size of the truth."""
         output = self.network(inputs)
         keypoints, weights = self._labels(data_samples, output.device)
