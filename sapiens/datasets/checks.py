@@ -34,9 +34,7 @@ class Findings(dict):
 
     def add(self, what: str, where, wrong: bool = True) -> None:
         """Count ``what``; keep ``where`` if it is among the first examples."""
-        finding = self.get(what)
-        if finding is None:
-            finding = self[what] = Finding(wrong)
+        finding = self.setdefault(what, Finding(wrong))
         finding.count += 1
         if len(finding.examples) < _EXAMPLES:
             finding.examples.append(str(where))
@@ -69,9 +67,7 @@ def check_images(
         progress: wraps an iterable that has a length.
         sizes: maps the number of an image to (w, h) of the upright image in the annotations.
     """
-    paths = iter(paths)
-    for index in progress(range(count)):
-        path = next(paths)
+    for index, path in zip(progress(range(count)), paths, strict=False):
         if '://' not in path:
             if not os.path.isfile(path):
                 findings.add('missing image', path)
@@ -131,12 +127,11 @@ def check_samples(findings: Findings, dataset, draws: Sequence, progress: Callab
         if 'valid_mask' in sample:
             fractions.append(float(sample.valid_mask.float().mean()))
             if not fractions[-1]:
-                findings.add(
-                    'sample without a labelled pixel', f'sample {draw.index}, {results["img_path"]}', wrong=False
-                )
+                where = f'sample {draw.index}, {results["img_path"]}'
+                findings.add('sample without a labelled pixel', where, wrong=False)
             continue
-        labels = getattr(sample, 'gt_instance_labels', None)
-        if labels is None or 'keypoint_weights' not in labels:
+        labels = getattr(sample, 'gt_instance_labels', ())
+        if 'keypoint_weights' not in labels:
             continue
         height, width = sample.img_shape
         points, known = labels.keypoints.numpy(), labels.keypoint_weights.numpy() > 0

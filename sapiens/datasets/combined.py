@@ -57,9 +57,7 @@ class CombinedDataset(SampleDataset):
         self.datasets = [DATASETS.build(item) if isinstance(item, dict) else item for item in datasets]
         for item in self.datasets:
             if not isinstance(item, SampleDataset):
-                raise ValueError(
-                    f'{item!r} cannot be combined: expected datasets that have a number of samples to load'
-                )
+                raise ValueError(f'{item!r} cannot be combined: expected a dataset with numbered samples')
             if item.pipeline.transforms:
                 raise ValueError(f'{item!r} has a pipeline, which would not be used: give it to the CombinedDataset')
         modes = {item.test_mode for item in self.datasets}
@@ -162,8 +160,7 @@ class CombinedDataset(SampleDataset):
         for item in self.datasets:
             own = Findings()
             item.check(own, read, progress)
-            for what, finding in own.items():
-                findings[f'{what} [{item!r}]'] = finding
+            findings.update({f'{what} [{item!r}]': finding for what, finding in own.items()})
 
     def image_paths(self) -> Iterator[str]:
         """Paths of the used images."""

@@ -33,17 +33,15 @@ class ImageFolder(PathDataset):
         data_root = require_folder(data_root)
         table = PathTable.from_strings(_scan(data_root, '', frozenset()))
         if not len(table):
-            raise ValueError(
-                f'no images in {describe_path(data_root)}: no file at any depth ends in one of {", ".join(SUFFIXES)}'
-            )
+            where, endings = describe_path(data_root), ', '.join(SUFFIXES)
+            raise ValueError(f'no images in {where}: no file at any depth ends in one of {endings}')
         super().__init__(table, data_root, pipeline, metainfo)
 
 
 def _scan(root: str, folder: str, above: frozenset) -> Iterator[str]:
     """Paths relative to ``root``, depth first, sorted within each folder. ``above``: folders that lead here."""
     here = os.path.join(root, folder)
-    status = os.stat(here)
-    identity = status.st_dev, status.st_ino
+    identity = os.stat(here)[1:3]  # inode and device
     if identity in above:  # a link to a parent folder
         return
     with os.scandir(here) as entries:

@@ -37,16 +37,14 @@ class ImageList(PathDataset):
         metainfo: dict | None = None,
     ):
         ann_file = require_file(ann_file, 'list')
-        table = _read_parquet(ann_file, column) if ann_file.endswith('.parquet') else _read_text(ann_file)
+        if ann_file.endswith('.parquet'):
+            table = _read_parquet(ann_file, column)
+        else:  # surrogateescape keeps names that are not valid UTF-8
+            with open(ann_file, encoding='utf-8-sig', errors='surrogateescape') as file:
+                table = PathTable.from_strings(path for line in file if (path := line.strip()))
         if not len(table):
             raise ValueError(f'the list {ann_file!r} is empty: expected one path per line')
         super().__init__(table, os.path.expanduser(data_root), pipeline, metainfo)
-
-
-def _read_text(ann_file: str) -> PathTable:
-    # surrogateescape keeps names that are not valid UTF-8.
-    with open(ann_file, encoding='utf-8-sig', errors='surrogateescape') as file:
-        return PathTable.from_strings(path for line in file if (path := line.strip()))
 
 
 def _read_parquet(ann_file: str, column: str) -> PathTable:

@@ -81,12 +81,10 @@ class KeypointDataset(SampleDataset):
         self.img_root = join_path(data_root, img_prefix)
         self.boxes = boxes
         if boxes != 'gt' and not test_mode:
-            raise ValueError(
-                f'boxes={boxes!r}: detected people have no keypoints to train on; set test_mode=True, or boxes="gt"'
-            )
+            raise ValueError(f'boxes={boxes!r}: detected people have no keypoints to train on; set test_mode=True')
         if boxes == 'gt' and score_thr:
             raise ValueError(
-                f'score_thr={score_thr}: annotated boxes have no scores; give boxes= a file of detections'
+                f'score_thr={score_thr}: annotated boxes have no scores; set boxes= to a file of detections'
             )
         if not (isinstance(min_keypoints, int) and min_keypoints >= 1):
             raise ValueError(f'min_keypoints={min_keypoints!r}: expected 1 or more')
@@ -137,8 +135,7 @@ class KeypointDataset(SampleDataset):
 
     def check(self, findings: Findings, read: bool = False, progress=iter) -> None:
         people = self.instances
-        for what, finding in people.findings.items():
-            findings[what] = finding
+        findings.update(people.findings)
         if people.visible is not None:
             _check_skeleton(findings, self.skeleton)
         used = np.unique(people.image.numpy())

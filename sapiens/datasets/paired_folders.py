@@ -70,15 +70,17 @@ class PairedFolders(SampleDataset):
         if count and not len(self):
             raise ValueError(f'part={part!r} of the {count} samples in {where} is none')
         if not count:
+            listing = ', '.join(repr(folder) for folder, _ in folders.values())
             raise ValueError(
-                f'no image of {images!r} in {where} has a file of the same stem in {_listing(folders)}; {self.unused.counts()}'
+                f'no image of {images!r} in {where} has a file of the same stem in {listing}; {self.unused.counts()}'
             )
 
     def _pair(self, root, images, folders, ending, partial, lists) -> None:
         """Add the pairs of one folder to the lists of paths relative to ``data_root``."""
-        found = {}
-        for kind, (folder, suffixes) in folders.items():
-            found[kind] = _stems(self.data_root, join(root, folder), suffixes, ending)
+        found = {
+            kind: _stems(self.data_root, join(root, folder), suffixes, ending)
+            for kind, (folder, suffixes) in folders.items()
+        }
         labels = {path for paths in found.values() for path in paths.values()}
         photos = _stems(self.data_root, join(root, images), SUFFIXES, '')
         # In a folder that also has the labels, images are the other files.
@@ -103,10 +105,8 @@ class PairedFolders(SampleDataset):
             self.unused.setdefault(what, finding)
             if self.unused[what] is not finding:
                 self.unused[what].count += finding.count
-        for stem in used:
-            lists['image'].append(photos[stem])
-            for kind in folders:
-                lists[kind].append(found[kind][stem])
+        for kind, stems in dict(found, image=photos).items():
+            lists[kind] += [stems[stem] for stem in used]
 
     def __len__(self) -> int:
         return len(self.tables['image'])
@@ -127,8 +127,7 @@ class PairedFolders(SampleDataset):
         return (self.path(index) for index in range(len(self)))
 
     def check(self, findings: Findings, read: bool = False, progress=iter) -> None:
-        for what, finding in self.unused.items():
-            findings[what] = finding
+        findings.update(self.unused)
         check_images(findings, self.image_paths(), len(self), read, progress)
         check_label_files(findings, self, read, progress)
 
@@ -141,10 +140,7 @@ def find_folder(data_root: str, names: Sequence[str], sequences: str | Sequence[
     """The first of some names that is a folder below ``data_root``, or below the first of its sequences; None without any."""
     data_root = os.path.expanduser(data_root)
     root = next(iter(_matching(data_root, sequences)), '') if os.path.isdir(data_root) else ''
-    for name in names:
-        if os.path.isdir(os.path.join(data_root, root, name)):
-            return name
-    return None
+    return next((name for name in names if os.path.isdir(os.path.join(data_root, root, name))), None)
 
 
 def join(root: str, folder: str) -> str:
@@ -156,13 +152,11 @@ def _matching(data_root: str, patterns: str | Sequence[str]) -> list[str]:
     found = []
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         roots = ['']
-        for part in [part for part in pattern.split('/') if part]:
+        for part in filter(None, pattern.split('/')):
             deeper = []
             for root in roots:
                 with os.scandir(os.path.join(data_root, root)) as entries:
-                    names = sorted(
-                        entry.name for entry in entries if entry.is_dir() and not entry.name.startswith('.')
-                    )
+                    names = sorted(entry.name for entry in entries if entry.is_dir() and entry.name[0] != '.')
                 deeper += [os.path.join(root, name) for name in names if fnmatch.fnmatchcase(name, part)]
             roots = deeper
         found += roots
@@ -203,7 +197,3 @@ def _lack(data_root, root, images, folders, photos, found, lacking, ending) -> s
             )
     lines.append('Complete the folders, or skip incomplete samples with partial=True')
     return '\n'.join(lines)
-
-
-def _listing(folders) -> str:
-    return ', '.join(repr(folder) for folder, _ in folders.values())

@@ -45,20 +45,17 @@ class PathTable:
 
         if column.null_count:
             raise ValueError(f'{column.null_count} of {len(column)} entries are null')
-        blobs, offsets, end = [], [np.zeros(1, np.int64)], 0
-        for chunk in column.chunks:
-            chunk = chunk.cast(pa.large_string())
-            _, positions, data = chunk.buffers()
+        blobs, offsets, end = [np.empty(0, np.uint8)], [np.zeros(1, np.int64)], 0
+        for chunk in column.cast(pa.large_string()).chunks:
             if not len(chunk):
                 continue
+            _, positions, data = chunk.buffers()
             # A slice shares the buffers of the whole, from its own offset on.
             positions = np.frombuffer(positions, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
-            data = np.frombuffer(data if data is not None else b'', np.uint8)
-            blobs.append(data[positions[0] : positions[-1]])
+            blobs.append(np.frombuffer(data or b'', np.uint8)[positions[0] : positions[-1]])
             offsets.append(positions[1:] - positions[0] + end)
             end += len(blobs[-1])
-        blob = np.concatenate(blobs) if blobs else np.empty(0, np.uint8)
-        return cls(torch.from_numpy(blob), torch.from_numpy(np.concatenate(offsets)))
+        return cls(torch.from_numpy(np.concatenate(blobs)), torch.from_numpy(np.concatenate(offsets)))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -1,6 +1,6 @@
 """Images with label maps, of any list of classes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +32,8 @@ class SegmentationDataset(PairedFolders):
             'goliath28'), what has no partner is ignored.
         mask, alpha: folders of masks of people (PNG, JPEG) and of the fraction of each pixel that they cover (PNG), for
             :class:`sapiens.datasets.transforms.RandomBackground`, which otherwise takes the labels above 0.
-        sequences, part, partial, pipeline, metainfo, test_mode: see :class:`sapiens.datasets.paired_folders.PairedFolders`.
-            ``metainfo`` begins with the class list, so that it travels with the checkpoint.
+        metainfo: begins with the class list, so that it travels with the checkpoint.
+        **options: sequences, part, partial, pipeline, test_mode of :class:`sapiens.datasets.paired_folders.PairedFolders`.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -50,29 +50,15 @@ class SegmentationDataset(PairedFolders):
         source_classes: str | Path | Mapping | ClassList | None = None,
         mask: str | None = None,
         alpha: str | None = None,
-        sequences: str | Sequence[str] = '',
-        part: tuple[float, float] = (0.0, 1.0),
-        partial: bool = False,
-        test_mode: bool = False,
-        pipeline: list = (),
         metainfo: dict | None = None,
+        **options,
     ):
         self.classes = get_classes(classes)
         self.label_table = None if source_classes is None else remap_table(source_classes, self.classes)
         folders = dict(sem_seg=labels, mask=mask, alpha=alpha)
         folders = {name: (folder, map_fields()[name].suffixes) for name, folder in folders.items() if folder}
-        super().__init__(
-            data_root or '.',
-            images,
-            folders,
-            label_ending,
-            sequences,
-            part,
-            partial,
-            pipeline,
-            {**class_metainfo(self.classes), **(metainfo or {})},
-            test_mode,
-        )
+        metainfo = {**class_metainfo(self.classes), **(metainfo or {})}
+        super().__init__(data_root or '.', images, folders, label_ending, metainfo=metainfo, **options)
 
     def label_options(self) -> dict:
         return dict(

@@ -111,10 +111,8 @@ class SyntheticHumans(SampleDataset):
                 f'{self.generator}(**{self.options!r})({seed}), sample {index} of {self!r}, failed: '
                 f'{type(error).__name__}: {error}'
             ) from error
-        shape = made.image.shape[:2]
-        results = dict(
-            img=made.image, img_path=f'synthetic://{seed}', ori_shape=shape, img_shape=shape, sample_idx=index
-        )
+        results = dict(img=made.image, img_path=f'synthetic://{seed}', sample_idx=index)
+        results['ori_shape'] = results['img_shape'] = made.image.shape[:2]
         if self.skeleton is not None:
             return results | self._person(made, index, seed)
         return results | self._labels(made) if self.labels else results
@@ -141,11 +139,7 @@ class SyntheticHumans(SampleDataset):
         return dict(
             flip_table=np.asarray(get_classes(self.classes).flip_table),
             gt_sem_seg=made.part if self.classes == 'goliath28' else made.lip,
-            gt_depth=made.depth,
-            gt_normal=made.normal,
-            gt_albedo=made.albedo,
-            gt_alpha=made.alpha,
-            gt_instance=made.instance,
+            **{f'gt_{name}': getattr(made, name) for name in ('depth', 'normal', 'albedo', 'alpha', 'instance')},
             intrinsics=made.camera.intrinsics,
             **self._people(made),
         )

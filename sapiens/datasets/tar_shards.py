@@ -116,7 +116,11 @@ class TarShards(IterableDataset):
         for state in self._states.values():
             for key, now in setup.items():
                 if key != 'worker' and state[key] != now:
-                    raise ValueError(_mismatch(key, state[key], now))
+                    raise ValueError(
+                        f'the data stream of the checkpoint cannot continue: {key} was {state[key]} and is now {now}. Resume '
+                        'with the same ranks, workers and shards; or restart the data order: start a run with '
+                        'load_from=CHECKPOINT instead of resuming'
+                    )
         if setup['worker'] in self._states:
             stream.seek(self._states[setup['worker']]['position'])
         elif self._states and self._batches_done >= setup['workers']:
@@ -145,11 +149,3 @@ class TarShards(IterableDataset):
 
     def __repr__(self) -> str:
         return f'TarShards({len(self.shards)} shards from {self.shards[0]!r}, interleave={self.interleave})'
-
-
-def _mismatch(key, before, now) -> str:
-    return (
-        f'the data stream of the checkpoint cannot continue: {key} was {before} and is now {now}. Resume with the same '
-        'ranks, workers and shards; or restart the data order: start a run with load_from=CHECKPOINT instead of '
-        'resuming'
-    )
