@@ -41,7 +41,7 @@ class DepthMetric(StreamingMetric):
         min_depth: pixels with a smaller target count in RMSE only, since the others divide by it. The logarithm clips
             predictions to it.
         prefix: first part of the name before the slash.
-        collect_device, collect_dir: see :class:`StreamingMetric`.
+        **options: collect_device, collect_dir of :class:`StreamingMetric`.
 
     Raises:
         ValueError: an unknown mode, or a ``min_depth`` that is not above 0.
@@ -56,8 +56,7 @@ class DepthMetric(StreamingMetric):
         average: str = 'image',
         min_depth: float = 1e-3,
         prefix: str | None = None,
-        collect_device: str = 'cpu',
-        collect_dir: str | None = None,
+        **options,
     ):
         for name, value, known in (
             ('alignment', alignment, ALIGNMENTS),
@@ -69,7 +68,7 @@ class DepthMetric(StreamingMetric):
         if not min_depth > 0:
             raise ValueError(f'DepthMetric: min_depth={min_depth}, expected a depth above 0')
         parts = [prefix or self.default_prefix, *(['relative'] if target == 'relative' else []), alignment]
-        super().__init__('_'.join(parts), collect_device, collect_dir)
+        super().__init__('_'.join(parts), **options)
         self.alignment, self.target, self.average, self.min_depth = alignment, target, average, min_depth
 
     def measure(self, sample: dict) -> dict:
@@ -113,11 +112,8 @@ class DepthMetric(StreamingMetric):
         table.align = 'r'
         for name, row in (('prediction', found), ('flat person', flat)):
             table.add_row([name, *(f'{value:.4f}' for value in row.values())])
-        how = f'average over {self.average}s'
-        print_log(
-            f'{self.prefix}: {sums["samples"]} images, {self.target} targets, alignment {self.alignment}; {how}\n{table}',
-            'current',
-        )
+        how = f'{self.target} targets, alignment {self.alignment}; average over {self.average}s'
+        print_log(f'{self.prefix}: {sums["samples"]} images, {how}\n{table}', 'current')
         return found | dict(flat_RMSE=flat['RMSE'])
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ class KeypointMetric(BaseMetric):
             the same numbers from it.
         use_area: take areas from ``ann_file``; otherwise 0.53 of the box.
         prefix: default: ``dataset_name`` of the annotated skeleton with dashes (``coco``, ``coco-wholebody``).
-        collect_device, collect_dir: see :class:`mmengine.evaluator.BaseMetric`.
+        **options: collect_device, collect_dir of :class:`mmengine.evaluator.BaseMetric`.
 
     Raises:
         FileNotFoundError: no ``ann_file``.
@@ -77,8 +78,7 @@ class KeypointMetric(BaseMetric):
         dump: str | None = None,
         use_area: bool = True,
         prefix: str | None = None,
-        collect_device: str = 'cpu',
-        collect_dir: str | None = None,
+        **options,
     ):
         for name, value, known in (('nms', nms, ('oks', 'none')), ('missing', missing, ('skip', 'wrong'))):
             if value not in known:
@@ -92,7 +92,7 @@ class KeypointMetric(BaseMetric):
         if common_with is not None:
             self.source = _common(self.predicted, self.annotated, common_names)
         self.groups = _groups(self.annotated, groups, self.source >= 0 if missing == 'skip' else None)
-        super().__init__(collect_device, prefix or self.annotated.dataset_name.replace('_', '-'), collect_dir)
+        super().__init__(prefix=prefix or self.annotated.dataset_name.replace('_', '-'), **options)
         self.ann_file = str(ann_file)
         self.keypoint_score_thr = keypoint_score_thr
         self.nms_thr = nms_thr if nms == 'oks' else None
@@ -102,17 +102,14 @@ class KeypointMetric(BaseMetric):
         # COCO-WholeBody have no box: their tools take the extent of the body's keypoints.
         self.area_ids = body if 0 < len(body) < len(self.annotated) else None
         self.use_area = use_area
-        self._people = None
         # Only the main process computes metrics. It reads the file at once, so that a wrong file fails at the start.
         if is_main_process():
             self.people  # noqa: B018
 
-    @property
+    @cached_property
     def people(self) -> GroundTruth:
         """The annotated people."""
-        if self._people is None:
-            self._people = read_ground_truth(self.ann_file, self.annotated, self.use_area)
-        return self._people
+        return read_ground_truth(self.ann_file, self.annotated, self.use_area)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep the predictions of a batch, one small tuple per sample.
@@ -146,11 +143,8 @@ class KeypointMetric(BaseMetric):
 
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
         if not results:
-            print_log(
-                f'{self.prefix}: no predictions; every ground-truth instance counts as missed',
-                'current',
-                logging.WARNING,
-            )
+            text = f'{self.prefix}: no predictions; every ground-truth instance counts as missed'
+            print_log(text, 'current', logging.WARNING)
         detections = self._detections(results)
         if self.dump is not None:
             write_detections(self.dump, detections, self.people, with_boxes=self.area_ids is None)
@@ -192,9 +186,9 @@ class KeypointMetric(BaseMetric):
     def _suppress(self, detections: Detections, crops: np.ndarray) -> Detections:
         points, scores = detections.keypoints, detections.scores
         areas = np.where(np.isnan(crops), keypoint_areas(points), crops)
-        kept = []
-        for ids in np.split(np.arange(len(detections)), np.flatnonzero(np.diff(detections.image)) + 1):
-            kept.append(ids[oks_nms(points[ids], scores[ids], areas[ids], self.annotated.sigmas, self.nms_thr)])
+        images = np.split(np.arange(len(detections)), np.flatnonzero(np.diff(detections.image)) + 1)
+        sigmas = self.annotated.sigmas
+        kept = [ids[oks_nms(points[ids], scores[ids], areas[ids], sigmas, self.nms_thr)] for ids in images]
         return detections.select(np.concatenate(kept))
 
     def _evaluate(self, detections: Detections) -> dict[str, float]:
@@ -226,12 +220,8 @@ class KeypointMetric(BaseMetric):
         never = wanted[np.isnan(detections.keypoints[:, wanted, 0]).all(0) & people.visible[:, wanted].any(0)]
         if len(detections) and len(never):
             names = ', '.join(self.annotated.keypoints[i] for i in never[:5]) + (', ...' if len(never) > 5 else '')
-            print_log(
-                f'{self.prefix}: {len(never)} annotated keypoints were never predicted and count as misses: {names}. '
-                'Set groups= without them',
-                'current',
-                logging.WARNING,
-            )
+            text = f'{len(never)} annotated keypoints were never predicted and count as misses: {names}'
+            print_log(f'{self.prefix}: {text}. Set groups= without them', 'current', logging.WARNING)
 
 
 def _array(values) -> np.ndarray:

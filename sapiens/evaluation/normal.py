@@ -31,7 +31,7 @@ class NormalMetric(StreamingMetric):
     Args:
         average: ``'pixel'``, over all pixels; the median comes from a histogram and is within 0.025 degrees of the exact one.
             ``'image'``: the mean of the values of the images, all exact.
-        prefix, collect_device, collect_dir: see :class:`StreamingMetric`.
+        **options: prefix, collect_device, collect_dir of :class:`StreamingMetric`.
 
     Raises:
         ValueError: an unknown mode.
@@ -39,16 +39,10 @@ class NormalMetric(StreamingMetric):
 
     default_prefix = 'normal'
 
-    def __init__(
-        self,
-        average: str = 'pixel',
-        prefix: str | None = None,
-        collect_device: str = 'cpu',
-        collect_dir: str | None = None,
-    ):
+    def __init__(self, average: str = 'pixel', **options):
         if average not in ('pixel', 'image'):
             raise ValueError(f"NormalMetric: average={average!r}, expected 'pixel' or 'image'")
-        super().__init__(prefix, collect_device, collect_dir)
+        super().__init__(**options)
         self.average = average
 
     def measure(self, sample: dict) -> dict:
@@ -88,8 +82,8 @@ class NormalMetric(StreamingMetric):
         table.align = 'r'
         for name, row in (('prediction', found), ('facing the camera', flat)):
             table.add_row([name, *(f'{row[key] * (100 if key.startswith("within") else 1):.2f}' for key in _NAMES)])
-        how = f'average over {self.average}s'
-        print_log(f'{self.prefix}, in degrees: {sums["samples"]} images; {how}\n{table}', 'current')
+        text = f'{self.prefix}, in degrees: {sums["samples"]} images; average over {self.average}s'
+        print_log(f'{text}\n{table}', 'current')
         return found | dict(flat_mean=flat['mean'])
 
 

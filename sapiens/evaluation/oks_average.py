@@ -127,32 +127,14 @@ def _evaluate(
 ) -> dict[str, float]:
     """The ten numbers of one group. ``labelled`` (N,), ``counted`` (M,), ``similarity`` (P,)."""
     # Ids start at 1: 0 means unmatched. Detections that this group ignores are not passed on.
-    targets = [
-        dict(id=i, image_id=image, category_id=1, area=area, iscrowd=crowd, num_keypoints=known, bbox=[0, 0, 0, 0])
-        for i, (image, area, crowd, known) in enumerate(
-            zip(
-                people.image.tolist(),
-                people.areas.tolist(),
-                people.crowd.astype(int).tolist(),
-                labelled.astype(int).tolist(),
-                strict=True,
-            ),
-            start=1,
-        )
-    ]
-    kept = np.flatnonzero(counted)
-    found = [
-        dict(id=i, image_id=image, category_id=1, area=area, score=score)
-        for i, (image, area, score) in enumerate(
-            zip(
-                detections.image[kept].tolist(),
-                areas[kept].tolist(),
-                detections.scores[kept].tolist(),
-                strict=True,
-            ),
-            start=1,
-        )
-    ]
+    targets = _rows(
+        image_id=people.image,
+        area=people.areas,
+        iscrowd=people.crowd.astype(int),
+        num_keypoints=labelled.astype(int),
+        bbox=np.zeros((len(labelled), 4), int),
+    )
+    found = _rows(image_id=detections.image[counted], area=areas[counted], score=detections.scores[counted])
     images = [dict(id=int(i)) for i in np.union1d(people.image, detections.image)]
     category = [dict(id=1, name='person')]
     evaluation = _Evaluation(
@@ -167,6 +149,11 @@ def _evaluate(
     evaluation.accumulate()
     evaluation.summarize()
     return dict(zip(STATISTICS, map(float, evaluation.stats), strict=True))
+
+
+def _rows(**columns: np.ndarray) -> list[dict]:
+    values = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True), id=i, category_id=1) for i, row in enumerate(values, start=1)]
 
 
 class _Evaluation(COCOeval_faster):

@@ -36,7 +36,7 @@ class SegMetric(StreamingMetric):
             the first Sapiens models; a class that is only predicted has IoU 0). ``'labelled'``: classes that are labelled
             somewhere. ``'all'``: all classes; an absent one counts 0 (as for the second Sapiens models).
         min_share: also report means over the classes that cover at least this fraction of the labelled pixels.
-        prefix, collect_device, collect_dir: see :class:`StreamingMetric`.
+        **options: prefix, collect_device, collect_dir of :class:`StreamingMetric`.
 
     Raises:
         ValueError: unknown classes or mode; a fraction outside [0, 1]; labels or predictions that are no class, with
@@ -50,17 +50,14 @@ class SegMetric(StreamingMetric):
         classes: str | Path | Mapping | ClassList,
         average_over: str = 'found',
         min_share: float | None = None,
-        prefix: str | None = None,
-        collect_device: str = 'cpu',
-        collect_dir: str | None = None,
+        **options,
     ):
         if average_over not in AVERAGES:
-            raise ValueError(
-                f'SegMetric: average_over={average_over!r}, expected one of {", ".join(map(repr, AVERAGES))}'
-            )
+            known = ', '.join(map(repr, AVERAGES))
+            raise ValueError(f'SegMetric: average_over={average_over!r}, expected one of {known}')
         if min_share is not None and not 0 < min_share <= 1:
             raise ValueError(f'SegMetric: min_share={min_share}, expected a fraction above 0 and up to 1, or None')
-        super().__init__(prefix, collect_device, collect_dir)
+        super().__init__(**options)
         self.classes = get_classes(classes)
         self.average_over = average_over
         self.min_share = min_share
@@ -119,10 +116,8 @@ class SegMetric(StreamingMetric):
             lost = mistakes[index, other] / max(confusion[index].sum(), 1)
             taken = f'{self.classes.classes[other]} {100 * lost:.1f}' if lost else ''
             table.add_row([name, _percent(iou[index]), _percent(accuracy[index]), _percent(fraction[index], 3), taken])
-        print_log(
-            f'{self.prefix}, in %: {samples} images, {confusion.sum()} labelled pixels; "-" for absent classes\n{table}',
-            'current',
-        )
+        text = f'{self.prefix}, in %: {samples} images, {confusion.sum()} labelled pixels; "-" for absent classes'
+        print_log(f'{text}\n{table}', 'current')
 
 
 def _percent(fraction: float, digits: int = 2) -> str:

@@ -42,8 +42,6 @@ class StreamingMetric(BaseMetric):
         self._waiting: deque[tuple[int, dict]] = deque()
         self._examples: dict[str, str] = {}
 
-    # ------------------------------------------------------------------ for subclasses
-
     @abstractmethod
     def measure(self, sample: dict) -> dict:
         """The sums of a sample: numbers and arrays that can be added, on the CPU."""
@@ -57,8 +55,6 @@ class StreamingMetric(BaseMetric):
         self._examples.setdefault(what, name_of(sample))
         return {f'note: {what}': 1}
 
-    # ------------------------------------------------------------------ collecting
-
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
             key = _key(sample)
@@ -71,15 +67,8 @@ class StreamingMetric(BaseMetric):
 
     def evaluate(self, size: int) -> dict:
         waiting = {key for key, _ in self._waiting}
-        self.results = [
-            dict(
-                seen=self._seen - waiting,
-                settled=self._settled,
-                waiting=list(self._waiting),
-                examples=self._examples,
-                size=size,
-            )
-        ]
+        seen, held = self._seen - waiting, list(self._waiting)
+        self.results = [dict(seen=seen, settled=self._settled, waiting=held, examples=self._examples, size=size)]
         self._reset()
         return super().evaluate(get_world_size())  # one result for each process
 

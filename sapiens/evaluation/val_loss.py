@@ -27,10 +27,7 @@ class ValLoss(BaseMetric):
     default_prefix = ''
     # Loops have the model compute losses in prediction where a metric says so.
     needs_losses = True
-
-    def __init__(self, prefix: str | None = None, collect_device: str = 'cpu', collect_dir: str | None = None):
-        super().__init__(collect_device, prefix, collect_dir)
-        self._warned = False
+    _warned = False
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         # One entry per sample even without a loss: ranks are merged by position, to drop the padding of the last batch.
