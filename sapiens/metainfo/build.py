@@ -5,7 +5,7 @@ from pathlib import Path
 
 from . import coco17, goliath308, wholebody133
 from .naming import not_known
-from .parsing import read_python_file
+from .parsing import build_from_file
 from .skeleton import Skeleton, skeleton_from_dict
 
 __all__ = ['build_metainfo', 'get_skeleton', 'register_skeleton', 'skeleton_names']
@@ -24,8 +24,7 @@ def register_skeleton(source: Mapping | str | Path | Skeleton) -> Skeleton:
     """
     skeleton = get_skeleton(source)
     for name in {skeleton.name, skeleton.dataset_name}:
-        known = _find(name)
-        if known is not None and known is not skeleton and build_metainfo(known) != build_metainfo(skeleton):
+        if build_metainfo(_find(name) or skeleton) != build_metainfo(skeleton):
             raise ValueError(f'skeleton {name!r} is registered with other content; choose another name')
     return SKELETONS.setdefault(skeleton.name, skeleton)
 
@@ -51,12 +50,7 @@ def get_skeleton(source: str | Path | Mapping | Skeleton) -> Skeleton:
     if isinstance(source, Mapping):
         return skeleton_from_dict(_short_form(source) if 'keypoint_info' in source else source)
     if isinstance(source, Path) or str(source).endswith('.py'):
-        path = Path(source)
-        data = read_python_file(path, ('skeleton', 'dataset_info'))[1]
-        try:
-            return get_skeleton(data)
-        except ValueError as error:
-            raise ValueError(f'{path}: {error}') from error
+        return build_from_file(source, ('skeleton', 'dataset_info'), get_skeleton)
     skeleton = _find(source) if isinstance(source, str) else None
     if skeleton is None:
         known = sorted({*SKELETONS, *(item.dataset_name for item in SKELETONS.values())})
@@ -119,10 +113,8 @@ def _short_form(info: Mapping) -> dict:
         lower=[point['name'] for point in points if point.get('type') == 'lower'],
         groups={group: [names[index] for index in ids] for group, ids in info.get('groups', {}).items()},
     )
-    for key, target in (('joint_weights', 'weights'), ('sigmas', 'sigmas')):
-        if key in info:
-            short[target] = info[key]
-    return short
+    optional = dict(weights=info.get('joint_weights'), sigmas=info.get('sigmas'))
+    return short | {key: value for key, value in optional.items() if value is not None}
 
 
 for _module in (coco17, wholebody133, goliath308):

@@ -116,22 +116,18 @@ FACE19 = {
 }
 
 
-def _weight(name: str) -> float:
-    part = name.removeprefix('Left_').removeprefix('Right_')
-    return float(GOLIATH_WEIGHTS.get(part, 1))
-
-
 def _colored(name: str, colors: dict, weights: list[float] | float = 1.0) -> dict:
     return dict(name=name, classes=list(colors), palette=list(colors.values()), ce_weights=weights)
 
 
+_WEIGHTS = {f'{side}{part}': weight for part, weight in GOLIATH_WEIGHTS.items() for side in ('', 'Left_', 'Right_')}
 _CLOTHES = {name: color for name, (color, _) in CLOTHES20.items()}
 _CLOTHES_WEIGHTS = [weight for _, weight in CLOTHES20.values()]
 
 CLASS_LISTS = [
     _colored('goliath34', GOLIATH34),
-    _colored('goliath28', GOLIATH28, [_weight(name) for name in GOLIATH28]),
-    _colored('goliath29', GOLIATH29, [_weight(name) for name in GOLIATH29]),
+    _colored('goliath28', GOLIATH28, [_WEIGHTS.get(name, 1) for name in GOLIATH28]),
+    _colored('goliath29', GOLIATH29, [_WEIGHTS.get(name, 1) for name in GOLIATH29]),
     _colored('lip20', _CLOTHES, _CLOTHES_WEIGHTS),
     _colored('cihp20', _CLOTHES, _CLOTHES_WEIGHTS),
     _colored('face19', FACE19),

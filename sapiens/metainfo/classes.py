@@ -9,7 +9,7 @@ import numpy as np
 
 from .class_lists import CLASS_LISTS, REMAPS
 from .naming import flip_indices, not_known
-from .parsing import check_keys, name_of, names_of, numbers_of, read_python_file, rgb_of
+from .parsing import build_from_file, check_keys, name_of, names_of, numbers_of, rgb_of
 
 __all__ = [
     'IGNORE',
@@ -96,12 +96,11 @@ def class_list_from_dict(data: Mapping) -> ClassList:
     palette = data.get('palette', [_voc_color(label) for label in range(len(classes))])
     if len(palette) != len(classes):
         raise ValueError(f'{owner}: palette has {len(palette)} colours for {len(classes)} classes')
+    colors = [rgb_of(color, f'{owner}: colour of {c}') for c, color in zip(classes, palette, strict=True)]
     return ClassList(
         name=data['name'],
         classes=classes,
-        palette=np.array(
-            [rgb_of(color, f'{owner}: colour of {c}') for c, color in zip(classes, palette, strict=True)], np.uint8
-        ),
+        palette=np.array(colors, np.uint8),
         ce_weights=numbers_of(data.get('ce_weights', 1.0), len(classes), f'{owner}: ce_weights', zero=True),
         flip_indices=flip_indices(classes, data.get('flip', True), owner),
     )
@@ -109,11 +108,7 @@ def class_list_from_dict(data: Mapping) -> ClassList:
 
 def _voc_color(label: int) -> tuple[int, int, int]:
     """PASCAL VOC's colours: the bits of the label go to R, G and B in turn, the most significant bit of a colour first."""
-    color = [0, 0, 0]
-    for position in range(8):
-        for channel in range(3):
-            color[channel] |= (label >> (3 * position + channel) & 1) << (7 - position)
-    return tuple(color)
+    return tuple(sum((label >> (3 * i + channel) & 1) << (7 - i) for i in range(8)) for channel in range(3))
 
 
 CLASSES = {data['name']: class_list_from_dict(data) for data in CLASS_LISTS}
@@ -150,11 +145,7 @@ def get_classes(source: str | Path | Mapping | ClassList) -> ClassList:
     if isinstance(source, Mapping):
         return class_list_from_dict(source)
     if isinstance(source, Path) or str(source).endswith('.py'):
-        data = read_python_file(source, ('classes',))[1]
-        try:
-            return class_list_from_dict(data)
-        except ValueError as error:
-            raise ValueError(f'{source}: {error}') from error
+        return build_from_file(source, ('classes',), class_list_from_dict)
     if not isinstance(source, str) or source not in CLASSES:
         message = not_known('class list', source, CLASSES)
         raise ValueError(f'{message} For your own, give the path of a .py file with classes = dict(...), or the dict')

@@ -144,19 +144,16 @@ BODY_POINTS = [*UPPER, *LEGS, *FOOT, *ARMS, *EXTRA]
 FACE = [name for names, _ in FACE_PARTS for name in names]
 
 
-def to_wholebody(name: str) -> str:
-    """COCO-WholeBody's name of a knuckle (its joint 1); other names are unchanged."""
-    return name.replace('_third_joint', '1')
-
-
 # {name in COCO-WholeBody: name here} of equal joints with different names. The published comparison with COCO-WholeBody leaves
 # them empty; convert_keypoints(..., names=WHOLEBODY_HANDS) fills them.
-WHOLEBODY_HANDS = {to_wholebody(name): name for name in LEFT_FINGERS + RIGHT_FINGERS if 'third_joint' in name}
+KNUCKLES = {name: name.replace('_third_joint', '1') for name in LEFT_FINGERS + RIGHT_FINGERS if 'third_joint' in name}
+WHOLEBODY_HANDS = {theirs: name for name, theirs in KNUCKLES.items()}
 WHOLEBODY_HANDS |= {f'{side}_hand_root': f'{side}_wrist' for side in ('left', 'right')}
 
 WHOLEBODY_SIGMAS = dict(zip(wholebody133.SKELETON['keypoints'], wholebody133.SKELETON['sigmas'], strict=True))
 SIGMAS = [
-    coco17.PARTS[EXTRA[name]][0] if name in EXTRA else WHOLEBODY_SIGMAS[to_wholebody(name)] for name in BODY_POINTS
+    coco17.PARTS[EXTRA[name]][0] if name in EXTRA else WHOLEBODY_SIGMAS[KNUCKLES.get(name, name)]
+    for name in BODY_POINTS
 ]
 # COCO-WholeBody's links, with this skeleton's names.
 LINKS = [(*(WHOLEBODY_HANDS.get(name, name) for name in link[:2]), *link[2:]) for link in wholebody133.LINKS]

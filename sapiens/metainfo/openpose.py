@@ -11,19 +11,13 @@ import numpy as np
 from .build import get_skeleton
 from .convert_keypoints import match_keypoints
 from .skeleton import Skeleton, skeleton_from_dict
+from .wholebody133 import FACE_FLIP
 
 __all__ = ['openpose_skeleton', 'to_openpose']
 
-SHOULDERS = 'left_shoulder', 'right_shoulder'
-LIMBS = 'shoulder', 'elbow', 'wrist'
-LEGS = 'hip', 'knee', 'ankle'
-BODY = [
-    'nose',
-    'neck',
-    *(f'{side}_{part}' for side in ('right', 'left') for part in LIMBS),
-    *(f'{side}_{part}' for side in ('right', 'left') for part in LEGS),
-    *(f'{side}_{part}' for part in ('eye', 'ear') for side in ('right', 'left')),
-]
+ARM, LEG = ('shoulder', 'elbow', 'wrist'), ('hip', 'knee', 'ankle')
+BODY = ['nose', 'neck', *(f'{side}_{part}' for limb in (ARM, LEG) for side in ('right', 'left') for part in limb)]
+BODY += ['right_eye', 'left_eye', 'right_ear', 'left_ear']
 # The colour wheel, in steps of a third of a primary.
 COLORS = [
     (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0),
@@ -55,17 +49,15 @@ FOOT, FACE = (255, 128, 0), (255, 255, 255)
 @cache
 def openpose_skeleton(whole: bool = False) -> Skeleton:
     """The skeleton of 18 keypoints, or the ``whole`` one of 134."""
-    body = skeleton_from_dict(
-        dict(name='openpose18', keypoints=BODY, links=LINKS, colors=dict(zip(BODY, COLORS, strict=True)))
-    )
+    body = dict(name='openpose18', keypoints=BODY, links=LINKS, colors=dict(zip(BODY, COLORS, strict=True)))
     if not whole:
-        return body
+        return skeleton_from_dict(body)
     source = get_skeleton('wholebody133')
     rest = source.keypoints[len(get_skeleton('coco17')) :]
-    given = {name: source.colors[source.index(name)].tolist() for name in rest}
-    colors = {name: FOOT if name in _names(source, 'foot') else FACE if name in _names(source, 'face') else color
-              for name, color in given.items()}  # fmt: skip
-    colors.update({name: FACE for name in rest if name.endswith('hand_root')})
+    colors = {name: source.colors[source.index(name)].tolist() for name in rest}
+    for group, color in (('foot', FOOT), ('face', FACE)):
+        colors |= {source.keypoints[index]: color for index in source.groups[group]}
+    colors |= {name: FACE for name in rest if name.endswith('hand_root')}
     links = [
         (source.keypoints[start], source.keypoints[end], color.tolist())
         for (start, end), color in zip(source.links, source.link_colors, strict=True)
@@ -76,12 +68,8 @@ def openpose_skeleton(whole: bool = False) -> Skeleton:
             name='openpose134',
             keypoints=[*BODY, *rest],
             links=[*LINKS, *links],
-            flip={
-                name: source.keypoints[source.flip_indices[source.index(name)]]
-                for name in rest
-                if name.startswith('face')
-            },
-            colors={**dict(zip(BODY, COLORS, strict=True)), **colors},
+            flip=FACE_FLIP,
+            colors=body['colors'] | colors,
         )
     )
 
@@ -113,12 +101,8 @@ def to_openpose(
         )
     ids = match_keypoints(skeleton, target)
     points, values = np.asarray(keypoints, np.float64)[:, ids], np.asarray(scores, np.float64)[:, ids]
-    shoulders = [skeleton.index(name) for name in SHOULDERS]
+    shoulders = [skeleton.index('left_shoulder'), skeleton.index('right_shoulder')]
     neck = target.index('neck')
     points[:, neck] = np.asarray(keypoints, np.float64)[:, shoulders].mean(1)
     values[:, neck] = (np.asarray(scores)[:, shoulders] > threshold).all(1)
     return points, values, target
-
-
-def _names(skeleton: Skeleton, group: str) -> set[str]:
-    return {skeleton.keypoints[index] for index in skeleton.groups[group]}

@@ -1,32 +1,36 @@
 """Reading and checking the short forms: Python files, keys, names, numbers and colours."""
 
 import runpy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .naming import near, not_known
 
-__all__ = ['check_keys', 'name_of', 'names_of', 'numbers_of', 'read_python_file', 'rgb_of']
+__all__ = ['build_from_file', 'check_keys', 'name_of', 'names_of', 'numbers_of', 'rgb_of']
 
 
-def read_python_file(path: str | Path, variables: tuple[str, ...]) -> tuple[str, Mapping]:
-    """Run a Python file and return (name, value) of the first of ``variables`` that it sets.
+def build_from_file(path: str | Path, variables: tuple[str, ...], build: Callable) -> Any:
+    """Run a Python file and build from the first of ``variables`` that it sets.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file sets none of them.
+        ValueError: the file sets none of them, or ``build`` refuses the value.
     """
     path = Path(path).expanduser()
     if not path.is_file():
         files = sorted(item.name for item in path.parent.glob('*.py')) if path.parent.is_dir() else []
         raise FileNotFoundError(f'{path} does not exist{near(path.name, files)}')
     namespace = runpy.run_path(str(path))
-    for variable in variables:
-        if variable in namespace:
-            return variable, namespace[variable]
-    raise ValueError(f'{path} sets none of {", ".join(variables)}; write {variables[0]} = dict(name=..., ...)')
+    data = next((namespace[variable] for variable in variables if variable in namespace), None)
+    if data is None:
+        raise ValueError(f'{path} sets none of {", ".join(variables)}; write {variables[0]} = dict(name=..., ...)')
+    try:
+        return build(data)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
 
 
 def check_keys(data: Mapping, required: Sequence[str], optional: Sequence[str], owner: str) -> None:
