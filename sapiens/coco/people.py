@@ -101,10 +101,10 @@ class AnnotatedPeople:
     def check_images(self) -> None:
         """Raise ValueError for an image without file name, width or height."""
         for image_id, name, (width, height) in zip(self.image_ids, self.names, self.image_sizes, strict=True):
-            values = dict(file_name=name, height=None if height < 0 else 0, width=None if width < 0 else 0)
-            missing = [key for key, value in values.items() if value is None]
-            if missing:
-                raise ValueError(f'{self.path!r}: image {image_id} has no {", ".join(missing)}')
+            missing = dict(file_name=name is None, height=height < 0, width=width < 0)
+            if any(missing.values()):
+                listing = ', '.join(key for key in missing if missing[key])
+                raise ValueError(f'{self.path!r}: image {image_id} has no {listing}')
 
     def _wrong_count(self, row: int, skeleton: Skeleton) -> str:
         found = {field: count for (field, count), (rows, _) in self.lists.items() if row in rows}
@@ -112,14 +112,9 @@ class AnnotatedPeople:
         fitting = [repr(name) for name in skeleton_names() if 3 * len(get_skeleton(name)) in found.values()]
         hint = 'Give a skeleton with the names of these keypoints (docs/add_a_dataset.md)'
         if fitting:
-            hint = (
-                f'Did you mean skeleton={" or ".join(fitting)}? To map such keypoints by name, set '
-                f'source_skeleton={fitting[0]}'
-            )
-        return (
-            f'annotation {self.ids[row]} of {self.path!r}: {counts}, but skeleton {skeleton.name!r} has '
-            f'{len(skeleton)}. {hint}'
-        )
+            hint = f'Did you mean skeleton={" or ".join(fitting)}? To map keypoints by name, set source_skeleton={fitting[0]}'
+        expected = f'skeleton {skeleton.name!r} has {len(skeleton)}'
+        return f'annotation {self.ids[row]} of {self.path!r}: {counts}, but {expected}. {hint}'
 
 
 def read_people(path: str, keep: bool = False) -> AnnotatedPeople:

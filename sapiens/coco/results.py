@@ -26,9 +26,8 @@ def read_results(path: str, keys: set[str], what: str = 'results file') -> list[
     except ValueError as error:
         raise ValueError(f'{path!r} is no JSON: {error}') from error
     if not isinstance(results, list) or not all(isinstance(item, dict) and keys <= item.keys() for item in results):
-        hint = ''
-        if isinstance(results, dict) and 'annotations' in results:
-            hint = ". It holds annotations, not results: boxes='gt' uses those of ann_file"
+        annotated = isinstance(results, dict) and 'annotations' in results
+        hint = ". It holds annotations, not results: boxes='gt' uses those of ann_file" if annotated else ''
         listing = ', '.join(sorted(keys))
         raise ValueError(f'{path!r} is no COCO results file: expected a list of objects with {listing}{hint}')
     return results

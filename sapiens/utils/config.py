@@ -214,19 +214,9 @@ def set_option(cfg: Config, key: str, value: Any, source: str) -> None:
         node = child
         seen.append(part)
     last = parts[-1]
-    if isinstance(node, list):
-        _child(node, last, seen, key, source, False)
-        node[int(last)] = _checked(node[int(last)], value, key)
-    elif not isinstance(node, dict):
-        raise ValueError(
-            f'--cfg-options {key}: {".".join(seen)} of {source} is {str(node)[:60]} and has no keys: give its value as a whole'
-        )
-    elif last in node:
-        node[last] = _checked(node[last], value, key)
-    elif add:
-        node[last] = value
-    else:
-        raise _unknown(last, node, seen, key, source)
+    if not (add and isinstance(node, dict) and last not in node):
+        value = _checked(_child(node, last, seen, key, source, False), value, key)
+    node[int(last) if isinstance(node, list) else last] = value
 
 
 def _refuse_without_effect(cfg: Config, parts: list[str], value: Any, source: str, add: bool) -> None:
@@ -272,27 +262,21 @@ def _child(node: Any, part: str, seen: list[str], key: str, source: str, add: bo
     where = '.'.join(seen) or 'the config'
     if isinstance(node, list):
         if not part.isdigit() or int(part) >= len(node):
-            raise ValueError(
-                f'--cfg-options {key}: {where} of {source} is a list of {len(node)}, {part!r} is no item of it'
-            )
+            what = f'{where} of {source} is a list of {len(node)}'
+            raise ValueError(f'--cfg-options {key}: {what}, {part!r} is no item of it')
         return node[int(part)]
     if not isinstance(node, dict):
         raise ValueError(
             f'--cfg-options {key}: {where} of {source} is {str(node)[:60]} and has no keys: give its value as a whole'
         )
-    if part not in node:
-        if not add:
-            raise _unknown(part, node, seen, key, source)
+    if part not in node and add:
         node[part] = ConfigDict()
+    elif part not in node:
+        raise ValueError(
+            f'no key {part!r} in {where} ({source}){_did_you_mean(part, node)} (its keys: {", ".join(map(str, node))}; '
+            f'+{key}=... adds it on purpose)'
+        )
     return node[part]
-
-
-def _unknown(part: str, node: dict, seen: list[str], key: str, source: str) -> ValueError:
-    where = '.'.join(seen) or 'the config'
-    return ValueError(
-        f'no key {part!r} in {where} ({source}){_did_you_mean(part, list(node))} (its keys: {", ".join(map(str, node))}; '
-        f'+{key}=... adds it on purpose)'
-    )
 
 
 def _did_you_mean(key: str, known) -> str:

@@ -7,18 +7,12 @@ __all__ = ['describe_path', 'require_file', 'require_folder']
 
 def require_file(path: str, what: str = 'file') -> str:
     """Return ``path`` with ``~`` expanded. Raises FileNotFoundError where there is no such file."""
-    path = os.path.expanduser(path)
-    if not os.path.isfile(path):
-        raise FileNotFoundError(_missing(path, what))
-    return path
+    return _require(os.path.isfile, path, what)
 
 
 def require_folder(path: str, what: str = 'folder') -> str:
     """Return ``path`` with ``~`` expanded. Raises FileNotFoundError where there is no such folder."""
-    path = os.path.expanduser(path)
-    if not os.path.isdir(path):
-        raise FileNotFoundError(_missing(path, what))
-    return path
+    return _require(os.path.isdir, path, what)
 
 
 def describe_path(path: str) -> str:
@@ -26,5 +20,8 @@ def describe_path(path: str) -> str:
     return f'{path!r} (DATA_ROOT is {os.environ.get("DATA_ROOT", "not set; configs then use data/")})'
 
 
-def _missing(path: str, what: str) -> str:
-    return f'no {what} {describe_path(path)}. What is expected there: data/README.md'
+def _require(exists, path: str, what: str) -> str:
+    path = os.path.expanduser(path)
+    if not exists(path):
+        raise FileNotFoundError(f'no {what} {describe_path(path)}. What is expected there: data/README.md')
+    return path

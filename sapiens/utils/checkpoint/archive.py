@@ -194,11 +194,9 @@ class _TensorUnpickler(pickle.Unpickler):
             'torch.jit._pickle.restore_type_tag': same,
             'torch.device': Holder,
             'collections.OrderedDict': OrderedDict,
+            **{f'torch.jit._pickle.build_{kind}list': same for kind in ('int', 'double', 'bool', 'tensor')},
+            **{f'torch.{name}': Storage(dtype) for name, dtype in STORAGES.items()},
         }
-        for kind in ('int', 'double', 'bool', 'tensor'):
-            self.known[f'torch.jit._pickle.build_{kind}list'] = same
-        for name, dtype in STORAGES.items():
-            self.known[f'torch.{name}'] = Storage(dtype)
 
     def find_class(self, module: str, name: str):
         if module.split('.')[0] == '__torch__':

@@ -37,11 +37,8 @@ def load_restricted(source: Path | bytes, map_location: str | torch.device = 'cp
     """
     allowed, is_zip = _plain_values(), zipfile.is_zipfile(_opened(source))
     with torch.serialization.safe_globals(allowed):
-        names = (
-            torch.serialization.get_unsafe_globals_in_checkpoint(_opened(source))
-            if is_zip
-            else _legacy_globals(source)
-        )
+        unsafe = torch.serialization.get_unsafe_globals_in_checkpoint if is_zip else _legacy_globals
+        names = unsafe(_opened(source))
     for name in names:
         if name.startswith(REPLACED):
             allowed.append((_Inert, name))
@@ -56,9 +53,9 @@ def _opened(source: Path | bytes) -> Path | io.BytesIO:
     return io.BytesIO(source) if isinstance(source, bytes) else source
 
 
-def _legacy_globals(source: Path | bytes) -> set[str]:
+def _legacy_globals(source: Path | io.BytesIO) -> set[str]:
     """Names that a file in the format before PyTorch 1.6 asks for: pickles of a magic number, version, system, and content."""
-    with io.BytesIO(source) if isinstance(source, bytes) else open(source, 'rb') as file:
+    with open(source, 'rb') if isinstance(source, Path) else source as file:
         opcodes = [opcode for _ in range(4) for opcode in pickletools.genops(file)]
     return {argument.replace(' ', '.') for opcode, argument, _ in opcodes if opcode.name == 'GLOBAL'}
 

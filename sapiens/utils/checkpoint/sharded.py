@@ -112,9 +112,8 @@ def _assemble(path: Path, name: str, values: dict, places: list[tuple[tuple, _Pl
             file.seek(place.offset)
             piece = load_restricted(file.read(place.length))
         if tuple(piece.shape) != sizes.get(offset):
-            raise ValueError(
-                f'the piece of {name} at {offset} has shape {tuple(piece.shape)}, not {sizes.get(offset)}'
-            )
+            found = f'the piece of {name} at {offset} has shape {tuple(piece.shape)}'
+            raise ValueError(f'{found}, not {sizes.get(offset)}')
         if tuple(piece.shape) == tuple(values['size']):
             return piece
         if whole is None:

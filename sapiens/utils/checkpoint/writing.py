@@ -1,6 +1,7 @@
 """Writing weights, as files that ``weights_only`` can read."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,13 +28,11 @@ def save_weights(
     """
     path = Path(path).expanduser()
     if path.suffix not in ('.pth', '.safetensors'):
-        raise ValueError(
-            f'{path}: weights are written as .pth or .safetensors, not {path.suffix or "without an ending"}'
-        )
+        ending = path.suffix or 'without an ending'
+        raise ValueError(f'{path}: weights are written as .pth or .safetensors, not {ending}')
     # Copy each tensor: a view would be written with its whole storage.
-    tensors = {
-        name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state_dict.items()
-    }
+    copy = partial(torch.clone, memory_format=torch.contiguous_format)
+    tensors = {name: copy(value.detach().cpu()) for name, value in state_dict.items()}
     with atomic_path(path) as temporary:
         if path.suffix == '.safetensors':
             save_file(tensors, temporary, metadata={'format': 'pt', **_texts(meta or {})})
