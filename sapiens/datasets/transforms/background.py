@@ -1,6 +1,5 @@
 """Replacing the background of people."""
 
-import json
 import os
 from pathlib import Path
 
@@ -80,12 +79,10 @@ class RandomBackground(BaseTransform):
         names = _names_of_folder(self.root) if ann_file is None else _names_without_people(self.root, self.ann_file)
         self.table = PathTable.from_strings(names)
         if not len(self.table):
-            what = (
-                'its images end in none of ' + ', '.join(SUFFIXES)
-                if ann_file is None
-                else 'all that are listed show people'
+            endings = 'its images end in none of ' + ', '.join(SUFFIXES)
+            raise ValueError(
+                f'no backgrounds in {where}: {"all that are listed show people" if ann_file else endings}'
             )
-            raise ValueError(f'no backgrounds in {where}: {what}')
         self.prob, self.color_transfer, self.ignored = prob, color_transfer, ignored
         self.max_megapixels = max_megapixels
 
@@ -211,10 +208,9 @@ def _names_without_people(root: str, ann_file: str):
                 names[item['id']] = item['file_name']
             elif item['category_id'] == _PERSON:
                 people.add(item['image_id'])
-    except (NotAnObject, BrokenJson, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{ann_file!r} is no annotation file of COCO's format: {type(error).__name__}: {error}"
-        ) from None
+    except (NotAnObject, BrokenJson, KeyError) as error:
+        reason = f'{type(error).__name__}: {error}'
+        raise ValueError(f"{ann_file!r} is no annotation file of COCO's format: {reason}") from None
     without = [name for number, name in names.items() if number not in people]
     there = [name for name in without if Path(root, name).is_file()]
     if without and not there:

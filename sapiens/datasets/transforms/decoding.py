@@ -8,6 +8,7 @@ others. Colour profiles are not applied: values are taken as sRGB.
 
 import io
 import math
+import struct
 
 import cv2
 import numpy as np
@@ -139,16 +140,14 @@ class EncodedImage:
     def _load(self):
         """Decode the whole image, with Pillow unless it is a plain PNG: upright RGB in ``_pixels``."""
         self._pixels = _decode_png(self._data) if self._image.format == 'PNG' else None
-        if self._pixels is not None:
-            self.size = self._pixels.shape[1], self._pixels.shape[0]
-            return
-        try:
-            self._image.load()
-            self._pixels = upright_pixels(self._image)
-        except BadImage:
-            raise
-        except Exception as error:  # see __init__
-            raise BadImage(f'{type(error).__name__}: {error}') from error
+        if self._pixels is None:
+            try:
+                self._image.load()
+                self._pixels = upright_pixels(self._image)
+            except BadImage:
+                raise
+            except Exception as error:  # see __init__
+                raise BadImage(f'{type(error).__name__}: {error}') from error
         self.size = self._pixels.shape[1], self._pixels.shape[0]
 
 
@@ -218,10 +217,8 @@ def _has_plain_chunks(data: bytes) -> bool:
     """Whether a PNG has no transparency and no Exif or XMP metadata in any form."""
     position = 8
     while position + 8 <= len(data):
-        kind, end = (
-            data[position + 4 : position + 8],
-            position + 12 + int.from_bytes(data[position : position + 4], 'big'),
-        )
+        length, kind = struct.unpack_from('>I4s', data, position)
+        end = position + 12 + length
         if kind == b'IEND':
             return True
         text = kind in (b'tEXt', b'zTXt', b'iTXt')

@@ -8,6 +8,7 @@ from sapiens.registry import TRANSFORMS
 from sapiens.tasks import get_field, map_fields
 
 from .geometry import GeometricStep
+from .loading import check_decoding
 from .sampling import INTERPOLATIONS, transform_sample
 
 __all__ = ['LoadDense']
@@ -58,20 +59,16 @@ class LoadDense(BaseTransform):
         for step in self.steps:
             if not isinstance(step, GeometricStep):
                 raise ValueError(f'steps has {step!r}: expected steps of geometry, such as RandomCrop')
-        if decode not in ('fast', 'exact'):
-            raise ValueError(f"decode={decode!r}: expected 'fast' or 'exact'")
-        if not max_megapixels > 0:
-            raise ValueError(f'max_megapixels={max_megapixels!r}: expected a positive number')
         for key, name in (interpolation or {}).items():
             if get_field(key) is None or name not in INTERPOLATIONS:
                 keys = ', '.join(f'gt_{field}' for field in map_fields())
                 raise ValueError(
                     f"interpolation={{{key!r}: {name!r}}}: expected 'nearest' or 'linear' for some of {keys}, valid_mask"
                 )
-        self.exact, self.antialias, self.max_megapixels = decode == 'exact', antialias, max_megapixels
+        self.exact = check_decoding(decode, max_megapixels)
+        self.antialias, self.max_megapixels = antialias, max_megapixels
         self.interpolation = dict(interpolation or {})
 
     def transform(self, results: dict) -> dict:
-        return transform_sample(
-            results, self.steps, self.exact, self.antialias, self.interpolation, self.max_megapixels
-        )
+        options = self.exact, self.antialias, self.interpolation, self.max_megapixels
+        return transform_sample(results, self.steps, *options)

@@ -12,6 +12,7 @@ from mmcv.transforms import BaseTransform
 
 from sapiens.registry import TRANSFORMS
 
+from .loading import check_prob
 from .sampling import transform_sample
 from .view import View, fit_size, sample_labels
 
@@ -143,7 +144,8 @@ class RandomRotate(GeometricStep):
             raise ValueError(f'degree={degree!r}: expected the largest angle in degrees, above 0 and at most 180')
         if not (isinstance(seg_padding, int) and 0 <= seg_padding <= 255):
             raise ValueError(f'seg_padding={seg_padding!r}: expected a label, 0 to 255')
-        self.degree, self.prob, self.seg_padding = degree, check_prob(prob), seg_padding
+        check_prob(prob=prob)
+        self.degree, self.prob, self.seg_padding = degree, prob, seg_padding
 
     def draw(self, view: View, results: dict) -> View:
         chance, degrees = np.random.random(), np.random.uniform(-self.degree, self.degree)
@@ -168,7 +170,8 @@ class RandomFlip(GeometricStep):
     """
 
     def __init__(self, prob: float = 0.5):
-        self.prob = check_prob(prob)
+        check_prob(prob=prob)
+        self.prob = prob
 
     def draw(self, view: View, results: dict) -> View:
         if np.random.random() >= self.prob:
@@ -180,9 +183,3 @@ def check_size(size) -> tuple[int, int]:
     if not isinstance(size, (tuple, list)) or len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
         raise ValueError(f'size={size!r}: expected (width, height) in pixels')
     return tuple(size)
-
-
-def check_prob(prob) -> float:
-    if not 0 <= prob <= 1:
-        raise ValueError(f'prob={prob!r}: expected a probability')
-    return prob

@@ -65,7 +65,7 @@ def read_ids(path: str, table: np.ndarray | None = None, count: int | None = Non
     if ids.dtype != np.uint8:
         raise BadImage(f'{ids.dtype.itemsize * 8}-bit labels: expected 8 bits')
     if ids.ndim == 3:
-        if ids.shape[2] < 3 or not _is_grey(ids):
+        if ids.shape[2] < 3 or (ids[..., :1] != ids[..., 1:3]).any():
             raise BadImage('labels with colours: expected ids in one channel, or a palette whose entries are the ids')
         ids = np.ascontiguousarray(ids[..., 0])
     if bits < 8 and kind != _PALETTE:
@@ -112,9 +112,7 @@ def read_depth(path: str, scale: float | None = None) -> np.ndarray:
         if scale is None:
             raise BadImage(f'{depth.dtype} depth: give the metres of one unit, depth_scale= of the dataset')
         if depth.dtype == np.uint8:
-            raise BadImage(
-                '8-bit depth has 255 steps, which is an image of depth, not depth: expected 16 bits or floats'
-            )
+            raise BadImage('8-bit depth has 255 steps, too few for depth: expected 16 bits or floats')
     elif depth.dtype.kind != 'f':
         raise BadImage(f'depth of type {depth.dtype}: expected floats or integers')
     depth = depth.astype(np.float32)
@@ -207,10 +205,6 @@ def read_array(path: str, name: str) -> np.ndarray:
         hint = '; this OpenCV may be built without OpenEXR: convert to .npy' if suffix == '.exr' else ''
         raise BadImage(f'{error}{hint}') from None
     return image[..., 2::-1] if image.ndim == 3 and image.shape[2] >= 3 else image
-
-
-def _is_grey(image: np.ndarray) -> bool:
-    return np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 0], image[..., 2])
 
 
 def _palette_ids(data: bytes) -> np.ndarray:

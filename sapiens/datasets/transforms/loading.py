@@ -46,27 +46,35 @@ def open_image(results: dict, max_megapixels: float = 150) -> EncodedImage | Dec
     return EncodedImage(read_file(results['img_path']) if data is None else data, max_megapixels)
 
 
+def check_decoding(decode: str, max_megapixels: float) -> bool:
+    """Check options that loading transforms have in common; returns whether ``decode`` is 'exact'."""
+    if decode not in ('fast', 'exact'):
+        raise ValueError(f"decode={decode!r}: expected 'fast' or 'exact'")
+    if not max_megapixels > 0:
+        raise ValueError(f'max_megapixels={max_megapixels!r}: expected a positive number')
+    return decode == 'exact'
+
+
+def check_prob(**probs: float) -> None:
+    for name, value in probs.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f'{name}={value!r}: expected a probability')
+
+
 class LoadingTransform(BaseTransform):
     """Base of transforms that load an image: options and opening."""
 
     antialias = True
 
-    def __init__(self, size, interpolation: str, decode: str, max_megapixels: float):
+    def __init__(self, size, interpolation: str, decode: str, max_megapixels: float, flip_prob: float = 0.0):
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         if len(self.size) != 2 or not all(isinstance(n, int) and n > 0 for n in self.size):
             raise ValueError(f'size={size!r}: expected one positive int or (width, height) in pixels')
         if interpolation not in ('bicubic', 'bilinear'):
             raise ValueError(f"interpolation={interpolation!r}: expected 'bicubic' or 'bilinear'")
-        if decode not in ('fast', 'exact'):
-            raise ValueError(f"decode={decode!r}: expected 'fast' or 'exact'")
-        if not max_megapixels > 0:
-            raise ValueError(f'max_megapixels={max_megapixels!r}: expected a positive number')
-        self.interpolation = interpolation
-        self.exact = decode == 'exact'
-        self.max_megapixels = max_megapixels
-
-    def _open(self, results: dict) -> EncodedImage | DecodedImage:
-        return open_image(results, self.max_megapixels)
+        check_prob(flip_prob=flip_prob)
+        self.interpolation, self.flip_prob, self.max_megapixels = interpolation, flip_prob, max_megapixels
+        self.exact = check_decoding(decode, max_megapixels)
 
     def _finish(self, results: dict, image, box: tuple, flip: bool, inner: tuple | None = None) -> dict:
         """``inner``: box (x, y, w, h) of the result that shows ``box`` of the image; black around it. None for all of it."""
@@ -83,11 +91,12 @@ class LoadingTransform(BaseTransform):
             whole[top : top + size[1], left : left + size[0]] = pixels
             pixels = whole
         results['img'] = cv2.flip(pixels, 1, dst=pixels) if flip else pixels
+        return self._describe(results, image, crop=box, flip=flip)
+
+    def _describe(self, results: dict, image, **more) -> dict:
+        """Add shapes and ``more`` to a loaded sample."""
         results.pop('pixel_changes', None)
-        results['img_shape'] = self.size[::-1]
-        results['ori_shape'] = image.size[::-1]
-        results['crop'] = box
-        results['flip'] = flip
+        results.update(img_shape=self.size[::-1], ori_shape=image.size[::-1], **more)
         return results
 
 
@@ -130,17 +139,15 @@ class LoadRandomResizedCrop(LoadingTransform):
         decode: str = 'fast',
         max_megapixels: float = 150,
     ):
-        super().__init__(size, interpolation, decode, max_megapixels)
+        super().__init__(size, interpolation, decode, max_megapixels, flip_prob)
         if not 0 < area[0] <= area[1] <= 1:
             raise ValueError(f'area={area!r}: expected (smallest, largest) fraction of the area, within (0, 1]')
         if not 0 < aspect[0] <= aspect[1]:
             raise ValueError(f'aspect={aspect!r}: expected (smallest, largest) width / height, above 0')
-        if not 0 <= flip_prob <= 1:
-            raise ValueError(f'flip_prob={flip_prob!r}: expected a probability')
-        self.area, self.aspect, self.flip_prob = area, aspect, flip_prob
+        self.area, self.aspect = area, aspect
 
     def transform(self, results: dict) -> dict:
-        image = self._open(results)
+        image = open_image(results, self.max_megapixels)
         box = self.draw_box(*image.size)
         return self._finish(results, image, box, bool(np.random.random() < self.flip_prob))
 
@@ -195,7 +202,7 @@ class LoadResize(LoadingTransform):
         self.antialias, self.keep_ratio = antialias, keep_ratio
 
     def transform(self, results: dict) -> dict:
-        image = self._open(results)
+        image = open_image(results, self.max_megapixels)
         inner, results['warp_matrix'] = self.place(image.size)
         return self._finish(results, image, (0, 0, *image.size), False, inner)
 

@@ -5,6 +5,8 @@ from mmcv.transforms import BaseTransform
 
 from sapiens.registry import TRANSFORMS
 
+from .loading import check_prob
+
 __all__ = ['CoarseDropout']
 
 
@@ -26,11 +28,8 @@ class CoarseDropout(BaseTransform):
     def __init__(self, height: tuple = (0.2, 0.4), width: tuple = (0.2, 0.4), prob: float = 1.0, fill: int = 0):
         for name, limits in (('height', height), ('width', width)):
             if len(limits) != 2 or not 0 < limits[0] <= limits[1] <= 1:
-                raise ValueError(
-                    f'{name}={limits!r}: expected (smallest, largest) fraction of the side, within (0, 1]'
-                )
-        if not 0 <= prob <= 1:
-            raise ValueError(f'prob={prob!r}: expected a probability')
+                raise ValueError(f'{name}={limits!r}: expected (smallest, largest) fraction of the side, up to 1')
+        check_prob(prob=prob)
         if not 0 <= fill <= 255:
             raise ValueError(f'fill={fill!r}: expected a grey level from 0 to 255')
         self.height, self.width, self.prob, self.fill = height, width, prob, fill
@@ -38,10 +37,9 @@ class CoarseDropout(BaseTransform):
     def transform(self, results: dict) -> dict:
         if np.random.random() < self.prob:
             image = results['img']
-            h, w = (
-                max(1, int(side * np.random.uniform(*limits)))
-                for side, limits in zip(image.shape, (self.height, self.width), strict=False)
-            )
-            y, x = (np.random.randint(side - length + 1) for side, length in zip(image.shape, (h, w), strict=False))
+            height, width = image.shape[:2]
+            h = max(1, int(height * np.random.uniform(*self.height)))
+            w = max(1, int(width * np.random.uniform(*self.width)))
+            y, x = np.random.randint(height - h + 1), np.random.randint(width - w + 1)
             image[y : y + h, x : x + w] = self.fill
         return results

@@ -16,11 +16,8 @@ from .label_geometry import is_map
 
 __all__ = ['PackDense', 'PackImage', 'PackPose']
 
-_DENSE_KEYS = (
-    *('img_path', 'ori_shape', 'img_shape', 'crop', 'flip', 'rotation', 'warp_matrix', 'intrinsics', 'sample_idx'),
-    *('background',),
-)
 _IMAGE_KEYS = ('img_path', 'ori_shape', 'img_shape', 'crop', 'flip', 'warp_matrix', 'sample_idx')
+_DENSE_KEYS = (*_IMAGE_KEYS, 'rotation', 'intrinsics', 'background')
 _POSE_KEYS = (
     *('img_id', 'id', 'img_path', 'ori_shape', 'img_shape', 'input_size', 'input_center', 'input_scale', 'sample_idx'),
     *('flip', 'bbox_rotation'),
@@ -100,8 +97,7 @@ class PackPose(BaseTransform):
         sample = PoseDataSample(metainfo={key: results[key] for key in _POSE_KEYS if key in results})
         instances = InstanceData(bboxes=results['bbox'], bbox_scores=results['bbox_score'])
         if 'transformed_keypoints' in results:
-            instances.keypoints = results['keypoints']
-            instances.keypoints_visible = results['keypoints_visible']
+            instances.keypoints, instances.keypoints_visible = results['keypoints'], results['keypoints_visible']
             sample.gt_instance_labels = PickledAsArrays(
                 keypoints=torch.from_numpy(results['transformed_keypoints']),
                 keypoint_weights=torch.from_numpy(results['transformed_visible']),

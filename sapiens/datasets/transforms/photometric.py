@@ -9,8 +9,11 @@ from mmcv.transforms import BaseTransform
 
 from sapiens.registry import TRANSFORMS
 
+from .loading import check_prob
+
 __all__ = ['PhotometricDistortion', 'RandomBlur']
 
+_ALL = np.arange(256, dtype=np.uint8)
 _HUES = 180  # OpenCV's 8-bit hue counts in steps of two degrees
 
 
@@ -81,16 +84,16 @@ class PhotometricDistortion(BaseTransform):
         hue = np.random.randint(-self.hue_delta, max(self.hue_delta, 1 - self.hue_delta))
         order = np.random.permutation(3)
 
-        first, last = np.arange(256, dtype=np.uint8), None
+        first, last = _ALL, None
         if use_brightness:
             first = _scaled(first, 1, brightness)
         if use_contrast and (contrast_last if self.published else not contrast_last):
             first = _scaled(first, contrast, 0)
         if use_contrast and contrast_last:
-            last = _scaled(np.arange(256, dtype=np.uint8), contrast, 0)
+            last = _scaled(_ALL, contrast, 0)
         hues = saturations = None
         if colour in (1, 3):
-            saturations = _scaled(np.arange(256, dtype=np.uint8), saturation, 0)
+            saturations = _scaled(_ALL, saturation, 0)
         if colour in (2, 3):
             hues = np.arange(256) + hue
             hues = (hues if self.published else hues % _HUES).astype(np.uint8)
@@ -119,9 +122,7 @@ class RandomBlur(BaseTransform):
     def __init__(
         self, mean_prob: float = 0.1, median_prob: float = 0.1, sizes: tuple = (3, 5, 7), exact: bool = False
     ):
-        for name, prob in (('mean_prob', mean_prob), ('median_prob', median_prob)):
-            if not 0 <= prob <= 1:
-                raise ValueError(f'{name}={prob!r}: expected a probability')
+        check_prob(mean_prob=mean_prob, median_prob=median_prob)
         if not sizes or any(size not in (3, 5, 7) for size in sizes):
             raise ValueError(f'sizes={sizes!r}: expected some of 3, 5, 7')
         self.mean_prob, self.median_prob, self.sizes, self.exact = mean_prob, median_prob, tuple(sizes), exact
@@ -154,9 +155,7 @@ def _apply(image: np.ndarray, first, hues, saturations, last, order) -> np.ndarr
 
 
 def _look_up(image: np.ndarray, table: np.ndarray | None) -> np.ndarray:
-    if table is None or (table == np.arange(256)).all():
-        return image
-    return cv2.LUT(image, table)
+    return image if table is None or (table == _ALL).all() else cv2.LUT(image, table)
 
 
 def _change_colours(image: np.ndarray, hues: np.ndarray | None, saturations: np.ndarray | None) -> np.ndarray:

@@ -54,12 +54,8 @@ def transform_sample(
             results[key] = _sample_labels(key, values, view, results, (interpolation or {}).get(key))
     if follows:
         results['valid_mask'] = results['gt_sem_seg'] != IGNORE
-    results['img_shape'] = view.size[::-1]
-    results['ori_shape'] = image.size[::-1]
-    results['flip'] = view.mirrored
-    results['rotation'] = view.angle
-    results['warp_matrix'] = view.matrix
-    results['crop'] = shown_box(view, image.size)
+    results.update(img_shape=view.size[::-1], ori_shape=image.size[::-1], flip=view.mirrored, rotation=view.angle)
+    results.update(warp_matrix=view.matrix, crop=shown_box(view, image.size))
     if 'intrinsics' in results:
         results['intrinsics'] = transform_intrinsics(results['intrinsics'], view)
     return results
@@ -149,9 +145,8 @@ def _sample_labels(key: str, values: np.ndarray, view: View, results: dict, inte
 
 def _follows_labels(maps: dict) -> bool:
     """Whether the valid mask is where labels are not ignored, so that it can be derived from them after sampling."""
-    if shared_targets(maps).keys() != {'sem_seg'}:
-        return False
-    return np.array_equal(maps['valid_mask'], maps['gt_sem_seg'] != IGNORE)
+    only_labels = shared_targets(maps).keys() == {'sem_seg'}
+    return only_labels and np.array_equal(maps['valid_mask'], maps['gt_sem_seg'] != IGNORE)
 
 
 def _corners_of(matrix: np.ndarray, whole: tuple, size: tuple) -> np.ndarray | None:

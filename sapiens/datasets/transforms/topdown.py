@@ -14,7 +14,7 @@ import numpy as np
 from sapiens.registry import TRANSFORMS
 from sapiens.utils.crop import crop_matrix, fit_aspect, transform_points
 
-from .loading import LoadingTransform, apply_pixel_changes
+from .loading import LoadingTransform, apply_pixel_changes, open_image
 from .rejection import Rejected
 from .view import visible_box
 
@@ -65,14 +65,12 @@ class LoadPerson(LoadingTransform):
         decode: str = 'exact',
         max_megapixels: float = 150,
     ):
-        super().__init__(size, 'bilinear', decode, max_megapixels)
-        if not 0 <= flip_prob <= 1:
-            raise ValueError(f'flip_prob={flip_prob!r}: expected a probability')
+        super().__init__(size, 'bilinear', decode, max_megapixels, flip_prob)
         if min(self.size) < 2:
             raise ValueError(f'size={size!r}: a crop has 2 pixels or more on each side')
         if not (isinstance(min_visible, int) and min_visible >= 0):
             raise ValueError(f'min_visible={min_visible!r}: expected a number of keypoints, 0 to keep every sample')
-        self.flip_prob, self.min_visible = flip_prob, min_visible
+        self.min_visible = min_visible
 
     def transform(self, results: dict) -> dict:
         flip = bool(self.flip_prob and np.random.random() < self.flip_prob)
@@ -87,24 +85,23 @@ class LoadPerson(LoadingTransform):
         matrix = crop_matrix(center, scale, rotation, self.size, flip)
         if results.get('keypoints') is not None:
             self._move_labels(results, matrix, flip)
-        image = self._open(results)
+        image = open_image(results, self.max_megapixels)
         results['img'] = self._warp(results, image, matrix)
-        results.pop('pixel_changes', None)
-        results['img_shape'] = self.size[::-1]
-        results['ori_shape'] = image.size[::-1]
-        results['flip'] = flip
-        results['warp_matrix'] = matrix
-        results['input_size'] = self.size
-        results['input_center'] = center.astype(np.float32)
-        results['input_scale'] = scale.astype(np.float32)
-        results['bbox_scale'] = scale[None]
-        return results
+        return self._describe(
+            results,
+            image,
+            flip=flip,
+            warp_matrix=matrix,
+            input_size=self.size,
+            input_center=center.astype(np.float32),
+            input_scale=scale.astype(np.float32),
+            bbox_scale=scale[None],
+        )
 
     def _move_labels(self, results, matrix, flip):
         points, visible = results['keypoints'], results['keypoints_visible']
         if flip:
-            points = points[:, results['flip_indices']]
-            visible = visible[:, results['flip_indices']]
+            points, visible = points[:, results['flip_indices']], visible[:, results['flip_indices']]
         points = transform_points(points, matrix)
         if self.min_visible:
             inside = ((points > -0.5) & (points < np.array(self.size) - 0.5)).all(-1)
@@ -117,7 +114,7 @@ class LoadPerson(LoadingTransform):
     def _warp(self, results, image, matrix) -> np.ndarray:
         box = visible_box(matrix, self.size, image.size, 1 if self.exact else _MARGIN)
         if box is None:
-            return apply_pixel_changes(results, np.zeros((self.size[1], self.size[0], 3), np.uint8))
+            return apply_pixel_changes(results, np.zeros((*self.size[::-1], 3), np.uint8))
         x, y, w, h = box
         if self.exact:
             # The decoder starts at the top anyway. Without an offset the matrix stays exact.
