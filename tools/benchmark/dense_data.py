@@ -11,11 +11,10 @@ CPU times of the process.
 
 import os
 import tempfile
-from functools import partial
 
 import cv2
 import numpy as np
-from harness import cpu_seconds, find_photographs, use_one_thread
+from harness import find_photographs, samples_per_second, use_one_thread
 from mmengine.dataset import Compose
 from PIL import Image
 
@@ -124,19 +123,6 @@ def theirs_of(sample: dict) -> dict:
     )
 
 
-def rates(pipelines: list, makers: list, files: list[dict], repeats: int) -> np.ndarray:
-    """Samples per second of each pipeline, in turn, on the input that its maker builds from a file."""
-    times = np.zeros(len(pipelines))
-    count = len(files) * repeats
-    for number in range(-1, count):  # the first is a warm-up
-        for turn in range(len(pipelines)):
-            which = (turn + number) % len(pipelines)
-            given = makers[which](files[number % len(files)])  # transforms change it
-            np.random.seed(number + 1)
-            times[which] += cpu_seconds(pipelines[which], given)[0] * (number >= 0)
-    return count / times
-
-
 def main() -> None:
     args = parse_args()
     use_one_thread()
@@ -147,7 +133,8 @@ def main() -> None:
         for kind, files in kinds.items():
             for recipe, options in RECIPES.items():
                 pair = [our_pipeline(**options, decode=args.decode), mmseg_pipeline(**options)]
-                fast, slow = rates(pair, [ours_of, theirs_of], files, args.repeats)
+                samples = [(ours_of(file), theirs_of(file)) for file in files]
+                fast, slow = samples_per_second(pair, samples * args.repeats)
                 count = len(files) * args.repeats
                 print(f'{kind:14s} {recipe:8s} {count:7d}  {fast:6.1f}  {slow:7.1f}  {fast / slow:5.2f}')
         print('\nours, 1024x768 JPEG, sizes of goliath   ours/s')
@@ -164,7 +151,7 @@ def main() -> None:
             first = [dict(type='RandomBackground', root=args.backgrounds, prob=1.0)] if background else []
             mixed = 0.75 if 'sem_seg' in labels else 1.0
             pipeline = our_pipeline(**RECIPES['goliath'], decode=args.decode, first=first, mixed=mixed)
-            [rate] = rates([pipeline], [partial(ours_of, kinds=labels)], files, args.repeats)
+            [rate] = samples_per_second([pipeline], [[ours_of(file, labels)] for file in files] * args.repeats)
             print(f'{title:38s} {rate:8.1f}')
 
 

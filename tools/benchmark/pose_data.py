@@ -14,11 +14,12 @@ from functools import partial
 import cv2
 import numpy as np
 import torch
-from harness import cpu_seconds, find_photographs, use_one_thread
+from harness import cpu_seconds, find_photographs, samples_per_second, use_one_thread
 from mmengine.dataset import Compose
 
 from sapiens.datasets import KeypointDataset
 from sapiens.datasets.base import build_pipeline
+from sapiens.datasets.keypoints import skeleton_fields
 from sapiens.metainfo import get_skeleton
 from sapiens.models import UDPHeatmap
 from sapiens.utils.cli import tool_parser
@@ -96,20 +97,7 @@ def complete(person: dict, skeleton: str) -> dict:
         low, high = person['bbox'][0].reshape(2, 2)
         points = np.random.default_rng(0).uniform(low, high, (1, len(own), 2)).astype(np.float32)
         person = dict(person, keypoints=points, keypoints_visible=np.ones((1, len(own)), np.float32))
-    return dict(
-        person,
-        flip_indices=own.flip_indices.tolist(),
-        upper_body_ids=own.upper.tolist(),
-        lower_body_ids=own.lower.tolist(),
-        dataset_keypoint_weights=np.ones(len(own), np.float32),
-    )
-
-
-def seconds(pipeline: Compose, person: dict, seed: int) -> float:
-    """CPU time of a pipeline for one person."""
-    given = {key: value.copy() if isinstance(value, np.ndarray) else value for key, value in person.items()}
-    np.random.seed(seed)
-    return cpu_seconds(pipeline, given)[0]
+    return dict(person, **skeleton_fields(own), dataset_keypoint_weights=np.ones(len(own), np.float32))
 
 
 def target_seconds(count: int, repeats: int = 10) -> float:
@@ -124,12 +112,10 @@ def compare_medians(paths: list[str]) -> None:
     times, differences, changes = np.zeros(2), [], []
     for path in paths:
         image = cv2.resize(cv2.imread(path), SIZE)
-        results = [
-            cpu_seconds(blur, image)
-            for blur in (lambda x: cv2.medianBlur(cv2.medianBlur(x, 5), 5), lambda x: cv2.medianBlur(x, 7))
-        ]
-        times += [time for time, _ in results]
-        twice, exact = (blurred for _, blurred in results)
+        first, once = cpu_seconds(cv2.medianBlur, image, 5)
+        second, twice = cpu_seconds(cv2.medianBlur, once, 5)
+        third, exact = cpu_seconds(cv2.medianBlur, image, 7)
+        times += first + second, third
         differences.append(cv2.absdiff(twice, exact).mean())
         changes.append(cv2.absdiff(exact, image).mean())
     print(
@@ -142,7 +128,7 @@ def compare_medians(paths: list[str]) -> None:
 def main() -> None:
     args = parse_args()
     use_one_thread()
-    ours, theirs = pipelines(args.decode)
+    both = pipelines(args.decode)
     print('people       K  samples  ours/s  with targets/s  mmpose/s  ratio  with targets')
     for title, folder in (('COCO', args.data), ('photographs', args.images)):
         for skeleton in FILES if folder else ():
@@ -151,12 +137,7 @@ def main() -> None:
             else:
                 people = people_of_photographs(folder, args.people)
             people = [complete(person, skeleton) for person in people] * args.repeats
-            times = np.zeros(2)
-            for number, person in enumerate(people):
-                turns = (0, 1) if number % 2 else (1, 0)
-                for which in turns:
-                    times[which] += seconds((ours, theirs)[which], person, number)
-            rates = len(people) / times
+            rates = samples_per_second(both, [(person, person) for person in people])
             count = len(get_skeleton(skeleton))
             whole = 1 / (1 / rates[0] + target_seconds(count))
             print(

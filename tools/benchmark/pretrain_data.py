@@ -7,13 +7,12 @@ alternate file by file. Times are CPU times of the process. The difference compa
 bicubic resize of the same box.
 """
 
-import glob
 import os
 import statistics
 import tempfile
 
 import numpy as np
-from harness import cpu_seconds, use_one_thread
+from harness import cpu_seconds, find_photographs, use_one_thread
 from mmengine.dataset import Compose
 from PIL import Image
 
@@ -39,12 +38,7 @@ def photographs(folder: str | None) -> list:
         from skimage import data
 
         return [data.astronaut(), data.coffee(), data.chelsea(), data.rocket()]
-    found = sorted(
-        path for path in glob.glob(f'{folder}/**/*', recursive=True) if path.lower().endswith(('jpg', 'jpeg'))
-    )
-    if not found:
-        raise FileNotFoundError(f'no .jpg or .jpeg below {folder!r}')
-    return found
+    return find_photographs(folder)
 
 
 def open_rgb(photograph) -> Image.Image:
