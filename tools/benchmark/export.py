@@ -100,7 +100,7 @@ def measure(form: str, args: argparse.Namespace, model: nn.Module, eager: Export
     batch = torch.cat([inputs[index % len(inputs)] for index in range(args.batch)])
     with torch.no_grad():
         pairs = [
-            (seconds(lambda: eager(batch), args.device), seconds(lambda: run(batch), args.device))
+            [seconds(model, batch, device=args.device)[0] for model in (eager, run)]
             for _ in range(args.warmup + args.repeats)
         ]
     theirs, ours = zip(*pairs[args.warmup :], strict=True)

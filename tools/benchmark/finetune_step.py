@@ -74,14 +74,12 @@ def measure(path: str, args, work_dir: str) -> list[str]:
     batches = iter(loader)
     loading, steps, losses = [], ([], []), [None, None]
     for index in range(args.warmup + args.steps):
-        batch = []
-        loading.append(seconds(lambda batch=batch: batch.append(next(batches)), args.device))
+        time, batch = seconds(next, batches, device=args.device)
+        loading.append(time)
         for side, (model, wrapper) in enumerate(runs):
-
-            def step(model=model, wrapper=wrapper, side=side, batch=batch):
-                losses[side] = model.train_step(copy.deepcopy(batch[0]), wrapper)['loss'].detach()
-
-            steps[side].append(seconds(step, args.device))
+            time, log = seconds(model.train_step, copy.deepcopy(batch), wrapper, device=args.device)
+            steps[side].append(time)
+            losses[side] = log['loss'].detach()
             if not losses[side].isfinite():
                 raise SystemExit(f'{path}: the loss of side {side + 1} is {losses[side]} at step {index}')
     own, other = (times[args.warmup :] for times in steps)

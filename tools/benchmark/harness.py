@@ -40,13 +40,13 @@ def samples_per_second(pipelines: Sequence[Callable], samples: Sequence[Sequence
     return len(samples) / times
 
 
-def seconds(run: Callable, device: str | torch.device = 'cpu') -> float:
-    """Wall time of a call, to the end of its work on the device."""
+def seconds(run: Callable, *args, device: str | torch.device = 'cpu') -> tuple[float, Any]:
+    """Wall time of a call, to the end of its work on the device, and its result."""
     begin = time.perf_counter()
-    run()
+    result = run(*args)
     if torch.device(device).type == 'cuda':
         torch.cuda.synchronize(device)
-    return time.perf_counter() - begin
+    return time.perf_counter() - begin, result
 
 
 def find_photographs(folder: str) -> list[str]:
