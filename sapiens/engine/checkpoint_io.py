@@ -114,12 +114,8 @@ def find_resumable(work_dir: str | Path, logger) -> Path | None:
 def _newest_first(folders: list[Path]) -> Iterator[Path]:
     """Checkpoints in descending order of iterations. Of files named by epoch, only the newest is opened for its iteration."""
     paths = {path.resolve() for folder in folders for path in folder.glob('*.pth') if NAME.fullmatch(path.name)}
-    stacks = [
-        sorted(
-            (path for path in paths if path.name.startswith(kind)), key=lambda path: int(NAME.fullmatch(path.name)[1])
-        )
-        for kind in ('iter', 'epoch')
-    ]
+    paths = sorted(paths, key=lambda path: int(NAME.fullmatch(path.name)[1]))
+    stacks = [[path for path in paths if path.name.startswith(kind)] for kind in ('iter', 'epoch')]
     while any(stacks):
         yield max((stack for stack in stacks if stack), key=lambda stack: _iteration_of(stack[-1])).pop()
 

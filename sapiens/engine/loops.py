@@ -92,15 +92,13 @@ class TrainLoop(BaseLoop):
 
     def run(self):
         self.runner.call_hook('before_train')
-        while not self._finished():
+        while not self.stop_training and (
+            self._epoch < self.max_epochs if self.by_epoch else self._iter < self.max_iters
+        ):
             self.run_epoch()
         self._iterator = self.dataloader._iterator = None  # ends persistent workers now, not at exit
         self.runner.call_hook('after_train')
         return self.runner.model
-
-    def _finished(self) -> bool:
-        done = self._epoch >= self.max_epochs if self.by_epoch else self._iter >= self.max_iters
-        return done or self.stop_training
 
     def run_epoch(self) -> None:
         """Run the rest of the current epoch."""

@@ -113,16 +113,16 @@ class Runner(_Runner):
             )
         loader = self._train_dataloader
         per_rank = loader.batch_size if isinstance(loader, DataLoader) else loader['batch_size']
-        accumulated = optim_wrapper._accumulative_counts
+        accumulated, base = optim_wrapper._accumulative_counts, auto_scale_lr['base_batch_size']
         total = per_rank * self.world_size * accumulated
-        ratio = total / auto_scale_lr['base_batch_size']
+        ratio = total / base
         for group in optim_wrapper.optimizer.param_groups:
             group['lr'] *= ratio
         if optim_wrapper.base_param_settings is not None:
             optim_wrapper.base_param_settings['lr'] *= ratio
         self.logger.info(
             f'Learning rate scaled by {ratio:g}: {per_rank} images x {self.world_size} process(es) x {accumulated} '
-            f'accumulated = {total}, lr is given for {auto_scale_lr["base_batch_size"]}'
+            f'accumulated = {total}, lr is given for {base}'
         )
 
     # ------------------------------------------------------------------ running
@@ -213,9 +213,7 @@ class Runner(_Runner):
             return
         path = None
         if self._resume and (self._load_from is None or self._resume == 'auto'):
-            found = [None]
-            if is_main_process():
-                found = [find_resumable(self.work_dir, self.logger)]
+            found = [find_resumable(self.work_dir, self.logger) if is_main_process() else None]
             broadcast_object_list(found)
             path = found[0]
             if path is None:

@@ -179,13 +179,12 @@ def draw_heatmaps(
         transforms = [_cells_to_pixels(maps.shape[1:], image.shape, image.shape) for maps in people]
     if len(transforms) != len(people):
         raise ValueError(f'{len(transforms)} transforms for the heatmaps of {len(people)} people')
+    transforms = [np.asarray(transform, np.float64) for transform in transforms]
     highest = np.zeros((height, width), np.float32)
     for maps, transform in zip(people, transforms, strict=True):
         if skeleton is not None and len(maps) != len(skeleton):
             raise ValueError(f'{len(maps)} heatmaps, but {skeleton.name!r} has {len(skeleton)} keypoints')
-        own = cv2.warpAffine(
-            np.nan_to_num(maps).max(0).astype(np.float32), np.asarray(transform, np.float64), (width, height)
-        )
+        own = cv2.warpAffine(np.nan_to_num(maps).max(0).astype(np.float32), transform, (width, height))
         np.maximum(highest, own, out=highest)
     highest = np.clip(highest, 0, 1)
     colors = cv2.applyColorMap(np.rint(highest * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
@@ -195,7 +194,6 @@ def draw_heatmaps(
         for maps, transform in zip(people, transforms, strict=True):
             flat = np.nan_to_num(np.asarray(maps, np.float32)).reshape(len(maps), -1)
             y, x = np.divmod(flat.argmax(1), maps.shape[2])
-            transform = np.asarray(transform, np.float64)
             points = np.stack([x, y], -1) @ transform[:, :2].T + transform[:, 2]
             found = flat.max(1)
             drawn = (found >= threshold) & (found > 0) & _inside(points, canvas)

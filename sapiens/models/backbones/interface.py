@@ -84,8 +84,11 @@ class Encoder(BaseModule):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Encode normalised images (B, 3, H, W); one output for each of ``out_indices``, in the form of ``out_type``."""
-        grid = self.grid_of(*images.shape[-2:])
-        return tuple(self._format(out, grid) for out in self.encode(*self.embed(images), self.out_indices))
+        outputs = self.encode(*self.embed(images), self.out_indices)
+        if self.out_type == 'featmap':
+            grid = self.grid_of(*images.shape[-2:])
+            return tuple(self._to_map(tokens, grid) for tokens in outputs)
+        return tuple(outputs) if self.out_type == 'raw' else tuple(tokens[:, 0] for tokens in outputs)
 
     def embed(self, images: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Embed patches and put the extra tokens before them.
@@ -131,11 +134,6 @@ class Encoder(BaseModule):
     def feature_map(self, images: Tensor) -> Tensor:
         """Encode images (B, 3, H, W) to the feature map (B, C, h, w) of the last block, for any ``out_type``."""
         return self._to_map(self.encode(*self.embed(images))[-1], self.grid_of(*images.shape[-2:]))
-
-    def _format(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-        if self.out_type == 'raw':
-            return tokens
-        return tokens[:, 0] if self.out_type == 'cls_token' else self._to_map(tokens, grid)
 
     def _to_map(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         patches = tokens[:, self.num_extra_tokens :]

@@ -86,7 +86,10 @@ class UDPHeatmap:
         (along_x, along_y), (x, y), (width, height) = profiles, indices, heatmap_size
         windows = along_y[..., :, None] * along_x[..., None, :]
         places = y[..., :, None] * width + x[..., None, :]
-        heatmaps = _zeros((*weights.shape, height * width), keypoints.device)
+        shape, device = (*weights.shape, height * width), keypoints.device
+        # On a CPU zeros of numpy use memory that the system has cleared; torch clears it again.
+        on_cpu = device.type == 'cpu'
+        heatmaps = torch.from_numpy(np.zeros(shape, np.float32)) if on_cpu else torch.zeros(shape, device=device)
         heatmaps.scatter_add_(2, places.flatten(2), windows.flatten(2))  # cells outside add 0 to cell 0
         heatmaps = heatmaps.unflatten(2, (height, width))
         return heatmaps, torch.where(outside & (weights >= 0.5), 0, weights).float()
@@ -196,11 +199,6 @@ class UDPHeatmap:
 
     def __repr__(self) -> str:
         return f'UDPHeatmap(sigma={self.sigma}, refine={self.refine!r}, blur_kernel_size={self.blur_kernel_size})'
-
-
-def _zeros(shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """Float32 zeros. On a CPU from numpy, which uses memory that the system has cleared; torch clears it again."""
-    return torch.from_numpy(np.zeros(shape, np.float32)) if device.type == 'cpu' else torch.zeros(shape, device=device)
 
 
 def _patches(heatmaps: Tensor, cells: Tensor, reach: int) -> Tensor:

@@ -6,6 +6,7 @@ A new task is one subclass of :class:`DenseTask` with ``task_name`` and ``channe
 
 # B batch, K channels of a map, h w size of the output, H W of the target or of the prediction
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -64,9 +65,8 @@ class DenseTask:
         """Arguments of the head that follow from the task: ``out_channels``, K of the only map or K of each map by name, and
         ``scalars`` where there are some."""
         several = len(self.maps) > 1 or self.scalars
-        return dict(out_channels=dict(self.maps) if several else self.channels) | (
-            dict(scalars=self.scalars) if self.scalars else {}
-        )
+        arguments = dict(out_channels=dict(self.maps) if several else self.channels)
+        return dict(arguments, scalars=self.scalars) if self.scalars else arguments
 
     @property
     def output_facts(self) -> dict[str, str]:
@@ -94,27 +94,21 @@ class DenseTask:
         Raises:
             ValueError: a sample without labels, or without ``valid_mask``.
         """
-        return {
-            field.name: self.prepare(
-                *self._field(samples, field.name, field.own_validity, size, device), samples, field.name
-            )
-            for field in self.spec.fields
-        }
-
-    def _field(self, samples, name, own_validity, size, device) -> tuple[Tensor, Tensor]:
-        targets, valid = [], []
-        for sample in samples:
-            masks = ['valid_mask', *([f'valid_{name}'] if own_validity else [])]
-            for field in (f'gt_{name}', *masks):
-                if field not in sample:
+        found = {}
+        for field in self.spec.fields:
+            label, masks = f'gt_{field.name}', ['valid_mask', *([f'valid_{field.name}'] if field.own_validity else [])]
+            for sample, key in itertools.product(samples, (label, *masks)):
+                if key not in sample:
                     raise ValueError(
-                        f'{where(sample)} has no {field}: {type(self).__name__} learns from gt_{name} where '
+                        f'{where(sample)} has no {key}: {type(self).__name__} learns from {label} where '
                         f'{" and ".join(masks)} say that it counts; PackDense at the end of the pipeline packs them'
                     )
-            targets.append(_to_input(sample, sample.get(f'gt_{name}'), size, device))
-            counts = [_to_input(sample, sample.get(mask), size, device).bool() for mask in masks]
-            valid.append(counts[0] & counts[-1])
-        return torch.stack(targets), torch.stack(valid)
+            target, *valid = (
+                torch.stack([_to_input(sample, sample.get(key), size, device) for sample in samples])
+                for key in (label, *masks)
+            )
+            found[field.name] = self.prepare(target, valid[0].bool() & valid[-1].bool(), samples, field.name)
+        return found
 
     def prepare(self, target: Tensor, valid: Tensor, samples: list, name: str) -> tuple[Tensor, Tensor]:
         """Convert the labels of one field to the target of the network's output. May reduce the valid pixels."""

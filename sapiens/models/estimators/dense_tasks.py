@@ -109,11 +109,8 @@ class DepthTask(DenseTask):
 
     @property
     def output_facts(self) -> dict[str, str]:
-        return dict(
-            unit='0 the nearest and 1 the farthest pixel of the person'
-            if self.relative
-            else "unit of the training's labels"
-        )
+        relative = '0 the nearest and 1 the farthest pixel of the person'
+        return dict(unit=relative if self.relative else "unit of the training's labels")
 
     def prepare(self, target: Tensor, valid: Tensor, samples: list, name: str) -> tuple[Tensor, Tensor]:
         target = target.float()

@@ -30,15 +30,12 @@ class SelfAttention(nn.Module):
         """(B, L, C) -> (B, L, C)"""
         B, L, C = x.shape
         q, k, v = self.qkv(x).view(B, L, 3, self.num_heads, C // self.num_heads).permute(2, 0, 3, 1, 4)  # (B, H, L, D)
-        x = self._attend(q, k, v)
-        return self.proj(x.transpose(1, 2).reshape(B, L, C))
-
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Three of (B, H, L, D) -> (B, H, L, D)"""
-        if self.training and q.device.type == 'cpu' and q.dtype == torch.bfloat16 and q.shape[2] < SHORT:
+        if self.training and q.device.type == 'cpu' and q.dtype == torch.bfloat16 and L < SHORT:
             with torch.autocast('cpu', enabled=False):
-                return F.scaled_dot_product_attention(q.float(), k.float(), v.float()).to(q.dtype)
-        return F.scaled_dot_product_attention(q, k, v)
+                x = F.scaled_dot_product_attention(q.float(), k.float(), v.float()).to(q.dtype)
+        else:
+            x = F.scaled_dot_product_attention(q, k, v)
+        return self.proj(x.transpose(1, 2).reshape(B, L, C))
 
 
 class MLP(nn.Module):
