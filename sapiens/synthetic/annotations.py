@@ -6,14 +6,15 @@ them.
 """
 
 import json
-import os
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 from pycocotools import mask as rle
 
 from sapiens.metainfo import get_skeleton
+from sapiens.utils.files import atomic_path
 
 from .sample import SyntheticSample
 
@@ -75,11 +76,10 @@ def write_annotation_files(root: Path, entries: Iterable[dict], info: dict, lice
         entries: results of :func:`describe`, in order.
         info, licence: COCO's ``info`` and the only entry of its ``licenses``.
     """
-    (root / 'annotations').mkdir(exist_ok=True)
-    parts = {name: root / f'{file}.part' for name, file in FILES.items()}
-    streams = {name: path.open('w') for name, path in parts.items()}
     images, separator = [], ''
-    try:
+    with ExitStack() as files:
+        paths = {name: files.enter_context(atomic_path(root / file)) for name, file in FILES.items()}
+        streams = {name: files.enter_context(path.open('w')) for name, path in paths.items()}
         for name, stream in streams.items():
             head = dict(info=info, licenses=[licence], categories=[_category(name)])
             stream.write(json.dumps(head)[:-1] + ', "annotations": [')
@@ -91,11 +91,6 @@ def write_annotation_files(root: Path, entries: Iterable[dict], info: dict, lice
                 separator = ',\n'
         for stream in streams.values():
             stream.write('],\n"images": [' + ',\n'.join(images) + ']}\n')
-    finally:
-        for stream in streams.values():
-            stream.close()
-    for name, path in parts.items():
-        os.replace(path, root / FILES[name])
 
 
 def _annotation(name: str, person: dict, image: dict) -> dict:

@@ -7,7 +7,6 @@ extended.
 
 import io
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from sapiens.frames import to_published
 from sapiens.metainfo import get_classes
+from sapiens.utils.files import write_atomically
 from sapiens.version import __version__
 
 from .annotations import FILES, describe, write_annotation_files
@@ -95,7 +95,7 @@ class SampleWriter:
         """Write one sample and replace existing files of it."""
         for name in self.files(index):
             path = self.root / name
-            _write_atomically(path, self._encode(path.parent.name, index, sample))
+            write_atomically(path, self._encode(path.parent.name, index, sample))
 
     def _encode(self, folder: str, index: int, sample: SyntheticSample) -> bytes:
         if folder == 'rgb':
@@ -257,14 +257,7 @@ def _camera_entry(camera: Camera) -> dict:
 
 
 def _write_card(root: Path, card: dict) -> None:
-    _write_atomically(root / CARD, (json.dumps(card, indent=1) + '\n').encode())
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.part')
-    part.write_bytes(data)
-    os.replace(part, path)
+    write_atomically(root / CARD, json.dumps(card, indent=1) + '\n')
 
 
 def _integers(values: np.ndarray, dtype) -> np.ndarray:

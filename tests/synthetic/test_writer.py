@@ -174,7 +174,7 @@ def test_a_sample_counts_when_it_is_complete(samples, tmp_path):
     writer = SampleWriter(tmp_path)
     assert not writer.is_complete(0)
     writer.write(0, samples[0])
-    assert writer.is_complete(0) and not writer.is_complete(1) and not list(tmp_path.rglob('*.part'))
+    assert writer.is_complete(0) and not writer.is_complete(1) and not list(tmp_path.rglob('.*.tmp'))
     for name in writer.files(0):
         (tmp_path / name).rename(tmp_path / 'away')
         assert not writer.is_complete(0), name
