@@ -62,6 +62,11 @@ class Plan:
         """Return the path without suffix of the results of an image."""
         return (self.out / task if self.subfolders else self.out) / name
 
+    def load(self, device: str, loaded: Mapping[str, Predictor] | None = None) -> tuple:
+        """Return the models by task, unless they are loaded already, and the detector or None."""
+        loaded = loaded or {task: load_model(device=device, **options) for task, options in self.models.items()}
+        return loaded, build_detector(**self.detector, device=device) if self.detector else None
+
     def written(self) -> list[str]:
         """Return the tasks whose results are written."""
         return [task for task in self.models if task not in self.hidden]
@@ -116,8 +121,7 @@ def work(
     plan: Plan, device: str, items: Iterable[Item], loaded: Mapping[str, Predictor] | None = None
 ) -> Iterator[Outcome]:
     """Run one worker. Threads write results while the device computes."""
-    predictors = loaded or {task: load_model(device=device, **options) for task, options in plan.models.items()}
-    cleaner = build_detector(**plan.detector, device=device) if plan.detector else None
+    predictors, cleaner = plan.load(device, loaded)
     boxes = BoxesFile(plan.boxes, cleaner) if plan.boxes else None
     saving: deque[tuple[Job, Future]] = deque()
     with ThreadPoolExecutor(SAVERS, 'sapiens-save') as pool:

@@ -1,26 +1,14 @@
 """Download of published checkpoints: resumed where it was cut off, and verified."""
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from sapiens.checkpoints import FORMS, Entry, checkpoint_root
 from sapiens.utils.checkpoint import read_checkpoint
 
 __all__ = ['compare_with_card', 'download']
-
-CHUNK = 1 << 22  # bytes that are hashed at a time
-
-
-class _Remote(NamedTuple):
-    """A file of a hub repository; ``sha256`` of its content where the hub knows it."""
-
-    name: str
-    size: int | None
-    sha256: str | None
 
 
 def download(
@@ -57,9 +45,9 @@ def download(
             say(f'{entry.name}: {root / name} is there already')
             return root / name
     target = root / names[0]
-    remote = _on_hub(entry, form, target, endpoint)
-    sha256 = entry.sha256.get(form) or remote.sha256
-    size = entry.bytes.get(form) or remote.size
+    name, size, sha256 = _on_hub(entry, form, target, endpoint)
+    sha256 = entry.sha256.get(form) or sha256
+    size = entry.bytes.get(form) or size
     partial = target.with_name(f'.{target.name}.{(sha256 or "unknown")[:12]}.part')
     partial.parent.mkdir(parents=True, exist_ok=True)
     done = partial.stat().st_size if partial.is_file() else 0
@@ -71,9 +59,9 @@ def download(
             f'{entry.name} needs {_megabytes(size - done)} more in {partial.parent}, which has less free space'
         )
     start = f', from {_megabytes(done)} on' if done else ''
-    say(f'{entry.name}: {remote.name} of {entry.repos[form]}{f", {_megabytes(size)}" if size else ""}{start}')
+    say(f'{entry.name}: {name} of {entry.repos[form]}{f", {_megabytes(size)}" if size else ""}{start}')
     if not size or done < size:
-        _fetch(entry, form, remote.name, partial, done, size, target, endpoint)
+        _fetch(entry, form, name, partial, size, target, endpoint)
     _verify(partial, size, sha256)
     os.replace(partial, target)
     say(
@@ -82,15 +70,15 @@ def download(
     return target
 
 
-def _on_hub(entry: Entry, form: str, target: Path, endpoint: str | None) -> _Remote:
-    """The file of a form in a repository: by one of its names, else the only one with its ending."""
+def _on_hub(entry: Entry, form: str, target: Path, endpoint: str | None) -> tuple[str, int | None, str | None]:
+    """Name, size and sha256, as far as the hub knows them, of a form: by one of its names, else the only one with its ending."""
     from huggingface_hub import HfApi
 
     repo = entry.repos[form]
     try:
         listed = HfApi(endpoint=endpoint).model_info(repo, files_metadata=True).siblings or []
     except Exception as error:  # offline, refused, timed out: as many types as the versions of two libraries have
-        raise ConnectionError(_explain(error, repo, entry, form, target)) from error
+        raise ConnectionError(_explain(error, entry, form, target)) from error
     wanted = {PurePosixPath(name).name for name in entry.files(form)}
     found = [file for file in listed if PurePosixPath(file.rfilename).name in wanted]
     if not found:
@@ -101,44 +89,35 @@ def _on_hub(entry: Entry, form: str, target: Path, endpoint: str | None) -> _Rem
             f'{", ".join(file.rfilename for file in listed[:8]) or "nothing"}): download the right one by hand to {target}'
         )
     (file,) = found
-    return _Remote(file.rfilename, file.size, file.lfs.sha256 if file.lfs else None)
+    return file.rfilename, file.size, file.lfs.sha256 if file.lfs else None
 
 
 def _fetch(
-    entry: Entry, form: str, name: str, partial: Path, done: int, size: int | None, target: Path, endpoint: str | None
+    entry: Entry, form: str, name: str, partial: Path, size: int | None, target: Path, endpoint: str | None
 ) -> None:
     # The library's own download does not resume in a new process. Its transfer can start anywhere.
     from huggingface_hub import hf_hub_url
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
 
-    repo = entry.repos[form]
+    url = hf_hub_url(entry.repos[form], name, endpoint=endpoint)
+    options = dict(headers=build_hf_headers(), expected_size=size, displayed_filename=PurePosixPath(name).name)
     try:
         with open(partial, 'ab') as file:
-            http_get(
-                hf_hub_url(repo, name, endpoint=endpoint),
-                file,
-                resume_size=done,
-                headers=build_hf_headers(),
-                expected_size=size,
-                displayed_filename=PurePosixPath(name).name,
-            )
+            http_get(url, file, resume_size=file.tell(), **options)
     except Exception as error:
         kept = partial.stat().st_size
         if size is not None and kept == size:
             return  # complete: the checksum decides
-        reason = _explain(error, repo, entry, form, target)
-        raise ConnectionError(
-            f'{reason}\n{_megabytes(kept)} are kept: the same command continues from there'
-        ) from error
+        reason = f'{_explain(error, entry, form, target)}\n{_megabytes(kept)} are kept'
+        raise ConnectionError(f'{reason}: the same command continues from there') from error
 
 
-def _explain(error: Exception, repo: str, entry: Entry, form: str, target: Path) -> str:
-    kind = type(error).__name__
+def _explain(error: Exception, entry: Entry, form: str, target: Path) -> str:
+    repo, kind = entry.repos[form], type(error).__name__
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), 'no reason given')
-    hint = ''
-    if kind == 'GatedRepoError':
-        hint = f'Accept the licence at https://huggingface.co/{repo} and set HF_TOKEN. '
+    is_gated = kind == 'GatedRepoError'
+    hint = f'Accept the licence at https://huggingface.co/{repo} and set HF_TOKEN. ' if is_gated else ''
     return f'{repo} could not be fetched ({kind}: {first}). {hint}{entry.how_to_get(form, target)}'
 
 
@@ -147,12 +126,12 @@ def _verify(path: Path, size: int | None, sha256: str | None) -> None:
     found = path.stat().st_size
     problem = f'it has {found} bytes instead of {size}' if size is not None and found != size else ''
     if not problem and sha256:
-        digest = hashlib.sha256()
+        from huggingface_hub.utils.sha import sha_fileobj
+
         with open(path, 'rb') as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
-        if digest.hexdigest() != sha256:
-            problem = f'its sha256 is {digest.hexdigest()} instead of {sha256}'
+            digest = sha_fileobj(file).hex()
+        if digest != sha256:
+            problem = f'its sha256 is {digest} instead of {sha256}'
     if problem:
         path.unlink()
         raise ValueError(f'{path.name} arrived damaged: {problem}. It was removed: run the same command again')

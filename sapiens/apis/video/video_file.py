@@ -48,9 +48,7 @@ class VideoReader:
         self.stream = self.container.streams.video[0]
         self.stream.thread_type = 'AUTO'
         self.rate = Fraction(self.stream.average_rate or self.stream.guessed_rate or 25)
-        self.count = self.stream.frames
-        if not self.count:
-            self.count = round(self._length() * self.rate)
+        self.count = self.stream.frames or round(self._length() * self.rate)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield (H, W, 3) uint8 RGB. Raises BadImage where the rest cannot be decoded or is missing."""
@@ -157,8 +155,8 @@ class VideoWriter:
         self.frames += 1
         self.container.mux(self.stream.encode(frame))
 
-    def close(self, path: Path | None = None) -> None:
-        """Finish the file, optionally under another path. Without frames there is no file."""
+    def close(self, suffix: str = '') -> None:
+        """Finish the file; ``suffix`` follows its name. Without frames there is no file."""
         if self.stream is not None:
             self.container.mux(self.stream.encode())
             self._sound_until(self.frames / self.rate)
@@ -170,7 +168,7 @@ class VideoWriter:
         if self.stream is None:
             self.temporary.unlink(missing_ok=True)
         else:
-            self.temporary.replace(path or self.path)
+            self.temporary.replace(self.path.with_name(self.path.name + suffix))
 
     def abort(self) -> None:
         """Remove the file."""

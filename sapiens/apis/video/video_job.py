@@ -16,9 +16,7 @@ from sapiens.datasets.transforms.decoding import BadImage
 from sapiens.utils.files import temporary_path
 
 from ..batch_job import Outcome, Plan, set_masks
-from ..detectors import build_detector
 from ..inputs import Item
-from ..loading.load_model import load_model
 from ..pipeline import Job, in_order, run
 from ..predictors import Predictor
 from ..results import PoseResult, Result
@@ -28,8 +26,8 @@ from .video_file import Camera, VideoReader, VideoWriter, open_frames
 
 __all__ = ['VideoOptions', 'partial_files', 'run_video', 'run_videos', 'video_files']
 
-# What happens to the files of a video at the end: they get their names, or names of partial files, or are removed.
-COMPLETE, PARTIAL, NOTHING = 'complete', 'partial', 'nothing'
+# What follows the names of the files of a video at the end. None: the files are removed.
+COMPLETE, PARTIAL, NOTHING = '', '.part', None
 
 
 @dataclass(frozen=True)
@@ -57,17 +55,16 @@ def video_files(plan: Plan, name: str) -> dict[str, dict[str, Path]]:
     files = {}
     for task in plan.written():
         chosen, stem = get_result_class(task).chosen(plan.saving), plan.stem(task, name)
-        files[task] = {}
-        if any(file.suffix == '.json' for file in chosen):
-            files[task]['json'] = stem.with_name(stem.name + '.json')
+        suffixes = {'json': '.json'} if any(file.suffix == '.json' for file in chosen) else {}
         if any(file.kind == 'picture' for file in chosen):
-            files[task]['picture'] = stem.with_name(stem.name + '.mp4')
+            suffixes['picture'] = '.mp4'
+        files[task] = {kind: stem.with_name(stem.name + suffix) for kind, suffix in suffixes.items()}
     return files
 
 
 def partial_files(paths: Iterable[Path]) -> list[Path]:
     """Return where the frames of a broken video are kept: ``a.mp4.part`` for ``a.mp4``."""
-    return [path.with_name(f'{path.name}.part') for path in paths]
+    return [path.with_name(path.name + PARTIAL) for path in paths]
 
 
 def run_videos(
@@ -82,19 +79,16 @@ def run_videos(
     Raises:
         FileNotFoundError, ValueError, ImportError: from :func:`load_model` and :func:`build_detector`.
     """
-    predictors = {task: load_model(device=device, **values) for task, values in plan.models.items()}
-    detector = build_detector(**plan.detector, device=device) if plan.detector else None
+    predictors, detector = plan.load(device)
     for item in items:
+        error = ''
         try:
             run_video(plan, item, predictors, options, detector, progress)
-        except (
-            BadImage,
-            OSError,
-            ValueError,
-        ) as error:  # such as frames of two sizes or a full disk: only this video fails
-            yield Outcome(item, str(error) if isinstance(error, BadImage) else f'{type(error).__name__}: {error}')
-        else:
-            yield Outcome(item)
+        except BadImage as reason:
+            error = str(reason)
+        except (OSError, ValueError) as reason:  # such as frames of two sizes or a full disk: only this video fails
+            error = f'{type(reason).__name__}: {reason}'
+        yield Outcome(item, error)
 
 
 def run_video(
@@ -213,24 +207,20 @@ class Output:
                 picture = np.concatenate([result.image, picture], axis=1)
             self.video.write(picture)
 
-    def close(self, keep: str) -> None:
+    def close(self, keep: str | None) -> None:
         """Finish the files, which have at least one frame if they are COMPLETE or PARTIAL; or leave NOTHING."""
         for path in self.partial:
             path.unlink(missing_ok=True)  # of an earlier run
-        if self.video:
-            if keep == NOTHING:
+        if keep is NOTHING:
+            if self.video:
                 self.video.abort()
-            else:
-                self.video.close(_kept(self.video.path, keep))
-        if self.json:
-            if keep != NOTHING:
-                self.json.write('\n]}\n')
-            self.json.close()
-            if keep == NOTHING:
+            if self.json:
+                self.json.close()
                 self.temporary.unlink()
-            else:
-                self.temporary.replace(_kept(self.path, keep))
-
-
-def _kept(path: Path, keep: str) -> Path:
-    return path if keep == COMPLETE else partial_files([path])[0]
+            return
+        if self.video:
+            self.video.close(keep)
+        if self.json:
+            self.json.write('\n]}\n')
+            self.json.close()
+            self.temporary.replace(self.path.with_name(self.path.name + keep))
