@@ -13,12 +13,7 @@ from sapiens.utils.config import find_config
 
 from .zoo import look_up, published_as
 
-__all__ = [
-    'checkpoint_root',
-    'resolve_checkpoint',
-    'resolve_config',
-    'resolve_init_cfg',
-]
+__all__ = ['checkpoint_root', 'resolve_checkpoint', 'resolve_config', 'resolve_init_cfg']
 
 
 def checkpoint_root() -> Path:
@@ -81,9 +76,6 @@ def resolve_init_cfg(model: nn.Module) -> None:
     """
     for module in model.modules():
         init_cfg = getattr(module, 'init_cfg', None)
-        if (
-            isinstance(init_cfg, dict)
-            and isinstance(init_cfg.get('checkpoint'), str)
-            and '://' not in init_cfg['checkpoint']
-        ):
-            module.init_cfg = {**init_cfg, 'checkpoint': str(resolve_checkpoint(init_cfg['checkpoint']))}
+        checkpoint = init_cfg.get('checkpoint') if isinstance(init_cfg, dict) else None
+        if isinstance(checkpoint, str) and '://' not in checkpoint:
+            module.init_cfg = {**init_cfg, 'checkpoint': str(resolve_checkpoint(checkpoint))}

@@ -56,13 +56,10 @@ def table(root: Path) -> str:
         here = [form for form in entry.repos if any((root / name).is_file() for name in entry.files(form))]
         scores = ', '.join(f'{metric} {value:g}' for metric, value in entry.published.items())
         outputs = str(entry.num_outputs or '-')
-        rows.append(
-            (entry.name, entry.task, entry.size, outputs, ' '.join(entry.repos), ' '.join(here) or '-', scores or '-')
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return '\n'.join(
-        '  '.join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+        forms = ' '.join(entry.repos), ' '.join(here) or '-'
+        rows.append((entry.name, entry.task, entry.size, outputs, *forms, scores or '-'))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return '\n'.join('  '.join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -83,10 +80,8 @@ def main(argv: list[str] | None = None) -> int:
             continue
         if differences:
             failed = True
-            print(
-                f'{entry.name}: {len(differences)} tensors are not as expected: {"; ".join(differences[:5])}',
-                file=sys.stderr,
-            )
+            text = f'{len(differences)} tensors are not as expected: {"; ".join(differences[:5])}'
+            print(f'{entry.name}: {text}', file=sys.stderr)
         elif entry.has_known_shapes:
             print(f'{entry.name}: {len(entry.shapes())} tensors as expected')
     return int(failed)

@@ -14,41 +14,45 @@ Examples:
 """
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
 import torch
 
-from sapiens.apis.export import FORMATS, TOLERANCES, ExportError, ExportOptions, export_model
+from sapiens.apis.export import FORMATS, ExportError, ExportOptions, export_model
 from sapiens.utils.cli import tool_parser
 from sapiens.utils.config import add_options_argument
+from sapiens.utils.device import DTYPES
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
     parser.add_argument('config', help='path of a config file, or name of a published model')
     parser.add_argument('checkpoint', nargs='?', help='weights, a path or a name; random ones without')
-    parser.add_argument(
-        '--format', required=True, choices=list(FORMATS), help='torchscript, export (torch.export) and onnx hold the graph; '
-        'safetensors and clean (the published form of weights to finetune from) hold the weights',
-    )  # fmt: skip
-    parser.add_argument('--dtype', choices=[name for name in TOLERANCES if name != 'int8'], default='fp32',
-                        help='of weights and computation; inputs and outputs stay float32 (default: %(default)s)')  # fmt: skip
-    parser.add_argument('--dynamic-batch', action='store_true', help='take any number of images, not 1')
-    parser.add_argument('--with-preprocess', nargs='?', const='uint8', choices=['uint8', 'float'], metavar='TYPE',
-                        help='take RGB of 0-255, as uint8 (default) or float; the graph normalises it')  # fmt: skip
-    parser.add_argument('--with-decode', action='store_true',
-                        help='give keypoints and scores, label maps, depth, or unit normals')  # fmt: skip
-    parser.add_argument('--int8', action='store_true',
-                        help='quantise the linear layers (torchscript, onnx; smaller, for CPUs)')  # fmt: skip
-    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'),
-                        help="of the images in pixels, multiples of 16 (default: the config's)")  # fmt: skip
-    parser.add_argument('--out', type=Path, metavar='FILE',
-                        help='default: work_dirs/exports/<checkpoint or config, options, format>')  # fmt: skip
-    parser.add_argument('--image', nargs='+', type=Path, default=[], metavar='FILE',
-                        help='photographs to compare on, of people (default: the portrait that scikit-image has)')  # fmt: skip
-    parser.add_argument('--device', default='cpu', help='to export and to compare on (default: %(default)s)')
-    parser.add_argument('--overwrite', action='store_true', help='replace FILE; it is removed first')
+    add = parser.add_argument
+    text = (
+        'torchscript, export (torch.export) and onnx hold the graph; safetensors and clean (the published form of weights to '
+        'finetune from) hold the weights'
+    )
+    add('--format', required=True, choices=list(FORMATS), help=text)
+    text = 'of weights and computation; inputs and outputs stay float32 (default: %(default)s)'
+    add('--dtype', choices=list(DTYPES), default='fp32', help=text)
+    add('--dynamic-batch', action='store_true', help='take any number of images, not 1')
+    text = 'take RGB of 0-255, as uint8 (default) or float; the graph normalises it'
+    kinds = ['uint8', 'float']
+    add('--with-preprocess', dest='preprocess', nargs='?', const='uint8', choices=kinds, metavar='TYPE', help=text)
+    text = 'give keypoints and scores, label maps, depth, or unit normals'
+    add('--with-decode', dest='decode', action='store_true', help=text)
+    add('--int8', action='store_true', help='quantise the linear layers (torchscript, onnx; smaller, for CPUs)')
+    text = "of the images in pixels, multiples of 16 (default: the config's)"
+    add('--size', type=int, nargs=2, metavar=('H', 'W'), help=text)
+    text = 'default: work_dirs/exports/<checkpoint or config, options, format>'
+    add('--out', type=Path, metavar='FILE', help=text)
+    text = 'photographs to compare on, of people (default: the portrait that scikit-image has)'
+    add('--image', nargs='+', type=Path, default=[], metavar='FILE', help=text)
+    add('--device', default='cpu', help='to export and to compare on (default: %(default)s)')
+    add('--overwrite', action='store_true', help='replace FILE; it is removed first')
     add_options_argument(parser)
     return parser.parse_args(argv)
 
@@ -66,15 +70,8 @@ def main(argv: list[str] | None = None) -> None:
     if not args.checkpoint:
         print('no checkpoint: the weights are RANDOM, which is of use for measuring speed only', file=sys.stderr)
         torch.manual_seed(0)  # so that the differences can be had again
-    options = ExportOptions(
-        format=args.format,
-        dtype=args.dtype,
-        size=args.size and tuple(args.size),
-        dynamic_batch=args.dynamic_batch,
-        preprocess=args.with_preprocess,
-        decode=args.with_decode,
-        int8=args.int8,
-    )
+    args.size = args.size and tuple(args.size)
+    options = ExportOptions(**{field.name: getattr(args, field.name) for field in dataclasses.fields(ExportOptions)})
     out = args.out or Path('work_dirs') / 'exports' / options.file_name(name_of(args))
     try:
         report = export_model(
@@ -82,10 +79,10 @@ def main(argv: list[str] | None = None) -> None:
             args.checkpoint,
             options,
             out,
-            images=args.image,
-            device=args.device,
-            cfg_options=args.cfg_options,
-            overwrite=args.overwrite,
+            args.image,
+            args.device,
+            args.cfg_options,
+            args.overwrite,
             say=lambda text: print(text, flush=True),
         )
     except ExportError as error:  # not a wrong argument: the file failed the comparison

@@ -3,8 +3,6 @@
 import json
 import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 
 from sapiens.models import MAE
 from sapiens.utils.checkpoint import save_weights
+from sapiens.utils.loggers import quiet_loggers
 from sapiens.utils.optional import require
 from sapiens.version import __version__
 
@@ -80,7 +79,9 @@ def write_graph(graph: ExportGraph, options: ExportOptions, meta: dict, path: Pa
     example = torch.zeros(2 if options.dynamic_batch else 1, 3, *graph.size, device=device)
     if options.preprocess == 'uint8':
         example = example.to(torch.uint8)
-    with torch.no_grad(), _quiet():
+    loggers = [logging.getLogger(name) for name in ('torch.onnx', 'onnxscript', 'onnx_ir', None)]
+    with torch.no_grad(), quiet_loggers(*loggers, level=logging.ERROR), warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of intended behaviour: sizes become constants
         WRITERS[options.format](graph.eval(), options, example, json.dumps(meta), path)
 
 
@@ -154,20 +155,3 @@ def write_weights(model: nn.Module, options: ExportOptions, meta: dict, path: Pa
 
 def _dynamic_shapes(options: ExportOptions) -> dict | None:
     return dict(inputs={0: torch.export.Dim('batch', min=1)}) if options.dynamic_batch else None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence warnings about intended behaviour (sizes become constants), and the log of the exporters."""
-    names = ('torch.onnx', 'onnxscript', 'onnx_ir', 'root')
-    loggers = [logging.getLogger(name if name != 'root' else None) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -2,8 +2,6 @@
 
 import copy
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from sapiens.checkpoints import load_weights, read_weights, resolve_config
 from sapiens.registry import MODELS
 from sapiens.utils.config import load_config, parse_options, set_option
 from sapiens.utils.device import pick_device
+from sapiens.utils.loggers import quiet_loggers
 
 __all__ = ['build_model', 'read_config']
 
@@ -63,7 +62,7 @@ def build_model(
     weights = read_weights(checkpoint) if checkpoint else None  # a wrong path fails before a large model is built
     model = MODELS.build(options)
     if weights is None:
-        with _quiet():
+        with quiet_loggers(MMLogger.get_current_instance()):  # MMEngine logs a line for each initialised weight
             model.init_weights()
         print_log(f'{cfg.model.type} has random weights: no checkpoint was given', 'current', logging.WARNING)
     else:
@@ -72,15 +71,3 @@ def build_model(
         print_log(str(report), 'current', logging.WARNING if left else logging.INFO)
     model.cfg = cfg
     return model.to(target).eval().requires_grad_(False)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the line that MMEngine logs for each initialised weight."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

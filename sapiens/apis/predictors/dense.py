@@ -6,7 +6,6 @@ from torch import Tensor, nn
 from ..preprocess import WholeInput
 from ..results import Result
 from ..results.by_task import get_result_class
-from ..results.dense import DenseResult
 from .base import Predictor
 
 __all__ = ['DensePredictor']
@@ -17,7 +16,7 @@ class DensePredictor(Predictor):
 
     def __init__(self, task: str, network: nn.Module, preprocess: WholeInput, **options) -> None:
         super().__init__(task, network, preprocess, **options)
-        self.result_class: type[DenseResult] = get_result_class(task)
+        self.result_class = get_result_class(task)
 
     def predict_batch(self, inputs: Tensor, samples: list) -> list:
         return [

@@ -4,12 +4,13 @@ Images are (H, W, 3) uint8 RGB. Points are (x, y) in pixels of the image with th
 are x1, y1, x2, y2. Camera frame: x right, y down, z forward.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from torch import Tensor
 
 from ..writers.files import write_file
 from .saving import Saving
@@ -57,6 +58,16 @@ class Result:
     path: str = ''
     task: ClassVar[str] = ''
     files: ClassVar[tuple[ResultFile, ...]] = ()
+
+    @classmethod
+    def read_fields(cls, fields: Mapping[str, Tensor], task) -> dict:
+        """Convert a prediction of a dense task to attributes of the result, in memory of the host.
+
+        Args:
+            fields: predicted fields of the sample, by name without ``pred_``, on any device.
+            task: the ``DenseTask`` of the model.
+        """
+        raise NotImplementedError
 
     def draw(self) -> np.ndarray:
         """Draw the result."""
@@ -136,9 +147,6 @@ class Result:
         if not name:
             raise ValueError("a result of an array has no file name: give one, save(folder, name='person')")
         return self.write(Path(folder) / name, Saving(**options))
-
-    def _size(self) -> tuple[int, int]:
-        return self.image.shape[:2]
 
 
 def _subclasses(kind: type) -> Iterator[type]:

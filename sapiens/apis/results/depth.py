@@ -12,8 +12,7 @@ from sapiens.frames import to_published
 from sapiens.visualization.depth import depth_limits
 from sapiens.visualization.labels import draw_depth
 
-from .base import PICTURE, ResultFile
-from .dense import DenseResult
+from .base import PICTURE, Result, ResultFile
 from .saving import Saving
 
 __all__ = ['DepthResult']
@@ -25,7 +24,7 @@ def _normals(result: 'DepthResult', saving: Saving) -> np.ndarray:
 
 
 @dataclass
-class DepthResult(DenseResult):
+class DepthResult(Result):
     """A depth for each pixel.
 
     Attributes:

@@ -39,7 +39,7 @@ class FeatureResult(Result):
         parts[:, : len(axes)] = flat @ axes.T
         low, high = np.percentile(parts, (2, 98), axis=0)
         shown = np.clip((parts - low) / np.maximum(high - low, 1e-9), 0, 1).reshape(*self.features.shape[1:], 3)
-        pixels, (height, width) = np.rint(shown * 255).astype(np.uint8), self._size()
+        pixels, (height, width) = np.rint(shown * 255).astype(np.uint8), self.image.shape[:2]
         return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
 
     def summary(self) -> str:

@@ -11,8 +11,7 @@ from torch import Tensor
 from sapiens.tasks import MapField, TaskSpec
 from sapiens.visualization.maps import draw_map
 
-from .base import PICTURE, ResultFile
-from .dense import DenseResult
+from .base import PICTURE, Result, ResultFile
 from .saving import Saving
 
 __all__ = ['MapsResult', 'make_maps_result']
@@ -23,7 +22,7 @@ def _map(name: str, result: 'MapsResult', saving: Saving) -> np.ndarray:
 
 
 @dataclass
-class MapsResult(DenseResult):
+class MapsResult(Result):
     """Maps and other values that a dense task predicts.
 
     Attributes:

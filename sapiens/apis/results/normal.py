@@ -10,8 +10,7 @@ from torch import Tensor
 from sapiens.frames import to_published
 from sapiens.visualization.labels import draw_normals
 
-from .base import PICTURE, ResultFile
-from .dense import DenseResult
+from .base import PICTURE, Result, ResultFile
 from .saving import Saving
 
 __all__ = ['NormalResult']
@@ -22,7 +21,7 @@ def _normal(result: 'NormalResult', saving: Saving) -> np.ndarray:
 
 
 @dataclass
-class NormalResult(DenseResult):
+class NormalResult(Result):
     """A surface normal for each pixel.
 
     Attributes:
@@ -46,7 +45,7 @@ class NormalResult(DenseResult):
 
     def draw(self) -> np.ndarray:
         """Draw right as red, up as green, towards the camera as blue; grey outside the mask."""
-        return draw_normals(self.published, np.ones(self._size(), bool) if self.mask is None else self.mask)
+        return draw_normals(self.published, np.ones(self.image.shape[:2], bool) if self.mask is None else self.mask)
 
     def summary(self) -> str:
         return 'one normal per pixel'

@@ -12,8 +12,7 @@ from sapiens.metainfo import ClassList
 from sapiens.visualization.labels import draw_segmentation
 from sapiens.visualization.segmentation import draw_legend
 
-from .base import PICTURE, ResultFile
-from .dense import DenseResult
+from .base import PICTURE, Result, ResultFile
 from .saving import Saving
 
 __all__ = ['SegResult']
@@ -24,7 +23,7 @@ def _mask(result: 'SegResult', saving: Saving) -> np.ndarray:
 
 
 @dataclass
-class SegResult(DenseResult):
+class SegResult(Result):
     """A class for each pixel.
 
     Attributes:
