@@ -51,13 +51,7 @@ class SampleDataset(Dataset):
         return self.load(index)
 
     def check(self, findings: Findings, read: bool = False, progress=iter) -> None:
-        """Check the data (tools/misc/check_dataset.py).
-
-        Args:
-            findings: problems are added to it.
-            read: decode every image too.
-            progress: wraps an iterable that takes long and has a length.
-        """
+        """Add problems of the data to ``findings``; with ``read`` decode every image. ``progress`` wraps a long iterable."""
 
     def __getitem__(self, draw: Draw | int) -> dict:
         index, seed = draw if isinstance(draw, Draw) else (int(draw), None)
@@ -101,8 +95,7 @@ class PathDataset(SampleDataset):
 
     def __init__(self, table: PathTable, root: str, pipeline: list, metainfo: dict | None):
         super().__init__(pipeline, metainfo)
-        self.table = table
-        self.root = root
+        self.table, self.root = table, root
 
     def __len__(self) -> int:
         return len(self.table)

@@ -60,10 +60,7 @@ def check_images(
     """Find files that are missing, empty, or (with ``read``) cannot be decoded or have another size than stated.
 
     Args:
-        findings: problems are added to it.
-        paths: of the images; URLs are checked with ``read`` only.
-        count: of the paths.
-        read: decode every image.
+        paths: ``count`` of them; URLs are checked with ``read`` only.
         progress: wraps an iterable that has a length.
         sizes: maps the number of an image to (w, h) of the upright image in the annotations.
     """

@@ -62,11 +62,8 @@ def annotated_instances(
     their image, and people with fewer than ``min_keypoints`` labelled keypoints of ``skeleton``.
 
     Args:
-        people: of the file.
-        skeleton: of the result.
-        source: of the file.
+        skeleton, source: of the result and of the file.
         ids: (K,), for each keypoint its id in ``source``, -1 where it has none: never labelled.
-        min_keypoints: see above.
 
     Raises:
         ValueError: an annotation has another number of keypoints than ``source``, or an image has no name or size.
@@ -86,6 +83,7 @@ def annotated_instances(
     boxes = _clipped_boxes(people)
     few = f'fewer than {min_keypoints} labelled keypoints' if min_keypoints > 1 else 'no labelled keypoint'
     with np.errstate(invalid='ignore'):
+        empty = ~(np.float32(boxes[:, 2:]) > np.float32(boxes[:, :2])).all(1)
         unlabelled = (people.num_keypoints == 0) | (points[..., :2].max((1, 2), initial=-np.inf) <= 0)
         # (reason, where it holds, whether the file is wrong); the first reason counts.
         reasons = (
@@ -95,11 +93,7 @@ def annotated_instances(
             ('a crowd', people.crowd, False),
             ('no labelled keypoint', unlabelled, False),
             ('numbers that are not finite', ~(_finite(people.boxes) & _finite(points)), True),
-            (
-                'a box that is empty within its image',
-                ~(np.float32(boxes[:, 2:]) > np.float32(boxes[:, :2])).all(1),
-                True,
-            ),
+            ('a box that is empty within its image', empty, True),
             (few, visible.sum(1) < min_keypoints, False),
         )
     for text, holds, wrong in reasons:
@@ -132,10 +126,7 @@ def detected_instances(path: str, people: AnnotatedPeople, score_thr: float = 0.
 
     Kept are those of category 1 with a score of at least ``score_thr``. Boxes are not clipped.
 
-    Args:
-        path: of the results.
-        people: of the annotation file, which lists the images.
-        score_thr: see above.
+    ``people`` is the annotation file, which lists the images.
 
     Raises:
         FileNotFoundError: no such file.

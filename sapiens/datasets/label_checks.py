@@ -32,10 +32,8 @@ def check_label_files(findings: Findings, dataset, read: bool = False, progress:
     above 0; normals of people that are not unit vectors or look away from the camera; masks without people.
 
     Args:
-        findings: problems are added to it.
         dataset: its ``load(index)`` gives ``label_files`` and the options of their readers.
         read: read the labels of all samples; otherwise of a hundred.
-        progress: wraps an iterable that has a length.
     """
     count = len(dataset)
     looked_at = set(range(count) if read else np.linspace(0, count - 1, min(count, _SAMPLED)).astype(int).tolist())

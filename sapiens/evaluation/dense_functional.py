@@ -111,8 +111,7 @@ def depth_error_sums(pred: Tensor, target: Tensor, min_depth: float) -> Tensor:
     """
     pred, target = pred.double(), target.double()
     square = (pred - target).square().sum()
-    count = pred.numel()
-    enough = target >= min_depth
+    count, enough = pred.numel(), target >= min_depth
     pred, target = pred[enough], target[enough]
     error = (pred - target).abs()
     logs = (pred.clamp(min=min_depth).log() - target.log()).abs()
@@ -135,18 +134,9 @@ def depth_errors(sums: Tensor) -> Tensor:
     Defined as in Eigen et al. (2014): mean |p - t| / t, mean (p - t)^2 / t, root mean square of p - t and of log p - log t, and
     the fractions of pixels with max(p / t, t / p) below 1.25, 1.25^2 and 1.25^3.
     """
-    count, enough, absolute, squared, logs, first, second, third, square = sums.double().unbind()
-    return torch.stack(
-        [
-            absolute / enough,
-            squared / enough,
-            (square / count).sqrt(),
-            (logs / enough).sqrt(),
-            first / enough,
-            second / enough,
-            third / enough,
-        ]
-    )
+    count, enough, *sums, square = sums.double().unbind()
+    absolute, squared, logs, *within = (value / enough for value in sums)
+    return torch.stack([absolute, squared, (square / count).sqrt(), logs.sqrt(), *within])
 
 
 def angular_error(pred: Tensor, target: Tensor) -> Tensor:

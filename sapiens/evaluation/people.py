@@ -105,7 +105,6 @@ def read_ground_truth(path: str, skeleton: Skeleton, use_area: bool = True) -> G
 
     Args:
         path: COCO file annotated with ``skeleton``.
-        skeleton: of the file.
         use_area: take ``area`` of the annotations; otherwise 0.53 of the box, as for datasets without segments.
 
     Raises:
@@ -178,8 +177,7 @@ def write_detections(path: str, detections: Detections, truth: GroundTruth, with
 
     Args:
         path: the file; folders are created.
-        detections: of the skeleton that ``truth`` is annotated with.
-        truth: gives the ids.
+        truth: gives the ids; annotated with the skeleton of the detections.
         with_boxes: also write the boxes. Tools that read the file take a person's area from the box if there is one.
     """
     points = np.concatenate([detections.keypoints, detections.keypoint_scores[..., None]], -1)

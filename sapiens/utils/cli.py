@@ -26,9 +26,7 @@ def positive(text: str) -> int:
 def add_model_arguments(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """Add ``--model`` and ``--checkpoint``, lists of the same length or the latter empty.
 
-    Args:
-        parser: of the tool.
-        default: what it takes without ``--model``, for the help; None if there has to be one.
+    ``default`` says in the help what the tool takes without ``--model``; None if there has to be one.
     """
     text = 'published models by name (sapiens download --list), or configs' + (
         f'; default: {default}' if default else ''
@@ -41,9 +39,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, default: str | None = N
 def add_runner_arguments(parser: argparse.ArgumentParser, written: str) -> None:
     """Add ``--work-dir``, ``--cfg-options``, ``--launcher`` and ``--local_rank``; the tool itself adds ``config``.
 
-    Args:
-        parser: of the tool.
-        written: what goes to the work dir, for the help.
+    ``written`` says in the help what goes to the work dir.
     """
     parser.add_argument('--work-dir', help=f'where {written} (default: work_dirs/<name of the config>)')
     add_options_argument(parser)
@@ -53,12 +49,8 @@ def add_runner_arguments(parser: argparse.ArgumentParser, written: str) -> None:
 
 
 def load_runner_config(args: argparse.Namespace) -> Config:
-    """The config of parsed arguments with its options applied, ``launcher`` and ``work_dir`` set; tells MMEngine the local
-    rank.
-
-    Raises:
-        FileNotFoundError, ValueError: see :func:`sapiens.utils.config.load_config`.
-    """
+    """Read the config of parsed arguments (:func:`sapiens.utils.config.load_config`), with ``launcher`` and ``work_dir``; tell
+    MMEngine the local rank."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher

@@ -288,19 +288,15 @@ def _checked(old: Any, new: Any, key: str) -> Any:
     """The new value in the type of the old one where that loses nothing, or an error."""
     if old is None or new is None:
         return new
-    if isinstance(old, tuple) and isinstance(new, list):
-        return tuple(new)
-    if isinstance(old, list) and isinstance(new, tuple):
-        return list(new)
+    if isinstance(old, list | tuple) and isinstance(new, list | tuple):
+        return type(old)(new)
     number = int | float
     if type(old) is int and isinstance(new, float) and new.is_integer():
         return int(new)  # 1e3 iterations
     fits = (
         type(old) is type(new)
-        or (
-            isinstance(old, str)  # such as 'auto' or 'off', beside which a number may stand
-            and not isinstance(new, dict | list | tuple)
-        )
+        # A number may be an alternative to 'auto' or 'off'.
+        or (isinstance(old, str) and not isinstance(new, dict | list | tuple))
         or (isinstance(old, dict) and isinstance(new, dict))
         or (isinstance(old, number) and isinstance(new, number) and isinstance(old, bool) == isinstance(new, bool))
     )

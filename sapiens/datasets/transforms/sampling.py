@@ -34,12 +34,9 @@ def transform_sample(
     interpolation: Mapping[str, str] | None = None,
     max_megapixels: float = 150,
 ) -> dict:
-    """Open the image of a sample and take it, with its labels, through steps of geometry.
+    """Open the image of a sample and take it, with its labels, through steps with ``draw(view, results) -> View``, in place.
 
-    Args:
-        results: see :class:`.LoadDense`, which also describes the result; changed in place.
-        steps: each has ``draw(view, results) -> View``.
-        exact, antialias, interpolation, max_megapixels: see :class:`.LoadDense`.
+    :class:`.LoadDense` describes the sample and the options.
     """
     image = open_image(results, max_megapixels)
     maps = label_maps(results, image.size)
