@@ -1,4 +1,4 @@
-"""Data sets, samplers and collation. Importing it registers everything; the transforms are in ``transforms``."""
+"""Datasets, samplers and collation. Importing it registers everything; the transforms are in ``transforms``."""
 
 from . import transforms
 from .collate import stack_collate

@@ -162,10 +162,9 @@ def skeleton_fields(skeleton: Skeleton) -> dict:
 
 
 def map_keypoints(results: dict, ids: np.ndarray, fields: dict) -> None:
-    """Convert a sample's keypoints to another skeleton.
+    """Convert a sample of :meth:`KeypointDataset.load` to another skeleton, in place.
 
     Args:
-        results: from :meth:`KeypointDataset.load`; changed in place.
         ids: (K,), for each keypoint its id in the sample's skeleton, -1 where it has none: not labelled then.
         fields: :func:`skeleton_fields` of the other skeleton.
     """

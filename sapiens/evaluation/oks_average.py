@@ -33,7 +33,6 @@ def average_oks(
     detections.
 
     Args:
-        people, detections: of one skeleton with K keypoints.
         areas: (M,) square pixels of the detections: unmatched ones outside a range of areas do not count in it.
         sigmas: (K,).
         groups: {name: keypoint ids}.

@@ -19,6 +19,7 @@ import json
 import os
 import sys
 import tempfile
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,10 +53,10 @@ def parse_args():
     return args
 
 
-def best(run, repeats: int) -> float:
-    """Smallest CPU time of a call in seconds, after a warmup call."""
-    run()
-    return min(cpu_seconds(run)[0] for _ in range(repeats))
+def best(run, repeats: int) -> tuple[float, Any]:
+    """Smallest CPU time of a call in seconds, after a warmup call, and the result of that one."""
+    result = run()
+    return min(cpu_seconds(run)[0] for _ in range(repeats)), result
 
 
 def mmpose_codec():
@@ -75,14 +76,10 @@ def targets(count: int, args) -> list:
     points, visible = people(count)
     theirs, ours = mmpose_codec(), UDPHeatmap()
     as_tensors = torch.from_numpy(points), torch.from_numpy(visible)
-    seconds = (
-        best(lambda: theirs.encode(points, visible), args.repeats),
-        best(lambda: ours.encode(*as_tensors, INPUT, MAP), args.repeats),
-    )
-    difference = np.abs(
-        ours.encode(*as_tensors, INPUT, MAP)[0][0].numpy() - theirs.encode(points, visible)['heatmaps']
-    )
-    return [*seconds, f'largest difference of a cell {difference.max():.0e}']
+    seconds, expected = best(lambda: theirs.encode(points, visible)['heatmaps'], args.repeats)
+    own_seconds, (found, *_) = best(lambda: ours.encode(*as_tensors, INPUT, MAP), args.repeats)
+    difference = np.abs(found[0].numpy() - expected).max()
+    return [seconds, own_seconds, f'largest difference of a cell {difference:.0e}']
 
 
 def decode(count: int, args) -> list:
@@ -91,12 +88,10 @@ def decode(count: int, args) -> list:
     heatmaps = theirs.encode(points, np.ones((1, count), np.float32))['heatmaps']
     heatmaps = 0.8 * heatmaps + 0.003 * np.random.default_rng(1).random(heatmaps.shape, dtype=np.float32)
     maps = torch.from_numpy(heatmaps)[None]
-    seconds = (
-        best(lambda: theirs.decode(heatmaps), args.repeats),
-        best(lambda: ours.decode(maps, INPUT), args.repeats),
-    )
-    difference = np.abs(ours.decode(maps, INPUT)[0][0].numpy() - theirs.decode(heatmaps)[0][0])
-    return [*seconds, f'largest difference of a point {difference.max():.0e} px']
+    seconds, (expected, _) = best(lambda: theirs.decode(heatmaps), args.repeats)
+    own_seconds, (found, *_) = best(lambda: ours.decode(maps, INPUT), args.repeats)
+    difference = np.abs(found[0].numpy() - expected[0]).max()
+    return [seconds, own_seconds, f'largest difference of a point {difference:.0e} px']
 
 
 def real_xtcocotools() -> bool:
@@ -160,20 +155,20 @@ def evaluate(count: int, args) -> list:
     skeleton = SKELETONS[count]
     with tempfile.TemporaryDirectory() as folder:
         path, samples = crowd(count, args.people, folder)
-        results = {}
 
-        def run(name, metric):
+        def run(metric):
             metric.process({}, samples)
             with contextlib.redirect_stdout(io.StringIO()):  # their tables
-                results[name] = metric.evaluate(len(samples))
+                results = metric.evaluate(len(samples))
+            return next(value for key, value in results.items() if key.endswith('/AP'))
 
         def ours():
             # mmpose has no groups for 308, so evaluate all keypoints as one group.
-            run('ours', KeypointMetric(skeleton, path, groups=['whole'] if count == 308 else None))
+            return run(KeypointMetric(skeleton, path, groups=['whole'] if count == 308 else None))
 
         # One evaluation includes reading the annotation file and takes long, so few repeats are enough.
         repeats = max(1, args.repeats // 5)
-        seconds = best(ours, repeats)
+        seconds, precision = best(ours, repeats)
         if not real_xtcocotools():
             return [float('nan'), seconds / args.people, 'mmpose needs xtcocotools, which is not installed']
         from mmpose.evaluation.metrics import CocoMetric, CocoWholeBodyMetric
@@ -181,13 +176,12 @@ def evaluate(count: int, args) -> list:
         def theirs():
             metric = (CocoWholeBodyMetric if count == 133 else CocoMetric)(path)
             metric.dataset_meta = parse_pose_metainfo(build_metainfo(skeleton))
-            run('theirs', metric)
+            return run(metric)
 
         from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
-        theirs_seconds = best(theirs, repeats)
-    values = [next(v for key, v in results[name].items() if key.endswith('/AP')) for name in ('ours', 'theirs')]
-    note = f'AP {values[0]:.6f} and {values[1]:.6f}, {args.people} people'
+        theirs_seconds, expected = best(theirs, repeats)
+    note = f'AP {precision:.6f} and {expected:.6f}, {args.people} people'
     return [theirs_seconds / args.people, seconds / args.people, note]
 
 

@@ -75,7 +75,7 @@ def transform_values(
         if field.swap not in results:
             raise ValueError(
                 f'{results.get("img_path")}: {key} in a mirrored image, but {field.swap!r} is missing, which says which classes '
-                'swap. Data sets provide it; for your own arrays use sapiens.metainfo.get_classes(NAME).flip_table'
+                'swap. Datasets provide it; for your own arrays use sapiens.metainfo.get_classes(NAME).flip_table'
             )
         table = np.asarray(results[field.swap])
         if (table != np.arange(256)).any():

@@ -108,7 +108,7 @@ def load_state(
         chosen[name] = value
     report.unused = unused + [name for name in weights if name not in own]
     counted = {name: value.numel() for name, value in own.items() if name.startswith(prefix)}
-    report.share = sum(counted[name] for name in chosen if name in counted) / max(1, sum(counted.values()))
+    report.share = sum(counted.get(name, 0) for name in chosen) / max(1, sum(counted.values()))
     if report.share < min_share:
         raise RefusedWeights(
             f'only {report.share:.1%} of the {report.part} would be loaded, at least {min_share:.0%} are needed: these weights '
