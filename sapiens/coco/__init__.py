@@ -2,9 +2,10 @@
 
 from .json_stream import BrokenJson, NotAnObject, stream_items
 from .people import WHOLEBODY_LISTS, AnnotatedPeople, read_people
-from .results import read_results
+from .results import BOX_THRESHOLD, read_results
 
 __all__ = [
+    'BOX_THRESHOLD',
     'WHOLEBODY_LISTS',
     'AnnotatedPeople',
     'BrokenJson',

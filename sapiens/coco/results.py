@@ -5,7 +5,10 @@ from pathlib import Path
 
 from sapiens.utils.paths import require_file
 
-__all__ = ['read_results']
+__all__ = ['BOX_THRESHOLD', 'read_results']
+
+# Published: boxes with a lower score are not used.
+BOX_THRESHOLD = 0.3
 
 
 def read_results(path: str, keys: set[str], what: str = 'results file') -> list[dict]:

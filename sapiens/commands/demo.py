@@ -34,7 +34,7 @@ from sapiens.apis.loading.load_model import (
     with_checkpoints,
 )
 from sapiens.apis.predictors import Predictor
-from sapiens.apis.results import Result
+from sapiens.apis.results import Result, Saving
 from sapiens.apis.results.by_task import get_result_class
 from sapiens.checkpoints import ZOO, find, resolve_checkpoint
 from sapiens.datasets.transforms import BadImage
@@ -206,7 +206,9 @@ def make_page(demo: Demo, folder: Path):
                 with gr.Group(visible=takes_detector(tasks[0])) as options:
                     detector = gr.Dropdown(demo.detectors, value=demo.detectors[0], label='Detector')
                     style = gr.Radio(list(STYLES), value=STYLES[0], label='Style')
-                    threshold = gr.Slider(0, 1, value=0.3, step=0.05, label='Minimum score of a drawn keypoint')
+                    threshold = gr.Slider(
+                        0, 1, value=Saving.threshold, step=0.05, label='Minimum score of a drawn keypoint'
+                    )
                     boxes = gr.Checkbox(label='Boxes')
             with gr.Column():
                 buttons = ['download', 'fullscreen']

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from sapiens.apis.batch_job import Outcome, Plan, run_plan
 from sapiens.apis.detectors import DETECTORS
-from sapiens.apis.detectors.base import IF_NO_DETECTIONS, NMS_THRESHOLD, THRESHOLD
+from sapiens.apis.detectors.base import IF_NO_DETECTIONS, NMS_THRESHOLD
 from sapiens.apis.inputs import Item, find_inputs, is_video
 from sapiens.apis.loading.build import read_config
 from sapiens.apis.loading.load_model import get_predictor_class, inference_task, with_checkpoints
@@ -37,6 +37,7 @@ from sapiens.apis.results import Saving
 from sapiens.apis.results.by_task import get_inference_task, get_result_class
 from sapiens.apis.results.saving import CHOICES
 from sapiens.apis.video.video_job import VideoOptions, run_videos, video_files
+from sapiens.coco import BOX_THRESHOLD
 from sapiens.tasks import task_names
 from sapiens.utils.cli import add_model_arguments, positive, tool_parser
 from sapiens.utils.device import DTYPES, pick_device
@@ -70,7 +71,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument_group('people (pose)').add_argument
     add('--detector', default='whole-image', help=f'{" | ".join(DETECTORS.values())}; default: %(default)s')
     add('--boxes', metavar='FILE', help='boxes instead of a detector: COCO detections or a COCO dataset')
-    add('--box-threshold', type=float, help=f'minimum score of a box; default: {THRESHOLD}, with --boxes 0')
+    add('--box-threshold', type=float, help=f'minimum score of a box; default: {BOX_THRESHOLD}, with --boxes 0')
     text = f'maximum overlap (IoU) of two boxes; default: {NMS_THRESHOLD}, with --boxes 1, which keeps all'
     add('--nms-threshold', type=float, help=text)
     text = 'an image without boxes has no people, or is one person; default: %(default)s'
@@ -83,20 +84,25 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     kinds = '; '.join(f'{task}: {", ".join(file.kind for file in get_result_class(task).files)}' for task in tasks)
     add('--save', nargs='+', metavar='KIND', help=f'kinds of files. {kinds}; default: all data and images')
     text = 'keypoints: plain, published (nested boxes) or lite (no boxes); default: %(default)s'
-    add('--json-layout', choices=CHOICES['json_layout'], default='plain', help=text)
+    add('--json-layout', choices=CHOICES['json_layout'], default=Saving.json_layout, help=text)
     text = 'write one COCO results file of all people, keypoints.coco.json; default: on'
     add('--coco', action=argparse.BooleanOptionalAction, default=True, help=text)
     add('--csv', action='store_true', help='write one table of all people, keypoints.csv')
     text = 'format of label maps and masks; default: %(default)s'
-    add('--map-format', choices=CHOICES['map_format'], default='npy', help=text)
+    add('--map-format', choices=CHOICES['map_format'], default=Saving.map_format, help=text)
     text = 'frame of normals in .npy: published (x right, y up, z backward) or camera (x right, y down, z forward)'
-    add('--normal-frame', choices=CHOICES['normal_frame'], default='published', help=f'{text}; default: %(default)s')
+    add(
+        '--normal-frame',
+        choices=CHOICES['normal_frame'],
+        default=Saving.normal_frame,
+        help=f'{text}; default: %(default)s',
+    )
     text = 'point clouds: field of view along the longer side in degrees; default: %(default)s'
-    add('--fov', type=float, default=50, help=text)
+    add('--fov', type=float, default=Saving.fov, help=text)
     text = 'point clouds from relative depth: distance of the nearest point; default: %(default)s'
-    add('--ply-distance', type=float, default=2, help=text)
+    add('--ply-distance', type=float, default=Saving.distance, help=text)
     text = 'point clouds from relative depth: nearest to farthest point; default: %(default)s'
-    add('--ply-extent', type=float, default=0.5, help=text)
+    add('--ply-extent', type=float, default=Saving.extent, help=text)
 
     add = parser.add_argument_group('masks of people (optional, for depth and normals)').add_argument
     add('--mask-dir', type=Path, metavar='DIR', help='<name>.npy or .png for each image')
@@ -105,17 +111,27 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--mask-checkpoint', metavar='FILE', help='its weights')
 
     add = parser.add_argument_group('drawing').add_argument
-    add('--picture-format', choices=CHOICES['picture_format'], default='jpg', help='default: %(default)s')
+    add(
+        '--picture-format',
+        choices=CHOICES['picture_format'],
+        default=Saving.picture_format,
+        help='default: %(default)s',
+    )
     text = 'people over the image, or OpenPose skeletons on black; default: %(default)s'
-    add('--style', choices=CHOICES['style'], default='default', help=text)
-    add('--threshold', type=float, default=0.3, help='minimum score of a drawn keypoint; default: %(default)s')
+    add('--style', choices=CHOICES['style'], default=Saving.style, help=text)
+    add(
+        '--threshold',
+        type=float,
+        default=Saving.threshold,
+        help='minimum score of a drawn keypoint; default: %(default)s',
+    )
     add('--radius', type=float, help='radius of keypoints in pixels; default: from the size of the person')
     add('--thickness', type=int, help='thickness of links in pixels; default: from the size of the person')
     add('--show-boxes', action='store_true', help='draw the boxes of people')
     add('--show-indices', action='store_true', help='write the indices of keypoints')
     add('--heatmaps', action='store_true', help='also write an image of the heatmaps')
     add('--crop', nargs='+', choices=['face', 'hand'], default=[], help='also write enlarged images of these parts')
-    add('--opacity', type=float, default=0.5, help='opacity of class colours; default: %(default)s')
+    add('--opacity', type=float, default=Saving.opacity, help='opacity of class colours; default: %(default)s')
     text = 'depths drawn brightest and black, for comparable images; default: the range of each image'
     add('--depth-limits', nargs=2, type=float, metavar=('NEAR', 'FAR'), help=text)
 
@@ -189,7 +205,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
     models, hidden = make_models(args, saving)
     detector = None
     if any('detector' in get_predictor_class(task).options for task in models):
-        low, overlap = (0.0, 1.0) if args.boxes else (THRESHOLD, NMS_THRESHOLD)
+        low, overlap = (0.0, 1.0) if args.boxes else (BOX_THRESHOLD, NMS_THRESHOLD)
         detector = dict(
             text='whole-image' if args.boxes else args.detector,
             threshold=low if args.box_threshold is None else args.box_threshold,

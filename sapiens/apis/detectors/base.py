@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from sapiens.coco import BOX_THRESHOLD
+
 __all__ = ['IF_NO_DETECTIONS', 'PersonDetector', 'suppress', 'whole_image']
 
 IF_NO_DETECTIONS = ('empty', 'whole-image')
-# Defaults of every detector, as in the published demo.
-THRESHOLD = 0.3
+# Maximum overlap (IoU) of two boxes, as in the published demo.
 NMS_THRESHOLD = 0.3
 
 
@@ -23,7 +24,7 @@ class PersonDetector:
 
     Args:
         find: takes images and returns (boxes (N, 4), scores (N,)) of each, of people only, in any order.
-        threshold: minimum score of a box; default :data:`THRESHOLD`.
+        threshold: minimum score of a box; default :data:`sapiens.coco.BOX_THRESHOLD`.
         nms_threshold: of two boxes with a larger overlap (IoU) the better one is kept; default :data:`NMS_THRESHOLD`. 1 keeps
             all boxes.
         if_no_detections: 'empty': no boxes for an image without people. 'whole-image': one box of the whole image, as published.
@@ -42,7 +43,7 @@ class PersonDetector:
         when_nobody: str | None = None,
     ) -> None:
         self.find = find
-        self.threshold = THRESHOLD if threshold is None else threshold
+        self.threshold = BOX_THRESHOLD if threshold is None else threshold
         self.nms_threshold = NMS_THRESHOLD if nms_threshold is None else nms_threshold
         self.if_no_detections = when_nobody or if_no_detections
         for name in ('threshold', 'nms_threshold'):

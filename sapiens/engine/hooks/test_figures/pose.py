@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.structures import BaseDataElement
 
+from sapiens.coco import BOX_THRESHOLD
 from sapiens.metainfo import get_skeleton
 from sapiens.registry import HOOKS
 from sapiens.utils.crop import heatmap_to_image
@@ -37,7 +38,7 @@ class PoseShowHook(ShowHook):
         out_dir: str | Path,
         limit: int | None = None,
         threshold: float = 0.3,
-        box_threshold: float = 0.3,
+        box_threshold: float = BOX_THRESHOLD,
         heatmaps: bool = False,
     ) -> None:
         super().__init__(out_dir, limit)
