@@ -55,8 +55,6 @@ def draw_rows(
     Raises:
         ValueError: no rows.
     """
-    if not rows:
-        raise ValueError('a figure of no rows: expected at least one image')
     lines = []
     for row in rows:
         image = scaled(row.image, side)

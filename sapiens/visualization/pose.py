@@ -247,8 +247,6 @@ def draw_pose_panel(
     Raises:
         ValueError: no rows.
     """
-    if not rows:
-        raise ValueError('a figure of no rows: expected at least one crop')
     skeleton = get_skeleton(skeleton)
     lines = []
     for row in rows:

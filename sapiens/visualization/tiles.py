@@ -33,7 +33,13 @@ class Tile(NamedTuple):
 
 
 def join_tiles(rows: Sequence[Sequence[Tile]], columns: Sequence[str]) -> np.ndarray:
-    """Stack rows of tiles. The first row also has the names of the columns. A row may have fewer tiles."""
+    """Stack rows of tiles. The first row also has the names of the columns. A row may have fewer tiles.
+
+    Raises:
+        ValueError: no rows.
+    """
+    if not rows:
+        raise ValueError('a figure of no rows: expected at least one image')
     blocks = []
     for number, row in enumerate(rows):
         parts = []
