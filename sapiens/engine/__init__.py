@@ -12,7 +12,8 @@ from .hooks.training_figures.mae import ReconstructionHook
 from .hooks.training_figures.pose import PosePictureHook
 from .hooks.visible_keypoints import VisibleKeypointsHook
 from .loops import TrainLoop
-from .optim import OptimWrapper, ParamGroupConstructor
+from .optim.optim_wrapper import OptimWrapper
+from .optim.param_groups import ParamGroupConstructor
 from .runner import Runner
 
 __all__ = [

@@ -1,21 +1,18 @@
-from .backbones import SAPIENS_ARCHS, Encoder, SapiensViT
-from .codecs import UDPHeatmap
+from .backbones.archs import SAPIENS_ARCHS
+from .backbones.interface import Encoder
+from .backbones.sapiens_v1 import SapiensViT
+from .codecs.udp_heatmap import UDPHeatmap
 from .data_preprocessor import ImageNormalizer
-from .estimators import DenseEstimator, DenseTask, DepthTask, NormalTask, PoseEstimator, SegTask
-from .heads import DenseHead, HeatmapHead
-from .losses import (
-    AlignedDepthLoss,
-    DepthGradientLoss,
-    HeatmapCrossEntropyLoss,
-    HeatmapMSELoss,
-    NormalCosineLoss,
-    NormalGradientLoss,
-    NormalL1Loss,
-    ScaleShiftInvariantLoss,
-    SegCrossEntropyLoss,
-    SegDiceLoss,
-    SiLogLoss,
-)
+from .estimators.dense import DenseEstimator
+from .estimators.dense_task import DenseTask
+from .estimators.dense_tasks import DepthTask, NormalTask, SegTask
+from .estimators.pose import PoseEstimator
+from .heads.dense import DenseHead
+from .heads.heatmap import HeatmapHead
+from .losses.depth import AlignedDepthLoss, DepthGradientLoss, ScaleShiftInvariantLoss, SiLogLoss
+from .losses.heatmap import HeatmapCrossEntropyLoss, HeatmapMSELoss
+from .losses.normal import NormalCosineLoss, NormalGradientLoss, NormalL1Loss
+from .losses.segmentation import SegCrossEntropyLoss, SegDiceLoss
 from .mae import MAE, MAEDecoder
 
 __all__ = [

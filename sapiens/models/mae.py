@@ -21,8 +21,9 @@ from sapiens.registry import MODELS
 from sapiens.structures import DenseDataSample
 
 from .backbones.interface import require_members
-from .layers import TransformerBlock, init_transformer, patchify, resize_grid, sincos_2d, take, unpatchify
-from .layers.transformer import LAYER_NORM_EPS
+from .layers.patches import patchify, take, unpatchify
+from .layers.pos_embed import resize_grid, sincos_2d
+from .layers.transformer import LAYER_NORM_EPS, TransformerBlock, init_transformer
 
 __all__ = ['MAE', 'MAEDecoder', 'Masking']
 

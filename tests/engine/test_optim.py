@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from sapiens.engine.optim import OptimWrapper, ParamGroupConstructor, make_param_groups
+from sapiens.engine.optim.optim_wrapper import OptimWrapper
+from sapiens.engine.optim.param_groups import ParamGroupConstructor, make_param_groups
 from sapiens.models import MAE, SapiensViT
 from sapiens.registry import OPTIM_WRAPPER_CONSTRUCTORS
 

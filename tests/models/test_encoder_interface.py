@@ -7,8 +7,8 @@ from torch import nn
 from sapiens.engine.compiling import compile_parts
 from sapiens.engine.optim.param_groups import make_param_groups
 from sapiens.models import MAE, Encoder, PoseEstimator, SapiensViT
-from sapiens.models.backbones import require_members
-from sapiens.models.layers import patchify, take
+from sapiens.models.backbones.interface import require_members
+from sapiens.models.layers.patches import patchify, take
 from sapiens.registry import MODELS
 
 TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)

@@ -3,7 +3,7 @@ import torch
 
 from sapiens.models import MAE, ImageNormalizer
 from sapiens.models.data_preprocessor import IMAGE_MEAN, IMAGE_STD
-from sapiens.models.layers import patchify, unpatchify
+from sapiens.models.layers.patches import patchify, unpatchify
 from sapiens.models.mae import Masking
 from sapiens.structures import DenseDataSample
 

@@ -10,7 +10,7 @@ from mmpose.structures import PoseDataSample
 from sapiens.engine.optim.param_groups import make_param_groups
 from sapiens.metainfo import get_skeleton
 from sapiens.models import MAE, HeatmapHead, PoseEstimator
-from sapiens.models.layers import resize_grid
+from sapiens.models.layers.pos_embed import resize_grid
 from sapiens.registry import MODELS
 
 TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from sapiens.models import MAE, SapiensViT
-from sapiens.models.layers import resize_grid
+from sapiens.models.layers.pos_embed import resize_grid
 from sapiens.models.layers.transformer import SelfAttention
 from sapiens.utils.checkpoint.positions import fit_positions
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sapiens.models.layers import unit_vectors
+from sapiens.models.layers.unit_vectors import unit_vectors
 
 
 @pytest.mark.parametrize('eps', [1e-12, 1e-6, 1e-3])

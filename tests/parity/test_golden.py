@@ -15,7 +15,7 @@ from sapiens.models import (
     SiLogLoss,
     UDPHeatmap,
 )
-from sapiens.models.layers import resize_grid, sincos_2d
+from sapiens.models.layers.pos_embed import resize_grid, sincos_2d
 from sapiens.utils.checkpoint.positions import fit_positions
 
 from . import golden

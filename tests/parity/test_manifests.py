@@ -8,8 +8,7 @@ import torch
 
 from sapiens.checkpoints import ZOO, expected_shapes, recognise
 from sapiens.metainfo import get_classes
-from sapiens.models import MAE, DenseEstimator, PoseEstimator, SapiensViT
-from sapiens.models.backbones import SAPIENS_ARCHS
+from sapiens.models import MAE, SAPIENS_ARCHS, DenseEstimator, PoseEstimator, SapiensViT
 from sapiens.tasks import get_task
 from sapiens.utils.checkpoint import load_state, read_checkpoint, save_weights
 

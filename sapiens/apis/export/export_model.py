@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from sapiens.models import MAE
-from sapiens.models.backbones import require_members
+from sapiens.models.backbones.interface import require_members
 from sapiens.utils.device import pick_device
 from sapiens.utils.optional import require
 

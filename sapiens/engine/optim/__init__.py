@@ -1,4 +1,1 @@
-from .optim_wrapper import OptimWrapper
-from .param_groups import ParamGroupConstructor, make_param_groups
-
-__all__ = ['OptimWrapper', 'ParamGroupConstructor', 'make_param_groups']
+"""Optimizer steps and parameter groups. :mod:`sapiens.engine` exports them."""

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from sapiens.registry import MODELS
 
-from ..layers import TransformerBlock, init_transformer, patchify, resize_grid, sincos_2d, take
-from ..layers.transformer import LAYER_NORM_EPS
+from ..layers.patches import patchify, take
+from ..layers.pos_embed import resize_grid, sincos_2d
+from ..layers.transformer import LAYER_NORM_EPS, TransformerBlock, init_transformer
 from .archs import resolve_arch
 from .interface import Encoder
 

@@ -1,3 +1,1 @@
-from .udp_heatmap import UDPHeatmap
-
-__all__ = ['UDPHeatmap']
+"""Codecs of keypoints. :mod:`sapiens.models` exports them."""

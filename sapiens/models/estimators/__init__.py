@@ -1,6 +1,1 @@
-from .dense import DenseEstimator
-from .dense_task import DenseTask
-from .dense_tasks import DepthTask, NormalTask, SegTask
-from .pose import PoseEstimator
-
-__all__ = ['DenseEstimator', 'DenseTask', 'DepthTask', 'NormalTask', 'PoseEstimator', 'SegTask']
+"""Estimators and the tasks of dense ones. :mod:`sapiens.models` exports them."""

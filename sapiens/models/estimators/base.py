@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sapiens.metainfo.naming import near
 from sapiens.registry import MODELS
 
-from ..backbones import require_members
+from ..backbones.interface import require_members
 
 __all__ = ['Estimator']
 

@@ -10,7 +10,7 @@ from sapiens.metainfo import get_classes
 from sapiens.metainfo.classes import IGNORE
 from sapiens.registry import MODELS
 
-from ..layers import unit_vectors
+from ..layers.unit_vectors import unit_vectors
 from ..layers.upsample import upsample, upsampled_argmax
 from .dense_task import DenseTask, where
 

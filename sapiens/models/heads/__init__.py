@@ -1,4 +1,1 @@
-from .dense import DenseHead
-from .heatmap import HeatmapHead
-
-__all__ = ['DenseHead', 'HeatmapHead']
+"""Decoder heads. :mod:`sapiens.models` exports them."""

@@ -9,9 +9,9 @@ Each takes predictions (B, 3, H, W) of any length, unit vectors (B, 3, H, W) in 
 import torch
 from torch import Tensor
 
-from sapiens.models.layers import unit_vectors
 from sapiens.registry import MODELS
 
+from ..layers.unit_vectors import unit_vectors
 from .base import DenseLoss, mean_where
 
 __all__ = ['NormalCosineLoss', 'NormalGradientLoss', 'NormalL1Loss']
