@@ -28,7 +28,7 @@ class GeometryDataset(PairedFolders):
         images: name of the folder of images, if it has another one.
         depth_scale: metres of one unit of the files: 0.001 for 16-bit PNGs of millimetres. Required for integers.
         normal_frame: of the files: 'published' (x right, y up, z towards the camera) or 'camera' (x right, y down, z forward).
-        options: {name: value} for the readers of your own fields.
+        options: {name: value} for the readers of your own fields, and the tables of ids that swap in a mirrored image.
         sequences: pattern of folders below ``data_root`` that each have the folders above, or several: 'pair28/*'.
         part, partial, pipeline, metainfo, test_mode: see :class:`sapiens.datasets.paired_folders.PairedFolders`.
         **folders: {field: folder} of fields with another folder name: ``depth='metres'``. ``mask=''`` for data without masks:
@@ -58,7 +58,12 @@ class GeometryDataset(PairedFolders):
         **folders: str | None,
     ):
         declared = map_fields()
-        targets = [name for name in target_fields() if declared[name].kind != 'labels' and declared[name].folders]
+        # Ids that swap in a mirrored image need their table.
+        targets = [
+            name
+            for name, field in target_fields().items()
+            if field.folders and (field.swap is None or field.swap in (options or ()))
+        ]
         fields = tuple(fields)
         if not fields or set(fields) - set(targets):
             raise ValueError(f'fields={fields!r}: expected some of {", ".join(map(repr, targets))}')

@@ -7,6 +7,7 @@ from sapiens import tasks
 from sapiens.datasets import Draw, GeometryDataset
 from sapiens.datasets.checks import Findings
 from sapiens.datasets.transforms import LoadDense, LoadLabels, LoadResize
+from sapiens.datasets.transforms.label_files import read_ids
 from sapiens.structures import DenseDataSample
 from sapiens.tasks import MapField, TaskSpec, register_task
 
@@ -98,6 +99,34 @@ def test_names_and_shapes_are_checked(tmp_path, own_validity):
         LoadLabels(['flow'])
     with pytest.raises(ValueError, match='gt_shade'):
         LoadDense([], interpolation=dict(gt_flow='linear'))
+
+
+def read_garment(path, info):
+    return read_ids(path)
+
+
+@pytest.mark.parametrize('swap', [None, 'garment_swap'])
+def test_a_map_of_ids(tmp_path, monkeypatch, swap):
+    monkeypatch.setattr(tasks, '_TASKS', dict(tasks._TASKS))
+    field = MapField(
+        'garment', kind='labels', padding=255, swap=swap, folders=('garment',), suffixes=('.png',), reader=read_garment
+    )
+    register_task(TaskSpec('garment', 'garments', fields=(field,)))
+    for name in ('rgb', 'garment'):
+        (tmp_path / name).mkdir()
+    (tmp_path / 'rgb/0.png').write_bytes(encode(smooth_image(30, 40), 'PNG'))
+    ids = np.where(np.arange(30) < 12, 1, 2)[None].repeat(40, 0).astype(np.uint8)
+    (tmp_path / 'garment/0.png').write_bytes(encode(ids, 'PNG'))
+    pipeline = [LoadLabels(['garment']), LoadDense([dict(type='RandomFlip', prob=1)]), dict(type='PackDense')]
+    table = np.array([0, 2, 1, *range(3, 256)], np.uint8)
+    if swap:
+        with pytest.raises(ValueError, match='expected some of'):
+            GeometryDataset(str(tmp_path), ['garment'], mask='')
+    options = dict(garment_swap=table) if swap else None
+    dataset = GeometryDataset(str(tmp_path), ['garment'], mask='', options=options, pipeline=pipeline)
+    sample = dataset[0]['data_samples']
+    expected = ids[:, ::-1]
+    assert np.array_equal(sample.gt_garment.numpy(), table[expected] if swap else expected)
 
 
 @pytest.mark.parametrize(
