@@ -11,6 +11,7 @@ from safetensors import safe_open
 from sapiens.apis import build_model
 from sapiens.apis.export import ExportError, ExportOptions, export_model, graph, load_export, options, run_graph_in
 from sapiens.apis.export.images import load_images
+from sapiens.apis.export.outputs import outputs_of
 from sapiens.models import UDPHeatmap
 from sapiens.structures import DenseDataSample
 from sapiens.utils.checkpoint import read_checkpoint
@@ -316,13 +317,12 @@ def test_torchscript_may_end_in_anything(tmp_path, weights):
     assert load_export(path).format == 'torchscript'
 
 
-@pytest.mark.parametrize(('task', 'named'), [(None, 'Linear'), ('a task', 'Linear with str')])
-def test_a_model_without_an_export_is_named(task, named):
-    model = torch.nn.Linear(1, 1)
-    if task:
-        model.task = task
-    with pytest.raises(ValueError, match=f'^{named} cannot be exported'):
-        graph.task_of(model)
+def test_a_model_without_an_export_is_named():
+    for decode in (False, True):
+        with pytest.raises(
+            ValueError, match='^Linear cannot be exported: supported are MAE, PoseEstimator and DenseEstimator'
+        ):
+            outputs_of(torch.nn.Linear(1, 1), decode)
 
 
 def test_features_have_nothing_to_decode(tmp_path, weights):
