@@ -55,9 +55,8 @@ def check_settings(plan: Plan, video: VideoOptions | None = None) -> None:
         before['detector']['if_no_detections'] = before['detector'].pop('when_nobody')
     if 'video' not in before:
         settings.pop('video', None)  # no videos were processed yet
-    details = [
-        f'{key} was {before.get(key)}, is {settings[key]}' for key in settings if settings[key] != before.get(key)
-    ]
+    changed = [key for key in settings if settings[key] != before.get(key)]
+    details = [f'{key} was {before.get(key)}, is {settings[key]}' for key in changed]
     if details:
         raise ValueError(
             f'{plan.out} holds results of other settings: choose another --out, or --overwrite ({"; ".join(details)})'

@@ -51,9 +51,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('task', help=text)
     parser.add_argument('input', nargs='+', help='images and videos, see above')
     add_model_arguments(parser)
-    parser.add_argument(
-        '--out', type=Path, required=True, help='output folder; with "all" it has a folder for each task'
-    )
+    text = 'output folder; with "all" it has a folder for each task'
+    parser.add_argument('--out', type=Path, required=True, help=text)
     parser.add_argument('--overwrite', action='store_true', help='compute existing results again')
 
     add = parser.add_argument_group('computing').add_argument
@@ -177,9 +176,8 @@ def make_models(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dic
         options.update((file.needs, True) for file in get_result_class(task).chosen(saving) if file.needs)
         known = get_predictor_class(task).options
         options = {name: value for name, value in options.items() if name in known}
-        models[task] = dict(
-            common, model=model, checkpoint=checkpoint, task=task, cfg_options=args.cfg_options, **options
-        )
+        options.update(common, model=model, checkpoint=checkpoint, task=task, cfg_options=args.cfg_options)
+        models[task] = options
         get_result_class(task).paths(Path('x'), saving)  # fails early if there is nothing to write
     if args.num_keypoints and not any('num_keypoints' in options for options in models.values()):
         raise ValueError('--num-keypoints is for pose')

@@ -227,15 +227,14 @@ def preview_tiles(labels: dict) -> dict:
         if kind in labels
     }
     tiles = dict(rgb=image)
-    for kind, classes in (('seg', 'goliath28'), ('lip', 'lip20')):
+    parts, clothes = (get_classes(name).palette for name in ('goliath28', 'lip20'))
+    colours = dict(seg=(parts, 0.7), lip=(clothes, 0.7), instance=(draw.distinct_palette(21), 0.6))
+    for kind, (palette, opacity) in colours.items():
         if kind in small:
-            tiles[kind] = draw.draw_segmentation(image, small[kind], get_classes(classes).palette, 0.7)
-    if 'instance' in small:
-        tiles['instance'] = draw.draw_segmentation(image, small['instance'], draw.distinct_palette(21), 0.6)
+            tiles[kind] = draw.draw_segmentation(image, small[kind], palette, opacity)
     if 'depth' in small:
-        tiles['depth'] = draw.draw_depth(
-            small['depth'], (small['depth'] > 0) & (small['mask'] > 0) if 'mask' in small else None
-        )
+        valid = (small['depth'] > 0) & (small['mask'] > 0) if 'mask' in small else None
+        tiles['depth'] = draw.draw_depth(small['depth'], valid)
     if 'normal' in small:
         tiles['normal'] = draw.draw_normals(small['normal'])
     if 'mask' in small:

@@ -220,6 +220,7 @@ def test_detectors_of_mmdetection(monkeypatch, tmp_path):
     )
 
     def infer(model, images):
+        assert model == ('rtmdet.py', str(weights), 'cpu')
         seen.extend(images)
         return [types.SimpleNamespace(pred_instances=instances) for _ in images]
 
@@ -231,7 +232,6 @@ def test_detectors_of_mmdetection(monkeypatch, tmp_path):
     weights = tmp_path / 'rtmdet.pth'
     weights.touch()
     detector = build_detector(f'mmdet:rtmdet.py,{weights}', 'cpu')
-    assert detector.find.model == ('rtmdet.py', str(weights), 'cpu')
     image = picture((120, 90))
     assert detector([image])[0][0].tolist() == [[1, 2, 30, 40]]
     np.testing.assert_array_equal(seen[0], image[..., ::-1])  # as OpenCV reads it

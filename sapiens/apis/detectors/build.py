@@ -1,7 +1,5 @@
 """Detectors by name."""
 
-from functools import partial
-
 from sapiens.utils.device import pick_device
 
 from .base import PersonDetector, whole_image
@@ -37,26 +35,25 @@ def build_detector(text: str, device: str = 'auto', **options) -> PersonDetector
     if kind not in DETECTORS or bool(rest) != (':' in DETECTORS[kind]):
         raise ValueError(f'detector {text!r}: expected {", ".join(DETECTORS.values())}')
     if kind == 'whole-image':
-        return PersonDetector(lambda images: [whole_image(image) for image in images], **options)
-    if kind == 'embedded':
-        from .hog import HOGDetector
+        find = lambda images: [whole_image(image) for image in images]  # noqa: E731
+    elif kind == 'embedded':
+        from .hog import load_hog
 
-        return PersonDetector(HOGDetector(), **options)
-    target = pick_device(device)
-    if kind == 'torchvision':
-        from .torchvision import TorchvisionDetector as Detector
+        find = load_hog()
+    elif kind == 'torchvision':
+        from .torchvision import load_torchvision
 
         name, _, weights = rest.partition(',')
-        make = partial(Detector, name, weights or None)
+        find = load_torchvision(name, weights or None, pick_device(device))
     elif kind == 'transformers':
-        from .transformers import TransformersDetector as Detector
+        from .transformers import load_transformers
 
-        make = partial(Detector, rest)
+        find = load_transformers(rest, pick_device(device))
     else:
-        from .mmdet import MMDetDetector as Detector
+        from .mmdet import load_mmdet
 
         config, _, checkpoint = rest.partition(',')
         if not checkpoint:
             raise ValueError(f'detector {text!r}: expected {DETECTORS[kind]}, the checkpoint is missing')
-        make = partial(Detector, config, checkpoint)
-    return PersonDetector(make(target), **options)
+        find = load_mmdet(config, checkpoint, pick_device(device))
+    return PersonDetector(find, **options)

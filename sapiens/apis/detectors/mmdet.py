@@ -1,6 +1,6 @@
 """Detectors of MMDetection, such as the RTMDet-m of the published demo."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -8,13 +8,13 @@ import torch
 from sapiens.checkpoints import resolve_checkpoint
 from sapiens.utils.optional import require
 
-__all__ = ['MMDetDetector']
+__all__ = ['load_mmdet']
 
 PERSON = 0
 
 
-class MMDetDetector:
-    """A model of MMDetection.
+def load_mmdet(config: str, checkpoint: str, device: torch.device) -> Callable:
+    """Load a model of MMDetection.
 
     Args:
         config: config of the detector.
@@ -24,17 +24,15 @@ class MMDetDetector:
     Raises:
         ImportError: mmdet is not installed; it also needs the compiled operators of mmcv.
     """
+    apis = require('mmdet.apis', f'detector mmdet:{config}', 'onedl-mmdetection')
+    model = apis.init_detector(config, str(resolve_checkpoint(checkpoint)), device=str(device))
 
-    def __init__(self, config: str, checkpoint: str, device: torch.device) -> None:
-        apis = require('mmdet.apis', f'detector mmdet:{config}', 'onedl-mmdetection')
-        self.infer = apis.inference_detector
-        self.model = apis.init_detector(config, str(resolve_checkpoint(checkpoint)), device=str(device))
-
-    def __call__(self, images: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+    def find(images: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         # MMDetection takes arrays as OpenCV reads them.
         found = []
-        for output in self.infer(self.model, [np.ascontiguousarray(image[..., ::-1]) for image in images]):
-            instances = output.pred_instances
-            people = (instances.labels == PERSON).cpu().numpy()
-            found.append((instances.bboxes.cpu().numpy()[people], instances.scores.cpu().numpy()[people]))
+        for output in apis.inference_detector(model, [np.ascontiguousarray(image[..., ::-1]) for image in images]):
+            people, instances = output.pred_instances.labels == PERSON, output.pred_instances
+            found.append((instances.bboxes[people].cpu().numpy(), instances.scores[people].cpu().numpy()))
         return found
+
+    return find

@@ -1,6 +1,6 @@
 """Detection models of torchvision."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 
 import numpy as np
@@ -11,13 +11,13 @@ from sapiens.utils.checkpoint import read_checkpoint
 
 from .base import suppress
 
-__all__ = ['TorchvisionDetector']
+__all__ = ['load_torchvision']
 
 PERSON = 1  # COCO label of torchvision's models
 
 
-class TorchvisionDetector:
-    """A model of ``torchvision.models.detection``.
+def load_torchvision(name: str, weights: str | None, device: torch.device) -> Callable:
+    """Load a model of ``torchvision.models.detection``.
 
     Args:
         name: such as 'fasterrcnn_resnet50_fpn_v2'.
@@ -27,39 +27,36 @@ class TorchvisionDetector:
     Raises:
         ValueError: the name is unknown or the weights do not fit.
     """
+    import torchvision
+    from torchvision.models import detection, get_model, list_models
 
-    def __init__(self, name: str, weights: str | None, device: torch.device) -> None:
-        import torchvision
-        from torchvision.models import detection, get_model, list_models
-
-        _ensure_nms(torchvision)
-        known = [model for model in list_models(detection) if 'keypoint' not in model]
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f'; did you mean {near[0]!r}?' if near else ''
-            raise ValueError(f'torchvision has no detection model {name!r}{hint} Known: {", ".join(known)}')
-        if weights is None:
-            self.model = get_model(name, weights='DEFAULT')
-        else:
-            self.model = get_model(name, weights=None, weights_backbone=None)
-            state = read_checkpoint(weights).state_dict
-            try:
-                self.model.load_state_dict(state)
-            except RuntimeError as error:
-                raise ValueError(
-                    f'{weights} does not fit torchvision:{name}: {str(error).splitlines()[-1]}'
-                ) from error
-        self.device = device
-        self.model.to(device).eval()
+    _ensure_nms(torchvision)
+    known = [model for model in list_models(detection) if 'keypoint' not in model]
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f'; did you mean {near[0]!r}?' if near else ''
+        raise ValueError(f'torchvision has no detection model {name!r}{hint} Known: {", ".join(known)}')
+    if weights is None:
+        model = get_model(name, weights='DEFAULT')
+    else:
+        model = get_model(name, weights=None, weights_backbone=None)
+        try:
+            model.load_state_dict(read_checkpoint(weights).state_dict)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1]
+            raise ValueError(f'{weights} does not fit torchvision:{name}: {reason}') from error
+    model.to(device).eval()
 
     @torch.inference_mode()
-    def __call__(self, images: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-        inputs = [torch.from_numpy(image).to(self.device).permute(2, 0, 1).float() / 255 for image in images]
+    def find(images: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+        inputs = [torch.from_numpy(image).to(device).permute(2, 0, 1).float() / 255 for image in images]
         found = []
-        for output in self.model(inputs):
+        for output in model(inputs):
             people = output['labels'] == PERSON
             found.append((output['boxes'][people].cpu().numpy(), output['scores'][people].cpu().numpy()))
         return found
+
+    return find
 
 
 def _ensure_nms(torchvision) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sapiens.models import DenseEstimator, PoseEstimator
 from sapiens.models.layers.upsample import upsample
 
+from .graph import as_float
 from .options import Tolerance
 from .outputs import field_names, outputs_of
 
@@ -98,8 +99,7 @@ def make_reference(model: nn.Module, image: Tensor, decode: bool = True) -> Refe
     if isinstance(model, PoseEstimator):
         raw = model.loss_module.to_heatmaps(model(inputs).float())
     elif isinstance(model, DenseEstimator):
-        raw = model(inputs)
-        raw = {name: value.float() for name, value in raw.items()} if isinstance(raw, dict) else raw.float()
+        raw = as_float(model(inputs))
     else:
         return Reference(model.backbone.feature_map(inputs).float(), {}, size)
     return Reference(raw, _decode(model, raw, size) if decode else {}, size)

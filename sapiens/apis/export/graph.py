@@ -19,6 +19,11 @@ def image_size(model: nn.Module) -> tuple[int, int]:
     return tuple(model.backbone.img_size)
 
 
+def as_float(output: Tensor | dict[str, Tensor]) -> Tensor | dict[str, Tensor]:
+    """The output of a network in float32."""
+    return {name: value.float() for name, value in output.items()} if isinstance(output, dict) else output.float()
+
+
 class ExportGraph(nn.Module):
     """``forward(inputs)`` from images (B, 3, H, W) to the outputs that :func:`outputs_of` names.
 
@@ -57,9 +62,7 @@ class ExportGraph(nn.Module):
         if not self.is_dense:
             return (self.model.feature_map(inputs).float(),)
         output, task = self.model(inputs), self.model.task
-        output = (
-            {name: value.float() for name, value in output.items()} if isinstance(output, dict) else output.float()
-        )
+        output = as_float(output)
         named = task.decode(output, self.size) if self.decode else task.named(output)
         values = tuple(named[name] for name in self.names)
         return values if len(values) > 1 else values[0]

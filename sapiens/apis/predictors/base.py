@@ -37,10 +37,7 @@ class Predictor:
         network: the model, on its device.
         preprocess: makes inputs of the network from an image.
         dtype: float32, or bfloat16 / float16 for autocast.
-        batch_size: inputs that are computed together.
-        compile: compile the network; batches then have a fixed size.
-        crop: 'host', 'device' or 'auto'; see :func:`sapiens.apis.load_model`.
-        flip_test: average with the mirrored image; None follows the config.
+        batch_size, compile, crop, flip_test: see :func:`sapiens.apis.load_model`.
     """
 
     options: ClassVar[tuple[str, ...]] = ('flip_test',)

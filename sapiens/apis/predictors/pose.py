@@ -64,9 +64,9 @@ class PosePredictor(Predictor):
     def predict_batch(self, inputs: Tensor, samples: list) -> list:
         outputs = []
         for sample in self.network.predict(inputs, samples, **self.predict_options):
-            maps = (
-                sample.pred_fields.heatmaps.float().cpu().numpy() if self.predict_options['output_heatmaps'] else None
-            )
+            maps = None
+            if self.predict_options['output_heatmaps']:
+                maps = sample.pred_fields.heatmaps.float().cpu().numpy()
             outputs.append((sample.pred_instances, maps, sample.input_center, sample.input_scale))
         return outputs
 
