@@ -1,6 +1,5 @@
 from .inputs import find_images
-from .loading.build import build_model
-from .loading.load_encoder import load_encoder
+from .loading.build import build_model, load_encoder
 from .loading.load_model import load_model
 from .predictors.features import extract_features
 from .results import DepthResult, FeatureResult, NormalResult, PoseResult, Result, SegResult

@@ -25,13 +25,6 @@ def run_command(*arguments, **environment: str) -> None:
         sys.exit(result.returncode)
 
 
-def render_people(folder: Path, num: int) -> Path:
-    """Make synthetic people with every label; returns the folder of the images."""
-    size = ['--size', '288x384', '--people', '1-2', '--compact', '--preview']
-    run_command('render', '--out', folder, '--num', num, *size)
-    return folder / 'rgb'
-
-
 def newest(folder: Path, pattern: str) -> Path:
     """The newest file that matches a pattern. FileNotFoundError if there is none."""
     files = sorted(folder.rglob(pattern), key=lambda path: path.stat().st_mtime)
@@ -50,7 +43,10 @@ def main(argv: list[str] | None = None) -> None:
     work_dir = args.work_dir.resolve()
     if args.images and not args.images.is_dir():
         raise FileNotFoundError(f'--images {args.images} is not a folder')
-    images = args.images or render_people(work_dir / 'people', args.people)
+    images = args.images or work_dir / 'people' / 'rgb'
+    if not args.images:
+        options = ['--size', '288x384', '--people', '1-2', '--compact', '--preview']
+        run_command('render', '--out', images.parent, '--num', args.people, *options)
 
     end = args.iterations
     options = [f'train_cfg.max_iters={end}', f'train_cfg.val_interval={end}', f'param_scheduler.1.T_max={end - 20}',

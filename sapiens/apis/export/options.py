@@ -100,15 +100,13 @@ class ExportOptions:
 
     def file_name(self, stem: str) -> str:
         """Name of the file for a model called ``stem``: format, and options that differ from the default."""
-        extra = ''.join(
-            f'_{name}'
-            for name, chosen in (
-                (f'{self.size[0]}x{self.size[1]}' if self.size else '', self.size is not None),
-                (f'from-{self.preprocess}', self.preprocess),
-                ('decoded', self.decode),
-                ('int8', self.int8),
-                (self.dtype, self.dtype != 'fp32' and self.format != 'export'),
-            )
-            if chosen
+        parts = (
+            self.size and f'{self.size[0]}x{self.size[1]}',
+            self.preprocess and f'from-{self.preprocess}',
+            self.decode and 'decoded',
+            self.int8 and 'int8',
+            self.dtype != 'fp32' and self.format != 'export' and self.dtype,
         )
-        return stem + extra + FORMATS[self.format].format(dtype=str(self.torch_dtype).removeprefix('torch.'))
+        return '_'.join([stem, *filter(None, parts)]) + FORMATS[self.format].format(
+            dtype=str(self.torch_dtype).removeprefix('torch.')
+        )

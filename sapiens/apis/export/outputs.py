@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from sapiens.models import MAE, DenseEstimator, PoseEstimator
 from sapiens.tasks import Output, TaskSpec, task_of
 
-__all__ = ['export_name', 'field_names', 'outputs_of', 'task_spec']
+__all__ = ['field_names', 'outputs_of', 'task_spec']
 
 
 def task_spec(model: nn.Module) -> TaskSpec:
@@ -22,11 +22,6 @@ def task_spec(model: nn.Module) -> TaskSpec:
     return task_of(model)
 
 
-def export_name(spec: TaskSpec) -> str:
-    """What the description of a file calls a task: its field, or its name in inference."""
-    return spec.field.name if spec.fields else spec.inference_name
-
-
 def outputs_of(model: nn.Module, decode: bool) -> tuple[Output, ...]:
     """Outputs of a graph, in order: those that the task declares, else those of its network and of its ``decode``.
 
@@ -40,19 +35,18 @@ def outputs_of(model: nn.Module, decode: bool) -> tuple[Output, ...]:
         if declared:
             return tuple(Output(output.name, output.meaning.format(**task.output_facts)) for output in declared)
         if not decode:
-            maps = [
-                Output(f'raw_{name}', f'(B, {channels}, h, w) float32, output of the head')
-                for name, channels in task.maps.items()
-            ]
-            return (*maps, *(Output(f'raw_{name}', '(B,) float32, output of the head') for name in task.scalars))
+            shapes = {name: f'(B, {channels}, h, w)' for name, channels in task.maps.items()}
+            shapes |= dict.fromkeys(task.scalars, '(B,)')
+            return tuple(
+                Output(f'raw_{name}', f'{shape} float32, output of the head') for name, shape in shapes.items()
+            )
         fields = {field.name: field.about for field in spec.fields}
         shapes = {4: '(B, {}, H, W)', 3: '(B, H, W)', 1: '(B,)'}
-        return tuple(
-            Output(
-                name, f'{shapes[value.ndim].format(*value.shape[1:2])} {_name_of(value)}, {fields.get(name) or name}'
-            )
-            for name, value in task.decode(_zeros(model), (4, 4)).items()
-        )
+        outputs = []
+        for name, value in task.decode(_zeros(model), (4, 4)).items():
+            shape, dtype = shapes[value.ndim].format(*value.shape[1:2]), str(value.dtype).removeprefix('torch.')
+            outputs.append(Output(name, f'{shape} {dtype}, {fields.get(name) or name}'))
+        return tuple(outputs)
     if not declared:
         raise ValueError(f'{type(model).__name__} gives features: there is nothing to decode')
     return declared
@@ -78,7 +72,3 @@ def _zeros(model: DenseEstimator) -> Tensor | dict[str, Tensor]:
     maps = {name: torch.zeros(1, channels, 2, 2) for name, channels in model.task.maps.items()}
     outputs = maps | {name: torch.zeros(1) for name in model.task.scalars}
     return outputs if len(outputs) > 1 else next(iter(outputs.values()))
-
-
-def _name_of(value: Tensor) -> str:
-    return str(value.dtype).removeprefix('torch.')

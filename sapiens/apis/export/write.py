@@ -16,7 +16,7 @@ from sapiens.version import __version__
 
 from .graph import ExportGraph, image_size
 from .options import ExportOptions
-from .outputs import export_name, outputs_of, task_spec
+from .outputs import outputs_of, task_spec
 
 __all__ = ['META_FILE', 'describe', 'write_graph', 'write_weights']
 
@@ -37,9 +37,10 @@ def describe(model: nn.Module, options: ExportOptions, source: str, geometry: st
         geometry: how an image becomes the input, ``'crop'`` of a person, ``'stretch'`` or ``'letterbox'``.
     """
     normalizer = model.data_preprocessor
+    spec = task_spec(model)
     constants = {name: getattr(normalizer, name).flatten().tolist() for name in ('mean', 'std')}
     meta = dict(
-        task=export_name(task_spec(model)),
+        task=spec.field.name if spec.fields else spec.inference_name,
         geometry=geometry,
         weights=source,
         dtype=options.dtype,

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from ..inputs import Item
-from ..loading.load_encoder import load_encoder
+from ..loading.build import load_encoder
 from ..pipeline import in_order, run
 from ..preprocess import build_whole_input
 from ..results import FeatureResult

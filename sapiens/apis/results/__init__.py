@@ -8,13 +8,4 @@ from .pose import PoseResult
 from .saving import Saving
 from .seg import SegResult
 
-__all__ = [
-    'DepthResult',
-    'FeatureResult',
-    'NormalResult',
-    'PoseResult',
-    'Result',
-    'ResultFile',
-    'Saving',
-    'SegResult',
-]
+__all__ = ['DepthResult', 'FeatureResult', 'NormalResult', 'PoseResult', 'Result', 'ResultFile', 'Saving', 'SegResult']
