@@ -83,9 +83,7 @@ class KeypointDataset(SampleDataset):
         if boxes != 'gt' and not test_mode:
             raise ValueError(f'boxes={boxes!r}: detected people have no keypoints to train on; set test_mode=True')
         if boxes == 'gt' and score_thr:
-            raise ValueError(
-                f'score_thr={score_thr}: annotated boxes have no scores; set boxes= to a file of detections'
-            )
+            raise ValueError(f'score_thr={score_thr}: annotated boxes have no scores; set boxes= to detections')
         if not (isinstance(min_keypoints, int) and min_keypoints >= 1):
             raise ValueError(f'min_keypoints={min_keypoints!r}: expected 1 or more')
         if names and source_skeleton is None:

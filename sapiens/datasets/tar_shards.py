@@ -61,9 +61,7 @@ class TarShards(IterableDataset):
         # Read here: a spawned worker knows nothing of the process group.
         self.rank, self.world_size = get_dist_info()
         if samples_per_epoch < self.world_size:
-            raise ValueError(
-                f'samples_per_epoch={samples_per_epoch}: expected one for each of {self.world_size} ranks'
-            )
+            raise ValueError(f'samples_per_epoch={samples_per_epoch}: expected {self.world_size} or more (ranks)')
         self.samples_per_epoch = samples_per_epoch
         self.seed = seed
         self.interleave = interleave

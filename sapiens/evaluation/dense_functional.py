@@ -33,9 +33,8 @@ def confusion_matrix(pred: Tensor, label: Tensor, num_classes: int) -> Tensor:
         (C + 1, C + 1) int64: entry (i, j) is the number of pixels of class i predicted as j. The last row and column count
         ids of no class.
     """
-    pred, label = (
-        torch.where((ids < 0) | (ids > num_classes), num_classes, ids) for ids in (pred.long(), label.long())
-    )
+    both = pred.long(), label.long()
+    pred, label = (torch.where((ids < 0) | (ids > num_classes), num_classes, ids) for ids in both)
     counts = torch.bincount(label * (num_classes + 1) + pred, minlength=(num_classes + 1) ** 2)
     return counts.view(num_classes + 1, num_classes + 1)
 

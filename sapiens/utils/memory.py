@@ -40,9 +40,8 @@ def keep_tensor_memory(environment: dict[str, str] = os.environ) -> bool:
         return False
     # A hundredth of the page faults. torch reads this at its first allocation.
     on_huge_pages = environment.setdefault('THP_MEM_ALLOC_ENABLE', '1') == '1'
-    set_by_user = any(name in environment for name in OWN_SETTINGS) or 'malloc' in environment.get(
-        'GLIBC_TUNABLES', ''
-    )
+    tunables = environment.get('GLIBC_TUNABLES', '')
+    set_by_user = any(name in environment for name in OWN_SETTINGS) or 'malloc' in tunables
     if not on_huge_pages or set_by_user:
         return False
     try:

@@ -162,7 +162,7 @@ def test_images_of_people_are_left_out(tmp_path):
     (folder / 'unlisted.jpg').write_bytes(encode(smooth_image(30, 30)))
     make = RandomBackground(str(folder), ann_file=coco(tmp_path / 'a.json'))
     assert [make.table[i] for i in range(len(make.table))] == ['2.jpg', '4.jpg']
-    with pytest.raises(ValueError, match='all that are listed show people'):
+    with pytest.raises(ValueError, match='all listed ones show people'):
         RandomBackground(str(folder), ann_file=coco(tmp_path / 'b.json', people=(1, 2, 3, 4, 5)))
     with pytest.raises(FileNotFoundError, match='c.json'):
         RandomBackground(str(folder), ann_file=str(tmp_path / 'c.json'))

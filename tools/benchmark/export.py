@@ -46,9 +46,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--image', nargs='+', type=Path, default=[], metavar='FILE', help='to compare and to time on')
     parser.add_argument('--with-decode', action='store_true', help='time decoded outputs, of eager and of the form')
     parser.add_argument('--device', default='cpu', help='default: %(default)s')
-    parser.add_argument(
-        '--scratch', type=Path, help='folder for the files, removed afterwards (default: a temporary one)'
-    )
+    parser.add_argument('--scratch', type=Path, help='folder for the files, which are removed (default: temporary)')
     add_options_argument(parser)
     args = parser.parse_args()
     if args.batch < 1 or args.repeats < 1 or args.warmup < 0:

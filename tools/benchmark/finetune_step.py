@@ -98,7 +98,7 @@ def main() -> None:
     args = parse_args()
     print(f'against: {" ".join(args.against)}')
     table = PrettyTable(
-        ['config', 'batch', 'loading s', 'step s', 'against s', 'ratio: median (range)', 'loss', 'loss against']
+        ['config', 'batch', 'loading s', 'step s', 'against s', 'ratio (range)', 'loss', 'loss against']
     )
     for path in args.configs:
         with tempfile.TemporaryDirectory() as work_dir:

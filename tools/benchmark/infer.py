@@ -45,11 +45,9 @@ def parse_args():
     parser.add_argument('--dtype', choices=list(DTYPES), default='fp32', help='default: %(default)s')
     parser.add_argument('--batch-size', type=int, default=8, help='default: %(default)s')
     parser.add_argument('--workers', type=int, default=2, help='threads that read; default: %(default)s')
+    parser.add_argument('--images', type=int, default=64, help='the given ones are repeated; default: %(default)s')
     parser.add_argument(
-        '--images', type=int, default=64, help='number of images; the given ones are repeated; default: %(default)s'
-    )
-    parser.add_argument(
-        '--repeats', type=int, default=3, help='number of runs, of which the fastest counts; default: %(default)s'
+        '--repeats', type=int, default=3, help='the fastest of these runs counts; default: %(default)s'
     )
     parser.add_argument('--save', nargs='+', help='kinds of files, as for tools/infer.py; default: data and images')
     return parser.parse_args()
@@ -121,9 +119,7 @@ def main() -> None:
     chosen = itertools.islice(itertools.cycle(found), args.images)
     items = [Item(item.source, f'{number}_{Path(item.name).name}') for number, item in enumerate(chosen)]
     saving = Saving(kinds=None if args.save is None else tuple(args.save))
-    options = dict(
-        model=args.model, checkpoint=args.checkpoint, task=args.task, dtype=args.dtype, batch_size=args.batch_size
-    )
+    options = {name: getattr(args, name) for name in ('model', 'checkpoint', 'task', 'dtype', 'batch_size')}
     predictor = load_model(device=args.device, **options)
     loops = {'one by one': predictor.forward}
     if len(get_inference_task(args.task).fields) == 1:

@@ -12,6 +12,7 @@ import multiprocessing
 import pstats
 import resource
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 from sapiens.utils.cli import tool_parser
 
@@ -36,7 +37,7 @@ STAGES = {
 }
 
 
-def measure(pipe, size: tuple, people: tuple, num: int, seed: int) -> None:
+def measure(size: tuple, people: tuple, num: int, seed: int) -> dict:
     """Runs in a separate process to measure its memory."""
     begin = time.perf_counter()
     import torch
@@ -47,13 +48,10 @@ def measure(pipe, size: tuple, people: tuple, num: int, seed: int) -> None:
     from sapiens.synthetic import HumanGenerator
 
     generator = HumanGenerator(size, people=people)
-    sample = generator(seed)
+    generator(seed)
     first = time.perf_counter() - begin
-    persons = 0
     start = time.process_time()
-    for index in range(num):
-        sample = generator(seed + 1 + index)
-        persons += len(sample.people)
+    persons = sum(len(generator(seed + 1 + index).people) for index in range(num))
     seconds = (time.process_time() - start) / num
 
     kernels: dict = {}
@@ -85,7 +83,7 @@ def measure(pipe, size: tuple, people: tuple, num: int, seed: int) -> None:
     }
     stages.update({name: kernels[name] / few for name in STAGES if name in kernels})
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    pipe.send(dict(first=first, seconds=seconds, memory=memory, persons=persons / num, stages=stages, total=total))
+    return dict(first=first, seconds=seconds, memory=memory, persons=persons / num, stages=stages, total=total)
 
 
 def main() -> None:
@@ -99,15 +97,9 @@ def main() -> None:
     results = {}
     for text in args.size:
         size = tuple(int(n) for n in text.split('x'))
-        context = multiprocessing.get_context('spawn')
-        ours, theirs = context.Pipe()
-        process = context.Process(target=measure, args=(theirs, size, people, args.num, args.seed))
-        process.start()
-        results[text] = ours.recv()
-        process.join()
-    print(
-        '| size (W x H) | images per second and core | CPU s per image | people per image | first image s | peak GiB |'
-    )
+        with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as process:
+            results[text] = process.submit(measure, size, people, args.num, args.seed).result()
+    print('| size (W x H) | images/s per core | CPU s per image | people per image | first image s | peak GiB |')
     print('|---|--:|--:|--:|--:|--:|')
     for text, r in results.items():
         columns = [f'{1 / r["seconds"]:.2f}', f'{r["seconds"]:.3f}', f'{r["persons"]:.2f}', f'{r["first"]:.1f}']

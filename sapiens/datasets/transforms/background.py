@@ -80,9 +80,7 @@ class RandomBackground(BaseTransform):
         self.table = PathTable.from_strings(names)
         if not len(self.table):
             endings = 'its images end in none of ' + ', '.join(SUFFIXES)
-            raise ValueError(
-                f'no backgrounds in {where}: {"all that are listed show people" if ann_file else endings}'
-            )
+            raise ValueError(f'no backgrounds in {where}: {"all listed ones show people" if ann_file else endings}')
         self.prob, self.color_transfer, self.ignored = prob, color_transfer, ignored
         self.max_megapixels = max_megapixels
 
@@ -113,7 +111,7 @@ class RandomBackground(BaseTransform):
             return results['gt_mask']
         if 'gt_sem_seg' not in results:
             raise ValueError(
-                f'{results.get("img_path")}: RandomBackground needs gt_mask or gt_sem_seg; put LoadLabels before it'
+                f'{results.get("img_path")}: RandomBackground needs gt_mask or gt_sem_seg: add LoadLabels'
             )
         labels = results['gt_sem_seg']
         return labels > 0 if self.ignored else (labels > 0) & (labels != IGNORE)
