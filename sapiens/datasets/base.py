@@ -90,11 +90,11 @@ class PathDataset(SampleDataset):
     Args:
         table: the paths, relative to ``root`` or complete.
         root: what relative paths are relative to; '' for none.
-        pipeline, metainfo: see :class:`SampleDataset`; the pipeline gets ``dict(img_path, sample_idx)``.
+        pipeline, metainfo, test_mode: see :class:`SampleDataset`; the pipeline gets ``dict(img_path, sample_idx)``.
     """
 
-    def __init__(self, table: PathTable, root: str, pipeline: list, metainfo: dict | None):
-        super().__init__(pipeline, metainfo)
+    def __init__(self, table: PathTable, root: str, pipeline: list, metainfo: dict | None, test_mode: bool = False):
+        super().__init__(pipeline, metainfo, test_mode)
         self.table, self.root = table, root
 
     def __len__(self) -> int:

@@ -80,7 +80,7 @@ class CombinedDataset(SampleDataset):
                 found.setdefault(own.keypoints, own)
         if skeleton is None and len(found) > 1:
             names = ', '.join(repr(own.name) for own in found.values())
-            raise ValueError(f'the datasets have different skeletons ({names}): set skeleton= to map all to it')
+            raise ValueError(f'the datasets have different skeletons ({names}): give skeleton= to map all to it')
         if skeleton is not None and not found:
             raise ValueError(f'skeleton={skeleton!r}: none of the datasets has keypoints')
         self.skeleton = get_skeleton(skeleton) if skeleton is not None else next(iter(found.values()), None)

@@ -2,12 +2,12 @@
 
 import fnmatch
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from sapiens.utils.paths import describe_path, require_folder
 
-from .base import SampleDataset, join_path
-from .checks import Findings, check_images
+from .base import PathDataset, join_path
+from .checks import Findings
 from .label_checks import check_label_files
 from .path_table import PathTable
 from .transforms.decoding import SUFFIXES
@@ -15,7 +15,7 @@ from .transforms.decoding import SUFFIXES
 __all__ = ['PairedFolders', 'find_folder']
 
 
-class PairedFolders(SampleDataset):
+class PairedFolders(PathDataset):
     """Images with label files of the same stem: ``images/a.jpg`` with ``labels/a.png``, ``depth/a.npy``.
 
     Folders may be nested alike (``images/4/000001.jpg`` with ``depth/4/000001.npy``); hidden names are skipped. The tree is
@@ -52,12 +52,11 @@ class PairedFolders(SampleDataset):
         metainfo: dict | None = None,
         test_mode: bool = False,
     ):
-        super().__init__(pipeline, metainfo, test_mode)
-        self.data_root = require_folder(data_root)
-        where = describe_path(self.data_root)
+        self.root = require_folder(data_root)
+        where = describe_path(self.root)
         if len(part) != 2 or not 0 <= part[0] < part[1] <= 1:
             raise ValueError(f'part={part!r}: expected (begin, end) with 0 <= begin < end <= 1')
-        roots = _matching(self.data_root, sequences)
+        roots = _matching(self.root, sequences)
         if not roots:
             raise FileNotFoundError(f'no folder below {where} matches sequences={sequences!r}')
         self.unused = Findings()
@@ -67,6 +66,7 @@ class PairedFolders(SampleDataset):
         count = len(lists['image'])
         begin, end = round(part[0] * count), round(part[1] * count)
         self.tables = {kind: PathTable.from_strings(paths[begin:end]) for kind, paths in lists.items()}
+        super().__init__(self.tables['image'], self.root, pipeline, metainfo, test_mode)
         if count and not len(self):
             raise ValueError(f'part={part!r} of the {count} samples in {where} is none')
         if not count:
@@ -78,16 +78,16 @@ class PairedFolders(SampleDataset):
     def _pair(self, root, images, folders, ending, partial, lists) -> None:
         """Add the pairs of one folder to the lists of paths relative to ``data_root``."""
         found = {
-            kind: _stems(self.data_root, join(root, folder), suffixes, ending)
+            kind: _stems(self.root, join(root, folder), suffixes, ending)
             for kind, (folder, suffixes) in folders.items()
         }
         labels = {path for paths in found.values() for path in paths.values()}
-        photos = _stems(self.data_root, join(root, images), SUFFIXES, '')
+        photos = _stems(self.root, join(root, images), SUFFIXES, '')
         # In a folder that also has the labels, images are the other files.
         photos = {stem: path for stem, path in photos.items() if path not in labels}
         if not photos:
             raise ValueError(
-                f'no images in {join_path(self.data_root, join(root, images))!r}: no file ends in one of {", ".join(SUFFIXES)}'
+                f'no images in {join_path(self.root, join(root, images))!r}: no file ends in one of {", ".join(SUFFIXES)}'
             )
         used, lacking = [], Findings()
         for stem in photos:
@@ -97,7 +97,7 @@ class PairedFolders(SampleDataset):
             if not missing:
                 used.append(stem)
         if lacking and not partial:
-            raise ValueError(_lack(self.data_root, root, images, folders, photos, found, lacking, ending))
+            raise ValueError(_lack(self.root, root, images, folders, photos, found, lacking, ending))
         for kind, stems in found.items():
             for stem in stems.keys() - photos.keys():
                 lacking.add(f'{kind} without image', stems[stem], wrong=False)
@@ -108,12 +108,9 @@ class PairedFolders(SampleDataset):
         for kind, stems in dict(found, image=photos).items():
             lists[kind] += [stems[stem] for stem in used]
 
-    def __len__(self) -> int:
-        return len(self.tables['image'])
-
     def path(self, index: int, kind: str = 'image') -> str:
         """Path of the image, or of a label file, of a sample."""
-        return join_path(self.data_root, self.tables[kind][index])
+        return join_path(self.root, self.tables[kind][index])
 
     def load(self, index: int) -> dict:
         files = {kind: self.path(index, kind) for kind in self.tables if kind != 'image'}
@@ -123,17 +120,14 @@ class PairedFolders(SampleDataset):
         """Options of the readers in :class:`sapiens.datasets.transforms.LoadLabels`."""
         return {}
 
-    def image_paths(self) -> Iterator[str]:
-        return (self.path(index) for index in range(len(self)))
-
     def check(self, findings: Findings, read: bool = False, progress=iter) -> None:
         findings.update(self.unused)
-        check_images(findings, self.image_paths(), len(self), read, progress)
+        super().check(findings, read, progress)
         check_label_files(findings, self, read, progress)
 
     def __repr__(self) -> str:
         labels = ', '.join(kind for kind in self.tables if kind != 'image')
-        return f'{type(self).__name__}({len(self)} images with {labels}, data_root={self.data_root!r})'
+        return f'{type(self).__name__}({len(self)} images with {labels}, data_root={self.root!r})'
 
 
 def find_folder(data_root: str, names: Sequence[str], sequences: str | Sequence[str] = '') -> str | None:
