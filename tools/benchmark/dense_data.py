@@ -114,13 +114,8 @@ def ours_of(sample: dict, kinds=('sem_seg',)) -> dict:
 
 
 def theirs_of(sample: dict) -> dict:
-    return dict(
-        img_path=sample['img_path'],
-        seg_map_path=sample['files']['sem_seg'],
-        label_map=None,
-        reduce_zero_label=False,
-        seg_fields=[],
-    )
+    paths = dict(img_path=sample['img_path'], seg_map_path=sample['files']['sem_seg'])
+    return dict(paths, label_map=None, reduce_zero_label=False, seg_fields=[])
 
 
 def main() -> None:

@@ -104,16 +104,8 @@ def measure(form: str, args: argparse.Namespace, model: nn.Module, eager: Export
     theirs, ours = zip(*pairs[args.warmup :], strict=True)
     ratio = statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
     first = differences[0]
-    return [
-        form,
-        size,
-        f'{statistics.median(theirs):.3g}',
-        f'{statistics.median(ours):.3g}',
-        f'{ratio:.2f}',
-        f'{first.largest:.1e}',
-        f'{first.mean:.1e}',
-        first.unit,
-    ]
+    times = [f'{statistics.median(side):.3g}' for side in (theirs, ours)]
+    return [form, size, *times, f'{ratio:.2f}', f'{first.largest:.1e}', f'{first.mean:.1e}', first.unit]
 
 
 def main() -> None:
@@ -142,10 +134,8 @@ def main() -> None:
             else:
                 table.add_row(row)
                 # At once: the other forms may take an hour.
-                print(
-                    f'{form}: eager {row[2]} s, form {row[3]} s, ratio {row[4]}, largest difference {row[5]}',
-                    flush=True,
-                )
+                times = f'eager {row[2]} s, form {row[3]} s, ratio {row[4]}'
+                print(f'{form}: {times}, largest difference {row[5]}', flush=True)
             for file in Path(folder).iterdir():  # of one form at a time: they are as large as the model
                 file.unlink()
     print(table)

@@ -26,13 +26,8 @@ from sapiens.utils.config import add_options_argument, load_config
 def parse_args():
     parser = tool_parser(__doc__)
     parser.add_argument('configs', nargs='+', metavar='CONFIG')
-    parser.add_argument(
-        '--against',
-        nargs='+',
-        required=True,
-        metavar='KEY=VALUE',
-        help='options of the other side, applied after those of --cfg-options',
-    )
+    text = 'options of the other side, applied after those of --cfg-options'
+    parser.add_argument('--against', nargs='+', required=True, metavar='KEY=VALUE', help=text)
     parser.add_argument('--steps', type=int, default=20, help='measured steps of each side; default: %(default)s')
     parser.add_argument('--warmup', type=int, default=3, help='steps before the measurement; default: %(default)s')
     parser.add_argument(
@@ -43,10 +38,9 @@ def parse_args():
     if args.steps < 1 or args.warmup < 0:
         parser.error('--steps: expected 1 or more; --warmup: 0 or more')
     options = args.cfg_options or []
+    sides = options, [*options, *args.against]
     try:
-        args.sides = {
-            path: [load_config(path, side) for side in (options, [*options, *args.against])] for path in args.configs
-        }
+        args.sides = {path: [load_config(path, side) for side in sides] for path in args.configs}
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
     return args
