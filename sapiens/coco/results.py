@@ -11,19 +11,18 @@ __all__ = ['BOX_THRESHOLD', 'read_results']
 BOX_THRESHOLD = 0.3
 
 
-def read_results(path: str, keys: set[str], what: str = 'results file') -> list[dict]:
+def read_results(path: str, keys: set[str]) -> list[dict]:
     """Read a list of results.
 
     Args:
         path: JSON file.
         keys: that every result must have.
-        what: names the file in the error if it is missing.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: not a list of objects with ``keys``.
     """
-    path = require_file(path, what)
+    path = require_file(path, 'results file')
     try:
         results = json.loads(Path(path).read_bytes())
     except ValueError as error:

@@ -42,9 +42,8 @@ class ResumableSampler(Sampler):
             raise ValueError(f'repeat={repeat}: expected 1 or more')
         self.length = len(dataset)
         self.total = self.length * repeat
-        self.shuffle = shuffle
+        self.shuffle, self.round_up = shuffle, round_up
         self.seed = sync_random_seed() if seed is None else seed
-        self.round_up = round_up
         self.epoch = 0
         self._start = 0
 

@@ -62,9 +62,7 @@ class TarShards(IterableDataset):
         self.rank, self.world_size = get_dist_info()
         if samples_per_epoch < self.world_size:
             raise ValueError(f'samples_per_epoch={samples_per_epoch}: expected {self.world_size} or more (ranks)')
-        self.samples_per_epoch = samples_per_epoch
-        self.seed = seed
-        self.interleave = interleave
+        self.samples_per_epoch, self.seed, self.interleave = samples_per_epoch, seed, interleave
         self.pipeline = build_pipeline(pipeline)
         self.metainfo = {'dataset_name': type(self).__name__, **(metainfo or {})}
         self._states: dict[int, dict] = {}

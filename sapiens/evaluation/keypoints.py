@@ -88,20 +88,15 @@ class KeypointMetric(BaseMetric):
         self.predicted = get_skeleton(skeleton)
         self.annotated = self.predicted if common_with is None else get_skeleton(common_with)
         # For each annotated keypoint the id of the equal predicted one, or -1.
-        self.source = np.arange(len(self.predicted))
-        if common_with is not None:
-            self.source = _common(self.predicted, self.annotated, common_names)
+        self.source = _common(self.predicted, self.annotated, common_names)
         self.groups = _groups(self.annotated, groups, self.source >= 0 if missing == 'skip' else None)
         super().__init__(prefix=prefix or self.annotated.dataset_name.replace('_', '-'), **options)
-        self.ann_file = str(ann_file)
-        self.keypoint_score_thr = keypoint_score_thr
-        self.nms_thr = nms_thr if nms == 'oks' else None
-        self.dump = dump
+        self.ann_file, self.use_area, self.dump = str(ann_file), use_area, dump
+        self.keypoint_score_thr, self.nms_thr = keypoint_score_thr, nms_thr if nms == 'oks' else None
         body = self.annotated.groups.get('body', ())
         # The area of a false detection decides whether it counts as medium or large. COCO's tools take the box. Results of
         # COCO-WholeBody have no box: their tools take the extent of the body's keypoints.
         self.area_ids = body if 0 < len(body) < len(self.annotated) else None
-        self.use_area = use_area
         # Only the main process computes metrics. It reads the file at once, so that a wrong file fails at the start.
         if is_main_process():
             self.people  # noqa: B018

@@ -59,8 +59,7 @@ class SegMetric(StreamingMetric):
             raise ValueError(f'SegMetric: min_share={min_share}, expected a fraction above 0 and up to 1, or None')
         super().__init__(**options)
         self.classes = get_classes(classes)
-        self.average_over = average_over
-        self.min_share = min_share
+        self.average_over, self.min_share = average_over, min_share
 
     def measure(self, sample: dict) -> dict:
         """Confusion matrix of a sample: a dict with ``pred_sem_seg`` and ``gt_sem_seg``, both (H, W) integer, and perhaps
