@@ -2,7 +2,6 @@
 
 # B batch, K channels of the output, H W size of the image in pixels, h w of the network's output
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sapiens.models import DenseEstimator, PoseEstimator, UDPHeatmap
@@ -76,11 +75,8 @@ class WholeMapUDPHeatmap(UDPHeatmap):
     """
 
     def _blurred_neighbours(self, heatmaps: Tensor, cells: Tensor, peaks: Tensor) -> Tensor:
-        border = self.blur_kernel_size // 2
-        kernel = udp_heatmap._gaussian_kernel(self.blur_kernel_size, heatmaps)
-        maps = heatmaps.flatten(0, 1)[:, None]
-        maps = F.conv2d(maps, kernel[None, None, None], padding=(0, border))
-        maps = F.conv2d(maps, kernel[None, None, :, None], padding=(border, 0))[:, 0].view(heatmaps.shape)
+        kernel = udp_heatmap.gaussian_kernel(self.blur_kernel_size, heatmaps)
+        maps = udp_heatmap.gaussian_blur(heatmaps.flatten(0, 1), kernel).view(heatmaps.shape)
         values = self._replicate_border(udp_heatmap._patches(maps, cells, 1), cells, heatmaps.shape)
         return values * (peaks / maps.amax((-1, -2)))[..., None, None]
 

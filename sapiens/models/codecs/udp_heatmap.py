@@ -157,9 +157,8 @@ class UDPHeatmap:
         constant to the logarithm, which the derivatives ignore unless a value is clipped. Maps where that is possible are
         blurred whole.
         """
-        border = self.blur_kernel_size // 2
-        kernel = _gaussian_kernel(self.blur_kernel_size, heatmaps)
-        patches = _patches(heatmaps, cells, border + 1)
+        kernel = gaussian_kernel(self.blur_kernel_size, heatmaps)
+        patches = _patches(heatmaps, cells, self.blur_kernel_size // 2 + 1)
         blurred = torch.einsum('bkyx,iy,jx->bkij', patches, *[_banded(kernel, patches.shape[-1])] * 2)
         blurred = self._replicate_border(blurred, cells, heatmaps.shape)
         # The blurred maximum lies between the blurred value at the peak and the peak.
@@ -168,13 +167,7 @@ class UDPHeatmap:
         certain = (low >= LOG_RANGE[0]) & (high * peaks <= LOG_RANGE[1] * center)
         uncertain = (~certain & (peaks > 0)).nonzero(as_tuple=True)
         if len(uncertain[0]):
-            whole = heatmaps[uncertain][:, None]
-            whole = F.conv2d(
-                F.conv2d(whole, kernel[None, None, None], padding=(0, border)),
-                kernel[None, None, :, None],
-                padding=(border, 0),
-            )
-            scale = peaks[uncertain] / whole.flatten(1).amax(-1)
+            scale = peaks[uncertain] / gaussian_blur(heatmaps[uncertain], kernel).amax((-1, -2))
             blurred[uncertain] = blurred[uncertain] * scale[:, None, None]
         return blurred
 
@@ -212,12 +205,19 @@ def _patches(heatmaps: Tensor, cells: Tensor, reach: int) -> Tensor:
     return torch.where(inside, values, 0)
 
 
-def _gaussian_kernel(size: int, like: Tensor) -> Tensor:
+def gaussian_kernel(size: int, like: Tensor) -> Tensor:
     """(size,) weights with sum 1 and OpenCV's standard deviation for a kernel of this size."""
     sigma = 0.3 * ((size - 1) * 0.5 - 1) + 0.8
     cell = torch.arange(size, dtype=torch.float64) - size // 2
     kernel = torch.exp(-(cell**2) / (2 * sigma**2)) if size > 1 else torch.ones(1)
     return (kernel / kernel.sum()).to(like)
+
+
+def gaussian_blur(maps: Tensor, kernel: Tensor) -> Tensor:
+    """Blur maps (N, H, W) by a kernel (n,) in both directions. Maps are 0 beyond their border."""
+    border = len(kernel) // 2
+    maps = F.conv2d(maps[:, None], kernel[None, None, None], padding=(0, border))
+    return F.conv2d(maps, kernel[None, None, :, None], padding=(border, 0))[:, 0]
 
 
 def _banded(kernel: Tensor, length: int) -> Tensor:
