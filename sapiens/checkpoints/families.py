@@ -32,10 +32,10 @@ class Family:
 
     def size_of(self, embed_dims: int, num_layers: int) -> str | None:
         """Name of the size with this width and depth; None for a size that has no name."""
-        wanted = (embed_dims, num_layers)
-        return next(
-            (size for size, arch in self.archs.items() if (arch['embed_dims'], arch['num_layers']) == wanted), None
-        )
+        for size, arch in self.archs.items():
+            if (arch['embed_dims'], arch['num_layers']) == (embed_dims, num_layers):
+                return size
+        return None
 
 
 def _sizes(**depths: tuple[int, int]) -> dict[str, dict]:

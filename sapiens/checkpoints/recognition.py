@@ -71,10 +71,8 @@ def _task_of(head: dict[str, tuple], meta: Mapping, family: str, width: int) -> 
     if any(name.startswith('neck.decoder_') for name in head):
         return 'mae', None
     if family == 'sapiens2':  # the last layers of these files are called after their tasks
-        task = next(
-            (found[1] for found in map(re.compile(r'decode_head\.conv_([a-z]+)\.weight').fullmatch, head) if found),
-            None,
-        )
+        layers = map(re.compile(r'decode_head\.conv_([a-z]+)\.weight').fullmatch, head)
+        task = next((layer[1] for layer in layers if layer), None)
         return task, _rows(head, {f'decode_head.conv_{task}'})
     fitting, last_layers = [], [(published.name, published.last) for published in heads.values()]
     for task, published in heads.items():
@@ -129,9 +127,8 @@ def _configs(arch: str, task: str, outputs: int | None, image_size: tuple[int, i
     task = 'mae' if task == 'pretrain' else task
     pattern = f'{task}/{arch}_*-{image_size[0]}x{image_size[1]}.py'
     folder = config_folder()
-    leaves = [
-        path.relative_to(folder).as_posix() for path in sorted(folder.glob(pattern)) if _outputs_of(path) == outputs
-    ]
+    fitting = [path for path in sorted(folder.glob(pattern)) if _outputs_of(path) == outputs]
+    leaves = [path.relative_to(folder).as_posix() for path in fitting]
     published = {entry.config for entry in ZOO.values()}
     return sorted(leaves, key=lambda leaf: leaf not in published)
 
@@ -150,14 +147,10 @@ def describe(found: dict | None) -> str:
     if found is None:
         return 'no vision transformer of this kind'
     layers = f'{found["num_layers"]} blocks of {found["embed_dims"]}'
-    size = (
-        f'{found["family"]}_{found["size"]}'
-        if found['size']
-        else f'{found["family"]} with {layers} (none of the named sizes)'
-    )
+    size = f'_{found["size"]}' if found['size'] else f' with {layers} (none of the named sizes)'
     image = 'x'.join(map(str, found['image_size'])) if found['image_size'] else 'images of an unknown shape'
     fits = f'; config: {" or ".join(f"configs/{leaf}" for leaf in found["configs"])}' if found['configs'] else ''
-    return f'{_describe_task(found)}, {size}, {image}{fits}'
+    return f'{_describe_task(found)}, {found["family"]}{size}, {image}{fits}'
 
 
 def _describe_task(found: dict) -> str:

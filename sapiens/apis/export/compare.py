@@ -78,11 +78,9 @@ class Difference:
 
 def prepare(model: nn.Module, images: Sequence[Tensor], preprocess: str | None) -> list[Tensor]:
     """Inputs (1, 3, H, W) of a graph from uint8 (3, H, W) RGB images; ``preprocess`` as in the options."""
-    if preprocess == 'uint8':
-        return [image[None] for image in images]
-    if preprocess == 'float':
-        return [image[None].float() for image in images]
-    return [_normalize(model, image)[None] for image in images]
+    if preprocess is None:
+        return [_normalize(model, image)[None] for image in images]
+    return [image[None].float() if preprocess == 'float' else image[None] for image in images]
 
 
 def _normalize(model: nn.Module, image: Tensor) -> Tensor:
@@ -189,9 +187,8 @@ def _labels(name: str, got: Tensor, scores: Tensor, extent: float, tolerance: To
     """How much lower the eager model's score is for the export's label than for its own."""
     chosen = scores.gather(1, got.long()[:, None].clamp(0, scores.shape[1] - 1))[:, 0]
     error = torch.where(got < scores.shape[1], (scores.amax(1) - chosen) / extent, torch.inf)
-    return Difference(
-        name, *_summarize(error), tolerance, "loss of the eager model's score, fractions of the range of scores"
-    )
+    unit = "loss of the eager model's score, fractions of the range of scores"
+    return Difference(name, *_summarize(error), tolerance, unit)
 
 
 def _keypoints(model: nn.Module, got: dict, reference: Reference, tolerance: Tolerance) -> list[Difference]:

@@ -60,15 +60,13 @@ def load_export(path: str | Path, device: str = 'cpu') -> Exported:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             names = [name.partition('/')[2] for name in archive.namelist()]
+    extra = {META_FILE: ''}
     if any(name.startswith('code/') for name in names):
-        extra = {META_FILE: ''}
         module = torch.jit.load(str(path), map_location=target, _extra_files=extra)
         return Exported(module, 'torchscript', _parsed(extra))
     if any(name.startswith(('models/', 'serialized_exported_program')) for name in names):
-        extra = {META_FILE: ''}
-        program = torch.export.load(str(path), extra_files=extra)
-        module = program.module()
-        return Exported(module.to(target), 'export', _parsed(extra))
+        module = torch.export.load(str(path), extra_files=extra).module().to(target)
+        return Exported(module, 'export', _parsed(extra))
     raise ValueError(
         f'{path} holds no graph: expected a file of TorchScript or torch.export (tools/export.py --format torchscript, export), '
         'or one that ends in .onnx. Files of weights belong to a config: sapiens.apis.build_model(CONFIG, FILE)'

@@ -4,7 +4,7 @@ Legend: N people, K keypoints; boxes x1, y1, x2, y2; times in seconds.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -71,7 +71,7 @@ class Track:
     number: int
     box: np.ndarray
     lost: int = 0
-    filter: OneEuroFilter | None = field(default=None)
+    filter: OneEuroFilter | None = None
 
 
 class Tracker:

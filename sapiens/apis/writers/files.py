@@ -46,23 +46,18 @@ def _write_ply(file, cloud: tuple[np.ndarray, np.ndarray]) -> None:
     points, colors = cloud
     rows = np.empty(len(points), np.dtype([('position', '<f4', 3), ('color', 'u1', 3)]))
     rows['position'], rows['color'] = points, colors
-    properties = [f'property float {axis}' for axis in 'xyz'] + [
-        f'property uchar {color}' for color in ('red', 'green', 'blue')
-    ]
+    properties = [f'property float {axis}' for axis in 'xyz']
+    properties += [f'property uchar {color}' for color in ('red', 'green', 'blue')]
     header = ['ply', 'format binary_little_endian 1.0', f'element vertex {len(points)}', *properties, 'end_header', '']
     file.write('\n'.join(header).encode())
     file.write(rows.tobytes())
-
-
-def _write_json(file, document) -> None:
-    file.write(json.dumps(document, allow_nan=False, separators=(',', ':')).encode())
 
 
 WRITERS = {
     '.npy': lambda file, array: np.save(file, np.ascontiguousarray(array)),
     '.png': _write_picture('.png', [cv2.IMWRITE_PNG_COMPRESSION, 3]),
     '.jpg': _write_picture('.jpg', [cv2.IMWRITE_JPEG_QUALITY, 92]),
-    '.json': _write_json,
+    '.json': lambda file, content: file.write(json.dumps(content, allow_nan=False, separators=(',', ':')).encode()),
     '.ply': _write_ply,
     '.safetensors': lambda file, tensors: file.write(save(tensors)),
 }
