@@ -38,14 +38,14 @@ def collect_state(runner, schedules: bool = True) -> dict:
     per_rank, shared = _stateful_hooks(runner)
     loop = runner.train_loop.state_dict()
     states = all_gather_object(
-        {key: loop[key] for key in PER_RANK} | dict(hooks={name: hook.state_dict() for name, hook in per_rank.items()})
+        {key: loop[key] for key in PER_RANK} | dict(hooks={name: hook.state_dict() for name, hook in per_rank})
     )
     collected = {key: [state[key] for state in states] for key in (*PER_RANK, 'hooks')}
     collected.update(optimizer=runner.optim_wrapper.state_dict(), message_hub=hub_state(runner.message_hub))
     if schedules and runner.param_schedulers is not None:
         collected['param_schedulers'] = [plain(schedule.state_dict()) for schedule in runner.param_schedulers]
     if is_main_process():
-        panels = {name: state for name, hook in shared.items() if (state := hook.state_dict()) is not None}
+        panels = {name: state for name, hook in shared if (state := hook.state_dict()) is not None}
         if panels:
             collected['panels'] = panels
     return collected
@@ -71,11 +71,11 @@ def restore_state(runner, checkpoint: dict, source: str) -> None:
     ranks = zip(*(checkpoint[key] for key in PER_RANK), strict=True)
     _load(runner.train_loop, [dict(progress, **dict(zip(PER_RANK, rank, strict=True))) for rank in ranks], runner)
     per_rank, shared = _stateful_hooks(runner)
-    for name, hook in per_rank.items():
+    for name, hook in per_rank:
         states = [states[name] for states in checkpoint.get('hooks', ()) if name in states]
         if states:
             _load(hook, states, runner)
-    for name, hook in shared.items():
+    for name, hook in shared:
         state = checkpoint.get('panels', {}).get(name)
         if state is not None and is_main_process():
             hook.load_state_dict(state)
@@ -86,13 +86,14 @@ def _load(part, states: list, runner) -> None:
     part.load_state_dict(states[runner.rank] if same else part.reshard_state(states, runner.rank))
 
 
-def _stateful_hooks(runner) -> tuple[dict, dict]:
-    """Hooks with a state of each process by class name, and those with one state by their ``name`` (or class name)."""
-    per_rank, shared = {}, {}
-    for hook in runner.hooks:
-        if hasattr(hook, 'load_state_dict'):
-            if getattr(hook, 'state_per_rank', False):
-                per_rank[type(hook).__name__] = hook
-            else:
-                shared[getattr(hook, 'name', type(hook).__name__)] = hook
-    return per_rank, shared
+def _stateful_hooks(runner) -> tuple[list, list]:
+    """(class name, hook) of hooks with a state of each process, and (``name`` or class name, hook) of those with one state.
+
+    Hooks of one name have one state in a checkpoint, that of the last, and all of them are given it.
+    """
+    hooks = [hook for hook in runner.hooks if hasattr(hook, 'load_state_dict')]
+    per_rank = [hook for hook in hooks if getattr(hook, 'state_per_rank', False)]
+    return (
+        [(type(hook).__name__, hook) for hook in per_rank],
+        [(getattr(hook, 'name', type(hook).__name__), hook) for hook in hooks if hook not in per_rank],
+    )
