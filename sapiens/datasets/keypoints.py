@@ -81,7 +81,7 @@ class KeypointDataset(SampleDataset):
         self.img_root = join_path(data_root, img_prefix)
         self.boxes = boxes
         if boxes != 'gt' and not test_mode:
-            raise ValueError(f'boxes={boxes!r}: detected people have no keypoints to train on; set test_mode=True')
+            raise ValueError(f'boxes={boxes!r}: detected people have no keypoints; set test_mode=True, or boxes="gt"')
         if boxes == 'gt' and score_thr:
             raise ValueError(f'score_thr={score_thr}: annotated boxes have no scores; set boxes= to detections')
         if not (isinstance(min_keypoints, int) and min_keypoints >= 1):

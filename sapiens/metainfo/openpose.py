@@ -96,7 +96,9 @@ def to_openpose(
     target = openpose_skeleton('face-0' in skeleton)
     lacking = [name for name in target.keypoints if name != 'neck' and name not in skeleton]
     if lacking:
-        raise ValueError(f"the OpenPose style needs COCO's body: {skeleton!r} has no {', '.join(lacking[:5])}")
+        raise ValueError(
+            f"OpenPose style needs COCO's body or whole body: {skeleton!r} has no {', '.join(lacking[:5])}"
+        )
     ids = match_keypoints(skeleton, target)
     points, values = np.asarray(keypoints, np.float64)[:, ids], np.asarray(scores, np.float64)[:, ids]
     shoulders = [skeleton.index('left_shoulder'), skeleton.index('right_shoulder')]

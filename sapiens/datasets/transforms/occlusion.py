@@ -28,7 +28,7 @@ class CoarseDropout(BaseTransform):
     def __init__(self, height: tuple = (0.2, 0.4), width: tuple = (0.2, 0.4), prob: float = 1.0, fill: int = 0):
         for name, limits in (('height', height), ('width', width)):
             if len(limits) != 2 or not 0 < limits[0] <= limits[1] <= 1:
-                raise ValueError(f'{name}={limits!r}: expected (smallest, largest) fraction of the side, up to 1')
+                raise ValueError(f'{name}={limits!r}: expected (smallest, largest) fraction, within (0, 1]')
         check_prob(prob=prob)
         if not 0 <= fill <= 255:
             raise ValueError(f'fill={fill!r}: expected a grey level from 0 to 255')
