@@ -1,9 +1,11 @@
 """Validation and test loops. The model computes losses in prediction where a metric needs them."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
+from mmengine.evaluator import Evaluator
 from mmengine.runner import TestLoop as _TestLoop
 from mmengine.runner import ValLoop as _ValLoop
+from torch import nn
 
 from sapiens.registry import LOOPS
 
@@ -12,14 +14,18 @@ from .test_cfg import override_test_cfg
 __all__ = ['TestLoop', 'ValLoop']
 
 
+def losses_for(evaluator: Evaluator, model: nn.Module) -> AbstractContextManager:
+    """Set the model's option ``losses`` inside a ``with`` block, where a metric of the evaluator sets ``needs_losses``."""
+    needed = any(getattr(metric, 'needs_losses', False) for metric in evaluator.metrics)
+    has_option = 'losses' in getattr(model, 'test_options', ())
+    return override_test_cfg(model, losses=True) if needed and has_option else nullcontext()
+
+
 class _WithLosses:
-    """Sets the model's option ``losses`` while the loop runs, where a metric sets ``needs_losses``."""
+    """A loop in which the model computes the losses that metrics need."""
 
     def run(self) -> dict:
-        model = self.runner.bare_model
-        needed = any(getattr(metric, 'needs_losses', False) for metric in self.evaluator.metrics)
-        needed = needed and 'losses' in getattr(model, 'test_options', ())
-        with override_test_cfg(model, losses=True) if needed else nullcontext():
+        with losses_for(self.evaluator, self.runner.bare_model):
             return super().run()
 
 
