@@ -96,9 +96,8 @@ def write_combined(plan: Plan, items: Sequence[Item], coco: bool = True, csv: bo
     Returns:
         A line of text for each written file.
     """
-    if not items or 'pose' not in plan.written():
-        return []
-    if 'json' not in {file.kind for file in PoseResult.chosen(plan.saving)}:
+    kinds = {file.kind for file in PoseResult.chosen(plan.saving)}
+    if not items or 'pose' not in plan.written() or 'json' not in kinds:
         return []
     boxes = BoxesFile(plan.boxes) if plan.boxes else None
     numeric = all(Path(item.name).name.isdigit() for item in items)

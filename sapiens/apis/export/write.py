@@ -71,11 +71,7 @@ def describe(model: nn.Module, options: ExportOptions, source: str, geometry: st
 
 
 def write_graph(graph: ExportGraph, options: ExportOptions, meta: dict, path: Path) -> None:
-    """Write a graph with its description. ONNX files of more than 2 GB have their weights beside them, in ``<name>.data``.
-
-    Raises:
-        ImportError: a package of the format is missing.
-    """
+    """Write a graph with its description. ONNX files of more than 2 GB have their weights beside them, in ``<name>.data``."""
     device = graph.mean.device
     example = torch.zeros(2 if options.dynamic_batch else 1, 3, *graph.size, device=device)
     if options.preprocess == 'uint8':
@@ -102,8 +98,6 @@ def _write_export(graph: ExportGraph, options: ExportOptions, example: Tensor, m
 
 
 def _write_onnx(graph: ExportGraph, options: ExportOptions, example: Tensor, meta: str, path: Path) -> None:
-    for package in ('onnx', 'onnxscript', 'onnxruntime'):
-        require(package, 'the format onnx')
     names = [output['name'] for output in json.loads(meta)['outputs']]
     program = torch.onnx.export(
         graph,
