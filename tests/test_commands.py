@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sapiens.commands import COMMANDS, is_user_error
+from sapiens.commands import COMMANDS, is_user_error, run
 from sapiens.commands.__main__ import describe
 
 from .integration import status_of
@@ -94,3 +94,19 @@ def test_bugs_keep_their_traceback():
     assert not is_user_error(raised(lambda: int('x')))
     assert not is_user_error(raised(lambda: {}['x']))
     assert is_user_error(raised(Path('/nowhere/x').read_text))
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('train_dataloader = dict(batch_sise=3)', "unexpected keyword argument 'batch_sise'"),
+        ('model = dict(bakbone=dict())', "unexpected keyword argument 'bakbone'"),
+    ],
+)
+def test_wrong_keys_of_a_child_config_end_in_one_line(text, message, tmp_path, capsys):
+    base = ROOT / 'configs/mae/sapiens_tiny_synthetic-256x256.py'
+    (tmp_path / 'child.py').write_text(f'_base_ = {str(base)!r}\n{text}\n')
+    with pytest.raises(SystemExit) as ended:
+        run('train', [str(tmp_path / 'child.py'), '--work-dir', str(tmp_path / 'work')])
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert ended.value.code == 2 and error.startswith('error: ') and message in error

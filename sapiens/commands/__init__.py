@@ -53,8 +53,8 @@ def is_user_error(error: Exception) -> bool:
     if modules[-1].startswith('mmengine.registry'):
         return isinstance(error, KeyError | TypeError)  # a type that does not exist, an argument that it does not take
     if isinstance(error, TypeError) and '__init__() got an unexpected keyword argument' in str(error):
-        # An argument of a config that a class hands on to its base class.
-        return any(module.startswith('mmengine.registry') for module in modules)
+        # An argument of a config that a class hands on to its base class, or that a loader does not take.
+        return any(module.startswith(('mmengine.registry', 'mmengine.runner')) for module in modules)
     raised = linecache.getline(frame.f_code.co_filename, line).lstrip().startswith('raise ')
     kinds = OSError | ValueError | TypeError | ImportError
     return raised and modules[-1].startswith('sapiens.') and isinstance(error, kinds)

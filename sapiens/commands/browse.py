@@ -82,7 +82,7 @@ def describe(data) -> list[str]:
 
 def main(argv: list[str] | None = None) -> None:
     parser = tool_parser(__doc__)
-    parser.add_argument('config', help='path of a config file')
+    parser.add_argument('config', help='path or name of a config')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/browse.png'), help='default: %(default)s')
     parser.add_argument('--phase', choices=['train', 'val', 'test'], default='train', help='default: %(default)s')
     parser.add_argument('--num-samples', type=positive, default=24, help='default: %(default)s')

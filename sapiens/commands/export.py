@@ -28,7 +28,7 @@ from sapiens.utils.device import DTYPES
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    parser.add_argument('config', help='path of a config file, or name of a published model')
+    parser.add_argument('config', help='path or name of a config, or name of a published model')
     parser.add_argument('checkpoint', nargs='?', help='weights, a path or a name; random ones without')
     add = parser.add_argument
     text = (

@@ -108,7 +108,7 @@ def build_generator(name: str, options: dict):
         generator = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ValueError(
-            f'cannot import {name}: {error} (the renderer needs: pip install sapiens[optional])'
+            f'cannot import {name}: {error} (the renderer needs: pip install "sapiens[optional]")'
         ) from error
     try:
         return generator(**options)

@@ -26,7 +26,7 @@ from sapiens.utils.cli import add_runner_arguments, load_runner_config, positive
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    parser.add_argument('config', help='path of a config file')
+    parser.add_argument('config', help='path or name of a config')
     add = parser.add_argument
     add('checkpoint', help='weights to evaluate: a file of any form, or a published name (sapiens-pose-1b)')
     text = (

@@ -17,7 +17,7 @@ from sapiens.utils.cli import add_runner_arguments, load_runner_config, tool_par
 
 def main(argv: list[str] | None = None) -> None:
     parser = tool_parser(__doc__)
-    parser.add_argument('config', help='path of a config file, e.g. configs/mae/sapiens_0.3b_humans300m-1024x1024.py')
+    parser.add_argument('config', help='path or name of a config, e.g. sapiens_0.3b_humans300m-1024x1024')
     text = 'without a path: resume from the newest valid checkpoint of the work dir, or start if there is none'
     parser.add_argument('--resume', nargs='?', const='auto', metavar='PATH', help=text)
     parser.add_argument('--amp', action='store_true', help='bf16 autocast, also on CPUs (default: on GPUs only)')

@@ -89,6 +89,8 @@ def _read(path: Path) -> Config:
         return Config.fromfile(str(path))
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{path}: {error}') from error
+    except KeyError as error:  # an environment variable that is set to nothing
+        raise ValueError(f'{path}: {error.args[0]}') from error
     except SyntaxError as error:
         raise ValueError(f'{path} is not valid Python: {str(error).strip()}') from error
     except ImportError as error:

@@ -228,7 +228,7 @@ def test_former_names_of_arguments_are_accepted():
     assert new.head is new.decode_head
     with pytest.raises(TypeError, match="'decode_head' is the former name of 'head'; give one of them"):
         DenseEstimator(BACKBONE, head=HEAD, decode_head=HEAD, task=dict(type='DepthTask'))
-    with pytest.raises(TypeError, match="has no argument 'neck'"):
+    with pytest.raises(TypeError, match="has no argument 'neck' \\(known: backbone, head, task,"):
         DenseEstimator(BACKBONE, head=HEAD, neck=HEAD, task=dict(type='DepthTask'))
 
 

@@ -1,5 +1,7 @@
 """The result class of a task."""
 
+from difflib import get_close_matches
+
 from sapiens.tasks import TaskSpec, get_task, resolve, task_names
 
 from .base import Result
@@ -14,10 +16,12 @@ def get_inference_task(name: str) -> TaskSpec:
     Raises:
         ValueError: no such task.
     """
-    for spec in map(get_task, task_names()):
-        if spec.inference_name == name:
-            return spec
-    return get_task(name)
+    specs = {spec.inference_name: spec for spec in map(get_task, task_names())}
+    if name not in specs:
+        close = get_close_matches(str(name), specs, n=1)
+        hint = f'; did you mean {close[0]!r}?' if close else ''
+        raise ValueError(f'{name!r} is not a task of inference{hint} (known: {", ".join(specs)})')
+    return specs[name]
 
 
 def get_result_class(name: str) -> type[Result]:

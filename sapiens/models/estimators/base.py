@@ -2,6 +2,7 @@
 
 # B batch, C channels of the encoder, h w size of the head's output, H W of the image
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 
 from mmengine.model import BaseModel
@@ -107,7 +108,10 @@ class Estimator(BaseModel):
         for old, value in arguments.items():
             new = self.renamed.get(old)
             if new not in current:
-                raise TypeError(f'{type(self).__name__} has no argument {old!r} (known: {", ".join(current)}, ...)')
+                known = [name for name in inspect.signature(type(self)).parameters if name != 'renamed']
+                raise TypeError(
+                    f'{type(self).__name__} has no argument {old!r}{near(old, known)} (known: {", ".join(known)})'
+                )
             if current[new] is not None:
                 raise TypeError(f'{type(self).__name__}: {old!r} is the former name of {new!r}; give one of them')
             current[new] = value
