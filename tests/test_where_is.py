@@ -39,7 +39,7 @@ QUESTIONS = [
     ),
     (
         'Where are the names and colours of the 28 body-part classes?',
-        'sapiens/metainfo/class_lists.py',
+        'sapiens/metainfo/body_part_classes.py',
         'GOLIATH',
     ),
     (
@@ -74,17 +74,17 @@ QUESTIONS = [
     ),
     (
         'Where are the pictures of a test (tools/test.py --show-dir) written?',
-        'sapiens/engine/hooks/test_figures/dense.py',
-        'class DenseShowHook',
+        'sapiens/engine/hooks/test_figures/base.py',
+        '.save(self.out_dir',
     ),
     (
         'Where are the pictures drawn that training writes at intervals?',
-        'sapiens/engine/hooks/training_figures/pose.py',
-        'class PosePictureHook',
+        'sapiens/engine/hooks/training_figures/base.py',
+        'def draw(',
     ),
     (
         'Where does random geometry (flip, crop, rotation) of an image and its label maps happen?',
-        'sapiens/datasets/transforms/geometry.py',
+        'sapiens/datasets/transforms/random_geometry.py',
         'class RandomFlip',
     ),
     (

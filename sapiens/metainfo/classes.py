@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .class_lists import CLASS_LISTS, REMAPS
+from .body_part_classes import CLASS_LISTS, REMAPS
 from .naming import flip_indices, not_known
 from .parsing import build_from_file, check_keys, name_of, names_of, numbers_of, rgb_of
 

@@ -3,12 +3,12 @@
 from .background import RandomBackground
 from .decoding import BadImage
 from .dense import LoadDense
-from .geometry import RandomCrop, RandomFlip, RandomResize, RandomRotate, Resize
 from .labels import LoadLabels
 from .loading import LoadRandomResizedCrop, LoadResize
 from .occlusion import CoarseDropout
 from .packing import PackDense, PackImage, PackPose
 from .photometric import PhotometricDistortion, RandomBlur
+from .random_geometry import RandomCrop, RandomFlip, RandomResize, RandomRotate, Resize
 from .rejection import Rejected
 from .topdown import LoadPerson
 

@@ -7,8 +7,8 @@ from mmcv.transforms import BaseTransform
 from sapiens.registry import TRANSFORMS
 from sapiens.tasks import get_field, map_fields
 
-from .geometry import GeometricStep
 from .loading import check_decoding
+from .random_geometry import GeometricStep
 from .sampling import INTERPOLATIONS, transform_sample
 
 __all__ = ['LoadDense']
