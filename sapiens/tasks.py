@@ -123,7 +123,7 @@ class TaskSpec:
         raw_outputs, decoded_outputs: of an export, without and with decoding. ``{...}`` in a meaning is filled in from the
             model's ``output_facts``.
         predictor, result: classes of inference. None takes those of a dense task.
-        metric: registered name of the default metric.
+        metric: registered name of the metric of a config that names no evaluator.
         drawing: what draws labels and predictions while training and testing: for a task with maps a subclass of
             :class:`sapiens.engine.hooks.dense_drawings.DenseDrawing`, or a function of rows and ``side``, None for the default;
             for other tasks the hook of test figures.

@@ -20,6 +20,7 @@ from mmengine.dist import is_main_process
 
 from sapiens.checkpoints import resolve_checkpoint
 from sapiens.engine import Runner, show_hook_for
+from sapiens.engine.runner import set_default_evaluators
 from sapiens.registry import METRICS
 from sapiens.utils.cli import add_runner_arguments, load_runner_config, positive, tool_parser
 
@@ -80,6 +81,7 @@ def without_average(cfg) -> None:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     cfg = load_runner_config(args)
+    set_default_evaluators(cfg)
     cfg.load_from, cfg.resume = None if args.graph else str(resolve_checkpoint(args.checkpoint)), False
     if args.dump:
         set_dump(cfg, args.dump)

@@ -9,7 +9,7 @@ from torch import nn
 
 from sapiens.registry import LOOPS
 
-from .test_cfg import override_test_cfg
+from .prediction_options import override_test_cfg
 
 __all__ = ['TestLoop', 'ValLoop']
 

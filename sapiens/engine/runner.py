@@ -1,5 +1,6 @@
 """MMEngine's runner with exact resume."""
 
+import copy
 import time
 from collections.abc import Iterable
 from datetime import timedelta
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import mmengine
 import torch
+from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_rank, is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop
@@ -17,6 +19,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from sapiens.checkpoints import explain_refusal, family_of, load_weights, read_weights, resolve_init_cfg
 from sapiens.registry import DATASETS, FUNCTIONS
+from sapiens.tasks import task_of
 from sapiens.utils.memory import keep_tensor_memory
 from sapiens.version import __version__
 
@@ -28,7 +31,14 @@ from .message_hub import plain
 from .run_state import collect_state, get_progress, restore_state
 from .worker_signals import init_worker, kill_workers_at_exit
 
-__all__ = ['Runner']
+__all__ = ['Runner', 'set_default_evaluators']
+
+
+def set_default_evaluators(cfg: Config) -> None:
+    """Give each split that has a dataloader and no evaluator the default metric of the model's task, in place."""
+    for split in ('val', 'test'):
+        if cfg.get(f'{split}_dataloader') and not cfg.get(f'{split}_evaluator'):
+            cfg[f'{split}_evaluator'] = dict(type=task_of(cfg.model).metric)
 
 
 class Runner(_Runner):
@@ -94,6 +104,13 @@ class Runner(_Runner):
         loader = _Runner.build_dataloader(dataloader, seed, False)
         loader.generator = torch.Generator().manual_seed(seed or 0)
         return loader
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> 'Runner':
+        """Build a runner; see :func:`set_default_evaluators`."""
+        cfg = copy.deepcopy(cfg)
+        set_default_evaluators(cfg)
+        return super().from_cfg(cfg)
 
     def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the validation loop, by default the one of this package."""

@@ -1,7 +1,7 @@
 """Skeletons and class lists as plain data, and conversions between them."""
 
 from .build import build_metainfo, get_skeleton, register_skeleton, skeleton_names
-from .classes import ClassList, class_list_from_dict, class_names, get_classes, register_classes, remap_table
+from .classes import ClassList, class_list_from_dict, get_classes, register_classes, remap_table
 from .convert_keypoints import convert_keypoints, match_keypoints
 from .skeleton import Skeleton, skeleton_from_dict
 
@@ -10,7 +10,6 @@ __all__ = [
     'Skeleton',
     'build_metainfo',
     'class_list_from_dict',
-    'class_names',
     'convert_keypoints',
     'get_classes',
     'get_skeleton',

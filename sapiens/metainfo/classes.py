@@ -15,7 +15,6 @@ __all__ = [
     'IGNORE',
     'ClassList',
     'class_list_from_dict',
-    'class_names',
     'get_classes',
     'register_classes',
     'remap_table',
@@ -123,10 +122,6 @@ def register_classes(source: Mapping | str | Path | ClassList) -> ClassList:
     if not same or not all(np.array_equal(getattr(known, name), getattr(classes, name)) for name in arrays):
         raise ValueError(f'class list {classes.name!r} is registered with other content; choose another name')
     return known
-
-
-def class_names() -> list[str]:
-    return sorted(CLASSES)
 
 
 def get_classes(source: str | Path | Mapping | ClassList) -> ClassList:

@@ -78,7 +78,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one(trained, tmp_path):
 
 def test_is_tested_with_figures(trained, tmp_path):
     figures = tmp_path / 'figures'
-    run(test, CONFIG, str(trained / 'work/iter_40.pth'), '--work-dir', str(tmp_path), '--show-dir', str(figures))
+    # The config names no test_evaluator: the default metric of the task measures.
+    extra = '--show-dir', str(figures), '--out', str(tmp_path / 'metrics.json')
+    run(test, CONFIG, str(trained / 'work/iter_40.pth'), '--work-dir', str(tmp_path), *extra)
+    last = [row['shading/MAE'] for row in scalars(trained / 'work') if 'shading/MAE' in row][-1]
+    assert json.loads((tmp_path / 'metrics.json').read_text())['shading/MAE'] == pytest.approx(last, rel=1e-4)
     assert len(list(figures.glob('*.jpg'))) == 3
 
 

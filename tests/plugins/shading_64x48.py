@@ -45,7 +45,6 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 val_evaluator = [dict(type='ShadingError'), dict(type='ValLoss')]
-test_evaluator = val_evaluator
 param_scheduler = [dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=10)]
 train_cfg = dict(max_iters=40, val_interval=20)
 default_hooks = dict(checkpoint=dict(interval=20))

@@ -9,7 +9,7 @@ from mmpose.structures import PoseDataSample
 from sapiens.registry import HOOKS
 from sapiens.visualization import PosePanelRow, draw_pose_panel
 
-from ...test_cfg import override_test_cfg
+from ...prediction_options import override_test_cfg
 from ..pose_heatmaps import heatmaps_of
 from .base import TrainingFigureHook
 
