@@ -66,7 +66,7 @@ Done: sapiens_tiny was pretrained for {end} steps on the images of {images}
   curves       {picture.parent}   tensorboard --logdir {args.work_dir}
   loss values  {newest(args.work_dir, 'scalars.json')}
 
-Next:
+Next (in a clone, first: source .venv/bin/activate):
   longer, on your own images       make quickstart DATA_ROOT=FOLDER
   more people, larger, all labels  sapiens render --help
   held-out loss of a checkpoint    DATA_ROOT={images} sapiens test {CONFIG} {checkpoint}
