@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sapiens.datasets.transforms import BadImage, RandomBackground
-from sapiens.datasets.transforms.background import compose
+from sapiens.datasets.transforms.background import _names_of_folder, compose
 
 from .helpers import encode, smooth_image
 
@@ -187,3 +187,10 @@ def test_no_photographs_are_an_error(tmp_path, photos):
     (tmp_path / 'empty/a.jpg').write_bytes(b'broken')
     with pytest.raises(BadImage, match=r'background .*empty/a.jpg: not an image'):
         RandomBackground(str(tmp_path / 'empty'), prob=1)(person())
+
+
+def test_hidden_files_are_skipped(photos):
+    (photos / '._a.jpg').write_bytes(b'resource fork, not an image')
+    (photos / '.thumbnails').mkdir()
+    (photos / '.thumbnails' / 'd.jpg').write_bytes(b'')
+    assert list(_names_of_folder(str(photos))) == ['a.jpg', 'b.png', 'more/c.jpg']
