@@ -1,6 +1,6 @@
 """Packaging. Dependencies are read from requirements/*.txt, and configs/ is copied into the wheel as sapiens/configs.
 
-The OpenMMLab libraries and OpenCV (requirements/mminstall.txt) are no dependencies: they are installed with ``--no-deps``, and
+The OpenMMLab libraries and OpenCV (requirements/mminstall.txt) are not dependencies: they are installed with ``--no-deps``, and
 ``import sapiens`` prints the command if one is missing.
 """
 
