@@ -27,7 +27,7 @@ def write_checkpoint(checkpoint: dict, path: str | Path) -> None:
     """
     path = Path(path)
     try:
-        with atomic_path(path, sync=True) as temporary, open(temporary, 'wb') as file:
+        with atomic_path(path) as temporary, open(temporary, 'wb') as file:
             torch.save(checkpoint, file)
     except (OSError, RuntimeError) as error:
         # torch reports a short write as a RuntimeError without the reason.

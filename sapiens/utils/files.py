@@ -1,33 +1,51 @@
 """Atomic writes: a file appears under its name when it is complete, or not at all."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ['atomic_path', 'sync_path', 'temporary_path', 'write_atomically']
+__all__ = ['atomic_path', 'move_into_place', 'remove_temporaries', 'sync_path', 'temporary_path', 'write_atomically']
+
+# Characters of a file's name in its temporary one, which must not exceed the 255 bytes of a file system.
+NAME_LENGTH = 40
 
 
 def temporary_path(path: str | Path, keep_suffix: bool = False) -> Path:
-    """The hidden name in the same folder under which a file is written until it is complete.
+    """Return a new hidden name in the same folder, under which a file is written until it is complete.
+
+    Each call returns another name, so that processes that write one file do not write into each other's.
 
     Args:
         keep_suffix: end in the suffix of ``path``, for libraries that choose the format by it.
     """
     path = Path(path)
-    name = f'.{path.stem}.tmp{path.suffix}' if keep_suffix else f'.{path.name}.tmp'
-    return path.with_name(name)
+    unique = f'{secrets.token_hex(6)}.tmp'  # the operating system's randomness: training keeps its random state
+    if keep_suffix:
+        return path.with_name(f'.{path.stem[:NAME_LENGTH]}.{unique}{path.suffix}')
+    return path.with_name(f'.{path.name[:NAME_LENGTH]}.{unique}')
+
+
+def remove_temporaries(folder: str | Path, pattern: str = '*') -> None:
+    """Remove temporary files that killed processes have left. Call this only where no other process writes.
+
+    Args:
+        pattern: shell pattern of the final names, of up to 40 characters.
+    """
+    for path in Path(folder).glob(f'.{pattern}.{"[0-9a-f]" * 12}.tmp'):
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
-def atomic_path(path: str | Path, sync: bool = False, keep_suffix: bool = False) -> Iterator[Path]:
+def atomic_path(path: str | Path, sync: bool = True, keep_suffix: bool = False) -> Iterator[Path]:
     """Yield a temporary path to write to; rename it to ``path`` at the end, or remove it on an error.
 
     The parent folder is created.
 
     Args:
         path: final name. An existing file is replaced.
-        sync: flush the file and its folder to the disk, so that the file survives a power cut.
+        sync: see :func:`move_into_place`.
         keep_suffix: see :func:`temporary_path`.
     """
     path = Path(path)
@@ -35,18 +53,28 @@ def atomic_path(path: str | Path, sync: bool = False, keep_suffix: bool = False)
     temporary = temporary_path(path, keep_suffix)
     try:
         yield temporary
-        if sync:
-            sync_path(temporary)
-        os.replace(temporary, path)
-        if sync:
-            sync_path(path.parent)  # the rename itself
+        move_into_place(temporary, path, sync)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_atomically(path: str | Path, content: str | bytes) -> None:
-    """Write a small file at once. Text is UTF-8."""
-    with atomic_path(path) as temporary:
+def move_into_place(temporary: Path, path: str | Path, sync: bool = True) -> None:
+    """Give a complete temporary file its name.
+
+    Args:
+        sync: flush the file and its folder to the disk. Without it the file may be empty after a power cut, and thousands of
+            small files are written several times faster: use False for files that are checked and made again.
+    """
+    if sync:
+        sync_path(temporary)
+    os.replace(temporary, path)
+    if sync:
+        sync_path(Path(path).parent)  # the rename itself
+
+
+def write_atomically(path: str | Path, content: str | bytes, sync: bool = True) -> None:
+    """Write a small file at once. Text is UTF-8. See :func:`move_into_place` for ``sync``."""
+    with atomic_path(path, sync) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from sapiens.datasets.transforms.decoding import BadImage
-from sapiens.utils.files import temporary_path
+from sapiens.utils.files import move_into_place, temporary_path
 from sapiens.utils.optional import require
 
 __all__ = ['Camera', 'VideoReader', 'VideoWriter', 'open_frames']
@@ -168,7 +168,7 @@ class VideoWriter:
         if self.stream is None:
             self.temporary.unlink(missing_ok=True)
         else:
-            self.temporary.replace(self.path.with_name(self.path.name + suffix))
+            move_into_place(self.temporary, self.path.with_name(self.path.name + suffix))
 
     def abort(self) -> None:
         """Remove the file."""

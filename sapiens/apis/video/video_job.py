@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from sapiens.datasets.transforms.decoding import BadImage
-from sapiens.utils.files import temporary_path
+from sapiens.utils.files import move_into_place, temporary_path
 
 from ..batch_job import Outcome, Plan, set_masks
 from ..inputs import Item
@@ -223,4 +223,4 @@ class Output:
         if self.json:
             self.json.write('\n]}\n')
             self.json.close()
-            self.temporary.replace(self.path.with_name(self.path.name + keep))
+            move_into_place(self.temporary, self.path.with_name(self.path.name + keep))

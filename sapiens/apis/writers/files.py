@@ -14,7 +14,7 @@ __all__ = ['write_file']
 
 
 def write_file(path: Path, content) -> None:
-    """Write a file atomically.
+    """Write a file atomically, and without ``sync``: an image has several, and a run thousands.
 
     Args:
         path: its suffix is one of '.npy' (an array), '.png' or '.jpg' (uint8 (H, W), RGB or RGBA), '.json' (plain values),
@@ -24,7 +24,7 @@ def write_file(path: Path, content) -> None:
     Raises:
         ValueError: an image that the format cannot hold.
     """
-    with atomic_path(path) as temporary, open(temporary, 'wb') as file:
+    with atomic_path(path, sync=False) as temporary, open(temporary, 'wb') as file:
         WRITERS[path.suffix](file, content)
 
 
