@@ -52,7 +52,7 @@ def faults_of(node):
         case ast.UnaryOp(op=ast.Not()):
             yield 'condition', node.operand
         case ast.Constant(value=bool() | int() | float() as value):
-            new = not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else value * 2
+            new = not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else value * 2 or 1.0
             yield 'constant', repr(new)
         case ast.Call(args=[first, second, *rest]) if not isinstance(first, ast.Starred):
             yield 'arguments', changed(node, args=[second, first, *rest])

@@ -53,7 +53,7 @@ def check_images(
     findings: Findings,
     paths: Iterable[str],
     count: int,
-    read: bool = False,
+    read: bool,
     progress: Callable = iter,
     sizes: Callable[[int], tuple] | None = None,
 ) -> None:

@@ -25,7 +25,7 @@ _LENGTH = {'f': 0.01, 'u': 0.05}
 _WITHOUT_CLASSES = dict(label_table=None, num_classes=None)
 
 
-def check_label_files(findings: Findings, dataset, read: bool = False, progress: Callable = iter) -> None:
+def check_label_files(findings: Findings, dataset, read: bool, progress: Callable = iter) -> None:
     """Find label files that are empty, unreadable, of another size than their image, or hold impossible values.
 
     For every field: maps without a known value. For those of the package: ids that are no class; depth of people that is not

@@ -179,7 +179,6 @@ class MAE(BaseModel):
     def init_weights(self) -> None:
         self.backbone.init_weights()
         self.neck.init_weights()
-        self._is_init = True
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def _region_classes() -> tuple[np.ndarray, np.ndarray]:
     return part, lip
 
 
-def skin_surfaces(body: Body, posed: Posed, look: Look, shown: np.ndarray, seed: float = 0.0) -> list[Surface]:
+def skin_surfaces(body: Body, posed: Posed, look: Look, shown: np.ndarray, seed: float) -> list[Surface]:
     """Return the skin, eyes and mouth as surfaces, one for each material, on one array of vertices.
 
     Args:

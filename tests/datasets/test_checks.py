@@ -21,9 +21,9 @@ def people(root, annotations, **options):
     return KeypointDataset(file, 'coco17', img_prefix=str(root / 'img'), pipeline=PIPELINE, **options)
 
 
-def found(dataset, read=False) -> dict:
+def found(dataset, **options) -> dict:
     findings = Findings()
-    dataset.check(findings, read)
+    dataset.check(findings, **options)
     return {what: finding.count for what, finding in findings.items()}
 
 
@@ -84,6 +84,9 @@ def test_images(tmp_path):
     assert found(dataset, read=True) == {'missing image': 1, 'empty image file': 1, 'unreadable image': 1}
     folder = ImageFolder(str(tmp_path / 'img'))
     assert found(folder) == {'empty image file': 1} and found(folder, read=True)['unreadable image'] == 1
+    both = CombinedDataset([folder, ImageFolder(str(tmp_path / 'img'))])
+    assert set(found(both)) == {f'empty image file [{folder!r}]'}
+    assert f'unreadable image [{folder!r}]' in found(both, read=True)
     (tmp_path / 'img/3.jpg').write_bytes(encode(smooth_image(90, 120)))
     assert 'image of another size than the annotation file states' in found(dataset, read=True)
 

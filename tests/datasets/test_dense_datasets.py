@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from sapiens.datasets import CombinedDataset, Draw, GeometryDataset, SegmentationDataset, SyntheticHumans
+from sapiens.datasets import CombinedDataset, Draw, GeometryDataset, SegmentationDataset, SyntheticHumans, label_checks
 from sapiens.datasets.checks import Findings, check_samples
 from sapiens.metainfo import get_classes, remap_table
 
@@ -253,6 +253,32 @@ def test_findings_in_label_maps(tmp_path):
     )
     # Labels of the source list that have no partner are no fault.
     assert 'label that is neither' not in str(found(seg(tmp_path, source_classes='goliath34')))
+
+
+def test_labels_of_a_hundred_samples_are_read_unless_all_are(monkeypatch):
+    class Numbers:
+        def __len__(self):
+            return 1000
+
+        def load(self, index):
+            return dict(label_files={}, index=index)
+
+    looked_at = []
+    monkeypatch.setattr(label_checks, '_check_sample', lambda findings, results: looked_at.append(results['index']))
+    label_checks.check_label_files(Findings(), Numbers(), read=False)
+    assert len(looked_at) == 100 and looked_at[::99] == [0, 999] and max(np.diff(looked_at)) == 11
+    looked_at.clear()
+    label_checks.check_label_files(Findings(), Numbers(), read=True)
+    assert looked_at == list(range(1000))
+
+
+def test_images_are_decoded_on_demand(tmp_path):
+    write_labels(tmp_path)
+    picture = tmp_path / 'images/000001.jpg'
+    picture.write_bytes(picture.read_bytes()[:-300])
+    findings = Findings()
+    seg(tmp_path).check(findings)
+    assert not findings and found(seg(tmp_path)) == {'unreadable image': 1}
 
 
 def test_findings_in_depth_and_normals(tmp_path):

@@ -66,6 +66,21 @@ def test_block_masking_removes_squares():
     assert ((~mask).sum(dim=(1, 2)) == 64).all()
 
 
+def test_squares_of_an_image_begin_at_any_row_and_column():
+    """The random shifts of rows and of columns are independent of each other and of other images."""
+    noise = tiny(img_size=256, mask_block_size=4).sample_noise(400, (16, 16)).view(400, 16, 16)
+
+    def starts(lines):  # (400, 16, 16): where the first new square begins along dim 1
+        changes = ((lines[:, 1:] - lines[:, :-1]).abs().amax(-1) > 1e-3)[:, :4]
+        assert (changes.sum(1) == 1).all()
+        return changes.int().argmax(1)
+
+    counts = torch.zeros(4, 4).index_put((starts(noise), starts(noise.mT)), torch.ones(()), accumulate=True)
+    assert counts.min() > 10 and counts.max() < 40  # 25 expected
+    order = noise.view(400, 16, 16)[:, :1, :1].flatten()
+    assert len(order.unique()) == 400
+
+
 def test_removed_pixels_do_not_reach_the_encoder():
     model = tiny()
     images = torch.randn(1, 3, 64, 64)

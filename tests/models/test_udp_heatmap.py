@@ -37,6 +37,20 @@ def test_a_map_is_a_gaussian_around_the_keypoint():
     assert heatmaps[0, 0].count_nonzero() == 37 * 37
 
 
+@pytest.mark.parametrize(
+    ('sigma', 'before', 'after'),
+    [(1.0, 3, 3), (1.1, 4, 3), (1.25, 4, 3), (1.5, 5, 4), (1.9, 6, 5), (0.3, 1, 0)],
+)
+def test_both_ends_of_a_window_are_rounded_down(sigma, before, after):
+    """As mmpose does for 3 sigma that is not a whole number of cells."""
+    point = torch.tensor([[[401.0, 503.0]]])
+    heatmap = UDPHeatmap(sigma).encode(point, torch.ones(1, 1), INPUT, MAP)[0][0, 0]
+    rows, columns = heatmap.nonzero().unbind(1)
+    assert (columns.min(), columns.max()) == (100 - before, 100 + after)
+    assert (rows.min(), rows.max()) == (125 - before, 125 + after)
+    assert heatmap.count_nonzero() == (before + after + 1) ** 2
+
+
 def test_keypoints_without_weight_and_outside():
     points = torch.tensor([[[400.0, 500.0], [400.0, 500.0], [-60.0, 500.0], [-90.0, 500.0], [400.0, 1110.0]]])
     weights = torch.tensor([[1.0, 0.0, 1.0, 1.0, 1.0]])

@@ -191,7 +191,6 @@ class Encoder(BaseModule):
             path = self.init_cfg['checkpoint']
             report = load_state(self, read_checkpoint(path).state_dict)
             print_log(f'Backbone from {path}:\n{report}', logger='current')
-        self._is_init = True
 
     def parts_to_compile(self) -> list[nn.Module]:
         """Modules for :func:`sapiens.engine.compiling.compile_parts`: the blocks, one by one."""

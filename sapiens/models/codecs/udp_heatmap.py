@@ -6,8 +6,6 @@ Coordinate Representation" (DARK, CVPR 2020) for the Newton step; values as in m
 
 # B batch, K keypoints, w h size of the network input in pixels, W H size of a heatmap in cells
 
-import math
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -75,7 +73,7 @@ class UDPHeatmap:
         outside = ((first >= size) | (last < 0)).any(-1)
         drawn = (weights >= 0.5) & ~outside
         # Compute only the windows: they are 3 % of a published map, and the zeros around them cost one fill.
-        span = torch.arange(math.ceil(2 * radius) + 2, device=keypoints.device, dtype=torch.float32)
+        span = torch.arange(int(2 * radius) + 2, device=keypoints.device, dtype=torch.float32)
         profiles, indices = [], []
         for axis, cells in enumerate(heatmap_size):
             cell = first[..., axis, None] + span  # (B, K, window)

@@ -48,4 +48,3 @@ class DenseHead(DeconvHead):
         """Draw the last convolution from N(0, 0.01^2) with bias 0; the others keep PyTorch's initialisation, as published."""
         nn.init.normal_(self.conv_seg.weight, std=0.01)
         nn.init.zeros_(self.conv_seg.bias)
-        self._is_init = True

@@ -74,4 +74,3 @@ class HeatmapHead(DeconvHead):
             nn.init.normal_(module.weight, std=std)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        self._is_init = True

@@ -1,0 +1,197 @@
+"""sapiens demo: the page's parts, events and settings, with a stand-in for gradio that records them."""
+
+import os
+import signal
+import types
+from pathlib import Path
+
+import pytest
+
+from sapiens.commands import demo as tool
+from sapiens.visualization.people import STYLES
+
+from ..apis.tiny import write_pictures
+from .test_demo import DEPTH, LABELS, POSE
+
+
+class Part:
+    """A component: keeps its arguments; its events are pairs of the component and a name."""
+
+    def __init__(self, kind, args, options):
+        self.kind, self.args, self.options = kind, args, options
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def __getattr__(self, name):
+        if name not in ('load', 'change', 'click', 'upload'):
+            raise AttributeError(name)
+        return self, name
+
+
+class Page(Part):
+    local_url = 'http://127.0.0.1:7861/'
+    calls: dict = {}
+
+    def queue(self, **options):
+        self.calls['queue'] = options
+
+    def launch(self, **options):
+        self.calls['launch'] = options
+        self.calls['folder'] = os.environ['GRADIO_TEMP_DIR']
+        assert Path(self.calls['folder']).is_dir() and os.environ['GRADIO_ANALYTICS_ENABLED'] == 'False'
+
+    def block_thread(self):
+        self.calls['blocked'] = True
+
+
+class Error(Exception):
+    def __init__(self, text, **options):
+        super().__init__(text)
+        self.options = options
+
+
+@pytest.fixture
+def gradio(monkeypatch):
+    made = types.SimpleNamespace(parts=[], events=[], calls={})
+
+    def component(kind):
+        def make(*args, **options):
+            made.parts.append((Page if kind == 'Blocks' else Part)(kind, args, options))
+            return made.parts[-1]
+
+        return make
+
+    for kind in ('Blocks', 'Markdown', 'Row', 'Column', 'Group', 'Image', 'Radio', 'Dropdown', 'Button', 'Slider',
+                 'Checkbox', 'Textbox', 'File'):  # fmt: skip
+        setattr(made, kind, component(kind))
+    made.on = lambda triggers, function, inputs, outputs, **options: made.events.append(
+        types.SimpleNamespace(triggers=triggers, function=function, inputs=inputs, outputs=outputs, options=options)
+    )
+    made.update, made.Error = dict, Error
+    made.themes = types.SimpleNamespace(Default=dict)
+    monkeypatch.setattr(tool, 'require', lambda *_: made)
+    monkeypatch.setattr(Page, 'calls', made.calls)
+    return made
+
+
+def titles(parts):
+    return [part.options.get('label') or part.kind for part in parts]
+
+
+@pytest.fixture
+def page(gradio, tmp_path):
+    return tool.make_page(tool.Demo([(POSE, None), (DEPTH, None)], ['torchvision:x'], device='cpu'), tmp_path), gradio
+
+
+def test_parts_show_the_choices(page):
+    made, gradio = page
+    assert made is gradio.parts[0] and made.options == dict(title='sapiens', analytics_enabled=False)
+    found = dict(zip(titles(gradio.parts), gradio.parts, strict=True))
+    tasks = ['features', 'pose', 'depth']
+    assert found['Task'].args == (tasks,) and found['Task'].options['value'] == 'features'
+    assert found['Model'].args == (LABELS,) and found['Model'].options['value'] == LABELS[0]
+    detectors = found['Detector'].args[0]
+    assert (detectors[0], detectors[-1]) == ('whole-image', 'torchvision:x')
+    assert found['Detector'].options['value'] == 'whole-image' and found['Group'].options['visible'] is False
+    assert found['Style'].args == (list(STYLES),) and found['Style'].options['value'] == STYLES[0] == 'default'
+    score = found['Minimum score of a drawn keypoint']
+    assert (score.args, score.options['value'], score.options['step']) == ((0, 1), 0.3, 0.05)
+    assert found['Boxes'].options == dict(label='Boxes')  # off
+    assert found['Image'].options['type'] == 'filepath' and found['Image'].options['sources'] == [
+        'upload',
+        'clipboard',
+    ]
+    assert found['Image'].options['height'] == found['Result'].options['height'] == 380
+    assert [found[name].options['interactive'] for name in ('Result', 'Summary', 'Files')] == [False] * 3
+    assert found['Result'].options['format'] == 'jpeg' and found['Files'].options['file_count'] == 'multiple'
+
+
+def test_a_task_shows_its_models_and_options(page):
+    _, gradio = page
+    switch = gradio.events[0]
+    assert [(part.kind, name) for part, name in switch.triggers] == [('Blocks', 'load'), ('Radio', 'change')]
+    assert titles([switch.inputs]) == ['Task'] and titles(switch.outputs) == ['Model', 'Group']
+    assert switch.options == dict(api_visibility='private', show_progress='hidden')
+    assert switch.function('pose') == (dict(choices=LABELS[:1], value=LABELS[0]), dict(visible=True))
+    assert switch.function('depth') == (dict(choices=LABELS[1:], value=LABELS[1]), dict(visible=False))
+    assert switch.function('features')[0] == dict(choices=LABELS, value=LABELS[0])
+
+
+def test_the_button_and_a_new_image_compute(page, tmp_path):
+    _, gradio = page
+    run = gradio.events[1]
+    assert [(titles([part]), name) for part, name in run.triggers] == [(['Button'], 'click'), (['Image'], 'upload')]
+    wanted = ['Image', 'Task', 'Model', 'Detector', 'Style', 'Minimum score of a drawn keypoint', 'Boxes']
+    assert titles(run.inputs) == wanted and titles(run.outputs) == ['Result', 'Summary', 'Files']
+    assert run.options == dict(api_name='run')
+    (path,) = write_pictures(tmp_path / 'in', [(64, 48)])
+    rest = ('whole-image', 'default', 0.3, False)
+    shown, text, files = run.function(str(path), 'pose', LABELS[0], *rest)
+    assert shown.endswith('0.jpg') and text.startswith('1 person') and Path(shown).parents[1] == tmp_path
+    assert [Path(file).name for file in files] == ['0.json', '0.jpg'] and Path(files[0]).is_file()
+    seconds = float(text.split(' · ')[-1].removesuffix(' s'))
+    assert 0 <= seconds < 60
+    for arguments, message, options in (
+        ((None, 'pose', LABELS[0]), 'Drop an image first.', dict(print_exception=False)),
+        ((str(path), 'depth', LABELS[0]), "for 'depth'", dict(print_exception=False, duration=None)),
+        ((str(tmp_path / 'none.jpg'), 'pose', LABELS[0]), 'No such file', dict(print_exception=False, duration=None)),
+    ):
+        with pytest.raises(Error, match=message) as error:
+            run.function(*arguments, *rest)
+        assert error.value.options == options
+
+
+def test_the_page_is_served_until_it_is_stopped(gradio, monkeypatch, capsys):
+    for name in ('GRADIO_TEMP_DIR', 'GRADIO_ANALYTICS_ENABLED'):
+        monkeypatch.setenv(name, 'before')
+    handlers, threads = {}, []
+    monkeypatch.setattr(signal, 'signal', handlers.__setitem__)
+    monkeypatch.setattr(tool.threading, 'Thread', lambda **options: types.SimpleNamespace(
+        start=lambda: threads.append(options)))  # fmt: skip
+    tool.main(['--model', POSE, '--device', 'cpu', '--host', '0.0.0.0', '--port', '8000'])
+    assert gradio.calls['queue'] == dict(default_concurrency_limit=1) and gradio.calls['blocked']
+    launch = gradio.calls['launch']
+    assert (launch['server_name'], launch['server_port'], launch['inbrowser']) == ('0.0.0.0', 8000, False)
+    flags = dict(quiet=True, show_error=True, prevent_thread_lock=True, footer_links=[], max_file_size='64mb')
+    assert {name: launch[name] for name in flags} == flags
+    assert launch['theme']['font'][0] == 'system-ui'  # nothing is fetched from the network
+    assert 'http://127.0.0.1:7861/' in capsys.readouterr().out
+    [thread] = threads
+    assert thread == dict(target=tool.delete_regularly, args=(Path(gradio.calls['folder']),), daemon=True)
+    assert not Path(gradio.calls['folder']).exists()
+    with pytest.raises(SystemExit) as ended:
+        handlers[signal.SIGTERM](signal.SIGTERM, None)
+    assert ended.value.code == 0
+    tool.main(['--model', POSE, '--device', 'cpu'])
+    assert (gradio.calls['launch']['server_name'], gradio.calls['launch']['server_port']) == ('127.0.0.1', None)
+
+
+def test_old_files_are_deleted_four_times_an_hour(monkeypatch, tmp_path):
+    waits = []
+
+    def sleep(seconds):
+        waits.append(seconds)
+        if len(waits) == 3:
+            raise KeyboardInterrupt
+
+    deleted = []
+    monkeypatch.setattr(tool.time, 'sleep', sleep)
+    monkeypatch.setattr(tool, 'delete_old', deleted.append)
+    with pytest.raises(KeyboardInterrupt):
+        tool.delete_regularly(tmp_path)
+    assert waits == [900] * 3 and deleted == [tmp_path] * 2
+
+
+def test_available_models_are_those_with_a_file(monkeypatch):
+    def resolve(name):
+        if name not in ('sapiens-pose-1b', 'sapiens-pretrain-0.3b', 'sapiens-seg-0.6b'):
+            raise FileNotFoundError(name)
+
+    monkeypatch.setattr(tool, 'resolve_checkpoint', resolve)
+    assert sorted(tool.available()) == [
+        ('sapiens-pose-1b', None), ('sapiens-pretrain-0.3b', None), ('sapiens-seg-0.6b', None),
+    ]  # fmt: skip
