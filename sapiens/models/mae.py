@@ -68,7 +68,11 @@ class MAE(BaseModel):
             raise ValueError(f'decode_share={decode_share} must lie in (0, 1]')
         if mask_block_size < 1:
             raise ValueError(f'mask_block_size={mask_block_size} must be 1 patch or more')
-        self.backbone = encoder = MODELS.build(dict(out_type='raw', **backbone))
+        if backbone.get('out_type', 'raw') != 'raw':
+            raise ValueError(
+                f"model.backbone.out_type={backbone['out_type']!r}: MAE needs all tokens, 'raw' (the default)"
+            )
+        self.backbone = encoder = MODELS.build(dict(backbone, out_type='raw'))
         require_members(
             encoder, 'embed_dims', 'grid_size', 'num_extra_tokens', 'embed', 'encode', 'check_masking', what='MAE'
         )

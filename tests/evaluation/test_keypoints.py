@@ -16,6 +16,8 @@ from mmengine.structures import InstanceData
 from sapiens.evaluation import KeypointMetric, keypoints
 from sapiens.metainfo import get_skeleton, match_keypoints
 from sapiens.metainfo.goliath308 import WHOLEBODY_HANDS
+from sapiens.registry import DATASETS, METRICS
+from sapiens.utils.config import load_config
 
 from .people import OWN, all_points, annotations, evaluate, perfect, perturbed, sample, write
 
@@ -224,6 +226,32 @@ def test_common_keypoints_of_two_skeletons(wholebody, said):
     assert [len(wide.groups[name]) for name in ('left_hand', 'right_hand', 'whole')] == [21, 21, 65]
     assert evaluate(wide, samples)['coco-wholebody/left_hand_AP'] < 0.9  # knuckles are noise there
     assert set(evaluate(wide, as_goliath(data, wide=True)).values()) == {1.0}
+
+
+def test_the_shipped_evaluation_of_308_keypoints_on_wholebody(tmp_path, monkeypatch, said):
+    """Detected boxes of COCO-WholeBody in, the 53 common keypoints scored; the published count of the others by an option."""
+    data = annotations('wholebody133', unlabelled=False, crowds=False)
+    root = tmp_path / 'coco'
+    for folder in ('annotations', 'person_detection_results', 'val2017'):
+        (root / folder).mkdir(parents=True)
+    write(root / 'annotations/coco_wholebody_val_v1.0.json', data)
+    people = data['annotations']
+    boxes = [dict(image_id=a['image_id'], category_id=1, bbox=a['bbox'], score=0.9) for a in people]
+    write(root / 'person_detection_results/COCO_val2017_detections_AP_H_70_person.json', boxes)
+    monkeypatch.setenv('DATA_ROOT', str(tmp_path))
+    cfg = load_config('sapiens_1b_goliath-1024x768_on-wholebody')
+    assert cfg.val_evaluator[0].ann_file.endswith('goliath/test_5000/annotations/person_keypoints_test2023.json')
+    own = cfg.test_dataloader.dataset
+    own.pipeline = []
+    dataset = DATASETS.build(own)
+    inputs = [dataset[index] for index in range(len(dataset))]
+    assert len(inputs) == len(boxes) and dataset.metainfo['dataset_name'] == 'goliath'
+    samples = as_goliath(data, wide=False)
+    assert {item['img_id'] for item in inputs} == {item['img_id'] for item in samples}
+    (options,) = cfg.test_evaluator
+    assert set(evaluate(METRICS.build(options), samples).values()) == {1.0}
+    numbers = evaluate(METRICS.build(dict(options, missing='wrong')), samples)
+    assert numbers['coco-wholebody/face_AP'] == 0.0 and numbers['coco-wholebody/AP'] < 0.3
 
 
 def test_only_compared_keypoints_make_the_score_of_a_person(wholebody, tmp_path, said):

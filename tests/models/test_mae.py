@@ -19,6 +19,12 @@ def tiny(img_size=64, **kwargs):
     return model
 
 
+def test_the_type_of_output_cannot_be_chosen():
+    assert tiny(backbone=dict(out_type='raw')).backbone.out_type == 'raw'
+    with pytest.raises(ValueError, match="out_type='featmap': MAE needs all tokens"):
+        tiny(backbone=dict(out_type='featmap'))
+
+
 def test_patchify_round_trip_and_order():
     images = torch.arange(2 * 3 * 32 * 48.0).view(2, 3, 32, 48)
     patches = patchify(images, 16)

@@ -223,6 +223,7 @@ def test_depth_of_every_parameter():
         (dict(arch=TINY, activation_checkpointing=0), 'activation_checkpointing=0'),
         (dict(arch=TINY, pos_embed='rope'), "pos_embed='rope'"),
         (dict(arch=TINY, img_size=70), 'nearest sizes'),
+        (dict(arch=TINY, patch_bias='random'), "patch_bias='random' is not one of"),
     ],
 )
 def test_contradictory_options_are_refused(options, message):
@@ -230,10 +231,11 @@ def test_contradictory_options_are_refused(options, message):
         SapiensViT(**options)
 
 
-def test_initialisation_is_the_published_one():
+@pytest.mark.parametrize('patch_bias', ['zeros', 'uniform'])
+def test_initialisation_is_the_published_one(patch_bias):
     torch.manual_seed(0)
     arch = dict(embed_dims=256, num_layers=1, num_heads=4, feedforward_channels=1024)
-    model = SapiensViT(arch, img_size=64, with_cls_token=True, pos_embed='sincos')
+    model = SapiensViT(arch, img_size=64, with_cls_token=True, pos_embed='sincos', patch_bias=patch_bias)
     before = model.pos_embed.clone()
     model.init_weights()
     layer = model.layers[0]
@@ -248,7 +250,11 @@ def test_initialisation_is_the_published_one():
     ):
         assert weight.abs().max().item() == pytest.approx(limit, rel=0.01)
         assert weight.std().item() == pytest.approx(limit / 3**0.5, rel=0.02)
-    assert not layer.attn.qkv.bias.any() and not model.patch_embed.projection.bias.any()
+    assert not layer.attn.qkv.bias.any()
+    spread = model.patch_embed.projection.bias
+    limit = 768**-0.5 if patch_bias == 'uniform' else 0
+    assert spread.abs().max().item() == pytest.approx(limit, rel=0.05)
+    assert spread.std().item() == pytest.approx(limit / 3**0.5, rel=0.1)
     assert layer.ffn.layers[0][0].bias.std().item() == pytest.approx(1e-6, rel=0.1)
     assert model.cls_token.std().item() == pytest.approx(0.02, rel=0.2)
     assert torch.equal(model.pos_embed, before) and not model.pos_embed.requires_grad

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from sapiens.utils.config import load_config
 from tools.benchmark.mae_step import build_ours, build_reference, fill
 
 TINY = dict(embed_dims=48, num_layers=3, num_heads=4, feedforward_channels=96)
@@ -27,6 +28,21 @@ def test_mae_equals_mmpretrain(mask_ratio, norm_pix):
     for name, parameter in ours.named_parameters():
         if parameter.requires_grad:
             torch.testing.assert_close(parameter.grad, other[name].grad, atol=1e-5, rtol=1e-3, msg=name)
+
+
+def test_initial_weights_are_distributed_like_those_of_mmpretrain():
+    """Per parameter: the same spread, and zeros at the same places. The encoder is that of the shipped recipe."""
+    arch = dict(embed_dims=192, num_layers=2, num_heads=4, feedforward_channels=768)
+    recipe = load_config('configs/mae/sapiens_0.3b_humans300m-1024x1024.py').model.backbone
+    torch.manual_seed(0)
+    ours = build_ours(arch, 64, 0.75, patch_bias=recipe.patch_bias)
+    ours.init_weights()
+    other = dict(build_reference(arch, 64, 0.75).named_parameters())
+    for name, value in ours.named_parameters():
+        theirs = other[name].detach()
+        assert value.detach().std().item() == pytest.approx(theirs.std().item(), rel=0.3, abs=1e-9), name
+        assert bool(value.any()) == bool(theirs.any()), name
+        assert value.abs().max().item() == pytest.approx(theirs.abs().max().item(), rel=0.6, abs=1e-9), name
 
 
 def test_encoder_equals_mmpretrain():

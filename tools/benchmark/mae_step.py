@@ -44,8 +44,16 @@ KINDS = {
 DECODER = dict(num_layers=8, embed_dims=512, num_heads=16)
 
 
-def build_ours(arch: str | dict, img_size: int, mask_ratio: float, decoder: dict = DECODER, **kwargs) -> nn.Module:
-    backbone = dict(type='SapiensViT', arch=arch, img_size=img_size, with_cls_token=True, pos_embed='sincos')
+def build_ours(
+    arch: str | dict,
+    img_size: int,
+    mask_ratio: float,
+    decoder: dict = DECODER,
+    patch_bias: str = 'uniform',
+    **kwargs,
+) -> nn.Module:
+    encoder = dict(type='SapiensViT', with_cls_token=True, pos_embed='sincos', patch_bias=patch_bias)
+    backbone = dict(encoder, arch=arch, img_size=img_size)
     return MAE(backbone, decoder=decoder, mask_ratio=mask_ratio, **kwargs)
 
 
@@ -54,25 +62,28 @@ def build_reference(
 ) -> nn.Module:
     """Build mmpretrain's MAE of the same sizes; its state dict has our keys."""
     from mmpretrain.models import MAEPretrainDecoder, MAEPretrainHead, MAEViT
-    from mmpretrain.models.utils import build_2d_sincos_position_embedding
 
     class Reference(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.backbone = MAEViT(arch=resolve_arch(arch), img_size=img_size, patch_size=16, mask_ratio=mask_ratio)
-            side, dims, width = img_size // 16, self.backbone.embed_dims, decoder['embed_dims']
             self.neck = MAEPretrainDecoder(
-                num_patches=side * side,
+                num_patches=(img_size // 16) ** 2,
                 patch_size=16,
                 in_chans=3,
-                embed_dim=dims,
-                decoder_embed_dim=width,
+                embed_dim=self.backbone.embed_dims,
+                decoder_embed_dim=decoder['embed_dims'],
                 decoder_depth=decoder['num_layers'],
                 decoder_num_heads=decoder['num_heads'],
                 mlp_ratio=4.0,
             )
-            for parameter, size in ((self.backbone.pos_embed, dims), (self.neck.decoder_pos_embed, width)):
-                parameter.data = build_2d_sincos_position_embedding(side, size, cls_token=True).float()
+            # What mmpretrain's registry does with the settings of its MAE configs. It also sets the position embeddings.
+            for part in (self.backbone, self.neck):
+                part.init_cfg = [
+                    dict(type='Xavier', layer='Linear', distribution='uniform'),
+                    dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
+                ]
+                part.init_weights()
             loss = dict(type='mmpretrain.PixelReconstructionLoss', criterion='L2')
             self.head = MAEPretrainHead(loss=loss, norm_pix=norm_pix, patch_size=16)
 

@@ -15,6 +15,7 @@ model = dict(
         img_size=(1024, 1024),
         with_cls_token=True,
         pos_embed='sincos',
+        patch_bias='uniform',
         drop_path_rate=0.0,
         activation_checkpointing='off',
     ),

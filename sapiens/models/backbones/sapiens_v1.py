@@ -53,6 +53,8 @@ class SapiensViT(Encoder):
         patch_padding: zero padding of the patch convolution in pixels.
         with_cls_token: prepend a learned class token (published: in pretraining only).
         pos_embed: ``'learned'``, or ``'sincos'`` for the fixed embedding of pretraining.
+        patch_bias: initial bias of the patch embedding: ``'zeros'``, or ``'uniform'`` in +-1 / sqrt(pixel values of a patch),
+            torch's default (published: in pretraining).
         drop_path_rate: stochastic depth of the last block; the first has 0, linear in between.
         **options: ``out_type``, ``out_indices``, ``final_norm``, ``frozen_stages``, ``activation_checkpointing`` and ``init_cfg``
             of :class:`Encoder`.
@@ -69,6 +71,7 @@ class SapiensViT(Encoder):
         patch_padding: int = 0,
         with_cls_token: bool = False,
         pos_embed: str = 'learned',
+        patch_bias: str = 'zeros',
         drop_path_rate: float = 0.0,
         **options,
     ) -> None:
@@ -82,7 +85,9 @@ class SapiensViT(Encoder):
             raise ValueError(
                 f'patch_padding={patch_padding} must lie in [0, {patch_size // 2}) for patches of {patch_size}'
             )
-        self.patch_padding = patch_padding
+        if patch_bias not in ('zeros', 'uniform'):
+            raise ValueError(f"patch_bias={patch_bias!r} is not one of ('zeros', 'uniform')")
+        self.patch_padding, self.patch_bias = patch_padding, patch_bias
         self.patch_embed = PatchEmbed(self.embed_dims, patch_size, patch_padding)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims)) if with_cls_token else None
         if pos_embed == 'sincos':
@@ -141,10 +146,15 @@ class SapiensViT(Encoder):
             )
 
     def reset_parameters(self) -> None:
-        """Initialise as published."""
-        init_transformer(self)
-        nn.init.xavier_uniform_(self.patch_embed.projection.weight.data.flatten(1))
-        nn.init.zeros_(self.patch_embed.projection.bias)
+        """Initialise as published for pretraining, with the bias that ``patch_bias`` says."""
+        init_transformer(self, mlp_bias_std=1e-6)
+        weight, bias = self.patch_embed.projection.weight, self.patch_embed.projection.bias
+        nn.init.xavier_uniform_(weight.data.flatten(1))
+        if self.patch_bias == 'uniform':
+            limit = weight[0].numel() ** -0.5
+            nn.init.uniform_(bias, -limit, limit)
+        else:
+            nn.init.zeros_(bias)
         if self.cls_token is not None:
             nn.init.normal_(self.cls_token, std=0.02)
         if self.pos_embed.requires_grad:

@@ -84,9 +84,12 @@ class TransformerBlock(nn.Module):
 
 
 @torch.no_grad()
-def init_transformer(module: nn.Module) -> None:
-    """Initialise as published for pretraining: linear layers Xavier-uniform with bias 0, but biases of MLPs N(0, 1e-6^2); layer
-    norms 1 and 0."""
+def init_transformer(module: nn.Module, mlp_bias_std: float = 0.0) -> None:
+    """Initialise as published for pretraining: linear layers Xavier-uniform with bias 0, layer norms 1 and 0.
+
+    Args:
+        mlp_bias_std: standard deviation of the biases of MLPs (published: 1e-6 in the encoder, 0 in the decoder).
+    """
     for child in module.modules():
         if isinstance(child, nn.Linear):
             nn.init.xavier_uniform_(child.weight)
@@ -94,7 +97,7 @@ def init_transformer(module: nn.Module) -> None:
         elif isinstance(child, nn.LayerNorm):
             nn.init.ones_(child.weight)
             nn.init.zeros_(child.bias)
-    for child in module.modules():
+    for child in module.modules() if mlp_bias_std else ():
         if isinstance(child, MLP):
-            nn.init.normal_(child.layers[0][0].bias, std=1e-6)
-            nn.init.normal_(child.layers[1].bias, std=1e-6)
+            nn.init.normal_(child.layers[0][0].bias, std=mlp_bias_std)
+            nn.init.normal_(child.layers[1].bias, std=mlp_bias_std)
