@@ -1,13 +1,15 @@
 """Config files with strict options: a key that does not exist is an error, never a silent addition."""
 
 import argparse
-import inspect
 import shlex
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict, DictAction
+
+from . import environment  # noqa: F401  (replaces MMEngine's way of reading environment variables)
+from .config_keys import did_you_mean, refuse_unknown_keys, top_level_keys
 
 __all__ = ['add_options_argument', 'config_folder', 'find_config', 'flatten', 'load_config', 'origin_of']
 
@@ -33,15 +35,6 @@ def _places(name: str, cfg: dict) -> tuple[str, ...]:
     return PRIMITIVES[name][:1] if own_test else PRIMITIVES[name]
 
 
-def top_level_keys() -> set[str]:
-    """Keys a config file may set at its top: arguments of MMEngine's runner, the primitives, and what MMEngine reads
-    too. Names that begin with an underscore are free."""
-    from mmengine.runner import Runner
-
-    arguments = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
-    return arguments | set(PRIMITIVES) | {'custom_imports', 'compile', 'model_wrapper_cfg', 'find_unused_parameters'}
-
-
 def add_options_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--cfg-options``, whose strings :func:`load_config` takes."""
     parser.add_argument(
@@ -64,22 +57,24 @@ def load_config(path: str | Path, options: list[str] | dict[str, Any] | None = N
 
     Raises:
         FileNotFoundError: no such config, or no such base; the message has near names.
-        ValueError: a file that is not Python, a module that cannot be imported, an unknown top-level key, a primitive that is
-            changed without being wired, or an option whose key does not exist, that has no effect, or whose value has another
-            type than the old one.
+        ValueError: a file that is not Python, a module that cannot be imported, an unknown key at the top or in a section that
+            :mod:`.config_keys` lists, a primitive that is changed without being wired, or an option whose key does not exist,
+            that has no effect, or whose value has another type than the old one.
     """
     path = find_config(path)
     cfg = _read(path)
-    known = top_level_keys()
+    known = top_level_keys(PRIMITIVES)
     for key in cfg:
         if key not in known and not key.startswith('_'):
             raise ValueError(
-                f'{path} sets an unknown key {key!r}{_did_you_mean(key, known)} (names of helper values begin with an '
+                f'{path} sets an unknown key {key!r}{did_you_mean(key, known)} (names of helper values begin with an '
                 'underscore)'
             )
+    refuse_unknown_keys(cfg._cfg_dict, str(path))
     _refuse_unwired(path.resolve(), cfg._cfg_dict)
     for key, value in parse_options(options).items():
         set_option(cfg, key, value, str(path))
+    refuse_unknown_keys(cfg._cfg_dict, '--cfg-options')
     return cfg
 
 
@@ -236,9 +231,9 @@ def _refuse_without_effect(cfg: Config, parts: list[str], value: Any, source: st
             f'{text}{f", wired into {wired}" if wired else ""}. Override the key it went into: '
             f'sapiens config {source} shows them all'
         )
-    known = top_level_keys()
+    known = top_level_keys(PRIMITIVES)
     if top not in known:
-        raise ValueError(f'{option} would change nothing: {top!r} is no key of a config{_did_you_mean(top, known)}')
+        raise ValueError(f'{option} would change nothing: {top!r} is no key of a config{did_you_mean(top, known)}')
 
 
 _MISSING = object()
@@ -275,15 +270,10 @@ def _child(node: Any, part: str, seen: list[str], key: str, source: str, add: bo
         node[part] = ConfigDict()
     elif part not in node:
         raise ValueError(
-            f'no key {part!r} in {where} ({source}){_did_you_mean(part, node)} (its keys: {", ".join(map(str, node))}; '
+            f'no key {part!r} in {where} ({source}){did_you_mean(part, node)} (its keys: {", ".join(map(str, node))}; '
             f'+{key}=... adds it on purpose)'
         )
     return node[part]
-
-
-def _did_you_mean(key: str, known) -> str:
-    close = get_close_matches(key, [str(name) for name in known], n=1)
-    return f'; did you mean {close[0]!r}?' if close else ''
 
 
 def _checked(old: Any, new: Any, key: str) -> Any:

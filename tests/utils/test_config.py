@@ -95,8 +95,8 @@ def test_helper_values_cannot_be_changed_afterwards(tmp_path):
 
 
 def test_plus_adds_on_purpose():
-    cfg = load_config(LEAF, ['+model.backbone.out_indices=3', '+env_cfg.new.deep=1'])
-    assert cfg.model.backbone.out_indices == 3 and cfg.env_cfg.new.deep == 1
+    cfg = load_config(LEAF, ['+model.backbone.out_indices=3', '+model.new.deep=1'])
+    assert cfg.model.backbone.out_indices == 3 and cfg.model.new.deep == 1
     cfg = load_config(LEAF, ['+default_hooks.sampler_seed.type=DistSamplerSeedHook'])
     assert cfg.default_hooks.sampler_seed == dict(type='DistSamplerSeedHook')
     with pytest.raises(ValueError, match='cannot take the place'):
@@ -109,6 +109,84 @@ def test_unknown_top_level_key(tmp_path):
         load_config(tmp_path / 'a.py')
     (tmp_path / 'b.py').write_text('_helper = 3\nwork_dir = str(_helper)\n')
     assert load_config(tmp_path / 'b.py').work_dir == '3'
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('auto_scale_lr = dict(enabled=True)', "auto_scale_lr.enabled; did you mean 'enable'"),
+        (
+            'auto_scale_lr = dict(enable=True, batch_size=64)',
+            'auto_scale_lr.batch_size; did you mean .base_batch_size',
+        ),
+        ('env_cfg = dict(cudnn_benchmarks=True)', "env_cfg.cudnn_benchmarks; did you mean 'cudnn_benchmark'"),
+        ('env_cfg = dict(mp_cfg=dict(start_method=1))', "env_cfg.mp_cfg.start_method; did you mean 'mp_start_method'"),
+        ('env_cfg = dict(dist_cfg=dict(time_out=60))', "env_cfg.dist_cfg.time_out; did you mean 'timeout'"),
+        ('randomness = dict(sede=1)', "randomness.sede; did you mean 'seed'.*the keys of randomness: .*seed"),
+    ],
+)
+def test_unknown_key_of_a_section_that_ignores_it(tmp_path, text, message):
+    (tmp_path / 'a.py').write_text(text)
+    with pytest.raises(ValueError, match=rf'a\.py sets an unknown key {message}'):
+        load_config(tmp_path / 'a.py')
+    (tmp_path / 'b.py').write_text("_base_ = './a.py'")
+    with pytest.raises(ValueError, match=r'b\.py sets an unknown key'):
+        load_config(tmp_path / 'b.py')
+
+
+def test_known_keys_of_sections(tmp_path):
+    (tmp_path / 'a.py').write_text(
+        'auto_scale_lr = dict(enable=True, base_batch_size=64)\nrandomness = dict(seed=1, deterministic=True)\n'
+        "env_cfg = dict(dist_cfg=dict(backend='gloo', timeout=60, port=29501), resource_limit=9, cudnn_benchmark=True)\n"
+    )
+    assert load_config(tmp_path / 'a.py', ['env_cfg.dist_cfg.timeout=61']).env_cfg.dist_cfg.timeout == 61
+    with pytest.raises(ValueError, match=r'--cfg-options sets an unknown key env_cfg\.dist_cfg\.time_out'):
+        load_config(tmp_path / 'a.py', ['+env_cfg.dist_cfg.time_out=1'])
+
+
+ROOTS = [
+    "/home/o'brien/data",
+    'D:\\temp',
+    'C:\\users\\x',
+    '/a "b"/c',
+    '/back\\slash\\1',
+    '/données',
+    '/\udce9',
+    '/a{b}$c',
+    "'''",
+]
+
+
+@pytest.mark.parametrize('root', ROOTS)
+def test_an_environment_variable_is_taken_as_it_is(root, monkeypatch, tmp_path):
+    (tmp_path / 'a.py').write_text(
+        "_r = r'{{$DATA_ROOT:data}}\\x'\nwork_dir = f'{1}{{$DATA_ROOT:data}}'\nload_from = \"{{ $DATA_ROOT : data }}/x's\"\n"
+    )
+    monkeypatch.setenv('DATA_ROOT', root)
+    cfg = load_config(tmp_path / 'a.py')
+    assert (cfg._r, cfg.work_dir, cfg.load_from) == (root + '\\x', '1' + root, root + "/x's")
+    assert load_config(LEAF).train_dataloader.dataset.data_root == root
+    cfg.dump(str(tmp_path / 'b.py'))  # as the work dir of a training has it
+    assert load_config(tmp_path / 'b.py').load_from == root + "/x's"
+
+
+def test_environment_variables_of_other_types_and_defaults(monkeypatch, tmp_path):
+    (tmp_path / 'base.py').write_text("_count = {{'$COUNT:80'}}\nmodel = dict(names={{'$NAMES:[1]'}})\n")
+    (tmp_path / 'a.py').write_text(
+        "_base_ = './base.py'\n_more = {{_base_._count}}\nwork_dir = '{{$WORK_PLACE:C:\\\\a+b(1)}}'"
+    )
+    cfg = load_config(tmp_path / 'a.py')
+    assert (cfg._count, cfg._more, cfg.model['names'], cfg.work_dir) == (80, 80, [1], 'C:\\a+b(1)')
+    monkeypatch.setenv('COUNT', '3')
+    monkeypatch.setenv('NAMES', "['b', 'c']")
+    cfg = load_config(tmp_path / 'a.py')
+    assert (cfg._count, cfg._more, cfg.model['names']) == (3, 3, ['b', 'c'])
+    monkeypatch.setenv('COUNT', 'two or three')
+    with pytest.raises(ValueError, match="environment variable COUNT='two or three' is not a Python literal"):
+        load_config(tmp_path / 'a.py')
+    monkeypatch.setenv('COUNT', '')
+    with pytest.raises(ValueError, match=r'a\.py: the environment variable COUNT is empty'):
+        load_config(tmp_path / 'a.py')
 
 
 def test_missing_file_names_its_neighbours():
@@ -224,7 +302,9 @@ def test_a_wired_value_comes_from_the_file_of_its_primitive():
 def test_config_command_writes_json_with_data_root_set(tmp_path):
     command = [sys.executable, '-W', 'ignore', 'tools/misc/print_config.py', str(LEAF), '--json']
     environment = dict(os.environ, DATA_ROOT=str(tmp_path))
-    shown = json.loads(subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True).stdout)
+    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert 'DATA_ROOT' not in process.stderr, 'the variable is not announced once per file'
+    shown = json.loads(process.stdout)
     place = shown['train_dataloader.dataset.data_root']
     assert place == dict(value=str(tmp_path), file='configs/_base_/datasets/folder.py')
 
