@@ -1,6 +1,7 @@
 """The output folder: checks before a run, the record of its settings, and files that combine all images."""
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,8 +91,8 @@ def _settings(plan: Plan, video: VideoOptions | None) -> dict:
 def write_combined(plan: Plan, items: Sequence[Item], coco: bool = True, csv: bool = False) -> list[str]:
     """Combine the JSON files of all images, including earlier runs, to ``keypoints.coco.json`` and ``keypoints.csv``.
 
-    The id of an image is that of the boxes file if there is one; else its name, if all names are numbers; else its position in
-    the input, from 1.
+    The id of an image is that of the boxes file if there is one; else its name, if all names are different numbers; else its
+    position in the input, from 1. Ids are unique.
 
     Returns:
         A line of text for each written file.
@@ -99,17 +100,13 @@ def write_combined(plan: Plan, items: Sequence[Item], coco: bool = True, csv: bo
     kinds = {file.kind for file in PoseResult.chosen(plan.saving)}
     if not items or 'pose' not in plan.written() or 'json' not in kinds:
         return []
-    boxes = BoxesFile(plan.boxes) if plan.boxes else None
-    numeric = all(Path(item.name).name.isdigit() for item in items)
+    ids = _image_ids(items, BoxesFile(plan.boxes) if plan.boxes else None)
 
     def rows():
-        for number, item in enumerate(items, 1):
-            image_id = boxes.image_id(item) if boxes else None
-            if image_id is None:
-                image_id = int(Path(item.name).name) if numeric else number
+        for image_id, item in zip(ids, items, strict=True):
             path = PoseResult.paths(plan.stem('pose', item.name), plan.saving)['json']
             if path.exists():
-                yield image_id, Path(item.source).name, path
+                yield image_id, str(Path(item.name).with_name(Path(item.source).name)), path
 
     folder, texts = plan.stem('pose', 'x').parent, []
     if coco:
@@ -122,3 +119,21 @@ def write_combined(plan: Plan, items: Sequence[Item], coco: bool = True, csv: bo
         name = name or read_config(options['model'], options.get('cfg_options')).model.skeleton
         texts.append(f'{write_csv(path, rows(), get_skeleton(name))} people in {path}')
     return texts
+
+
+def _image_ids(items: Sequence[Item], boxes: BoxesFile | None) -> list[int | str]:
+    """Return the id of each image for the combined files."""
+    given = [boxes.image_id(item) if boxes else None for item in items]
+    names = [Path(item.name).name for item in items]
+    numbers = [int(name) for name in names if name.isdecimal()]
+    numeric = len(set(numbers)) == len(items)
+    free = itertools.count(1)
+    taken = set(given) | (set(numbers) if numeric else set())
+    ids = []
+    for image_id, name in zip(given, names, strict=True):
+        if image_id is None and numeric and int(name) not in given:
+            image_id = int(name)
+        if image_id is None:
+            image_id = next(number for number in free if number not in taken)
+        ids.append(image_id)
+    return ids

@@ -26,7 +26,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sapiens.apis.batch_job import Outcome, Plan, run_plan
-from sapiens.apis.detectors import DETECTORS
+from sapiens.apis.detectors import DETECTORS, BoxesFile
 from sapiens.apis.detectors.base import IF_NO_DETECTIONS, NMS_THRESHOLD
 from sapiens.apis.inputs import Item, find_inputs, is_video
 from sapiens.apis.loading.build import read_config
@@ -270,7 +270,13 @@ def main(argv: list[str] | None = None) -> int:
     videos = [item for item in found if is_video(item.source)]
     plan, devices = make_plan(args), parse_devices(args)
     options = VideoOptions(args.track, args.smooth, side_by_side=args.side_by_side, max_frames=args.max_frames)
+    if args.boxes and videos:
+        raise ValueError(f'--boxes has no boxes of frames: give --detector for videos such as {videos[0].source}')
+    if args.mask_dir and videos:
+        raise ValueError(f'--mask-dir has no masks of frames: give --mask-model for videos such as {videos[0].source}')
     check_places(found, args.input, args.out)
+    if args.boxes:
+        print(BoxesFile(args.boxes).check(items))
     if not args.overwrite:
         check_settings(plan, options if videos else None)
     args.out.mkdir(parents=True, exist_ok=True)

@@ -84,7 +84,84 @@ def test_boxes_of_a_file_find_their_image(tmp_path):
     assert boxes.image_id(Item('x/b.jpg', 'b')) == 4 and boxes.find(Item('x/b.jpg', 'b')) is not None
 
 
-@pytest.mark.parametrize('content', ['[{"image_id": 1}]', '{"a": 1}', 'nothing', '[1, 2]'])
+def cameras(*names):
+    """A COCO dataset with one person in each image, 10 pixels further to the right in each."""
+    return dict(
+        images=[dict(id=7 + index, file_name=name) for index, name in enumerate(names)],
+        annotations=[
+            dict(image_id=7 + index, category_id=1, bbox=[10 * index, 0, 5, 5]) for index in range(len(names))
+        ],
+    )
+
+
+def left_of(boxes, *items):
+    """Left edge of the only box of each image, None without boxes; and the ids of the images."""
+    found = [boxes(item, picture((120, 90)))[0] for item in items]
+    return [box[0, 0] if len(box) else None for box in found], [boxes.image_id(item) for item in items]
+
+
+def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    one, two = (Item(f'/data/{name}/0001.jpg', f'{name}/0001') for name in ('cam1', 'cam2'))
+    both = BoxesFile(write(tmp_path / 'both.json', cameras('cam2/0001.jpg', 'cam1/0001.jpg')))
+    assert left_of(both, one, two) == ([10, 0], [8, 7]) and 'boxes for 2 of 2 images' in both.check([one, two])
+    deeper = BoxesFile(write(tmp_path / 'deeper.json', cameras('/old/disk/cam2/0001.jpg', './cam1\\0001.jpg')))
+    assert left_of(deeper, one, two) == ([10, 0], [8, 7])
+    assert 'for 1 of them the file has other folders' in deeper.check([one, two])
+    single = BoxesFile(write(tmp_path / 'single.json', cameras('cam1/0001.jpg')))
+    assert left_of(single, one, two) == ([0, None], [7, None])
+    assert 'boxes for 1 of 2 images, 1 are not in the file, such as /data/cam2/0001.jpg' in single.check([one, two])
+    # The input is one folder: its name is not known to differ on purpose.
+    elsewhere = Item('/photos/0001.jpg', '0001')
+    assert left_of(single, elsewhere) == ([0], [7]) and 'for 1 of them the file has other folders' in single.check(
+        [elsewhere]
+    )
+    with pytest.raises(
+        ValueError, match=r'/photos/0001\.jpg could be cam2/0001\.jpg or cam1/0001\.jpg of .*both\.json'
+    ):
+        both.check([elsewhere])
+    bare = [dict(image_id=1, bbox=[0, 0, 9, 9])]
+    with pytest.raises(ValueError, match=r"cam1/0001\.jpg and /data/cam2/0001\.jpg are both '1' in"):
+        BoxesFile(write(tmp_path / 'bare.json', bare)).check([one, two])
+
+
+def test_a_file_of_which_nothing_is_used_is_refused(tmp_path):
+    zero = [dict(image_id='a', category_id=0, bbox=[0, 0, 40, 40], score=0.9)] * 3
+    with pytest.raises(ValueError, match='3 with another category than 1, such as 0'):
+        BoxesFile(write(tmp_path / 'zero.json', zero))
+    named = dict(cameras('a.jpg'), categories=[dict(id=0, name='Person'), dict(id=1, name='car')])
+    with pytest.raises(ValueError, match='1 with another category than 0, such as 1'):
+        BoxesFile(write(tmp_path / 'named.json', named))
+    named['annotations'][0]['category_id'] = 0
+    assert len(BoxesFile(write(tmp_path / 'named.json', named)).boxes['a.jpg']) == 1
+    named['categories'][0]['name'] = 'bicycle'
+    with pytest.raises(ValueError, match="no category of .* is called person: 'bicycle', 'car'"):
+        BoxesFile(write(tmp_path / 'named.json', named))
+    boxes = BoxesFile(write(tmp_path / 'other.json', cameras('a.jpg', 'b.jpg')))
+    with pytest.raises(
+        ValueError, match=r'has none of the 1 images: it has a\.jpg, b\.jpg, the first image is x/c\.jpg'
+    ):
+        boxes.check([Item('x/c.jpg', 'c')])
+    data = cameras('a.jpg', 'b.jpg')
+    data['annotations'][1].update(iscrowd=1)
+    data['annotations'] += [dict(image_id=7, bbox=[0, 0, 0, 5]), dict(image_id=99, bbox=[0, 0, 5, 5])]
+    text = BoxesFile(write(tmp_path / 'left.json', data)).check([Item('x/a.jpg', 'a'), Item('x/b.jpg', 'b')])
+    assert 'boxes for 1 of 2 images' in text and '1 with iscrowd, 1 with a bbox without area' in text
+    assert '1 with an image_id that is not among the images' in text
+
+
+@pytest.mark.parametrize('change', [
+    dict(bbox=5), dict(bbox=None), dict(bbox=[1, 2, 3]), dict(bbox=[[1, 2, 3, 4]]), dict(bbox=[1, 2, 3, '4']),
+    dict(bbox=[1, 2, 3, 1e300]), dict(bbox=[1, 2, 3, 10**400]), dict(bbox=[1, 2, float('nan'), 4]), dict(score=None),
+    dict(score='0.5'), dict(image_id=None), dict(image_id=[1]), dict(image_id=1.5),
+])  # fmt: skip
+def test_a_wrong_value_is_refused_with_its_entry(tmp_path, change):
+    entries = [dict(image_id=1, bbox=[1, 2, 3, 4]), dict(image_id=2, bbox=[1, 2, 3, 4]) | change]
+    with pytest.raises(ValueError, match=rf'entry 1 .*has the {next(iter(change))} '):
+        BoxesFile(write(tmp_path / 'boxes.json', entries))
+
+
+@pytest.mark.parametrize('content', ['[{"image_id": 1}]', '{"a": 1}', 'nothing', '[1, 2]', '{"images": [5]}', 'null',
+                                     '{"images": [{"id": 1, "file_name": "a"}]}', '[' * 100000])  # fmt: skip
 def test_a_file_of_another_format_is_refused(tmp_path, content):
     path = tmp_path / 'boxes.json'
     path.write_text(content)

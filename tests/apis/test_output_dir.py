@@ -1,6 +1,7 @@
 """The output folder of a run: where it may lie, and the files that combine all images."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -42,6 +43,24 @@ def test_people_of_all_images_are_combined(tmp_path, names, ids):
     assert [entry['image_id'] for entry in entries] == [ids[0]] * 2 + [ids[1]] * 2
     assert (tmp_path / 'keypoints.csv').read_text().count('\n') == 5
     assert write_combined(Plan(dict(depth={}), tmp_path, plan.saving), items) == []
+
+
+def test_ids_of_images_are_unique(tmp_path):
+    """Numbers of two folders are equal. An image that the boxes file lacks takes no id of the file."""
+    plan = Plan(dict(pose=dict(num_keypoints=17)), tmp_path / 'out', Saving(kinds=('json',)))
+    items = [Item(f'in/{name}.jpg', name) for name in ('cam1/0001', 'cam2/0001', '0002')]
+    for item in items:
+        pose().write(plan.stem('pose', item.name), plan.saving)
+    write_combined(plan, items)
+    entries = json.loads((plan.out / 'keypoints.coco.json').read_text())
+    assert [entry['image_id'] for entry in entries] == [1, 1, 2, 2, 3, 3]
+    names = ['cam1/0001.jpg', 'cam2/0001.jpg', '0002.jpg']
+    assert [entry['file_name'] for entry in entries] == [name for name in names for _ in range(2)]
+    boxes = tmp_path / 'boxes.json'
+    boxes.write_text(json.dumps([dict(image_id=1, file_name='cam2/0001.jpg', bbox=[0, 0, 9, 9])]))
+    write_combined(replace(plan, boxes=str(boxes)), items)
+    entries = json.loads((plan.out / 'keypoints.coco.json').read_text())
+    assert [entry['image_id'] for entry in entries[::2]] == [2, 1, 3]
 
 
 def test_results_of_other_settings_are_refused(tmp_path):

@@ -191,6 +191,7 @@ def test_boxes_of_a_file(infer, weights, tmp_path):
     assert [person['bbox'] for person in people] == [[[5, 5, 65, 95]]] * 2 and people[0]['bbox_score'] == 0.8
     assert json.loads((tmp_path / 'out/1.json').read_text())['instance_info'] == []
     assert {entry['image_id'] for entry in json.loads((tmp_path / 'out/keypoints.coco.json').read_text())} == {0}
+    assert f'{boxes}: boxes for 1 of 2 images, 1 are not in the file, such as {tmp_path}/in/1.png' in text
 
 
 @pytest.mark.parametrize(
