@@ -309,7 +309,8 @@ register_task(
         fields=(
             MapField(
                 'sem_seg', kind='labels', about='int64 class ids; 255 is ignored', padding=255, swap='flip_table',
-                folders=('seg', 'labels'), suffixes=('.png',), reader='sapiens.datasets.transforms.label_files:load_sem_seg',
+                folders=('seg', 'labels'), suffixes=('.png', '.tif', '.tiff', '.bmp'),
+                reader='sapiens.datasets.transforms.label_files:load_sem_seg',
                 known='sapiens.datasets.transforms.label_files:known_label',
             ),
         ),

@@ -61,6 +61,7 @@ def test_every_command_has_a_script_in_tools():
         (('infer', 'pose', 'nowhere', '--model', CONFIG, '--out', 'OUT'), 'nowhere is no file'),
         (('features', 'nowhere.py', 'random', 'images', '--out', 'OUT'), 'nowhere.py'),
         (('features', CONFIG, 'random', 'no_images', '--out', 'OUT'), 'no_images'),
+        (('labels', 'nowhere', '--out', 'OUT'), 'no file or folder nowhere'),
         (('check', 'nowhere.py'), 'nowhere.py'),
         (('browse', CONFIG, '--out', 'OUT'), 'DATA_ROOT'),
         (('config', CONFIG, '--only', 'nothing'), '--only nothing'),

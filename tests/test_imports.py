@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 # the floor of plain modules.
 FLOORS = [
     {'commands'},
-    {'apis', 'engine'},
+    {'apis', 'engine', 'own_data'},
     {'checkpoints'},
     {'models', 'datasets', 'evaluation'},
     {'visualization', 'synthetic'},

@@ -1,16 +1,21 @@
-"""COCO files: annotated people, results, and JSON read item by item."""
+"""COCO files: annotated people, segments, results, and JSON read item by item."""
 
 from .json_stream import BrokenJson, NotAnObject, stream_items
 from .people import WHOLEBODY_LISTS, AnnotatedPeople, read_people
 from .results import BOX_THRESHOLD, read_results
+from .segments import AnnotatedSegments, BadSegment, paint_segments, read_segments
 
 __all__ = [
     'BOX_THRESHOLD',
     'WHOLEBODY_LISTS',
     'AnnotatedPeople',
+    'AnnotatedSegments',
+    'BadSegment',
     'BrokenJson',
     'NotAnObject',
+    'paint_segments',
     'read_people',
     'read_results',
+    'read_segments',
     'stream_items',
 ]

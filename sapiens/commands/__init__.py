@@ -11,7 +11,7 @@ __all__ = ['COMMANDS', 'run']
 
 # In the order of ``sapiens --help``.
 COMMANDS = (
-    *('quickstart', 'render', 'check', 'browse'),
+    *('quickstart', 'render', 'labels', 'check', 'browse'),
     *('train', 'test', 'curves', 'score', 'config'),
     *('download', 'convert', 'verify', 'export'),
     *('infer', 'features', 'demo'),

@@ -41,6 +41,8 @@ def check_label_files(findings: Findings, dataset, read: bool, progress: Callabl
         results = dataset.load(index)
         whole = True
         for kind, path in results['label_files'].items():
+            if 'segments' in results:
+                continue  # of an annotation file, which has been read
             if not os.path.isfile(path) or os.path.getsize(path) == 0:
                 findings.add(f'missing or empty {kind} file', path)
                 whole = False

@@ -1,6 +1,7 @@
 """Images and label files paired by name, in parallel folders."""
 
 import fnmatch
+import inspect
 import os
 from collections.abc import Mapping, Sequence
 
@@ -59,7 +60,7 @@ class PairedFolders(PathDataset):
         roots = _matching(self.root, sequences)
         if not roots:
             raise FileNotFoundError(f'no folder below {where} matches sequences={sequences!r}')
-        self.unused = Findings()
+        self.unused, self._hints = Findings(), {}
         lists = {kind: [] for kind in ('image', *folders)}
         for root in roots:
             self._pair(root, images, folders, label_ending, partial, lists)
@@ -73,6 +74,7 @@ class PairedFolders(PathDataset):
             listing = ', '.join(repr(folder) for folder, _ in folders.values())
             raise ValueError(
                 f'no image of {images!r} in {where} has a file of the same stem in {listing}; {self.unused.counts()}'
+                f'{"".join(self._hints.values())}'
             )
 
     def _pair(self, root, images, folders, ending, partial, lists) -> None:
@@ -94,10 +96,13 @@ class PairedFolders(PathDataset):
             missing = [kind for kind in folders if stem not in found[kind]]
             for kind in missing:
                 lacking.add(f'image without {kind}', photos[stem], wrong=False)
+                if kind not in self._hints:
+                    self._hints[kind] = self._hint(join(root, folders[kind][0]), folders[kind][1], photos[stem], stem)
             if not missing:
                 used.append(stem)
         if lacking and not partial:
-            raise ValueError(_lack(self.root, root, images, folders, photos, found, lacking, ending))
+            hints = ''.join(self._hints.values())
+            raise ValueError(_lack(self.root, root, images, folders, photos, found, lacking, ending) + hints)
         for kind, stems in found.items():
             for stem in stems.keys() - photos.keys():
                 lacking.add(f'{kind} without image', stems[stem], wrong=False)
@@ -107,6 +112,26 @@ class PairedFolders(PathDataset):
                 self.unused[what].count += finding.count
         for kind, stems in dict(found, image=photos).items():
             lists[kind] += [stems[stem] for stem in used]
+
+    def _hint(self, folder: str, suffixes: Sequence[str], photo: str, stem: str) -> str:
+        """What to change, from a file of a label folder whose name begins with the stem of an image without a label; or ''."""
+        where, stem = os.path.split(os.path.join(self.root, folder, stem))
+        names = sorted(os.listdir(where)) if os.path.isdir(where) else []
+        names = [
+            name for name in names if name.startswith(stem) and os.path.join(where, name) != join(self.root, photo)
+        ]
+        for name in names:
+            ending, suffix = os.path.splitext(name[len(stem) :])
+            if suffix.lower() in suffixes and not ending[:1].isalnum():
+                takes = 'label_ending' in inspect.signature(type(self)).parameters
+                fix = f'set label_ending={ending!r}' if takes else f'rename such files as {stem + suffix!r}'
+                return f'\nThere is {name!r}: {fix}'
+        for name in names:
+            if name[len(stem) :].lower() in ('.jpg', '.jpeg'):
+                return f'\nThere is {name!r}: JPEG changes the values of labels; save them in one of these formats'
+            if name[len(stem)] == '.':
+                return f'\nThere is {name!r}, of another format: convert such files to one of these'
+        return ''
 
     def path(self, index: int, kind: str = 'image') -> str:
         """Path of the image, or of a label file, of a sample."""

@@ -88,6 +88,58 @@ def test_own_classes(tmp_path):
     assert np.array_equal(dataset[0]['data_samples'].gt_sem_seg.numpy(), np.where(labels[:, ::-1] == 1, 2, 0))
 
 
+def test_values_that_are_not_ids(tmp_path):
+    write_png(tmp_path / 'images/a.png', smooth_image(*SIZE))
+    mask = np.zeros(SIZE[::-1], np.uint8)
+    mask[:, :30], mask[0] = 255, 128
+    write_png(tmp_path / 'labels/a.png', mask)
+    classes = dict(name='people', classes=['background', 'person'])
+    values = {0: 'background', 255: 'person', 128: None}
+    labels = seg(tmp_path, classes, values=values, pipeline=TEST_PIPELINE)[0]['data_samples'].gt_sem_seg.numpy()
+    assert np.array_equal(labels, np.where(mask == 128, 255, mask // 255))
+    values.pop(128)
+    with pytest.raises(ValueError, match=r'labels \[128\]: expected those that have a class'):
+        seg(tmp_path, classes, values=values, pipeline=TEST_PIPELINE, test_mode=True)[0]
+    for wrong, text in (({300: 'person'}, '300 is not a value'), ({1: 'persn'}, "did you mean 'person'")):
+        with pytest.raises(ValueError, match=text):
+            seg(tmp_path, classes, values=wrong)
+
+
+@pytest.mark.parametrize(
+    ('names', 'hint'),
+    [
+        (('a.jpg.png', 'b.jpg.png'), "There is 'a.jpg.png': set label_ending='.jpg'"),
+        (('a_mask.png', 'b_mask.png'), "There is 'a_mask.png': set label_ending='_mask'"),
+        (('a.npy', 'b.npy'), "There is 'a.npy', of another format"),
+        (('a.jpg', 'b.jpg'), "There is 'a.jpg': JPEG changes the values of labels"),
+        (('a1.png', 'b1.png'), None),
+    ],
+)
+def test_labels_of_other_names_are_found_by_hint(names, hint, tmp_path):
+    for name in ('a', 'b'):
+        write_png(tmp_path / f'images/{name}.jpg', smooth_image(*SIZE))
+    for name in names:
+        write_png(tmp_path / 'labels/x.png', np.zeros(SIZE[::-1], np.uint8))
+        (tmp_path / 'labels/x.png').rename(tmp_path / 'labels' / name)
+    for partial in (False, True):
+        with pytest.raises(ValueError) as refused:
+            seg(tmp_path, partial=partial)
+        assert (hint or 'There is') in str(refused.value) or hint is None
+        assert hint is not None or 'There is' not in str(refused.value)
+    if 'label_ending' in str(hint):
+        assert len(seg(tmp_path, label_ending=hint.split("'")[-2])) == 2
+
+
+def test_label_maps_of_other_lossless_formats(tmp_path):
+    labels = np.arange(SIZE[0] * SIZE[1], dtype=np.uint32).reshape(SIZE[::-1]) % 28
+    for suffix in ('tif', 'bmp'):
+        write_png(tmp_path / f'images/{suffix}.jpg', smooth_image(*SIZE))
+        write_png(tmp_path / f'labels/{suffix}.{suffix}', labels.astype(np.uint8))
+    data = seg(tmp_path, pipeline=TEST_PIPELINE)
+    for sample in (data[0], data[1]):
+        assert np.array_equal(sample['data_samples'].gt_sem_seg.numpy(), labels)
+
+
 @pytest.mark.parametrize('names', [dict(), dict(images='images', depth='depths', normal='normals', mask='masks')])
 def test_depth_and_normals(tmp_path, names):
     scene = write_geometry(tmp_path, **names)

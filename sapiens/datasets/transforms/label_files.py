@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from sapiens.coco import paint_segments
 from sapiens.frames import PUBLISHED
 from sapiens.metainfo.classes import IGNORE
 
@@ -70,12 +71,14 @@ def read_ids(path: str, table: np.ndarray | None = None, count: int | None = Non
         ids = np.ascontiguousarray(ids[..., 0])
     if bits < 8 and kind != _PALETTE:
         ids //= 255 // (2**bits - 1)  # decoders scale fewer bits to the range of a byte
+    values = ids
     if table is not None:
         ids = cv2.LUT(ids, table)
     # 255 + 1 wraps to 0, so the ignored label is never the largest.
     if count is not None and (ids + np.uint8(1)).max() > count:
-        wrong = np.unique(ids[(ids >= count) & (ids != IGNORE)])
-        raise BadImage(f'labels {wrong[:5].tolist()}: expected 0 to {count - 1}, or {IGNORE} for ignored pixels')
+        wrong = np.unique(values[(ids >= count) & (ids != IGNORE)])
+        expected = f'0 to {count - 1}, or {IGNORE} for ignored pixels' if table is None else 'those that have a class'
+        raise BadImage(f'labels {wrong[:5].tolist()}: expected {expected}')
     return ids
 
 
@@ -156,7 +159,9 @@ def read_normal(path: str, frame: str = 'published') -> np.ndarray:
 
 
 def load_sem_seg(path: str, info: dict) -> np.ndarray:
-    """See :func:`read_ids`; ``info`` may hold ``label_table`` and ``num_classes``."""
+    """See :func:`read_ids`; ``info`` may hold ``label_table`` and ``num_classes``, or the ``segments`` of the image."""
+    if 'segments' in info:
+        return paint_segments(**info['segments'])
     return read_ids(path, info.get('label_table'), info.get('num_classes'))
 
 

@@ -1,0 +1,6 @@
+"""``sapiens labels`` from a clone of the repository. The code is sapiens/commands/labels.py."""
+
+from sapiens.commands import run
+
+if __name__ == '__main__':
+    run('labels')
