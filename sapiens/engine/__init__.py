@@ -1,6 +1,7 @@
 from .eval_loops import TestLoop, ValLoop
 from .hooks.bad_data import BadDataHook
 from .hooks.checkpoint import CheckpointHook
+from .hooks.early_stopping import EarlyStoppingHook
 from .hooks.stop import StopHook
 from .hooks.test_figures.base import ShowHook
 from .hooks.test_figures.dense import DenseShowHook, show_hook_for
@@ -21,6 +22,7 @@ __all__ = [
     'CheckpointHook',
     'DenseFigureHook',
     'DenseShowHook',
+    'EarlyStoppingHook',
     'OptimWrapper',
     'ParamGroupConstructor',
     'PosePictureHook',

@@ -1,4 +1,5 @@
 from .depth import DepthMetric
+from .direction import rule_of
 from .keypoints import KeypointMetric
 from .normal import NormalMetric
 from .reconstruction import ReconstructionLoss
@@ -14,4 +15,5 @@ __all__ = [
     'SegMetric',
     'StreamingMetric',
     'ValLoss',
+    'rule_of',
 ]

@@ -9,4 +9,4 @@ test_dataloader = val_dataloader
 val_evaluator = [_base_.metric, dict(type='ValLoss')]
 test_evaluator = val_evaluator
 
-default_hooks = dict(checkpoint=dict(interval=1, save_best='depth_scale-shift/RMSE', rule='less'))
+default_hooks = dict(checkpoint=dict(interval=1, save_best='depth_scale-shift/RMSE'))

@@ -13,4 +13,4 @@ test_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline, **_base_.test_
 val_evaluator = [_base_.metric, dict(type='ValLoss')]
 test_evaluator = [_base_.test_metric]
 
-default_hooks = dict(checkpoint=dict(interval=1, save_best='depth_scale-shift/RMSE', rule='less'))
+default_hooks = dict(checkpoint=dict(interval=1, save_best='depth_scale-shift/RMSE'))

@@ -12,4 +12,4 @@ test_dataloader = val_dataloader
 val_evaluator = [_base_.metric, dict(type='ValLoss')]
 test_evaluator = val_evaluator
 
-default_hooks = dict(checkpoint=dict(interval=1, save_best='normal/mean', rule='less'))
+default_hooks = dict(checkpoint=dict(interval=1, save_best='normal/mean'))

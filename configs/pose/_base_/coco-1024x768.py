@@ -9,4 +9,4 @@ test_dataloader = val_dataloader
 val_evaluator = [_base_.metric, dict(type='ValLoss')]
 test_evaluator = val_evaluator
 
-default_hooks = dict(checkpoint=dict(interval=10, save_best='coco/AP', rule='greater'))
+default_hooks = dict(checkpoint=dict(interval=10, save_best='coco/AP'))

@@ -14,6 +14,6 @@ test_dataloader = val_dataloader
 val_evaluator = [_base_.metric, dict(type='ValLoss')]
 test_evaluator = val_evaluator
 
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=1000, save_best='goliath/AP', rule='greater'))
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=1000, save_best='goliath/AP'))
 # As published: a tenth of COCO's learning rate.
 optim_wrapper = dict(optimizer=dict(lr=5e-5))

@@ -9,7 +9,7 @@ test_dataloader = val_dataloader
 val_evaluator = [_base_.metric, dict(type='ValLoss')]
 test_evaluator = val_evaluator
 
-default_hooks = dict(checkpoint=dict(interval=1, save_best='seg/mIoU', rule='greater'))
+default_hooks = dict(checkpoint=dict(interval=1, save_best='seg/mIoU'))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=400),
     dict(type='CosineAnnealingLR', by_epoch=True, begin=0, T_max=400, end=400),

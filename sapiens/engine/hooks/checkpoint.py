@@ -7,6 +7,7 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook as _CheckpointHook
 
+from sapiens.evaluation import rule_of
 from sapiens.metainfo.naming import near
 from sapiens.registry import HOOKS
 from sapiens.utils.files import write_atomically
@@ -22,6 +23,7 @@ class CheckpointHook(_CheckpointHook):
 
     * A new checkpoint is written before an old one, or the previous best, is removed. A failed write loses nothing.
     * Nothing is saved during gradient accumulation. The checkpoint follows after the optimizer step.
+    * ``rule`` follows from the name of the metric in ``save_best``.
     * :meth:`save_now` writes a checkpoint at any iteration. ``max_keep_ckpts`` counts it too.
 
     Raises:
@@ -34,6 +36,13 @@ class CheckpointHook(_CheckpointHook):
         for key in self.args:
             known = signature(_CheckpointHook).parameters
             raise ValueError(f'default_hooks.checkpoint has an unknown option {key!r}{near(key, known)}')
+
+    def _init_rule(self, rules: list[str | None], key_indicators: list[str]) -> None:
+        """Complete the rules by what is known of the metrics."""
+        rules = rules * len(key_indicators) if len(rules) == 1 else rules
+        pairs = zip(rules, key_indicators, strict=True)
+        # 'auto' is the first metric of an evaluation; MMEngine calls this again with its name.
+        super()._init_rule([rule if key == 'auto' else rule_of(key, rule) for rule, key in pairs], key_indicators)
 
     def before_train(self, runner) -> None:
         # Replaces MMEngine's method, which builds a deprecated client for remote files.
