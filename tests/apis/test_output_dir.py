@@ -9,6 +9,7 @@ from sapiens.apis.batch_job import Plan
 from sapiens.apis.inputs import Item
 from sapiens.apis.output_dir import check_places, check_settings, write_combined, write_settings
 from sapiens.apis.results import Saving
+from sapiens.apis.video.video_job import VideoOptions
 
 from .test_results import pose
 
@@ -43,6 +44,23 @@ def test_people_of_all_images_are_combined(tmp_path, names, ids):
     assert [entry['image_id'] for entry in entries] == [ids[0]] * 2 + [ids[1]] * 2
     assert (tmp_path / 'keypoints.csv').read_text().count('\n') == 5
     assert write_combined(Plan(dict(depth={}), tmp_path, plan.saving), items) == []
+    assert write_combined(plan, []) == [] and write_combined(plan, items, coco=False) == []
+    (tmp_path / 'keypoints.csv').unlink()
+    assert len(write_combined(plan, items)) == 1 and not (tmp_path / 'keypoints.csv').exists()
+
+
+def test_several_tasks_have_a_folder_each(tmp_path):
+    plan = Plan(dict(pose=dict(num_keypoints=17), depth={}), tmp_path, Saving(kinds=('json',)), subfolders=True)
+    item = Item('in/a.jpg', 'a')
+    pose().write(plan.stem('pose', 'a'), plan.saving)
+    write_combined(plan, [item], csv=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['pose']
+    assert sorted(path.name for path in (tmp_path / 'pose').iterdir()) == [
+        'a.json',
+        'keypoints.coco.json',
+        'keypoints.csv',
+    ]
+    assert 'left_ankle' in (tmp_path / 'pose/keypoints.csv').read_text().split('\n')[0]
 
 
 def test_ids_of_images_are_unique(tmp_path):
@@ -70,3 +88,30 @@ def test_results_of_other_settings_are_refused(tmp_path):
     check_settings(Plan(dict(pose=dict(model='a', batch_size=4)), tmp_path, Saving()))
     with pytest.raises(ValueError, match=r"models was .*'a'.*, is .*'b'"):
         check_settings(Plan(dict(pose=dict(model='b')), tmp_path, Saving()))
+
+
+def test_settings_of_videos_are_kept(tmp_path):
+    plan = Plan(dict(pose=dict(model='a')), tmp_path, Saving(), detector=dict(kind='x', if_no_detections='skip'))
+    write_settings(plan)
+    check_settings(plan, VideoOptions(track=True))  # no video was processed yet
+    write_settings(plan, VideoOptions(track=True))
+    check_settings(plan)
+    write_settings(plan)  # images only
+    check_settings(plan, VideoOptions(track=True))
+    with pytest.raises(ValueError, match="video was .*'track': True.*, is .*'track': False"):
+        check_settings(plan, VideoOptions())
+    record = json.loads((tmp_path / '.run.json').read_text())
+    record['detector']['when_nobody'] = record['detector'].pop('if_no_detections')
+    (tmp_path / '.run.json').write_text(json.dumps(record))
+    check_settings(plan)
+
+
+@pytest.mark.parametrize('changes', [dict(kinds=('json',)), dict(extra=('json',)), dict(threshold=0.5)])
+def test_which_files_are_written_is_no_setting(tmp_path, changes):
+    write_settings(Plan(dict(pose={}), tmp_path, Saving()))
+    later = Plan(dict(pose=dict(batch_size=2, compile=True, heatmaps=True)), tmp_path, Saving(**changes))
+    if 'threshold' in changes:
+        with pytest.raises(ValueError, match='saving was'):
+            check_settings(later)
+    else:
+        check_settings(later)

@@ -32,6 +32,7 @@ class Recorder(Hook):
 @pytest.mark.parametrize(
     ('length', 'expected'),
     [
+        (dict(max_epochs=2), [0, 1, 2, 'epoch 0', 'val', 0, 1, 2, 'epoch 1', 'val']),
         (dict(max_epochs=2, val_interval=2), [0, 1, 2, 'epoch 0', 0, 1, 2, 'epoch 1', 'val']),
         (dict(max_iters=4, val_interval=3), [0, 1, 2, 'val', 'epoch 0', 0, 'val']),
         (dict(max_epochs=2, val_interval=1, val_begin=2), [0, 1, 2, 'epoch 0', 0, 1, 2, 'epoch 1', 'val']),

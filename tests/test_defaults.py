@@ -1,0 +1,134 @@
+"""Values of options that a config or a call leaves out.
+
+Saved configs, scripts and published figures rely on them: a wanted change belongs in CHANGELOG.md.
+"""
+
+import importlib
+import inspect
+import re
+
+import pytest
+
+DEFAULTS = """
+apis.batch_job.run_plan devices=('auto',) jobs=1
+apis.export.export_model.export_model overwrite=False
+apis.export.options.ExportOptions dynamic_batch=False decode=False int8=False
+apis.inputs.read_pixels max_megapixels=150
+apis.loading.build.load_encoder out_indices=-1
+apis.loading.load_model.load_model batch_size=8 compile=False heatmaps=False
+apis.output_dir.write_combined coco=True csv=False
+apis.pipeline.run workers=2
+apis.predictors.base.Predictor batch_size=8 compile=False
+apis.predictors.base.Predictor.stream workers=2
+apis.predictors.features.extract_features batch_size=8 num_workers=2
+apis.predictors.pose.PosePredictor heatmaps=False
+apis.results.depth.DepthResult relative=True
+apis.results.depth.DepthResult.normals relief=2048.0
+apis.results.depth.DepthResult.points fov=50.0 distance=2.0 extent=0.5
+apis.results.saving.Saving threshold=0.3 show_boxes=False show_indices=False opacity=0.5 fov=50.0 distance=2.0 extent=0.5
+apis.results.seg.SegResult.draw opacity=0.5 legend=False
+apis.video.tracking.OneEuroFilter min_cutoff=1.0 beta=5.0 speed_cutoff=1.0
+apis.video.tracking.Tracker smooth=False min_overlap=0.3 max_lost=30 min_cutoff=1.0 beta=5.0
+apis.video.video_job.VideoOptions track=False smooth=False min_cutoff=1.0 beta=5.0 side_by_side=False
+checkpoints.load.load_weights min_share=0.5
+datasets.depth_normal.GeometryDataset fields=('depth',) part=(0.0,1.0) partial=False test_mode=False
+datasets.keypoints.KeypointDataset score_thr=0.0 min_keypoints=1 test_mode=False
+datasets.paired_folders.PairedFolders part=(0.0,1.0) partial=False test_mode=False
+datasets.samplers.ResumableSampler shuffle=True repeat=1 round_up=True
+datasets.synthetic_humans.SyntheticHumans size=(768,1024) people=(1,4) seed=0 fixed=True labels=True per_person=False
+    test_mode=False
+datasets.tar_shards.TarShards seed=0 interleave=4
+datasets.transforms.background.RandomBackground prob=0.5 color_transfer=1.0 ignored=True max_megapixels=150
+datasets.transforms.decoding.EncodedImage max_megapixels=150
+datasets.transforms.dense.LoadDense antialias=True max_megapixels=150
+datasets.transforms.loading.LoadRandomResizedCrop area=(0.2,1.0) aspect=(0.75,1.3333333333333333) flip_prob=0.5
+    max_megapixels=150
+datasets.transforms.loading.LoadResize antialias=True max_megapixels=150 keep_ratio=False
+datasets.transforms.loading.open_image max_megapixels=150
+datasets.transforms.occlusion.CoarseDropout height=(0.2,0.4) width=(0.2,0.4) prob=1.0 fill=0
+datasets.transforms.photometric.PhotometricDistortion brightness_delta=32 contrast_range=(0.5,1.5) saturation_range=(0.5,1.5)
+    hue_delta=18 permute=True published=False
+datasets.transforms.photometric.RandomBlur mean_prob=0.1 median_prob=0.1 sizes=(3,5,7) exact=False
+datasets.transforms.random_geometry.RandomCrop cat_max_ratio=1.0
+datasets.transforms.random_geometry.RandomFlip prob=0.5
+datasets.transforms.random_geometry.RandomResize keep_ratio=True
+datasets.transforms.random_geometry.RandomRotate prob=0.5 seg_padding=255
+datasets.transforms.random_geometry.Resize keep_ratio=False
+datasets.transforms.topdown.LoadPerson flip_prob=0.0 min_visible=0 max_megapixels=150
+engine.hooks.bad_data.BadDataHook max_share=0.01 min_samples=100 interval=10 max_logged=20
+engine.hooks.dense_drawings.DenseDrawing side=384
+engine.hooks.dense_drawings.DepthDrawing side=384
+engine.hooks.dense_drawings.MapDrawings side=384
+engine.hooks.dense_drawings.NormalDrawing side=384
+engine.hooks.test_figures.dense.DenseShowHook side=640
+engine.hooks.test_figures.pose.PoseShowHook threshold=0.3 box_threshold=0.3 heatmaps=False
+engine.hooks.training_figures.base.TrainingFigureHook interval=100 num_images=8
+engine.hooks.training_figures.dense.DenseFigureHook interval=100 num_images=4 side=384
+engine.hooks.training_figures.pose.PosePictureHook interval=100 num_images=8 threshold=0.1 heatmaps=True side=384
+engine.hooks.visible_keypoints.VisibleKeypointsHook num_batches=5
+engine.loops.TrainLoop val_begin=1 val_interval=1
+engine.optim.optim_wrapper.OptimWrapper accumulative_counts=1 max_skipped_in_a_row=10
+engine.optim.param_groups.make_param_groups no_decay_1d=False
+evaluation.depth.DepthMetric min_depth=0.001
+evaluation.keypoints.KeypointMetric keypoint_score_thr=0.2 nms_thr=0.9 use_area=True
+metainfo.openpose.to_openpose threshold=0.3
+models.backbones.interface.Encoder out_indices=-1 final_norm=True frozen_stages=-1
+models.backbones.sapiens_v1.SapiensViT img_size=1024 patch_size=16 patch_padding=0 with_cls_token=False drop_path_rate=0.0
+models.codecs.udp_heatmap.UDPHeatmap sigma=6.0 blur_kernel_size=11
+models.data_preprocessor.ImageNormalizer mean=(123.675,116.28,103.53) std=(58.395,57.12,57.375) bgr_to_rgb=False
+    non_blocking=True
+models.estimators.dense.DenseEstimator loss_stride=1
+models.estimators.dense_tasks.DepthTask relative=True
+models.heads.dense.DenseHead deconv_channels=(768,768,768) conv_channels=(768,768,768) dropout=0.1
+models.heads.heatmap.HeatmapHead deconv_channels=(768,768) conv_channels=(768,768)
+models.losses.base.DenseLoss loss_weight=1.0
+models.losses.depth.DepthGradientLoss num_scales=4 invariant=False
+models.losses.depth.SiLogLoss published=False invariance=0.5
+models.losses.heatmap.HeatmapCrossEntropyLoss loss_weight=1.0
+models.losses.heatmap.HeatmapMSELoss loss_weight=1.0
+models.losses.segmentation.SegDiceLoss smooth=0.001 background=0
+models.mae.MAE mask_ratio=0.95 mask_block_size=1 norm_pix=True decode_share=1.0
+models.mae.MAEDecoder num_layers=8 embed_dims=512 num_heads=16 mlp_ratio=4.0
+utils.checkpoint.loading.load_state min_share=0.5
+utils.checkpoint.writing.save_weights flat=False
+utils.files.atomic_path sync=True keep_suffix=False
+utils.files.move_into_place sync=True
+utils.files.temporary_path keep_suffix=False
+utils.files.write_atomically sync=True
+visualization.curves.draw_curves width=4.5
+visualization.curves.read_curves minutes=False
+visualization.depth.draw_depth_panel side=384
+visualization.labels.draw_boxes colors=(255,255,255) thickness=2
+visualization.labels.draw_keypoints radius=3 thickness=1
+visualization.labels.draw_segmentation alpha=0.6
+visualization.layout.contact_sheet columns=6 gap=4
+visualization.layout.join gap=4
+visualization.mae.draw_reconstructions max_side=384
+visualization.map_panel.draw_map_panel side=384
+visualization.normal.draw_normal_panel side=384 limit=60
+visualization.openpose.draw_openpose threshold=0.3 radius=4 thickness=4 opacity=0.8
+visualization.people.draw_part threshold=0.3 side=512
+visualization.people.draw_people threshold=0.3 show_boxes=False show_indices=False
+visualization.pose.draw_heatmaps threshold=0.3
+visualization.pose.draw_pose threshold=0.3 box_color=(255,255,255)
+visualization.pose.draw_pose_panel threshold=0.3 side=384
+visualization.segmentation.draw_seg_panel side=384 alpha=0.6
+"""
+
+
+@pytest.mark.parametrize(
+    ('name', 'expected'), [re.split(r'\s+', entry, maxsplit=1) for entry in re.split(r'\n(?! )', DEFAULTS.strip())]
+)
+def test_defaults(name, expected):
+    parts = name.split('.')
+    length = next(i for i, part in enumerate(parts) if part[0].isupper()) if name != name.lower() else len(parts) - 1
+    called = importlib.import_module('.'.join(['sapiens', *parts[:length]]))
+    for part in parts[length:]:
+        called = getattr(called, part)
+    defaults = {name: one.default for name, one in inspect.signature(called).parameters.items()}
+    plain = {
+        name: value
+        for name, value in defaults.items()
+        if isinstance(value, bool | int | float | tuple) and value != ()
+    }
+    assert [f'{name}={value!r}'.replace(' ', '') for name, value in plain.items()] == expected.split()
