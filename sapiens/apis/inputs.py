@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from mmengine.logging import print_log
 from PIL import Image
 
-from sapiens.datasets.transforms.decoding import SUFFIXES, BadImage, EncodedImage, upright_pixels
+from sapiens.datasets.transforms.decoding import BadImage, EncodedImage, upright_pixels
 from sapiens.datasets.transforms.loading import MAX_FILE_BYTES, read_file
+from sapiens.utils.image_files import SUFFIXES, LeftOut, walk_images
 
 __all__ = ['VIDEO_SUFFIXES', 'Item', 'find_images', 'find_inputs', 'is_video', 'read_pixels']
 
@@ -38,11 +40,18 @@ class Item:
 
 def is_video(source: str) -> bool:
     """Return whether a source is a video file or the number of a camera."""
-    return str(source).isdigit() or str(source).lower().endswith(VIDEO_SUFFIXES)
+    return _is_camera(str(source)) or str(source).lower().endswith(VIDEO_SUFFIXES)
+
+
+def _is_camera(source: str) -> bool:
+    return source.isascii() and source.isdigit()
 
 
 def find_inputs(source: str | Path | Sequence[str | Path]) -> list[Item]:
     """Find images and videos.
+
+    A file or folder that exists wins over the camera of that number. The files of a folder that are not images are counted in
+    one line of the log.
 
     Results are named after the files, relative to the given folder. Names are unique: files whose names differ only in the
     suffix keep it, and further files of one name are numbered.
@@ -91,22 +100,17 @@ def _expand(source: str) -> list[tuple[str, str]]:
         name = urllib.parse.unquote(Path(urllib.parse.urlparse(source).path).name)
         return [(source, name or 'image')]
     path = Path(source).expanduser()
-    if source.isdigit():
-        return [(source, f'camera{source}')]
     if path.is_dir():
-        found = sorted(
-            file
-            for file in path.rglob('*')
-            if file.suffix.lower() in SUFFIXES
-            and (file.is_file() or file.is_symlink())  # a dangling link counts as a broken file
-            and not any(part.startswith('.') for part in file.relative_to(path).parts)
-        )
+        left_out = LeftOut()
+        found = list(walk_images(str(path), left_out))
         if not found:
             raise ValueError(
                 f'no images in {source}: no file ends in one of {", ".join(SUFFIXES)} (videos by a pattern: '
-                f"'{os.path.join(source, '*.mp4')}')"
+                f"'{os.path.join(source, '*.mp4')}'). {left_out}".rstrip()
             )
-        return [(str(file), str(file.relative_to(path))) for file in found]
+        if left_out:
+            print_log(f'{source}: {left_out}', 'current')
+        return [(os.path.join(path, name), name) for name in found]
     if path.is_file() and path.suffix.lower() == '.txt':
         lines = [line.strip() for line in path.read_text(errors='surrogateescape').splitlines()]
         entries = [line if '://' in line else os.path.join(path.parent, line) for line in lines if line]
@@ -114,7 +118,9 @@ def _expand(source: str) -> list[tuple[str, str]]:
             raise ValueError(f'the list {source} is empty: expected one path per line')
         return _below_common(entries)
     if path.is_file():
-        return [(str(path), path.name)]
+        return [(_unlike_camera(str(path)), path.name)]
+    if _is_camera(source):
+        return [(source, f'camera{source}')]
     if glob.has_magic(source):
         found = sorted(file for file in glob.glob(str(path), recursive=True) if not os.path.isdir(file))
         if not found:
@@ -123,12 +129,18 @@ def _expand(source: str) -> list[tuple[str, str]]:
     raise FileNotFoundError(f'{source} is no file, folder, pattern or URL')
 
 
+def _unlike_camera(path: str) -> str:
+    return os.path.join(os.curdir, path) if _is_camera(path) else path
+
+
 def _below_common(paths: Sequence[str]) -> list[tuple[str, str]]:
     """Return (path, name relative to the common folder) of each path."""
     local = [os.path.abspath(path) for path in paths if '://' not in path]
     root = os.path.commonpath([os.path.dirname(path) for path in local]) if local else ''
     return [
-        (path, os.path.relpath(os.path.abspath(path), root) if '://' not in path else _expand(path)[0][1])
+        (_unlike_camera(path), os.path.relpath(os.path.abspath(path), root))
+        if '://' not in path
+        else (path, _expand(path)[0][1])
         for path in paths
     ]
 

@@ -5,13 +5,13 @@ import inspect
 import os
 from collections.abc import Mapping, Sequence
 
+from sapiens.utils.image_files import SUFFIXES, is_image
 from sapiens.utils.paths import describe_path, require_folder
 
 from .base import PathDataset, join_path
 from .checks import Findings
 from .label_checks import check_label_files
 from .path_table import PathTable
-from .transforms.decoding import SUFFIXES
 
 __all__ = ['PairedFolders', 'find_folder']
 
@@ -84,7 +84,7 @@ class PairedFolders(PathDataset):
             for kind, (folder, suffixes) in folders.items()
         }
         labels = {path for paths in found.values() for path in paths.values()}
-        photos = _stems(self.root, join(root, images), SUFFIXES, '')
+        photos = _stems(self.root, join(root, images), None, '')
         # In a folder that also has the labels, images are the other files.
         photos = {stem: path for stem, path in photos.items() if path not in labels}
         if not photos:
@@ -182,8 +182,9 @@ def _matching(data_root: str, patterns: str | Sequence[str]) -> list[str]:
     return found
 
 
-def _stems(data_root: str, folder: str, suffixes: Sequence[str], ending: str) -> dict[str, str]:
-    """{stem, with its folders: path relative to ``data_root``} of the files of a kind in a folder, sorted."""
+def _stems(data_root: str, folder: str, suffixes: Sequence[str] | None, ending: str) -> dict[str, str]:
+    """{stem, with its folders: path relative to ``data_root``} of the files of a kind in a folder, sorted. ``suffixes`` is None
+    for images."""
     top = join(data_root, folder)
     require_folder(top)
     stems = {}
@@ -192,7 +193,9 @@ def _stems(data_root: str, folder: str, suffixes: Sequence[str], ending: str) ->
         relative = os.path.relpath(inner, top)
         for name in sorted(names):
             stem, suffix = os.path.splitext(name)
-            if suffix.lower() not in suffixes or name.startswith('.') or not stem.endswith(ending):
+            if name.startswith('.') or not stem.endswith(ending):
+                continue
+            if not (is_image(os.path.join(inner, name)) if suffixes is None else suffix.lower() in suffixes):
                 continue
             stem = os.path.normpath(os.path.join(relative, stem.removesuffix(ending)))
             path = os.path.normpath(os.path.join(folder, relative, name))

@@ -5,10 +5,11 @@ import re
 
 import fsspec
 
+from sapiens.utils.image_files import SUFFIXES
+
 from .draw import hash63
 from .permutation import Permutation
 from .tar_reader import BrokenTar, next_member, read_content
-from .transforms.decoding import SUFFIXES
 from .transforms.loading import MAX_FILE_BYTES
 
 __all__ = ['ShardStream', 'expand_braces']

@@ -17,7 +17,7 @@ from .scene import SHOTS, Scene, sample_scene
 
 __all__ = ['HumanGenerator']
 
-_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp')
+_SUFFIXES = ('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.webp', '.bmp')
 
 
 class HumanGenerator:

@@ -2,9 +2,10 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin, features
 
 from sapiens.datasets.transforms.decoding import BadImage, EncodedImage, resize
+from sapiens.utils.image_files import HAS_HEIC
 
 from .helpers import encode, photographs, smooth_image
 
@@ -26,6 +27,26 @@ def pillow(data):
 def test_lossless_formats(format):
     assert np.array_equal(whole(encode(RGB, format)), RGB)
     assert np.array_equal(whole(encode(RGB, 'WEBP', lossless=True)), RGB)
+
+
+@pytest.mark.skipif(not features.check('avif'), reason='Pillow without AVIF')
+def test_avif_upright_and_transparent():
+    data = encode(RGB, 'AVIF', quality=100, subsampling='4:4:4')
+    assert np.array_equal(whole(data), pillow(data)) and abs(whole(data).astype(int) - RGB).max() <= 4
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = whole(encode(RGB, 'AVIF', quality=100, subsampling='4:4:4', exif=exif))
+    assert abs(turned.astype(int) - np.rot90(RGB, -1)).max() <= 4
+    clear = np.dstack([np.zeros_like(RGB), np.zeros(RGB.shape[:2], np.uint8)])
+    assert (whole(encode(Image.fromarray(clear), 'AVIF', quality=100)) == 255).all()
+
+
+def test_heic_names_the_package_that_reads_it():
+    for brand in (b'heic', b'mif1'):
+        with pytest.raises(
+            BadImage, match='' if HAS_HEIC else 'HEIC needs pillow-heif: python -m pip install pillow-heif'
+        ):
+            EncodedImage(b'\0\0\0\x18ftyp' + brand + bytes(100))
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,24 @@ def test_folder_is_scanned_in_order(folder):
     assert dataset[0]['data_samples'].sample_idx == 0
 
 
+def test_files_of_a_folder_that_are_left_out_are_named_in_one_line(folder, monkeypatch):
+    lines = []
+    monkeypatch.setattr('sapiens.datasets.image_folder.print_log', lambda text, logger: lines.append(text))
+    (folder / 'a/b/phone.heic').write_bytes(b'\0\0\0\x18ftypheic')
+    for name in ('12.HEIC', '13.jpe', '14.jfif', '15.avif'):
+        (folder / 'a' / name).write_bytes(encode(smooth_image(40, 30)))
+    dataset = ImageFolder(str(folder), pipeline=PIPELINE)
+    assert (
+        len(dataset) == 16 and lines[0].startswith(f'{folder}: 2 files left out: 1 .heic, 1 .txt') and len(lines) == 1
+    )
+    assert {'12.HEIC', '13.jpe'} <= {dataset.path(i).split('/')[-1] for i in range(16)}
+    assert all(dataset[Draw(i, 1)]['bad'] == [] for i in range(16))
+    with pytest.raises(ValueError, match=r'no images in .*1 file left out: 1 \.txt$'):
+        (folder / 'c').mkdir()
+        (folder / 'c/x.txt').touch()
+        ImageFolder(str(folder / 'c'))
+
+
 def test_folder_errors(tmp_path, monkeypatch):
     monkeypatch.setenv('DATA_ROOT', '/somewhere')
     with pytest.raises(ValueError, match=r'no images in .*DATA_ROOT is /somewhere.*\.jpg, \.jpeg'):

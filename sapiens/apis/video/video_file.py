@@ -99,8 +99,9 @@ class Camera:
     path, count = '', 0
 
     def __init__(self, number: int) -> None:
-        self.capture = cv2.VideoCapture(number)
-        if not self.capture.isOpened():
+        # A larger number is not one of C.
+        self.capture = cv2.VideoCapture(number) if number < 1 << 31 else None
+        if self.capture is None or not self.capture.isOpened():
             raise BadImage(f'camera {number} cannot be opened')
         self.rate = Fraction(self.capture.get(cv2.CAP_PROP_FPS) or 25).limit_denominator(1001)
 

@@ -10,10 +10,11 @@ from mmcv.transforms import BaseTransform
 from sapiens.coco import BrokenJson, NotAnObject, stream_items
 from sapiens.metainfo.classes import IGNORE
 from sapiens.registry import TRANSFORMS
+from sapiens.utils.image_files import SUFFIXES, is_image
 from sapiens.utils.paths import describe_path, require_file, require_folder
 
 from ..path_table import PathTable
-from .decoding import SUFFIXES, BadImage, EncodedImage, resize
+from .decoding import BadImage, EncodedImage, resize
 from .loading import open_image, read_file
 
 __all__ = ['RandomBackground', 'reinhard_tables']
@@ -192,7 +193,7 @@ def _names_of_folder(root: str):
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
         for name in sorted(files):
-            if name.lower().endswith(SUFFIXES) and not name.startswith('.'):
+            if not name.startswith('.') and is_image(os.path.join(folder, name)):
                 yield os.path.relpath(os.path.join(folder, name), root)
 
 

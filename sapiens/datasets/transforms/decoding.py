@@ -16,12 +16,9 @@ import simplejpeg
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-__all__ = ['SUFFIXES', 'BadImage', 'DecodedImage', 'EncodedImage', 'resize', 'upright_pixels']
+from sapiens.utils.image_files import FORMATS, HEIC_HINT
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif')
-
-# Pillow supports more formats, some of which start other programs.
-_FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'TIFF', 'GIF')
+__all__ = ['BadImage', 'DecodedImage', 'EncodedImage', 'resize', 'upright_pixels']
 
 # JPEG reduction -> fraction of the output's size that the reduced crop must have on both axes. Half the scale may be upsampled
 # slightly, which is invisible in large photographs; further reductions blur more (docs/performance.md).
@@ -42,6 +39,9 @@ _ORIENTATIONS = {
     8: (True, False, True),
 }
 
+
+# Bytes 4 to 12 of HEIC files.
+_HEIC = {b'ftyp' + brand for brand in (b'heic', b'heix', b'hevc', b'heim', b'heis', b'mif1', b'msf1')}
 
 # PNG chunks of pixels, colour profiles, which are not applied, and printing.
 _PLAIN_CHUNKS = {b'IHDR', b'IDAT', b'gAMA', b'cHRM', b'sRGB', b'iCCP', b'sBIT', b'bKGD', b'pHYs', b'tIME'}
@@ -72,9 +72,11 @@ class EncodedImage:
         self._data = data
         self._pixels = None
         try:
-            self._image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            self._image = Image.open(io.BytesIO(data), formats=FORMATS)
         except UnidentifiedImageError:
-            raise BadImage(f'not an image ({len(data)} bytes; known are {", ".join(_FORMATS)})') from None
+            if data[4:12] in _HEIC:
+                raise BadImage(HEIC_HINT) from None
+            raise BadImage(f'not an image ({len(data)} bytes; known are {", ".join(FORMATS)})') from None
         except Exception as error:  # a broken header raises any error of the format's reader
             raise BadImage(f'{type(error).__name__}: {error}') from error
         self._stored_size = width, height = self._image.size
