@@ -1,7 +1,8 @@
 """COCO files: annotated people, segments, results, and JSON read item by item."""
 
+from .columns import WHOLEBODY_LISTS
 from .json_stream import BrokenJson, NotAnObject, stream_items
-from .people import WHOLEBODY_LISTS, AnnotatedPeople, read_people
+from .people import AnnotatedPeople, read_people
 from .results import BOX_THRESHOLD, read_results
 from .segments import AnnotatedSegments, BadSegment, paint_segments, read_segments
 

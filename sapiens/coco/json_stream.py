@@ -17,10 +17,18 @@ class NotAnObject(ValueError):
     """JSON without the expected lists."""
 
 
-def stream_items(path: str, keys: Collection[str], chunk: int = _CHUNK) -> Iterator[tuple[str, object]]:
+def stream_items(
+    path: str, keys: Collection[str], chunk: int = _CHUNK, optional: Collection[str] = ()
+) -> Iterator[tuple[str, object]]:
     """Yield (key, item) for each item of the lists that a JSON object has under ``keys``, in the order of the file.
 
     The rest of the object is skipped. Memory: a chunk of text and the largest single value.
+
+    Args:
+        path: of the file.
+        keys: of lists that the object must have.
+        chunk: characters read at a time.
+        optional: keys of lists that it may have.
 
     Raises:
         FileNotFoundError: no such file.
@@ -30,14 +38,14 @@ def stream_items(path: str, keys: Collection[str], chunk: int = _CHUNK) -> Itera
     with open(path, encoding='utf-8-sig') as file:
         text = _Text(file, chunk)
         try:
-            yield from _items(text, keys)
+            yield from _items(text, keys, optional)
         except json.JSONDecodeError as error:
             raise BrokenJson(f'{error.msg}: character {text.offset + error.pos}') from None
         except UnicodeDecodeError as error:
             raise BrokenJson(str(error)) from None
 
 
-def _items(text: '_Text', keys) -> Iterator[tuple[str, object]]:
+def _items(text: '_Text', keys, optional) -> Iterator[tuple[str, object]]:
     if text.peek() != '{':
         raise NotAnObject(_kind(text))
     text.skip('{')
@@ -46,9 +54,11 @@ def _items(text: '_Text', keys) -> Iterator[tuple[str, object]]:
         if found:
             text.skip(',')
         key = text.value()
+        if not isinstance(key, str):
+            raise json.JSONDecodeError('Expecting a name in quotes', text.buffer, text.position)
         text.skip(':')
         found.append(key)
-        if key not in keys or text.peek() != '[':
+        if (key not in keys and key not in optional) or text.peek() != '[':
             text.value()
             continue
         lists.add(key)
@@ -122,5 +132,7 @@ class _Text:
             except json.JSONDecodeError:
                 if self.ended:
                     raise
+            except (RecursionError, ValueError) as error:  # too deep, or a number of thousands of digits
+                raise json.JSONDecodeError(f'{type(error).__name__}: {error}', self.buffer, self.position) from None
             self._refill(size)
             size *= 2  # long values are decoded repeatedly, but rarely

@@ -4,22 +4,24 @@ Legend: N annotations, M images, K keypoints. Coordinates are pixels with the ce
 """
 
 import os
-from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from sapiens.metainfo import Skeleton, get_skeleton, skeleton_names
+from sapiens.metainfo.naming import find_names
 from sapiens.utils.paths import require_file
 
+from .columns import GOLIATH_FIELD, WHOLEBODY_LISTS, Columns, read_category, read_image
 from .json_stream import BrokenJson, NotAnObject, stream_items
 
-__all__ = ['WHOLEBODY_LISTS', 'AnnotatedPeople', 'read_people']
+__all__ = ['AnnotatedPeople', 'read_people']
 
-# COCO-WholeBody stores the 133 keypoints of a person in five lists.
-WHOLEBODY_LISTS = {'keypoints': 17, 'foot_kpts': 6, 'face_kpts': 68, 'lefthand_kpts': 21, 'righthand_kpts': 21}
 # Names of the fields with keypoints, the preferred one first.
-_FIELDS = ('keypoints', 'goliath_wholebody_kpts', '+'.join(WHOLEBODY_LISTS))
+_FIELDS = ('keypoints', GOLIATH_FIELD, '+'.join(WHOLEBODY_LISTS))
+# mmpose's estimate of a person's area where the file does not state it, as a fraction of the box.
+_AREA_OF_BOX = 0.53
 _MAX_KEPT = 4
 
 # {absolute path: (size and time of the file, its people)}
@@ -39,11 +41,13 @@ class AnnotatedPeople:
         ids: (N,) int64 annotation ids.
         image_id, image: (N,) int64, id of the image and its position among the M; -1 for an image that is not listed.
         boxes: (N, 4) float64 x, y, width, height; NaN without a box.
-        areas: (N,) float64 square pixels; NaN without one.
+        areas: (N,) float64 square pixels as stated by the file; NaN without one.
         crowd: (N,) bool.
         num_keypoints: (N,) int64 as stated by the file; -1 where it does not say.
         categories: (N,) int64; 1 where the file does not say.
-        lists: {(field, count of numbers): (rows (n,), numbers (n, count) float32)}.
+        lists: {(field, count of numbers): (rows (n,), numbers (n, count) float32)}. Coordinates that are not numbers are 0 where
+            the keypoint is not labelled.
+        category_names: {category: names of its ``keypoints``} of categories that name them.
     """
 
     path: str
@@ -60,43 +64,101 @@ class AnnotatedPeople:
     num_keypoints: np.ndarray
     categories: np.ndarray
     lists: dict
+    category_names: dict
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def points(self, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
-        """Keypoints in the order of a skeleton, from whichever field has as many numbers as it needs.
+        """Keypoints in the order of a skeleton.
+
+        They come from the field with as many numbers as the skeleton needs. Where the category names its keypoints, they are
+        found by these names, whatever their order and number.
 
         Returns:
-            (N, K, 3) float32 x, y, v (do not modify), and (N,) bool: whether the annotation has keypoints; zeros if not.
+            (N, K, 3) float32 x, y, v (do not modify), and (N,) bool: whether the annotation has these keypoints; zeros if not.
 
         Raises:
-            ValueError: an annotation has another number of keypoints.
+            ValueError: annotations have keypoints, and none of them has those of the skeleton.
         """
-        count = 3 * len(skeleton)
-        fitting = [self.lists[field, count] for field in _FIELDS if (field, count) in self.lists]
-        if fitting and len(fitting[0][0]) == len(self):
-            return fitting[0][1].reshape(-1, len(skeleton), 3), np.ones(len(self), bool)
-        values, found = np.zeros((len(self), count), np.float32), np.zeros(len(self), bool)
-        for rows, numbers in reversed(fitting):
-            values[rows], found[rows] = numbers, True
-        wrong = self.has_keypoints & ~found
-        if wrong.any():
-            raise ValueError(self._wrong_count(int(np.flatnonzero(wrong)[0]), skeleton))
-        return values.reshape(-1, len(skeleton), 3), found
+        parts = [
+            part
+            for wanted in _FIELDS
+            for (field, _), (rows, numbers) in self.lists.items()
+            if field == wanted
+            for part in self._ordered(field, rows, numbers, skeleton)
+        ]
+        if parts and len(parts[0][0]) == len(self):
+            return parts[0][1].reshape(-1, len(skeleton), 3), np.ones(len(self), bool)
+        values, found = np.zeros((len(self), len(skeleton), 3), np.float32), np.zeros(len(self), bool)
+        for rows, numbers in reversed(parts):
+            values[rows], found[rows] = numbers.reshape(-1, len(skeleton), 3), True
+        if not found.any() and self.has_keypoints.any():
+            raise ValueError(self._misfit(int(np.flatnonzero(self.has_keypoints)[0]), skeleton))
+        return values, found
+
+    def _ordered(self, field: str, rows, numbers, skeleton: Skeleton) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Parts of a list as (rows, numbers in the order of the skeleton)."""
+        rest = np.ones(len(rows), bool)
+        for category, names in self.category_names.items() if field == 'keypoints' else ():
+            chosen = self.categories[rows] == category
+            if 3 * len(names) != numbers.shape[1] or not chosen.any():
+                continue
+            rest &= ~chosen
+            order = find_names(skeleton.keypoints, names)
+            if order is None:
+                continue
+            part = numbers if chosen.all() else numbers[chosen]
+            if order != list(range(len(names))):
+                part = part.reshape(len(part), -1, 3)[:, order]
+            yield rows[chosen], part
+        if numbers.shape[1] == 3 * len(skeleton) and rest.any():
+            yield (rows, numbers) if rest.all() else (rows[rest], numbers[rest])
 
     @property
     def has_keypoints(self) -> np.ndarray:
-        """(N,) bool: whether the annotation has a list of keypoints, of any length."""
-        found = np.zeros(len(self), bool)
-        for (field, _), (rows, _) in self.lists.items():
-            found[rows] |= field in _FIELDS[:2]
-        return found
+        """(N,) bool: whether the annotation has a list of keypoints that is not empty."""
+        return self._in_lists(lambda count: count > 0)
 
     @property
-    def in_keypoint_category(self) -> np.ndarray:
-        """(N,) bool: whether any annotation of the same category has keypoints."""
-        return np.isin(self.categories, self.categories[self.has_keypoints])
+    def has_empty_list(self) -> np.ndarray:
+        """(N,) bool: whether the annotation has an empty list of keypoints."""
+        return self._in_lists(lambda count: count == 0)
+
+    def _in_lists(self, accept) -> np.ndarray:
+        found = np.zeros(len(self), bool)
+        for (_, count), (rows, _) in self.lists.items():
+            found[rows] |= accept(count)
+        return found
+
+    def same_category(self, chosen: np.ndarray) -> np.ndarray:
+        """(N,) bool: whether any annotation of the same category is among the chosen, (N,) bool."""
+        return np.isin(self.categories, self.categories[chosen])
+
+    def person_areas(self, points: np.ndarray, stated: bool = True) -> np.ndarray:
+        """Areas of the people, the scale of OKS: as stated, where the file states one above 0.
+
+        Otherwise 0.53 of the box, as in mmpose, or of the extent of the labelled keypoints where there is no box.
+
+        Args:
+            points: (N, K, 3) x, y, v.
+            stated: use the areas of the file.
+
+        Returns:
+            (N,) float64 square pixels.
+        """
+        size = self.boxes[:, 2:].copy()
+        bare = np.flatnonzero(np.isnan(size).any(1))
+        xy, labelled = points[bare, :, :2], points[bare, :, 2:] > 0
+        low, high = np.where(labelled, xy, np.inf), np.where(labelled, xy, -np.inf)
+        size[bare] = high.max(1, initial=-np.inf) - low.min(1, initial=np.inf)
+        estimate = np.maximum(size.clip(0).prod(1) * _AREA_OF_BOX, 1.0)
+        return np.where(self.has_area & stated, self.areas, estimate)
+
+    @property
+    def has_area(self) -> np.ndarray:
+        """(N,) bool: whether the file states an area above 0."""
+        return (self.areas > 0) & np.isfinite(self.areas)
 
     def check_images(self) -> None:
         """Raise ValueError for an image without file name, width or height."""
@@ -106,15 +168,49 @@ class AnnotatedPeople:
                 listing = ', '.join(key for key in missing if missing[key])
                 raise ValueError(f'{self.path!r}: image {image_id} has no {listing}')
 
-    def _wrong_count(self, row: int, skeleton: Skeleton) -> str:
+    def check_for_evaluation(self, points: np.ndarray, chosen: np.ndarray) -> None:
+        """Refuse what an evaluation could not count: data sets in test mode and metrics have the same rule.
+
+        Args:
+            points: (N, K, 3) x, y, v.
+            chosen: (N,) bool, the annotations that are evaluated.
+
+        Raises:
+            ValueError: annotations of images that are not listed, or keypoints that are not finite.
+        """
+        lost = sorted({str(image_id) for image_id in self.image_id[chosen & (self.image < 0)]})
+        if lost:
+            raise ValueError(f'{self.path} has annotations of images that it does not list: {", ".join(lost[:10])}')
+        for what, wrong in (
+            ('keypoints that are', ~np.isfinite(points).all((1, 2))),
+            ('a box that is', np.isinf(self.boxes).any(1)),
+        ):
+            if (wrong & chosen).any():
+                raise ValueError(
+                    f'{self.path}: annotation {self.ids[(wrong & chosen).argmax()]} has {what} not finite'
+                )
+
+    def _misfit(self, row: int, skeleton: Skeleton) -> str:
         found = {field: count for (field, count), (rows, _) in self.lists.items() if row in rows}
-        counts = ', '.join(f'{field} has {count / 3:g} keypoints ({count} numbers)' for field, count in found.items())
+        names = self.category_names.get(int(self.categories[row]), ())
         fitting = [repr(name) for name in skeleton_names() if 3 * len(get_skeleton(name)) in found.values()]
-        hint = 'Give a skeleton with the names of these keypoints (docs/add_a_dataset.md)'
+        if len(names) == len(skeleton) and found.get('keypoints') == 3 * len(names):
+            unknown = [name for name in skeleton.keypoints if find_names([name], names) is None]
+            fitting = [repr(name) for name in skeleton_names() if find_names(get_skeleton(name).keypoints, names)]
+            problem = (
+                f'annotation {self.ids[row]} of {self.path!r}: category {self.categories[row]} names its keypoints '
+                f'{", ".join(names[:4])}, ..., but not {", ".join(unknown[:4])} of skeleton {skeleton.name!r}'
+            )
+            hint = (
+                "Use the same names in both, or remove 'keypoints' of the category to take the keypoints in this order"
+            )
+        else:
+            counts = ', '.join(f'{field} has {n / 3:g} keypoints ({n} numbers)' for field, n in found.items())
+            problem = f'annotation {self.ids[row]} of {self.path!r}: {counts}, but skeleton {skeleton.name!r} has {len(skeleton)}'
+            hint = 'Give a skeleton with the names of these keypoints (docs/add_a_dataset.md)'
         if fitting:
             hint = f'Did you mean skeleton={" or ".join(fitting)}? To map keypoints by name, set source_skeleton={fitting[0]}'
-        expected = f'skeleton {skeleton.name!r} has {len(skeleton)}'
-        return f'annotation {self.ids[row]} of {self.path!r}: {counts}, but {expected}. {hint}'
+        return f'{problem}. {hint}'
 
 
 def read_people(path: str, keep: bool = False) -> AnnotatedPeople:
@@ -144,17 +240,22 @@ def read_people(path: str, keep: bool = False) -> AnnotatedPeople:
 
 
 def _read(path: str) -> AnnotatedPeople:
-    images, repeated, columns = {}, [], _Columns()
+    images, repeated, columns, names = {}, [], Columns(), {}
+    count = dict(images=0, categories=0)
     try:
-        for kind, item in stream_items(path, ('images', 'annotations')):
+        for kind, item in stream_items(path, ('images', 'annotations'), optional=('categories',)):
             if kind == 'annotations':
-                columns.add(item, path)
+                columns.add(item)
                 continue
-            if not isinstance(item.get('id'), int):
-                raise ValueError(f'{path!r}: image id {item.get("id")!r} is no integer')
-            if item['id'] in images:
-                repeated.append(item['id'])
-            images[item['id']] = item.get('file_name'), item.get('width', -1), item.get('height', -1)
+            if kind == 'images':
+                number, *about = read_image(item, count[kind])
+                if number in images:
+                    repeated.append(number)
+                images[number] = about
+            else:
+                number, named = read_category(item, count[kind])
+                names |= {number: named} if named else {}
+            count[kind] += 1
     except NotAnObject as error:
         hint = '. Detections belong in boxes=' if "'score'" in str(error) else ''
         raise ValueError(
@@ -163,71 +264,45 @@ def _read(path: str) -> AnnotatedPeople:
         ) from None
     except BrokenJson as error:
         raise ValueError(f'{path!r} is no JSON: {error}') from None
-    return columns.finish(path, images, repeated)
+    except ValueError as error:
+        raise ValueError(f'{path!r}: {error}') from error
+    return _people(path, images, repeated, columns, names)
 
 
-class _Columns:
-    """Annotations appended one by one, in compact arrays."""
-
-    def __init__(self):
-        self.ids, self.image_id, self.num_keypoints, self.categories = (array('q') for _ in range(4))
-        self.boxes, self.areas, self.crowd = array('d'), array('d'), array('b')
-        self.lists = {}
-
-    def add(self, annotation: dict, path: str) -> None:
-        number, image_id = annotation.get('id'), annotation.get('image_id')
-        if not isinstance(number, int) or not isinstance(image_id, int):
-            raise ValueError(f'{path!r}: annotation {str(annotation)[:80]} has no integer id, or no integer image_id')
-        row, box = len(self.ids), annotation.get('bbox')
-        area, known = annotation.get('area'), annotation.get('num_keypoints')
-        try:
-            self.ids.append(number)
-            self.image_id.append(image_id)
-            self.boxes.extend(box if box is not None and len(box) == 4 else [np.nan] * 4)
-            self.areas.append(np.nan if area is None else area)
-            self.crowd.append(bool(annotation.get('iscrowd')))
-            self.num_keypoints.append(-1 if known is None else known)
-            self.categories.append(annotation.get('category_id', 1))
-            for field in _FIELDS[:2]:
-                if annotation.get(field) is not None:
-                    self._add_list(row, field, annotation[field])
-            if WHOLEBODY_LISTS.keys() <= annotation.keys():
-                numbers = [number for part in WHOLEBODY_LISTS for number in annotation[part]]
-                self._add_list(row, _FIELDS[2], numbers)
-        except (TypeError, OverflowError) as error:
-            raise ValueError(f'{path!r}: annotation {number} has values that are no numbers: {error}') from error
-
-    def _add_list(self, row: int, field: str, numbers: list) -> None:
-        rows, values = self.lists.setdefault((field, len(numbers)), (array('q'), array('f')))
-        values.extend(numbers)
-        rows.append(row)
-
-    def finish(self, path: str, images: dict, repeated: list) -> AnnotatedPeople:
-        image_ids = np.array(list(images), np.int64)
-        position = {image_id: index for index, image_id in enumerate(images)}
-        lists = {
-            (field, count): (_array(rows), _array(values, np.float32).reshape(len(rows), count))
-            for (field, count), (rows, values) in self.lists.items()
-        }
-        return AnnotatedPeople(
-            path=path,
-            names=[name for name, _, _ in images.values()],
-            image_ids=image_ids,
-            image_sizes=np.array([size for _, *size in images.values()], np.int32).reshape(-1, 2),
-            repeated_images=repeated,
-            ids=_array(self.ids),
-            image_id=_array(self.image_id),
-            image=np.array([position.get(image_id, -1) for image_id in self.image_id], np.int64),
-            boxes=_array(self.boxes, np.float64).reshape(-1, 4),
-            areas=_array(self.areas, np.float64),
-            crowd=_array(self.crowd, np.int8).astype(bool),
-            num_keypoints=_array(self.num_keypoints),
-            categories=_array(self.categories),
-            lists=lists,
-        )
+def _people(path: str, images: dict, repeated: list, columns: Columns, names: dict) -> AnnotatedPeople:
+    position = {image_id: index for index, image_id in enumerate(images)}
+    lists = {}
+    for (field, count), (rows, values) in columns.lists.items():
+        if values and count % 3 == 0:
+            _clear_unlabelled(np.frombuffer(values, np.float32).reshape(-1, 3))
+        lists[field, count] = _array(rows), _array(values, np.float32).reshape(len(rows), count)
+    return AnnotatedPeople(
+        path=path,
+        names=[name for name, _, _ in images.values()],
+        image_ids=np.array(list(images), np.int64),
+        image_sizes=np.array([size for _, *size in images.values()], np.int32).reshape(-1, 2),
+        repeated_images=repeated,
+        ids=_array(columns.ids),
+        image_id=_array(columns.image_id),
+        image=np.array([position.get(image_id, -1) for image_id in columns.image_id], np.int64),
+        boxes=_array(columns.boxes, np.float64).reshape(-1, 4),
+        areas=_array(columns.areas, np.float64),
+        crowd=_array(columns.crowd, np.int8).astype(bool),
+        num_keypoints=_array(columns.num_keypoints),
+        categories=_array(columns.categories),
+        lists=lists,
+        category_names=names,
+    )
 
 
-def _array(values: array, dtype=np.int64) -> np.ndarray:
+def _clear_unlabelled(points: np.ndarray) -> None:
+    """Set x, y, v (n, 3) to 0, in place, where v is 0 or none of the three is a number, and the coordinates are not finite."""
+    bad = np.flatnonzero(~np.isfinite(points).all(1))
+    x, y, v = points[bad].T
+    points[bad[(v == 0) | (np.isnan(x) & np.isnan(y) & np.isnan(v))]] = 0
+
+
+def _array(values, dtype=np.int64) -> np.ndarray:
     """A read-only view, since readers share it."""
     result = np.frombuffer(values, dtype) if len(values) else np.empty(0, dtype)
     result.flags.writeable = False

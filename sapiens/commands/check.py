@@ -1,7 +1,8 @@
 """Check the data of a config before training: problem counts by type, with examples.
 
 All data: missing and unreadable images, images in both the training and the held-out set.
-Keypoints: empty boxes, boxes and keypoints outside the image, wrong numbers of keypoints, repeated ids, wrong flip pairs.
+Keypoints: empty boxes, boxes and keypoints outside the image, wrong numbers of keypoints, repeated ids, wrong flip pairs, and
+with --split val or test what the metric would refuse.
 Label maps, depth and normals: files without a partner, ids of no class, maps without a labelled pixel, sizes that differ from
 the image, depth of people at or below 0, normals that are not unit vectors or face away from the camera, masks without people.
 Label files are read for a hundred samples, with --images for all.
@@ -24,7 +25,7 @@ from tqdm import tqdm
 from sapiens.datasets import Draw
 from sapiens.datasets.checks import Findings, check_overlap, check_samples
 from sapiens.datasets.draw import hash63
-from sapiens.registry import DATASETS
+from sapiens.registry import DATASETS, METRICS
 from sapiens.utils.cli import tool_parser
 from sapiens.utils.config import add_options_argument, load_config
 
@@ -36,6 +37,18 @@ def build(cfg, split: str, otherwise: str = ''):
     except (FileNotFoundError, ValueError) as error:
         print(f'{otherwise}{split}: {error}')
         return None
+
+
+def refused(cfg, split: str) -> bool:
+    """Whether a metric of the split refuses its files, with the reason printed."""
+    metrics = cfg.get(f'{split}_evaluator') or []
+    try:
+        for metric in metrics if isinstance(metrics, list | tuple) else [metrics]:
+            METRICS.build(metric)
+    except (FileNotFoundError, ValueError) as error:
+        print(f'{split}_evaluator: {error}')
+        return True
+    return False
 
 
 def bar(title: str):
@@ -67,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     cfg = load_config(args.config, args.cfg_options)
     begin = time.time()
     dataset = build(cfg, args.split)
-    if dataset is None:
+    if dataset is None or refused(cfg, args.split):
         return 1
     print(f'{args.split}: {dataset}, read in {time.time() - begin:.1f} s')
     if not hasattr(dataset, 'check'):

@@ -4,10 +4,12 @@ Legend: N instances, M images, K keypoints. Boxes are x1, y1, x2, y2, clipped as
 pixels.
 """
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from mmengine.logging import print_log
 
 from sapiens.coco import AnnotatedPeople, read_results
 from sapiens.metainfo import Skeleton
@@ -16,9 +18,6 @@ from .checks import Findings
 from .path_table import PathTable
 
 __all__ = ['Instances', 'annotated_instances', 'detected_instances']
-
-# mmpose's estimate of a person's area where the file does not state it, as a fraction of the box.
-_AREA_OF_BOX = 0.53
 
 
 @dataclass
@@ -54,25 +53,35 @@ class Instances:
 
 
 def annotated_instances(
-    people: AnnotatedPeople, skeleton: Skeleton, source: Skeleton, ids: np.ndarray, min_keypoints: int = 1
+    people: AnnotatedPeople,
+    skeleton: Skeleton,
+    source: Skeleton,
+    ids: np.ndarray,
+    min_keypoints: int = 1,
+    for_evaluation: bool = False,
 ) -> Instances:
     """Choose annotated people, in the order of the images and, within one, of the file.
 
-    Left out are crowds, annotations without box or keypoints or whose ``num_keypoints`` is 0, boxes that are empty within
-    their image, and people with fewer than ``min_keypoints`` labelled keypoints of ``skeleton``.
+    Left out are other categories, crowds, annotations without box or keypoints or whose ``num_keypoints`` is 0, boxes that are
+    empty within their image, and people with fewer than ``min_keypoints`` labelled keypoints of ``skeleton``.
 
     Args:
         skeleton, source: of the result and of the file.
         ids: (K,), for each keypoint its id in ``source``, -1 where it has none: never labelled.
 
+        for_evaluation: refuse what :meth:`sapiens.coco.AnnotatedPeople.check_for_evaluation` refuses.
+
     Raises:
-        ValueError: an annotation has another number of keypoints than ``source``, or an image has no name or size.
+        ValueError: no annotation has the keypoints of ``source``, an image has no name or size, or the file cannot be evaluated.
     """
     people.check_images()
     findings = Findings()
     for image_id in people.repeated_images:
         findings.add('repeated image id', image_id)
     points, listed = people.points(source)
+    same = people.same_category(listed)
+    if for_evaluation:
+        people.check_for_evaluation(points, same)
     visible = (points[:, ids, 2] > 0) & (ids >= 0)
     rows = np.argsort(people.image, kind='stable')
     rows = rows[people.image[rows] >= 0]
@@ -84,29 +93,39 @@ def annotated_instances(
     few = f'fewer than {min_keypoints} labelled keypoints' if min_keypoints > 1 else 'no labelled keypoint'
     with np.errstate(invalid='ignore'):
         empty = ~(np.float32(boxes[:, 2:]) > np.float32(boxes[:, :2])).all(1)
-        unlabelled = (people.num_keypoints == 0) | (points[..., :2].max((1, 2), initial=-np.inf) <= 0)
+        nothing = people.has_empty_list | (people.num_keypoints == 0)
+        nothing |= listed & (points[..., :2].max((1, 2), initial=-np.inf) <= 0)
         # (reason, where it holds, whether the file is wrong); the first reason counts.
         reasons = (
-            ('a category without keypoints', ~listed & ~people.in_keypoint_category, False),
+            ('a category without keypoints', ~same & ~people.same_category(people.has_keypoints), False),
+            ('a category with other keypoints', ~same, False),
+            ('a crowd', people.crowd, False),
+            (f'another number of keypoints than {len(source)}', ~listed & people.has_keypoints, True),
+            ('no labelled keypoint', nothing, False),
             ('no list of keypoints', ~listed, True),
             ('no box', np.isnan(people.boxes).all(1), True),
-            ('a crowd', people.crowd, False),
-            ('no labelled keypoint', unlabelled, False),
             ('numbers that are not finite', ~(_finite(people.boxes) & _finite(points)), True),
             ('a box that is empty within its image', empty, True),
             (few, visible.sum(1) < min_keypoints, False),
         )
+    lost = {}
     for text, holds, wrong in reasons:
         for row in rows[holds[rows]]:
             findings.add(text, f'annotation {people.ids[row]}', wrong=wrong)
+            lost |= {text: lost.get(text, 0) + 1} if wrong else {}
         rows = rows[~holds[rows]]
+    if lost and len(rows):
+        listing = ', '.join(f'{count} with {text}' for text, count in lost.items())
+        text = f'{people.path!r}: {sum(lost.values())} of {len(people)} annotations are left out: {listing}'
+        print_log(f'{text}. `sapiens check CONFIG` lists them', 'current', logging.WARNING)
     for row in np.flatnonzero(people.image < 0):
         findings.add('annotation of an image that is not listed', f'{people.ids[row]} of image {people.image_id[row]}')
     boxes, visible = boxes[rows], visible[rows]
     keypoints = np.where((ids >= 0)[:, None], points[rows][:, ids, :2], np.float32(0))
     _find_outside(people, rows, keypoints, visible, findings)
-    estimate = np.maximum((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) * _AREA_OF_BOX, 1.0)
-    areas = np.where(np.isnan(people.areas[rows]), estimate, people.areas[rows])
+    areas = people.person_areas(points)[rows]
+    for row in rows[~people.has_area[rows]]:
+        findings.add('no area: 0.53 of the box is taken', f'annotation {people.ids[row]}', wrong=False)
     return _instances(
         people,
         findings,
@@ -146,6 +165,8 @@ def detected_instances(path: str, people: AnnotatedPeople, score_thr: float = 0.
             findings.add(f'a score below {score_thr:g}', f'detection {number}', wrong=False)
         elif image_id not in positions:
             findings.add('detection in an image that is not listed', f'image {image_id}')
+        elif min(detection['bbox'][2:4]) <= 0:
+            findings.add('a box without width or height', f'detection {number}')
         else:
             x, y, w, h = (np.float32(value) for value in detection['bbox'][:4])
             rows.append((positions[image_id], number, (x, y, x + w, y + h), w * h, score))

@@ -93,7 +93,7 @@ class KeypointDataset(SampleDataset):
         if boxes == 'gt':
             ids = match_keypoints(source, self.skeleton, names)
             least = 1 if test_mode else min_keypoints
-            self.instances = annotated_instances(people, self.skeleton, source, ids, least)
+            self.instances = annotated_instances(people, self.skeleton, source, ids, least, for_evaluation=test_mode)
         else:
             self.instances = detected_instances(join_path(data_root, boxes), people, score_thr)
         self._fields = skeleton_fields(self.skeleton)

@@ -108,9 +108,10 @@ def _group_similarity(
         result[chunk] = each @ membership / np.maximum(count, 1)
         bare = np.flatnonzero((count == 0).any(1))
         if len(bare):
-            each = region_similarity(points[bare], people.boxes[person[bare]], area[bare], sigmas)
-            known = ~np.isnan(each)
-            region = np.nan_to_num(each) @ membership / np.maximum(known @ membership, 1)
+            # As in COCO's tools, a keypoint that was not predicted is at (0, 0).
+            placed = np.nan_to_num(points[bare], nan=0.0)
+            each = region_similarity(placed, people.boxes[person[bare]], area[bare], sigmas)
+            region = each @ membership / membership.sum(0)
             result[start + bare] = np.where(count[bare] == 0, region, result[start + bare])
     return result
 

@@ -89,8 +89,12 @@ class Detections:
         return Detections(*(getattr(self, field.name)[index] for field in fields(self)))
 
     def areas(self, ids: np.ndarray | None) -> np.ndarray:
-        """(M,) float64 square pixels: of the box, or where there is none or ``ids`` are given, of (these) keypoints."""
-        extent = keypoint_areas(self.keypoints if ids is None else self.keypoints[:, ids]).astype(np.float64)
+        """(M,) float64 square pixels: of the box, or where there is none or ``ids`` are given, of (these) keypoints.
+
+        As in COCO's tools, keypoints that were not predicted are at (0, 0) there.
+        """
+        points = np.nan_to_num(self.keypoints if ids is None else self.keypoints[:, ids], nan=0.0)
+        extent = keypoint_areas(points).astype(np.float64)
         if ids is not None:
             return extent
         boxes = self.boxes.astype(np.float64)
@@ -100,42 +104,33 @@ class Detections:
 def read_ground_truth(path: str, skeleton: Skeleton, use_area: bool = True) -> GroundTruth:
     """Read the people of a COCO file for an evaluation.
 
-    Categories without a keypoint anywhere are skipped; people of all others are one class. People without a list of
-    keypoints count as unlabelled.
+    The annotations are those of the categories that have the keypoints of the skeleton; together they are one class. People
+    without these keypoints count as unlabelled.
 
     Args:
         path: COCO file annotated with ``skeleton``.
-        use_area: take ``area`` of the annotations; otherwise 0.53 of the box, as for datasets without segments.
+        use_area: take ``area`` of the annotations; otherwise 0.53 of the box, as for annotations without one above 0.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no keypoints in it, another number of keypoints, keypoints that are not finite, images that it does
-            not list, or no area, with the annotation's id.
+        ValueError: no such keypoints in it, keypoints that are not finite, or images that it does not list.
     """
     people = read_people(path, keep=True)
-    rows = np.flatnonzero(people.in_keypoint_category)
-    if not len(rows):
+    points, listed = people.points(skeleton)
+    chosen = people.same_category(listed)
+    if not chosen.any():
         raise ValueError(f'{path} has no annotation with keypoints: nothing to evaluate against')
-    lost = sorted({str(image_id) for image_id in people.image_id[rows][people.image[rows] < 0]})
-    if lost:
-        raise ValueError(f'{path} has annotations of images that it does not list: {", ".join(lost[:10])}')
+    people.check_for_evaluation(points, chosen)
+    rows = np.flatnonzero(chosen)
     image_ids = np.sort(people.image_ids)
     rows = rows[np.argsort(people.image_id[rows], kind='stable')]
-    boxes = np.where(np.isnan(people.boxes[rows]), 0, people.boxes[rows])
-    areas = people.areas[rows] if use_area else boxes[:, 2] * boxes[:, 3] * 0.53
-    points = people.points(skeleton)[0][rows]
-    for wrong, text in (
-        (np.isnan(areas), 'has no area; set use_area=False to take the box'),
-        (~np.isfinite(points).all((1, 2)), 'has keypoints that are not finite'),
-    ):
-        if wrong.any():
-            raise ValueError(f'{path}: annotation {people.ids[rows[wrong.argmax()]]} {text}')
+    areas, points = people.person_areas(points, use_area)[rows], points[rows]
     return GroundTruth(
         image_ids=image_ids.tolist(),
         image=np.searchsorted(image_ids, people.image_id[rows]),
         keypoints=points[..., :2].astype(np.float64),
         visible=points[..., 2] > 0,
-        boxes=boxes,
+        boxes=np.where(np.isnan(people.boxes[rows]), 0, people.boxes[rows]),
         areas=areas,
         crowd=people.crowd[rows],
         category_id=int(people.categories[rows].min()),
@@ -167,7 +162,7 @@ def read_detections(path: str, truth: GroundTruth, skeleton: Skeleton) -> Detect
         image=truth.positions([item['image_id'] for item in found], path),
         keypoints=points[..., :2].copy(),
         keypoint_scores=points[..., 2].copy(),
-        boxes=np.array([item.get('bbox', [np.nan] * 4) for item in found], np.float32).reshape(-1, 4),
+        boxes=np.array([item.get('bbox', [np.nan] * 4)[:4] for item in found], np.float32).reshape(-1, 4),
         scores=np.array([item['score'] for item in found], np.float64),
     )
 

@@ -1,12 +1,12 @@
 """Names: the side, the partner in a mirrored image, and suggestions for unknown names."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 import numpy as np
 
-__all__ = ['flip_indices', 'mirror_name', 'near', 'not_known', 'side_of']
+__all__ = ['find_names', 'flip_indices', 'mirror_name', 'near', 'not_known', 'side_of']
 
 # A side is a separate word: left_eye, r_eyebrow, end_of_l_eyebrow, Left-arm, hip_left; not flat, l2 or LeftFoot.
 SIDE = re.compile(r'(?<![A-Za-z0-9])(left|right|l|r)(?![A-Za-z0-9])', re.IGNORECASE)
@@ -77,6 +77,21 @@ def flip_indices(names: tuple[str, ...], flip: Mapping[str, str] | bool, owner: 
             f'{names[result[result[index]]]!r}; give every pair that the left/right rule misses in flip='
         )
     return result
+
+
+def find_names(wanted: Sequence[str], names: Sequence[str]) -> list[int] | None:
+    """Positions of the wanted names among others, whatever their letter case and separators; None unless all are there."""
+
+    def plain(name: str) -> str:
+        return re.sub(r'[\W_]+', '_', name).lower()
+
+    position = {plain(name): index for index, name in enumerate(names)}
+    if len(position) < len(names):  # names that differ in case or separators only
+        position = {name: index for index, name in enumerate(names)}
+        found = [position.get(name) for name in wanted]
+    else:
+        found = [position.get(plain(name)) for name in wanted]
+    return None if None in found else found
 
 
 def near(name: str, known: Iterable[str]) -> str:

@@ -83,6 +83,7 @@ def test_the_people_are_mmposes(tmp_path, test_mode):
         'no labelled keypoint': 2,
         'a box that is empty within its image': 3,
         'no box': 1,
+        'no area: 0.53 of the box is taken': 1,
     }
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 from mmengine.structures import InstanceData
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from sapiens.evaluation import KeypointMetric, keypoints
 from sapiens.metainfo import get_skeleton, match_keypoints
@@ -398,8 +400,7 @@ def test_annotation_files_that_do_not_fit(tmp_path, monkeypatch):
     item = person(1, 32)
     del item['area']
     write(file, dataset(item))
-    with pytest.raises(ValueError, match=r'annotation 32 has no area; set use_area=False'):
-        KeypointMetric('coco17', str(file))
+    np.testing.assert_allclose(KeypointMetric('coco17', str(file)).people.areas, [5300])
     np.testing.assert_allclose(KeypointMetric('coco17', str(file), use_area=False).people.areas, [5300])
     item = person(1, 34)
     item['keypoints'][3] = float('nan')
@@ -442,3 +443,21 @@ def test_options_are_checked(options, message, wholebody):
 def test_a_name_that_the_model_does_not_predict_is_refused(wholebody):
     with pytest.raises(ValueError, match=r"common_names has 'face-3', which 'goliath308' does not predict"):
         KeypointMetric('goliath308', wholebody[1], common_with='wholebody133', common_names=['nose', 'face-3'])
+
+
+def test_results_without_boxes_with_zero_keypoints_are_those_of_pycocotools(tmp_path):
+    data = annotations('coco17')
+    file = write(tmp_path / 'people.json', data)
+    random, results = np.random.default_rng(0), []
+    for item in perturbed(data, 'coco17', false=2, missed=0.2):
+        points = np.column_stack([item['pred_instances']['keypoints'][0], np.ones(17)])
+        points[random.random(17) < 0.3] = 0
+        score = float(item['pred_instances']['bbox_scores'][0])
+        results.append(dict(image_id=item['img_id'], category_id=1, keypoints=points.ravel().tolist(), score=score))
+    judge = COCO(file)
+    evaluation = COCOeval(judge, judge.loadRes(json.loads(json.dumps(results))), 'keypoints')
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    ours = KeypointMetric('coco17', file).rescore(write(tmp_path / 'results.json', results))
+    np.testing.assert_allclose([ours[name] for name in TEN], evaluation.stats, rtol=0, atol=1e-6)

@@ -63,3 +63,8 @@ def test_without_held_out_data(check, root):
     (root / 'synthetic/val/annotations/person_keypoints.json').unlink()
     status, text = check()
     assert status == 0 and 'Shared images are not looked for. val: no annotation file' in text
+
+
+def test_a_file_that_the_metric_refuses(check):
+    status, text = check('--split', 'val', '--cfg-options', 'val_evaluator.0.ann_file=elsewhere.json')
+    assert status == 1 and 'val_evaluator: no annotation file' in text and 'elsewhere.json' in text
