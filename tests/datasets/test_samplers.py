@@ -36,6 +36,20 @@ def test_seeds_are_those_of_splitmix64():
     assert len({hash63(1, n) for n in range(1000)}) == 1000
 
 
+def test_numbers_are_those_of_earlier_versions():
+    """A run that is resumed with this version continues with the samples and augmentations that it would have drawn."""
+    assert [hash63(5), hash63(1, 2, 3), hash63(-7, 2**40)] == [
+        3567305580077179309, 7510213797696614745, 2182629225371356224,
+    ]  # fmt: skip
+    assert Permutation(10, 3, 4)(np.arange(10)).tolist() == [6, 0, 8, 7, 9, 3, 1, 5, 2, 4]
+    assert Permutation(300, 5)([0, 1, 2, 299]).tolist() == [107, 111, 141, 200]
+    assert Permutation(70000, 1)([0, 1, 69999]).tolist() == [28516, 64967, 48970]
+    one = sampler(10, repeat=2)
+    one.set_epoch(4)
+    order = Permutation(20, 7, 4)(np.arange(20)) % 10
+    assert list(one) == [Draw(index, hash63(7, 4, place)) for place, index in enumerate(order.tolist())]
+
+
 @pytest.mark.parametrize('n', [1, 2, 3, 10, 255, 256, 257, 70000])
 def test_permutation(n):
     values = Permutation(n, 3, 4)(np.arange(n))
@@ -102,6 +116,16 @@ def test_registered_and_refuses_an_empty_set():
     assert len(DATA_SAMPLERS.build(dict(type='ResumableSampler', dataset=range(3), seed=0))) == 3
     with pytest.raises(ValueError, match='empty'):
         ResumableSampler([])
+    with pytest.raises(ValueError, match='repeat=0'):
+        ResumableSampler(range(3), repeat=0)
+    one = sampler(3)
+    one.set_start(0)
+    assert len(one) == 3 and sampler(3, repeat=1).total == 3
+
+
+@pytest.mark.parametrize('n', [4095, 4096, 4097, 8193])
+def test_long_epochs_are_computed_in_parts(n):
+    assert sorted(draw.index for draw in sampler(n)) == list(range(n))
 
 
 def test_seeding_leaves_the_main_process_as_it_was():

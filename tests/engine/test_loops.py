@@ -1,9 +1,15 @@
+import random
+import types
+
+import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
 from torch.utils.data import DataLoader
 
 from sapiens.engine import Runner
+from sapiens.engine.loops import TrainLoop
+from sapiens.engine.random_state import derived_random_state, get_random_state, set_random_state
 from sapiens.engine.worker_signals import init_worker
 
 from .toy import Numbers, make_runner
@@ -182,3 +188,28 @@ def test_loaders_are_built_for_the_engine():
     before = torch.get_rng_state()
     next(iter(loader))
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(('rank', 'epoch', 'seed'), [(0, 0, 1_000_004), (3, 1, 2_000_007 + 30_021)])
+def test_seeds_of_workers_follow_from_rank_and_epoch(rank, epoch, seed):
+    """They are those of earlier versions: a run that is resumed draws what it would have drawn."""
+
+    class Loader(list):
+        dataset, sampler, generator = (), None, torch.Generator()
+
+    loop = object.__new__(TrainLoop)
+    loop._runner, loop.dataloader = types.SimpleNamespace(seed=1, rank=rank), Loader()
+    loop._epoch, loop._batches = epoch, 0
+    loop._open_iterator()
+    assert loop.dataloader.generator.initial_seed() == seed
+
+
+def test_derived_random_states_are_those_of_earlier_versions():
+    before = get_random_state()
+    derived = derived_random_state(1, 2)
+    assert torch.equal(get_random_state()['torch'], before['torch'])
+    assert get_random_state()['python'] == before['python']
+    set_random_state(derived)
+    drawn = random.random(), np.random.rand(), torch.rand(()).item()
+    set_random_state(before)
+    assert drawn == (0.4445909587580523, 0.6279203220639707, 0.517205536365509)
