@@ -1,6 +1,7 @@
-from .backbones.archs import SAPIENS_ARCHS
+from .backbones.archs import SAPIENS2_ARCHS, SAPIENS_ARCHS
 from .backbones.interface import Encoder
 from .backbones.sapiens_v1 import SapiensViT
+from .backbones.sapiens_v2 import Sapiens2ViT
 from .codecs.udp_heatmap import UDPHeatmap
 from .data_preprocessor import ImageNormalizer
 from .estimators.dense import DenseEstimator
@@ -17,6 +18,7 @@ from .mae import MAE, MAEDecoder
 
 __all__ = [
     'MAE',
+    'SAPIENS2_ARCHS',
     'SAPIENS_ARCHS',
     'AlignedDepthLoss',
     'DenseEstimator',
@@ -35,6 +37,7 @@ __all__ = [
     'NormalL1Loss',
     'NormalTask',
     'PoseEstimator',
+    'Sapiens2ViT',
     'SapiensViT',
     'ScaleShiftInvariantLoss',
     'SegCrossEntropyLoss',

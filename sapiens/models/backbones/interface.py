@@ -36,6 +36,8 @@ class Encoder(BaseModule):
         out_type: ``'featmap'`` (B, C, h, w), ``'raw'`` (B, L, C) with the extra tokens, or ``'cls_token'`` (B, C).
         out_indices: blocks whose output is returned; negative numbers count from the end.
         final_norm: norm after the last block.
+        norm_outputs: ``'last'`` norms the output of the last block only, as published; ``'all'`` norms every one of
+            ``out_indices`` with the final norm.
         frozen_stages: -1 trains everything; 0 freezes the embeddings; n also the first n blocks, and the final norm if n is
             the depth.
         activation_checkpointing: recompute activations in the backward pass to save memory: ``'off'``, ``'all'`` blocks,
@@ -58,6 +60,7 @@ class Encoder(BaseModule):
         out_type: str = 'featmap',
         out_indices: int | Sequence[int] = -1,
         final_norm: bool = True,
+        norm_outputs: str = 'last',
         frozen_stages: int = -1,
         activation_checkpointing: str | int = 'off',
         init_cfg: dict | None = None,
@@ -65,6 +68,9 @@ class Encoder(BaseModule):
         super().__init__(init_cfg)
         if out_type not in OUT_TYPES:
             raise ValueError(f'out_type={out_type!r} is not one of {OUT_TYPES}')
+        if norm_outputs not in ('last', 'all'):
+            raise ValueError(f"norm_outputs={norm_outputs!r} is not one of ('last', 'all')")
+        self.norm_outputs = norm_outputs
         if not -1 <= frozen_stages <= num_layers:
             raise ValueError(
                 f'frozen_stages={frozen_stages} must lie in [-1, {num_layers}], {num_layers} is the depth'
@@ -123,10 +129,9 @@ class Encoder(BaseModule):
                 tokens = checkpoint(block, tokens, *extra, use_reentrant=False)
             else:
                 tokens = block(tokens, *extra)
-            if index == last and self.final_norm:
-                tokens = self.ln1(tokens)
             if index in out_indices:
-                outputs.append(tokens)
+                normed = self.final_norm and (index == last or self.norm_outputs == 'all')
+                outputs.append(self.ln1(tokens) if normed else tokens)
             if index == out_indices[-1]:
                 break
         return outputs
@@ -254,5 +259,5 @@ def require_members(encoder: nn.Module, *members: str, what: str) -> None:
         raise ValueError(
             f'{what} needs {", ".join(missing)} of the encoder, which {type(encoder).__module__}.{type(encoder).__name__} '
             f'does not have: add {"it" if len(missing) == 1 else "them"} in a subclass '
-            '(see Encoder in sapiens/models/backbones/interface.py), or use SapiensViT'
+            '(see Encoder in sapiens/models/backbones/interface.py), or use SapiensViT or Sapiens2ViT'
         )

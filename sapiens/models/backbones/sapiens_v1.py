@@ -9,36 +9,17 @@ in pretraining, 2 in most finetuning recipes, which shifts the grid of patches b
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sapiens.registry import MODELS
 
-from ..layers.patches import patchify, take
+from ..layers.patches import PatchEmbed, take
 from ..layers.pos_embed import resize_grid, sincos_2d
 from ..layers.transformer import LAYER_NORM_EPS, TransformerBlock, init_transformer
 from .archs import resolve_arch
 from .interface import Encoder
 
 __all__ = ['SapiensViT']
-
-
-class PatchEmbed(nn.Module):
-    """Convolution whose stride is its kernel size."""
-
-    def __init__(self, embed_dims: int, patch_size: int, padding: int) -> None:
-        super().__init__()
-        self.projection = nn.Conv2d(3, embed_dims, kernel_size=patch_size, stride=patch_size, padding=padding)
-
-    def forward(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
-        """(B, 3, H, W) -> (B, N, C), patches in row-major order; (B, K, C) of the patches ``keep`` (B, K), without padding."""
-        if keep is None:
-            return self.projection(images).flatten(2).transpose(1, 2)
-        side = self.projection.stride[0]
-        pixels = take(patchify(images, side), keep)
-        # From (row, column, channel) order to the order of the weights, (channel, row, column).
-        pixels = pixels.unflatten(-1, (side**2, 3)).transpose(2, 3).flatten(2)
-        return F.linear(pixels, self.projection.weight.flatten(1), self.projection.bias)
 
 
 @MODELS.register_module()

@@ -1,10 +1,11 @@
-"""Images as sequences of square patches."""
+"""Images as sequences of square patches, and their embedding."""
 
-# B batch, N patches of an image, K patches chosen, P side of a patch in pixels
+# B batch, N patches of an image, K patches chosen, C channels, H W image size in pixels, P side of a patch in pixels
 
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-__all__ = ['patchify', 'take', 'unpatchify']
+__all__ = ['PatchEmbed', 'patchify', 'take', 'unpatchify']
 
 
 def patchify(images: Tensor, patch_size: int) -> Tensor:
@@ -27,3 +28,21 @@ def take(tokens: Tensor, index: Tensor) -> Tensor:
     """Gather the rows (B, K, C) of tokens (B or 1, N, C) by their numbers (B, K)."""
     tokens = tokens.expand(index.shape[0], -1, -1)
     return tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[-1]))
+
+
+class PatchEmbed(nn.Module):
+    """Convolution whose stride is its kernel size."""
+
+    def __init__(self, embed_dims: int, patch_size: int, padding: int = 0) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.projection = nn.Conv2d(3, embed_dims, kernel_size=patch_size, stride=patch_size, padding=padding)
+
+    def forward(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
+        """(B, 3, H, W) -> (B, N, C), patches in row-major order; (B, K, C) of the patches ``keep`` (B, K), without padding."""
+        if keep is None:
+            return self.projection(images).flatten(2).transpose(1, 2)
+        pixels = take(patchify(images, self.patch_size), keep)
+        # From (row, column, channel) order to the order of the weights, (channel, row, column).
+        pixels = pixels.unflatten(-1, (self.patch_size**2, 3)).transpose(2, 3).flatten(2)
+        return F.linear(pixels, self.projection.weight.flatten(1), self.projection.bias)

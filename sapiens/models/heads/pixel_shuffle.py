@@ -1,0 +1,135 @@
+"""Head of pixel shuffles: normals, pointmaps, matting and albedo of Sapiens2."""
+
+# B batch, C channels of the encoder, K output channels, h w grid of patches
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from sapiens.registry import MODELS
+
+from ..layers.conv_stack import ChannelRMSNorm, ConvStack
+from .deconv import init_he, per_layer
+
+__all__ = ['PixelShuffleHead']
+
+NORMS = dict(instance=nn.InstanceNorm2d, rms=ChannelRMSNorm)
+
+
+@MODELS.register_module()
+class PixelShuffleHead(BaseModule):
+    """A 3x3 convolution, layers that double the size, convolutions, and a 1x1 convolution to the output.
+
+    A layer that doubles the size is a 3x3 convolution to four times its channels, and a pixel shuffle. A norm and SiLU follow
+    each layer but the last.
+
+    Args:
+        in_channels: width of the encoder; the estimator fills it in.
+        out_channels: K of the only map, or a dict of K by name for several maps; the estimator fills it in.
+        upsample_channels: channels after each doubling.
+        conv_channels, conv_kernels: channels and kernel side (odd, default 3) of the convolutions.
+        norm: ``'instance'`` (over all pixels of a channel, so results depend on the whole input) or ``'rms'`` (over the channels
+            of a pixel, with weights; published for albedo).
+        predictor: name of the last layer (published: ``conv_normal``, ``conv_pointmap``, ...).
+        scale: options of :class:`ScaleBranch`, for a number of the whole image beside the maps.
+        scalars: name of that number; the estimator fills it in.
+
+    Raises:
+        ValueError: an unknown norm, an even kernel, lists of different lengths, or ``scale`` and ``scalars`` that do not agree.
+    """
+
+    name = 'decode_head'
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int | Mapping[str, int],
+        upsample_channels: Sequence[int],
+        conv_channels: Sequence[int] = (),
+        conv_kernels: Sequence[int] | None = None,
+        norm: str = 'instance',
+        predictor: str = 'conv_normal',
+        scale: Mapping | None = None,
+        scalars: Sequence[str] = (),
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if norm not in NORMS:
+            raise ValueError(f'norm={norm!r} is not one of {tuple(NORMS)}')
+        if len(scalars) != (scale is not None):
+            raise ValueError(f'scale={scale!r} does not fit the numbers of the task, {tuple(scalars)}')
+        conv_kernels = per_layer('conv_kernels', conv_kernels, conv_channels, 3)
+        build_norm = NORMS[norm]
+
+        def conv(before: int, after: int, kernel: int = 3) -> nn.Conv2d:
+            return nn.Conv2d(before, after, kernel, padding=kernel // 2)
+
+        self.input_conv = ConvStack(conv(in_channels, in_channels), build_norm(in_channels), nn.SiLU(inplace=True))
+        self.upsample_blocks = nn.Sequential(
+            *[
+                ConvStack(conv(before, 4 * after), nn.PixelShuffle(2), build_norm(after), nn.SiLU(inplace=True))
+                for before, after in pairwise([in_channels, *upsample_channels])
+            ]
+        )
+        widths = [in_channels, *upsample_channels][-1:] + list(conv_channels)
+        self.conv_layers = ConvStack()
+        for (before, after), kernel in zip(pairwise(widths), conv_kernels, strict=True):
+            self.conv_layers.extend([conv(before, after, kernel), build_norm(after), nn.SiLU(inplace=True)])
+        self.maps = dict(out_channels) if isinstance(out_channels, Mapping) else None
+        self.scalars, self.predictor = tuple(scalars), predictor
+        self.add_module(predictor, nn.Conv2d(widths[-1], sum(self.maps.values()) if self.maps else out_channels, 1))
+        if scale is not None:
+            branch = ScaleBranch(in_channels, **scale)
+            self.scale_conv_layers, self.scale_final_layer = branch.convs, branch.final
+
+    def forward(self, features: Tensor) -> Tensor | dict[str, Tensor]:
+        """(B, C, h, w) -> (B, K, 2^n h, 2^n w), n the number of doublings; of several outputs a dict of maps and numbers (B,)."""
+        x = self.conv_layers(self.upsample_blocks(self.input_conv(features)))
+        output = self.get_submodule(self.predictor)(x)
+        if self.maps is None:
+            return output
+        outputs = dict(zip(self.maps, output.split(list(self.maps.values()), dim=1), strict=True))
+        for name in self.scalars:
+            outputs[name] = self.scale_final_layer(self.scale_conv_layers(features))[:, 0]
+        return outputs
+
+    def init_weights(self) -> None:
+        """Initialize as published: convolutions from He's normal distribution by fan-out, linear layers by fan-in, biases 0."""
+        init_he(self)
+        for child in self.modules():
+            if isinstance(child, nn.Linear):
+                nn.init.kaiming_normal_(child.weight, mode='fan_in', nonlinearity='linear')
+                nn.init.zeros_(child.bias)
+        self._is_init = True
+
+    def parts_to_compile(self) -> list[nn.Module]:
+        """The whole head, see :func:`sapiens.engine.compiling.compile_parts`."""
+        return [self]
+
+
+class ScaleBranch:
+    """Layers from the feature map to one number: 1x1 convolutions of stride 2, then linear layers on all that is left.
+
+    Args:
+        conv_channels: channels after each convolution.
+        hidden_channels: width of the linear layers but the last.
+        grid_size: (h, w) of the feature map. The linear layers fix it.
+    """
+
+    def __init__(
+        self, in_channels: int, conv_channels: Sequence[int], hidden_channels: Sequence[int], grid_size: tuple[int, int]
+    ) -> None:
+        self.convs = ConvStack()
+        for before, after in pairwise([in_channels, *conv_channels]):
+            conv = nn.Conv2d(before, after, 1, stride=2)
+            self.convs.extend([conv, nn.InstanceNorm2d(after), nn.SiLU(inplace=True)])
+        h, w = grid_size
+        for _ in conv_channels:
+            h, w = (h + 1) // 2, (w + 1) // 2
+        self.final = nn.Sequential(nn.Flatten())
+        widths = [[in_channels, *conv_channels][-1] * h * w, *hidden_channels, 1]
+        for before, after in pairwise(widths):
+            self.final.extend([nn.Linear(before, after), nn.SiLU(inplace=True)])
+        del self.final[-1]
