@@ -8,8 +8,10 @@ from .estimators.dense import DenseEstimator
 from .estimators.dense_task import DenseTask
 from .estimators.dense_tasks import DepthTask, NormalTask, SegTask
 from .estimators.pose import PoseEstimator
+from .heads.deconv import DeconvHead
 from .heads.dense import DenseHead
 from .heads.heatmap import HeatmapHead
+from .heads.pixel_shuffle import PixelShuffleHead
 from .losses.depth import AlignedDepthLoss, DepthGradientLoss, ScaleShiftInvariantLoss, SiLogLoss
 from .losses.heatmap import HeatmapCrossEntropyLoss, HeatmapMSELoss
 from .losses.normal import NormalCosineLoss, NormalGradientLoss, NormalL1Loss
@@ -21,6 +23,7 @@ __all__ = [
     'SAPIENS2_ARCHS',
     'SAPIENS_ARCHS',
     'AlignedDepthLoss',
+    'DeconvHead',
     'DenseEstimator',
     'DenseHead',
     'DenseTask',
@@ -36,6 +39,7 @@ __all__ = [
     'NormalGradientLoss',
     'NormalL1Loss',
     'NormalTask',
+    'PixelShuffleHead',
     'PoseEstimator',
     'Sapiens2ViT',
     'SapiensViT',

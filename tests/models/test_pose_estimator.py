@@ -300,7 +300,7 @@ def test_wrong_options_are_refused(change, message):
 
 def test_contradictions_are_refused():
     backbone = dict(type='SapiensViT', arch=TINY, img_size=(64, 48))
-    with pytest.raises(ValueError, match='head.num_keypoints=17 contradicts 5'):
+    with pytest.raises(ValueError, match='head.out_channels=17 contradicts 5'):
         PoseEstimator(backbone, dict(HEAD, num_keypoints=17), FIVE)
     with pytest.raises(ValueError, match='head.in_channels=64 contradicts 32, which follows from the backbone'):
         PoseEstimator(backbone, dict(HEAD, in_channels=64), FIVE)

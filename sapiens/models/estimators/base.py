@@ -31,7 +31,7 @@ class Estimator(BaseModel):
         ValueError: a head that contradicts the parts that its arguments follow from.
     """
 
-    # Name of the head in state dicts, those of published checkpoints. ``self.head`` is the head in every estimator.
+    # Name of the head in state dicts, unless the head has one (``name``). ``self.head`` is the head in every estimator.
     head_name = 'head'
     # Former names of arguments.
     renamed = {'decode_head': 'head', 'loss': 'losses'}
@@ -53,10 +53,15 @@ class Estimator(BaseModel):
                 raise ValueError(
                     f'head.{key}={head[key]} contradicts {value}, which follows from {origin}; leave it out'
                 )
-        self.add_module(self.head_name, MODELS.build({**head, **{key: value for key, (value, _) in derived.items()}}))
+        built = MODELS.build({**head, **{key: value for key, (value, _) in derived.items()}})
+        self.head_name: str = getattr(built, 'name', self.head_name)
+        self.add_module(self.head_name, built)
         self._network: Callable | None = None
         self.test_options: dict = {}
         self.test_cfg: dict = {}
+
+    def __getattr__(self, name: str):
+        return super().__getattr__(self.head_name if name == 'head' else name)
 
     def network(self, inputs: Tensor, channels: Tensor | None = None):
         """Output of the head for normalized images (B, 3, H, W), of all or of the chosen ``channels``."""

@@ -86,10 +86,6 @@ class DenseEstimator(Estimator):
             )
 
     @property
-    def head(self) -> nn.Module:
-        return self.decode_head
-
-    @property
     def task_name(self) -> str:
         return self.task.task_name
 

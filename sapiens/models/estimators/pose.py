@@ -60,7 +60,10 @@ class PoseEstimator(Estimator):
     ) -> None:
         (losses,) = self.take_renamed(renamed, losses=losses)
         skeleton = get_skeleton(skeleton)
-        derived = dict(num_keypoints=(len(skeleton), repr(skeleton)))
+        derived = dict(out_channels=(len(skeleton), repr(skeleton)))
+        if 'num_keypoints' in head:  # former name
+            head = dict(head)
+            head['out_channels'] = head.pop('num_keypoints')
         super().__init__(backbone, head, derived, data_preprocessor, init_cfg)
         self.skeleton = skeleton
         configs = loss_configs(losses, (dict(type='HeatmapMSELoss'),))

@@ -79,13 +79,17 @@ class DeconvHead(BaseModule):
     def last_layer(self) -> nn.Conv2d:
         return self.get_submodule(self.predictor)
 
+    def hidden(self, features: Tensor) -> Tensor:
+        """Everything before the last layer."""
+        return self.conv_layers(self.deconv_layers(features))
+
     def forward(self, features: Tensor, channels: Tensor | None = None) -> Tensor:
         """(B, C, h, w) -> (B, K, 2^n h, 2^n w), n the number of deconvolutions.
 
         Args:
             channels: ids (k,) of the maps to compute, all by default; the result is (B, k, ...).
         """
-        features = self.conv_layers(self.deconv_layers(features))
+        features = self.hidden(features)
         if channels is None:
             return self.last_layer(features)
         return F.conv2d(features, self.last_layer.weight[channels], self.last_layer.bias[channels])

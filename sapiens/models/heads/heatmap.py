@@ -1,11 +1,8 @@
-"""Head for one heatmap per keypoint."""
-
-# B batch, C channels of the encoder, K keypoints, k those asked for, h w grid of patches
+"""Head of the first family's pose models."""
 
 import math
 
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from sapiens.registry import MODELS
 
@@ -16,16 +13,15 @@ __all__ = ['HeatmapHead']
 
 @MODELS.register_module()
 class HeatmapHead(DeconvHead):
-    """The layers of :class:`DeconvHead` and a 1x1 convolution with one output channel per keypoint.
+    """:class:`DeconvHead` with the sizes, names and initial weights of Sapiens v1.
 
-    Published (Sapiens v1): two deconvolutions and two convolutions of 768 channels, so maps of a quarter of the input size.
+    Published: two deconvolutions and two convolutions of 768 channels, so maps of a quarter of the input size.
 
     Args:
         in_channels: width of the encoder; :class:`~sapiens.models.PoseEstimator` fills it in.
-        num_keypoints: K; the estimator fills it in from the skeleton.
-        deconv_channels: channels after each deconvolution; each doubles the size.
-        conv_channels: channels after each 1x1 convolution.
-        init: ``'published'`` draws all weights with standard deviation 0.001. Normalisation layers hide this scale from the
+        out_channels: keypoints; the estimator fills it in from the skeleton.
+        deconv_channels, conv_channels: see :class:`DeconvHead`.
+        init: ``'published'`` draws all weights with standard deviation 0.001. Normalization layers hide this scale from the
             output, but an optimizer step is large relative to such weights until they have grown. ``'fan_in'`` draws those before
             an activation with variance 2 / fan-in (He et al., ICCV 2015), which learns from fewer samples.
 
@@ -33,34 +29,26 @@ class HeatmapHead(DeconvHead):
         ValueError: an unknown ``init``.
     """
 
+    name = 'head'
+
     def __init__(
         self,
         in_channels: int,
-        num_keypoints: int,
+        out_channels: int,
         deconv_channels: tuple[int, ...] = (768, 768),
         conv_channels: tuple[int, ...] = (768, 768),
         init: str = 'published',
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(in_channels, deconv_channels, conv_channels, init_cfg)
+        super().__init__(
+            in_channels, out_channels, deconv_channels, conv_channels, predictor='final_layer', init_cfg=init_cfg
+        )
         if init not in ('published', 'fan_in'):
             raise ValueError(f"init={init!r} is not one of ('published', 'fan_in')")
-        self.init, self.num_keypoints = init, num_keypoints
-        self.final_layer = nn.Conv2d(self.hidden_channels, num_keypoints, kernel_size=1)
-
-    def forward(self, features: Tensor, keypoints: Tensor | None = None) -> Tensor:
-        """(B, C, h, w) -> (B, K, 2^n h, 2^n w), n the number of deconvolutions.
-
-        Args:
-            keypoints: ids (k,) of the maps to compute, all by default; the result is (B, k, ...).
-        """
-        features = self.hidden(features)
-        if keypoints is None:
-            return self.final_layer(features)
-        return F.conv2d(features, self.final_layer.weight[keypoints], self.final_layer.bias[keypoints])
+        self.init = init
 
     def init_weights(self) -> None:
-        """Initialise as ``init`` says, biases 0."""
+        """Initialize as ``init`` says, biases 0."""
         for module in self.modules():
             if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 continue
@@ -74,3 +62,4 @@ class HeatmapHead(DeconvHead):
             nn.init.normal_(module.weight, std=std)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+        self._is_init = True

@@ -119,7 +119,11 @@ class ScaleBranch:
     """
 
     def __init__(
-        self, in_channels: int, conv_channels: Sequence[int], hidden_channels: Sequence[int], grid_size: tuple[int, int]
+        self,
+        in_channels: int,
+        conv_channels: Sequence[int],
+        hidden_channels: Sequence[int],
+        grid_size: tuple[int, int],
     ) -> None:
         self.convs = ConvStack()
         for before, after in pairwise([in_channels, *conv_channels]):

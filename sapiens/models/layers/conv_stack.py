@@ -1,7 +1,7 @@
 """Stacks of convolution, norm and activation, as decoder heads use them. Inference works in place and in parts.
 
-At the size of the image one copy of a map of 128 channels takes 384 MiB in float32 (1024x768). Plain execution keeps the output of
-the convolution, its shuffled copy and its normalized copy.
+At the size of the image one copy of a map of 128 channels takes 384 MiB in float32 (1024x768). Plain execution keeps the output
+of the convolution, its shuffled copy and its normalized copy.
 """
 
 # B batch, C channels, h w size
@@ -28,7 +28,7 @@ class ChannelRMSNorm(nn.Module):
 
 
 class ConvStack(nn.Sequential):
-    """Layers of [convolution, pixel shuffle (in some), norm, activation], each of them a module of its own, as published keys count.
+    """Layers of [convolution, pixel shuffle (in some), norm, activation], each a module of its own, as published keys count.
 
     Outside of training the activation and the norm work in place, and a convolution before a pixel shuffle is computed for some
     output channels at a time. The result is the same up to rounding.
