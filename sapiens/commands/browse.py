@@ -4,8 +4,8 @@ Labelled keypoints are drawn over the image. Dense labels are drawn beside it, g
 
 Examples:
     sapiens browse configs/mae/sapiens_tiny_folder-256x256.py --out batch.png
-    sapiens browse CONFIG --phase val --num-samples 32 --cfg-options val_dataloader.dataset.data_root=photos
-    sapiens browse CONFIG --tile 512 --num-samples 8      # larger, for many keypoints
+    sapiens browse CONFIG --split val --samples 32 --cfg-options val_dataloader.dataset.data_root=photos
+    sapiens browse CONFIG --tile 512 --samples 8      # larger, for many keypoints
 """
 
 from pathlib import Path
@@ -19,8 +19,8 @@ from sapiens.datasets.draw import hash63
 from sapiens.metainfo import Skeleton
 from sapiens.registry import DATASETS
 from sapiens.tasks import target_fields
-from sapiens.utils.cli import positive, tool_parser
-from sapiens.utils.config import add_options_argument, load_config
+from sapiens.utils.cli import add_dataset_arguments, positive, tool_parser
+from sapiens.utils.config import load_config
 from sapiens.visualization import draw_pose, skeleton_of
 from sapiens.visualization.labels import draw_depth, draw_segmentation
 from sapiens.visualization.layout import caption, contact_sheet, join, resized_points, scaled
@@ -82,23 +82,19 @@ def describe(data) -> list[str]:
 
 def main(argv: list[str] | None = None) -> None:
     parser = tool_parser(__doc__)
-    parser.add_argument('config', help='path or name of a config')
+    add_dataset_arguments(parser, 24, 'draw')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/browse.png'), help='default: %(default)s')
-    parser.add_argument('--phase', choices=['train', 'val', 'test'], default='train', help='default: %(default)s')
-    parser.add_argument('--num-samples', type=positive, default=24, help='default: %(default)s')
     text = 'longer side of a tile in pixels; default: %(default)s'
     parser.add_argument('--tile', type=positive, default=256, help=text)
-    parser.add_argument('--seed', type=int, default=0, help='of the augmentation; default: %(default)s')
-    add_options_argument(parser)
     args = parser.parse_args(argv)
 
     cfg = load_config(args.config, args.cfg_options)
-    dataset = DATASETS.build(cfg[f'{args.phase}_dataloader'].dataset)
+    dataset = DATASETS.build(cfg[f'{args.split}_dataloader'].dataset)
     if not isinstance(dataset, IterableDataset):
-        draws = (Draw(i % len(dataset), hash63(args.seed, i)) for i in range(args.num_samples))
+        draws = (Draw(i % len(dataset), hash63(args.seed, i)) for i in range(args.samples))
         samples = (dataset[draw] for draw in draws)
     else:
-        samples = (sample for _, sample in zip(range(args.num_samples), dataset, strict=False))
+        samples = (sample for _, sample in zip(range(args.samples), dataset, strict=False))
     skeleton = skeleton_of(getattr(dataset, 'metainfo', None))
     palette = getattr(dataset, 'metainfo', {}).get('palette')
     palette = None if palette is None else np.array(palette, np.uint8)

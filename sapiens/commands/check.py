@@ -26,8 +26,8 @@ from sapiens.datasets import Draw
 from sapiens.datasets.checks import Findings, check_overlap, check_samples
 from sapiens.datasets.draw import hash63
 from sapiens.registry import DATASETS, METRICS
-from sapiens.utils.cli import tool_parser
-from sapiens.utils.config import add_options_argument, load_config
+from sapiens.utils.cli import add_dataset_arguments, tool_parser
+from sapiens.utils.config import load_config
 
 
 def build(cfg, split: str, otherwise: str = ''):
@@ -68,13 +68,9 @@ def table(findings: Findings) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     parser = tool_parser(__doc__)
-    parser.add_argument('config')
-    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='default: %(default)s')
-    parser.add_argument('--samples', type=int, default=100, help='to run through the pipeline; default: %(default)s')
+    add_dataset_arguments(parser, 100, 'run through the pipeline')
     text = 'decode every image and its labels, and compare their sizes with the stated ones'
     parser.add_argument('--images', action='store_true', help=text)
-    parser.add_argument('--seed', type=int, default=0, help='of the samples; default: %(default)s')
-    add_options_argument(parser)
     args = parser.parse_args(argv)
 
     cfg = load_config(args.config, args.cfg_options)

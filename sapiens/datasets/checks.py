@@ -109,7 +109,7 @@ def check_samples(findings: Findings, dataset, draws: Sequence, progress: Callab
     Returns:
         A summary in words.
     """
-    labelled, inside, fractions, rejected = [], [], [], 0
+    labelled, inside, fractions, rejected, reason = [], [], [], 0, ''
     for draw in progress(draws):
         with seed_everything_for(draw):
             try:
@@ -118,8 +118,8 @@ def check_samples(findings: Findings, dataset, draws: Sequence, progress: Callab
             except BadImage as error:
                 findings.add('unreadable image', f'{results["img_path"]}: {error}')
                 continue
-            except Rejected:
-                rejected += 1
+            except Rejected as error:
+                rejected, reason = rejected + 1, str(error)
                 continue
         if 'valid_mask' in sample:
             fractions.append(float(sample.valid_mask.float().mean()))
@@ -141,6 +141,10 @@ def check_samples(findings: Findings, dataset, draws: Sequence, progress: Callab
     text = f'{len(draws)} samples went through the pipeline'
     if rejected:
         text += f'; it rejected {rejected} of them, and training draws others instead'
+    if rejected == len(draws):
+        findings.add(
+            'training data whose samples are all rejected by the pipeline', f'{rejected} samples, such as: {reason}'
+        )
     if fractions:
         if not any(fractions):
             findings.add('training data whose samples show no labelled pixel at all', f'{len(fractions)} samples')

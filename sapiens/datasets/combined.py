@@ -11,7 +11,7 @@ from sapiens.registry import DATASETS
 
 from .base import SampleDataset
 from .checks import Findings
-from .keypoints import map_keypoints, skeleton_fields
+from .keypoints import map_keypoints, refuse_unreachable, skeleton_fields
 
 __all__ = ['CombinedDataset']
 
@@ -70,6 +70,8 @@ class CombinedDataset(SampleDataset):
         self._check_classes()
         first = build_metainfo(self.skeleton) if self.skeleton is not None else self.datasets[0].metainfo
         super().__init__(pipeline, {**first, **(metainfo or {})}, test_mode)
+        if self.skeleton is not None:
+            refuse_unreachable(self.pipeline, self.skeleton)
         self._set_counts(weights, length)
 
     def _set_skeleton(self, skeleton) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from mmengine.dataset import Compose
 
 from sapiens.coco import read_people
 from sapiens.metainfo import Skeleton, build_metainfo, get_skeleton, match_keypoints
@@ -15,7 +16,7 @@ from .base import SampleDataset, join_path
 from .checks import Findings, check_images
 from .instances import annotated_instances, detected_instances
 
-__all__ = ['KeypointDataset', 'map_keypoints', 'skeleton_fields']
+__all__ = ['KeypointDataset', 'map_keypoints', 'refuse_unreachable', 'skeleton_fields']
 
 
 @DATASETS.register_module()
@@ -56,7 +57,7 @@ class KeypointDataset(SampleDataset):
     Raises:
         FileNotFoundError: no such file.
         ValueError: a file of another format or with another number of keypoints; nothing usable in it; arguments that
-            contradict each other.
+            contradict each other, or a pipeline that rejects every sample.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class KeypointDataset(SampleDataset):
     ):
         self.skeleton = get_skeleton(skeleton)
         super().__init__(pipeline, {**build_metainfo(self.skeleton), **(metainfo or {})}, test_mode)
+        refuse_unreachable(self.pipeline, self.skeleton)
         data_root = os.path.expanduser(data_root)
         self.ann_file = join_path(data_root, ann_file)
         self.img_root = join_path(data_root, img_prefix)
@@ -148,6 +150,17 @@ class KeypointDataset(SampleDataset):
     def __repr__(self) -> str:
         boxes = '' if self.boxes == 'gt' else f' in detected boxes of {self.boxes!r}'
         return f'{type(self).__name__}({len(self)} people{boxes} of {self.ann_file!r}, {self.skeleton.name})'
+
+
+def refuse_unreachable(pipeline: Compose, skeleton: Skeleton) -> None:
+    """Raise ValueError for a pipeline that wants more visible keypoints than there are: it would reject every sample."""
+    for step in pipeline.transforms:
+        least = getattr(step, 'min_visible', 0)
+        if least > len(skeleton):
+            raise ValueError(
+                f'{type(step).__name__}(min_visible={least}) of the pipeline rejects every sample: skeleton {skeleton.name!r} '
+                f'has {len(skeleton)} keypoints. Set min_visible={max(1, len(skeleton) // 4)}, or another up to {len(skeleton)}'
+            )
 
 
 def skeleton_fields(skeleton: Skeleton) -> dict:

@@ -3,6 +3,7 @@ from .direction import rule_of
 from .keypoints import KeypointMetric
 from .normal import NormalMetric
 from .reconstruction import ReconstructionLoss
+from .reported import refuse_unreported
 from .segmentation import SegMetric
 from .streaming import StreamingMetric
 from .val_loss import ValLoss
@@ -15,5 +16,6 @@ __all__ = [
     'SegMetric',
     'StreamingMetric',
     'ValLoss',
+    'refuse_unreported',
     'rule_of',
 ]

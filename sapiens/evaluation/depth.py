@@ -48,6 +48,7 @@ class DepthMetric(StreamingMetric):
     """
 
     default_prefix = 'depth'
+    names = (*DEPTH_ERRORS, 'flat_RMSE')
 
     def __init__(
         self,

@@ -106,6 +106,12 @@ class KeypointMetric(BaseMetric):
         """The annotated people."""
         return read_ground_truth(self.ann_file, self.annotated, self.use_area)
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the reported metrics, without the prefix."""
+        parts = [f'{group}_{name}' for group in self.groups if group != WHOLE for name in ('AP', 'AR')]
+        return [*(STATISTICS if WHOLE in self.groups else ()), *parts]
+
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep the predictions of a batch, one small tuple per sample.
 

@@ -38,6 +38,7 @@ class NormalMetric(StreamingMetric):
     """
 
     default_prefix = 'normal'
+    names = (*_NAMES, 'flat_mean')
 
     def __init__(self, average: str = 'pixel', **options):
         if average not in ('pixel', 'image'):

@@ -18,6 +18,7 @@ class ReconstructionLoss(BaseMetric):
     """
 
     default_prefix = 'mae'
+    names = ('loss',)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         self.results.extend(float(sample['reconstruction_loss']) for sample in data_samples)

@@ -61,6 +61,12 @@ class SegMetric(StreamingMetric):
         self.classes = get_classes(classes)
         self.average_over, self.min_share = average_over, min_share
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the reported metrics, without the prefix."""
+        ends = [''] if self.min_share is None else ['', f'@{self.min_share:g}']
+        return [f'{name}{end}' for end in ends for name in ('mIoU', 'mAcc')] + ['aAcc']
+
     def measure(self, sample: dict) -> dict:
         """Confusion matrix of a sample: a dict with ``pred_sem_seg`` and ``gt_sem_seg``, both (H, W) integer, and perhaps
         ``valid_mask`` (H, W) bool."""

@@ -25,6 +25,7 @@ class ValLoss(BaseMetric):
 
     # MMEngine warns about metrics without a prefix; an empty one adds nothing to the name.
     default_prefix = ''
+    names = ('val_loss',)
     # Loops have the model compute losses in prediction where a metric says so.
     needs_losses = True
     _warned = False

@@ -8,7 +8,14 @@ from mmengine.config import Config
 
 from .config import add_options_argument, find_config, load_config
 
-__all__ = ['add_model_arguments', 'add_runner_arguments', 'load_runner_config', 'positive', 'tool_parser']
+__all__ = [
+    'add_dataset_arguments',
+    'add_model_arguments',
+    'add_runner_arguments',
+    'load_runner_config',
+    'positive',
+    'tool_parser',
+]
 
 
 def tool_parser(doc: str) -> argparse.ArgumentParser:
@@ -21,6 +28,24 @@ def positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f'{text}: expected a whole number, 1 or more')
     return int(text)
+
+
+def add_dataset_arguments(parser: argparse.ArgumentParser, samples: int, what: str) -> None:
+    """Add ``config``, ``--split``, ``--samples``, ``--seed`` and ``--cfg-options``, of tools that look at a dataset.
+
+    Args:
+        samples: default of ``--samples``.
+        what: says in the help what is done to so many samples.
+    """
+    parser.add_argument('config', help='path or name of a config')
+    text = 'whose dataset is taken; default: %(default)s'
+    splits = ['train', 'val', 'test']
+    parser.add_argument('--split', '--phase', choices=splits, default='train', help=text)
+    text = f'number to {what}; default: %(default)s'
+    parser.add_argument('--samples', '--num-samples', type=positive, default=samples, metavar='NUMBER', help=text)
+    text = 'of the choice and augmentation of samples; default: %(default)s'
+    parser.add_argument('--seed', type=int, default=0, help=text)
+    add_options_argument(parser)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, default: str | None = None) -> None:

@@ -139,7 +139,12 @@ def test_samples(tmp_path):
     assert findings.wrong == 1
     strict = people(tmp_path, [person(0), away])
     strict.pipeline.transforms[1].min_visible = 1
-    assert 'it rejected 1 of them' in check_samples(Findings(), strict, [Draw(i, i) for i in range(2)])
+    rejecting = Findings()
+    assert 'it rejected 1 of them' in check_samples(rejecting, strict, [Draw(i, i) for i in range(2)])
+    assert rejecting.wrong == 0
+    check_samples(rejecting, strict, [Draw(1, 1)])
+    ((what, finding),) = rejecting.items()
+    assert 'all rejected by the pipeline' in what and finding.wrong and 'min_visible=1' in finding.examples[0]
 
 
 def test_examples_are_few():

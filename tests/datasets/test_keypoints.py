@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from sapiens.datasets import Draw, KeypointDataset, ResumableSampler, stack_collate
+from sapiens.datasets import CombinedDataset, Draw, KeypointDataset, ResumableSampler, stack_collate
 from sapiens.metainfo import get_skeleton, match_keypoints
 from sapiens.registry import DATASETS
 from sapiens.synthetic.annotations import FILES
@@ -256,6 +256,22 @@ def test_rejected_samples_are_drawn_again_and_are_no_bad_files(tmp_path):
     )
     with pytest.raises(ValueError, match='rejected 1000 samples.*3 labelled keypoints inside the crop, min_visible=4'):
         hopeless[Draw(0, 1)]
+
+
+def test_more_visible_keypoints_than_the_skeleton_has_are_refused(tmp_path):
+    three = dict(name='three', keypoints=['nose', 'left_hand', 'right_hand'])
+    pipeline = [PIPELINE[0], dict(PIPELINE[1], min_visible=4), PIPELINE[2]]
+    options = dict(img_prefix=str(tmp_path / 'img'))
+    file = write_people(tmp_path, [person(0, count=3)])
+    wanted = (
+        r"min_visible=4\) of the pipeline rejects every sample: skeleton 'three' has 3 keypoints. Set min_visible=1"
+    )
+    with pytest.raises(ValueError, match=wanted):
+        KeypointDataset(file, three, pipeline=pipeline, **options)
+    with pytest.raises(ValueError, match=wanted):
+        CombinedDataset([KeypointDataset(file, three, **options)], pipeline=pipeline)
+    pipeline[1]['min_visible'] = 3
+    assert KeypointDataset(file, three, pipeline=pipeline, **options)[0]['bad'] == []
 
 
 def test_a_million_people_are_tensors(tmp_path):

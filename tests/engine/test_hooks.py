@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 
 from sapiens.engine import BadDataHook, CheckpointHook, Runner
 
-from .toy import make_runner
+from .toy import Scores, make_runner
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +111,19 @@ def test_an_unreported_best_metric_is_refused_with_the_path_of_the_run(tmp_path)
     with pytest.raises(
         ValueError, match=r"save_best='toy/los' is none of the metrics; did you mean 'toy/loss'.*iter_2.pth"
     ):
+        runner.train()
+
+
+def test_a_wrong_best_metric_ends_the_run_before_its_first_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(Scores, 'names', ('loss',), raising=False)
+    for hook in (dict(checkpoint=dict(type='CheckpointHook', save_best='val_loss')), dict()):
+        hooks = [] if hook else [dict(type='EarlyStoppingHook', monitor='val_loss')]
+        runner = make_runner(tmp_path, scores=(3.0, 2.0), default_hooks=hook, hooks=hooks)
+        with pytest.raises(ValueError, match=r"='val_loss' is not among the metrics.* \(reported: toy/loss\)"):
+            runner.train()
+        assert runner.iter == 0 and not runner.model.seen
+    runner = make_runner(tmp_path, default_hooks=dict(checkpoint=dict(type='CheckpointHook', save_best='val_loss')))
+    with pytest.raises(ValueError, match='the run has no validation'):
         runner.train()
 
 

@@ -7,7 +7,7 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook as _CheckpointHook
 
-from sapiens.evaluation import rule_of
+from sapiens.evaluation import refuse_unreported, rule_of
 from sapiens.metainfo.naming import near
 from sapiens.registry import HOOKS
 from sapiens.utils.files import write_atomically
@@ -27,8 +27,8 @@ class CheckpointHook(_CheckpointHook):
     * :meth:`save_now` writes a checkpoint at any iteration. ``max_keep_ckpts`` counts it too.
 
     Raises:
-        ValueError: an unknown option, which MMEngine's hook ignores; after an evaluation, a ``save_best`` that it did not
-            report.
+        ValueError: an unknown option, which MMEngine's hook ignores; a ``save_best`` that evaluations do not report, before the
+            first step where the metric says what it reports, otherwise after an evaluation.
     """
 
     def __init__(self, **options) -> None:
@@ -45,6 +45,9 @@ class CheckpointHook(_CheckpointHook):
         super()._init_rule([rule if key == 'auto' else rule_of(key, rule) for rule, key in pairs], key_indicators)
 
     def before_train(self, runner) -> None:
+        for key in self.key_indicators if self.save_best else ():
+            if key != 'auto':
+                refuse_unreported(key, runner.val_loop, 'default_hooks.checkpoint.save_best')
         # Replaces MMEngine's method, which builds a deprecated client for remote files.
         work_dir, info = runner.work_dir, runner.message_hub.get_info
         self.out_dir = work_dir if self.out_dir is None else str(Path(self.out_dir) / Path(work_dir).name)

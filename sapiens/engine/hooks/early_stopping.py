@@ -2,7 +2,7 @@
 
 from mmengine.hooks import EarlyStoppingHook as _EarlyStoppingHook
 
-from sapiens.evaluation import rule_of
+from sapiens.evaluation import refuse_unreported, rule_of
 from sapiens.metainfo.naming import near
 from sapiens.registry import HOOKS
 
@@ -17,7 +17,7 @@ class EarlyStoppingHook(_EarlyStoppingHook):
 
     * ``rule`` follows from the name of the metric.
     * ``min_delta`` is 0 by default. MMEngine's 0.1 is a tenth of the range of metrics that are fractions.
-    * A ``monitor`` that an evaluation does not report is an error.
+    * A ``monitor`` that evaluations do not report is an error, before the first step where the metric says what it reports.
     * A resumed run continues to count.
 
     Args:
@@ -34,6 +34,10 @@ class EarlyStoppingHook(_EarlyStoppingHook):
 
     def __init__(self, monitor: str, rule: str | None = None, min_delta: float = 0.0, **options) -> None:
         super().__init__(monitor, rule_of(monitor, rule, 'EarlyStoppingHook.monitor'), min_delta, **options)
+
+    def before_train(self, runner) -> None:
+        refuse_unreported(self.monitor, runner.val_loop, 'EarlyStoppingHook.monitor')
+        super().before_train(runner)
 
     def after_val_epoch(self, runner, metrics: dict) -> None:
         if self.monitor not in metrics:
