@@ -44,8 +44,8 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(
     'optimizer wrapper constructor', _mmengine.OPTIM_WRAPPER_CONSTRUCTORS, 'sapiens.engine'
 )
 VISUALIZERS = _child('visualizer', _mmengine.VISUALIZERS, 'sapiens.visualization')
+VISBACKENDS = _child('vis_backend', _mmengine.VISBACKENDS, 'sapiens.visualization')
 # Nothing of ours is in these yet: without them MMEngine warns, at every run, that this scope has none.
-VISBACKENDS = _child('vis_backend', _mmengine.VISBACKENDS)
 OPTIMIZERS = _child('optimizer', _mmengine.OPTIMIZERS)
 PARAM_SCHEDULERS = _child('parameter scheduler', _mmengine.PARAM_SCHEDULERS)
 LOG_PROCESSORS = _child('log_processor', _mmengine.LOG_PROCESSORS)

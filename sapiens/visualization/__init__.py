@@ -1,3 +1,4 @@
+from .backends import MLflowVisBackend, WandbVisBackend
 from .curves import draw_curves, read_curves
 from .dense_panel import DenseRow
 from .depth import draw_depth_panel
@@ -11,7 +12,9 @@ from .segmentation import draw_legend, draw_seg_panel, draw_wrong_pixels
 
 __all__ = [
     'DenseRow',
+    'MLflowVisBackend',
     'PosePanelRow',
+    'WandbVisBackend',
     'draw_curves',
     'draw_depth_panel',
     'draw_heatmaps',
