@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import types
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from sapiens.apis.inputs import Item
 from sapiens.apis.loading.load_model import load_model
 from sapiens.apis.results import Saving
 from sapiens.apis.video.tracking import OneEuroFilter, Tracker
-from sapiens.apis.video.video_file import Camera, VideoReader, VideoWriter, open_frames
+from sapiens.apis.video.video_file import Camera, Frame, VideoReader, VideoWriter, open_frames
 from sapiens.apis.video.video_job import VideoOptions, partial_files, run_video, run_videos, video_files
 from sapiens.datasets.transforms import BadImage
 from sapiens.metainfo import get_skeleton
@@ -125,6 +126,14 @@ def write_video(path, pictures, rate=10, sound='aac'):
     return path
 
 
+def pixels_of(path) -> list[np.ndarray]:
+    return [frame.pixels for frame in VideoReader(path)]
+
+
+def times_of(path) -> list[float]:
+    return [float(frame.time) for frame in VideoReader(path)]
+
+
 def sound_length(path) -> float:
     import av
 
@@ -144,12 +153,12 @@ def test_a_video_is_read_and_written_with_its_sound(tmp_path, sound, suffix):
     assert reader.rate == 10 and (reader.count == 12 or suffix == '.mkv')
     writer = VideoWriter(tmp_path / 'b.mp4', reader.rate, reader.path)
     read = []
-    for pixels in reader:
-        read.append(pixels)
-        writer.write(pixels)
+    for frame in reader:
+        read.append(frame.pixels)
+        writer.write(frame)
     assert len(read) == 12 and not (tmp_path / 'b.mp4').exists()
     writer.close()
-    again = list(VideoReader(tmp_path / 'b.mp4'))
+    again = pixels_of(tmp_path / 'b.mp4')
     assert len(again) == 12
     for one, two, three in zip(pictures, read, again, strict=True):
         assert np.abs(one.astype(int) - two).mean() < 8 and np.abs(two.astype(int) - three).mean() < 8
@@ -157,14 +166,121 @@ def test_a_video_is_read_and_written_with_its_sound(tmp_path, sound, suffix):
     assert not list(tmp_path.glob('.*'))
 
 
+# Milliseconds: a still screen between two movements, and a last frame that is shown for long.
+TIMES = [0, 33, 67, 100, 1100, 1133, 1900, 2700, 4000, 4033, 4067]
+
+
+def write_at(path, times, sound_at=None, codec='libx264'):
+    """Make a video with a frame at each time, and a tone of a second from ``sound_at``; all in milliseconds."""
+    import av
+
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream(codec, rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
+        stream.codec_context.time_base = Fraction(1, 1000)
+        speech = None if sound_at is None else container.add_stream('pcm_s16le', rate=16000)
+        for at, pixels in zip(times, frames(len(times)), strict=True):
+            frame = av.VideoFrame.from_ndarray(pixels, format='rgb24').reformat(format='yuv420p')
+            frame.pts, frame.time_base = at, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+        for begin in range(0, 16000, 1600) if speech else ():
+            frame = av.AudioFrame.from_ndarray(np.full((1, 1600), 9000, np.int16), format='s16', layout='mono')
+            frame.sample_rate, frame.pts, frame.time_base = 16000, sound_at * 16 + begin, Fraction(1, 16000)
+            container.mux(speech.encode(frame))
+    return path
+
+
+@needs_av
+@pytest.mark.parametrize('suffix', ['.mp4', '.mkv', '.webm', '.mov', '.ts'])
+def test_frames_keep_their_times_when_the_rate_varies(tmp_path, suffix):
+    source = write_at(tmp_path / f'a{suffix}', TIMES, codec='libvpx' if suffix == '.webm' else 'libx264')
+    reader = VideoReader(source)
+    writer = VideoWriter(tmp_path / 'b.mp4', reader.rate, reader.path)
+    for frame in reader:
+        writer.write(frame)
+    writer.close()
+    for path in (source, tmp_path / 'b.mp4'):
+        assert times_of(path) == pytest.approx(np.array(TIMES) / 1000, abs=2e-3), path
+
+
+@needs_av
+@pytest.mark.parametrize('video_at, sound_at', [(0, 0), (500, 0), (0, 400), (700, 1000)])
+def test_sound_stays_beside_its_frames(tmp_path, video_at, sound_at):
+    import av
+
+    source = write_at(tmp_path / 'a.mkv', [video_at + time for time in TIMES], sound_at)
+    reader = VideoReader(source)
+    writer = VideoWriter(tmp_path / 'b.mp4', reader.rate, reader.path)
+    for frame in reader:
+        writer.write(frame)
+    writer.close()
+    assert times_of(tmp_path / 'b.mp4') == pytest.approx(np.array(TIMES) / 1000, abs=2e-3)
+    with av.open(str(tmp_path / 'b.mp4')) as container:
+        loud = [float(frame.time) for frame in container.decode(audio=0) if np.abs(frame.to_ndarray()).max() > 0.1]
+    assert loud[0] == pytest.approx(max(sound_at - video_at, 0) / 1000, abs=0.12)
+    assert loud[-1] == pytest.approx((sound_at - video_at) / 1000 + 1, abs=0.15)
+
+
+@needs_av
+def test_sound_goes_on_while_the_last_frame_is_shown(tmp_path):
+    source = write_video(tmp_path / 'a.mp4', frames())
+    for duration, length in ((Fraction(0), 0.3), (Fraction(9, 10), 1.1)):
+        writer = VideoWriter(tmp_path / 'b.mp4', Fraction(10), str(source))
+        writer.write(Frame(picture()))
+        writer.write(Frame(picture(), Fraction(2, 10), duration))
+        writer.close()
+        assert sound_length(tmp_path / 'b.mp4') == pytest.approx(length, abs=0.1)
+
+
+@needs_av
+def test_frames_without_times_and_with_repeated_times_follow_each_other(tmp_path, monkeypatch):
+    source = write_video(tmp_path / 'a.mp4', frames(), sound=None)
+    reader, times = VideoReader(source), [None, 100, 100, 90, None, 5000, 40, 80]
+
+    class Container:
+        def __init__(self, real):
+            self.streams, self.close, self.real = real.streams, real.close, real
+
+        def demux(self, stream):
+            for packet in self.real.demux(stream):
+                yield types.SimpleNamespace(size=1, is_corrupt=False, decode=lambda packet=packet: self.decode(packet))
+
+        def decode(self, packet):
+            for frame in packet.decode():
+                if times:
+                    at = times.pop(0)
+                    frame.pts, frame.time_base = at, Fraction(1, 1000)
+                    yield frame
+
+    reader.container = Container(reader.container)
+    found = [float(frame.time) for frame in reader]
+    assert found == pytest.approx([0, 0.1, 0.101, 0.102, 0.202, 5.0, 5.1, 5.14])
+
+
+@needs_av
+def test_times_of_a_video_through_a_model(tmp_path, monkeypatch):
+    source = write_at(tmp_path / 'a.mp4', TIMES)
+    clock = []
+    update = Tracker.update
+    monkeypatch.setattr(Tracker, 'update', lambda self, result, time: clock.append(time) or update(self, result, time))
+    predictors = {'pose': load_model(config('pose'), device='cpu', batch_size=4)}
+    plan = Plan(models={'pose': {}}, out=tmp_path / 'out', saving=Saving())
+    assert run_video(plan, Item(str(source), 'a'), predictors, VideoOptions(smooth=True)) == len(TIMES)
+    expected = pytest.approx(np.array(TIMES) / 1000, abs=1e-4)
+    records = json.loads((tmp_path / 'out/a.json').read_text())['frames']
+    assert [record['time'] for record in records] == expected
+    assert clock == expected and times_of(tmp_path / 'out/a.mp4') == expected
+
+
 @needs_av
 @pytest.mark.parametrize('size', [(32, 46), (33, 46), (32, 47), (33, 47), (32, 45)])
 def test_odd_sizes_repeat_the_last_row_or_column(tmp_path, size):
     writer = VideoWriter(tmp_path / 'odd.mp4', Fraction(10))
     image = picture(size)
-    writer.write(image)
+    writer.write(Frame(image))
     writer.close()
-    (only,) = VideoReader(tmp_path / 'odd.mp4')
+    (only,) = pixels_of(tmp_path / 'odd.mp4')
     assert only.shape == (size[0] + size[0] % 2, size[1] + size[1] % 2, 3)
     assert np.abs(only[: size[0], : size[1]].astype(int) - image).mean() < 12
 
@@ -172,11 +288,11 @@ def test_odd_sizes_repeat_the_last_row_or_column(tmp_path, size):
 @needs_av
 def test_odd_sizes_broken_files_and_no_frames(tmp_path):
     writer = VideoWriter(tmp_path / 'odd.mp4', Fraction(10))
-    writer.write(picture((33, 47)))
+    writer.write(Frame(picture((33, 47))))
     with pytest.raises(ValueError, match='frame 1 is 64 x 48'):
-        writer.write(picture((48, 64)))
+        writer.write(Frame(picture((48, 64))))
     writer.close()
-    (only,) = VideoReader(tmp_path / 'odd.mp4')
+    (only,) = pixels_of(tmp_path / 'odd.mp4')
     assert only.shape == (34, 48, 3)
     VideoWriter(tmp_path / 'none.mp4', Fraction(10)).close()
     assert {path.name for path in tmp_path.iterdir()} == {'odd.mp4'}
@@ -203,8 +319,8 @@ def test_a_video_that_breaks_midway_is_reported(tmp_path, name, way):
     """Matroska and AVI end without an error of the decoder where the file was cut off."""
     found = []
     with pytest.raises(BadImage, match=f'{name}.* frame|{name}: frame'):
-        for pixels in VideoReader(broken(tmp_path / name, NOISE, way)):
-            found.append(pixels.shape)
+        for frame in VideoReader(broken(tmp_path / name, NOISE, way)):
+            found.append(frame.pixels.shape)
     assert 5 < len(found) < 35 and set(found) == {(48, 64, 3)}
     whole = write_video(tmp_path / f'whole{name[1:]}', NOISE, sound=None)
     assert len(list(VideoReader(whole))) == 40
@@ -235,7 +351,12 @@ def test_a_camera_is_selected_by_its_number(monkeypatch):
     monkeypatch.setattr(cv2, 'VideoCapture', Capture)
     camera = open_frames('0')
     assert isinstance(camera, Camera) and camera.rate == 30
-    assert [pixels[0, 0].tolist() for pixels in camera] == [[3, 2, 1]] * 3
+    clock = iter([5_000_000_000, 5_250_000_000, 5_250_000_000])  # read late, and twice at once
+    monkeypatch.setattr('time.monotonic_ns', lambda: next(clock))
+    shown = list(camera)
+    assert [frame.pixels[0, 0].tolist() for frame in shown] == [[3, 2, 1]] * 3
+    assert [float(frame.time) for frame in shown] == pytest.approx([0, 0.25, 0.25], abs=1e-4)
+    assert shown[2].time > shown[1].time
     with pytest.raises(BadImage, match='camera 7'):
         open_frames('7')
 
@@ -259,12 +380,12 @@ def test_a_video_through_models(tmp_path, side_by_side):
     assert [frame['frame'] for frame in document['frames']] == list(range(12))
     assert document['frames'][5]['time'] == 0.5 and document['meta_info']['num_keypoints'] == 17
     assert all(frame['instance_info'][0]['track_id'] == 0 for frame in document['frames'])
-    read = list(VideoReader(source))
+    read = pixels_of(source)
     expected = [result.keypoints[0] for result in predictors['pose'](read)]
     for frame, points in zip(document['frames'], expected, strict=True):
         np.testing.assert_allclose(frame['instance_info'][0]['keypoints'], points, atol=2e-3)
     for kind in predictors:
-        shown = list(VideoReader(files[kind]['picture']))
+        shown = pixels_of(files[kind]['picture'])
         assert len(shown) == 12 and shown[0].shape == (48, 128 if side_by_side else 64, 3)
         assert sound_length(files[kind]['picture']) > 1
         if side_by_side:
@@ -321,12 +442,13 @@ def test_an_interrupted_video_leaves_nothing_and_a_camera_ends(tmp_path, monkeyp
             self.rate = Fraction(10)
 
         def __iter__(self):
-            yield from frames()
+            yield from (Frame(pixels, Fraction(number, 3)) for number, pixels in enumerate(frames()))
 
     monkeypatch.setattr('sapiens.apis.video.video_job.open_frames', lambda source: Pictures(0))
     assert run_video(plan, Item('0', 'camera0'), predictors, VideoOptions(), progress=interrupt) == 3
-    assert len(json.loads((tmp_path / 'out/camera0.json').read_text())['frames']) == 3
-    assert len(list(VideoReader(tmp_path / 'out/camera0.mp4'))) == 3
+    records = json.loads((tmp_path / 'out/camera0.json').read_text())['frames']
+    assert [record['time'] for record in records] == [0, 0.3333, 0.6667]
+    assert times_of(tmp_path / 'out/camera0.mp4') == pytest.approx([0, 1 / 3, 2 / 3], abs=1e-4)
 
 
 @needs_av
@@ -335,8 +457,9 @@ def test_one_video_that_fails_does_not_stop_the_rest(tmp_path, monkeypatch):
         """Frames of two sizes, which writers refuse."""
 
         def __iter__(self):
-            for number, pixels in enumerate(super().__iter__()):
-                yield pixels if number < 5 or 'grows' not in self.path else np.concatenate([pixels, pixels])
+            for number, frame in enumerate(super().__iter__()):
+                small = number < 5 or 'grows' not in self.path
+                yield frame if small else frame._replace(pixels=np.concatenate([frame.pixels] * 2))
 
     monkeypatch.setattr('sapiens.apis.video.video_job.open_frames', Growing)
     sources = [write_video(tmp_path / name, frames(), sound=None) for name in ('grows.mp4', 'b.mp4')]

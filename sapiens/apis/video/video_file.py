@@ -1,8 +1,10 @@
 """Reading and writing of video files frame by frame, with sound, by PyAV (``pip install av``)."""
 
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,21 +13,37 @@ from sapiens.datasets.transforms.decoding import BadImage
 from sapiens.utils.files import move_into_place, temporary_path
 from sapiens.utils.optional import require
 
-__all__ = ['Camera', 'VideoReader', 'VideoWriter', 'open_frames']
+__all__ = ['Camera', 'Frame', 'VideoReader', 'VideoWriter', 'open_frames']
 
 # Audio codecs that an MP4 file can hold.
 IN_MP4 = ('aac', 'mp3', 'ac3', 'eac3', 'alac', 'opus')
+# Unit of the times of written frames in seconds, as in MPEG: a multiple of the usual frame rates.
+TICK = Fraction(1, 90000)
 # A file is truncated if its frames end this much before its length: seconds, and a fraction of the length.
 SHORT = (Fraction(1), Fraction(1, 50))
 
 
+class Frame(NamedTuple):
+    """A picture of a video.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB.
+        time: when it is shown, in seconds from the start of the video. It increases from frame to frame.
+        duration: for how long at least, in seconds; 0 if unknown.
+    """
+
+    pixels: np.ndarray
+    time: Fraction = Fraction(0)
+    duration: Fraction = Fraction(0)
+
+
 def open_frames(source: str) -> 'VideoReader | Camera':
     """Open a video file, or a camera by its number."""
-    return Camera(int(source)) if str(source).isdigit() else VideoReader(source)
+    return Camera(int(source)) if source.isdigit() else VideoReader(source)
 
 
 class VideoReader:
-    """Frames of a file, upright, in display order.
+    """Frames of a file, upright, in display order, at their presentation times.
 
     Attributes:
         rate: frames per second, on average.
@@ -50,22 +68,29 @@ class VideoReader:
         self.rate = Fraction(self.stream.average_rate or self.stream.guessed_rate or 25)
         self.count = self.stream.frames or round(self._length() * self.rate)
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        """Yield (H, W, 3) uint8 RGB. Raises BadImage where the rest cannot be decoded or is missing."""
+    def __iter__(self) -> Iterator[Frame]:
+        """Raises BadImage where the rest cannot be decoded or is missing."""
         import av
 
-        number, end, cut = 0, Fraction(0), False
-        length = self._length()
+        number, end, cut, last = 0, Fraction(0), False, -1 / self.rate
+        length, start = self._length(), _start(self.container)
         try:
             for packet in self.container.demux(self.stream):
                 cut = packet.is_corrupt if packet.size else cut
                 for frame in packet.decode():
+                    duration = (frame.duration or 0) * frame.time_base
+                    at = last + 1 / self.rate  # some AVI files have no times
                     if frame.pts is not None:
-                        end = max(end, (frame.pts - (self.stream.start_time or 0)) * frame.time_base + 1 / self.rate)
+                        at = frame.pts * frame.time_base - start
+                        if at < last - 1:  # joined recordings begin anew
+                            start -= last + 1 / self.rate - at
+                            at = last + 1 / self.rate
+                        end = max(end, at + max(duration, 1 / self.rate))
+                    last = max(at, last + frame.time_base)  # damaged files repeat times
                     number += 1
                     turns = round(-float(getattr(frame, 'rotation', 0) or 0) / 90) % 4
                     pixels = frame.to_ndarray(format='rgb24')
-                    yield np.ascontiguousarray(np.rot90(pixels, -turns)) if turns else pixels
+                    yield Frame(np.ascontiguousarray(np.rot90(pixels, -turns)) if turns else pixels, last, duration)
         except av.error.FFmpegError as error:
             raise BadImage(f'{self.path}: frame {number}: {type(error).__name__}: {error}') from error
         finally:
@@ -89,8 +114,14 @@ class VideoReader:
         return 3600 * hours + 60 * minutes + seconds
 
 
+def _start(container) -> Fraction:
+    """Return the time of the first frame of a file in seconds, from which its times are counted."""
+    video = container.streams.video
+    return video[0].start_time * video[0].time_base if video and video[0].start_time else Fraction(0)
+
+
 class Camera:
-    """Frames of a camera until it is closed.
+    """Frames of a camera until it is closed, at the times when they were read.
 
     Raises:
         BadImage: the camera cannot be opened.
@@ -105,13 +136,17 @@ class Camera:
             raise BadImage(f'camera {number} cannot be opened')
         self.rate = Fraction(self.capture.get(cv2.CAP_PROP_FPS) or 25).limit_denominator(1001)
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def __iter__(self) -> Iterator[Frame]:
+        begin, last = None, -TICK
         try:
             while True:
                 good, pixels = self.capture.read()
                 if not good:
                     return
-                yield cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+                now = time.monotonic_ns()
+                begin = begin or now
+                last = max(Fraction(now - begin, 10**9), last + TICK)
+                yield Frame(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), last)
         finally:
             self.capture.release()
 
@@ -119,11 +154,12 @@ class Camera:
 class VideoWriter:
     """MP4 file (H.264) with the sound of another file. It has a temporary name until it is closed.
 
-    Sound is copied up to the last frame. It is encoded as AAC if MP4 cannot hold its codec.
+    Frames are shown at their times, so the frame rate may vary. Sound is copied up to the end of the last frame. It is encoded
+    as AAC if MP4 cannot hold its codec.
 
     Args:
         path: of the file.
-        rate: frames per second.
+        rate: frames per second, on average.
         sound: file whose first audio stream is used; None or '' for silence.
 
     Raises:
@@ -135,11 +171,12 @@ class VideoWriter:
         self.path, self.rate, self.sound = path, rate, sound
         self.temporary = temporary_path(path, keep_suffix=True)  # PyAV chooses the format by the suffix
         self.container = self.av.open(str(self.temporary), 'w')
-        self.stream, self.frames = None, 0
+        self.stream, self.frames, self.ticks, self.end = None, 0, -1, Fraction(0)
         self.source = self.following = None
 
-    def write(self, picture: np.ndarray) -> None:
-        """Add a frame (H, W, 3) uint8 RGB, all of one size. The last row or column of an odd size is repeated for H.264."""
+    def write(self, shown: Frame) -> None:
+        """Add a frame, all of one size. The last row or column of an odd size is repeated for H.264."""
+        picture = shown.pixels
         height, width = picture.shape[:2]
         if height % 2 or width % 2:
             picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode='edge')
@@ -151,16 +188,17 @@ class VideoWriter:
                 f'{self.stream.width} x {self.stream.height}'
             )
         frame = self.av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format='rgb24')
-        frame.pts, frame.time_base = self.frames, 1 / self.rate
-        self._sound_until(self.frames / self.rate)
-        self.frames += 1
+        self.ticks = max(self.ticks + 1, round(shown.time / TICK))
+        frame.pts, frame.time_base = self.ticks, TICK
+        self._sound_until(shown.time)
+        self.frames, self.end = self.frames + 1, shown.time + max(shown.duration, 1 / self.rate)
         self.container.mux(self.stream.encode(frame))
 
     def close(self, suffix: str = '') -> None:
         """Finish the file; ``suffix`` follows its name. Without frames there is no file."""
         if self.stream is not None:
             self.container.mux(self.stream.encode())
-            self._sound_until(self.frames / self.rate)
+            self._sound_until(self.end)
             if self.source is not None:
                 if not self.copied:
                     self.container.mux(self.speech.encode())
@@ -178,6 +216,7 @@ class VideoWriter:
 
     def _open(self, width: int, height: int) -> None:
         self.stream = self.container.add_stream('libx264', rate=self.rate)
+        self.stream.codec_context.time_base = self.stream.time_base = TICK
         self.stream.width, self.stream.height, self.stream.pix_fmt = width, height, 'yuv420p'
         self.stream.options = {'crf': '20', 'preset': 'veryfast'}
         if not self.sound:
@@ -204,15 +243,18 @@ class VideoWriter:
             self.following = next(self.parts, None)
 
     def _sound_parts(self, given) -> Iterator[tuple[Fraction, list]]:
-        """Yield (time in seconds, packets) of the sound in order."""
+        """Yield (time in seconds, packets) of the sound in order, from the first frame of the video on."""
+        start = _start(self.source)
         if self.copied:
             for packet in self.source.demux(given):
-                if packet.dts is not None and packet.pts is not None:
-                    time = packet.pts * packet.time_base
-                    packet.stream = self.speech
-                    yield time, [packet]
+                if packet.dts is not None and packet.pts is not None and packet.pts * packet.time_base >= start:
+                    begin = packet.pts * packet.time_base - start
+                    shift = round(start / packet.time_base)
+                    packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, self.speech
+                    yield begin, [packet]
         else:
             for frame in self.source.decode(given):
-                time = Fraction(frame.time or 0)
-                frame.pts = None
-                yield time, self.speech.encode(frame)
+                begin = (frame.pts or 0) * frame.time_base - start
+                if begin >= 0 and frame.pts is not None:
+                    frame.pts -= round(start / frame.time_base)
+                    yield begin, self.speech.encode(frame)

@@ -22,7 +22,7 @@ from ..predictors import Predictor
 from ..results import PoseResult, Result
 from ..results.by_task import get_result_class
 from .tracking import Tracker
-from .video_file import Camera, VideoReader, VideoWriter, open_frames
+from .video_file import Camera, Frame, VideoReader, VideoWriter, open_frames
 
 __all__ = ['VideoOptions', 'partial_files', 'run_video', 'run_videos', 'video_files']
 
@@ -126,10 +126,11 @@ def run_video(
         with ThreadPoolExecutor(1, 'sapiens-video') as pool:
             jobs = run(predictors, frames, detector=detector, workers=plan.workers, pixels_of=frames.take)
             for job in progress(in_order(jobs), source.count):
+                frame = frames.shown.pop(count)
                 for result in job.results.values():
                     if tracker and isinstance(result, PoseResult):
-                        tracker.update(result, float(count / source.rate))
-                pending.append(pool.submit(_write, outputs, job, count))
+                        tracker.update(result, float(frame.time))
+                pending.append(pool.submit(_write, outputs, job, count, frame))
                 count += 1
                 while len(pending) > 4:
                     pending.popleft().result()
@@ -156,13 +157,13 @@ class _Frames:
 
     def __init__(self, source: VideoReader | Camera, max_frames: int | None) -> None:
         self.source, self.max_frames = source, max_frames
-        self.pixels: dict[str, np.ndarray] = {}
+        self.shown: dict[int, Frame] = {}  # until they are written
         self.error: BadImage | None = None
 
     def __iter__(self) -> Iterator[Item]:
         try:
-            for number, pixels in enumerate(self.source):
-                self.pixels[str(number)] = pixels
+            for number, frame in enumerate(self.source):
+                self.shown[number] = frame
                 yield Item('', str(number))
                 if number + 1 == self.max_frames:
                     return
@@ -170,20 +171,20 @@ class _Frames:
             self.error = error
 
     def take(self, item: Item) -> np.ndarray:
-        return self.pixels.pop(item.name)
+        return self.shown[int(item.name)].pixels
 
 
-def _write(outputs: dict[str, 'Output'], job: Job, number: int) -> None:
+def _write(outputs: dict[str, 'Output'], job: Job, number: int, frame: Frame) -> None:
     set_masks(job.results)
     for task, output in outputs.items():
-        output.add(job.results[task], number)
+        output.add(job.results[task], number, frame)
 
 
 class Output:
     """Writes the files of one task."""
 
     def __init__(self, plan: Plan, files: dict[str, Path], rate, sound: str, options: VideoOptions) -> None:
-        self.saving, self.rate, self.options = plan.saving, rate, options
+        self.saving, self.options = plan.saving, options
         self.video = self.json = None
         self.partial = partial_files(files.values())
         for path in files.values():
@@ -194,18 +195,18 @@ class Output:
             self.path, self.temporary = files['json'], temporary_path(files['json'])
             self.json = open(self.temporary, 'w')  # noqa: SIM115  (closed by close)
 
-    def add(self, result: Result, number: int) -> None:
+    def add(self, result: Result, number: int, frame: Frame) -> None:
         if self.json:
             if number == 0:
                 header = ''.join(f'"{key}":{json.dumps(value)},' for key, value in result.frame_header().items())
                 self.json.write(f'{{{header}"frames":[\n')
-            row = dict(frame=number, time=round(float(number / self.rate), 4), **result.frame_record(self.saving))
+            row = dict(frame=number, time=round(float(frame.time), 4), **result.frame_record(self.saving))
             self.json.write((',\n' if number else '') + json.dumps(row, allow_nan=False))
         if self.video:
             picture = result.frame_picture(self.saving)
             if self.options.side_by_side:
                 picture = np.concatenate([result.image, picture], axis=1)
-            self.video.write(picture)
+            self.video.write(frame._replace(pixels=picture))
 
     def close(self, keep: str | None) -> None:
         """Finish the files, which have at least one frame if they are COMPLETE or PARTIAL; or leave NOTHING."""
