@@ -1,6 +1,7 @@
 """Order of images in the pipeline, people that models get, and batches."""
 
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -91,6 +92,43 @@ def test_batches_are_full_until_the_last_one():
     model = Counting(needs_boxes=False, batch_size=3)
     results(model, 9)
     assert model.batches == [3, 3, 2]
+
+
+def test_images_are_read_a_batch_and_the_workers_in_advance():
+    taken = []
+
+    def endless():
+        for number in range(1000):
+            taken.append(number)
+            yield Item(str(number), str(number))
+
+    for workers in (2, 4):
+        taken.clear()
+        jobs = run(
+            {'m': Counting(needs_boxes=False)},
+            endless(),
+            pixels_of=lambda item: np.zeros((4, 5, 3), np.uint8),
+            workers=workers,
+        )
+        next(jobs)
+        jobs.close()
+        assert len(taken) == 3 + 2 * (3 + workers), 'a batch, and as many images in each of two steps'
+
+
+def test_an_interrupted_run_reads_nothing_more():
+    read = []
+
+    def slow(item):
+        read.append(item.name)
+        time.sleep(0.02)
+        return np.zeros((4, 5, 3), np.uint8)
+
+    jobs = run({'m': Counting(needs_boxes=False, batch_size=1)}, items(100), pixels_of=slow, workers=1)
+    next(jobs)
+    jobs.close()
+    count = len(read)
+    time.sleep(0.2)
+    assert len(read) == count < 10
 
 
 @pytest.mark.parametrize('ahead', [0, 3])

@@ -1,0 +1,274 @@
+"""Options of the commands with their defaults, which scripts rely on: a wanted change belongs in CHANGELOG.md.
+
+Each line has the option, what it takes (``?``, ``*``, ``+`` or a number of values, a type, choices), and its default unless that
+is None, False, 0 or an empty list. ``!`` marks options that must be given.
+"""
+
+import argparse
+import importlib
+
+import pytest
+
+OPTIONS = """
+sapiens.commands.browse:
+config
+--out Path =work_dirs/browse.png
+--phase train|val|test =train
+--num-samples positive =24
+--tile positive =256
+--seed int
+--cfg-options +
+
+sapiens.commands.check:
+config
+--split train|val|test =train
+--samples int =100
+--images flag
+--seed int
+--cfg-options +
+
+sapiens.commands.config:
+config
+--only =
+--json flag
+--cfg-options +
+
+sapiens.commands.convert inspect:
+file
+--config
+--min-share float =0.5
+--cfg-options +
+--tensors flag
+
+sapiens.commands.convert convert:
+file
+--config
+--min-share float =0.5
+--cfg-options +
+out Path
+--part all|encoder =all
+--dtype fp32|bf16|fp16
+
+sapiens.commands.curves:
+runs +
+--keys +
+--names +
+--minutes flag
+--begin float
+--out =curves.png
+
+sapiens.commands.demo:
+--model +
+--checkpoint +
+--detector +
+--device =auto
+--dtype fp32|bf16|fp16 =fp32
+--host =127.0.0.1
+--port int
+--open flag
+
+sapiens.commands.download:
+names *
+--form original|torchscript|bfloat16
+--root Path
+--list flag
+
+sapiens.commands.export:
+config
+checkpoint ?
+--format! torchscript|export|onnx|safetensors|clean
+--dtype fp32|bf16|fp16 =fp32
+--dynamic-batch flag
+--with-preprocess ? uint8|float const=uint8
+--with-decode flag
+--int8 flag
+--size 2 int
+--out Path
+--image + Path
+--device =cpu
+--overwrite flag
+--cfg-options +
+
+sapiens.commands.features:
+config
+checkpoint
+images Path
+--out! Path
+--format npy|safetensors =npy
+--out-type featmap|raw|cls_token =featmap
+--blocks + int =[-1]
+--dtype fp32|bf16|fp16 =fp32
+--device =auto
+--batch-size int =8
+--num-workers int =2
+--cfg-options +
+
+sapiens.commands.infer:
+task
+input +
+--model! +
+--checkpoint +
+--out! Path
+--overwrite flag
+--device =auto
+--devices
+--jobs-per-device positive =1
+--batch-size int =8
+--dtype fp32|bf16|fp16 =fp32
+--compile flag
+--flip-test/--no-flip-test
+--workers int =2
+--cfg-options +
+--detector =whole-image
+--boxes
+--box-threshold float
+--nms-threshold float
+--if-no-detections empty|whole-image =empty
+--when-nobody empty|whole-image
+--num-keypoints int 17|133|308
+--save +
+--json-layout plain|published|lite =plain
+--coco/--no-coco =True
+--csv flag
+--map-format npy|png =npy
+--normal-frame published|camera =published
+--fov float =50.0
+--ply-distance float =2.0
+--ply-extent float =0.5
+--mask-dir Path
+--mask-model
+--mask-checkpoint
+--picture-format jpg|png =jpg
+--style default|openpose =default
+--threshold float =0.3
+--radius float
+--thickness int
+--show-boxes flag
+--show-indices flag
+--heatmaps flag
+--crop + face|hand
+--opacity float =0.5
+--depth-limits 2 float
+--track flag
+--smooth flag
+--side-by-side flag
+--max-frames int
+
+sapiens.commands.labels:
+source Path
+--out! Path
+--overlap smaller|later =smaller
+
+sapiens.commands.quickstart:
+--images Path
+--people int =64
+--iterations int =400
+--work-dir Path =work_dirs/quickstart
+
+sapiens.commands.render:
+--out! Path
+--num! positive
+--size parse =(768,1024)
+--seed int
+--workers int
+--people parse =(1,4)
+--backgrounds Path
+--labels =mask,depth,normal,seg,lip,instance,albedo,alpha,camera
+--format png|jpg =png
+--compact flag
+--preview flag
+--scene +
+--generator =sapiens.synthetic.generator:HumanGenerator
+
+sapiens.commands.score:
+results
+--ann-file!
+--skeleton!
+--groups +
+--common-with
+--common-names + =['published']
+--missing skip|wrong =skip
+--box-area flag
+--prefix
+--out
+
+sapiens.commands.test:
+config
+checkpoint
+--graph flag
+--out Path
+--dump
+--show-dir Path
+--show-limit positive
+--show-heatmaps flag
+--work-dir
+--cfg-options +
+--launcher none|pytorch|slurm|mpi =none
+--local_rank/--local-rank int
+
+sapiens.commands.train:
+config
+--resume ? const=auto
+--amp flag
+--work-dir
+--cfg-options +
+--launcher none|pytorch|slurm|mpi =none
+--local_rank/--local-rank int
+
+sapiens.commands.verify:
+name ?
+--config
+--checkpoint
+--torchscript Path
+--image! Path
+--download flag
+--device =cpu
+--tolerance float =0.001
+--cfg-options +
+"""
+
+
+def describe(action: argparse.Action) -> str:
+    words = ['/'.join(action.option_strings) or action.dest]
+    if action.option_strings and action.required:
+        words[0] += '!'
+    if action.nargs == 0 and action.const is True:
+        words.append('flag')
+    elif action.nargs:
+        words.append(str(action.nargs))
+    words += [action.type.__name__] if action.type else []
+    words += ['|'.join(map(str, action.choices))] if action.choices else []
+    words += [f'const={action.const}'] if action.const not in (None, True) else []
+    return ' '.join(
+        [*words, *([f'={action.default}'.replace(' ', '')] if action.default not in (None, False, []) else [])]
+    )
+
+
+def parsers(monkeypatch, name: str) -> dict[str, argparse.ArgumentParser]:
+    """The parser of a command, and those of its subcommands, by name."""
+
+    class Made(Exception):
+        pass
+
+    def grab(self, *_, **__):
+        raise Made(self)
+
+    monkeypatch.setattr(argparse.ArgumentParser, 'parse_args', grab)
+    with pytest.raises(Made) as made:
+        importlib.import_module(name).main([])
+    (parser,) = made.value.args
+    found = {name: parser}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found |= {f'{name} {sub}': other for sub, other in action.choices.items()}
+    return found
+
+
+@pytest.mark.parametrize(
+    'block', OPTIONS.strip().split('\n\n'), ids=lambda block: block.split('\n')[0].removesuffix(':')
+)
+def test_options(monkeypatch, block):
+    name, *lines = block.split('\n')
+    name = name.removesuffix(':')
+    parser = parsers(monkeypatch, name.split(' ')[0])[name]
+    assert [describe(action) for action in parser._actions if action.dest not in ('help', 'command')] == lines
