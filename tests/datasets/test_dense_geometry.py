@@ -6,8 +6,10 @@ import pytest
 
 from sapiens.datasets.transforms import (
     BadImage,
+    Letterbox,
     LoadDense,
     PhotometricDistortion,
+    RandomAreaCrop,
     RandomCrop,
     RandomFlip,
     RandomResize,
@@ -78,6 +80,51 @@ def test_resize_changes_the_focal_lengths(size):
     matrix[0, 0], matrix[1, 1] = matrix[0, 0] * zoom[0], matrix[1, 1] * zoom[1]
     matrix[:2, 2] = (matrix[:2, 2] + 0.5) * zoom - 0.5
     agree(resized, render(size, matrix, samples=3))
+
+
+@pytest.mark.parametrize(('target', 'box'), [((300, 200), (75, 0, 150, 200)), ((90, 200), (0, 40, 90, 120))])
+def test_letterbox_is_a_centered_resize(target, box):
+    boxed = load([Letterbox(target)])
+    x, y, w, h = box
+    assert boxed['img'].shape == (*target[::-1], 3) and np.allclose(
+        boxed['warp_matrix'][:, :2], np.eye(2) * w / SIZE[0]
+    )
+    resized = load([Resize((w, h))])
+    for key in ('img', 'gt_depth', 'gt_normal', 'gt_sem_seg', 'valid_mask'):
+        assert np.array_equal(boxed[key][y : y + h, x : x + w], resized[key]), key
+    outside = np.ones(target[::-1], bool)
+    outside[y : y + h, x : x + w] = False
+    assert not boxed['valid_mask'][outside].any() and not boxed['img'][outside].any()
+    assert (boxed['gt_sem_seg'][outside] == 255).all()
+    matrix = resized['intrinsics'].copy()
+    matrix[:2, 2] += x, y
+    assert np.allclose(boxed['intrinsics'], matrix)
+
+
+def test_crop_by_area_and_aspect():
+    areas, aspects, whole = [], [], 0
+    for seed in range(300):
+        cropped = load([RandomAreaCrop(prob=0.5)], seed)
+        w, h = cropped['img'].shape[1::-1]
+        if (w, h) == SIZE:
+            whole += 1
+            continue
+        areas.append(w * h / (SIZE[0] * SIZE[1]))
+        aspects.append(w / h)
+    assert 120 < whole < 180
+    assert 0.39 < min(areas) < 0.45 and 0.9 < max(areas) <= 1
+    assert 0.49 < min(aspects) < 0.6 and 1.2 < max(aspects) < 2.01
+    shifted = load([RandomAreaCrop(area=(0.5, 0.5), aspect=(0.75, 0.75), prob=1)], seed=4)
+    x, y, w, h = shifted['crop']
+    assert np.array_equal(shifted['gt_depth'], render(SIZE)['gt_depth'][y : y + h, x : x + w])
+    assert load([RandomAreaCrop(area=(1, 1), aspect=(5, 5), prob=1)])['img'].shape[1::-1] == SIZE
+
+
+def test_resize_of_the_image_itself():
+    sizes = [load([RandomResize(None, (0.5, 2.0), prob=0.4)], seed)['img'].shape[1::-1] for seed in range(60)]
+    changed = [size for size in sizes if size != SIZE]
+    assert 12 < len(changed) < 36
+    assert all(abs(w / h - 0.75) < 0.02 and 74 <= w <= 300 for w, h in changed) and max(changed) > (250, 0)
 
 
 @pytest.mark.parametrize('seed', range(6))

@@ -1,11 +1,20 @@
 import math
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from sapiens.datasets.transforms import BadImage, LoadRandomResizedCrop, LoadResize, PackImage
+from sapiens.datasets.transforms import (
+    BadImage,
+    LoadLetterbox,
+    LoadPerson,
+    LoadRandomResizedCrop,
+    LoadResize,
+    PackDense,
+    PackImage,
+)
 from sapiens.datasets.transforms.loading import read_file
 from sapiens.registry import TRANSFORMS
 
@@ -148,3 +157,31 @@ def test_unreadable_paths(tmp_path):
     with pytest.raises(BadImage, match='limit of 1024 MiB'):
         read_file(str(huge))
     assert math.isclose(huge.stat().st_size, 2**30, rel_tol=1e-6)
+
+
+def test_letterbox_states_its_padding():
+    image = smooth_image(60, 90)
+    results = LoadLetterbox((64, 48))(dict(img=image.copy()))
+    assert results['img'].shape == (48, 64, 3) and results['padding'] == (16, 16, 0, 0)
+    inner = LoadResize((32, 48), interpolation='bilinear')(dict(img=image.copy()))['img']
+    assert np.array_equal(results['img'][:, 16:48], inner) and not results['img'][:, :16].any()
+    wide = LoadLetterbox((64, 48))(dict(img=smooth_image(90, 31)))
+    assert wide['padding'] == (0, 0, 13, 13) and wide['img'][13:35].any((1, 2)).all()
+    assert wide['padding'] == PackDense()(wide)['data_samples'].padding
+
+
+@pytest.mark.parametrize('size', [(32, 24), (200, 150)])
+def test_published_resize_is_that_of_opencv(size):
+    image = smooth_image(100, 75)
+    theirs = cv2.INTER_AREA if size[0] < 100 else cv2.INTER_CUBIC
+    stretched = LoadResize(size, interpolation='published')(dict(img=image.copy()))['img']
+    assert np.array_equal(stretched, cv2.resize(image, size, interpolation=theirs))
+    boxed = LoadLetterbox(size, interpolation='published')(dict(img=image.copy()))['img']
+    assert np.array_equal(boxed, cv2.resize(image, size, interpolation=cv2.INTER_LINEAR))
+
+
+def test_interpolations_of_each_loader():
+    with pytest.raises(ValueError, match="interpolation='published': expected 'bicubic' or 'bilinear'"):
+        LoadRandomResizedCrop(32, interpolation='published')
+    with pytest.raises(ValueError, match="interpolation='bicubic': expected 'bilinear' or 'published'"):
+        LoadPerson((32, 32), interpolation='bicubic')

@@ -316,3 +316,12 @@ def test_packed_samples_are_cheap_between_workers():
 def test_wrong_arguments(options, text):
     with pytest.raises(ValueError, match=text):
         LoadPerson(**options)
+
+
+@pytest.mark.parametrize(('size', 'flag'), [((48, 64), cv2.INTER_LINEAR), ((384, 512), cv2.INTER_CUBIC)])
+def test_published_interpolation_is_cubic_where_a_crop_is_upsampled(size, flag):
+    image = smooth_image(160, 140)
+    results = run([dict(type='mmpose.GetBBoxCenterScale', padding=1.25)], sample(image))
+    found = LoadPerson(size, interpolation='published')(results)
+    expected = cv2.warpAffine(image, found['warp_matrix'], size, flags=flag)
+    assert np.abs(found['img'].astype(int) - expected).max() <= 1

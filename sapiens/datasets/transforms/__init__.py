@@ -2,28 +2,36 @@
 
 from .background import RandomBackground
 from .decoding import BadImage
+from .degradation import GaussianBlur, GaussianNoise, JPEGCompression, LowerResolution, Solarize
 from .dense import LoadDense
 from .labels import LoadLabels
-from .loading import LoadRandomResizedCrop, LoadResize
+from .loading import LoadLetterbox, LoadRandomResizedCrop, LoadResize
 from .occlusion import CoarseDropout
 from .packing import PackDense, PackImage, PackPose
 from .photometric import PhotometricDistortion, RandomBlur
-from .random_geometry import RandomCrop, RandomFlip, RandomResize, RandomRotate, Resize
+from .random_geometry import Letterbox, RandomAreaCrop, RandomCrop, RandomFlip, RandomResize, RandomRotate, Resize
 from .rejection import Rejected
 from .topdown import LoadPerson
 
 __all__ = [
     'BadImage',
     'CoarseDropout',
+    'GaussianBlur',
+    'GaussianNoise',
+    'JPEGCompression',
+    'Letterbox',
     'LoadDense',
     'LoadLabels',
+    'LoadLetterbox',
     'LoadPerson',
     'LoadRandomResizedCrop',
     'LoadResize',
+    'LowerResolution',
     'PackDense',
     'PackImage',
     'PackPose',
     'PhotometricDistortion',
+    'RandomAreaCrop',
     'RandomBackground',
     'RandomBlur',
     'RandomCrop',
@@ -32,4 +40,5 @@ __all__ = [
     'RandomRotate',
     'Rejected',
     'Resize',
+    'Solarize',
 ]

@@ -13,7 +13,15 @@ from sapiens.registry import TRANSFORMS
 from .decoding import BadImage, DecodedImage, EncodedImage, resize
 from .view import zoom_matrix
 
-__all__ = ['LoadRandomResizedCrop', 'LoadResize', 'LoadingTransform', 'apply_pixel_changes', 'open_image', 'read_file']
+__all__ = [
+    'LoadLetterbox',
+    'LoadRandomResizedCrop',
+    'LoadResize',
+    'LoadingTransform',
+    'apply_pixel_changes',
+    'open_image',
+    'read_file',
+]
 
 # No image file is this large; reading one would exhaust the memory before its header is looked at.
 MAX_FILE_BYTES = 1 << 30
@@ -61,17 +69,49 @@ def check_prob(**probs: float) -> None:
             raise ValueError(f'{name}={value!r}: expected a probability')
 
 
+def check_area(area: tuple, aspect: tuple) -> tuple[tuple, tuple]:
+    """Check the limits of random boxes."""
+    if not 0 < area[0] <= area[1] <= 1:
+        raise ValueError(f'area={area!r}: expected (smallest, largest) fraction of the area, within (0, 1]')
+    if not 0 < aspect[0] <= aspect[1]:
+        raise ValueError(f'aspect={aspect!r}: expected (smallest, largest) width / height, above 0')
+    return tuple(area), tuple(aspect)
+
+
+def draw_box(size: tuple, area: tuple, aspect: tuple, tries: int) -> tuple[int, int, int, int] | None:
+    """Draw a box (x, y, w, h) in an image of ``size`` (w, h) by its fraction of the area and its w / h; None if no draw fits."""
+    width, height = size
+    for _ in range(tries):
+        pixels = np.random.uniform(*area) * width * height
+        ratio = math.exp(np.random.uniform(math.log(aspect[0]), math.log(aspect[1])))
+        w, h = round(math.sqrt(pixels * ratio)), round(math.sqrt(pixels / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            y = int(np.random.randint(height - h + 1))
+            return int(np.random.randint(width - w + 1)), y, w, h
+    return None
+
+
+def letterbox(image_size: tuple, size: tuple) -> tuple[int, int, int, int]:
+    """Box (x, y, w, h) of an image (w, h) that is resized by one factor to fit into ``size`` (w, h), and centered."""
+    factor = min(size[0] / image_size[0], size[1] / image_size[1])
+    width, height = (max(1, round(side * factor)) for side in image_size)
+    return (size[0] - width) // 2, (size[1] - height) // 2, width, height
+
+
 class LoadingTransform(BaseTransform):
     """Base of transforms that load an image: options and opening."""
 
     antialias = True
+    interpolations = ('bicubic', 'bilinear')
 
     def __init__(self, size, interpolation: str, decode: str, max_megapixels: float, flip_prob: float = 0.0):
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         if len(self.size) != 2 or not all(isinstance(n, int) and n > 0 for n in self.size):
             raise ValueError(f'size={size!r}: expected one positive int or (width, height) in pixels')
-        if interpolation not in ('bicubic', 'bilinear'):
-            raise ValueError(f"interpolation={interpolation!r}: expected 'bicubic' or 'bilinear'")
+        if interpolation not in self.interpolations:
+            raise ValueError(
+                f'interpolation={interpolation!r}: expected {" or ".join(map(repr, self.interpolations))}'
+            )
         check_prob(flip_prob=flip_prob)
         self.interpolation, self.flip_prob, self.max_megapixels = interpolation, flip_prob, max_megapixels
         self.exact = check_decoding(decode, max_megapixels)
@@ -81,7 +121,9 @@ class LoadingTransform(BaseTransform):
         left, top, *size = inner or (0, 0, *self.size)
         size = tuple(size)
         pixels, box = image.crop(box, size, self.exact)
-        if self.antialias:
+        if self.interpolation == 'published':
+            pixels = cv2.resize(pixels, size, interpolation=self.published_interpolation(pixels.shape[1]))
+        elif self.antialias:
             pixels = resize(pixels, size, self.interpolation)
         else:
             pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
@@ -140,11 +182,7 @@ class LoadRandomResizedCrop(LoadingTransform):
         max_megapixels: float = 150,
     ):
         super().__init__(size, interpolation, decode, max_megapixels, flip_prob)
-        if not 0 < area[0] <= area[1] <= 1:
-            raise ValueError(f'area={area!r}: expected (smallest, largest) fraction of the area, within (0, 1]')
-        if not 0 < aspect[0] <= aspect[1]:
-            raise ValueError(f'aspect={aspect!r}: expected (smallest, largest) width / height, above 0')
-        self.area, self.aspect = area, aspect
+        self.area, self.aspect = check_area(area, aspect)
 
     def transform(self, results: dict) -> dict:
         image = open_image(results, self.max_megapixels)
@@ -153,13 +191,9 @@ class LoadRandomResizedCrop(LoadingTransform):
 
     def draw_box(self, width: int, height: int) -> tuple[int, int, int, int]:
         """Draw the crop (x, y, w, h) of an image, in pixels."""
-        for _ in range(10):
-            area = np.random.uniform(*self.area) * width * height
-            aspect = math.exp(np.random.uniform(math.log(self.aspect[0]), math.log(self.aspect[1])))
-            w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-            if 0 < w <= width and 0 < h <= height:
-                y = int(np.random.randint(height - h + 1))
-                return int(np.random.randint(width - w + 1)), y, w, h
+        box = draw_box((width, height), self.area, self.aspect, tries=10)
+        if box is not None:
+            return box
         aspect = min(max(width / height, self.aspect[0]), self.aspect[1])
         w = max(1, min(width, round(height * aspect)))
         h = max(1, min(height, round(width / aspect)))
@@ -177,7 +211,8 @@ class LoadResize(LoadingTransform):
 
     Args:
         size, interpolation, decode, max_megapixels: see :class:`LoadRandomResizedCrop`; decodes exactly by default,
-            so that the numbers do not depend on the scale of a file.
+            so that the numbers do not depend on the scale of a file. The interpolation ``'published'`` gives the pixels of the
+            published Sapiens2 code: OpenCV's area where the width is reduced, else its cubic.
         antialias: average pixels when reducing. False, with 'bilinear', is OpenCV's resize, as the published dense models
             were evaluated.
         keep_ratio: resize both sides by one factor, center the image and pad with black (letterbox). Otherwise stretch.
@@ -186,6 +221,8 @@ class LoadResize(LoadingTransform):
         ValueError: an argument out of its range.
         BadImage: a file that cannot be used.
     """
+
+    interpolations = ('bicubic', 'bilinear', 'published')
 
     def __init__(
         self,
@@ -201,6 +238,9 @@ class LoadResize(LoadingTransform):
             raise ValueError(f"antialias=False goes with interpolation='bilinear', not {interpolation!r}")
         self.antialias, self.keep_ratio = antialias, keep_ratio
 
+    def published_interpolation(self, width: int) -> int:
+        return cv2.INTER_AREA if self.size[0] < width else cv2.INTER_CUBIC
+
     def transform(self, results: dict) -> dict:
         image = open_image(results, self.max_megapixels)
         inner, results['warp_matrix'] = self.place(image.size)
@@ -208,9 +248,37 @@ class LoadResize(LoadingTransform):
 
     def place(self, image_size: tuple) -> tuple[tuple[int, int, int, int], np.ndarray]:
         """Where an image of a size (w, h) goes: its box (x, y, w, h) in the result, and the matrix (2, 3) from its pixels."""
-        width, height = self.size
-        if self.keep_ratio:
-            factor = min(width / image_size[0], height / image_size[1])
-            width, height = (max(1, round(side * factor)) for side in image_size)
-        left, top = (self.size[0] - width) // 2, (self.size[1] - height) // 2
+        left, top, width, height = letterbox(image_size, self.size) if self.keep_ratio else (0, 0, *self.size)
         return (left, top, width, height), zoom_matrix(width / image_size[0], height / image_size[1], left, top)
+
+
+@TRANSFORMS.register_module()
+class LoadLetterbox(LoadResize):
+    """:class:`LoadResize` with ``keep_ratio``: the image is resized by one factor, centered, and padded with black.
+
+    Added Keys: those of :class:`LoadResize`; padding (left, right, top, bottom) in pixels of the result
+
+    Args:
+        size, decode, antialias, max_megapixels: see :class:`LoadResize`.
+        interpolation: ``'bilinear'`` or ``'bicubic'``; ``'published'`` gives the pixels of the published Sapiens2 code:
+            OpenCV's bilinear, which does not average.
+    """
+
+    def __init__(
+        self,
+        size: int | tuple,
+        interpolation: str = 'bilinear',
+        decode: str = 'exact',
+        antialias: bool = True,
+        max_megapixels: float = 150,
+    ):
+        super().__init__(size, interpolation, decode, antialias, max_megapixels, keep_ratio=True)
+
+    def published_interpolation(self, width: int) -> int:
+        return cv2.INTER_LINEAR
+
+    def transform(self, results: dict) -> dict:
+        results = super().transform(results)
+        (left, top, width, height), _ = self.place(results['ori_shape'][::-1])
+        results['padding'] = left, self.size[0] - width - left, top, self.size[1] - height - top
+        return results

@@ -17,7 +17,7 @@ from .label_geometry import is_map
 __all__ = ['PackDense', 'PackImage', 'PackPose']
 
 _IMAGE_KEYS = ('img_path', 'ori_shape', 'img_shape', 'crop', 'flip', 'warp_matrix', 'sample_idx')
-_DENSE_KEYS = (*_IMAGE_KEYS, 'rotation', 'intrinsics', 'background')
+_DENSE_KEYS = (*_IMAGE_KEYS, 'rotation', 'intrinsics', 'background', 'padding')
 _POSE_KEYS = (
     *('img_id', 'id', 'img_path', 'ori_shape', 'img_shape', 'input_size', 'input_center', 'input_scale', 'sample_idx'),
     *('flip', 'bbox_rotation'),
@@ -55,7 +55,7 @@ class PackDense(BaseTransform):
         - the maps as tensors: gt_sem_seg (H, W) uint8, gt_depth (1, H, W) and gt_normal (3, H, W) float32, gt_mask and
           valid_mask (H, W) bool, ...;
         - metainfo, where known: img_path, ori_shape, img_shape, crop, flip, rotation, warp_matrix, intrinsics, sample_idx,
-          background.
+          background, padding.
 
     Raises:
         BadImage: maps that are neither of the image's size nor of the original's.

@@ -12,11 +12,20 @@ from mmcv.transforms import BaseTransform
 
 from sapiens.registry import TRANSFORMS
 
-from .loading import check_prob
+from .loading import check_area, check_prob, draw_box, letterbox
 from .sampling import transform_sample
 from .view import View, fit_size, sample_labels
 
-__all__ = ['GeometricStep', 'RandomCrop', 'RandomFlip', 'RandomResize', 'RandomRotate', 'Resize']
+__all__ = [
+    'GeometricStep',
+    'Letterbox',
+    'RandomAreaCrop',
+    'RandomCrop',
+    'RandomFlip',
+    'RandomResize',
+    'RandomRotate',
+    'Resize',
+]
 
 # The classes of a crop are counted on a 1-in-4 pixel grid.
 _STRIDE = 4
@@ -62,23 +71,28 @@ class RandomResize(GeometricStep):
     """Resize the whole image to a random multiple of a size.
 
     Args:
-        size: (w, h) in pixels.
+        size: (w, h) in pixels; None for the image's own.
         ratio: smallest and largest multiple, drawn uniformly.
         keep_ratio: see :class:`Resize`.
+        prob: probability.
 
     Raises:
         ValueError: an argument out of its range.
     """
 
-    def __init__(self, size: tuple, ratio: tuple, keep_ratio: bool = True):
-        self.size = check_size(size)
+    def __init__(self, size: tuple | None, ratio: tuple, keep_ratio: bool = True, prob: float = 1.0):
+        self.size = None if size is None else check_size(size)
         if len(ratio) != 2 or not 0 < ratio[0] <= ratio[1]:
             raise ValueError(f'ratio={ratio!r}: expected (smallest, largest), above 0')
-        self.ratio, self.keep_ratio = tuple(ratio), keep_ratio
+        check_prob(prob=prob)
+        self.ratio, self.keep_ratio, self.prob = tuple(ratio), keep_ratio, prob
 
     def draw(self, view: View, results: dict) -> View:
         ratio = np.random.uniform(*self.ratio)
-        size = max(1, int(self.size[0] * ratio)), max(1, int(self.size[1] * ratio))
+        if self.prob < 1 and np.random.random() >= self.prob:
+            return view
+        size = self.size or view.size
+        size = max(1, int(size[0] * ratio)), max(1, int(size[1] * ratio))
         return view.resize(fit_size(view.size, size) if self.keep_ratio else size)
 
 
@@ -121,6 +135,53 @@ class RandomCrop(GeometricStep):
     def _is_mixed(self, crop: View, labels: np.ndarray) -> bool:
         counts = np.bincount(sample_labels(crop, labels, _STRIDE).ravel(), minlength=256)[:255]
         return (counts > 0).sum() > 1 and counts.max() < self.cat_max_ratio * counts.sum()
+
+
+@TRANSFORMS.register_module()
+class RandomAreaCrop(GeometricStep):
+    """Crop a random box by its area and aspect. The image stays whole if none of the draws fits.
+
+    Args:
+        area: smallest and largest fraction of the image's area, drawn uniformly.
+        aspect: smallest and largest width / height, drawn log-uniformly.
+        prob: probability.
+        tries: draws.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    def __init__(self, area: tuple = (0.4, 1.0), aspect: tuple = (0.5, 2.0), prob: float = 0.3, tries: int = 8):
+        self.area, self.aspect = check_area(area, aspect)
+        check_prob(prob=prob)
+        if tries < 1:
+            raise ValueError(f'tries={tries!r}: expected 1 or more')
+        self.prob, self.tries = prob, tries
+
+    def draw(self, view: View, results: dict) -> View:
+        if np.random.random() >= self.prob:
+            return view
+        box = draw_box(view.size, self.area, self.aspect, self.tries)
+        return view if box is None else view.then(np.array([[1.0, 0, -box[0]], [0, 1, -box[1]]]), box[2:])
+
+
+@TRANSFORMS.register_module()
+class Letterbox(GeometricStep):
+    """Resize both sides by one factor, center the image and pad with black. Labels do not count in the padding.
+
+    Args:
+        size: (w, h) in pixels.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    def __init__(self, size: tuple):
+        self.size = check_size(size)
+
+    def draw(self, view: View, results: dict) -> View:
+        left, top, *inner = letterbox(view.size, self.size)
+        return view.resize(tuple(inner)).then(np.array([[1.0, 0, left], [0, 1, top]]), self.size)
 
 
 @TRANSFORMS.register_module()

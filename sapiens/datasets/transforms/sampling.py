@@ -155,7 +155,10 @@ def _corners_of(matrix: np.ndarray, whole: tuple, size: tuple) -> np.ndarray | N
     seen = outermost @ back[:, :2].T + back[:, 2]
     if (seen > low - 1e-3).all() and (seen < high + 1e-3).all():
         return None
-    corners = np.array([[-0.5, -0.5], [high[0], -0.5], [*high], [-0.5, high[1]]]) @ matrix[:, :2].T + matrix[:, 2]
+    # OpenCV also draws pixels that the border touches: half a pixel of the result inside, it touches those of the image.
+    inset = 0.5 / np.hypot(*matrix[:, :2])
+    low, high = np.minimum(low + inset, high), np.maximum(high - inset, low)
+    corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]]]) @ matrix[:, :2].T + matrix[:, 2]
     return np.rint(corners * (1 << _SHIFT)).astype(np.int32)
 
 
