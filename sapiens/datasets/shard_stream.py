@@ -1,47 +1,68 @@
 """An endless stream of image files from tar shards, with a position of a few numbers."""
 
+import os
 import posixpath
 import re
+from collections.abc import Iterable
+from os import PathLike
 
 import fsspec
+from braceexpand import braceexpand
 
-from sapiens.utils.image_files import SUFFIXES
+from sapiens.utils.image_files import IMAGE_NAMES, SUFFIXES
 
 from .draw import hash63
 from .permutation import Permutation
 from .tar_reader import BrokenTar, next_member, read_content
 from .transforms.loading import MAX_FILE_BYTES
 
-__all__ = ['ShardStream', 'expand_braces']
+__all__ = ['ShardStream', 'expand_shards']
+
+# WebDataset's own entries, such as ``__meta__/...``, are not samples.
+_NO_SAMPLE = re.compile(r'(\./)?__[^/]*__($|/)')
 
 
-def expand_braces(pattern: str) -> list[str]:
-    """Expand ``a-{00..02}.tar`` and ``a-{x,y}.tar`` to names; several braces multiply.
+def expand_shards(shards: str | PathLike | Iterable[str | PathLike]) -> list[str]:
+    """Expand paths or URLs to shards, as WebDataset does: ``$VARIABLE``, braces, and lists with ``::``.
+
+    ``{00..02}``, ``{x,y}`` and nested braces expand as in bash. ``~`` is the home folder. A protocol without path before ``::``
+    is a chained URL of fsspec (``simplecache::s3://bucket/a.tar``), not a list.
 
     Raises:
-        ValueError: braces of another form.
+        ValueError: unbalanced braces, or braces around a single name.
     """
-    match = re.search(r'\{([^{}]*)\}', pattern)
-    if match is None:
-        if '{' in pattern or '}' in pattern:
-            raise ValueError(f'unbalanced braces in {pattern!r}')
-        return [pattern]
-    numbers = re.fullmatch(r'(\d+)\.\.(\d+)', match[1])
-    if numbers:
-        first, last = numbers.groups()
-        if int(first) > int(last):
-            raise ValueError(f'{{{match[1]}}} in {pattern!r} counts down: expected {{first..last}}')
-        width = len(first) if first.startswith('0') or len(first) == len(last) else 0
-        choices = [f'{number:0{width}d}' for number in range(int(first), int(last) + 1)]
-    elif ',' in match[1]:
-        choices = match[1].split(',')
-    else:
-        raise ValueError(f'{{{match[1]}}} in {pattern!r}: expected {{000..999}} or {{a,b,c}}')
-    return [
-        rest
-        for choice in choices
-        for rest in expand_braces(pattern[: match.start()] + choice + pattern[match.end() :])
-    ]
+    names = []
+    for given in [shards] if isinstance(shards, str | PathLike) else shards:
+        chained = ''
+        for part in os.path.expandvars(os.fspath(given)).split('::'):
+            if part in fsspec.available_protocols():
+                chained += f'{part}::'
+                continue
+            names += braceexpand(
+                chained + os.path.expanduser(part), escape=False
+            )  # backslashes are separators on Windows
+            chained = ''
+    for name in names:
+        if '{' in name or '}' in name:
+            raise ValueError(f'braces remain in the shard {name!r}: expected {{000..999}} or {{a,b,c}}')
+    return names
+
+
+def sample_of(name: str) -> tuple[str, bool] | None:
+    """Return the sample that an image in a shard belongs to, and whether the member is the sample's image.
+
+    ``a/0001.jpg`` is the image of ``a/0001``, and ``a/0001.seg.png`` another part of it. The names of parts are words: in
+    ``clip_0.1s.jpg`` the dot belongs to the name. None for other files.
+    """
+    folder, base = posixpath.split(name)
+    stem, suffix = posixpath.splitext(base)
+    if suffix.lower() not in IMAGE_NAMES or base.startswith('.') or _NO_SAMPLE.match(name):
+        return None
+    parts = stem.split('.')
+    count = len(parts)
+    while count > 1 and parts[count - 1].isidentifier():
+        count -= 1
+    return posixpath.join(folder, '.'.join(parts[:count])), count == len(parts)
 
 
 class ShardStream:
@@ -129,6 +150,7 @@ class _OpenShard:
 
     def __init__(self, number: int, index: int, offset: int, stem: str):
         self.number, self.index, self.offset, self.stem = number, index, offset, stem
+        self.name = ''  # of the last image
         self._file = None
 
     def next_image(self, bad: list, path: str):
@@ -136,28 +158,33 @@ class _OpenShard:
         if self._file is None:
             filesystem, local = fsspec.core.url_to_fs(path)
             self._file = filesystem.open(local, 'rb')
+        part = None  # a part whose image may follow: its sample and name
         while True:
             header = self.offset
             member = next_member(self._file, header)
+            sample, is_image = (member and member.is_file and sample_of(member.name)) or (None, False)
+            if part and (member is None or (sample and sample != part[0])):
+                bad.append(
+                    (f'{path}/{part[1]}', f'a part of the sample {part[0]!r}, which has no image: rename it to use it')
+                )
+                part = None
             if member is None:
                 if not self.stem:
                     bad.append((path, f'no member named STEM{"|".join(SUFFIXES)}'))
                 return None
-            # WebDataset: files that share the name up to the first dot of its last part are one sample.
-            folder, base = posixpath.split(member.name)
-            base, _, suffix = base.partition('.')
-            stem = posixpath.join(folder, base)
-            if not member.is_file or f'.{suffix.lower()}' not in SUFFIXES or stem == self.stem:
-                self.offset = member.next_header
+            self.offset = member.next_header
+            if not is_image or sample == self.stem:
+                # The first image of a sample is used.
+                if sample and sample != self.stem:
+                    part = part or (sample, member.name)
+                elif is_image and member.name == self.name:
+                    bad.append((f'{path}/{member.name}', 'the second member of this name'))
                 continue
-            self.stem = stem
+            self.stem, self.name, part = sample, member.name, None
             if member.size > MAX_FILE_BYTES:
-                self.offset = member.next_header
                 bad.append((f'{path}/{member.name}', f'{member.size} bytes are more than {MAX_FILE_BYTES >> 20} MiB'))
                 continue
-            content = read_content(self._file, member)
-            self.offset = member.next_header
-            return member.name, content, header
+            return member.name, read_content(self._file, member), header
 
     def close(self) -> None:
         if self._file is not None:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
+from os import PathLike
 
 from mmengine.dist import get_dist_info
 from torch.utils.data import IterableDataset, get_worker_info
@@ -10,7 +11,7 @@ from sapiens.registry import DATASETS
 
 from .base import build_pipeline
 from .draw import Draw, seed_everything_for
-from .shard_stream import ShardStream, expand_braces
+from .shard_stream import ShardStream, expand_shards
 from .transforms import BadImage
 
 __all__ = ['TarShards']
@@ -22,12 +23,13 @@ _MAX_BAD_IN_A_ROW = 1000
 class TarShards(IterableDataset):
     """The images of uncompressed tar files in WebDataset's layout.
 
-    Members that share a name up to its first dot are one sample; only its image is used. Every worker of every rank streams its
-    own part of the shards endlessly, in a new order each time; an epoch is only a count of samples. A sample has ``state``, the
-    position after it.
+    Members that share a name up to a dot are one sample; only its image is used (see :func:`.shard_stream.sample_of`). Every
+    worker of every rank streams its own part of the shards endlessly, in a new order each time; an epoch is only a count of
+    samples. A sample has ``state``, the position after it.
 
     Args:
-        shards: path or fsspec URL, or several, with braces: ``s3://bucket/shard-{000000..000999}.tar``.
+        shards: path or fsspec URL, or several, with braces: ``s3://bucket/shard-{000000..000999}.tar``; see
+            :func:`.shard_stream.expand_shards`.
         samples_per_epoch: what counts as an epoch, over all ranks.
         seed: of the order and of the augmentation.
         interleave: shards that a worker has open at a time; more mixes better.
@@ -42,15 +44,14 @@ class TarShards(IterableDataset):
 
     def __init__(
         self,
-        shards: str | list[str],
+        shards: str | PathLike | list[str | PathLike],
         samples_per_epoch: int,
         seed: int = 0,
         interleave: int = 4,
         pipeline: list = (),
         metainfo: dict | None = None,
     ):
-        patterns = [shards] if isinstance(shards, str) else list(shards)
-        self.shards = [name for pattern in patterns for name in expand_braces(pattern)]
+        self.shards = expand_shards(shards)
         if not self.shards:
             raise ValueError(f'shards={shards!r} names no shard')
         compressed = [name for name in self.shards if name.endswith(('.gz', '.tgz', '.zst', '.bz2', '.xz'))]

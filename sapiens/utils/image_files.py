@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from PIL import Image, features
 
-__all__ = ['FORMATS', 'HEIC_HINT', 'SUFFIXES', 'LeftOut', 'is_image', 'walk_images']
+__all__ = ['FORMATS', 'HEIC_HINT', 'IMAGE_NAMES', 'SUFFIXES', 'LeftOut', 'is_image', 'walk_images']
 
 HAS_AVIF = features.check('avif')
 HAS_HEIC = importlib.util.find_spec('pillow_heif') is not None
@@ -26,6 +26,8 @@ SUFFIXES = (
     *_AVIF * HAS_AVIF,
     *_HEIC * HAS_HEIC,
 )
+# All names of images, whether they can be read or not.
+IMAGE_NAMES = tuple(dict.fromkeys((*SUFFIXES, *_AVIF, *_HEIC)))
 # Files that are images if their content is: phones and converters leave JPEGs under these names.
 _BY_CONTENT = ('', *_AVIF, *_HEIC)
 HEIC_HINT = 'HEIC needs pillow-heif: python -m pip install pillow-heif'

@@ -10,7 +10,7 @@ from fsspec.implementations.local import LocalFileSystem
 from torch.utils.data import DataLoader
 
 from sapiens.datasets import TarShards, stack_collate
-from sapiens.datasets.shard_stream import expand_braces
+from sapiens.datasets.shard_stream import expand_shards, sample_of
 from sapiens.datasets.tar_reader import next_member, read_content
 
 from .helpers import encode, smooth_image, write_shard
@@ -46,14 +46,61 @@ def paths(batches):
 
 
 def test_braces():
-    assert expand_braces('a.tar') == ['a.tar']
-    assert expand_braces('a-{08..10}.tar') == ['a-08.tar', 'a-09.tar', 'a-10.tar']
-    assert expand_braces('a-{8..10}.tar') == ['a-8.tar', 'a-9.tar', 'a-10.tar']
-    assert expand_braces('{x,y}/{0..1}') == ['x/0', 'x/1', 'y/0', 'y/1']
-    assert len(expand_braces('s3://b/shard-{000000..000999}.tar')) == 1000
-    for wrong in ('{1..', '{b..a}', '{3..1}', '{a}'):
-        with pytest.raises(ValueError, match=r'\{'):
-            expand_braces(wrong)
+    assert expand_shards('a.tar') == ['a.tar']
+    assert expand_shards('a-{08..10}.tar') == ['a-08.tar', 'a-09.tar', 'a-10.tar']
+    assert expand_shards('a-{8..10}.tar') == ['a-8.tar', 'a-9.tar', 'a-10.tar']
+    assert expand_shards('{x,y}/{0..1}') == ['x/0', 'x/1', 'y/0', 'y/1']
+    assert len(expand_shards('s3://b/shard-{000000..000999}.tar')) == 1000
+    assert expand_shards('{00..100}')[::50] == ['000', '050', '100'], 'all of one width, as in bash'
+    assert expand_shards('a-{x,{1..3}}.tar') == ['a-x.tar', 'a-1.tar', 'a-2.tar', 'a-3.tar'], 'nested'
+    assert expand_shards('{3..1}') == ['3', '2', '1'] and expand_shards('{0..6..3}') == ['0', '3', '6']
+    for wrong in ('{1..', '{a}', 'a}', '{}'):
+        with pytest.raises(ValueError, match=r'\{|\}'):
+            expand_shards(wrong)
+
+
+def test_shards_as_paths_variables_and_lists(monkeypatch, tmp_path):
+    monkeypatch.setenv('SHARDS', str(tmp_path / 'a\\b'))
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert expand_shards(tmp_path / '{0,1}.tar') == [f'{tmp_path}/0.tar', f'{tmp_path}/1.tar']
+    assert expand_shards([tmp_path / 'x.tar', 'y{1,2}.tar']) == [f'{tmp_path}/x.tar', 'y1.tar', 'y2.tar']
+    assert expand_shards('$SHARDS/{1..2}.tar') == [f'{tmp_path}/a\\b/1.tar', f'{tmp_path}/a\\b/2.tar']
+    assert expand_shards('${SHARDS}.tar::$NOT_SET/x.tar') == [f'{tmp_path}/a\\b.tar', '$NOT_SET/x.tar']
+    assert expand_shards('a{1,2}.tar::s3://b/c.tar::~/d.tar') == [
+        'a1.tar',
+        'a2.tar',
+        's3://b/c.tar',
+        f'{tmp_path}/d.tar',
+    ]
+    assert expand_shards('x.tar::simplecache::s3://b/{1..2}.tar') == [
+        'x.tar', 'simplecache::s3://b/1.tar', 'simplecache::s3://b/2.tar',
+    ]  # fmt: skip
+    write_shard(tmp_path / 'x.tar', ['a', 'b', 'c'])
+    assert len(paths(take(dataset(tmp_path / 'x.tar'), 1))) == 3
+
+
+@pytest.mark.parametrize(
+    ('name', 'expected'),
+    [
+        ('a/0001.jpg', ('a/0001', True)),
+        ('./a.b/0001.PNG', ('./a.b/0001', True)),
+        ('0001.seg.png', ('0001', False)),
+        ('0001.seg.color.png', ('0001', False)),
+        ('clip_0.1s.jpg', ('clip_0.1s', True)),
+        ('IMG.2019.05.jpeg', ('IMG.2019.05', True)),
+        ('J. Smith.jpe', ('J. Smith', True)),
+        ('clip_0.1s.depth.png', ('clip_0.1s', False)),
+        ('clip.v2.1.heic', ('clip.v2.1', True)),
+        ('0001.json', None),
+        ('__meta__/preview.jpg', None),
+        ('./__meta__/preview.jpg', None),
+        ('__meta__', None),
+        ('a/._0001.jpg', None),
+        ('jpg', None),
+    ],
+)  # fmt: skip
+def test_samples_of_names(name, expected):
+    assert sample_of(name) == expected
 
 
 @pytest.mark.parametrize('format', [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
@@ -89,13 +136,38 @@ def test_an_epoch_has_every_image_once(shards, interleave):
         assert len({path.split('.tar')[0] for path in seen[:12]}) > 1
 
 
-def test_other_members_and_second_images_are_passed_over(tmp_path):
-    with tarfile.open(tmp_path / 'a.tar', 'w') as tar:
-        for name in ('a.json', 'a.jpg', 'a.png', 'b.seg.png', 'b.PNG', 'b.cls', 'c/a.jpg', 'd.txt'):
+def write_members(path, names):
+    with tarfile.open(path, 'w') as tar:
+        for name in names:
             data = encode(smooth_image(8, 8), 'PNG')
             info = tarfile.TarInfo(name)
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
+
+
+def test_names_with_dots_parts_and_repeated_names(tmp_path):
+    names = ['clip_0.1s.jpg', 'clip_0.2s.jpg', '__meta__/x.jpg', 'a.depth.png', 'a.json', 'a.jpg', 'a.seg.png', 'a.jpg',
+             'b.seg.png', 'b.depth.png', 'b.json', 'c.HEIC', 'c.HEIC', 'photo.final.jpg']  # fmt: skip
+    write_members(tmp_path / 'a.tar', names)
+    batches = take(dataset(str(tmp_path / 'a.tar')), 8, batch_size=1)
+    used = [path.split('.tar/')[1] for path in paths(batches)]
+    assert used == ['clip_0.1s.jpg', 'clip_0.2s.jpg', 'a.jpg', 'c.HEIC'] * 2
+    bad = [(path.split('.tar/')[1], reason) for batch in batches[1:5] for path, reason in batch['loader'].bad]
+    assert bad == [
+        ('a.jpg', 'the second member of this name'),
+        ('b.seg.png', "a part of the sample 'b', which has no image: rename it to use it"),
+        ('c.HEIC', 'the second member of this name'),
+        ('photo.final.jpg', "a part of the sample 'photo', which has no image: rename it to use it"),
+    ]
+    data = dataset(str(tmp_path / 'a.tar'))
+    for expected in used:  # interrupted after every image
+        (batch,) = take(data, 1, batch_size=1)
+        assert paths([batch])[0].endswith(expected)
+        data.load_stream_state({0: batch['loader'].state}, 1)
+
+
+def test_other_members_and_second_images_are_passed_over(tmp_path):
+    write_members(tmp_path / 'a.tar', ['a.json', 'a.jpg', 'a.png', 'b.seg.png', 'b.PNG', 'b.cls', 'c/a.jpg', 'd.txt'])
     seen = paths(take(dataset(str(tmp_path / 'a.tar')), 1, batch_size=6))
     assert [path.split('.tar/')[1] for path in seen] == ['a.jpg', 'b.PNG', 'c/a.jpg'] * 2
     data = dataset(str(tmp_path / 'a.tar'))
