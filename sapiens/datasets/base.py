@@ -54,7 +54,7 @@ class SampleDataset(Dataset):
         """Add problems of the data to ``findings``; with ``read`` decode every image. ``progress`` wraps a long iterable."""
 
     def __getitem__(self, draw: Draw | int) -> dict:
-        index, seed = draw if isinstance(draw, Draw) else (int(draw), None)
+        index, seed = int(draw), getattr(draw, 'seed', None)
         bad, rejected = [], 0
         with seed_everything_for(draw):
             while len(bad) < _TRIES and rejected < _REJECTIONS:

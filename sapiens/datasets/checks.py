@@ -113,7 +113,7 @@ def check_samples(findings: Findings, dataset, draws: Sequence, progress: Callab
     for draw in progress(draws):
         with seed_everything_for(draw):
             try:
-                results = dataset.load_drawn(*draw)
+                results = dataset.load_drawn(draw.index, draw.seed)
                 sample = dataset.pipeline(results)['data_samples']
             except BadImage as error:
                 findings.add('unreadable image', f'{results["img_path"]}: {error}')

@@ -2,7 +2,6 @@
 
 import random
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,16 +12,27 @@ __all__ = ['Draw', 'hash63', 'seed_everything_for']
 _MASK = (1 << 64) - 1
 
 
-class Draw(NamedTuple):
-    """Item of a sampler and index of a dataset.
+class Draw(int):
+    """Item of a sampler and index of a dataset: an int with a seed, so that datasets of torch and others take it as an index.
 
     Attributes:
-        index: position in the dataset.
-        seed: 63-bit seed of this sample's augmentation.
+        index: position in the dataset, a plain int.
+        seed: 63-bit seed of this sample's augmentation. Comparisons do not see it.
     """
 
-    index: int
     seed: int
+
+    def __new__(cls, index: int, seed: int) -> 'Draw':
+        draw = super().__new__(cls, index)
+        draw.seed = seed
+        return draw
+
+    @property
+    def index(self) -> int:
+        return int(self)
+
+    def __reduce__(self) -> tuple:
+        return Draw, (int(self), self.seed)
 
 
 def hash63(*numbers: int) -> int:

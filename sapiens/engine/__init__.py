@@ -13,6 +13,7 @@ from .hooks.training_figures.mae import ReconstructionHook
 from .hooks.training_figures.pose import PosePictureHook
 from .hooks.visible_keypoints import VisibleKeypointsHook
 from .loops import TrainLoop
+from .mmengine_loops import EpochBasedTrainLoop, IterBasedTrainLoop
 from .optim.optim_wrapper import OptimWrapper
 from .optim.param_groups import ParamGroupConstructor
 from .runner import Runner
@@ -23,6 +24,8 @@ __all__ = [
     'DenseFigureHook',
     'DenseShowHook',
     'EarlyStoppingHook',
+    'EpochBasedTrainLoop',
+    'IterBasedTrainLoop',
     'OptimWrapper',
     'ParamGroupConstructor',
     'PosePictureHook',

@@ -1,6 +1,7 @@
 """Checkpoint files of a training run: atomic writes, verified reads, and the search for the newest valid one."""
 
 import errno
+import os
 import re
 import shutil
 import zipfile
@@ -15,6 +16,8 @@ from sapiens.utils.files import atomic_path
 __all__ = ['find_resumable', 'load_training_state', 'write_checkpoint']
 
 NAME = re.compile(r'(?:iter|epoch)_(\d+)\.pth')
+# File of a work dir with the path of the latest checkpoint.
+LAST = 'last_checkpoint'
 # Entries that a run needs to continue. A file of weights lacks some.
 NEEDED = {'state_dict', 'optimizer', 'meta', 'data', 'rng'}
 
@@ -68,6 +71,10 @@ def load_training_state(path: str | Path, verify: bool = True) -> dict:
     """
     path = Path(path)
     if not path.is_file():
+        if path.exists():
+            raise ValueError(
+                f'{path} is not a file: a run resumes from a checkpoint, or from its work dir by --work-dir'
+            )
         raise FileNotFoundError(f'no checkpoint {path} to resume from')
     try:
         if verify:
@@ -90,19 +97,23 @@ def load_training_state(path: str | Path, verify: bool = True) -> dict:
 def find_resumable(work_dir: str | Path, logger) -> Path | None:
     """Find the readable checkpoint with the most iterations. Damaged ones are logged and skipped.
 
-    Searches the work dir and the folder of the file that ``last_checkpoint`` names (``out_dir`` of the checkpoint hook).
+    Searches the work dir, and the folder of the file that ``last_checkpoint`` names (``out_dir`` of the checkpoint hook). A
+    folder with a ``last_checkpoint`` of its own belongs to another run, of which this work dir is a copy; it is not searched.
 
     Raises:
         ValueError: there are checkpoints, but none can be read.
     """
-    folders, hint, count = [Path(work_dir)], Path(work_dir) / 'last_checkpoint', 0
-    if hint.is_file():
-        folders.append(Path(hint.read_text().strip()).parent)
-    for path in _newest_first(folders):
+    folders, names, count = [Path(work_dir)], [], 0
+    last = _last_checkpoint(folders[0], logger)
+    if last is not None:
+        names.append(last.name)
+        if os.path.isdir(last.parent) and not os.path.exists(last.parent / LAST):
+            folders.append(last.parent)
+    for path in _newest_first(folders, names):
         count += 1
         try:
             load_training_state(path)
-        except ValueError as error:
+        except (ValueError, FileNotFoundError) as error:  # the latter for a link to nothing
             logger.warning(f'Checkpoint skipped: {error}')
             continue
         return path
@@ -111,19 +122,39 @@ def find_resumable(work_dir: str | Path, logger) -> Path | None:
     return None
 
 
-def _newest_first(folders: list[Path]) -> Iterator[Path]:
-    """Checkpoints in descending order of iterations. Of files named by epoch, only the newest is opened for its iteration."""
-    paths = {path.resolve() for folder in folders for path in folder.glob('*.pth') if NAME.fullmatch(path.name)}
-    paths = sorted(paths, key=lambda path: int(NAME.fullmatch(path.name)[1]))
+def _last_checkpoint(work_dir: Path, logger) -> Path | None:
+    """Return the path in the file ``last_checkpoint``, if there is one."""
+    file = work_dir / LAST
+    if not file.is_file():
+        return None
+    text = os.fsdecode(file.read_bytes()).strip()
+    if not 0 < len(text) < 4096 or any(letter < ' ' for letter in text):
+        logger.warning(f'{file} is damaged and not used: it holds no path')
+        return None
+    return work_dir / text
+
+
+def _newest_first(folders: list[Path], names: list[str]) -> Iterator[Path]:
+    """Checkpoints in descending order of iterations. Of files named by epoch, only the newest is opened for its iteration.
+
+    Args:
+        names: of files that are checkpoints whatever they are called.
+    """
+    folders = {folder.resolve() for folder in folders}
+    paths = [path for folder in folders for path in folder.glob('*.pth') if NAME.fullmatch(path.name)]
+    paths.sort(key=lambda path: int(NAME.fullmatch(path.name)[1]))
     stacks = [[path for path in paths if path.name.startswith(kind)] for kind in ('iter', 'epoch')]
+    others = [folder / name for folder in folders for name in names if not NAME.fullmatch(name)]
+    stacks += [[path] for path in others if os.path.exists(path)]
     while any(stacks):
         yield max((stack for stack in stacks if stack), key=lambda stack: _iteration_of(stack[-1])).pop()
 
 
 def _iteration_of(path: Path) -> float:
-    if path.name.startswith('iter'):
-        return int(NAME.fullmatch(path.name)[1])
+    number = NAME.fullmatch(path.name)
+    if number and path.name.startswith('iter'):
+        return int(number[1])
     try:
         return load_training_state(path, verify=False)['meta']['iter']
-    except ValueError:
+    except (ValueError, FileNotFoundError):
         return float('inf')  # first, so that it is reported

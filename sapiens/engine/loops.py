@@ -1,14 +1,16 @@
 """The training loop. An epoch can be resumed in the middle."""
 
 import math
+from bisect import bisect
+from collections.abc import Sequence
 
 from mmengine.runner import BaseLoop
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
 from sapiens.registry import LOOPS
-from sapiens.structures import LoaderRecord
 
 from .random_state import derived_random_state, get_random_state, set_random_state
+from .training_data import TrainingData
 
 __all__ = ['TrainLoop']
 
@@ -18,8 +20,10 @@ class TrainLoop(BaseLoop):
     """Trains for ``max_epochs`` epochs or ``max_iters`` iterations.
 
     A resumed run continues in the middle of an epoch: the sampler skips the consumed samples, and the random state is
-    restored after the loader's workers have started. Validation does not change the random state of training. A stream is
-    iterated once without a restart; its epoch is ``len(dataloader)`` batches.
+    restored after the loader's workers have started. Validation does not change the random state of training. A run that was
+    killed after a checkpoint and before the end of the validation that follows it validates first when it resumes.
+
+    See :class:`.TrainingData` for streams and samplers without an end.
 
     Args:
         runner: the runner.
@@ -27,9 +31,11 @@ class TrainLoop(BaseLoop):
         max_epochs, max_iters: exactly one of them.
         val_begin, val_interval: first validation and interval, in epochs with ``max_epochs``, in iterations with
             ``max_iters``. The run also validates at its end.
+        dynamic_intervals: MMEngine's pairs (milestone, ``val_interval`` from one epoch or iteration before it on).
 
     Raises:
-        ValueError: none or both of the lengths, or a loader without a batch.
+        ValueError: none or both of the lengths, an interval below 1, ``max_epochs`` of a sampler without an end, or a loader
+            that cannot be counted.
     """
 
     def __init__(
@@ -40,23 +46,31 @@ class TrainLoop(BaseLoop):
         max_iters: int | None = None,
         val_begin: int = 1,
         val_interval: int = 1,
+        dynamic_intervals: Sequence[tuple[int, int]] = (),
     ) -> None:
-        super().__init__(runner, dataloader)
         if (max_epochs is None) == (max_iters is None):
             raise ValueError(
                 f'train_cfg needs max_epochs or max_iters, got max_epochs={max_epochs}, max_iters={max_iters}'
             )
-        self.by_epoch = max_epochs is not None
-        self.epoch_length = len(self.dataloader)
-        if self.epoch_length == 0:
+        steps = [(0, val_interval), *(dynamic_intervals or ())]
+        self.val_milestones, self.val_intervals = zip(*steps, strict=True)
+        if min(self.val_intervals) < 1 or list(self.val_milestones) != sorted(self.val_milestones):
             raise ValueError(
-                f'the training data have no batch: {len(self.dataloader.dataset)} samples, batch size '
-                f'{self.dataloader.batch_size} on {runner.world_size} process(es) and drop_last='
-                f'{self.dataloader.drop_last}; use a smaller train_dataloader.batch_size'
+                f'train_cfg: val_interval={val_interval}, dynamic_intervals={dynamic_intervals}: expected intervals of 1 or '
+                'more, in the order of their beginnings'
             )
-        self.max_epochs = max_epochs if self.by_epoch else math.ceil(max_iters / self.epoch_length)
-        self.max_iters = max_epochs * self.epoch_length if self.by_epoch else max_iters
-        self.val_begin, self.val_interval = val_begin, val_interval
+        super().__init__(runner, dataloader)
+        self.by_epoch = max_epochs is not None
+        self.data = TrainingData(self.dataloader, runner.world_size, runner.logger)
+        if self.by_epoch and self.data.is_endless:
+            raise ValueError(
+                f'max_epochs with {type(self.dataloader.sampler).__name__}, which has no epochs: use max_iters, or '
+                "train_dataloader.sampler=dict(type='ResumableSampler')"
+            )
+        self.max_epochs = max_epochs if self.by_epoch else math.ceil(max_iters / self.data.epoch_length)
+        self.max_iters = max_epochs * self.data.epoch_length if self.by_epoch else max_iters
+        self.val_begin = val_begin
+        self._validated: int | None = None  # the epoch or iteration of the latest validation
         self.stop_training = False
         self._epoch, self._iter = 0, 0
         # Hooks see the index of the current iteration or epoch; a checkpoint that they write counts it as done.
@@ -64,11 +78,6 @@ class TrainLoop(BaseLoop):
         # Random state of training while other code uses the generators: between a resume and the first batch, and
         # during validation.
         self._random_state: dict | None = None
-        # Consumed batches of this epoch, and for streams the position of each worker after them.
-        self._batches = 0
-        self._streams: dict[int, dict] = {}
-        self._stream_batches = 0
-        self._iterator = None
         runner.visualizer.dataset_meta = getattr(self.dataloader.dataset, 'metainfo', None)
 
     @property
@@ -80,23 +89,27 @@ class TrainLoop(BaseLoop):
         return self._iter
 
     @property
-    def is_stream(self) -> bool:
-        return isinstance(self.dataloader.dataset, IterableDataset)
+    def finished_epochs(self) -> int | None:
+        """Number of epochs done, or None inside an epoch."""
+        if self._ends_epoch:
+            return self._epoch + 1
+        return None if self.data.batches else self._epoch
 
     @property
     def total_batch(self) -> int:
         """Images per iteration over all ranks."""
-        return self.dataloader.batch_size * self.runner.world_size
+        return self.data.total_batch
 
     # ------------------------------------------------------------------ running
 
     def run(self):
         self.runner.call_hook('before_train')
+        self._validate_if_interrupted()
         while not self.stop_training and (
             self._epoch < self.max_epochs if self.by_epoch else self._iter < self.max_iters
         ):
             self.run_epoch()
-        self._iterator = self.dataloader._iterator = None  # ends persistent workers now, not at exit
+        self.data.close()
         self.runner.call_hook('after_train')
         return self.runner.model
 
@@ -104,40 +117,36 @@ class TrainLoop(BaseLoop):
         """Run the rest of the current epoch."""
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
-        if self._batches < self.epoch_length:
-            self._open_iterator()
+        if self.data.batches < self.data.epoch_length:
+            self._open_data()
         if self._random_state is not None:
             set_random_state(self._random_state)
             self._random_state = None
-        while self._batches < self.epoch_length:
-            self.run_iter(next(self._iterator))
+        while self.data.batches < self.data.epoch_length:
+            index = self.data.batches
+            batch, self.record = self.data.next()
+            self.run_iter(index, batch)
             if not self.by_epoch and not self.stop_training:
                 self._validate(self._iter)
             if self.stop_training:
                 return
             if not self.by_epoch and self._iter >= self.max_iters:
                 break
-        if self._batches < self.epoch_length:
+        if self.data.batches < self.data.epoch_length:
             return
         self._ends_epoch = True
         self.runner.call_hook('after_train_epoch')
         self._ends_epoch = False
         self._epoch += 1
-        self._batches = 0
+        self.data.batches = 0
         if self.by_epoch:
             self._validate(self._epoch)
 
-    def run_iter(self, batch: dict) -> None:
-        """Run one training step on a batch of the loader."""
-        index = self._batches
+    def run_iter(self, index: int, batch: dict) -> None:
+        """Run one training step on a batch, the ``index``-th of its epoch."""
         wrapper = self.runner.optim_wrapper
         if hasattr(wrapper, 'enter_batch'):  # MMEngine's wrappers count on their own
-            wrapper.enter_batch(index, min(self.epoch_length, index + self.max_iters - self._iter))
-        self._batches += 1
-        self._stream_batches += 1
-        self.record = batch.pop('loader', None) or LoaderRecord(samples=self.dataloader.batch_size)
-        if self.record.state is not None:
-            self._streams[self.record.worker] = self.record.state
+            wrapper.enter_batch(index, min(self.data.epoch_length, index + self.max_iters - self._iter))
         self.runner.call_hook('before_train_iter', batch_idx=index, data_batch=batch)
         outputs = self.runner.model.train_step(batch, optim_wrapper=wrapper)
         self._ends_iter = True
@@ -145,49 +154,41 @@ class TrainLoop(BaseLoop):
         self._ends_iter = False
         self._iter += 1
 
-    def _open_iterator(self) -> None:
-        if self.is_stream:
-            if self._iterator is None:
-                if self._streams:
-                    self.dataloader.dataset.load_stream_state(self._streams, self._stream_batches)
-                self._iterator = iter(self.dataloader)
-            return
-        sampler = self.dataloader.sampler
-        if hasattr(sampler, 'set_epoch'):
-            sampler.set_epoch(self._epoch)
-        if self._batches:
-            sampler.set_start(self._batches * self.total_batch)
-        if self.dataloader.generator is not None:
-            # Seeds the workers. It depends on rank and epoch only, so a resumed epoch gets the same seeds.
-            seed = (self.runner.seed or 0) + 10_007 * self.runner.rank + 1_000_003 * (self._epoch + 1)
-            self.dataloader.generator.manual_seed(seed)
-        self._iterator = iter(self.dataloader)
+    def _open_data(self) -> None:
+        # The seed of workers depends on rank and epoch only, so a resumed epoch gets the same seeds.
+        seed = (self.runner.seed or 0) + 10_007 * self.runner.rank + 1_000_003 * (self._epoch + 1)
+        self.data.open(self._epoch, seed)
 
     def _validate(self, count: int) -> None:
         last = count == (self.max_epochs if self.by_epoch else self.max_iters)
-        due = count >= self.val_begin and (count % self.val_interval == 0 or last)
+        interval = self.val_intervals[bisect(self.val_milestones, count + 1) - 1]
+        due = count >= self.val_begin and (count % interval == 0 or last)
         if self.runner.val_loop is None or not due:
             return
-        self._random_state = get_random_state()
+        self._validated = count  # a checkpoint that a hook writes after the evaluation knows of it
+        self._random_state = self._random_state or get_random_state()
         self.runner.val_loop.run()
         set_random_state(self._random_state)
         self._random_state = None
         self.runner.model.train()
 
+    def _validate_if_interrupted(self) -> None:
+        """Validate where a checkpoint was written before a validation that did not end."""
+        count = self.finished_epochs if self.by_epoch else self._iter
+        if count and count != self._validated:
+            resumed = self._random_state  # set again when the workers of the loader have started
+            self._validate(count)
+            self._random_state = resumed
+
     # ------------------------------------------------------------------ state
 
     def state_dict(self) -> dict:
         """State of this process: progress, position in the data, random state. Plain values and tensors."""
-        batches = 0 if self._ends_epoch else self._batches
-        if self.is_stream:
-            streams = {str(worker): state for worker, state in self._streams.items()}
-            data = dict(batches=batches, stream_batches=self._stream_batches, streams=streams)
-        else:
-            data = dict(samples=batches * self.total_batch)
         return dict(
             epoch=self._epoch + self._ends_epoch,
             iter=self._iter + self._ends_iter,
-            data=data,
+            validated=self._validated,
+            data=self.data.state_dict(self._ends_epoch),
             rng=self._random_state or get_random_state(),
             seed=self.runner.seed,
             data_seed=getattr(self.dataloader.sampler, 'seed', None),
@@ -201,7 +202,7 @@ class TrainLoop(BaseLoop):
         Raises:
             ValueError: a stream, which needs the same number of processes.
         """
-        if self.is_stream:
+        if self.data.is_stream:
             raise ValueError(
                 f'the checkpoint holds stream positions of {len(states)} process(es), this run has '
                 f'{self.runner.world_size}: use the same number, or restart the data with --cfg-options '
@@ -218,32 +219,12 @@ class TrainLoop(BaseLoop):
         """Continue from :meth:`state_dict`. The batch size may differ.
 
         Raises:
-            ValueError: the checkpoint is of a stream and this run is not, or the reverse; or the sampler cannot skip samples.
+            ValueError: see :meth:`.TrainingData.load_state_dict`.
         """
-        data, sampler = state['data'], self.dataloader.sampler
-        if ('streams' in data) != self.is_stream:
-            raise ValueError(
-                f'the checkpoint holds a position in {"shards" if "streams" in data else "a dataset"}, this run reads '
-                f'{type(self.dataloader.dataset).__name__}: resume with the data of the first run, or restart the data with '
-                '--cfg-options load_from=CHECKPOINT and without --resume'
-            )
+        self.data.load_state_dict(state['data'])
         self._epoch, self._iter, self._random_state = state['epoch'], state['iter'], state['rng']
-        if self.is_stream:
-            self._batches, self._stream_batches = data['batches'], data['stream_batches']
-            self._streams = {int(worker): position for worker, position in data['streams'].items()}
-            return
-        samples = data['samples']
-        self._batches, rest = divmod(samples, self.total_batch)
-        if self._batches and not hasattr(sampler, 'set_start'):
-            raise ValueError(
-                f'{samples} samples of this epoch were consumed, and {type(sampler).__name__} cannot skip them: use '
-                "train_dataloader.sampler=dict(type='ResumableSampler')"
-            )
-        if rest:
-            self.runner.logger.warning(
-                f'{samples} samples of this epoch were consumed, which is no multiple of the total batch '
-                f'{self.total_batch}: the last {rest} of them are used again'
-            )
-        if state['data_seed'] is not None and state['data_seed'] != getattr(sampler, 'seed', None):
-            self.runner.logger.warning(f'The data keep the order of seed {state["data_seed"]}, that of the first run')
-            sampler.seed = state['data_seed']
+        self._validated = state['validated']
+        sampler, seed = self.dataloader.sampler, state['data_seed']
+        if seed is not None and seed != getattr(sampler, 'seed', None):
+            self.runner.logger.warning(f'The data keep the order of seed {seed}, that of the first run')
+            sampler.seed = seed

@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_rank, is_main_process
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import BaseLoop
 from mmengine.runner import Runner as _Runner
 from torch import nn
@@ -27,7 +28,9 @@ from .checkpoint_io import find_resumable, load_training_state, write_checkpoint
 from .compiling import compile_parts
 from .eval_loops import TestLoop, ValLoop
 from .hooks.stop import StopHook
+from .loops import TrainLoop
 from .message_hub import plain
+from .mmengine_loops import EpochBasedTrainLoop, IterBasedTrainLoop
 from .run_state import collect_state, get_progress, restore_state
 from .worker_signals import init_worker, kill_workers_at_exit
 
@@ -95,9 +98,9 @@ class Runner(_Runner):
             dataloader['sampler'] = None
         if not dataloader.get('num_workers'):
             dataloader.pop('persistent_workers', None)
-        collate = dict(dataloader.get('collate_fn') or dict(type='pseudo_collate'))
-        if isinstance(collate['type'], str):  # mmengine does not search the registry of this package
-            collate['type'] = FUNCTIONS.get(collate['type'])
+        collate = dataloader.get('collate_fn') or dict(type='pseudo_collate')
+        if isinstance(collate, dict) and isinstance(collate['type'], str):
+            collate = dict(collate, type=FUNCTIONS.get(collate['type']))  # mmengine does not search our registry
         dataloader['collate_fn'] = collate
         dataloader.setdefault('worker_init_fn', dict(type=init_worker))
         dataloader.setdefault('pin_memory', torch.cuda.is_available())
@@ -111,6 +114,37 @@ class Runner(_Runner):
         cfg = copy.deepcopy(cfg)
         set_default_evaluators(cfg)
         return super().from_cfg(cfg)
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the training loop.
+
+        Raises:
+            ValueError: a loop of another kind, whose state a checkpoint cannot hold.
+        """
+        if isinstance(loop, dict) and 'by_epoch' in loop and 'type' not in loop:
+            loop = dict(loop)
+            loop['type'] = EpochBasedTrainLoop if loop.pop('by_epoch') else IterBasedTrainLoop
+        loop = super().build_train_loop(loop)
+        if not isinstance(loop, TrainLoop):
+            raise ValueError(
+                f'train_cfg builds {type(loop).__module__}.{type(loop).__name__}, whose state a checkpoint cannot hold: use '
+                "type='TrainLoop' with max_epochs or max_iters, or derive your loop from sapiens.engine.TrainLoop"
+            )
+        return loop
+
+    def build_optim_wrapper(self, optim_wrapper) -> OptimWrapper:
+        """Build the optimizer wrapper.
+
+        Raises:
+            ValueError: a wrapper of several optimizers.
+        """
+        wrapper = super().build_optim_wrapper(optim_wrapper)
+        if isinstance(wrapper, OptimWrapperDict):
+            raise ValueError(
+                f'optim_wrapper has the optimizers {", ".join(wrapper.keys())}: training takes one. Give parts of the model '
+                'their own learning rate with optim_wrapper.paramwise_cfg'
+            )
+        return wrapper
 
     def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the validation loop, by default the one of this package."""
@@ -189,7 +223,7 @@ class Runner(_Runner):
             time=time.strftime('%Y%m%d_%H%M%S'),
             sapiens_version=__version__,
             mmengine_version=mmengine.__version__,
-            dataset_meta=plain(getattr(self.train_dataloader.dataset, 'metainfo', None)),
+            dataset_meta=self._dataset_meta,
             world_size=self.world_size,
         )
         checkpoint = dict(meta=meta, state_dict=weights)
@@ -211,6 +245,10 @@ class Runner(_Runner):
     @cached_property
     def _config_text(self) -> str:
         return self.cfg.pretty_text  # formatting it takes most of a second
+
+    @cached_property
+    def _dataset_meta(self) -> dict | None:
+        return plain(getattr(self.train_dataloader.dataset, 'metainfo', None))
 
     @property
     def bare_model(self) -> nn.Module:
@@ -265,12 +303,22 @@ class Runner(_Runner):
         self._has_loaded = True
         self.logger.info(f'Weights from {filename}:\n{report}')
 
-    def resume(self, filename: str | Path, *args, **kwargs) -> None:
-        """Continue a run with its weights and its whole state."""
+    def resume(self, filename: str | Path) -> None:
+        """Continue a run with its weights and its whole state. Before :meth:`train`, this is what training begins with."""
+        if not isinstance(self.optim_wrapper, OptimWrapper):  # nothing is built yet
+            self._resume, self._load_from, self._has_loaded = True, str(filename), False
+            return
         checkpoint = load_training_state(filename, verify=False)  # the main process has verified it
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         self.bare_model.load_state_dict(checkpoint['state_dict'], strict=True)
         restore_state(self, checkpoint, str(filename))
+        before, now = checkpoint['meta'].get('dataset_meta') or {}, self._dataset_meta or {}
+        changed = [key for key in before if key in now and repr(before[key]) != repr(now[key])]
+        if changed:
+            self.logger.warning(
+                f'The training data differ from those of {filename} in their metainfo ({", ".join(changed)}). Do not resume '
+                'if labels have another meaning now'
+            )
         self._has_loaded = True
         self.logger.info(f'Resumed from {filename}: epoch {self.epoch}, iteration {self.iter}')
 

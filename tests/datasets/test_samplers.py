@@ -1,4 +1,7 @@
+import copy
+import pickle
 import random
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -8,6 +11,13 @@ from sapiens.datasets import Draw, ResumableSampler, seed_everything_for
 from sapiens.datasets.draw import hash63
 from sapiens.datasets.permutation import Permutation
 from sapiens.registry import DATA_SAMPLERS
+
+
+class Pair(NamedTuple):
+    """What a draw holds; draws themselves compare as ints."""
+
+    index: int
+    seed: int
 
 
 def sampler(n, rank=0, world_size=1, **options):
@@ -23,7 +33,7 @@ def epoch_of(n, world_size, start=0, epoch=0, **options):
         one = sampler(n, rank, world_size, **options)
         one.set_epoch(epoch)
         one.set_start(start)
-        ranks.append(list(one))
+        ranks.append([Pair(draw.index, draw.seed) for draw in one])
     longest = max(map(len, ranks))
     return [draws[i] for i in range(longest) for draws in ranks if i < len(draws)]
 
@@ -126,6 +136,18 @@ def test_registered_and_refuses_an_empty_set():
 @pytest.mark.parametrize('n', [4095, 4096, 4097, 8193])
 def test_long_epochs_are_computed_in_parts(n):
     assert sorted(draw.index for draw in sampler(n)) == list(range(n))
+
+
+def test_a_draw_is_an_index_with_a_seed():
+    draw = Draw(3, 2**62 + 5)
+    assert (
+        draw == 3
+        and f'{draw:02}.png {draw}' == '03.png 3'
+        and [0, 1, 2, 'x'][draw] == 'x'
+        and torch.arange(9)[draw] == 3
+    )
+    for again in (draw, pickle.loads(pickle.dumps(draw)), copy.deepcopy(draw)):
+        assert type(again) is Draw and (again.index, again.seed) == (3, 2**62 + 5) and type(again.index) is int
 
 
 def test_seeding_leaves_the_main_process_as_it_was():

@@ -1,6 +1,7 @@
 import errno
 import os
 import resource
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -90,6 +91,52 @@ def test_nothing_to_resume_and_nothing_readable(tmp_path):
     (tmp_path / 'best_loss_iter_3.pth').write_bytes(b'')
     with pytest.raises(ValueError, match='none of the 1 checkpoints'):
         find_resumable(tmp_path, Log())
+
+
+@pytest.mark.parametrize('content', [b'', b'\n', b'\0\xff\x80', b'\x80\x02iter\n', b'\n' + b'x' * 9999])
+def test_a_damaged_last_checkpoint_is_reported_and_not_used(tmp_path, content, monkeypatch):
+    elsewhere = tmp_path / 'elsewhere'
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)  # an empty path is the current folder
+    write_checkpoint(state(9), elsewhere / 'iter_9.pth')
+    write_checkpoint(state(5), tmp_path / 'iter_5.pth')
+    (tmp_path / 'last_checkpoint').write_bytes(content)
+    log = Log()
+    assert find_resumable(tmp_path, log) == tmp_path / 'iter_5.pth'
+    assert len(log.lines) == 1 and 'last_checkpoint is damaged' in log.lines[0]
+
+
+def test_what_is_not_a_file_is_passed_over_with_a_report(tmp_path):
+    write_checkpoint(state(5), tmp_path / 'iter_5.pth')
+    (tmp_path / 'iter_6.pth').mkdir()
+    os.mkfifo(tmp_path / 'iter_7.pth')
+    (tmp_path / 'iter_8.pth').symlink_to(tmp_path / 'gone.pth')
+    (tmp_path / 'epoch_9.pth').mkdir()
+    (tmp_path / 'last_checkpoint').mkdir()
+    log = Log()
+    assert find_resumable(tmp_path, log) == tmp_path / 'iter_5.pth'
+    assert [name in ' '.join(log.lines) for name in ('iter_6', 'iter_7', 'iter_8', 'epoch_9')] == 4 * [True]
+    with pytest.raises(ValueError, match=r'iter_7.pth is not a file.*--work-dir'):
+        load_training_state(tmp_path / 'iter_7.pth')
+
+
+def test_a_copied_work_dir_resumes_from_itself(tmp_path):
+    original, copy = tmp_path / 'original', tmp_path / 'copy'
+    for number in (5, 10):
+        write_checkpoint(state(number), original / f'iter_{number}.pth')
+    (original / 'last_checkpoint').write_text(str(original / 'iter_10.pth'))
+    shutil.copytree(original, copy)
+    assert find_resumable(copy, Log()) == copy / 'iter_10.pth'
+    (copy / 'iter_10.pth').unlink()
+    assert find_resumable(copy, Log()) == copy / 'iter_5.pth'
+
+
+def test_last_checkpoint_is_followed_to_a_file_of_any_name(tmp_path):
+    write_checkpoint(state(5), tmp_path / 'iter_5.pth')
+    write_checkpoint(dict(state(), meta=dict(iter=7)), tmp_path / 'step7.pth')
+    assert find_resumable(tmp_path, Log()) == tmp_path / 'iter_5.pth'
+    (tmp_path / 'last_checkpoint').write_text(f'{tmp_path / "step7.pth"}\n')
+    assert find_resumable(tmp_path, Log()) == tmp_path / 'step7.pth'
 
 
 def test_weights_alone_cannot_be_resumed(tmp_path):

@@ -1,12 +1,15 @@
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.hooks import Hook
 
 from sapiens.engine import BadDataHook, CheckpointHook, Runner
+from sapiens.utils.files import temporary_path
 
 from .toy import Scores, make_runner
 
@@ -162,3 +165,75 @@ def test_bad_data_counts_of_all_ranks_go_on():
     assert (second.bad, second.opened, second.new, second.samples) == (3, 50, [], 0)
     with pytest.raises(ValueError, match='max_share=2'):
         BadDataHook(max_share=2)
+
+
+def test_the_last_checkpoint_is_written_however_the_length_is_counted(tmp_path):
+    cases = dict(
+        inside=(dict(max_iters=3), dict(interval=1, by_epoch=True), ['iter_3.pth']),
+        after=(dict(max_iters=7), dict(interval=1, by_epoch=True), ['epoch_1.pth', 'iter_7.pth']),
+        at_the_end=(dict(max_iters=10), dict(interval=5, by_epoch=True), ['epoch_2.pth']),
+        none_due=(dict(max_iters=7), dict(interval=-1, by_epoch=False), ['iter_7.pth']),
+        iterations=(dict(max_epochs=2), dict(interval=4, by_epoch=False), ['iter_10.pth', 'iter_4.pth', 'iter_8.pth']),
+        unwanted=(dict(max_iters=7), dict(interval=1, by_epoch=True, save_last=False), ['epoch_1.pth']),
+    )
+    for name, (length, options, expected) in cases.items():
+        runner = make_runner(
+            tmp_path / name, train_cfg=dict(type='TrainLoop', **length),
+            default_hooks=dict(checkpoint=dict(type='CheckpointHook', **options))
+        )  # fmt: skip
+        runner.train()
+        assert names(tmp_path / name) == expected, name
+        last = Path((tmp_path / name / 'last_checkpoint').read_text()).name
+        state = torch.load(tmp_path / name / last, weights_only=True)
+        assert name == 'unwanted' or state['meta']['iter'] == runner.iter
+
+
+def test_a_run_that_a_hook_ends_early_has_a_last_checkpoint(tmp_path):
+    for name, by_epoch in (('epochs', True), ('iterations', False)):
+        early = dict(type='EarlyStoppingHook', monitor='toy/loss', patience=1, rule='less')
+        length = dict(max_epochs=9) if by_epoch else dict(max_iters=40, val_interval=2)
+        checkpoint = dict(type='CheckpointHook', interval=100, by_epoch=by_epoch)
+        make_runner(
+            tmp_path / name, hooks=[early], scores=(1.0, 2.0, 3.0), train_cfg=dict(type='TrainLoop', **length),
+            default_hooks=dict(checkpoint=checkpoint)
+        ).train()  # fmt: skip
+        assert names(tmp_path / name) == ['epoch_2.pth' if by_epoch else 'iter_4.pth']
+
+
+def test_a_best_checkpoint_inside_an_epoch_does_not_replace_that_of_an_epoch(tmp_path):
+    checkpoint = dict(type='CheckpointHook', interval=1, by_epoch=True, save_best='toy/loss')
+    make_runner(
+        tmp_path, scores=(3.0, 2.0), default_hooks=dict(checkpoint=checkpoint),
+        train_cfg=dict(type='TrainLoop', max_iters=8, val_begin=7, val_interval=7)
+    ).train()  # fmt: skip
+    found = {path.name: torch.load(path, weights_only=True)['meta']['iter'] for path in tmp_path.glob('[ei]*.pth')}
+    assert found == {'epoch_1.pth': 5, 'iter_7.pth': 7, 'iter_8.pth': 8}
+
+
+def test_a_copied_work_dir_leaves_the_best_checkpoint_of_the_original(tmp_path):
+    checkpoint = dict(checkpoint=dict(type='CheckpointHook', interval=2, by_epoch=False, save_best='toy/loss'))
+    length = dict(type='TrainLoop', max_iters=2, val_interval=2)
+    make_runner(tmp_path / 'a', scores=(3.0,), default_hooks=checkpoint, train_cfg=length).train()
+    shutil.copytree(tmp_path / 'a', tmp_path / 'b')
+    before = names(tmp_path / 'a')
+    kwargs = dict(default_hooks=checkpoint, train_cfg=dict(length, max_iters=4), resume=True)
+    runner = make_runner(tmp_path / 'b', scores=(2.0,), **kwargs)
+    runner.train()
+    assert names(tmp_path / 'a') == before == ['best_toy_loss_iter_2.pth', 'iter_2.pth']
+    assert names(tmp_path / 'b') == ['best_toy_loss_iter_4.pth', 'iter_2.pth', 'iter_4.pth']
+    assert runner.message_hub.get_info('best_ckpt') == str(tmp_path / 'b' / 'best_toy_loss_iter_4.pth')
+
+
+def test_options_without_an_effect_are_refused():
+    for option in (dict(filename_tmpl='step_{}.pth'), dict(backend_args=dict(backend='petrel'))):
+        with pytest.raises(ValueError, match=f'{next(iter(option))}=.* has no effect: .*'):
+            CheckpointHook(**option)
+
+
+def test_temporary_files_of_a_killed_run_are_removed(tmp_path):
+    leftover = temporary_path(tmp_path / 'iter_4.pth')
+    leftover.write_bytes(b'half')
+    (tmp_path / '.notes.tmp').touch()
+    checkpoint = dict(checkpoint=dict(type='CheckpointHook', interval=5, by_epoch=False))
+    make_runner(tmp_path, default_hooks=checkpoint).train()
+    assert not leftover.exists() and (tmp_path / '.notes.tmp').exists()

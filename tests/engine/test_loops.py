@@ -1,15 +1,18 @@
+import contextlib
+import itertools
 import random
 import types
 
+import mmengine
 import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from sapiens.engine import Runner
-from sapiens.engine.loops import TrainLoop
+from sapiens.engine import Runner, TrainLoop
 from sapiens.engine.random_state import derived_random_state, get_random_state, set_random_state
+from sapiens.engine.training_data import TrainingData
 from sapiens.engine.worker_signals import init_worker
 
 from .toy import Numbers, make_runner
@@ -194,14 +197,12 @@ def test_loaders_are_built_for_the_engine():
 def test_seeds_of_workers_follow_from_rank_and_epoch(rank, epoch, seed):
     """They are those of earlier versions: a run that is resumed draws what it would have drawn."""
 
-    class Loader(list):
-        dataset, sampler, generator = (), None, torch.Generator()
-
+    loader = DataLoader(Numbers(), generator=torch.Generator())
     loop = object.__new__(TrainLoop)
-    loop._runner, loop.dataloader = types.SimpleNamespace(seed=1, rank=rank), Loader()
-    loop._epoch, loop._batches = epoch, 0
-    loop._open_iterator()
-    assert loop.dataloader.generator.initial_seed() == seed
+    loop._runner, loop.data = types.SimpleNamespace(seed=1, rank=rank), TrainingData(loader, 1, None)
+    loop._epoch = epoch
+    loop._open_data()
+    assert loader.generator.initial_seed() == seed
 
 
 def test_derived_random_states_are_those_of_earlier_versions():
@@ -213,3 +214,191 @@ def test_derived_random_states_are_those_of_earlier_versions():
     drawn = random.random(), np.random.rand(), torch.rand(()).item()
     set_random_state(before)
     assert drawn == (0.4445909587580523, 0.6279203220639707, 0.517205536365509)
+
+
+def test_dynamic_intervals_of_validation(tmp_path):
+    recorder = Recorder()
+    length = dict(max_iters=10, val_interval=4, dynamic_intervals=[[6, 3], [9, 1]])
+    make_runner(
+        tmp_path, length=40, hooks=[recorder], scores=range(9), train_cfg=dict(type='TrainLoop', **length)
+    ).train()
+    assert recorder.events == [0, 1, 2, 3, 'val', 4, 5, 'val', 6, 7, 'val', 8, 'val', 9, 'val']  # as in MMEngine
+    for wrong in (dict(val_interval=0), dict(dynamic_intervals=[(5, 1), (2, 1)])):
+        with pytest.raises(ValueError, match='val_interval=.*dynamic_intervals='):
+            make_runner(tmp_path, train_cfg=dict(type='TrainLoop', max_iters=10, **wrong)).train()
+
+
+@pytest.mark.parametrize(
+    'length',
+    [
+        dict(type='EpochBasedTrainLoop', max_epochs=2),
+        dict(by_epoch=True, max_epochs=2),
+        dict(type='IterBasedTrainLoop', max_iters=10),
+        dict(by_epoch=False, max_iters=10, val_interval=5, dynamic_intervals=None),
+    ],
+)
+def test_loops_of_mmengine_are_ours(tmp_path, length):
+    checkpoint = dict(checkpoint=dict(type='CheckpointHook', interval=5, by_epoch=False))
+    runner = make_runner(tmp_path, default_hooks=checkpoint, train_cfg=length)
+    runner.train()
+    assert runner.iter == 10 and isinstance(runner.train_loop, TrainLoop)
+    assert (tmp_path / 'iter_10.pth').is_file()
+
+
+def test_loops_without_a_state_are_refused(tmp_path):
+    class Custom(mmengine.runner.IterBasedTrainLoop):
+        pass
+
+    for kind in (Custom, 'mmengine.EpochBasedTrainLoop'):
+        length = dict(type=kind, **(dict(max_iters=3) if kind is Custom else dict(max_epochs=1)))
+        with pytest.raises(ValueError, match="TrainLoop, whose state.*type='TrainLoop'|Custom, whose state"):
+            make_runner(tmp_path, train_cfg=length).train()
+
+
+class Plain(Dataset):
+    """A data set as users of torch write it."""
+
+    def __init__(self, length=10):
+        self.rows = [f'{index}.png' for index in range(length)]
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        assert self.rows[index] == f'{index}.png' and {7: 'x'}.get(index, '') == 'x' * (index == 7)
+        return torch.linspace(-1, 1, 4) * (index + 1)
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_plain_dataset_of_torch_trains_and_resumes(tmp_path, workers):
+    def seen(folder, iters, **kwargs):
+        hook = Samples()
+        runner = make_runner(
+            folder, hooks=[hook], train_cfg=dict(type='TrainLoop', max_iters=iters),
+            default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=3, by_epoch=False)), **kwargs
+        )  # fmt: skip
+        runner._train_dataloader.update(dataset=Plain(), collate_fn=plain_collate, num_workers=workers)
+        runner.train()
+        return hook.seen
+
+    assert seen(tmp_path / 'a', 3) + seen(tmp_path / 'a', 8, resume=True) == seen(tmp_path / 'b', 8)
+
+
+def plain_collate(samples):
+    return dict(inputs=torch.stack(samples))
+
+
+@pytest.mark.parametrize('shuffle', [True, False])
+def test_a_sampler_without_an_end_goes_on_over_epochs_and_resumes(tmp_path, shuffle):
+    sampler = dict(type='InfiniteSampler', shuffle=shuffle, seed=5)
+    straight, _ = in_order(tmp_path / 'a', 13, sampler=sampler)
+    assert [sorted(itertools.chain(*straight[i : i + 5])) for i in (0, 5)] == 2 * [list(range(1, 11))]
+    first, _ = in_order(tmp_path / 'b', 7, sampler=sampler)
+    second, _ = in_order(tmp_path / 'b', 13, sampler=dict(sampler, seed=6), resume=True)
+    assert first + second == straight
+    with pytest.raises(ValueError, match=r'max_epochs with InfiniteSampler.*max_iters'):
+        make_runner(tmp_path, sampler=sampler, train_cfg=dict(type='TrainLoop', max_epochs=2)).train()
+
+
+class Short(torch.utils.data.Sampler):
+    def __init__(self, dataset, seed):
+        pass
+
+    def __len__(self):
+        return 10
+
+    def __iter__(self):
+        return iter(range(7))
+
+
+class Stream(IterableDataset):
+    def __init__(self, length=10):
+        self.length = length
+
+    def __iter__(self):
+        return iter(torch.linspace(-1, 1, 4) * (index + 1) for index in range(self.length))
+
+
+class SizedStream(Stream):
+    def __len__(self):
+        return 10
+
+
+def test_data_that_end_early_are_named(tmp_path):
+    with pytest.raises(ValueError, match='ended after 3 of the 5 batches of an epoch: Short gave fewer'):
+        make_runner(tmp_path, sampler=dict(type=Short)).train()
+
+
+def streamed(folder, dataset, iters, **kwargs):
+    hook = Samples()
+    runner = make_runner(
+        folder, hooks=[hook], train_cfg=dict(type='TrainLoop', max_iters=iters),
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=3, by_epoch=False)), **kwargs
+    )  # fmt: skip
+    runner._train_dataloader.update(dataset=dataset, collate_fn=plain_collate)
+    runner.train()
+    return hook.seen
+
+
+def test_a_stream_with_an_end_begins_again(tmp_path):
+    epoch = [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10]]
+    assert streamed(tmp_path / 'a', SizedStream(), 7) == epoch + epoch[:2]
+    assert streamed(tmp_path / 'a', SizedStream(), 8, resume=True) == epoch[:1]
+    assert 'SizedStream gives no positions to resume from: its data begin again' in next(
+        log for log in (file.read_text() for file in (tmp_path / 'a').glob('*/*.log')) if 'Resumed' in log
+    )
+    with pytest.raises(ValueError, match='ended after 4 of the 5 batches'):
+        streamed(tmp_path / 'b', SizedStream(8), 7)
+    with pytest.raises(ValueError, match='Stream has no length'):
+        streamed(tmp_path / 'b', Stream(), 7)
+
+
+def test_batch_samplers_are_refused(tmp_path):
+    runner = make_runner(tmp_path)
+    data = Plain()
+    batches = torch.utils.data.BatchSampler(torch.utils.data.SequentialSampler(data), 2, True)
+    runner._train_dataloader = DataLoader(data, batch_sampler=batches)
+    with pytest.raises(ValueError, match='has the batch sampler BatchSampler'):
+        runner.train()
+
+
+@pytest.mark.parametrize(
+    ('length', 'by_epoch'), [(dict(max_iters=7, val_interval=3), False), (dict(max_epochs=2), True)]
+)
+def test_a_validation_that_was_interrupted_is_made_up_for(tmp_path, length, by_epoch):
+    class Kill(Hook):
+        def before_val_iter(self, runner, batch_idx, data_batch=None):
+            raise KeyboardInterrupt
+
+    def run(folder, scores, hooks=(), **kwargs):
+        recorder = Recorder()
+        checkpoint = dict(
+            type='CheckpointHook', interval=1 if by_epoch else 3, by_epoch=by_epoch, save_best='toy/loss'
+        )
+        runner = make_runner(
+            folder, hooks=[recorder, *hooks], scores=scores, train_cfg=dict(type='TrainLoop', **length),
+            default_hooks=dict(checkpoint=checkpoint), **kwargs
+        )  # fmt: skip
+        with contextlib.suppress(KeyboardInterrupt):
+            runner.train()
+        return recorder.events, runner
+
+    straight, whole = run(tmp_path / 'a', (3.0, 2.0, 1.0))
+    killed, _ = run(tmp_path / 'b', (), [Kill()])
+    assert 'val' not in killed
+    resumed, runner = run(tmp_path / 'b', (3.0, 2.0, 1.0), resume=True)
+    assert killed + resumed == straight and resumed[0] == 'val'
+    names = [sorted(path.name for path in (tmp_path / name).glob('*.pth')) for name in 'ab']
+    assert names[0] == names[1] and any(name.startswith('best') for name in names[0])
+    for one, two in zip(whole.model.parameters(), runner.model.parameters(), strict=True):
+        assert torch.equal(one, two)
+    assert run(tmp_path / 'b', (), resume=True)[0] == []  # nothing is made up for twice
+
+
+@pytest.mark.parametrize('resumable', [True, False])
+def test_a_checkpoint_at_the_end_of_an_epoch_needs_no_resumable_sampler(tmp_path, resumable):
+    sampler = dict(type='ResumableSampler' if resumable else 'DefaultSampler', shuffle=False)
+    assert len(in_order(tmp_path, 5, sampler=sampler)[0]) == 5
+    (tmp_path / 'iter_4.pth').unlink()
+    seen, _ = in_order(tmp_path, 7, sampler=sampler, resume=True)
+    assert seen == [[1, 2], [3, 4]]

@@ -4,10 +4,11 @@ import os
 import pytest
 import torch
 from mmengine.hooks import EMAHook, Hook
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 
-from sapiens.engine import checkpoint_io
+from sapiens.engine import Runner, checkpoint_io
 
-from .toy import make_runner
+from .toy import Numbers, make_runner
 
 EVERY_FIVE = dict(checkpoint=dict(type='CheckpointHook', interval=5, by_epoch=False))
 
@@ -164,3 +165,44 @@ def test_resume_follows_last_checkpoint_into_another_folder(tmp_path):
     assert not list((tmp_path / 'run').glob('*.pth'))
     found = checkpoint_io.find_resumable(tmp_path / 'run', logging.getLogger('test'))
     assert found == tmp_path / 'elsewhere' / 'run' / 'iter_10.pth'
+
+
+def test_resume_by_hand_before_training(tmp_path):
+    make_runner(tmp_path / 'a', default_hooks=EVERY_FIVE, train_cfg=dict(type='TrainLoop', max_iters=5)).train()
+    straight = make_runner(tmp_path / 'b').train()
+    runner = make_runner(tmp_path / 'a', default_hooks=EVERY_FIVE)
+    runner.resume(tmp_path / 'a' / 'iter_5.pth')
+    assert torch.equal(runner.train().backbone.weight, straight.backbone.weight)
+    assert 'iter_5.pth: epoch 0, iteration 5' in logged(tmp_path / 'a')
+    with pytest.raises(TypeError, match='resume_optimizer'):  # not ignored
+        runner.resume(tmp_path / 'a' / 'iter_5.pth', resume_optimizer=False)
+
+
+def test_collate_functions_are_taken_as_they_are():
+    def collate(samples):
+        return samples
+
+    for given in (collate, dict(type=collate), dict(type='pseudo_collate')):
+        loader = Runner.build_dataloader(
+            dict(batch_size=2, dataset=Numbers(), sampler=dict(type='DefaultSampler', shuffle=False), collate_fn=given)
+        )
+        assert len(next(iter(loader))) == 2
+
+
+def test_several_optimizers_are_refused(tmp_path):
+    runner = make_runner(tmp_path)
+    wrappers = {
+        name: OptimWrapper(torch.optim.SGD(runner.model.parameters(), 0.1)) for name in ('generator', 'discriminator')
+    }
+    runner.optim_wrapper = OptimWrapperDict(**wrappers)
+    with pytest.raises(ValueError, match='the optimizers generator, discriminator: training takes one'):
+        runner.train()
+
+
+def test_other_metainfo_on_resume_is_reported(tmp_path, monkeypatch):
+    make_runner(tmp_path, default_hooks=EVERY_FIVE, train_cfg=dict(type='TrainLoop', max_iters=5)).train()
+    make_runner(tmp_path, resume=True, train_cfg=dict(type='TrainLoop', max_iters=6)).train()
+    assert 'in their metainfo' not in logged(tmp_path)
+    monkeypatch.setattr(Numbers, 'metainfo', dict(Numbers.metainfo, names=('b', 'a'), more=1))
+    make_runner(tmp_path, resume=True, train_cfg=dict(type='TrainLoop', max_iters=7)).train()
+    assert 'iter_6.pth in their metainfo (names)' in logged(tmp_path)

@@ -1,5 +1,6 @@
 """Writes checkpoints and removes outdated ones."""
 
+import os
 from inspect import signature
 from pathlib import Path
 
@@ -10,9 +11,18 @@ from mmengine.hooks import CheckpointHook as _CheckpointHook
 from sapiens.evaluation import refuse_unreported, rule_of
 from sapiens.metainfo.naming import near
 from sapiens.registry import HOOKS
-from sapiens.utils.files import write_atomically
+from sapiens.utils.files import remove_temporaries, write_atomically
+
+from ..checkpoint_io import LAST
 
 __all__ = ['CheckpointHook']
+
+BEST = 'best_ckpt'  # beginning of the entries of the message hub with the paths of best checkpoints
+UNUSED = dict(
+    filename_tmpl='a run finds its checkpoints by the names iter_N.pth and epoch_N.pth',
+    file_client_args='checkpoints are local files; out_dir sets their folder',
+    backend_args='checkpoints are local files; out_dir sets their folder',
+)
 
 
 @HOOKS.register_module()
@@ -24,10 +34,13 @@ class CheckpointHook(_CheckpointHook):
     * A new checkpoint is written before an old one, or the previous best, is removed. A failed write loses nothing.
     * Nothing is saved during gradient accumulation. The checkpoint follows after the optimizer step.
     * ``rule`` follows from the name of the metric in ``save_best``.
+    * ``save_last`` holds however the length of the run is counted, and where a hook ends it early.
+    * Files are called ``epoch_N.pth`` at the end of an epoch if ``by_epoch``, otherwise ``iter_N.pth``; by these names a run
+      finds them again.
     * :meth:`save_now` writes a checkpoint at any iteration. ``max_keep_ckpts`` counts it too.
 
     Raises:
-        ValueError: an unknown option, which MMEngine's hook ignores; a ``save_best`` that evaluations do not report, before the
+        ValueError: an option that is unknown or has no effect here; a ``save_best`` that evaluations do not report, before the
             first step where the metric says what it reports, otherwise after an evaluation.
     """
 
@@ -36,6 +49,9 @@ class CheckpointHook(_CheckpointHook):
         for key in self.args:
             known = signature(_CheckpointHook).parameters
             raise ValueError(f'default_hooks.checkpoint has an unknown option {key!r}{near(key, known)}')
+        for key, reason in UNUSED.items():
+            if options.get(key) is not None:
+                raise ValueError(f'default_hooks.checkpoint.{key}={options[key]!r} has no effect: {reason}')
 
     def _init_rule(self, rules: list[str | None], key_indicators: list[str]) -> None:
         """Complete the rules by what is known of the metrics."""
@@ -49,41 +65,59 @@ class CheckpointHook(_CheckpointHook):
             if key != 'auto':
                 refuse_unreported(key, runner.val_loop, 'default_hooks.checkpoint.save_best')
         # Replaces MMEngine's method, which builds a deprecated client for remote files.
-        work_dir, info = runner.work_dir, runner.message_hub.get_info
+        work_dir, hub = runner.work_dir, runner.message_hub
         self.out_dir = work_dir if self.out_dir is None else str(Path(self.out_dir) / Path(work_dir).name)
+        if is_main_process():
+            for kind in ('iter', 'epoch', 'best'):
+                remove_temporaries(self.out_dir, f'{kind}_*')
+        # The work dir may be a copy: the files of the original are neither named nor removed.
+        for key, path in list(hub.runtime_info.items()):
+            if path and (key == 'last_ckpt' or key.startswith(BEST)):
+                hub.update_info(key, self._path(Path(path).name))
         if self.save_best and len(self.key_indicators) == 1:
-            self.best_ckpt_path = info('best_ckpt')
+            self.best_ckpt_path = hub.get_info(BEST)
         elif self.save_best:
-            self.best_ckpt_path_dict = {key: info(f'best_ckpt_{key}') for key in self.key_indicators}
-        self.due, self.saved_iteration = False, -1
-        self.kept: list[str] = list(info('kept_checkpoints', []))
+            self.best_ckpt_path_dict = {key: hub.get_info(f'{BEST}_{key}') for key in self.key_indicators}
+        self.last_ckpt = hub.get_info('last_ckpt')
+        self.kept: list[str] = list(hub.get_info('kept_checkpoints', []))
+        self.due, self.first_iteration, self.saved_iteration = False, runner.iter, -1
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        if not self.by_epoch:
-            last = self.save_last and self.is_last_train_iter(runner)
-            self.due |= last or self.every_n_train_iters(runner, self.interval, self.save_begin)
+        if self.by_epoch:
+            scheduled, last = False, not self.end_of_epoch(runner.train_dataloader, batch_idx)
+        else:
+            scheduled, last = self.every_n_train_iters(runner, self.interval, self.save_begin), True
+        self.due |= scheduled or (last and self.save_last and self.is_last_train_iter(runner))
         if self.due and runner.optim_wrapper.should_update():
             self.save_now(runner, runner.iter + 1)
 
+    def after_train(self, runner) -> None:
+        if self.save_last and runner.iter > self.first_iteration and runner.optim_wrapper.should_update():
+            self.save_now(runner, runner.iter)
+        super().after_train(runner)
+
     def save_now(self, runner, iteration: int) -> None:
-        """Write ``iter_<iteration>.pth`` unless that iteration has a checkpoint. All ranks must call this after it."""
+        """Write a checkpoint unless that iteration has one. All ranks must call this after it."""
         self.due = False
         if iteration != self.saved_iteration:
-            self._write(runner, f'iter_{iteration}.pth', iteration)
+            self._write(runner, iteration)
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
-        if self.by_epoch:
-            self._write(runner, self.filename_tmpl.format(step), meta['iter'])
-        elif runner.optim_wrapper.should_update():
-            self._write(runner, f'iter_{step}.pth', meta['iter'])
+        if runner.optim_wrapper.should_update():
+            self._write(runner, meta['iter'])
         else:
             self.due = True
 
-    def _write(self, runner, name: str, iteration: int) -> None:
+    def _path(self, name: str) -> str:
+        return str(Path(self.out_dir) / name)
+
+    def _write(self, runner, iteration: int) -> None:
+        epochs = runner.train_loop.finished_epochs if self.by_epoch else None
+        name = f'iter_{iteration}.pth' if epochs is None else f'epoch_{epochs}.pth'
         # The checkpoint must list itself, for the run that resumes from it.
         self.kept = [other for other in self.kept if other != name] + [name]
         runner.message_hub.update_info('kept_checkpoints', list(self.kept))
-        self.last_ckpt = str(Path(self.out_dir) / name)
+        self.last_ckpt = self._path(name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         runner.logger.info(f'Saving checkpoint {self.last_ckpt}')
         parts = dict(save_optimizer=self.save_optimizer, save_param_scheduler=self.save_param_scheduler)
@@ -92,9 +126,9 @@ class CheckpointHook(_CheckpointHook):
         outdated = self.kept[: -self.max_keep_ckpts] if self.max_keep_ckpts > 0 else []
         self.kept = self.kept[len(outdated) :]
         if is_main_process():
-            write_atomically(Path(runner.work_dir) / 'last_checkpoint', self.last_ckpt)
+            write_atomically(Path(runner.work_dir) / LAST, os.fsencode(self.last_ckpt))
             for old in outdated:
-                (Path(self.out_dir) / old).unlink(missing_ok=True)
+                Path(self._path(old)).unlink(missing_ok=True)
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
         for key in self.key_indicators if self.save_best else ():
@@ -106,7 +140,7 @@ class CheckpointHook(_CheckpointHook):
                 )
         backend = self.file_backend = _RemovesLater()
         super()._save_best_checkpoint(runner, metrics)
-        best = {value for key, value in runner.message_hub.runtime_info.items() if key.startswith('best_ckpt')}
+        best = {value for key, value in runner.message_hub.runtime_info.items() if key.startswith(BEST)}
         for path in set(backend.removed) - best:  # validating an iteration twice writes the same name
             Path(path).unlink(missing_ok=True)
 

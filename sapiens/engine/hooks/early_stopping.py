@@ -31,6 +31,7 @@ class EarlyStoppingHook(_EarlyStoppingHook):
     """
 
     name = 'early_stopping'
+    priority = 'LOW'  # before CheckpointHook, which writes the count
 
     def __init__(self, monitor: str, rule: str | None = None, min_delta: float = 0.0, **options) -> None:
         super().__init__(monitor, rule_of(monitor, rule, 'EarlyStoppingHook.monitor'), min_delta, **options)
