@@ -10,6 +10,7 @@ from sapiens.checkpoints import (
     Entry,
     expected_shapes,
     find,
+    look_up,
     published_as,
     read_weights,
     resolve_checkpoint,
@@ -177,6 +178,16 @@ def test_hub_ids_that_mean_no_single_model():
     with pytest.raises(ValueError, match="'facebook/sapiens-pose-3b' is no published model; did you mean"):
         resolve_checkpoint('facebook/sapiens-pose-3b')
     assert resolve_checkpoint('work_dirs/sapiens-pose-3b') == Path('work_dirs/sapiens-pose-3b')
+
+
+@pytest.mark.parametrize('ending', ['.pth', '.pt', '.pt2', '.safetensors', '.onnx', '.py'])
+def test_files_with_names_like_those_of_models_are_paths(ending):
+    for text in (f'sapiens-own{ending}', f'work_dirs/sapiens-own{ending}', 'own-model', 'sapiens_own'):
+        assert look_up(text) is None
+    for text in ('sapiens-own', 'sapiens-own.txt', f'facebook/sapiens-own{ending}'):
+        with pytest.raises(ValueError, match='no published model'):
+            look_up(text)
+    assert published_as(f'work_dirs/sapiens-own{ending}') is None and published_as('sapiens-pose-1b') is None
 
 
 @pytest.mark.parametrize('text', ['sapiens2-pose-1b', 'facebook/sapiens2-pose-1b'])

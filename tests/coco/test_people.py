@@ -72,8 +72,9 @@ def test_a_changed_file_is_read_again_and_training_keeps_nothing(tmp_path, reads
     assert len(people._kept) == 4
 
 
-def test_stored_annotations_are_read_only(tmp_path):
+def test_stored_annotations_are_read_only(tmp_path, reads):
     found = read_people(write_people(tmp_path, [person(0)], pictures=False))
+    assert people._kept == {}
     with pytest.raises(ValueError, match='read-only'):
         found.points(get_skeleton('coco17'))[0][0, 0, 0] = 7
 
