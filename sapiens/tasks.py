@@ -55,6 +55,8 @@ class MapField:
         suffixes: of such files.
         reader: ``reader(path, info) -> array`` (H, W) or (H, W, K), where ``info`` holds the options of the dataset.
         known: ``known(array) -> (H, W) bool``, where the map has a value; None where it has one everywhere.
+        doubt: ``doubt(values) -> str``, what is strange about the known values (n, K) of one map, '' if nothing is. Training and
+            ``sapiens check`` report what holds for most maps.
     """
 
     name: str
@@ -69,6 +71,7 @@ class MapField:
     suffixes: tuple[str, ...] = ()
     reader: str | Callable | None = None
     known: str | Callable | None = None
+    doubt: str | Callable | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -124,6 +127,8 @@ class TaskSpec:
             model's ``output_facts``.
         predictor, result: classes of inference. None takes those of a dense task.
         metric: registered name of the metric of a config that names no evaluator.
+        statistics: class that measures samples and judges the data, see :mod:`sapiens.datasets.statistics`. The default is that
+            of the fields.
         drawing: what draws labels and predictions while training and testing: for a task with maps a subclass of
             :class:`sapiens.engine.hooks.dense_drawings.DenseDrawing`, or a function of rows and ``side``, None for the default;
             for other tasks the hook of test figures.
@@ -141,6 +146,7 @@ class TaskSpec:
     predictor: str | Callable | None = None
     result: str | Callable | None = None
     metric: str | None = None
+    statistics: str | Callable = 'sapiens.datasets.statistics:MapStatistics'
     drawing: str | Callable | None = None
     masked_by_people: bool = False
     gives_mask: str | None = None
@@ -299,6 +305,7 @@ register_task(
         predictor='sapiens.apis.predictors:PosePredictor',
         result='sapiens.apis.results:PoseResult',
         metric='KeypointMetric',
+        statistics='sapiens.datasets.statistics:KeypointStatistics',
         drawing='sapiens.engine.hooks.test_figures.pose:PoseShowHook',
     )
 )
@@ -332,6 +339,7 @@ register_task(
                 'depth', 1, about='float32 metres along z', folders=('depth', 'depths'), suffixes=_MAP_FILES,
                 reader='sapiens.datasets.transforms.label_files:load_depth',
                 known='sapiens.datasets.transforms.label_files:known_depth',
+                doubt='sapiens.datasets.statistics:far_depth',
             ),
         ),
         published=PublishedHead('decode_head', (384,) * 4, (384,) * 2, 'conv_seg', (1,)),

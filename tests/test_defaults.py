@@ -56,6 +56,7 @@ datasets.transforms.random_geometry.RandomRotate prob=0.5 seg_padding=255
 datasets.transforms.random_geometry.Resize keep_ratio=False
 datasets.transforms.topdown.LoadPerson flip_prob=0.0 min_visible=0 max_megapixels=150
 engine.hooks.bad_data.BadDataHook max_share=0.01 min_samples=100 interval=10 max_logged=20
+engine.hooks.data_check.DataCheckHook num_batches=5
 engine.hooks.dense_drawings.DenseDrawing side=384
 engine.hooks.dense_drawings.DepthDrawing side=384
 engine.hooks.dense_drawings.MapDrawings side=384
@@ -65,7 +66,6 @@ engine.hooks.test_figures.pose.PoseShowHook threshold=0.3 box_threshold=0.3 heat
 engine.hooks.training_figures.base.TrainingFigureHook interval=100 num_images=8
 engine.hooks.training_figures.dense.DenseFigureHook interval=100 num_images=4 side=384
 engine.hooks.training_figures.pose.PosePictureHook interval=100 num_images=8 threshold=0.1 heatmaps=True side=384
-engine.hooks.visible_keypoints.VisibleKeypointsHook num_batches=5
 engine.loops.TrainLoop val_begin=1 val_interval=1
 engine.optim.optim_wrapper.OptimWrapper accumulative_counts=1 max_skipped_in_a_row=10
 engine.optim.param_groups.make_param_groups no_decay_1d=False

@@ -6,6 +6,7 @@ default_hooks = dict(
     runtime_info=dict(type='RuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
     throughput=dict(type='ThroughputHook'),
+    data_check=dict(type='DataCheckHook'),
     bad_data=dict(type='BadDataHook', max_share=0.01, min_samples=100),
     logger=dict(type='LoggerHook', interval=10, log_metric_by_epoch=False),  # metrics are logged by iteration too
     param_scheduler=dict(type='ParamSchedulerHook'),

@@ -25,7 +25,10 @@ from tqdm import tqdm
 from sapiens.datasets import Draw
 from sapiens.datasets.checks import Findings, check_overlap, check_samples
 from sapiens.datasets.draw import hash63
-from sapiens.registry import DATASETS, METRICS
+from sapiens.datasets.statistics import statistics_of
+from sapiens.engine.hooks.data_check import check_classes
+from sapiens.registry import DATASETS, METRICS, MODELS
+from sapiens.tasks import task_of
 from sapiens.utils.cli import add_dataset_arguments, tool_parser
 from sapiens.utils.config import load_config
 
@@ -39,14 +42,15 @@ def build(cfg, split: str, otherwise: str = ''):
         return None
 
 
-def refused(cfg, split: str) -> bool:
-    """Whether a metric of the split refuses its files, with the reason printed."""
+def refused(cfg, split: str, dataset) -> bool:
+    """Whether the classes of the model are others than those of the data, or a metric refuses its files; prints the reason."""
     metrics = cfg.get(f'{split}_evaluator') or []
     try:
+        check_classes(MODELS.build(cfg.model.task) if 'task' in cfg.model else None, dataset, split)
         for metric in metrics if isinstance(metrics, list | tuple) else [metrics]:
             METRICS.build(metric)
     except (FileNotFoundError, ValueError) as error:
-        print(f'{split}_evaluator: {error}')
+        print(f'{split}: {error}')
         return True
     return False
 
@@ -76,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     cfg = load_config(args.config, args.cfg_options)
     begin = time.time()
     dataset = build(cfg, args.split)
-    if dataset is None or refused(cfg, args.split):
+    if dataset is None or refused(cfg, args.split, dataset):
         return 1
     print(f'{args.split}: {dataset}, read in {time.time() - begin:.1f} s')
     if not hasattr(dataset, 'check'):
@@ -92,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
     count = min(args.samples, len(dataset))
     draws = [Draw(i * len(dataset) // count, hash63(args.seed, i)) for i in range(count)]
     sampled = Findings()
-    print(check_samples(sampled, dataset, draws, bar('samples')))
+    print(check_samples(sampled, dataset, draws, statistics_of(task_of(cfg.model)), bar('samples')))
     if sampled:
         print(table(sampled))
     return int(findings.wrong + sampled.wrong > 0)

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from .draw import seed_everything_for
+from .statistics import MapStatistics
 from .transforms.decoding import BadImage, EncodedImage
 from .transforms.loading import read_file
 from .transforms.rejection import Rejected
 
-__all__ = ['Finding', 'Findings', 'check_images', 'check_overlap', 'check_samples']
+__all__ = ['Finding', 'Findings', 'check_images', 'check_overlap', 'check_samples', 'sampled']
 
 _EXAMPLES = 5
+_SAMPLED = 100
 
 
 class Finding:
@@ -49,6 +51,11 @@ class Findings(dict):
         return ', '.join(f'{finding.count} with {what}' for what, finding in self.items())
 
 
+def sampled(count: int) -> set[int]:
+    """Numbers of a hundred samples, spread over the dataset, that checks look at if not at all of them."""
+    return set(np.linspace(0, count - 1, min(count, _SAMPLED)).astype(int).tolist())
+
+
 def check_images(
     findings: Findings,
     paths: Iterable[str],
@@ -57,13 +64,15 @@ def check_images(
     progress: Callable = iter,
     sizes: Callable[[int], tuple] | None = None,
 ) -> None:
-    """Find files that are missing, empty, or (with ``read``) cannot be decoded or have another size than stated.
+    """Find files that are missing, empty, of another size than stated, or (with ``read``) cannot be decoded.
 
     Args:
         paths: ``count`` of them; URLs are checked with ``read`` only.
         progress: wraps an iterable that has a length.
-        sizes: maps the number of an image to (w, h) of the upright image in the annotations.
+        sizes: maps the number of an image to (w, h) of the upright image in the annotations; compared for a hundred images, with
+            ``read`` for all.
     """
+    headers = sampled(count)
     for index, path in zip(progress(range(count)), paths, strict=False):
         if '://' not in path:
             if not os.path.isfile(path):
@@ -72,11 +81,12 @@ def check_images(
             if os.path.getsize(path) == 0:
                 findings.add('empty image file', path)
                 continue
-        if not read:
+        if not (read or (sizes is not None and index in headers)):
             continue
         try:
             image = EncodedImage(read_file(path))
-            image.crop((0, 0, *image.size), (1, 1), exact=True)
+            if read:
+                image.crop((0, 0, *image.size), (1, 1), exact=True)
         except BadImage as error:
             findings.add('unreadable image', f'{path}: {error}')
             continue
@@ -103,41 +113,33 @@ def check_overlap(findings: Findings, dataset, other, progress: Callable = iter)
             findings.add('image that the training and the held-out data share', f'{path} and {twin}')
 
 
-def check_samples(findings: Findings, dataset, draws: Sequence, progress: Callable = iter) -> str:
-    """Run samples through the pipeline, without replacing any. Count keypoints inside the crop, or valid pixels.
+def check_samples(
+    findings: Findings, dataset, draws: Sequence, statistics: MapStatistics, progress: Callable = iter
+) -> str:
+    """Run samples through the pipeline, without replacing any, and judge their labels.
+
+    Args:
+        statistics: of the task, see :func:`sapiens.datasets.statistics.statistics_of`.
 
     Returns:
         A summary in words.
     """
-    labelled, inside, fractions, rejected, reason = [], [], [], 0, ''
+    rows, rejected, reason = [], 0, ''
     for draw in progress(draws):
         with seed_everything_for(draw):
             try:
                 results = dataset.load_drawn(draw.index, draw.seed)
-                sample = dataset.pipeline(results)['data_samples']
+                packed = dataset.pipeline(results)
             except BadImage as error:
                 findings.add('unreadable image', f'{results["img_path"]}: {error}')
                 continue
             except Rejected as error:
                 rejected, reason = rejected + 1, str(error)
                 continue
-        if 'valid_mask' in sample:
-            fractions.append(float(sample.valid_mask.float().mean()))
-            if not fractions[-1]:
-                where = f'sample {draw.index}, {results["img_path"]}'
-                findings.add('sample without a labelled pixel', where, wrong=False)
-            continue
-        labels = getattr(sample, 'gt_instance_labels', ())
-        if 'keypoint_weights' not in labels:
-            continue
-        height, width = sample.img_shape
-        points, known = labels.keypoints.numpy(), labels.keypoint_weights.numpy() > 0
-        seen = ((points > -0.5) & (points < (width - 0.5, height - 0.5))).all(-1) & known
-        labelled.append(int(known.sum()))
-        inside.append(int(seen.sum()))
-        if not seen.any():
-            where = f'sample {draw.index}, {results["img_path"]}, annotation {results.get("id")}'
-            findings.add('sample without a visible keypoint', where, wrong=False)
+        rows.append(statistics.measure(packed['inputs'], packed['data_samples']))
+        if lacking := statistics.empty(rows[-1]):
+            annotation = f', annotation {results["id"]}' if 'id' in results else ''
+            findings.add(lacking, f'sample {draw.index}, {results["img_path"]}{annotation}', wrong=False)
     text = f'{len(draws)} samples went through the pipeline'
     if rejected:
         text += f'; it rejected {rejected} of them, and training draws others instead'
@@ -145,24 +147,12 @@ def check_samples(findings: Findings, dataset, draws: Sequence, progress: Callab
         findings.add(
             'training data whose samples are all rejected by the pipeline', f'{rejected} samples, such as: {reason}'
         )
-    if fractions:
-        if not any(fractions):
-            findings.add('training data whose samples show no labelled pixel at all', f'{len(fractions)} samples')
-        low, middle, high = np.percentile(fractions, [0, 50, 100])
-        return (
-            f'{text}. Labels count on {np.mean(fractions):.0%} of the pixels on average, {middle:.0%} in the median sample, '
-            f'{low:.0%} at least, {high:.0%} at most'
-        )
-    if not labelled:
-        return f'{text}; none has keypoints'
-    if not any(inside):
-        findings.add('training data whose samples show no keypoint at all', f'{len(labelled)} samples')
-    low, middle, high = np.percentile(inside, [0, 50, 100]).astype(int)
-    fraction = sum(inside) / max(1, sum(labelled))
-    return (
-        f'{text}. Of {np.mean(labelled):.1f} labelled keypoints on average, {np.mean(inside):.1f} ({fraction:.0%}) are inside '
-        f'the crop: {middle} in the median sample, {low} at least, {high} at most'
-    )
+    if not rows:
+        return text
+    for doubt in statistics.judge(rows):
+        findings.add(f'samples with {doubt.text}', f'{len(rows)} samples')
+    summary = statistics.describe(rows)
+    return f'{text}. {summary}' if summary else text
 
 
 def _same_content(path: str, other: str) -> bool:

@@ -19,6 +19,10 @@ from .path_table import PathTable
 
 __all__ = ['Instances', 'annotated_instances', 'detected_instances']
 
+# Keypoints are in one place if their extent is below this fraction of the box; a box of so few pixels shows no person; and fewer
+# people than these may be equal by chance.
+_ONE_PLACE, _SMALL_BOX, _MANY = 0.01, 4, 10
+
 
 @dataclass
 class Instances:
@@ -123,6 +127,7 @@ def annotated_instances(
     boxes, visible = boxes[rows], visible[rows]
     keypoints = np.where((ids >= 0)[:, None], points[rows][:, ids, :2], np.float32(0))
     _find_outside(people, rows, keypoints, visible, findings)
+    _find_misplaced(people, rows, boxes, keypoints, visible, findings)
     areas = people.person_areas(points)[rows]
     for row in rows[~people.has_area[rows]]:
         findings.add('no area: 0.53 of the box is taken', f'annotation {people.ids[row]}', wrong=False)
@@ -213,6 +218,40 @@ def _find_outside(people, rows, keypoints, visible, findings: Findings) -> None:
             first = int(np.flatnonzero(outside[index])[0])
             point = keypoints[index, first].tolist()
             findings.add('labelled keypoint outside of its image', f'{where}: keypoint {first} at {point}')
+
+
+def _find_misplaced(people, rows, boxes, keypoints, visible, findings: Findings) -> None:
+    """Count people whose labels contradict each other, and values that all people share; they are used nevertheless."""
+    if not len(rows):
+        return
+    low, high = (np.where(visible[..., None], keypoints, fill) for fill in (np.inf, -np.inf))
+    low, high, size = low.min(1), high.max(1), boxes[:, 2:] - boxes[:, :2]
+    some = visible.any(1)
+    beside = some & ((low > boxes[:, 2:] + size / 2) | (high < boxes[:, :2] - size / 2)).any(1)
+    one_place = (visible.sum(1) > 2) & ((high - low).max(1, where=some[:, None], initial=0) < size.max(1) * _ONE_PLACE)
+    for text, holds in (
+        ('keypoints that all lie beside their box', beside),
+        ('keypoints that are all in one place', one_place),
+    ):
+        for index in np.flatnonzero(holds):
+            findings.add(
+                text,
+                f'annotation {people.ids[rows[index]]}: keypoints {low[index]} to {high[index]}, box {boxes[index]}',
+            )
+    if np.median(size.max(1)) < _SMALL_BOX:
+        findings.add(
+            f'boxes of less than {_SMALL_BOX} pixels: are they fractions of the image?',
+            f'half of {len(rows)} annotations, such as {people.ids[rows[0]]}: {people.boxes[rows[0]].tolist()}',
+        )
+    if len(rows) < _MANY:
+        return
+    part = size.prod(1) / np.maximum(people.image_sizes[people.image[rows]].prod(1), 1)
+    for text, values, holds in (
+        ('the same box for all people', boxes, part.max() < 0.5),  # boxes of whole images may be equal
+        ('the same keypoints for all people', keypoints, True),
+    ):
+        if holds and (values == values[0]).all():
+            findings.add(text, f'{len(rows)} annotations, such as {people.ids[rows[0]]}')
 
 
 def _instances(people: AnnotatedPeople, findings: Findings, **columns) -> Instances:

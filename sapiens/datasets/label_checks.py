@@ -6,17 +6,16 @@ from collections.abc import Callable
 import numpy as np
 
 from sapiens.metainfo.classes import IGNORE
-from sapiens.tasks import map_fields, resolve
+from sapiens.tasks import map_fields, resolve, target_fields
 
-from .checks import Findings
+from .checks import Findings, sampled
+from .statistics import FARTHEST, judge_field, measure_field
 from .transforms.decoding import BadImage, EncodedImage
-from .transforms.label_files import read_array
+from .transforms.label_files import known_depth, read_array
 from .transforms.loading import read_file
 
 __all__ = ['check_label_files']
 
-# Samples to read if not all are read, spread over the dataset.
-_SAMPLED = 100
 # Fraction of a sample's pixels that may be wrong: edges of masks and of renderings are never perfect.
 _TOLERATED = 0.01
 # Deviation of the length of normals from 1, stored as floats and as 8-bit colours.
@@ -35,8 +34,9 @@ def check_label_files(findings: Findings, dataset, read: bool, progress: Callabl
         dataset: its ``load(index)`` gives ``label_files`` and the options of their readers.
         read: read the labels of all samples; otherwise of a hundred.
     """
+    rows: dict[str, list] = {}
     count = len(dataset)
-    looked_at = set(range(count) if read else np.linspace(0, count - 1, min(count, _SAMPLED)).astype(int).tolist())
+    looked_at = range(count) if read else sampled(count)
     for index in progress(range(count)):
         results = dataset.load(index)
         whole = True
@@ -47,10 +47,17 @@ def check_label_files(findings: Findings, dataset, read: bool, progress: Callabl
                 findings.add(f'missing or empty {kind} file', path)
                 whole = False
         if whole and index in looked_at:
-            _check_sample(findings, results)
+            for kind, row in (_check_sample(findings, results) or {}).items():
+                rows.setdefault(kind, []).append(row)
+    for kind, measured in rows.items():
+        for doubt in judge_field(map_fields()[kind], measured):
+            # Maps without a known value are found one by one.
+            if not doubt.nothing:
+                findings.add(f'label files with {doubt.text}', f'{len(measured)} files')
 
 
-def _check_sample(findings: Findings, results: dict) -> None:
+def _check_sample(findings: Findings, results: dict) -> dict | None:
+    """Check the label files of a sample; returns their statistics by field."""
     files, fields, maps = results['label_files'], map_fields(), {}
     for kind, path in files.items():
         try:
@@ -60,7 +67,7 @@ def _check_sample(findings: Findings, results: dict) -> None:
     try:
         width, height = EncodedImage(read_file(results['img_path'])).size
     except BadImage:
-        return  # found by check_images
+        return None  # found by check_images
     for kind in list(maps):
         if maps[kind].shape[:2] != (height, width):
             shape = maps.pop(kind).shape
@@ -71,12 +78,22 @@ def _check_sample(findings: Findings, results: dict) -> None:
     mask = maps.pop('mask', None)
     if mask is not None and not mask.any():
         findings.add('mask without people', files['mask'])
-        return
+        return None
     for kind, values in maps.items():
         if kind in _CHECKS:
             _CHECKS[kind](findings, values, mask, files[kind], results)
         elif fields[kind].known is not None and not resolve(fields[kind].known)(values).any():
             findings.add(f'{kind} map without a known value', files[kind])
+    return {kind: _measure(fields[kind], maps[kind], mask, results) for kind in maps.keys() & target_fields().keys()}
+
+
+def _measure(field, values, mask, results) -> dict:
+    if field.name == 'sem_seg' and results.get('label_table') is not None:
+        values = np.asarray(results['label_table'])[values]
+    known = np.ones(values.shape[:2], bool) if field.known is None else resolve(field.known)(values)
+    if mask is not None and field.name in target_fields(masked_by_people=True):
+        known = known & mask
+    return measure_field(field, values, known)
 
 
 def _check_ids(findings, ids, mask, path, results) -> None:
@@ -106,6 +123,12 @@ def _check_depth(findings, depth, mask, path, results) -> None:
     missing = float((depth == 0).mean())
     if missing > (1 - _TOLERATED if mask is None else _TOLERATED):
         findings.add(f'depth {whose}that is 0 or not finite', f'{path}: {missing:.1%} of the pixels')
+    known = depth[known_depth(depth)]
+    if len(known) and known.max() > FARTHEST * np.median(known):
+        findings.add(
+            f'depth {whose}more than {FARTHEST} times as far as the median: is it a value for the background?',
+            f'{path}: {known.max():g}, the median is {np.median(known):g}',
+        )
 
 
 def _check_normals(findings, normal, mask, path, results) -> None:

@@ -1,6 +1,7 @@
 from .eval_loops import TestLoop, ValLoop
 from .hooks.bad_data import BadDataHook
 from .hooks.checkpoint import CheckpointHook
+from .hooks.data_check import DataCheckHook
 from .hooks.early_stopping import EarlyStoppingHook
 from .hooks.stop import StopHook
 from .hooks.test_figures.base import ShowHook
@@ -11,7 +12,6 @@ from .hooks.training_figures.base import TrainingFigureHook
 from .hooks.training_figures.dense import DenseFigureHook
 from .hooks.training_figures.mae import ReconstructionHook
 from .hooks.training_figures.pose import PosePictureHook
-from .hooks.visible_keypoints import VisibleKeypointsHook
 from .loops import TrainLoop
 from .mmengine_loops import EpochBasedTrainLoop, IterBasedTrainLoop
 from .optim.optim_wrapper import OptimWrapper
@@ -21,6 +21,7 @@ from .runner import Runner
 __all__ = [
     'BadDataHook',
     'CheckpointHook',
+    'DataCheckHook',
     'DenseFigureHook',
     'DenseShowHook',
     'EarlyStoppingHook',
@@ -39,6 +40,5 @@ __all__ = [
     'TrainLoop',
     'TrainingFigureHook',
     'ValLoop',
-    'VisibleKeypointsHook',
     'show_hook_for',
 ]

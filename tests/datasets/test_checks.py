@@ -5,6 +5,8 @@ import pytest
 
 from sapiens.datasets import CombinedDataset, Draw, ImageFolder, KeypointDataset
 from sapiens.datasets.checks import Findings, check_overlap, check_samples
+from sapiens.datasets.statistics import statistics_of
+from sapiens.tasks import get_task
 
 from .helpers import encode, smooth_image
 from .people import person, write_people
@@ -53,10 +55,11 @@ def test_annotations(tmp_path):
         'a box that is empty within its image': 1,
         'annotation of an image that is not listed': 1,
         'labelled keypoint outside of its image': 1,
+        'keypoints that all lie beside their box': 1,
     }
     findings = Findings()
     dataset.check(findings)
-    assert findings.wrong == 5
+    assert findings.wrong == 6
     assert 'keypoint 2 at [300.0, 20.0]' in findings['labelled keypoint outside of its image'].examples[0]
 
 
@@ -130,19 +133,21 @@ def test_samples(tmp_path):
     away = person(2, keypoints=[500, 500, 2] * 17)
     dataset = people(tmp_path, [person(0), person(1, keypoints=hidden.ravel().tolist()), away])
     findings = Findings()
-    text = check_samples(findings, dataset, [Draw(i, i) for i in range(3)])
+    text = check_samples(findings, dataset, [Draw(i, i) for i in range(3)], statistics_of(get_task('pose')))
     assert '3 samples' in text and 'Of 12.7 labelled keypoints on average, 7.0 (55%) are inside' in text
     assert '4 in the median sample, 0 at least, 17 at most' in text
     assert {what: finding.count for what, finding in findings.items()} == {'sample without a visible keypoint': 1}
     only = people(tmp_path, [away])
-    check_samples(findings, only, [Draw(0, 1)])
+    check_samples(findings, only, [Draw(0, 1)], statistics_of(get_task('pose')))
     assert findings.wrong == 1
     strict = people(tmp_path, [person(0), away])
     strict.pipeline.transforms[1].min_visible = 1
     rejecting = Findings()
-    assert 'it rejected 1 of them' in check_samples(rejecting, strict, [Draw(i, i) for i in range(2)])
+    assert 'it rejected 1 of them' in check_samples(
+        rejecting, strict, [Draw(i, i) for i in range(2)], statistics_of(get_task('pose'))
+    )
     assert rejecting.wrong == 0
-    check_samples(rejecting, strict, [Draw(1, 1)])
+    check_samples(rejecting, strict, [Draw(1, 1)], statistics_of(get_task('pose')))
     ((what, finding),) = rejecting.items()
     assert 'all rejected by the pipeline' in what and finding.wrong and 'min_visible=1' in finding.examples[0]
 
@@ -163,3 +168,36 @@ def test_parts_of_a_mixture_are_distinguished(tmp_path, wrong):
     assert [what for what in found(dataset) if 'b.json' in what] == list(found(dataset)) and len(
         found(dataset)
     ) == wrong
+
+
+def test_sizes_of_images_are_compared_without_decoding(tmp_path):
+    dataset = people(tmp_path, [person(0)])
+    (tmp_path / 'img/1.jpg').write_bytes(encode(smooth_image(90, 120)))
+    assert found(dataset) == {'image of another size than the annotation file states': 1}
+
+
+def test_keypoints_that_contradict_their_box(tmp_path):
+    def moved(number, scale, offset, **changes):
+        points = np.array(person(number)['keypoints']).reshape(17, 3)
+        points[:, :2] = points[:, :2] * scale + offset
+        return person(number, keypoints=points.ravel().tolist(), **changes)
+
+    # Keypoints of another person, and as fractions of the image.
+    beside = moved(1, 1, 0, bbox=[100, 70, 10, 10])
+    fractions = moved(2, 1 / 120, 0)
+    assert found(people(tmp_path, [person(0), beside, fractions])) == {
+        'keypoints that all lie beside their box': 1,
+        'keypoints that are all in one place': 1,
+    }
+    file = write_people(tmp_path, [moved(i, 1 / 120, 0, bbox=[0.1, 0.1, 0.5, 0.5]) for i in range(3)])
+    assert found(KeypointDataset(file, 'coco17', img_prefix=str(tmp_path / 'img'))) == {
+        'boxes of less than 4 pixels: are they fractions of the image?': 1,
+    }
+
+
+def test_labels_that_all_people_share(tmp_path):
+    same = [dict(person(0, bbox=[10, 5, 40, 40]), id=i) for i in range(12)]
+    assert found(people(tmp_path, same)) == {'the same box for all people': 1, 'the same keypoints for all people': 1}
+    # People who fill their images have equal boxes.
+    whole = [dict(person(i, bbox=[0, 0, 120, 90]), id=i) for i in range(12)]
+    assert found(people(tmp_path, whole)) == {}

@@ -2,12 +2,15 @@
 
 import pickle
 
+import cv2
 import numpy as np
 import pytest
 
 from sapiens.datasets import CombinedDataset, Draw, GeometryDataset, SegmentationDataset, SyntheticHumans, label_checks
 from sapiens.datasets.checks import Findings, check_samples
+from sapiens.datasets.statistics import statistics_of
 from sapiens.metainfo import get_classes, remap_table
+from sapiens.tasks import get_task
 
 from .folders import SIZE, write_array, write_geometry, write_labels, write_png
 from .helpers import smooth_image
@@ -361,12 +364,12 @@ def test_samples_are_run_through_the_pipeline(tmp_path):
     write_geometry(tmp_path)
     dataset = geometry(tmp_path, pipeline=PIPELINE)
     findings = Findings()
-    text = check_samples(findings, dataset, [Draw(i, i) for i in range(3)])
+    text = check_samples(findings, dataset, [Draw(i, i) for i in range(3)], statistics_of(get_task('depth')))
     assert text.startswith('3 samples went through the pipeline. Labels count on ') and not findings
     write_png(tmp_path / 'mask/000000.png', np.zeros(SIZE[::-1], np.uint8))
-    check_samples(findings, dataset, [Draw(i, i) for i in range(2)])
+    check_samples(findings, dataset, [Draw(i, i) for i in range(2)], statistics_of(get_task('depth')))
     assert list(findings) == ['sample without a labelled pixel'] and findings.wrong == 0
-    check_samples(findings, dataset, [Draw(0, 0)])
+    check_samples(findings, dataset, [Draw(0, 0)], statistics_of(get_task('depth')))
     assert findings.wrong == 1
 
 
@@ -378,3 +381,25 @@ def test_labels_that_are_no_class_are_bad_files(tmp_path):
     assert 'labels/000000.png: labels [28]' in sample['bad'][0][1]
     with pytest.raises(ValueError, match='test mode'):
         seg(tmp_path, pipeline=TEST_PIPELINE, test_mode=True)[0]
+
+
+def test_masks_of_0_and_255(tmp_path):
+    labels = write_labels(tmp_path)
+    for number in range(3):
+        write_png(tmp_path / f'labels/{number:06d}.png', np.where(labels > 0, 255, 0).astype(np.uint8))
+    [what] = set(found(seg(tmp_path))) - {'label map that is all background'}
+    assert what.startswith('label files with sem_seg 0 as the only value') and 'Is 255, which is ignored' in what
+    findings = Findings()
+    seg(tmp_path).check(findings, read=False)
+    assert findings.wrong == 1
+
+
+@pytest.mark.parametrize('background', [1e10, 65.535])
+def test_depth_of_the_background_at_the_edges_of_masks(background, tmp_path):
+    scene = write_geometry(tmp_path)
+    depth, inner = scene['gt_depth'], cv2.erode(scene['gt_mask'].astype(np.uint8), np.ones((3, 3))) > 0
+    for number in range(3):
+        write_array(tmp_path / f'depth/{number:06d}.npy', np.where(inner, depth, background).astype(np.float32))
+    findings = Findings()
+    geometry(tmp_path).check(findings, read=False)
+    assert findings.wrong and all('depth' in what for what in findings)

@@ -67,7 +67,7 @@ def test_without_held_out_data(check, root):
 
 def test_a_file_that_the_metric_refuses(check):
     status, text = check('--split', 'val', '--cfg-options', 'val_evaluator.0.ann_file=elsewhere.json')
-    assert status == 1 and 'val_evaluator: no annotation file' in text and 'elsewhere.json' in text
+    assert status == 1 and 'val: no annotation file' in text and 'elsewhere.json' in text
 
 
 def test_browse_takes_the_same_options(check, root, tmp_path):

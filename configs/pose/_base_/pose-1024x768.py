@@ -59,4 +59,4 @@ val_pipeline = [
     dict(type='PackPose'),
 ]
 
-custom_hooks = [dict(type='VisibleKeypointsHook'), dict(type='PosePictureHook', interval=100, num_images=16)]
+custom_hooks = [dict(type='PosePictureHook', interval=100, num_images=16)]

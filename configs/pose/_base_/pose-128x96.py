@@ -34,6 +34,5 @@ val_pipeline = [
 ]
 
 custom_hooks = [
-    dict(type='VisibleKeypointsHook'),
     dict(type='PosePictureHook', interval=500, num_images=16),
 ]
