@@ -232,7 +232,8 @@ def parse_devices(args: argparse.Namespace) -> list[str]:
         return [args.device]
     if args.device != 'auto':
         raise ValueError('--device and --devices: give only one of them')
-    names = [f'cuda:{name}' if name.strip().isdigit() else name.strip() for name in args.devices.split(',')]
+    names = [name.strip() for name in args.devices.split(',')]
+    names = [f'cuda:{name}' if name.isdigit() else name for name in names]
     for name in names:
         pick_device(name)  # fails early
     return names
