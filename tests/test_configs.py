@@ -388,6 +388,9 @@ def test_published_faults_of_the_augmentation_by_name():
     cfg = read(CONFIGS / 'pose' / 'ablations' / 'sapiens_1b_coco-1024x768_published-augmentation.py')
     steps = [step for step in cfg.train_dataloader.dataset.pipeline if step['type'] == 'PhotometricDistortion']
     assert [step.published for step in steps] == [True]
+    (load,) = (step for step in cfg.train_dataloader.dataset.pipeline if step['type'] == 'LoadPerson')
+    codec = read(CONFIGS / 'pose' / 'sapiens_1b_coco-1024x768.py').model.codec
+    assert load.touching == dict(sigma=codec.sigma, heatmap_size=(load.size[0] // 4, load.size[1] // 4))
 
 
 @pytest.mark.parametrize(

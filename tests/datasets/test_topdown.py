@@ -6,6 +6,7 @@ from mmpose.structures import PoseDataSample
 
 from sapiens.datasets.transforms import LoadPerson, PackPose, Rejected
 from sapiens.metainfo import get_skeleton
+from sapiens.models.codecs.udp_heatmap import UDPHeatmap
 from sapiens.registry import TRANSFORMS
 from sapiens.utils.crop import crop_matrix, fit_aspect, transform_points
 
@@ -325,3 +326,33 @@ def test_published_interpolation_is_cubic_where_a_crop_is_upsampled(size, flag):
     found = LoadPerson(size, interpolation='published')(results)
     expected = cv2.warpAffine(image, found['warp_matrix'], size, flags=flag)
     assert np.abs(found['img'].astype(int) - expected).max() <= 1
+
+
+def test_keypoints_that_reach_into_the_heatmap_are_those_of_the_codec():
+    size, cells = (96, 128), (24, 32)
+    load = LoadPerson(size, min_visible=1, touching=dict(sigma=2.0, heatmap_size=cells))
+    axis = np.arange(-45, 175, 0.5)
+    grid = np.stack(np.meshgrid(axis, axis), -1).reshape(1, -1, 2).astype(np.float32)
+    _, weights = UDPHeatmap(sigma=2.0).encode(torch.from_numpy(grid), torch.ones(grid.shape[:2]), size, cells)
+    counted = load._reach_heatmap(grid)
+    assert np.array_equal(counted, weights.numpy() > 0)
+    far = grid[0, counted[0]]
+    assert far.min() < -20 and far[:, 0].max() > 96 + 20 and not counted.all()
+
+
+def test_people_are_counted_as_published_on_demand():
+    image = smooth_image(160, 160)
+    box = (30, 20, 90, 110)
+    # Two keypoints inside, three near the left border of the crop, the rest far away.
+    points = np.full((1, 17, 2), 900, np.float32)
+    points[0, :2], points[0, 2:5] = (60, 60), (10, 60)
+    crop = dict(bbox_center=np.float32([[60, 65]]), bbox_scale=np.float32([[67.5, 90]]))
+    touching = dict(sigma=6.0, heatmap_size=(24, 32))
+    with pytest.raises(Rejected, match='2 labelled keypoints inside the crop'):
+        LoadPerson((96, 128), min_visible=4)(sample(image, box, **crop) | dict(keypoints=points))
+    LoadPerson((96, 128), min_visible=4, touching=touching)(sample(image, box, **crop) | dict(keypoints=points))
+    with pytest.raises(Rejected, match='5 labelled keypoints that reach into the heatmap'):
+        LoadPerson((96, 128), min_visible=6, touching=touching)(sample(image, box, **crop) | dict(keypoints=points))
+    for options in (dict(touching=touching), dict(min_visible=4, touching=dict(sigma=6.0))):
+        with pytest.raises(ValueError, match='touching='):
+            LoadPerson((96, 128), **options)

@@ -47,6 +47,9 @@ class LoadPerson(LoadingTransform):
         flip_prob: probability of mirroring; 0 in evaluation.
         min_visible: reject a sample with fewer labelled keypoints inside the crop before its file is read; the dataset draws
             another one. 0 keeps all.
+        touching: ``dict(sigma=6.0, heatmap_size=(192, 256))``, in cells: ``min_visible`` counts as published, also the keypoints
+            outside whose Gaussian of 3 sigma reaches into the heatmap (72 pixels of a crop of 768 x 1024, and rounding).
+            None counts those inside the crop.
         interpolation: 'bilinear'; or 'published' for the pixels of the published Sapiens2 code, which takes OpenCV's cubic where
             a crop is upsampled along both axes.
         decode: 'exact' samples the full image; 'fast' decodes JPEGs at a half, a quarter or an eighth of their
@@ -69,13 +72,16 @@ class LoadPerson(LoadingTransform):
         decode: str = 'exact',
         max_megapixels: float = 150,
         interpolation: str = 'bilinear',
+        touching: dict | None = None,
     ):
         super().__init__(size, interpolation, decode, max_megapixels, flip_prob)
         if min(self.size) < 2:
             raise ValueError(f'size={size!r}: a crop has 2 pixels or more on each side')
         if not (isinstance(min_visible, int) and min_visible >= 0):
             raise ValueError(f'min_visible={min_visible!r}: expected a number of keypoints, 0 to keep every sample')
-        self.min_visible = min_visible
+        if touching is not None and (set(touching) != {'sigma', 'heatmap_size'} or not min_visible):
+            raise ValueError(f'touching={touching!r}: expected sigma and heatmap_size, and min_visible above 0')
+        self.min_visible, self.touching = min_visible, touching
 
     def transform(self, results: dict) -> dict:
         flip = bool(self.flip_prob and np.random.random() < self.flip_prob)
@@ -109,12 +115,23 @@ class LoadPerson(LoadingTransform):
             points, visible = points[:, results['flip_indices']], visible[:, results['flip_indices']]
         points = transform_points(points, matrix)
         if self.min_visible:
-            inside = ((points > -0.5) & (points < np.array(self.size) - 0.5)).all(-1)
-            count = int((inside & (visible > 0)).sum())
+            if self.touching:
+                counted, where = self._reach_heatmap(points), 'that reach into the heatmap'
+            else:
+                counted, where = ((points > -0.5) & (points < np.array(self.size) - 0.5)).all(-1), 'inside the crop'
+            count = int((counted & (visible > 0)).sum())
             if count < self.min_visible:
-                raise Rejected(f'{count} labelled keypoints inside the crop, min_visible={self.min_visible}')
+                raise Rejected(f'{count} labelled keypoints {where}, min_visible={self.min_visible}')
         results['transformed_keypoints'] = points.astype(np.float32)
         results['transformed_visible'] = visible.astype(np.float32)
+
+    def _reach_heatmap(self, points: np.ndarray) -> np.ndarray:
+        """(1, K) bool: whether the window of the keypoint's Gaussian meets the heatmap, rounded as mmpose rounds it."""
+        cells = np.array(self.touching['heatmap_size'])
+        nearest = np.trunc(points * (cells - 1) / (np.array(self.size) - 1) + 0.5)
+        radius = 3 * self.touching['sigma']
+        first, last = np.trunc(nearest - radius), np.trunc(nearest + radius + 1)
+        return ((first < cells) & (last >= 0)).all(-1)
 
     def _warp(self, results, image, matrix) -> np.ndarray:
         box = visible_box(matrix, self.size, image.size, 1 if self.exact else _MARGIN)
