@@ -119,7 +119,8 @@ def find_tests(file: str, limit: int) -> list[str]:
     names = [file.removesuffix('.py').replace('/', '.'), *(ast.literal_eval(listed[1]) if listed else ())]
     pattern, near = re.compile(rf'\b({"|".join(map(re.escape, names))})\b'), {}
     for test in (test for test in list_files('tests') if '/test_' in test):
-        text, own = (ROOT / test).read_text(), test.split('/')[1].removeprefix('test_') == file.split('/')[1]
+        folder = test.split('/')[1].removeprefix('test_').replace('integration', 'commands')
+        text, own = (ROOT / test).read_text(), folder == file.split('/')[1]
         reasons = own and f'/test_{Path(file).name}' in test, bool(pattern.search(text)), own
         if any(reasons):
             near[test] = reasons.index(True), not own, len(text)
@@ -147,7 +148,7 @@ def examine(fault: dict, tests: list[str], folder: Path, limit: int) -> dict:
     if (after := mutate(before, fault)) is None:
         return fault | dict(outcome='gone', by='')
     path.write_text(after)
-    by = run_tests(tree, tests, limit)
+    by = run_tests(tree, tests, limit) if tests else ''
     path.write_text(before)
     if '::' in by and run_tests(tree, [by], limit):
         return fault | dict(outcome='unknown', by=f'{by} fails without the fault')
