@@ -5,19 +5,24 @@ images and nothing is split in advance.
 """
 
 import contextlib
+import errno
 import logging
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+
+from sapiens.datasets.transforms.decoding import BadImage
+from sapiens.datasets.transforms.label_files import decode, read_array
+from sapiens.datasets.transforms.loading import read_file
 
 from .detectors import BoxesFile, build_detector
 from .inputs import Item
@@ -26,10 +31,14 @@ from .pipeline import Job, run
 from .predictors import Predictor
 from .results import Result, Saving
 from .results.by_task import get_inference_task, get_result_class
+from .writers.files import is_complete
 
 __all__ = ['Outcome', 'Plan', 'run_plan', 'set_masks']
 
+MASK_SUFFIXES = {'.npy': 0, '.png': 127}  # with the largest value of the background
 SAVERS = 2  # threads per worker that draw and write
+# Errors of a disk that end a run: each further image would fail too.
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,7 @@ class Plan:
         mask_dir: folder with masks of people, <name>.npy or .png, for tasks that are ``masked_by_people``.
         hidden: tasks whose results are used for masks and not written.
         workers: threads per worker that read and preprocess.
+        content: texts that change with the files that decide the results (weights, configs, boxes), by what they are.
     """
 
     models: dict[str, dict]
@@ -57,6 +67,7 @@ class Plan:
     mask_dir: Path | None = None
     hidden: tuple[str, ...] = ()
     workers: int = 2
+    content: dict[str, str] = field(default_factory=dict)
 
     def stem(self, task: str, name: str) -> Path:
         """Return the path without suffix of the results of an image."""
@@ -71,14 +82,18 @@ class Plan:
         """Return the tasks whose results are written."""
         return [task for task in self.models if task not in self.hidden]
 
-    def is_done(self, name: str) -> bool:
-        """Return whether all files of an image exist, except those that some images lack."""
+    def is_done(self, name: str, since: int = 0) -> bool:
+        """Return whether all files of an image are complete. Those that some images lack may be absent.
+
+        Args:
+            since: time in nanoseconds; older files do not count.
+        """
         for task in self.written():
             result = get_result_class(task)
             optional = {file.kind for file in result.files if file.sometimes}
-            paths = result.paths(self.stem(task, name), self.saving)
-            if not all(path.exists() for kind, path in paths.items() if kind not in optional):
-                return False
+            for kind, path in result.paths(self.stem(task, name), self.saving).items():
+                if not (is_complete(path, since) or (kind in optional and not os.path.lexists(path))):
+                    return False
         return True
 
 
@@ -106,7 +121,8 @@ def run_plan(
 
     Raises:
         FileNotFoundError, ValueError, ImportError: from :func:`load_model` and :func:`build_detector`.
-        RuntimeError: all workers ended.
+        ChildProcessError: all workers ended.
+        OSError: the disk is full or read-only.
     """
     places = [device for device in devices for _ in range(jobs)]
     if not items:
@@ -114,7 +130,7 @@ def run_plan(
     if len(places) == 1:
         yield from work(plan, places[0], iter(items), loaded)
         return
-    yield from _distribute(plan, list(items), places[: len(items)])
+    yield from _distribute(plan, list(items), places)
 
 
 def work(
@@ -140,7 +156,10 @@ def work(
 def _outcome(job: Job, future: Future) -> Outcome:
     try:
         future.result()
-    except (OSError, ValueError) as error:  # such as a full disk or a mask of another size: only this image fails
+    except (OSError, ValueError) as error:  # such as a long name or a mask of another size: only this image fails
+        if isinstance(error, OSError) and error.errno in NO_SPACE:
+            advice = 'existing results are complete: make room and repeat the command to continue'
+            raise OSError(error.errno, f'{error.strerror} ({advice})', error.filename or str(job.item.name)) from error
         return Outcome(job.item, f'{type(error).__name__}: {error}')
     return Outcome(job.item)
 
@@ -177,16 +196,22 @@ def read_mask(stem: Path, size: tuple[int, int]) -> np.ndarray | None:
     """Read a mask (H, W) bool from ``stem``.npy (above 0) or ``stem``.png (above 127); None if neither exists.
 
     Raises:
-        ValueError: the mask has another size than the image.
+        ValueError: the mask cannot be read, or has another size than the image.
     """
-    for suffix in ('.npy', '.png'):
-        path = stem.with_name(stem.name + suffix)
-        if path.exists():
-            pixels = np.load(path) if suffix == '.npy' else cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-            if pixels is None or pixels.shape != size:
-                found = 'no image' if pixels is None else ' x '.join(map(str, pixels.shape))
-                raise ValueError(f'the mask {path} is {found}, the image {size[0]} x {size[1]} (H x W)')
-            return pixels > (0 if suffix == '.npy' else 127)
+    for suffix, limit in MASK_SUFFIXES.items():
+        path = f'{stem}{suffix}'
+        if not os.path.lexists(path):
+            continue
+        try:
+            pixels = read_array(path, 'mask') if suffix == '.npy' else decode(read_file(path), cv2.IMREAD_GRAYSCALE)
+        except BadImage as error:
+            raise ValueError(f'the mask {path} cannot be read: {error}') from error
+        if pixels.dtype.kind not in 'buif':
+            raise ValueError(f'the mask {path} has values of type {pixels.dtype}, expected numbers')
+        if pixels.shape != size:
+            found = ' x '.join(map(str, pixels.shape))
+            raise ValueError(f'the mask {path} is {found}, the image {size[0]} x {size[1]} (H x W)')
+        return pixels > limit
     return None
 
 
@@ -194,27 +219,42 @@ def read_mask(stem: Path, size: tuple[int, int]) -> np.ndarray | None:
 
 
 def _distribute(plan: Plan, items: list[Item], places: list[str]) -> Iterator[Outcome]:
+    """Share images among workers. Images of a worker that ends are repeated by another one, at last each by one of its own."""
+    lost = yield from _share(plan, items, places)
+    if len(lost) > 1:
+        lost = yield from _share(plan, lost, places[:1])
+    for item in lost:
+        if (yield from _share(plan, [item], places[:1])):
+            yield Outcome(item, 'the process that computes it ends each time')
+
+
+def _share(plan: Plan, items: list[Item], places: list[str]) -> Generator[Outcome, None, list[Item]]:
+    """Give images to one worker per place, and return those of workers that ended.
+
+    Raises:
+        ChildProcessError: all of several workers ended before the last image was started.
+    """
     context = multiprocessing.get_context('spawn')  # CUDA does not survive a fork
     threads = max(1, (os.cpu_count() or 1) // len(places))
     pipes: dict[Connection, tuple[multiprocessing.Process, set[int]]] = {}
-    for number, place in enumerate(places):
+    for number, place in enumerate(places[: len(items)]):
         here, there = context.Pipe()
         process = context.Process(target=_worker, args=(plan, place, there, threads, number > 0), daemon=True)
         process.start()
         there.close()
         pipes[here] = process, set()
-    following = iter(range(len(items)))
+    following, lost, status = iter(range(len(items))), [], 0
     try:
         while pipes:
             for pipe in wait(list(pipes)):
                 process, given = pipes[pipe]
                 try:
                     kind, *content = pipe.recv()
-                except EOFError:
+                except (EOFError, ConnectionResetError):
                     process.join()
                     del pipes[pipe]
-                    for index in sorted(given):
-                        yield Outcome(items[index], f'its worker ended with exit code {process.exitcode}')
+                    lost.extend(items[index] for index in sorted(given))
+                    status = process.exitcode or status
                     continue
                 if kind == 'next':
                     index = next(following, None)
@@ -227,14 +267,16 @@ def _distribute(plan: Plan, items: list[Item], places: list[str]) -> Iterator[Ou
                     yield Outcome(items[index], error)
                 else:
                     raise content[0]
-        left = [items[index] for index in following]
-        if left:
-            raise RuntimeError(
-                f'all workers ended, {len(left)} images were not started; run the command again to continue'
-            )
     finally:
         for process, _ in pipes.values():
             process.terminate()
+    left = [items[index] for index in following]
+    if left and len(places) > 1:
+        raise ChildProcessError(
+            f'all workers ended, the last with exit code {status}: {len(left)} images were not started. Run the command again to '
+            'continue, with fewer --jobs-per-device if the memory was full'
+        )
+    return lost + left
 
 
 def _send(pipe: Connection, message) -> None:

@@ -1,8 +1,9 @@
 """Sources of images and videos, and reading of images."""
 
 import glob
+import http.client
 import os
-import urllib.error
+import string
 import urllib.parse
 import urllib.request
 from collections import Counter
@@ -69,8 +70,8 @@ def find_inputs(source: str | Path | Sequence[str | Path]) -> list[Item]:
     if not pairs:
         raise ValueError('no images: the list of sources is empty')
     pairs = list(dict.fromkeys(pairs))
-    names = [str(Path(name).with_suffix('')) for _, name in pairs]
-    often = Counter(str(Path(given).with_suffix('')) for given in {given for _, given in pairs})
+    names = [os.path.splitext(name)[0] for _, name in pairs]
+    often = Counter(os.path.splitext(given)[0] for given in {given for _, given in pairs})
     names = [given if often[name] > 1 else name for name, (_, given) in zip(names, pairs, strict=True)]
     # Of several files with one name the first keeps it.
     taken, seen, items = set(names), set(), []
@@ -97,10 +98,9 @@ def find_images(source: str | Path) -> list[Path]:
 def _expand(source: str) -> list[tuple[str, str]]:
     """Return (path, relative name) of each image of one source."""
     if '://' in source:
-        name = urllib.parse.unquote(Path(urllib.parse.urlparse(source).path).name)
-        return [(source, name or 'image')]
-    path = Path(source).expanduser()
-    if path.is_dir():
+        return [(source, _name_of_url(source))]
+    path = Path(os.path.expanduser(source))
+    if os.path.isdir(path):
         left_out = LeftOut()
         found = list(walk_images(str(path), left_out))
         if not found:
@@ -111,13 +111,16 @@ def _expand(source: str) -> list[tuple[str, str]]:
         if left_out:
             print_log(f'{source}: {left_out}', 'current')
         return [(os.path.join(path, name), name) for name in found]
-    if path.is_file() and path.suffix.lower() == '.txt':
-        lines = [line.strip() for line in path.read_text(errors='surrogateescape').splitlines()]
-        entries = [line if '://' in line else os.path.join(path.parent, line) for line in lines if line]
+    if os.path.isfile(path) and path.suffix.lower() == '.txt':
+        # Names are split at line feeds only: they may hold other characters that separate lines in Unicode.
+        lines = [line.strip() for line in path.read_text('utf-8-sig', 'surrogateescape').split('\n')]
+        entries = [
+            line if '://' in line else os.path.join(path.parent, os.path.expanduser(line)) for line in lines if line
+        ]
         if not entries:
             raise ValueError(f'the list {source} is empty: expected one path per line')
         return _below_common(entries)
-    if path.is_file():
+    if os.path.isfile(path):
         return [(_unlike_camera(str(path)), path.name)]
     if _is_camera(source):
         return [(source, f'camera{source}')]
@@ -133,16 +136,22 @@ def _unlike_camera(path: str) -> str:
     return os.path.join(os.curdir, path) if _is_camera(path) else path
 
 
+def _name_of_url(url: str) -> str:
+    """Return the name of the file that a URL points to, never a path."""
+    try:
+        path = urllib.parse.urlsplit(url).path
+    except ValueError:  # brackets that are not closed
+        path = url
+    name = urllib.parse.unquote(path).rpartition('/')[2].replace('\0', '')
+    return name if name.strip('.') else 'image'
+
+
 def _below_common(paths: Sequence[str]) -> list[tuple[str, str]]:
     """Return (path, name relative to the common folder) of each path."""
-    local = [os.path.abspath(path) for path in paths if '://' not in path]
-    root = os.path.commonpath([os.path.dirname(path) for path in local]) if local else ''
-    return [
-        (_unlike_camera(path), os.path.relpath(os.path.abspath(path), root))
-        if '://' not in path
-        else (path, _expand(path)[0][1])
-        for path in paths
-    ]
+    full = {path: os.path.abspath(path) for path in paths if '://' not in path}
+    root = os.path.commonpath([os.path.dirname(path) for path in full.values()]) if full else ''
+    names = {path: os.path.relpath(path_, root) for path, path_ in full.items() if path_ != root}
+    return [(_unlike_camera(path), names.get(path) or _name_of_url(path)) for path in paths]
 
 
 def read_pixels(image: str | Path | np.ndarray | Image.Image, max_megapixels: float = 150) -> np.ndarray:
@@ -170,17 +179,28 @@ def read_bytes(source: str) -> bytes:
     """Read a file or URL. Raises BadImage if it cannot be read."""
     if not source.lower().startswith(('http://', 'https://')):
         return read_file(source)
-    request = urllib.request.Request(source, headers={'User-Agent': 'sapiens'})
     try:
+        address = urllib.parse.quote(source, safe=string.punctuation)  # spaces and letters outside of ASCII
+        request = urllib.request.Request(address, headers={'User-Agent': 'sapiens'})
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             data = answer.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError, urllib.error.URLError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise BadImage(f'{type(error).__name__}: {error}') from error
     if len(data) > MAX_FILE_BYTES:
         raise BadImage(f'more than the limit of {MAX_FILE_BYTES >> 20} MiB')
     return data
 
 
-def is_inside(path: Path, folders: Iterable[Path]) -> bool:
-    """Return whether a path is one of the folders or inside one."""
-    return any(path.resolve().is_relative_to(folder.resolve()) for folder in folders)
+def is_inside(source: str | Path, folders: Iterable[str | Path]) -> bool:
+    """Return whether a local path is one of the folders or inside one. False for a URL."""
+    source = str(source).removeprefix('file://')
+    return '://' not in source and any(_real(source).is_relative_to(_real(folder)) for folder in folders)
+
+
+def _real(path: str | Path) -> Path:
+    """The path without links. Unlike Path.resolve, this accepts links to themselves and null characters."""
+    path = os.path.expanduser(path)
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError:
+        return Path(os.path.abspath(path))

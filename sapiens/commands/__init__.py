@@ -29,6 +29,9 @@ def run(command: str, argv: list[str] | None = None) -> NoReturn:
     """
     if hasattr(signal, 'SIGPIPE'):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # quiet in `... | head`
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):
+            stream.reconfigure(errors='backslashreplace')  # names of files that the terminal cannot show
     try:
         status = importlib.import_module(f'sapiens.commands.{command}').main(argv)
     except KeyboardInterrupt:

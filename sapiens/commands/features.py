@@ -14,7 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sapiens.apis import extract_features, find_images, load_encoder
-from sapiens.apis.writers.files import write_file
+from sapiens.apis.writers.files import is_complete, write_file
 from sapiens.utils.cli import tool_parser
 from sapiens.utils.config import add_options_argument, load_config
 from sapiens.utils.device import DTYPES
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         names = [''] if len(args.blocks) == 1 else [f'.block{block}' for block in args.blocks]
         return [args.out / f'{relative}{name}.{args.format}' for name in names]
 
-    todo = [path for path in paths if not all(target.exists() for target in targets(path))]
+    todo = [path for path in paths if not all(map(is_complete, targets(path)))]
     print(f'{len(paths)} images, {len(paths) - len(todo)} of them done already')
     checkpoint = None if args.checkpoint == 'random' else args.checkpoint
     encoder = load_encoder(cfg, checkpoint, args.device, args.out_type, args.blocks)

@@ -21,6 +21,7 @@ Examples:
 import argparse
 import dataclasses
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from tqdm import tqdm
@@ -31,12 +32,14 @@ from sapiens.apis.detectors.base import IF_NO_DETECTIONS, NMS_THRESHOLD
 from sapiens.apis.inputs import Item, find_inputs, is_video
 from sapiens.apis.loading.build import read_config
 from sapiens.apis.loading.load_model import get_predictor_class, inference_task, with_checkpoints
-from sapiens.apis.output_dir import check_places, check_settings, write_combined, write_settings
+from sapiens.apis.output_dir import FAILURES, check_overwriting, check_places, skeleton_of, write_combined
 from sapiens.apis.predictors import SKELETONS
-from sapiens.apis.results import Saving
+from sapiens.apis.results import PoseResult, Saving
 from sapiens.apis.results.by_task import get_inference_task, get_result_class
 from sapiens.apis.results.saving import CHOICES
+from sapiens.apis.run_record import RANDOM, RECORD, check_settings, content_of, write_settings
 from sapiens.apis.video.video_job import VideoOptions, run_videos, video_files
+from sapiens.apis.writers.files import is_complete
 from sapiens.coco import BOX_THRESHOLD
 from sapiens.tasks import task_names
 from sapiens.utils.cli import add_model_arguments, positive, tool_parser
@@ -178,7 +181,10 @@ def make_models(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dic
         options = {name: value for name, value in options.items() if name in known}
         options.update(common, model=model, checkpoint=checkpoint, task=task, cfg_options=args.cfg_options)
         models[task] = options
-        get_result_class(task).paths(Path('x'), saving)  # fails early if there is nothing to write
+        result = get_result_class(task)
+        result.paths(Path('x'), saving)  # fails early if there is nothing to write
+        if issubclass(result, PoseResult):
+            result.check(saving, skeleton_of(options))
     if args.num_keypoints and not any('num_keypoints' in options for options in models.values()):
         raise ValueError('--num-keypoints is for pose')
     hidden = ()
@@ -214,7 +220,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
         raise ValueError('--boxes and --detector are for pose')
     if args.mask_dir and not args.mask_dir.is_dir():
         raise FileNotFoundError(f'--mask-dir {args.mask_dir} is no folder')
-    return Plan(
+    plan = Plan(
         models=models,
         out=args.out,
         saving=saving,
@@ -225,6 +231,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
         hidden=hidden,
         workers=args.workers,
     )
+    return dataclasses.replace(plan, content=content_of(plan))
 
 
 def parse_devices(args: argparse.Namespace) -> list[str]:
@@ -239,29 +246,55 @@ def parse_devices(args: argparse.Namespace) -> list[str]:
     return names
 
 
-def infer_videos(
-    args: argparse.Namespace, plan: Plan, videos: list[Item], options: VideoOptions, device: str
-) -> list[Outcome]:
-    """Process the videos that are not done, on one device, and return their outcomes."""
-    files = {
-        item: [path for paths in video_files(plan, item.name).values() for path in paths.values()] for item in videos
-    }
-    if videos and not all(files.values()):
-        raise ValueError('videos have the kinds picture and, for pose, json: --save has neither')
-    todo = [item for item in videos if args.overwrite or not all(path.exists() for path in files[item])]
-    if videos:
-        print(f'{len(videos)} videos, {len(videos) - len(todo)} of them done already')
-    if not todo:
-        return []
+def infer_images(plan: Plan, todo: list[Item], devices: list[str], jobs: int) -> Iterator[Outcome]:
+    """Process images and yield their outcomes."""
+    failed = 0
+    with tqdm(run_plan(plan, todo, devices, jobs), total=len(todo), unit='img', smoothing=0.1) as bar:
+        for outcome in bar:
+            if outcome.error:
+                failed += 1
+                bar.set_postfix(failed=failed)
+            yield outcome
 
-    outcomes = []
-    for outcome in run_videos(
-        plan, todo, device, options, lambda frames, count: tqdm(frames, total=count or None, unit='frame')
-    ):
-        outcomes.append(outcome)
-        if not outcome.error:
-            write_settings(plan, options)
-    return outcomes
+
+def infer_videos(plan: Plan, todo: list[Item], options: VideoOptions, device: str) -> Iterator[Outcome]:
+    """Process videos on one device and yield their outcomes."""
+
+    def progress(frames, count):
+        return tqdm(frames, total=count or None, unit='frame')
+
+    if todo:
+        yield from run_videos(plan, todo, device, options, progress)
+
+
+def videos_to_do(plan: Plan, videos: list[Item], since: int) -> list[Item]:
+    """Return the videos that are not done."""
+    files = [[path for paths in video_files(plan, item.name).values() for path in paths.values()] for item in videos]
+    if not all(files):
+        raise ValueError('videos have the kinds picture and, for pose, json: --save has neither')
+    return [
+        item for item, paths in zip(videos, files, strict=True) if not all(is_complete(path, since) for path in paths)
+    ]
+
+
+def check_arguments(args: argparse.Namespace, plan: Plan, items: list[Item], videos: list[Item]) -> None:
+    """Refuse arguments that contradict the inputs or each other."""
+    for name, other in (('boxes', '--detector'), ('mask_dir', '--mask-model')):
+        if videos and getattr(args, name):
+            option = f'--{name.replace("_", "-")}'
+            raise ValueError(f'{option} is for images: give {other} for videos such as {videos[0].source}')
+    check_places([*items, *videos], args.input, args.out)
+    check_overwriting(plan, items, args.input)
+
+
+def write_failures(path: Path, failed: list[Outcome]) -> None:
+    """Write one line per failure, or remove the file."""
+    path.unlink(missing_ok=True)
+    lines = [(outcome.item.source.replace('\n', r'\n'), ' '.join(outcome.error.split())) for outcome in failed]
+    if failed:
+        write_atomically(path, ''.join(f'{source}\t{error}\n' for source, error in lines))
+    for source, error in lines:
+        print(f'failed {source}: {error}', file=sys.stderr)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -271,41 +304,40 @@ def main(argv: list[str] | None = None) -> int:
     videos = [item for item in found if is_video(item.source)]
     plan, devices = make_plan(args), parse_devices(args)
     options = VideoOptions(args.track, args.smooth, side_by_side=args.side_by_side, max_frames=args.max_frames)
-    if args.boxes and videos:
-        raise ValueError(f'--boxes has no boxes of frames: give --detector for videos such as {videos[0].source}')
-    if args.mask_dir and videos:
-        raise ValueError(f'--mask-dir has no masks of frames: give --mask-model for videos such as {videos[0].source}')
-    check_places(found, args.input, args.out)
-    if args.boxes:
-        print(BoxesFile(args.boxes).check(items))
+    check_arguments(args, plan, items, videos)
     if not args.overwrite:
         check_settings(plan, options if videos else None)
+    if args.boxes:
+        print(BoxesFile(args.boxes).check(items))
+    for name in [name for name, text in plan.content.items() if text == RANDOM]:
+        print(f'the {name} are random: no --checkpoint was given', file=sys.stderr)
     args.out.mkdir(parents=True, exist_ok=True)
-    todo = items if args.overwrite else [item for item in items if not plan.is_done(item.name)]
-    if items:
-        print(f'{len(items)} images, {len(items) - len(todo)} of them done already')
-    failed, first = [], True
-    outcomes = run_plan(plan, todo, devices, args.jobs_per_device)
-    with tqdm(outcomes, total=len(todo), unit='img', smoothing=0.1) as bar:
-        for outcome in bar:
-            if outcome.error:
-                failed.append(outcome)
-                bar.set_postfix(failed=len(failed))
-            elif first:
-                write_settings(plan)
-                first = False
-    images = len(todo) - len(failed)
-    outcomes = infer_videos(args, plan, videos, options, devices[0])
-    failed += [outcome for outcome in outcomes if outcome.error]
-    combined = write_combined(plan, items, args.coco, args.csv)
-    failed.sort(key=lambda outcome: outcome.item.source)
-    failures = args.out / 'failures.txt'
-    failures.unlink(missing_ok=True)
-    if failed:
-        write_atomically(failures, ''.join(f'{outcome.item.source}\t{outcome.error}\n' for outcome in failed))
-    for outcome in failed:
-        print(f'failed {outcome.item.source}: {outcome.error}', file=sys.stderr)
-    written = f'{images} images' + (f' and {sum(not outcome.error for outcome in outcomes)} videos' if videos else '')
+    is_new = not (args.out / RECORD).exists()
+    since = write_settings(plan, options if videos else None, args.overwrite)
+    outcomes: list[Outcome] = []
+    try:
+        todo = items if args.overwrite else [item for item in items if not plan.is_done(item.name, since)]
+        if items:
+            print(f'{len(items)} images, {len(items) - len(todo)} of them done already')
+        films = videos_to_do(plan, videos, sys.maxsize if args.overwrite else since)
+        if videos:
+            print(f'{len(videos)} videos, {len(videos) - len(films)} of them done already')
+        outcomes.extend(infer_images(plan, todo, devices, args.jobs_per_device))
+        outcomes.extend(infer_videos(plan, films, options, devices[0]))
+    finally:
+        if (
+            is_new
+            and all(outcome.error for outcome in outcomes)
+            and not any(plan.is_done(item.name) for item in items)
+        ):
+            (args.out / RECORD).unlink(missing_ok=True)  # there are no results of these settings
+    combined, damaged = write_combined(plan, items, args.coco, args.csv, since)
+    failed = sorted(
+        (outcome for outcome in [*outcomes, *damaged] if outcome.error), key=lambda outcome: outcome.item.source
+    )
+    write_failures(args.out / FAILURES, failed)
+    done = {outcome.item for outcome in outcomes if not outcome.error}
+    written = f'{len(done & set(items))} images' + (f' and {len(done & set(videos))} videos' if videos else '')
     print(f'wrote results of {written} to {args.out}; {len(failed)} failed')
     for text in combined:
         print(text)

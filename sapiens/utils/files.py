@@ -54,6 +54,10 @@ def atomic_path(path: str | Path, sync: bool = True, keep_suffix: bool = False) 
     try:
         yield temporary
         move_into_place(temporary, path, sync)
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)  # a full disk does not say which file it was
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -73,9 +77,9 @@ def move_into_place(temporary: Path, path: str | Path, sync: bool = True) -> Non
 
 
 def write_atomically(path: str | Path, content: str | bytes, sync: bool = True) -> None:
-    """Write a small file at once. Text is UTF-8. See :func:`move_into_place` for ``sync``."""
+    """Write a small file at once. Text is UTF-8, with the bytes of file names that are not. See :func:`move_into_place`."""
     with atomic_path(path, sync) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.write_bytes(content.encode(errors='surrogateescape') if isinstance(content, str) else content)
 
 
 def sync_path(path: str | Path) -> None:

@@ -18,17 +18,24 @@ ITEMS = [Item(f'{name}.jpg', name) for name in 'abcde']
 def test_where_results_lie_and_when_an_image_is_done(tmp_path):
     plan = Plan(dict(pose={}, seg={}), tmp_path, Saving(kinds=('json', 'face', 'mask')))
     assert plan.stem('pose', 'x/a') == tmp_path / 'x/a'
-    (tmp_path / 'a.json').touch()
+    (tmp_path / 'a.json').write_text('{}')
     assert not plan.is_done('a')
-    (tmp_path / 'a.npy').touch()
+    np.save(tmp_path / 'a.npy', np.ones((2, 2)))
     assert plan.is_done('a'), 'some images have no face'
     assert not plan.is_done('b')
     hidden = Plan(dict(pose={}, seg={}), tmp_path, Saving(), subfolders=True, hidden=('seg',))
     assert hidden.written() == ['pose'] and hidden.stem('pose', 'a') == tmp_path / 'pose/a'
     assert not hidden.is_done('a')
-    for suffix in ('json', 'jpg'):
+    for suffix, content in dict(json=b'{}', jpg=b'\xff\xd9').items():
         (tmp_path / 'pose').mkdir(exist_ok=True)
-        (tmp_path / f'pose/a.{suffix}').touch()
+        (tmp_path / f'pose/a.{suffix}').write_bytes(content)
+    assert hidden.is_done('a')
+    for path in (tmp_path / 'pose').iterdir():
+        content = path.read_bytes()
+        for damaged in (b'', content[:-1]):
+            path.write_bytes(damaged)
+            assert not hidden.is_done('a')
+        path.write_bytes(content)
     assert hidden.is_done('a')
 
 
@@ -42,7 +49,7 @@ def test_masks_of_files(tmp_path):
     with pytest.raises(ValueError, match=r'a\.npy is 2 x 3, the image 3 x 2 \(H x W\)'):
         read_mask(tmp_path / 'a', (3, 2))
     (tmp_path / 'b.v1.png').write_bytes(b'nothing')
-    with pytest.raises(ValueError, match=r'b\.v1\.png is no image, the image 2 x 3'):
+    with pytest.raises(ValueError, match=r'b\.v1\.png cannot be read: not a readable image \(7 bytes\)'):
         read_mask(tmp_path / 'b.v1', size)
 
 

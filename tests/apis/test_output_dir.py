@@ -1,14 +1,16 @@
 """The output folder of a run: where it may lie, and the files that combine all images."""
 
 import json
+import os
 from dataclasses import replace
 
 import pytest
 
 from sapiens.apis.batch_job import Plan
 from sapiens.apis.inputs import Item
-from sapiens.apis.output_dir import check_places, check_settings, write_combined, write_settings
+from sapiens.apis.output_dir import check_overwriting, check_places, write_combined
 from sapiens.apis.results import Saving
+from sapiens.apis.run_record import check_settings, read_record, write_settings
 from sapiens.apis.video.video_job import VideoOptions
 
 from .test_results import pose
@@ -20,7 +22,7 @@ def test_results_are_not_written_among_the_inputs(tmp_path):
     apart = [
         Item(str(images / 'a.jpg'), 'a'),
         Item('https://example.org/b.jpg', 'b'),
-        Item(f'file://{out}/c.jpg', 'c'),
+        Item(f'file://{images}/c.jpg', 'c'),
     ]
     check_places(apart, [str(images)], out)
     for inside in (images, images / 'results'):
@@ -28,6 +30,33 @@ def test_results_are_not_written_among_the_inputs(tmp_path):
             check_places(apart, [str(images)], inside)
     with pytest.raises(ValueError, match=r'holds the input .*d\.jpg'):
         check_places([*apart, Item(str(out / 'd.jpg'), 'd')], [str(out / 'd.jpg')], out)
+    with pytest.raises(ValueError, match=r'holds the input file://.*d\.jpg'):
+        check_places([Item(f'file://{out}/d.jpg', 'd')], [], out)
+    (images / 'loop.jpg').symlink_to('loop.jpg')
+    check_places([Item(str(images / 'loop.jpg'), 'loop'), Item('in/\0.jpg', 'x')], [str(images)], out)
+    out.touch()
+    with pytest.raises(ValueError, match=r'out is a file: give the name of a folder'):
+        check_places(apart, [str(images)], out)
+
+
+def test_boxes_masks_and_lists_are_not_overwritten(tmp_path):
+    out, items = tmp_path / 'out', [Item('in/a.jpg', 'a'), Item('in/seg/b.jpg', 'seg/b')]
+    (out / 'seg').mkdir(parents=True)
+    pose = Plan(dict(pose={}), out, Saving())
+    for name in ('keypoints.coco.json', 'keypoints.csv', '.run.json', 'a.json'):
+        with pytest.raises(ValueError, match=rf'{name} would be overwritten by a result'):
+            check_overwriting(replace(pose, boxes=str(out / 'seg' / '..' / name)), items, [])
+    check_overwriting(replace(pose, boxes=str(out / 'boxes.json')), items, ['in', str(out / 'list.txt')])
+    with pytest.raises(ValueError, match=r'failures\.txt would be overwritten'):
+        check_overwriting(pose, items, [str(out / 'failures.txt')])
+    depth = Plan(dict(depth={}), out, Saving())
+    (tmp_path / 'link').symlink_to(out)
+    with pytest.raises(ValueError, match=r'a\.npy would be overwritten'):
+        check_overwriting(replace(depth, mask_dir=tmp_path / 'link'), items, [])
+    check_overwriting(replace(depth, mask_dir=out / 'seg'), items[:1], [])  # no result is in that folder
+    check_overwriting(replace(depth, mask_dir=out / 'seg', subfolders=True), items[:1], [])
+    with pytest.raises(ValueError, match=r'b\.npy would be overwritten'):
+        check_overwriting(replace(depth, mask_dir=out / 'seg'), [Item('in/b.jpg', 'b'), items[1]], [])
 
 
 @pytest.mark.parametrize(('names', 'ids'), [(('a', 'b', 'c'), [1, 3]), (('10', '20', '30'), [10, 30])])
@@ -36,17 +65,19 @@ def test_people_of_all_images_are_combined(tmp_path, names, ids):
     items = [Item(f'in/{name}.jpg', name) for name in names]
     for item in (items[0], items[2]):  # the second failed
         pose().write(plan.stem('pose', item.name), plan.saving)
-    assert write_combined(plan, items, coco=True, csv=True) == [
+    texts, failed = write_combined(plan, items, coco=True, csv=True)
+    assert texts == [
         f'4 people in {tmp_path / "keypoints.coco.json"}',
         f'4 people in {tmp_path / "keypoints.csv"}',
     ]
+    assert failed == []
     entries = json.loads((tmp_path / 'keypoints.coco.json').read_text())
     assert [entry['image_id'] for entry in entries] == [ids[0]] * 2 + [ids[1]] * 2
     assert (tmp_path / 'keypoints.csv').read_text().count('\n') == 5
-    assert write_combined(Plan(dict(depth={}), tmp_path, plan.saving), items) == []
-    assert write_combined(plan, []) == [] and write_combined(plan, items, coco=False) == []
+    assert write_combined(Plan(dict(depth={}), tmp_path, plan.saving), items) == ([], [])
+    assert write_combined(plan, []) == write_combined(plan, items, coco=False) == ([], [])
     (tmp_path / 'keypoints.csv').unlink()
-    assert len(write_combined(plan, items)) == 1 and not (tmp_path / 'keypoints.csv').exists()
+    assert len(write_combined(plan, items)[0]) == 1 and not (tmp_path / 'keypoints.csv').exists()
 
 
 def test_several_tasks_have_a_folder_each(tmp_path):
@@ -115,3 +146,72 @@ def test_which_files_are_written_is_no_setting(tmp_path, changes):
             check_settings(later)
     else:
         check_settings(later)
+
+
+def test_a_damaged_result_is_a_failure_of_its_image(tmp_path):
+    plan = Plan(dict(pose=dict(num_keypoints=17)), tmp_path, Saving(kinds=('json',)))
+    items = [Item(f'in/{name}.jpg', name) for name in 'abcdef']
+    for item in items:
+        pose().write(plan.stem('pose', item.name), plan.saving)
+    damages = dict(
+        b='', c='{"instance_info": [5]}', d='[' * 100_000, e='{"instance_info": [{"keypoints": [[1]]}]}', f='\xff'
+    )
+    for name, text in damages.items():
+        (tmp_path / f'{name}.json').write_bytes(text.encode('latin1'))
+    texts, failed = write_combined(plan, items, csv=True)
+    assert all(text.startswith('2 people') for text in texts) and len(texts) == 2
+    assert [outcome.item.name for outcome in failed] == list(damages)
+    assert all(f'{outcome.item.name}.json is damaged' in outcome.error for outcome in failed)
+    assert [plan.is_done(item.name) for item in items] == [True, False, True, False, True, False]
+
+
+def test_results_from_before_another_record_do_not_count(tmp_path):
+    """--overwrite replaces the settings: what it did not compute again is of the former ones."""
+    plan = Plan(dict(pose=dict(num_keypoints=17)), tmp_path, Saving(kinds=('json',)))
+    items = [Item(f'in/{name}.jpg', name) for name in 'ab']
+    for item in items:
+        pose().write(plan.stem('pose', item.name), plan.saving)
+    assert write_settings(plan) == 0 and plan.is_done('a', 0)
+    assert write_settings(plan, overwrite=True) == 0, 'the same settings'
+    other = replace(plan, saving=Saving(kinds=('json',), json_layout='lite'))
+    with pytest.raises(ValueError, match='other settings'):
+        write_settings(other)
+    since = write_settings(other, overwrite=True)
+    assert since == write_settings(other) == read_record(tmp_path)['since'] > 0
+    os.utime(tmp_path / 'b.json', ns=(since - 1, since - 1))
+    os.utime(tmp_path / 'a.json', ns=(since, since))
+    assert other.is_done('a', since) and not other.is_done('b', since)
+    assert write_combined(other, items, since=since)[0][0].startswith('2 people')
+
+
+def test_other_content_of_the_same_files_is_noticed(tmp_path):
+    plan = Plan(
+        dict(pose=dict(model='a')), tmp_path, Saving(), content={'weights of pose': '1', 'config of pose': '2'}
+    )
+    write_settings(plan)
+    check_settings(plan)
+    check_settings(replace(plan, content={}))  # another version of the package
+    with pytest.raises(ValueError, match='weights of pose: its content has changed'):
+        check_settings(replace(plan, content={'weights of pose': '3', 'config of pose': '2'}))
+    random = replace(plan, content={'weights of pose': 'random'}, out=tmp_path / 'random')
+    random.out.mkdir()
+    write_settings(random)
+    with pytest.raises(ValueError, match='weights of pose: they are random'):
+        check_settings(random)
+    write_settings(random, overwrite=True)
+    record = read_record(tmp_path)
+    del record['content']
+    (tmp_path / '.run.json').write_text(json.dumps(record))
+    check_settings(plan)  # of a version that did not record it
+
+
+@pytest.mark.parametrize('damage', ['', '{', '[]', '5', 'null', '{"detector": "x"}', '{"models": []}', '{"since": "1"}',
+                                    '\xff\xfe', '[' * 100_000])  # fmt: skip
+def test_a_damaged_record_is_named(tmp_path, damage):
+    plan = Plan(dict(pose=dict(model='a')), tmp_path, Saving())
+    (tmp_path / '.run.json').write_bytes(damage.encode('latin1'))
+    for refused in (check_settings, write_settings):
+        with pytest.raises(ValueError, match=r'\.run\.json.* is damaged .*: choose another --out, or --overwrite'):
+            refused(plan)
+    assert write_settings(plan, overwrite=True) > 0
+    check_settings(plan)

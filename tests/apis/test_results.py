@@ -78,7 +78,7 @@ def test_coco_results_have_the_published_score(tmp_path):
     files = []
     for index, layout in enumerate(('plain', 'published', 'lite')):
         result.save(tmp_path, str(index), kinds=('json',), json_layout=layout)
-        files.append((index, f'{index}.jpg', tmp_path / f'{index}.json'))
+        files.append((index, f'{index}.jpg', read_people(tmp_path / f'{index}.json')))
     assert write_coco(tmp_path / 'all.json', files) == 6
     entries = json.loads((tmp_path / 'all.json').read_text())
     assert [entry['image_id'] for entry in entries] == [0, 0, 1, 1, 2, 2]

@@ -1,5 +1,7 @@
 """Reading label files."""
 
+import zipfile
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from sapiens.datasets.transforms import BadImage, LoadLabels, LoadResize, PackDe
 from sapiens.datasets.transforms.label_files import read_alpha, read_depth, read_ids, read_mask, read_normal
 
 from .folders import write_array, write_png
-from .helpers import smooth_image
+from .helpers import encode, smooth_image
 
 IDS = np.random.default_rng(0).integers(0, 12, (9, 7)).astype(np.uint8)
 NORMAL = np.random.default_rng(1).normal(size=(9, 7, 3)).astype(np.float32)
@@ -226,3 +228,68 @@ def test_packed_for_training_and_for_evaluation(tmp_path):
         PackDense()(dict(results, gt_depth=DEPTH[1:]))
     with pytest.raises(ValueError, match='antialias=False'):
         LoadResize((4, 4), 'bicubic', antialias=False)
+
+
+def huge(path, shape):
+    """An array file whose header declares more values than follow."""
+    with open(path, 'wb') as file:
+        np.lib.format.write_array_header_1_0(file, dict(descr='<f4', fortran_order=False, shape=shape))
+        file.write(bytes(64))
+    return str(path)
+
+
+ARRAYS = {
+    'number': np.float32(1), 'list': np.ones(5, np.float32), 'empty': np.ones((0, 7), np.float32),
+    'four': np.ones((1, 2, 3, 4), np.float32), 'text': np.full((9, 7), 'far'), 'bytes': np.full((9, 7), b'far'),
+    'objects': np.array([[None]]), 'complex': np.ones((9, 7), complex), 'record': np.ones((9, 7), [('z', 'f4')]),
+    'dates': np.zeros((9, 7), 'M8[s]'), 'flags': np.ones((9, 7), bool),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('suffix', ['.npy', '.npz'])
+@pytest.mark.parametrize('name', [*ARRAYS, 'huge', 'cut', 'nothing', 'device', 'two_gigabytes'])
+def test_arrays_that_are_no_maps_are_bad_data(tmp_path, name, suffix):
+    path = tmp_path / f'{name}{suffix}'
+    if name in ARRAYS:
+        (np.save if suffix == '.npy' else np.savez)(path, ARRAYS[name])
+    elif name == 'huge':
+        huge(tmp_path / 'arr_0.npy', (10**6, 10**6))
+        if suffix == '.npz':
+            with zipfile.ZipFile(path, 'w') as archive:
+                archive.write(tmp_path / 'arr_0.npy', 'arr_0.npy')
+        else:
+            (tmp_path / 'arr_0.npy').rename(path)
+    elif name == 'device':
+        path.symlink_to('/dev/zero')
+    elif name == 'two_gigabytes':  # of zeros: a few megabytes compressed, nothing on the disk as it is
+        if suffix == '.npz':
+            with zipfile.ZipFile(path, 'w') as archive:
+                archive.writestr('arr_0.npy', bytes(9))
+            content = path.read_bytes()
+            sizes = (9).to_bytes(4, 'little') * 2
+            path.write_bytes(content.replace(sizes, (9).to_bytes(4, 'little') + (2 << 30).to_bytes(4, 'little')))
+        else:
+            huge(path, (1 << 15, 1 << 14))
+            with open(path, 'r+b') as file:
+                file.truncate(128 + (1 << 31))
+    else:
+        (np.save if suffix == '.npy' else np.savez)(path, DEPTH)
+        path.write_bytes(path.read_bytes()[: -40 if name == 'cut' else 0])
+    for read in (read_depth, read_normal):
+        with pytest.raises(BadImage):
+            read(str(path))
+        with pytest.raises(BadImage):
+            read(f'file://{path}')
+
+
+def test_images_that_declare_too_much_are_bad_data(tmp_path):
+    png = bytearray(encode(smooth_image(8, 8), 'PNG'))
+    png[16:24] = (10**6).to_bytes(4, 'big') * 2
+    for name in ('a.png', 'a.tif', 'a.exr'):
+        (tmp_path / name).write_bytes(png)
+        for read in (read_ids, read_mask, read_alpha, read_depth, read_normal):
+            with pytest.raises(BadImage, match='1000000 x 1000000 pixels are more than the limit of 150 megapixels'):
+                read(str(tmp_path / name))
+    Image.fromarray(DEPTH).save(tmp_path / 'float.tif')
+    with pytest.raises(BadImage, match='float32 alpha'):
+        read_alpha(str(tmp_path / 'float.tif'))

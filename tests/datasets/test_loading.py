@@ -1,4 +1,5 @@
 import math
+import os
 
 import cv2
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sapiens.datasets import Draw
 from sapiens.datasets.transforms import (
     BadImage,
     LoadLetterbox,
@@ -16,7 +18,7 @@ from sapiens.datasets.transforms import (
     PackImage,
 )
 from sapiens.datasets.transforms.loading import read_file
-from sapiens.registry import TRANSFORMS
+from sapiens.registry import DATASETS, TRANSFORMS
 
 from .helpers import encode, photographs, smooth_image
 
@@ -185,3 +187,28 @@ def test_interpolations_of_each_loader():
         LoadRandomResizedCrop(32, interpolation='published')
     with pytest.raises(ValueError, match="interpolation='bicubic': expected 'bilinear' or 'published'"):
         LoadPerson((32, 32), interpolation='bicubic')
+
+
+@pytest.mark.parametrize('path', ['foo://x', 's3://bucket/key.jpg', 'http://[::1/x', 'file:///dev/zero', '://', 'a\0b.jpg',
+                                  'y' * 300, '/dev/zero', '.'])  # fmt: skip
+def test_paths_that_are_no_files_are_bad_data(tmp_path, path):
+    """A data set skips and counts them."""
+    with pytest.raises(BadImage):
+        LoadResize(8)(dict(img_path=path))
+    good = tmp_path / 'good.png'
+    Image.fromarray(smooth_image(8, 8)).save(good)
+    (tmp_path / 'list.txt').write_text(f'{good}\n{path}\n')
+    pipeline = [dict(type='LoadRandomResizedCrop', size=8), dict(type='PackImage')]
+    dataset = DATASETS.build(dict(type='ImageList', ann_file=str(tmp_path / 'list.txt'), pipeline=pipeline))
+    (bad, *_) = dataset[Draw(1, 0)]['bad']
+    assert bad[0].endswith(path) and bad[1]
+
+
+def test_files_without_an_end_are_not_read(tmp_path):
+    os.mkfifo(tmp_path / 'pipe.jpg')
+    (tmp_path / 'loop.jpg').symlink_to('loop.jpg')
+    (tmp_path / 'sparse.jpg').touch()
+    os.truncate(tmp_path / 'sparse.jpg', 1 << 40)
+    for name, text in dict(pipe='no regular file', loop='symbolic links', sparse='limit of 1024 MiB').items():
+        with pytest.raises(BadImage, match=text):
+            LoadResize(8)(dict(img_path=str(tmp_path / f'{name}.jpg')))

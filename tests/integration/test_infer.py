@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sapiens.apis.batch_job import Plan, run_plan
+from sapiens.apis.batch_job import Outcome, Plan, run_plan
 from sapiens.apis.inputs import find_inputs
 from sapiens.apis.results import Saving
 
@@ -110,6 +110,109 @@ def test_broken_files_are_named_and_do_not_stop_the_rest(infer, weights, tmp_pat
     assert len(list((tmp_path / 'in').rglob('*.*'))) == 34, 'nothing was written among the inputs'
 
 
+def failures_of(out):
+    lines = (out / 'failures.txt').read_bytes().decode(errors='surrogateescape')[:-1].split('\n')
+    return dict(line.split('\t') for line in lines)
+
+
+def test_a_list_of_impossible_paths(infer, weights, tmp_path):
+    """Every line but the first is a failure with a reason. Nothing ends the run."""
+    (good,) = write_pictures(tmp_path / 'in', SIZES[:1])
+    (tmp_path / 'in/loop.jpg').symlink_to('loop.jpg')
+    (tmp_path / 'in/endless.jpg').symlink_to('/dev/zero')
+    os.mkfifo(tmp_path / 'in/pipe.jpg')
+    longest = 'y' * 251 + '.jpg'
+    (tmp_path / 'in' / longest).write_bytes(good.read_bytes())
+    (tmp_path / 'in/folder.jpg').mkdir()
+    bad = ['in/loop.jpg', 'in/endless.jpg', 'in/pipe.jpg', f'in/{longest}', 'in/folder.jpg', 'x' * 300, 'in/a\0b.jpg', '.',
+           'foo://x', 's3://bucket/key.jpg', 'gs://', 'http://[::1/x', 'http://127.0.0.1:1/a b.jpg', 'http://127.0.0.1:99999/a.jpg',
+           'http://', '://', 'http://127.0.0.1:1/..%2F..%2Fup.jpg', 'http://127.0.0.1:1/\u00e9%00.jpg',
+           'file:///dev/zero', '~nobody-of-this-name/a.jpg', 'in/\x85line.jpg', 'in/' + '/'.join('d' * 3000)]  # fmt: skip
+    text = '\ufeff' + '\n'.join(['in/0.png', *bad]) + '\n'
+    (tmp_path / 'list.txt').write_text(text, 'utf-8')
+    code, text, errors = infer('pose', tmp_path / 'list.txt', '--model', CONFIGS['pose'], '--checkpoint', weights, '--out',
+                               tmp_path / 'out', '--csv')  # fmt: skip
+    assert code == 1 and f'wrote results of 1 images to {tmp_path}/out; {len(bad)} failed' in text, errors
+    found = failures_of(tmp_path / 'out')
+    assert set(found) == {line if '://' in line else os.path.join(tmp_path, line) for line in bad} and all(
+        found.values()
+    )
+    assert 'File name too long' in found[str(tmp_path / 'in' / longest)]
+    assert found[str(tmp_path / 'in/endless.jpg')] == found['file:///dev/zero'] == 'no regular file'
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['in', 'list.txt', 'out'], (
+        'nothing outside of the folder'
+    )
+
+
+def test_names_that_are_not_utf8(infer, weights, tmp_path):
+    write_pictures(tmp_path / 'in', SIZES[:1])
+    good, bad = (os.fsdecode(tmp_path / 'in').encode() + name for name in (b'/gr\xfcn.png', b'/rot\xe9.png'))
+    os.rename(tmp_path / 'in/0.png', good)
+    Path(os.fsdecode(bad)).write_bytes(b'no image')
+    code, _, errors = infer('pose', tmp_path / 'in', '--model', CONFIGS['pose'], '--checkpoint', weights, '--out',
+                            tmp_path / 'out', '--csv')  # fmt: skip
+    assert code == 1, errors
+    assert set(failures_of(tmp_path / 'out')) == {os.fsdecode(bad)}
+    assert b'gr\xfcn.png,0,' in (tmp_path / 'out/keypoints.csv').read_bytes()
+    assert json.loads((tmp_path / 'out/keypoints.coco.json').read_text())[0]['file_name'] == os.fsdecode(
+        b'gr\xfcn.png'
+    )
+    assert Path(os.fsdecode(os.fsencode(tmp_path / 'out') + b'/gr\xfcn.json')).exists()
+
+
+def test_masks_that_cannot_be_read(infer, tmp_path):
+    """Two masks fit. The others are failures of their images."""
+    masks = tmp_path / 'masks'
+    masks.mkdir()
+    size = SIZES[0]
+    write_pictures(tmp_path / 'in', [size] * 10)
+    np.save(masks / '0.npy', np.ones(size, bool))
+    (masks / '1.npy').touch()
+    np.savez(masks / '2.npz', one=np.ones(size, bool), other=np.ones(size, bool))
+    np.savez(masks / '9.npz', np.ones(size, bool))
+    for name in '29':
+        os.rename(masks / f'{name}.npz', masks / f'{name}.npy')  # one array is a mask, of two it is not known which
+    np.save(masks / '3.npy', np.full(size, 'yes'))
+    np.save(masks / '4.npy', np.array(1))
+    np.save(masks / '5.npy', np.array([[None]]), allow_pickle=True)
+    (masks / '6.png').write_bytes(b'no image')
+    (masks / '7.npy').symlink_to('/dev/zero')
+    (masks / '8.npy').write_bytes((masks / '0.npy').read_bytes().replace(b'(120, 90)', b'(1000000, 1000000)')[:300])
+    code, text, errors = infer('depth', tmp_path / 'in', '--model', CONFIGS['depth'], '--mask-dir', masks, '--out',
+                               tmp_path / 'out', '--save', 'picture')  # fmt: skip
+    assert code == 1 and 'results of 2 images' in text, errors
+    found = failures_of(tmp_path / 'out')
+    assert [Path(path).name for path in found] == [f'{index}.png' for index in range(1, 9)]
+    assert all(f'masks/{Path(path).stem}.' in reason for path, reason in found.items())
+
+
+def test_a_full_disk_ends_the_run_with_one_line(infer, weights, tmp_path, monkeypatch):
+    from sapiens.apis.writers import files
+
+    write_pictures(tmp_path / 'in', SIZES * 4)
+    written, plain = [], files.WRITERS['.json']
+
+    def write(file, content):
+        if len(written) == 2:
+            raise OSError(28, 'No space left on device')  # as a write fails: without a name
+        written.append(file.name)
+        plain(file, content)
+
+    monkeypatch.setitem(files.WRITERS, '.json', write)
+    command = ('pose', tmp_path / 'in', '--model', CONFIGS['pose'], '--checkpoint', weights, '--out', tmp_path / 'out',
+               '--save', 'json', '--batch-size', 1)  # fmt: skip
+    code, _, errors = infer(*command)
+    last = errors.splitlines()[-1]
+    assert (
+        code == 2 and last.startswith('error: ') and 'No space left on device (existing results are complete' in last
+    )
+    assert f"'{tmp_path}/out/" in last and 'Traceback' not in errors
+    assert len(list((tmp_path / 'out').glob('[0-9]*.json'))) == 2
+    monkeypatch.setitem(files.WRITERS, '.json', plain)
+    code, text, _ = infer(*command)
+    assert code == 0 and '16 images, 2 of them done already' in text
+
+
 @pytest.mark.slow
 def test_a_thousand_files_of_which_fifty_are_broken(infer, weights, tmp_path):
     check_corpus(infer, tmp_path / 'in', tmp_path / 'out', 950, 50, '--checkpoint', weights)
@@ -128,11 +231,49 @@ def test_existing_results_are_not_computed_again(infer, weights, tmp_path):
     changed = {path.name for path, time in times.items() if path.stat().st_mtime_ns != time}
     assert changed == {'2.json', '2.jpg'}
     assert len(json.loads((tmp_path / 'out/keypoints.coco.json').read_text())) == len(paths)
+    for name in ('1.json', '3.jpg'):
+        (tmp_path / 'out' / name).write_bytes(b'')  # as after a power cut
+    code, text, _ = infer(*command)
+    assert code == 0 and '2 of them done already' in text
     code, text, _ = infer(*command, '--heatmaps')
     assert code == 0 and '0 of them done already' in text and (tmp_path / 'out/0_heatmaps.jpg').exists()
     code, _, errors = infer(*command, '--threshold', 0.5)
     assert code == 2 and 'other settings' in errors
     assert infer(*command, '--threshold', 0.5, '--overwrite')[0] == 0
+
+
+def test_other_weights_under_the_same_name_are_noticed(infer, weights, tmp_path):
+    write_pictures(tmp_path / 'in', SIZES[:1])
+    file, config = tmp_path / 'pose.pth', tmp_path / 'pose.py'
+    file.write_bytes(weights.read_bytes())
+    config.write_text(f"_base_ = '{CONFIGS['pose']}'\n")
+    command = ('pose', tmp_path / 'in', '--model', config, '--checkpoint', file, '--out', tmp_path / 'out')
+    assert infer(*command)[0] == 0
+    os.utime(file)
+    config.write_text(config.read_text() + 'train_cfg = dict(max_iters=7)\n# a comment\n')
+    assert infer(*command)[0] == 0, 'what does not change results is not noticed'
+    content = torch.load(weights, weights_only=True)
+    content['state_dict']['head.final_layer.bias'] += 1
+    torch.save(content, file)
+    code, _, errors = infer(*command)
+    assert code == 2 and 'weights of pose: its content has changed' in errors
+    file.write_bytes(weights.read_bytes())
+    config.write_text(config.read_text() + 'model = dict(test_cfg=dict(flip_test=False))\n')
+    code, _, errors = infer(*command)
+    assert code == 2 and 'config of pose: its content has changed' in errors
+    code, _, errors = infer('pose', tmp_path / 'in', '--model', config, '--out', tmp_path / 'new')
+    assert code == 0 and 'the weights of pose are random: no --checkpoint was given' in errors
+    code, _, errors = infer('pose', tmp_path / 'in', '--model', config, '--out', tmp_path / 'new')
+    assert code == 2 and 'weights of pose: they are random, new in each run' in errors
+
+
+def test_settings_without_results_are_not_kept(infer, weights, tmp_path):
+    (tmp_path / 'in').mkdir()
+    (tmp_path / 'in/a.jpg').write_bytes(b'no image')
+    command = ('pose', tmp_path / 'in', '--model', CONFIGS['pose'], '--checkpoint', weights, '--out', tmp_path / 'out')
+    assert infer(*command)[0] == 1 and not (tmp_path / 'out/.run.json').exists()
+    write_pictures(tmp_path / 'in', SIZES[:1])
+    assert infer(*command, '--threshold', 0.5)[0] == 1 and (tmp_path / 'out/.run.json').exists()
 
 
 def test_inputs_are_never_written_to(infer, weights, tmp_path):
@@ -209,10 +350,20 @@ def test_boxes_of_a_file(infer, weights, tmp_path):
         (('pose', 'IN', '--model', 'sapiens-pose-3b'), 'did you mean'),
         (('pose', 'nowhere', '--model', CONFIGS['pose']), 'nowhere is no file'),
         (('pose', 'IN', '--model', CONFIGS['pose'], '--devices', 'cpu,tpu'), 'tpu'),
+        (('pose', 'IN', '--model', CONFIGS['pose'], '--crop', 'face'), "no group 'face'"),
+        (('pose', 'IN', '--model', CONFIGS['pose'], '--save', 'hand'), "no group 'left_hand'"),
+        (
+            ('pose', 'IN', '--model', 'sapiens_tiny_synthetic308-128x96', '--num-keypoints', '17', '--crop', 'face'),
+            "'face'",
+        ),
+        (('pose', 'IN', 'x.mp4', '--model', CONFIGS['pose'], '--boxes', 'b.json'), '--boxes is for images'),
+        (('depth', 'IN', '7', '--model', CONFIGS['depth'], '--mask-dir', 'IN'), '--mask-dir is for images'),
     ],
 )
-def test_wrong_arguments_are_explained(capsys, tmp_path, arguments, text):
+def test_wrong_arguments_are_explained(capsys, monkeypatch, tmp_path, arguments, text):
     write_pictures(tmp_path / 'in', SIZES[:1])
+    (tmp_path / 'x.mp4').touch()
+    monkeypatch.chdir(tmp_path)
     arguments = [str(tmp_path / 'in') if argument == 'IN' else argument for argument in arguments]
     assert status_of('infer', *arguments, '--out', tmp_path / 'out') == 2
     *_, last = capsys.readouterr().err.splitlines()
@@ -241,6 +392,50 @@ def test_workers_share_the_images(weights, tmp_path):
         first, second = (value['instance_info'][0]['keypoints'] for value in (one, two))
         np.testing.assert_allclose(first, second, atol=1e-3)
     assert len(list((tmp_path / 'two').iterdir())) == 8
+
+
+def test_images_of_a_killed_worker_are_computed_by_another(weights, tmp_path, monkeypatch):
+    """The worker that first has an image to write is killed."""
+    write_pictures(tmp_path / 'in', SIZES[:1] * 6)
+    (tmp_path / 'killing.py').write_text(f"""
+import os, pathlib
+from sapiens.apis import batch_job
+save = batch_job.save
+def killed(plan, job):
+    try:
+        pathlib.Path({str(tmp_path / 'once')!r}).touch(exist_ok=False)
+    except FileExistsError:
+        return save(plan, job)
+    os.kill(os.getpid(), 9)
+batch_job.save = killed
+""")
+    config = tmp_path / 'config.py'
+    config.write_text(f"_base_ = '{CONFIGS['pose']}'\ncustom_imports = dict(imports=['killing'])\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    plan = plan_of(tmp_path / 'out', weights)
+    plan.models['pose']['model'] = str(config)
+    outcomes = list(run_plan(plan, find_inputs(tmp_path / 'in'), ['cpu'], jobs=2))
+    assert sorted(outcome.item.name for outcome in outcomes) == list('012345') and (tmp_path / 'once').exists()
+    assert not any(outcome.error for outcome in outcomes)
+
+
+def test_an_image_that_ends_its_worker_is_the_only_failure(monkeypatch):
+    """A worker holds several images when it ends. Which of them was the reason is found out at the end."""
+    from sapiens.apis import batch_job
+
+    def share(plan, items, places):
+        lost = items if 'bad' in items else []
+        if len(places) > 1:  # of two workers one ends, with three images
+            lost = items[-3:]
+        for item in items:
+            if item not in lost:
+                yield Outcome(item)
+        return lost
+
+    monkeypatch.setattr(batch_job, '_share', share)
+    outcomes = list(batch_job._distribute(None, ['a', 'b', 'c', 'bad', 'd'], ['cpu', 'cpu']))
+    assert {outcome.item: bool(outcome.error) for outcome in outcomes} == dict(a=0, b=0, c=0, d=0, bad=1)
+    assert len(outcomes) == 5
 
 
 @pytest.mark.slow

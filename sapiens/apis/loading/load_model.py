@@ -19,7 +19,7 @@ from ..predictors import DensePredictor, Predictor
 from ..results.by_task import get_inference_task
 from .build import read_config
 
-__all__ = ['get_predictor_class', 'inference_task', 'is_config', 'load_model', 'with_checkpoints']
+__all__ = ['get_predictor_class', 'inference_task', 'is_config', 'load_model', 'weights_of', 'with_checkpoints']
 
 CROPS = ('auto', 'host', 'device')
 
@@ -70,8 +70,7 @@ def load_model(
         raise ValueError(f'batch_size={batch_size!r}: expected 1 or more')
     cfg = read_config(model, cfg_options)
     label = str(model) if isinstance(model, str | Path) else 'the given config'
-    if checkpoint is None and isinstance(model, str | Path) and not is_config(model):
-        checkpoint = model  # the name of a published model implies its weights
+    checkpoint = weights_of(model, checkpoint)
     task = task or inference_task(cfg)
     kind = get_predictor_class(task)
     if not kind.any_model and task != inference_task(cfg):
@@ -86,6 +85,13 @@ def load_model(
         options['detector'] = build_detector(detector, device)
     options.update(dtype=DTYPES[dtype], batch_size=batch_size, compile=compile, crop=crop)
     return kind.from_config(task, cfg, checkpoint, device, **options)
+
+
+def weights_of(model: str | Path | Config, checkpoint: str | Path | None = None) -> str | Path | None:
+    """Return the weights of a model: the given ones, else those that a published name implies, else None for random ones."""
+    if checkpoint is None and isinstance(model, str | Path) and not is_config(model):
+        return model
+    return checkpoint
 
 
 def inference_task(cfg: Config) -> str:

@@ -43,7 +43,7 @@ class ResultFile:
 PICTURE = ResultFile('picture', '.{picture_format}', lambda result, saving: result.picture(saving), default=True)
 
 
-@dataclass
+@dataclass(repr=False)
 class Result:
     """Result of one model for one image.
 
@@ -92,6 +92,11 @@ class Result:
     def summary(self) -> str:
         """Describe the result in a few words."""
         return self.task
+
+    def __repr__(self) -> str:
+        # Not the fields: an array of pixels fills the screen.
+        height, width = self.image.shape[:2]
+        return f'{type(self).__name__}({self.path or "array"!r}, {width} x {height}: {self.summary()})'
 
     @classmethod
     def chosen(cls, saving: Saving) -> tuple[ResultFile, ...]:

@@ -23,7 +23,7 @@ def _normals(result: 'DepthResult', saving: Saving) -> np.ndarray:
     return np.where(result.valid[..., None], np.rint((normals + 1) * 127.5), 100).astype(np.uint8)
 
 
-@dataclass
+@dataclass(repr=False)
 class DepthResult(Result):
     """A depth for each pixel.
 

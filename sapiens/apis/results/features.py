@@ -11,7 +11,7 @@ from .base import PICTURE, Result, ResultFile
 __all__ = ['FeatureResult']
 
 
-@dataclass
+@dataclass(repr=False)
 class FeatureResult(Result):
     """Features of an encoder.
 

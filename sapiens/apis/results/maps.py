@@ -21,7 +21,7 @@ def _map(name: str, result: 'MapsResult', saving: Saving) -> np.ndarray:
     return result.maps[name]
 
 
-@dataclass
+@dataclass(repr=False)
 class MapsResult(Result):
     """Maps and other values that a dense task predicts.
 

@@ -20,7 +20,7 @@ def _normal(result: 'NormalResult', saving: Saving) -> np.ndarray:
     return result.published if saving.normal_frame == 'published' else result.normals
 
 
-@dataclass
+@dataclass(repr=False)
 class NormalResult(Result):
     """A surface normal for each pixel.
 

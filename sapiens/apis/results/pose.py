@@ -35,7 +35,7 @@ def _heatmaps(result: 'PoseResult', saving: Saving) -> np.ndarray:
     return draw_heatmaps(result.image, result.heatmaps, None, transforms=transforms, threshold=saving.threshold)
 
 
-@dataclass
+@dataclass(repr=False)
 class PoseResult(Result):
     """Keypoints of the N people of an image.
 
@@ -67,6 +67,20 @@ class PoseResult(Result):
         _part('hand'),
     )
 
+    @classmethod
+    def check(cls, saving: Saving, skeleton: Skeleton) -> None:
+        """Check that the drawings that the options ask for exist for a skeleton.
+
+        Raises:
+            ValueError: one does not, such as the face of a skeleton without keypoints on it.
+        """
+        count = len(skeleton)
+        points, scores = np.zeros((0, count, 2), np.float32), np.zeros((0, count), np.float32)
+        nobody = cls(np.zeros((8, 8, 3), np.uint8), keypoints=points, scores=scores, skeleton=skeleton)
+        for file in cls.chosen(saving):
+            if not file.needs:
+                file.content(nobody, saving)
+
     def __len__(self) -> int:
         return len(self.keypoints)
 
@@ -86,4 +100,4 @@ class PoseResult(Result):
         return dict(instance_info=pose_document(self, saving.json_layout)['instance_info'])
 
     def summary(self) -> str:
-        return f'{len(self)} {"person" if len(self) == 1 else "people"}, {len(self.skeleton)} keypoints each'
+        return f'{len(self)} {"person" if len(self) == 1 else "people"}, {self.keypoints.shape[1]} keypoints each'

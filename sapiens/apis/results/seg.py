@@ -22,7 +22,7 @@ def _mask(result: 'SegResult', saving: Saving) -> np.ndarray:
     return result.foreground if saving.map_format == 'npy' else np.where(result.foreground, 255, 0).astype(np.uint8)
 
 
-@dataclass
+@dataclass(repr=False)
 class SegResult(Result):
     """A class for each pixel.
 

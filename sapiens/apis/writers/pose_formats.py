@@ -77,13 +77,39 @@ def meta_info(skeleton: Skeleton) -> dict:
 
 
 def read_people(path: Path) -> list[dict]:
-    """Read the people of a file in any layout of :func:`pose_document`; boxes become flat."""
-    people = json.loads(path.read_text())['instance_info']
-    for person in people:
-        box = person.get('bbox')
-        if box and isinstance(box[0], list):
-            person['bbox'] = box[0]
+    """Read the people of a file in any layout of :func:`pose_document`; boxes become flat.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        people = json.loads(path.read_bytes())['instance_info']
+        for person in people:
+            box = person.get('bbox')
+            if box and isinstance(box[0], list):
+                person['bbox'] = box[0]
+            _check_person(person)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+        raise ValueError(f'{path} is damaged ({type(error).__name__}: {error}): remove it and run again') from error
     return people
+
+
+def _check_person(person: dict) -> None:
+    """Raise an error for values that :func:`coco_entries` cannot take."""
+    points, scores = person['keypoints'], person['keypoint_scores']
+    if len(points) != len(scores):
+        raise ValueError(f'{len(points)} keypoints and {len(scores)} scores')
+    values = [value for x, y in points for value in (x, y)] + scores
+    values = [value for value in values if value is not None] + [
+        person.get('bbox_score', 1.0),
+        person.get('track_id', 0),
+    ]
+    if 'bbox' in person:
+        x1, y1, x2, y2 = person['bbox']
+        values += [x1, y1, x2, y2]
+    for value in values:
+        if not isinstance(value, int | float) or not abs(value) < 1e12:
+            raise ValueError(f'{value!r} where a number belongs')
 
 
 def coco_entries(people: Iterable[Mapping], image_id: int | str, file_name: str) -> Iterator[dict]:
@@ -112,37 +138,40 @@ def coco_entries(people: Iterable[Mapping], image_id: int | str, file_name: str)
         yield entry
 
 
-def write_coco(path: Path, images: Iterable[tuple[int | str, str, Path]]) -> int:
-    """Write one COCO results file from the JSON files of images. Memory does not grow with their number.
+def write_coco(path: Path, images: Iterable[tuple[int | str, str, list[dict]]]) -> int:
+    """Write one COCO results file. Memory does not grow with the number of images.
 
     Args:
         path: of the results file.
-        images: id, name, and file in a layout of :func:`pose_document`, of each.
+        images: id, name, and people (:func:`read_people`) of each.
 
     Returns:
         Number of people.
     """
     count = 0
-    with atomic_path(path) as temporary, open(temporary, 'w') as file:
+    with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
         file.write('[')
-        for image_id, name, source in images:
-            for entry in coco_entries(read_people(source), image_id, name):
+        for image_id, name, people in images:
+            for entry in coco_entries(people, image_id, name):
                 file.write((',\n' if count else '\n') + json.dumps(entry, allow_nan=False))
                 count += 1
         file.write('\n]\n')
     return count
 
 
-def write_csv(path: Path, images: Iterable[tuple[int | str, str, Path]], skeleton: Skeleton) -> int:
+def write_csv(path: Path, images: Iterable[tuple[int | str, str, list[dict]]], skeleton: Skeleton) -> int:
     """Write a table with one row per person. Arguments and result as for :func:`write_coco`."""
     count = 0
     header = ['image_id', 'file_name', 'person', 'x1', 'y1', 'x2', 'y2', 'bbox_score']
     header += [f'{name}_{part}' for name in skeleton.keypoints for part in ('x', 'y', 'score')]
-    with atomic_path(path) as temporary, open(temporary, 'w', newline='') as file:
+    with (
+        atomic_path(path) as temporary,
+        open(temporary, 'w', newline='', encoding='utf-8', errors='surrogateescape') as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(header)
-        for image_id, name, source in images:
-            for index, person in enumerate(read_people(source)):
+        for image_id, name, people in images:
+            for index, person in enumerate(people):
                 box = person.get('bbox', [None] * 4)
                 scored = zip(person['keypoints'], person['keypoint_scores'], strict=True)
                 cells = [cell for point, score in scored for cell in (*point, score)]

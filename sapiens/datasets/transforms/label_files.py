@@ -7,7 +7,7 @@ Legend: maps are (H, W) or (H, W, C) over the pixels of the upright image.
 
 import io
 import os
-import zipfile
+import struct
 
 import cv2
 import numpy as np
@@ -18,14 +18,15 @@ from sapiens.frames import PUBLISHED
 from sapiens.metainfo.classes import IGNORE
 
 from .decoding import BadImage
-from .loading import read_file
+from .loading import check_file, check_size, read_file
 
 __all__ = [
-    'known_depth', 'known_label', 'known_normal', 'load_depth', 'load_instance', 'load_normal', 'load_sem_seg',
+    'decode', 'known_depth', 'known_label', 'known_normal', 'load_depth', 'load_instance', 'load_normal', 'load_sem_seg',
     'read_alpha', 'read_array', 'read_depth', 'read_ids', 'read_mask', 'read_normal',
 ]  # fmt: skip
 
 _UNIT = 1e-3  # tolerance of squared lengths around 1; half precision is within
+_MAX_PIXELS = 150_000_000  # as for images
 _PALETTE = 3  # PNG's colour type of palettes
 
 
@@ -62,7 +63,7 @@ def read_ids(path: str, table: np.ndarray | None = None, count: int | None = Non
     data = read_file(path)
     # Bit depth and colour type of a PNG.
     bits, kind = (data[24], data[25]) if data[:4] == b'\x89PNG' and len(data) > 25 else (8, 0)
-    ids = _palette_ids(data) if kind == _PALETTE else _decode(data)
+    ids = _palette_ids(data) if kind == _PALETTE else decode(data)
     if ids.dtype != np.uint8:
         raise BadImage(f'{ids.dtype.itemsize * 8}-bit labels: expected 8 bits')
     if ids.ndim == 3:
@@ -84,15 +85,17 @@ def read_ids(path: str, table: np.ndarray | None = None, count: int | None = Non
 
 def read_mask(path: str, info: dict | None = None) -> np.ndarray:
     """(H, W) bool: the first channel is above 0 in a PNG, above half in a JPEG, which blurs edges."""
-    mask = _decode(read_file(path))
+    mask = decode(read_file(path))
     mask = mask if mask.ndim == 2 else mask[..., 2 if mask.shape[2] > 2 else 0]  # OpenCV has blue first
     return mask > (127 if path.lower().endswith(('.jpg', '.jpeg')) else 0)
 
 
 def read_alpha(path: str, info: dict | None = None) -> np.ndarray:
     """(H, W) float32 in [0, 1], from an 8-bit or 16-bit PNG."""
-    alpha = _decode(read_file(path))
+    alpha = decode(read_file(path))
     alpha = alpha if alpha.ndim == 2 else alpha[..., 0]
+    if alpha.dtype.kind != 'u':
+        raise BadImage(f'{alpha.dtype} alpha: expected 8 or 16 bits')
     return alpha.astype(np.float32) / np.iinfo(alpha.dtype).max
 
 
@@ -180,36 +183,75 @@ def load_instance(path: str, info: dict) -> np.ndarray:
     return read_ids(path)
 
 
-def _decode(data: bytes) -> np.ndarray:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+def decode(data: bytes, flags: int = cv2.IMREAD_UNCHANGED) -> np.ndarray:
+    """Decode an image file with OpenCV. Raises BadImage where that is impossible or the image is too large."""
+    width, height = _size_in_header(data)
+    if width * height > _MAX_PIXELS:
+        raise BadImage(f'{width} x {height} pixels are more than the limit of {_MAX_PIXELS / 1e6:g} megapixels')
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error as error:
+        raise BadImage(f'not a readable image ({" ".join(str(error).split())})') from error
     if image is None:
         raise BadImage(f'not a readable image ({len(data)} bytes)')
     return image
 
 
+def _size_in_header(data: bytes) -> tuple[int, int]:
+    """(w, h) that the header states; zeros for formats that Pillow does not know."""
+    if data[:4] == b'\x89PNG' and len(data) > 24:  # the usual format, faster than with Pillow
+        return struct.unpack_from('>II', data, 16)
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.size
+    except Exception:  # OpenCV has the last word
+        return 0, 0
+
+
 def read_array(path: str, name: str) -> np.ndarray:
-    """Read an array file or an image; channels in the order red, green, blue."""
+    """Read an array file or an image, (H, W) or (H, W, C); channels in the order red, green, blue.
+
+    Raises:
+        BadImage: not such a file, or an array of another number of dimensions, without values, or larger than the file.
+    """
     suffix = os.path.splitext(path)[1].lower()
     if suffix in ('.npy', '.npz'):
+        array = _read_numpy(path, name)
+    else:
+        if suffix == '.exr':
+            # OpenCV reads OpenEXR only if this is set before its first one.
+            os.environ.setdefault('OPENCV_IO_ENABLE_OPENEXR', '1')
         try:
-            content = np.load(io.BytesIO(read_file(path)) if '://' in path else path, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                return content
-            with content as arrays:
-                if name not in arrays and len(arrays.files) != 1:
-                    raise BadImage(f'arrays {arrays.files}: expected one called {name!r}, or only one')
-                return arrays[name if name in arrays else arrays.files[0]]
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise error if isinstance(error, BadImage) else BadImage(f'{type(error).__name__}: {error}') from error
-    if suffix == '.exr':
-        # OpenCV reads OpenEXR only if this is set before its first one.
-        os.environ.setdefault('OPENCV_IO_ENABLE_OPENEXR', '1')
+            array = decode(read_file(path))
+        except BadImage as error:
+            hint = '; this OpenCV may be built without OpenEXR: convert to .npy' if suffix == '.exr' else ''
+            raise BadImage(f'{error}{hint}') from None
+        array = array[..., 2::-1] if array.ndim == 3 and array.shape[2] >= 3 else array
+    if array.ndim not in (2, 3) or array.size == 0:
+        raise BadImage(f'an array of shape {array.shape}: expected (H, W) or (H, W, C)')
+    return array
+
+
+def _read_numpy(path: str, name: str) -> np.ndarray:
     try:
-        image = _decode(read_file(path))
-    except (BadImage, cv2.error) as error:
-        hint = '; this OpenCV may be built without OpenEXR: convert to .npy' if suffix == '.exr' else ''
-        raise BadImage(f'{error}{hint}') from None
-    return image[..., 2::-1] if image.ndim == 3 and image.shape[2] >= 3 else image
+        if '://' in path:
+            content = np.load(io.BytesIO(read_file(path)), allow_pickle=False)
+        else:
+            check_file(path)
+            # Mapping compares the shape with the size of the file before memory is reserved. Archives are not mapped.
+            content = np.load(path, mmap_mode='r', allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return np.array(content)
+        with content as arrays:
+            if name not in arrays and len(arrays.files) != 1:
+                raise BadImage(f'arrays {arrays.files}: expected one called {name!r}, or only one')
+            name = name if name in arrays else arrays.files[0]
+            check_size(arrays.zip.getinfo(f'{name}.npy').file_size)
+            return arrays[name]
+    except BadImage:
+        raise
+    except Exception as error:  # a broken file raises any error of numpy and zipfile
+        raise BadImage(f'{type(error).__name__}: {error}') from error
 
 
 def _palette_ids(data: bytes) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import stat
 
 import cv2
 import fsspec
@@ -29,14 +30,45 @@ MAX_FILE_BYTES = 1 << 30
 
 def read_file(path: str) -> bytes:
     """The content of a local file or of an fsspec URL. Raises BadImage where it cannot be read."""
+    path = path.removeprefix('file://')
     try:
-        with fsspec.open(path, 'rb').open() if '://' in path else open(path, 'rb') as file:
-            size = getattr(file, 'size', None) if '://' in path else os.fstat(file.fileno()).st_size
-            if size is not None and size > MAX_FILE_BYTES:
-                raise BadImage(f'{size} bytes are more than the limit of {MAX_FILE_BYTES >> 20} MiB')
+        if '://' in path:
+            return _read_url(path)
+        check_file(path)
+        with open(path, 'rb') as file:
             return file.read()
     except OSError as error:
         raise BadImage(f'{type(error).__name__}: {error.strerror or error}') from error
+    except ValueError as error:  # such as a null character in the path
+        raise error if isinstance(error, BadImage) else BadImage(f'{type(error).__name__}: {error}') from error
+
+
+def _read_url(url: str) -> bytes:
+    try:
+        with fsspec.open(url, 'rb').open() as file:
+            size = getattr(file, 'size', None)
+            check_size(size or 0)
+            data = file.read() if size else file.read(MAX_FILE_BYTES + 1)
+    except BadImage:
+        raise
+    except Exception as error:  # unknown schemes, packages that are not installed, any error of a remote file system
+        raise BadImage(f'{type(error).__name__}: {error}') from error
+    check_size(len(data))
+    return data
+
+
+def check_file(path: str) -> None:
+    """Raise BadImage for a file that is too large or without an end. Raises OSError where there is none."""
+    status = os.stat(path)
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):  # opening a folder raises a better error
+        raise BadImage('no regular file')  # a device has no end, a pipe may have no beginning
+    check_size(status.st_size)
+
+
+def check_size(size: int) -> None:
+    """Raise BadImage for more bytes than an image may have."""
+    if size > MAX_FILE_BYTES:
+        raise BadImage(f'{size} bytes are more than the limit of {MAX_FILE_BYTES >> 20} MiB')
 
 
 def apply_pixel_changes(results: dict, pixels: np.ndarray) -> np.ndarray:

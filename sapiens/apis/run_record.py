@@ -1,0 +1,151 @@
+"""The record of the settings that the results in a folder were made with."""
+
+import dataclasses
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from sapiens.checkpoints import resolve_checkpoint
+from sapiens.utils.files import write_atomically
+
+from .batch_job import Plan
+from .fingerprint import fingerprint, fingerprint_of_config
+from .loading.build import read_config
+from .loading.load_model import weights_of
+from .video.video_job import VideoOptions
+
+__all__ = ['RECORD', 'check_settings', 'content_of', 'read_record', 'write_settings']
+
+RECORD = '.run.json'
+# Types of its entries.
+TYPES = dict(models=dict, saving=dict, detector=dict, boxes=str, mask_dir=str, content=dict, video=dict, since=int)
+RANDOM = 'random'  # in the place of the fingerprint of weights
+# Options of models that do not change results.
+NEUTRAL = ('batch_size', 'compile', 'heatmaps')
+
+
+def content_of(plan: Plan) -> dict[str, str]:
+    """Return texts that change with the content of the files that decide the results: weights, configs, boxes.
+
+    Raises:
+        FileNotFoundError, ValueError: a model or file does not exist.
+    """
+    content = {}
+    for task, options in plan.models.items():
+        weights = weights_of(options['model'], options.get('checkpoint'))
+        content[f'config of {task}'] = fingerprint_of_config(read_config(options['model'], options.get('cfg_options')))
+        path = resolve_checkpoint(weights) if weights else None
+        # Loading explains what is wrong with a file that does not exist.
+        content[f'weights of {task}'] = RANDOM if path is None else fingerprint(path) if path.exists() else ''
+    files = [plan.boxes] if plan.boxes else re.split('[:,]', (plan.detector or {}).get('text', ''))
+    for file in map(os.path.expanduser, files):
+        if os.path.isfile(file):
+            content[file] = fingerprint(file)
+    return content
+
+
+def check_settings(plan: Plan, video: VideoOptions | None = None) -> None:
+    """Check that results in the folder were made with the same settings and the same files.
+
+    Args:
+        video: options of videos, if there are any.
+
+    Raises:
+        ValueError: they were made with others, or it cannot be known.
+    """
+    before, settings = read_record(plan.out), _settings(plan, video)
+    if before is None:
+        return
+    if 'when_nobody' in (before.get('detector') or {}):  # the former name
+        before['detector']['if_no_detections'] = before['detector'].pop('when_nobody')
+    for key in ('video', 'content'):
+        if key not in before:
+            settings.pop(key, None)  # no videos were processed yet; versions before did not record the content
+    content, given = before.pop('content', {}), settings.pop('content', {})
+    details = [
+        f'{key} was {before.get(key)}, is {settings[key]}' for key in settings if settings[key] != before.get(key)
+    ]
+    details += [f'{key}: its content has changed' for key in given if key in content and content[key] != given[key]]
+    details += [
+        f'{key}: they are random, new in each run' for key in given if given[key] == content.get(key) == RANDOM
+    ]
+    if details:
+        raise ValueError(
+            f'{plan.out} holds results of other settings: choose another --out, or --overwrite ({"; ".join(details)})'
+        )
+
+
+def read_record(out: Path) -> dict | None:
+    """Read the settings of the results in a folder; None where there are none.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    path = out / RECORD
+    if not os.path.lexists(path):
+        return None
+    try:
+        record = json.loads(path.read_bytes())
+        if not isinstance(record, dict):
+            raise TypeError(f'it holds a {type(record).__name__}')
+        for key, kind in TYPES.items():
+            if not isinstance(record.get(key, kind()), kind | None):
+                raise TypeError(f'{key} is {str(record[key])[:40]}')
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f'{path}, the settings of the results in this folder, is damaged ({" ".join(str(error).split())[:200]}): '
+            'choose another --out, or --overwrite'
+        ) from error
+    return record
+
+
+def write_settings(plan: Plan, video: VideoOptions | None = None, overwrite: bool = False) -> int:
+    """Record the settings of the results in the folder.
+
+    Args:
+        video: options of videos, if there are any.
+        overwrite: replace the record of other settings or a damaged one. Results that are older do not count any more.
+
+    Returns:
+        The time in nanoseconds since when results have these settings.
+
+    Raises:
+        ValueError: see :func:`check_settings`, without ``overwrite``.
+    """
+    path, settings = plan.out / RECORD, _settings(plan, video)
+    try:
+        check_settings(plan, video)
+        before = read_record(plan.out) or {}
+    except ValueError:
+        if not overwrite:
+            raise
+        before = {}
+        settings['since'] = _now(plan.out)
+    else:
+        settings.update({key: before[key] for key in ('video', 'since') if key in before and key not in settings})
+    if settings != before:
+        write_atomically(path, json.dumps(settings, indent=2) + '\n')
+    return settings.get('since', 0)
+
+
+def _now(folder: Path) -> int:
+    """The time by the clock of the file system."""
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        return os.fstat(file.fileno()).st_mtime_ns
+
+
+def _settings(plan: Plan, video: VideoOptions | None) -> dict:
+    """Return the settings that decide the content of files, in plain values."""
+    models = {
+        task: {key: value for key, value in options.items() if key not in NEUTRAL}
+        for task, options in plan.models.items()
+    }
+    saving = {key: value for key, value in dataclasses.asdict(plan.saving).items() if key not in ('kinds', 'extra')}
+    mask_dir = plan.mask_dir and str(plan.mask_dir)
+    settings = dict(models=models, saving=saving, detector=plan.detector, boxes=plan.boxes, mask_dir=mask_dir)
+    settings['content'] = plan.content
+    if video is not None:
+        settings['video'] = dataclasses.asdict(video)
+    return json.loads(json.dumps(settings))  # tuples become lists, as in the file
