@@ -13,6 +13,7 @@ from pycocotools import mask as masks
 
 from sapiens.utils.paths import require_file
 
+from .columns import read_image
 from .json_stream import BrokenJson, NotAnObject, stream_items
 
 __all__ = ['OVERLAPS', 'AnnotatedSegments', 'BadSegment', 'paint_segments', 'read_segments']
@@ -63,10 +64,12 @@ def read_segments(path: str) -> AnnotatedSegments:
     try:
         for kind, item in stream_items(path, ('images', 'annotations', 'categories')):
             if kind == 'images':
-                number = _key(item, 'image', path)
-                images[number] = _image(item, path)
+                number, name, *size = read_image(item, len(images))
+                if not name or not all(0 < side < 1 << 16 for side in size):
+                    raise ValueError(f'image {number} has no file_name, or no width and height in pixels')
+                images[number] = name, tuple(size)
             elif kind == 'categories':
-                number = _key(item, 'category', path)
+                number = _key(item)
                 categories[number] = str(item.get('name'))
             else:
                 _add(item, items, left_out)
@@ -77,6 +80,8 @@ def read_segments(path: str) -> AnnotatedSegments:
         ) from None
     except BrokenJson as error:
         raise ValueError(f'{path!r} is not JSON: {error}') from None
+    except ValueError as error:
+        raise ValueError(f'{path!r}: {error}') from error
     result = AnnotatedSegments(path, categories, left_out=left_out)
     for image_id in sorted(images, key=lambda number: images[number][0]):
         name, size = images[image_id]
@@ -171,20 +176,11 @@ def _counts_of_text(text: str | bytes) -> list[int]:
     return counts
 
 
-def _key(item: object, what: str, path: str) -> int:
-    number = item.get('id') if isinstance(item, dict) else None
+def _key(category: object) -> int:
+    number = category.get('id') if isinstance(category, dict) else None
     if type(number) is not int:
-        raise ValueError(f'{path!r}: {what} {str(item)[:80]} has no integer id')
+        raise ValueError(f'category {str(category)[:80]} has no integer id')
     return number
-
-
-def _image(item: dict, path: str) -> tuple[str, tuple[int, int]]:
-    name, size = item.get('file_name'), (item.get('width'), item.get('height'))
-    if not isinstance(name, str) or not name or not all(type(side) is int and 0 < side < 1 << 16 for side in size):
-        raise ValueError(
-            f'{path!r}: image {item["id"]} has no file_name, or no width and height in pixels: {str(item)[:120]}'
-        )
-    return name, size
 
 
 def _add(item: object, items: dict, left_out: dict) -> None:

@@ -11,7 +11,7 @@ __all__ = ['COMMANDS', 'run']
 
 # In the order of ``sapiens --help``.
 COMMANDS = (
-    *('quickstart', 'render', 'labels', 'check', 'browse'),
+    *('quickstart', 'render', 'labels', 'new', 'check', 'browse'),
     *('train', 'test', 'curves', 'score', 'config'),
     *('download', 'convert', 'verify', 'export'),
     *('infer', 'features', 'demo'),

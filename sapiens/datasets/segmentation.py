@@ -44,7 +44,7 @@ class SegmentationDataset(PairedFolders):
             255: 'person'}``. Any other value is an error.
         ann_file: COCO file with ``segmentation``, relative to ``data_root``, instead of ``labels``. Its categories are the
             classes of the same names. Images without any segment of a class are left out.
-        categories: {category in ``ann_file``: class, or None to leave its segments out}, where names differ.
+        categories: {category in ``ann_file``: class}, where names differ; None leaves its segments out, 255 ignores their pixels.
         unlabelled: label of pixels in no segment of ``ann_file``; 255 ignores them.
         overlap: 'smaller': where segments overlap, the smaller one counts; 'later': the one that is later in ``ann_file``.
         mask, alpha: folders of masks of people (PNG, JPEG) and of the fraction of each pixel that they cover (PNG), for
@@ -68,7 +68,7 @@ class SegmentationDataset(PairedFolders):
         source_classes: str | Path | Mapping | ClassList | None = None,
         values: Mapping[int, str | None] | None = None,
         ann_file: str | None = None,
-        categories: Mapping[str, str | None] | None = None,
+        categories: Mapping[str, str | int | None] | None = None,
         unlabelled: int = 0,
         overlap: str = 'smaller',
         mask: str | None = None,
@@ -192,10 +192,10 @@ def _labels_of(found: AnnotatedSegments, used: set[int], names: Mapping, classes
     for number in used:
         category = found.categories[number]
         name = names.get(category, category)
-        if name is not None and name not in classes:
+        if name not in (None, IGNORE) and name not in classes:
             raise ValueError(
                 f'{found.path!r}: category {category!r} is not a class of {classes.name!r} ({", ".join(classes.classes)}). '
                 f'Say which one it is, or leave it out: categories={{{category!r}: None}}'
             )
-        labels[number] = None if name is None else classes.index(name)
+        labels[number] = name if name in (None, IGNORE) else classes.index(name)
     return labels

@@ -1,0 +1,265 @@
+"""COCO files of a folder: what is in them, where their images lie, and which part is held out."""
+
+import copy
+import json
+import math
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+from sapiens.coco import BrokenJson, NotAnObject, stream_items
+
+from .doubts import Doubts
+from .labelme import is_labelme, labelme_to_coco
+
+__all__ = [
+    'CocoFile', 'choose_files', 'find_coco_files', 'find_images', 'has_box', 'held_out', 'last_part', 'relative_to',
+    'split_document', 'split_of',
+]  # fmt: skip
+
+HELD_OUT = 0.1
+_SPLITS = {'train': 'train', 'training': 'train', 'val': 'val', 'valid': 'val', 'validation': 'val', 'test': 'test'}
+# Roboflow writes several augmented copies of an image as NAME_jpg.rf.HASH.jpg.
+_COPY = re.compile(r'\.rf\.[0-9A-Za-z]+(?=\.)')
+
+
+@dataclass
+class CocoFile:
+    """A COCO file, or what Labelme's files of a folder become.
+
+    Attributes:
+        path: of the file; of the folder for Labelme.
+        split: 'train', 'val', 'test', or '' where the path does not say.
+        names: file names of the images.
+        categories: {id: the category's object}.
+        people, segments: {category id: annotations with a labelled keypoint, with a segment}.
+        unboxed: {category id: people whose box is missing or empty}.
+        lengths: {category id: counts of the lengths of keypoint lists}.
+        labelled: ids of the images with a person or a segment.
+        document: the whole content, if it has been made; otherwise it is in the file.
+        left_out: {what Labelme's files have that cannot be used: how often}.
+    """
+
+    path: str
+    split: str
+    names: list[str] = field(default_factory=list)
+    categories: dict[int, dict] = field(default_factory=dict)
+    people: Counter = field(default_factory=Counter)
+    segments: Counter = field(default_factory=Counter)
+    unboxed: Counter = field(default_factory=Counter)
+    lengths: dict[int, Counter] = field(default_factory=dict)
+    document: dict | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def add(self, kind: str, item: object) -> None:
+        """Count an item of one of the three lists; what has another form is left to the reader of the dataset."""
+        if not isinstance(item, dict):
+            return
+        if kind == 'images':
+            self.names.append(str(item.get('file_name')))
+        elif kind == 'categories':
+            self.categories[item.get('id')] = item
+        else:
+            category, points, box = item.get('category_id'), item.get('keypoints'), item.get('bbox')
+            if isinstance(points, list) and any(points[2::3]):
+                self.people[category] += 1
+                self.lengths.setdefault(category, Counter())[len(points)] += 1
+                self.unboxed[category] += not has_box(box)
+            self.segments[category] += bool(item.get('segmentation'))
+
+    def content(self) -> dict:
+        """The whole document, to change."""
+        if self.document is not None:
+            return copy.deepcopy(self.document)
+        with open(self.path, encoding='utf-8-sig') as file:
+            return json.load(file)
+
+    def describe(self) -> str:
+        """What is in it, in words."""
+        names = {number: str(category.get('name')) for number, category in self.categories.items()}
+        counts = ', '.join(
+            f'{names[number]!r}: {self.people[number]} with keypoints, {self.segments[number]} with segments'
+            for number in names
+        )
+        return f'{self.path}: {len(self.names)} images; {counts or "no categories"}'
+
+
+def has_box(box: object) -> bool:
+    """Whether a value is a box with an area above 0."""
+    numbers = isinstance(box, list) and len(box) == 4 and all(isinstance(value, int | float) for value in box)
+    return numbers and all(math.isfinite(value) for value in box) and min(box[2:]) > 0
+
+
+def split_of(path: str) -> str:
+    """'train', 'val', 'test' or '', by the last word of a path that names one."""
+    words = re.findall(r'[a-z]+', path.lower())
+    return next((_SPLITS[word] for word in reversed(words) if word in _SPLITS), '')
+
+
+def find_coco_files(data: str) -> list[CocoFile]:
+    """The COCO files in a folder at any depth, or the one file; Labelme's files count as one per split.
+
+    Raises:
+        FileNotFoundError: no such file or folder.
+    """
+    if os.path.isfile(data):
+        paths, root = [data], os.path.dirname(data) or '.'
+    elif os.path.isdir(data):
+        walk = [(folder, name) for folder, _, names in os.walk(data) for name in names if not name.startswith('.')]
+        paths, root = sorted(os.path.join(*item) for item in walk if item[1].lower().endswith('.json')), data
+    else:
+        raise FileNotFoundError(f'no file or folder {data}')
+    files, labelme = [], {}
+    for path in paths:
+        split = split_of(os.path.relpath(path, root))
+        file = CocoFile(path, split)
+        try:
+            for kind, item in stream_items(path, ('images', 'annotations', 'categories')):
+                file.add(kind, item)
+            files.append(file)
+        except NotAnObject:
+            if is_labelme(path):
+                # The name of a file is that of its image and says nothing about the split.
+                folder = os.path.relpath(os.path.dirname(path), root)
+                labelme.setdefault(split_of(folder), []).append(path)
+        except BrokenJson as error:
+            raise ValueError(f'{path} is not JSON: {error}') from None
+    for split, found in labelme.items():
+        document, left_out = labelme_to_coco(found, root)
+        file = CocoFile(root, split, document=document, left_out=left_out)
+        for kind in ('images', 'annotations', 'categories'):
+            for item in document[kind]:
+                file.add(kind, item)
+        files.append(file)
+    return files
+
+
+def choose_files(files: list[CocoFile], doubts: Doubts, usable, what: str) -> tuple[CocoFile, CocoFile | None]:
+    """The files for training and validation; None where a part of the first is to be held out.
+
+    Args:
+        usable: ``usable(file) -> bool``.
+        what: it has then, for messages.
+
+    Raises:
+        ValueError: no usable file, or a choice that nobody settles.
+    """
+    good = [file for file in files if usable(file)]
+
+    def named(option: str, path: str) -> CocoFile:
+        same = [file for file in good if os.path.exists(path) and os.path.samefile(file.path, path)]
+        found = same or [file for file in find_coco_files(path) if usable(file)]
+        if len(found) != 1:
+            raise ValueError(f'--{option} {path} is not one COCO file with {what}')
+        return found[0]
+
+    def one(option: str, candidates: list[CocoFile], more: tuple[str, ...] = ()) -> CocoFile | None:
+        if doubts.get(option) is None and len(candidates) == 1 and not more:
+            return candidates[0]
+        paths = [file.path for file in candidates]
+        role = dict(train='training', val='validation')[option]
+        question = f'Which file is for {role}{" (split: a part of the training file)" if more else ""}'
+        answer = doubts.get(option) or doubts.settle(option, question, [*paths, *more])
+        return None if answer == 'split' else named(option, answer)
+
+    if not good and doubts.get('train') is None:
+        found = '\n'.join(f'  {file.describe()}' for file in files[:20])
+        raise ValueError(f'no COCO or Labelme file with {what} was found{":" if found else ""}\n{found}'.rstrip())
+    by_split = {split: [file for file in good if file.split == split] for split in ('train', '', 'val', 'test')}
+    train = one('train', by_split['train'] or by_split[''] or good)
+    rest = [file for file in good if file is not train]
+    validation = [file for file in by_split['val'] if file is not train]
+    if doubts.get('val') is None and not rest:
+        return train, None
+    if validation:
+        return train, one('val', validation)
+    return train, one('val', rest, ('split',))
+
+
+def find_images(file: CocoFile, data: str, doubts: Doubts) -> tuple[str, bool]:
+    """The folder that the file names of a COCO file are relative to, and whether only their last parts are.
+
+    Raises:
+        ValueError: the images are not there, or not all of them.
+    """
+    if not file.names:
+        raise ValueError(f'{file.path} lists no images')
+    folders = _image_folders(file, data, doubts.get('images'))
+    for shortened in (False, True):
+        names = [last_part(name) for name in file.names] if shortened else file.names
+        counts = {folder: sum(os.path.isfile(os.path.join(folder, name)) for name in names) for folder in folders}
+        best = max(counts, key=counts.get, default=None)
+        if best is None or not counts[best]:
+            continue
+        if counts[best] < len(names):
+            missing = next(name for name in names if not os.path.isfile(os.path.join(best, name)))
+            raise ValueError(
+                f'{file.path}: only {counts[best]} of its {len(names)} images are in {best}; {missing!r} is not. Complete the '
+                'folder, or say where all of them are with --images FOLDER'
+            )
+        return best, shortened
+    searched = ', '.join(folders[:6])
+    raise ValueError(
+        f'{file.path}: its images, such as {file.names[0]!r}, are not in {searched}. Say where with --images FOLDER'
+    )
+
+
+def _image_folders(file: CocoFile, data: str, given: str | None) -> list[str]:
+    """Existing folders in which tools put the images of an annotation file."""
+    own = file.path if os.path.isdir(file.path) else os.path.dirname(file.path) or '.'
+    root = data if os.path.isdir(data) else os.path.dirname(data) or '.'
+    stem = os.path.splitext(os.path.basename(file.path))[0]
+    # CVAT: annotations/instances_SUBSET.json with images/SUBSET.
+    ends = dict.fromkeys(['', stem, stem.rpartition('_')[2], file.split])
+    folders = []
+    for base in [given] if given else [own, os.path.dirname(own) or '.', root]:
+        for name in ('', 'images', 'image', 'img', 'JPEGImages'):
+            folders += [os.path.normpath(os.path.join(base, name, end)) for end in ends]
+    return [folder for folder in dict.fromkeys(folders) if os.path.isdir(folder)]
+
+
+def last_part(name: str) -> str:
+    """The last part of a path of any system."""
+    return re.split(r'[/\\]', name)[-1]
+
+
+def held_out(names: list[str], fraction: float = HELD_OUT) -> set[str]:
+    """The last part of some file names, in their order, that validation gets: at least one, at most half of them.
+
+    Frames of one video lie together that way, and augmented copies of one image (Roboflow's) stay together.
+
+    Raises:
+        ValueError: only one image.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in sorted(names):
+        groups.setdefault(_COPY.sub('', name), []).append(name)
+    if len(groups) < 2:
+        raise ValueError(
+            f'{len(names)} labelled image(s): nothing to hold out for validation. Give another file with --val'
+        )
+    last = max(1, round(fraction * len(groups)))
+    return {name for group in list(groups)[-last:] for name in groups[group]}
+
+
+def split_document(document: dict, held: set[str], count: int) -> tuple[dict[str, dict], str]:
+    """The document without and with the held-out images, and a sentence that says so.
+
+    Args:
+        held: file names of the held-out images.
+        count: of the labelled images, for the sentence.
+    """
+    parts = {}
+    for split in ('train', 'val'):
+        images = [image for image in document['images'] if (image['file_name'] in held) == (split == 'val')]
+        ids = {image['id'] for image in images}
+        kept = [item for item in document['annotations'] if item['image_id'] in ids]
+        parts[split] = dict(images=images, annotations=kept, categories=document['categories'])
+    return parts, f'the last {len(held)} of {count} labelled images by name are held out for validation'
+
+
+def relative_to(path: str, root: str) -> str:
+    """A path relative to the data's folder if it lies there, otherwise absolute; '' for the folder itself."""
+    relative = os.path.relpath(path, root)
+    return os.path.abspath(path) if relative.startswith('..') else '' if relative == '.' else relative

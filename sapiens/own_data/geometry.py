@@ -1,0 +1,126 @@
+"""Looking at depth and normals: folders, units, axes, masks of people."""
+
+import os
+
+import numpy as np
+
+from sapiens.datasets.transforms.label_files import read_array, read_normal
+from sapiens.tasks import map_fields
+
+from .doubts import Doubts
+from .folders import Folders, find_folders
+from .plan import Plan
+
+__all__ = ['look_at_maps']
+
+_SAMPLED = 20
+# Fraction of the pixels that must agree on where z points.
+_AGREE = 0.9
+
+
+def look_at_maps(task: str, data: str, doubts: Doubts) -> Plan:
+    """The data set of a folder with depth or normals.
+
+    Args:
+        task: 'depth' or 'normal'.
+
+    Raises:
+        FileNotFoundError, ValueError: nothing usable, or a doubt that nobody settles.
+    """
+    field = map_fields()[task]
+    train, val, notes = find_folders(data, field.folders, field.suffixes, doubts, task)
+    plan = Plan(task, notes=notes)
+    files = list(train.files(data, field.suffixes).values())
+    if not files:
+        raise ValueError(f'{os.path.join(data, train.labels)}: no file ends in {" ".join(field.suffixes)}')
+    sample = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, min(len(files), _SAMPLED)).astype(int))]
+    dataset = dict(type='GeometryDataset', fields=[task], data_root=os.path.abspath(data))
+    if task == 'depth':
+        dataset |= _unit(sample, doubts, plan)
+        plan.best = 'depth_scale-shift/RMSE'
+        plan.notes.append(
+            'the model learns relative depth (0 at the nearest, 1 at the farthest pixel of people), as published'
+        )
+    else:
+        dataset |= _frame(sample, doubts, plan)
+        plan.best = 'normal/mean'
+    parts = [_part(folders, task, data, doubts, plan) for folders in (train, val)]
+    metric = dict(type='DepthMetric', alignment='scale-shift') if task == 'depth' else dict(type='NormalMetric')
+    plan.variables = dict(
+        train_dataset=dict(dataset, **parts[0]),
+        val_dataset=dict(dataset, **parts[1], test_mode=True),
+        metric=metric,
+    )
+    return plan
+
+
+def _unit(paths: list[str], doubts: Doubts, plan: Plan) -> dict:
+    """``depth_scale`` of integers; files of floats are in metres, or in a unit that does not matter."""
+    arrays = [read_array(path, 'depth') for path in paths]
+    values = np.concatenate([array[np.isfinite(array) & (array > 0)].ravel()[::97] for array in arrays])
+    low, high = np.percentile(values, [1, 99]) if len(values) else (0, 0)
+    spread = f'{arrays[0].dtype} from {low:g} to {high:g}'
+    if arrays[0].dtype.kind not in 'ui':
+        plan.notes.append(f'depth: {spread}, taken as metres')
+        return {}
+    question = f'Depth is stored as integers ({spread}): how many metres is one unit'
+    answer = doubts.settle('depth-scale', question, example='0.001 for millimetres')
+    try:
+        scale = float(answer)
+    except ValueError:
+        scale = 0.0
+    if not scale > 0:
+        raise ValueError(f'--depth-scale {answer}: expected the metres of one unit, a number above 0')
+    plan.notes.append(
+        f'depth: {spread}; one unit is {scale:g} m, so it reaches from {low * scale:.3g} to {high * scale:.3g} m'
+    )
+    return dict(depth_scale=scale)
+
+
+def _frame(paths: list[str], doubts: Doubts, plan: Plan) -> dict:
+    """``normal_frame`` by the direction of z: normals of visible surfaces face the camera."""
+    given = doubts.get('normal-frame')
+    toward, known = 0, 0
+    for path in paths:
+        normal = read_normal(path, 'camera')
+        toward += int((normal[..., 2] > 0).sum())
+        known += int(normal.any(-1).sum())
+    share = toward / max(known, 1)
+    if given is None and max(share, 1 - share) >= _AGREE:
+        frame = 'published' if share > 0.5 else 'camera'
+        axes = 'y up, z towards the camera' if frame == 'published' else 'y down, z forward'
+        plan.notes.append(
+            f'normals: z is {"above" if share > 0.5 else "below"} 0 on {max(share, 1 - share):.1%} of the pixels, so the axes '
+            f'are taken as x right, {axes} (normal_frame={frame!r}): look at the figure'
+        )
+    else:
+        question = (
+            f'z of the normals is above 0 on {share:.0%} of the pixels, so the axes are not clear: which are they'
+        )
+        frame = given or doubts.settle('normal-frame', question, ['published', 'camera'])
+    return dict(normal_frame=frame)
+
+
+def _part(folders: Folders, task: str, data: str, doubts: Doubts, plan: Plan) -> dict:
+    """Folders of one split, with masks of people."""
+    if folders.ending:
+        raise ValueError(f'{data}: {task} files beside their images are not read: move them to a folder {task!r}')
+    part = {'images': folders.images, task: folders.labels}
+    usual = map_fields()['mask'].folders
+    given = doubts.get('masks')
+    split = os.path.basename(folders.images)
+    places = [os.path.join(os.path.dirname(folders.images), name) for name in usual]
+    places += [os.path.join(os.path.dirname(os.path.dirname(folders.images)), name, split) for name in usual]
+    mask = given or next((place for place in places if os.path.isdir(os.path.join(data, place))), None)
+    if mask is None:
+        question = f'{data} has no folder {" or ".join(usual)} with masks of people: where are they, or does every pixel count'
+        mask = doubts.settle('masks', question, example='FOLDER, or none')
+    if mask == 'none':
+        plan.notes.append('no masks of people: every pixel with a label counts')
+        return {**part, 'mask': '', **_range(folders)}
+    plan.notes.append(f'masks of people: {mask}')
+    return {**part, 'mask': mask, **_range(folders)}
+
+
+def _range(folders: Folders) -> dict:
+    return {} if folders.part == (0, 1) else dict(part=folders.part)

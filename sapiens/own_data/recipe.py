@@ -1,0 +1,218 @@
+"""The config that trains on own data: the recipe of the task with settings that fit the number of samples, and its cost."""
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from sapiens.models.backbones.archs import SAPIENS_ARCHS
+from sapiens.registry import MODELS
+from sapiens.utils.config import config_folder, load_config
+
+from .code import as_code
+from .plan import Plan, Reference
+
+__all__ = ['SIZES', 'Schedule', 'leaf_name', 'leaf_text', 'price']
+
+SIZES = tuple(SAPIENS_ARCHS)
+# Images of a step that fit one GPU of 80 GB with some room; the tiny model is for CPUs.
+_BATCH = {'tiny': 16, '0.3b': 8, '0.6b': 4, '1b': 2, '2b': 1}
+# A step learns from at least so many images; gradients of smaller batches are accumulated.
+_TOTAL = 8
+# How often each sample is seen, and the fewest and most images of a training.
+_PASSES, _LEAST, _MOST = 60, {'tiny': 16_000}, {'tiny': 80_000}
+_LEAST_LARGE, _MOST_LARGE = 20_000, 320_000
+# Iterations of an epoch, at least: workers pause between epochs.
+_EPOCH = 100
+
+
+@dataclass
+class Schedule:
+    """Numbers that follow from the number of samples.
+
+    Attributes:
+        batch: images of a step on one GPU.
+        accumulate: steps of one update.
+        repeat: how often a sample occurs in an epoch.
+        iterations, warmup, interval: steps of the training, of the rising learning rate, and between evaluations.
+        workers: processes that load images.
+    """
+
+    batch: int
+    accumulate: int
+    repeat: int
+    iterations: int
+    warmup: int
+    interval: int
+    workers: int
+
+    @classmethod
+    def of(cls, samples: int, size: str) -> 'Schedule':
+        """The numbers for so many training samples and a model size."""
+        batch = min(_BATCH[size], samples)
+        least, most = _LEAST.get(size, _LEAST_LARGE), _MOST.get(size, _MOST_LARGE)
+        images = min(max(_PASSES * samples, least), most)
+        iterations = max(20, math.ceil(images / batch / 20) * 20)
+        return cls(
+            batch=batch,
+            accumulate=1 if size == 'tiny' else max(1, _TOTAL // batch),
+            repeat=max(1, math.ceil(_EPOCH * batch / samples)),
+            iterations=iterations,
+            warmup=min(500, iterations // 10),
+            interval=iterations // 20,
+            workers=min(8, os.cpu_count() or 1),
+        )
+
+    def describe(self, samples: int) -> str:
+        seen = self.iterations * self.batch / samples
+        return f'{samples} samples, each seen {seen:.0f} times: {self.iterations} steps of {self.batch} images'
+
+
+def leaf_name(name: str, size: str) -> str:
+    """File name of the config, by the rule of this repository."""
+    return f'sapiens_{size}_{name}-{"128x96" if size == "tiny" else "1024x768"}.py'
+
+
+def leaf_text(plan: Plan, name: str, size: str, schedule: Schedule, samples: int, folder: Path) -> str:
+    """The config.
+
+    Args:
+        name: of the data set file in the same folder, without suffix.
+        samples: for training.
+        folder: of the config.
+    """
+    pixels = '128x96' if size == 'tiny' else '1024x768'
+    bases = [
+        _base(f'_base_/schedules/{"tiny-finetune" if size == "tiny" else "finetune"}.py', folder),
+        f'./{name}.py',
+        _base(f'{plan.task}/_base_/{plan.task}-{pixels}.py', folder),
+        _base(f'_base_/backbones/sapiens_{size}.py', folder),
+    ]
+    backbone = dict(arch=Reference('_base_.backbone.arch'))
+    start = 'There are no published weights of this size: training starts from random ones.'
+    if size != 'tiny':
+        backbone['init_cfg'] = Reference('_base_.backbone.init_cfg')
+        start = f'Training starts from the encoder sapiens-pretrain-{size}. To start from a model of this task:\n'
+        start += f"# remove init_cfg, and set load_from = 'sapiens-{plan.task}-{size}'."
+    own = dict(
+        pose=dict(skeleton=Reference('_base_.skeleton')), seg=dict(task=dict(classes=Reference('_base_.classes')))
+    )
+    model = dict(**own.get(plan.task, {}), backbone=backbone)
+    loaders = {
+        split: as_code(
+            dict(
+                batch_size=batch,
+                num_workers=schedule.workers,
+                **more,
+                dataset=Reference(f'dict(pipeline={pipeline}, **_base_.{split}_dataset)'),
+            )
+        )
+        for split, batch, more, pipeline in (
+            ('train', schedule.batch, dict(sampler=dict(repeat=schedule.repeat)), 'train_pipeline'),
+            ('val', max(schedule.batch, 4), {}, '_base_.val_pipeline'),
+        )
+    }
+    optimizer = _rate(plan, size) | dict(accumulative_counts=schedule.accumulate)
+    schedulers = [
+        dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=schedule.warmup),
+        dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=schedule.warmup, end=schedule.iterations),
+    ]
+    hooks = dict(checkpoint=dict(interval=schedule.interval, save_best=plan.best))
+    return f'''"""Finetunes Sapiens {size} for {plan.task} on {name}.py, {pixels} pixels.
+
+Written by `sapiens new`, to be changed. What to do if it does not learn: docs/finetune.md.
+"""
+
+# {start}
+_base_ = {as_code(bases)}
+
+{_pipeline(plan, size)}
+model = {as_code(model)}
+# {schedule.describe(samples)}. An epoch has each sample {schedule.repeat} time(s).
+train_dataloader = {loaders['train']}
+val_dataloader = {loaders['val']}
+test_dataloader = val_dataloader
+val_evaluator = [_base_.metric, dict(type='ValLoss')]
+test_evaluator = val_evaluator
+
+optim_wrapper = {as_code(optimizer)}
+param_scheduler = {as_code(schedulers)}
+train_cfg = dict(max_iters={schedule.iterations}, val_interval={schedule.interval})
+default_hooks = {as_code(hooks)}
+custom_hooks = {as_code(_hooks(plan, schedule))}
+'''
+
+
+def _base(path: str, folder: Path) -> str:
+    """A shipped config as a base: relative if the folder lies in the same clone, otherwise absolute."""
+    file, root = (config_folder() / path).resolve(), config_folder().resolve().parent
+    inside = folder.resolve().is_relative_to(root) and (root / 'pyproject.toml').is_file()
+    return os.path.relpath(file, folder.resolve()) if inside else str(file)
+
+
+def _pipeline(plan: Plan, size: str) -> str:
+    """``train_pipeline``: the recipe's, with what depends on the data."""
+    if plan.task == 'pose':
+        changed = f"dict(step, min_visible={plan.min_visible}) if step['type'] == 'LoadPerson' else step"
+        return (
+            f'# Crops that show fewer than {plan.min_visible} labelled keypoints are drawn again.\n'
+            f'train_pipeline = [\n    {changed} for step in _base_.train_pipeline\n]'
+        )
+    if size == 'tiny':
+        return 'train_pipeline = _base_.train_pipeline'
+    return (
+        '# Without random backgrounds, which need photographs without people (docs/data.md).\n'
+        "train_pipeline = [step for step in _base_.train_pipeline if step['type'] != 'RandomBackground']"
+    )
+
+
+def _rate(plan: Plan, size: str) -> dict:
+    # A quarter of the rate of the other tasks for depth with the tiny model (docs/log/experiments.md).
+    return dict(optimizer=dict(lr=1e-3)) if (plan.task, size) == ('depth', 'tiny') else {}
+
+
+def _hooks(plan: Plan, schedule: Schedule) -> list[dict]:
+    """Figures at every evaluation."""
+    kind = dict(pose='PosePictureHook', seg='SegPictureHook', depth='DepthPictureHook', normal='NormalPictureHook')[
+        plan.task
+    ]
+    hooks = [dict(type='VisibleKeypointsHook')] if plan.task == 'pose' else []
+    return [*hooks, dict(type=kind, interval=schedule.interval, num_images=min(8, schedule.batch))]
+
+
+def price(path: Path, schedule: Schedule) -> list[str]:
+    """Sentences on what a training costs: counted operations, and hours at assumed speeds.
+
+    Args:
+        path: of the config.
+    """
+    cfg = load_config(path)
+    cfg.model.backbone.pop('init_cfg', None)
+    height, width = cfg.model.backbone.img_size
+    with torch.device('meta'):  # shapes are enough
+        model = MODELS.build(cfg.model)
+        image = torch.zeros(1, 3, height, width)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(image, mode='tensor')
+    step = 3 * counter.get_total_flops() / 1e12  # backward costs twice as much as forward
+    total, parameters = step * schedule.iterations * schedule.batch, sum(value.numel() for value in model.parameters())
+    speeds = (('a CPU', 0.1), ('a small GPU', 5.0)) if step < 1 else (('a GPU', 40.0), ('a large GPU', 250.0))
+    hours = ', '.join(f'{_duration(total / speed)} on {what} that reaches {speed:g} TFLOP/s' for what, speed in speeds)
+    images = schedule.iterations * schedule.batch
+    return [
+        f'{images:,} images of {step:.3g} TFLOP (forward and backward), {total / 1000:.3g} PFLOP: about {hours}; evaluations '
+        'come on top',
+        f'{parameters / 1e6:,.1f} M parameters: weights, gradients and optimizer take {16 * parameters / 2**30:.1f} GiB, and '
+        'activations come on top. If they do not fit: model.backbone.activation_checkpointing=all, or a smaller '
+        'train_dataloader.batch_size',
+    ]
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (('days', 86400), ('hours', 3600), ('minutes', 60)):
+        if seconds >= 2 * size:
+            return f'{seconds / size:.0f} {unit}'
+    return f'{seconds:.0f} s'

@@ -1,0 +1,68 @@
+"""Writing what ``sapiens new`` makes: label maps, annotation files, the data set file and the config."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from sapiens.registry import DATASETS
+from sapiens.utils.files import write_atomically
+
+from .code import as_code, comment
+from .label_maps import labels_from_colours
+from .plan import Plan
+from .recipe import Schedule, leaf_name, leaf_text
+
+__all__ = ['write_config']
+
+
+def write_config(
+    plan: Plan, name: str, size: str, out: Path, command: str, progress: Callable = iter
+) -> tuple[Path, Schedule]:
+    """Write all files of a plan.
+
+    Args:
+        name: of the data set.
+        out: folder; files that exist are not replaced.
+        command: for the comment of the data set file.
+
+    Returns:
+        The config, and its numbers.
+
+    Raises:
+        FileExistsError: one of the files is there already.
+        ValueError: data that the dataset refuses.
+    """
+    leaf, dataset = out / leaf_name(name, size), out / f'{name}.py'
+    for path in [leaf, dataset, *map(Path, plan.documents), *(Path(folder) for folder, _, _ in plan.label_maps)]:
+        if path.exists():
+            raise FileExistsError(
+                f'{path} exists, and may have been changed: remove it, or choose another --name or --out'
+            )
+    for folder, files, colours in plan.label_maps:
+        labels_from_colours(files, colours, Path(folder), progress)
+    for path, document in plan.documents.items():
+        write_atomically(path, json.dumps(document))
+    write_atomically(dataset, data_text(plan, command))
+    samples = len(DATASETS.build(_resolved(plan, 'train_dataset')))
+    DATASETS.build(_resolved(plan, 'val_dataset'))
+    schedule = Schedule.of(samples, size)
+    write_atomically(leaf, leaf_text(plan, name, size, schedule, samples, out))
+    return leaf, schedule
+
+
+def data_text(plan: Plan, command: str) -> str:
+    """The data set file. Its comment has all that was inferred."""
+    lines = [f'{key} = {as_code(value, room=110 - len(key))}' for key, value in plan.variables.items()]
+    text = f'# Written by: {command}\n# What was found in the data, and what follows from it. Correct what is wrong.\n'
+    text += comment(plan.notes) + '\n' + '\n'.join(lines) + '\n'
+    if '{{' in text:
+        raise ValueError('a path or name with {{ cannot stand in a config file: rename it')
+    return text
+
+
+def _resolved(plan: Plan, key: str) -> dict:
+    """A dataset's config with its references replaced by what they refer to."""
+    return {
+        name: plan.variables.get(value, value) if isinstance(value, str) else value
+        for name, value in plan.variables[key].items()
+    }

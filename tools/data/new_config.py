@@ -1,0 +1,6 @@
+"""``sapiens new`` from a clone of the repository. The code is sapiens/commands/new.py."""
+
+from sapiens.commands import run
+
+if __name__ == '__main__':
+    run('new')
