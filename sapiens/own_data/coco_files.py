@@ -34,9 +34,8 @@ class CocoFile:
         names: file names of the images.
         categories: {id: the category's object}.
         people, segments: {category id: annotations with a labelled keypoint, with a segment}.
-        unboxed: {category id: people whose box is missing or empty}.
+        unboxed, tight: {category id: people whose box is missing or empty, or exactly the extent of the keypoints}.
         lengths: {category id: counts of the lengths of keypoint lists}.
-        labelled: ids of the images with a person or a segment.
         document: the whole content, if it has been made; otherwise it is in the file.
         left_out: {what Labelme's files have that cannot be used: how often}.
     """
@@ -48,6 +47,7 @@ class CocoFile:
     people: Counter = field(default_factory=Counter)
     segments: Counter = field(default_factory=Counter)
     unboxed: Counter = field(default_factory=Counter)
+    tight: Counter = field(default_factory=Counter)
     lengths: dict[int, Counter] = field(default_factory=dict)
     document: dict | None = None
     left_out: dict[str, int] = field(default_factory=dict)
@@ -66,6 +66,7 @@ class CocoFile:
                 self.people[category] += 1
                 self.lengths.setdefault(category, Counter())[len(points)] += 1
                 self.unboxed[category] += not has_box(box)
+                self.tight[category] += has_box(box) and is_extent(box, points)
             self.segments[category] += bool(item.get('segmentation'))
 
     def content(self) -> dict:
@@ -89,6 +90,18 @@ def has_box(box: object) -> bool:
     """Whether a value is a box with an area above 0."""
     numbers = isinstance(box, list) and len(box) == 4 and all(isinstance(value, int | float) for value in box)
     return numbers and all(math.isfinite(value) for value in box) and min(box[2:]) > 0
+
+
+def is_extent(box: list, points: list) -> bool:
+    """Whether a box is the extent of labelled keypoints, to half a pixel."""
+    xs, ys = (
+        [a for a, v in zip(points[i::3], points[2::3], strict=False) if v and isinstance(a, int | float)]
+        for i in (0, 1)
+    )
+    if not xs or not ys:
+        return False
+    extent = min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
+    return all(abs(one - other) <= 0.5 for one, other in zip(box, extent, strict=True))
 
 
 def split_of(path: str) -> str:

@@ -45,6 +45,7 @@ class Doubts:
         if choices and answer not in choices:
             raise ValueError(f'--{option} {answer}: expected one of {", ".join(choices)}')
         self.given[option] = answer
+        self.used.add(option)
         return answer
 
     def refuse_unused(self) -> None:

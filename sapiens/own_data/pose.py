@@ -45,8 +45,8 @@ def look_at_people(data: str, name: str, out: str, doubts: Doubts) -> Plan:
     categories = [_categories(file, doubts) for file in used]
     names = _keypoint_names(used, categories, doubts)
     skeleton = _skeleton(name, names, used[0].categories[categories[0][0]], doubts, plan)
-    boxes = _boxes(used, categories, doubts)
-    parts = _parts(used, categories, boxes, data, out, doubts, plan)
+    boxes = _boxes(used, categories, doubts, plan)
+    parts = _parts(used, categories, names, boxes, data, out, doubts, plan)
     dataset = dict(type='KeypointDataset', skeleton=Reference('skeleton'), data_root=os.path.abspath(data))
     if os.path.isfile(data):
         dataset['data_root'] = os.path.dirname(os.path.abspath(data))
@@ -109,7 +109,13 @@ def _keypoint_names(files: list[CocoFile], categories: list[list[int]], doubts: 
         if len(set(named[0])) < count:
             twice = [name for name, number in Counter(named[0]).items() if number > 1]
             raise ValueError(f'{files[0].path} calls several keypoints {twice[0]!r}: give them names that differ')
-        return list(named[0])
+        if not any(_order_is_open(file, numbers) for file, numbers in zip(files, categories, strict=True)):
+            return list(named[0])
+        question = (
+            f'{files[0].path} is of Label Studio, which writes the names in the order of the labels and the points in that of '
+            'model_index: what are the points, in their order'
+        )
+        given = doubts.settle('keypoints', question, example=','.join(named[0]))
     fitting = [skeleton for skeleton in skeleton_names() if len(get_skeleton(skeleton)) == count]
     question = f'{files[0].path} does not name its {count} keypoints: what are they, in the order of the file'
     answer = given or doubts.settle(
@@ -120,13 +126,17 @@ def _keypoint_names(files: list[CocoFile], categories: list[list[int]], doubts: 
         if answer in skeleton_names()
         else [part.strip() for part in answer.split(',')]
     )
-    if len(names) != count:
-        raise ValueError(f'--keypoints {answer}: {len(names)} names, but {files[0].path} has {count} keypoints')
-    if named and find_names(names, named[0]) is None:
-        raise ValueError(
-            f'--keypoints {answer}: {files[0].path} calls them {", ".join(named[0])}; leave it out to take these'
-        )
+    if len(set(names)) != count:
+        raise ValueError(f'--keypoints {answer}: {len(set(names))} names, but {files[0].path} has {count} keypoints')
+    if named and set(names) != set(named[0]):
+        raise ValueError(f'--keypoints {answer}: {files[0].path} calls them {", ".join(named[0])}')
     return names
+
+
+def _order_is_open(file: CocoFile, categories: list[int]) -> bool:
+    """Whether a file is of Label Studio, by its category: the order of its names may not be that of its points."""
+    marks = dict(name='default', supercategory='default', skeleton=[])
+    return any(marks.items() <= file.categories[number].items() for number in categories)
 
 
 def _skeleton(name: str, names: list[str], category: dict, doubts: Doubts, plan: Plan) -> str | dict:
@@ -175,8 +185,17 @@ def _links(category: dict, names: list[str], plan: Plan) -> list[tuple[str, str]
     return [(names[a - first], names[b - first]) for a, b in pairs]
 
 
-def _boxes(files: list[CocoFile], categories: list[list[int]], doubts: Doubts) -> str:
+def _boxes(files: list[CocoFile], categories: list[list[int]], doubts: Doubts, plan: Plan) -> str:
     """What to do with people without a box: 'keypoints', 'skip', or '' where all have one."""
+    tight, people = (
+        sum(getattr(file, kind)[number] for file, numbers in zip(files, categories, strict=True) for number in numbers)
+        for kind in ('tight', 'people')
+    )
+    if tight > people / 2:
+        plan.notes.append(
+            f'{tight} of {people} boxes are exactly the extent of their keypoints: crops are tight, and in use the boxes of a '
+            'detector are larger'
+        )
     bare = {
         file.path: sum(file.unboxed[number] for number in numbers)
         for file, numbers in zip(files, categories, strict=True)
@@ -188,7 +207,7 @@ def _boxes(files: list[CocoFile], categories: list[list[int]], doubts: Doubts) -
     return doubts.settle('boxes', question, ['keypoints', 'skip'])
 
 
-def _parts(files, categories, boxes, data, out, doubts, plan) -> list[dict]:
+def _parts(files, categories, names, boxes, data, out, doubts, plan) -> list[dict]:
     """ann_file and img_prefix of training and validation. Files are written where the data cannot be used as they are."""
     root = data if os.path.isdir(data) else os.path.dirname(data) or '.'
     parts = []
@@ -196,11 +215,17 @@ def _parts(files, categories, boxes, data, out, doubts, plan) -> list[dict]:
         folder, shortened = find_images(file, data, doubts)
         several = len([number for number in file.people if file.people[number]]) > len(numbers)
         bare = sum(file.unboxed[number] for number in numbers) > 0
-        if len(files) == 2 and file.document is None and not (shortened or several or bare):
+        listed = [file.categories[number].get('keypoints') for number in numbers]
+        moved = any(listed) and any(one != names for one in listed) and doubts.get('keypoints') is not None
+        if len(files) == 2 and file.document is None and not (shortened or several or bare or moved):
             parts.append(dict(ann_file=relative_to(file.path, root), img_prefix=relative_to(folder, root)))
             plan.notes.append(f'{role}: {file.path}, images in {folder}')
             continue
         document, why = _changed(file, numbers, shortened, boxes)
+        if moved:
+            why.append('the names of its keypoints are in the order of --keypoints')
+            for category in document['categories']:
+                category['keypoints'] = names
         for what, count in file.left_out.items():
             why.append(f'{count} with {what} were found')
         documents = {role: document}

@@ -219,13 +219,11 @@ def _parse_values(text: str, found: list[int]) -> tuple[list[str], dict]:
         if not value.strip().isdigit() or not name.strip() or int(value) > 255:
             raise ValueError(f'--values {text}: expected pairs of value and class such as 0=background,255=person')
         values[int(value)] = None if name.strip() in (*IGNORED_NAMES, 'ignored') else name.strip()
-    missing = [value for value in found if value not in values and value != IGNORE]
+    missing = [value for value in found if value not in values]
     if missing:
         raise ValueError(
             f'--values {text} does not say what {", ".join(map(str, missing[:8]))} mean, which the masks have'
         )
-    if IGNORE in found:
-        values.setdefault(IGNORE, None)
     names = list(dict.fromkeys(name for name in values.values() if name is not None))
     names.sort(key=lambda name: name.lower().strip('_') != 'background')
     return names, values

@@ -1,0 +1,156 @@
+"""``sapiens new``: from what annotation tools write to a config that trains."""
+
+import json
+import runpy
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from sapiens.registry import DATASETS
+
+from ..datasets.folders import write_array, write_png
+from ..datasets.helpers import smooth_image
+from ..integration import status_of
+from .exports import (
+    POINTS,
+    SIZE,
+    THREE,
+    cvat_instances,
+    cvat_keypoints,
+    cvat_masks,
+    label_studio,
+    labelme,
+    labelme_people,
+    roboflow,
+    roboflow_masks,
+)
+
+SHORT = [
+    'train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0',
+    'train_dataloader.batch_size=2', 'default_hooks.logger.interval=1', 'default_hooks.checkpoint.interval=2',
+    'model.backbone.arch={}', 'custom_hooks=[]',
+]  # fmt: skip
+ARCH = 'dict(embed_dims=48,num_layers=2,num_heads=2,feedforward_channels=96)'
+
+
+def new(task, data, folder, *options, size='tiny'):
+    return status_of('new', data, '--task', task, '--name', 'own', '--size', size, '--out', folder / 'out', *options)
+
+
+def written(folder) -> dict:
+    """The variables of the data set file."""
+    return runpy.run_path(str(folder / 'out/own.py'))
+
+
+def dataset(folder, split='train'):
+    cfg = Config.fromfile(str(folder / 'out/own.py'))
+    return DATASETS.build(cfg[f'{split}_dataset'])
+
+
+def trains(folder) -> dict:
+    """Train some steps with the written config; returns the evaluation."""
+    options = [*SHORT[:-2], 'custom_hooks=[]']
+    leaf = folder / 'out/sapiens_tiny_own-128x96.py'
+    assert status_of('train', leaf, '--work-dir', folder / 'work', '--cfg-options', *options) is None
+    assert (folder / 'work/iter_2.pth').is_file() and list((folder / 'work').glob('best_*.pth'))
+    (log,) = (folder / 'work').glob('*/vis_data/scalars.json')
+    return {key: value for line in log.read_text().splitlines() for key, value in json.loads(line).items()}
+
+
+POSE = {
+    'cvat': (cvat_keypoints, ()),
+    'roboflow': (roboflow, ()),
+    'label studio': (label_studio, ('--keypoints', ','.join(THREE))),
+    'labelme': (labelme_people, ()),
+}
+
+
+@pytest.mark.parametrize('tool', POSE)
+def test_three_points_of_every_tool(tool, tmp_path, capsys):
+    write, options = POSE[tool]
+    write(tmp_path / 'data')
+    assert new('pose', tmp_path / 'data', tmp_path, *options) == 0, capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert 'mirror pairs, by name: left_hand / right_hand' in shown and 'Train:\n  sapiens train' in shown
+    assert (tmp_path / 'out/batch.png').is_file()
+    skeleton = written(tmp_path)['skeleton']
+    assert skeleton['name'] == 'own' and set(skeleton['keypoints']) == set(THREE)
+    for split in ('train', 'val'):
+        data = dataset(tmp_path, split)
+        assert len(data) == {'roboflow': 4}.get(tool, {'train': 3, 'val': 1}[split])
+        points = dict(zip(skeleton['keypoints'], data.load(0)['keypoints'][0].tolist(), strict=True))
+        assert points == {name: list(point) for name, point in POINTS.items()}
+    # The comment says what was inferred.
+    comment = (tmp_path / 'out/own.py').read_text()
+    assert '# - 3 keypoints, in the order of the file' in comment and 'sigmas' in comment
+
+
+def test_it_trains_and_the_best_checkpoint_has_its_metric(tmp_path):
+    cvat_keypoints(tmp_path / 'data')
+    assert new('pose', tmp_path / 'data', tmp_path) == 0
+    assert 0 <= trains(tmp_path)['own/AP'] <= 1
+
+
+SEG = {
+    'cvat': (cvat_instances, ()),
+    'cvat masks': (cvat_masks, ()),
+    'roboflow': (lambda root: roboflow(root, kind='segments'), ()),
+    'roboflow masks': (roboflow_masks, ()),
+    'label studio': (lambda root: label_studio(root, kind='segments'), ()),
+    'labelme': (labelme, ()),
+}
+
+
+@pytest.mark.parametrize('tool', SEG)
+def test_segments_and_masks_of_every_tool(tool, tmp_path, capsys):
+    write, options = SEG[tool]
+    write(tmp_path / 'data')
+    assert new('seg', tmp_path / 'data', tmp_path, *options) == 0, capsys.readouterr().out
+    assert written(tmp_path)['classes']['classes'] == ['background', 'coat', 'hat']
+    pipeline = [dict(type='LoadLabels'), dict(type='LoadResize', size=SIZE), dict(type='PackDense')]
+    cfg = Config.fromfile(str(tmp_path / 'out/own.py'))
+    for split in ('train', 'val'):
+        data = DATASETS.build(dict(cfg[f'{split}_dataset'], pipeline=pipeline))
+        ids = data[0]['data_samples'].gt_sem_seg.numpy()
+        expected = np.zeros(SIZE[::-1], int)
+        expected[10:40, 8:40], expected[4:12, 12:24] = 1, 2
+        assert np.array_equal(ids, expected)
+    overlap = set(dataset(tmp_path).image_paths()) & set(dataset(tmp_path, 'val').image_paths())
+    assert not overlap
+    if tool in ('cvat', 'roboflow masks'):
+        assert 0 <= trains(tmp_path)['seg/mIoU'] <= 1
+
+
+@pytest.mark.parametrize('task', ['depth', 'normal'])
+def test_depth_and_normals(task, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for split, count in (('train', 4), ('val', 2)):
+        for i in range(count):
+            write_png(tmp_path / f'data/{split}/images/{i}.png', smooth_image(*SIZE, seed=i + 10 * count))
+            mask = np.zeros(SIZE[::-1], np.uint8)
+            mask[5:40, 10:50] = 255
+            write_png(tmp_path / f'data/{split}/masks/{i}.png', mask)
+            depth = np.where(mask > 0, 1500 + 40 * np.arange(SIZE[0]) + rng.integers(0, 9, SIZE[::-1]), 0)
+            normal = np.zeros((*SIZE[::-1], 3), np.float32)
+            normal[mask > 0] = (0, 0.6, 0.8)
+            if task == 'depth':
+                write_png(tmp_path / f'data/{split}/depth/{i}.png', depth.astype(np.uint16))
+            else:
+                write_array(tmp_path / f'data/{split}/normal/{i}.npy', normal)
+    if task == 'depth':
+        assert new(task, tmp_path / 'data', tmp_path) == 2
+        refused = capsys.readouterr().err
+        assert 'stored as integers' in refused and '--depth-scale 0.001 for millimetres' in refused
+        assert new(task, tmp_path / 'data', tmp_path, '--depth-scale', 'mm') == 2
+        assert '--depth-scale mm: expected the metres' in capsys.readouterr().err
+        assert new(task, tmp_path / 'data', tmp_path, '--depth-scale', 0.001) == 0
+        assert written(tmp_path)['train_dataset']['depth_scale'] == 0.001
+        assert 'depth_scale-shift/RMSE' in trains(tmp_path)
+    else:
+        assert new(task, tmp_path / 'data', tmp_path) == 0, capsys.readouterr().out
+        assert written(tmp_path)['train_dataset']['normal_frame'] == 'published'
+        assert 'so the axes are taken as x right, y up' in ' '.join(
+            (tmp_path / 'out/own.py').read_text().split('\n#  ')
+        )
+        assert 'normal/mean' in trains(tmp_path)
