@@ -1,4 +1,4 @@
-"""From own data to a config that trains: look at the data, write the config, check it, draw a batch.
+"""Write a config that trains on own data: look at the data, check them, draw a batch.
 
 Pose: COCO files with keypoints (CVAT, Label Studio, Roboflow) or Labelme's files with points.
 Segmentation: COCO files with polygons or run lengths, Labelme's files, or folders of images and masks (ids or colours).

@@ -86,7 +86,7 @@ def leaf_text(plan: Plan, name: str, size: str, schedule: Schedule, samples: int
     """
     pixels = '128x96' if size == 'tiny' else '1024x768'
     bases = [
-        _base(f'_base_/schedules/{"tiny-finetune" if size == "tiny" else "finetune"}.py', folder),
+        _base('_base_/schedules/tiny-finetune.py' if size == 'tiny' else '_base_/default_runtime.py', folder),
         f'./{name}.py',
         _base(f'{plan.task}/_base_/{plan.task}-{pixels}.py', folder),
         _base(f'_base_/backbones/sapiens_{size}.py', folder),
@@ -115,12 +115,12 @@ def leaf_text(plan: Plan, name: str, size: str, schedule: Schedule, samples: int
             ('val', max(schedule.batch, 4), {}, '_base_.val_pipeline'),
         )
     }
-    optimizer = _rate(plan, size) | dict(accumulative_counts=schedule.accumulate)
+    optimizer = _optimizer(plan, size) | dict(accumulative_counts=schedule.accumulate)
     schedulers = [
         dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=schedule.warmup),
         dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=schedule.warmup, end=schedule.iterations),
     ]
-    hooks = dict(checkpoint=dict(interval=schedule.interval, save_best=plan.best))
+    hooks = dict(checkpoint=dict(by_epoch=False, interval=schedule.interval, save_best=plan.best))
     return f'''"""Finetunes Sapiens {size} for {plan.task} on {name}.py, {pixels} pixels.
 
 Written by `sapiens new`, to be changed. What to do if it does not learn: docs/finetune.md.
@@ -140,7 +140,8 @@ test_evaluator = val_evaluator
 
 optim_wrapper = {as_code(optimizer)}
 param_scheduler = {as_code(schedulers)}
-train_cfg = dict(max_iters={schedule.iterations}, val_interval={schedule.interval})
+train_cfg = dict(type='TrainLoop', max_iters={schedule.iterations}, val_interval={schedule.interval})
+log_processor = dict(by_epoch=False)
 default_hooks = {as_code(hooks)}
 custom_hooks = {as_code(_hooks(plan, schedule))}
 '''
@@ -169,9 +170,15 @@ def _pipeline(plan: Plan, size: str) -> str:
     )
 
 
-def _rate(plan: Plan, size: str) -> dict:
+def _optimizer(plan: Plan, size: str) -> dict:
+    """Rates and decay. The published ones are 5e-4 at total batches of 64 (dense) to 512 (pose)."""
+    if size != 'tiny':
+        return dict(
+            optimizer=dict(lr=1e-4, betas=(0.9, 0.999), weight_decay=0.1),
+            paramwise_cfg=dict(layer_decay_rate=0.85, no_decay=['pos_embed'], no_decay_1d=True),
+        )
     # A quarter of the rate of the other tasks for depth with the tiny model (docs/log/experiments.md).
-    return dict(optimizer=dict(lr=1e-3)) if (plan.task, size) == ('depth', 'tiny') else {}
+    return dict(optimizer=dict(lr=1e-3)) if plan.task == 'depth' else {}
 
 
 def _hooks(plan: Plan, schedule: Schedule) -> list[dict]:

@@ -92,7 +92,7 @@ def test_the_smaller_or_the_later_of_two_lies_on_top(tmp_path):
 
 
 def test_unlabelled_pixels_and_images(tmp_path):
-    write(tmp_path, [item(1, square(2, 2, 10), image=6)])
+    write(tmp_path, [item(1, square(2, 2, 10), image=6), item(2, square(4, 4, 5), image=6)])
     data = dataset(tmp_path, unlabelled=255)
     sample = data[0]['data_samples']
     assert data.path(0).endswith('images/1.jpg') and sample.valid_mask.sum() == 100

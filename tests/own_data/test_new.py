@@ -133,7 +133,8 @@ def test_depth_and_normals(task, tmp_path, capsys):
             write_png(tmp_path / f'data/{split}/masks/{i}.png', mask)
             depth = np.where(mask > 0, 1500 + 40 * np.arange(SIZE[0]) + rng.integers(0, 9, SIZE[::-1]), 0)
             normal = np.zeros((*SIZE[::-1], 3), np.float32)
-            normal[mask > 0] = (0, 0.6, 0.8)
+            side = np.linspace(-0.6, 0.6, SIZE[0])[None] * np.ones((SIZE[1], 1))
+            normal[mask > 0] = np.stack([side, 0 * side, np.sqrt(1 - side**2)], -1)[mask > 0]
             if task == 'depth':
                 write_png(tmp_path / f'data/{split}/depth/{i}.png', depth.astype(np.uint16))
             else:
