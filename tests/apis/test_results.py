@@ -220,3 +220,99 @@ def test_depth_visualizations_can_use_one_range():
     far = DepthResult(image, depth=np.full((4, 5), 0.9, np.float32))
     near_picture, far_picture = near.draw((0, 1)), far.draw((0, 1))
     assert near_picture.sum() > far_picture.sum() and (near.draw() == far.draw()).all()
+
+
+def test_pictures_of_frames_and_options_of_saving():
+    depth = DepthResult(picture((4, 5)), depth=np.linspace(0.2, 0.8, 20, dtype=np.float32).reshape(4, 5))
+    np.testing.assert_array_equal(depth.frame_picture(Saving()), depth.draw((0.0, 1.0)))
+    np.testing.assert_array_equal(depth.frame_picture(Saving(depth_limits=(0.1, 2.0))), depth.draw((0.1, 2.0)))
+    np.testing.assert_array_equal(depth.picture(Saving(depth_limits=(0.1, 2.0))), depth.draw((0.1, 2.0)))
+    np.testing.assert_array_equal(depth.picture(Saving()), depth.draw())
+    depth.relative = False
+    np.testing.assert_array_equal(depth.frame_picture(Saving()), depth.draw())
+    seg = SegResult(picture((4, 5)), '', np.full((4, 5), 3, np.uint8), get_classes('goliath28'))
+    np.testing.assert_array_equal(seg.picture(Saving(opacity=0.9)), seg.draw(0.9))
+    np.testing.assert_array_equal(seg.frame_picture(Saving()), seg.draw(0.5))
+    assert (seg.picture(Saving(opacity=0.9)) != seg.draw()).any()
+    person = pose()
+    options = dict(style='openpose', threshold=0.5, radius=3, thickness=2, show_indices=True)
+    np.testing.assert_array_equal(
+        person.picture(Saving(show_boxes=True, **options)), person.draw(show_boxes=True, **options)
+    )
+    assert person.frame_header() == dict(meta_info=meta_info(COCO)) and seg.frame_header() == {}
+    assert person.frame_record(Saving(json_layout='lite')) == dict(
+        instance_info=pose_document(person, 'lite')['instance_info']
+    )
+
+
+def test_summaries():
+    depth = DepthResult(picture((4, 5)), depth=np.linspace(0.2, 0.8, 20).reshape(4, 5))
+    assert depth.summary() == 'depth 0.20 to 0.80'
+    depth.relative = False
+    assert depth.summary() == 'depth 0.20 to 0.80 m'
+    labels = np.zeros((4, 5), np.uint8)
+    labels[0] = 1
+    assert SegResult(picture((4, 5)), '', labels).summary() == '25 % foreground'
+    assert pose(1).summary() == '1 person, 17 keypoints each' and pose(0).summary() == '0 people, 17 keypoints each'
+    assert FeatureResult(picture((4, 5)), '', np.zeros((7, 3, 2))).summary() == 'features 7 x 3 x 2'
+
+
+def test_what_is_not_finite_has_no_depth():
+    values = np.linspace(1, 2, 20, dtype=np.float32).reshape(4, 5)
+    values[0, 0], values[1, 1] = np.nan, np.inf
+    depth = DepthResult(picture((4, 5)), depth=values)
+    assert depth.valid.sum() == 18 and len(depth.points()[0]) == 18
+    depth.mask = np.arange(20).reshape(4, 5) > 9
+    assert depth.valid.sum() == 10
+    for fov in (0, 180, -1):
+        with pytest.raises(ValueError, match=f'fov={fov}: expected degrees between 0 and 180'):
+            depth.points(fov=fov)
+
+
+def test_normals_of_depth_are_written_as_colours(tmp_path):
+    flat = DepthResult(
+        picture((20, 30)), 'a.jpg', np.ones((20, 30), np.float32), mask=np.arange(30) > 9 + np.zeros((20, 1))
+    )
+    (path,) = flat.save(tmp_path, kinds=('normals',))
+    colors = np.asarray(Image.open(path))
+    assert path.name == 'a_normals.png' and (colors[:, :10] == 100).all() and (colors[:, 10:] == [128, 128, 255]).all()
+
+
+def test_features_are_drawn_by_their_principal_components():
+    y, x = np.mgrid[:12, :10]
+    features = np.zeros((6, 12, 10), np.float32)
+    features[2], features[4], features[5] = 9 * x, -4 * y, (x + y) % 3
+    shown = FeatureResult(np.zeros((24, 20, 3), np.uint8), features=features).draw()
+    assert shown.shape == (24, 20, 3)
+    red, green = shown[..., 0].astype(int), shown[..., 1].astype(int)
+    # The strongest component is x, the next y against its sign, so that its largest entry is positive.
+    assert (np.diff(red[0, ::2]) >= 0).all() and red[0, 0] == 0 and red[0, -1] == 255
+    assert np.diff(green[::2, 0]).max() <= 40 and green[0, 0] > 200 and green[-1, 0] < 60
+    assert (shown[::2, ::2] == shown[1::2, 1::2]).all()
+    two = FeatureResult(np.zeros((4, 4, 3), np.uint8), features=np.random.default_rng(0).random((2, 4, 4))).draw()
+    assert (two[..., 2] == 0).all() and two[..., :2].std() > 20
+
+
+def test_files_of_an_image_that_lacks_some(tmp_path):
+    written = pose(0).save(tmp_path, 'x', kinds=('json', 'picture'), picture_format='png')
+    assert [path.name for path in written] == ['x.png', 'x.json'] and written[-1].name == 'x.json'
+    assert pose().save(tmp_path / 'deep', kinds=('json',), name='y')[0] == tmp_path / 'deep/y.json'
+    chosen = {file.kind for file in SegResult.chosen(Saving(extra=('cutout',)))}
+    assert chosen == {'labels', 'mask', 'picture', 'cutout'}
+    assert {file.kind for file in SegResult.chosen(Saving(kinds=(), extra=('cutout',)))} == {'cutout'}
+
+
+def test_tracks_and_scores_of_published_formats(tmp_path):
+    person = pose()
+    person.track_ids = np.array([7, 3])
+    document = pose_document(person)
+    assert [one['track_id'] for one in document['instance_info']] == [7, 3]
+    entries = list(coco_entries(document['instance_info'], 'x', 'a.jpg'))
+    assert [entry['track_id'] for entry in entries] == [7, 3]
+    write_csv(tmp_path / 'a.csv', [(5, 'a.jpg', document['instance_info'])], COCO)
+    rows = list(csv.reader((tmp_path / 'a.csv').read_text().splitlines()))
+    assert rows[0][:8] == ['image_id', 'file_name', 'person', 'x1', 'y1', 'x2', 'y2', 'bbox_score']
+    assert rows[0][8:11] == ['nose_x', 'nose_y', 'nose_score'] and len(rows[0]) == 8 + 3 * 17
+    assert rows[1][:8] == ['5', 'a.jpg', '7', '5.0', '6.0', '70.0', '110.0', '0.9'] and rows[2][2] == '3'
+    bare = dict(keypoints=[[1, 2]] * 3, keypoint_scores=[0.2, 0.21, 0.9])
+    assert next(coco_entries([bare], 1, 'a'))['score'] == pytest.approx((0.21 + 0.9) / 2)

@@ -96,6 +96,49 @@ def test_near_and_far_people_are_smoothed_alike():
     assert 1 < found[0][0] < 1.05
 
 
+def test_people_of_little_overlap_are_others():
+    """Boxes of 40 pixels that are 20 apart share a third of their union."""
+    for least, ids in ((1 / 3 - 0.01, [0]), (1 / 3 + 0.01, [1])):
+        tracker = Tracker(min_overlap=least)
+        tracker.update(people((50, 50)), 0)
+        assert tracker.update(people((70, 50)), 1).track_ids.tolist() == ids
+    tracker = Tracker(max_lost=0)
+    tracker.update(people((50, 50)), 0)
+    tracker.update(people(), 1)
+    assert tracker.tracks == [] and tracker.update(people((50, 50)), 2).track_ids.tolist() == [1]
+
+
+def test_settings_of_smoothing():
+    tracker = Tracker(smooth=True, min_cutoff=2.0, beta=3.0)
+    tracker.update(people((50, 50)), 0)
+    (track,) = tracker.tracks
+    assert (track.filter.min_cutoff, track.filter.speed_cutoff) == (2.0, 1.0)
+    assert track.filter.beta == pytest.approx(3 / np.hypot(40, 40))
+    result = tracker.update(people((60, 50)), 0.1)
+    assert (
+        50 < result.keypoints[0, 0, 0] < 60
+        and result.keypoints[0, 0, 1] == 50
+        and result.keypoints.dtype == np.float32
+    )
+    plain = Tracker()
+    plain.update(people((50, 50)), 0)
+    assert plain.update(people((60, 50)), 0.1).keypoints[0, 0, 0] == 60
+    for options in (dict(min_cutoff=0.0), dict(speed_cutoff=0.0), dict(beta=-0.1)):
+        with pytest.raises(ValueError, match='expected cutoffs above 0'):
+            OneEuroFilter(**options)
+    OneEuroFilter(beta=0.0)
+
+
+def test_speed_widens_the_filter():
+    """By hand, for one step of 0.5 s: the speed is filtered with 1 Hz, and the cutoff grows with it."""
+    smooth = OneEuroFilter(min_cutoff=2.0, beta=0.5)
+    smooth(np.zeros((1, 2)), 1.0)
+    found = smooth(np.array([[3.0, 4.0]]), 1.5)
+    speed = 10 * (np.pi / (1 + np.pi))  # 5 / 0.5, times the weight of 2 pi 0.5 / (1 + 2 pi 0.5)
+    part = np.pi * (2 + 0.5 * speed)
+    np.testing.assert_allclose(found, np.array([[3.0, 4.0]]) * part / (1 + part), rtol=1e-9)
+
+
 # ---------------------------------------------------------------------- files
 
 
@@ -359,6 +402,48 @@ def test_a_camera_is_selected_by_its_number(monkeypatch):
     assert shown[2].time > shown[1].time
     with pytest.raises(BadImage, match='camera 7'):
         open_frames('7')
+
+
+def test_a_camera_that_does_not_say_its_rate(monkeypatch):
+    import cv2
+
+    class Capture:
+        rate = 0.0
+
+        def __init__(self, number):
+            self.number = number
+
+        def isOpened(self):
+            return True
+
+        def get(self, what):
+            assert what == cv2.CAP_PROP_FPS
+            return self.rate
+
+    monkeypatch.setattr(cv2, 'VideoCapture', Capture)
+    assert Camera(0).rate == 25 and Camera(0).count == 0 and Camera(0).path == ''
+    Capture.rate = 29.97002997
+    assert Camera(2**31 - 1).rate == Fraction(30000, 1001)
+    with pytest.raises(BadImage, match='camera 2147483648 cannot be opened'):
+        Camera(2**31)
+
+
+@needs_av
+def test_lengths_of_files_and_turned_frames(tmp_path):
+    source = write_video(tmp_path / 'a.mp4', frames(), sound=None)
+    reader = VideoReader(source)
+    assert reader._length() == Fraction(12, 10)
+
+    class Stream:
+        duration, time_base = None, Fraction(1, 10)
+        metadata = dict(DURATION='01:02:03.500000000')
+
+    reader.stream = Stream()
+    assert reader._length() == 3723.5
+    Stream.metadata = {}
+    assert reader._length() == 0
+    Stream.duration = 25
+    assert reader._length() == 2.5
 
 
 # ---------------------------------------------------------------------- frames through models
