@@ -70,6 +70,26 @@ def test_unused_annotations_are_no_problem(tmp_path):
     assert findings.wrong == 0
 
 
+def test_people_whose_keypoints_all_lie_at_the_origin_are_not_labelled(tmp_path):
+    origin = [0, 0, 2]
+    changes = ([*origin * 17], [-3, 0, 2] * 17, [0, 0.5, 2, *origin * 16], [0.5, 0, 2, *origin * 16])
+    dataset = people(tmp_path, [person(i, keypoints=points) for i, points in enumerate(changes)])
+    assert dataset.instances.ids.tolist() == [102, 103] and found(dataset)['no labelled keypoint'] == 2
+
+
+@pytest.mark.parametrize(('beyond', 'wrong'), [(1.0, 0), (1.25, 1)])
+def test_a_pixel_outside_of_the_image_is_common(tmp_path, beyond, wrong):
+    """Images of 120 x 90: boxes end at 120 + 1, keypoints may lie at 120 + 1."""
+    box = people(tmp_path, [person(0, bbox=[120 + beyond - 80, 5, 80, 70])])
+    assert found(box).get('box that reaches out of its image', 0) == wrong
+    box = people(tmp_path, [person(0, bbox=[-beyond, 5, 80, 70])])
+    assert found(box).get('box that reaches out of its image', 0) == wrong
+    for x, y in ((120 + beyond, 20), (-beyond, 20), (20, 90 + beyond), (20, -beyond)):
+        changed = person(0)
+        changed['keypoints'][:2] = x, y
+        assert found(people(tmp_path, [changed])).get('labelled keypoint outside of its image', 0) == wrong
+
+
 def test_repeated_image_ids(tmp_path):
     file = write_people(tmp_path, [person(0)])
     content = json.loads((tmp_path / 'people.json').read_text())
