@@ -1,9 +1,12 @@
-"""The shape of every tensor of a published checkpoint, from its family, size and task."""
+"""The shape of every tensor of a published checkpoint, from its size and task, or from its config."""
+
+import torch
 
 from sapiens.models.backbones.archs import SAPIENS_ARCHS
+from sapiens.registry import MODELS
 from sapiens.tasks import get_task
 
-__all__ = ['expected_shapes', 'head_shapes']
+__all__ = ['expected_shapes', 'head_shapes', 'shapes_of']
 
 PATCH = 16  # pixels
 MAE_DECODER = dict(embed_dims=512, num_layers=8, feedforward_channels=2048)
@@ -14,9 +17,8 @@ def expected_shapes(
     task: str,
     num_outputs: int | None = None,
     image_size: tuple[int, int] | None = None,
-    family: str = 'sapiens',
 ) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors of a checkpoint.
+    """Names and shapes of the tensors of a checkpoint of Sapiens v1.
 
     Args:
         arch: a size of the family, or a dict with ``embed_dims``, ``num_layers`` and ``feedforward_channels``.
@@ -24,13 +26,10 @@ def expected_shapes(
             head.
         num_outputs: keypoints or classes. The default is the published number, where there is only one.
         image_size: (h, w) in pixels; by default 1024x1024 for pretraining and 1024x768 for other tasks.
-        family: ``'sapiens'``.
 
     Raises:
-        ValueError: another family, a task without a published head, or a number of outputs that is needed.
+        ValueError: a task without a published head, or a number of outputs that is needed.
     """
-    if family != 'sapiens':
-        raise ValueError(f'the shapes of the tensors of {family} are not known')
     arch = SAPIENS_ARCHS[arch] if isinstance(arch, str) else arch
     width, pretraining = arch['embed_dims'], task in ('pretrain', 'mae')
     height, across = image_size or (1024, 1024 if pretraining else 768)
@@ -55,6 +54,13 @@ def expected_shapes(
     inner = (*head.deconv_channels, *head.conv_channels)[-1]
     last = _layer(f'{head.name}.{head.last}', num_outputs or head.outputs[0], inner, 1, 1)
     return whole | head_shapes(task, width) | last
+
+
+def shapes_of(model: dict) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors of a model, from its config. The model is built without memory for its weights."""
+    with torch.device('meta'):
+        built = MODELS.build(dict(model))
+    return {name: tuple(value.shape) for name, value in built.state_dict().items()}
 
 
 def head_shapes(task: str, embed_dims: int) -> dict[str, tuple[int, ...]]:

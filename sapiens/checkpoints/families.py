@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sapiens.models.backbones.archs import SAPIENS_ARCHS
+from sapiens.models.backbones.archs import SAPIENS2_ARCHS, SAPIENS_ARCHS
 
 __all__ = ['FAMILIES', 'Family', 'family_of']
 
@@ -38,10 +38,6 @@ class Family:
         return None
 
 
-def _sizes(**depths: tuple[int, int]) -> dict[str, dict]:
-    return {size: dict(embed_dims=width, num_layers=depth) for size, (width, depth) in depths.items()}
-
-
 FAMILIES = {
     family.name: family
     for family in (
@@ -55,9 +51,7 @@ FAMILIES = {
         Family(  # rotary positions, storage tokens, one packed layer before SwiGLU
             name='sapiens2',
             licence='sapiens2-license',
-            archs=_sizes(
-                **{'0.1b': (768, 12), '0.4b': (1024, 24), '0.8b': (1280, 32), '1b': (1536, 40), '5b': (2432, 56)}
-            ),
+            archs=SAPIENS2_ARCHS,
             blocks='blocks',
             marks=(r'storage_tokens', r'blocks\.\d+\.ffn\.w12\.weight'),
         ),

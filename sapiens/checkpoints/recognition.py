@@ -36,7 +36,7 @@ def recognise(state_dict: Mapping[str, Tensor], meta: Mapping | None = None) -> 
         * ``outputs``: channels of the head's last layer, where known; ``keypoints``, ``classes``: the same number for pose and
           segmentation, else None;
         * ``image_size``: (h, w) in pixels that the position embedding is made for, square or 4:3; None for another grid or for
-          an encoder without one;
+          an encoder without one; ``tokenizer``: whether the encoder has a tokenizer of windows;
         * ``configs``: files below ``configs/`` that fit, published ones first; ``config``: the first of them, or None.
     """
     prefix = 'backbone.' if any(name.startswith('backbone.') for name in state_dict) else ''
@@ -51,11 +51,14 @@ def recognise(state_dict: Mapping[str, Tensor], meta: Mapping | None = None) -> 
     position = state_dict.get(f'{prefix}pos_embed')
     image_size = None if position is None else _image_size(position.shape[1], patches.shape[-1])
     size = family.size_of(width, depth)
-    configs = _configs(f'{family.name}_{size}', task, outputs, image_size) if size and task and image_size else []
+    tokenizer = f'{prefix}tokenizer.w_cls' in state_dict
+    # Encoders without a position embedding take any size: their configs are those of the published one.
+    config_size = image_size if position is not None else (4096, 3072) if tokenizer else (1024, 768)
+    configs = _configs(f'{family.name}_{size}', task, outputs, config_size) if size and task and config_size else []
     return dict(
         family=family.name, size=size, embed_dims=width, num_layers=depth, task=task, outputs=outputs,
         keypoints=outputs if task == 'pose' else None, classes=outputs if task == 'seg' else None,
-        image_size=image_size, config=configs[0] if configs else None, configs=configs,
+        image_size=image_size, tokenizer=tokenizer, config=configs[0] if configs else None, configs=configs,
     )  # fmt: skip
 
 
@@ -148,7 +151,9 @@ def describe(found: dict | None) -> str:
         return 'no vision transformer of this kind'
     layers = f'{found["num_layers"]} blocks of {found["embed_dims"]}'
     size = f'_{found["size"]}' if found['size'] else f' with {layers} (none of the named sizes)'
-    image = 'x'.join(map(str, found['image_size'])) if found['image_size'] else 'images of an unknown shape'
+    image = 'x'.join(map(str, found['image_size'])) if found['image_size'] else 'images of any size'
+    if found['tokenizer']:
+        image += ', with a tokenizer of 4x4 patches'
     fits = f'; config: {" or ".join(f"configs/{leaf}" for leaf in found["configs"])}' if found['configs'] else ''
     return f'{_describe_task(found)}, {found["family"]}{size}, {image}{fits}'
 

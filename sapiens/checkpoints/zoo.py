@@ -12,8 +12,9 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from sapiens.tasks import get_task, task_names
+from sapiens.utils.config import load_config
 
-from .expected_shapes import expected_shapes
+from .expected_shapes import expected_shapes, shapes_of
 from .families import FAMILIES, Family
 
 __all__ = ['FORMS', 'LICENCES', 'ZOO', 'Entry', 'find', 'look_up', 'published_as']
@@ -35,6 +36,7 @@ class Entry:
             same weights.
         config: the config that fits, relative to ``configs/``; None where there is none.
         keypoints, classes: outputs of a pose or segmentation head, else None.
+        tokenizer: whether the encoder has a tokenizer of windows (4K).
         published: score by metric, as published.
         sha256, bytes: of the file of a form, where known. The hub's own checksum is used for the others.
     """
@@ -47,6 +49,7 @@ class Entry:
     config: str | None = None
     keypoints: int | None = None
     classes: int | None = None
+    tokenizer: bool = False
     published: dict[str, float] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
     bytes: dict[str, int] = field(default_factory=dict)
@@ -90,17 +93,21 @@ class Entry:
 
     @property
     def has_known_shapes(self) -> bool:
-        return self.family.name == 'sapiens' and self.task != 'detector'
+        return self.task == 'pretrain' or self.config is not None or self.classes == 2
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every tensor of the original file, by its published name.
 
         Raises:
-            ValueError: the shapes are not known, as for the detector.
+            ValueError: the shapes are not known: the detector, or a task that this version does not have.
         """
-        if self.task == 'detector':
-            raise ValueError(f'{self.name} is no Sapiens model: the shapes of its tensors are not known')
-        return expected_shapes(self.size, self.task, self.num_outputs, family=self.family.name)
+        if not self.has_known_shapes:
+            raise ValueError(f'{self.name}: the shapes of its tensors are not known here')
+        if self.family.name == 'sapiens':
+            return expected_shapes(self.size, self.task, self.num_outputs)
+        if self.task == 'pretrain':
+            return shapes_of(dict(type='Sapiens2ViT', arch=self.size, img_size=1024, tokenizer=self.tokenizer))
+        return shapes_of(load_config(self.config).model)
 
     def how_to_get(self, form: str = 'original', target: Path | None = None) -> str:
         """What to do for a file that is missing, with and without a network.

@@ -44,6 +44,10 @@ def set_default_evaluators(cfg: Config) -> None:
             cfg[f'{split}_evaluator'] = dict(type=task_of(cfg.model).metric)
 
 
+# Schedules that end at a minimum.
+DECAYS = ('PolyLR', 'CosineAnnealingLR')
+
+
 class Runner(_Runner):
     """Differences from :class:`mmengine.runner.Runner`:
 
@@ -153,6 +157,21 @@ class Runner(_Runner):
     def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the test loop, by default the one of this package."""
         return super().build_test_loop({'type': TestLoop, **loop} if isinstance(loop, dict) else loop)
+
+    def build_param_scheduler(self, scheduler):
+        """Build the schedules. A decay by iteration without ``end`` lasts as long as the training: it would reach its minimum
+        one iteration after the last."""
+        schedules = scheduler if isinstance(scheduler, list | tuple) else [scheduler]
+        schedules = [
+            dict(schedule, end=self.max_iters + 1)
+            if isinstance(schedule, dict)
+            and schedule.get('type') in DECAYS
+            and 'end' not in schedule
+            and not schedule.get('by_epoch', True)
+            else schedule
+            for schedule in schedules
+        ]
+        return super().build_param_scheduler(schedules)
 
     def scale_lr(self, optim_wrapper, auto_scale_lr: dict | None = None) -> None:
         """Scale the learning rate by the real total batch over ``base_batch_size``."""

@@ -26,6 +26,8 @@ PRIMITIVES = {
     'test_metric': ('test_evaluator',),
     'skeleton': ('model.skeleton',),
     'classes': ('model.task.classes',),
+    'layer_decay_rate': ('optim_wrapper.paramwise_cfg.layer_decay_rate',),
+    'max_norm': ('optim_wrapper.clip_grad.max_norm',),
 }
 
 

@@ -37,6 +37,7 @@ class PhotometricDistortion(BaseTransform):
         contrast_range, saturation_range: smallest and largest factor.
         hue_delta: in steps of two degrees, within [0, 180].
         permute: False keeps the channels in order.
+        prob: probability of any change.
         published: as in the training of the published models, with two errors of mmpose's transform: contrast is applied twice
             (before and after the colour change) or never, and hues outside [0, 180) wrap at 256.
 
@@ -52,7 +53,9 @@ class PhotometricDistortion(BaseTransform):
         hue_delta: int = 18,
         permute: bool = True,
         published: bool = False,
+        prob: float = 1.0,
     ):
+        check_prob(prob=prob)
         if brightness_delta < 0:
             raise ValueError(f'brightness_delta={brightness_delta}: expected 0 or more grey levels')
         for name, limits in (('contrast_range', contrast_range), ('saturation_range', saturation_range)):
@@ -62,10 +65,12 @@ class PhotometricDistortion(BaseTransform):
             raise ValueError(f'hue_delta={hue_delta!r}: expected an integer within [0, {_HUES}]')
         self.brightness_delta, self.hue_delta = brightness_delta, hue_delta
         self.contrast_range, self.saturation_range = contrast_range, saturation_range
-        self.permute, self.published = permute, published
+        self.permute, self.published, self.prob = permute, published, prob
 
     def transform(self, results: dict) -> dict:
         change = self.draw()
+        if self.prob < 1 and np.random.random() >= self.prob:
+            return results
         if 'img' in results:
             results['img'] = change(results['img'])
         else:

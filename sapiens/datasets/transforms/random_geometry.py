@@ -104,18 +104,23 @@ class RandomCrop(GeometricStep):
         size: (w, h) in pixels.
         cat_max_ratio: with label maps: a box in which one class covers this fraction or more of the labelled pixels is drawn
             again, up to ten times. Classes are counted on a 1-in-4 pixel grid. 1 takes any box.
+        prob: probability.
 
     Raises:
         ValueError: an argument out of its range; on use, ``cat_max_ratio`` without ``gt_sem_seg``.
     """
 
-    def __init__(self, size: tuple, cat_max_ratio: float = 1.0):
+    def __init__(self, size: tuple, cat_max_ratio: float = 1.0, prob: float = 1.0):
         self.size = check_size(size)
+        check_prob(prob=prob)
+        self.prob = prob
         if not 0 < cat_max_ratio <= 1:
             raise ValueError(f'cat_max_ratio={cat_max_ratio!r}: expected a fraction, above 0')
         self.cat_max_ratio = cat_max_ratio
 
     def draw(self, view: View, results: dict) -> View:
+        if self.prob < 1 and np.random.random() >= self.prob:
+            return view
         tries = 10 if self.cat_max_ratio < 1 else 0
         if tries and 'gt_sem_seg' not in results:
             raise ValueError(

@@ -11,6 +11,8 @@ import re
 import torch
 from torch import Tensor
 
+from . import names_v2
+
 __all__ = ['WRAPPERS', 'canonical', 'layout_of', 'strip_wrappers']
 
 # Prefixes of wrappers: DistributedDataParallel, torch.compile, FSDP.
@@ -67,8 +69,10 @@ def strip_wrappers(state_dict: dict[str, Tensor], origin: str = 'the weights') -
 
 
 def layout_of(state_dict: dict[str, Tensor]) -> str:
-    """Project whose names these are: ``'timm'``, ``'huggingface'``, or ``'sapiens'`` for ours and unknown ones."""
-    return next((name for name, mark in MARKS.items() if any(map(mark.match, state_dict))), 'sapiens')
+    """Project whose names these are: ``'timm'``, ``'huggingface'``, the two of :mod:`.names_v2`, or ``'sapiens'`` for ours and
+    unknown ones."""
+    marks = {**names_v2.MARKS, **MARKS}
+    return next((name for name, mark in marks.items() if any(map(mark.match, state_dict))), 'sapiens')
 
 
 def canonical(state_dict: dict[str, Tensor], layout: str, origin: str = 'the weights') -> dict[str, Tensor]:
@@ -82,6 +86,8 @@ def canonical(state_dict: dict[str, Tensor], layout: str, origin: str = 'the wei
     """
     if layout == 'sapiens':
         return state_dict
+    if layout in names_v2.MARKS:
+        return names_v2.rename(state_dict, layout)
     prefix = next(match[1] for match in map(MARKS[layout].match, state_dict) if match)
     has_decoder = any(DECODER_BLOCK[layout].search(name) for name in state_dict)
     ahead = 'backbone.' if has_decoder or prefix.endswith('backbone.') else ''

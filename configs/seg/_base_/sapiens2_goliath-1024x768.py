@@ -1,0 +1,12 @@
+"""The recipe of sapiens2-1024x768.py on datasets/goliath_seg29.py."""
+
+_base_ = ['../../_base_/schedules/sapiens2.py', '../../_base_/datasets/goliath_seg29.py', './sapiens2-1024x768.py']
+
+model = dict(task=dict(classes=_base_.classes))
+train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline, **_base_.train_dataset))
+val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline, **_base_.val_dataset))
+test_dataloader = val_dataloader
+val_evaluator = [_base_.metric, dict(type='ValLoss')]
+test_evaluator = val_evaluator
+
+default_hooks = dict(checkpoint=dict(save_best='seg/mIoU'))
