@@ -17,7 +17,7 @@ from mmpose.structures import PoseDataSample
 
 from sapiens.checkpoints import ZOO
 from sapiens.metainfo import get_skeleton
-from sapiens.models.backbones.archs import resolve_arch
+from sapiens.models.backbones.archs import SAPIENS2_ARCHS, SAPIENS_ARCHS, resolve_arch
 from sapiens.registry import (
     HOOKS,
     LOOPS,
@@ -44,7 +44,9 @@ def task_of(path):
 
 # The sizes of one recipe differ by a name and a few numbers: one of them, the smallest, is built and trained.
 ONE_OF_EACH = [
-    path for path in LEAVES if not re.match(r'sapiens_(0\.6b|1b|2b)_', path.name) or 'ablations' in path.parts
+    path
+    for path in LEAVES
+    if not re.match(r'sapiens_(0\.6b|1b|2b)_|sapiens2_(0\.1b|0\.8b|1b|5b)_', path.name) or 'ablations' in path.parts
 ]
 ONE_OF_EACH += [
     path for path in LEAVES if path.name in ('sapiens_1b_face-1024x768.py', 'sapiens_1b_general-1024x768.py')
@@ -87,7 +89,7 @@ def test_name_tells_the_truth(path):
     assert cfg.model.backbone.arch == match['size']
     assert tuple(cfg.model.backbone.img_size) == size
     sizes = [
-        tuple(step['size']) for step in flat(cfg.train_pipeline) if 'size' in step and step['type'] != 'RandomResize'
+        tuple(step['size']) for step in flat(cfg.train_pipeline) if step.get('size') and step['type'] != 'RandomResize'
     ]
     assert sizes and set(sizes) == {size[::-1]}
     assert (match['what'] is not None) == ('ablations' in path.parts)
@@ -118,8 +120,8 @@ def shrink(cfg):
     if cfg.model.type == 'MAE':
         cfg.model.decoder.update(embed_dims=16, num_heads=2)
     elif cfg.model.type == 'DenseEstimator':
-        cfg.model.head.deconv_channels = [8] * len(cfg.model.head.deconv_channels)
-        cfg.model.head.conv_channels = [8] * len(cfg.model.head.conv_channels)
+        for layers in {'deconv_channels', 'upsample_channels', 'conv_channels'} & set(cfg.model.head):
+            cfg.model.head[layers] = [8] * len(cfg.model.head[layers])
     else:
         cfg.model.head.update(deconv_channels=(8, 8), conv_channels=(8,))
 
@@ -146,7 +148,7 @@ def labelled_sample(model):
 @pytest.mark.parametrize('path', dict.fromkeys(ONE_OF_EACH), ids=lambda path: str(path.relative_to(CONFIGS)))
 def test_builds_and_trains_with_a_tiny_encoder(path):
     cfg = read(path)
-    resolve_arch(cfg.model.backbone.arch)
+    resolve_arch(cfg.model.backbone.arch, SAPIENS2_ARCHS if 'Sapiens2' in cfg.model.backbone.type else SAPIENS_ARCHS)
     shrink(cfg)
     model = MODELS.build(cfg.model).train()
     model.init_weights()
@@ -253,6 +255,71 @@ def test_published_pose_recipes(size, data):
     assert len(get_skeleton(cfg.model.skeleton)) == KEYPOINTS[data]
     start = ZOO[cfg.model.backbone.init_cfg.checkpoint]
     assert (start.task, start.size) == ('pretrain', size) and start.files()[0].endswith('_clean.pth')
+
+
+# What the published Sapiens2 recipes set, by task and size: iterations, images per GPU, learning rate.
+SAPIENS2 = {
+    'pose': {'0.4b': (10000, 6, 5e-4), '0.8b': (10000, 12, 5e-4), '1b': (20000, 7, 5e-4), '5b': (20000, 2, 1e-4)},
+    'seg': {'0.4b': (20000, 12, 5e-4), '0.8b': (30000, 5, 5e-4), '1b': (20000, 8, 5e-4), '5b': (50000, 2, 5e-4)},
+    'normal': {'0.4b': (20000, 20, 5e-4), '0.8b': (10000, 12, 5e-4), '1b': (40000, 7, 5e-4), '5b': (40000, 3, 1e-4)},
+}
+# By size: layer decay and largest norm of the gradients.
+SAPIENS2_DECAY = {'0.4b': (0.8, 2.0), '0.8b': (0.85, 4.0), '1b': (0.9, 4.0), '5b': (0.94, 4.0)}
+SAPIENS2_LOSSES = {
+    'seg': [('SegCrossEntropyLoss', 1.0), ('SegDiceLoss', 1.0)],
+    'normal': [('NormalCosineLoss', 10.0), ('NormalL1Loss', 1.0), ('NormalGradientLoss', 10.0)],
+}
+
+
+@pytest.mark.parametrize(('task', 'size'), [(task, size) for task in SAPIENS2 for size in SAPIENS2[task]])
+def test_published_sapiens2_recipes(task, size):
+    entry = ZOO[f'sapiens2-{task}-{size}']
+    cfg = read(CONFIGS / entry.config)
+    found = cfg.train_cfg.max_iters, cfg.train_dataloader.batch_size, cfg.optim_wrapper.optimizer.lr
+    assert found == SAPIENS2[task][size]
+    groups = cfg.optim_wrapper.paramwise_cfg
+    assert (groups.layer_decay_rate, cfg.optim_wrapper.clip_grad.max_norm) == SAPIENS2_DECAY[size]
+    assert groups.no_decay_1d and set(groups.no_decay) == {'pos_embed', 'cls_token', 'storage_tokens', 'w_cls'}
+    assert cfg.optim_wrapper.optimizer.betas == (0.9, 0.999) and cfg.optim_wrapper.optimizer.weight_decay == 0.1
+    assert not cfg.default_hooks.checkpoint.by_epoch and not cfg.log_processor.by_epoch
+    long = task == 'seg' and size == '5b'
+    assert (cfg.default_hooks.checkpoint.interval, cfg.train_cfg.val_interval) == (
+        (2000, 10000) if long else (1000,) * 2
+    )
+    start = ZOO[cfg.model.backbone.init_cfg.checkpoint]
+    assert (start.task, start.size, start.family.name) == ('pretrain', size, 'sapiens2')
+    assert cfg.model.backbone.type == 'Sapiens2ViT' and cfg.model.backbone.rope_dtype == 'fp32'
+    if task == 'pose':
+        assert cfg.model.losses == dict(type='HeatmapMSELoss', top_k=None, loss_weight=10.0)
+        assert cfg.model.codec.sigma == 6.0 and cfg.model.test_cfg.flip_test and cfg.model.skeleton == 'goliath308'
+        steps = {step['type']: step for step in cfg.train_pipeline}
+        assert steps['PhotometricDistortion'].prob == 0.8 and steps['LoadPerson'].min_visible == 8
+    else:
+        losses = [(loss.type, loss.get('loss_weight', 1.0)) for loss in cfg.model.losses]
+        assert losses == SAPIENS2_LOSSES[task]
+    if task == 'seg':
+        data = cfg.train_dataloader.dataset
+        assert cfg.model.task.classes == data.classes == cfg.val_evaluator[0].classes == 'goliath29'
+
+
+def test_published_sapiens2_augmentation():
+    seg, normal = (
+        {step['type']: step for step in flat(read(CONFIGS / ZOO[f'sapiens2-{task}-1b'].config).train_pipeline)}
+        for task in ('seg', 'normal')
+    )
+    assert seg['RandomBackground'].prob == 0.8 and seg['RandomResize'].ratio == (0.4, 2.0)
+    assert (seg['RandomCrop'].prob, seg['RandomCrop'].cat_max_ratio) == (0.3, 0.75)
+    assert (seg['RandomRotate'].degree, seg['RandomRotate'].prob, seg['RandomRotate'].seg_padding) == (60, 0.5, 0)
+    assert (normal['RandomResize'].ratio, normal['RandomResize'].prob, normal['RandomResize'].size) == (
+        (0.5, 2),
+        0.3,
+        None,
+    )
+    area = normal['RandomAreaCrop']
+    assert (area.area, area.aspect, area.prob) == ((0.4, 1.0), (0.5, 2.0), 0.3)
+    assert normal['RandomFlip'].prob == normal['Solarize'].prob == 0.3 and normal['LowerResolution'].prob == 0.2
+    for steps in (seg, normal):
+        assert steps['GaussianBlur'].prob == steps['GaussianNoise'].prob == 0.3
 
 
 @pytest.mark.parametrize('path', [path for path in LEAVES if task_of(path) == 'pose'], ids=lambda path: path.stem)

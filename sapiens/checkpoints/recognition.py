@@ -52,9 +52,9 @@ def recognise(state_dict: Mapping[str, Tensor], meta: Mapping | None = None) -> 
     image_size = None if position is None else _image_size(position.shape[1], patches.shape[-1])
     size = family.size_of(width, depth)
     tokenizer = f'{prefix}tokenizer.w_cls' in state_dict
-    # Encoders without a position embedding take any size: their configs are those of the published one.
-    config_size = image_size if position is not None else (4096, 3072) if tokenizer else (1024, 768)
-    configs = _configs(f'{family.name}_{size}', task, outputs, config_size) if size and task and config_size else []
+    configs = []
+    if size and task and (image_size or position is None):  # an encoder without a position embedding takes any size
+        configs = _configs(f'{family.name}_{size}', task, outputs, image_size, tokenizer)
     return dict(
         family=family.name, size=size, embed_dims=width, num_layers=depth, task=task, outputs=outputs,
         keypoints=outputs if task == 'pose' else None, classes=outputs if task == 'seg' else None,
@@ -68,15 +68,19 @@ def _task_of(head: dict[str, tuple], meta: Mapping, family: str, width: int) -> 
         return 'pretrain', None
     heads = {name: get_task(name).published for name in task_names() if get_task(name).published}
     declared = meta.get('task') or _task_in_config(meta.get('cfg'))
+    # The last layers of the second family are called after their tasks.
+    named = {
+        layer[0]: layer[1]
+        for layer in map(re.compile(r'decode_head\.conv_([a-z]+)(?=\.weight$)').match, head)
+        if layer
+    }
     if isinstance(declared, str):
         last = {f'{published.name}.{published.last}' for published in heads.values()}
-        return _declared_task(declared), _rows(head, last)
+        return _declared_task(declared), _rows(head, [*last, *named])
     if any(name.startswith('neck.decoder_') for name in head):
         return 'mae', None
-    if family == 'sapiens2':  # the last layers of these files are called after their tasks
-        layers = map(re.compile(r'decode_head\.conv_([a-z]+)\.weight').fullmatch, head)
-        task = next((layer[1] for layer in layers if layer), None)
-        return task, _rows(head, {f'decode_head.conv_{task}'})
+    if family == 'sapiens2':
+        return next(iter(named.values()), None), _rows(head, named)
     fitting, last_layers = [], [(published.name, published.last) for published in heads.values()]
     for task, published in heads.items():
         last = f'{published.name}.{published.last}'
@@ -126,23 +130,27 @@ def _image_size(length: int, patch: int) -> tuple[int, int] | None:
     return None
 
 
-def _configs(arch: str, task: str, outputs: int | None, image_size: tuple[int, int]) -> list[str]:
+def _configs(
+    arch: str, task: str, outputs: int | None, image_size: tuple[int, int] | None, tokenizer: bool
+) -> list[str]:
     task = 'mae' if task == 'pretrain' else task
-    pattern = f'{task}/{arch}_*-{image_size[0]}x{image_size[1]}.py'
+    size = f'-{image_size[0]}x{image_size[1]}' if image_size else ''
     folder = config_folder()
-    fitting = [path for path in sorted(folder.glob(pattern)) if _outputs_of(path) == outputs]
+    paths = sorted(folder.glob(f'{task}/{arch}_*{size}.py'))
+    fitting = [path for path in paths if _kind_of(path) == (outputs, tokenizer)]
     leaves = [path.relative_to(folder).as_posix() for path in fitting]
     published = {entry.config for entry in ZOO.values()}
     return sorted(leaves, key=lambda leaf: leaf not in published)
 
 
 @functools.cache
-def _outputs_of(config: Path) -> int | None:
-    """Channels of the output of a config's model; None for pretraining."""
+def _kind_of(config: Path) -> tuple[int | None, bool]:
+    """Channels of the output of a config's model (None for pretraining), and whether its encoder has a tokenizer."""
     model = load_config(config).model
+    tokenizer = bool(model.backbone.get('tokenizer', False))
     if 'skeleton' in model:
-        return len(get_skeleton(model.skeleton))
-    return MODELS.build(model.task).channels if 'task' in model else None
+        return len(get_skeleton(model.skeleton)), tokenizer
+    return MODELS.build(model.task).channels if 'task' in model else None, tokenizer
 
 
 def describe(found: dict | None) -> str:

@@ -175,13 +175,10 @@ def look_up(text: str) -> tuple[Entry, str | None] | None:
 
 
 def _unknown(text: str, name: str) -> str:
-    near = get_close_matches(name, ZOO, n=3, cutoff=0.6)
     family = name.partition('-')[0]
-    if family in FAMILIES and not any(entry.family.name == family for entry in ZOO.values()):
-        known = f'; known are those of {", ".join(sorted({entry.family.name for entry in ZOO.values()}))}'
-        hint = f': this version has no {family} models yet{known}' + (f', such as {near[0]!r}' if near else '')
-    else:
-        hint = f'; did you mean {" or ".join(map(repr, near))}?' if near else ''
+    siblings = [known for known, entry in ZOO.items() if entry.family.name == family]
+    near = get_close_matches(name, siblings or ZOO, n=3, cutoff=0.6)
+    hint = f'; did you mean {" or ".join(map(repr, near))}?' if near else ''
     return f'{text!r} is no published model{hint} (`sapiens download --list` shows all {len(ZOO)})'
 
 

@@ -21,7 +21,7 @@ def on_meta(*kind, **options):
 
 def weights_of(cfg, task):
     """Names and shapes of a config's model: of the model itself where that is quick, else of the published listing."""
-    if cfg.model.backbone.arch in ('tiny', '0.3b'):
+    if cfg.model.backbone.arch in ('tiny', '0.3b') or cfg.model.backbone.type == 'Sapiens2ViT':
         backbone = {key: value for key, value in cfg.model.backbone.items() if key != 'init_cfg'}
         with torch.device('meta'):
             return MODELS.build({**cfg.model, 'backbone': backbone}).state_dict()
@@ -38,7 +38,7 @@ def test_the_weights_of_every_config_lead_back_to_it(path):
     cfg = Config.fromfile(str(path))
     found = recognise(weights_of(cfg, path.parent.name), dict(task=path.parent.name))
     assert (found['size'], found['task']) == (cfg.model.backbone.arch, path.parent.name)
-    assert found['image_size'] == tuple(cfg.model.backbone.img_size)
+    assert found['image_size'] == (tuple(cfg.model.backbone.img_size) if found['family'] == 'sapiens' else None)
     assert str(path.relative_to(CONFIGS)) in found['configs']
     assert f'configs/{path.relative_to(CONFIGS)}' in describe(found)
 
@@ -149,7 +149,8 @@ def test_the_second_family_is_not_mistaken_for_the_first(task, size):
         }
     found = recognise({name: torch.empty(shape, device='meta') for name, shape in shapes.items()})
     assert (found['family'], found['size'], found['task']) == ('sapiens2', size, task)
-    assert f'sapiens2_{size}' in describe(found) and found['config'] is None
+    assert f'sapiens2_{size}' in describe(found)
+    assert found['config'] == ('seg/sapiens2_0.4b_goliath-1024x768.py' if task == 'seg' else None)
     with torch.device('meta'):
         model = SapiensViT('0.3b', img_size=(64, 48))
     weights = {name: torch.empty(shape, device='meta') for name, shape in shapes.items()}

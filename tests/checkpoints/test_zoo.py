@@ -32,14 +32,22 @@ def root(tmp_path, monkeypatch):
 
 
 def test_published_models():
-    """The model card: four pretrained, 3 + 4 + 4 pose, three parts, four depth, four normals, a detector, foreground."""
-    counts = {}
+    """The model card: four pretrained, 3 + 4 + 4 pose, three parts, four depth, four normals, a detector, foreground. Of
+    Sapiens2 six encoders, four of each task, and one of matting."""
+    counts, second = {}, {}
     for entry in ZOO.values():
-        kind = entry.task, entry.keypoints or entry.classes
-        counts[kind] = counts.get(kind, 0) + 1
+        kind, found = (
+            (entry.task, entry.keypoints or entry.classes),
+            second if entry.family.name == 'sapiens2' else counts,
+        )
+        found[kind] = found.get(kind, 0) + 1
     assert counts == {
         ('pretrain', None): 4, ('pose', 308): 3, ('pose', 17): 4, ('pose', 133): 4, ('seg', 28): 3, ('depth', None): 4,
         ('normal', None): 4, ('detector', None): 1, ('seg', 2): 1,
+    }  # fmt: skip
+    assert second == {
+        ('pretrain', None): 6, ('pose', 308): 4, ('seg', 29): 4, ('normal', None): 4, ('pointmap', None): 4,
+        ('matting', None): 1,
     }  # fmt: skip
     assert {entry.licence for entry in ZOO.values()} <= set(LICENCES)
     assert ZOO['sapiens-pose-2b-17'].published == {'coco/AP': 82.2}
@@ -53,12 +61,24 @@ def test_entries_are_consistent(name):
     for form in entry.repos:
         for file in entry.files(form):
             assert file.endswith(FORMS[form]) and published_as(Path('elsewhere') / Path(file).name) == (entry, form)
-            assert file.startswith(f'{"pretrain" if entry.task == "pretrain" else entry.task}/checkpoints/')
+            folder = (
+                f'{entry.task}/checkpoints/'
+                if entry.family.name == 'sapiens'
+                else f'{entry.task}/sapiens2_{entry.size}'
+            )
+            assert file.startswith(folder)
     if entry.config is None:
-        assert entry.task == 'detector' or entry.classes == 2
+        assert (
+            entry.task in ('detector', 'pointmap', 'matting')
+            or entry.classes == 2
+            or entry.name.startswith('sapiens2-pre')
+        )
         return
     cfg = load_config(CONFIGS / entry.config)
     assert cfg.model.backbone.arch == entry.size and Path(entry.config).parts[0] in (entry.task, 'mae')
+    if entry.family.name == 'sapiens2':
+        assert entry.has_known_shapes
+        return
     width = entry.shapes()[('' if entry.task == 'pretrain' else 'backbone.') + 'ln1.weight'][0]
     assert entry.shapes() == expected_shapes(entry.size, entry.task, entry.num_outputs) and width in (
         1024,
@@ -116,7 +136,7 @@ def test_unknown_names():
 
 
 def test_the_detector_is_not_recognized_by_its_tensors():
-    with pytest.raises(ValueError, match='no Sapiens model'):
+    with pytest.raises(ValueError, match='shapes of its tensors are not known'):
         ZOO['sapiens-pose-bbox-detector'].shapes()
 
 
@@ -190,14 +210,14 @@ def test_files_with_names_like_those_of_models_are_paths(ending):
     assert published_as(f'work_dirs/sapiens-own{ending}') is None and published_as('sapiens-pose-1b') is None
 
 
-@pytest.mark.parametrize('text', ['sapiens2-pose-1b', 'facebook/sapiens2-pose-1b'])
-def test_names_of_a_family_without_models_are_no_paths(text):
-    for resolve in (resolve_checkpoint, resolve_config, find):
-        with pytest.raises(ValueError) as unknown:
-            resolve(text)
-        message = str(unknown.value)
-        assert 'this version has no sapiens2 models yet; known are those of sapiens' in message and '\n' not in message
-        assert "'sapiens-pose-1b'" in message and 'did you mean' not in message
+@pytest.mark.parametrize('text', ['sapiens2-pose-1b', 'facebook/sapiens2-pose-1b', 'sapiens2_1b_pose.safetensors'])
+def test_names_of_the_second_family(root, text):
+    assert find(text) is ZOO['sapiens2-pose-1b'] and ZOO['sapiens2-pose-1b'].licence == 'sapiens2-license'
+    with pytest.raises(FileNotFoundError, match='sapiens2-license'):
+        resolve_checkpoint(text)
+    assert resolve_config(text) == CONFIGS / 'pose/sapiens2_1b_goliath-1024x768.py'
+    with pytest.raises(ValueError, match="did you mean 'sapiens2-pose-0.[48]b' or 'sapiens2-pose-0.[48]b'"):
+        find('sapiens2-pose-0.3b')
 
 
 def test_the_table_takes_another_family_as_data():
@@ -211,5 +231,5 @@ def test_the_table_takes_another_family_as_data():
     assert entry.files()[0].endswith(FORMS['original'])
     assert not entry.has_known_shapes and not ZOO['sapiens-pose-bbox-detector'].has_known_shapes
     assert ZOO['sapiens-pose-1b'].has_known_shapes
-    with pytest.raises(ValueError, match='shapes of the tensors of sapiens2 are not known'):
+    with pytest.raises(ValueError, match='shapes of its tensors are not known'):
         entry.shapes()

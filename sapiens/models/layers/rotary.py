@@ -33,6 +33,9 @@ class RotaryPositions(nn.Module):
         ValueError: an option out of its range.
     """
 
+    # See :func:`sapiens.utils.checkpoint.load_state`.
+    derived_state = ('periods',)
+
     def __init__(
         self,
         head_dims: int,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from .names_v2 import PREDICTOR
 from .positions import fit_positions
 
 __all__ = ['LoadReport', 'RefusedWeights', 'load_state']
@@ -79,6 +80,9 @@ def load_state(
     """
     own = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
     weights, unused = _adapt_names(own, state_dict)
+    weights = _name_predictor(model, weights)
+    for name in _derived(model) - set(weights):
+        del own[name]
     backbone = getattr(model, 'backbone', None)
     prefix = 'backbone.' if backbone is not None else ''
     encoder = model if backbone is None else backbone
@@ -107,6 +111,12 @@ def load_state(
             report.resized.append(f'{name} {_shape(given)} -> {_shape(value)}')
         chosen[name] = value
     report.unused = unused + [name for name in weights if name not in own]
+    if any(name.removeprefix(prefix).startswith('tokenizer.') for name in report.unused):
+        raise RefusedWeights(
+            'the file has a tokenizer of windows (4K), which changes what its encoder computes, and this model has none: set '
+            f'model.backbone.tokenizer=True. Nothing was changed.\n{report}',
+            state_dict,
+        )
     counted = {name: value.numel() for name, value in own.items() if name.startswith(prefix)}
     report.share = sum(counted.get(name, 0) for name in chosen) / max(1, sum(counted.values()))
     if report.share < min_share:
@@ -132,6 +142,24 @@ def _adapt_names(own: Iterable[str], state_dict: dict[str, Tensor]) -> tuple[dic
         outside = [name for name in state_dict if name not in inside]
         return {name.removeprefix('backbone.'): value for name, value in inside.items()}, outside
     return dict(state_dict), []
+
+
+def _name_predictor(model: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights whose last layer has no name of its own (see :data:`.names_v2.PREDICTOR`), with the name it has in the model."""
+    name = getattr(getattr(model, 'head', None), 'predictor', None)
+    if name is None or f'{PREDICTOR}.weight' not in weights:
+        return weights
+    own = f'{PREDICTOR.rpartition(".")[0]}.{name}'
+    return {key.replace(PREDICTOR, own) if key.startswith(PREDICTOR) else key: value for key, value in weights.items()}
+
+
+def _derived(model: nn.Module) -> set[str]:
+    """Names in the state dict that follow from the options of the model, so that files without them are complete."""
+    return {
+        f'{path}.{name}'.removeprefix('.')
+        for path, module in model.named_modules()
+        for name in getattr(module, 'derived_state', ())
+    }
 
 
 def _shape(tensor: Tensor) -> str:

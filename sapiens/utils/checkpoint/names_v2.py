@@ -44,8 +44,7 @@ SCALE = {'block1.layers.0': '1', 'block2.layers.0': '3', 'proj': '5'}
 def rename(state_dict: Mapping[str, Tensor], layout: str) -> dict[str, Tensor]:
     """Rename weights of a layout of :data:`MARKS` to the published names.
 
-    A model of transformers is ``model.`` for its encoder, which becomes ``backbone.``, and ``decode_head.`` or ``scale_head.``. Its
-    last layer stays :data:`PREDICTOR`.
+    The encoder of a model of transformers, ``model.``, becomes ``backbone.``. Its last layer stays :data:`PREDICTOR`.
     """
     prefix = next(match[1] for match in map(MARKS[layout].match, state_dict) if match)
     has_head = any(name.startswith(('decode_head.', 'scale_head.')) for name in state_dict)
@@ -72,7 +71,11 @@ def _head_name(name: str, deconvs: bool) -> str:
             return f'decode_head.{"scale_" if part == "scale_head" else ""}conv_layers.{3 * number}.{leaf}'
         if kind == 'input_conv':
             return f'decode_head.input_conv.0.{leaf}'
-        return f'decode_head.deconv_layers.{3 * number}.{leaf}' if deconvs else f'decode_head.upsample_blocks.{number}.0.{leaf}'
+        return (
+            f'decode_head.deconv_layers.{3 * number}.{leaf}'
+            if deconvs
+            else f'decode_head.upsample_blocks.{number}.0.{leaf}'
+        )
     if part == 'scale_head':
         layer, _, leaf = local.removeprefix('predictor.').rpartition('.')
         return f'decode_head.scale_final_layer.{SCALE[layer]}.{leaf}' if layer in SCALE else name

@@ -19,7 +19,7 @@ from .sharded import is_checkpoint_folder, read_folder
 __all__ = ['Checkpoint', 'read_checkpoint']
 
 # Keys that hold the weights of a file, if they are not at the top.
-WEIGHT_KEYS = ('state_dict', 'model', 'model_state_dict', 'module')
+WEIGHT_KEYS = ('state_dict', 'model', 'model_state_dict', 'module', 'teacher')
 
 
 @dataclass
