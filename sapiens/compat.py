@@ -86,7 +86,20 @@ class _XtcocotoolsFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if theirs is None:
             vars(module).update({key: value for key, value in vars(source).items() if not key.startswith('__')})
         else:
-            setattr(module, ours, getattr(source, theirs))
+            value = getattr(source, theirs)
+            setattr(module, ours, _evaluation_of(value) if ours == 'COCOeval' else value)
+
+
+def _evaluation_of(base: type) -> type:
+    """faster-coco-eval's class with the arguments of xtcocotools, which mmpose gives by position."""
+
+    class COCOeval(base):
+        def __init__(self, cocoGt=None, cocoDt=None, iouType='keypoints', sigmas=None, use_area=True):
+            super().__init__(cocoGt, cocoDt, iouType, kpt_oks_sigmas=sigmas, use_area=use_area)
+            # mmpose sets params.useSegm = None, which would make faster-coco-eval compare boxes.
+            self.params.__class__ = type('Params', (type(self.params),), dict(useSegm=None))
+
+    return COCOeval
 
 
 def adapt_xtcocotools() -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
-from sapiens.metainfo import Skeleton, build_metainfo, get_skeleton, match_keypoints
+from sapiens.metainfo import Skeleton, dataset_metainfo, get_skeleton, match_keypoints
 from sapiens.registry import DATASETS
 
 from .base import SampleDataset
@@ -68,7 +68,7 @@ class CombinedDataset(SampleDataset):
             raise ValueError('weights= and length= draw samples at random, which test mode does not allow')
         self._set_skeleton(skeleton)
         self._check_classes()
-        first = build_metainfo(self.skeleton) if self.skeleton is not None else self.datasets[0].metainfo
+        first = dataset_metainfo(self.skeleton) if self.skeleton is not None else self.datasets[0].metainfo
         super().__init__(pipeline, {**first, **(metainfo or {})}, test_mode)
         if self.skeleton is not None:
             refuse_unreachable(self.pipeline, self.skeleton)

@@ -8,7 +8,7 @@ import numpy as np
 from mmengine.dataset import Compose
 
 from sapiens.coco import read_people
-from sapiens.metainfo import Skeleton, build_metainfo, get_skeleton, match_keypoints
+from sapiens.metainfo import Skeleton, dataset_metainfo, get_skeleton, match_keypoints
 from sapiens.metainfo.naming import side_of
 from sapiens.registry import DATASETS
 
@@ -49,8 +49,8 @@ class KeypointDataset(SampleDataset):
         score_thr: detections with a smaller score are left out.
         min_keypoints: people with fewer labelled keypoints are left out. Test mode always uses 1.
         test_mode: for evaluation: an unusable image is an error, never replaced.
-        pipeline, metainfo: see :class:`sapiens.datasets.base.SampleDataset`. ``metainfo`` begins as mmpose's form of the
-            skeleton, so that checkpoints contain it.
+        pipeline, metainfo: see :class:`sapiens.datasets.base.SampleDataset`. ``metainfo`` begins as
+            :func:`sapiens.metainfo.dataset_metainfo` of the skeleton, so that checkpoints and mmpose's metrics have it.
         source_skeleton: of the file, if it is another one: keypoints are mapped by name, the rest is not labelled.
         names: {name in skeleton: name in source_skeleton} of keypoints whose names differ.
 
@@ -76,7 +76,7 @@ class KeypointDataset(SampleDataset):
         names: Mapping[str, str] | None = None,
     ):
         self.skeleton = get_skeleton(skeleton)
-        super().__init__(pipeline, {**build_metainfo(self.skeleton), **(metainfo or {})}, test_mode)
+        super().__init__(pipeline, {**dataset_metainfo(self.skeleton), **(metainfo or {})}, test_mode)
         refuse_unreachable(self.pipeline, self.skeleton)
         data_root = os.path.expanduser(data_root)
         self.ann_file = join_path(data_root, ann_file)

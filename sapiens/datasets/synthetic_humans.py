@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from sapiens.metainfo import build_metainfo, get_classes, get_skeleton
+from sapiens.metainfo import dataset_metainfo, get_classes, get_skeleton
 from sapiens.registry import DATASETS
 
 from .base import SampleDataset
@@ -90,7 +90,7 @@ class SyntheticHumans(SampleDataset):
         self.classes, self.keypoints, self.generator = classes, skeleton, generator
         # Of samples that are images, no transform brings keypoints into another skeleton.
         self.skeleton = get_skeleton(skeleton) if per_person else None
-        first = build_metainfo(self.skeleton) if per_person else {}
+        first = dataset_metainfo(self.skeleton) if per_person else {}
         super().__init__(pipeline, {**first, **(metainfo or {})}, test_mode)
         self.options = dict(size=tuple(size), people=tuple(people), backgrounds=backgrounds, **scene)
         self._built = None  # (process id, generator)

@@ -1,6 +1,6 @@
 """Skeletons and class lists as plain data, and conversions between them."""
 
-from .build import build_metainfo, get_skeleton, register_skeleton, skeleton_names
+from .build import build_metainfo, dataset_metainfo, get_skeleton, register_skeleton, skeleton_names
 from .classes import ClassList, class_list_from_dict, get_classes, register_classes, remap_table
 from .convert_keypoints import convert_keypoints, match_keypoints
 from .skeleton import Skeleton, skeleton_from_dict
@@ -11,6 +11,7 @@ __all__ = [
     'build_metainfo',
     'class_list_from_dict',
     'convert_keypoints',
+    'dataset_metainfo',
     'get_classes',
     'get_skeleton',
     'match_keypoints',

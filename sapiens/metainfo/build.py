@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from . import coco17, goliath308, wholebody133
 from .naming import not_known
 from .parsing import build_from_file
 from .skeleton import Skeleton, skeleton_from_dict
 
-__all__ = ['build_metainfo', 'get_skeleton', 'register_skeleton', 'skeleton_names']
+__all__ = ['build_metainfo', 'dataset_metainfo', 'get_skeleton', 'register_skeleton', 'skeleton_names']
 
 SKELETONS: dict[str, Skeleton] = {}
 
@@ -86,6 +88,30 @@ def build_metainfo(source: str | Path | Mapping | Skeleton) -> dict:
         joint_weights=skeleton.weights.tolist(),
         sigmas=skeleton.sigmas.tolist(),
         groups={group: ids.tolist() for group, ids in skeleton.groups.items()},
+    )
+
+
+def dataset_metainfo(skeleton: Skeleton) -> dict:
+    """``metainfo`` of a dataset.
+
+    It holds :func:`build_metainfo`, and the form that mmpose's metrics and visualizers read: ``num_keypoints``,
+    ``keypoint_id2name``, ``flip_indices`` and others. ``sigmas`` is an array.
+    """
+    names, flip = skeleton.keypoints, skeleton.flip_indices.tolist()
+    return build_metainfo(skeleton) | dict(
+        num_keypoints=len(skeleton),
+        keypoint_id2name=dict(enumerate(names)),
+        keypoint_name2id={name: index for index, name in enumerate(names)},
+        upper_body_ids=skeleton.upper.tolist(),
+        lower_body_ids=skeleton.lower.tolist(),
+        flip_indices=flip,
+        flip_pairs=[(partner, index) for index, partner in enumerate(flip) if partner != index],
+        keypoint_colors=np.array(skeleton.colors, np.uint8),
+        num_skeleton_links=len(skeleton.links),
+        skeleton_links=[tuple(map(int, link)) for link in skeleton.links],
+        skeleton_link_colors=np.array(skeleton.link_colors, np.uint8),
+        dataset_keypoint_weights=np.array(skeleton.weights, np.float32),
+        sigmas=np.array(skeleton.sigmas),
     )
 
 

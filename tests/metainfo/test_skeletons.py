@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from sapiens.metainfo import build_metainfo, get_skeleton, match_keypoints, skeleton_names
+from sapiens.metainfo import build_metainfo, dataset_metainfo, get_skeleton, match_keypoints, skeleton_names
 from sapiens.metainfo.goliath308 import ANNOTATED_IDS
 
 COUNTS = {
@@ -161,3 +161,22 @@ def test_unknown_names_are_refused():
         get_skeleton('goliath308').index('leftwrist')
     with pytest.raises(ValueError, match='5 does not exist'):
         build_metainfo(5)
+
+
+OWN = dict(name='own', keypoints=['tip', 'left_wing', 'right_wing', 'tail'], links=[('tip', 'tail')], upper=['tip'])
+
+
+@pytest.mark.parametrize('source', ['coco17', 'wholebody133', 'goliath308', OWN])
+def test_metainfo_of_datasets_has_the_form_of_mmpose(source):
+    from mmpose.datasets.datasets.utils import parse_pose_metainfo
+
+    skeleton = get_skeleton(source)
+    expected, found = parse_pose_metainfo(build_metainfo(skeleton)), dataset_metainfo(skeleton)
+    for key, value in expected.items():
+        assert type(found[key]) is type(value), key
+        if isinstance(value, np.ndarray):
+            np.testing.assert_allclose(found[key], value, atol=1e-7, err_msg=key)
+            assert found[key].shape == value.shape
+        else:
+            assert found[key] == value, key
+    assert get_skeleton(found).keypoints == skeleton.keypoints

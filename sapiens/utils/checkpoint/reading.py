@@ -18,8 +18,8 @@ from .sharded import is_checkpoint_folder, read_folder
 
 __all__ = ['Checkpoint', 'read_checkpoint']
 
-# Keys that hold the weights of a file, if they are not at the top.
-WEIGHT_KEYS = ('state_dict', 'model', 'model_state_dict', 'module', 'teacher')
+# Keys that hold the weights of a file, if they are not at the top. Averages, as timm and DeiT write them, come last.
+WEIGHT_KEYS = ('state_dict', 'model', 'model_state_dict', 'module', 'teacher', 'state_dict_ema', 'model_ema')
 
 
 @dataclass
