@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from sapiens.utils.checkpoint import check_zip, diagnose, limited_memory
 from sapiens.utils.files import atomic_path
 
 __all__ = ['find_resumable', 'load_training_state', 'write_checkpoint']
@@ -77,14 +78,16 @@ def load_training_state(path: str | Path, verify: bool = True) -> dict:
             )
         raise FileNotFoundError(f'no checkpoint {path} to resume from')
     try:
+        check_zip(path)
         if verify:
             with zipfile.ZipFile(path) as archive:
                 damaged = archive.testzip()
             if damaged:
                 raise ValueError(f'its part {damaged} is damaged (checksum)')
-        checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+        with limited_memory(path):
+            checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
     except Exception as error:  # zip, pickle and torch raise many types for a damaged file
-        raise ValueError(f'{path} ({path.stat().st_size:,} bytes) cannot be read: {error}') from error
+        raise ValueError(f'{path} ({path.stat().st_size:,} bytes) cannot be read: {diagnose(path, error)}') from error
     missing = NEEDED - set(checkpoint) if isinstance(checkpoint, dict) else NEEDED
     if missing:
         raise ValueError(

@@ -5,14 +5,18 @@ are known to :mod:`sapiens.checkpoints`.
 """
 
 from .archive import patch_padding_of
+from .limits import check_zip, limited_memory
 from .loading import LoadReport, RefusedWeights, load_state
-from .reading import Checkpoint, read_checkpoint
+from .reading import Checkpoint, diagnose, read_checkpoint
 from .writing import save_weights
 
 __all__ = [
     'Checkpoint',
     'LoadReport',
     'RefusedWeights',
+    'check_zip',
+    'diagnose',
+    'limited_memory',
     'load_state',
     'patch_padding_of',
     'read_checkpoint',

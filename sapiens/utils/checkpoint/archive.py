@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .limits import check_parts
 from .restricted import UnsafeGlobal, load_restricted
 
 __all__ = ['is_export', 'is_torchscript', 'patch_padding_of', 'read_export', 'read_torchscript']
@@ -48,10 +49,11 @@ def is_export(path: Path) -> bool:
 
 
 def _names(path: Path) -> list[str]:
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except Exception:  # a damaged directory of a zip file raises any error
         return []
-    with zipfile.ZipFile(path) as archive:
-        return archive.namelist()
 
 
 def patch_padding_of(path: Path) -> int | None:
@@ -77,7 +79,7 @@ def read_torchscript(path: Path, map_location: str | torch.device = 'cpu') -> di
     """
     with zipfile.ZipFile(path) as archive:
         (entry,) = (name for name in archive.namelist() if name.count('/') == 1 and name.endswith('/data.pkl'))
-        _refuse_big_endian(archive)
+        _refuse_foreign(archive)
         folder = entry.removesuffix('data.pkl') + 'data/'
         root = _TensorUnpickler(archive.read(entry), lambda key: _stored(path, archive, folder + key)).load()
     found: dict[str, Tensor] = {}
@@ -103,7 +105,7 @@ def read_export(path: Path, map_location: str | torch.device = 'cpu') -> dict[st
         ValueError: a data type that weights do not have.
     """
     with zipfile.ZipFile(path) as archive:
-        _refuse_big_endian(archive)
+        _refuse_foreign(archive)
         entry = next(name for ending in WEIGHTS for name in archive.namelist() if name.endswith(ending))
         if not entry.endswith('.json'):
             return load_restricted(archive.read(entry), map_location)
@@ -125,7 +127,8 @@ def read_export(path: Path, map_location: str | torch.device = 'cpu') -> dict[st
     return found
 
 
-def _refuse_big_endian(archive: zipfile.ZipFile) -> None:
+def _refuse_foreign(archive: zipfile.ZipFile) -> None:
+    check_parts(archive)
     for name in archive.namelist():
         if name.endswith('byteorder') and archive.read(name) != b'little':
             raise ValueError('its numbers are big-endian: not supported')
@@ -134,8 +137,6 @@ def _refuse_big_endian(archive: zipfile.ZipFile) -> None:
 def _stored(path: Path, archive: zipfile.ZipFile, entry: str) -> Tensor:
     """The bytes of an uncompressed part of a zip file as a memory-mapped uint8 tensor. Changes stay in memory."""
     info = archive.getinfo(entry)  # KeyError for a missing part
-    if info.compress_type != zipfile.ZIP_STORED:
-        raise ValueError(f'its part {entry} is compressed, which torch never does')
     if not info.file_size:
         return torch.empty(0, dtype=torch.uint8)
     with open(path, 'rb') as file:

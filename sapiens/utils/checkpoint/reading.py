@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from .archive import is_export, is_torchscript, read_export, read_torchscript
+from .limits import check_tensors, limited_memory
 from .names import canonical, layout_of, strip_wrappers
 from .restricted import UnsafeGlobal, load_restricted
 from .sharded import is_checkpoint_folder, read_folder
 
-__all__ = ['Checkpoint', 'read_checkpoint']
+__all__ = ['Checkpoint', 'diagnose', 'read_checkpoint']
 
 # Keys that hold the weights of a file, if they are not at the top. Averages, as timm and DeiT write them, come last.
 WEIGHT_KEYS = ('state_dict', 'model', 'model_state_dict', 'module', 'teacher', 'state_dict_ema', 'model_ema')
@@ -61,10 +62,11 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = 'cpu') 
         raise FileNotFoundError(_missing(path))
     form, read = _reader_of(path)
     try:
-        content = read(path, map_location)
+        with limited_memory(path):
+            content = read(path, map_location)
     except Exception as error:  # pickle, zip, torch and safetensors raise a dozen types for what is not a checkpoint
         size = '' if path.is_dir() else f' ({path.stat().st_size} bytes)'
-        raise ValueError(f'{path}{size} cannot be read: {_diagnose(path, error)}') from error
+        raise ValueError(f'{path}{size} cannot be read: {diagnose(path, error)}') from error
     if not isinstance(content, dict):
         raise ValueError(f'{path} holds a {type(content).__name__}, expected a dict of weights')
     meta = content.get('meta') if isinstance(content.get('meta'), dict) else {}
@@ -73,6 +75,10 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = 'cpu') 
     named = {name: value for name, value in weights.items() if isinstance(name, str) and isinstance(value, Tensor)}
     if not named:
         raise ValueError(f'{path} holds no weights: its keys are {", ".join(map(str, list(content)[:8])) or "none"}')
+    try:
+        check_tensors(named)
+    except ValueError as error:
+        raise ValueError(f'{path} cannot be used: {error}') from None
     tensors = strip_wrappers(named, str(path))
     layout = layout_of(tensors)
     return Checkpoint(canonical(tensors, layout, str(path)), meta, str(path), form, key, layout)
@@ -105,7 +111,7 @@ def _reader_of(path: Path) -> tuple[str, Callable]:
     return 'PyTorch file', load_restricted
 
 
-# A reader takes a path and a device and returns the content of the file. `_diagnose` explains its errors.
+# A reader takes a path and a device and returns the content of the file. `diagnose` explains its errors.
 
 
 def _read_safetensors(path: Path, map_location: str | torch.device) -> dict:
@@ -117,12 +123,25 @@ def _read_safetensors(path: Path, map_location: str | torch.device) -> dict:
     return {**tensors, 'meta': meta}
 
 
-def _diagnose(path: Path, error: Exception) -> str:
-    """What the file looks like, for an error message."""
-    if isinstance(error, UnsafeGlobal):
+def diagnose(path: Path, error: Exception) -> str:
+    """Say why a file cannot be read, in one line for users.
+
+    Args:
+        error: what reading it raised. Its text may quote the file.
+    """
+    text = ' '.join(_reason(path, error).split())
+    return ''.join(letter if letter.isprintable() else '?' for letter in text)[:600]
+
+
+def _reason(path: Path, error: Exception) -> str:
+    if isinstance(error, MemoryError) or 'DefaultCPUAllocator' in str(error):
+        return 'it unpacks to many times its size, as no file of weights does'
+    # torch advises to load such a file without its safety, which is not advice for users.
+    asked = re.search(r'GLOBAL (\S+)', str(error))
+    if isinstance(error, UnsafeGlobal) or asked:
         return (
-            f'it asks to run code ({error}), which a file of weights never needs; nothing was run. If you trust its source, save '
-            'its state_dict alone, with torch.save, where it was written'
+            f'it asks to run code ({asked[1] if asked else error}), which a file of weights never needs; nothing was run. If '
+            'you trust its source, save its state_dict alone, with torch.save, where it was written'
         )
     if path.is_dir():
         return f'{error}' if str(error) else f'it is no checkpoint ({type(error).__name__})'
@@ -137,11 +156,14 @@ def _diagnose(path: Path, error: Exception) -> str:
     if head.startswith(b'PK'):
         try:
             zipfile.ZipFile(path).close()
-        except zipfile.BadZipFile:
-            return 'it is truncated (the end of the archive is missing): copy or download it again'
+        except Exception as damage:  # a damaged directory of a zip file raises any error
+            if 'not a zip file' in str(damage):
+                return 'it is truncated (the end of the archive is missing): copy or download it again'
+            return f'it is damaged: copy or download it again ({type(damage).__name__}: {damage})'
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ['no reason given']
     if 'EOF' in str(error) or 'incomplete metadata' in lines[0] or isinstance(error, EOFError):
         return f'it is truncated: copy or download it again ({lines[0]})'
-    # Around the reason torch advises to load the file without this safety, which is no advice for users.
+    if isinstance(error, ValueError) and re.match('its? ', lines[0]):  # a reason of these modules
+        return lines[0]
     reason = re.search(r'WeightsUnpickler error:\s*([^\n]*)', str(error))
     return f'it is no file of weights ({type(error).__name__}: {reason[1] if reason else lines[0]})'

@@ -2,13 +2,14 @@
 
 import io
 import pickle
-import pickletools
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
-import numpy as np
 import torch
+
+from .limits import check_opcodes, check_zip
+from .numpy_values import REBUILDING
 
 __all__ = ['UnsafeGlobal', 'load_restricted']
 
@@ -37,8 +38,11 @@ def load_restricted(source: Path | bytes, map_location: str | torch.device = 'cp
     """
     allowed, is_zip = _plain_values(), zipfile.is_zipfile(_opened(source))
     with torch.serialization.safe_globals(allowed):
-        unsafe = torch.serialization.get_unsafe_globals_in_checkpoint if is_zip else _legacy_globals
-        names = unsafe(_opened(source))
+        if is_zip:
+            check_zip(_opened(source))
+            names = torch.serialization.get_unsafe_globals_in_checkpoint(_opened(source))
+        else:
+            names = _legacy_globals(source)
     for name in names:
         if name.startswith(REPLACED):
             allowed.append((_Inert, name))
@@ -53,11 +57,11 @@ def _opened(source: Path | bytes) -> Path | io.BytesIO:
     return io.BytesIO(source) if isinstance(source, bytes) else source
 
 
-def _legacy_globals(source: Path | io.BytesIO) -> set[str]:
+def _legacy_globals(source: Path | bytes) -> set[str]:
     """Names that a file in the format before PyTorch 1.6 asks for: pickles of a magic number, version, system, and content."""
-    with open(source, 'rb') if isinstance(source, Path) else source as file:
-        opcodes = [opcode for _ in range(4) for opcode in pickletools.genops(file)]
-    return {argument.replace(' ', '.') for opcode, argument, _ in opcodes if opcode.name == 'GLOBAL'}
+    opened = _opened(source)
+    with open(opened, 'rb') if isinstance(opened, Path) else opened as file:
+        return check_opcodes(file, pickles=4)
 
 
 class _Inert:
@@ -76,14 +80,7 @@ def _plain_dict(*factory) -> dict:
 
 
 def _plain_values() -> list:
-    """Functions that torch may call in addition to its own: containers, and rebuilding values of numpy 1 and 2."""
-    multiarray = getattr(np, '_core', None) or np.core
-    rebuild = [
-        (getattr(multiarray.multiarray, name), f'numpy.{package}.multiarray.{name}')
-        for package in ('core', '_core')
-        for name in ('_reconstruct', 'scalar')
-    ]
-    dtypes = {type(np.dtype(code)) for code in np.typecodes['All']}
+    """Functions that torch may call in addition to its own: containers, and rebuilding values of numpy."""
     # HistoryBuffer asks for its own methods with getattr, which could reach anything: it gets nothing.
-    return [np.ndarray, np.dtype, *dtypes, *rebuild, OrderedDict, dict, int, float, complex, list, frozenset, slice,
+    return [*REBUILDING, OrderedDict, dict, int, float, complex, list, frozenset, slice,
             (_plain_dict, 'collections.defaultdict'), (_Inert, 'builtins.getattr')]  # fmt: skip
