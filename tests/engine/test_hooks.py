@@ -3,6 +3,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -154,6 +155,57 @@ def test_bad_data_is_written_down_shown_a_few_times_and_counted(tmp_path):
     assert set(lines) == {'x\\udcff.png\tit is empty'}  # a name whose bytes are no text
     log = next(tmp_path.glob('*/*.log')).read_text()
     assert log.count('skipped: x\\udcff.png: it is empty') == 1
+
+
+def bad_data(tmp_path, bad, samples, **options):
+    """A hook that has counted some files, and a runner to report to."""
+    hook, lines = BadDataHook(**options), []
+    hook.new, hook.samples = [(f'{i}.png', 'why') for i in range(bad)], samples
+    return hook, SimpleNamespace(work_dir=str(tmp_path), logger=SimpleNamespace(warning=lines.append), lines=lines)
+
+
+@pytest.mark.parametrize(
+    ('bad', 'samples', 'stops'),
+    [(1, 98, False), (1, 99, False), (2, 97, False), (2, 98, True), (1, 100, False), (50, 49, False)],
+)
+def test_more_than_a_hundredth_of_a_hundred_files_stops_the_run(tmp_path, bad, samples, stops):
+    hook, runner = bad_data(tmp_path, bad, samples)
+    if stops:
+        text = (
+            r'2 of 100 files could not be used, more than the allowed fraction of 0.01\..*the latest is 1.png \(why\)'
+        )
+        with pytest.raises(RuntimeError, match=text):
+            hook.report(runner)
+    else:
+        hook.report(runner)
+    assert (hook.bad, hook.opened, hook.new, hook.samples) == (bad, bad + samples, [], 0)
+
+
+def test_twenty_bad_files_are_shown_and_all_are_listed(tmp_path):
+    hook, runner = bad_data(tmp_path, 20, 0, min_samples=1000)
+    hook.report(runner)
+    assert [line.split(':')[0] for line in runner.lines] == [f'Bad file {number} skipped' for number in range(1, 21)]
+    hook.new = [('last.png', 'why')]
+    runner.lines.clear()
+    hook.report(runner)
+    assert runner.lines == [f'21 bad files of 21 so far, listed in {tmp_path / "bad_files.txt"}']
+    assert (tmp_path / 'bad_files.txt').read_text().splitlines()[-1] == 'last.png\twhy'
+    hook.report(runner)
+    assert len(runner.lines) == 1, 'nothing new'
+
+
+def test_bad_data_is_reported_every_ten_iterations_and_at_the_end(tmp_path):
+    hook, runner = bad_data(tmp_path, 0, 0)
+    runner.train_loop = SimpleNamespace(record=SimpleNamespace(bad=[('a', 'b')], samples=3))
+    runner.max_iters, reports = 25, []
+    hook.report = lambda runner: reports.append(runner.iter)
+    for runner.iter in range(25):
+        hook.after_train_iter(runner, runner.iter)
+    assert reports == [9, 19, 24] and len(hook.new) == 25 and hook.samples == 75
+    batch = dict(loader=SimpleNamespace(bad=[('x\udcff', 'empty')]))
+    hook.after_val_iter(runner, 0, batch)
+    hook.after_val_iter(runner, 0, dict(loader=None))
+    assert runner.lines == ['Bad file in evaluation, replaced by another one: x\\udcff: empty']
 
 
 def test_bad_data_counts_of_all_ranks_go_on():
