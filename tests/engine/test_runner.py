@@ -1,5 +1,6 @@
 import logging
 import os
+from datetime import timedelta
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 
 from sapiens.engine import Runner, checkpoint_io
+from sapiens.engine.worker_signals import init_worker
 
 from .toy import Numbers, make_runner
 
@@ -206,3 +208,79 @@ def test_other_metainfo_on_resume_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(Numbers, 'metainfo', dict(Numbers.metainfo, names=('b', 'a'), more=1))
     make_runner(tmp_path, resume=True, train_cfg=dict(type='TrainLoop', max_iters=7)).train()
     assert 'iter_6.pth in their metainfo (names)' in logged(tmp_path)
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    """Arguments of the start of a process group, and of MMEngine's own set-up."""
+    started, seen = [], []
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    monkeypatch.setattr(torch.distributed, 'is_initialized', lambda: bool(started))
+    monkeypatch.setattr(
+        torch.distributed, 'init_process_group', lambda *arguments, **options: started.append((arguments, options))
+    )
+    monkeypatch.setattr('sapiens.engine.runner._Runner.setup_env', lambda self, env_cfg: seen.append(env_cfg))
+    return started, seen
+
+
+def several(launcher='pytorch', distributed=True):
+    runner = object.__new__(Runner)
+    runner._distributed, runner._launcher = distributed, launcher
+    return runner
+
+
+def test_processes_on_cpus_use_gloo_and_wait_half_an_hour(processes):
+    started, seen = processes
+    several().setup_env(dict(cudnn_benchmark=True))
+    assert started == [(('gloo',), dict(timeout=timedelta(seconds=1800)))]
+    assert seen == [dict(cudnn_benchmark=True, dist_cfg=dict(backend='gloo'))]
+    several().setup_env({})
+    assert len(started) == 1, 'once'
+    started.clear()
+    several().setup_env(dict(dist_cfg=dict(backend='mpi', timeout=60)))
+    assert started == [(('mpi',), dict(timeout=timedelta(seconds=60)))]
+    started.clear()
+    several('none', False).setup_env(dict(dist_cfg=None))
+    assert not started
+    with pytest.raises(ValueError, match="launcher='slurm' needs GPUs"):
+        several('slurm').setup_env({})
+
+
+def test_processes_on_gpus_use_nccl(processes, monkeypatch):
+    started, seen = processes
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    several('slurm').setup_env(dict(dist_cfg=dict(backend='auto')))
+    assert not started and seen == [dict(dist_cfg=dict(backend='nccl'))]
+
+
+def test_settings_of_loaders(monkeypatch):
+    def build(seed=None, differ=False, **options):
+        options = dict(batch_size=2, dataset=Numbers(), sampler=dict(type='DefaultSampler', shuffle=False)) | options
+        return Runner.build_dataloader(options, seed, differ)
+
+    loader = build(5, persistent_workers=True)
+    assert loader.generator.initial_seed() == 5 and not loader.persistent_workers and loader.num_workers == 0
+    assert loader.pin_memory == torch.cuda.is_available() and loader.worker_init_fn.func is init_worker
+    assert build().generator.initial_seed() == 0 and build(pin_memory=True).pin_memory is True
+    assert build(num_workers=1, persistent_workers=True).persistent_workers
+    assert Runner.build_dataloader(loader) is loader
+    monkeypatch.setattr('sapiens.engine.runner.get_rank', lambda: 3)
+    assert build(5, True).generator.initial_seed() == 2 and build(5).generator.initial_seed() == 5
+
+    class Stream(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            return iter([torch.ones(1)] * 4)
+
+    stream = build(dataset=Stream())
+    assert len(list(stream)) == 2
+
+
+def test_a_given_loader_decides_the_learning_rate(tmp_path):
+    runner = make_runner(tmp_path)
+    runner._train_dataloader = torch.utils.data.DataLoader(Numbers(), batch_size=6)
+    wrapper = OptimWrapper(torch.optim.SGD(runner.model.parameters(), 0.1))
+    for setting in (None, {}, dict(enable=False, base_batch_size=3), dict(base_batch_size=3)):
+        runner.scale_lr(wrapper, setting)
+        assert wrapper.get_lr()['lr'] == [0.1]
+    runner.scale_lr(wrapper, dict(enable=True, base_batch_size=3))
+    assert wrapper.get_lr()['lr'] == pytest.approx([0.2])
