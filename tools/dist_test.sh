@@ -8,7 +8,7 @@ if [ $# -lt 3 ]; then
 fi
 CONFIG=$1 CHECKPOINT=$2 GPUS=$3
 shift 3
-exec python -m torch.distributed.run \
+exec python -m sapiens.utils.torchrun \
     --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" --nproc_per_node="$GPUS" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
     "$(dirname "$0")/test.py" "$CONFIG" "$CHECKPOINT" --launcher pytorch "$@"

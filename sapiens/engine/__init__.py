@@ -3,6 +3,7 @@ from .hooks.bad_data import BadDataHook
 from .hooks.checkpoint import CheckpointHook
 from .hooks.data_check import DataCheckHook
 from .hooks.early_stopping import EarlyStoppingHook
+from .hooks.logger import LoggerHook
 from .hooks.stop import StopHook
 from .hooks.test_figures.base import ShowHook
 from .hooks.test_figures.dense import DenseShowHook, show_hook_for
@@ -27,6 +28,7 @@ __all__ = [
     'EarlyStoppingHook',
     'EpochBasedTrainLoop',
     'IterBasedTrainLoop',
+    'LoggerHook',
     'OptimWrapper',
     'ParamGroupConstructor',
     'PosePictureHook',

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from sapiens.checkpoints import explain_refusal, family_of, load_weights, read_weights, resolve_init_cfg
 from sapiens.registry import DATASETS, FUNCTIONS
 from sapiens.tasks import task_of
+from sapiens.utils.folder_lock import FolderLock
 from sapiens.utils.memory import keep_tensor_memory
 from sapiens.version import __version__
 
@@ -28,6 +29,7 @@ from .checkpoint_io import find_resumable, load_training_state, write_checkpoint
 from .compiling import compile_parts
 from .eval_loops import TestLoop, ValLoop
 from .hooks.stop import StopHook
+from .launcher_watch import stop_with_launcher
 from .loops import TrainLoop
 from .message_hub import plain
 from .mmengine_loops import EpochBasedTrainLoop, IterBasedTrainLoop
@@ -57,16 +59,19 @@ class Runner(_Runner):
       file that hardly fits.
     * The learning rate follows the real total batch, including gradient accumulation.
     * ``compile=True`` compiles blocks and heads. MMEngine compiles the whole step, which ends in an error.
-    * Several processes also work on CPUs (gloo).
+    * Several processes also work on CPUs (gloo). They end when torchrun was killed.
+    * One run at a time trains in a work dir.
     """
 
     # Exit status of the process; a run stopped by a signal sets 128 + the signal's number.
     exit_status = 0
+    _lock: FolderLock | None = None
 
     # ------------------------------------------------------------------ set-up
 
     def setup_env(self, env_cfg: dict) -> None:
         keep_tensor_memory()  # before torch allocates anything
+        stop_with_launcher()
         dist_cfg = dict(env_cfg.get('dist_cfg') or {})
         if dist_cfg.get('backend', 'auto') == 'auto':
             dist_cfg['backend'] = 'nccl' if torch.cuda.is_available() else 'gloo'
@@ -202,16 +207,33 @@ class Runner(_Runner):
 
         Raises:
             SystemExit: a signal stopped the run, after its checkpoint was written. The status is 128 + the signal's number.
+            ValueError: another run works in the work dir.
         """
+        lock = self._lock_work_dir()
         try:
             model = super().train()
         finally:
+            lock.release()
             for hook in self.hooks:
                 if isinstance(hook, StopHook):
                     hook.restore_handlers()
         if self.exit_status:
             raise SystemExit(self.exit_status)
         return model
+
+    def _lock_work_dir(self) -> FolderLock:
+        """Lock the work dir by the main process; every process raises if it is in use."""
+        advice = 'wait for that run, stop it (it then writes a checkpoint), or choose another --work-dir'
+        self._lock, problem = FolderLock(self.work_dir, advice, self.logger.warning), [None]
+        if is_main_process():
+            try:
+                self._lock.acquire()
+            except ValueError as error:
+                problem = [str(error)]
+        broadcast_object_list(problem)
+        if problem[0]:
+            raise ValueError(problem[0])
+        return self._lock
 
     def _maybe_compile(self, target: str) -> None:
         if options := self.cfg.get('compile'):
@@ -254,6 +276,8 @@ class Runner(_Runner):
             # The file must load on a machine without a GPU.
             checkpoint['state_dict'] = {key: value.cpu() for key, value in checkpoint['state_dict'].items()}
             try:
+                if self._lock is not None:
+                    self._lock.check()
                 write_checkpoint(checkpoint, Path(out_dir) / filename)
             except RuntimeError as error:
                 problem = [str(error)]

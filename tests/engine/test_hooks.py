@@ -289,3 +289,15 @@ def test_temporary_files_of_a_killed_run_are_removed(tmp_path):
     checkpoint = dict(checkpoint=dict(type='CheckpointHook', interval=5, by_epoch=False))
     make_runner(tmp_path, default_hooks=checkpoint).train()
     assert not leftover.exists() and (tmp_path / '.notes.tmp').exists()
+
+
+def test_the_log_counts_its_interval_over_epochs(tmp_path):
+    for ignore_last, expected in ((True, [7, 14, 17]), (False, [5, 7, 10, 14, 15, 17])):
+        folder = tmp_path / str(ignore_last)
+        log = dict(logger=dict(type='LoggerHook', interval=7, ignore_last=ignore_last))
+        make_runner(
+            folder, default_hooks=log, train_cfg=dict(type='TrainLoop', max_iters=17)
+        ).train()  # epochs of five
+        rows = [json.loads(row) for row in next(folder.glob('*/vis_data/scalars.json')).read_text().splitlines()]
+        assert [row['step'] for row in rows] == expected
+        assert next(folder.glob('*/*.log')).read_text().count('Iter(train)') == len(expected)

@@ -284,3 +284,28 @@ def test_a_given_loader_decides_the_learning_rate(tmp_path):
         assert wrapper.get_lr()['lr'] == [0.1]
     runner.scale_lr(wrapper, dict(enable=True, base_batch_size=3))
     assert wrapper.get_lr()['lr'] == pytest.approx([0.2])
+
+
+def test_one_run_at_a_time_in_a_work_dir(tmp_path):
+    class Second(Hook):
+        def after_train_iter(self, runner, *args, **kwargs):
+            with pytest.raises(
+                ValueError, match=r'is in use by process \d+ on .*: wait for that run, stop it .*--work-dir'
+            ):
+                make_runner(tmp_path).train()
+            make_runner(tmp_path / 'other', train_cfg=dict(type='TrainLoop', max_iters=1)).train()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_runner(tmp_path, hooks=[Second()]).train()
+    assert make_runner(tmp_path).train() and not (tmp_path / '.lock').exists()
+
+
+def test_a_run_whose_work_dir_was_taken_over_writes_nothing(tmp_path):
+    class TakeOver(Hook):
+        def before_train_iter(self, runner, *args, **kwargs):
+            runner._lock.is_lost = True
+
+    with pytest.raises(RuntimeError, match='was taken over by another process'):
+        make_runner(tmp_path, hooks=[TakeOver()]).train()
+    assert not list(tmp_path.glob('*.pth'))

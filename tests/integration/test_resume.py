@@ -15,6 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
+from sapiens.utils.folder_lock import FolderLock
+
 TOY = Path(__file__).with_name('toy.py')
 KILLED = -signal.SIGKILL
 
@@ -144,6 +146,7 @@ def test_kill_9_and_resume(run, succeed, straight, images, tmp_path, workers, ki
     assert not (tmp_path / 'iter_15.pth').exists()
     resumed = succeed(tmp_path, images, '--workers', workers, '--resume')
     assert f'iter_{used}.pth: epoch {int(used > 7)}, iteration {used}' in resumed.log
+    assert 'its lock is taken over' in resumed.log and not (tmp_path / '.lock').exists()
     assert_same_end(straight, tmp_path)
 
 
@@ -191,11 +194,20 @@ def test_two_processes_of_which_one_gets_a_stop_signal(run, succeed, images, tmp
     assert_same_end(tmp_path / 'straight', tmp_path / 'resumed')
 
 
-def test_two_processes_skip_a_step_together(succeed, images, tmp_path):
-    result = succeed(tmp_path, images, '--no-val', '--spoil', processes=2)
-    assert 'Step of iteration 4 skipped' in result.log and '(the loss of another rank)' in result.log
+@pytest.mark.parametrize(('spoil', 'words'), [('add', 'loss inf on rank 1'), ('multiply', 'loss nan on rank 1')])
+def test_two_processes_skip_a_step_together(succeed, images, tmp_path, spoil, words):
+    result = succeed(tmp_path, images, '--no-val', '--spoil', spoil, processes=2)
+    assert f'Step of iteration 4 skipped: {words}, gradient norm ' in result.log
     assert result.log.count(' skipped: ') == 1  # rank 0 logs
     assert torch.load(tmp_path / 'iter_20.pth', weights_only=True)['optimizer']['skipped'] == [1, 0]
+
+
+def test_a_work_dir_in_use_is_refused_by_every_process(run, images, tmp_path):
+    with FolderLock(tmp_path, ''):
+        refused = run(tmp_path, images, '--resume', processes=2)
+    assert refused.statuses == [1, 1]
+    assert refused.log.count(f'ValueError: {tmp_path} is in use by process {os.getpid()} on ') == 2
+    assert not list(tmp_path.glob('*.pth'))
 
 
 def test_one_process_continues_the_data_of_two(run, succeed, images, straight, tmp_path):

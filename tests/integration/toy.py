@@ -44,7 +44,10 @@ class DrawHook(Hook):
 
 @HOOKS.register_module()
 class SpoilHook(Hook):
-    """Makes the loss of one iteration infinite on the last rank, and no gradient with it."""
+    """Spoils the loss of one iteration on the last rank: adds infinity, which has no gradient, or multiplies by NaN."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         wrapper = runner.optim_wrapper
@@ -52,7 +55,8 @@ class SpoilHook(Hook):
             wrapper.__dict__.pop('update_params', None)
             if runner.iter == 3:
                 update_params = wrapper.update_params
-                wrapper.update_params = lambda loss: update_params(loss + float('inf'))
+                spoil = dict(add=lambda loss: loss + float('inf'), multiply=lambda loss: loss * float('nan'))[self.how]
+                wrapper.update_params = lambda loss: update_params(spoil(loss))
 
 
 def make_config(args: argparse.Namespace) -> Config:
@@ -66,7 +70,7 @@ def make_config(args: argparse.Namespace) -> Config:
         name, after, rank = args.kill.split(':')
         hooks.append(dict(type='SignalHook', after=int(after), number=int(signal.Signals[name]), rank=int(rank)))
     if args.spoil:
-        hooks.append(dict(type='SpoilHook'))
+        hooks.append(dict(type='SpoilHook', how=args.spoil))
     by_epoch = args.max_epochs is not None
     length = dict(max_epochs=args.max_epochs) if by_epoch else dict(max_iters=20)
     if args.shards:
@@ -155,7 +159,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument('--max-bad-share', type=float, default=0.01)
     parser.add_argument('--keep', type=int, default=-1)
     parser.add_argument('--resume', nargs='?', const='auto')
-    parser.add_argument('--spoil', action='store_true')
+    parser.add_argument('--spoil', choices=['add', 'multiply'])
     parser.add_argument('--kill', help='NAME:after iteration:rank')
     Runner.from_cfg(make_config(parser.parse_args(argv))).train()
 

@@ -4,7 +4,7 @@ import math
 from contextlib import contextmanager
 
 import torch
-from mmengine.dist import all_reduce
+from mmengine.dist import all_gather_object, all_reduce
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper as _OptimWrapper
 from torch import Tensor, nn
@@ -138,15 +138,21 @@ class OptimWrapper(_OptimWrapper):
         self.skipped_in_a_row += 1
         self.message_hub.update_scalar('train/skipped_steps', self.skipped)
         iteration = self.message_hub.get_info('iter', 0) + 1
-        cause = 'the loss of another rank' if math.isfinite(loss) and math.isfinite(norm) else 'this rank'
+        # The gradient norm is that of all ranks together, so only the losses tell where the numbers come from.
+        losses = all_gather_object(loss)
+        bad = {rank: loss for rank, loss in enumerate(losses) if not math.isfinite(loss)}
+        values = f'loss {loss}'
+        if len(losses) > 1:
+            found = ', '.join(f'{loss} on rank {rank}' for rank, loss in bad.items())
+            values = f'loss {found}' if bad else 'the losses of all ranks are finite'
+        values += f', gradient norm {norm}'
         MMLogger.get_current_instance().warning(
-            f'Step of iteration {iteration} skipped: loss {loss}, gradient norm {norm} ({cause}); '
-            f'{self.skipped} skipped so far, {self.skipped_in_a_row} in a row'
+            f'Step of iteration {iteration} skipped: {values}; {self.skipped} skipped so far, {self.skipped_in_a_row} in a row'
         )
         if self.skipped_in_a_row >= self.max_skipped_in_a_row:
             raise RuntimeError(
                 f'{self.skipped_in_a_row} steps in a row had a non-finite loss or gradient norm, the last one at '
-                f'iteration {iteration} (loss {loss}, gradient norm {norm}). The weights are those before the first of '
+                f'iteration {iteration} ({values}). The weights are those before the first of '
                 'them. Resume from an older checkpoint with a lower learning rate, a lower clip_grad.max_norm or '
                 'precision=fp32. optim_wrapper.max_skipped_in_a_row changes this limit.'
             )
