@@ -130,7 +130,7 @@ def run_plan(
     if len(places) == 1:
         yield from work(plan, places[0], iter(items), loaded)
         return
-    yield from _distribute(plan, list(items), places)
+    yield from _distribute(plan, list(items), places[: len(items)])
 
 
 def work(
@@ -237,7 +237,7 @@ def _share(plan: Plan, items: list[Item], places: list[str]) -> Generator[Outcom
     context = multiprocessing.get_context('spawn')  # CUDA does not survive a fork
     threads = max(1, (os.cpu_count() or 1) // len(places))
     pipes: dict[Connection, tuple[multiprocessing.Process, set[int]]] = {}
-    for number, place in enumerate(places[: len(items)]):
+    for number, place in enumerate(places):
         here, there = context.Pipe()
         process = context.Process(target=_worker, args=(plan, place, there, threads, number > 0), daemon=True)
         process.start()

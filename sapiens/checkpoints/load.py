@@ -9,7 +9,7 @@ from torch import nn
 
 from sapiens.utils.checkpoint import Checkpoint, LoadReport, RefusedWeights, load_state, read_checkpoint
 
-from .recognition import describe, recognise
+from .recognition import declared_task, describe, recognise
 from .resolve import resolve_checkpoint
 
 __all__ = ['explain_refusal', 'load_weights', 'read_weights']
@@ -24,19 +24,28 @@ def read_weights(checkpoint: str | Path, map_location: str | torch.device = 'cpu
     return read_checkpoint(resolve_checkpoint(checkpoint), map_location)
 
 
-def load_weights(model: nn.Module, checkpoint: Checkpoint | str | Path, min_share: float = 0.5) -> LoadReport:
+def load_weights(
+    model: nn.Module, checkpoint: Checkpoint | str | Path, min_share: float = 0.5, required: str | None = None
+) -> LoadReport:
     """Load weights into a model by name; see :func:`sapiens.utils.checkpoint.load_state`.
 
     Args:
         checkpoint: what :func:`read_weights` returned or takes.
+        min_share, required: see :func:`sapiens.utils.checkpoint.load_state`. Weights that say that they are of another task lack
+            what is required of the whole model, also if their shapes fit.
 
     Raises:
         ValueError: the weights do not fit. The message has the account of every tensor and what the file holds.
     """
     if not isinstance(checkpoint, Checkpoint):
         checkpoint = read_weights(checkpoint)
+    task, declared = getattr(model, 'task_name', None), checkpoint.meta.get('task')
     with explain_refusal(checkpoint.meta):
-        return load_state(model, checkpoint.state_dict, min_share, checkpoint.path)
+        if required == '' and isinstance(declared, str) and task is not None and declared_task(declared) != task:
+            raise RefusedWeights(
+                f'{checkpoint.path} is for the task {declared!r}, the model for {task!r}', checkpoint.state_dict
+            )
+        return load_state(model, checkpoint.state_dict, min_share, checkpoint.path, required)
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def _task_of(head: dict[str, tuple], meta: Mapping, family: str, width: int) -> 
     }
     if isinstance(declared, str):
         last = {f'{published.name}.{published.last}' for published in heads.values()}
-        return _declared_task(declared), _rows(head, [*last, *named])
+        return declared_task(declared), _rows(head, [*last, *named])
     if any(name.startswith('neck.decoder_') for name in head):
         return 'mae', None
     if family == 'sapiens2':
@@ -94,7 +94,7 @@ def _task_of(head: dict[str, tuple], meta: Mapping, family: str, width: int) -> 
     return fitting[0][:2] if len(fitting) == 1 else (None, None)
 
 
-def _declared_task(text: str) -> str:
+def declared_task(text: str) -> str:
     """The name of a task. Exports call a task by its name in inference or by its main field."""
     if text in task_names():
         return text

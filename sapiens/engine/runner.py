@@ -63,6 +63,8 @@ class Runner(_Runner):
     * One run at a time trains in a work dir.
     """
 
+    # Whether a file of weights must have all tensors of the model. A training may start from some.
+    needs_all_weights = False
     # Exit status of the process; a run stopped by a signal sets 128 + the signal's number.
     exit_status = 0
     _lock: FolderLock | None = None
@@ -235,6 +237,16 @@ class Runner(_Runner):
             raise ValueError(problem[0])
         return self._lock
 
+    def val(self) -> dict:
+        """Launch validation. Weights of ``load_from`` that do not have all tensors of the model are refused."""
+        self.needs_all_weights = True
+        return super().val()
+
+    def test(self) -> dict:
+        """Launch the test. Weights of ``load_from`` that do not have all tensors of the model are refused."""
+        self.needs_all_weights = True
+        return super().test()
+
     def _maybe_compile(self, target: str) -> None:
         if options := self.cfg.get('compile'):
             compile_parts(self.bare_model, options)
@@ -339,7 +351,7 @@ class Runner(_Runner):
             ValueError: the file cannot be read, or most of the backbone would not be loaded.
         """
         checkpoint = read_weights(filename)
-        report = load_weights(self.bare_model, checkpoint)
+        report = load_weights(self.bare_model, checkpoint, required='' if self.needs_all_weights else None)
         # Hooks (such as an average of the weights) copy the weights as they fit this model.
         loaded = dict(state_dict=self.bare_model.state_dict(), meta=checkpoint.meta)
         self.call_hook('after_load_checkpoint', checkpoint=loaded)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from .config import add_options_argument, find_config, load_config
+from sapiens.tasks import task_names
+
+from .config import add_options_argument, config_folder, find_config, load_config
 
 __all__ = [
     'add_dataset_arguments',
@@ -66,7 +68,10 @@ def add_runner_arguments(parser: argparse.ArgumentParser, written: str) -> None:
 
     ``written`` says in the help what goes to the work dir.
     """
-    parser.add_argument('--work-dir', help=f'where {written} (default: work_dirs/<name of the config>)')
+    text = (
+        'work_dirs/<name of the config>; work_dirs/<its folder>/<name> where configs of several folders have this name'
+    )
+    parser.add_argument('--work-dir', help=f'where {written} (default: {text})')
     add_options_argument(parser)
     launchers = ['none', 'pytorch', 'slurm', 'mpi']
     parser.add_argument('--launcher', choices=launchers, default='none', help='who starts the processes')
@@ -79,5 +84,21 @@ def load_runner_config(args: argparse.Namespace) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / find_config(args.config).stem)
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(default_work_dir(find_config(args.config)))
     return cfg
+
+
+def default_work_dir(config: Path) -> Path:
+    """Return MMEngine's default, ``work_dirs/<name of the config>``, with the folder of the config where that is not unique.
+
+    Recipes of several tasks have one name, such as ``seg/sapiens_1b_goliath-1024x768.py`` and that of pose.
+    """
+    config, root = config.resolve(), config_folder().resolve()
+    if config.is_relative_to(root):
+        twins, name = root.rglob(config.name), config.relative_to(root).with_suffix('')
+    else:  # folders that are laid out in the same way
+        folders = task_names() if config.parent.name in task_names() else ()
+        twins = (twin for folder in folders if (twin := config.parent.parent / folder / config.name).exists())
+        name = Path(config.parent.name, config.stem)
+    is_unique = all(twin == config for twin in twins)
+    return Path('work_dirs') / (config.stem if is_unique else name)

@@ -66,6 +66,19 @@ def test_load_from_takes_weights_and_refuses_foreign_ones(tmp_path):
         make_runner(tmp_path, load_from=str(tmp_path / 'foreign.pth')).train()
 
 
+def test_evaluation_refuses_weights_that_lack_some(tmp_path):
+    """A training may start from them. A test would measure random weights."""
+    torch.save({'backbone.weight': torch.full((4, 4), 7.0)}, tmp_path / 'some.pth')
+    for name in ('val', 'test'):
+        runner = make_runner(tmp_path, scores=[1.0], load_from=str(tmp_path / 'some.pth'))
+        if name == 'test':
+            loop = dict(type='TestLoop')
+            runner = make_runner(tmp_path, scores=[1.0], load_from=str(tmp_path / 'some.pth'), test_cfg=loop,
+                                 test_dataloader=runner._val_dataloader, test_evaluator=runner._val_evaluator)  # fmt: skip
+        with pytest.raises(ValueError, match=r'1 of 2 tensors would stay random, such as backbone\.bias'):
+            getattr(runner, name)()
+
+
 def test_resume_auto_starts_from_weights_until_there_is_a_checkpoint(tmp_path):
     torch.save({'backbone.weight': torch.full((4, 4), 7.0)}, tmp_path / 'weights.pth')
     kwargs = dict(resume='auto', load_from=str(tmp_path / 'weights.pth'), lr=0.0, default_hooks=EVERY_FIVE)

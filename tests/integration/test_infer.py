@@ -267,6 +267,15 @@ def test_other_weights_under_the_same_name_are_noticed(infer, weights, tmp_path)
     assert code == 2 and 'weights of pose: they are random, new in each run' in errors
 
 
+def test_weights_of_another_task_are_refused(infer, weights, tmp_path):
+    write_pictures(tmp_path / 'in', SIZES[:1])
+    code, _, errors = infer(
+        'seg', tmp_path / 'in', '--model', CONFIGS['seg'], '--checkpoint', weights, '--out', tmp_path / 'out'
+    )
+    assert code == 2 and 'tensors would stay random, such as decode_head.' in errors and 'In the file: ' in errors
+    assert 'Traceback' not in errors and not list((tmp_path / 'out').iterdir())
+
+
 def test_settings_without_results_are_not_kept(infer, weights, tmp_path):
     (tmp_path / 'in').mkdir()
     (tmp_path / 'in/a.jpg').write_bytes(b'no image')

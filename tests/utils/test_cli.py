@@ -1,8 +1,11 @@
 import os
+from pathlib import Path
 
 import pytest
 
-from sapiens.utils.cli import add_runner_arguments, load_runner_config, tool_parser
+from sapiens.utils.cli import add_runner_arguments, default_work_dir, load_runner_config, tool_parser
+
+ROOT = Path(__file__).parents[2]
 
 
 def parse(*options, doc='Does it.\n\nExamples:\n    python tools/x.py CONFIG   # as written'):
@@ -34,6 +37,25 @@ def test_a_given_work_dir_wins_over_the_config(config):
     config.write_text("work_dir = 'from_config'\n")
     assert load_runner_config(parse(str(config))[1]).work_dir == 'from_config'
     assert load_runner_config(parse(str(config), '--work-dir', 'given')[1]).work_dir == 'given'
+
+
+def test_configs_of_one_name_have_work_dirs_of_their_own(config, tmp_path):
+    names = [
+        str(path.relative_to(ROOT / 'configs'))
+        for path in (ROOT / 'configs').rglob('*.py')
+        if '_base_' not in path.parts
+    ]
+    found = {name: str(default_work_dir(ROOT / 'configs' / name)) for name in names}
+    assert len(set(found.values())) == len(names) > 50
+    assert found['seg/sapiens_1b_goliath-1024x768.py'] == 'work_dirs/seg/sapiens_1b_goliath-1024x768'
+    assert found['pose/sapiens_1b_coco-1024x768.py'] == 'work_dirs/sapiens_1b_coco-1024x768'
+    for task in ('pose', 'seg'):
+        (tmp_path / task).mkdir()
+        (tmp_path / task / 'mine.py').write_text('')
+    (tmp_path / 'seg/other.py').write_text('')
+    assert str(default_work_dir(tmp_path / 'seg/mine.py')) == 'work_dirs/seg/mine'
+    assert str(default_work_dir(tmp_path / 'seg/other.py')) == 'work_dirs/other'
+    assert load_runner_config(parse(str(config))[1]).work_dir == 'work_dirs/tiny_x'
 
 
 def test_help_shows_the_examples_as_written():

@@ -11,6 +11,7 @@ from mmengine.logging import MMLogger, print_log
 from torch import nn
 
 from sapiens.checkpoints import load_weights, read_weights, resolve_config
+from sapiens.models import MAE
 from sapiens.registry import MODELS
 from sapiens.utils.config import load_config, parse_options, set_option
 from sapiens.utils.device import pick_device
@@ -38,15 +39,19 @@ def build_model(
     checkpoint: str | Path | None = None,
     device: str = 'auto',
     cfg_options: list[str] | dict[str, Any] | None = None,
+    partial: bool = False,
 ) -> nn.Module:
     """The model of a config in evaluation mode, without gradients.
 
     Args:
         config: path of a config file, name of a published model (:mod:`sapiens.checkpoints`), or a config.
-        checkpoint: path or name of the weights of the whole model or of its encoder; random weights without, and the log says
-            so. What a config names as the start of a training (``init_cfg``) is not read.
+        checkpoint: path or name of the weights of the whole model, or of the encoder of an autoencoder, which is all that
+            inference uses; random weights without, and the log says so. What a config names as the start of a training
+            (``init_cfg``) is not read.
         device: ``'auto'``, ``'cpu'``, ``'cuda'``, ``'cuda:1'``, ``'mps'``.
         cfg_options: changes of the config, as on a command line (``'model.backbone.arch=tiny'``) or by flat key.
+        partial: accept weights without some tensors of the model, such as those of an encoder or of another task; these tensors
+            stay random.
 
     Returns:
         The model; ``model.cfg`` is its config with the options applied. What became of each weight is logged, as a warning
@@ -67,7 +72,8 @@ def build_model(
             model.init_weights()
         print_log(f'{cfg.model.type} has random weights: no checkpoint was given', 'current', logging.WARNING)
     else:
-        report = load_weights(model, weights)
+        required = 'backbone.' if isinstance(model, MAE) else ''
+        report = load_weights(model, weights, required=None if partial else required)
         left = report.missing or report.reinitialised
         print_log(str(report), 'current', logging.WARNING if left else logging.INFO)
     model.cfg = cfg
@@ -94,8 +100,9 @@ def load_encoder(
     options = {key: value for key, value in cfg.model.backbone.items() if key != 'init_cfg'}
     encoder = MODELS.build(dict(options, out_type=out_type, out_indices=out_indices))
     if checkpoint:
-        load_weights(encoder, checkpoint)
+        load_weights(encoder, checkpoint, required='')
     else:
         encoder.init_weights()
+        print_log(f'{cfg.model.backbone.type} has random weights: no checkpoint was given', 'current', logging.WARNING)
     encoder.normalizer = MODELS.build(cfg.model.get('data_preprocessor') or dict(type='ImageNormalizer'))
     return encoder.to(pick_device(device)).eval().requires_grad_(False)

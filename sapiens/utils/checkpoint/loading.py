@@ -63,7 +63,11 @@ class RefusedWeights(ValueError):
 
 @torch.no_grad()
 def load_state(
-    model: nn.Module, state_dict: dict[str, Tensor], min_share: float = 0.5, source: str = ''
+    model: nn.Module,
+    state_dict: dict[str, Tensor],
+    min_share: float = 0.5,
+    source: str = '',
+    required: str | None = None,
 ) -> LoadReport:
     """Copy weights into a model by name.
 
@@ -74,9 +78,11 @@ def load_state(
     Args:
         min_share: smallest fraction of the backbone (of the model, without one) that must be loaded.
         source: of the weights, for the report.
+        required: all tensors whose names begin with it must be loaded: '' for the whole model, None for none.
 
     Raises:
-        RefusedWeights: less than ``min_share`` would be loaded. The message has the report; the model is unchanged.
+        RefusedWeights: less than ``min_share`` or not what is ``required`` would be loaded. The message has the report; the model
+            is unchanged.
     """
     own = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
     weights, unused = _adapt_names(own, state_dict)
@@ -123,6 +129,13 @@ def load_state(
         raise RefusedWeights(
             f'only {report.share:.1%} of the {report.part} would be loaded, at least {min_share:.0%} are needed: these weights '
             f'are of another architecture, or their names differ. Nothing was changed.\n{report}',
+            state_dict,
+        )
+    left = [name for name in own if required is not None and name.startswith(required) and name not in chosen]
+    if left:
+        raise RefusedWeights(
+            f'{len(left)} of {len(own)} tensors would stay random, such as {left[-1]}: these weights are of another model. '
+            f'Nothing was changed.\n{report}',
             state_dict,
         )
     for name, value in chosen.items():
