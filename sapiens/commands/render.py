@@ -223,12 +223,15 @@ def preview_tiles(labels: dict) -> dict:
     image = fit(full, PREVIEW_SIDE)
     small = {
         kind: fit(labels[kind], PREVIEW_SIDE, nearest=True)
-        for kind in ('mask', 'depth', 'normal', 'seg', 'lip', 'instance')
+        for kind in ('mask', 'depth', 'normal', 'seg', 'seg29', 'lip', 'instance')
         if kind in labels
     }
     tiles = dict(rgb=image)
-    parts, clothes = (get_classes(name).palette for name in ('goliath28', 'lip20'))
-    colours = dict(seg=(parts, 0.7), lip=(clothes, 0.7), instance=(draw.distinct_palette(21), 0.6))
+    colours = {
+        kind: (get_classes(name).palette, 0.7)
+        for kind, name in dict(seg='goliath28', seg29='goliath29', lip='lip20').items()
+    }
+    colours['instance'] = draw.distinct_palette(21), 0.6
     for kind, (palette, opacity) in colours.items():
         if kind in small:
             tiles[kind] = draw.draw_segmentation(image, small[kind], palette, opacity)

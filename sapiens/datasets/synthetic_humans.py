@@ -18,6 +18,10 @@ __all__ = ['SyntheticHumans']
 _GENERATOR = 'sapiens.synthetic.generator:HumanGenerator'
 
 
+# Class list -> labels of a rendered image.
+PARTS = dict(goliath28='part', goliath29='part29', lip20='lip')
+
+
 @DATASETS.register_module()
 class SyntheticHumans(SampleDataset):
     """People rendered by the data loader's workers, with exact labels.
@@ -48,7 +52,7 @@ class SyntheticHumans(SampleDataset):
             differ. Otherwise each draw is a new image, for training without end; a plain int instead of a draw gives the
             fixed one.
         labels: False gives only the image.
-        classes: 'goliath28' or 'lip20', of ``gt_sem_seg``; lip20 has 255 where it has no class.
+        classes: 'goliath28', 'goliath29' or 'lip20', of ``gt_sem_seg``; lip20 has 255 where it has no class.
         skeleton: 'coco17', 'wholebody133' or 'goliath308', of ``keypoints``.
         per_person: a sample is one person, for pose, alone or in a :class:`CombinedDataset` with files of people.
         generator: 'module:class' with the arguments of :class:`sapiens.synthetic.generator.HumanGenerator`.
@@ -80,8 +84,8 @@ class SyntheticHumans(SampleDataset):
     ):
         if not (isinstance(length, int) and length > 0):
             raise ValueError(f'length={length!r}: expected a positive number of images')
-        if classes not in ('goliath28', 'lip20'):
-            raise ValueError(f"classes={classes!r}: expected 'goliath28' or 'lip20'")
+        if classes not in PARTS:
+            raise ValueError(f'classes={classes!r}: expected one of {", ".join(map(repr, PARTS))}')
         if skeleton not in ('coco17', 'wholebody133', 'goliath308'):
             raise ValueError(f"skeleton={skeleton!r}: expected 'coco17', 'wholebody133' or 'goliath308'")
         if per_person and not labels:
@@ -138,7 +142,7 @@ class SyntheticHumans(SampleDataset):
     def _labels(self, made) -> dict:
         return dict(
             flip_table=np.asarray(get_classes(self.classes).flip_table),
-            gt_sem_seg=made.part if self.classes == 'goliath28' else made.lip,
+            gt_sem_seg=getattr(made, PARTS[self.classes]),
             **{f'gt_{name}': getattr(made, name) for name in ('depth', 'normal', 'albedo', 'alpha', 'instance')},
             intrinsics=made.camera.intrinsics,
             **self._people(made),

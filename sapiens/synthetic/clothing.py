@@ -4,9 +4,9 @@ A garment is a part of the body suit (the subdivided helper surface of the base 
 the inner layers, keeps its distance from the body, bridges hollows, hangs, and gets folds. Its edges are turned in. Skirts are
 lofted around both legs. Places refer to the template body: a height is its z, for every person.
 
-Accessories have their own geometry. All of them are Apparel in goliath28. LIP-20 has classes for hats, gloves, sunglasses and
-scarves. For the rest we follow LIP's annotators: a belt belongs to the garment below it, a watch to the arm, clear glasses to
-the face, and a bag to the background.
+Accessories have their own geometry. All of them are Apparel in goliath28, and glasses have a class in goliath29. LIP-20 has
+classes for hats, gloves, sunglasses and scarves. For the rest we follow LIP's annotators: a belt belongs to the garment below it,
+a watch to the arm, clear glasses to the face, and a bag to the background.
 """
 
 from dataclasses import dataclass

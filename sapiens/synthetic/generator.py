@@ -14,6 +14,7 @@ from .photo import develop, to_linear
 from .render import Lighting, Rendering, render
 from .sample import PersonLabel, SyntheticSample
 from .scene import SHOTS, Scene, sample_scene
+from .wardrobe.labels import split_parts
 
 __all__ = ['HumanGenerator']
 
@@ -77,6 +78,7 @@ class HumanGenerator:
             scene = self.scene(rng)
             rendering = self.render(scene, seed)
             image = develop(rendering.color, 0.1 + rendering.alpha, scene.photo, rng)
+        part, part29 = split_parts(rendering.part)
         people = [_label(person, index + 1, scene, rendering) for index, person in enumerate(scene.people)]
         return SyntheticSample(
             image=image,
@@ -84,7 +86,8 @@ class HumanGenerator:
             normal=rendering.normal,
             albedo=np.clip(rendering.albedo, 0, 1),
             alpha=rendering.alpha,
-            part=rendering.part,
+            part=part,
+            part29=part29,
             lip=rendering.lip,
             instance=rendering.instance,
             camera=scene.camera,

@@ -135,7 +135,7 @@ class Surface:
         faces: (F, 3), counter-clockwise seen from outside; both sides are drawn.
         texture: (V, 3) texture coordinates in metres: u, v, and a third one for any use.
         material: see :mod:`sapiens.synthetic.materials`.
-        part: class of goliath28 for each triangle, (F,) uint8; or one for all.
+        part: id of :func:`sapiens.synthetic.wardrobe.labels.part` for each triangle, (F,) uint8; or one for all.
         lip: class of lip20, in the same form.
         region: index into :data:`sapiens.synthetic.body.REGIONS` of the body under the triangle, in the same form; 0 for objects.
         normals: (V, 3) unit vectors; None: smooth, from the triangles.

@@ -43,6 +43,7 @@ class SyntheticSample:
         albedo: (H, W, 3) float32 linear RGB in [0, 1], the colour without light.
         alpha: (H, W) float32 in [0, 1], the fraction of the pixel that people and their clothes cover.
         part: (H, W) uint8 classes of goliath28, 0 for background.
+        part29: (H, W) uint8 classes of goliath29, which has a class for glasses; their frames, and the lenses of sunglasses.
         lip: (H, W) uint8 classes of lip20; 255 where LIP has no class (bare torso).
         instance: (H, W) uint8, 0 or the :attr:`PersonLabel.instance` of the person.
         camera: the camera; ``camera.unproject(depth)`` gives the 3D points.
@@ -56,6 +57,7 @@ class SyntheticSample:
     albedo: np.ndarray
     alpha: np.ndarray
     part: np.ndarray
+    part29: np.ndarray
     lip: np.ndarray
     instance: np.ndarray
     camera: Camera

@@ -33,6 +33,7 @@ KINDS = {
     'depth': ('float32 .npy (H, W); metres along z of the camera frame, 0 unknown', 4.0),
     'normal': ('float32 .npy (H, W, 3); unit vectors x right, y up, z towards the camera; zeros unknown', 12.0),
     'seg': ('8-bit PNG; class ids of goliath28', 0.02),
+    'seg29': ('8-bit PNG; class ids of goliath29', 0.02),
     'lip': ('8-bit PNG; class ids of lip20, 255 where LIP has no class', 0.02),
     'instance': ('8-bit PNG; 0 or the number of the person, which is its annotation id modulo 256', 0.02),
     'albedo': ('16-bit RGB PNG; linear, 65535 stands for a reflectance of 1', 2.8),
@@ -108,8 +109,8 @@ class SampleWriter:
         if folder == 'normal':
             normal = to_published(sample.normal.astype(np.float32, copy=False)) + np.float32(0)  # no -0
             return _archive(normal=normal.astype(np.float16)) if self.compact else _array(normal)
-        if folder in ('seg', 'lip', 'instance'):
-            return _image(getattr(sample, 'part' if folder == 'seg' else folder))
+        if folder in ('seg', 'seg29', 'lip', 'instance'):
+            return _image(getattr(sample, folder.replace('seg', 'part')))
         if folder == 'albedo':
             return _image(_integers(sample.albedo, np.uint16))
         if folder == 'alpha':

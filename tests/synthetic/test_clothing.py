@@ -78,7 +78,7 @@ def with_under(kind: str) -> tuple:
 
 
 def check(outfit, body) -> None:
-    classes, lips = len(get_classes('goliath28')), len(get_classes('lip20'))
+    classes, lips = len(get_classes('goliath29')), len(get_classes('lip20'))
     assert outfit.hidden.shape == (len(body.faces),)
     assert outfit.hidden.dtype == bool
     for surface in outfit.surfaces:

@@ -15,6 +15,7 @@ from sapiens.synthetic.materials import Material
 from sapiens.synthetic.photo import Photo, develop, to_linear
 from sapiens.synthetic.render import Lighting, Plane, render
 from sapiens.synthetic.rooms import box, sphere
+from sapiens.synthetic.wardrobe.labels import part, split_parts
 
 SIZE = (384, 512)
 SEEDS = (1, 2, 3, 4, 5)
@@ -29,7 +30,8 @@ def samples():
 def test_shapes_and_types(samples):
     for sample in samples:
         expected = dict(image=((3,), np.uint8), depth=((), np.float32), normal=((3,), np.float32), albedo=((3,), np.float32),
-                        alpha=((), np.float32), part=((), np.uint8), lip=((), np.uint8), instance=((), np.uint8))  # fmt: skip
+                        alpha=((), np.float32), part=((), np.uint8), part29=((), np.uint8),
+                        lip=((), np.uint8), instance=((), np.uint8))  # fmt: skip
         for name, (tail, dtype) in expected.items():
             value = getattr(sample, name)
             assert value.shape == (SIZE[1], SIZE[0], *tail) and value.dtype == dtype, name
@@ -48,6 +50,11 @@ def test_labels_are_consistent(samples):
         bare = person & (sample.lip == 0)  # what people carry is background for LIP
         assert (sample.part[bare] == goliath.index('Apparel')).all()
         assert sample.part.max() < len(goliath.classes)
+        more = get_classes('goliath29')
+        glasses = sample.part29 == more.index('Eyeglass')
+        assert (sample.part[glasses] == goliath.index('Apparel')).all()
+        names, names29 = np.array(goliath.classes), np.array(more.classes)
+        assert (names[sample.part[~glasses]] == names29[sample.part29[~glasses]]).all()
         assert ((sample.lip < len(lip.classes)) | (sample.lip == 255)).all()
         assert (sample.depth[person] > 0).all()
         # Half covered pixels lie on borders; the centre decides for the mask.
@@ -306,3 +313,11 @@ def test_threads_do_not_matter(samples):
             assert torch.get_num_threads() == count
     finally:
         torch.set_num_threads(threads)
+
+
+def test_glasses_are_a_class_of_their_own():
+    labels = np.arange(len(get_classes('goliath28')) + 1, dtype=np.uint8)
+    fewer, more = split_parts(labels)
+    assert part('Eyeglass') == 28 and fewer[28] == get_classes('goliath28').index('Apparel')
+    assert more[28] == get_classes('goliath29').index('Eyeglass') and sorted(more) == list(range(29))
+    assert (fewer[:28] == labels[:28]).all() and fewer.dtype == more.dtype == np.uint8

@@ -31,7 +31,7 @@ def test_bytes_do_not_depend_on_workers_or_interruptions(tmp_path):
     make(tmp_path / 'parts', '--num', 2, '--seed', 3)
     make(tmp_path / 'parts', '--num', 7, '--seed', 3)
     here = content(tmp_path / 'here')
-    assert len(here) == 7 * 13 + 4
+    assert len(here) == 7 * 14 + 4
     assert here == content(tmp_path / 'workers') == content(tmp_path / 'parts')
     make(tmp_path / 'other', '--num', 7, '--seed', 4)
     assert here['rgb/000000.png'] != content(tmp_path / 'other')['rgb/000000.png'] != here['rgb/000001.png']
@@ -133,6 +133,7 @@ def test_preview_draws_every_kind(tmp_path, capsys):
         'depth',
         'normal',
         'seg',
+        'seg29',
         'lip',
         'instance',
         'albedo',

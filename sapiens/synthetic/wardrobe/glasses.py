@@ -18,7 +18,7 @@ _DARK = Material('glossy', (0.012, 0.012, 0.014), gloss=0.9)
 
 def add_glasses(d, head: Head, material: Material, dark: bool) -> None:
     body, rng = d.body, d.rng
-    labels = classes('Apparel', 'Sunglasses' if dark else 'Face', 'head')
+    labels = classes('Eyeglass', 'Sunglasses' if dark else 'Face', 'head')
     ears, nose, eyes = _ear_and_nose(body)
     v = d.posed.vertices.astype(float)
     bridge = head.local(v[nose])
