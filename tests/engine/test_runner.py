@@ -267,9 +267,9 @@ def test_processes_on_gpus_use_nccl(processes, monkeypatch):
 
 
 def test_settings_of_loaders(monkeypatch):
-    def build(seed=None, differ=False, **options):
+    def build(*arguments, **options):
         options = dict(batch_size=2, dataset=Numbers(), sampler=dict(type='DefaultSampler', shuffle=False)) | options
-        return Runner.build_dataloader(options, seed, differ)
+        return Runner.build_dataloader(options, *arguments)
 
     loader = build(5, persistent_workers=True)
     assert loader.generator.initial_seed() == 5 and not loader.persistent_workers and loader.num_workers == 0
