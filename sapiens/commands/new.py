@@ -34,6 +34,8 @@ from sapiens.utils.cli import tool_parser
 
 from . import browse, check
 
+# Training samples below which a hint is printed.
+FEW = 200
 # {option: help} of what settles a doubt.
 DOUBTS = {
     'train': 'COCO file for training',
@@ -113,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
         out,
     ]
     command += [word for option, value in doubts.given.items() for word in (f'--{option}', value)]
-    leaf, schedule = write_config(plan, args.name, args.size, args.out, shlex.join(command), bar)
+    leaf, schedule, samples = write_config(plan, args.name, args.size, args.out, shlex.join(command), bar)
     print('Found:', *plan.notes, sep='\n  ')
     print(f'\nWritten: {args.out / args.name}.py, {leaf}')
     wrong = 0
@@ -128,5 +130,7 @@ def main(argv: list[str] | None = None) -> int:
     browse.main([str(leaf), '--out', str(figure), '--samples', '16', '--tile', '384'])
     print(f'\nLook at {figure}: are keypoints and classes where they belong, also in mirrored images?')
     print('\nThe training costs:', *price(leaf, schedule), sep='\n  ')
+    if samples < FEW:
+        print(f'\n{samples} samples are few: the model will learn them by heart. See "Few images" in docs/finetune.md')
     print(f'\nTrain:\n  sapiens train {shlex.quote(str(leaf))}\nIf it trains but does not learn: docs/finetune.md')
     return 0

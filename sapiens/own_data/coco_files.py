@@ -59,9 +59,11 @@ class CocoFile:
         if kind == 'images':
             self.names.append(str(item.get('file_name')))
         elif kind == 'categories':
-            self.categories[item.get('id')] = item
+            if isinstance(item.get('id'), int):
+                self.categories[item['id']] = item
         else:
             category, points, box = item.get('category_id'), item.get('keypoints'), item.get('bbox')
+            category = category if isinstance(category, int) else None
             if isinstance(points, list) and any(points[2::3]):
                 self.people[category] += 1
                 self.lengths.setdefault(category, Counter())[len(points)] += 1
@@ -116,6 +118,8 @@ def find_coco_files(data: str) -> list[CocoFile]:
     Raises:
         FileNotFoundError: no such file or folder.
     """
+    if os.path.isfile(data) and data.lower().endswith(('.zip', '.tar', '.gz', '.7z', '.rar')):
+        raise ValueError(f'{data} is an archive: unpack it, and give the folder')
     if os.path.isfile(data):
         paths, root = [data], os.path.dirname(data) or '.'
     elif os.path.isdir(data):

@@ -61,7 +61,7 @@ def find_folders(
         ValueError: no such folders below it, or a choice that nobody settles.
     """
     if not os.path.isdir(data):
-        raise FileNotFoundError(f'no folder {data}')
+        raise FileNotFoundError(f'no folder {data}{": unpack the archive" if os.path.isfile(data) else ""}')
     splits = _splits(data)
     found = {split: _pair(data, folder, usual, suffixes, doubts, what) for split, folder in splits.items()}
     found = {split: pair for split, pair in found.items() if pair}

@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +23,10 @@ SIZES = tuple(SAPIENS_ARCHS)
 _BATCH = {'tiny': 16, '0.3b': 8, '0.6b': 4, '1b': 2, '2b': 1}
 # A step learns from at least so many images; gradients of smaller batches are accumulated.
 _TOTAL = 8
-# How often each sample is seen, and the fewest and most images of a training.
-_PASSES, _LEAST, _MOST = 60, {'tiny': 16_000}, {'tiny': 80_000}
-_LEAST_LARGE, _MOST_LARGE = 20_000, 320_000
+# How often each sample is seen; with few samples more often, up to a limit, until enough images are seen.
+_PASSES, _PASSES_OF_FEW = 60, 300
+# Fewest and most images of a training, of the tiny model and of the others.
+_IMAGES = {True: (16_000, 80_000), False: (20_000, 320_000)}
 # Iterations of an epoch, at least: workers pause between epochs.
 _EPOCH = 100
 
@@ -53,8 +55,8 @@ class Schedule:
     def of(cls, samples: int, size: str) -> 'Schedule':
         """The numbers for so many training samples and a model size."""
         batch = min(_BATCH[size], samples)
-        least, most = _LEAST.get(size, _LEAST_LARGE), _MOST.get(size, _MOST_LARGE)
-        images = min(max(_PASSES * samples, least), most)
+        least, most = _IMAGES[size == 'tiny']
+        images = min(max(_PASSES * samples, min(least, _PASSES_OF_FEW * samples)), most)
         iterations = max(20, math.ceil(images / batch / 20) * 20)
         return cls(
             batch=batch,
@@ -202,7 +204,8 @@ def price(path: Path, schedule: Schedule) -> list[str]:
     with torch.device('meta'):  # shapes are enough
         model = MODELS.build(cfg.model)
         image = torch.zeros(1, 3, height, width)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
         model(image, mode='tensor')
     step = 3 * counter.get_total_flops() / 1e12  # backward costs twice as much as forward
     total, parameters = step * schedule.iterations * schedule.batch, sum(value.numel() for value in model.parameters())

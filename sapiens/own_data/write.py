@@ -17,7 +17,7 @@ __all__ = ['write_config']
 
 def write_config(
     plan: Plan, name: str, size: str, out: Path, command: str, progress: Callable = iter
-) -> tuple[Path, Schedule]:
+) -> tuple[Path, Schedule, int]:
     """Write all files of a plan.
 
     Args:
@@ -26,7 +26,7 @@ def write_config(
         command: for the comment of the data set file.
 
     Returns:
-        The config, and its numbers.
+        The config, its numbers, and the number of training samples.
 
     Raises:
         FileExistsError: one of the files is there already.
@@ -47,7 +47,7 @@ def write_config(
     DATASETS.build(_resolved(plan, 'val_dataset'))
     schedule = Schedule.of(samples, size)
     write_atomically(leaf, leaf_text(plan, name, size, schedule, samples, out))
-    return leaf, schedule
+    return leaf, schedule, samples
 
 
 def data_text(plan: Plan, command: str) -> str:

@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
+from sapiens.own_data.plan import Plan
+from sapiens.own_data.recipe import Schedule, leaf_name, leaf_text, price
+from sapiens.own_data.write import data_text
 from sapiens.registry import DATASETS
+from sapiens.utils.config import load_config
 
 from ..datasets.folders import write_array, write_png
 from ..datasets.helpers import smooth_image
@@ -29,9 +33,8 @@ from .exports import (
 SHORT = [
     'train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0',
     'train_dataloader.batch_size=2', 'default_hooks.logger.interval=1', 'default_hooks.checkpoint.interval=2',
-    'model.backbone.arch={}', 'custom_hooks=[]',
+    'custom_hooks=[]',
 ]  # fmt: skip
-ARCH = 'dict(embed_dims=48,num_layers=2,num_heads=2,feedforward_channels=96)'
 
 
 def new(task, data, folder, *options, size='tiny'):
@@ -50,9 +53,8 @@ def dataset(folder, split='train'):
 
 def trains(folder) -> dict:
     """Train some steps with the written config; returns the evaluation."""
-    options = [*SHORT[:-2], 'custom_hooks=[]']
     leaf = folder / 'out/sapiens_tiny_own-128x96.py'
-    assert status_of('train', leaf, '--work-dir', folder / 'work', '--cfg-options', *options) is None
+    assert status_of('train', leaf, '--work-dir', folder / 'work', '--cfg-options', *SHORT) is None
     assert (folder / 'work/iter_2.pth').is_file() and list((folder / 'work').glob('best_*.pth'))
     (log,) = (folder / 'work').glob('*/vis_data/scalars.json')
     return {key: value for line in log.read_text().splitlines() for key, value in json.loads(line).items()}
@@ -155,3 +157,46 @@ def test_depth_and_normals(task, tmp_path, capsys):
             (tmp_path / 'out/own.py').read_text().split('\n#  ')
         )
         assert 'normal/mean' in trains(tmp_path)
+
+
+@pytest.mark.parametrize('size', ['0.3b', '1b'])
+@pytest.mark.parametrize('task', ['pose', 'seg', 'depth', 'normal'])
+def test_configs_of_real_sizes_are_the_recipe_of_the_task(task, size, tmp_path):
+    variables = dict(
+        pose=dict(skeleton=dict(name='own', keypoints=THREE)),
+        seg=dict(classes=dict(name='own', classes=['background', 'coat'])),
+    ).get(task, {})
+    data = dict(type='ImageFolder', data_root=str(tmp_path))
+    plan = Plan(
+        task, dict(variables, train_dataset=data, val_dataset=data, metric=dict(type='ValLoss')), 'val_loss', ['found']
+    )
+    plan.min_visible = 1
+    (tmp_path / 'own.py').write_text(data_text(plan, 'sapiens new'))
+    schedule = Schedule.of(1000, size)
+    path = tmp_path / leaf_name('own', size)
+    path.write_text(leaf_text(plan, 'own', size, schedule, 1000, tmp_path))
+    cfg = load_config(path)
+    assert cfg.train_cfg == dict(
+        type='TrainLoop', max_iters=60_000 // schedule.batch, val_interval=3000 // schedule.batch
+    )
+    assert cfg.model.backbone.arch == size and cfg.model.backbone.init_cfg.checkpoint == f'sapiens-pretrain-{size}'
+    assert cfg.optim_wrapper.accumulative_counts * schedule.batch == 8
+    assert cfg.param_scheduler[-1].end == cfg.train_cfg.max_iters and cfg.default_hooks.checkpoint.by_epoch is False
+    steps = [step['type'] for step in cfg.train_dataloader.dataset.pipeline]
+    assert 'RandomBackground' not in steps and steps[-1] in ('PackPose', 'PackDense')
+    text = ' '.join(price(path, schedule))
+    trillions = float(text.split(' images of ')[1].split()[0])
+    # Forward and backward of a transformer: 6 operations for each parameter and each of 3072 tokens, the head comes on top.
+    parameters = float(text.split(' M parameters')[0].rsplit(' ', 1)[1].replace(',', '')) * 1e6
+    assert 0.8 < trillions * 1e12 / (6 * 3072 * parameters) < 2.5
+
+
+@pytest.mark.parametrize(
+    ('samples', 'size', 'batch', 'passes'),
+    [(3, 'tiny', 3, 300), (100, '0.3b', 8, 200), (1000, '1b', 2, 60), (100_000, '0.3b', 8, 3.2), (1, '2b', 1, 300)],
+)
+def test_schedules_follow_the_number_of_samples(samples, size, batch, passes):
+    schedule = Schedule.of(samples, size)
+    assert schedule.batch == batch and schedule.iterations * batch / samples == pytest.approx(passes, rel=0.05)
+    assert schedule.repeat * samples >= 100 * batch or schedule.repeat == 1
+    assert 0 < schedule.warmup < schedule.iterations and 0 < schedule.interval <= schedule.iterations
