@@ -58,7 +58,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--out', type=Path, required=True, help='folder of the dataset; created, continued or extended')
     add('--num', type=positive, required=True, help='images in all, with those that are there already')
     add('--size', type=_pair('x'), default=(768, 1024), help='width x height in pixels; default: 768x1024')
-    add('--seed', type=int, default=0, help='of the whole dataset; default: %(default)s')
+    add('--seed', type=int, default=0, help='of the whole dataset, another one for each; default: %(default)s')
     add('--workers', type=int, help='processes; 0: in this one, to debug. Default: one per core')
     add('--people', type=_pair('-'), default=(1, 4), help='fewest and most people in an image; default: 1-4')
     add('--backgrounds', type=Path, help='folder of photographs without people; their licence then applies')
@@ -280,6 +280,12 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(
             f'{args.out} has {free / 1e9:.1f} GB free, about {need / 1e9:.1f} GB are needed: fewer --num, --labels '
             'without normal, --compact, --format jpg, or another disk'
+        )
+    for other in folders.folders_of_seed(args.out, args.seed):
+        print(
+            f'warning: {other} was rendered with the same --seed {args.seed}: images of the same number show the same scene. '
+            'Training and held-out data need different seeds',
+            file=sys.stderr,
         )
     files = dict(labels=kinds, format=args.format, compact=args.compact)
     folders.begin_folder(args.out, args.num, dict(options, seed=args.seed, generator=args.generator, **files))

@@ -23,7 +23,9 @@ from .annotations import FILES, describe, write_annotation_files
 from .camera import Camera
 from .sample import SyntheticSample
 
-__all__ = ['CARD', 'KINDS', 'SampleWriter', 'begin_folder', 'estimate_bytes', 'finish_folder', 'read_labels']
+__all__ = [
+    'CARD', 'KINDS', 'SampleWriter', 'begin_folder', 'estimate_bytes', 'finish_folder', 'folders_of_seed', 'read_labels',
+]  # fmt: skip
 
 CARD = 'dataset_card.json'
 
@@ -163,6 +165,19 @@ def begin_folder(root: str | Path, images: int, options: dict) -> None:
         raise ValueError(f'{root} is not empty and has no {CARD}: use a new folder')
     root.mkdir(parents=True, exist_ok=True)
     _write_card(root, dict(complete=False, images=images, options=options))
+
+
+def folders_of_seed(root: str | Path, seed: int) -> list[Path]:
+    """Folders beside ``root`` that were rendered with the same seed: their images show the same scenes."""
+    root, found = Path(root).absolute(), []
+    for path in sorted(root.parent.glob(f'*/{CARD}')):
+        try:
+            same = json.loads(path.read_text())['options']['seed'] == seed
+        except (OSError, ValueError, LookupError, TypeError):
+            continue  # not a card of ours
+        if same and path.parent != root:
+            found.append(path.parent)
+    return found
 
 
 def finish_folder(root: str | Path, writer: SampleWriter) -> dict:

@@ -78,6 +78,18 @@ def test_a_stopped_run_goes_on(tmp_path, how, workers, code):
     assert len(again) <= 1  # what was being written when it stopped
 
 
+def test_a_folder_of_the_same_seed_beside_it_is_named(tmp_path, capsys):
+    (tmp_path / 'foreign').mkdir()
+    (tmp_path / 'foreign/dataset_card.json').write_text('[1]')
+    make(tmp_path / 'train', '--num', 2)
+    assert 'same --seed' not in capsys.readouterr().err
+    make(tmp_path / 'train', '--num', 3)  # continues itself
+    make(tmp_path / 'val', '--num', 1, '--seed', 1)
+    assert 'same --seed' not in capsys.readouterr().err
+    make(tmp_path / 'test', '--num', 1)
+    assert f'warning: {tmp_path}/train was rendered with the same --seed 0' in capsys.readouterr().err
+
+
 def test_options_that_contradict_the_folder_are_refused(tmp_path):
     make(tmp_path, '--num', 2)
     before = content(tmp_path)
