@@ -173,8 +173,16 @@ def detected_instances(path: str, people: AnnotatedPeople, score_thr: float = 0.
         elif min(detection['bbox'][2:4]) <= 0:
             findings.add('a box without width or height', f'detection {number}')
         else:
-            x, y, w, h = (np.float32(value) for value in detection['bbox'][:4])
-            rows.append((positions[image_id], number, (x, y, x + w, y + h), w * h, score))
+            with np.errstate(over='ignore', invalid='ignore'):
+                x, y, w, h = np.array(detection['bbox'][:4], np.float64).astype(np.float32)
+                box, area = (x, y, x + w, y + h), w * h
+            if not (np.isfinite((*box, area)).all() and box[0] < box[2] and box[1] < box[3]):
+                findings.add('a box beyond the precision of float32', f'detection {number}: {detection["bbox"]}')
+                continue
+            rows.append((positions[image_id], number, box, area, score))
+            width, height = people.image_sizes[positions[image_id]]
+            if not (box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0):
+                findings.add('detection outside of its image', f'detection {number}: {detection["bbox"]}')
     image, ids, boxes, areas, scores = zip(*rows, strict=True) if rows else [()] * 5
     return _instances(
         people,

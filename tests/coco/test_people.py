@@ -138,13 +138,18 @@ def test_results_of_other_types(tmp_path, change, message):
         read_results(str(file), {'image_id', 'score'})
 
 
-def test_detections_without_width_or_height_are_left_out(tmp_path):
+def test_detections_that_show_nothing_are_counted(tmp_path):
     file = write_people(tmp_path, [person(0)], pictures=False)
     boxes = tmp_path / 'boxes.json'
-    boxes.write_text(json.dumps([RESULT | dict(bbox=[5, 5, 0, 10]), RESULT | dict(bbox=[5, 5, 9, -1]), RESULT]))
+    wrong = [5, 5, 0, 10], [5, 5, 9, -1], [5, 1e10, 9, 9], [-1e308, 5, 9, 9], [500, 5, 9, 9]
+    boxes.write_text(json.dumps([*(RESULT | dict(bbox=box) for box in wrong), RESULT]))
     dataset = KeypointDataset(file, 'coco17', boxes=str(boxes), test_mode=True)
-    assert [dataset.load(index)['id'] for index in range(len(dataset))] == [2]
-    assert dataset.instances.findings['a box without width or height'].count == 2
+    assert [dataset.load(index)['id'] for index in range(len(dataset))] == [4, 5]
+    assert {what: finding.count for what, finding in dataset.instances.findings.items()} == {
+        'a box without width or height': 2,
+        'a box beyond the precision of float32': 2,
+        'detection outside of its image': 1,
+    }
 
 
 def rewrite(file, edit) -> str:

@@ -99,6 +99,7 @@ def read_alpha(path: str, info: dict | None = None) -> np.ndarray:
     return alpha.astype(np.float32) / np.iinfo(alpha.dtype).max
 
 
+@np.errstate(over='ignore', invalid='ignore')  # of values that mean nothing
 def read_depth(path: str, scale: float | None = None) -> np.ndarray:
     """(H, W) float32 depth; 0 where the file has none (not finite).
 
@@ -127,6 +128,7 @@ def read_depth(path: str, scale: float | None = None) -> np.ndarray:
     return np.nan_to_num(depth, copy=False, nan=0, posinf=0, neginf=0)
 
 
+@np.errstate(over='ignore', invalid='ignore')  # of values that mean nothing
 def read_normal(path: str, frame: str = 'published') -> np.ndarray:
     """(H, W, 3) float32 unit normals in the camera frame (x right, y down, z forward); zeros where the file has none.
 
