@@ -104,7 +104,7 @@ def find_resumable(work_dir: str | Path, logger) -> Path | None:
     folder with a ``last_checkpoint`` of its own belongs to another run, of which this work dir is a copy; it is not searched.
 
     Raises:
-        ValueError: there are checkpoints, but none can be read.
+        ValueError: there are checkpoints, but none can be read, or ``last_checkpoint`` names one that is gone.
     """
     folders, names, count = [Path(work_dir)], [], 0
     last = _last_checkpoint(folders[0], logger)
@@ -122,6 +122,11 @@ def find_resumable(work_dir: str | Path, logger) -> Path | None:
         return path
     if count:
         raise ValueError(f'none of the {count} checkpoints of {work_dir} can be read; see the warnings above')
+    if last is not None:
+        raise ValueError(
+            f'{Path(work_dir) / LAST} names {last}, and there is no checkpoint: name its place by --resume PATH, or remove '
+            f'{LAST} to start from the beginning'
+        )
     return None
 
 

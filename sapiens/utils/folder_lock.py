@@ -26,8 +26,8 @@ class FolderLock:
     """Keeps a second process from writing to a folder.
 
     The file ``.lock`` names the owner, which touches it every few seconds (the heartbeat). A lock is taken over when its owner
-    has ended. On one machine the list of processes shows that. Of another machine, or where the file is damaged, the heartbeat
-    must have stood still; :meth:`acquire` waits for that.
+    has ended. On one machine the list of processes shows that. Of another machine, or where the file is damaged or a copy, the
+    heartbeat must have stood still; :meth:`acquire` waits for that.
 
     Args:
         folder: is created.
@@ -69,7 +69,8 @@ class FolderLock:
                 continue  # released in between
             first = first or touched
             age = self._now() - touched
-            if owner.get('machine') == _machine():
+            # A lock that was copied with its folder is that of another folder: only its heartbeat tells.
+            if (owner.get('machine'), owner.get('folder')) == (_machine(), str(self.folder.resolve())):
                 ended = not _is_running(owner)
                 alive = not ended
             else:
@@ -114,6 +115,7 @@ class FolderLock:
             token=self.token,
             host=socket.gethostname(),
             machine=_machine(),
+            folder=str(self.folder.resolve()),
             pid=os.getpid(),
             started=psutil.Process().create_time(),
             since=time.strftime('%Y-%m-%d %H:%M:%S'),

@@ -131,6 +131,14 @@ def test_a_copied_work_dir_resumes_from_itself(tmp_path):
     assert find_resumable(copy, Log()) == copy / 'iter_5.pth'
 
 
+def test_a_last_checkpoint_that_is_gone_is_not_a_fresh_start(tmp_path):
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'moved' / 'iter_10.pth'))
+    with pytest.raises(
+        ValueError, match=r'names .*moved/iter_10.pth, and there is no checkpoint: .*--resume PATH, or remove'
+    ):
+        find_resumable(tmp_path, Log())
+
+
 def test_last_checkpoint_is_followed_to_a_file_of_any_name(tmp_path):
     write_checkpoint(state(5), tmp_path / 'iter_5.pth')
     write_checkpoint(dict(state(), meta=dict(iter=7)), tmp_path / 'step7.pth')

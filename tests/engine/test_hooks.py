@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import shutil
 import signal
@@ -301,3 +302,28 @@ def test_the_log_counts_its_interval_over_epochs(tmp_path):
         rows = [json.loads(row) for row in next(folder.glob('*/vis_data/scalars.json')).read_text().splitlines()]
         assert [row['step'] for row in rows] == expected
         assert next(folder.glob('*/*.log')).read_text().count('Iter(train)') == len(expected)
+
+
+def test_a_run_goes_on_without_the_reader_of_its_output(tmp_path):
+    class Close(Hook):
+        def after_train_iter(self, runner, *args, **kwargs):
+            if runner.iter == 1:
+                os.close(reader)
+            os.write(1, b'a line\n') if runner.iter != 1 else self.write_to_nobody()
+
+        def write_to_nobody(self):
+            with pytest.raises(BrokenPipeError):
+                os.write(1, b'a line\n')
+
+    kept, before = os.dup(1), signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as commands set it
+    reader, writer = os.pipe()
+    os.dup2(writer, 1)
+    os.close(writer)
+    try:
+        make_runner(tmp_path, hooks=[Close()]).train()
+        assert signal.getsignal(signal.SIGPIPE) == signal.SIG_DFL and logging.raiseExceptions
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        signal.signal(signal.SIGPIPE, before)
+    assert names(tmp_path) == ['epoch_1.pth', 'epoch_2.pth']

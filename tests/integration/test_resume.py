@@ -150,6 +150,17 @@ def test_kill_9_and_resume(run, succeed, straight, images, tmp_path, workers, ki
     assert_same_end(straight, tmp_path)
 
 
+def test_kill_9_in_a_validation_and_resume(run, succeed, straight, images, tmp_path):
+    assert run(tmp_path, images, '--kill-validation', 20).status == KILLED
+    resumed = succeed(tmp_path, images, '--resume')
+    assert (
+        'iter_20.pth: epoch 2, iteration 20' in resumed.log and resumed.log.count('Iter(val)') == 4
+    )  # 3 batches and the metrics
+    assert_same_end(straight, tmp_path)
+    names = [sorted(path.name for path in folder.glob('*.pth')) for folder in (straight, tmp_path)]
+    assert names[0] == names[1] and any(name.startswith('best') for name in names[0])
+
+
 def test_validation_does_not_touch_training(succeed, straight, images, tmp_path):
     succeed(tmp_path, images, '--no-val')
     assert losses(straight) == losses(tmp_path)

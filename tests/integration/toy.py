@@ -36,10 +36,15 @@ class SignalHook(Hook):
 
 @HOOKS.register_module()
 class DrawHook(Hook):
-    """Uses every random generator in validation."""
+    """Uses every random generator in validation, and kills this process in that of an iteration."""
+
+    def __init__(self, kill: int | None = None) -> None:
+        self.kill = kill
 
     def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         random.random(), np.random.rand(), torch.rand(3)
+        if runner.iter == self.kill:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 @HOOKS.register_module()
@@ -65,7 +70,7 @@ def make_config(args: argparse.Namespace) -> Config:
         type='SapiensViT', arch=arch, img_size=32, with_cls_token=True, pos_embed='sincos', drop_path_rate=0.3
     )
     size = (32, 32)
-    hooks = [dict(type='DrawHook')]
+    hooks = [dict(type='DrawHook', kill=args.kill_validation)]
     if args.kill:
         name, after, rank = args.kill.split(':')
         hooks.append(dict(type='SignalHook', after=int(after), number=int(signal.Signals[name]), rank=int(rank)))
@@ -160,6 +165,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument('--keep', type=int, default=-1)
     parser.add_argument('--resume', nargs='?', const='auto')
     parser.add_argument('--spoil', choices=['add', 'multiply'])
+    parser.add_argument('--kill-validation', type=int, help='iteration')
     parser.add_argument('--kill', help='NAME:after iteration:rank')
     Runner.from_cfg(make_config(parser.parse_args(argv))).train()
 

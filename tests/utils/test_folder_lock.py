@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -109,9 +110,17 @@ def test_an_old_lock_of_another_machine_needs_no_waiting(tmp_path, lock, lines):
     assert len(lines) == 1
 
 
+def test_the_lock_of_a_copied_folder_is_taken_over_when_it_is_still(tmp_path, lock):
+    with lock():
+        shutil.copytree(tmp_path, tmp_path / 'copy')
+        with FolderLock(tmp_path / 'copy', ''):
+            pass
+
+
 def test_of_several_processes_that_take_over_one_succeeds(tmp_path, lock):
+    owner = dict(machine=folder_lock._machine(), folder=str(tmp_path), pid=2**22 + 1, started=0)
     for _ in range(10):
-        (tmp_path / '.lock').write_text(json.dumps(dict(machine=folder_lock._machine(), pid=2**22 + 1, started=0)))
+        (tmp_path / '.lock').write_text(json.dumps(owner))
         held, refused = [], []
 
         def take(held=held, refused=refused):

@@ -1,5 +1,6 @@
 """Stops a run on a signal, after a checkpoint."""
 
+import logging
 import os
 import signal
 
@@ -9,6 +10,7 @@ from mmengine.hooks import Hook
 
 from sapiens.registry import HOOKS
 
+from ..outputs import drop_closed_outputs
 from ..worker_signals import STOP_SIGNALS
 from .checkpoint import CheckpointHook
 
@@ -21,7 +23,8 @@ class StopHook(Hook):
 
     A signal to one rank stops all ranks after the same optimizer step. The exit status is 128 + the signal's number (143,
     138, 130), so a job script can requeue a stopped run with ``--resume``. A signal during validation takes effect after it.
-    A second Ctrl-C aborts at once, without a checkpoint. Without a :class:`CheckpointHook` the run stops without one.
+    A second Ctrl-C aborts at once, without a checkpoint. Without a :class:`CheckpointHook` the run stops without one. A run goes
+    on when the reader of its output ends (as the ``tee`` of ``... | tee log`` on Ctrl-C).
     """
 
     priority = 'LOWEST'  # after a scheduled checkpoint
@@ -34,6 +37,8 @@ class StopHook(Hook):
         self.received = 0
         for number in STOP_SIGNALS:
             self.previous[number] = signal.signal(number, self._receive)
+        self.previous[signal.SIGPIPE] = signal.signal(signal.SIGPIPE, drop_closed_outputs)
+        self.reports_of_logging, logging.raiseExceptions = logging.raiseExceptions, False
 
     def _receive(self, number, frame) -> None:
         if self.received and number == signal.SIGINT:
@@ -74,4 +79,6 @@ class StopHook(Hook):
         """Restore the previous handlers. The runner calls this whenever training ends."""
         for number, handler in self.previous.items():
             signal.signal(number, handler)
+        if self.previous:
+            logging.raiseExceptions = self.reports_of_logging
         self.previous = {}
