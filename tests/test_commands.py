@@ -34,7 +34,7 @@ def test_help_lists_every_command_without_importing_torch():
 
 def test_unknown_command_names_a_near_one():
     refused = sapiens('trian')
-    assert refused.returncode == 2 and "no command 'trian'; did you mean train?" in refused.stderr
+    assert refused.returncode == 2 and "no command 'trian'; did you mean 'train'?" in refused.stderr
 
 
 def test_every_command_has_a_script_in_tools():
@@ -49,7 +49,7 @@ def test_every_command_has_a_script_in_tools():
     [
         (('train', 'configs/mae/nowhere.py'), 'no config file configs/mae/nowhere.py'),
         (('train', CONFIG, '--cfg-options', 'model.mask_ration=0.5'), "did you mean 'mask_ratio'"),
-        (('train', CONFIG, '--cfg-options', 'model.type=MAEE'), 'MAEE is not in the sapiens::model registry'),
+        (('train', CONFIG, '--cfg-options', 'model.type=MAEE'), "no model is called 'MAEE'; did you mean 'MAE'?"),
         (('train', CONFIG, '--cfg-options', '+model.maskk=1'), "unexpected keyword argument 'maskk'"),
         (('train', CONFIG, '--cfg-options', '+model.backbone.archh=1'), "unexpected keyword argument 'archh'"),
         (('train', POSE, '--cfg-options', '+model.los=1'), "PoseEstimator has no argument 'los'"),

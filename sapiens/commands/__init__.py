@@ -12,7 +12,7 @@ __all__ = ['COMMANDS', 'run']
 # In the order of ``sapiens --help``.
 COMMANDS = (
     *('quickstart', 'render', 'labels', 'new', 'check', 'browse'),
-    *('train', 'test', 'curves', 'score', 'config'),
+    *('train', 'test', 'curves', 'score', 'config', 'flops'),
     *('download', 'convert', 'verify', 'export'),
     *('infer', 'features', 'demo'),
 )
@@ -40,8 +40,10 @@ def run(command: str, argv: list[str] | None = None) -> NoReturn:
     except Exception as error:
         if not is_user_error(error):
             raise
-        text = error.args[0] if isinstance(error, KeyError) else error
-        print(f'error: {text}', file=sys.stderr)
+        # Imported here, since it imports torch, which `sapiens --help` does without.
+        from sapiens.utils.explain import explain_error
+
+        print(f'error: {explain_error(error)}', file=sys.stderr)
         sys.exit(2)
     sys.exit(status)
 

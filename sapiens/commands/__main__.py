@@ -29,7 +29,7 @@ def main() -> None:
         print(__version__)
     elif command not in COMMANDS:
         close = get_close_matches(command, COMMANDS, n=1)
-        hint = f'did you mean {close[0]}?' if close else 'sapiens --help lists them'
+        hint = f'did you mean {close[0]!r}?' if close else 'sapiens --help lists them'
         print(f'error: no command {command!r}; {hint}', file=sys.stderr)
         sys.exit(2)
     else:

@@ -22,7 +22,7 @@ from sapiens.checkpoints import resolve_checkpoint
 from sapiens.engine import Runner, show_hook_for
 from sapiens.engine.runner import set_default_evaluators
 from sapiens.registry import METRICS
-from sapiens.utils.cli import add_runner_arguments, load_runner_config, positive, tool_parser
+from sapiens.utils.cli import add_foreign_arguments, add_runner_arguments, load_runner_config, positive, tool_parser
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -41,6 +41,15 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--show-limit', type=positive, metavar='N', help='of the first N images only (default: all)')
     add('--show-heatmaps', action='store_true', help='add the heatmaps to each visualization')
     add_runner_arguments(parser, 'the log goes')
+    show = 'use --show-dir DIR, which writes a visualization of each image to a folder'
+    add_foreign_arguments(
+        parser,
+        show=show,
+        wait_time=show,
+        interval='use --show-limit N with --show-dir DIR, for the first N images',
+        tta='the model averages mirrored images with --cfg-options model.test_cfg.flip_test=True',
+        eval='metrics are those of test_evaluator in the config',
+    )
     args = parser.parse_args(argv)
     if args.show_dir is None and (args.show_limit is not None or args.show_heatmaps):
         parser.error('--show-limit and --show-heatmaps say how to draw: add --show-dir DIR')

@@ -12,7 +12,9 @@ A run stopped by Ctrl-C, SIGTERM or SIGUSR1 writes a checkpoint first; --resume 
 """
 
 from sapiens.engine import Runner
-from sapiens.utils.cli import add_runner_arguments, load_runner_config, tool_parser
+from sapiens.utils.cli import add_foreign_arguments, add_runner_arguments, load_runner_config, tool_parser
+
+FIGURES = 'hooks such as PosePictureHook and DenseFigureHook write figures to vis_data/ of the work dir (custom_hooks)'
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -21,11 +23,30 @@ def main(argv: list[str] | None = None) -> None:
     text = 'without a path: resume from the newest valid checkpoint of the work dir, or start if there is none'
     parser.add_argument('--resume', nargs='?', const='auto', metavar='PATH', help=text)
     parser.add_argument('--amp', action='store_true', help='bf16 autocast, also on CPUs (default: on GPUs only)')
+    text = 'scale the learning rate by the total batch over auto_scale_lr.base_batch_size of the config'
+    parser.add_argument('--auto-scale-lr', action='store_true', help=text)
     add_runner_arguments(parser, 'logs and checkpoints go')
+    add_foreign_arguments(
+        parser,
+        show=FIGURES,
+        show_dir=FIGURES,
+        interval=f'{FIGURES}; their option is interval',
+        wait_time=FIGURES,
+        seed='use --cfg-options randomness.seed=NUMBER',
+        no_validate='use --cfg-options val_dataloader=None val_evaluator=None val_cfg=None '
+        'default_hooks.checkpoint.save_best=None',
+    )
     args = parser.parse_args(argv)
     cfg = load_runner_config(args)
     if args.amp:
         cfg.optim_wrapper.precision = 'bf16'
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
+            raise ValueError(
+                f'--auto-scale-lr: {args.config} does not say which batch its learning rate is for. Add it to the config: '
+                'auto_scale_lr = dict(base_batch_size=NUMBER)'
+            )
+        cfg.auto_scale_lr.enable = True
     if args.resume == 'auto':
         cfg.resume = 'auto'
     elif args.resume:

@@ -10,6 +10,7 @@ from torch import nn
 from sapiens.registry import LOOPS
 
 from .prediction_options import override_test_cfg
+from .runner_type import require_runner
 
 __all__ = ['TestLoop', 'ValLoop']
 
@@ -23,6 +24,10 @@ def losses_for(evaluator: Evaluator, model: nn.Module) -> AbstractContextManager
 
 class _WithLosses:
     """A loop in which the model computes the losses that metrics need."""
+
+    def __init__(self, runner, *args, **options) -> None:
+        require_runner(runner, type(self))
+        super().__init__(runner, *args, **options)
 
     def run(self) -> dict:
         with losses_for(self.evaluator, self.runner.bare_model):

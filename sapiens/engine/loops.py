@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from sapiens.registry import LOOPS
 
 from .random_state import derived_random_state, get_random_state, set_random_state
+from .runner_type import require_runner
 from .training_data import TrainingData
 
 __all__ = ['TrainLoop']
@@ -48,6 +49,7 @@ class TrainLoop(BaseLoop):
         val_interval: int = 1,
         dynamic_intervals: Sequence[tuple[int, int]] = (),
     ) -> None:
+        require_runner(runner, type(self))
         if (max_epochs is None) == (max_iters is None):
             raise ValueError(
                 f'train_cfg needs max_epochs or max_iters, got max_epochs={max_epochs}, max_iters={max_iters}'

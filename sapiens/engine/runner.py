@@ -22,6 +22,7 @@ from sapiens.checkpoints import explain_refusal, family_of, load_weights, read_w
 from sapiens.registry import DATASETS, FUNCTIONS
 from sapiens.tasks import task_of
 from sapiens.utils.folder_lock import FolderLock
+from sapiens.utils.foreign import refuse_foreign
 from sapiens.utils.memory import keep_tensor_memory
 from sapiens.version import __version__
 
@@ -121,8 +122,13 @@ class Runner(_Runner):
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'Runner':
-        """Build a runner; see :func:`set_default_evaluators`."""
+        """Build a runner; see :func:`set_default_evaluators`.
+
+        Raises:
+            ValueError: the config names classes of other packages that do not work here.
+        """
         cfg = copy.deepcopy(cfg)
+        refuse_foreign(cfg.to_dict(), getattr(cfg, 'filename', None) or 'the config')
         set_default_evaluators(cfg)
         return super().from_cfg(cfg)
 

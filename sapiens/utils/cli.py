@@ -2,16 +2,20 @@
 
 import argparse
 import os
+import re
 from pathlib import Path
+from typing import NoReturn
 
 from mmengine.config import Config
 
+from sapiens.metainfo.naming import near
 from sapiens.tasks import task_names
 
 from .config import add_options_argument, config_folder, find_config, load_config
 
 __all__ = [
     'add_dataset_arguments',
+    'add_foreign_arguments',
     'add_model_arguments',
     'add_runner_arguments',
     'load_runner_config',
@@ -20,9 +24,21 @@ __all__ = [
 ]
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that suggests the nearest flag for an unknown one."""
+
+    def error(self, message: str) -> NoReturn:
+        if found := re.match(r'unrecognized arguments: (--[\w-]+)', message):
+            known = [
+                flag for action in self._actions if action.help != argparse.SUPPRESS for flag in action.option_strings
+            ]
+            message += near(found[1], known)
+        super().error(message)
+
+
 def tool_parser(doc: str) -> argparse.ArgumentParser:
     """A parser whose ``--help`` shows the docstring of a tool unchanged, with its examples."""
-    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return _Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def positive(text: str) -> int:
@@ -48,6 +64,23 @@ def add_dataset_arguments(parser: argparse.ArgumentParser, samples: int, what: s
     text = 'of the choice and augmentation of samples; default: %(default)s'
     parser.add_argument('--seed', type=int, default=0, help=text)
     add_options_argument(parser)
+
+
+class _Instead(argparse.Action):
+    """A flag of another package, which ends the command with its equivalent here."""
+
+    def __init__(self, option_strings, dest, instead: str) -> None:
+        super().__init__(option_strings, dest, nargs='*', help=argparse.SUPPRESS)
+        self.instead = instead
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        parser.error(f'{option_string}: {self.instead}')
+
+
+def add_foreign_arguments(parser: argparse.ArgumentParser, **instead: str) -> None:
+    """Answer flags of mmpose's and mmseg's tools that mean something else here: {name of the flag: what to use}."""
+    for name, text in instead.items():
+        parser.add_argument(f'--{name.replace("_", "-")}', action=_Instead, instead=text)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, default: str | None = None) -> None:

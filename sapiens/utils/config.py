@@ -10,6 +10,7 @@ from mmengine.config import Config, ConfigDict, DictAction
 
 from . import environment  # noqa: F401  (replaces MMEngine's way of reading environment variables)
 from .config_keys import did_you_mean, refuse_unknown_keys, top_level_keys
+from .foreign import refuse_foreign
 
 __all__ = ['add_options_argument', 'config_folder', 'find_config', 'flatten', 'load_config', 'origin_of']
 
@@ -59,7 +60,8 @@ def load_config(path: str | Path, options: list[str] | dict[str, Any] | None = N
 
     Raises:
         FileNotFoundError: no such config, or no such base; the message has near names.
-        ValueError: a file that is not Python, a module that cannot be imported, an unknown key at the top or in a section that
+        ValueError: a file that cannot be read, a class of another package that does not work here, a module that cannot be
+            imported, an unknown key at the top or in a section that
             :mod:`.config_keys` lists, a primitive that is changed without being wired, or an option whose key does not exist,
             that has no effect, or whose value has another type than the old one.
     """
@@ -77,6 +79,7 @@ def load_config(path: str | Path, options: list[str] | dict[str, Any] | None = N
     for key, value in parse_options(options).items():
         set_option(cfg, key, value, str(path))
     refuse_unknown_keys(cfg._cfg_dict, '--cfg-options')
+    refuse_foreign(cfg._cfg_dict, str(path))
     return cfg
 
 
@@ -90,6 +93,14 @@ def _read(path: Path) -> Config:
         raise ValueError(f'{path}: {error.args[0]}') from error
     except SyntaxError as error:
         raise ValueError(f'{path} is not valid Python: {str(error).strip()}') from error
+    except (
+        TypeError,
+        AttributeError,
+        NameError,
+        ValueError,
+        IndexError,
+    ) as error:  # raised by the file, or by merging it
+        raise ValueError(f'{path} cannot be read ({type(error).__name__}): {error}') from error
     except ImportError as error:
         cause = error
         while cause.__cause__ or cause.__context__:

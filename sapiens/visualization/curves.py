@@ -46,6 +46,8 @@ def read_curves(work_dir: str | Path, minutes: bool = False) -> Curves:
     points: dict[str, list] = {}
     for row in rows:
         for name, value in row.items():
+            if 'iter' not in row and name in ('time', 'data_time'):
+                name = f'val_{name}'  # of evaluations
             if name not in PLACE and isinstance(value, int | float):
                 points.setdefault(name, []).append((clock(row['step']), value))
     return {name: tuple(np.array(values, np.float64).T) for name, values in points.items()}

@@ -34,7 +34,7 @@ def test_a_resumed_run_is_one_curve(run):
     curves = read_curves(run)
     assert [list(values) for values in curves['loss']] == [[10, 20, 30, 40], [5, 4, 3, 2]]
     assert [list(values) for values in curves['a/b']] == [[20, 40], [0.1, 0.2]]
-    assert set(curves) == {'loss', 'a/b', 'time'}
+    assert set(curves) == {'loss', 'a/b', 'time', 'val_time'}
 
 
 def test_minutes_are_those_of_training(run):
@@ -59,11 +59,23 @@ def test_the_tool_lists_draws_and_prints(tmp_path, run):
         command = [sys.executable, 'tools/misc/plot_curves.py', str(run), *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
-    assert 'run: a/b, loss, time' in call().stdout
+    assert 'run: a/b, loss, time, val_time' in call().stdout
     done = call('--keys', 'loss', 'a/b', '--names', 'resumed', '--minutes', '--out', tmp_path / 'curves.png')
     assert '| resumed |         0.5         | 0.2000 |' in done.stdout
     picture = np.asarray(Image.open(tmp_path / 'curves.png').convert('RGB'))
     assert picture.shape[1] == 900 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
+    *_, row, _ = call('--times', '--begin', 20).stdout.splitlines()
+    # Rows at 20, 30 and 40, of 10 iterations each, take 0.5, 1 and 1 s an iteration; nothing is known of data and images.
+    assert [cell.strip() for cell in row.split('|')[1:-1]] == [
+        'run',
+        '40',
+        '0.833',
+        '1.000',
+        '1.000',
+        'nan',
+        'nan',
+        '0.4',
+    ]
     failed = call(run, '--keys', 'loss')
     assert failed.returncode == 2 and 'give each its own with --names' in failed.stderr
     failed = call('--keys', 'loss', '--begin', 1e9, '--out', tmp_path / 'empty.png')

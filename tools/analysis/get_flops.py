@@ -1,0 +1,6 @@
+"""``sapiens flops`` from a clone of the repository. The code is sapiens/commands/flops.py."""
+
+from sapiens.commands import run
+
+if __name__ == '__main__':
+    run('flops')
