@@ -204,6 +204,7 @@ def test_resize_equals_pillow(size):
         view = np.concatenate([RGB, RGB], axis=1)[:, : RGB.shape[1]]  # not contiguous, as crops are
         difference = abs(resize(view, size, interpolation) - expected)
         assert difference.max() <= 2 and difference.mean() < 0.1
+        assert (difference > 0).mean() < 0.1
 
 
 BAD = {

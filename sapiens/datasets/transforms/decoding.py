@@ -179,7 +179,10 @@ def upright_pixels(image: Image.Image) -> np.ndarray:
 
 
 def resize(pixels: np.ndarray, size: tuple, interpolation: str = 'bicubic') -> np.ndarray:
-    """Resize uint8 (H, W, 3) to ``size`` (w, h) with an antialiasing filter, as Pillow does, several times faster."""
+    """Resize uint8 (H, W, 3) to ``size`` (w, h) with an antialiasing filter, as Pillow does, several times faster.
+
+    Rounding differs from Pillow's in about 0.3 % of the values, by 2 grey levels at most (docs/differences.md).
+    """
     # The fast kernel needs channels-last strides: the new axis comes before the permutation.
     batch = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
     batch = torch.nn.functional.interpolate(batch, size[::-1], mode=interpolation, antialias=True)
