@@ -20,7 +20,9 @@ __all__ = ['RECORD', 'check_settings', 'content_of', 'read_record', 'write_setti
 
 RECORD = '.run.json'
 # Types of its entries.
-TYPES = dict(models=dict, saving=dict, detector=dict, boxes=str, mask_dir=str, content=dict, video=dict, since=int)
+TYPES = dict(
+    models=dict, saving=dict, detector=dict | None, boxes=str | None, mask_dir=str | None, content=dict, video=dict, since=int
+)  # fmt: skip
 RANDOM = 'random'  # in the place of the fingerprint of weights
 # Options of models that do not change results.
 NEUTRAL = ('batch_size', 'compile', 'heatmaps')
@@ -91,7 +93,7 @@ def read_record(out: Path) -> dict | None:
         if not isinstance(record, dict):
             raise TypeError(f'it holds a {type(record).__name__}')
         for key, kind in TYPES.items():
-            if not isinstance(record.get(key, kind()), kind | None):
+            if key in record and not isinstance(record[key], kind):
                 raise TypeError(f'{key} is {str(record[key])[:40]}')
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(

@@ -17,7 +17,15 @@ from pathlib import Path
 
 import torch
 
-from sapiens.checkpoints import describe, load_weights, published_as, read_weights, recognise, resolve_config
+from sapiens.checkpoints import (
+    describe,
+    load_weights,
+    published_as,
+    read_weights,
+    recognise,
+    resolve_checkpoint,
+    resolve_config,
+)
 from sapiens.registry import MODELS
 from sapiens.tasks import task_of
 from sapiens.utils.checkpoint import Checkpoint, read_checkpoint, save_weights
@@ -85,6 +93,8 @@ def inspect(args: argparse.Namespace) -> None:
 
 
 def convert(args: argparse.Namespace) -> None:
+    if args.out.exists() and args.out.samefile(resolve_checkpoint(args.file)):
+        raise ValueError(f'{args.out} is the file to convert: choose another name')
     checkpoint = read_weights(args.file)
     weights = checkpoint.state_dict
     if args.config:

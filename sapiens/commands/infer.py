@@ -45,6 +45,7 @@ from sapiens.tasks import task_names
 from sapiens.utils.cli import add_model_arguments, positive, tool_parser
 from sapiens.utils.device import DTYPES, pick_device
 from sapiens.utils.files import write_atomically
+from sapiens.utils.folder_lock import FolderLock
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -297,6 +298,40 @@ def write_failures(path: Path, failed: list[Outcome]) -> None:
         print(f'failed {source}: {error}', file=sys.stderr)
 
 
+def write_results(
+    args: argparse.Namespace,
+    plan: Plan,
+    items: list[Item],
+    videos: list[Item],
+    options: VideoOptions,
+    devices: list[str],
+) -> int:
+    """Write the results that are missing, and the files of all images. Returns the number of failures."""
+    is_new = not (args.out / RECORD).exists()
+    since = write_settings(plan, options if videos else None, args.overwrite)
+    outcomes: list[Outcome] = []
+    try:
+        todo = items if args.overwrite else [item for item in items if not plan.is_done(item.name, since)]
+        if items:
+            print(f'{len(items)} images, {len(items) - len(todo)} of them done already')
+        films = videos_to_do(plan, videos, sys.maxsize if args.overwrite else since)
+        if videos:
+            print(f'{len(videos)} videos, {len(videos) - len(films)} of them done already')
+        outcomes.extend(infer_images(plan, todo, devices, args.jobs_per_device))
+        outcomes.extend(infer_videos(plan, films, options, devices[0]))
+    finally:
+        written = any(not outcome.error for outcome in outcomes) or any(plan.is_done(item.name) for item in items)
+        if is_new and not written:
+            (args.out / RECORD).unlink(missing_ok=True)  # there are no results of these settings
+    combined, damaged = write_combined(plan, items, args.coco, args.csv, since)
+    failed = [outcome for outcome in [*outcomes, *damaged] if outcome.error]
+    write_failures(args.out / FAILURES, sorted(failed, key=lambda outcome: outcome.item.source))
+    done = {outcome.item for outcome in outcomes if not outcome.error}
+    text = f'{len(done & set(items))} images' + (f' and {len(done & set(videos))} videos' if videos else '')
+    print(f'wrote results of {text} to {args.out}; {len(failed)} failed', *combined, sep='\n')
+    return len(failed)
+
+
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     found = find_inputs(args.input)
@@ -311,34 +346,5 @@ def main(argv: list[str] | None = None) -> int:
         print(BoxesFile(args.boxes).check(items))
     for name in [name for name, text in plan.content.items() if text == RANDOM]:
         print(f'the {name} are random: no --checkpoint was given', file=sys.stderr)
-    args.out.mkdir(parents=True, exist_ok=True)
-    is_new = not (args.out / RECORD).exists()
-    since = write_settings(plan, options if videos else None, args.overwrite)
-    outcomes: list[Outcome] = []
-    try:
-        todo = items if args.overwrite else [item for item in items if not plan.is_done(item.name, since)]
-        if items:
-            print(f'{len(items)} images, {len(items) - len(todo)} of them done already')
-        films = videos_to_do(plan, videos, sys.maxsize if args.overwrite else since)
-        if videos:
-            print(f'{len(videos)} videos, {len(videos) - len(films)} of them done already')
-        outcomes.extend(infer_images(plan, todo, devices, args.jobs_per_device))
-        outcomes.extend(infer_videos(plan, films, options, devices[0]))
-    finally:
-        if (
-            is_new
-            and all(outcome.error for outcome in outcomes)
-            and not any(plan.is_done(item.name) for item in items)
-        ):
-            (args.out / RECORD).unlink(missing_ok=True)  # there are no results of these settings
-    combined, damaged = write_combined(plan, items, args.coco, args.csv, since)
-    failed = sorted(
-        (outcome for outcome in [*outcomes, *damaged] if outcome.error), key=lambda outcome: outcome.item.source
-    )
-    write_failures(args.out / FAILURES, failed)
-    done = {outcome.item for outcome in outcomes if not outcome.error}
-    written = f'{len(done & set(items))} images' + (f' and {len(done & set(videos))} videos' if videos else '')
-    print(f'wrote results of {written} to {args.out}; {len(failed)} failed')
-    for text in combined:
-        print(text)
-    return int(bool(failed))
+    with FolderLock(args.out, 'wait for that run, or choose another --out'):
+        return int(write_results(args, plan, items, videos, options, devices) > 0)

@@ -126,6 +126,11 @@ class FolderLock:
                 json.dump(owner, file)
         except FileExistsError:
             return False
+        except OSError as error:
+            if error.filename is None:  # the file was made, but the disk is full
+                self.path.unlink(missing_ok=True)
+                error.filename = str(self.path)
+            raise
         return True
 
     def _read(self) -> tuple[dict, float]:

@@ -92,10 +92,15 @@ def _walk(root: str, folder: str, above: frozenset, left_out: LeftOut | None) ->
     if identity in above:  # a link to a parent folder
         return
     with os.scandir(here) as entries:
-        names = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith('.'))
+        names = sorted((entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith('.'))
     for name, is_folder in names:
         path = os.path.join(folder, name)
         if is_folder:
             yield from _walk(root, path, above | {identity}, left_out)
         elif is_image(os.path.join(root, path), left_out):
             yield path
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    # The method raises an error for a link to itself, which is a file that cannot be read.
+    return os.path.isdir(entry) if entry.is_symlink() else entry.is_dir()

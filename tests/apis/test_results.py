@@ -316,3 +316,17 @@ def test_tracks_and_scores_of_published_formats(tmp_path):
     assert rows[1][:8] == ['5', 'a.jpg', '7', '5.0', '6.0', '70.0', '110.0', '0.9'] and rows[2][2] == '3'
     bare = dict(keypoints=[[1, 2]] * 3, keypoint_scores=[0.2, 0.21, 0.9])
     assert next(coco_entries([bare], 1, 'a'))['score'] == pytest.approx((0.21 + 0.9) / 2)
+
+
+def test_the_text_of_a_result_has_no_pixels():
+    image = picture((12, 16))
+    maps = np.ones((12, 16), np.float32)
+    results = [
+        (pose(), "PoseResult('somewhere/a.jpg', 90 x 120: 2 people, 17 keypoints each)"),
+        (PoseResult(image), "PoseResult('array', 16 x 12: 0 people, 0 keypoints each)"),
+        (DepthResult(image, 'b.png', maps), "DepthResult('b.png', 16 x 12: depth 1.00 to 1.00)"),
+        (NormalResult(image, 'c.png', np.ones((12, 16, 3))), "NormalResult('c.png', 16 x 12: one normal per pixel)"),
+        (FeatureResult(image, 'd.png', np.ones((3, 2, 4))), "FeatureResult('d.png', 16 x 12: features 3 x 2 x 4)"),
+    ]
+    for result, text in results:
+        assert repr(result) == text

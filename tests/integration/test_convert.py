@@ -101,6 +101,15 @@ class Bomb:
         return os.mkdir, (self.target,)
 
 
+def test_a_file_is_not_replaced_by_its_conversion(run, weights, tmp_path):
+    path = tmp_path / 'weights.pth'
+    path.write_bytes(weights.read_bytes())
+    (tmp_path / 'link.pth').symlink_to(path)
+    for out in (path, tmp_path / 'link.pth'):
+        code, text = run('convert', 'convert', path, out, '--part', 'encoder')
+        assert code == 2 and 'is the file to convert' in text and path.read_bytes() == weights.read_bytes()
+
+
 def test_bad_files_end_in_one_line(run, tmp_path):
     (tmp_path / 'bomb.pth').write_bytes(pickle.dumps(Bomb(tmp_path / 'exploded')))
     torch.save(Bomb(tmp_path / 'exploded'), tmp_path / 'bomb2.pth')

@@ -14,6 +14,7 @@ from PIL import Image
 from sapiens.apis.batch_job import Outcome, Plan, run_plan
 from sapiens.apis.inputs import find_inputs
 from sapiens.apis.results import Saving
+from sapiens.utils.folder_lock import FolderLock
 
 from ..apis.tiny import SIZES, picture, write_pictures
 from . import status_of
@@ -265,6 +266,16 @@ def test_other_weights_under_the_same_name_are_noticed(infer, weights, tmp_path)
     assert code == 0 and 'the weights of pose are random: no --checkpoint was given' in errors
     code, _, errors = infer('pose', tmp_path / 'in', '--model', config, '--out', tmp_path / 'new')
     assert code == 2 and 'weights of pose: they are random, new in each run' in errors
+
+
+def test_one_command_at_a_time_writes_to_a_folder(infer, weights, tmp_path):
+    write_pictures(tmp_path / 'in', SIZES[:1])
+    command = ('pose', tmp_path / 'in', '--model', CONFIGS['pose'], '--checkpoint', weights, '--out', tmp_path / 'out')
+    with FolderLock(tmp_path / 'out', ''):
+        code, _, errors = infer(*command)
+        assert code == 2 and 'out is in use by process' in errors and 'choose another --out' in errors
+        assert [path.name for path in (tmp_path / 'out').iterdir()] == ['.lock']
+    assert infer(*command)[0] == 0 and not (tmp_path / 'out/.lock').exists()
 
 
 def test_weights_of_another_task_are_refused(infer, weights, tmp_path):
