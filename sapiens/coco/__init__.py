@@ -2,6 +2,7 @@
 
 from .columns import WHOLEBODY_LISTS
 from .json_stream import BrokenJson, NotAnObject, stream_items
+from .nobody import images_without_people
 from .people import AnnotatedPeople, read_people
 from .results import BOX_THRESHOLD, read_results
 from .segments import AnnotatedSegments, BadSegment, paint_segments, read_segments
@@ -14,6 +15,7 @@ __all__ = [
     'BadSegment',
     'BrokenJson',
     'NotAnObject',
+    'images_without_people',
     'paint_segments',
     'read_people',
     'read_results',

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from sapiens.coco import json_stream, people, read_people, read_results
+from sapiens.coco import images_without_people, json_stream, people, read_people, read_results
 from sapiens.datasets import KeypointDataset, instances
 from sapiens.evaluation import KeypointMetric
 from sapiens.metainfo import get_skeleton
@@ -349,3 +349,15 @@ def test_json_that_is_too_deep_or_has_endless_numbers(tmp_path):
         (tmp_path / 'a.json').write_text(text)
         with pytest.raises(ValueError, match=r'a.json. is no JSON: .*character'):
             read_people(str(tmp_path / 'a.json'))
+
+
+def test_images_without_people_follow_the_names_of_the_categories(tmp_path):
+    dog = dict(id=7, image_id=1, category_id=1, bbox=[1, 2, 30, 40])
+    file = write_people(tmp_path, [dog, person(0, image=2, category_id=5, iscrowd=1)], pictures=False)
+    rewrite(file, lambda content: content.pop('categories'))
+    assert images_without_people(file) == ['2.jpg', '3.jpg']  # COCO's id
+    rewrite(file, lambda content: content.update(categories=[dict(id=1, name='dog'), dict(id=5, name='Person')]))
+    assert images_without_people(file) == ['1.jpg', '3.jpg']
+    rewrite(file, lambda content: content['annotations'].append(5))
+    with pytest.raises(ValueError, match=r'people.json.*entry 2 of annotations is not an object'):
+        images_without_people(file)

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from sapiens.coco import read_segments
+from sapiens.coco import images_without_people, read_segments
 from sapiens.datasets import KeypointDataset, SegmentationDataset
 from sapiens.datasets.checks import Findings
 from sapiens.datasets.transforms import BadImage, LoadLabels
@@ -116,6 +116,19 @@ def check_segments(root, number: int) -> str:
     return 'used' if left_out <= 2 else 'left out'  # two have no segment
 
 
+def check_nobody(root, number: int) -> None:
+    """Look for images without people in a damaged file."""
+    file, changed = damaged(root, number)
+    names, _ = refusal(lambda: images_without_people(file), file)
+    if names is not None:
+        assert set(names) <= {image['file_name'] for image in changed['images']}
+
+
+def test_images_without_people(root):
+    for number in range(300):
+        check_nobody(root, number)
+
+
 @pytest.mark.parametrize('check', [check_people, check_segments])
 def test_every_annotation_is_used_counted_or_refused(check, root):
     outcomes = [check(root, number) for number in range(400)]
@@ -124,7 +137,7 @@ def test_every_annotation_is_used_counted_or_refused(check, root):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('check', [check_people, check_segments])
+@pytest.mark.parametrize('check', [check_people, check_segments, check_nobody])
 def test_more_damage(check, root):
     for number in range(1000, 11000):
         check(root, number)

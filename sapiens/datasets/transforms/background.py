@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from sapiens.coco import BrokenJson, NotAnObject, stream_items
+from sapiens.coco import images_without_people
 from sapiens.metainfo.classes import IGNORE
 from sapiens.registry import TRANSFORMS
 from sapiens.utils.image_files import SUFFIXES, is_image
-from sapiens.utils.paths import describe_path, require_file, require_folder
+from sapiens.utils.paths import describe_path, require_folder
 
 from ..path_table import PathTable
 from .decoding import BadImage, EncodedImage, resize
@@ -19,8 +19,6 @@ from .loading import open_image, read_file
 
 __all__ = ['RandomBackground', 'reinhard_tables']
 
-# COCO's id of the category "person".
-_PERSON = 1
 # Colours of a background are measured on a 1-in-4 pixel grid.
 _STRIDE = 4
 
@@ -199,18 +197,7 @@ def _names_of_folder(root: str):
 
 def _names_without_people(root: str, ann_file: str):
     """Names of the existing images of a COCO file that show no people."""
-    require_file(ann_file, 'annotation file of backgrounds')
-    names, people = {}, set()
-    try:
-        for kind, item in stream_items(ann_file, ('images', 'annotations')):
-            if kind == 'images':
-                names[item['id']] = item['file_name']
-            elif item['category_id'] == _PERSON:
-                people.add(item['image_id'])
-    except (NotAnObject, BrokenJson, KeyError) as error:
-        reason = f'{type(error).__name__}: {error}'
-        raise ValueError(f"{ann_file!r} is no annotation file of COCO's format: {reason}") from None
-    without = [name for number, name in names.items() if number not in people]
+    without = images_without_people(ann_file)
     there = [name for name in without if Path(root, name).is_file()]
     if without and not there:
         raise ValueError(
