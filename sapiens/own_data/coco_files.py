@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from sapiens.coco import BrokenJson, NotAnObject, stream_items
+from sapiens.coco.columns import Columns, read_category, read_image
 
 from .doubts import Doubts
 from .labelme import is_labelme, labelme_to_coco
@@ -51,20 +52,32 @@ class CocoFile:
     lengths: dict[int, Counter] = field(default_factory=dict)
     document: dict | None = None
     left_out: dict[str, int] = field(default_factory=dict)
+    _columns: Columns = field(default_factory=Columns, repr=False)
 
     def add(self, kind: str, item: object) -> None:
-        """Count an item of one of the three lists; what has another form is left to the reader of the dataset."""
-        if not isinstance(item, dict):
-            return
+        """Check and count an item of one of the three lists.
+
+        Raises:
+            ValueError: an item of another form.
+        """
         if kind == 'images':
-            self.names.append(str(item.get('file_name')))
+            number, name, *_ = read_image(item, len(self.names))
+            if not name:
+                raise ValueError(f'image {number} has no file_name')
+            self.names.append(name)
         elif kind == 'categories':
-            if isinstance(item.get('id'), int):
-                self.categories[item['id']] = item
+            read_category(item, len(self.categories))
+            if type(item.get('id')) is not int:
+                raise ValueError(f'category {str(item)[:80]} has no integer id')
+            self.categories[item['id']] = item
         else:
-            category, points, box = item.get('category_id'), item.get('keypoints'), item.get('bbox')
-            category = category if isinstance(category, int) else None
-            if isinstance(points, list) and any(points[2::3]):
+            self._columns.add(item)
+            category, points, box = item.get('category_id'), item.get('keypoints') or [], item.get('bbox')
+            if len(points) % 3:
+                raise ValueError(
+                    f'annotation {item["id"]}: {len(points)} numbers in keypoints, expected three for each'
+                )
+            if any(points[2::3]):
                 self.people[category] += 1
                 self.lengths.setdefault(category, Counter())[len(points)] += 1
                 self.unboxed[category] += not has_box(box)
@@ -127,26 +140,40 @@ def find_coco_files(data: str) -> list[CocoFile]:
         paths, root = sorted(os.path.join(*item) for item in walk if item[1].lower().endswith('.json')), data
     else:
         raise FileNotFoundError(f'no file or folder {data}')
-    files, labelme = [], {}
+    files, labelme = [], []
     for path in paths:
-        split = split_of(os.path.relpath(path, root))
-        file = CocoFile(path, split)
+        file = CocoFile(path, split_of(os.path.relpath(path, root)))
         try:
             for kind, item in stream_items(path, ('images', 'annotations', 'categories')):
                 file.add(kind, item)
             files.append(file)
         except NotAnObject:
             if is_labelme(path):
-                # The name of a file is that of its image and says nothing about the split.
-                folder = os.path.relpath(os.path.dirname(path), root)
-                labelme.setdefault(split_of(folder), []).append(path)
+                labelme.append(path)
         except BrokenJson as error:
             raise ValueError(f'{path} is not JSON: {error}') from None
-    for split, found in labelme.items():
-        document, left_out = labelme_to_coco(found, root)
-        file = CocoFile(root, split, document=document, left_out=left_out)
-        for kind in ('images', 'annotations', 'categories'):
-            for item in document[kind]:
+        except ValueError as error:
+            raise ValueError(f'{path}: {error}') from error
+    return files + _labelme_files(labelme, root)
+
+
+def _labelme_files(paths: list[str], root: str) -> list[CocoFile]:
+    """Labelme's files as one COCO file for each split, all with the same categories."""
+    if not paths:
+        return []
+    document, left_out = labelme_to_coco(paths, root)
+    images = {}
+    for path, image in zip(sorted(paths), document['images'], strict=True):
+        # The name of a file is that of its image and says nothing about the split.
+        images.setdefault(split_of(os.path.relpath(os.path.dirname(path), root)), []).append(image)
+    files = []
+    for split, own in images.items():
+        ids = {image['id'] for image in own}
+        annotations = [item for item in document['annotations'] if item['image_id'] in ids]
+        part = dict(images=own, annotations=annotations, categories=document['categories'])
+        file = CocoFile(root, split, document=part, left_out=left_out)
+        for kind, items in part.items():
+            for item in items:
                 file.add(kind, item)
         files.append(file)
     return files

@@ -31,8 +31,8 @@ def labelme_to_coco(paths: Iterable[str], root: str) -> tuple[dict, dict[str, in
     """Convert Labelme's files.
 
     A polygon, rectangle, circle or mask becomes an annotation of the category of its label, in the order of the file. Points of
-    one ``group_id`` become the keypoints of one person, named by their labels; a point without one belongs to the only person of
-    its image. The rectangle or polygon of the same group is that person's box.
+    one ``group_id`` become the keypoints of one person, named by their labels; those without one are of one person too. The
+    rectangle or polygon of the same group is that person's box.
 
     Args:
         paths: the JSON files.
@@ -42,7 +42,7 @@ def labelme_to_coco(paths: Iterable[str], root: str) -> tuple[dict, dict[str, in
         The COCO document, and {what was left out: how often}.
 
     Raises:
-        ValueError: a file that is not one of Labelme, or without a size.
+        ValueError: a file without a size, a shape without a label, or two points of one name for one person.
     """
     images, shapes, left_out = [], [], {}
     for path in sorted(paths):
@@ -65,13 +65,16 @@ def labelme_to_coco(paths: Iterable[str], root: str) -> tuple[dict, dict[str, in
     ids = {name: index + 1 for index, name in enumerate(names)}
     annotations, people = [], {}
     for number, size, path, shape in shapes:
-        group = shape.get('group_id')
+        group, corners = str(shape.get('group_id')), _points(shape, path)
         if shape.get('shape_type') == 'point':
-            people.setdefault((number, group), {'points': {}, 'path': path})['points'][shape['label']] = shape[
-                'points'
-            ][0]
+            place = people.setdefault((number, group), {'points': {}})['points']
+            if shape['label'] in place:
+                raise ValueError(
+                    f'{path}: two points {shape["label"]!r} of one person: give those of each person one group_id'
+                )
+            place[shape['label']] = corners[0]
             continue
-        region = _region(shape, size, path)
+        region = _region(shape, corners, size, path)
         if region is None:
             what = f'{shape.get("shape_type")} of {shape["label"]!r}, which encloses no pixels'
             left_out[what] = left_out.get(what, 0) + 1
@@ -79,7 +82,7 @@ def labelme_to_coco(paths: Iterable[str], root: str) -> tuple[dict, dict[str, in
         item = dict(id=len(annotations) + 1, image_id=number, category_id=ids[shape['label']], iscrowd=0, **region)
         annotations.append(item)
         if points and shape['label'] == person:
-            people.setdefault((number, group), {'points': {}, 'path': path})['item'] = item
+            people.setdefault((number, group), {'points': {}}).setdefault('items', []).append((item, path))
     if points:
         _add_people(people, points, ids[person], annotations, left_out)
     categories = [dict(id=ids[name], name=name) for name in names]
@@ -98,25 +101,32 @@ def _add_people(people: dict, names: list[str], category: int, annotations: list
         for name in names:
             values += [*map(float, person['points'][name]), 2] if name in person['points'] else [0, 0, 0]
         labelled = dict(keypoints=values, num_keypoints=len(person['points']))
-        if 'item' not in person:
-            item = dict(id=len(annotations) + 1, image_id=number, category_id=category, iscrowd=0, segmentation=[])
-            annotations.append(item | labelled)
-            left_out['person without a rectangle of the same group'] = (
-                left_out.get('person without a rectangle of the same group', 0) + 1
-            )
-        else:
-            person['item'].update(labelled)
+        items = person.get('items', [])
+        if len(items) > 1:
+            raise ValueError(f'{items[1][1]}: two shapes of one person: give those of each person one group_id')
+        if items:
+            items[0][0].update(labelled)
+            continue
+        item = dict(id=len(annotations) + 1, image_id=number, category_id=category, iscrowd=0, segmentation=[])
+        annotations.append(item | labelled)
+        what = 'person without a rectangle of the same group'
+        left_out[what] = left_out.get(what, 0) + 1
 
 
-def _region(shape: dict, size: tuple[int, int], path: str) -> dict | None:
-    """Segment, box and area of a shape; None for one without an inside."""
-    kind, points = shape.get('shape_type', 'polygon'), shape.get('points')
+def _points(shape: dict, path: str) -> list[tuple[float, float]]:
+    """The points of a shape. Raises ValueError for anything but pairs of finite numbers."""
     try:
-        points = [(float(x), float(y)) for x, y in points]
-    except (TypeError, ValueError):
-        raise ValueError(f'{path}: the points of a shape of {shape["label"]!r} are not pairs of numbers') from None
-    if not all(math.isfinite(value) for point in points for value in point):
-        raise ValueError(f'{path}: the points of a shape of {shape["label"]!r} are not finite')
+        points = [(float(x), float(y)) for x, y in shape.get('points')]
+    except (TypeError, ValueError, OverflowError):
+        points = []
+    if not points or not all(math.isfinite(value) for point in points for value in point):
+        raise ValueError(f'{path}: the points of a shape of {shape["label"]!r} are not pairs of finite numbers')
+    return points
+
+
+def _region(shape: dict, points: list, size: tuple[int, int], path: str) -> dict | None:
+    """Segment, box and area of a shape; None for one without an inside."""
+    kind = shape.get('shape_type', 'polygon')
     if kind == 'mask':
         return _mask(shape, points, size, path)
     if kind == 'rectangle' and len(points) == 2:

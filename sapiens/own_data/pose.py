@@ -1,5 +1,6 @@
 """Looking at annotated people: skeleton, boxes and images of a COCO file or of Labelme's files."""
 
+import math
 import os
 from collections import Counter
 
@@ -173,7 +174,8 @@ def _skeleton(name: str, names: list[str], category: dict, doubts: Doubts, plan:
 
 def _links(category: dict, names: list[str], plan: Plan) -> list[tuple[str, str]]:
     """Pairs of names to connect in figures, from the category's ``skeleton``."""
-    pairs = [pair for pair in category.get('skeleton') or [] if isinstance(pair, list) and len(pair) == 2]
+    listed = category.get('skeleton')
+    pairs = [pair for pair in listed if isinstance(pair, list) and len(pair) == 2] if isinstance(listed, list) else []
     numbers = [number for pair in pairs for number in pair if isinstance(number, int)]
     if len(numbers) != 2 * len(pairs) or not pairs:
         plan.notes.append('no links: figures show points without lines')
@@ -259,14 +261,22 @@ def _changed(file: CocoFile, categories: list[int], shortened: bool, boxes: str)
         why.append(f'{len(bare)} people without a box left out')
     elif bare:
         for item in bare:
+            if not finite_points(item['keypoints']):
+                raise ValueError(f'{file.path}: annotation {item["id"]} has no finite keypoint to make a box from')
             item['bbox'] = box_of_points(item['keypoints'], sizes.get(item['image_id'], (None, None)))
         why.append(f'{len(bare)} boxes made from keypoints, with a margin of {_MARGIN:.0%}')
     return document, why
 
 
+def finite_points(values: list) -> list[tuple[float, float]]:
+    """The labelled keypoints of x, y, v, ... whose coordinates are finite numbers."""
+    triples = zip(values[::3], values[1::3], values[2::3], strict=True)
+    return [(x, y) for x, y, v in triples if v and None not in (x, y) and math.isfinite(x) and math.isfinite(y)]
+
+
 def box_of_points(values: list, size: tuple) -> list[float]:
     """The box x, y, w, h around labelled keypoints, with a margin, inside an image of ``size`` (w, h) where that is known."""
-    points = [(x, y) for x, y, v in zip(values[::3], values[1::3], values[2::3], strict=True) if v]
+    points = finite_points(values)
     low, high = [
         list(map(float, edge)) for edge in (map(min, zip(*points, strict=True)), map(max, zip(*points, strict=True)))
     ]

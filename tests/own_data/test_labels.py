@@ -73,6 +73,19 @@ def test_points_of_labelme_become_people(tmp_path):
     assert left_out == {'person without a rectangle of the same group': 1}
 
 
+def test_people_without_groups_are_not_mixed(tmp_path):
+    points = [shape('nose', [[3, 4]], 'point'), shape('nose', [[40, 4]], 'point')]
+    labelme(tmp_path, count=1, shapes=points)
+    with pytest.raises(
+        ValueError, match="0.json: two points 'nose' of one person: give those of each person one group_id"
+    ):
+        labelme_to_coco([str(tmp_path / '0.json')], str(tmp_path))
+    boxes = [shape('nose', [[3, 4]], 'point')] + [shape('person', [[2, 2], [30, 40]], 'rectangle')] * 2
+    labelme(tmp_path, count=1, shapes=boxes)
+    with pytest.raises(ValueError, match='0.json: two shapes of one person'):
+        labelme_to_coco([str(tmp_path / '0.json')], str(tmp_path))
+
+
 def test_run_lengths_and_folders_of_coco(tmp_path):
     images = [dict(id=0, file_name='../a/one.jpg', width=8, height=6)]
     whole = dict(size=[6, 8], counts=[6, 6, 36])
@@ -102,7 +115,7 @@ def test_nothing_to_write_is_an_error(tmp_path, capsys):
     [
         (dict(imageWidth=None), 'no imageWidth and imageHeight'),
         (dict(shapes=[dict(points=[])]), 'a shape without a label'),
-        (dict(shapes=[shape('hat', [[1, None], [2, 3], [4, 5]])]), 'are not pairs of numbers'),
+        (dict(shapes=[shape('hat', [[1, None], [2, 3], [4, 5]])]), 'are not pairs of finite numbers'),
         (dict(shapes=[shape('hat', [[1, 1], [2, 2]], 'mask', mask='?')]), 'mask of a shape'),
     ],
 )

@@ -26,8 +26,10 @@ from .exports import (
     label_studio,
     labelme,
     labelme_people,
+    picture,
     roboflow,
     roboflow_masks,
+    shape,
 )
 
 SHORT = [
@@ -92,6 +94,17 @@ def test_it_trains_and_the_best_checkpoint_has_its_metric(tmp_path):
     cvat_keypoints(tmp_path / 'data')
     assert new('pose', tmp_path / 'data', tmp_path) == 0
     assert 0 <= trains(tmp_path)['own/AP'] <= 1
+
+
+def test_labelme_folders_of_both_splits_have_one_skeleton(tmp_path, capsys):
+    labelme_people(tmp_path / 'data/train', count=2)
+    shapes = [shape('person', [[12, 6], [48, 40]], 'rectangle', group=1), shape('nose', [[30, 12]], 'point', group=1)]
+    labelme(tmp_path / 'data/val', count=2, shapes=shapes)
+    for i in range(2):
+        picture(tmp_path / f'data/val/{i}.jpg', seed=i + 9)
+    assert new('pose', tmp_path / 'data', tmp_path) == 0, capsys.readouterr().out
+    val = dataset(tmp_path, 'val')
+    assert len(val) == 2 and val.load(0)['keypoints_visible'].tolist() == [[0, 1, 0]]  # left_hand, nose, right_hand
 
 
 SEG = {
