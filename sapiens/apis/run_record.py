@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from sapiens.checkpoints import resolve_checkpoint
+from sapiens.utils.config import flatten
 from sapiens.utils.files import write_atomically
 
 from .batch_job import Plan
@@ -66,9 +67,10 @@ def check_settings(plan: Plan, video: VideoOptions | None = None) -> None:
         if key not in before:
             settings.pop(key, None)  # no videos were processed yet; versions before did not record the content
     content, given = before.pop('content', {}), settings.pop('content', {})
-    details = [
-        f'{key} was {before.get(key)}, is {settings[key]}' for key in settings if settings[key] != before.get(key)
-    ]
+    # The settings of one thing (a model, the detector) are a dict: name what differs in it.
+    old, new = (flatten({key: values.get(key) for key in settings}) for values in (before, settings))
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    details = [f'{key} was {old.get(key)}, is {new.get(key)}' for key in keys]
     details += [f'{key}: its content has changed' for key in given if key in content and content[key] != given[key]]
     details += [
         f'{key}: they are random, new in each run' for key in given if given[key] == content.get(key) == RANDOM

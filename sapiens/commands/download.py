@@ -4,7 +4,7 @@ Files go to $SAPIENS_CHECKPOINT_ROOT (default: checkpoints). An interrupted down
 the hub's, and the tensors with those of the model. Every command that takes a checkpoint then takes the name.
 
 Examples:
-    sapiens download --list                                # names, sizes, scores, and what is here already
+    sapiens download --list                                # names, sizes, scores, licences, and what is here already
     sapiens download sapiens-pose-1b
     sapiens download sapiens-pose-0.3b sapiens-seg-0.3b --root /data/checkpoints
     sapiens download sapiens-depth-1b --form torchscript   # or bfloat16: for inference
@@ -36,11 +36,15 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
+def about_licence(name: str) -> str:
+    about = LICENCES[name]
+    return f'{about["title"]}, {about["url"]}. It allows {about["allows"]}, not {about["forbids"]}.'
+
+
 def licence_of(entry: Entry) -> str:
-    about = LICENCES[entry.licence]
     return (
-        f'{entry.name}: the weights are under {entry.licence} ({about["title"]}, {about["url"]}), as published with them. '
-        f'It allows {about["allows"]}, not {about["forbids"]}. The licence of this package does not change that.'
+        f'{entry.name}: the weights are published under {entry.licence}: {about_licence(entry.licence)} The licence of this '
+        'package does not change that.'
     )
 
 
@@ -51,15 +55,18 @@ def wanted_form(name: str, form: str | None) -> tuple[Entry, str]:
 
 
 def table(root: Path) -> str:
-    rows = [('name', 'task', 'size', 'outputs', 'forms', 'here', 'published')]
+    rows = [('name', 'task', 'size', 'outputs', 'forms', 'here', 'licence', 'published')]
     for entry in ZOO.values():
         here = [form for form in entry.repos if any((root / name).is_file() for name in entry.files(form))]
         scores = ', '.join(f'{metric} {value:g}' for metric, value in entry.published.items())
         outputs = str(entry.num_outputs or '-')
         forms = ' '.join(entry.repos), ' '.join(here) or '-'
-        rows.append((entry.name, entry.task, entry.size, outputs, *forms, scores or '-'))
+        rows.append((entry.name, entry.task, entry.size, outputs, *forms, entry.licence, scores or '-'))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return '\n'.join('  '.join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    lines = ['  '.join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    used = {entry.licence for entry in ZOO.values()}
+    lines += ['', *(f'{name}: {about_licence(name)}' for name in LICENCES if name in used)]
+    return '\n'.join(lines)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,7 +13,7 @@ __all__ = ['refuse_foreign']
 
 # Types in configs, with or without their scope, and the advice.
 ADVICE = {
-    r'(mmpose\.)?Coco(WholeBody)?Metric': (
+    r'Coco(WholeBody)?Metric': (
         "take type='KeypointMetric', skeleton='coco17' (or 'wholebody133'), ann_file=..., which reports the same numbers"
     ),
     r'(mmseg\.)?(IoU|Cityscapes)Metric': "take type='SegMetric', classes=..., which reports mIoU, mAcc and aAcc as fractions",

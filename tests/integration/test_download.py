@@ -132,7 +132,9 @@ def test_the_command(hub, capsys):
     assert 'facebook/sapiens-depth-1b could not be fetched' in result.stderr and 'Traceback' not in result.stderr
 
     assert status_of('download', '--list') == 0
-    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith(f'{ENTRY.name} '))
+    listed = capsys.readouterr().out.splitlines()
+    assert any(line.startswith('cc-by-nc-4.0: ') and 'commercial' in line for line in listed)
+    (line,) = (line for line in listed if line.startswith(f'{ENTRY.name} '))
     assert line.split()[1:] == [
         'seg',
         '0.3b',
@@ -141,6 +143,7 @@ def test_the_command(hub, capsys):
         'torchscript',
         'bfloat16',
         'original',
+        'cc-by-nc-4.0',
         'mIoU',
         '76.73',
     ]

@@ -55,7 +55,8 @@ def test_the_answer_has_the_key_the_type_and_what_to_take(key, name, instead, mo
 
 
 @pytest.mark.parametrize(
-    'name', ['mmpose.GetBBoxCenterScale', 'mmpretrain.VisionTransformer', 'mmengine.AmpOptimWrapper']
+    'name',
+    ['mmpose.GetBBoxCenterScale', 'mmpose.CocoMetric', 'mmpretrain.VisionTransformer', 'mmengine.AmpOptimWrapper'],
 )
 def test_what_works_is_not_refused(name, monkeypatch):
     monkeypatch.setattr(foreign, 'is_cuda_available', lambda: True)
