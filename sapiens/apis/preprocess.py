@@ -8,6 +8,7 @@ Legend: H W size of an image, w h size of the network's input; boxes are x1, y1,
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -23,22 +24,27 @@ from sapiens.utils.crop import crop_matrix, fit_aspect
 
 __all__ = ['PersonInput', 'WholeInput', 'build_input', 'build_whole_input']
 
+# Interpolations of OpenCV in torch.
+MODES = {cv2.INTER_AREA: 'area', cv2.INTER_CUBIC: 'bicubic', cv2.INTER_LINEAR: 'bilinear'}
+
 
 def build_input(pipeline: Sequence[dict]) -> 'PersonInput | WholeInput':
     """Build the preprocessing that a ``val_pipeline`` describes, without its labels.
 
     Raises:
-        ValueError: the pipeline has neither LoadPerson nor LoadResize.
+        ValueError: the pipeline has neither LoadPerson nor LoadResize or LoadLetterbox.
     """
     steps = {step['type'].split('.')[-1]: step for step in pipeline if 'type' in step}
     if 'LoadPerson' in steps:
         box = TRANSFORMS.build(dict(steps.get('GetBBoxCenterScale', dict(type='mmpose.GetBBoxCenterScale'))))
         return PersonInput(TRANSFORMS.build(dict(steps['LoadPerson'])), box.padding)
-    if 'LoadResize' in steps:
-        return WholeInput(TRANSFORMS.build(dict(steps['LoadResize'])))
+    for step in pipeline:
+        kind = TRANSFORMS.get(step['type']) if 'type' in step else None
+        if isinstance(kind, type) and issubclass(kind, LoadResize):
+            return WholeInput(TRANSFORMS.build(dict(step)))
     raise ValueError(
-        f'val_pipeline has {", ".join(steps) or "no steps"}: inference needs LoadPerson (one person) or LoadResize (the '
-        'whole image) in it'
+        f'val_pipeline has {", ".join(steps) or "no steps"}: inference needs LoadPerson (one person), LoadResize or '
+        'LoadLetterbox (the whole image) in it'
     )
 
 
@@ -92,7 +98,7 @@ class PersonInput:
     def on_device(self, image: Tensor, samples: list[PoseDataSample]) -> Tensor:
         """Return crops (B, 3, h, w) float32, rounded to integers, of one image (3, H, W) on the device.
 
-        Sampling is bilinear; pixels outside the image are black.
+        Sampling is that of the transform; pixels outside the image are black.
         """
         w, h = self.size
         height, width = image.shape[-2:]
@@ -104,9 +110,14 @@ class PersonInput:
             rows = (y - matrix[1, 2]) / matrix[1, 1]
             columns, rows = 2 * columns / max(width - 1, 1) - 1, 2 * rows / max(height - 1, 1) - 1
             grids.append(torch.stack(torch.meshgrid(columns, rows, indexing='xy'), -1))
-        grid = torch.stack(grids).float()
-        source = image[None].float().expand(len(samples), -1, -1, -1)
-        return F.grid_sample(source, grid, mode='bilinear', padding_mode='zeros', align_corners=True).round()
+        modes = ['bicubic' if self.transform.is_cubic(sample.warp_matrix) else 'bilinear' for sample in samples]
+        crops = image.new_empty((len(samples), 3, h, w), dtype=torch.float32)
+        for mode in set(modes):
+            chosen = [index for index, other in enumerate(modes) if other == mode]
+            grid = torch.stack([grids[index] for index in chosen]).float()
+            source = image[None].float().expand(len(chosen), -1, -1, -1)
+            crops[chosen] = F.grid_sample(source, grid, mode=mode, padding_mode='zeros', align_corners=True)
+        return crops.round().clamp(0, 255)
 
 
 class WholeInput:
@@ -136,12 +147,10 @@ class WholeInput:
     def on_device(self, image: Tensor, samples: list[DenseDataSample]) -> Tensor:
         """Return the input (1, 3, h, w) float32, rounded to integers, of an image (3, H, W) on the device."""
         left, top, width, height = self.transform.place(image.shape[:0:-1])[0]
-        resized = F.interpolate(
-            image[None].float(),
-            (height, width),
-            mode=self.transform.interpolation,
-            align_corners=False,
-            antialias=self.transform.antialias,
-        )
+        mode, antialias = self.transform.interpolation, self.transform.antialias
+        if mode == 'published':
+            mode, antialias = MODES[self.transform.published_interpolation(image.shape[-1])], False
+        corners = {} if mode == 'area' else dict(align_corners=False, antialias=antialias)
+        resized = F.interpolate(image[None].float(), (height, width), mode=mode, **corners)
         right, bottom = self.size[0] - left - width, self.size[1] - top - height
         return F.pad(resized.round().clamp(0, 255), (left, right, top, bottom))

@@ -10,6 +10,7 @@ Examples:
     sapiens convert convert mae_pretrain_vit_large.pth encoder.pth --part encoder
     sapiens convert convert work_dirs/x/iter_900 weights.safetensors --dtype bf16
     sapiens convert convert FILE OUT.pth --config CONFIG   # fitted: positions resized, head of this config
+    sapiens convert convert FILE FOLDER --to huggingface   # Sapiens2, for transformers
 """
 
 import argparse
@@ -25,6 +26,7 @@ from sapiens.checkpoints import (
     recognise,
     resolve_checkpoint,
     resolve_config,
+    save_huggingface,
 )
 from sapiens.registry import MODELS
 from sapiens.tasks import task_of
@@ -48,12 +50,17 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     text = '*.pth ({state_dict, meta}; with --part encoder flat) or *.safetensors'
     convert.add_argument('out', type=Path, help=text)
     inspect.add_argument('--tensors', action='store_true', help='list every tensor: name, shape, type')
+    text = "'weights', or 'huggingface' for a folder that transformers opens; default: %(default)s"
+    convert.add_argument('--to', choices=['weights', 'huggingface'], default='weights', help=text)
     convert.add_argument('--part', choices=['all', 'encoder'], default='all', help='default: %(default)s')
     convert.add_argument('--dtype', choices=list(DTYPES), help='type of floating-point tensors; default: unchanged')
     args = parser.parse_args(argv)
     if args.cfg_options and not args.config:
         parser.error('--cfg-options changes a config: add --config')
-    if args.command == 'convert' and args.out.suffix not in ('.pth', '.safetensors'):
+    if args.command == 'convert' and args.to == 'huggingface':
+        if args.part == 'encoder' or args.dtype:
+            parser.error('--part and --dtype are for --to weights')
+    elif args.command == 'convert' and args.out.suffix not in ('.pth', '.safetensors'):
         parser.error(f'{args.out}: expected a name that ends in .pth or .safetensors')
     return args
 
@@ -92,9 +99,24 @@ def inspect(args: argparse.Namespace) -> None:
         print(load_weights(build(args, 'meta'), checkpoint, args.min_share))
 
 
+def convert_to_huggingface(args: argparse.Namespace) -> None:
+    checkpoint = read_weights(args.file)
+    found = recognise(checkpoint.state_dict, checkpoint.meta)
+    if not args.config and not (found and found['config']):
+        raise ValueError(f'{args.file}: {describe(found)}; give its config with --config')
+    args.config = args.config or found['config']
+    model = build(args, 'cpu')
+    print(load_weights(model, checkpoint, min_share=1.0, required=''))
+    save_huggingface(model, args.out)
+    print(f'{args.out}: config.json, preprocessor_config.json, model.safetensors')
+
+
 def convert(args: argparse.Namespace) -> None:
     if args.out.exists() and args.out.samefile(resolve_checkpoint(args.file)):
         raise ValueError(f'{args.out} is the file to convert: choose another name')
+    if args.to == 'huggingface':
+        convert_to_huggingface(args)
+        return
     checkpoint = read_weights(args.file)
     weights = checkpoint.state_dict
     if args.config:

@@ -147,7 +147,8 @@ def _geometry(cfg: Config) -> str:
     steps = {step['type'].split('.')[-1]: step for step in cfg.get('val_pipeline', ()) if 'type' in step}
     if cfg.model.type.split('.')[-1] == 'PoseEstimator' or 'LoadPerson' in steps:
         return 'crop'
-    return 'letterbox' if steps.get('LoadResize', {}).get('keep_ratio') else 'stretch'
+    keeps = 'LoadLetterbox' in steps or steps.get('LoadResize', {}).get('keep_ratio')
+    return 'letterbox' if keeps else 'stretch'
 
 
 def _progress(items: list) -> tqdm:

@@ -10,7 +10,13 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger, print_log
 from torch import nn
 
-from sapiens.checkpoints import load_weights, read_weights, resolve_config
+from sapiens.checkpoints import (
+    is_huggingface_folder,
+    load_weights,
+    read_huggingface_config,
+    read_weights,
+    resolve_config,
+)
 from sapiens.models import MAE
 from sapiens.registry import MODELS
 from sapiens.utils.config import load_config, parse_options, set_option
@@ -21,15 +27,17 @@ __all__ = ['build_model', 'load_encoder', 'read_config']
 
 
 def read_config(config: str | Path | Config, cfg_options: list[str] | dict[str, Any] | None = None) -> Config:
-    """The config of a path, of the name of a published model, or the one given, with options applied to a copy of it.
+    """The config of a path, of the name of a published model, of a folder that transformers saved, or the one given, with options
+    applied to a copy of it.
 
     Raises:
         FileNotFoundError, ValueError: see :func:`sapiens.utils.config.load_config`; a name that is neither a file nor known.
     """
-    if isinstance(config, Config):
-        cfg = copy.deepcopy(config)
+    from_transformers = not isinstance(config, Config) and is_huggingface_folder(config)
+    if isinstance(config, Config) or from_transformers:
+        cfg = read_huggingface_config(config) if from_transformers else copy.deepcopy(config)
         for key, value in parse_options(cfg_options).items():
-            set_option(cfg, key, value, 'the given config')
+            set_option(cfg, key, value, str(config) if from_transformers else 'the given config')
         return cfg
     return load_config(resolve_config(config), cfg_options)
 
@@ -44,7 +52,8 @@ def build_model(
     """The model of a config in evaluation mode, without gradients.
 
     Args:
-        config: path of a config file, name of a published model (:mod:`sapiens.checkpoints`), or a config.
+        config: path of a config file, name of a published model (:mod:`sapiens.checkpoints`), a folder that transformers saved
+            (its weights too are read if no checkpoint is given), or a config.
         checkpoint: path or name of the weights of the whole model, or of the encoder of an autoencoder, which is all that
             inference uses; random weights without, and the log says so. What a config names as the start of a training
             (``init_cfg``) is not read.
@@ -62,6 +71,8 @@ def build_model(
     """
     target = pick_device(device)
     cfg = read_config(config, cfg_options)
+    if checkpoint is None and not isinstance(config, Config) and is_huggingface_folder(config):
+        checkpoint = config
     options = copy.deepcopy(cfg.model)
     for part in (options, options.get('backbone', {})):
         part.pop('init_cfg', None)

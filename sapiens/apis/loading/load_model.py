@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from sapiens.checkpoints import look_up
+from sapiens.checkpoints import is_huggingface_folder, look_up
 from sapiens.tasks import resolve, task_names, task_of
 from sapiens.utils.device import DTYPES
 
@@ -43,7 +43,8 @@ def load_model(
     """Load a model that takes images.
 
     Args:
-        model: name of a published model, which implies its weights; path or name of a config; or a config.
+        model: name of a published model or a folder that transformers saved, which imply their weights; path or name of a
+            config; or a config.
         checkpoint: path or name of weights. A config without a checkpoint has random weights, and a warning says so.
         task: by default the task of the model. 'features' takes the encoder of any model.
         device: 'auto', 'cpu', 'cuda', 'cuda:1', 'mps'.
@@ -126,9 +127,11 @@ def with_checkpoints(models: Sequence[str], checkpoints: Sequence[str]) -> list[
 
 
 def is_config(model: str | Path) -> bool:
-    """Whether a model is given by the path or name of a config, and not as a published model.
+    """Whether a model is given by the path or name of a config, and not as a published model or a folder with its weights.
 
     Raises:
         ValueError: see :func:`sapiens.checkpoints.look_up`.
     """
+    if is_huggingface_folder(model):
+        return False
     return Path(model).expanduser().is_file() or look_up(str(model)) is None

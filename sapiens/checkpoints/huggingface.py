@@ -1,0 +1,257 @@
+"""Folders of Hugging Face transformers: ``config.json``, ``preprocessor_config.json`` and ``model.safetensors``.
+
+transformers has classes for encoders, pose, segmentation, normals, pointmaps and matting of Sapiens2. Its files have the
+published names of tensors.
+"""
+
+import json
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+from torch import nn
+
+from sapiens.metainfo import get_classes, get_skeleton
+from sapiens.models import DeconvHead, DenseEstimator, PixelShuffleHead, PoseEstimator, Sapiens2ViT
+from sapiens.tasks import task_of
+from sapiens.utils.checkpoint import save_weights
+from sapiens.utils.config import load_config
+from sapiens.utils.files import write_atomically
+
+__all__ = ['is_huggingface_folder', 'read_huggingface_config', 'save_huggingface']
+
+# Class in transformers -> task here, and the published recipe whose pipelines fit.
+CLASSES = {
+    'Sapiens2Model': ('pretrain', 'mae/sapiens_0.3b_humans300m-1024x1024.py'),
+    'Sapiens2Backbone': ('pretrain', 'mae/sapiens_0.3b_humans300m-1024x1024.py'),
+    'Sapiens2ForPoseEstimation': ('pose', 'pose/sapiens2_0.4b_goliath-1024x768.py'),
+    'Sapiens2ForSemanticSegmentation': ('seg', 'seg/sapiens2_0.4b_goliath-1024x768.py'),
+    'Sapiens2ForNormalEstimation': ('normal', 'normal/sapiens2_0.4b_renderpeople-1024x768.py'),
+}
+SKELETONS = {len(get_skeleton(name)): name for name in ('coco17', 'wholebody133', 'goliath308')}
+# Fields of config.json that this encoder has no option for, with the only value that it computes.
+FIXED = {
+    'hidden_act': 'silu',
+    'num_channels': 3,
+    'num_first_full_attention_layers': 8,
+    'num_last_full_attention_layers': 8,
+    'num_register_tokens': 8,
+    'rms_norm_eps': 1e-6,
+    'rope_theta': 100.0,
+    'attention_dropout': 0.0,
+    **dict.fromkeys(
+        ('query_bias', 'key_bias', 'value_bias', 'proj_bias', 'mlp_bias', 'use_gated_mlp', 'use_qk_norm'), True
+    ),
+    'use_mask_token': False,
+}
+
+
+def is_huggingface_folder(path: str | Path) -> bool:
+    """Whether a path is a folder that transformers saved: one with ``config.json``."""
+    return (Path(path).expanduser() / 'config.json').is_file()
+
+
+def read_huggingface_config(folder: str | Path) -> Config:
+    """The config of a model that transformers saved, on the pipelines and data of the published recipe of its task.
+
+    Raises:
+        ValueError: another kind of model, a part that this package does not have, or a number of outputs without a known meaning.
+    """
+    path = Path(folder).expanduser() / 'config.json'
+    try:
+        fields = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f'{path} is not JSON: {error}') from error
+    kind = (fields.get('architectures') or ['Sapiens2Model'])[0]
+    if fields.get('model_type') != 'sapiens2' or kind not in CLASSES:
+        raise ValueError(
+            f'{path}: {kind} of model_type={fields.get("model_type")!r} is not one of {", ".join(CLASSES)} of model_type sapiens2'
+        )
+    task, recipe = CLASSES[kind]
+    cfg = load_config(recipe)
+    backbone = _backbone_options(fields, path)
+    size = backbone['img_size'][::-1]
+    if task == 'pretrain':
+        model = dict(cfg.model, backbone=backbone)
+        cfg.val_pipeline = [dict(type='LoadResize', size=size), dict(type='PackImage')]
+    else:
+        model = dict(
+            cfg.model, backbone=backbone, head=_head_options(fields, task, path), **_outputs(fields, task, path)
+        )
+        for step in cfg.val_pipeline:
+            if 'size' in step:
+                step.size = size
+    cfg.model = ConfigDict(model)
+    return cfg
+
+
+def _backbone_options(fields: dict, path: Path) -> dict:
+    heads = fields['num_attention_heads']
+    fixed = dict(FIXED, num_key_value_attention_heads=heads // 2)
+    for name, value in fixed.items():
+        if fields.get(name, value) != value:
+            raise ValueError(f'{path}: {name}={fields[name]!r}, but Sapiens2ViT has {value!r} and no option for it')
+    size = fields['image_size']
+    return dict(
+        type='Sapiens2ViT',
+        arch=dict(
+            embed_dims=fields['hidden_size'],
+            num_layers=fields['num_hidden_layers'],
+            num_heads=heads,
+            feedforward_channels=fields['intermediate_size'],
+        ),
+        img_size=(size, size) if isinstance(size, int) else tuple(size),
+        patch_size=fields['patch_size'],
+        drop_path_rate=fields.get('drop_path_rate', 0.0),
+        rope_shift=fields.get('pos_embed_shift'),
+        rope_jitter=fields.get('pos_embed_jitter'),
+        rope_rescale=fields.get('pos_embed_rescale'),
+    )
+
+
+def _head_options(fields: dict, task: str, path: Path) -> dict:
+    head = fields.get('head_config') or {}
+    upsample, kernels = head.get('upsample_out_channels') or (), head.get('upsample_kernel_sizes')
+    convs = dict(conv_channels=tuple(head.get('conv_out_channels') or ()), predictor=f'conv_{task}')
+    if head.get('conv_kernel_sizes'):
+        convs['conv_kernels'] = tuple(head['conv_kernel_sizes'])
+    if not head.get('use_pixel_shuffle'):
+        if set(convs.get('conv_kernels', ())) - {1}:
+            raise ValueError(
+                f'{path}: conv_kernel_sizes={convs["conv_kernels"]}: transformers pads none of them, DeconvHead each'
+            )
+        deconvs = dict(deconv_channels=tuple(upsample), init_deconvs=task == 'pose')
+        return dict(type='DeconvHead', **deconvs, **({'deconv_kernels': tuple(kernels)} if kernels else {}), **convs)
+    if kernels and set(kernels) != {3}:
+        raise ValueError(
+            f'{path}: upsample_kernel_sizes={kernels}, but PixelShuffleHead has kernels of 3 and no option for them'
+        )
+    return dict(type='PixelShuffleHead', upsample_channels=tuple(upsample), norm='instance', **convs)
+
+
+def _outputs(fields: dict, task: str, path: Path) -> dict:
+    """Arguments of the estimator that say what the outputs mean."""
+    labels = fields.get('id2label') or {}
+    names = [labels[key] for key in sorted(labels, key=int)]
+    if task == 'pose':
+        if len(names) not in SKELETONS:
+            raise ValueError(
+                f'{path}: {len(names)} keypoints are not one of {", ".join(map(str, SKELETONS))}; give a config with '
+                f'model.skeleton, and this folder as its checkpoint'
+            )
+        return dict(skeleton=SKELETONS[len(names)])
+    if task == 'seg':
+        known = get_classes('goliath29')
+        is_known = len(names) == len(known)
+        return dict(
+            task=dict(type='SegTask', classes='goliath29' if is_known else dict(name=path.parent.name, classes=names))
+        )
+    return {}
+
+
+def save_huggingface(model: nn.Module, folder: str | Path) -> None:
+    """Save a model as transformers' classes of Sapiens2 read it.
+
+    Args:
+        model: a :class:`~sapiens.models.Sapiens2ViT`, or an estimator of pose, segmentation or normals with one.
+        folder: is made where it does not exist.
+
+    Raises:
+        ValueError: transformers has no class for this model; the message says why.
+    """
+    encoder = model if isinstance(model, Sapiens2ViT) else getattr(model, 'backbone', None)
+    if not isinstance(encoder, Sapiens2ViT):
+        raise ValueError(
+            f'{type(encoder or model).__name__}: transformers has no class for this encoder, only for Sapiens2ViT'
+        )
+    if encoder.tokenizer is not None:
+        raise ValueError('an encoder with a tokenizer (4K): transformers has no class for it')
+    if not encoder.final_norm:
+        raise ValueError('final_norm=False: transformers has no encoder without the final norm')
+    first = encoder.blocks[0]
+    height, width = encoder.img_size
+    fields = dict(
+        model_type='sapiens2',
+        architectures=['Sapiens2Model'],
+        hidden_size=encoder.embed_dims,
+        num_hidden_layers=encoder.num_layers,
+        num_attention_heads=first.attn.num_heads,
+        num_key_value_attention_heads=first.attn.num_heads // 2,
+        intermediate_size=first.ffn.w3.in_features,
+        image_size=[height, width],
+        patch_size=encoder.patch_size,
+        pos_embed_shift=encoder.rope_embed.shift,
+        pos_embed_jitter=encoder.rope_embed.jitter,
+        pos_embed_rescale=encoder.rope_embed.rescale,
+        **{name: value for name, value in FIXED.items() if name != 'num_channels'},
+    )
+    weights = {name: value for name, value in model.state_dict().items() if not name.endswith('rope_embed.periods')}
+    letterboxed = False
+    if model is not encoder:
+        task = _task_of(model)
+        fields.update(_head_fields(model, task))
+        letterboxed = task == 'normal'
+        last = f'decode_head.{model.head.predictor}.'
+        weights = {name.replace(last, f'decode_head.conv_{task}.'): value for name, value in weights.items()}
+    folder = Path(folder).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    save_weights(weights, folder / 'model.safetensors')
+    processor = dict(
+        image_processor_type='Sapiens2ImageProcessor',
+        size=dict(height=height, width=width),
+        do_resize=True,
+        do_rescale=True,
+        rescale_factor=1 / 255,
+        do_normalize=True,
+        image_mean=[0.485, 0.456, 0.406],
+        image_std=[0.229, 0.224, 0.225],
+        do_pad=letterboxed,
+        resample=2,
+    )
+    for name, content in (('config', fields), ('preprocessor_config', processor)):
+        write_atomically(folder / f'{name}.json', json.dumps(content, indent=2) + '\n')
+
+
+def _task_of(model: nn.Module) -> str:
+    task = task_of(model).name
+    kinds = dict(
+        pose=(PoseEstimator, DeconvHead), seg=(DenseEstimator, DeconvHead), normal=(DenseEstimator, PixelShuffleHead)
+    )
+    if task not in kinds or not isinstance(model, kinds[task][0]) or type(model.head) is not kinds[task][1]:
+        known = ', '.join(f'{name} with {head.__name__}' for name, (_, head) in kinds.items())
+        raise ValueError(
+            f'{task} with {type(getattr(model, "head", None)).__name__}: transformers has classes for {known}'
+        )
+    if isinstance(model.head, PixelShuffleHead) and not isinstance(model.head.input_conv[1], nn.InstanceNorm2d):
+        raise ValueError("head.norm='rms': transformers has no class for it")
+    return task
+
+
+def _head_fields(model: nn.Module, task: str) -> dict:
+    head, shuffles = model.head, isinstance(model.head, PixelShuffleHead)
+    layers = [block[0] for block in head.upsample_blocks] if shuffles else list(head.deconv_layers)[::3]
+    convs = list(head.conv_layers)[::3]
+    if task == 'pose':
+        names = list(model.skeleton.keypoints)
+    elif task == 'seg':
+        names = list(model.task.classes.classes)
+    else:
+        names = ['x', 'y', 'z']
+    kind = next(name for name, (known, _) in CLASSES.items() if known == task)
+    return dict(
+        architectures=[kind],
+        head_config=dict(
+            model_type='sapiens2_head',
+            upsample_out_channels=[layer.out_channels // (4 if shuffles else 1) for layer in layers],
+            upsample_kernel_sizes=[layer.kernel_size[0] for layer in layers],
+            conv_out_channels=[layer.out_channels for layer in convs],
+            conv_kernel_sizes=[layer.kernel_size[0] for layer in convs],
+            use_pixel_shuffle=shuffles or None,
+        ),
+        id2label={str(number): name for number, name in enumerate(names)},
+        label2id={name: number for number, name in enumerate(names)},
+        flip_pairs=_flip_pairs(model) if task == 'pose' else None,
+    )
+
+
+def _flip_pairs(model: nn.Module) -> list[list[int]]:
+    return [[index, int(other)] for index, other in enumerate(model.skeleton.flip_indices) if int(other) != index]
