@@ -16,6 +16,7 @@ from PIL import Image
 from sapiens.coco import paint_segments
 from sapiens.frames import PUBLISHED
 from sapiens.metainfo.classes import IGNORE
+from sapiens.utils.image_files import FORMATS
 
 from .decoding import BadImage
 from .loading import check_file, check_size, read_file
@@ -204,7 +205,7 @@ def _size_in_header(data: bytes) -> tuple[int, int]:
     if data[:4] == b'\x89PNG' and len(data) > 24:  # the usual format, faster than with Pillow
         return struct.unpack_from('>II', data, 16)
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             return image.size
     except Exception:  # OpenCV has the last word
         return 0, 0
