@@ -21,7 +21,10 @@ from sapiens.utils.image_files import SUFFIXES, LeftOut, walk_images
 
 __all__ = ['VIDEO_SUFFIXES', 'Item', 'find_images', 'find_inputs', 'is_video', 'read_pixels']
 
-VIDEO_SUFFIXES = ('.mp4', '.mov', '.m4v', '.avi', '.mkv', '.webm', '.mpg', '.mpeg')
+VIDEO_SUFFIXES = (
+    *('.mp4', '.mov', '.m4v', '.avi', '.mkv', '.webm', '.mpg', '.mpeg'),
+    *('.3gp', '.mts', '.m2ts', '.ts', '.wmv', '.flv', '.ogv'),
+)
 
 TIMEOUT = 30  # seconds without a byte from a server
 

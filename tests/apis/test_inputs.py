@@ -56,7 +56,14 @@ def test_no_two_inputs_have_a_name_in_common(tree):
     # The JSON of a video and that of an image are two files.
     assert names(find_inputs([tree / 'a.jpg', tree / 'c/a.mp4'])) == ['a.jpg', 'a.mp4']
     assert names(find_inputs(['0', 'http://host/dance.mp4', tree / 'b/dance.mp4'])) == ['camera0', 'dance', 'dance_2']
-    assert is_video('0') and is_video('x/A.MP4') and not is_video('x.jpg') and not is_video('folder')
+    assert (
+        is_video('0')
+        and is_video('x/A.MP4')
+        and is_video('00001.MTS')
+        and is_video('a.3gp')
+        and not is_video('x.jpg')
+        and not is_video('folder')
+    )
 
 
 def test_a_file_or_folder_wins_over_the_camera_of_its_number(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 
-__all__ = ['damage_bytes', 'damage_json']
+__all__ = ['damage_archive', 'damage_bytes', 'damage_json']
 
 # What programs write in the place of a value, and what no program should.
 VALUES = (
@@ -14,6 +14,9 @@ VALUES = (
     [], [1], [1, 2, 3, 4], [0, 0, 0, 0], [None] * 4, [[1, 2, 3, 4]], ['a', 'b'], [0] * 51, [[]], [1.5] * 1000,
     {}, {'id': 1}, {'a': {'b': []}}, {'counts': 'a', 'size': [1, 1]},
 )  # fmt: skip
+
+# Sizes and offsets in a file.
+NUMBERS = (0, (1 << 31) - 1, (1 << 32) - 1, 1 << 40, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
 
 
 def damage_json(document, rng: np.random.Generator, times: int = 3):
@@ -63,3 +66,15 @@ def damage_bytes(content: bytes, rng: np.random.Generator) -> bytes:
         for _ in range(rng.integers(1, 5) if end else 0):
             data[rng.integers(end)] = rng.integers(256)
     return bytes(data)
+
+
+def damage_archive(content: bytes, rng: np.random.Generator) -> bytes:
+    """A copy of a file with up to three kinds of damage, among them extreme numbers in the place of sizes and offsets."""
+    data = content
+    for _ in range(rng.integers(1, 4)):
+        if rng.random() < 0.3 and len(data) > 8:
+            at, number = int(rng.integers(len(data) - 8)), NUMBERS[rng.integers(len(NUMBERS))]
+            data = data[:at] + number.to_bytes(8, 'little') + data[at + 8 :]
+        else:
+            data = damage_bytes(data, rng)
+    return data

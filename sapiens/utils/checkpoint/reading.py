@@ -62,7 +62,7 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = 'cpu') 
         raise FileNotFoundError(_missing(path))
     form, read = _reader_of(path)
     try:
-        with limited_memory(path):
+        with limited_memory(path, torch.device(map_location)):
             content = read(path, map_location)
     except Exception as error:  # pickle, zip, torch and safetensors raise a dozen types for what is not a checkpoint
         size = '' if path.is_dir() else f' ({path.stat().st_size} bytes)'
