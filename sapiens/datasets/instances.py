@@ -232,8 +232,9 @@ def _find_misplaced(people, rows, boxes, keypoints, visible, findings: Findings)
     """Count people whose labels contradict each other, and values that all people share; they are used nevertheless."""
     if not len(rows):
         return
-    low, high = (np.where(visible[..., None], keypoints, fill) for fill in (np.inf, -np.inf))
-    low, high, size = low.min(1), high.max(1), boxes[:, 2:] - boxes[:, :2]
+    labelled = dict(axis=1, where=visible[..., None])  # reduces without a copy of all keypoints
+    low, high = keypoints.min(initial=np.inf, **labelled), keypoints.max(initial=-np.inf, **labelled)
+    size = boxes[:, 2:] - boxes[:, :2]
     some = visible.any(1)
     beside = some & ((low > boxes[:, 2:] + size / 2) | (high < boxes[:, :2] - size / 2)).any(1)
     one_place = (visible.sum(1) > 2) & ((high - low).max(1, where=some[:, None], initial=0) < size.max(1) * _ONE_PLACE)
