@@ -137,7 +137,7 @@ def check_samples(
                 rejected, reason = rejected + 1, str(error)
                 continue
         rows.append(statistics.measure(packed['inputs'], packed['data_samples']))
-        if lacking := statistics.empty(rows[-1]):
+        if rows[-1]['labels'] and (lacking := statistics.empty(rows[-1])):
             annotation = f', annotation {results["id"]}' if 'id' in results else ''
             findings.add(lacking, f'sample {draw.index}, {results["img_path"]}{annotation}', wrong=False)
     text = f'{len(draws)} samples went through the pipeline'
@@ -149,6 +149,8 @@ def check_samples(
         )
     if not rows:
         return text
+    if dataset.test_mode and not any(row['labels'] for row in rows):
+        return f'{text}; none has labels'  # such as people in detected boxes
     for doubt in statistics.judge(rows):
         findings.add(f'samples with {doubt.text}', f'{len(rows)} samples')
     summary = statistics.describe(rows)

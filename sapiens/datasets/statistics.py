@@ -62,7 +62,7 @@ class MapStatistics:
         self.spec = spec
 
     def measure(self, image: torch.Tensor, sample) -> dict:
-        """The row of a packed sample: image uint8 (3, H, W), and its labels."""
+        """The row of a packed sample: image uint8 (3, H, W), and its labels. ``labels`` says whether it has some."""
         flat = bool((image.flatten(1).amax(1) == image.flatten(1).amin(1)).all())
         return dict(flat=flat, **self.measure_labels(sample))
 
@@ -84,7 +84,7 @@ class MapStatistics:
             valid = getattr(sample, f'valid_{field.name}' if field.own_validity else 'valid_mask', None)
             valid = torch.ones(values.shape[:2], dtype=torch.bool) if valid is None else valid
             maps[field.name] = measure_field(field, values.numpy(), valid.numpy())
-        return dict(maps=maps)
+        return dict(labels=bool(maps) or not self.spec.fields, maps=maps)
 
     def judge_labels(self, rows: Sequence[dict]) -> list[Doubt]:
         """Doubts about the labels."""
@@ -116,13 +116,13 @@ class KeypointStatistics(MapStatistics):
     def measure_labels(self, sample) -> dict:
         labels = getattr(sample, 'gt_instance_labels', ())
         if 'keypoint_weights' not in labels:
-            return dict(labelled=0, inside=0, extent=np.nan, box=np.nan)
+            return dict(labels=False, labelled=0, inside=0, extent=np.nan, box=np.nan)
         height, width = sample.img_shape
         points, known = labels.keypoints.numpy(), labels.keypoint_weights.numpy() > 0
         inside = ((points > -0.5) & (points < (width - 0.5, height - 0.5))).all(-1) & known
         extent = np.ptp(points[known], axis=0).max() / max(width, height) if known.sum() > 2 else np.nan
         box = float(np.max(sample.input_scale)) if 'input_scale' in sample else np.nan
-        return dict(labelled=int(known.sum()), inside=int(inside.sum()), extent=float(extent), box=box)
+        return dict(labels=True, labelled=int(known.sum()), inside=int(inside.sum()), extent=float(extent), box=box)
 
     def judge_labels(self, rows: Sequence[dict]) -> list[Doubt]:
         labelled, inside = (sum(row[key] for row in rows) for key in ('labelled', 'inside'))

@@ -221,3 +221,12 @@ def test_labels_that_all_people_share(tmp_path):
     # People who fill their images have equal boxes.
     whole = [dict(person(i, bbox=[0, 0, 120, 90]), id=i) for i in range(12)]
     assert found(people(tmp_path, whole)) == {}
+
+
+def test_people_in_detected_boxes_have_no_labels_and_need_none(tmp_path):
+    boxes = tmp_path / 'boxes.json'
+    boxes.write_text(json.dumps([dict(image_id=1, category_id=1, bbox=[5, 5, 40, 60], score=0.5)]))
+    dataset = people(tmp_path, [person(0)], boxes=str(boxes), test_mode=True)
+    findings = Findings()
+    text = check_samples(findings, dataset, [Draw(0, 0)], statistics_of(get_task('pose')))
+    assert text == '1 samples went through the pipeline; none has labels' and not findings
