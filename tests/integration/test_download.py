@@ -24,8 +24,8 @@ NAME = Path(ENTRY.files()[0]).name
 
 
 def small_file():
-    """A file with all names and shapes of the published one, each tensor a single number in storage."""
-    weights = {name: torch.zeros(()).expand(shape) for name, shape in ENTRY.shapes().items()}
+    """A file with all names and shapes of the published one in half precision, each tensor a single number in storage."""
+    weights = {name: torch.zeros((), dtype=torch.half).expand(shape) for name, shape in ENTRY.shapes().items()}
     file = io.BytesIO()
     torch.save(dict(state_dict=weights, meta={}), file)
     return file.getvalue()
@@ -114,7 +114,9 @@ def test_the_disk_is_asked_first(hub, monkeypatch):
 def test_differences_to_the_model_card(tmp_path):
     shapes = expected_shapes('0.3b', 'seg', 27)
     del shapes['backbone.ln1.bias']
-    torch.save({name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}, tmp_path / 'x.pth')
+    torch.save(
+        {name: torch.zeros((), dtype=torch.half).expand(shape) for name, shape in shapes.items()}, tmp_path / 'x.pth'
+    )
     assert compare_with_card(ENTRY, tmp_path / 'x.pth') == [
         'ln1.bias is missing',
         'decode_head.conv_seg.weight is 27x768x1x1, expected 28x768x1x1',
