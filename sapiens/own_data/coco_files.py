@@ -36,6 +36,7 @@ class CocoFile:
         categories: {id: the category's object}.
         people, segments: {category id: annotations with a labelled keypoint, with a segment}.
         unboxed, tight: {category id: people whose box is missing or empty, or exactly the extent of the keypoints}.
+        whole_body: people with COCO-WholeBody's lists.
         lengths: {category id: counts of the lengths of keypoint lists}.
         document: the whole content, if it has been made; otherwise it is in the file.
         left_out: {what Labelme's files have that cannot be used: how often}.
@@ -49,6 +50,7 @@ class CocoFile:
     segments: Counter = field(default_factory=Counter)
     unboxed: Counter = field(default_factory=Counter)
     tight: Counter = field(default_factory=Counter)
+    whole_body: int = 0
     lengths: dict[int, Counter] = field(default_factory=dict)
     document: dict | None = None
     left_out: dict[str, int] = field(default_factory=dict)
@@ -82,6 +84,7 @@ class CocoFile:
                 self.lengths.setdefault(category, Counter())[len(points)] += 1
                 self.unboxed[category] += not has_box(box)
                 self.tight[category] += has_box(box) and is_extent(box, points)
+            self.whole_body += 'face_kpts' in item
             self.segments[category] += bool(item.get('segmentation'))
 
     def content(self) -> dict:

@@ -45,6 +45,7 @@ def look_at_maps(task: str, data: str, doubts: Doubts) -> Plan:
         dataset |= _frame(sample, doubts, plan)
         plan.best = 'normal/mean'
     parts = [_part(folders, task, data, doubts, plan) for folders in (train, val)]
+    plan.notes = list(dict.fromkeys(plan.notes))
     metric = dict(type='DepthMetric', alignment='scale-shift') if task == 'depth' else dict(type='NormalMetric')
     plan.variables = dict(
         train_dataset=dict(dataset, **parts[0]),
@@ -118,7 +119,7 @@ def _part(folders: Folders, task: str, data: str, doubts: Doubts, plan: Plan) ->
     if mask == 'none':
         plan.notes.append('no masks of people: every pixel with a label counts')
         return {**part, 'mask': '', **_range(folders)}
-    plan.notes.append(f'masks of people: {mask}')
+    plan.notes.append(f'masks of people: {mask}, for {task} in {folders.labels}')
     return {**part, 'mask': mask, **_range(folders)}
 
 

@@ -106,6 +106,11 @@ def _keypoint_names(files: list[CocoFile], categories: list[list[int]], doubts: 
         raise ValueError('the keypoints differ: ' + '; '.join(f'{where}: {names}' for where, names in lists.items()))
     (count,) = counts
     given = doubts.get('keypoints')
+    if any(file.whole_body for file in files):
+        question = f'{files[0].path} has the lists of COCO-WholeBody: learn all 133 keypoints, or the 17 of the body'
+        given = given or doubts.settle('keypoints', question, ['wholebody133', 'coco17'])
+        if given == 'wholebody133':
+            return list(get_skeleton(given).keypoints)
     if named and given is None:
         if len(set(named[0])) < count:
             twice = [name for name, number in Counter(named[0]).items() if number > 1]
@@ -218,7 +223,8 @@ def _parts(files, categories, names, boxes, data, out, doubts, plan) -> list[dic
         several = len([number for number in file.people if file.people[number]]) > len(numbers)
         bare = sum(file.unboxed[number] for number in numbers) > 0
         listed = [file.categories[number].get('keypoints') for number in numbers]
-        moved = any(listed) and any(one != names for one in listed) and doubts.get('keypoints') is not None
+        # Names that --keypoints gives in another order than the file.
+        moved = any(one and one != names and set(one) == set(names) for one in listed) and 'keypoints' in doubts.given
         if len(files) == 2 and file.document is None and not (shortened or several or bare or moved):
             parts.append(dict(ann_file=relative_to(file.path, root), img_prefix=relative_to(folder, root)))
             plan.notes.append(f'{role}: {file.path}, images in {folder}')

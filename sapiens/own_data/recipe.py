@@ -215,10 +215,14 @@ def price(path: Path, schedule: Schedule) -> list[str]:
     return [
         f'{images:,} images of {step:.3g} TFLOP (forward and backward), {total / 1000:.3g} PFLOP: about {hours}; evaluations '
         'come on top',
-        f'{parameters / 1e6:,.1f} M parameters: weights, gradients and optimizer take {16 * parameters / 2**30:.1f} GiB, and '
+        f'{parameters / 1e6:,.1f} M parameters: weights, gradients and optimizer take {_memory(16 * parameters)}, and '
         'activations come on top. If they do not fit: model.backbone.activation_checkpointing=all, or a smaller '
         'train_dataloader.batch_size',
     ]
+
+
+def _memory(size: float) -> str:
+    return f'{size / 2**30:.1f} GiB' if size >= 2**30 else f'{size / 2**20:.0f} MiB'
 
 
 def _duration(seconds: float) -> str:

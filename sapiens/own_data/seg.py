@@ -43,9 +43,16 @@ def look_at_classes(data: str, name: str, out: str, doubts: Doubts) -> Plan:
     """
     files = find_coco_files(data)
     plan = Plan('seg', best='seg/mIoU')
-    if doubts.get('labels') is None and (doubts.get('train') or any(file.segments.total() for file in files)):
+    masks = _mask_folder(data)
+    segments = [file for file in files if file.segments.total()]
+    if segments and masks and doubts.get('labels') is None and doubts.get('train') is None:
+        raise ValueError(
+            f'{data} has COCO files with segments, such as {segments[0].path}, and masks in {masks}: say which ones to take with '
+            '--train FILE or --labels FOLDER'
+        )
+    if doubts.get('labels') is None and (doubts.get('train') or segments):
         names = _from_coco(files, data, out, doubts, plan)
-    elif files and doubts.get('labels') is None and not _has_masks(data):
+    elif files and doubts.get('labels') is None and not masks:
         found = '\n'.join(f'  {file.describe()}' for file in files[:20])
         raise ValueError(f'no COCO file with segments (polygons or run lengths) was found:\n{found}')
     else:
@@ -142,12 +149,15 @@ def _parse_classes(text: str) -> list[str] | str:
     return [part.strip() for part in text.split(',')]
 
 
-def _has_masks(data: str) -> bool:
-    return os.path.isdir(data) and any(
-        name.lower() in LABELS or name.lower().endswith(('_mask.png', '_seg.png'))
-        for _, folders, names in os.walk(data)
-        for name in [*folders, *names]
-    )
+def _mask_folder(data: str) -> str | None:
+    """A folder with masks, by its name or by those of its files; None without."""
+    suffixes = map_fields()['sem_seg'].suffixes
+    for folder, _, names in os.walk(data):
+        files = [name.lower() for name in names if name.lower().endswith(suffixes)]
+        inside = os.path.relpath(folder, data).lower().split(os.sep)
+        if files and (set(inside) & set(LABELS) or any(name.endswith(('_mask.png', '_seg.png')) for name in files)):
+            return folder
+    return None
 
 
 def _from_masks(data, out, doubts, plan: Plan) -> list[str] | str:

@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from sapiens.coco import WHOLEBODY_LISTS
 from sapiens.commands import new as command
+from sapiens.metainfo import get_skeleton
 from sapiens.own_data.coco_files import held_out, split_of
 from sapiens.own_data.doubts import Doubts
 from sapiens.own_data.sides import mirror_pairs
@@ -82,6 +84,24 @@ def test_the_order_of_label_studio(tmp_path, refused):
     assert document['categories'][0]['keypoints'] == THREE
 
 
+def test_lists_of_the_whole_body(tmp_path, refused):
+    body = list(get_skeleton('coco17').keypoints)
+    cvat_keypoints(tmp_path / 'data')
+
+    def edit(content):
+        content['categories'][0]['keypoints'] = body
+        for item in content['annotations']:
+            item |= {name: [20, 20, 2] * count for name, count in WHOLEBODY_LISTS.items()}
+
+    change(annotations(tmp_path), edit)
+    assert 'learn all 133 keypoints, or the 17 of the body (wholebody133 or coco17)' in refused('pose')
+    assert new('pose', tmp_path / 'data', tmp_path, '--keypoints', 'wholebody133') in (
+        0,
+        1,
+    )  # all in one place: judged
+    assert written(tmp_path)['skeleton'] == 'wholebody133'
+
+
 def test_people_without_boxes(tmp_path, refused):
     labelme_people(tmp_path / 'data', boxed=False)
     assert 'People without a box: 4 in' in refused('pose')
@@ -151,6 +171,18 @@ def test_nothing_that_fits(tmp_path, refused):
         and "'coat': 0 with keypoints, 4 with segments" in text
     )
     assert 'no folder of images' in refused('depth')
+
+
+def test_segments_beside_masks(tmp_path, refused):
+    cvat_instances(tmp_path / 'data')
+    for split in ('train', 'val'):
+        for i in range(4):
+            write_png(tmp_path / f'data/masks/{split}/{i}.png', np.zeros(SIZE[::-1], np.uint8))
+    text = refused('seg')
+    assert 'COCO files with segments, such as' in text and '--train FILE or --labels FOLDER' in text
+    assert 'the values 0 (100.0%)' in refused('seg', '--labels', 'masks')
+    train, val = (tmp_path / f'data/annotations/instances_{split}.json' for split in ('train', 'val'))
+    assert new('seg', tmp_path / 'data', tmp_path, '--train', train, '--val', val) == 0
 
 
 def test_masks_of_0_and_255(tmp_path, refused):
