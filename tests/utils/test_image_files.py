@@ -46,8 +46,6 @@ def test_files_left_out_are_one_line():
 def test_a_dangling_link_counts_as_an_image_that_cannot_be_read(tmp_path):
     (tmp_path / 'gone.jpg').symlink_to(tmp_path / 'nowhere.jpg')
     (tmp_path / 'gone.heic').symlink_to(tmp_path / 'nowhere.jpg')
-    (tmp_path / 'itself.jpg').symlink_to(tmp_path / 'itself.jpg')
-    assert list(walk_images(str(tmp_path)))[-1] == 'itself.jpg'
     assert is_image(str(tmp_path / 'gone.jpg')) and '.jpe' in SUFFIXES and ('.avif' in SUFFIXES) == HAS_AVIF
     assert is_image(str(tmp_path / 'gone.heic')) == HAS_HEIC
     (tmp_path / 'loop.jpg').symlink_to('loop.jpg')
