@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from sapiens.commands import COMMANDS, is_user_error, run
 from sapiens.commands.__main__ import describe
@@ -111,3 +112,13 @@ def test_wrong_keys_of_a_child_config_end_in_one_line(text, message, tmp_path, c
         run('train', [str(tmp_path / 'child.py'), '--work-dir', str(tmp_path / 'work')])
     error = capsys.readouterr().err.splitlines()[-1]
     assert ended.value.code == 2 and error.startswith('error: ') and message in error
+
+
+def test_torchrun_shows_the_message_of_an_error(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv('TORCHELASTIC_ERROR_FILE', str(tmp_path / 'error.json'))
+    with pytest.raises(SystemExit):
+        run('train', ['configs/mae/nowhere.py'])
+    failure = ProcessFailure(local_rank=0, pid=1, exitcode=2, error_file=str(tmp_path / 'error.json'))
+    shown = capsys.readouterr().err.strip()
+    assert failure.message == shown and shown.startswith('error: no config file configs/mae/nowhere.py')
+    assert shown in str(ChildFailedError('train.py', {0: failure}))

@@ -1,9 +1,13 @@
 """The command line. Each module here is one command, with ``main(argv)``; ``sapiens --help`` lists them."""
 
+import contextlib
 import importlib
+import json
 import linecache
+import os
 import signal
 import sys
+import time
 import traceback
 from typing import NoReturn
 
@@ -43,9 +47,18 @@ def run(command: str, argv: list[str] | None = None) -> NoReturn:
         # Imported here, since it imports torch, which `sapiens --help` does without.
         from sapiens.utils.explain import explain_error
 
-        print(f'error: {explain_error(error)}', file=sys.stderr)
+        text = f'error: {explain_error(error)}'
+        print(text, file=sys.stderr)
+        _tell_torchrun(text)
         sys.exit(2)
     sys.exit(status)
+
+
+def _tell_torchrun(text: str) -> None:
+    """Write a message to the file from which torchrun's table of failures takes it, where torchrun started this process."""
+    if file := os.environ.get('TORCHELASTIC_ERROR_FILE'):
+        with contextlib.suppress(OSError), open(file, 'w', encoding='utf-8') as output:
+            json.dump(dict(message=text, timestamp=int(time.time())), output)
 
 
 def is_user_error(error: Exception) -> bool:

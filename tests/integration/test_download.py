@@ -1,5 +1,6 @@
 """Downloads, from a hub on this machine."""
 
+import fcntl
 import hashlib
 import io
 import os
@@ -68,6 +69,20 @@ def test_a_download_goes_on_where_it_was_cut_off(hub, tmp_path, monkeypatch):
     hub.cut_after, hub.refuse, hub.ranges = None, False, []
     path = download(ENTRY, endpoint=hub.address, say=lambda line: None)
     assert hub.ranges == [f'bytes={kept}-'] and path.read_bytes() == CONTENT
+
+
+def test_two_downloads_of_a_file_do_not_mix(hub, tmp_path):
+    place = tmp_path / 'root' / ENTRY.files()[0]
+    place.parent.mkdir(parents=True)
+    partial = place.with_name(f'.{NAME}.{hashlib.sha256(CONTENT).hexdigest()[:12]}.part')
+    with open(partial, 'ab') as first:
+        first.write(CONTENT[:100])
+        first.flush()
+        fcntl.flock(first, fcntl.LOCK_EX)
+        with pytest.raises(OSError, match=r'\.part is being written by another download'):
+            download(ENTRY, endpoint=hub.address, say=lambda line: None)
+        assert partial.read_bytes() == CONTENT[:100]
+    assert download(ENTRY, endpoint=hub.address, say=lambda line: None).read_bytes() == CONTENT
 
 
 def test_a_damaged_file_is_removed(hub, tmp_path):

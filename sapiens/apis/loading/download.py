@@ -1,5 +1,6 @@
 """Download of published checkpoints: resumed where it was cut off, and verified."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable
@@ -34,7 +35,7 @@ def download(
 
     Raises:
         ConnectionError: the hub cannot be reached or refuses; the message says how to download by hand.
-        OSError: the disk is too full.
+        OSError: the disk is too full, or another process downloads the file.
         ValueError: a form that is not published, a repository without such a file, or a damaged file.
     """
     form = entry.default_form(form)
@@ -104,13 +105,24 @@ def _fetch(
     options = dict(headers=build_hf_headers(), expected_size=size, displayed_filename=PurePosixPath(name).name)
     try:
         with open(partial, 'ab') as file:
+            _lock(file)
             http_get(url, file, resume_size=file.tell(), **options)
+    except BlockingIOError as error:
+        raise OSError(f'{partial} is being written by another download: wait for it, or stop it') from error
     except Exception as error:
         kept = partial.stat().st_size
         if size is not None and kept == size:
             return  # complete: the checksum decides
         reason = f'{_explain(error, entry, form, target)}\n{_megabytes(kept)} are kept'
         raise ConnectionError(f'{reason}: the same command continues from there') from error
+
+
+def _lock(file) -> None:
+    """Keep a second download from writing to a file. The lock ends with the process."""
+    with contextlib.suppress(ImportError):  # Windows
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _explain(error: Exception, entry: Entry, form: str, target: Path) -> str:
