@@ -1,23 +1,32 @@
 """Write features of the encoder, one file per image and block.
 
 A file holds the feature map (C, h, w) of the last block; --out-type and --blocks choose others. Existing files are skipped.
-Unreadable images are listed at the end.
+The folder holds features of one model and one set of options. Images that cannot be used are listed at the end.
 
 Examples:
     sapiens features configs/mae/sapiens_0.3b_humans300m-1024x1024.py CHECKPOINT photos --out features
     sapiens features CONFIG CHECKPOINT photos --out features --format safetensors --blocks 5 11 17 23 --dtype bf16
 """
 
+import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
+from mmengine.config import Config
 from tqdm import tqdm
 
-from sapiens.apis import extract_features, find_images, load_encoder
+from sapiens.apis import extract_features, load_encoder
+from sapiens.apis.batch_job import NO_SPACE, Plan
+from sapiens.apis.inputs import Item, find_inputs
+from sapiens.apis.output_dir import check_places
+from sapiens.apis.results import Saving
+from sapiens.apis.run_record import content_of, write_settings
 from sapiens.apis.writers.files import is_complete, write_file
 from sapiens.utils.cli import tool_parser
 from sapiens.utils.config import add_options_argument, load_config
 from sapiens.utils.device import DTYPES
+from sapiens.utils.folder_lock import FolderLock
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     add('checkpoint', help=text)
     add('images', type=Path, help='a folder, an image, or a .txt list of paths')
     add('--out', type=Path, required=True, help='output folder; keeps the subfolders of IMAGES')
+    add('--overwrite', action='store_true', help='compute existing features again')
     add('--format', choices=['npy', 'safetensors'], default='npy', help='default: %(default)s')
     text = 'featmap (C, h, w), raw tokens (L, C), or class token (C); default: %(default)s'
     add('--out-type', choices=['featmap', 'raw', 'cls_token'], default='featmap', help=text)
@@ -42,28 +52,50 @@ def main(argv: list[str] | None = None) -> int:
         parser.error('--dtype bf16 cannot be written as .npy: add --format safetensors, or use --dtype fp16')
 
     cfg = load_config(args.config, args.cfg_options)
-    paths = find_images(args.images)
-    root = args.images if args.images.is_dir() else paths[0].parent
-
-    def targets(path: Path) -> list[Path]:
-        relative = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
-        # Keeps the suffix of the image: a.jpg and a.png of one folder are two images.
-        names = [''] if len(args.blocks) == 1 else [f'.block{block}' for block in args.blocks]
-        return [args.out / f'{relative}{name}.{args.format}' for name in names]
-
-    todo = [path for path in paths if not all(map(is_complete, targets(path)))]
-    print(f'{len(paths)} images, {len(paths) - len(todo)} of them done already')
+    items = find_inputs(args.images)
+    check_places(items, [str(args.images)], args.out)
     checkpoint = None if args.checkpoint == 'random' else args.checkpoint
+    names = ('out_type', 'blocks', 'dtype', 'format', 'cfg_options')
+    options = {name: getattr(args, name) for name in names}
+    plan = Plan(dict(features=dict(model=args.config, checkpoint=checkpoint, **options)), args.out, Saving())
+    plan = dataclasses.replace(plan, content=content_of(plan))
+    with FolderLock(args.out, 'wait for that run, or choose another --out'):
+        since = write_settings(plan, overwrite=args.overwrite)
+        return write_features(args, cfg, checkpoint, items, since)
+
+
+def write_features(
+    args: argparse.Namespace, cfg: Config, checkpoint: str | None, items: list[Item], since: int
+) -> int:
+    """Write the features that are missing. Returns the exit status."""
+
+    def targets(item: Item) -> list[Path]:
+        # Keeps the suffix of the image: a.jpg and a.png of one folder are two images.
+        suffix = Path(item.source).suffix
+        name = item.name if item.name.endswith(suffix) else item.name + suffix
+        blocks = [''] if len(args.blocks) == 1 else [f'.block{block}' for block in args.blocks]
+        return [args.out / f'{name}{block}.{args.format}' for block in blocks]
+
+    todo = [
+        item for item in items if args.overwrite or not all(is_complete(target, since) for target in targets(item))
+    ]
+    print(f'{len(items)} images, {len(items) - len(todo)} of them done already')
     encoder = load_encoder(cfg, checkpoint, args.device, args.out_type, args.blocks)
-    results = extract_features(encoder, todo, cfg.val_pipeline, args.batch_size, args.num_workers, DTYPES[args.dtype])
+    paths = [item.source for item in todo]
+    results = extract_features(encoder, paths, cfg.val_pipeline, args.batch_size, args.num_workers, DTYPES[args.dtype])
     failed = []
-    for path, features in tqdm(results, total=len(todo), unit='img'):
+    for item, (_, features) in zip(todo, tqdm(results, total=len(todo), unit='img'), strict=True):
         if isinstance(features, str):
-            failed.append((path, features))
+            failed.append((item.source, features))
             continue
-        for target, feature in zip(targets(path), features, strict=True):
-            write_file(target, feature.numpy() if args.format == 'npy' else dict(features=feature.contiguous()))
-    for path, reason in failed:
-        print(f'skipped {path}: {reason}', file=sys.stderr)
-    print(f'wrote features of {len(todo) - len(failed)} images to {args.out}; {len(failed)} could not be read')
+        try:
+            for target, feature in zip(targets(item), features, strict=True):
+                write_file(target, feature.numpy() if args.format == 'npy' else dict(features=feature.contiguous()))
+        except OSError as error:  # such as a long name
+            if error.errno in NO_SPACE:
+                raise
+            failed.append((item.source, str(error)))
+    for source, reason in failed:
+        print(f'skipped {source}: {" ".join(reason.split())}', file=sys.stderr)
+    print(f'wrote features of {len(todo) - len(failed)} images to {args.out}; {len(failed)} failed')
     return int(bool(failed))

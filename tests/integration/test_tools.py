@@ -101,6 +101,8 @@ def test_features_are_written_once_and_bad_files_named(trained, images, tmp_path
     assert features.shape == (192, 16, 16) and features.dtype == np.float32 and np.isfinite(features).all()
     again = run(*command, '--out', tmp_path / 'a', check=False)
     assert '4 images, 3 of them done already' in again.stdout
+    other = run(*command, '--out', tmp_path / 'a', '--dtype', 'fp16', check=False)
+    assert other.returncode == 2 and 'holds results of other settings' in other.stderr and "'fp16'" in other.stderr
 
     run(*command, '--out', tmp_path / 'b', '--format', 'safetensors', '--blocks', 2, 5, '--dtype', 'bf16', '--out-type',
         'cls_token', check=False)  # fmt: skip
@@ -113,7 +115,7 @@ def test_features_do_not_depend_on_the_batch(trained, images, tmp_path):
     command = ('tools/extract_features.py', CONFIG, trained / 'iter_3.pth', images, '--num-workers', 0)
     run(*command, '--out', tmp_path / 'one', '--batch-size', 1)
     run(*command, '--out', tmp_path / 'three', '--batch-size', 3)
-    for file in (tmp_path / 'one').iterdir():
+    for file in (tmp_path / 'one').glob('*.npy'):
         np.testing.assert_allclose(np.load(file), np.load(tmp_path / 'three' / file.name), rtol=1e-4, atol=1e-5)
 
 
