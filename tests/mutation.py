@@ -81,6 +81,8 @@ def find_faults(source: str):
             for child in value if isinstance(value, list) else [value]:
                 if name == 'test' and isinstance(child, ast.Name | ast.Attribute | ast.Call):
                     yield written('condition', child, ast.UnaryOp(ast.Not(), child))
+                if getattr(child, 'arg', '') == 'strict':  # zip(..., strict=...) asserts what holds
+                    continue
                 if isinstance(child, ast.AST) and name not in ('annotation', 'returns', 'decorator_list'):
                     yield from walk(child, default or name in ('defaults', 'kw_defaults'))
 
