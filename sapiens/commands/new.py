@@ -42,6 +42,7 @@ DOUBTS = {
     'val': 'COCO file for validation, or "split" to hold out a part of the training data',
     'images': 'folder of the images',
     'labels': 'folder of the masks, of depth or of normals',
+    'unlabelled': 'of images without a mask, depth or normals: skip leaves them out',
     'category': 'pose: the categories to learn, of several with keypoints',
     'keypoints': 'pose: names of the keypoints in the order of the file, or a skeleton: coco17',
     'boxes': 'pose: of people without a box: keypoints makes one, skip leaves them out',
@@ -123,7 +124,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f'\nChecking: sapiens check {leaf} --split {split}', flush=True)
         wrong |= check.main([str(leaf), '--split', split])
     if wrong:
-        print(f'\nThe check found problems: correct the data, or the comments above. Then: sapiens check {leaf}')
+        print(
+            f'\nThe check found problems: correct the data, or {args.out / args.name}.py. Then: sapiens check {leaf}'
+        )
         return 1
     figure = args.out / 'batch.png'
     print(f'\nDrawing: sapiens browse {leaf} --out {figure}', flush=True)

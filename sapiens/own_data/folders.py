@@ -11,7 +11,7 @@ from sapiens.utils.image_files import SUFFIXES
 from .coco_files import HELD_OUT, split_of
 from .doubts import Doubts
 
-__all__ = ['Folders', 'find_folders']
+__all__ = ['Folders', 'complete_samples', 'find_folders']
 
 IMAGES = ('images', 'image', 'img', 'imgs', 'rgb', 'jpegimages', 'photos', 'img_dir')
 
@@ -33,14 +33,39 @@ class Folders:
 
     def files(self, data: str, suffixes: Sequence[str]) -> dict[str, str]:
         """{stem with its folders: path} of the label files."""
-        top, found = os.path.join(data, self.labels), {}
-        for folder, _, names in os.walk(top):
-            for name in sorted(names):
-                stem, suffix = os.path.splitext(name)
-                if suffix.lower() in suffixes and stem.endswith(self.ending) and not name.startswith('.'):
-                    key = os.path.normpath(os.path.join(os.path.relpath(folder, top), stem.removesuffix(self.ending)))
-                    found[key] = os.path.join(folder, name)
-        return dict(sorted(found.items()))
+        return _stems(os.path.join(data, self.labels), suffixes, self.ending)
+
+    def without_labels(self, data: str, suffixes: Sequence[str]) -> list[str]:
+        """Paths of the images that have no label file."""
+        labels = self.files(data, suffixes)
+        images = _stems(os.path.join(data, self.images), SUFFIXES, '')
+        return [path for stem, path in images.items() if stem not in labels and path not in labels.values()]
+
+
+def _stems(top: str, suffixes: Sequence[str], ending: str) -> dict[str, str]:
+    """{stem with its folders: path} of the files below a folder, sorted."""
+    found = {}
+    for folder, _, names in os.walk(top):
+        for name in sorted(names):
+            stem, suffix = os.path.splitext(name)
+            if suffix.lower() in suffixes and stem.endswith(ending) and not name.startswith('.'):
+                key = os.path.normpath(os.path.join(os.path.relpath(folder, top), stem.removesuffix(ending)))
+                found[key] = os.path.join(folder, name)
+    return dict(sorted(found.items()))
+
+
+def complete_samples(pair: Sequence[Folders], data: str, suffixes: Sequence[str], doubts: Doubts, what: str) -> dict:
+    """``partial=True`` where images without labels are to be left out, {} where there are none.
+
+    Raises:
+        ValueError: nobody says that they are.
+    """
+    bare = list(dict.fromkeys(path for folders in pair for path in folders.without_labels(data, suffixes)))
+    if not bare:
+        return {}
+    question = f'{len(bare)} images have no {what}, such as {bare[0]}: leave them out (skip), or complete them'
+    doubts.settle('unlabelled', question, ['skip'])
+    return dict(partial=True)
 
 
 def find_folders(

@@ -8,7 +8,7 @@ from sapiens.datasets.transforms.label_files import read_array, read_normal
 from sapiens.tasks import map_fields
 
 from .doubts import Doubts
-from .folders import Folders, find_folders
+from .folders import Folders, complete_samples, find_folders
 from .plan import Plan
 
 __all__ = ['look_at_maps']
@@ -35,6 +35,7 @@ def look_at_maps(task: str, data: str, doubts: Doubts) -> Plan:
         raise ValueError(f'{os.path.join(data, train.labels)}: no file ends in {" ".join(field.suffixes)}')
     sample = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, min(len(files), _SAMPLED)).astype(int))]
     dataset = dict(type='GeometryDataset', fields=[task], data_root=os.path.abspath(data))
+    dataset |= complete_samples((train, val), data, field.suffixes, doubts, task)
     if task == 'depth':
         dataset |= _unit(sample, doubts, plan)
         plan.best = 'depth_scale-shift/RMSE'

@@ -15,7 +15,7 @@ from sapiens.tasks import map_fields
 
 from .coco_files import choose_files, find_coco_files, find_images, held_out, last_part, relative_to, split_document
 from .doubts import Doubts
-from .folders import Folders, find_folders
+from .folders import Folders, complete_samples, find_folders
 from .label_maps import IGNORED_NAMES, labels_of_names, read_labelmap
 from .plan import Plan, Reference
 from .sides import mirror_pairs
@@ -166,6 +166,7 @@ def _from_masks(data, out, doubts, plan: Plan) -> list[str] | str:
     train, val, notes = find_folders(data, LABELS, suffixes, doubts, 'masks')
     plan.notes += notes
     dataset = dict(type='SegmentationDataset', classes=Reference('classes'), data_root=os.path.abspath(data))
+    dataset |= complete_samples((train, val), data, suffixes, doubts, 'mask')
     files = {**train.files(data, suffixes), **val.files(data, suffixes)}
     paths = list(files.values())
     sample = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, min(len(paths), _SAMPLED)).astype(int))]

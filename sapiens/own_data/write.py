@@ -1,6 +1,7 @@
 """Writing what ``sapiens new`` makes: label maps, annotation files, the data set file and the config."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,21 +34,38 @@ def write_config(
         ValueError: data that the dataset refuses.
     """
     leaf, dataset = out / leaf_name(name, size), out / f'{name}.py'
-    for path in [leaf, dataset, *map(Path, plan.documents), *(Path(folder) for folder, _, _ in plan.label_maps)]:
+    written = [leaf, dataset, *map(Path, plan.documents), *(Path(folder) for folder, _, _ in plan.label_maps)]
+    for path in written:
         if path.exists():
             raise FileExistsError(
                 f'{path} exists, and may have been changed: remove it, or choose another --name or --out'
             )
-    for folder, files, colours in plan.label_maps:
-        labels_from_colours(files, colours, Path(folder), progress)
-    for path, document in plan.documents.items():
-        write_atomically(path, json.dumps(document))
-    write_atomically(dataset, data_text(plan, command))
-    samples = len(DATASETS.build(_resolved(plan, 'train_dataset')))
-    DATASETS.build(_resolved(plan, 'val_dataset'))
-    schedule = Schedule.of(samples, size)
-    write_atomically(leaf, leaf_text(plan, name, size, schedule, samples, out))
+    text = data_text(plan, command)
+    try:
+        for folder, files, colours in plan.label_maps:
+            labels_from_colours(files, colours, Path(folder), progress)
+        for path, document in plan.documents.items():
+            write_atomically(path, json.dumps(document))
+        write_atomically(dataset, text)
+        samples = len(DATASETS.build(_resolved(plan, 'train_dataset')))
+        DATASETS.build(_resolved(plan, 'val_dataset'))
+        schedule = Schedule.of(samples, size)
+        write_atomically(leaf, leaf_text(plan, name, size, schedule, samples, out))
+    except BaseException:
+        _remove(written, out)  # none of them was there before
+        raise
     return leaf, schedule, samples
+
+
+def _remove(paths: list[Path], out: Path) -> None:
+    """Remove files and folders, and the folders that are empty then, up to ``out``."""
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+    for folder in sorted({path.parent for path in paths} | {out}, key=lambda path: -len(path.parts)):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def data_text(plan: Plan, command: str) -> str:

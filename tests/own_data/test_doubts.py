@@ -220,6 +220,21 @@ def test_colours_need_a_table(tmp_path, refused):
     assert new('seg', tmp_path / 'data', tmp_path, '--colours', tmp_path / 'names.txt') == 0
 
 
+def test_images_without_masks(tmp_path, refused):
+    cvat_masks(tmp_path / 'data')
+    picture(tmp_path / 'data/JPEGImages/unlabelled.jpg')
+    assert '1 images have no mask, such as' in refused('seg') and '--unlabelled skip' in refused('seg')
+    assert new('seg', tmp_path / 'data', tmp_path, '--unlabelled', 'skip') == 0
+    assert written(tmp_path)['train_dataset']['partial'] is True
+
+
+def test_what_is_refused_late_leaves_nothing_behind(tmp_path, refused):
+    cvat_masks(tmp_path / 'data')
+    picture(tmp_path / 'data/JPEGImages/frame_9.jpg')
+    write_png(tmp_path / 'data/SegmentationClass/frame_9.png', np.full((*SIZE[::-1], 3), 9, np.uint8))
+    assert 'the colour (9, 9, 9) has no class' in refused('seg')
+
+
 def test_axes_of_normals_that_are_not_clear(tmp_path, refused):
     rng = np.random.default_rng(0)
     for i in range(4):
