@@ -215,7 +215,7 @@ class Runner(_Runner):
 
         Raises:
             SystemExit: a signal stopped the run, after its checkpoint was written. The status is 128 + the signal's number.
-            ValueError: another run works in the work dir.
+            ValueError: another run works in the work dir, or it cannot be written.
         """
         lock = self._lock_work_dir()
         try:
@@ -236,7 +236,7 @@ class Runner(_Runner):
         if is_main_process():
             try:
                 self._lock.acquire()
-            except ValueError as error:
+            except (ValueError, OSError) as error:  # the latter for a folder that cannot be written
                 problem = [str(error)]
         broadcast_object_list(problem)
         if problem[0]:

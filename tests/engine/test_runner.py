@@ -322,3 +322,12 @@ def test_a_run_whose_work_dir_was_taken_over_writes_nothing(tmp_path):
     with pytest.raises(RuntimeError, match='was taken over by another process'):
         make_runner(tmp_path, hooks=[TakeOver()]).train()
     assert not list(tmp_path.glob('*.pth'))
+
+
+def test_a_work_dir_that_cannot_be_written_is_refused_on_every_rank(tmp_path, monkeypatch):
+    def acquire(self):
+        raise PermissionError(13, 'Permission denied', str(self.path))
+
+    monkeypatch.setattr('sapiens.utils.folder_lock.FolderLock.acquire', acquire)
+    with pytest.raises(ValueError, match=r'Permission denied: .*\.lock'):
+        make_runner(tmp_path).train()

@@ -59,7 +59,7 @@ class StopHook(Hook):
     def _stop_if_received(self, runner, iteration: int) -> None:
         received = self.received
         if get_world_size() > 1:
-            flag = torch.tensor([float(received)], device=runner.optim_wrapper.device)
+            flag = torch.tensor([float(received)])
             all_reduce(flag, op='max')
             received = int(flag.item())
         if not received:
