@@ -102,7 +102,11 @@ def test_features_are_written_once_and_bad_files_named(trained, images, tmp_path
     again = run(*command, '--out', tmp_path / 'a', check=False)
     assert '4 images, 3 of them done already' in again.stdout
     other = run(*command, '--out', tmp_path / 'a', '--dtype', 'fp16', check=False)
-    assert other.returncode == 2 and 'holds results of other settings' in other.stderr and "'fp16'" in other.stderr
+    assert (
+        other.returncode == 2
+        and 'holds results of other settings' in other.stderr
+        and 'was fp32, is fp16' in other.stderr
+    )
 
     run(*command, '--out', tmp_path / 'b', '--format', 'safetensors', '--blocks', 2, 5, '--dtype', 'bf16', '--out-type',
         'cls_token', check=False)  # fmt: skip
