@@ -261,6 +261,7 @@ def test_a_best_checkpoint_inside_an_epoch_does_not_replace_that_of_an_epoch(tmp
     ).train()  # fmt: skip
     found = {path.name: torch.load(path, weights_only=True)['meta']['iter'] for path in tmp_path.glob('[ei]*.pth')}
     assert found == {'epoch_1.pth': 5, 'iter_7.pth': 7, 'iter_8.pth': 8}
+    assert [name for name in names(tmp_path) if name.startswith('best')] == ['best_toy_loss_iter_8.pth']
 
 
 def test_a_copied_work_dir_leaves_the_best_checkpoint_of_the_original(tmp_path):

@@ -111,9 +111,12 @@ class CheckpointHook(_CheckpointHook):
     def _path(self, name: str) -> str:
         return str(Path(self.out_dir) / name)
 
-    def _write(self, runner, iteration: int) -> None:
+    def _name(self, runner, iteration: int) -> str:
         epochs = runner.train_loop.finished_epochs if self.by_epoch else None
-        name = f'iter_{iteration}.pth' if epochs is None else f'epoch_{epochs}.pth'
+        return f'iter_{iteration}.pth' if epochs is None else f'epoch_{epochs}.pth'
+
+    def _write(self, runner, iteration: int) -> None:
+        name = self._name(runner, iteration)
         # The checkpoint must list itself, for the run that resumes from it.
         self.kept = [other for other in self.kept if other != name] + [name]
         runner.message_hub.update_info('kept_checkpoints', list(self.kept))
@@ -138,6 +141,7 @@ class CheckpointHook(_CheckpointHook):
                     f'{", ".join(metrics)}). The last checkpoint is {self.last_ckpt or "not written yet"}; continue with '
                     '--resume'
                 )
+        self.filename_tmpl = self._name(runner, runner.iter)  # MMEngine's method fills in the epoch, also inside one
         backend = self.file_backend = _RemovesLater()
         super()._save_best_checkpoint(runner, metrics)
         best = {value for key, value in runner.message_hub.runtime_info.items() if key.startswith(BEST)}
