@@ -160,7 +160,7 @@ def test_strange_maps_are_named(said):
         ('mae', maps(image=IMAGE * 0)),
     ):
         train(DataCheckHook(2), wrong, wrong, task=task)
-    found = [text.partition(' have ')[2].rpartition('. Check')[0] for text in said]
+    found = [text.partition(' have ')[2].partition(' Check')[0].removesuffix('.') for text in said]
     assert found == [
         'sem_seg 0 as the only value, and 25.0% of the pixels ignored. Is 255, which is ignored, used for the objects?',
         'the same depth on all pixels of an image',

@@ -72,7 +72,8 @@ class DataCheckHook(Hook):
         if any(doubt.nothing for doubt in doubts):
             raise RuntimeError(self._message(doubts, len(rows)) + ': there is nothing to learn. ' + _ADVICE)
         if doubts:
-            print_log(f'{self._message(doubts, len(rows))}. {_ADVICE}', 'current', logging.WARNING)
+            text = self._message(doubts, len(rows))
+            print_log(f'{text}{"" if text.endswith("?") else "."} {_ADVICE}', 'current', logging.WARNING)
 
     def _message(self, doubts: list[Doubt], samples: int) -> str:
         found = '; '.join(doubt.text for doubt in doubts)
