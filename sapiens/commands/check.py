@@ -19,6 +19,7 @@ Examples:
 
 import sys
 import time
+from types import SimpleNamespace
 
 from tqdm import tqdm
 
@@ -26,7 +27,8 @@ from sapiens.datasets import Draw
 from sapiens.datasets.checks import Findings, check_overlap, check_samples
 from sapiens.datasets.draw import hash63
 from sapiens.datasets.statistics import statistics_of
-from sapiens.engine.hooks.data_check import check_classes
+from sapiens.engine.hooks.data_check import check_names
+from sapiens.metainfo import get_skeleton
 from sapiens.registry import DATASETS, METRICS, MODELS
 from sapiens.tasks import task_of
 from sapiens.utils.cli import add_dataset_arguments, tool_parser
@@ -43,10 +45,15 @@ def build(cfg, split: str, otherwise: str = ''):
 
 
 def refused(cfg, split: str, dataset) -> bool:
-    """Whether the classes of the model are others than those of the data, or a metric refuses its files; prints the reason."""
+    """Whether the model has other classes or keypoints than the data, or a metric refuses its files; prints the reason."""
     metrics = cfg.get(f'{split}_evaluator') or []
     try:
-        check_classes(MODELS.build(cfg.model.task) if 'task' in cfg.model else None, dataset, split)
+        model = SimpleNamespace()
+        if 'task' in cfg.model:
+            model.task = MODELS.build(cfg.model.task)
+        if 'skeleton' in cfg.model:
+            model.skeleton = get_skeleton(cfg.model.skeleton)
+        check_names(model, dataset, split)
         for metric in metrics if isinstance(metrics, list | tuple) else [metrics]:
             METRICS.build(metric)
     except (FileNotFoundError, ValueError) as error:

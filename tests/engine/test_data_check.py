@@ -8,7 +8,7 @@ from mmpose.structures import PoseDataSample
 
 from sapiens.engine import DataCheckHook
 from sapiens.engine.hooks import data_check
-from sapiens.metainfo import get_classes
+from sapiens.metainfo import dataset_metainfo, get_classes, get_skeleton
 from sapiens.registry import HOOKS
 from sapiens.structures import DenseDataSample
 
@@ -192,6 +192,20 @@ def test_classes_of_data_and_model():
     for start in (hook.before_train, hook.before_val, hook.before_test):
         with pytest.raises(ValueError, match=r"data have the 2 classes of 'pair', the model predicts the 3 of 'gear'"):
             start(runner('seg', named, GEAR))
+
+
+def test_keypoints_of_data_and_model():
+    skeleton = get_skeleton('coco17')
+    other = runner('pose', dataset_metainfo(get_skeleton(dict(name='own', keypoints=skeleton.keypoints[::-1]))))
+    same = runner('pose', dataset_metainfo(skeleton))
+    for one in (other, same):
+        one.bare_model.skeleton = skeleton
+    DataCheckHook().before_train(same)
+    for start in (DataCheckHook().before_train, DataCheckHook().before_val, DataCheckHook().before_test):
+        with pytest.raises(
+            ValueError, match="data have the 17 keypoints of 'own', the model predicts the 17 of 'coco17'"
+        ):
+            start(other)
 
 
 def test_wrong_arguments():

@@ -10,23 +10,23 @@ from sapiens.datasets.statistics import Doubt, statistics_of
 from sapiens.registry import HOOKS
 from sapiens.tasks import task_of
 
-__all__ = ['DataCheckHook', 'check_classes']
+__all__ = ['DataCheckHook', 'check_names']
 
 
 @HOOKS.register_module(name=['DataCheckHook', 'VisibleKeypointsHook'])  # the second is its former name
 class DataCheckHook(Hook):
     """Stops a run whose data cannot be right, and warns of data that are strange.
 
-    Before the first step, the classes of the data must be those of the model. Then the labels of the first batches of all ranks
-    are judged by what the task declares (:mod:`sapiens.datasets.statistics`). Without any label that counts, the run stops: the
-    loss would still fall. Other doubts are logged: one value everywhere, a depth a hundred times as far as the rest, keypoints in
-    one place. The causes are usually boxes of other images, other units, a wrong folder, or masks of 0 and 255.
+    Before the first step, the classes and keypoints of the data must be those of the model. Then the labels of the first batches
+    of all ranks are judged by what the task declares (:mod:`sapiens.datasets.statistics`). Without any label that counts, the run
+    stops: the loss would still fall. Other doubts are logged: one value everywhere, a depth a hundred times as far as the rest,
+    keypoints in one place. The causes are usually boxes of other images, other units, a wrong folder, or masks of 0 and 255.
 
     Args:
         num_batches: number of batches to judge. A shorter run is judged at its end.
 
     Raises:
-        ValueError: ``num_batches`` below 1; a class list that does not fit the model.
+        ValueError: ``num_batches`` below 1; classes or keypoints that do not fit the model.
         RuntimeError: on every rank, if none of these batches has a label that counts.
     """
 
@@ -43,13 +43,13 @@ class DataCheckHook(Hook):
         model = runner.bare_model
         # A model of one's own may have no task: then nothing is known of its labels.
         self.statistics = statistics_of(task_of(model)) if hasattr(model, 'task_name') else None
-        check_classes(getattr(model, 'task', None), runner.train_dataloader.dataset, 'train')
+        check_names(model, runner.train_dataloader.dataset, 'train')
 
     def before_val(self, runner) -> None:
-        check_classes(getattr(runner.bare_model, 'task', None), runner.val_dataloader.dataset, 'val')
+        check_names(runner.bare_model, runner.val_dataloader.dataset, 'val')
 
     def before_test(self, runner) -> None:
-        check_classes(getattr(runner.bare_model, 'task', None), runner.test_dataloader.dataset, 'test')
+        check_names(runner.bare_model, runner.test_dataloader.dataset, 'test')
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
         if self.batches >= self.num_batches or self.statistics is None:
@@ -85,22 +85,28 @@ _ADVICE = (
 )
 
 
-def check_classes(task, dataset, split: str) -> None:
-    """Refuse a data set whose class list has another length than that of the model.
+def check_names(model, dataset, split: str) -> None:
+    """Refuse a dataset whose classes are not as many as those of the model, or whose keypoints have other names.
 
     Args:
-        task: of the model, with ``classes`` if it has some; None without one.
-        dataset: with ``classes`` in its ``metainfo`` if it has some.
+        model: with ``task.classes`` or ``skeleton``, if it has some.
+        dataset: with ``classes`` or the keypoints of a skeleton in its ``metainfo``, if it has some.
 
     Raises:
         ValueError: naming both lists and the two settings.
     """
-    known = getattr(task, 'classes', None)
     metainfo = getattr(dataset, 'metainfo', None) or {}
-    if known is None or 'classes' not in metainfo or len(metainfo['classes']) == len(known.classes):
-        return
-    raise ValueError(
-        f'the {split} data have the {len(metainfo["classes"])} classes of {metainfo.get("class_list")!r}, the model predicts '
-        f'the {len(known.classes)} of {known.name!r}: set model.task.classes and {split}_dataloader.dataset.classes to one '
-        'list, or map the labels with source_classes'
-    )
+    known = getattr(getattr(model, 'task', None), 'classes', None)
+    if known is not None and 'classes' in metainfo and len(metainfo['classes']) != len(known.classes):
+        raise ValueError(
+            f'the {split} data have the {len(metainfo["classes"])} classes of {metainfo.get("class_list")!r}, the model predicts '
+            f'the {len(known.classes)} of {known.name!r}: set model.task.classes and {split}_dataloader.dataset.classes to one '
+            'list, or map the labels with source_classes'
+        )
+    skeleton, named = getattr(model, 'skeleton', None), metainfo.get('keypoint_id2name', {})
+    if skeleton is not None and named and tuple(named.values()) != tuple(skeleton.keypoints):
+        raise ValueError(
+            f'the {split} data have the {len(named)} keypoints of {metainfo.get("dataset_name")!r}, the model predicts the '
+            f'{len(skeleton)} of {skeleton.name!r}, in names or order not the same: set model.skeleton and '
+            f'{split}_dataloader.dataset.skeleton to one skeleton, or map the labels with source_skeleton'
+        )
