@@ -235,6 +235,13 @@ def test_unlabelled_samples_have_no_loss(learned):
         del sample.gt_instance_labels
         sample.pop('loss', None)
     assert all('loss' not in sample for sample in model.predict(images, data_samples, losses=True))
+    images, mixed = batch()
+    del mixed[1].gt_instance_labels  # one of two is enough
+    assert all('loss' not in sample for sample in model.predict(images, mixed, losses=True))
+    images, labelled = batch()
+    assert all('loss' in sample for sample in model.predict(images, labelled, losses=True))
+    some = dict(losses=True, keypoints=['head'])
+    assert all('loss' not in sample for sample in model.predict(*batch(), **some))
 
 
 @pytest.mark.parametrize('form', ['ours', 'clean'])

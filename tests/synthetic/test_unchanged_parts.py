@@ -23,7 +23,7 @@ from sapiens.synthetic.keypoints import brow_lines, iris_centres
 from sapiens.synthetic.materials import KINDS, PATTERNS, Material
 from sapiens.synthetic.person import dress_figure, sample_figure
 from sapiens.synthetic.photo import Photo, develop, sample_photo
-from sapiens.synthetic.pose import ACTIONS
+from sapiens.synthetic.pose import ACTIONS, Seat
 from sapiens.synthetic.render import Lighting, Plane, render
 from sapiens.synthetic.rooms import sample_occluder, sample_place, seat_surfaces
 
@@ -85,6 +85,14 @@ def person(seed: int) -> dict:
     seat = [] if made.seat is None else seat_surfaces(rng, made.seat)
     attributes = [made.attributes[name] for name in ('age', 'gender', 'weight', 'muscle')]
     return dict(shape([*made.surfaces, *seat]), about=[round(float(made.size), 4), *attributes])
+
+
+def seat(seed: int) -> dict:
+    """Seats of all styles and heights."""
+    rng = np.random.default_rng(seed)
+    size = np.array([0.45, 0.4, (0.1, 0.25, 0.05)[seed % 3]])
+    made = Seat(np.array([0.2, -0.1, (0.2, 0.35, 0.5, 0.1)[seed % 4]]), size, 0.3 * seed, seed % 5 == 0)
+    return shape(seat_surfaces(rng, made))
 
 
 def place(seed: int) -> dict:
@@ -175,6 +183,13 @@ def test_people(seed):
     close(person(seed), before()['person'][seed])
 
 
+def test_seats():
+    for seed, then in enumerate(before()['seat']):
+        close(seat(seed), then)
+    names = [len(seat(seed)) for seed in range(40)]
+    assert set(names) == {1, 2, 3}, 'crates, stools, and those with legs and backs'
+
+
 @pytest.mark.parametrize('seed', range(PLACES))
 def test_places(seed):
     close(place(seed), before()['place'][seed])
@@ -200,7 +215,7 @@ if __name__ == '__main__':
     made = dict(
         look=[look(seed) for seed in range(400)], person=[person(seed) for seed in range(PEOPLE)],
         place=[place(seed) for seed in range(PLACES)], chart=[chart(*one) for one in MATERIALS],
-        face=[face(seed) for seed in range(6)], photo=[photo(seed) for seed in range(8)],
+        face=[face(seed) for seed in range(6)], seat=[seat(seed) for seed in range(40)], photo=[photo(seed) for seed in range(8)],
     )  # fmt: skip
     parts = ',\n'.join(
         f'"{name}": [\n' + ',\n'.join(json.dumps(one) for one in rows) + '\n]' for name, rows in made.items()
