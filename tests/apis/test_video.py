@@ -266,6 +266,21 @@ def test_sound_stays_beside_its_frames(tmp_path, video_at, sound_at):
 
 
 @needs_av
+@pytest.mark.parametrize('sound', ['aac', 'mp2'])
+def test_joined_recordings_are_one_after_the_other(tmp_path, sound):
+    """Each begins at the same time, in its frames and in its sound."""
+    source = write_video(tmp_path / 'a.ts', frames(20), sound=sound)
+    source.write_bytes(source.read_bytes() * 2)
+    reader = VideoReader(source)
+    writer = VideoWriter(tmp_path / 'b.mp4', reader.rate, reader.path)
+    for frame in reader:
+        writer.write(frame)
+    writer.close()
+    assert times_of(tmp_path / 'b.mp4') == pytest.approx(np.arange(40) / 10, abs=1e-3)
+    assert sound_length(tmp_path / 'b.mp4') == pytest.approx(4, abs=0.15)
+
+
+@needs_av
 def test_sound_goes_on_while_the_last_frame_is_shown(tmp_path):
     source = write_video(tmp_path / 'a.mp4', frames())
     for duration, length in ((Fraction(0), 0.3), (Fraction(9, 10), 1.1)):

@@ -244,17 +244,21 @@ class VideoWriter:
 
     def _sound_parts(self, given) -> Iterator[tuple[Fraction, list]]:
         """Yield (time in seconds, packets) of the sound in order, from the first frame of the video on."""
-        start = _start(self.source)
-        if self.copied:
-            for packet in self.source.demux(given):
-                if packet.dts is not None and packet.pts is not None and packet.pts * packet.time_base >= start:
-                    begin = packet.pts * packet.time_base - start
-                    shift = round(start / packet.time_base)
-                    packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, self.speech
-                    yield begin, [packet]
-        else:
-            for frame in self.source.decode(given):
-                begin = (frame.pts or 0) * frame.time_base - start
-                if begin >= 0 and frame.pts is not None:
-                    frame.pts -= round(start / frame.time_base)
-                    yield begin, self.speech.encode(frame)
+        start, last, due = _start(self.source), Fraction(-1), Fraction(0)
+        for part in self.source.demux(given) if self.copied else self.source.decode(given):
+            ticks = part.dts if self.copied else part.pts
+            if ticks is None or part.pts is None:
+                continue
+            if ticks * part.time_base - start <= last:  # joined recordings begin anew
+                start = ticks * part.time_base - due
+            shift = round(start / part.time_base)
+            if ticks < shift:
+                continue
+            last, part.pts = (ticks - shift) * part.time_base, part.pts - shift
+            if self.copied:
+                part.dts, part.stream = ticks - shift, self.speech
+                due = last + (part.duration or 1) * part.time_base
+                yield last, [part]
+            else:
+                due = last + Fraction(part.samples, part.sample_rate)
+                yield last, self.speech.encode(part)
