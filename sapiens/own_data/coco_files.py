@@ -15,8 +15,8 @@ from .doubts import Doubts
 from .labelme import is_labelme, labelme_to_coco
 
 __all__ = [
-    'CocoFile', 'choose_files', 'find_coco_files', 'find_images', 'has_box', 'held_out', 'last_part', 'relative_to',
-    'split_document', 'split_of',
+    'CocoFile', 'category_of', 'choose_files', 'find_coco_files', 'find_images', 'has_box', 'held_out', 'last_part',
+    'relative_to', 'split_document', 'split_of',
 ]  # fmt: skip
 
 HELD_OUT = 0.1
@@ -74,7 +74,8 @@ class CocoFile:
             self.categories[item['id']] = item
         else:
             self._columns.add(item)
-            category, points, box = item.get('category_id'), item.get('keypoints') or [], item.get('bbox')
+            points, box = item.get('keypoints') or [], item.get('bbox')
+            category = category_of(item)
             if len(points) % 3:
                 raise ValueError(
                     f'annotation {item["id"]}: {len(points)} numbers in keypoints, expected three for each'
@@ -92,7 +93,7 @@ class CocoFile:
         if self.document is not None:
             return copy.deepcopy(self.document)
         with open(self.path, encoding='utf-8-sig') as file:
-            return json.load(file)
+            return dict(json.load(file), categories=list(self.categories.values()))
 
     def describe(self) -> str:
         """What is in it, in words."""
@@ -102,6 +103,11 @@ class CocoFile:
             for number in names
         )
         return f'{self.path}: {len(self.names)} images; {counts or "no categories"}'
+
+
+def category_of(item: dict) -> int:
+    """The category of an annotation; 1 where it has none, as for the reader of people."""
+    return 1 if item.get('category_id') is None else item['category_id']
 
 
 def has_box(box: object) -> bool:
@@ -147,8 +153,10 @@ def find_coco_files(data: str) -> list[CocoFile]:
     for path in paths:
         file = CocoFile(path, split_of(os.path.relpath(path, root)))
         try:
-            for kind, item in stream_items(path, ('images', 'annotations', 'categories')):
+            for kind, item in stream_items(path, ('images', 'annotations'), optional=('categories',)):
                 file.add(kind, item)
+            if not file.categories:  # a file of people needs none
+                file.categories = {number: dict(id=number, name='person') for number in file.people}
             files.append(file)
         except NotAnObject:
             if is_labelme(path):

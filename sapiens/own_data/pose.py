@@ -10,6 +10,7 @@ from sapiens.metainfo.skeleton import DEFAULT_SIGMA
 
 from .coco_files import (
     CocoFile,
+    category_of,
     choose_files,
     find_coco_files,
     find_images,
@@ -252,7 +253,7 @@ def _changed(file: CocoFile, categories: list[int], shortened: bool, boxes: str)
     """The document of a file with the wanted people, boxes and names; and what was changed."""
     document, why = file.content(), []
     sizes = {image['id']: (image.get('width'), image.get('height')) for image in document['images']}
-    kept = [item for item in document['annotations'] if item.get('category_id') in categories]
+    kept = [item for item in document['annotations'] if category_of(item) in categories]
     if len(kept) < len(document['annotations']):
         why.append(f'{len(document["annotations"]) - len(kept)} annotations of other categories left out')
     document['annotations'] = kept

@@ -73,8 +73,8 @@ def data_text(plan: Plan, command: str) -> str:
     lines = [f'{key} = {as_code(value, room=110 - len(key))}' for key, value in plan.variables.items()]
     text = f'# Written by: {command}\n# What was found in the data, and what follows from it. Correct what is wrong.\n'
     text += comment(plan.notes) + '\n' + '\n'.join(lines) + '\n'
-    if '{{' in text:
-        raise ValueError('a path or name with {{ cannot stand in a config file: rename it')
+    if '{{' in text or any('\ud800' <= character <= '\udfff' for character in text):
+        raise ValueError('a path or name with {{, or one that is not UTF-8, cannot stand in a config file: rename it')
     return text
 
 

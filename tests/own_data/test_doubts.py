@@ -1,6 +1,7 @@
 """What the data leave open is settled by an option, asked on a terminal, or refused; nothing is guessed in silence."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -71,6 +72,28 @@ def test_names_that_are_not_there(tmp_path, refused):
     assert 'does not name its 3 keypoints' in refused('pose') and '--keypoints' in refused('pose')
     assert '2 names, but' in refused('pose', '--keypoints', 'nose,tail')
     assert new('pose', tmp_path / 'data', tmp_path, '--keypoints', ','.join(THREE)) == 0
+
+
+def test_files_without_categories(tmp_path, refused):
+    cvat_keypoints(tmp_path / 'data')
+
+    def edit(content):
+        del content['categories']
+        for item in content['annotations']:
+            del item['category_id']
+
+    change(annotations(tmp_path), edit)
+    assert 'does not name its 3 keypoints' in refused('pose')
+    assert new('pose', tmp_path / 'data', tmp_path, '--keypoints', ','.join(THREE)) == 0
+
+
+def test_paths_with_quotes_and_braces(tmp_path):
+    cvat_keypoints(tmp_path / "it's \\t")
+    assert new('pose', tmp_path / "it's \\t", tmp_path) == 0
+    assert written(tmp_path)['train_dataset']['data_root'] == str(tmp_path / "it's \\t")
+    shutil.rmtree(tmp_path / 'out')
+    (tmp_path / "it's \\t").rename(tmp_path / '{{x')
+    assert new('pose', tmp_path / '{{x', tmp_path) == 2 and not (tmp_path / 'out').exists()
 
 
 def test_the_order_of_label_studio(tmp_path, refused):
