@@ -55,6 +55,13 @@ def annotations(tmp_path):
     return tmp_path / 'data/annotations/person_keypoints_default.json'
 
 
+@pytest.mark.parametrize('task', ['depth', 'normal'])
+def test_data_that_are_not_there(tmp_path, refused, task):
+    assert f'error: no folder {tmp_path / "data"}\n' in refused(task)
+    (tmp_path / 'data').write_bytes(b'PK')
+    assert f'error: no folder {tmp_path / "data"}: unpack the archive\n' in refused(task)
+
+
 def test_names_without_sides(tmp_path, refused):
     names = ['top', 'middle', 'bottom']
     cvat_keypoints(tmp_path / 'data')

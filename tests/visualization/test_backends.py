@@ -9,6 +9,7 @@ import pytest
 from mmengine.config import Config
 
 from sapiens.engine import TrainingFigureHook
+from sapiens.registry import VISBACKENDS
 from tests.engine.toy import make_runner
 
 
@@ -46,6 +47,14 @@ def wandb(monkeypatch):
     module.finish = lambda: module.__dict__.update(finished=module.finished + 1)
     monkeypatch.setitem(sys.modules, 'wandb', module)
     return module
+
+
+def test_what_has_no_iteration_is_at_the_start(tmp_path, wandb):
+    backend = VISBACKENDS.build(dict(type='WandbVisBackend', save_dir=str(tmp_path)))
+    backend.add_scalar('a', 1)
+    backend.add_scalars(dict(b=2))
+    backend.add_image('c', np.zeros((4, 6, 3), np.uint8))
+    assert wandb.rows == [{'a': 1, 'step': 0}, {'b': 2, 'step': 0}, {'c': ('image', (4, 6, 3)), 'step': 0}]
 
 
 def test_wandb_gets_figures_and_curves_over_iterations(tmp_path, wandb):
