@@ -59,8 +59,8 @@ def test_plan_with_options_of_files():
         'pose', '--heatmaps', '--crop', 'face', 'hand', '--save', 'json', '--json-layout', 'lite', '--radius', 2,
         '--thickness', 3, '--show-boxes', '--style', 'openpose', '--threshold', 0.4, '--depth-limits', 1, 4, '--ply-distance', 3,
         '--ply-extent', 4, '--fov', 60, '--opacity', 0.2, '--picture-format', 'png', '--map-format', 'png',
-        '--normal-frame', 'camera', '--workers', 5, '--no-flip-test', '--num-keypoints', 17, '--compile', '--dtype', 'bf16',
-        '--batch-size', 3, '--show-indices',
+        '--normal-frame', 'camera', '--workers', 5, '--no-flip-test', '--num-keypoints', 133, '--compile', '--dtype', 'bf16',
+        '--batch-size', 3, '--show-indices', '--model', 'sapiens_tiny_synthetic308-128x96',
     )  # fmt: skip
     assert made.saving == Saving(
         kinds=('json',), extra=('heatmaps', 'face', 'hand'), json_layout='lite', radius=2.0, thickness=3, show_boxes=True,
@@ -68,7 +68,7 @@ def test_plan_with_options_of_files():
         picture_format='png', map_format='png', normal_frame='camera', show_indices=True,
     )  # fmt: skip
     options = made.models['pose']
-    assert options['heatmaps'] is True and options['flip_test'] is False and options['num_keypoints'] == 17
+    assert options['heatmaps'] is True and options['flip_test'] is False and options['num_keypoints'] == 133
     assert (options['compile'], options['dtype'], options['batch_size']) == (True, 'bf16', 3) and made.workers == 5
 
 
