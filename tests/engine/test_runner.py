@@ -232,7 +232,7 @@ def processes(monkeypatch):
     monkeypatch.setattr(
         torch.distributed, 'init_process_group', lambda *arguments, **options: started.append((arguments, options))
     )
-    monkeypatch.setattr('sapiens.engine.runner._Runner.setup_env', lambda self, env_cfg: seen.append(env_cfg))
+    monkeypatch.setattr('mmengine.runner.Runner.setup_env', lambda self, env_cfg: seen.append(env_cfg))
     return started, seen
 
 
@@ -277,7 +277,7 @@ def test_settings_of_loaders(monkeypatch):
     assert build().generator.initial_seed() == 0 and build(pin_memory=True).pin_memory is True
     assert build(num_workers=1, persistent_workers=True).persistent_workers
     assert Runner.build_dataloader(loader) is loader
-    monkeypatch.setattr('sapiens.engine.runner.get_rank', lambda: 3)
+    monkeypatch.setattr('sapiens.engine.runner_builds.get_rank', lambda: 3)
     assert build(5, True).generator.initial_seed() == 2 and build(5).generator.initial_seed() == 5
 
     class Stream(torch.utils.data.IterableDataset):

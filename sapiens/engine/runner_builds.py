@@ -1,0 +1,138 @@
+"""What a runner builds from its config: loaders, loops, the optimizer and schedules."""
+
+import torch
+from mmengine.dist import get_rank
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.runner import BaseLoop
+from mmengine.runner import Runner as _Runner
+from torch.utils.data import DataLoader, IterableDataset
+
+from sapiens.registry import DATASETS, FUNCTIONS
+
+from .eval_loops import TestLoop, ValLoop
+from .loops import TrainLoop
+from .mmengine_loops import EpochBasedTrainLoop, IterBasedTrainLoop
+from .worker_signals import init_worker
+
+__all__ = ['BuildingRunner']
+
+# Schedules that end at a minimum.
+DECAYS = ('PolyLR', 'CosineAnnealingLR')
+
+
+class BuildingRunner(_Runner):
+    """Differences from :class:`mmengine.runner.Runner` in what it builds:
+
+    * Loops are those of this package, whose state a checkpoint holds. There is one optimizer.
+    * The learning rate follows the real total batch, including gradient accumulation.
+    * Loaders do not use the global random state, and their workers survive the signals that stop a run.
+    """
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model):
+        if self.distributed and not torch.cuda.is_available():
+            unused = self.cfg.get('find_unused_parameters', False)
+            model_wrapper_cfg = dict(
+                model_wrapper_cfg or dict(broadcast_buffers=False, find_unused_parameters=unused), device_ids=None
+            )
+        return super().wrap_model(model_wrapper_cfg, model)
+
+    @staticmethod
+    def build_dataloader(dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False):
+        """Build a loader. Its workers survive the signals that stop a run. It does not use the global random state. Streams
+        need no sampler."""
+        if isinstance(dataloader, DataLoader):
+            return dataloader
+        dataloader = dict(dataloader)
+        if seed is not None and diff_rank_seed:
+            seed -= get_rank()  # all ranks shuffle alike; samples differ by their position in the epoch
+        dataset = dataloader['dataset']
+        kind = DATASETS.get(dataset['type']) if isinstance(dataset, dict) else type(dataset)
+        if kind is not None and issubclass(kind, IterableDataset):
+            dataloader['sampler'] = None
+        if not dataloader.get('num_workers'):
+            dataloader.pop('persistent_workers', None)
+        collate = dataloader.get('collate_fn') or dict(type='pseudo_collate')
+        if isinstance(collate, dict) and isinstance(collate['type'], str):
+            collate = dict(collate, type=FUNCTIONS.get(collate['type']))  # mmengine does not search our registry
+        dataloader['collate_fn'] = collate
+        dataloader.setdefault('worker_init_fn', dict(type=init_worker))
+        dataloader.setdefault('pin_memory', torch.cuda.is_available())
+        loader = _Runner.build_dataloader(dataloader, seed, False)
+        loader.generator = torch.Generator().manual_seed(seed or 0)
+        return loader
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the training loop.
+
+        Raises:
+            ValueError: a loop of another kind, whose state a checkpoint cannot hold.
+        """
+        if isinstance(loop, dict) and 'by_epoch' in loop and 'type' not in loop:
+            loop = dict(loop)
+            loop['type'] = EpochBasedTrainLoop if loop.pop('by_epoch') else IterBasedTrainLoop
+        loop = super().build_train_loop(loop)
+        if not isinstance(loop, TrainLoop):
+            raise ValueError(
+                f'train_cfg builds {type(loop).__module__}.{type(loop).__name__}, whose state a checkpoint cannot hold: use '
+                "type='TrainLoop' with max_epochs or max_iters, or derive your loop from sapiens.engine.TrainLoop"
+            )
+        return loop
+
+    def build_optim_wrapper(self, optim_wrapper) -> OptimWrapper:
+        """Build the optimizer wrapper.
+
+        Raises:
+            ValueError: a wrapper of several optimizers.
+        """
+        wrapper = super().build_optim_wrapper(optim_wrapper)
+        if isinstance(wrapper, OptimWrapperDict):
+            raise ValueError(
+                f'optim_wrapper has the optimizers {", ".join(wrapper.keys())}: training takes one. Give parts of the model '
+                'their own learning rate with optim_wrapper.paramwise_cfg'
+            )
+        return wrapper
+
+    def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the validation loop, by default the one of this package."""
+        return super().build_val_loop({'type': ValLoop, **loop} if isinstance(loop, dict) else loop)
+
+    def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the test loop, by default the one of this package."""
+        return super().build_test_loop({'type': TestLoop, **loop} if isinstance(loop, dict) else loop)
+
+    def build_param_scheduler(self, scheduler):
+        """Build the schedules. A decay by iteration without ``end`` lasts as long as the training: it would reach its minimum
+        one iteration after the last."""
+        schedules = scheduler if isinstance(scheduler, list | tuple) else [scheduler]
+        schedules = [
+            dict(schedule, end=self.max_iters + 1)
+            if isinstance(schedule, dict)
+            and schedule.get('type') in DECAYS
+            and 'end' not in schedule
+            and not schedule.get('by_epoch', True)
+            else schedule
+            for schedule in schedules
+        ]
+        return super().build_param_scheduler(schedules)
+
+    def scale_lr(self, optim_wrapper, auto_scale_lr: dict | None = None) -> None:
+        """Scale the learning rate by the real total batch over ``base_batch_size``."""
+        if not auto_scale_lr or not auto_scale_lr.get('enable', False):
+            return
+        if 'base_batch_size' not in auto_scale_lr:
+            raise ValueError(
+                f'auto_scale_lr={auto_scale_lr} needs base_batch_size, the batch size that lr is given for'
+            )
+        loader = self._train_dataloader
+        per_rank = loader.batch_size if isinstance(loader, DataLoader) else loader['batch_size']
+        accumulated, base = optim_wrapper._accumulative_counts, auto_scale_lr['base_batch_size']
+        total = per_rank * self.world_size * accumulated
+        ratio = total / base
+        for group in optim_wrapper.optimizer.param_groups:
+            group['lr'] *= ratio
+        if optim_wrapper.base_param_settings is not None:
+            optim_wrapper.base_param_settings['lr'] *= ratio
+        self.logger.info(
+            f'Learning rate scaled by {ratio:g}: {per_rank} images x {self.world_size} process(es) x {accumulated} '
+            f'accumulated = {total}, lr is given for {base}'
+        )
