@@ -36,12 +36,12 @@ def read_results(path: str, keys: set[str]) -> list[dict]:
         listing = ', '.join(sorted(keys))
         raise ValueError(f'{path!r} is no COCO results file: expected a list of objects with {listing}{hint}')
     for position, item in enumerate(results):
-        if wrong := _wrong(item):
+        if wrong := _wrong(item, keys):
             raise ValueError(f'{path!r}: result {position}: {wrong}')
     return results
 
 
-def _wrong(item: dict) -> str:
+def _wrong(item: dict, keys: set[str]) -> str:
     """The first value of a result that is of another type; '' without any."""
     for key in ('image_id', 'category_id'):
         try:
@@ -51,7 +51,7 @@ def _wrong(item: dict) -> str:
     if 'score' in item and not _is_number(item['score'], finite=True):
         return f'score {item["score"]!r} is not a finite number'
     box, points = item.get('bbox'), item.get('keypoints')
-    if box is None:
+    if box is None and 'bbox' not in keys:
         item.pop('bbox', None)
     elif not (isinstance(box, list) and len(box) >= 4 and all(_is_number(value, finite=True) for value in box[:4])):
         return f'bbox {str(box)[:80]} is not a list of 4 finite numbers'

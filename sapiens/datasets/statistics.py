@@ -4,6 +4,7 @@ Each sample gives a row of numbers. Rows of files, samples or processes are join
 from the declaration of the task (:class:`sapiens.tasks.TaskSpec`) and of its fields.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,7 +30,7 @@ _MOST = 0.9
 FARTHEST, _NEAREST = 100, 0.02
 # Keypoints: fraction inside the crops, extent relative to the crop, side of a box in pixels.
 _INSIDE, _EXTENT, _BOX = 0.25, 0.02, 4
-# Values of a map that are looked at.
+# Pixels of a map that are looked at, on a grid.
 _VALUES = 1 << 16
 
 
@@ -160,12 +161,17 @@ def measure_field(field: MapField, values: np.ndarray, valid: np.ndarray) -> dic
         values: (H, W) or (H, W, K).
         valid: (H, W) bool.
     """
-    row = dict(fraction=float(valid.mean()) if valid.size else 0.0)
-    known = values[valid]
+    row = dict(fraction=np.count_nonzero(valid) / max(1, valid.size))
     if field.kind == 'labels':
-        return row | dict(labels=np.unique(known).tolist())
+        known = values[valid]
+        # Counting bytes takes a tenth of the time of sorting them.
+        labels = np.flatnonzero(np.bincount(known)) if known.dtype == np.uint8 else np.unique(known)
+        return row | dict(labels=labels.tolist())
+    step = math.ceil(math.sqrt(valid.size / _VALUES)) or 1
+    known = values[::step, ::step][valid[::step, ::step]]
+    known = known if len(known) else values[valid]
     if len(known):
-        known = known[:: max(1, len(known) // _VALUES)].reshape(-1, values.shape[2] if values.ndim == 3 else 1)
+        known = known.reshape(-1, values.shape[2] if values.ndim == 3 else 1)
         row |= dict(range=float(np.ptp(known, axis=0).max()))
         row |= dict(doubt=resolve(field.doubt)(known) if field.doubt else '')
     return row

@@ -14,6 +14,9 @@ from .functional import keypoint_areas
 
 __all__ = ['Detections', 'GroundTruth', 'read_detections', 'read_ground_truth', 'write_detections']
 
+# Coordinates and scores of results are held as float32.
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 @dataclass
 class GroundTruth:
@@ -157,12 +160,13 @@ def read_detections(path: str, truth: GroundTruth, skeleton: Skeleton) -> Detect
                 f'{path}: result {index} of image {item["image_id"]} has {len(values) / 3:g} keypoints, but skeleton '
                 f'{skeleton.name!r} has {len(skeleton)}'
             )
-        points[index] = np.reshape(values, (-1, 3))
+        points[index] = np.clip(np.reshape(np.array(values, np.float64), (-1, 3)), -_LARGEST, _LARGEST)
+    boxes = np.array([item.get('bbox', [np.nan] * 4)[:4] for item in found], np.float64).reshape(-1, 4)
     return Detections(
         image=truth.positions([item['image_id'] for item in found], path),
         keypoints=points[..., :2].copy(),
         keypoint_scores=points[..., 2].copy(),
-        boxes=np.array([item.get('bbox', [np.nan] * 4)[:4] for item in found], np.float32).reshape(-1, 4),
+        boxes=boxes.clip(-_LARGEST, _LARGEST).astype(np.float32),
         scores=np.array([item['score'] for item in found], np.float64),
     )
 

@@ -138,6 +138,14 @@ def test_results_of_other_types(tmp_path, change, message):
         read_results(str(file), {'image_id', 'score'})
 
 
+def test_null_is_no_box(tmp_path):
+    file = tmp_path / 'r.json'
+    file.write_text(json.dumps([RESULT | dict(bbox=None)]))
+    assert 'bbox' not in read_results(str(file), {'image_id'})[0]
+    with pytest.raises(ValueError, match='result 0: bbox None is not a list of 4 finite numbers'):
+        read_results(str(file), {'image_id', 'bbox'})
+
+
 def test_detections_that_show_nothing_are_counted(tmp_path):
     file = write_people(tmp_path, [person(0)], pictures=False)
     boxes = tmp_path / 'boxes.json'
