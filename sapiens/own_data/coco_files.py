@@ -1,8 +1,7 @@
-"""COCO files of a folder: what is in them, where their images lie, and which part is held out."""
+"""COCO files of a folder: what is in them, and which part is held out."""
 
 import copy
 import json
-import math
 import os
 import re
 from collections import Counter
@@ -11,12 +10,12 @@ from dataclasses import dataclass, field
 from sapiens.coco import BrokenJson, NotAnObject, stream_items
 from sapiens.coco.columns import Columns, read_category, read_image
 
-from .doubts import Doubts
+from .boxes import has_box, is_extent
 from .labelme import is_labelme, labelme_to_coco
 
 __all__ = [
-    'CocoFile', 'category_of', 'choose_files', 'find_coco_files', 'find_images', 'has_box', 'held_out', 'last_part',
-    'relative_to', 'split_document', 'split_of',
+    'HELD_OUT', 'CocoFile', 'category_of', 'find_coco_files', 'held_out', 'last_part', 'relative_to',
+    'split_document', 'split_of',
 ]  # fmt: skip
 
 HELD_OUT = 0.1
@@ -110,24 +109,6 @@ def category_of(item: dict) -> int:
     return 1 if item.get('category_id') is None else item['category_id']
 
 
-def has_box(box: object) -> bool:
-    """Whether a value is a box with an area above 0."""
-    numbers = isinstance(box, list) and len(box) == 4 and all(isinstance(value, int | float) for value in box)
-    return numbers and all(math.isfinite(value) for value in box) and min(box[2:]) > 0
-
-
-def is_extent(box: list, points: list) -> bool:
-    """Whether a box is the extent of labelled keypoints, to half a pixel."""
-    xs, ys = (
-        [a for a, v in zip(points[i::3], points[2::3], strict=False) if v and isinstance(a, int | float)]
-        for i in (0, 1)
-    )
-    if not xs or not ys:
-        return False
-    extent = min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
-    return all(abs(one - other) <= 0.5 for one, other in zip(box, extent, strict=True))
-
-
 def split_of(path: str) -> str:
     """'train', 'val', 'test' or '', by the last word of a path that names one."""
     words = re.findall(r'[a-z]+', path.lower())
@@ -188,90 +169,6 @@ def _labelme_files(paths: list[str], root: str) -> list[CocoFile]:
                 file.add(kind, item)
         files.append(file)
     return files
-
-
-def choose_files(files: list[CocoFile], doubts: Doubts, usable, what: str) -> tuple[CocoFile, CocoFile | None]:
-    """The files for training and validation; None where a part of the first is to be held out.
-
-    Args:
-        usable: ``usable(file) -> bool``.
-        what: it has then, for messages.
-
-    Raises:
-        ValueError: no usable file, or a choice that nobody settles.
-    """
-    good = [file for file in files if usable(file)]
-
-    def named(option: str, path: str) -> CocoFile:
-        same = [file for file in good if os.path.exists(path) and os.path.samefile(file.path, path)]
-        found = same or [file for file in find_coco_files(path) if usable(file)]
-        if len(found) != 1:
-            raise ValueError(f'--{option} {path} is not one COCO file with {what}')
-        return found[0]
-
-    def one(option: str, candidates: list[CocoFile], more: tuple[str, ...] = ()) -> CocoFile | None:
-        if doubts.get(option) is None and len(candidates) == 1 and not more:
-            return candidates[0]
-        paths = [file.path for file in candidates]
-        role = dict(train='training', val='validation')[option]
-        question = f'Which file is for {role}{" (split: a part of the training file)" if more else ""}'
-        answer = doubts.get(option) or doubts.settle(option, question, [*paths, *more])
-        return None if answer == 'split' else named(option, answer)
-
-    if not good and doubts.get('train') is None:
-        found = '\n'.join(f'  {file.describe()}' for file in files[:20])
-        raise ValueError(f'no COCO or Labelme file with {what} was found{":" if found else ""}\n{found}'.rstrip())
-    by_split = {split: [file for file in good if file.split == split] for split in ('train', '', 'val', 'test')}
-    train = one('train', by_split['train'] or by_split[''] or good)
-    rest = [file for file in good if file is not train]
-    validation = [file for file in by_split['val'] if file is not train]
-    if doubts.get('val') is None and not rest:
-        return train, None
-    if validation:
-        return train, one('val', validation)
-    return train, one('val', rest, ('split',))
-
-
-def find_images(file: CocoFile, data: str, doubts: Doubts) -> tuple[str, bool]:
-    """The folder that the file names of a COCO file are relative to, and whether only their last parts are.
-
-    Raises:
-        ValueError: the images are not there, or not all of them.
-    """
-    if not file.names:
-        raise ValueError(f'{file.path} lists no images')
-    folders = _image_folders(file, data, doubts.get('images'))
-    for shortened in (False, True):
-        names = [last_part(name) for name in file.names] if shortened else file.names
-        counts = {folder: sum(os.path.isfile(os.path.join(folder, name)) for name in names) for folder in folders}
-        best = max(counts, key=counts.get, default=None)
-        if best is None or not counts[best]:
-            continue
-        if counts[best] < len(names):
-            missing = next(name for name in names if not os.path.isfile(os.path.join(best, name)))
-            raise ValueError(
-                f'{file.path}: only {counts[best]} of its {len(names)} images are in {best}; {missing!r} is not. Complete the '
-                'folder, or say where all of them are with --images FOLDER'
-            )
-        return best, shortened
-    searched = ', '.join(folders[:6])
-    raise ValueError(
-        f'{file.path}: its images, such as {file.names[0]!r}, are not in {searched}. Say where with --images FOLDER'
-    )
-
-
-def _image_folders(file: CocoFile, data: str, given: str | None) -> list[str]:
-    """Existing folders in which tools put the images of an annotation file."""
-    own = file.path if os.path.isdir(file.path) else os.path.dirname(file.path) or '.'
-    root = data if os.path.isdir(data) else os.path.dirname(data) or '.'
-    stem = os.path.splitext(os.path.basename(file.path))[0]
-    # CVAT: annotations/instances_SUBSET.json with images/SUBSET.
-    ends = dict.fromkeys(['', stem, stem.rpartition('_')[2], file.split])
-    folders = []
-    for base in [given] if given else [own, os.path.dirname(own) or '.', root]:
-        for name in ('', 'images', 'image', 'img', 'JPEGImages'):
-            folders += [os.path.normpath(os.path.join(base, name, end)) for end in ends]
-    return [folder for folder in dict.fromkeys(folders) if os.path.isdir(folder)]
 
 
 def last_part(name: str) -> str:

@@ -1,6 +1,5 @@
 """Looking at annotated people: skeleton, boxes and images of a COCO file or of Labelme's files."""
 
-import math
 import os
 from collections import Counter
 
@@ -8,26 +7,14 @@ from sapiens.metainfo import coco17, get_skeleton, skeleton_names
 from sapiens.metainfo.naming import find_names
 from sapiens.metainfo.skeleton import DEFAULT_SIGMA
 
-from .coco_files import (
-    CocoFile,
-    category_of,
-    choose_files,
-    find_coco_files,
-    find_images,
-    has_box,
-    held_out,
-    last_part,
-    relative_to,
-    split_document,
-)
+from .boxes import MARGIN, box_of_points, finite_points, has_box
+from .coco_files import CocoFile, category_of, find_coco_files, held_out, last_part, relative_to, split_document
 from .doubts import Doubts
 from .plan import Plan, Reference
 from .sides import mirror_pairs
+from .sources import choose_files, find_images
 
 __all__ = ['look_at_people']
-
-# Margin of a box around its keypoints, as a fraction of their extent.
-_MARGIN = 0.1
 
 
 def look_at_people(data: str, name: str, out: str, doubts: Doubts) -> Plan:
@@ -271,27 +258,8 @@ def _changed(file: CocoFile, categories: list[int], shortened: bool, boxes: str)
             if not finite_points(item['keypoints']):
                 raise ValueError(f'{file.path}: annotation {item["id"]} has no finite keypoint to make a box from')
             item['bbox'] = box_of_points(item['keypoints'], sizes.get(item['image_id'], (None, None)))
-        why.append(f'{len(bare)} boxes made from keypoints, with a margin of {_MARGIN:.0%}')
+        why.append(f'{len(bare)} boxes made from keypoints, with a margin of {MARGIN:.0%}')
     return document, why
-
-
-def finite_points(values: list) -> list[tuple[float, float]]:
-    """The labelled keypoints of x, y, v, ... whose coordinates are finite numbers."""
-    triples = zip(values[::3], values[1::3], values[2::3], strict=True)
-    return [(x, y) for x, y, v in triples if v and None not in (x, y) and math.isfinite(x) and math.isfinite(y)]
-
-
-def box_of_points(values: list, size: tuple) -> list[float]:
-    """The box x, y, w, h around labelled keypoints, with a margin, inside an image of ``size`` (w, h) where that is known."""
-    points = finite_points(values)
-    low, high = [
-        list(map(float, edge)) for edge in (map(min, zip(*points, strict=True)), map(max, zip(*points, strict=True)))
-    ]
-    margin = max(_MARGIN * max(high[0] - low[0], high[1] - low[1]), 4)
-    low = [max(0.0, value - margin) for value in low]
-    limits = [side if isinstance(side, int) else float('inf') for side in size]
-    high = [min(limit, value + margin) for limit, value in zip(limits, high, strict=True)]
-    return [*low, high[0] - low[0], high[1] - low[1]]
 
 
 def _split(document: dict) -> tuple[dict[str, dict], str]:

@@ -13,12 +13,13 @@ from sapiens.metainfo import get_classes
 from sapiens.metainfo.classes import CLASSES, IGNORE
 from sapiens.tasks import map_fields
 
-from .coco_files import choose_files, find_coco_files, find_images, held_out, last_part, relative_to, split_document
+from .coco_files import find_coco_files, held_out, last_part, relative_to, split_document
 from .doubts import Doubts
 from .folders import Folders, complete_samples, find_folders
 from .label_maps import IGNORED_NAMES, labels_of_names, read_labelmap
 from .plan import Plan, Reference
 from .sides import mirror_pairs
+from .sources import choose_files, find_images
 
 __all__ = ['look_at_classes']
 
