@@ -20,6 +20,7 @@ Examples:
 
 import argparse
 import dataclasses
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +45,7 @@ from sapiens.coco import BOX_THRESHOLD
 from sapiens.tasks import task_names
 from sapiens.utils.cli import add_model_arguments, positive, tool_parser
 from sapiens.utils.device import DTYPES, pick_device
-from sapiens.utils.files import write_atomically
+from sapiens.utils.files import remove_temporaries, write_atomically
 from sapiens.utils.folder_lock import FolderLock
 
 
@@ -307,6 +308,9 @@ def write_results(
     devices: list[str],
 ) -> int:
     """Write the results that are missing, and the files of all images. Returns the number of failures."""
+    for folder in {plan.stem(task, item.name).parent for task in plan.written() for item in items}:
+        if os.path.isdir(folder):
+            remove_temporaries(folder)  # of a killed run; the lock is held
     is_new = not (args.out / RECORD).exists()
     since = write_settings(plan, options if videos else None, args.overwrite)
     outcomes: list[Outcome] = []
