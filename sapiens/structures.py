@@ -38,9 +38,9 @@ class DenseDataSample(BaseDataElement):
 
     ==================  =========  ==============================================================================
     ``gt_sem_seg``      (H, W)     int64 class ids; 255 is ignored
-    ``gt_depth``        (1, H, W)  float32 metres along z
+    ``gt_depth``        (1, H, W)  float32 meters along z
     ``gt_normal``       (3, H, W)  float32 unit vectors in the camera frame (x right, y down, z forward)
-    ``gt_pointmap``     (3, H, W)  float32 metres in the camera frame
+    ``gt_pointmap``     (3, H, W)  float32 meters in the camera frame
     ``gt_albedo``       (3, H, W)  float32 in [0, 1], linear RGB
     ``gt_alpha``        (1, H, W)  float32 in [0, 1]
     ``valid_mask``      (H, W)     bool, True where the labels are valid; ``valid_x`` for fields with their own validity

@@ -97,7 +97,7 @@ class Output:
 
 @dataclass(frozen=True)
 class PublishedHead:
-    """The head of the published models of a task, by which their files are recognised.
+    """The head of the published models of a task, by which their files are recognized.
 
     Attributes:
         name: of the module in the checkpoint, ``'head'`` or ``'decode_head'``.
@@ -177,7 +177,7 @@ _COMMON_FIELDS = (
     MapField('alpha', 1, about='float32 in [0, 1], fraction of the pixel that people cover', interpolation='linear',
              suffixes=('.png',),
              reader='sapiens.datasets.transforms.label_files:read_alpha'),
-    MapField('pointmap', 3, 'vectors', 'float32 metres in the camera frame'),
+    MapField('pointmap', 3, 'vectors', 'float32 meters in the camera frame'),
     MapField('albedo', 3, about='float32 in [0, 1], linear RGB', interpolation='linear'),
 )  # fmt: skip
 _MAP_FILES = ('.npy', '.npz', '.png', '.exr', '.tif', '.tiff')
@@ -336,7 +336,7 @@ register_task(
         description='depth',
         fields=(
             MapField(
-                'depth', 1, about='float32 metres along z', folders=('depth', 'depths'), suffixes=_MAP_FILES,
+                'depth', 1, about='float32 meters along z', folders=('depth', 'depths'), suffixes=_MAP_FILES,
                 reader='sapiens.datasets.transforms.label_files:load_depth',
                 known='sapiens.datasets.transforms.label_files:known_depth',
                 doubt='sapiens.datasets.statistics:far_depth',

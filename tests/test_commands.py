@@ -59,7 +59,7 @@ def test_every_command_has_a_script_in_tools():
         (('export', 'nowhere.py', '--format', 'onnx'), 'nowhere.py'),
         (('convert', 'inspect', 'nowhere.pth'), 'nowhere.pth'),
         (('verify', 'sapiens-pos-1b', '--image', 'x.png'), 'sapiens-pos-1b'),
-        (('infer', 'pose', 'nowhere', '--model', CONFIG, '--out', 'OUT'), 'nowhere is no file'),
+        (('infer', 'pose', 'nowhere', '--model', CONFIG, '--out', 'OUT'), 'nowhere is not a file'),
         (('features', 'nowhere.py', 'random', 'images', '--out', 'OUT'), 'nowhere.py'),
         (('features', CONFIG, 'random', 'no_images', '--out', 'OUT'), 'no_images'),
         (('labels', 'nowhere', '--out', 'OUT'), 'no file or folder nowhere'),

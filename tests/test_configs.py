@@ -126,7 +126,7 @@ def shrink(cfg):
         cfg.model.head.update(deconv_channels=(8, 8), conv_channels=(8,))
 
 
-def labelled_sample(model):
+def labeled_sample(model):
     if type(model).__name__ == 'MAE':
         return None
     if type(model).__name__ == 'DenseEstimator':
@@ -154,7 +154,7 @@ def test_builds_and_trains_with_a_tiny_encoder(path):
     model.init_weights()
     height, width = cfg.model.backbone.img_size
     images = torch.randint(0, 256, (1, 3, height, width), dtype=torch.uint8)
-    data = model.data_preprocessor(dict(inputs=images, data_samples=[labelled_sample(model)]), training=True)
+    data = model.data_preprocessor(dict(inputs=images, data_samples=[labeled_sample(model)]), training=True)
     losses = model(**data, mode='loss')
     loss = sum(value for key, value in losses.items() if 'loss' in key)
     loss.backward()

@@ -23,7 +23,7 @@ QUESTIONS = [
         'def recognise(',
     ),
     (
-        'Where is the table of published models with their files and licences read?',
+        'Where is the table of published models with their files and licenses read?',
         'sapiens/checkpoints/zoo.py',
         'def find(name: str)',
     ),
@@ -38,7 +38,7 @@ QUESTIONS = [
         'def read_people(',
     ),
     (
-        'Where are the names and colours of the 28 body-part classes?',
+        'Where are the names and colors of the 28 body-part classes?',
         'sapiens/metainfo/body_part_classes.py',
         'GOLIATH',
     ),

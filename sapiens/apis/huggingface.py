@@ -77,7 +77,7 @@ class ImageProcessor:
         """Label maps (B, h, w) int64 of maps (H, W) of class ids.
 
         Args:
-            as_transformers: resize ids like grey levels, which makes new ids at borders, as transformers 5.24 does. By default
+            as_transformers: resize ids like gray levels, which makes new ids at borders, as transformers 5.24 does. By default
                 each pixel has the id of the nearest one.
         """
         made = []

@@ -132,7 +132,7 @@ def _expand(source: str) -> list[tuple[str, str]]:
         if not found:
             raise ValueError(f'no file matches {source!r}')
         return _below_common(found)
-    raise FileNotFoundError(f'{source} is no file, folder, pattern or URL')
+    raise FileNotFoundError(f'{source} is not a file, folder, pattern or URL')
 
 
 def _unlike_camera(path: str) -> str:

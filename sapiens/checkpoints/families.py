@@ -1,4 +1,4 @@
-"""The families of published models: their licence, their sizes, and the tensors that tell them apart.
+"""The families of published models: their license, their sizes, and the tensors that tell them apart.
 
 Sizes alone do not: the second family's 0.4b, 0.8b and 1b have the width and depth of the first one's 0.3b, 0.6b and 1b.
 """
@@ -18,7 +18,7 @@ class Family:
 
     Attributes:
         name: first part of the names of its models (``sapiens-pose-1b``) and of its sizes (``sapiens_1b``).
-        licence: of its weights, a key of the zoo's table of licences.
+        licence: of its weights, a key of the zoo's table of licenses.
         archs: ``embed_dims`` and ``num_layers`` (at least) by size.
         blocks: name of the list of blocks in the encoder.
         marks: patterns of tensor names, without the prefix of the encoder, that all of its checkpoints have and no other family.

@@ -21,7 +21,7 @@ __all__ = ['describe', 'recognise']
 
 
 def recognise(state_dict: Mapping[str, Tensor], meta: Mapping | None = None) -> dict | None:
-    """Recognise weights under our names.
+    """Recognize weights under our names.
 
     Files of this package name their task in ``meta['task']``, older ones in the text of their config, ``meta['cfg']``. Published
     files have neither: their task follows from the layers of the published heads, and where two heads are equal from the

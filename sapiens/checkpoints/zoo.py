@@ -60,7 +60,7 @@ class Entry:
 
     @property
     def licence(self) -> str:
-        """Key of :data:`LICENCES`. It is the licence of the weights, not of this package."""
+        """Key of :data:`LICENCES`. It is the license of the weights, not of this package."""
         return self.family.licence
 
     def default_form(self, form: str = 'original') -> str:
@@ -120,7 +120,7 @@ class Entry:
         return (
             f'`sapiens download {self.name}{option}` fetches it. By hand: download '
             f'{PurePosixPath(self.files(form)[0]).name} from https://huggingface.co/{self.repos[form]} and put it at {target} '
-            f'(licence of the weights: {self.licence})'
+            f'(license of the weights: {self.licence})'
         )
 
 
@@ -179,7 +179,7 @@ def _unknown(text: str, name: str) -> str:
     siblings = [known for known, entry in ZOO.items() if entry.family.name == family]
     near = get_close_matches(name, siblings or ZOO, n=3, cutoff=0.6)
     hint = f'; did you mean {" or ".join(map(repr, near))}?' if near else ''
-    return f'{text!r} is no published model{hint} (`sapiens download --list` shows all {len(ZOO)})'
+    return f'{text!r} is not a published model{hint} (`sapiens download --list` shows all {len(ZOO)})'
 
 
 def find(name: str) -> Entry:

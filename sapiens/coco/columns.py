@@ -40,7 +40,7 @@ class Columns:
         try:
             self._add(annotation, number, image_id)
         except (TypeError, OverflowError) as error:
-            raise ValueError(f'annotation {number} has values that are no numbers: {error}') from error
+            raise ValueError(f'annotation {number} has values that are not numbers: {error}') from error
 
     def _add(self, annotation: dict, number: int, image_id: int) -> None:
         row = len(self.ids)
@@ -81,7 +81,7 @@ def read_image(item: dict, position: int) -> tuple[int, str | None, int, int]:
     try:
         number = whole(item.get('id'))
     except TypeError:
-        raise ValueError(f'image id {_short(item.get("id"))} is no integer') from None
+        raise ValueError(f'image id {_short(item.get("id"))} is not an integer') from None
     name, size = item.get('file_name'), []
     try:
         if name is not None:
@@ -110,7 +110,7 @@ def read_category(item: dict, position: int) -> tuple[int, tuple[str, ...]]:
     try:
         number = whole(item.get('id'))
     except TypeError:
-        raise ValueError(f'category id {_short(item.get("id"))} is no integer') from None
+        raise ValueError(f'category id {_short(item.get("id"))} is not an integer') from None
     if not (
         isinstance(names, list) and all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
     ):

@@ -38,7 +38,7 @@ def images_without_people(path: str) -> list[str]:
             elif str(item.get('name')).lower() == 'person':
                 persons.add(_id_of(item, 'id', where))
     except (NotAnObject, BrokenJson) as error:
-        raise ValueError(f"{path!r} is no annotation file of COCO's format: {error}") from None
+        raise ValueError(f"{path!r} is not an annotation file of COCO's format: {error}") from None
     except ValueError as error:
         raise ValueError(f'{path!r}: {error}') from error
     people = {image for image, category in shown if category in (persons or {_PERSON})}

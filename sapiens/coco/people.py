@@ -46,7 +46,7 @@ class AnnotatedPeople:
         num_keypoints: (N,) int64 as stated by the file; -1 where it does not say.
         categories: (N,) int64; 1 where the file does not say.
         lists: {(field, count of numbers): (rows (n,), numbers (n, count) float32)}. Coordinates that are not numbers are 0 where
-            the keypoint is not labelled.
+            the keypoint is not labeled.
         category_names: {category: names of its ``keypoints``} of categories that name them.
     """
 
@@ -138,7 +138,7 @@ class AnnotatedPeople:
     def person_areas(self, points: np.ndarray, stated: bool = True) -> np.ndarray:
         """Areas of the people, the scale of OKS: as stated, where the file states one above 0.
 
-        Otherwise 0.53 of the box, as in mmpose, or of the extent of the labelled keypoints where there is no box.
+        Otherwise 0.53 of the box, as in mmpose, or of the extent of the labeled keypoints where there is no box.
 
         Args:
             points: (N, K, 3) x, y, v.
@@ -259,11 +259,11 @@ def _read(path: str) -> AnnotatedPeople:
     except NotAnObject as error:
         hint = '. Detections belong in boxes=' if "'score'" in str(error) else ''
         raise ValueError(
-            f"{path!r} is no annotation file of COCO's format: expected an object with 'images' and 'annotations', "
+            f"{path!r} is not an annotation file of COCO's format: expected an object with 'images' and 'annotations', "
             f'found {error}{hint}'
         ) from None
     except BrokenJson as error:
-        raise ValueError(f'{path!r} is no JSON: {error}') from None
+        raise ValueError(f'{path!r} is not JSON: {error}') from None
     except ValueError as error:
         raise ValueError(f'{path!r}: {error}') from error
     return _people(path, images, repeated, columns, names)
@@ -274,7 +274,7 @@ def _people(path: str, images: dict, repeated: list, columns: Columns, names: di
     lists = {}
     for (field, count), (rows, values) in columns.lists.items():
         if values and count % 3 == 0:
-            _clear_unlabelled(np.frombuffer(values, np.float32).reshape(-1, 3))
+            _clear_unlabeled(np.frombuffer(values, np.float32).reshape(-1, 3))
         lists[field, count] = _array(rows), _array(values, np.float32).reshape(len(rows), count)
     return AnnotatedPeople(
         path=path,
@@ -295,7 +295,7 @@ def _people(path: str, images: dict, repeated: list, columns: Columns, names: di
     )
 
 
-def _clear_unlabelled(points: np.ndarray) -> None:
+def _clear_unlabeled(points: np.ndarray) -> None:
     """Set x, y, v (n, 3) to 0, in place, where v is 0 or none of the three is a number, and the coordinates are not finite."""
     bad = np.flatnonzero(~np.isfinite(points).all(1))
     x, y, v = points[bad].T

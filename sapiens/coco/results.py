@@ -29,12 +29,12 @@ def read_results(path: str, keys: set[str]) -> list[dict]:
     try:
         results = json.loads(Path(path).read_bytes())
     except (ValueError, RecursionError) as error:
-        raise ValueError(f'{path!r} is no JSON: {error}') from error
+        raise ValueError(f'{path!r} is not JSON: {error}') from error
     if not isinstance(results, list) or not all(isinstance(item, dict) and keys <= item.keys() for item in results):
         annotated = isinstance(results, dict) and 'annotations' in results
         hint = ". It holds annotations, not results: boxes='gt' uses those of ann_file" if annotated else ''
         listing = ', '.join(sorted(keys))
-        raise ValueError(f'{path!r} is no COCO results file: expected a list of objects with {listing}{hint}')
+        raise ValueError(f'{path!r} is not a COCO results file: expected a list of objects with {listing}{hint}')
     for position, item in enumerate(results):
         if wrong := _wrong(item, keys):
             raise ValueError(f'{path!r}: result {position}: {wrong}')

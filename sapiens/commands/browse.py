@@ -1,6 +1,6 @@
 """Draw augmented samples of a config's dataset, with their labels, as one figure.
 
-Labelled keypoints are drawn over the image. Dense labels are drawn beside it, grey where the loss ignores them.
+Labeled keypoints are drawn over the image. Dense labels are drawn beside it, gray where the loss ignores them.
 
 Examples:
     sapiens browse configs/mae/sapiens_tiny_folder-256x256.py --out batch.png

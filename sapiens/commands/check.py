@@ -3,11 +3,11 @@
 All data: missing and unreadable images, images in both the training and the held-out set.
 Keypoints: empty boxes, boxes and keypoints outside the image, wrong numbers of keypoints, repeated ids, wrong flip pairs, and
 with --split val or test what the metric would refuse.
-Label maps, depth and normals: files without a partner, ids of no class, maps without a labelled pixel, sizes that differ from
+Label maps, depth and normals: files without a partner, ids of no class, maps without a labeled pixel, sizes that differ from
 the image, depth of people at or below 0, normals that are not unit vectors or face away from the camera, masks without people.
 Label files are read for a hundred samples, with --images for all.
 
-Some samples then run through the pipeline, and the keypoints inside the crop or the labelled pixels are counted.
+Some samples then run through the pipeline, and the keypoints inside the crop or the labeled pixels are counted.
 
 The exit status is 1 if there is a problem. Notes (crowds, people without keypoints, which training skips) do not count.
 

@@ -4,13 +4,13 @@ Files go to $SAPIENS_CHECKPOINT_ROOT (default: checkpoints). An interrupted down
 the hub's, and the tensors with those of the model. Every command that takes a checkpoint then takes the name.
 
 Examples:
-    sapiens download --list                                # names, sizes, scores, licences, and what is here already
+    sapiens download --list                                # names, sizes, scores, licenses, and what is here already
     sapiens download sapiens-pose-1b
     sapiens download sapiens-pose-0.3b sapiens-seg-0.3b --root /data/checkpoints
     sapiens download sapiens-depth-1b --form torchscript   # or bfloat16: for inference
     sapiens test configs/pose/sapiens_1b_goliath-1024x768.py sapiens-pose-1b
 
-The weights have their own licence, not that of this package. It is shown before each download.
+The weights have their own license, not that of this package. It is shown before each download.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def about_licence(name: str) -> str:
 
 def licence_of(entry: Entry) -> str:
     return (
-        f'{entry.name}: the weights are published under {entry.licence}: {about_licence(entry.licence)} The licence of this '
+        f'{entry.name}: the weights are published under {entry.licence}: {about_licence(entry.licence)} The license of this '
         'package does not change that.'
     )
 
@@ -55,7 +55,7 @@ def wanted_form(name: str, form: str | None) -> tuple[Entry, str]:
 
 
 def table(root: Path) -> str:
-    rows = [('name', 'task', 'size', 'outputs', 'forms', 'here', 'licence', 'published')]
+    rows = [('name', 'task', 'size', 'outputs', 'forms', 'here', 'license', 'published')]
     for entry in ZOO.values():
         here = [form for form in entry.repos if any((root / name).is_file() for name in entry.files(form))]
         scores = ', '.join(f'{metric} {value:g}' for metric, value in entry.published.items())

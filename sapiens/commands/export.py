@@ -39,12 +39,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     text = 'of weights and computation; inputs and outputs stay float32 (default: %(default)s)'
     add('--dtype', choices=list(DTYPES), default='fp32', help=text)
     add('--dynamic-batch', action='store_true', help='take any number of images, not 1')
-    text = 'take RGB of 0-255, as uint8 (default) or float; the graph normalises it'
+    text = 'take RGB of 0-255, as uint8 (default) or float; the graph normalizes it'
     kinds = ['uint8', 'float']
     add('--with-preprocess', dest='preprocess', nargs='?', const='uint8', choices=kinds, metavar='TYPE', help=text)
     text = 'give keypoints and scores, label maps, depth, or unit normals'
     add('--with-decode', dest='decode', action='store_true', help=text)
-    add('--int8', action='store_true', help='quantise the linear layers (torchscript, onnx; smaller, for CPUs)')
+    add('--int8', action='store_true', help='quantize the linear layers (torchscript, onnx; smaller, for CPUs)')
     text = "of the images in pixels, multiples of 16 (default: the config's)"
     add('--size', type=int, nargs=2, metavar=('H', 'W'), help=text)
     text = 'default: work_dirs/exports/<checkpoint or config, options, format>'

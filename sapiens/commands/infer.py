@@ -135,7 +135,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--show-indices', action='store_true', help='write the indices of keypoints')
     add('--heatmaps', action='store_true', help='also write an image of the heatmaps')
     add('--crop', nargs='+', choices=['face', 'hand'], default=[], help='also write enlarged images of these parts')
-    add('--opacity', type=float, default=Saving.opacity, help='opacity of class colours; default: %(default)s')
+    add('--opacity', type=float, default=Saving.opacity, help='opacity of class colors; default: %(default)s')
     text = 'depths drawn brightest and black, for comparable images; default: the range of each image'
     add('--depth-limits', nargs=2, type=float, metavar=('NEAR', 'FAR'), help=text)
 
@@ -221,7 +221,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
     elif args.boxes or args.detector != 'whole-image':
         raise ValueError('--boxes and --detector are for pose')
     if args.mask_dir and not args.mask_dir.is_dir():
-        raise FileNotFoundError(f'--mask-dir {args.mask_dir} is no folder')
+        raise FileNotFoundError(f'--mask-dir {args.mask_dir} is not a folder')
     plan = Plan(
         models=models,
         out=args.out,

@@ -1,6 +1,6 @@
-"""Write label maps for segmentation from polygons, run lengths or masks in colours.
+"""Write label maps for segmentation from polygons, run lengths or masks in colors.
 
-SOURCE is a COCO file (polygons, run lengths), a folder of Labelme's JSON files, or a folder of masks in colours with CVAT's
+SOURCE is a COCO file (polygons, run lengths), a folder of Labelme's JSON files, or a folder of masks in colors with CVAT's
 labelmap.txt in it or beside it. The label maps are 8-bit PNGs; the class of each id is printed and written to classes.py, whose
 path a dataset takes as classes=. SegmentationDataset also reads COCO files without a conversion (ann_file=).
 
@@ -27,7 +27,7 @@ from sapiens.utils.files import write_atomically
 
 def main(argv: list[str] | None = None) -> int:
     parser = tool_parser(__doc__)
-    parser.add_argument('source', type=Path, help='a COCO file, or a folder of Labelme files or of masks in colours')
+    parser.add_argument('source', type=Path, help='a COCO file, or a folder of Labelme files or of masks in colors')
     parser.add_argument('--out', type=Path, required=True, help='folder of the label maps')
     text = 'which of two segments of COCO and Labelme files lies on top; default: %(default)s'
     parser.add_argument('--overlap', choices=OVERLAPS, default='smaller', help=text)
@@ -78,7 +78,7 @@ def from_folder(args) -> tuple[list[str], int, dict]:
         (path for path in (args.source / 'labelmap.txt', args.source.parent / 'labelmap.txt') if path.is_file()), None
     )
     if labelmap is None:
-        raise ValueError(f'{args.source} has neither Labelme files nor a labelmap.txt with the colours of the classes')
+        raise ValueError(f'{args.source} has neither Labelme files nor a labelmap.txt with the colors of the classes')
     colours = read_labelmap(labelmap)
     ids = labels_of_names(list(colours))
     masks = {str(path.relative_to(args.source)): str(path) for path in sorted(args.source.rglob('*.png'))}

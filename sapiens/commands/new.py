@@ -1,7 +1,7 @@
 """Write a config that trains on own data: look at the data, check them, draw a batch.
 
 Pose: COCO files with keypoints (CVAT, Label Studio, Roboflow) or Labelme's files with points.
-Segmentation: COCO files with polygons or run lengths, Labelme's files, or folders of images and masks (ids or colours).
+Segmentation: COCO files with polygons or run lengths, Labelme's files, or folders of images and masks (ids or colors).
 Depth and normals: folders of images, of depth or normals, and of masks of people.
 
 What is inferred stands in the comment of the data set file. What is doubtful is asked on a terminal, and otherwise refused with
@@ -49,8 +49,8 @@ DOUBTS = {
     'flip': 'what swaps in a mirrored image: a:b,c:d, or none',
     'classes': 'segmentation: names of the classes in the order of the ids, a class list, or a .py file',
     'values': 'segmentation: 0=background,255=person,128=ignore',
-    'colours': "segmentation: CVAT's labelmap.txt, for masks in colours",
-    'depth-scale': 'depth: metres of one unit of integers',
+    'colours': "segmentation: CVAT's labelmap.txt, for masks in colors",
+    'depth-scale': 'depth: meters of one unit of integers',
     'normal-frame': 'normals: published (y up, z towards the camera) or camera (y down, z forward)',
     'masks': 'depth, normals: folder of masks of people, or none',
 }

@@ -2,7 +2,7 @@
 
 The folders follow the published Sapiens data and COCO. Every image has a mask of the people, depth, surface normals, body parts
 (28 classes of Goliath, 20 of LIP), instances, albedo, alpha, the camera, and 17, 133 and 308 keypoints of each person.
-OUT/dataset_card.json describes the files, their units and conventions, their number and the licence.
+OUT/dataset_card.json describes the files, their units and conventions, their number and the license.
 
 Examples:
     # 24 images with a preview of each kind of label
@@ -61,7 +61,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--seed', type=int, default=0, help='of the whole dataset, another one for each; default: %(default)s')
     add('--workers', type=int, help='processes; 0: in this one, to debug. Default: one per core')
     add('--people', type=_pair('-'), default=(1, 4), help='fewest and most people in an image; default: 1-4')
-    add('--backgrounds', type=Path, help='folder of photographs without people; their licence then applies')
+    add('--backgrounds', type=Path, help='folder of photographs without people; their license then applies')
     add('--labels', default=','.join(folders.KINDS), help='kinds, with commas between; default: %(default)s')
     add('--format', choices=['png', 'jpg'], default='png', help='of the images; default: %(default)s')
     add('--compact', action='store_true', help='normals as float16 .npz, a fifth of their size, exact to 0.0005')

@@ -20,13 +20,13 @@ class GeometryDataset(PairedFolders):
     The folder names and suffixes are those that the fields of tasks declare: ``rgb`` or ``images`` (any image file), ``depth`` or
     ``depths`` and ``normal`` or ``normals`` (.npy, .npz, .exr, 16-bit .png or .tif; normals also of 8 bits), ``mask`` or
     ``masks`` (.png, .jpg). This is the layout of the published RenderPeople and "general" readers, and of
-    ``tools/data/make_synthetic_humans.py``. Depth is metres along z, or any positive unit where only its order is learned.
+    ``tools/data/make_synthetic_humans.py``. Depth is meters along z, or any positive unit where only its order is learned.
 
     Args:
         data_root: what folders are relative to; '' for the working directory.
         fields: targets to read: 'depth', 'normal', or those of your own tasks.
         images: name of the folder of images, if it has another one.
-        depth_scale: metres of one unit of the files: 0.001 for 16-bit PNGs of millimetres. Required for integers.
+        depth_scale: meters of one unit of the files: 0.001 for 16-bit PNGs of millimeters. Required for integers.
         normal_frame: of the files: 'published' (x right, y up, z towards the camera) or 'camera' (x right, y down, z forward).
         options: {name: value} for the readers of your own fields, and the tables of ids that swap in a mirrored image.
         sequences: pattern of folders below ``data_root`` that each have the folders above, or several: 'pair28/*'.
@@ -68,7 +68,7 @@ class GeometryDataset(PairedFolders):
         if not fields or set(fields) - set(targets):
             raise ValueError(f'fields={fields!r}: expected some of {", ".join(map(repr, targets))}')
         if depth_scale is not None and not depth_scale > 0:
-            raise ValueError(f'depth_scale={depth_scale!r}: expected the metres of one unit, above 0')
+            raise ValueError(f'depth_scale={depth_scale!r}: expected the meters of one unit, above 0')
         if normal_frame not in ('published', 'camera'):
             raise ValueError(f"normal_frame={normal_frame!r}: expected 'published' or 'camera'")
         folders = {name: folder for name, folder in folders.items() if folder is not None}

@@ -35,7 +35,7 @@ class Instances:
         ids: (N,) int64, annotation ids; of detections, the position among the people of their file.
         boxes, scores, areas: (N, 4), (N,), (N,) float32; pixels and square pixels.
         categories: (N,) int64.
-        keypoints, visible: (N, K, 2) float32 pixels and (N, K) uint8, 1 where labelled; None for detections.
+        keypoints, visible: (N, K, 2) float32 pixels and (N, K) uint8, 1 where labeled; None for detections.
         findings: annotations that are left out, by reason, and suspicious values.
     """
 
@@ -67,11 +67,11 @@ def annotated_instances(
     """Choose annotated people, in the order of the images and, within one, of the file.
 
     Left out are other categories, crowds, annotations without box or keypoints or whose ``num_keypoints`` is 0, boxes that are
-    empty within their image, and people with fewer than ``min_keypoints`` labelled keypoints of ``skeleton``.
+    empty within their image, and people with fewer than ``min_keypoints`` labeled keypoints of ``skeleton``.
 
     Args:
         skeleton, source: of the result and of the file.
-        ids: (K,), for each keypoint its id in ``source``, -1 where it has none: never labelled.
+        ids: (K,), for each keypoint its id in ``source``, -1 where it has none: never labeled.
 
         for_evaluation: refuse what :meth:`sapiens.coco.AnnotatedPeople.check_for_evaluation` refuses.
 
@@ -94,7 +94,7 @@ def annotated_instances(
     for row in rows[repeated]:
         findings.add('repeated annotation id', people.ids[row])
     boxes = _clipped_boxes(people)
-    few = f'fewer than {min_keypoints} labelled keypoints' if min_keypoints > 1 else 'no labelled keypoint'
+    few = f'fewer than {min_keypoints} labeled keypoints' if min_keypoints > 1 else 'no labeled keypoint'
     with np.errstate(invalid='ignore'):
         empty = ~(np.float32(boxes[:, 2:]) > np.float32(boxes[:, :2])).all(1)
         nothing = people.has_empty_list | (people.num_keypoints == 0)
@@ -105,7 +105,7 @@ def annotated_instances(
             ('a category with other keypoints', ~same, False),
             ('a crowd', people.crowd, False),
             (f'another number of keypoints than {len(source)}', ~listed & people.has_keypoints, True),
-            ('no labelled keypoint', nothing, False),
+            ('no labeled keypoint', nothing, False),
             ('no list of keypoints', ~listed, True),
             ('no box', np.isnan(people.boxes).all(1), True),
             ('numbers that are not finite', ~(_finite(people.boxes) & _finite(points)), True),
@@ -225,7 +225,7 @@ def _find_outside(people, rows, keypoints, visible, findings: Findings) -> None:
         if outside[index].any():
             first = int(np.flatnonzero(outside[index])[0])
             point = keypoints[index, first].tolist()
-            findings.add('labelled keypoint outside of its image', f'{where}: keypoint {first} at {point}')
+            findings.add('labeled keypoint outside of its image', f'{where}: keypoint {first} at {point}')
 
 
 def _find_misplaced(people, rows, boxes, keypoints, visible, findings: Findings) -> None:

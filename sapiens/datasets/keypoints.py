@@ -25,7 +25,7 @@ class KeypointDataset(SampleDataset):
 
     Keypoints are read from ``keypoints`` (COCO, your data, our 308 keypoints), COCO-WholeBody's five lists, or Goliath's
     ``goliath_wholebody_kpts``: from the field with as many keypoints as the skeleton. People and order are those of mmpose's
-    ``CocoDataset`` and ``CocoWholeBodyDataset``: crowds, people without a labelled keypoint (``num_keypoints`` of COCO-WholeBody
+    ``CocoDataset`` and ``CocoWholeBodyDataset``: crowds, people without a labeled keypoint (``num_keypoints`` of COCO-WholeBody
     counts the body only) and boxes that are empty within their image are left out.
 
     The pipeline starts from a dict of one person; arrays have a leading axis of 1, as mmpose's transforms expect:
@@ -47,11 +47,11 @@ class KeypointDataset(SampleDataset):
         boxes: 'gt' for the annotated boxes, or a JSON of detections (COCO's list of results), for evaluation: every detected
             person becomes a sample without keypoints.
         score_thr: detections with a smaller score are left out.
-        min_keypoints: people with fewer labelled keypoints are left out. Test mode always uses 1.
+        min_keypoints: people with fewer labeled keypoints are left out. Test mode always uses 1.
         test_mode: for evaluation: an unusable image is an error, never replaced.
         pipeline, metainfo: see :class:`sapiens.datasets.base.SampleDataset`. ``metainfo`` begins as
             :func:`sapiens.metainfo.dataset_metainfo` of the skeleton, so that checkpoints and mmpose's metrics have it.
-        source_skeleton: of the file, if it is another one: keypoints are mapped by name, the rest is not labelled.
+        source_skeleton: of the file, if it is another one: keypoints are mapped by name, the rest is not labeled.
         names: {name in skeleton: name in source_skeleton} of keypoints whose names differ.
 
     Raises:
@@ -176,7 +176,7 @@ def map_keypoints(results: dict, ids: np.ndarray, fields: dict) -> None:
     """Convert a sample of :meth:`KeypointDataset.load` to another skeleton, in place.
 
     Args:
-        ids: (K,), for each keypoint its id in the sample's skeleton, -1 where it has none: not labelled then.
+        ids: (K,), for each keypoint its id in the sample's skeleton, -1 where it has none: not labeled then.
         fields: :func:`skeleton_fields` of the other skeleton.
     """
     if 'keypoints' in results:

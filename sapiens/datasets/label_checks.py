@@ -18,7 +18,7 @@ __all__ = ['check_label_files']
 
 # Fraction of a sample's pixels that may be wrong: edges of masks and of renderings are never perfect.
 _TOLERATED = 0.01
-# Deviation of the length of normals from 1, stored as floats and as 8-bit colours.
+# Deviation of the length of normals from 1, stored as floats and as 8-bit colors.
 _LENGTH = {'f': 0.01, 'u': 0.05}
 # Readers report ids of these instead of refusing them.
 _WITHOUT_CLASSES = dict(label_table=None, num_classes=None)
@@ -27,7 +27,7 @@ _WITHOUT_CLASSES = dict(label_table=None, num_classes=None)
 def check_label_files(findings: Findings, dataset, read: bool, progress: Callable = iter) -> None:
     """Find label files that are empty, unreadable, of another size than their image, or hold impossible values.
 
-    For every field: maps without a known value. For those of the package: ids that are no class; depth of people that is not
+    For every field: maps without a known value. For those of the package: ids that are not classes; depth of people that is not
     above 0; normals of people that are not unit vectors or look away from the camera; masks without people.
 
     Args:
@@ -110,7 +110,7 @@ def _check_ids(findings, ids, mask, path, results) -> None:
             f'{path}: {listing} on {fraction:.1%} of the pixels',
         )
     elif counts[IGNORE] == ids.size:
-        findings.add('label map without a labelled pixel', path)
+        findings.add('label map without a labeled pixel', path)
     elif counts[1:IGNORE].sum() == 0:
         findings.add('label map that is all background', path, wrong=False)
 

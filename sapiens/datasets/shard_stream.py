@@ -68,7 +68,7 @@ def sample_of(name: str) -> tuple[str, bool] | None:
 class ShardStream:
     """The images of one in ``streams`` shards of a shuffled order, epoch after epoch.
 
-    A few shards are open at a time. The next image comes from a random one of them, in file order, so neighbours in a shard are
+    A few shards are open at a time. The next image comes from a random one of them, in file order, so neighbors in a shard are
     apart in the stream. The position is the byte offset in each open shard, the number of shards opened and the number of draws;
     resuming seeks there.
 

@@ -71,7 +71,7 @@ class MapStatistics:
         """Doubts about samples, from their rows."""
         doubts = self.judge_labels(rows)
         if len(rows) > 1 and all(row['flat'] for row in rows):
-            doubts.append(Doubt('images of a single colour'))
+            doubts.append(Doubt('images of a single color'))
         return doubts
 
     def measure_labels(self, sample) -> dict:
@@ -108,7 +108,7 @@ class MapStatistics:
 
     def empty(self, row: dict) -> str:
         """What a sample lacks to be learnt from; '' where it lacks nothing."""
-        return 'sample without a labelled pixel' if row['maps'] and not _least(row) else ''
+        return 'sample without a labeled pixel' if row['maps'] and not _least(row) else ''
 
 
 class KeypointStatistics(MapStatistics):
@@ -128,13 +128,13 @@ class KeypointStatistics(MapStatistics):
     def judge_labels(self, rows: Sequence[dict]) -> list[Doubt]:
         labelled, inside = (sum(row[key] for row in rows) for key in ('labelled', 'inside'))
         if not labelled:
-            return [Doubt('no labelled keypoint', nothing=True)]
+            return [Doubt('no labeled keypoint', nothing=True)]
         if not inside:
-            return [Doubt(f'{labelled} labelled keypoints, all of them outside the crops', nothing=True)]
+            return [Doubt(f'{labelled} labeled keypoints, all of them outside the crops', nothing=True)]
         extents, boxes = (np.array([row[key] for row in rows]) for key in ('extent', 'box'))
         doubts = []
         if inside < _INSIDE * labelled:
-            doubts.append(Doubt(f'{1 - inside / labelled:.0%} of the labelled keypoints outside the crops'))
+            doubts.append(Doubt(f'{1 - inside / labelled:.0%} of the labeled keypoints outside the crops'))
         if _are_most(extents < _EXTENT, np.isfinite(extents)):
             doubts.append(Doubt('keypoints that are all in one place of the crop'))
         if _are_most(boxes < _BOX, np.isfinite(boxes)):
@@ -145,7 +145,7 @@ class KeypointStatistics(MapStatistics):
         labelled, inside = (np.array([row[key] for row in rows]) for key in ('labelled', 'inside'))
         low, middle, high = np.percentile(inside, [0, 50, 100]).astype(int)
         return (
-            f'Of {labelled.mean():.1f} labelled keypoints on average, {inside.mean():.1f} '
+            f'Of {labelled.mean():.1f} labeled keypoints on average, {inside.mean():.1f} '
             f'({inside.sum() / max(1, labelled.sum()):.0%}) are inside the crop: {middle} in the median sample, {low} at least, '
             f'{high} at most'
         )

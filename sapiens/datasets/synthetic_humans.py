@@ -30,7 +30,7 @@ class SyntheticHumans(SampleDataset):
 
     - ``img``: (H, W, 3) uint8 RGB; ``img_path``: ``synthetic://<seed>``, for reports; ``ori_shape``, ``img_shape``: (H, W);
       ``sample_idx``;
-    - with ``labels``, arrays over the same pixels: ``gt_sem_seg`` (H, W) uint8; ``gt_depth`` (H, W) float32 metres, 0 unknown;
+    - with ``labels``, arrays over the same pixels: ``gt_sem_seg`` (H, W) uint8; ``gt_depth`` (H, W) float32 meters, 0 unknown;
       ``gt_normal`` (H, W, 3) float32 unit vectors in the camera frame (x right, y down, z forward), zeros unknown;
       ``gt_albedo`` (H, W, 3) float32 linear RGB; ``gt_alpha`` (H, W) float32; ``gt_instance`` (H, W) uint8, 0 or the person's
       number; ``flip_table`` (256,) uint8 of the classes; ``intrinsics`` (3, 3) float64; and for its N people ``bbox`` (N, 4)

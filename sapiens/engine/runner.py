@@ -225,7 +225,7 @@ class Runner(BuildingRunner):
         self._has_loaded = True
 
     def _init_model_weights(self) -> None:
-        """Initialise the model. Its ``init_cfg`` may name published models."""
+        """Initialize the model. Its ``init_cfg`` may name published models."""
         resolve_init_cfg(self.bare_model)
         with explain_refusal():
             super()._init_model_weights()
@@ -265,7 +265,7 @@ class Runner(BuildingRunner):
 
 
 def model_facts(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
-    """Get what ``meta`` says of a model, by which a file is recognised: ``task`` and ``family``, where the model has them.
+    """Get what ``meta`` says of a model, by which a file is recognized: ``task`` and ``family``, where the model has them.
 
     Args:
         names: of its tensors.

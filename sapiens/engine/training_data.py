@@ -159,6 +159,6 @@ class TrainingData:
             )
         if rest:
             self.logger.warning(
-                f'{samples} samples of this epoch were consumed, which is no multiple of the total batch '
+                f'{samples} samples of this epoch were consumed, which is not a multiple of the total batch '
                 f'{self.total_batch}: the last {rest} of them are used again'
             )

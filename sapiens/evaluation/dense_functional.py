@@ -46,8 +46,8 @@ def class_scores(confusion: Tensor) -> tuple[Tensor, Tensor]:
         confusion: (C, C), see :func:`confusion_matrix`.
 
     Returns:
-        (C,) float64 each: IoU, NaN for a class that is neither labelled nor predicted; accuracy, NaN for one that is not
-        labelled.
+        (C,) float64 each: IoU, NaN for a class that is neither labeled nor predicted; accuracy, NaN for one that is not
+        labeled.
     """
     confusion = confusion.double()
     hits, labelled, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)

@@ -80,7 +80,7 @@ class DepthMetric(StreamingMetric):
         valid = field_of(sample, 'valid_mask', pred).bool()
         pred, target = pred[0, valid].double(), target[0, valid].double()
         if not len(target):
-            return self.note('have no labelled pixel and are skipped', sample)
+            return self.note('have no labeled pixel and are skipped', sample)
         if self.target == 'relative':
             target = relative_depth(target)
         scale, shift = depth_alignment(pred, target, self.alignment)
@@ -106,7 +106,7 @@ class DepthMetric(StreamingMetric):
         elif 'errors' in sums:
             rows = torch.from_numpy(sums['errors']) / torch.from_numpy(sums['defined'])
         else:
-            self._warn('no pixel is labelled; nothing is reported')
+            self._warn('no pixel is labeled; nothing is reported')
             return {}
         found, flat = (dict(zip(DEPTH_ERRORS, row.tolist(), strict=True)) for row in rows)
         table = PrettyTable(['', *DEPTH_ERRORS])

@@ -25,10 +25,10 @@ def keypoint_similarity(points: np.ndarray, target: np.ndarray, area: np.ndarray
 
 
 def region_similarity(points: np.ndarray, box: np.ndarray, area: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
-    """Similarity to a person without labelled keypoints, from the distance to a region around the person's box.
+    """Similarity to a person without labeled keypoints, from the distance to a region around the person's box.
 
     As in COCO's evaluation: the region is the box (x, y, w, h) grown by its width and height on each side; points inside have
-    distance 0. Detections that match unlabelled people are ignored instead of counting as false.
+    distance 0. Detections that match unlabeled people are ignored instead of counting as false.
 
     Args:
         points, area, sigmas: as for :func:`keypoint_similarity`.
@@ -53,14 +53,14 @@ def _falloff(square: np.ndarray, area: np.ndarray, sigmas: np.ndarray) -> np.nda
 def oks(
     points: np.ndarray, target: np.ndarray, visible: np.ndarray, area: np.ndarray, sigmas: np.ndarray
 ) -> np.ndarray:
-    """Object keypoint similarity: the mean of :func:`keypoint_similarity` over the labelled keypoints.
+    """Object keypoint similarity: the mean of :func:`keypoint_similarity` over the labeled keypoints.
 
     Args:
         points, target, area, sigmas: as for :func:`keypoint_similarity`.
-        visible: (..., K), true where the target is labelled.
+        visible: (..., K), true where the target is labeled.
 
     Returns:
-        (...) in [0, 1]; a labelled keypoint that was not predicted counts 0; NaN where nothing is labelled.
+        (...) in [0, 1]; a labeled keypoint that was not predicted counts 0; NaN where nothing is labeled.
     """
     visible = np.asarray(visible, bool)
     count = visible.sum(-1)

@@ -54,7 +54,7 @@ class NormalMetric(StreamingMetric):
         valid = field_of(sample, 'valid_mask', pred).bool()
         pred, target = pred[:, valid], target[:, valid]
         if not pred.shape[1]:
-            return self.note('have no labelled pixel and are skipped', sample)
+            return self.note('have no labeled pixel and are skipped', sample)
         facing = torch.zeros_like(target)
         facing[2] = -1
         angles = [angular_error(normal, target) for normal in (pred, facing)]
@@ -76,7 +76,7 @@ class NormalMetric(StreamingMetric):
         elif 'sums' in sums:
             rows = _errors(sums['sums'], [_histogram_median(row) for row in sums['histogram']])
         else:
-            self._warn('no pixel is labelled; nothing is reported')
+            self._warn('no pixel is labeled; nothing is reported')
             return {}
         found, flat = (dict(zip(_NAMES, row.tolist(), strict=True)) for row in rows)
         table = PrettyTable(['', *(f'{name} %' if name.startswith('within') else name for name in _NAMES)])

@@ -28,7 +28,7 @@ def average_oks(
 ) -> dict[str, dict[str, float]]:
     """COCO's ten numbers for each group of keypoints.
 
-    As in COCO and COCO-WholeBody: crowds and people without a labelled keypoint in the group are ignored, together with the
+    As in COCO and COCO-WholeBody: crowds and people without a labeled keypoint in the group are ignored, together with the
     detections that match them. Detections without a positive score in the group are ignored. Each image counts its 20 best
     detections.
 
@@ -97,7 +97,7 @@ def _group_similarity(
     membership: np.ndarray,
     labelled: np.ndarray,
 ) -> np.ndarray:
-    """(P, G) OKS of every pair; similarity to the person's region if no keypoint of the group is labelled."""
+    """(P, G) OKS of every pair; similarity to the person's region if no keypoint of the group is labeled."""
     result = np.zeros((len(pairs.detection), membership.shape[1]))
     step = max(1, _CHUNK // len(sigmas))
     for start in range(0, len(result), step):

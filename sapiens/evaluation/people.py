@@ -26,7 +26,7 @@ class GroundTruth:
         image_ids: the ids of all images of the file, sorted; ``image`` refers to positions in it.
         image: (N,) int64, ascending.
         keypoints: (N, K, 2) float64, pixels.
-        visible: (N, K) bool: labelled, whether seen or occluded.
+        visible: (N, K) bool: labeled, whether seen or occluded.
         boxes: (N, 4) float64: x, y, width, height in pixels; zeros without a box.
         areas: (N,) float64, square pixels.
         crowd: (N,) bool.
@@ -108,7 +108,7 @@ def read_ground_truth(path: str, skeleton: Skeleton, use_area: bool = True) -> G
     """Read the people of a COCO file for an evaluation.
 
     The annotations are those of the categories that have the keypoints of the skeleton; together they are one class. People
-    without these keypoints count as unlabelled.
+    without these keypoints count as unlabeled.
 
     Args:
         path: COCO file annotated with ``skeleton``.

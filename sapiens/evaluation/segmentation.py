@@ -25,21 +25,21 @@ class SegMetric(StreamingMetric):
     """Intersection over union and accuracy from one confusion matrix of all pixels, as mmseg's ``IoUMetric``.
 
     Reports, each under ``prefix/`` as a fraction in [0, 1]: ``mIoU``, the mean intersection / union over classes; ``mAcc``, the
-    mean recall over labelled classes; ``aAcc``, the fraction of correct pixels. With ``min_share`` also ``mIoU@<min_share>`` and
+    mean recall over labeled classes; ``aAcc``, the fraction of correct pixels. With ``min_share`` also ``mIoU@<min_share>`` and
     ``mAcc@<min_share>``. The log has a table with a row for each class.
 
     A pixel counts if its label is not 255 and ``valid_mask``, if the sample has one, is true.
 
     Args:
         classes: of the labels, in any form that :func:`sapiens.metainfo.get_classes` accepts.
-        average_over: classes in the means. ``'found'``: classes that are labelled or predicted somewhere (as in mmseg and for
-            the first Sapiens models; a class that is only predicted has IoU 0). ``'labelled'``: classes that are labelled
+        average_over: classes in the means. ``'found'``: classes that are labeled or predicted somewhere (as in mmseg and for
+            the first Sapiens models; a class that is only predicted has IoU 0). ``'labelled'``: classes that are labeled
             somewhere. ``'all'``: all classes; an absent one counts 0 (as for the second Sapiens models).
-        min_share: also report means over the classes that cover at least this fraction of the labelled pixels.
+        min_share: also report means over the classes that cover at least this fraction of the labeled pixels.
         **options: prefix, collect_device, collect_dir of :class:`StreamingMetric`.
 
     Raises:
-        ValueError: unknown classes or mode; a fraction outside [0, 1]; labels or predictions that are no class, with
+        ValueError: unknown classes or mode; a fraction outside [0, 1]; labels or predictions that are not classes, with
             the image.
     """
 
@@ -80,7 +80,7 @@ class SegMetric(StreamingMetric):
             side, ids = ('label', label) if confusion[-1].any() else ('prediction', pred)
             wrong = torch.unique(ids[counted & ((ids < 0) | (ids >= len(self.classes)))]).tolist()
             raise ValueError(
-                f'{name_of(sample)}: {side} {wrong[0]} is no class of {self.classes.name!r} ({len(self.classes)} classes, '
+                f'{name_of(sample)}: {side} {wrong[0]} is not a class of {self.classes.name!r} ({len(self.classes)} classes, '
                 f'{IGNORE} is ignored)' + ('' if side == 'label' else ': the model has other classes')
             )
         return dict(confusion=confusion[:-1, :-1].numpy())
@@ -88,7 +88,7 @@ class SegMetric(StreamingMetric):
     def report(self, sums: dict) -> dict[str, float]:
         confusion = sums['confusion']
         if not confusion.sum():
-            self._warn('no pixel is labelled; nothing is reported')
+            self._warn('no pixel is labeled; nothing is reported')
             return {}
         iou, accuracy = (scores.numpy() for scores in class_scores(torch.from_numpy(confusion)))
         fraction = confusion.sum(1) / confusion.sum()
@@ -121,7 +121,7 @@ class SegMetric(StreamingMetric):
             lost = mistakes[index, other] / max(confusion[index].sum(), 1)
             taken = f'{self.classes.classes[other]} {100 * lost:.1f}' if lost else ''
             table.add_row([name, _percent(iou[index]), _percent(accuracy[index]), _percent(fraction[index], 3), taken])
-        text = f'{self.prefix}, in %: {samples} images, {confusion.sum()} labelled pixels; "-" for absent classes'
+        text = f'{self.prefix}, in %: {samples} images, {confusion.sum()} labeled pixels; "-" for absent classes'
         print_log(f'{text}\n{table}', 'current')
 
 

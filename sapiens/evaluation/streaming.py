@@ -110,7 +110,7 @@ def _key(sample: dict) -> int:
     index, path = sample.get('sample_idx'), sample.get('img_path')
     if index is None and path is None:
         raise ValueError(
-            'a sample has neither sample_idx nor img_path, so its repetitions in distributed tests cannot be recognised: let '
+            'a sample has neither sample_idx nor img_path, so its repetitions in distributed tests cannot be recognized: let '
             'the pipeline pack one of them'
         )
     return int.from_bytes(blake2b(f'{index} {path}'.encode(), digest_size=8).digest(), 'big')

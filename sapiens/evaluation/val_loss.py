@@ -13,7 +13,7 @@ __all__ = ['ValLoss']
 
 @METRICS.register_module()
 class ValLoss(BaseMetric):
-    """Mean of the loss that the model stored in labelled samples, as ``val_loss``; lower is better.
+    """Mean of the loss that the model stored in labeled samples, as ``val_loss``; lower is better.
 
     Combines with any other metric: ``val_evaluator=[dict(type='KeypointMetric', ...), dict(type='ValLoss')]``. Samples without
     a ``loss`` (detected people without labels) are skipped. If all are, nothing is reported, with one warning.

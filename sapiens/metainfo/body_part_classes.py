@@ -1,6 +1,6 @@
-"""Data of the class lists: names in the order of the ids, class colours, class weights, and maps between lists (LIP -> 28).
+"""Data of the class lists: names in the order of the ids, class colors, class weights, and maps between lists (LIP -> 28).
 
-Colours and weights are those of the published segmentation models.
+Colors and weights are those of the published segmentation models.
 """
 
 # The 34 annotated classes. Models of both generations learn a subset.
@@ -68,7 +68,7 @@ GOLIATH_WEIGHTS = {
     'Tongue': 10,
 }
 
-# LIP and CIHP have the same classes; class: (colour, weight).
+# LIP and CIHP have the same classes; class: (color, weight).
 CLOTHES20 = {
     'Background': ((0, 0, 0), 0.1),
     'Hat': ((128, 0, 0), 1.5),

@@ -69,7 +69,7 @@ def build_metainfo(source: str | Path | Mapping | Skeleton) -> dict:
 
     Returns:
         A new dict with ``dataset_name``, ``keypoint_info``, ``skeleton_info``, ``joint_weights`` and ``sigmas``, and
-        ``groups`` as {group: list of ids}, which mmpose ignores. Colours are RGB.
+        ``groups`` as {group: list of ids}, which mmpose ignores. Colors are RGB.
     """
     skeleton = get_skeleton(source)
     names = skeleton.keypoints

@@ -1,4 +1,4 @@
-"""Class lists for segmentation: names, colours, class weights, left/right partners, and label maps between lists."""
+"""Class lists for segmentation: names, colors, class weights, left/right partners, and label maps between lists."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -81,7 +81,7 @@ def class_list_from_dict(data: Mapping) -> ClassList:
 
     Args:
         data: a dict with ``name``; ``classes``: list of at most 255 names; ``palette``: list of RGB, default PASCAL VOC's
-            colours; ``ce_weights``: one number or one per class, default 1; ``flip``: {class: partner} where the
+            colors; ``ce_weights``: one number or one per class, default 1; ``flip``: {class: partner} where the
             left/right naming rule fails; False if no label swaps in a mirrored image.
 
     Raises:
@@ -94,8 +94,8 @@ def class_list_from_dict(data: Mapping) -> ClassList:
         raise ValueError(f'{owner} has {len(classes)} classes; labels are bytes and {IGNORE} means ignored')
     palette = data.get('palette', [_voc_color(label) for label in range(len(classes))])
     if len(palette) != len(classes):
-        raise ValueError(f'{owner}: palette has {len(palette)} colours for {len(classes)} classes')
-    colors = [rgb_of(color, f'{owner}: colour of {c}') for c, color in zip(classes, palette, strict=True)]
+        raise ValueError(f'{owner}: palette has {len(palette)} colors for {len(classes)} classes')
+    colors = [rgb_of(color, f'{owner}: color of {c}') for c, color in zip(classes, palette, strict=True)]
     return ClassList(
         name=data['name'],
         classes=classes,
@@ -106,7 +106,7 @@ def class_list_from_dict(data: Mapping) -> ClassList:
 
 
 def _voc_color(label: int) -> tuple[int, int, int]:
-    """PASCAL VOC's colours: the bits of the label go to R, G and B in turn, the most significant bit of a colour first."""
+    """PASCAL VOC's colors: the bits of the label go to R, G and B in turn, the most significant bit of a color first."""
     return tuple(sum((label >> (3 * i + channel) & 1) << (7 - i) for i in range(8)) for channel in range(3))
 
 

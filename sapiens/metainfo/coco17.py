@@ -1,6 +1,6 @@
 """The 17 body keypoints of COCO.
 
-Sigmas: COCO's keypoint evaluation (https://cocodataset.org/#keypoints-eval). Loss weights and colours: mmpose's.
+Sigmas: COCO's keypoint evaluation (https://cocodataset.org/#keypoints-eval). Loss weights and colors: mmpose's.
 """
 
 from .skeleton import MIDDLE
@@ -26,7 +26,7 @@ KEYPOINTS = list(TABLE)
 HEAD = KEYPOINTS[:5]
 UPPER, LOWER = KEYPOINTS[:11], KEYPOINTS[11:]
 
-# Arms and legs have the colour of their side, head and trunk the colour of the middle.
+# Arms and legs have the color of their side, head and trunk the color of the middle.
 LINKS = [
     ('left_ankle', 'left_knee'),
     ('left_knee', 'left_hip'),

@@ -123,7 +123,7 @@ def mirrored(names: list[str]) -> list[str]:
     return [mirror(name) for name in names]
 
 
-# The face in the order of the ids, with the colour of each part.
+# The face in the order of the ids, with the color of each part.
 FACE_PARTS = [
     (CENTER + brow('r') + brow('l'), WHITE),
     (left_eye('upper'), (192, 64, 128)),

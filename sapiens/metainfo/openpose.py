@@ -1,7 +1,7 @@
-"""OpenPose's order, links and colours of keypoints, as in pose images for ControlNet.
+"""OpenPose's order, links and colors of keypoints, as in pose images for ControlNet.
 
 The body is COCO's with a neck between the shoulders and the right side first. Feet, face and hands of the 133 keypoints follow.
-Source: OpenPose's colour wheel; links and colours as in its published images.
+Source: OpenPose's color wheel; links and colors as in its published images.
 """
 
 from functools import cache
@@ -18,7 +18,7 @@ __all__ = ['openpose_skeleton', 'to_openpose']
 ARM, LEG = ('shoulder', 'elbow', 'wrist'), ('hip', 'knee', 'ankle')
 BODY = ['nose', 'neck', *(f'{side}_{part}' for limb in (ARM, LEG) for side in ('right', 'left') for part in limb)]
 BODY += ['right_eye', 'left_eye', 'right_ear', 'left_ear']
-# The colour wheel, in steps of a third of a primary.
+# The color wheel, in steps of a third of a primary.
 COLORS = [
     (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0),
     (0, 255, 0), (0, 255, 85), (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255),

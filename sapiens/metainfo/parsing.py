@@ -1,4 +1,4 @@
-"""Reading and checking the short forms: Python files, keys, names, numbers and colours."""
+"""Reading and checking the short forms: Python files, keys, names, numbers and colors."""
 
 import runpy
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,7 @@
 """The 133 keypoints of COCO-WholeBody: COCO's body, 6 on the feet, 68 on the face, 21 on each hand.
 
 Sigmas: COCO's for the body, COCO-WholeBody's (https://github.com/jin-s13/COCO-WholeBody) for the rest; they were measured
-per keypoint, so the two feet and the two halves of the face differ. Colours: mmpose's. All loss weights are 1.
+per keypoint, so the two feet and the two halves of the face differ. Colors: mmpose's. All loss weights are 1.
 """
 
 from itertools import pairwise
@@ -50,7 +50,7 @@ FACE_RUNS = {
     132: range(65, 68),  # upper edge of the lower lip
 }
 
-# finger: colour, sigmas from the palm (1) to the tip (4)
+# finger: color, sigmas from the palm (1) to the tip (4)
 FINGERS = {
     'thumb': ((255, 128, 0), (0.022, 0.035, 0.037, 0.047)),
     'forefinger': ((255, 153, 255), (0.026, 0.025, 0.024, 0.035)),
@@ -66,7 +66,7 @@ FACE_FLIP = {FACE[number]: FACE[total - number] for total, run in FACE_RUNS.item
 
 
 def hand(side: str) -> dict[str, tuple[tuple[int, int, int], float]]:
-    """{keypoint: (colour, sigma)} of one hand, the root first."""
+    """{keypoint: (color, sigma)} of one hand, the root first."""
     points = {f'{side}_hand_root': (WHITE, HAND_ROOT_SIGMA)}
     for finger, (color, sigmas) in FINGERS.items():
         points |= {f'{side}_{finger}{joint}': (color, sigma) for joint, sigma in enumerate(sigmas, start=1)}

@@ -1,4 +1,4 @@
-"""Normalisation of images on the device; loaders give uint8."""
+"""Normalization of images on the device; loaders give uint8."""
 
 import torch
 from mmengine.model import BaseDataPreprocessor
@@ -8,20 +8,20 @@ from sapiens.registry import MODELS
 
 __all__ = ['IMAGE_MEAN', 'IMAGE_STD', 'ImageNormalizer']
 
-# RGB, grey levels 0-255. Source: ImageNet, as in every full (not "lite") published config.
+# RGB, gray levels 0-255. Source: ImageNet, as in every full (not "lite") published config.
 IMAGE_MEAN = (123.675, 116.28, 103.53)
 IMAGE_STD = (58.395, 57.12, 57.375)
 
 
 @MODELS.register_module()
 class ImageNormalizer(BaseDataPreprocessor):
-    """Move a batch to the device as uint8 and normalise it there.
+    """Move a batch to the device as uint8 and normalize it there.
 
     Takes ``dict(inputs, data_samples)`` with ``inputs`` a uint8 (B, 3, H, W) tensor or a list of (3, H, W) tensors of one size.
     Returns the same with ``inputs`` float32 (B, 3, H, W) RGB. Other keys of a batch are dropped.
 
     Args:
-        mean, std: grey levels of R, G, B, 0-255.
+        mean, std: gray levels of R, G, B, 0-255.
         bgr_to_rgb: swap the channels first (for transforms that load with OpenCV).
         non_blocking: copy to the device asynchronously where the memory is pinned.
 
@@ -59,5 +59,5 @@ class ImageNormalizer(BaseDataPreprocessor):
         return (images.float() - self.mean) / self.std
 
     def denormalize(self, images: Tensor) -> Tensor:
-        """float (..., 3, H, W) normalised RGB -> uint8 RGB, rounded and clipped."""
+        """float (..., 3, H, W) normalized RGB -> uint8 RGB, rounded and clipped."""
         return (images.float() * self.std + self.mean).round().clamp(0, 255).to(torch.uint8)

@@ -2,7 +2,7 @@
 
 He et al., "Masked Autoencoders Are Scalable Vision Learners" (CVPR 2022), as used by Sapiens (section 3.2 of the paper). The
 encoder sees the kept patches only. A light decoder sees all patches and predicts the pixels of the removed ones. The loss is
-their mean squared error; each target patch is normalised by its own mean and standard deviation.
+their mean squared error; each target patch is normalized by its own mean and standard deviation.
 
 The decoder is equivariant to the order of its tokens, so tokens are never put back in the order of the grid. The decoder works on
 [extra, kept, removed] tokens, and only positions are looked up by patch number.
@@ -39,10 +39,10 @@ class MAE(BaseModel):
         mask_ratio: fraction of the patches to remove. 0.95 is the default of this project; the released weights used 0.75.
         mask_block_size: side, in patches, of the squares that are removed together; 1 removes single patches.
             The grid of squares is shifted at random. The number of kept patches is fixed, so one square may be cut.
-        norm_pix: normalise the target of each patch by its own mean and (unbiased) variance.
+        norm_pix: normalize the target of each patch by its own mean and (unbiased) variance.
         decode_share: fraction of the removed patches that are decoded and enter the loss. 1.0 is the published loss; less is
             an unbiased estimate of it with a cheaper decoder (cf. CrossMAE).
-        data_preprocessor: normalisation of the images.
+        data_preprocessor: normalization of the images.
 
     Raises:
         ValueError: an option out of its range, or an encoder that cannot embed single patches.
@@ -97,7 +97,7 @@ class MAE(BaseModel):
     # ------------------------------------------------------------------ the loss, step by step
 
     def loss(self, images: Tensor) -> dict[str, Tensor]:
-        """Mean squared error of the pixels of removed patches, from normalised images (B, 3, H, W)."""
+        """Mean squared error of the pixels of removed patches, from normalized images (B, 3, H, W)."""
         noise = self.sample_noise(len(images), self.backbone.grid_of(*images.shape[-2:]))
         pred, wanted, _ = self.reconstruct(images, noise)
         return dict(loss=self.pixel_losses(pred, images, wanted).mean())
@@ -145,7 +145,7 @@ class MAE(BaseModel):
         return (pred.float() - target).square().mean(dim=-1)
 
     def target(self, images: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Target pixels of patches, and the mean and deviation (B, M, 1) they were normalised by."""
+        """Target pixels of patches, and the mean and deviation (B, M, 1) they were normalized by."""
         target = take(patchify(images, self.patch_size), wanted).float()
         if not self.norm_pix:
             return target, target.new_zeros(()), target.new_ones(())
@@ -153,7 +153,7 @@ class MAE(BaseModel):
         std = (var + 1e-6).sqrt()
         return (target - mean) / std, mean, std
 
-    # ------------------------------------------------------------------ evaluation and initialisation
+    # ------------------------------------------------------------------ evaluation and initialization
 
     def predict(self, inputs: Tensor, data_samples: list | None = None) -> list[DenseDataSample]:
         """Reconstruct images.
@@ -286,7 +286,7 @@ class MAEDecoder(nn.Module):
         return self.decoder_pred(self.ln1(tokens[:, seen.shape[1] :]))
 
     def init_weights(self) -> None:
-        """Initialise as published."""
+        """Initialize as published."""
         init_transformer(self)
         nn.init.normal_(self.mask_token, std=0.02)
 

@@ -15,7 +15,7 @@ def has_box(box: object) -> bool:
 
 
 def is_extent(box: list, points: list) -> bool:
-    """Whether a box is the extent of labelled keypoints, to half a pixel."""
+    """Whether a box is the extent of labeled keypoints, to half a pixel."""
     xs, ys = (
         [a for a, v in zip(points[i::3], points[2::3], strict=False) if v and isinstance(a, int | float)]
         for i in (0, 1)
@@ -27,13 +27,13 @@ def is_extent(box: list, points: list) -> bool:
 
 
 def finite_points(values: list) -> list[tuple[float, float]]:
-    """The labelled keypoints of x, y, v, ... whose coordinates are finite numbers."""
+    """The labeled keypoints of x, y, v, ... whose coordinates are finite numbers."""
     triples = zip(values[::3], values[1::3], values[2::3], strict=True)
     return [(x, y) for x, y, v in triples if v and None not in (x, y) and math.isfinite(x) and math.isfinite(y)]
 
 
 def box_of_points(values: list, size: tuple) -> list[float]:
-    """The box x, y, w, h around labelled keypoints, with a margin, inside an image of ``size`` (w, h) where that is known."""
+    """The box x, y, w, h around labeled keypoints, with a margin, inside an image of ``size`` (w, h) where that is known."""
     xs, ys = zip(*finite_points(values), strict=True)
     margin = max(MARGIN * max(max(xs) - min(xs), max(ys) - min(ys)), 4)
     width, height = (side if isinstance(side, int) else math.inf for side in size)

@@ -33,7 +33,7 @@ class CocoFile:
         split: 'train', 'val', 'test', or '' where the path does not say.
         names: file names of the images.
         categories: {id: the category's object}.
-        people, segments: {category id: annotations with a labelled keypoint, with a segment}.
+        people, segments: {category id: annotations with a labeled keypoint, with a segment}.
         unboxed, tight: {category id: people whose box is missing or empty, or exactly the extent of the keypoints}.
         whole_body: people with COCO-WholeBody's lists.
         lengths: {category id: counts of the lengths of keypoint lists}.
@@ -189,7 +189,7 @@ def held_out(names: list[str], fraction: float = HELD_OUT) -> set[str]:
         groups.setdefault(_COPY.sub('', name), []).append(name)
     if len(groups) < 2:
         raise ValueError(
-            f'{len(names)} labelled image(s): nothing to hold out for validation. Give another file with --val'
+            f'{len(names)} labeled image(s): nothing to hold out for validation. Give another file with --val'
         )
     last = max(1, round(fraction * len(groups)))
     return {name for group in list(groups)[-last:] for name in groups[group]}
@@ -200,7 +200,7 @@ def split_document(document: dict, held: set[str], count: int) -> tuple[dict[str
 
     Args:
         held: file names of the held-out images.
-        count: of the labelled images, for the sentence.
+        count: of the labeled images, for the sentence.
     """
     parts = {}
     for split in ('train', 'val'):
@@ -208,7 +208,7 @@ def split_document(document: dict, held: set[str], count: int) -> tuple[dict[str
         ids = {image['id'] for image in images}
         kept = [item for item in document['annotations'] if item['image_id'] in ids]
         parts[split] = dict(images=images, annotations=kept, categories=document['categories'])
-    return parts, f'the last {len(held)} of {count} labelled images by name are held out for validation'
+    return parts, f'the last {len(held)} of {count} labeled images by name are held out for validation'
 
 
 def relative_to(path: str, root: str) -> str:

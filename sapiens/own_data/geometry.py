@@ -57,22 +57,22 @@ def look_at_maps(task: str, data: str, doubts: Doubts) -> Plan:
 
 
 def _unit(paths: list[str], doubts: Doubts, plan: Plan) -> dict:
-    """``depth_scale`` of integers; files of floats are in metres, or in a unit that does not matter."""
+    """``depth_scale`` of integers; files of floats are in meters, or in a unit that does not matter."""
     arrays = [read_array(path, 'depth') for path in paths]
     values = np.concatenate([array[np.isfinite(array) & (array > 0)].ravel()[::97] for array in arrays])
     low, high = np.percentile(values, [1, 99]) if len(values) else (0, 0)
     spread = f'{arrays[0].dtype} from {low:g} to {high:g}'
     if arrays[0].dtype.kind not in 'ui':
-        plan.notes.append(f'depth: {spread}, taken as metres')
+        plan.notes.append(f'depth: {spread}, taken as meters')
         return {}
-    question = f'Depth is stored as integers ({spread}): how many metres is one unit'
-    answer = doubts.settle('depth-scale', question, example='0.001 for millimetres')
+    question = f'Depth is stored as integers ({spread}): how many meters is one unit'
+    answer = doubts.settle('depth-scale', question, example='0.001 for millimeters')
     try:
         scale = float(answer)
     except ValueError:
         scale = 0.0
     if not scale > 0:
-        raise ValueError(f'--depth-scale {answer}: expected the metres of one unit, a number above 0')
+        raise ValueError(f'--depth-scale {answer}: expected the meters of one unit, a number above 0')
     plan.notes.append(
         f'depth: {spread}; one unit is {scale:g} m, so it reaches from {low * scale:.3g} to {high * scale:.3g} m'
     )

@@ -1,4 +1,4 @@
-"""Writing label maps (8-bit PNG of ids) from the segments of a COCO file or from masks in colours."""
+"""Writing label maps (8-bit PNG of ids) from the segments of a COCO file or from masks in colors."""
 
 import json
 import os
@@ -62,10 +62,10 @@ def read_labelmap(path: str | Path) -> dict[str, tuple[int, int, int]]:
 
 
 def colours_to_ids(pixels: np.ndarray, colours: Mapping[tuple[int, int, int], int], where: str) -> np.ndarray:
-    """(H, W) uint8 ids of a mask (H, W, 3) in colours.
+    """(H, W) uint8 ids of a mask (H, W, 3) in colors.
 
     Raises:
-        ValueError: a colour without an id.
+        ValueError: a color without an id.
     """
     codes = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
     ids = np.zeros(codes.shape, np.uint8)
@@ -76,7 +76,7 @@ def colours_to_ids(pixels: np.ndarray, colours: Mapping[tuple[int, int, int], in
     if not known.all():
         wrong = sorted({tuple(pixel) for pixel in pixels[~known][:1000].tolist()})
         raise ValueError(
-            f'{where}: the colour {wrong[0]} has no class ({(~known).mean():.2%} of the pixels have such colours)'
+            f'{where}: the color {wrong[0]} has no class ({(~known).mean():.2%} of the pixels have such colors)'
         )
     return ids
 

@@ -15,7 +15,7 @@ class Plan:
         best: metric by which the best checkpoint is chosen.
         notes: what was inferred and from what, one sentence each.
         documents: {path: COCO document} to write.
-        label_maps: (folder, {file name: mask in colours}, {RGB: label}) of label maps to write.
+        label_maps: (folder, {file name: mask in colors}, {RGB: label}) of label maps to write.
         min_visible: of pose, for the recipe.
     """
 

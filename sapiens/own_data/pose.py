@@ -28,7 +28,7 @@ def look_at_people(data: str, name: str, out: str, doubts: Doubts) -> Plan:
         FileNotFoundError, ValueError: nothing usable, or a doubt that nobody settles.
     """
     files = find_coco_files(data)
-    train, val = choose_files(files, doubts, lambda file: file.people.total() > 0, 'labelled keypoints')
+    train, val = choose_files(files, doubts, lambda file: file.people.total() > 0, 'labeled keypoints')
     plan = Plan('pose', notes=[f'{name}: people of {train.path}'])
     used = [file for file in (train, val) if file is not None]
     categories = [_categories(file, doubts) for file in used]

@@ -161,7 +161,7 @@ def _pipeline(plan: Plan, size: str) -> str:
     if plan.task == 'pose':
         changed = f"dict(step, min_visible={plan.min_visible}) if step['type'] == 'LoadPerson' else step"
         return (
-            f'# Crops that show fewer than {plan.min_visible} labelled keypoints are drawn again.\n'
+            f'# Crops that show fewer than {plan.min_visible} labeled keypoints are drawn again.\n'
             f'train_pipeline = [\n    {changed} for step in _base_.train_pipeline\n]'
         )
     if size == 'tiny':

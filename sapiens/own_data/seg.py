@@ -1,4 +1,4 @@
-"""Looking at labelled pixels: classes of COCO segments, Labelme's files, and masks of ids or colours."""
+"""Looking at labeled pixels: classes of COCO segments, Labelme's files, and masks of ids or colors."""
 
 import os
 from collections import Counter
@@ -33,7 +33,7 @@ _SAMPLED = 200
 
 
 def look_at_classes(data: str, name: str, out: str, doubts: Doubts) -> Plan:
-    """The data set of a folder or file with labelled pixels.
+    """The data set of a folder or file with labeled pixels.
 
     Args:
         name: of the data set; a new class list gets it.
@@ -175,7 +175,7 @@ def _from_masks(data, out, doubts, plan: Plan) -> list[str] | str:
     try:
         counts = _count_values(sample)
     except BadImage:
-        names = _from_colours(train, val, data, out, doubts, plan)
+        names = _from_colors(train, val, data, out, doubts, plan)
         values = {}
     else:
         names, values = _names_of_values(counts, listed, doubts, plan)
@@ -194,7 +194,7 @@ def _from_masks(data, out, doubts, plan: Plan) -> list[str] | str:
 
 
 def _count_values(paths: list[str]) -> np.ndarray:
-    """(256,) pixels of each value. Raises BadImage for masks in colours."""
+    """(256,) pixels of each value. Raises BadImage for masks in colors."""
     counts = np.zeros(256, np.int64)
     for path in paths:
         counts += np.bincount(read_ids(path).ravel(), minlength=256)
@@ -258,8 +258,8 @@ def _listed_classes(data: str, folders: Folders) -> list[str] | None:
     return list(read_labelmap(labelmap)) if labelmap.is_file() else None
 
 
-def _from_colours(train: Folders, val: Folders, data: str, out: str, doubts: Doubts, plan: Plan) -> list[str]:
-    """Plan label maps for masks in colours; returns the classes."""
+def _from_colors(train: Folders, val: Folders, data: str, out: str, doubts: Doubts, plan: Plan) -> list[str]:
+    """Plan label maps for masks in colors; returns the classes."""
     suffixes = map_fields()['sem_seg'].suffixes
     places = (os.path.join(data, folder, 'labelmap.txt') for folder in ('', train.labels))
     path = doubts.get('colours') or next((place for place in places if os.path.isfile(place)), None)
@@ -269,7 +269,7 @@ def _from_colours(train: Folders, val: Folders, data: str, out: str, doubts: Dou
             colours = Counter(map(tuple, np.array(image.convert('RGB')).reshape(-1, 3).tolist()))
         listing = '; '.join(','.join(map(str, colour)) for colour, _ in colours.most_common(6))
         question = (
-            f'The masks are in colours ({listing} in {first}): which file names them, in lines name:red,green,blue::'
+            f'The masks are in colors ({listing} in {first}): which file names them, in lines name:red,green,blue::'
         )
         path = doubts.settle('colours', question, example='labelmap.txt')
     colours = read_labelmap(path)
@@ -281,5 +281,5 @@ def _from_colours(train: Folders, val: Folders, data: str, out: str, doubts: Dou
             files = {f'{stem}.png': mask for stem, mask in folders.files(data, suffixes).items()}
             plan.label_maps.append((target, files, {colours[name]: label for name, label in ids.items()}))
         folders.labels, folders.ending = targets[folders.labels], ''
-    plan.notes.append(f'labels/*: label maps made from masks in colours, by {path}')
+    plan.notes.append(f'labels/*: label maps made from masks in colors, by {path}')
     return [name for name, label in ids.items() if label != IGNORE]

@@ -1,6 +1,6 @@
 """COCO annotations of the people: the entry of one image, and the three files assembled from many entries.
 
-Coordinates are in pixels with the centre of the top-left pixel at (0, 0), which is also what mmpose assumes when it
+Coordinates are in pixels with the center of the top-left pixel at (0, 0), which is also what mmpose assumes when it
 warps images. Boxes are x, y, w, h with x, y the first pixel's index and w, h counted in pixels, as pycocotools gives
 them.
 """

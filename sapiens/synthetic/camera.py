@@ -1,6 +1,6 @@
 """A pinhole camera.
 
-World: metres, z up. Camera frame: x right, y down, z forward. Pixels: the centre of the top-left pixel is (0, 0).
+World: meters, z up. Camera frame: x right, y down, z forward. Pixels: the center of the top-left pixel is (0, 0).
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Camera:
     Attributes:
         intrinsics: (3, 3) float64, in pixels: ``[[f, 0, cx], [0, f, cy], [0, 0, 1]]``.
         rotation: (3, 3) float64; ``camera point = rotation @ world point + translation``.
-        translation: (3,) float64 metres.
+        translation: (3,) float64 meters.
         width, height: size of the image in pixels.
     """
 
@@ -29,14 +29,14 @@ class Camera:
 
     @classmethod
     def look_at(
-        cls, position, target, focal: float, width: int, height: int, roll: float = 0.0, centre=None
+        cls, position, target, focal: float, width: int, height: int, roll: float = 0.0, center=None
     ) -> 'Camera':
-        """Make a camera at ``position`` with ``target`` (world points, metres) in the middle of the image.
+        """Make a camera at ``position`` with ``target`` (world points, meters) in the middle of the image.
 
         Args:
             focal: focal length in pixels.
             roll: radians; positive rotates the camera clockwise and the image counter-clockwise.
-            centre: principal point in pixels; default: the middle of the image.
+            center: principal point in pixels; default: the middle of the image.
         """
         position, target = np.asarray(position, np.float64), np.asarray(target, np.float64)
         forward = target - position
@@ -47,7 +47,7 @@ class Camera:
         down = np.cross(forward, right)
         c, s = np.cos(roll), np.sin(roll)
         rotation = np.stack([c * right + s * down, -s * right + c * down, forward])
-        cx, cy = centre if centre is not None else ((width - 1) / 2, (height - 1) / 2)
+        cx, cy = center if center is not None else ((width - 1) / 2, (height - 1) / 2)
         intrinsics = np.array([[focal, 0, cx], [0, focal, cy], [0, 0, 1.0]])
         return cls(intrinsics, rotation, -rotation @ position, width, height)
 
@@ -61,14 +61,14 @@ class Camera:
         return points @ self.rotation.T + self.translation
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Project world points (..., 3) to (..., 3): pixel x, pixel y, and camera z in metres (negative behind the camera)."""
+        """Project world points (..., 3) to (..., 3): pixel x, pixel y, and camera z in meters (negative behind the camera)."""
         local = self.to_camera(points)
         z = np.where(np.abs(local[..., 2:]) < 1e-9, 1e-9, local[..., 2:])
         pixels = (local / z) @ self.intrinsics.T
         return np.concatenate([pixels[..., :2], local[..., 2:]], -1)
 
     def unproject(self, depth: np.ndarray) -> np.ndarray:
-        """Convert a depth map (H, W) in metres along z to (H, W, 3) points in the camera frame."""
+        """Convert a depth map (H, W) in meters along z to (H, W, 3) points in the camera frame."""
         height, width = depth.shape
         f, cx, cy = self.intrinsics[0, 0], self.intrinsics[0, 2], self.intrinsics[1, 2]
         points = np.empty((height, width, 3), np.float32)

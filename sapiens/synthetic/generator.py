@@ -174,7 +174,7 @@ def _load_background(path: Path, size: tuple[int, int], rng: np.random.Generator
 
 
 def _match_light(background: np.ndarray, lighting: Lighting) -> Lighting:
-    """Give the lighting the colours of the upper and lower half of a photograph, and its brightness."""
+    """Give the lighting the colors of the upper and lower half of a photograph, and its brightness."""
     half = len(background) // 2
     above, below = background[:half].mean((0, 1)), background[half:].mean((0, 1))
     level = max(float(background.mean()), 0.02)

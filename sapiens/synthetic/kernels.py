@@ -1,7 +1,7 @@
 """Device code of the renderer (warp; CPU and CUDA): visible surface and light of each pixel.
 
-Triangles are drawn into a depth buffer, which gives the visible surface at the centre of each pixel: all labels and the first
-colour. Light visibility is traced on a coarser grid and smoothed within surfaces. Pixels on edges get more rays for colour,
+Triangles are drawn into a depth buffer, which gives the visible surface at the center of each pixel: all labels and the first
+color. Light visibility is traced on a coarser grid and smoothed within surfaces. Pixels on edges get more rays for color,
 albedo and coverage.
 """
 
@@ -99,7 +99,7 @@ def light_kernel(
 ):
     """Compute the fraction of sun and ambient light at every ``step``-th pixel, with one ray for each.
 
-    ``reach``: maximum distance in metres of ambient occlusion.
+    ``reach``: maximum distance in meters of ambient occlusion.
     """
     j, i = wp.tid()
     y = wp.min(j * step + step // 2, view.height - 1)
@@ -111,7 +111,7 @@ def light_kernel(
         n = view.right * c[0] + view.down * c[1] + view.forward * c[2]
         point = view.origin + d * distance[y, x] + n * 0.004
         state = wp.rand_init(seed, j * 4096 + i)
-        # Neighbours use rotated copies of one pattern, so that the smoothing averages a regular sample.
+        # Neighbors use rotated copies of one pattern, so that the smoothing averages a regular sample.
         cell = float(((j % 5) * 5 + (i % 5)) * 7 % 25)
         lit = float(1.0)
         cosine = wp.dot(n, light.sun)
@@ -147,14 +147,14 @@ def smooth_kernel(
     visible: wp.array2d(dtype=wp.vec2),
     smooth: wp.array2d(dtype=wp.vec2),
 ):
-    """Average each coarse value over its 5 x 5 neighbours on the same surface."""
+    """Average each coarse value over its 5 x 5 neighbors on the same surface."""
     j0, i0 = wp.tid()
     rows = visible.shape[0]
     columns = visible.shape[1]
     y = wp.min(j0 * step + step // 2, distance.shape[0] - 1)
     x = wp.min(i0 * step + step // 2, distance.shape[1] - 1)
-    centre = visible[j0, i0]
-    out = centre
+    center = visible[j0, i0]
+    out = center
     if group[y, x] != NOTHING:
         own = normal[y, x]
         reach = 0.01 + 0.012 * distance[y, x]
@@ -296,7 +296,7 @@ def edge_kernel(
     albedo: wp.array2d(dtype=wp.vec3),
     alpha: wp.array2d(dtype=wp.float32),
 ):
-    """Average the known value at the centre of an edge pixel with ``rays`` more on a circle around it."""
+    """Average the known value at the center of an edge pixel with ``rays`` more on a circle around it."""
     k = wp.tid()
     y = pixels[k] // view.width
     x = pixels[k] - y * view.width

@@ -20,8 +20,8 @@ __all__ = ['SKELETONS', 'Landmarks', 'brow_lines', 'iris_centres', 'keypoint_sta
 
 SKELETONS = ('coco17', 'wholebody133', 'goliath308')
 
-_ON_SURFACE = 0.006  # metres: landmarks this close to the skin are surface points, others are joints
-_SURFACE_SLACK = 0.010  # metres that a surface point may lie behind the visible surface: half a finger, or lashes
+_ON_SURFACE = 0.006  # meters: landmarks this close to the skin are surface points, others are joints
+_SURFACE_SLACK = 0.010  # meters that a surface point may lie behind the visible surface: half a finger, or lashes
 _JOINT_SLACK = 0.030  # the same for joints: clothes
 _HEAD = REGIONS.index('head')
 
@@ -46,7 +46,7 @@ class Landmarks:
         names: K keypoint names.
         weights: (K, 19158) float32, rows sum to 1; zeros for missing keypoints.
         known: (K,) bool.
-        inside: (K,) float32 metres from the keypoint to the skin, on the template.
+        inside: (K,) float32 meters from the keypoint to the skin, on the template.
         regions: (K, len(REGIONS)) bool: regions of the body of the keypoint, or of the skin around the joint.
     """
 
@@ -57,7 +57,7 @@ class Landmarks:
     regions: np.ndarray
 
     def locate(self, posed: Posed) -> np.ndarray:
-        """Return (K, 3) float32 metres in the world; NaN for missing keypoints."""
+        """Return (K, 3) float32 meters in the world; NaN for missing keypoints."""
         points = np.asarray(self.weights @ posed.vertices, np.float32)
         points[~self.known] = np.nan
         return points
@@ -147,7 +147,7 @@ def visibility(
 
 @functools.cache
 def brow_lines() -> np.ndarray:
-    """Return (2, 5, 3) float32, left and right brow on the template: x, z and half-width in metres, from the nose outwards.
+    """Return (2, 5, 3) float32, left and right brow on the template: x, z and half-width in meters, from the nose outwards.
 
     The lines run between Goliath's upper and lower brow keypoints, which makes those keypoints exact.
     """
@@ -171,11 +171,11 @@ def brow_lines() -> np.ndarray:
 
 @functools.cache
 def iris_centres() -> tuple[np.ndarray, float, float]:
-    """Return (2, 3) float32 centres of the left and right iris on the template, and the radii of iris and pupil in metres."""
+    """Return (2, 3) float32 centers of the left and right iris on the template, and the radii of iris and pupil in meters."""
     body: Body = load_body()
     ring = 14599 + 9 * np.arange(8)
     left = body.template[ring].mean(0)
-    centres = np.stack([left, left * [-1, 1, 1]]).astype(np.float32)
+    centers = np.stack([left, left * [-1, 1, 1]]).astype(np.float32)
     iris = np.linalg.norm(body.template[ring] - left, axis=1).mean()
     pupil = np.linalg.norm(body.template[ring - 1] - left, axis=1).mean()
-    return centres, float(iris), float(pupil)
+    return centers, float(iris), float(pupil)

@@ -1,6 +1,6 @@
-"""Materials of surfaces. Patterns are functions of texture coordinates (metres) and have no resolution.
+"""Materials of surfaces. Patterns are functions of texture coordinates (meters) and have no resolution.
 
-Colours are linear RGB in [0, 1]. :func:`srgb` converts 8-bit colours.
+Colors are linear RGB in [0, 1]. :func:`srgb` converts 8-bit colors.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ __all__ = ['KINDS', 'PATTERNS', 'Material', 'srgb']
 # Reflection of a surface, and what is painted on it. The renderer switches on the index.
 KINDS = ('matte', 'skin', 'cloth', 'leather', 'hair', 'eye', 'teeth', 'wet', 'glossy', 'metal')
 
-# Patterns of ``color``, ``color2`` and ``color3``. u and v are texture coordinates, the period is ``scale`` metres.
+# Patterns of ``color``, ``color2`` and ``color3``. u and v are texture coordinates, the period is ``scale`` meters.
 PATTERNS = (
     'plain',
     'stripes_u',  # bands across u (vertical stripes on a shirt)
     'stripes_v',  # bands across v (horizontal stripes)
     'checks',  # plaid of two translucent band systems
     'dots',
-    'blotches',  # smooth noise in three colours (camouflage, floral from afar)
+    'blotches',  # smooth noise in three colors (camouflage, floral from afar)
     'marble',  # turbulent veins
     'twill',  # fine diagonal lines of low contrast (denim)
     'knit',  # fine vertical ribs of low contrast
@@ -39,9 +39,9 @@ class Material:
     Attributes:
         kind, pattern: names of :data:`KINDS`, :data:`PATTERNS`.
         color, color2, color3: linear RGB.
-        scale: period of the pattern in metres.
+        scale: period of the pattern in meters.
         gloss: strength of the highlight, 0..1; its width follows from the kind.
-        bump: height in metres of fine relief. It tilts the normals of the shading, not those of the labels.
+        bump: height in meters of fine relief. It tilts the normals of the shading, not those of the labels.
         seed: phase of the noise of the pattern, any float.
         stubble: darkness of the shaved beard, 0..1, for skin only. The texture coordinates of skin are places on the template
             body. ``color`` is the skin, ``color2`` brows and stubble, ``color3`` the factor of blush; ``scale`` multiplies the

@@ -131,9 +131,9 @@ class Surface:
 
     Attributes:
         name: kind of surface ('skin', 'shirt', 'floor'), for messages and tests.
-        vertices: (V, 3) metres, in the world.
+        vertices: (V, 3) meters, in the world.
         faces: (F, 3), counter-clockwise seen from outside; both sides are drawn.
-        texture: (V, 3) texture coordinates in metres: u, v, and a third one for any use.
+        texture: (V, 3) texture coordinates in meters: u, v, and a third one for any use.
         material: see :mod:`sapiens.synthetic.materials`.
         part: id of :func:`sapiens.synthetic.wardrobe.labels.part` for each triangle, (F,) uint8; or one for all.
         lip: class of lip20, in the same form.

@@ -35,7 +35,7 @@ class Person:
     attributes: dict = field(default_factory=dict)
 
     def move(self, turn: float, shift: np.ndarray) -> 'Person':
-        """Return the person rotated about the z axis (radians), then shifted (metres)."""
+        """Return the person rotated about the z axis (radians), then shifted (meters)."""
         c, s = np.cos(turn), np.sin(turn)
         matrix = np.eye(4)
         matrix[:2, :2] = [[c, -s], [s, c]]
@@ -60,7 +60,7 @@ class Person:
         ]
         seat = self.seat
         if seat is not None:
-            seat = replace(seat, centre=np.asarray(seat.centre) @ rotation + offset, yaw=seat.yaw + turn)
+            seat = replace(seat, center=np.asarray(seat.center) @ rotation + offset, yaw=seat.yaw + turn)
         return Person(surfaces, self.posed.transform(matrix), seat, self.size, self.attributes)
 
 

@@ -15,12 +15,12 @@ class Photo:
     Attributes:
         exposure: factor on the automatic exposure.
         balance: (3,) factors on red, green, blue.
-        contrast: slope of the tone curve at middle grey; 1 is plain sRGB.
-        saturation: factor on the distance from grey.
+        contrast: slope of the tone curve at middle gray; 1 is plain sRGB.
+        saturation: factor on the distance from gray.
         vignette: darkening of the corners, 0..1.
         blur: standard deviation in pixels.
         motion: length in pixels and angle in radians of motion blur.
-        noise: standard deviation at middle grey, in grey levels of 8 bits.
+        noise: standard deviation at middle gray, in gray levels of 8 bits.
         quality: JPEG quality, or 0 for none.
     """
 

@@ -51,8 +51,8 @@ def sample_pose(
 
     Args:
         action: one of :data:`ACTIONS`; None: random by their weights.
-        sole: thickness of the sole in metres: the height of the skin of a standing foot.
-        clearance: minimum distance in metres between limbs and other parts.
+        sole: thickness of the sole in meters: the height of the skin of a standing foot.
+        clearance: minimum distance in meters between limbs and other parts.
     """
     if action is None:
         action = str(rng.choice(list(ACTIONS), p=np.array(list(ACTIONS.values())) / sum(ACTIONS.values())))
@@ -89,5 +89,5 @@ class Poser(Standing, Moving, Sitting, Lying):
 
         posed, by = f.posed(self.skin, move)
         if self.seat is not None:
-            self.seat.centre[:2] += by[:2]
+            self.seat.center[:2] += by[:2]
         return PoseSample(f.rotations.astype(np.float32), action, self.seat, posed)

@@ -17,7 +17,7 @@ _NO_FACE = (np.full((2, 2, 3), 1e3, np.float32), np.full((2, 3), 1e3, np.float32
 
 @dataclass
 class Plane:
-    """A rectangle ``origin + a u + b v`` with 0 <= a, b <= the extents in metres; u and v are orthogonal unit vectors."""
+    """A rectangle ``origin + a u + b v`` with 0 <= a, b <= the extents in meters; u and v are orthogonal unit vectors."""
 
     origin: tuple
     u: tuple
@@ -28,13 +28,13 @@ class Plane:
 
 @dataclass
 class Lighting:
-    """One light with shadows, one without, and ambient light. Colours are linear RGB, any scale.
+    """One light with shadows, one without, and ambient light. Colors are linear RGB, any scale.
 
     Attributes:
         sun, fill: unit vectors towards the lights, in the world.
         spread: radius of the shadow-casting light in radians; it determines the softness of shadows.
-        sky, ground: ambient colours from above and below.
-        horizon, zenith: colours of the visible sky.
+        sky, ground: ambient colors from above and below.
+        horizon, zenith: colors of the visible sky.
     """
 
     sun: tuple = (0.4, -0.6, 0.7)
@@ -54,11 +54,11 @@ class Rendering:
 
     Attributes:
         color: float32 linear RGB before exposure.
-        depth: float32 metres along z; 0 for the sky and the background image.
+        depth: float32 meters along z; 0 for the sky and the background image.
         normal: float32 unit vectors in the camera frame; zeros where depth is 0.
         albedo: float32 linear RGB; zeros where depth is 0.
         alpha: float32 fraction covered by people.
-        part, lip, region, instance: uint8 labels at the centre of the pixel.
+        part, lip, region, instance: uint8 labels at the center of the pixel.
     """
 
     color: np.ndarray
@@ -92,7 +92,7 @@ def render(
         planes: floor and walls. With a ``background``, the first plane only receives shadows and the others are not drawn.
         camera, lighting: see :class:`.camera.Camera` and :class:`Lighting`.
         background: (H, W, 3) float32 linear RGB behind all surfaces.
-        face: paint of faces in the frame of the template: (brow lines (2, N, 3), iris centres (2, 3), iris radius, pupil
+        face: paint of faces in the frame of the template: (brow lines (2, N, 3), iris centers (2, 3), iris radius, pupil
             radius), see :mod:`sapiens.synthetic.keypoints`.
         seed: seed of the random shading.
         rays: additional rays for each pixel on an edge; 0 for hard edges.

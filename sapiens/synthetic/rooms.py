@@ -32,8 +32,8 @@ class Place:
     kind: str = 'room'
 
 
-def box(name: str, centre, size, material: Material, yaw: float = 0.0) -> Surface:
-    """Make a box; ``centre`` and ``size`` (x, y, z) in metres, rotated about z by ``yaw`` radians."""
+def box(name: str, center, size, material: Material, yaw: float = 0.0) -> Surface:
+    """Make a box; ``center`` and ``size`` (x, y, z) in meters, rotated about z by ``yaw`` radians."""
     size = np.asarray(size, np.float32)
     corners = (_UNIT * size).astype(np.float32)
     points = corners[_BOX_QUADS].reshape(-1, 3)  # each side has its own corners: sharp edges
@@ -43,11 +43,11 @@ def box(name: str, centre, size, material: Material, yaw: float = 0.0) -> Surfac
         texture[rows] = points[rows][:, [u, v, 0]]
         texture[rows, 2] = side
     faces = np.concatenate([[[4 * i, 4 * i + 1, 4 * i + 2], [4 * i, 4 * i + 2, 4 * i + 3]] for i in range(6)])
-    return Surface(name, _rotate_and_shift(points, yaw, centre), faces.astype(np.int32), material, texture)
+    return Surface(name, _rotate_and_shift(points, yaw, center), faces.astype(np.int32), material, texture)
 
 
 def cylinder(name: str, base, radius, height: float, material: Material, sides: int = 24, lean=(0, 0)) -> Surface:
-    """Make an upright cylinder or cone on ``base``; ``radius`` is one number, or bottom and top; in metres."""
+    """Make an upright cylinder or cone on ``base``; ``radius`` is one number, or bottom and top; in meters."""
     low, high = (radius, radius) if np.isscalar(radius) else radius
     angle = np.linspace(0, 2 * np.pi, sides, endpoint=False)
     ring = np.stack([np.cos(angle), np.sin(angle), 0 * angle], 1)
@@ -59,13 +59,13 @@ def cylinder(name: str, base, radius, height: float, material: Material, sides: 
     return Surface(name, points, grid_faces(3, sides, closed=True), material, texture.astype(np.float32))
 
 
-def sphere(name: str, centre, radius: float, material: Material, rows: int = 16) -> Surface:
-    """Make a sphere; in metres."""
+def sphere(name: str, center, radius: float, material: Material, rows: int = 16) -> Surface:
+    """Make a sphere; in meters."""
     polar, angle = np.meshgrid(
         np.linspace(0, np.pi, rows), np.linspace(0, 2 * np.pi, 2 * rows, endpoint=False), indexing='ij'
     )
     unit = np.stack([np.sin(polar) * np.cos(angle), np.sin(polar) * np.sin(angle), np.cos(polar)], -1).reshape(-1, 3)
-    points = (unit * radius + np.asarray(centre)).astype(np.float32)
+    points = (unit * radius + np.asarray(center)).astype(np.float32)
     texture = np.stack([angle.ravel() * radius, polar.ravel() * radius, 0 * polar.ravel()], 1).astype(np.float32)
     faces = np.ascontiguousarray(grid_faces(rows, 2 * rows, closed=True)[:, ::-1])  # rows run downwards
     return Surface(name, points, faces, material, texture, normals=unit.astype(np.float32))
@@ -73,7 +73,7 @@ def sphere(name: str, centre, radius: float, material: Material, rows: int = 16)
 
 def seat_surfaces(rng: np.random.Generator, seat) -> list[Surface]:
     """Make a stool, crate, chair, bench or armchair for a :class:`sapiens.synthetic.pose.Seat`."""
-    x, y, z = (float(v) for v in seat.centre)
+    x, y, z = (float(v) for v in seat.center)
     width, depth, height = (float(v) for v in seat.size)
     top = z + height / 2
     wood = _wood(rng)
@@ -106,7 +106,7 @@ def seat_surfaces(rng: np.random.Generator, seat) -> list[Surface]:
 
 
 def sample_place(rng: np.random.Generator, radius: float, camera_position) -> Place:
-    """Draw a room or a place outdoors around people within ``radius`` metres of the origin; the camera looks along +y."""
+    """Draw a room or a place outdoors around people within ``radius`` meters of the origin; the camera looks along +y."""
     far = float(np.linalg.norm(camera_position))
     return _room(rng, radius, camera_position) if far < 9 and rng.random() < 0.6 else _outdoors(rng, radius)
 
@@ -179,10 +179,10 @@ def _outdoors(rng: np.random.Generator, radius: float) -> Place:
     return Place(planes, things, _daylight(rng), 'outdoors')
 
 
-def _crown(rng, centre, radius: float, leaf: Material) -> Surface:
+def _crown(rng, center, radius: float, leaf: Material) -> Surface:
     """Make a lumpy ball of leaves."""
     shift = rng.normal(0, 0.45, 3) * radius * [1, 1, 0.6]
-    ball = sphere('leaves', np.asarray(centre) + shift, radius, leaf, rows=14)
+    ball = sphere('leaves', np.asarray(center) + shift, radius, leaf, rows=14)
     phase = rng.uniform(0, 6, 9)
     n = ball.normals
     lumps = sum(np.sin(n @ rng.normal(0, 5, 3) + phase[i]) for i in range(5)) / 5
@@ -451,7 +451,7 @@ def _rotate(vector, yaw: float) -> np.ndarray:
     return np.array([c * x - s * y, s * x + c * y, z])
 
 
-def _rotate_and_shift(points: np.ndarray, yaw: float, centre) -> np.ndarray:
+def _rotate_and_shift(points: np.ndarray, yaw: float, center) -> np.ndarray:
     c, s = np.cos(yaw), np.sin(yaw)
     rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], np.float32)
-    return (points @ rotation.T + np.asarray(centre, np.float32)).astype(np.float32)
+    return (points @ rotation.T + np.asarray(center, np.float32)).astype(np.float32)

@@ -17,7 +17,7 @@ class PersonLabel:
         instance: value of this person in :attr:`SyntheticSample.instance`, 1 or more.
         keypoints: skeleton ('coco17', 'wholebody133', 'goliath308') -> (K, 3) float32: x, y in pixels, and COCO's
             visibility v: 2 visible, 1 inside the image but hidden, 0 outside the image or unknown (then x = y = 0).
-        keypoints_3d: the same skeletons -> (K, 3) float32 metres in the camera frame; NaN for missing keypoints.
+        keypoints_3d: the same skeletons -> (K, 3) float32 meters in the camera frame; NaN for missing keypoints.
         bbox: (4,) float32 x, y, w, h in pixels, around the visible pixels; zeros if there are none.
         area: number of visible pixels.
         attributes: age, gender, action and garments of the person, JSON-able.
@@ -37,10 +37,10 @@ class SyntheticSample:
 
     Attributes:
         image: (H, W, 3) uint8 sRGB.
-        depth: (H, W) float32 metres along z; 0 where unknown (a photograph as background, the sky).
+        depth: (H, W) float32 meters along z; 0 where unknown (a photograph as background, the sky).
         normal: (H, W, 3) float32 unit vectors in the camera frame (x right, y down, z forward: a surface that faces the
             camera has z = -1); zeros where nothing is known. See :mod:`sapiens.frames`.
-        albedo: (H, W, 3) float32 linear RGB in [0, 1], the colour without light.
+        albedo: (H, W, 3) float32 linear RGB in [0, 1], the color without light.
         alpha: (H, W) float32 in [0, 1], the fraction of the pixel that people and their clothes cover.
         part: (H, W) uint8 classes of goliath28, 0 for background.
         part29: (H, W) uint8 classes of goliath29, which has a class for glasses; their frames, and the lenses of sunglasses.
@@ -66,5 +66,5 @@ class SyntheticSample:
 
     @property
     def mask(self) -> np.ndarray:
-        """(H, W) bool: pixels whose centre shows a person."""
+        """(H, W) bool: pixels whose center shows a person."""
         return self.instance > 0

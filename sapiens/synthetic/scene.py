@@ -16,7 +16,7 @@ __all__ = ['SHOTS', 'Scene', 'sample_scene']
 # Weight of each framing, and the part of the main person that fills the image.
 SHOTS = {'full': 0.46, 'three_quarter': 0.16, 'upper': 0.18, 'head': 0.12, 'wide': 0.08}
 
-_CELL = 0.1  # metres: two people may not occupy the same cell of this size, which leaves room for clothes
+_CELL = 0.1  # meters: two people may not occupy the same cell of this size, which leaves room for clothes
 
 
 @dataclass
@@ -119,7 +119,7 @@ def _occupied(body: Body, figure: Figure) -> np.ndarray:
     if seat is not None:
         grid = np.stack(np.meshgrid(*[np.linspace(-0.5, 0.5, 8)] * 3), -1).reshape(-1, 3) * seat.size
         c, s = np.cos(seat.yaw), np.sin(seat.yaw)
-        points.append(grid @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) + seat.centre)
+        points.append(grid @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) + seat.center)
     return np.concatenate(points)
 
 

@@ -55,7 +55,7 @@ class Finish:
 class Paint:
     materials: wp.array(dtype=Finish)
     brows: wp.array(dtype=wp.vec3)  # lines of the left and then the right brow on the template: x, z, half-width
-    iris: wp.array(dtype=wp.vec3)  # centres on the template, left and right
+    iris: wp.array(dtype=wp.vec3)  # centers on the template, left and right
     iris_radius: wp.float32
     pupil_radius: wp.float32
 
@@ -75,7 +75,7 @@ class Light:
 class Backdrop:
     picture: wp.array2d(dtype=wp.vec3)  # (H, W) linear RGB, or (1, 1)
     has_picture: wp.int32
-    horizon: wp.vec3  # colours of the sky where nothing is hit
+    horizon: wp.vec3  # colors of the sky where nothing is hit
     zenith: wp.vec3
     seed: wp.int32
 
@@ -83,7 +83,7 @@ class Backdrop:
 @wp.struct
 class Hit:
     t: wp.float32
-    rounding: wp.float32  # metres from t to the round surface that the triangle approximates
+    rounding: wp.float32  # meters from t to the round surface that the triangle approximates
     code: wp.int32  # triangle, or -2 - plane, or -1 for nothing
     material: wp.int32
     group: wp.int32
@@ -275,7 +275,7 @@ def segment_distance(p: wp.vec3, a: wp.vec3, b: wp.vec3):
 
 @wp.func
 def skin_color(paint: Paint, m: Finish, p: wp.vec3, footprint: float):
-    """Return the colour of skin at a point of the template: uneven tone, blush, brows, stubble."""
+    """Return the color of skin at a point of the template: uneven tone, blush, brows, stubble."""
     base = m.color
     hair = m.color2
     blush = m.color3
@@ -322,7 +322,7 @@ def skin_color(paint: Paint, m: Finish, p: wp.vec3, footprint: float):
 
 @wp.func
 def eye_color(paint: Paint, m: Finish, p: wp.vec3):
-    """Return the colour of white, iris and pupil; radii are metres on the template."""
+    """Return the color of white, iris and pupil; radii are meters on the template."""
     iris = m.color
     r = wp.min(wp.length(p - paint.iris[0]), wp.length(p - paint.iris[1]))
     color = mix(wp.vec3(0.72, 0.69, 0.67), wp.vec3(0.60, 0.40, 0.36), wp.clamp((r - 0.009) / 0.008, 0.0, 0.7))
@@ -437,7 +437,7 @@ def shade(
 
 @wp.func
 def backdrop(behind: Backdrop, d: wp.vec3, x: int, y: int):
-    """Return the background colour where no surface is hit."""
+    """Return the background color where no surface is hit."""
     if behind.has_picture == 1:
         return behind.picture[y, x]
     t = wp.clamp(d[2] * 2.2 + 0.05, 0.0, 1.0)

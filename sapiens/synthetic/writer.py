@@ -31,8 +31,8 @@ CARD = 'dataset_card.json'
 
 # Kind of label and name of its folder -> (content of its files, bytes per pixel).
 KINDS = {
-    'mask': ('8-bit PNG; 255 where the centre of the pixel shows a person', 0.01),
-    'depth': ('float32 .npy (H, W); metres along z of the camera frame, 0 unknown', 4.0),
+    'mask': ('8-bit PNG; 255 where the center of the pixel shows a person', 0.01),
+    'depth': ('float32 .npy (H, W); meters along z of the camera frame, 0 unknown', 4.0),
     'normal': ('float32 .npy (H, W, 3); unit vectors x right, y up, z towards the camera; zeros unknown', 12.0),
     'seg': ('8-bit PNG; class ids of goliath28', 0.02),
     'seg29': ('8-bit PNG; class ids of goliath29', 0.02),
@@ -50,11 +50,11 @@ _COMPACT_BYTES = 1.6
 _ANNOTATION_BYTES = 60_000  # an image with four people: its own file, and its part of COCO's three
 
 CONVENTIONS = {
-    'pixels': 'x right, y down; the centre of the top-left pixel is (0, 0), as mmpose assumes',
+    'pixels': 'x right, y down; the center of the top-left pixel is (0, 0), as mmpose assumes',
     'boxes': 'x, y, w, h in pixels around the visible pixels of the person; x, y is the first pixel',
     'keypoints': 'x, y, v: 2 visible, 1 inside the image but hidden, 0 outside of it or not known (then x = y = 0)',
     'wholebody': 'face and hand boxes are tight around the points with v > 0; *_valid where at least one point is visible',
-    'camera': 'camera point = rotation @ world point + translation, in metres; x right, y down, z forward; no distortion',
+    'camera': 'camera point = rotation @ world point + translation, in meters; x right, y down, z forward; no distortion',
 }
 
 
@@ -136,7 +136,7 @@ def begin_folder(root: str | Path, images: int, options: dict) -> None:
 
     Args:
         images: total number of images.
-        options: all options that determine the files, JSON-able; 'backgrounds' determines the licence.
+        options: all options that determine the files, JSON-able; 'backgrounds' determines the license.
 
     Raises:
         ValueError: the folder has other options, another version, more images, or foreign files.

@@ -246,7 +246,7 @@ def _refuse_without_effect(cfg: Config, parts: list[str], value: Any, source: st
         )
     known = top_level_keys(PRIMITIVES)
     if top not in known:
-        raise ValueError(f'{option} would change nothing: {top!r} is no key of a config{did_you_mean(top, known)}')
+        raise ValueError(f'{option} would change nothing: {top!r} is not a key of a config{did_you_mean(top, known)}')
 
 
 _MISSING = object()
@@ -273,7 +273,7 @@ def _child(node: Any, part: str, seen: list[str], key: str, source: str, add: bo
     if isinstance(node, list):
         if not part.isdigit() or int(part) >= len(node):
             what = f'{where} of {source} is a list of {len(node)}'
-            raise ValueError(f'--cfg-options {key}: {what}, {part!r} is no item of it')
+            raise ValueError(f'--cfg-options {key}: {what}, {part!r} is not an item of it')
         return node[int(part)]
     if not isinstance(node, dict):
         raise ValueError(

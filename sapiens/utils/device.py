@@ -20,7 +20,7 @@ def pick_device(name: str = 'auto') -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ValueError(f"device={name!r} is none of 'auto', 'cpu', 'cuda', 'cuda:<n>', 'mps'") from error
+        raise ValueError(f"device={name!r} is not one of 'auto', 'cpu', 'cuda', 'cuda:<n>', 'mps'") from error
     if device.type == 'cuda' and not torch.cuda.is_available():
         raise ValueError(f"device={name!r}: this torch ({torch.__version__}) sees no CUDA device; use 'auto' or 'cpu'")
     return device

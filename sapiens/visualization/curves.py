@@ -35,7 +35,7 @@ def read_curves(work_dir: str | Path, minutes: bool = False) -> Curves:
         try:
             new = [json.loads(line) for line in file.read_text().splitlines()]
         except ValueError as error:
-            raise ValueError(f'{file} is no log of scalars: {error}') from None
+            raise ValueError(f'{file} is not a log of scalars: {error}') from None
         if new:
             rows = [row for row in rows if row['step'] < new[0]['step']] + new
     if not rows:

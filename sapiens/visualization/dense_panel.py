@@ -17,7 +17,7 @@ class DenseRow(NamedTuple):
     Attributes:
         image: (H, W, 3) uint8 RGB.
         prediction: the predicted map.
-        truth: the labelled map; None without labels.
+        truth: the labeled map; None without labels.
         valid: (H, W) bool, where the ground truth is known; None for everywhere.
         error: (H, W) in the unit of the task; None if the drawing computes it, or without labels.
         name: caption of the image.

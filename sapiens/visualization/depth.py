@@ -1,4 +1,4 @@
-"""Figures of depth beside its ground truth, in one colour range."""
+"""Figures of depth beside its ground truth, in one color range."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ LIMIT_PIXELS = 1 << 16
 
 
 def draw_depth_panel(rows: Sequence[DenseRow], *, side: int = 384, unit: str = 'm') -> np.ndarray:
-    """Draw rows [image | ground truth | prediction | error]. Near is bright. Ground truth and prediction share the colour range
+    """Draw rows [image | ground truth | prediction | error]. Near is bright. Ground truth and prediction share the color range
     of the ground truth; the error's range is a quarter of it. Bars below the tiles show the ranges.
 
     Args:
@@ -45,7 +45,7 @@ def draw_depth_panel(rows: Sequence[DenseRow], *, side: int = 384, unit: str = '
         limit = (high - low) / 4
         rmse = float(np.sqrt(np.mean(np.square(error[valid], dtype=np.float64)))) if valid.any() else float('nan')
         return (
-            Tile(colors(row.truth), f'{100 * valid.mean():.0f} % labelled', bar),
+            Tile(colors(row.truth), f'{100 * valid.mean():.0f} % labeled', bar),
             prediction,
             error_tile(error, shown, limit, f'RMSE {rmse:.3g} {unit}', f'{limit:.3g} {unit}'),
         )
@@ -54,7 +54,7 @@ def draw_depth_panel(rows: Sequence[DenseRow], *, side: int = 384, unit: str = '
 
 
 def depth_limits(depth: np.ndarray, valid: np.ndarray) -> tuple[float, float]:
-    """Compute the colour range: the 0.5 and 99.5 percentiles of the valid pixels, (0, 1) without any.
+    """Compute the color range: the 0.5 and 99.5 percentiles of the valid pixels, (0, 1) without any.
 
     Of a large map only a grid of pixels is used.
 

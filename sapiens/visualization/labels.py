@@ -1,6 +1,6 @@
 """Drawing of labels: segmentation, depth, normals, keypoints and boxes.
 
-Images are (H, W, 3) uint8 RGB NumPy arrays and are never changed in place. Coordinates are in pixels; the centre of the top-left
+Images are (H, W, 3) uint8 RGB NumPy arrays and are never changed in place. Coordinates are in pixels; the center of the top-left
 pixel is (0, 0).
 """
 
@@ -18,13 +18,13 @@ __all__ = ['distinct_palette', 'draw_boxes', 'draw_depth', 'draw_keypoints', 'dr
 
 
 def draw_segmentation(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, alpha: float = 0.6) -> np.ndarray:
-    """Overlay the colours of classes. Class 0 (background) and labels outside the palette (255: ignored) are not drawn.
+    """Overlay the colors of classes. Class 0 (background) and labels outside the palette (255: ignored) are not drawn.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         labels: (H, W) integer class ids.
         palette: (C, 3) uint8 RGB, as in :attr:`sapiens.metainfo.ClassList.palette`.
-        alpha: opacity of the colours, 0 to 1.
+        alpha: opacity of the colors, 0 to 1.
 
     Raises:
         ValueError: labels and image differ in size.
@@ -42,12 +42,12 @@ def draw_segmentation(image: np.ndarray, labels: np.ndarray, palette: np.ndarray
 def draw_depth(
     depth: np.ndarray, valid: np.ndarray | None = None, limits: tuple[float, float] | None = None
 ) -> np.ndarray:
-    """Draw depth in OpenCV's INFERNO colours, near is bright; invalid pixels are grey.
+    """Draw depth in OpenCV's INFERNO colors, near is bright; invalid pixels are gray.
 
     Args:
         depth: (H, W) along z, in any unit.
         valid: (H, W) bool; by default where the depth is finite and above 0.
-        limits: nearest and farthest depth of the colour range; values outside are clipped. By default those of the valid pixels.
+        limits: nearest and farthest depth of the color range; values outside are clipped. By default those of the valid pixels.
     """
     valid = np.isfinite(depth) & (depth > 0) if valid is None else valid.astype(bool)
     values, everywhere = np.asarray(depth, np.float32), valid.all()
@@ -66,7 +66,7 @@ def draw_depth(
 
 
 def draw_normals(normal: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
-    """Draw normals as colours (n + 1) / 2; invalid pixels are grey.
+    """Draw normals as colors (n + 1) / 2; invalid pixels are gray.
 
     Args:
         normal: (H, W, 3) in the frame of the published models (x right, y up, z towards the camera): a surface that faces the
@@ -143,7 +143,7 @@ def draw_boxes(
 
 
 def distinct_palette(count: int) -> np.ndarray:
-    """Make ``count`` distinct colours (count, 3) uint8 RGB, black first. Hues are spaced by the golden angle."""
+    """Make ``count`` distinct colors (count, 3) uint8 RGB, black first. Hues are spaced by the golden angle."""
     hue = (np.arange(count) * 0.61803398875 * 180 % 180).astype(np.uint8)
     value = np.where(np.arange(count) % 2, 255, 190).astype(np.uint8)
     palette = cv2.cvtColor(np.stack([hue, np.full(count, 210, np.uint8), value], -1)[None], cv2.COLOR_HSV2RGB)[0]

@@ -10,7 +10,7 @@ __all__ = ['GAP', 'LINE', 'NOTHING', 'caption', 'contact_sheet', 'fit', 'join', 
 
 GAP = 4  # white pixels between tiles
 LINE = 15  # height of a line of text
-NOTHING = 100  # grey of pixels without a value, as in the published figures
+NOTHING = 100  # gray of pixels without a value, as in the published figures
 
 
 def fit(image: np.ndarray, side: int, nearest: bool = False) -> np.ndarray:
@@ -33,7 +33,7 @@ def scaled(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def resized_points(points: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Map points (..., 2) of an image to a resized one. The outer edges of both coincide, half a pixel outside the centres of
+    """Map points (..., 2) of an image to a resized one. The outer edges of both coincide, half a pixel outside the centers of
     the outermost pixels."""
     scale = np.array(after.shape[1::-1]) / np.array(before.shape[1::-1])
     return (np.asarray(points, np.float64) + 0.5) * scale - 0.5

@@ -14,9 +14,9 @@ __all__ = ['draw_map_panel']
 
 
 def draw_map_panel(rows: Sequence[DenseRow], *, side: int = 384, kind: str = 'values') -> np.ndarray:
-    """Draw rows [image | ground truth | prediction | error]; see :func:`.maps.draw_map` for colours.
+    """Draw rows [image | ground truth | prediction | error]; see :func:`.maps.draw_map` for colors.
 
-    Ground truth and prediction share the colour range of the ground truth. The error is the absolute difference, averaged over
+    Ground truth and prediction share the color range of the ground truth. The error is the absolute difference, averaged over
     channels, and its range is a quarter of that range. Labels have the error 1 where they differ.
 
     Args:
@@ -47,7 +47,7 @@ def draw_map_panel(rows: Sequence[DenseRow], *, side: int = 384, kind: str = 'va
             error = _channels(error > 0 if kind == 'labels' else error).mean(-1)
         mean = error[valid].mean() if valid.any() else float('nan')
         return (
-            Tile(colors(row.truth), f'{100 * valid.mean():.0f} % labelled', bar),
+            Tile(colors(row.truth), f'{100 * valid.mean():.0f} % labeled', bar),
             prediction,
             error_tile(error, shown, limit, f'mean {mean:.3g}', f'{limit:.3g}'),
         )
@@ -61,7 +61,7 @@ def _channels(values: np.ndarray) -> np.ndarray:
 
 
 def _limits(values: np.ndarray, valid: np.ndarray) -> tuple[float, float]:
-    """Colour range: (0, 1) of three channels in it, else from low to high values of all drawn channels."""
+    """Color range: (0, 1) of three channels in it, else from low to high values of all drawn channels."""
     drawn = _channels(values)
     drawn = drawn if drawn.shape[2] == 3 else drawn[..., :1]
     inside = drawn[valid]

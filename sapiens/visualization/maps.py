@@ -1,4 +1,4 @@
-"""Drawing of a map of any kind as colours."""
+"""Drawing of a map of any kind as colors."""
 
 import cv2
 import numpy as np
@@ -14,11 +14,11 @@ __all__ = ['draw_map']
 def draw_map(
     values: np.ndarray, kind: str, valid: np.ndarray | None = None, limits: tuple[float, float] | None = None
 ) -> np.ndarray:
-    """Draw a map, grey where it is not valid.
+    """Draw a map, gray where it is not valid.
 
     Args:
         values: (H, W) or (H, W, K).
-        kind: of :class:`sapiens.tasks.MapField`. Labels get distinct colours, unit vectors the colours of normals. Three
+        kind: of :class:`sapiens.tasks.MapField`. Labels get distinct colors, unit vectors the colors of normals. Three
             channels become red, green and blue: unchanged if all values are in [0, 1], else scaled to their range. Other
             maps are drawn by their first channel, high values bright.
         valid: (H, W) bool; by default where all values are finite.

@@ -20,7 +20,7 @@ def draw_normal_panel(rows: Sequence[DenseRow], *, side: int = 384, limit: float
         rows: at least one. Normals are unit vectors (H, W, 3) in the frame of the published models (x right, y up, z towards
             the camera): a surface that faces the camera is light blue. ``error`` is the angle in degrees.
         side: longer side of a tile in pixels.
-        limit: angle in degrees at the end of the colour bar.
+        limit: angle in degrees at the end of the color bar.
 
     Raises:
         ValueError: no rows.
@@ -34,10 +34,10 @@ def draw_normal_panel(rows: Sequence[DenseRow], *, side: int = 384, limit: float
 
         truth = error = None
         if row.truth is not None:
-            truth = Tile(colors(row.truth), f'{100 * row.mask.mean():.0f} % labelled')
+            truth = Tile(colors(row.truth), f'{100 * row.mask.mean():.0f} % labeled')
         if row.error is not None:
             angles = row.error[row.mask]
-            text = 'nothing labelled'
+            text = 'nothing labeled'
             if len(angles):
                 text = f'mean {angles.mean():.1f}, median {np.median(angles):.1f} deg'
             error = error_tile(row.error, shown, limit, text, f'{limit:g} degrees')

@@ -1,4 +1,4 @@
-"""Figures of people in OpenPose's style: coloured links on black, as ControlNet expects them."""
+"""Figures of people in OpenPose's style: colored links on black, as ControlNet expects them."""
 
 import math
 
@@ -24,7 +24,7 @@ def draw_openpose(
     thickness: int = 4,
     opacity: float = 0.8,
 ) -> np.ndarray:
-    """Draw people in OpenPose's keypoint order and colours on black.
+    """Draw people in OpenPose's keypoint order and colors on black.
 
     A link is a filled ellipse with the half axes length / 2 and ``thickness``, and an opacity of 0.6. It is drawn if both ends
     reach the threshold and lie in the image, not on its first row or column (as published). A keypoint is a disc; keypoints of

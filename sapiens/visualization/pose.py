@@ -1,6 +1,6 @@
 """Figures of keypoints: people over an image, heatmaps over an image, and rows of a training figure.
 
-Images are (H, W, 3) uint8 RGB NumPy arrays and are never changed in place. Coordinates are in pixels; the centre of the top-left
+Images are (H, W, 3) uint8 RGB NumPy arrays and are never changed in place. Coordinates are in pixels; the center of the top-left
 pixel is (0, 0). Boxes are x1, y1, x2, y2.
 
 Legend: N people, K keypoints, H W image, h w heatmap.
@@ -155,8 +155,8 @@ def draw_heatmaps(
     threshold: float = 0.3,
     radius: float | None = None,
 ) -> np.ndarray:
-    """Overlay heatmaps on a darkened image: the maximum over keypoints and people, in OpenCV's INFERNO colours from 0 to 1, and
-    the peak of each keypoint in its colour.
+    """Overlay heatmaps on a darkened image: the maximum over keypoints and people, in OpenCV's INFERNO colors from 0 to 1, and
+    the peak of each keypoint in its color.
 
     The range is fixed, so figures of different iterations are comparable.
 
@@ -217,8 +217,8 @@ class PosePanelRow(NamedTuple):
         image: (H, W, 3) uint8 RGB crop.
         keypoints: (K, 2) predicted, in pixels of the crop.
         scores: (K,) of the prediction.
-        true_keypoints: (K, 2) labelled, in pixels of the crop; None without labels.
-        visible: (K,), above 0 for a labelled keypoint.
+        true_keypoints: (K, 2) labeled, in pixels of the crop; None without labels.
+        visible: (K,), above 0 for a labeled keypoint.
         heatmaps: (K, h, w) predicted; its corner pixels coincide with those of the crop. None leaves out the column.
         name: caption of the crop.
     """
@@ -235,7 +235,7 @@ class PosePanelRow(NamedTuple):
 def draw_pose_panel(
     rows: Sequence[PosePanelRow], skeleton: Skeleton | str, *, threshold: float = 0.3, side: int = 384
 ) -> np.ndarray:
-    """Draw rows [crop | ground truth | prediction | heatmaps] with captions: name, number of labelled keypoints, their mean error
+    """Draw rows [crop | ground truth | prediction | heatmaps] with captions: name, number of labeled keypoints, their mean error
     in pixels of the crop, mean score.
 
     Args:
@@ -264,14 +264,14 @@ def draw_pose_panel(
         texts = [row.name, '', f'mean score {np.mean(row.scores):.2f}', 'maximum, 0 to 1']
         if labelled:
             error = mean_error(row.keypoints, row.true_keypoints, row.visible)
-            texts[1] = f'{int((row.visible > 0).sum())} of {len(skeleton)} labelled'
+            texts[1] = f'{int((row.visible > 0).sum())} of {len(skeleton)} labeled'
             texts[2] = f'mean error {error:.1f} px, {texts[2]}'
         lines.append([Tile(tile, text) for tile, text in zip(tiles, texts, strict=False)])
     return join_tiles(lines, COLUMNS)
 
 
 def mean_error(keypoints: np.ndarray, true_keypoints: np.ndarray, visible: np.ndarray) -> float:
-    """Compute the mean distance in pixels over the labelled keypoints (``visible`` > 0); NaN if none is labelled or predicted.
+    """Compute the mean distance in pixels over the labeled keypoints (``visible`` > 0); NaN if none is labeled or predicted.
 
     Args:
         keypoints, true_keypoints: (K, 2).

@@ -33,7 +33,7 @@ def draw_seg_panel(
         rows: at least one. Maps are (H, W) integer class ids, 255 where the ground truth is ignored; ``valid`` is not used.
         classes: see :func:`sapiens.metainfo.get_classes`.
         side: longer side of a tile in pixels.
-        alpha: opacity of the classes' colours, 0 to 1.
+        alpha: opacity of the classes' colors, 0 to 1.
 
     Raises:
         ValueError: no rows.
@@ -62,13 +62,13 @@ def draw_seg_panel(
         )
 
     panel = draw_rows(rows, draw, side, error='wrong pixels')
-    # The background has no colour in an overlay.
+    # The background has no color in an overlay.
     legend = draw_legend(classes, [index for index in sorted(found) if 0 < index < len(classes)], panel.shape[1])
     return join([panel, legend], axis=0) if len(legend) else panel
 
 
 def draw_wrong_pixels(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Draw wrong pixels in red over the darkened grey image. Ignored pixels are grey.
+    """Draw wrong pixels in red over the darkened gray image. Ignored pixels are gray.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -83,7 +83,7 @@ def draw_wrong_pixels(image: np.ndarray, truth: np.ndarray, prediction: np.ndarr
 
 
 def draw_legend(classes: str | Path | Mapping | ClassList, ids: Iterable[int], width: int) -> np.ndarray:
-    """Draw colours and names of classes in lines on white.
+    """Draw colors and names of classes in lines on white.
 
     Args:
         classes: see :func:`sapiens.metainfo.get_classes`.

@@ -1,4 +1,4 @@
-"""Rows of captioned tiles with colour bars, the parts of the figures of dense tasks.
+"""Rows of captioned tiles with color bars, the parts of the figures of dense tasks.
 
 Images are (H, W, 3) uint8 RGB.
 """
@@ -15,7 +15,7 @@ from .layout import LINE, NOTHING, caption, join, write
 __all__ = ['DEPTH_COLORS', 'ERROR_COLORS', 'Tile', 'color_bar', 'draw_error', 'error_tile', 'join_tiles', 'resize_map']
 
 DEPTH_COLORS = cv2.COLORMAP_INFERNO
-ERROR_COLORS = cv2.COLORMAP_VIRIDIS  # differs from all colours of depth
+ERROR_COLORS = cv2.COLORMAP_VIRIDIS  # differs from all colors of depth
 
 
 class Tile(NamedTuple):
@@ -60,7 +60,7 @@ def resize_map(values: np.ndarray, tile: np.ndarray) -> np.ndarray:
 
 
 def color_bar(width: int, low: str, high: str, colors: int) -> np.ndarray:
-    """Draw all colours of an OpenCV colour map, with texts below the ends. Texts wider than the bar are left out."""
+    """Draw all colors of an OpenCV color map, with texts below the ends. Texts wider than the bar are left out."""
     ramp = np.rint(np.linspace(0, 255, width)).astype(np.uint8)[None].repeat(9, axis=0)
     strip = cv2.applyColorMap(ramp, colors)[..., ::-1]
     texts = np.full((LINE, width, 3), 255, np.uint8)
@@ -73,7 +73,7 @@ def color_bar(width: int, low: str, high: str, colors: int) -> np.ndarray:
 
 
 def error_tile(error: np.ndarray, shown: np.ndarray, limit: float, text: str, end: str) -> Tile:
-    """Make the tile of an error (H, W): :func:`draw_error`, a text above it, and its colours up to ``end`` below it.
+    """Make the tile of an error (H, W): :func:`draw_error`, a text above it, and its colors up to ``end`` below it.
 
     Args:
         shown: bool, where the error is known, in the size of the tile.
@@ -83,7 +83,7 @@ def error_tile(error: np.ndarray, shown: np.ndarray, limit: float, text: str, en
 
 
 def draw_error(error: np.ndarray, valid: np.ndarray, limit: float) -> np.ndarray:
-    """Draw errors in OpenCV's VIRIDIS colours, from dark blue (0) to yellow (the limit and above). Invalid pixels are grey.
+    """Draw errors in OpenCV's VIRIDIS colors, from dark blue (0) to yellow (the limit and above). Invalid pixels are gray.
 
     Args:
         error: (H, W), 0 or above, in any unit. NaN is white.

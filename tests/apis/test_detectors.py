@@ -165,7 +165,7 @@ def test_a_wrong_value_is_refused_with_its_entry(tmp_path, change):
 def test_a_file_of_another_format_is_refused(tmp_path, content):
     path = tmp_path / 'boxes.json'
     path.write_text(content)
-    with pytest.raises(ValueError, match=r'boxes\.json is no file of boxes'):
+    with pytest.raises(ValueError, match=r'boxes\.json is not a file of boxes'):
         BoxesFile(path)
     with pytest.raises(FileNotFoundError, match=r'none\.json'):
         BoxesFile(tmp_path / 'none.json')

@@ -168,7 +168,7 @@ def test_published_forms_of_graphs(tmp_path, weights):
     inputs = torch.zeros(1, 3, *SIZE)
     module = torch.jit.load(str(features))
     (value,) = module(inputs)
-    assert not any('neck' in name for name in module.state_dict()), 'the decoder of pretraining is no part of it'
+    assert not any('neck' in name for name in module.state_dict()), 'the decoder of pretraining is not a part of it'
     assert value.shape == (1, ARCH['embed_dims'], 4, 3)
     assert torch.jit.load(str(heatmaps))(inputs).shape == (1, 5, 16, 12)
     assert ExportOptions('export', 'bf16').file_name('x') == 'x_bfloat16.pt2'
@@ -242,7 +242,7 @@ def test_weights_at_another_size(tmp_path, weights):
 
 
 def test_a_wrong_constant_fails_and_leaves_no_file(tmp_path, weights, photographs, monkeypatch):
-    """The rounded means of other code: a difference of 0.2 grey levels is detected."""
+    """The rounded means of other code: a difference of 0.2 gray levels is detected."""
     forward = graph.ExportGraph.forward
 
     def wrong(self, inputs):
@@ -408,7 +408,7 @@ def test_graphs_that_do_not_fit_are_refused(tmp_path, weights):
     for task, chosen, message in (
         ('pose', dict(decode=True), 'has the outputs keypoints, scores, this model needs heatmaps'),
         ('depth', {}, 'has the outputs raw_depth, this model needs heatmaps'),
-        ('pose', dict(preprocess='uint8'), 'normalises images'),
+        ('pose', dict(preprocess='uint8'), 'normalizes images'),
     ):
         graph = load_export(export(task, weights, tmp_path, 'torchscript', **chosen).path)
         with pytest.raises(ValueError, match=message):

@@ -78,7 +78,7 @@ def test_a_file_or_folder_wins_over_the_camera_of_its_number(tmp_path, monkeypat
     items = find_inputs('list.txt')
     assert names(items) == ['7', '2024/a'] and not any(is_video(item.source) for item in items)
     np.testing.assert_array_equal(read_pixels(items[0].source), picture())
-    with pytest.raises(FileNotFoundError, match='² is no file'):  # a digit, but not a number
+    with pytest.raises(FileNotFoundError, match='² is not a file'):  # a digit, but not a number
         find_inputs('²')
     with pytest.raises(BadImage, match='camera 99999999999 cannot be opened'):
         open_frames('99999999999')

@@ -82,7 +82,7 @@ def test_results_of_several_maps_and_a_scalar(tmp_path):
     assert json.loads((tmp_path / 'a.json').read_text()) == dict(scale=2.5) == result.frame_record(Saving())
     np.testing.assert_array_equal(np.load(tmp_path / 'a.npy'), predicted['points'].permute(1, 2, 0))
     assert {path.name for path in result.save(tmp_path / 'part', kinds=('part',))} == {'a_part.npy'}
-    with pytest.raises(ValueError, match="'mesh' is no kind"):
+    with pytest.raises(ValueError, match="'mesh' is not a kind"):
         result.save(tmp_path, kinds=('mesh',))
 
 

@@ -129,7 +129,7 @@ def test_written_files_can_be_selected(tmp_path):
     assert (picture_of[30, 40] == seg.classes.palette[3]).all() and (picture_of[0, 0] == seg.image[0, 0]).all()
     assert seg.draw(legend=True).shape[0] > 120
     for options, text in (
-        (dict(kinds=('mesh',)), "'mesh' is no kind"),
+        (dict(kinds=('mesh',)), "'mesh' is not a kind"),
         (dict(json_layout='xml'), "json_layout='xml'"),
         (dict(normal_frame='world'), "normal_frame='world'"),
     ):

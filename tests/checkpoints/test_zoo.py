@@ -123,7 +123,7 @@ def test_a_model_with_one_form_needs_no_form(root):
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match="no published model; did you mean 'sapiens-depth-1b'"):
+    with pytest.raises(ValueError, match="not a published model; did you mean 'sapiens-depth-1b'"):
         find('sapiens-dept-1b')
     with pytest.raises(ValueError, match='did you mean'):
         resolve_checkpoint('sapiens-pose-3b')
@@ -196,7 +196,7 @@ def test_hub_ids_and_file_names_are_names_too(root, text, name, form):
 def test_hub_ids_that_mean_no_single_model():
     with pytest.raises(ValueError, match='holds several models: give one of sapiens-pose-0.3b-133'):
         resolve_checkpoint('noahcao/sapiens-pose-coco')
-    with pytest.raises(ValueError, match="'facebook/sapiens-pose-3b' is no published model; did you mean"):
+    with pytest.raises(ValueError, match="'facebook/sapiens-pose-3b' is not a published model; did you mean"):
         resolve_checkpoint('facebook/sapiens-pose-3b')
     assert resolve_checkpoint('work_dirs/sapiens-pose-3b') == Path('work_dirs/sapiens-pose-3b')
 
@@ -206,7 +206,7 @@ def test_files_with_names_like_those_of_models_are_paths(ending):
     for text in (f'sapiens-own{ending}', f'work_dirs/sapiens-own{ending}', 'own-model', 'sapiens_own'):
         assert look_up(text) is None
     for text in ('sapiens-own', 'sapiens-own.txt', f'facebook/sapiens-own{ending}'):
-        with pytest.raises(ValueError, match='no published model'):
+        with pytest.raises(ValueError, match='not a published model'):
             look_up(text)
     assert published_as(f'work_dirs/sapiens-own{ending}') is None and published_as('sapiens-pose-1b') is None
 
@@ -222,7 +222,7 @@ def test_names_of_the_second_family(root, text):
 
 
 def test_the_table_takes_another_family_as_data():
-    """Files in safetensors, tasks that are not known here, the licence of the family."""
+    """Files in safetensors, tasks that are not known here, the license of the family."""
     entry = Entry(
         name='sapiens2-pointmap-1b', task='pointmap', size='1b', names=('pointmap/checkpoints/sapiens2_1b/x.safetensors',),
         repos={'original': 'facebook/sapiens2-pointmap-1b'},

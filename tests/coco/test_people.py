@@ -83,9 +83,9 @@ def test_stored_annotations_are_read_only(tmp_path, reads):
     ('changes', 'message'),
     [
         (dict(image_id='1'), 'no integer image_id'),
-        (dict(bbox=['a', 2, 3, 4]), 'annotation 100 has values that are no numbers'),
-        (dict(keypoints=['a'] * 51), 'annotation 100 has values that are no numbers'),
-        (dict(area='large'), 'annotation 100 has values that are no numbers'),
+        (dict(bbox=['a', 2, 3, 4]), 'annotation 100 has values that are not numbers'),
+        (dict(keypoints=['a'] * 51), 'annotation 100 has values that are not numbers'),
+        (dict(area='large'), 'annotation 100 has values that are not numbers'),
     ],
 )
 def test_values_of_other_types(tmp_path, changes, message):
@@ -103,10 +103,10 @@ def test_results(tmp_path):
     file = tmp_path / 'r.json'
     file.write_text('[{"image_id": 1, "score": 0.5}]')
     assert read_results(str(file), {'image_id', 'score'}) == [dict(image_id=1, score=0.5)]
-    with pytest.raises(ValueError, match='no COCO results file: expected a list of objects with bbox, image_id'):
+    with pytest.raises(ValueError, match='not a COCO results file: expected a list of objects with bbox, image_id'):
         read_results(str(file), {'image_id', 'bbox'})
     file.write_text('[')
-    with pytest.raises(ValueError, match='is no JSON'):
+    with pytest.raises(ValueError, match='is not JSON'):
         read_results(str(file), set())
     with pytest.raises(FileNotFoundError, match='no results file'):
         read_results(str(tmp_path / 'none.json'), set())
@@ -268,7 +268,7 @@ def test_people_without_keypoints_and_other_categories_are_left_out(tmp_path):
     assert counts == {
         'a category with other keypoints': (1, False),
         'a category without keypoints': (1, False),
-        'no labelled keypoint': (1, False),
+        'no labeled keypoint': (1, False),
         'another number of keypoints than 17': (1, True),
         'a crowd': (1, False),
     }
@@ -326,12 +326,12 @@ def test_annotations_that_are_left_out_are_logged(tmp_path, monkeypatch):
         (lambda c: c['images'].append([1]), r'entry 3 of images is \[1\], expected an object'),
         (lambda c: c['categories'].append(5), 'entry 1 of categories is 5, expected an object'),
         (lambda c: c['annotations'][0].update(bbox=5), 'annotation 100 has .*bbox 5 is not a list'),
-        (lambda c: c['annotations'][0].update(bbox=[[1], 2, 3, 4]), 'annotation 100 has values that are no numbers'),
+        (lambda c: c['annotations'][0].update(bbox=[[1], 2, 3, 4]), 'annotation 100 has values that are not numbers'),
         (lambda c: c['annotations'][0].update(id=None), 'has no integer id'),
         (lambda c: c['annotations'][0].update(id=1 << 70), 'has no integer id'),
         (lambda c: c['annotations'][0].update(num_keypoints='17'), "annotation 100 has .*'17' is not an integer"),
         (lambda c: c['annotations'][0].update(keypoints={}), 'annotation 100 has .*keypoints {} is not a list'),
-        (lambda c: c['images'][0].update(id=1 << 70), 'image id 11.* is no integer'),
+        (lambda c: c['images'][0].update(id=1 << 70), 'image id 11.* is not an integer'),
         (lambda c: c['images'][0].update(width='wide'), "image 1: width 'wide' is not an integer"),
         (lambda c: c['images'][0].update(file_name=7), 'image 1: file_name 7 is not a name'),
         (lambda c: c['images'][0].update(file_name='\ud800'), 'image 1: file_name .* is not a name'),
@@ -355,7 +355,7 @@ def test_whole_numbers_may_be_written_as_floats(tmp_path):
 def test_json_that_is_too_deep_or_has_endless_numbers(tmp_path):
     for text in ('{"images": ' + '[' * 100_000, '{"annotations": [], "images": [' + '9' * 5000 + ']}', '{1: 2}'):
         (tmp_path / 'a.json').write_text(text)
-        with pytest.raises(ValueError, match=r'a.json. is no JSON: .*character'):
+        with pytest.raises(ValueError, match=r'a.json. is not JSON: .*character'):
             read_people(str(tmp_path / 'a.json'))
 
 

@@ -23,7 +23,7 @@ def encode(image, format='JPEG', **options) -> bytes:
 
 
 def write_shard(path, names, size=(24, 16), extra=True) -> list[int]:
-    """A WebDataset shard: for each name a JPEG of one grey level and a JSON. Returns the JPEGs' sizes."""
+    """A WebDataset shard: for each name a JPEG of one gray level and a JSON. Returns the JPEGs' sizes."""
     sizes = []
     with tarfile.open(path, 'w') as tar:
         for i, name in enumerate(names):

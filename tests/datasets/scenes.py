@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# Spheres: x, y, z in the frame of the first camera (x right, y down, z forward), radius, label; metres.
+# Spheres: x, y, z in the frame of the first camera (x right, y down, z forward), radius, label; meters.
 SPHERES = np.array(
     [
         [-0.45, -0.3, 3.0, 0.55, 5],  # a left part, and its partner on the right
@@ -26,7 +26,7 @@ def render(size, matrix=None, turn=None, spheres=SPHERES, samples=1) -> dict:
         size: (w, h) of the image.
         matrix: (3, 3) intrinsics.
         turn: (3, 3) orthogonal; the camera's frame is turned by it, or mirrored.
-        samples: square root of the number of rays for a pixel's colour.
+        samples: square root of the number of rays for a pixel's color.
     """
     matrix = intrinsics(size) if matrix is None else matrix
     turn = np.eye(3) if turn is None else turn
@@ -47,20 +47,20 @@ def render(size, matrix=None, turn=None, spheres=SPHERES, samples=1) -> dict:
 
 
 def trace(size, matrix, turn, spheres, dx, dy):
-    """Depth (H, W), 0 for background; normals (H, W, 3); labels (H, W) uint8; colours (H, W, 3), a smooth pattern."""
+    """Depth (H, W), 0 for background; normals (H, W, 3); labels (H, W) uint8; colors (H, W, 3), a smooth pattern."""
     width, height = size
     pixels = np.stack(np.meshgrid(np.arange(width) + dx, np.arange(height) + dy), -1)
     rays = np.concatenate([pixels, np.ones((height, width, 1))], -1) @ np.linalg.inv(matrix).T  # z is 1
     depth = np.full((height, width), np.inf)
     normal, label = np.zeros((height, width, 3)), np.zeros((height, width), np.uint8)
     for x, y, z, radius, ident in spheres:
-        centre = turn @ [x, y, z]
-        a, b = (rays * rays).sum(-1), rays @ centre
-        under = b * b - a * (centre @ centre - radius * radius)
+        center = turn @ [x, y, z]
+        a, b = (rays * rays).sum(-1), rays @ center
+        under = b * b - a * (center @ center - radius * radius)
         t = np.where(under > 0, (b - np.sqrt(np.maximum(under, 0))) / a, np.inf)
         nearer = (t > 0) & (t < depth)
         depth[nearer] = t[nearer]
-        normal[nearer] = (rays[nearer] * t[nearer][:, None] - centre) / radius
+        normal[nearer] = (rays[nearer] * t[nearer][:, None] - center) / radius
         label[nearer] = int(ident)
     world = np.where(label[..., None] > 0, normal @ turn, 0)  # in the first camera's frame
     colors = np.where(label[..., None] > 0, 128 + 60 * world + 5.0 * label[..., None] % 50, 90.0)

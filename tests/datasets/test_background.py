@@ -1,4 +1,4 @@
-"""Random backgrounds and the transfer of colours."""
+"""Random backgrounds and the transfer of colors."""
 
 import json
 
@@ -87,7 +87,7 @@ def test_no_person_and_a_flat_person():
     assert np.array_equal(compose(results['img'], behind, nobody), behind)
     assert np.array_equal(
         compose(results['img'], behind, ~nobody), results['img']
-    )  # no background that could give colours
+    )  # no background that could give colors
     flat = compose(np.full_like(behind, 200), behind, results['gt_mask'])[results['gt_mask']]
     assert np.ptp(flat.astype(int), axis=0).max() == 0 and abs(flat.mean() - behind.mean()) < 25
 

@@ -54,19 +54,19 @@ def test_annotations(tmp_path):
         'box that reaches out of its image': 1,
         'a box that is empty within its image': 1,
         'annotation of an image that is not listed': 1,
-        'labelled keypoint outside of its image': 1,
+        'labeled keypoint outside of its image': 1,
         'keypoints that all lie beside their box': 1,
     }
     findings = Findings()
     dataset.check(findings)
     assert findings.wrong == 6
-    assert 'keypoint 2 at [300.0, 20.0]' in findings['labelled keypoint outside of its image'].examples[0]
+    assert 'keypoint 2 at [300.0, 20.0]' in findings['labeled keypoint outside of its image'].examples[0]
 
 
 def test_unused_annotations_are_no_problem(tmp_path):
     findings = Findings()
     people(tmp_path, [person(0), person(1, iscrowd=1), person(2, num_keypoints=0)]).check(findings)
-    assert {what: finding.count for what, finding in findings.items()} == {'a crowd': 1, 'no labelled keypoint': 1}
+    assert {what: finding.count for what, finding in findings.items()} == {'a crowd': 1, 'no labeled keypoint': 1}
     assert findings.wrong == 0
 
 
@@ -74,7 +74,7 @@ def test_people_whose_keypoints_all_lie_at_the_origin_are_not_labelled(tmp_path)
     origin = [0, 0, 2]
     changes = ([*origin * 17], [-3, 0, 2] * 17, [0, 0.5, 2, *origin * 16], [0.5, 0, 2, *origin * 16])
     dataset = people(tmp_path, [person(i, keypoints=points) for i, points in enumerate(changes)])
-    assert dataset.instances.ids.tolist() == [102, 103] and found(dataset)['no labelled keypoint'] == 2
+    assert dataset.instances.ids.tolist() == [102, 103] and found(dataset)['no labeled keypoint'] == 2
 
 
 @pytest.mark.parametrize(('beyond', 'wrong'), [(1.0, 0), (1.25, 1)])
@@ -87,7 +87,7 @@ def test_a_pixel_outside_of_the_image_is_common(tmp_path, beyond, wrong):
     for x, y in ((120 + beyond, 20), (-beyond, 20), (20, 90 + beyond), (20, -beyond)):
         changed = person(0)
         changed['keypoints'][:2] = x, y
-        assert found(people(tmp_path, [changed])).get('labelled keypoint outside of its image', 0) == wrong
+        assert found(people(tmp_path, [changed])).get('labeled keypoint outside of its image', 0) == wrong
 
 
 def test_repeated_image_ids(tmp_path):
@@ -154,7 +154,7 @@ def test_samples(tmp_path):
     dataset = people(tmp_path, [person(0), person(1, keypoints=hidden.ravel().tolist()), away])
     findings = Findings()
     text = check_samples(findings, dataset, [Draw(i, i) for i in range(3)], statistics_of(get_task('pose')))
-    assert '3 samples' in text and 'Of 12.7 labelled keypoints on average, 7.0 (55%) are inside' in text
+    assert '3 samples' in text and 'Of 12.7 labeled keypoints on average, 7.0 (55%) are inside' in text
     assert '4 in the median sample, 0 at least, 17 at most' in text
     assert {what: finding.count for what, finding in findings.items()} == {'sample without a visible keypoint': 1}
     only = people(tmp_path, [away])

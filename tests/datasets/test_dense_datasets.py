@@ -294,7 +294,7 @@ def test_findings_in_label_maps(tmp_path):
     wanted = {
         'missing or empty sem_seg file': 1,
         'label that is neither a class (0 to 27) nor 255, ignored': 1,
-        'label map without a labelled pixel': 1,
+        'label map without a labeled pixel': 1,
         'sem_seg of another size than its image': 1,
         'label map that is all background': 1,
     }
@@ -306,7 +306,7 @@ def test_findings_in_label_maps(tmp_path):
         '28 on 100.0% of the pixels'
         in findings['label that is neither a class (0 to 27) nor 255, ignored'].examples[0]
     )
-    # Labels of the source list that have no partner are no fault.
+    # Labels of the source list that have no partner are not at fault.
     assert 'label that is neither' not in str(found(seg(tmp_path, source_classes='goliath34')))
 
 
@@ -368,7 +368,7 @@ def test_samples_are_run_through_the_pipeline(tmp_path):
     assert text.startswith('3 samples went through the pipeline. Labels count on ') and not findings
     write_png(tmp_path / 'mask/000000.png', np.zeros(SIZE[::-1], np.uint8))
     check_samples(findings, dataset, [Draw(i, i) for i in range(2)], statistics_of(get_task('depth')))
-    assert list(findings) == ['sample without a labelled pixel'] and findings.wrong == 0
+    assert list(findings) == ['sample without a labeled pixel'] and findings.wrong == 0
     check_samples(findings, dataset, [Draw(0, 0)], statistics_of(get_task('depth')))
     assert findings.wrong == 1
 

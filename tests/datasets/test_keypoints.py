@@ -80,7 +80,7 @@ def test_the_people_are_mmposes(tmp_path, test_mode):
     counts = {what: finding.count for what, finding in ours.instances.findings.items() if 'reaches' not in what}
     assert counts == {
         'a crowd': 1,
-        'no labelled keypoint': 2,
+        'no labeled keypoint': 2,
         'a box that is empty within its image': 3,
         'no box': 1,
         'no area: 0.53 of the box is taken': 1,
@@ -254,7 +254,7 @@ def test_rejected_samples_are_drawn_again_and_are_no_bad_files(tmp_path):
     hopeless = KeypointDataset(
         write_people(tmp_path, [few]), 'coco17', img_prefix=str(tmp_path / 'img'), pipeline=pipeline
     )
-    with pytest.raises(ValueError, match='rejected 1000 samples.*3 labelled keypoints inside the crop, min_visible=4'):
+    with pytest.raises(ValueError, match='rejected 1000 samples.*3 labeled keypoints inside the crop, min_visible=4'):
         hopeless[Draw(0, 1)]
 
 
@@ -297,7 +297,7 @@ def test_missing_and_foreign_files(tmp_path, monkeypatch):
         KeypointDataset('none.json', 'coco17', data_root=str(tmp_path))
     file = tmp_path / 'other.json'
     for text, message in [
-        ('{"images": [], ', 'is no JSON'),
+        ('{"images": [], ', 'is not JSON'),
         ('[1, 2]', "expected an object with 'images' and 'annotations', found a list"),
         ('{"a": 1, "images": []}', "found an object with 'a', 'images', without a list of annotations"),
         ('[{"image_id": 1, "score": 1}]', 'a list of objects with .*Detections belong in boxes='),

@@ -39,7 +39,7 @@ def test_ids_out_of_range(tmp_path):
         read_ids(path, count=10)
     ignored = write_png(tmp_path / 'b.png', np.where(IDS > 9, 255, IDS).astype(np.uint8))
     assert (read_ids(ignored, count=10) == 255).sum() == (IDS > 9).sum()
-    with pytest.raises(BadImage, match='colours'):
+    with pytest.raises(BadImage, match='colors'):
         read_ids(write_png(tmp_path / 'c.png', smooth_image(8, 8)))
     with pytest.raises(BadImage, match='16-bit'):
         read_ids(write_png(tmp_path / 'd.png', IDS.astype(np.uint16)))
@@ -75,8 +75,8 @@ def test_depth_of_every_kind_of_file(tmp_path):
     np.savez(tmp_path / 'd.npz', depth=DEPTH, other=IDS)
     for name in 'cd':
         assert np.array_equal(read_depth(str(tmp_path / f'{name}.npz')), DEPTH)
-    millimetres = write_png(tmp_path / 'e.png', np.round(DEPTH * 1000).astype(np.uint16))
-    assert np.allclose(read_depth(millimetres, scale=0.001), DEPTH, atol=0.0006)
+    millimeters = write_png(tmp_path / 'e.png', np.round(DEPTH * 1000).astype(np.uint16))
+    assert np.allclose(read_depth(millimeters, scale=0.001), DEPTH, atol=0.0006)
     holes = DEPTH.copy()
     holes[0, :4] = np.nan, np.inf, -np.inf, 0
     assert np.array_equal(read_depth(write_array(tmp_path / 'f.npy', holes))[0, :4], np.zeros(4))

@@ -72,7 +72,7 @@ def test_boxes_are_distributed_as_torchvisions(width, height):
     assert (ours >= 0).all() and (ours[:, 0] + ours[:, 2] <= width).all() and (ours[:, 1] + ours[:, 3] <= height).all()
     aspect, area = ours[:, 2] / ours[:, 3], ours[:, 2] * ours[:, 3] / (width * height)
     assert aspect.min() > 0.74 and aspect.max() < 1.35
-    # 2000 x 100 holds no such crop: both fall back to the largest centred one.
+    # 2000 x 100 holds no such crop: both fall back to the largest centered one.
     assert area.min() > 0.19 or (width == 2000 and (ours == ours[0]).all())
     for quantile in (0.1, 0.5, 0.9):
         difference = np.quantile(ours, quantile, axis=0) - np.quantile(theirs, quantile, axis=0)

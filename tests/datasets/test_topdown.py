@@ -13,7 +13,7 @@ from sapiens.utils.crop import crop_matrix, fit_aspect, transform_points
 from .helpers import encode, photographs, smooth_image
 
 FLIP = get_skeleton('coco17').flip_indices.tolist()
-# The published pipeline without its changes of colour, which have tests of their own.
+# The published pipeline without its changes of color, which have tests of their own.
 GEOMETRY = [
     dict(type='mmpose.GetBBoxCenterScale', padding=1.25),
     dict(type='mmpose.RandomHalfBody', prob=0.3),
@@ -181,14 +181,14 @@ def test_padding_is_black(decode):
 
 
 def dots(points, size=(160, 200)) -> np.ndarray:
-    """A black image with one dot per keypoint, each with its own grey level."""
+    """A black image with one dot per keypoint, each with its own gray level."""
     image = np.zeros((size[1], size[0], 3), np.uint8)
     for number, (x, y) in enumerate(points):
         cv2.circle(image, (round(x), round(y)), 2, (40 + 12 * number,) * 3, -1)
     return image
 
 
-# The published pipeline, with changes of colour that leave the dots to be told apart; blurs would swallow them.
+# The published pipeline, with changes of color that leave the dots to be told apart; blurs would swallow them.
 WHOLE = [
     *GEOMETRY,
     dict(type='PhotometricDistortion', brightness_delta=2, contrast_range=(0.99, 1.01), permute=False),
@@ -243,12 +243,12 @@ def test_few_keypoints_are_rejected_before_the_file_is_read():
     visible = np.zeros((1, 17), np.float32)
     visible[0, :5] = 1
     results = run(GEOMETRY[:1], sample(b'no image', keypoints_visible=visible))
-    with pytest.raises(Rejected, match='5 labelled keypoints inside the crop, min_visible=6'):
+    with pytest.raises(Rejected, match='5 labeled keypoints inside the crop, min_visible=6'):
         LoadPerson((48, 64), min_visible=6)(dict(results))
     results = run(GEOMETRY[:1], sample(smooth_image(200, 160), keypoints_visible=visible))
     LoadPerson((48, 64), min_visible=5)(dict(results))
-    results['keypoints'][0, 2] = 500  # labelled, and outside of the crop
-    with pytest.raises(Rejected, match='4 labelled'):
+    results['keypoints'][0, 2] = 500  # labeled, and outside of the crop
+    with pytest.raises(Rejected, match='4 labeled'):
         LoadPerson((48, 64), min_visible=5)(dict(results))
 
 
@@ -348,10 +348,10 @@ def test_people_are_counted_as_published_on_demand():
     points[0, :2], points[0, 2:5] = (60, 60), (10, 60)
     crop = dict(bbox_center=np.float32([[60, 65]]), bbox_scale=np.float32([[67.5, 90]]))
     touching = dict(sigma=6.0, heatmap_size=(24, 32))
-    with pytest.raises(Rejected, match='2 labelled keypoints inside the crop'):
+    with pytest.raises(Rejected, match='2 labeled keypoints inside the crop'):
         LoadPerson((96, 128), min_visible=4)(sample(image, box, **crop) | dict(keypoints=points))
     LoadPerson((96, 128), min_visible=4, touching=touching)(sample(image, box, **crop) | dict(keypoints=points))
-    with pytest.raises(Rejected, match='5 labelled keypoints that reach into the heatmap'):
+    with pytest.raises(Rejected, match='5 labeled keypoints that reach into the heatmap'):
         LoadPerson((96, 128), min_visible=6, touching=touching)(sample(image, box, **crop) | dict(keypoints=points))
     for options in (dict(touching=touching), dict(min_visible=4, touching=dict(sigma=6.0))):
         with pytest.raises(ValueError, match='touching='):

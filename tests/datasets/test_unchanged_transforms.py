@@ -25,7 +25,7 @@ GEOMETRY = [
 PERSON = [dict(type='mmpose.GetBBoxCenterScale', padding=1.25), dict(type='mmpose.RandomBBoxTransform')]
 PIPELINES = {
     'colours': [dict(type='PhotometricDistortion')],
-    'published colours': [dict(type='PhotometricDistortion', published=True)],
+    'published colors': [dict(type='PhotometricDistortion', published=True)],
     'blur': [dict(type='RandomBlur', mean_prob=0.5, median_prob=0.5)],
     'dropout': [dict(type='CoarseDropout', prob=0.8, fill=7)],
     'resized crop': [dict(type='LoadRandomResizedCrop', size=(40, 32))],
@@ -34,7 +34,7 @@ PIPELINES = {
     'person': [*PERSON, dict(type='LoadPerson', size=(32, 48), flip_prob=0.3)],
     'dense': [dict(type='LoadDense', steps=GEOMETRY, decode='exact')],
     'dense single samples': [dict(type='LoadDense', steps=GEOMETRY, decode='exact', antialias=False)],
-    'colours before': [dict(type='PhotometricDistortion'), dict(type='LoadDense', steps=GEOMETRY, decode='exact')],
+    'colors before': [dict(type='PhotometricDistortion'), dict(type='LoadDense', steps=GEOMETRY, decode='exact')],
     'background': [dict(type='RandomBackground', root='ROOT', prob=0.8, color_transfer=0.7)],
 }
 
@@ -42,7 +42,7 @@ PIPELINES = {
 def sample(name: str, path: Path) -> dict:
     image = smooth_image(96, 72, seed=3)
     path.write_bytes(encode(image, 'PNG'))
-    if name in ('colours', 'published colours', 'blur', 'dropout'):
+    if name in ('colours', 'published colors', 'blur', 'dropout'):
         return dict(img=image.copy())
     if name == 'person':
         points = np.random.default_rng(0).uniform(20, 60, (1, 17, 2)).astype(np.float32)

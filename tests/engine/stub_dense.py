@@ -64,7 +64,7 @@ class StubDense(BaseModel):
 
 
 class Images(Dataset):
-    """Grey images with labels of one kind.
+    """Gray images with labels of one kind.
 
     Args:
         folder: where the images are written.

@@ -58,7 +58,7 @@ class StubPose(BaseModel):
 
 
 class People(Dataset):
-    """Crops of grey images of 60 x 50 pixels.
+    """Crops of gray images of 60 x 50 pixels.
 
     Args:
         folder: where the images are written.

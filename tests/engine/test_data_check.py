@@ -72,12 +72,12 @@ def test_a_run_without_keypoints_is_refused():
     hook = HOOKS.build(dict(type='VisibleKeypointsHook', num_batches=2))
     hook.before_train(runner())
     hook.before_train_iter(None, 0, batch(HIDDEN, HIDDEN))
-    with pytest.raises(RuntimeError, match=r'first 2 batches \(3 samples .* have no labelled keypoint.*sapiens check'):
+    with pytest.raises(RuntimeError, match=r'first 2 batches \(3 samples .* have no labeled keypoint.*sapiens check'):
         hook.before_train_iter(None, 1, batch(HIDDEN))
-    with pytest.raises(RuntimeError, match='6 labelled keypoints, all of them outside the crops'):
+    with pytest.raises(RuntimeError, match='6 labeled keypoints, all of them outside the crops'):
         train(DataCheckHook(2), batch(OUTSIDE), batch(OUTSIDE))
     unlabelled = dict(inputs=[IMAGE], data_samples=[PoseDataSample(metainfo=dict(img_shape=(64, 48)))])
-    with pytest.raises(RuntimeError, match='no labelled keypoint'):
+    with pytest.raises(RuntimeError, match='no labeled keypoint'):
         train(DataCheckHook(1), unlabelled)
 
 
@@ -123,7 +123,7 @@ def test_strange_keypoints_are_named(said):
     assert [text.partition(' have ')[2].partition('. ')[0] for text in said] == [
         'keypoints that are all in one place of the crop',
         'boxes of less than 4 pixels, which may be fractions of the image',
-        '86% of the labelled keypoints outside the crops',
+        '86% of the labeled keypoints outside the crops',
     ]
 
 
@@ -167,7 +167,7 @@ def test_strange_maps_are_named(said):
         'depth with a farthest point more than 100 times as far as the median: is it a value for the background?',
         'depth with half of the pixels in the nearest 2% of its range: relative depth is near 0 there',
         'the same normal on all pixels of an image',
-        'images of a single colour',
+        'images of a single color',
     ]
 
 

@@ -153,7 +153,7 @@ def test_bad_data_is_written_down_shown_a_few_times_and_counted(tmp_path):
     runner.train()
     lines = (tmp_path / 'bad_files.txt').read_text().splitlines()
     assert 1 <= hook.bad == len(lines) <= 2 and hook.opened == 20 + hook.bad
-    assert set(lines) == {'x\\udcff.png\tit is empty'}  # a name whose bytes are no text
+    assert set(lines) == {'x\\udcff.png\tit is empty'}  # a name whose bytes are not text
     log = next(tmp_path.glob('*/*.log')).read_text()
     assert log.count('skipped: x\\udcff.png: it is empty') == 1
 

@@ -13,7 +13,7 @@ OWN = dict(
 
 
 def annotations(skeleton, images=8, people=3, seed=0, crowds=True, unlabelled=True):
-    """COCO dict: several people per image, of all sizes, partly labelled; an image without people."""
+    """COCO dict: several people per image, of all sizes, partly labeled; an image without people."""
     random = np.random.default_rng(seed)
     count = len(get_skeleton(skeleton))
     items = []
@@ -23,7 +23,7 @@ def annotations(skeleton, images=8, people=3, seed=0, crowds=True, unlabelled=Tr
             corner = random.uniform(0, 600, 2)
             points = corner + random.uniform(0, 1, (count, 2)) * (width, height)
             visible = random.choice([0, 1, 2], count, p=[0.2, 0.2, 0.6])
-            if person == 2:  # an unlabelled part
+            if person == 2:  # an unlabeled part
                 visible[17 : min(count, 95)] = 0
             if unlabelled and (image, person) in ((1, 1), (2, 0)):
                 visible[:] = 0
@@ -78,7 +78,7 @@ def sample(image_id, sample_id, points, scores, box, box_score, crop=None):
 
 
 def perfect(data, skeleton):
-    """The annotations of labelled people as predictions; unlabelled keypoints have score 0."""
+    """The annotations of labeled people as predictions; unlabeled keypoints have score 0."""
     found = []
     for item in data['annotations']:
         points = all_points(item, skeleton)

@@ -134,7 +134,7 @@ def test_odd_images_are_counted_and_named(said):
     numbers = evaluate(DepthMetric(), items)
     assert numbers['depth_scale-shift/RMSE'] == pytest.approx(0, abs=1e-6)
     assert said[:2] == [
-        'depth_scale-shift: 1 of 3 samples have no labelled pixel and are skipped, among them 1.png',
+        'depth_scale-shift: 1 of 3 samples have no labeled pixel and are skipped, among them 1.png',
         'depth_scale-shift: 1 of 3 samples were aligned with a negative scale: the prediction is higher in front, '
         'among them 2.png',
     ]

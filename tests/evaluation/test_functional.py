@@ -20,7 +20,7 @@ def test_oks_is_the_mean_over_labelled_keypoints():
     target = np.zeros((3, 2, 2))
     points = np.array([[[2.0, 0.0], [0.0, 4.0]], [[2.0, 0.0], [0.0, 400.0]], [[np.nan, np.nan], [0.0, 0.0]]])
     visible = np.array([[1, 1], [1, 0], [1, 1]])
-    # Both off by one deviation; the second not labelled; the first not predicted, which is a miss.
+    # Both off by one deviation; the second not labeled; the first not predicted, which is a miss.
     expected = [np.exp(-0.5), np.exp(-0.5), 0.5]
     np.testing.assert_allclose(oks(points, target, visible, np.full(3, 400.0), SIGMAS), expected, rtol=1e-12)
     assert np.isnan(oks(points[0], target[0], np.zeros(2), np.array(400.0), SIGMAS))

@@ -123,7 +123,7 @@ def test_no_predictions_give_zero_with_a_warning(wholebody, said):
 def test_without_ground_truth_the_value_is_minus_one(tmp_path, said):
     ann_file = write(tmp_path / 'people.json', dataset(person(1, 1, visible=0), person(2, 2)))
     numbers = evaluate(KeypointMetric('coco17', ann_file), [found(person(1, 1)), found(person(2, 2))])
-    assert numbers['coco/AP'] == numbers['coco/AP (L)'] == 1.0  # who is not labelled is neither missed nor false
+    assert numbers['coco/AP'] == numbers['coco/AP (L)'] == 1.0  # who is not labeled is neither missed nor false
     assert numbers['coco/AP (M)'] == -1.0 and ' - ' in said[-1]
 
 
@@ -271,7 +271,7 @@ def test_only_compared_keypoints_make_the_score_of_a_person(wholebody, tmp_path,
 
 
 def test_an_unlabelled_person_may_be_predicted_in_part(tmp_path, said):
-    # Nothing of the first is labelled. Who is found in its place is neither right nor wrong, also by half of the points.
+    # Nothing of the first is labeled. Who is found in its place is neither right nor wrong, also by half of the points.
     item, other = person(1, 1), person(2, 2)
     half = found(item)
     half['pred_instances']['keypoints'][0, 4:] = np.nan
@@ -290,7 +290,7 @@ def test_common_keypoints_by_name_and_those_that_are_missing(wholebody, said):
     wrong = KeypointMetric('goliath308', ann_file, common_with='wholebody133', missing='wrong')
     numbers = evaluate(wrong, samples)
     assert numbers['coco-wholebody/body_AP'] == 1.0 and numbers['coco-wholebody/face_AP'] == 0.0
-    assert numbers['coco-wholebody/AP'] < 0.3  # at most 53 of 133, or of fewer where parts are not labelled
+    assert numbers['coco-wholebody/AP'] < 0.3  # at most 53 of 133, or of fewer where parts are not labeled
     assert '80 annotated keypoints were never predicted' in said[-1]
 
 
@@ -415,7 +415,7 @@ def test_annotation_files_that_do_not_fit(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match='no annotation with keypoints'):
         KeypointMetric('coco17', str(file))
     file.write_text('[]')
-    with pytest.raises(ValueError, match="is no annotation file of COCO's format"):
+    with pytest.raises(ValueError, match="is not an annotation file of COCO's format"):
         KeypointMetric('coco17', str(file))
 
 

@@ -114,7 +114,7 @@ def test_a_prediction_that_is_not_finite_is_not_hidden(said):
 def test_images_without_people_and_refused_settings(said):
     empty = sample([3.0], 4, valid=[False])
     assert evaluate(NormalMetric('image'), [empty, sample([7.0])])['normal/mean'] == pytest.approx(7, abs=1e-5)
-    assert said[0] == 'normal: 1 of 2 samples have no labelled pixel and are skipped, among them 4.png'
+    assert said[0] == 'normal: 1 of 2 samples have no labeled pixel and are skipped, among them 4.png'
     assert evaluate(NormalMetric(), [empty]) == {} and 'nothing is reported' in said[-1]
     with pytest.raises(ValueError, match="average='median', expected 'pixel' or 'image'"):
         NormalMetric('median')

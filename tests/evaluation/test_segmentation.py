@@ -35,7 +35,7 @@ def test_by_hand_over_two_images(said):
         'seg/aAcc': pytest.approx(4 / 6),
     }
     table = said[-1]
-    assert '2 images, 6 labelled pixels' in table
+    assert '2 images, 6 labeled pixels' in table
     rows = [line.split() for line in table.splitlines()]
     assert ['|', 'nothing', '|', '66.67', '|', '66.67', '|', '50.000', '|', 'skin', '33.3', '|'] in rows
     assert ['|', 'cloth', '|', '0.00', '|', '0.00', '|', '16.667', '|', 'skin', '100.0', '|'] in rows
@@ -54,7 +54,7 @@ def test_pixels_that_do_not_count_do_not_matter():
     first = sample([[0, 1, 2, 255]], [[0, 1, 1, 0]])
     valid = torch.tensor([[True, True, False, True]])
     expected = evaluate(SegMetric(FOUR), [sample([[0, 1]], [[0, 1]])])
-    for ignored, unseen in ((3, 2), (0, 99)):  # not even what is no class
+    for ignored, unseen in ((3, 2), (0, 99)):  # not even what is not a class
         other = sample([[0, 1, unseen, 255]], [[0, 1, ignored, ignored]], valid_mask=valid)
         assert evaluate(SegMetric(FOUR), [other]) == expected
     assert evaluate(SegMetric(FOUR), [first]) != expected
@@ -107,7 +107,7 @@ def test_equal_to_mmseg(published, monkeypatch):
 
 
 def test_ids_outside_the_classes_are_an_error_with_the_image():
-    with pytest.raises(ValueError, match=r"7.png: label 9 is no class of 'four' \(4 classes, 255 is ignored\)$"):
+    with pytest.raises(ValueError, match=r"7.png: label 9 is not a class of 'four' \(4 classes, 255 is ignored\)$"):
         SegMetric(FOUR).process({}, [sample([[0, 9]], [[0, 0]], index=7)])
     with pytest.raises(ValueError, match=r'7.png: prediction 5 .*model has other classes'):
         SegMetric(FOUR).process({}, [sample([[0, 1]], [[0, 5]], index=7)])
@@ -115,7 +115,7 @@ def test_ids_outside_the_classes_are_an_error_with_the_image():
 
 def test_nothing_is_labelled(said):
     assert evaluate(SegMetric(FOUR), [sample([[255, 255]], [[0, 1]])]) == {}
-    assert said == ['seg: no pixel is labelled; nothing is reported']
+    assert said == ['seg: no pixel is labeled; nothing is reported']
 
 
 def test_refused_settings():

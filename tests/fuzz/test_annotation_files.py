@@ -17,7 +17,7 @@ from .mutations import damage_json
 
 # Findings about annotations that are used nevertheless, or about the file.
 NOTES = (
-    'repeated annotation id', 'repeated image id', 'box that reaches out', 'labelled keypoint outside', 'no area',
+    'repeated annotation id', 'repeated image id', 'box that reaches out', 'labeled keypoint outside', 'no area',
     'keypoints that all', 'keypoints that are all', 'boxes of less', 'the same', 'missing image', 'empty image',
     'unreadable image', 'image of another size',
 )  # fmt: skip

@@ -40,7 +40,7 @@ def test_good_data(check):
     status, text = check('--images', '--samples', 5)
     assert status == 0, text
     assert 'KeypointDataset(3 people' in text and 'nothing was found' in text
-    assert '3 samples went through the pipeline' in text and 'labelled keypoints on average' in text
+    assert '3 samples went through the pipeline' in text and 'labeled keypoints on average' in text
     status, text = check('--split', 'val', '--samples', 1)
     assert status == 0 and '1 samples' in text and '2 people' in text
 

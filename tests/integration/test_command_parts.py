@@ -94,7 +94,7 @@ def test_plan_of_all_tasks_and_of_masks():
         ('depth', ('--mask-model', CONFIGS['seg'], '--mask-dir', '.'), 'leave out --mask-dir'),
         ('all', ('--mask-model', CONFIGS['seg']), 'or the seg model of --model'),
         ('all', ('--cfg-options', 'a=1'), '--cfg-options is for one model'),
-        ('depth', ('--mask-dir', 'nowhere'), '--mask-dir nowhere is no'),
+        ('depth', ('--mask-dir', 'nowhere'), '--mask-dir nowhere is not a folder'),
         ('seg', ('--save', 'json'), 'none of json is a file of'),
         ('pose', ('--model', CONFIGS['pose'], CONFIGS['seg']), 'pose takes one model'),
         ('all', ('--model', CONFIGS['pose'], CONFIGS['pose']), "two models for 'pose'"),
@@ -290,16 +290,19 @@ def test_list_of_published_models_shows_what_is_here(tmp_path):
     entry = download.ZOO['sapiens-pose-1b']
     (tmp_path / entry.files('torchscript')[0]).parent.mkdir(parents=True)
     (tmp_path / entry.files('torchscript')[0]).touch()
-    header, *rows = download.table(tmp_path).split('\n')
-    assert header.split() == ['name', 'task', 'size', 'outputs', 'forms', 'here', 'published'] and len(rows) == len(
-        download.ZOO
+    table, _, text = download.table(tmp_path).partition('\n\n')
+    (header, *rows), about = table.split('\n'), text.split('\n')
+    licenses = {entry.licence: None for entry in download.ZOO.values()}
+    assert header.split() == ['name', 'task', 'size', 'outputs', 'forms', 'here', 'license', 'published']
+    assert len(rows) == len(download.ZOO) and all(
+        text.startswith(f'{name}: ') for name, text in zip(licenses, about, strict=True)
     )
     starts = [header.index(word) for word in header.split()]
     row = next(row for row in rows if row.startswith('sapiens-pose-1b '))
     cells = [row[start:end].strip() for start, end in zip(starts, [*starts[1:], None], strict=True)]
     assert cells[:4] == ['sapiens-pose-1b', 'pose', '1b', '308'] and cells[5] == 'torchscript'
     other = next(row for row in rows if row.startswith('sapiens-pretrain-1b '))
-    assert other[starts[3] :].split()[0] == '-' and other[starts[5] :].split() == ['-', '-']
+    assert other[starts[3] :].split()[0] == '-' and other[starts[5] :].split() == ['-', 'cc-by-nc-4.0', '-']
 
 
 def test_weights_of_two_files_are_compared_without_prefixes():

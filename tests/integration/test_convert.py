@@ -65,7 +65,7 @@ def test_inspect_accounts_for_every_tensor(run, weights):
     code, text = run('convert', 'inspect', weights, '--config', other, '--tensors')
     assert code == 0 and '100.0% of the backbone loaded' in text
     assert 'head.final_layer has 17 outputs in the file and 133 here: it keeps its initial values' in text
-    assert 'reinitialised     2' in text and 'head.final_layer.bias  17  float32' in text
+    assert 'reinitialized     2' in text and 'head.final_layer.bias  17  float32' in text
     code, text = run('convert', 'inspect', weights, '--config', ROOT / 'configs/pose/sapiens_1b_coco-1024x768.py')
     assert code == 2 and 'of another architecture' in text and 'sapiens_tiny' in text
 

@@ -370,7 +370,7 @@ def test_boxes_of_a_file(infer, weights, tmp_path):
         (('pose', 'IN', '--model', CONFIGS['pose'], '--num-keypoints', '133'), 'can give 17'),
         (('pose', 'IN', '--model', CONFIGS['pose'], '--checkpoint', 'nowhere.pth'), 'nowhere.pth'),
         (('pose', 'IN', '--model', 'sapiens-pose-3b'), 'did you mean'),
-        (('pose', 'nowhere', '--model', CONFIGS['pose']), 'nowhere is no file'),
+        (('pose', 'nowhere', '--model', CONFIGS['pose']), 'nowhere is not a file'),
         (('pose', 'IN', '--model', CONFIGS['pose'], '--devices', 'cpu,tpu'), 'tpu'),
         (('pose', 'IN', '--model', CONFIGS['pose'], '--crop', 'face'), "no group 'face'"),
         (('pose', 'IN', '--model', CONFIGS['pose'], '--save', 'hand'), "no group 'left_hand'"),

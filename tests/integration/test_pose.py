@@ -27,7 +27,7 @@ model = dict(
 )
 train_pipeline = [
     dict(step, size=(48, 64)) if step['type'] == 'LoadPerson' else step for step in _base_.train_pipeline
-    if step['type'] != 'PhotometricDistortion'  # the colours of the dots say which point it is
+    if step['type'] != 'PhotometricDistortion'  # the colors of the dots say which point it is
 ]
 val_pipeline = [dict(step, size=(48, 64)) if step['type'] == 'LoadPerson' else step for step in _base_.val_pipeline]
 _dataset = dict(type='KeypointDataset', skeleton=skeleton, data_root='{folder}', img_prefix='images')
@@ -60,7 +60,7 @@ COLORS = [(240, 240, 240), (240, 40, 40), (40, 240, 40), (60, 60, 255), (240, 24
 
 
 def draw_people(folder, name, count, seed):
-    """Images of 128 x 96 pixels with one figure of five coloured dots each, and their annotation file."""
+    """Images of 128 x 96 pixels with one figure of five colored dots each, and their annotation file."""
     rng = np.random.default_rng(seed)
     (folder / 'images').mkdir(exist_ok=True)
     images, annotations = [], []

@@ -38,7 +38,7 @@ def run(*command, check=True, **environment):
 
 @pytest.fixture(scope='module')
 def images(tmp_path_factory):
-    """Photographs if available, else smooth colour gradients."""
+    """Photographs if available, else smooth color gradients."""
     folder = tmp_path_factory.mktemp('photographs')
     given = os.environ.get('SAPIENS_TEST_DATA')
     photographs = sorted((Path(given) / 'people').glob('*.jpg'))[:3] if given else []

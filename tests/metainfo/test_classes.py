@@ -145,7 +145,7 @@ def test_own_list(tmp_path, monkeypatch):
     'change, message',
     [
         (dict(pallete=[]), "key 'pallete' does not exist; did you mean 'palette'"),
-        (dict(palette=[(0, 0, 0)]), '1 colours for 3 classes'),
+        (dict(palette=[(0, 0, 0)]), '1 colors for 3 classes'),
         (dict(ce_weights=[1, 2]), 'one number or 3'),
         (dict(ce_weights=[1, -0.5, 2]), 'at least 0, found -0.5'),
         (dict(classes=['Left_paw']), "no partner 'Right_paw'"),

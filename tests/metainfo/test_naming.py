@@ -1,4 +1,4 @@
-"""Names, numbers and colours of short forms."""
+"""Names, numbers and colors of short forms."""
 
 import numpy as np
 import pytest

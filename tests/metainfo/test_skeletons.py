@@ -12,7 +12,7 @@ COUNTS = {
     'goliath308': (308, 65, dict(body=17, foot=6, face=238, left_hand=20, right_hand=20, extra=7)),
 }
 
-# First 16 hex digits of sha256 of: names, flip indices, links, colours of points and links, sigmas. They were taken where
+# First 16 hex digits of sha256 of: names, flip indices, links, colors of points and links, sigmas. They were taken where
 # every value equalled the published tables.
 DIGESTS = {
     'coco17': ['5d93e21b0dce574b', '9ce74b08d82d3436', '4474fef3b7a8e803', '0d19911c748176fe', '43e2dce8ce3c497a'],

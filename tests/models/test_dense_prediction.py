@@ -49,7 +49,7 @@ def test_relative_depth_by_hand():
     one = packed((2, 3), gt_depth=depth)
     one.valid_mask[1, 0] = False
     target, valid = DepthTask().read([one], (2, 3), 'cpu')['depth']
-    # 9 is not valid, 0 is no depth; the nearest pixel counts
+    # 9 is not valid, 0 is not a depth; the nearest pixel counts
     assert target.tolist() == [[[[0, 0.5, 1], [0, 0.25, 0]]]]
     assert valid.tolist() == [[[True, True, True], [False, True, False]]]
     target, valid = DepthTask(relative=False).read([one], (2, 3), 'cpu')['depth']

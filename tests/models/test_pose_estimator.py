@@ -279,7 +279,7 @@ def test_published_initialisation():
 
 
 def test_initialisation_by_fan_in_keeps_the_size_of_features():
-    """Without the normalisation, which hides it, noise of deviation 1 comes out of each layer with a mean square of 2, which the
+    """Without the normalization, which hides it, noise of deviation 1 comes out of each layer with a mean square of 2, which the
     activation halves."""
     torch.manual_seed(0)
     head = HeatmapHead(256, 17, deconv_channels=(256,), conv_channels=(128,), init='fan_in')

@@ -98,7 +98,7 @@ def test_angles():
     assert sin.shape == cos.shape == (8, 8)
     angles = [
         2 * math.pi * coordinate / period
-        for coordinate in (-0.5, 0.75)  # centre of the upper row of two, centre of the last of four columns
+        for coordinate in (-0.5, 0.75)  # center of the upper row of two, center of the last of four columns
         for period in (1, 10)  # 100^(0/2), 100^(1/2)
     ]
     expected = torch.tensor(angles * 2)

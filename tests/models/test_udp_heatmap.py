@@ -57,7 +57,7 @@ def test_keypoints_without_weight_and_outside():
     heatmaps, weights = UDPHeatmap().encode(points, weights, INPUT, MAP)
     assert weights.tolist() == [[1.0, 0.0, 1.0, 0.0, 0.0]]
     assert [bool(heatmap.any()) for heatmap in heatmaps[0]] == [True, False, True, False, False]
-    assert heatmaps[0, 2, :, 5:].count_nonzero() == 0  # only the rim of a Gaussian that is centred outside
+    assert heatmaps[0, 2, :, 5:].count_nonzero() == 0  # only the rim of a Gaussian that is centered outside
 
 
 def test_round_trip_of_the_published_decoding():

@@ -188,7 +188,7 @@ def test_several_files_for_one_purpose(tmp_path, refused):
     text = refused('pose')
     assert 'Which file is for training' in text and 'person_keypoints_second.json' in text and '--train' in text
     assert 'Which file is for validation (split: a part' in refused('pose', '--train', annotations(tmp_path))
-    assert 'is not one COCO file with labelled keypoints' in refused('pose', '--train', tmp_path / 'data/annotations')
+    assert 'is not one COCO file with labeled keypoints' in refused('pose', '--train', tmp_path / 'data/annotations')
     options = ('--train', annotations(tmp_path), '--val', 'split')
     assert new('pose', tmp_path / 'data', tmp_path, *options) == 0
 
@@ -197,7 +197,7 @@ def test_nothing_that_fits(tmp_path, refused):
     cvat_instances(tmp_path / 'data')
     text = refused('pose')
     assert (
-        'no COCO or Labelme file with labelled keypoints' in text
+        'no COCO or Labelme file with labeled keypoints' in text
         and "'coat': 0 with keypoints, 4 with segments" in text
     )
     assert 'no folder of images' in refused('depth')
@@ -246,7 +246,7 @@ def test_colours_need_a_table(tmp_path, refused):
     cvat_masks(tmp_path / 'data')
     (tmp_path / 'data/labelmap.txt').rename(tmp_path / 'names.txt')
     text = refused('seg')
-    assert 'The masks are in colours (0,0,0; 250,50,83; 51,221,255' in text and '--colours labelmap.txt' in text
+    assert 'The masks are in colors (0,0,0; 250,50,83; 51,221,255' in text and '--colours labelmap.txt' in text
     assert new('seg', tmp_path / 'data', tmp_path, '--colours', tmp_path / 'names.txt') == 0
 
 
@@ -262,7 +262,7 @@ def test_what_is_refused_late_leaves_nothing_behind(tmp_path, refused):
     cvat_masks(tmp_path / 'data')
     picture(tmp_path / 'data/JPEGImages/frame_9.jpg')
     write_png(tmp_path / 'data/SegmentationClass/frame_9.png', np.full((*SIZE[::-1], 3), 9, np.uint8))
-    assert 'the colour (9, 9, 9) has no class' in refused('seg')
+    assert 'the color (9, 9, 9) has no class' in refused('seg')
 
 
 def test_axes_of_normals_that_are_not_clear(tmp_path, refused):

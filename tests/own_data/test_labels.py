@@ -1,4 +1,4 @@
-"""Label maps from Labelme's files, colours and COCO files: ``sapiens labels``."""
+"""Label maps from Labelme's files, colors and COCO files: ``sapiens labels``."""
 
 import base64
 import json
@@ -30,7 +30,7 @@ def test_colours_of_cvat(tmp_path, capsys):
     assert len(data) == 4 and data.classes.classes == ('background', 'coat', 'hat')
     Image.fromarray(np.full((*SIZE[::-1], 3), 7, np.uint8)).save(tmp_path / 'SegmentationClass/frame_0.png')
     assert status_of('labels', tmp_path / 'SegmentationClass', '--out', tmp_path / 'labels') == 2
-    assert 'frame_0.png: the colour (7, 7, 7) has no class (100.00%' in capsys.readouterr().err
+    assert 'frame_0.png: the color (7, 7, 7) has no class (100.00%' in capsys.readouterr().err
     (tmp_path / 'labelmap.txt').write_text('coat;1;2\n')
     assert status_of('labels', tmp_path / 'SegmentationClass', '--out', tmp_path / 'labels') == 2
     assert 'name:red,green,blue::' in capsys.readouterr().err

@@ -157,9 +157,9 @@ def test_depth_and_normals(task, tmp_path, capsys):
     if task == 'depth':
         assert new(task, tmp_path / 'data', tmp_path) == 2
         refused = capsys.readouterr().err
-        assert 'stored as integers' in refused and '--depth-scale 0.001 for millimetres' in refused
+        assert 'stored as integers' in refused and '--depth-scale 0.001 for millimeters' in refused
         assert new(task, tmp_path / 'data', tmp_path, '--depth-scale', 'mm') == 2
-        assert '--depth-scale mm: expected the metres' in capsys.readouterr().err
+        assert '--depth-scale mm: expected the meters' in capsys.readouterr().err
         assert new(task, tmp_path / 'data', tmp_path, '--depth-scale', 0.001) == 0
         assert written(tmp_path)['train_dataset']['depth_scale'] == 0.001
         assert 'depth_scale-shift/RMSE' in trains(tmp_path)

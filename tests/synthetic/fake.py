@@ -33,11 +33,11 @@ class FakeGenerator:
         count = int(rng.integers(self.people[0], self.people[1] + 1))
         ellipses = []
         for number in range(1, count + 1):  # from far to near
-            centre = rng.uniform(0.2, 0.8, 2) * self.size
+            center = rng.uniform(0.2, 0.8, 2) * self.size
             radii = rng.uniform(0.08, 0.2) * width, rng.uniform(0.15, 0.35) * height
-            inside = ((x - centre[0]) / radii[0]) ** 2 + ((y - centre[1]) / radii[1]) ** 2 < 1
+            inside = ((x - center[0]) / radii[0]) ** 2 + ((y - center[1]) / radii[1]) ** 2 < 1
             instance[inside], depth[inside] = number, 6 - number / count
-            ellipses.append((centre, radii))
+            ellipses.append((center, radii))
         mask = instance > 0
         normal = np.where(mask[..., None], np.float32([0.6, 0, -0.8]), np.float32(0)).astype(np.float32)
         albedo = rng.uniform(0, 1, (256, 3)).astype(np.float32)[instance]
@@ -59,14 +59,14 @@ class FakeGenerator:
             seed=seed,
         )
 
-    def _person(self, number, centre, radii, instance):
+    def _person(self, number, center, radii, instance):
         height, width = instance.shape
         keypoints, spatial = {}, {}
         for name in SKELETONS:
             turn = np.arange(len(get_skeleton(name))) * 2.4
             share = np.linspace(0, 1.2, len(turn))
             points = np.stack(
-                [centre[0] + share * radii[0] * np.cos(turn), centre[1] + share * radii[1] * np.sin(turn)], -1
+                [center[0] + share * radii[0] * np.cos(turn), center[1] + share * radii[1] * np.sin(turn)], -1
             )
             column, row = np.rint(points).astype(int).T
             inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)

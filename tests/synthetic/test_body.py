@@ -35,10 +35,10 @@ def test_every_triangle_has_one_region(body):
 
 def test_left_is_the_persons_left(body):
     """The person faces -y, so the left is +x."""
-    centre = body.refine(body.template)[body.faces].mean(1)
+    center = body.refine(body.template)[body.faces].mean(1)
     for index, region in enumerate(REGIONS):
         if region.startswith(('left', 'right')):
-            side = np.sign(centre[body.face_region == index, 0]).mean()
+            side = np.sign(center[body.face_region == index, 0]).mean()
             assert side == pytest.approx(1 if region.startswith('left') else -1, abs=0.02), region
     for skeleton in SKELETONS:
         marks = load_landmarks(skeleton)
@@ -89,12 +89,12 @@ def test_landmarks_follow_shape_and_pose(body):
 def test_brows_and_eyes_are_painted_where_the_points_are(body):
     marks = load_landmarks('goliath308')
     points = marks.weights @ body.template
-    centres, iris, pupil = iris_centres()
+    centers, iris, pupil = iris_centres()
     for side, letter in enumerate('lr'):
         for ring, radius in (('iris', iris), ('pupil', pupil)):
             border = [k for k, n in enumerate(marks.names) if n.startswith(f'{letter}_border_of_{ring}')]
             assert len(border) == 8
-            distance = np.linalg.norm(points[border] - centres[side], axis=1)
+            distance = np.linalg.norm(points[border] - centers[side], axis=1)
             assert distance == pytest.approx(radius, rel=0.12)
         line = brow_lines()[side]
         for k, name in enumerate(marks.names):

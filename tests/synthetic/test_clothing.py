@@ -163,7 +163,7 @@ def test_hem_is_a_smooth_curve(body, people):
 
 @pytest.mark.parametrize('kind', ['tshirt', 'sweater', 'jeans'])
 def test_folds_are_ridges_of_about_a_centimetre_and_grow_with_their_strength(body, people, kind):
-    """Heights over the same garment without folds, in millimetres along its normals."""
+    """Heights over the same garment without folds, in millimeters along its normals."""
     shape, posed, _ = people['thin woman']
     worn = []
     for strength in (0, 1, 2):

@@ -57,7 +57,7 @@ def test_labels_are_consistent(samples):
         assert (names[sample.part[~glasses]] == names29[sample.part29[~glasses]]).all()
         assert ((sample.lip < len(lip.classes)) | (sample.lip == 255)).all()
         assert (sample.depth[person] > 0).all()
-        # Half covered pixels lie on borders; the centre decides for the mask.
+        # Half covered pixels lie on borders; the center decides for the mask.
         assert (sample.alpha[person] > 0).mean() > 0.995
         inner = cv2.erode(person.astype(np.uint8), np.ones((3, 3))) > 0
         assert (sample.alpha[inner] == 1).mean() > 0.98
@@ -146,10 +146,10 @@ def test_depth_points_and_normals_agree(samples):
         normal = sample.normal[1:-1, 1:-1]
         depth = sample.depth
         # Edges and creases bend the depth map.
-        centre = depth[1:-1, 1:-1]
-        bend_x = np.abs(depth[1:-1, 2:] + depth[1:-1, :-2] - 2 * centre)
-        bend_y = np.abs(depth[2:, 1:-1] + depth[:-2, 1:-1] - 2 * centre)
-        inner = (centre > 0) & (np.maximum(bend_x, bend_y) < 0.001 * centre)
+        center = depth[1:-1, 1:-1]
+        bend_x = np.abs(depth[1:-1, 2:] + depth[1:-1, :-2] - 2 * center)
+        bend_y = np.abs(depth[2:, 1:-1] + depth[:-2, 1:-1] - 2 * center)
+        inner = (center > 0) & (np.maximum(bend_x, bend_y) < 0.001 * center)
         inner &= cv2.erode((sample.instance > 0).astype(np.uint8), np.ones((5, 5)))[1:-1, 1:-1] > 0
         cosine = np.clip((normal * gradient).sum(-1)[inner], -1, 1)
         angles.append(np.degrees(np.arccos(cosine)))
@@ -234,7 +234,7 @@ def test_the_wall_catches_the_shadow():
 
 @pytest.mark.parametrize('spread', [0.1, 0.2, 0.3])
 def test_half_shadow_has_the_width_of_the_light_and_no_noise(spread):
-    """Under the edge of a plate one metre above a floor, a disc of light is covered as far as geometry says."""
+    """Under the edge of a plate one meter above a floor, a disc of light is covered as far as geometry says."""
     plate = box('plate', (2, 0, 1.01), (4, 8, 0.02), Material())
     # Two pieces, so that an edge, whose pixels get more rays, runs across the shadow.
     floor = [Plane((-6, y, 0), (1, 0, 0), (0, 1, 0), (12, 6), Material(color=(0.8, 0.8, 0.8))) for y in (-6, 0)]

@@ -89,8 +89,8 @@ def test_both_soles_are_on_the_ground(body, samples):
                 assert abs(foot[back, 2].min() - 0.02) < 0.006
 
 
-def volume_centre(vertices, quads):
-    """Centre (3,) of the volume inside a closed surface."""
+def volume_center(vertices, quads):
+    """Center (3,) of the volume inside a closed surface."""
     triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
     a, b, c = (vertices[triangles[:, i]].astype(float) for i in range(3))
     volume = np.einsum('ij,ij->i', a, np.cross(b, c))
@@ -105,18 +105,18 @@ def test_standing_people_are_balanced(body, samples):
             vertices = skin(body, sample)
             feet = vertices[region(body, 'left_foot', 'right_foot')]
             hull = ConvexHull(feet[feet[:, 2] < 0.05][:, :2])
-            centre = volume_centre(vertices, body.quads['body'])
-            assert (hull.equations[:, :2] @ centre[:2] + hull.equations[:, 2]).max() < 0.01, action
+            center = volume_center(vertices, body.quads['body'])
+            assert (hull.equations[:, :2] @ center[:2] + hull.equations[:, 2]).max() < 0.01, action
 
 
 def test_seat_carries_the_person(body, samples):
     for _, sample in samples['sit']:
         seat = sample.seat
-        local = skin(body, sample)[region(body, 'torso')] - seat.centre
+        local = skin(body, sample)[region(body, 'torso')] - seat.center
         inside = (np.abs(local[:, :2]) < seat.size[:2] / 2).all(1)
-        top = seat.centre[2] + seat.size[2] / 2
-        assert abs(seat.centre[2] - seat.size[2] / 2) < 0.02
-        assert abs(local[inside, 2].min() + seat.centre[2] - top) < 0.03
+        top = seat.center[2] + seat.size[2] / 2
+        assert abs(seat.center[2] - seat.size[2] / 2) < 0.02
+        assert abs(local[inside, 2].min() + seat.center[2] - top) < 0.03
     assert all(sample.seat is None for _, sample in samples['stand'])
 
 

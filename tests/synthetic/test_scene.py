@@ -69,7 +69,7 @@ def test_moving_a_person_moves_everything(body):
 def test_a_seat_carries_the_person(body):
     figure = sample_figure(body, np.random.default_rng(5), 'sit')
     seat = figure.pose.seat
-    top = seat.centre[2] + seat.size[2] / 2
+    top = seat.center[2] + seat.size[2] / 2
     hips = figure.pose.posed.heads[[body.bones['upperleg01.L'], body.bones['upperleg01.R']], 2].mean()
     assert 0.02 < hips - top < 0.25
     for seed in range(6):

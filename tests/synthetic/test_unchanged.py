@@ -1,6 +1,6 @@
 """The same people are drawn from the same seeds as when unchanged_people.json was written.
 
-Catches changes that no rule about people would: a colour, a length, another order of random draws. After a wanted change:
+Catches changes that no rule about people would: a color, a length, another order of random draws. After a wanted change:
 ``python -m tests.synthetic.test_unchanged`` writes the file again; look at the images before.
 """
 

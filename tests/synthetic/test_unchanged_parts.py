@@ -53,19 +53,19 @@ def digest(values) -> list[float]:
 
 
 def shape(surfaces) -> dict:
-    """By name: number of triangles, area, centre and extent, texture, labels, and material."""
+    """By name: number of triangles, area, center and extent, texture, labels, and material."""
     found = {}
     for name in sorted({surface.name for surface in surfaces}):
         rows = []
         for one in (one for one in surfaces if one.name == name):
             corners = one.vertices[one.faces].astype(np.float64)
             area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
-            centres = corners.mean(1)
+            centers = corners.mean(1)
             weights = area / max(area.sum(), 1e-12)
-            middle = weights @ centres
+            middle = weights @ centers
             texture = np.zeros(3) if one.texture is None else weights @ one.texture[one.faces].mean(1)
             labels = [(np.broadcast_to(label, area.shape) * weights).sum() for label in (one.part, one.lip)]
-            extent = np.sqrt(weights @ (centres - middle) ** 2)
+            extent = np.sqrt(weights @ (centers - middle) ** 2)
             rows.append(
                 [len(area), area.sum(), *middle, *extent, *texture, *labels, sum(digest(numbers(one.material)))]
             )

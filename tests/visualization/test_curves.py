@@ -50,7 +50,7 @@ def test_folders_without_a_run_are_refused(tmp_path, run):
         draw_curves(dict(run=read_curves(run)), ['loss', 'mIoU'], tmp_path / 'x.png')
     write_log(run, '2026_3', [])
     (run / '2026_3/vis_data/scalars.json').write_text('{"loss": 1')
-    with pytest.raises(ValueError, match=r'2026_3/vis_data/scalars\.json is no log of scalars'):
+    with pytest.raises(ValueError, match=r'2026_3/vis_data/scalars\.json is not a log of scalars'):
         read_curves(run)
 
 

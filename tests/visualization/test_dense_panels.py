@@ -1,4 +1,4 @@
-"""Panels of segmentation, depth and normals: the meaning of every colour."""
+"""Panels of segmentation, depth and normals: the meaning of every color."""
 
 import cv2
 import numpy as np

@@ -58,10 +58,10 @@ def test_visible_points_are_discs_and_hidden_ones_rings():
     assert (picture[20, 10] == skeleton.colors[0]).all()
     assert not picture[20, 40].any() and picture[20, 45].any()  # a ring's middle and its rim
     assert not picture[40:].any() and not black.any()
-    # Whole numbers are pixel centres.
+    # Whole numbers are pixel centers.
     disc = picture[:40, :25].sum(-1)
-    centre = np.array([(disc.sum(1) * np.arange(40)).sum(), (disc.sum(0) * np.arange(25)).sum()]) / disc.sum()
-    np.testing.assert_allclose(centre, [20, 10], atol=0.02)
+    center = np.array([(disc.sum(1) * np.arange(40)).sum(), (disc.sum(0) * np.arange(25)).sum()]) / disc.sum()
+    np.testing.assert_allclose(center, [20, 10], atol=0.02)
     with_links = draw.draw_keypoints(black, points, 'coco17', radius=1)
     assert with_links[20, 25].any() and not with_links[35, 20].any()  # nose to eye; none to what is unknown
 

@@ -39,7 +39,7 @@ def test_points_and_links_have_their_colours_and_places():
     bare = draw_pose(image, keypoints, scores, 'coco17', radius=4, thickness=0)
     assert not bare[10, 40].any()
     rows, columns = np.nonzero(bare[:, :40].any(-1))
-    assert (rows.mean(), columns.mean()) == (10, 20)  # whole numbers are pixel centres
+    assert (rows.mean(), columns.mean()) == (10, 20)  # whole numbers are pixel centers
     np.testing.assert_array_equal(draw_pose(image, keypoints[0], scores[0], 'coco17', radius=4, thickness=1), picture)
 
 
@@ -127,7 +127,7 @@ def test_heatmaps_lie_where_they_belong_in_a_fixed_range():
     assert (draw_heatmaps(image, maps * 2) != picture).any()
     full = np.ones((17, 16, 21))
     np.testing.assert_array_equal(draw_heatmaps(image, full), draw_heatmaps(image, full * 2))
-    # Peaks in the keypoints' colours, above the threshold.
+    # Peaks in the keypoints' colors, above the threshold.
     peaks = draw_heatmaps(image, maps, 'coco17', threshold=0.1, radius=1)
     assert (peaks[20, 40] == COCO.colors[LEFT_EYE]).all() and (peaks[60, 80] == COCO.colors[NOSE]).all()
     np.testing.assert_array_equal(

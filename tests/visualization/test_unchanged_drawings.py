@@ -1,4 +1,4 @@
-"""Drawings look as when unchanged_drawings.json was written: colours, sizes, gaps and texts.
+"""Drawings look as when unchanged_drawings.json was written: colors, sizes, gaps and texts.
 
 After a wanted change: ``python -m tests.visualization.test_unchanged_drawings`` writes the file again.
 """

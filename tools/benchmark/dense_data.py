@@ -2,10 +2,10 @@
 
     python tools/benchmark/dense_data.py --images FOLDER [--backgrounds FOLDER]
 
-Both read an image and its label map, resize at random, crop, stretch to 1024 x 768, rotate, mirror, change colours and pack,
+Both read an image and its label map, resize at random, crop, stretch to 1024 x 768, rotate, mirror, change colors and pack,
 with the published parameters. FOLDER has photographs (.jpg); their label maps are generated: blobs of classes on half of the
 image. Rows: the files, and copies of 1024 x 768 as JPEG and PNG, each with the range of sizes of the Goliath and of the CIHP
-recipe. Then what mmseg does not have: depth, normals, and random backgrounds with colour transfer. Samples alternate. Times are
+recipe. Then what mmseg does not have: depth, normals, and random backgrounds with color transfer. Samples alternate. Times are
 CPU times of the process.
 """
 

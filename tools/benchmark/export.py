@@ -6,7 +6,7 @@
 
 A form is a format, or format:dtype (fp32, bf16, fp16, int8). Each is exported, loaded again and compared as by tools/export.py,
 then timed: eager float32 and the form by turns, so that what else the machine does meets both. Times are medians of the repeats
-after --warmup runs that do not count, per batch; the ratio is the median of the ratios of neighbouring runs, above 1 where the
+after --warmup runs that do not count, per batch; the ratio is the median of the ratios of neighboring runs, above 1 where the
 form is faster. Without --checkpoint the weights are random, which changes no time.
 """
 

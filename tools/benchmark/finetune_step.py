@@ -6,7 +6,7 @@
 
 A step is forward, losses, backward, clipping and optimizer, as in training. Both sides see the same batches and start from the
 same random weights, except for parameters whose shape differs. Their steps alternate, and the ratio is the median over
-neighbouring steps, so a machine of varying speed does not bias it. Batches are loaded, and timed, in this process.
+neighboring steps, so a machine of varying speed does not bias it. Batches are loaded, and timed, in this process.
 """
 
 import copy

@@ -3,7 +3,7 @@ optimizations.
 
 Both models get the same weights, images and masks, so the losses of the first step must agree. Each model runs in its own
 process, which measures its own peak memory. Steps alternate between the models, and the speed-up is the median ratio of
-neighbouring steps, so a machine of varying speed does not bias it.
+neighboring steps, so a machine of varying speed does not bias it.
 
 Examples:
     python tools/benchmark/mae_step.py                                  # 0.3b at 1024x1024, masks 0.95 and 0.75, fp32 and bf16

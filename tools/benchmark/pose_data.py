@@ -2,7 +2,7 @@
 
     python tools/benchmark/pose_data.py [--data COCO_FOLDER] [--images FOLDER]
 
-Both load, augment (half body, box, flip, colours, blurs, dropout: the published recipe) and pack crops of 1024 x 768. mmpose's
+Both load, augment (half body, box, flip, colors, blurs, dropout: the published recipe) and pack crops of 1024 x 768. mmpose's
 pipeline also computes heatmaps of 256 x 192 with sigma 6. Ours computes them on the device; "with targets" adds their time on the
 same core. mmpose takes blurs and dropout from albumentations; here both use ours, but mmpose's median is exact, which is timed
 and compared at the end. Samples alternate. Times are CPU times of the process. People are annotated (COCO folder), or boxes in
@@ -120,7 +120,7 @@ def compare_medians(paths: list[str]) -> None:
         changes.append(cv2.absdiff(exact, image).mean())
     print(
         f'median of 7 as 5 twice, {len(paths)} photographs: {1e3 * times[0] / len(paths):.1f} ms instead of '
-        f'{1e3 * times[1] / len(paths):.1f}, {np.mean(differences):.1f} grey levels from it, which is '
+        f'{1e3 * times[1] / len(paths):.1f}, {np.mean(differences):.1f} gray levels from it, which is '
         f'{np.mean(changes):.1f} from the photograph'
     )
 

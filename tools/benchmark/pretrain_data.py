@@ -112,7 +112,7 @@ def run(pipeline, path: str, seed: int) -> tuple[float, dict]:
 
 
 def difference(results, path: str) -> float:
-    """Mean absolute difference, in grey levels, to the plain route through Pillow."""
+    """Mean absolute difference, in gray levels, to the plain route through Pillow."""
     meta = results['data_samples']
     x, y, w, h = meta.crop
     plain = open_rgb(path).crop((x, y, x + w, y + h)).resize((OUTPUT, OUTPUT), Image.BICUBIC)
@@ -152,7 +152,7 @@ def report(title, paths, times, differences):
     ratios = [a / b for a, b in zip(times['mmpretrain'], times['sapiens'], strict=True)]
     throughput = sum(times['mmpretrain']) / sum(times['sapiens'])
     print(f'  ratio       {throughput:.2f} of the throughput, median over crops {statistics.median(ratios):.2f}')
-    print(f'  difference  {statistics.mean(differences):.2f} grey levels on average, {max(differences):.2f} at most')
+    print(f'  difference  {statistics.mean(differences):.2f} gray levels on average, {max(differences):.2f} at most')
 
 
 if __name__ == '__main__':

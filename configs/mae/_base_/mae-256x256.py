@@ -2,7 +2,7 @@
 
 Differs from mae-1024x1024.py because of the small grid of 256 patches, of which 5 % would be 12: 75 % are removed. The decoder
 has 2 blocks of 192, since the published one has ten times the parameters of the tiny encoder. Pixels are not normalized per
-patch, so reconstructions show learned colours and not the true mean of each patch.
+patch, so reconstructions show learned colors and not the true mean of each patch.
 """
 
 _base_ = './mae-1024x1024.py'

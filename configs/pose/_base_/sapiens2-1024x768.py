@@ -2,7 +2,7 @@
 
 Reproduces: the published recipe of 308 keypoints, counted in iterations. Its data are not public. Not trained to the end here.
 Differs from the first family's pose-1024x768.py by the encoder, the head, the factor of the loss, and changes of color in four of
-five samples. The published filters of the data (6 of the first 21 keypoints, no grey photographs) belong to the data set.
+five samples. The published filters of the data (6 of the first 21 keypoints, no gray photographs) belong to the data set.
 Batch: per GPU, on a node of 8 GPUs.
 Command: bash tools/dist_train.sh configs/pose/sapiens2_1b_goliath-1024x768.py 8
 """

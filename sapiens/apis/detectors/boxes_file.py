@@ -127,7 +127,7 @@ class BoxesFile:
 
     def _wrong(self, found: str) -> ValueError:
         return ValueError(
-            f'{self.path} is no file of boxes ({found}): expected COCO detections, '
+            f'{self.path} is not a file of boxes ({found}): expected COCO detections, '
             '[{"image_id": ..., "bbox": [x, y, w, h], "score": ..., "category_id": 1}, ...]'
         )
 

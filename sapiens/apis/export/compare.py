@@ -1,7 +1,7 @@
 """Difference between an export and the eager model, on images.
 
 The reference is the float32 model itself, by its own methods (``codec.decode``, ``task.finish``), never the exported graph.
-Labels and keypoints are judged by the scores of the eager model: near a tie they may change, which is no fault of the export.
+Labels and keypoints are judged by the scores of the eager model: near a tie they may change, which is not at fault of the export.
 """
 
 # One image at a time: K channels, H W its size in pixels, h w of the network's output
@@ -203,7 +203,7 @@ def _keypoints(model: nn.Module, got: dict, reference: Reference, tolerance: Tol
     certain = (moved <= KEYPOINT_TOLERANCE.largest / 2) | ~got['keypoints'].isfinite().all(-1)
     error = (got['keypoints'] - want['keypoints']).norm(dim=-1)[certain]
     fraction = float(certain.float().mean())
-    # Scores are the highest values, where errors are the largest: their mean is no mean over values.
+    # Scores are the highest values, where errors are the largest: their mean is not a mean over values.
     limit = Tolerance(tolerance.largest, tolerance.largest)
     scores = _values('scores', got['scores'][certain], want['scores'][certain], _range(raw), limit)
     return [

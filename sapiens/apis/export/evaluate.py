@@ -35,7 +35,7 @@ def run_graph_in(model: nn.Module, exported: Exported) -> None:
             )
         if exported.meta['normalisation']['inside']:
             raise ValueError(
-                'the exported graph normalises images, as the model does: export without --with-preprocess'
+                'the exported graph normalizes images, as the model does: export without --with-preprocess'
             )
     is_single = exported.meta.get('input', {}).get('shape', ['batch'])[0] == 1
     keys = list(field_names(model, decode=False).values()) if isinstance(model, DenseEstimator) else []

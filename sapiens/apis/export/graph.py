@@ -70,11 +70,11 @@ class ExportGraph(nn.Module):
 class WholeMapUDPHeatmap(UDPHeatmap):
     """The same decoding without a branch that depends on values: every map is blurred as a whole.
 
-    That is the definition. :class:`UDPHeatmap` does it only for the few maps where blurring the neighbourhood of the highest cell
+    That is the definition. :class:`UDPHeatmap` does it only for the few maps where blurring the neighborhood of the highest cell
     could give another result.
     """
 
-    def _blurred_neighbours(self, heatmaps: Tensor, cells: Tensor, peaks: Tensor) -> Tensor:
+    def _blurred_neighbors(self, heatmaps: Tensor, cells: Tensor, peaks: Tensor) -> Tensor:
         kernel = udp_heatmap.gaussian_kernel(self.blur_kernel_size, heatmaps)
         maps = udp_heatmap.gaussian_blur(heatmaps.flatten(0, 1), kernel).view(heatmaps.shape)
         values = self._replicate_border(udp_heatmap._patches(maps, cells, 1), cells, heatmaps.shape)

@@ -25,7 +25,7 @@ def load_images(files: Sequence[str | Path], size: tuple[int, int]) -> list[Tens
         uint8 (3, h, w) RGB each.
 
     Raises:
-        FileNotFoundError, ValueError: a file that does not exist, or is no image.
+        FileNotFoundError, ValueError: a file that does not exist, or is not an image.
     """
     images = []
     for file in files:

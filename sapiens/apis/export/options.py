@@ -49,7 +49,7 @@ class ExportOptions:
         dynamic_batch: take any number of images, instead of 1.
         preprocess: normalize in the graph: ``'uint8'`` or ``'float'`` RGB of 0-255. None takes normalized float32.
         decode: end with decoded outputs (keypoints, labels, ...) instead of the head's output.
-        int8: dynamic quantisation of the linear layers, for CPUs.
+        int8: dynamic quantization of the linear layers, for CPUs.
 
     Raises:
         ValueError: an unknown value, or an option that the format does not have.
@@ -75,10 +75,10 @@ class ExportOptions:
                         f'{", ".join(GRAPHS)}'
                     )
         if self.int8 and self.dtype != 'fp32':
-            raise ValueError(f'int8 quantises a float32 model; leave dtype={self.dtype!r} out')
+            raise ValueError(f'int8 quantizes a float32 model; leave dtype={self.dtype!r} out')
         if self.int8 and self.format == 'export':
             raise ValueError(
-                "int8 is written as 'torchscript' or 'onnx': torch.export has no dynamic quantisation itself"
+                "int8 is written as 'torchscript' or 'onnx': torch.export has no dynamic quantization itself"
             )
         if self.format == 'onnx' and self.dtype == 'bf16':
             raise ValueError(

@@ -56,7 +56,7 @@ def describe(model: nn.Module, options: ExportOptions, source: str, geometry: st
         meta['classes'] = list(classes.classes)
         meta['palette'] = classes.palette.tolist()
     if options.is_graph:
-        kind = {'uint8': 'uint8 RGB', 'float': 'float32 RGB of 0-255', None: 'float32 RGB, normalised'}
+        kind = {'uint8': 'uint8 RGB', 'float': 'float32 RGB of 0-255', None: 'float32 RGB, normalized'}
         meta['int8'] = options.int8
         meta['input'] = dict(
             name='inputs', shape=['batch' if options.dynamic_batch else 1, 3, *image_size(model)],
@@ -78,7 +78,7 @@ def write_graph(graph: ExportGraph, options: ExportOptions, meta: dict, path: Pa
         example = example.to(torch.uint8)
     loggers = [logging.getLogger(name) for name in ('torch.onnx', 'onnxscript', 'onnx_ir', None)]
     with torch.no_grad(), quiet_loggers(*loggers, level=logging.ERROR), warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # of intended behaviour: sizes become constants
+        warnings.simplefilter('ignore')  # of intended behavior: sizes become constants
         WRITERS[options.format](graph.eval(), options, example, json.dumps(meta), path)
 
 

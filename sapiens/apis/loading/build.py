@@ -79,7 +79,7 @@ def build_model(
     weights = read_weights(checkpoint) if checkpoint else None  # a wrong path fails before a large model is built
     model = MODELS.build(options)
     if weights is None:
-        with quiet_loggers(MMLogger.get_current_instance()):  # MMEngine logs a line for each initialised weight
+        with quiet_loggers(MMLogger.get_current_instance()):  # MMEngine logs a line for each initialized weight
             model.init_weights()
         print_log(f'{cfg.model.type} has random weights: no checkpoint was given', 'current', logging.WARNING)
     else:

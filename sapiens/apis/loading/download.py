@@ -129,7 +129,7 @@ def _explain(error: Exception, entry: Entry, form: str, target: Path) -> str:
     repo, kind = entry.repos[form], type(error).__name__
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), 'no reason given')
     is_gated = kind == 'GatedRepoError'
-    hint = f'Accept the licence at https://huggingface.co/{repo} and set HF_TOKEN. ' if is_gated else ''
+    hint = f'Accept the license at https://huggingface.co/{repo} and set HF_TOKEN. ' if is_gated else ''
     return f'{repo} could not be fetched ({kind}: {first}). {hint}{entry.how_to_get(form, target)}'
 
 

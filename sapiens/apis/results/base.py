@@ -1,6 +1,6 @@
 """Base class of results, and the declaration of their files.
 
-Images are (H, W, 3) uint8 RGB. Points are (x, y) in pixels of the image with the centre of the top-left pixel at (0, 0). Boxes
+Images are (H, W, 3) uint8 RGB. Points are (x, y) in pixels of the image with the center of the top-left pixel at (0, 0). Boxes
 are x1, y1, x2, y2. Camera frame: x right, y down, z forward.
 """
 
@@ -78,7 +78,7 @@ class Result:
         return self.draw()
 
     def frame_picture(self, saving: Saving) -> np.ndarray:
-        """Draw a frame of a video, with colours that do not depend on the frame."""
+        """Draw a frame of a video, with colors that do not depend on the frame."""
         return self.picture(saving)
 
     def frame_header(self) -> dict:
@@ -108,7 +108,7 @@ class Result:
         given = (*(saving.kinds or ()), *saving.extra)
         unknown = set(given) - {file.kind for one in _subclasses(Result) for file in one.files}
         if unknown:
-            raise ValueError(f'{min(unknown)!r} is no kind of file: {_listing()}')
+            raise ValueError(f'{min(unknown)!r} is not a kind of file: {_listing()}')
         return tuple(file for file in cls.files if file.kind in given or (saving.kinds is None and file.default))
 
     @classmethod

@@ -29,7 +29,7 @@ class DepthResult(Result):
 
     Attributes:
         depth: (H, W) float32; larger is farther.
-        relative: True if 0 is about the nearest and 1 the farthest point of the person; False for metres.
+        relative: True if 0 is about the nearest and 1 the farthest point of the person; False for meters.
         mask: (H, W) bool, where depth is meaningful; None for everywhere. The map itself is never masked.
     """
 
@@ -55,7 +55,7 @@ class DepthResult(Result):
         return finite if self.mask is None else finite & self.mask
 
     def draw(self, limits: tuple[float, float] | None = None) -> np.ndarray:
-        """Draw near points bright and far points dark, grey outside the mask.
+        """Draw near points bright and far points dark, gray outside the mask.
 
         Args:
             limits: depths drawn brightest and black. By default the range of the image without half a percent at either end.
@@ -97,7 +97,7 @@ class DepthResult(Result):
             extent: from the nearest to the farthest point, for relative depth.
 
         Returns:
-            (M, 3) float32 in the camera frame, one point per valid pixel, and their colours (M, 3) uint8 RGB.
+            (M, 3) float32 in the camera frame, one point per valid pixel, and their colors (M, 3) uint8 RGB.
 
         Raises:
             ValueError: ``fov`` is not between 0 and 180.

@@ -52,7 +52,7 @@ class MapsResult(Result):
         return dict(maps=maps, values=arrays)
 
     def draw(self) -> np.ndarray:
-        """Draw the main map, grey outside the mask."""
+        """Draw the main map, gray outside the mask."""
         main = self.fields[0]
         return draw_map(self.maps[main.name], main.kind, self.mask)
 

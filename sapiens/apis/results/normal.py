@@ -44,7 +44,7 @@ class NormalResult(Result):
         return to_published(self.normals)
 
     def draw(self) -> np.ndarray:
-        """Draw right as red, up as green, towards the camera as blue; grey outside the mask."""
+        """Draw right as red, up as green, towards the camera as blue; gray outside the mask."""
         return draw_normals(self.published, np.ones(self.image.shape[:2], bool) if self.mask is None else self.mask)
 
     def summary(self) -> str:

@@ -30,7 +30,7 @@ class Saving:
         map_format: 'npy' or 'png', for label maps and masks.
         style, threshold, radius, thickness, show_boxes, show_indices: drawing of people; see
             :func:`sapiens.visualization.people.draw_people`.
-        opacity: of class colours.
+        opacity: of class colors.
         depth_limits: depths drawn brightest and black. Fixed limits make images comparable.
         normal_frame: frame of .npy normals: 'published' (x right, y up, z towards the camera) or 'camera' (x right, y down,
             z forward).

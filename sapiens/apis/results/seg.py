@@ -28,7 +28,7 @@ class SegResult(Result):
 
     Attributes:
         labels: (H, W) uint8.
-        classes: names and colours of the labels.
+        classes: names and colors of the labels.
     """
 
     labels: np.ndarray | None = None
@@ -51,7 +51,7 @@ class SegResult(Result):
         return self.labels > 0
 
     def draw(self, opacity: float = 0.5, legend: bool = False) -> np.ndarray:
-        """Draw the class colours over the image, optionally with a legend below."""
+        """Draw the class colors over the image, optionally with a legend below."""
         picture = draw_segmentation(self.image, self.labels, self.classes.palette, opacity)
         if not legend:
             return picture

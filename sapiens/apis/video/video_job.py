@@ -109,7 +109,7 @@ def run_video(
         progress: wraps the iteration over the ``count`` frames; 0 if the number is unknown.
 
     Raises:
-        BadImage: the file is no video, has no frames, or is truncated.
+        BadImage: the file is not a video, has no frames, or is truncated.
         ImportError: PyAV is not installed.
     """
     source = open_frames(item.source)

@@ -21,7 +21,7 @@ def write_file(path: Path, content) -> None:
 
     Args:
         path: its suffix is one of '.npy' (an array), '.png' or '.jpg' (uint8 (H, W), RGB or RGBA), '.json' (plain values),
-            '.ply' (points (M, 3) and colours (M, 3) uint8 RGB), '.safetensors' (tensors by name).
+            '.ply' (points (M, 3) and colors (M, 3) uint8 RGB), '.safetensors' (tensors by name).
         content: what the suffix asks for.
 
     Raises:
@@ -45,7 +45,7 @@ def _write_picture(suffix: str, options: list[int]) -> Callable:
 
 
 def _write_ply(file, cloud: tuple[np.ndarray, np.ndarray]) -> None:
-    """Write binary PLY with a colour for each point."""
+    """Write binary PLY with a color for each point."""
     points, colors = cloud
     rows = np.empty(len(points), np.dtype([('position', '<f4', 3), ('color', 'u1', 3)]))
     rows['position'], rows['color'] = points, colors

@@ -19,19 +19,19 @@ from .loading import open_image, read_file
 
 __all__ = ['RandomBackground', 'reinhard_tables']
 
-# Colours of a background are measured on a 1-in-4 pixel grid.
+# Colors of a background are measured on a 1-in-4 pixel grid.
 _STRIDE = 4
 
 
 @TRANSFORMS.register_module()
 class RandomBackground(BaseTransform):
-    """Put people in front of a photograph, and adapt their colours to it.
+    """Put people in front of a photograph, and adapt their colors to it.
 
     The background is resized to the height of the image and cropped to its width about the center; a narrower one is stretched.
     It replaces all that is not foreground; with a soft ``gt_alpha`` the two are blended.
 
-    Colours are transferred from the background to the foreground by `Reinhard et al. <https://doi.org/10.1109/38.946629>`_, in
-    CIELAB with 8 bits a channel (L from 0 to 255; a and b with 128 for grey): in each channel ::
+    Colors are transferred from the background to the foreground by `Reinhard et al. <https://doi.org/10.1109/38.946629>`_, in
+    CIELAB with 8 bits a channel (L from 0 to 255; a and b with 128 for gray): in each channel ::
 
         x' = m_b + (x - m_f) s_b / s_f        x'' = x + color_transfer (x' - x)
 
@@ -50,7 +50,7 @@ class RandomBackground(BaseTransform):
         prob: probability.
         ann_file: COCO file of the photographs, relative to ``root`` or absolute: only its images without people (category 1,
             crowds included) are used. Without it all images are used, so none may show people.
-        color_transfer: strength of the colour transfer, 0 to 1; 1 as published.
+        color_transfer: strength of the color transfer, 0 to 1; 1 as published.
         ignored: whether pixels with label 255 are foreground if there is no ``gt_mask``. True as published.
         max_megapixels: larger photographs are refused.
 
@@ -135,7 +135,7 @@ def compose(
     alpha: np.ndarray | None = None,
     color_transfer: float = 1.0,
 ) -> np.ndarray:
-    """Compose the foreground of an image, in adapted colours, with a background; see :class:`RandomBackground`.
+    """Compose the foreground of an image, in adapted colors, with a background; see :class:`RandomBackground`.
 
     Args:
         image, behind: (H, W, 3) uint8 RGB; not changed.

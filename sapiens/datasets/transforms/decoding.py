@@ -2,8 +2,8 @@
 
 Legend: a size is (w, h), a box is (x, y, w, h), both in pixels of the full, upright image; arrays are (H, W, 3).
 
-simplejpeg (libjpeg-turbo) decodes plain JPEGs (8-bit YCbCr, RGB or grey, baseline or progressive), OpenCV plain PNGs, Pillow all
-others. Colour profiles are not applied: values are taken as sRGB.
+simplejpeg (libjpeg-turbo) decodes plain JPEGs (8-bit YCbCr, RGB or gray, baseline or progressive), OpenCV plain PNGs, Pillow all
+others. Color profiles are not applied: values are taken as sRGB.
 """
 
 import io
@@ -43,7 +43,7 @@ _ORIENTATIONS = {
 # Bytes 4 to 12 of HEIC files.
 _HEIC = {b'ftyp' + brand for brand in (b'heic', b'heix', b'hevc', b'heim', b'heis', b'mif1', b'msf1')}
 
-# PNG chunks of pixels, colour profiles, which are not applied, and printing.
+# PNG chunks of pixels, color profiles, which are not applied, and printing.
 _PLAIN_CHUNKS = {b'IHDR', b'IDAT', b'gAMA', b'cHRM', b'sRGB', b'iCCP', b'sBIT', b'bKGD', b'pHYs', b'tIME'}
 
 
@@ -181,7 +181,7 @@ def upright_pixels(image: Image.Image) -> np.ndarray:
 def resize(pixels: np.ndarray, size: tuple, interpolation: str = 'bicubic') -> np.ndarray:
     """Resize uint8 (H, W, 3) to ``size`` (w, h) with an antialiasing filter, as Pillow does, several times faster.
 
-    Rounding differs from Pillow's in about 0.3 % of the values, by 2 grey levels at most (docs/differences.md).
+    Rounding differs from Pillow's in about 0.3 % of the values, by 2 gray levels at most (docs/differences.md).
     """
     # The fast kernel needs channels-last strides: the new axis comes before the permutation.
     batch = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
@@ -201,7 +201,7 @@ def _decode_jpeg(data, width, height, rows, factor, smooth) -> np.ndarray:
     scaled = math.ceil(height / factor), math.ceil(width / factor)
     pixels = simplejpeg.decode_jpeg(
         data,
-        fastupsample=not smooth,  # the fast DCT would save as much again, but darkens by 0.8 grey levels
+        fastupsample=not smooth,  # the fast DCT would save as much again, but darkens by 0.8 gray levels
         min_height=scaled[0],
         min_width=scaled[1],
         strict=not stops_early,
@@ -211,7 +211,7 @@ def _decode_jpeg(data, width, height, rows, factor, smooth) -> np.ndarray:
 
 
 def _decode_png(data: bytes) -> np.ndarray | None:
-    """Pixels of an 8-bit RGB or grey PNG, faster than with Pillow; None for others and broken files."""
+    """Pixels of an 8-bit RGB or gray PNG, faster than with Pillow; None for others and broken files."""
     if data[24] != 8 or data[25] not in (0, 2) or not _has_plain_chunks(data):
         return None  # transparent or not upright; for broken files Pillow has the best messages
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -275,10 +275,10 @@ def _to_rgb(image: Image.Image, file_format: str | None) -> Image.Image:
     if image.mode in ('I', 'F') and not (image.mode == 'I' and file_format == 'PNG'):
         raise BadImage(f'pixels of mode {image.mode} (32 bits a value) have no defined white')
     if image.mode.startswith('I'):
-        # 16-bit grey. convert() would clip it; Pillow keeps the high byte of 16-bit colours.
+        # 16-bit gray. convert() would clip it; Pillow keeps the high byte of 16-bit colors.
         return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert('RGB')
     if image.has_transparency_data:
-        # Colours under full transparency are arbitrary: show them on white, as a page does.
+        # Colors under full transparency are arbitrary: show them on white, as a page does.
         image = image.convert('RGBA')
         return Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image).convert('RGB')
     return image if image.mode == 'RGB' else image.convert('RGB')

@@ -66,7 +66,7 @@ class GaussianNoise(Degradation):
     """Add normal noise, drawn for each pixel and channel.
 
     Args:
-        variance: smallest and largest, in squared grey levels.
+        variance: smallest and largest, in squared gray levels.
         prob: probability.
     """
 
@@ -109,7 +109,7 @@ class LowerResolution(Degradation):
 
 @TRANSFORMS.register_module()
 class Solarize(Degradation):
-    """Invert grey levels of a threshold and above.
+    """Invert gray levels of a threshold and above.
 
     Args:
         threshold: 0 to 255.
@@ -119,7 +119,7 @@ class Solarize(Degradation):
     def __init__(self, threshold: int = 128, prob: float = 0.3):
         super().__init__(prob)
         if not 0 <= threshold <= 255:
-            raise ValueError(f'threshold={threshold!r}: expected a grey level, 0 to 255')
+            raise ValueError(f'threshold={threshold!r}: expected a gray level, 0 to 255')
         levels = np.arange(256)
         self.table = np.where(levels < threshold, levels, 255 - levels).astype(np.uint8)
 

@@ -28,7 +28,7 @@ __all__ = [
 
 _UNIT = 1e-3  # tolerance of squared lengths around 1; half precision is within
 _MAX_PIXELS = 150_000_000  # as for images
-_PALETTE = 3  # PNG's colour type of palettes
+_PALETTE = 3  # PNG's color type of palettes
 
 
 def known_label(ids: np.ndarray) -> np.ndarray:
@@ -62,14 +62,14 @@ def read_ids(path: str, table: np.ndarray | None = None, count: int | None = Non
         BadImage: not such a file, or an id out of range.
     """
     data = read_file(path)
-    # Bit depth and colour type of a PNG.
+    # Bit depth and color type of a PNG.
     bits, kind = (data[24], data[25]) if data[:4] == b'\x89PNG' and len(data) > 25 else (8, 0)
     ids = _palette_ids(data) if kind == _PALETTE else decode(data)
     if ids.dtype != np.uint8:
         raise BadImage(f'{ids.dtype.itemsize * 8}-bit labels: expected 8 bits')
     if ids.ndim == 3:
         if ids.shape[2] < 3 or (ids[..., :1] != ids[..., 1:3]).any():
-            raise BadImage('labels with colours: expected ids in one channel, or a palette whose entries are the ids')
+            raise BadImage('labels with colors: expected ids in one channel, or a palette whose entries are the ids')
         ids = np.ascontiguousarray(ids[..., 0])
     if bits < 8 and kind != _PALETTE:
         ids //= 255 // (2**bits - 1)  # decoders scale fewer bits to the range of a byte
@@ -106,7 +106,7 @@ def read_depth(path: str, scale: float | None = None) -> np.ndarray:
 
     Args:
         path: .npy, .npz (its array 'depth', or its only one), .exr, or a 16-bit .png or .tif.
-        scale: metres of a unit; needed for integers, 1 otherwise.
+        scale: meters of a unit; needed for integers, 1 otherwise.
 
     Raises:
         BadImage: not such a file.
@@ -118,7 +118,7 @@ def read_depth(path: str, scale: float | None = None) -> np.ndarray:
         depth = depth[..., 0]
     if depth.dtype.kind in 'ui':
         if scale is None:
-            raise BadImage(f'{depth.dtype} depth: give the metres of one unit, depth_scale= of the dataset')
+            raise BadImage(f'{depth.dtype} depth: give the meters of one unit, depth_scale= of the dataset')
         if depth.dtype == np.uint8:
             raise BadImage('8-bit depth has 255 steps, too few for depth: expected 16 bits or floats')
     elif depth.dtype.kind != 'f':
@@ -258,7 +258,7 @@ def _read_numpy(path: str, name: str) -> np.ndarray:
 
 
 def _palette_ids(data: bytes) -> np.ndarray:
-    # OpenCV replaces ids by their colours.
+    # OpenCV replaces ids by their colors.
     try:
         with Image.open(io.BytesIO(data), formats=('PNG',)) as image:
             return np.array(image)

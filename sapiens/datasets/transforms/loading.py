@@ -72,7 +72,7 @@ def check_size(size: int) -> None:
 
 
 def apply_pixel_changes(results: dict, pixels: np.ndarray) -> np.ndarray:
-    """Apply the changes of colour (``pixel_changes``) that earlier transforms have drawn for this sample."""
+    """Apply the changes of color (``pixel_changes``) that earlier transforms have drawn for this sample."""
     for change in results.get('pixel_changes', ()):
         pixels = change(pixels)
     return pixels

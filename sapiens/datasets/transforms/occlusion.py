@@ -19,7 +19,7 @@ class CoarseDropout(BaseTransform):
     Args:
         height, width: smallest and largest fraction of the image's side, drawn uniformly and independently.
         prob: probability.
-        fill: grey level.
+        fill: gray level.
 
     Raises:
         ValueError: an argument out of its range.
@@ -31,7 +31,7 @@ class CoarseDropout(BaseTransform):
                 raise ValueError(f'{name}={limits!r}: expected (smallest, largest) fraction, within (0, 1]')
         check_prob(prob=prob)
         if not 0 <= fill <= 255:
-            raise ValueError(f'fill={fill!r}: expected a grey level from 0 to 255')
+            raise ValueError(f'fill={fill!r}: expected a gray level from 0 to 255')
         self.height, self.width, self.prob, self.fill = height, width, prob, fill
 
     def transform(self, results: dict) -> dict:

@@ -31,7 +31,7 @@ class PackImage(BaseTransform):
     Required Keys: img (uint8 (H, W, 3) RGB); img_path, ori_shape, img_shape, crop, flip, warp_matrix, sample_idx where present
 
     Returns:
-        dict(inputs=uint8 (3, H, W) tensor, RGB, not normalised (the device does that);
+        dict(inputs=uint8 (3, H, W) tensor, RGB, not normalized (the device does that);
         data_samples=:class:`sapiens.structures.DenseDataSample` with the keys above as metainfo).
     """
 
@@ -50,7 +50,7 @@ class PackDense(BaseTransform):
     valid_<field>; the keys of the metainfo where present
 
     Returns:
-        dict(inputs=uint8 (3, h, w) tensor, RGB, not normalised; data_samples=:class:`sapiens.structures.DenseDataSample`) with
+        dict(inputs=uint8 (3, h, w) tensor, RGB, not normalized; data_samples=:class:`sapiens.structures.DenseDataSample`) with
 
         - the maps as tensors: gt_sem_seg (H, W) uint8, gt_depth (1, H, W) and gt_normal (3, H, W) float32, gt_mask and
           valid_mask (H, W) bool, ...;
@@ -83,11 +83,11 @@ class PackPose(BaseTransform):
     Required Keys: those of :class:`sapiens.datasets.transforms.LoadPerson`; bbox (1, 4), bbox_score (1,)
 
     Returns:
-        dict(inputs=uint8 (3, h, w) tensor, RGB, not normalised; data_samples=mmpose's ``PoseDataSample``) with
+        dict(inputs=uint8 (3, h, w) tensor, RGB, not normalized; data_samples=mmpose's ``PoseDataSample``) with
 
         - ``gt_instances``, arrays in pixels of the original image: bboxes (1, 4) x1, y1, x2, y2, bbox_scores (1,), and
-          where labelled keypoints (1, K, 2) and keypoints_visible (1, K);
-        - ``gt_instance_labels``, where labelled, float32 tensors: keypoints (1, K, 2) in pixels of the crop,
+          where labeled keypoints (1, K, 2) and keypoints_visible (1, K);
+        - ``gt_instance_labels``, where labeled, float32 tensors: keypoints (1, K, 2) in pixels of the crop,
           keypoint_weights (1, K), in the order of the crop: left and right are swapped if ``flip`` is set;
         - metainfo: img_id, id, img_path, ori_shape and img_shape (h, w), input_size (w, h), input_center and input_scale
           (2,) in pixels of the original image, sample_idx, flip, bbox_rotation (1,), as far as known.

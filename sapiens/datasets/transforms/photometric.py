@@ -1,4 +1,4 @@
-"""Changes of colour and sharpness. Labels stay."""
+"""Changes of color and sharpness. Labels stay."""
 
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +22,7 @@ class PhotometricDistortion(BaseTransform):
     """Random brightness, contrast, saturation, hue and order of the channels.
 
     Brightness adds a number drawn uniformly from +-``brightness_delta`` (with probability 1/2). Contrast multiplies by a factor
-    from ``contrast_range`` (1/2), before or after the colour change. The colour change is, with equal probability, none,
+    from ``contrast_range`` (1/2), before or after the color change. The color change is, with equal probability, none,
     saturation (times a factor from ``saturation_range``), hue (plus an integer from [-``hue_delta``, ``hue_delta``), cyclic) or
     both. Last, the channels are permuted (1/2). Values and probabilities are mmpose's, drawn from numpy's global generator in its
     order. Functions of one channel use a lookup table.
@@ -33,13 +33,13 @@ class PhotometricDistortion(BaseTransform):
     Modified Keys: img (uint8 (H, W, 3) RGB) if present, otherwise pixel_changes
 
     Args:
-        brightness_delta: in grey levels.
+        brightness_delta: in gray levels.
         contrast_range, saturation_range: smallest and largest factor.
         hue_delta: in steps of two degrees, within [0, 180].
         permute: False keeps the channels in order.
         prob: probability of any change.
         published: as in the training of the published models, with two errors of mmpose's transform: contrast is applied twice
-            (before and after the colour change) or never, and hues outside [0, 180) wrap at 256.
+            (before and after the color change) or never, and hues outside [0, 180) wrap at 256.
 
     Raises:
         ValueError: an argument out of its range.
@@ -57,7 +57,7 @@ class PhotometricDistortion(BaseTransform):
     ):
         check_prob(prob=prob)
         if brightness_delta < 0:
-            raise ValueError(f'brightness_delta={brightness_delta}: expected 0 or more grey levels')
+            raise ValueError(f'brightness_delta={brightness_delta}: expected 0 or more gray levels')
         for name, limits in (('contrast_range', contrast_range), ('saturation_range', saturation_range)):
             if len(limits) != 2 or not 0 <= limits[0] <= limits[1]:
                 raise ValueError(f'{name}={limits!r}: expected (smallest, largest) factor, 0 or more')
@@ -154,7 +154,7 @@ def _apply(image: np.ndarray, first, hues, saturations, last, order) -> np.ndarr
     """Apply tables of all channels, hues, saturations and again all channels, then reorder the channels."""
     image = _look_up(image, first)
     if hues is not None or saturations is not None:
-        image = _change_colours(image, hues, saturations)
+        image = _change_colors(image, hues, saturations)
     image = _look_up(image, last)
     return image if order is None else cv2.transform(image, np.eye(3, dtype=np.float32)[order])
 
@@ -163,7 +163,7 @@ def _look_up(image: np.ndarray, table: np.ndarray | None) -> np.ndarray:
     return image if table is None or (table == _ALL).all() else cv2.LUT(image, table)
 
 
-def _change_colours(image: np.ndarray, hues: np.ndarray | None, saturations: np.ndarray | None) -> np.ndarray:
+def _change_colors(image: np.ndarray, hues: np.ndarray | None, saturations: np.ndarray | None) -> np.ndarray:
     # Planes: a table for all three channels at once takes longer than splitting, one or two tables and merging.
     planes = list(cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV)))
     if hues is not None:

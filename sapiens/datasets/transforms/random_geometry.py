@@ -102,7 +102,7 @@ class RandomCrop(GeometricStep):
 
     Args:
         size: (w, h) in pixels.
-        cat_max_ratio: with label maps: a box in which one class covers this fraction or more of the labelled pixels is drawn
+        cat_max_ratio: with label maps: a box in which one class covers this fraction or more of the labeled pixels is drawn
             again, up to ten times. Classes are counted on a 1-in-4 pixel grid. 1 takes any box.
         prob: probability.
 

@@ -72,7 +72,7 @@ class _ImageSampler:
             return apply_pixel_changes(results, np.zeros((*view.size[::-1], 3), np.uint8))
         zoom = np.hypot(*matrix[:, :2]).tolist()  # of x and of y
         pixels, box = image.crop(box, (box[2] * zoom[0], box[3] * zoom[1]), self.exact)
-        # The cost of colour changes grows with the pixels: apply them where there are fewest, padding included.
+        # The cost of color changes grows with the pixels: apply them where there are fewest, padding included.
         counts = [pixels.shape[0] * pixels.shape[1], *(w * h for _, (w, h) in stages)]
         best = len(stages) if self.exact else int(np.argmin(counts))
         border, whole = (0, 0, 0), image.size

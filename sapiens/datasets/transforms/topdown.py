@@ -38,14 +38,14 @@ class LoadPerson(LoadingTransform):
 
     Added Keys: img (uint8 (h, w, 3) RGB), img_shape and ori_shape (h, w), flip, input_size (w, h), input_center and
     input_scale (2,) float32: center and size of the box that the crop shows, in pixels of the original image; warp_matrix
-    (2, 3) float64, from the original image to the crop; if labelled transformed_keypoints (1, K, 2) and transformed_visible
+    (2, 3) float64, from the original image to the crop; if labeled transformed_keypoints (1, K, 2) and transformed_visible
     (1, K), in pixels of the crop, with left and right swapped in a mirrored one. Keys about the original image (bbox, keypoints,
     keypoints_visible) stay.
 
     Args:
         size: of the crop in pixels, (w, h).
         flip_prob: probability of mirroring; 0 in evaluation.
-        min_visible: reject a sample with fewer labelled keypoints inside the crop before its file is read; the dataset draws
+        min_visible: reject a sample with fewer labeled keypoints inside the crop before its file is read; the dataset draws
             another one. 0 keeps all.
         touching: ``dict(sigma=6.0, heatmap_size=(192, 256))``, in cells: ``min_visible`` counts as published, also the keypoints
             outside whose Gaussian of 3 sigma reaches into the heatmap (72 pixels of a crop of 768 x 1024, and rounding).
@@ -121,7 +121,7 @@ class LoadPerson(LoadingTransform):
                 counted, where = ((points > -0.5) & (points < np.array(self.size) - 0.5)).all(-1), 'inside the crop'
             count = int((counted & (visible > 0)).sum())
             if count < self.min_visible:
-                raise Rejected(f'{count} labelled keypoints {where}, min_visible={self.min_visible}')
+                raise Rejected(f'{count} labeled keypoints {where}, min_visible={self.min_visible}')
         results['transformed_keypoints'] = points.astype(np.float32)
         results['transformed_visible'] = visible.astype(np.float32)
 
@@ -153,7 +153,7 @@ class LoadPerson(LoadingTransform):
             factor = np.array([w / pixels.shape[1], h / pixels.shape[0]])
             shift = transform_points(np.array([x, y]) + (factor - 1) / 2, matrix)
             matrix = np.column_stack([matrix[:, :2] * factor, shift])
-        # The cost of colour changes grows with the pixels: apply them before the warp if there are fewer, padding included.
+        # The cost of color changes grows with the pixels: apply them before the warp if there are fewer, padding included.
         early = not self.exact and pixels.shape[0] * pixels.shape[1] < self.size[0] * self.size[1]
         border = (0, 0, 0)
         if early and results.get('pixel_changes'):

@@ -73,7 +73,7 @@ class DenseDrawing:
         self.draw_rows = draw or partial(draw_map_panel, kind=self.field.kind)
 
     def labels(self, sample: BaseDataElement) -> dict:
-        """Select what is drawn of the labels, as small tensors on the CPU: ``name``, and ``truth`` and ``valid`` if labelled."""
+        """Select what is drawn of the labels, as small tensors on the CPU: ``name``, and ``truth`` and ``valid`` if labeled."""
         kept = dict(name=Path(str(sample.get('img_path', ''))).name)
         key = f'gt_{self.field.name}'
         if key in sample:

@@ -1,7 +1,7 @@
 """Sizes of the encoders of both families.
 
 Sources: Khirodkar et al., "Sapiens: Foundation for Human Vision Models" (ECCV 2024), table 1, and the published systems. ``tiny``
-is ours in both families, for CPUs, quickstarts and tests. :mod:`sapiens.checkpoints` recognises weights by these tables.
+is ours in both families, for CPUs, quickstarts and tests. :mod:`sapiens.checkpoints` recognizes weights by these tables.
 """
 
 from sapiens.metainfo.naming import near

@@ -82,14 +82,14 @@ class Encoder(BaseModule):
         every = activation_checkpointing
         if every not in ('off', 'all') and not (type(every) is int and every >= 1):
             raise ValueError(
-                f"activation_checkpointing={every!r} is none of 'off', 'all', or n >= 1 for every n-th block"
+                f"activation_checkpointing={every!r} is not one of 'off', 'all', or n >= 1 for every n-th block"
             )
         self.checkpoint_every = every if isinstance(every, int) else int(every == 'all')
 
     # ------------------------------------------------------------------ forward
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Encode normalised images (B, 3, H, W); one output for each of ``out_indices``, in the form of ``out_type``."""
+        """Encode normalized images (B, 3, H, W); one output for each of ``out_indices``, in the form of ``out_type``."""
         outputs = self.encode(*self.embed(images), self.out_indices)
         if self.out_type == 'featmap':
             grid = self.grid_of(*images.shape[-2:])

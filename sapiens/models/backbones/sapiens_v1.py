@@ -122,12 +122,12 @@ class SapiensViT(Encoder):
     def check_masking(self) -> None:
         if self.patch_padding:
             raise ValueError(
-                f'patch_padding={self.patch_padding}: padded patches overlap their neighbours and cannot be embedded one by one; '
+                f'patch_padding={self.patch_padding}: padded patches overlap their neighbors and cannot be embedded one by one; '
                 'pretraining uses 0'
             )
 
     def reset_parameters(self) -> None:
-        """Initialise as published for pretraining, with the bias that ``patch_bias`` says."""
+        """Initialize as published for pretraining, with the bias that ``patch_bias`` says."""
         init_transformer(self, mlp_bias_std=1e-6)
         weight, bias = self.patch_embed.projection.weight, self.patch_embed.projection.bias
         nn.init.xavier_uniform_(weight.data.flatten(1))

@@ -120,7 +120,7 @@ class Sapiens2ViT(Encoder):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Initialise as published: weights and tokens by a truncated normal of deviation 0.02, biases 0, layer scale 1e-4."""
+        """Initialize as published: weights and tokens by a truncated normal of deviation 0.02, biases 0, layer scale 1e-4."""
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Conv2d):
                 nn.init.trunc_normal_(module.weight, std=0.02)

@@ -127,7 +127,7 @@ class UDPHeatmap:
         Args:
             keypoints: (B, K, 2).
             input_size: (w, h) pixels.
-            center: (B, 2) centre of the crop in pixels of the image.
+            center: (B, 2) center of the crop in pixels of the image.
             scale: (B, 2) width and height of the crop in pixels of the image.
 
         Returns:
@@ -137,7 +137,7 @@ class UDPHeatmap:
 
     def _newton_step(self, heatmaps: Tensor, cells: Tensor, peaks: Tensor) -> Tensor:
         """Step (B, K, 2) to subtract, in cells: inverse Hessian times gradient of the logarithm of the blurred map."""
-        values = self._blurred_neighbours(heatmaps, cells, peaks)
+        values = self._blurred_neighbors(heatmaps, cells, peaks)
         # Double precision, because the finite differences below cancel; these are only B * K * 9 numbers.
         values = (values if values.device.type == 'mps' else values.double()).clamp(*LOG_RANGE).log()
         (a, b, _), (c, d, e), (_, f, g) = [row.unbind(-1) for row in values.unbind(-2)]  # rows of y, columns of x
@@ -148,7 +148,7 @@ class UDPHeatmap:
         determinant = dxx * dyy - dxy * dxy
         return torch.stack([dyy * dx - dxy * dy, dxx * dy - dxy * dx], dim=-1) / determinant[..., None]
 
-    def _blurred_neighbours(self, heatmaps: Tensor, cells: Tensor, peaks: Tensor) -> Tensor:
+    def _blurred_neighbors(self, heatmaps: Tensor, cells: Tensor, peaks: Tensor) -> Tensor:
         """(B, K, 3, 3) values around ``cells`` of the blurred maps, scaled so that each map keeps its maximum.
 
         Only the cells that influence these nine are blurred; blurring whole maps takes twenty times as long. The scale adds a
@@ -183,7 +183,7 @@ class UDPHeatmap:
     @staticmethod
     def highest_cells(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
         """Cell (B, K, 2) int64 x, y of the highest value of each map (the first in row-major order), and the value (B, K)."""
-        rows, columns = heatmaps.amax(-1), heatmaps.shape[-1]  # amax is vectorised on CPUs, argmax is not
+        rows, columns = heatmaps.amax(-1), heatmaps.shape[-1]  # amax is vectorized on CPUs, argmax is not
         peaks, y = rows.max(-1)
         row = heatmaps.gather(-2, y[..., None, None].expand(*y.shape, 1, columns))[..., 0, :]
         return torch.stack([row.argmax(-1), y], dim=-1), peaks

@@ -42,7 +42,7 @@ class DenseEstimator(Estimator):
             pixels of windows to predict in, averaged where they overlap; default None, the whole image at once. ``stride``:
             (h, w) in pixels from window to window, default half of their size; the last of a row ends at the border.
             ``resize``: to the size of the prediction ``'two_step'`` (default, published), by way of the size of the input, or
-            ``'one_step'``. ``losses`` (default False): compute the losses of labelled images too; loops set it where a metric
+            ``'one_step'``. ``losses`` (default False): compute the losses of labeled images too; loops set it where a metric
             needs them. And the options of the task.
         data_preprocessor: normalization of the images.
 
@@ -201,7 +201,7 @@ class DenseEstimator(Estimator):
             target = config.pop('target', self.task.kind)
             if target not in fields:
                 raise ValueError(
-                    f'target={target!r} of {config} is no field of the task (fields: {", ".join(fields)})'
+                    f'target={target!r} of {config} is not a field of the task (fields: {", ".join(fields)})'
                 )
             loss = MODELS.build(self.task.loss_config(config))
             if loss.name in built:

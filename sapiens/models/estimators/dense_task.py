@@ -87,7 +87,7 @@ class DenseTask:
         return f'gt_{self.kind}' in sample
 
     def read(self, samples: list, size: tuple[int, int], device) -> dict[str, tuple[Tensor, Tensor]]:
-        """Target (B, ..., H, W) and validity (B, H, W) of each field of labelled samples, at ``size`` (H, W).
+        """Target (B, ..., H, W) and validity (B, H, W) of each field of labeled samples, at ``size`` (H, W).
 
         Labels of another size are resized by nearest pixels, to the part of the input that shows the image.
 
@@ -222,7 +222,7 @@ def _to_input(sample, field, size: tuple[int, int], device) -> Tensor:
 
 
 def resize_nearest(field: Tensor, size: tuple[int, int]) -> Tensor:
-    """(..., H, W) at another size: the pixel under the centre of each new one. Works for every dtype."""
+    """(..., H, W) at another size: the pixel under the center of each new one. Works for every dtype."""
     if tuple(field.shape[-2:]) == tuple(size):
         return field
     rows, columns = (

@@ -96,7 +96,7 @@ class DepthTask(DenseTask):
     have the same depth has no relative depth and does not count. Pixels whose depth is not finite or not above 0 never count.
 
     Args:
-        relative: False to predict the labels' own unit, metres for example.
+        relative: False to predict the labels' own unit, meters for example.
     """
 
     task_name = 'depth'

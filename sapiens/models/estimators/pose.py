@@ -37,8 +37,8 @@ class PoseEstimator(Estimator):
         codec: config of the codec.
         test_cfg: ``flip_test`` (default True): average with the prediction for the mirrored crop. ``keypoints``: names of those
             to predict, default all; the others come out as NaN with score 0. ``output_heatmaps``: keep the maps. ``losses``
-            (default False): compute the loss of labelled samples too; loops set it where a metric needs it.
-        data_preprocessor: normalisation of the images.
+            (default False): compute the loss of labeled samples too; loops set it where a metric needs it.
+        data_preprocessor: normalization of the images.
 
     Raises:
         ValueError: an unknown option or keypoint, or a head that contradicts backbone or skeleton.
@@ -95,8 +95,8 @@ class PoseEstimator(Estimator):
         """Find the keypoints of each crop.
 
         Args:
-            inputs: (B, 3, h, w) normalised crops.
-            data_samples: B samples with ``input_center``, ``input_scale`` in their metainfo (centre and size of the crop in the
+            inputs: (B, 3, h, w) normalized crops.
+            data_samples: B samples with ``input_center``, ``input_scale`` in their metainfo (center and size of the crop in the
                 image, pixels), and ``gt_instances`` with ``bboxes`` and ``bbox_scores``.
             **options: override those of ``test_cfg``.
 

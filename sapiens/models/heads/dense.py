@@ -42,6 +42,6 @@ class DenseHead(DeconvHead):
         return self.dropout(super().hidden(features))
 
     def init_weights(self) -> None:
-        """Draw the last convolution from N(0, 0.01^2) with bias 0; the others keep PyTorch's initialisation, as published."""
+        """Draw the last convolution from N(0, 0.01^2) with bias 0; the others keep PyTorch's initialization, as published."""
         nn.init.normal_(self.conv_seg.weight, std=0.01)
         nn.init.zeros_(self.conv_seg.bias)

@@ -1,4 +1,4 @@
-"""Rotary positions in two dimensions, as in DINOv3: angles from normalised patch centers.
+"""Rotary positions in two dimensions, as in DINOv3: angles from normalized patch centers.
 
 Source: Siméoni et al., "DINOv3" (2025), section 3.2; Su et al., "RoFormer" (2021).
 """

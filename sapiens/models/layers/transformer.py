@@ -88,7 +88,7 @@ class TransformerBlock(nn.Module):
 
 @torch.no_grad()
 def init_transformer(module: nn.Module, mlp_bias_std: float = 0.0) -> None:
-    """Initialise as published for pretraining: linear layers Xavier-uniform with bias 0, layer norms 1 and 0.
+    """Initialize as published for pretraining: linear layers Xavier-uniform with bias 0, layer norms 1 and 0.
 
     Args:
         mlp_bias_std: standard deviation of the biases of MLPs (published: 1e-6 in the encoder, 0 in the decoder).

@@ -1,4 +1,4 @@
-"""Normalisation of vectors along one dimension of a map."""
+"""Normalization of vectors along one dimension of a map."""
 
 import torch
 from torch import Tensor

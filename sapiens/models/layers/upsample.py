@@ -50,7 +50,7 @@ def upsampled_argmax(scores: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(here.shape) == tuple(size):
         return here
     (top, bottom, down), (left, right, across) = (
-        _neighbours(old, new, scores.device) for old, new in zip(here.shape, size, strict=True)
+        _neighbors(old, new, scores.device) for old, new in zip(here.shape, size, strict=True)
     )
     beside = torch.cat([here[:, 1:], here[:, -1:]], 1)
     below, opposite = (torch.cat([labels[1:], labels[-1:]]) for labels in (here, beside))
@@ -72,13 +72,13 @@ def upsampled_argmax(scores: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _interpolation(old: int, new: int, chosen: slice, device: torch.device) -> Tensor:
     """(P, old) weights of the cells for each chosen pixel of ``new``."""
-    first, second, weight = (part[chosen, None] for part in _neighbours(old, new, device))
+    first, second, weight = (part[chosen, None] for part in _neighbors(old, new, device))
     weights = torch.zeros(len(first), old, device=device).scatter_(1, first, 1 - weight)
     return weights.scatter_add_(1, second, weight)
 
 
-def _neighbours(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """For each of ``new`` pixels, its two neighbours of ``old`` cells and the weight of the second."""
+def _neighbors(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """For each of ``new`` pixels, its two neighbors of ``old`` cells and the weight of the second."""
     position = ((torch.arange(new, device=device) + 0.5) * (old / new) - 0.5).clamp(min=0)
     first = position.long()
     return first, (first + 1).clamp(max=old - 1), position - first

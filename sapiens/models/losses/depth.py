@@ -80,7 +80,7 @@ class SiLogLoss(DenseLoss):
 
 @MODELS.register_module()
 class ScaleShiftInvariantLoss(DenseLoss):
-    """Mean absolute error between prediction and target, each normalised to median 0 and mean absolute deviation 1 over the
+    """Mean absolute error between prediction and target, each normalized to median 0 and mean absolute deviation 1 over the
     valid pixels of its image; then the mean over the images that have any.
 
     For labels of unknown scale and offset. A least-squares fit of the prediction could invert it and leave a network that
@@ -110,7 +110,7 @@ class AlignedDepthLoss(DenseLoss):
 
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         output, target, valid = flat_pixels(output, target, valid)
-        output, target = centred(output, valid), centred(target, valid)
+        output, target = centered(output, valid), centered(target, valid)
         spread = masked_mean(output.square(), valid).clamp(min=FLAT**2).sqrt()
         extent = masked_mean(target.square(), valid).sqrt()
         correlation = masked_mean(output * target, valid) / (spread * extent.clamp(min=FLAT))
@@ -129,7 +129,7 @@ class DepthGradientLoss(DenseLoss):
 
     Args:
         num_scales: 1 or more.
-        invariant: compare the normalised maps of :class:`ScaleShiftInvariantLoss`.
+        invariant: compare the normalized maps of :class:`ScaleShiftInvariantLoss`.
         **options: ``loss_weight`` and ``name``, see :class:`DenseLoss`.
 
     Raises:
@@ -182,7 +182,7 @@ def root(square: Tensor) -> Tensor:
     return torch.where(some, torch.where(some, square, 1).sqrt(), 0)
 
 
-def centred(depth: Tensor, valid: Tensor) -> Tensor:
+def centered(depth: Tensor, valid: Tensor) -> Tensor:
     """(B, N) with mean 0 over the valid pixels of each image; 0 elsewhere."""
     depth = torch.where(valid, depth, 0)
     return torch.where(valid, depth - masked_mean(depth, valid)[:, None], 0)
@@ -193,6 +193,6 @@ def normalized(depth: Tensor, valid: Tensor) -> Tensor:
     # The lower median, by sorting: PyTorch's median has no deterministic kernel on GPUs.
     ordered = torch.where(valid, depth, torch.inf).sort(dim=1).values
     middle = (valid.sum(1, keepdim=True) - 1).clamp(min=0) // 2
-    centred = torch.where(valid, depth - ordered.gather(1, middle), 0)
-    deviation = masked_mean(centred.abs(), valid)
-    return centred / deviation.clamp(min=FLAT)[:, None]
+    centered = torch.where(valid, depth - ordered.gather(1, middle), 0)
+    deviation = masked_mean(centered.abs(), valid)
+    return centered / deviation.clamp(min=FLAT)[:, None]

@@ -50,7 +50,7 @@ class HeatmapMSELoss(nn.Module):
 
 @MODELS.register_module()
 class HeatmapCrossEntropyLoss(nn.Module):
-    """Cross entropy between each map, as logits over its cells, and the target normalised to a distribution; weighted mean over
+    """Cross entropy between each map, as logits over its cells, and the target normalized to a distribution; weighted mean over
     the keypoints.
 
     Not published for Sapiens. It learns from far fewer samples than the squared error, whose first optimum is an empty map.

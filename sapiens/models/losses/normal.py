@@ -16,7 +16,7 @@ from .base import DenseLoss, mean_where
 
 __all__ = ['NormalCosineLoss', 'NormalGradientLoss', 'NormalL1Loss']
 
-# Shorter vectors are not normalised to length 1.
+# Shorter vectors are not normalized to length 1.
 SHORTEST = 1e-6
 
 
@@ -46,7 +46,7 @@ class NormalL1Loss(DenseLoss):
 
 @MODELS.register_module()
 class NormalGradientLoss(DenseLoss):
-    """Squared error of the differences between neighbouring pixels, right and down, of the raw prediction: wrinkles and edges.
+    """Squared error of the differences between neighboring pixels, right and down, of the raw prediction: wrinkles and edges.
 
     Each direction sums over x, y and z and averages over the pairs of valid pixels; the loss is the sum of both directions.
     Source: the second generation of Sapiens (weights there: this 10, cosine 10, absolute error 1).

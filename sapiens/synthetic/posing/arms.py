@@ -8,7 +8,7 @@ from .limbs import Limb
 from .rotations import SIDES, unit
 from .solver import Direction, Point, solve
 
-FAULT = 0.006  # metres that limbs may penetrate (convex hulls of parts of) the body before another pose is tried
+FAULT = 0.006  # meters that limbs may penetrate (convex hulls of parts of) the body before another pose is tried
 TRUNK = ('head', 'neck', 'shoulders', 'ribs', 'belly', 'waist', 'pelvis')
 
 

@@ -9,8 +9,8 @@ from .solver import Direction, Point, solve
 from .trunk import Trunk
 
 
-def centre_of_mass(figure: Rig) -> np.ndarray:
-    """Return the centre of mass (3,) of a rig, from the mass fractions of the body segments (after de Leva)."""
+def center_of_mass(figure: Rig) -> np.ndarray:
+    """Return the center of mass (3,) of a rig, from the mass fractions of the body segments (after de Leva)."""
     joint, tail = figure.at, figure.tail
     front = figure.world[figure.bones['spine03']] @ FORWARD * 0.035
     total = (
@@ -57,7 +57,7 @@ class Legs(Trunk):
 
     def put_leg(self, side: str, ankle: np.ndarray, foot: np.ndarray, knee: float | None = None, steps=8) -> float:
         """Move an ankle to a place with this rotation of the foot and the knee pointing to yaw ``knee``. Returns the error in
-        metres."""
+        meters."""
         leg, f = self.legs[side], self.figure
         hip = f.at(f'upperleg01.{side}')
         yaw = np.radians(knee) if knee is not None else np.arctan2((foot @ FORWARD)[0], -(foot @ FORWARD)[1])
@@ -87,12 +87,12 @@ class Legs(Trunk):
         return float(np.linalg.norm(f.at(f'foot.{side}') - ankle)) + max(off - 14, 0) * 0.002
 
     def stance(self, feet: dict, support: dict, bend: float = 7.0, drop: float = 0.0, shift=(0.0, 0.0)) -> None:
-        """Stand on the feet: move them under the centre of mass, and the pelvis as high as the legs reach.
+        """Stand on the feet: move them under the center of mass, and the pelvis as high as the legs reach.
 
         Args:
-            feet: side -> dict(at=(x, y), yaw, pitch, lift, knee); metres, in any frame that only differs by a horizontal shift.
+            feet: side -> dict(at=(x, y), yaw, pitch, lift, knee); meters, in any frame that only differs by a horizontal shift.
             support: side -> fraction of the weight.
-            bend: minimum knee angle; ``drop``: metres below the height that it gives.
+            bend: minimum knee angle; ``drop``: meters below the height that it gives.
         """
         f = self.figure
         f.update()
@@ -108,7 +108,7 @@ class Legs(Trunk):
         middle = sum(w * (ankles[s] + turns[s] @ FORWARD * 0.055 * self.size)[:2] for s, w in support.items())
         for attempt in range(2):
             error = 0.0
-            f.shift(np.array([*(middle + np.array(shift) - centre_of_mass(f)[:2]), 0.0]))
+            f.shift(np.array([*(middle + np.array(shift) - center_of_mass(f)[:2]), 0.0]))
             heights = []
             for s in support:
                 a, b = self.legs[s].lengths
@@ -124,7 +124,7 @@ class Legs(Trunk):
         self.between_legs = self.leg_depth()
 
     def leg_depth(self) -> float:
-        """Return the penetration depth of the legs in metres."""
+        """Return the penetration depth of the legs in meters."""
         return max(
             self.legs[s].depth(self.figure.obstacles([f'{n}.{other}' for n in LEG_PIECES]))
             for s, other in (('L', 'R'), ('R', 'L'))

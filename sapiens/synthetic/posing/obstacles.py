@@ -8,7 +8,7 @@ from .rotations import UP
 class Obstacles:
     """Convex pieces: points with ``normals.T @ x <= offsets``, (N, 3, K) and (N, K), and an optional floor."""
 
-    REACH = 0.04  # metres outside a piece up to which depths are computed
+    REACH = 0.04  # meters outside a piece up to which depths are computed
 
     def __init__(self, points: np.ndarray, normals: np.ndarray, trunk: np.ndarray, floor: float | None = None):
         self.normals, self.trunk, self.floor = normals, trunk, floor

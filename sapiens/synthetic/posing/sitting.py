@@ -12,12 +12,12 @@ from .solver import Direction, Point, solve
 
 @dataclass
 class Seat:
-    """A box to sit on: centre (3,) and size (3,) in metres, rotated by yaw radians about z.
+    """A box to sit on: center (3,) and size (3,) in meters, rotated by yaw radians about z.
 
     ``back``: there is a backrest, along its +y side.
     """
 
-    centre: np.ndarray
+    center: np.ndarray
     size: np.ndarray
     yaw: float
     back: bool
@@ -120,8 +120,8 @@ class Sitting(Arms):
         middle = 0.5 * (f.at('upperleg01.L') + f.at('upperleg01.R'))[0]
         if front > rear - 0.12:
             front = rear - 0.12
-        centre = np.array([middle, (front + rear) / 2, height / 2])
-        self.seat = Seat(centre, np.array([width, rear - front, height]), 0.0, lean == 'back' or self.chance(0.5))
+        center = np.array([middle, (front + rear) / 2, height / 2])
+        self.seat = Seat(center, np.array([width, rear - front, height]), 0.0, lean == 'back' or self.chance(0.5))
 
     def sit_arms(self, lean: str) -> None:
         kind = self.choose(lap=0.4, knees=0.25, stand=0.3, gesture=0.05)

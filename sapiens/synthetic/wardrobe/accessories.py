@@ -40,15 +40,15 @@ def add_scarf(d, material: Material) -> None:
         )
         ridges += 0.08 * np.cos(4 * phi[:, None] + shift[2])
         rise = lift + 0.006 * np.sin(phi + shift[0] + coil * 2)
-        centre = base + size * (rise[:, None] * up + (off + 0.006 * np.cos(phi + shift[1]))[:, None] * out)
-        points = centre[:, None] + size * ridges[..., None] * (
+        center = base + size * (rise[:, None] * up + (off + 0.006 * np.cos(phi + shift[1]))[:, None] * out)
+        points = center[:, None] + size * ridges[..., None] * (
             0.8 * flat * np.cos(theta)[None, :, None] * out[:, None] + flat * np.sin(theta)[None, :, None] * up
         )
         points[-1] = points[0]
         uv = np.stack(np.broadcast_arrays(phi[:, None] * 0.1, theta[None] * flat), -1)
         sheet(d, 'scarf', points, material, labels, uv=uv)
         surface = d.surfaces[-1]
-        if (surface.normals * (surface.vertices - np.repeat(centre, len(theta), 0))).sum() < 0:
+        if (surface.normals * (surface.vertices - np.repeat(center, len(theta), 0))).sum() < 0:
             surface.faces, surface.normals = surface.faces[:, ::-1].copy(), -surface.normals
     side = float(rng.choice([-1, 1]))
     for where, length in ((side * 0.03, rng.uniform(0.2, 0.34)), (side * 0.055, rng.uniform(0.12, 0.26))):
@@ -164,7 +164,7 @@ def add_gloves(d, material: Material) -> None:
 
 @functools.cache
 def _hands(body: Body) -> tuple:
-    """Return the triangles of both hands and wrists, their base vertices, metres inside the cuff of a glove, and sides."""
+    """Return the triangles of both hands and wrists, their base vertices, meters inside the cuff of a glove, and sides."""
     faces = triangulate(body.quads['body'])
     at = places(body, body.template.astype(float), body.region_weights)
     inside = np.where(at.arm_weight > 0.9, at.arm - 0.44, -0.3)

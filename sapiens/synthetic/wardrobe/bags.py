@@ -22,15 +22,15 @@ def add_backpack(d, material: Material) -> None:
     )
     worn = d.under[back]
     half = np.array([0.13, 0.065, 0.19]) * size * d.rng.uniform(0.85, 1.1)
-    centre = np.array([0, np.quantile(worn[:, 1], 0.9) + half[1] * 0.92, worn[:, 2].mean() + 0.01 * size])
+    center = np.array([0, np.quantile(worn[:, 1], 0.9) + half[1] * 0.92, worn[:, 2].mean() + 0.01 * size])
     block = _block(half, 4.0)
     block[..., 1] *= 1 + 0.12 * np.cos(np.pi * block[..., 2] / (2 * half[2]))
     block[..., 0] *= 1 - 0.10 * np.clip(block[..., 2] / half[2], 0, 1) ** 2
     spread = block.reshape(-1, 3)
     uv = np.stack([np.arctan2(spread[:, 0], spread[:, 1]) * 0.12, spread[:, 2]], -1)
-    world = _rigid(d, 'spine02', spread + centre).reshape(block.shape)
-    sheet(d, 'backpack', world, material, labels, uv=uv, outside=_rigid(d, 'spine02', centre))
-    pocket = _block(half * [0.8, 0.35, 0.42], 4.0).reshape(-1, 3) + centre + [0, half[1] * 0.95, -0.42 * half[2]]
+    world = _rigid(d, 'spine02', spread + center).reshape(block.shape)
+    sheet(d, 'backpack', world, material, labels, uv=uv, outside=_rigid(d, 'spine02', center))
+    pocket = _block(half * [0.8, 0.35, 0.42], 4.0).reshape(-1, 3) + center + [0, half[1] * 0.95, -0.42 * half[2]]
     sheet(
         d,
         'backpack',
@@ -53,7 +53,7 @@ def add_backpack(d, material: Material) -> None:
             ]
         )
         ends = [
-            _rigid(d, 'spine02', centre + np.array([sign * x, -0.6 * half[1], z]))
+            _rigid(d, 'spine02', center + np.array([sign * x, -0.6 * half[1], z]))
             for x, z in ((0.045 * size, 0.8 * half[2]), (0.1 * size, -0.75 * half[2]))
         ]
         _strap(d, 'backpack', spots * [sign, 1, 1], 0.05, dark, labels, ends)
@@ -66,7 +66,7 @@ def add_shoulder_bag(d, material: Material) -> None:
     hip = (at.p[:, 0] * side > 0.1) & (at.p[:, 2] > -0.1) & (at.p[:, 2] < 0.08) & (at.arm_weight < 0.2)
     half = np.array([0.04, 0.13, 0.1]) * size * rng.uniform(0.8, 1.15)
     worn = d.under[hip]
-    centre = np.array(
+    center = np.array(
         [
             side * (np.abs(worn[:, 0]).max() + half[0] * 0.9 + 0.012 * size),
             worn[:, 1].mean() - 0.02,
@@ -75,17 +75,17 @@ def add_shoulder_bag(d, material: Material) -> None:
     )
     block = _block(half, 5.0)
     spread = block.reshape(-1, 3)
-    outside = _rigid(d, 'root', centre)
+    outside = _rigid(d, 'root', center)
     sheet(
         d,
         'shoulder bag',
-        _rigid(d, 'root', spread + centre).reshape(block.shape),
+        _rigid(d, 'root', spread + center).reshape(block.shape),
         material,
         labels,
         uv=spread[:, 1:],
         outside=outside,
     )
-    flap = _block(half * [1.12, 1.03, 0.5], 5.0).reshape(-1, 3) + centre + [0.0, 0, half[2] * 0.56]
+    flap = _block(half * [1.12, 1.03, 0.5], 5.0).reshape(-1, 3) + center + [0.0, 0, half[2] * 0.56]
     sheet(
         d,
         'shoulder bag',
@@ -109,7 +109,7 @@ def add_shoulder_bag(d, material: Material) -> None:
             [0.13, 0.04, 0.1],
         ]
     )
-    ends = [_rigid(d, 'root', centre + np.array([0, y * half[1], half[2]])) for y in (-0.85, 0.85)]
+    ends = [_rigid(d, 'root', center + np.array([0, y * half[1], half[2]])) for y in (-0.85, 0.85)]
     _strap(d, 'shoulder bag', spots * [side, 1, 1], 0.028, material, labels, ends, lift=0.008)
 
 

@@ -46,7 +46,7 @@ def build_beard(d) -> Surface | None:
 
 @functools.cache
 def _jaw(body: Body) -> tuple:
-    """Return the skin around the mouth: base vertices, triangles and matrix of one subdivision, metres inside the outline,
+    """Return the skin around the mouth: base vertices, triangles and matrix of one subdivision, meters inside the outline,
     noise."""
     keep = ~body.quad_mask('ears') & ~body.lip_quads() & ~body.quad_mask('inside-mouth')
     quads = body.quads['body'][keep]
@@ -63,7 +63,7 @@ def _jaw(body: Body) -> tuple:
 
 
 def _beard_field(p: np.ndarray) -> np.ndarray:
-    """Return metres inside the outline of a full beard on the template, negative outside."""
+    """Return meters inside the outline of a full beard on the template, negative outside."""
     x, y, z = np.abs(p[:, 0]), p[:, 1], p[:, 2]
     cheek = np.interp(x, [0, 0.022, 0.034, 0.05, 0.062, 0.075], [0.6465, 0.645, 0.632, 0.645, 0.672, 0.7]) - z
     throat = z - np.interp(y, [-0.15, -0.11, -0.07, -0.04], [0.572, 0.575, 0.59, 0.612])

@@ -25,7 +25,7 @@ def trim_field(g: Garment, edges: dict) -> np.ndarray:
 
 
 def texture_coordinates(d, g: Garment, used: np.ndarray, split: np.ndarray, panel: np.ndarray) -> np.ndarray:
-    """Return (N, 2) texture coordinates in metres with a whole number of periods of the pattern around each panel.
+    """Return (N, 2) texture coordinates in meters with a whole number of periods of the pattern around each panel.
 
     Args:
         used: (N,) indices of vertices that are doubled along seams; split: (F, 3) their triangles; panel: (F,) panels of these.

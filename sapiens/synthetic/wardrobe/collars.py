@@ -9,7 +9,7 @@ from .topology import unit
 
 __all__ = ['add_collar_and_buttons']
 
-# Profiles of collars: (up, out) in metres from the rim of the neckline, from the inside over the top to the outside.
+# Profiles of collars: (up, out) in meters from the rim of the neckline, from the inside over the top to the outside.
 _COLLARS = {
     'collar': [
         (-0.004, -0.001), (0.012, -0.003), (0.027, -0.004), (0.031, -0.002), (0.032, 0.001), (0.030, 0.004), (0.020,
@@ -57,8 +57,8 @@ def _collar(d, g: Garment, rim: np.ndarray) -> None:
         x[1:-1] = 0.5 * x[1:-1] + 0.25 * (x[2:] + x[:-2])
     turns = d.posed.transforms[[d.body.bones['spine01'], d.body.bones['neck02']], :3, :3]
     up = unit(turns.mean(0) @ [0, -0.2, 1.0])
-    centre = x.mean(0)
-    out = x - centre
+    center = x.mean(0)
+    out = x - center
     out = unit(out - (out @ up)[:, None] * up)
     back = 0.5 - 0.5 * np.cos(phi)  # 0 at the front, 1 at the nape
     big = 1.5 if g.kind == 'coat' else 1.2 if g.kind == 'jacket' else 1.0

@@ -11,7 +11,7 @@ __all__ = ['deep_inside', 'edge_fields', 'least_inside', 'opening']
 
 
 def edge_fields(g: Garment, at: Places) -> dict:
-    """Return signed distances in metres of places to the edges of a garment, positive inside: 'neck', 'sleeve', ... -> (V,)."""
+    """Return signed distances in meters of places to the edges of a garment, positive inside: 'neck', 'sleeve', ... -> (V,)."""
     x, y, z = at.p.T
     ax = np.abs(x)
     arm = at.arm_weight > 0.3
@@ -72,7 +72,7 @@ def least_inside(edges: dict) -> np.ndarray:
 
 
 def deep_inside(g: Garment, edges: dict) -> np.ndarray:
-    """Return the distance in metres of places from the region that is visible under the edges of a garment, negative in it."""
+    """Return the distance in meters of places from the region that is visible under the edges of a garment, negative in it."""
     snug, wide = 0.012 + 0.3 * g.ease, 0.012 + g.ease + 0.8 * g.flare
     reach = {'neck': snug, 'top': snug, 'sleeve': wide, 'hem': wide, 'front': 0.04 + g.ease}
     return np.minimum.reduce([values - reach[edge] for edge, values in edges.items()])

@@ -65,7 +65,7 @@ class Dresser:
         return self._inside[1]
 
     def snug_edge(self, g: Garment) -> np.ndarray:
-        """Return (C,) metres from the edges that lie on the skin: the neckline, and the armholes of sleeveless garments."""
+        """Return (C,) meters from the edges that lie on the skin: the neckline, and the armholes of sleeveless garments."""
         edges = self._edges
         return np.minimum(edges['neck'], edges['sleeve']) if g.sleeve <= 0.1 else edges['neck']
 

@@ -82,7 +82,7 @@ def fold_bank(places: Places) -> dict:
 
 
 def fold_heights(d, g: Garment, edges: dict, outer: np.ndarray | None) -> np.ndarray:
-    """Return (V,) heights of folds in metres; small near edges and under outer garments."""
+    """Return (V,) heights of folds in meters; small near edges and under outer garments."""
     kinds = ('lower',) if g.kind in SNUG else ('upper', 'lower') if g.kind == 'jumpsuit' else ('upper',)
     height = np.zeros(len(d.suit.places.p), np.float32)
     for kind in kinds:

@@ -19,7 +19,7 @@ class Places:
 
     Attributes:
         p: (V, 3) template positions.
-        arm: (V,) metres along the arm from the shoulder joint; negative towards the trunk.
+        arm: (V,) meters along the arm from the shoulder joint; negative towards the trunk.
         arm_weight: (V,) skinning weight of the arm, 0..1.
     """
 

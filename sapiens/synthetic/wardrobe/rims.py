@@ -60,7 +60,7 @@ def turn_in(
 def turn_in_borders(arrays, faces, region, skip, thickness):
     """Turn in every border edge of a sheet whose two vertices are not both in ``skip``."""
     edges = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
-    # Vertices at the same point count as one: seams are no borders.
+    # Vertices at the same point count as one: seams are not borders.
     keys = np.round(arrays[:, :3] * 2e4).astype(np.int64)
     _, same = np.unique(keys, axis=0, return_inverse=True)
     same = same.reshape(-1)

@@ -17,7 +17,7 @@ _AZIMUTH = (0, 20, 35, 48, 60, 72, 79, 84, 90, 105, 112, 125, 145, 180)
 _HAIRLINE = (0.771, 0.774, 0.769, 0.752, 0.735, 0.712, 0.690, 0.696, 0.704, 0.702, 0.68, 0.655, 0.632, 0.622)
 CROWN = np.array([0.008, -0.01, 0.803])
 TIE = np.array([0.0, 0.062, 0.745])  # of a ponytail or bun
-# style -> (lift of the cap on top, at the sides) in metres.
+# style -> (lift of the cap on top, at the sides) in meters.
 LIFT = {
     'buzz': (0.0035, 0.0025), 'short': (0.016, 0.006), 'swept': (0.018, 0.006), 'side_part': (0.018, 0.008),
     'receding': (0.003, 0.003),
@@ -32,7 +32,7 @@ def azimuth(p: np.ndarray) -> np.ndarray:
 
 
 def hairline(p: np.ndarray, by_angle: tuple = _HAIRLINE) -> np.ndarray:
-    """Return the approximate height of points of the template above the hairline in metres."""
+    """Return the approximate height of points of the template above the hairline in meters."""
     return p[:, 2] - np.interp(np.abs(azimuth(p)), _AZIMUTH, by_angle)
 
 
@@ -49,8 +49,8 @@ class Scalp:
     def __init__(self, body: Body):
         self.body = body
         quads = body.quads['body'][~body.quad_mask('ears')]
-        centre = body.template[quads].mean(1)
-        head = (centre[:, 2] > 0.55) & (np.abs(centre[:, 0]) < 0.1) & (hairline(centre) > -0.035)
+        center = body.template[quads].mean(1)
+        head = (center[:, 2] > 0.55) & (np.abs(center[:, 0]) < 0.1) & (hairline(center) > -0.035)
         faces, self.ids = compact(triangulate(quads[head]))
         rng = np.random.default_rng(3)
         self.levels = []

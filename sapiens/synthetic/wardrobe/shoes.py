@@ -19,7 +19,7 @@ _SOLES = {'low': 0.010, 'sneaker': 0.020, 'boot': 0.018}
 
 
 def sole_thickness(look: Look) -> float:
-    """Return the height in metres by which shoes lift the foot."""
+    """Return the height in meters by which shoes lift the foot."""
     return _SOLES[look.shoe] if look.footwear == 'shoes' else 0.0
 
 

@@ -177,7 +177,7 @@ def _clear_legs(d, posed: np.ndarray) -> np.ndarray:
     body, suit, size = d.body, d.suit, d.scale
     at = suit.coarse_places
     points = d.pose(d.under, d.matrices)
-    centres, radii = [], []
+    centers, radii = [], []
     for side, sign in (('L', 1), ('R', -1)):
         axis = d.posed.heads[[body.bones[f'{n}.{side}'] for n in ('upperleg01', 'lowerleg01', 'foot')]].astype(float)
         own = (at.p[:, 0] * sign > 0) & (at.arm_weight < 0.2) & (at.p[:, 2] < CROTCH) & (at.p[:, 2] > -0.74)
@@ -188,18 +188,18 @@ def _clear_legs(d, posed: np.ndarray) -> np.ndarray:
         for s in at_arc:
             close = np.abs(arc - s) < 0.035 * size
             radius = np.quantile(away[close], 0.8) if close.any() else 0.09 * size
-            centres.append([np.interp(s, lengths, axis[:, k]) for k in range(3)])
+            centers.append([np.interp(s, lengths, axis[:, k]) for k in range(3)])
             radii.append(min(radius, 0.14 * size))
-    centres, radii = np.array(centres, np.float32), np.array(radii, np.float32) + np.float32(0.008 * size)
+    centers, radii = np.array(centers, np.float32), np.array(radii, np.float32) + np.float32(0.008 * size)
     q = posed.astype(np.float32).copy()
     for _ in range(3):
         flat = q.reshape(-1, 3)
-        square = (flat**2).sum(1)[:, None] - 2 * flat @ centres.T + (centres**2).sum(1)
+        square = (flat**2).sum(1)[:, None] - 2 * flat @ centers.T + (centers**2).sum(1)
         distance = np.sqrt(np.maximum(square, 1e-8))
         worst = (radii - distance).argmax(1)
         distance = distance[np.arange(len(flat)), worst]
         push = np.maximum(radii[worst] - distance, 0) / distance
-        shift = ((flat - centres[worst]) * push[:, None]).reshape(q.shape)
+        shift = ((flat - centers[worst]) * push[:, None]).reshape(q.shape)
         smooth = 0.5 * shift + 0.25 * (np.roll(shift, 1, 1) + np.roll(shift, -1, 1))
         smooth[1:-1] = 0.5 * smooth[1:-1] + 0.25 * (smooth[2:] + smooth[:-2])
         q += np.where(np.abs(smooth) > np.abs(shift), smooth, shift)

@@ -18,12 +18,12 @@ class Suit:
     """The suit that garments are cut from, with its properties that do not depend on the person.
 
     Attributes:
-        ids: (C,) vertices of the base mesh; ``coarse`` (., 3) their triangles; ``mean`` (C, C) averages neighbours.
+        ids: (C,) vertices of the base mesh; ``coarse`` (., 3) their triangles; ``mean`` (C, C) averages neighbors.
         fine: (F, 3) smooth triangles, cut along the seams; ``to_fine`` (V, C) computes their vertices from the coarse ones.
         split: (F, 3) the same triangles with vertices doubled along the seams; ``split_of`` (S,) the fine vertex of each.
         weights: (C, 163) skinning.
         places: places of the fine vertices; ``coarse_places`` of the coarse ones; ``skin_places`` of :meth:`Body.refine`.
-        texture: (S, 2) u in turns (-0.5..0.5 around trunk or limb), v in metres on the template.
+        texture: (S, 2) u in turns (-0.5..0.5 around trunk or limb), v in meters on the template.
         panel: (F,) 0 trunk, 1 and 2 left and right sleeve, 3 and 4 left and right half below the waist.
     """
 
@@ -72,17 +72,17 @@ class Suit:
 
     def _texture(self, p: np.ndarray) -> None:
         """Compute panels, and texture coordinates that jump only at seams."""
-        centre = p[self.fine].mean(1)
+        center = p[self.fine].mean(1)
         arm_weight = self.places.arm_weight[self.fine].mean(1)
-        left = centre[:, 0] > 0
+        left = center[:, 0] > 0
         sleeve = arm_weight > 0.5
         self.panel = np.where(
-            sleeve, np.where(left, 1, 2), np.where(centre[:, 2] > WAIST, 0, np.where(left, 3, 4))
+            sleeve, np.where(left, 1, 2), np.where(center[:, 2] > WAIST, 0, np.where(left, 3, 4))
         ).astype(np.uint8)
         # One set of coordinates for upper garments, whose trunk extends to the crotch, and one for trousers.
         corner = self.fine.reshape(-1)
         keys, maps = [corner], []
-        for group in (np.where((self.panel > 2) & (centre[:, 2] > CROTCH), 0, self.panel), self.panel):
+        for group in (np.where((self.panel > 2) & (center[:, 2] > CROTCH), 0, self.panel), self.panel):
             u, v = self._turns(p[corner], np.repeat(group, 3))
             # Choose the branch of u at the middle of the triangle, so that no triangle spans the jump at the back.
             mean = np.angle(np.exp(2j * np.pi * u.reshape(-1, 3)).sum(1)) / (2 * np.pi)
@@ -99,7 +99,7 @@ class Suit:
         self.texture_upper, self.texture_lower = (values[first] for values in maps)
 
     def _turns(self, p: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return turns around trunk or limb, and metres along it, of points (N, 3) with panels (N,)."""
+        """Return turns around trunk or limb, and meters along it, of points (N, 3) with panels (N,)."""
         u = np.arctan2(p[:, 0], -(p[:, 1] + 0.03)) / (2 * np.pi)
         v = p[:, 2].copy()
         line = arm_line(self.body)
@@ -134,7 +134,7 @@ class Suit:
         self.axes = unit(out).astype(np.float32)
 
     def _uphill(self, template: np.ndarray) -> None:
-        """Compute (C,) the neighbour from which each coarse vertex of the trunk hangs."""
+        """Compute (C,) the neighbor from which each coarse vertex of the trunk hangs."""
         best = np.arange(len(template))
         coo = self.links.tocoo()
         d = template[coo.col] - template[coo.row]

@@ -172,7 +172,7 @@ class _TensorUnpickler(pickle.Unpickler):
         def rebuild_tensor(values, offset, size, stride, *rest):
             return values.as_strided(size, stride, offset)  # torch checks the bounds
 
-        def rebuild_quantised(*args):
+        def rebuild_quantized(*args):
             raise ValueError('it is quantized: its weights are no longer those of the model')
 
         def same(value, *rest):
@@ -191,7 +191,7 @@ class _TensorUnpickler(pickle.Unpickler):
         self.known = {
             'torch._utils._rebuild_tensor_v2': rebuild_tensor,
             'torch._utils._rebuild_parameter': same,
-            'torch._utils._rebuild_qtensor': rebuild_quantised,
+            'torch._utils._rebuild_qtensor': rebuild_quantized,
             'torch.jit._pickle.restore_type_tag': same,
             'torch.device': Holder,
             'collections.OrderedDict': OrderedDict,

@@ -65,7 +65,7 @@ def check_opcodes(file: BinaryIO, pickles: int = 1) -> set[str]:
 
 
 def check_tensors(tensors: Mapping[str, Tensor]) -> None:
-    """Raise ValueError if tensors are no weights: without values, or views that repeat a few values endlessly."""
+    """Raise ValueError if tensors are not weights: without values, or views that repeat a few values endlessly."""
     stored, shown = {}, 0
     for name, value in tensors.items():
         if value.layout != torch.strided or value.is_meta or value.is_quantized:

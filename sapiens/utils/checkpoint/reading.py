@@ -144,7 +144,7 @@ def _reason(path: Path, error: Exception) -> str:
             'you trust its source, save its state_dict alone, with torch.save, where it was written'
         )
     if path.is_dir():
-        return f'{error}' if str(error) else f'it is no checkpoint ({type(error).__name__})'
+        return f'{error}' if str(error) else f'it is not a checkpoint ({type(error).__name__})'
     with open(path, 'rb') as file:
         head = file.read(512)
     if not head:
@@ -166,4 +166,4 @@ def _reason(path: Path, error: Exception) -> str:
     if isinstance(error, ValueError) and re.match('its? ', lines[0]):  # a reason of these modules
         return lines[0]
     reason = re.search(r'WeightsUnpickler error:\s*([^\n]*)', str(error))
-    return f'it is no file of weights ({type(error).__name__}: {reason[1] if reason else lines[0]})'
+    return f'it is not a file of weights ({type(error).__name__}: {reason[1] if reason else lines[0]})'

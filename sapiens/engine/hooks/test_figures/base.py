@@ -79,7 +79,7 @@ class ShowHook(Hook):
             image = EncodedImage(read_file(self.path))
             pixels, _ = image.crop((0, 0, *image.size), image.size, exact=True)
             figure = self.figure(pixels, self.waiting)
-            # Thin coloured lines need colour at full resolution.
+            # Thin colored lines need color at full resolution.
             Image.fromarray(figure).save(self.out_dir / self.free_name(), quality=92, subsampling=0)
         self.waiting = []
 

@@ -29,7 +29,7 @@ class PoseShowHook(ShowHook):
         out_dir: output folder.
         limit: maximum number of figures over all processes; None for all.
         threshold: minimum score of a drawn keypoint.
-        box_threshold: minimum score of the box of a drawn person; labelled boxes have 1.
+        box_threshold: minimum score of the box of a drawn person; labeled boxes have 1.
         heatmaps: draw the last part. Needs memory for all heatmaps of a batch.
     """
 
@@ -82,7 +82,7 @@ class PoseShowHook(ShowHook):
         return kept
 
     def truth(self, samples: list[dict]) -> tuple[np.ndarray, np.ndarray]:
-        """Get the labelled keypoints (N, K, 2) of the people of an image in its pixels, and which are labelled, (N, K) bool."""
+        """Get the labeled keypoints (N, K, 2) of the people of an image in its pixels, and which are labeled, (N, K) bool."""
         for metric in self.metrics:
             people, image = metric.people, samples[0]['img_id']
             if image in people.image_ids:
@@ -99,7 +99,7 @@ class PoseShowHook(ShowHook):
         points = _concatenate(shown, 'keypoints', count, 2)
         left_out = len(samples) - len(shown)
         texts = [
-            f'ground truth: {len(true_points)} people' if len(true_points) else 'no labelled people',
+            f'ground truth: {len(true_points)} people' if len(true_points) else 'no labeled people',
             f'prediction: {len(shown)} people'
             + (f', {left_out} boxes below {self.box_threshold:g} left out' if left_out else ''),
         ]

@@ -14,7 +14,7 @@ __all__ = ['ReconstructionHook']
 class ReconstructionHook(TrainingFigureHook):
     """Draws rows [original | masked | reconstructed] with fixed masks; see :class:`TrainingFigureHook`.
 
-    Masked patches are grey. With targets normalized per patch (``norm_pix``), predictions are scaled by the true mean and
+    Masked patches are gray. With targets normalized per patch (``norm_pix``), predictions are scaled by the true mean and
     standard deviation of their patch, as in the published figures.
     """
 
