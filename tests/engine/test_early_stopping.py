@@ -1,6 +1,7 @@
 """Early stopping, and the direction of the best checkpoint."""
 
 import pytest
+import torch
 
 from sapiens.engine import CheckpointHook, EarlyStoppingHook
 from sapiens.registry import HOOKS
@@ -31,7 +32,16 @@ def test_a_resumed_run_continues_to_count(tmp_path):
     make_runner(tmp_path, scores=(1, 2, 2), train_cfg=cfg, **options).train()
     again = make_runner(tmp_path, scores=[2] * 9, train_cfg=EVERY, resume=True, **options)
     again.train()
-    assert again.iter in (4, 5)  # not 6: one or two evaluations were without improvement before
+    assert again.iter == 4  # the third evaluation without improvement, as without a break
+
+
+def test_a_checkpoint_of_the_best_metric_counts_its_evaluation(tmp_path):
+    hook = dict(type='EarlyStoppingHook', monitor='toy/loss', patience=3)
+    checkpoint = dict(checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=False, save_best='toy/loss'))
+    cfg = dict(type='TrainLoop', max_iters=1, val_interval=1)
+    make_runner(tmp_path, scores=(0.5,), train_cfg=cfg, hooks=[hook], default_hooks=checkpoint).train()
+    state = torch.load(tmp_path / 'iter_1.pth', weights_only=True)
+    assert state['panels']['early_stopping'] == dict(best_score=0.5, wait_count=0)
 
 
 def test_a_metric_that_is_not_reported_is_refused(tmp_path):
