@@ -95,14 +95,14 @@ def read_segments(path: str) -> AnnotatedSegments:
 
 
 def paint_segments(
-    segments: Sequence[tuple[int, object]], size: tuple[int, int], unlabelled: int = 0, overlap: str = 'smaller'
+    segments: Sequence[tuple[int, object]], size: tuple[int, int], unlabeled: int = 0, overlap: str = 'smaller'
 ) -> np.ndarray:
     """Rasterize the segments of an image.
 
     Args:
         segments: (label, segment) pairs, each a list of polygons or run lengths of ``size``.
         size: (width, height) of the image.
-        unlabelled: label of pixels in no segment.
+        unlabeled: label of pixels in no segment.
         overlap: 'smaller': a smaller segment lies on a larger one; 'later': one that is later in ``segments``.
 
     Returns:
@@ -114,7 +114,7 @@ def paint_segments(
     runs = [(label, encode_segment(segment, size)) for label, segment in segments]
     if overlap == 'smaller':
         runs.sort(key=lambda pair: -int(masks.area(pair[1])))
-    ids = np.full(size[::-1], unlabelled, np.uint8, order='F')  # as the decoder returns masks
+    ids = np.full(size[::-1], unlabeled, np.uint8, order='F')  # as the decoder returns masks
     for label, run in runs:
         np.copyto(ids, np.uint8(label), where=masks.decode(run).view(bool))
     return np.ascontiguousarray(ids)

@@ -9,7 +9,10 @@ Examples:
     sapiens flops sapiens_1b_coco-1024x768 --shape 512 384
 """
 
+from pathlib import Path
+
 import torch
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from prettytable import PrettyTable
 from torch.utils.flop_counter import FlopCounterMode
@@ -27,8 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     add_options_argument(parser)
     args = parser.parse_args(argv)
     cfg = load_config(args.config, args.cfg_options)
-    with DefaultScope.overwrite_default_scope('sapiens'), torch.device('meta'):
-        model = MODELS.build(cfg.model)
+    model = build(cfg)
     height, width = args.shape or model.backbone.img_size
     rows = count(model, height, width)
     table = PrettyTable(['part', 'parameters', 'GFLOPs', 'GMACs'])
@@ -37,6 +39,18 @@ def main(argv: list[str] | None = None) -> None:
     for name, (parameters, flops) in rows.items():
         table.add_row([name, f'{parameters:,}', f'{flops / 1e9:,.2f}', f'{flops / 2e9:,.2f}'])
     print(f'{cfg.model.type}, one image of {height}x{width}\n{table}')
+
+
+def build(cfg: Config) -> torch.nn.Module:
+    """Build the model of a config on the meta device."""
+    with DefaultScope.overwrite_default_scope('sapiens'), torch.device('meta'):
+        return MODELS.build(cfg.model)
+
+
+def of_config(path: Path) -> tuple[int, int]:
+    """Parameters and operations of the model of a config, for one image of its size."""
+    model = build(load_config(path))
+    return count(model, *model.backbone.img_size)['all']
 
 
 def count(model: torch.nn.Module, height: int, width: int) -> dict[str, tuple[int, int]]:

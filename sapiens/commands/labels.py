@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from sapiens.coco import read_segments
 from sapiens.coco.segments import OVERLAPS
-from sapiens.own_data.label_maps import labels_from_colours, labels_from_segments, labels_of_names, read_labelmap
+from sapiens.own_data.label_maps import labels_from_colors, labels_from_segments, labels_of_names, read_labelmap
 from sapiens.own_data.labelme import is_labelme, labelme_to_coco
 from sapiens.utils.cli import tool_parser
 from sapiens.utils.files import write_atomically
@@ -79,10 +79,10 @@ def from_folder(args) -> tuple[list[str], int, dict]:
     )
     if labelmap is None:
         raise ValueError(f'{args.source} has neither Labelme files nor a labelmap.txt with the colors of the classes')
-    colours = read_labelmap(labelmap)
-    ids = labels_of_names(list(colours))
+    colors = read_labelmap(labelmap)
+    ids = labels_of_names(list(colors))
     masks = {str(path.relative_to(args.source)): str(path) for path in sorted(args.source.rglob('*.png'))}
-    count = labels_from_colours(masks, {colours[name]: label for name, label in ids.items()}, args.out, bar)
+    count = labels_from_colors(masks, {colors[name]: label for name, label in ids.items()}, args.out, bar)
     return [name for name, label in ids.items() if label != 255], count, {}
 
 

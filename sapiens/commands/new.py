@@ -32,7 +32,7 @@ from sapiens.own_data.seg import look_at_classes
 from sapiens.own_data.write import write_config
 from sapiens.utils.cli import tool_parser
 
-from . import browse, check
+from . import browse, check, flops
 
 # Training samples below which a hint is printed.
 FEW = 200
@@ -42,14 +42,14 @@ DOUBTS = {
     'val': 'COCO file for validation, or "split" to hold out a part of the training data',
     'images': 'folder of the images',
     'labels': 'folder of the masks, of depth or of normals',
-    'unlabelled': 'of images without a mask, depth or normals: skip leaves them out',
+    'unlabeled': 'of images without a mask, depth or normals: skip leaves them out',
     'category': 'pose: the categories to learn, of several with keypoints',
     'keypoints': 'pose: names of the keypoints in the order of the file, or a skeleton: coco17',
     'boxes': 'pose: of people without a box: keypoints makes one, skip leaves them out',
     'flip': 'what swaps in a mirrored image: a:b,c:d, or none',
     'classes': 'segmentation: names of the classes in the order of the ids, a class list, or a .py file',
     'values': 'segmentation: 0=background,255=person,128=ignore',
-    'colours': "segmentation: CVAT's labelmap.txt, for masks in colors",
+    'colors': "segmentation: CVAT's labelmap.txt, for masks in colors",
     'depth-scale': 'depth: meters of one unit of integers',
     'normal-frame': 'normals: published (y up, z towards the camera) or camera (y down, z forward)',
     'masks': 'depth, normals: folder of masks of people, or none',
@@ -132,7 +132,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f'\nDrawing: sapiens browse {leaf} --out {figure}', flush=True)
     browse.main([str(leaf), '--out', str(figure), '--samples', '16', '--tile', '384'])
     print(f'\nLook at {figure}: are keypoints and classes where they belong, also in mirrored images?')
-    print('\nThe training costs:', *price(leaf, schedule), sep='\n  ')
+    print('\nThe training costs:', *price(*flops.of_config(leaf), schedule), sep='\n  ')
     if samples < FEW:
         print(f'\n{samples} samples are few: the model will learn them by heart. See "Few images" in docs/finetune.md')
     print(f'\nTrain:\n  sapiens train {shlex.quote(str(leaf))}\nIf it trains but does not learn: docs/finetune.md')

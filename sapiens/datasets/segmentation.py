@@ -45,7 +45,7 @@ class SegmentationDataset(PairedFolders):
         ann_file: COCO file with ``segmentation``, relative to ``data_root``, instead of ``labels``. Its categories are the
             classes of the same names. Images without any segment of a class are left out.
         categories: {category in ``ann_file``: class}, where names differ; None leaves its segments out, 255 ignores their pixels.
-        unlabelled: label of pixels in no segment of ``ann_file``; 255 ignores them.
+        unlabeled: label of pixels in no segment of ``ann_file``; 255 ignores them.
         overlap: 'smaller': where segments overlap, the smaller one counts; 'later': the one that is later in ``ann_file``.
         mask, alpha: folders of masks of people (PNG, JPEG) and of the fraction of each pixel that they cover (PNG), for
             :class:`sapiens.datasets.transforms.RandomBackground`, which otherwise takes the labels above 0.
@@ -69,7 +69,7 @@ class SegmentationDataset(PairedFolders):
         values: Mapping[int, str | None] | None = None,
         ann_file: str | None = None,
         categories: Mapping[str, str | int | None] | None = None,
-        unlabelled: int = 0,
+        unlabeled: int = 0,
         overlap: str = 'smaller',
         mask: str | None = None,
         alpha: str | None = None,
@@ -97,9 +97,9 @@ class SegmentationDataset(PairedFolders):
                 raise ValueError(f'{name}={value!r} has no effect with ann_file={ann_file!r}')
         if overlap not in OVERLAPS:
             raise ValueError(f'overlap={overlap!r}: expected one of {", ".join(map(repr, OVERLAPS))}')
-        if unlabelled != IGNORE and not 0 <= unlabelled < len(self.classes):
-            raise ValueError(f'unlabelled={unlabelled!r}: expected a class, or {IGNORE} to ignore such pixels')
-        self.unlabelled, self.overlap = unlabelled, overlap
+        if unlabeled != IGNORE and not 0 <= unlabeled < len(self.classes):
+            raise ValueError(f'unlabeled={unlabeled!r}: expected a class, or {IGNORE} to ignore such pixels')
+        self.unlabeled, self.overlap = unlabeled, overlap
         self._read(join_path(data_root, images), dict(categories or {}), metainfo, **options)
 
     def _read(self, root, names, metainfo, part=(0.0, 1.0), pipeline=(), test_mode=False) -> None:
@@ -143,7 +143,7 @@ class SegmentationDataset(PairedFolders):
             segments=dict(
                 segments=segments,
                 size=tuple(self.sizes[index].tolist()),
-                unlabelled=self.unlabelled,
+                unlabeled=self.unlabeled,
                 overlap=self.overlap,
             ),
             **self.label_options(),

@@ -64,7 +64,7 @@ def complete_samples(pair: Sequence[Folders], data: str, suffixes: Sequence[str]
     if not bare:
         return {}
     question = f'{len(bare)} images have no {what}, such as {bare[0]}: leave them out (skip), or complete them'
-    doubts.settle('unlabelled', question, ['skip'])
+    doubts.settle('unlabeled', question, ['skip'])
     return dict(partial=True)
 
 

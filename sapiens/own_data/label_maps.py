@@ -13,7 +13,7 @@ from sapiens.coco import AnnotatedSegments, paint_segments
 from sapiens.metainfo.classes import IGNORE
 from sapiens.utils.files import atomic_path
 
-__all__ = ['IGNORED_NAMES', 'colours_to_ids', 'labels_from_colours', 'labels_from_segments', 'read_labelmap']
+__all__ = ['IGNORED_NAMES', 'colors_to_ids', 'labels_from_colors', 'labels_from_segments', 'read_labelmap']
 
 # Labels that tools give to pixels that nobody should learn.
 IGNORED_NAMES = ('__ignore__', 'ignore', 'void', 'unlabeled', 'unlabelled')
@@ -49,7 +49,7 @@ def read_labelmap(path: str | Path) -> dict[str, tuple[int, int, int]]:
     Raises:
         ValueError: a line of another form.
     """
-    colours = {}
+    colors = {}
     for line in Path(path).read_text(encoding='utf-8-sig').splitlines():
         if not line.strip() or line.startswith('#'):
             continue
@@ -57,11 +57,11 @@ def read_labelmap(path: str | Path) -> dict[str, tuple[int, int, int]]:
         values = rest.partition(':')[0].split(',')
         if not all(value.strip().isdigit() and int(value) < 256 for value in values) or len(values) != 3:
             raise ValueError(f'{path}: expected lines of the form name:red,green,blue::, found {line!r}')
-        colours[name.strip()] = tuple(int(value) for value in values)
-    return colours
+        colors[name.strip()] = tuple(int(value) for value in values)
+    return colors
 
 
-def colours_to_ids(pixels: np.ndarray, colours: Mapping[tuple[int, int, int], int], where: str) -> np.ndarray:
+def colors_to_ids(pixels: np.ndarray, colors: Mapping[tuple[int, int, int], int], where: str) -> np.ndarray:
     """(H, W) uint8 ids of a mask (H, W, 3) in colors.
 
     Raises:
@@ -70,7 +70,7 @@ def colours_to_ids(pixels: np.ndarray, colours: Mapping[tuple[int, int, int], in
     codes = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
     ids = np.zeros(codes.shape, np.uint8)
     known = np.zeros(codes.shape, bool)
-    for (red, green, blue), label in colours.items():
+    for (red, green, blue), label in colors.items():
         same = codes == (red << 16 | green << 8 | blue)
         ids[same], known = label, known | same
     if not known.all():
@@ -81,18 +81,18 @@ def colours_to_ids(pixels: np.ndarray, colours: Mapping[tuple[int, int, int], in
     return ids
 
 
-def labels_from_colours(
-    files: Mapping[str, str], colours: Mapping[tuple, int], out: Path, progress: Callable = iter
+def labels_from_colors(
+    files: Mapping[str, str], colors: Mapping[tuple, int], out: Path, progress: Callable = iter
 ) -> int:
     """Write a label map for each mask; returns their number.
 
     Args:
         files: {name of the label map: mask}.
-        colours: {RGB: label}.
+        colors: {RGB: label}.
     """
     for name, path in progress(files.items()):
         with Image.open(path) as image:
-            save_ids(colours_to_ids(np.array(image.convert('RGB')), colours, path), out / name)
+            save_ids(colors_to_ids(np.array(image.convert('RGB')), colors, path), out / name)
     return len(files)
 
 

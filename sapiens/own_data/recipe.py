@@ -2,16 +2,11 @@
 
 import math
 import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
 from sapiens.models.backbones.archs import SAPIENS_ARCHS
-from sapiens.registry import MODELS
-from sapiens.utils.config import config_folder, load_config
+from sapiens.utils.config import config_folder
 
 from .code import as_code
 from .plan import Plan, Reference
@@ -188,27 +183,17 @@ def _hooks(plan: Plan, schedule: Schedule) -> list[dict]:
     kind = dict(pose='PosePictureHook', seg='SegPictureHook', depth='DepthPictureHook', normal='NormalPictureHook')[
         plan.task
     ]
-    hooks = [dict(type='VisibleKeypointsHook')] if plan.task == 'pose' else []
-    return [*hooks, dict(type=kind, interval=schedule.interval, num_images=min(8, schedule.batch))]
+    return [dict(type=kind, interval=schedule.interval, num_images=min(8, schedule.batch))]
 
 
-def price(path: Path, schedule: Schedule) -> list[str]:
-    """Sentences on what a training costs: counted operations, and hours at assumed speeds.
+def price(parameters: int, operations: int, schedule: Schedule) -> list[str]:
+    """Sentences on what a training costs, with hours at assumed speeds.
 
     Args:
-        path: of the config.
+        parameters, operations: of the model, the latter for one image forward.
     """
-    cfg = load_config(path)
-    cfg.model.backbone.pop('init_cfg', None)
-    height, width = cfg.model.backbone.img_size
-    with torch.device('meta'):  # shapes are enough
-        model = MODELS.build(cfg.model)
-        image = torch.zeros(1, 3, height, width)
-    with FlopCounterMode(display=False) as counter, torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        model(image, mode='tensor')
-    step = 3 * counter.get_total_flops() / 1e12  # backward costs twice as much as forward
-    total, parameters = step * schedule.iterations * schedule.batch, sum(value.numel() for value in model.parameters())
+    step = 3 * operations / 1e12  # backward costs twice as much as forward
+    total = step * schedule.iterations * schedule.batch
     speeds = (('a CPU', 0.1), ('a small GPU', 5.0)) if step < 1 else (('a GPU', 40.0), ('a large GPU', 250.0))
     hours = ', '.join(f'{_duration(total / speed)} on {what} that reaches {speed:g} TFLOP/s' for what, speed in speeds)
     images = schedule.iterations * schedule.batch

@@ -262,24 +262,24 @@ def _from_colors(train: Folders, val: Folders, data: str, out: str, doubts: Doub
     """Plan label maps for masks in colors; returns the classes."""
     suffixes = map_fields()['sem_seg'].suffixes
     places = (os.path.join(data, folder, 'labelmap.txt') for folder in ('', train.labels))
-    path = doubts.get('colours') or next((place for place in places if os.path.isfile(place)), None)
+    path = doubts.get('colors') or next((place for place in places if os.path.isfile(place)), None)
     if path is None:
         first = next(iter(train.files(data, suffixes).values()))
         with Image.open(first) as image:
-            colours = Counter(map(tuple, np.array(image.convert('RGB')).reshape(-1, 3).tolist()))
-        listing = '; '.join(','.join(map(str, colour)) for colour, _ in colours.most_common(6))
+            colors = Counter(map(tuple, np.array(image.convert('RGB')).reshape(-1, 3).tolist()))
+        listing = '; '.join(','.join(map(str, color)) for color, _ in colors.most_common(6))
         question = (
             f'The masks are in colors ({listing} in {first}): which file names them, in lines name:red,green,blue::'
         )
-        path = doubts.settle('colours', question, example='labelmap.txt')
-    colours = read_labelmap(path)
-    ids = labels_of_names(list(colours))
+        path = doubts.settle('colors', question, example='labelmap.txt')
+    colors = read_labelmap(path)
+    ids = labels_of_names(list(colors))
     targets = {}
     for role, folders in (('train', train), ('val', val)):
         if folders.labels not in targets:
             targets[folders.labels] = target = os.path.join(os.path.abspath(out), 'labels', role)
             files = {f'{stem}.png': mask for stem, mask in folders.files(data, suffixes).items()}
-            plan.label_maps.append((target, files, {colours[name]: label for name, label in ids.items()}))
+            plan.label_maps.append((target, files, {colors[name]: label for name, label in ids.items()}))
         folders.labels, folders.ending = targets[folders.labels], ''
     plan.notes.append(f'labels/*: label maps made from masks in colors, by {path}')
     return [name for name, label in ids.items() if label != IGNORE]

@@ -9,7 +9,7 @@ from sapiens.registry import DATASETS
 from sapiens.utils.files import write_atomically
 
 from .code import as_code, comment
-from .label_maps import labels_from_colours
+from .label_maps import labels_from_colors
 from .plan import Plan
 from .recipe import Schedule, leaf_name, leaf_text
 
@@ -42,8 +42,8 @@ def write_config(
             )
     text = data_text(plan, command)
     try:
-        for folder, files, colours in plan.label_maps:
-            labels_from_colours(files, colours, Path(folder), progress)
+        for folder, files, colors in plan.label_maps:
+            labels_from_colors(files, colors, Path(folder), progress)
         for path, document in plan.documents.items():
             write_atomically(path, json.dumps(document))
         write_atomically(dataset, text)

@@ -91,9 +91,9 @@ def test_the_smaller_or_the_later_of_two_lies_on_top(tmp_path):
     assert not (labels_of(dataset(tmp_path, overlap='later')) == 2).any()
 
 
-def test_unlabelled_pixels_and_images(tmp_path):
+def test_unlabeled_pixels_and_images(tmp_path):
     write(tmp_path, [item(1, square(2, 2, 10), image=6), item(2, square(4, 4, 5), image=6)])
-    data = dataset(tmp_path, unlabelled=255)
+    data = dataset(tmp_path, unlabeled=255)
     sample = data[0]['data_samples']
     assert data.path(0).endswith('images/1.jpg') and sample.valid_mask.sum() == 100
     findings = Findings()
@@ -154,8 +154,8 @@ def test_arguments_that_have_no_effect_are_refused(tmp_path):
             dataset(tmp_path, **options)
     with pytest.raises(ValueError, match="overlap='larger'"):
         dataset(tmp_path, overlap='larger')
-    with pytest.raises(ValueError, match='unlabelled=7'):
-        dataset(tmp_path, unlabelled=7)
+    with pytest.raises(ValueError, match='unlabeled=7'):
+        dataset(tmp_path, unlabeled=7)
 
 
 def test_any_damage_is_used_left_out_or_refused(tmp_path):

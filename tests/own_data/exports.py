@@ -54,17 +54,17 @@ def cvat_masks(root, count=4, split='default') -> np.ndarray:
     """CVAT's "Segmentation mask 1.1", saved with images; returns the classes of a mask."""
     ids = np.zeros(SIZE[::-1], np.uint8)
     ids[10:40, 8:40], ids[4:12, 12:24] = 1, 2
-    colours = np.array([[0, 0, 0], [250, 50, 83], [51, 221, 255]], np.uint8)
+    colors = np.array([[0, 0, 0], [250, 50, 83], [51, 221, 255]], np.uint8)
     for i in range(count):
         picture(root / f'JPEGImages/frame_{i}.jpg', seed=i)
         for folder in ('SegmentationClass', 'SegmentationObject'):
             path = root / folder / f'frame_{i}.png'
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(colours[ids]).save(path)
+            Image.fromarray(colors[ids]).save(path)
     (root / 'ImageSets/Segmentation').mkdir(parents=True)
     (root / f'ImageSets/Segmentation/{split}.txt').write_text('\n'.join(f'frame_{i}' for i in range(count)))
     names = ('background', 'coat', 'hat')
-    lines = [f'{name}:{",".join(map(str, colour))}::' for name, colour in zip(names, colours.tolist(), strict=True)]
+    lines = [f'{name}:{",".join(map(str, color))}::' for name, color in zip(names, colors.tolist(), strict=True)]
     (root / 'labelmap.txt').write_text('\n'.join(['# label:color_rgb:parts:actions', *lines]) + '\n')
     return ids
 

@@ -242,19 +242,19 @@ def test_masks_of_ids_need_names(tmp_path, refused):
     assert 'mirror pairs, by name: left_shoe / right_shoe' in (tmp_path / 'out/own.py').read_text()
 
 
-def test_colours_need_a_table(tmp_path, refused):
+def test_colors_need_a_table(tmp_path, refused):
     cvat_masks(tmp_path / 'data')
     (tmp_path / 'data/labelmap.txt').rename(tmp_path / 'names.txt')
     text = refused('seg')
-    assert 'The masks are in colors (0,0,0; 250,50,83; 51,221,255' in text and '--colours labelmap.txt' in text
-    assert new('seg', tmp_path / 'data', tmp_path, '--colours', tmp_path / 'names.txt') == 0
+    assert 'The masks are in colors (0,0,0; 250,50,83; 51,221,255' in text and '--colors labelmap.txt' in text
+    assert new('seg', tmp_path / 'data', tmp_path, '--colors', tmp_path / 'names.txt') == 0
 
 
 def test_images_without_masks(tmp_path, refused):
     cvat_masks(tmp_path / 'data')
-    picture(tmp_path / 'data/JPEGImages/unlabelled.jpg')
-    assert '1 images have no mask, such as' in refused('seg') and '--unlabelled skip' in refused('seg')
-    assert new('seg', tmp_path / 'data', tmp_path, '--unlabelled', 'skip') == 0
+    picture(tmp_path / 'data/JPEGImages/unlabeled.jpg')
+    assert '1 images have no mask, such as' in refused('seg') and '--unlabeled skip' in refused('seg')
+    assert new('seg', tmp_path / 'data', tmp_path, '--unlabeled', 'skip') == 0
     assert written(tmp_path)['train_dataset']['partial'] is True
 
 

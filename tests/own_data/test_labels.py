@@ -21,7 +21,7 @@ def read(path):
         return np.array(image)
 
 
-def test_colours_of_cvat(tmp_path, capsys):
+def test_colors_of_cvat(tmp_path, capsys):
     ids = cvat_masks(tmp_path)
     assert status_of('labels', tmp_path / 'SegmentationClass', '--out', tmp_path / 'labels') == 0
     assert '4 label maps' in capsys.readouterr().out

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
+from sapiens.commands import flops
 from sapiens.own_data.plan import Plan
 from sapiens.own_data.recipe import Schedule, leaf_name, leaf_text, price
 from sapiens.own_data.write import data_text
@@ -197,7 +198,7 @@ def test_configs_of_real_sizes_are_the_recipe_of_the_task(task, size, tmp_path):
     assert cfg.param_scheduler[-1].end == cfg.train_cfg.max_iters and cfg.default_hooks.checkpoint.by_epoch is False
     steps = [step['type'] for step in cfg.train_dataloader.dataset.pipeline]
     assert 'RandomBackground' not in steps and steps[-1] in ('PackPose', 'PackDense')
-    text = ' '.join(price(path, schedule))
+    text = ' '.join(price(*flops.of_config(path), schedule))
     trillions = float(text.split(' images of ')[1].split()[0])
     # Forward and backward of a transformer: 6 operations for each parameter and each of 3072 tokens, the head comes on top.
     parameters = float(text.split(' M parameters')[0].rsplit(' ', 1)[1].replace(',', '')) * 1e6
