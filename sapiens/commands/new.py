@@ -50,7 +50,7 @@ DOUBTS = {
     'classes': 'segmentation: names of the classes in the order of the ids, a class list, or a .py file',
     'values': 'segmentation: 0=background,255=person,128=ignore',
     'colors': "segmentation: CVAT's labelmap.txt, for masks in colors",
-    'depth-scale': 'depth: meters of one unit of integers',
+    'depth-scale': 'depth: meters of one unit of the files',
     'normal-frame': 'normals: published (y up, z towards the camera) or camera (y down, z forward)',
     'masks': 'depth, normals: folder of masks of people, or none',
 }

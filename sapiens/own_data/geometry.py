@@ -14,6 +14,8 @@ from .plan import Plan
 __all__ = ['look_at_maps']
 
 _SAMPLED = 20
+# Floats with larger values are hardly meters.
+_FARTHEST = 200
 # Fraction of the pixels that must agree on where z points.
 _AGREE = 0.9
 
@@ -57,15 +59,17 @@ def look_at_maps(task: str, data: str, doubts: Doubts) -> Plan:
 
 
 def _unit(paths: list[str], doubts: Doubts, plan: Plan) -> dict:
-    """``depth_scale`` of integers; files of floats are in meters, or in a unit that does not matter."""
+    """``depth_scale`` of integers and of large values; other files are in meters."""
     arrays = [read_array(path, 'depth') for path in paths]
     values = np.concatenate([array[np.isfinite(array) & (array > 0)].ravel()[::97] for array in arrays])
     low, high = np.percentile(values, [1, 99]) if len(values) else (0, 0)
     spread = f'{arrays[0].dtype} from {low:g} to {high:g}'
-    if arrays[0].dtype.kind not in 'ui':
+    integers = arrays[0].dtype.kind in 'ui'
+    if not integers and high <= _FARTHEST and doubts.get('depth-scale') is None:
         plan.notes.append(f'depth: {spread}, taken as meters')
         return {}
-    question = f'Depth is stored as integers ({spread}): how many meters is one unit'
+    stored = 'stored as integers' if integers else 'farther than people in meters would be'
+    question = f'Depth is {stored} ({spread}): how many meters is one unit'
     answer = doubts.settle('depth-scale', question, example='0.001 for millimeters')
     try:
         scale = float(answer)

@@ -278,6 +278,17 @@ def test_axes_of_normals_that_are_not_clear(tmp_path, refused):
     assert written(tmp_path)['train_dataset']['mask'] == ''
 
 
+def test_floats_that_are_not_meters(tmp_path, refused):
+    for i in range(4):
+        picture(tmp_path / f'data/images/{i}.jpg', seed=i)
+        (tmp_path / 'data/depth').mkdir(exist_ok=True)
+        depth = np.linspace(800, 3200, SIZE[0] * SIZE[1], dtype=np.float32).reshape(SIZE[::-1])
+        np.save(tmp_path / f'data/depth/{i}.npy', depth)
+    assert 'farther than people in meters would be (float32 from 8' in refused('depth', '--masks', 'none')
+    assert new('depth', tmp_path / 'data', tmp_path, '--masks', 'none', '--depth-scale', '0.001') in (0, 1)
+    assert written(tmp_path)['train_dataset']['depth_scale'] == 0.001
+
+
 def test_options_without_effect_and_existing_files(tmp_path, refused, capsys):
     cvat_keypoints(tmp_path / 'data')
     assert '--depth-scale 0.001 has no effect' in refused('pose', '--depth-scale', 0.001)
