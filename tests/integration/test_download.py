@@ -61,13 +61,16 @@ def test_a_download_lands_in_its_place_and_is_not_repeated(hub, tmp_path):
 def test_a_download_goes_on_where_it_was_cut_off(hub, tmp_path, monkeypatch):
     monkeypatch.setattr('huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE', 1000)  # what is written at a time, else 10 MB
     hub.cut_after = 10_000
+    lines = []
     with pytest.raises(ConnectionError, match=r'could not be fetched.*\n.* MB are kept: the same command continues'):
-        download(ENTRY, endpoint=hub.address, say=lambda line: None)
+        download(ENTRY, endpoint=hub.address, say=lines.append)
+    assert lines[-1].endswith(' MB') and ', from ' not in lines[-1]
     (partial,) = (tmp_path / 'root' / ENTRY.files()[0]).parent.iterdir()
     kept = partial.stat().st_size
     assert partial.name.endswith('.part') and 0 < kept <= 10_000 and partial.read_bytes() == CONTENT[:kept]
     hub.cut_after, hub.refuse, hub.ranges = None, False, []
-    path = download(ENTRY, endpoint=hub.address, say=lambda line: None)
+    path = download(ENTRY, endpoint=hub.address, say=lines.append)
+    assert lines[1].endswith(' MB, from 0.0 MB on')
     assert hub.ranges == [f'bytes={kept}-'] and path.read_bytes() == CONTENT
 
 
