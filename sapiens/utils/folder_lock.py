@@ -26,8 +26,8 @@ class FolderLock:
     """Keeps a second process from writing to a folder.
 
     The file ``.lock`` names the owner, which touches it every few seconds (the heartbeat). A lock is taken over when its owner
-    has ended. On one machine the list of processes shows that. Of another machine, or where the file is damaged or a copy, the
-    heartbeat must have stood still; :meth:`acquire` waits for that.
+    has ended. On one machine the list of processes shows that. Of another machine, where the file is damaged or a copy, and where
+    a process has the owner's number and another start, the heartbeat must have stood still; :meth:`acquire` waits for that.
 
     Args:
         folder: is created.
@@ -70,11 +70,12 @@ class FolderLock:
             first = first or touched
             age = self._now() - touched
             # A lock that was copied with its folder is that of another folder: only its heartbeat tells.
-            if (owner.get('machine'), owner.get('folder')) == (_machine(), str(self.folder.resolve())):
-                ended = not _is_running(owner)
-                alive = not ended
-            else:
+            here = (owner.get('machine'), owner.get('folder')) == (_machine(), str(self.folder.resolve()))
+            running = _is_running(owner) if here else None
+            if running is None:
                 ended, alive = age > self.silence, touched != first
+            else:
+                ended, alive = not running, running
             name = f'process {owner.get("pid", "?")} on {owner.get("host", "an unknown machine")}'
             if ended:
                 self.report(f'{self.folder} was in use by {name}, which has ended: its lock is taken over')
@@ -188,10 +189,13 @@ def _machine() -> str:
         return socket.gethostname()
 
 
-def _is_running(owner: dict) -> bool:
+def _is_running(owner: dict) -> bool | None:
+    """Whether the owner runs; None where a process has its number and another start: setting the system's clock moves starts."""
     try:
         process = psutil.Process(owner['pid'])
-        return process.create_time() == owner['started'] and process.status() != psutil.STATUS_ZOMBIE
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return True if process.create_time() == owner['started'] else None
     except (psutil.NoSuchProcess, KeyError, TypeError, ValueError):
         return False
     except psutil.AccessDenied:

@@ -81,6 +81,16 @@ def test_a_number_that_another_process_has_now_is_not_the_owner(tmp_path, lock):
     lock().acquire()
 
 
+def test_an_owner_is_known_by_its_heartbeat_after_the_clock_was_set(tmp_path, lock, lines, other):
+    owner = json.loads((tmp_path / '.lock').read_text())
+    (tmp_path / '.lock').write_text(json.dumps(dict(owner, started=owner['started'] - 1)))
+    with pytest.raises(ValueError, match=f'in use by process {other.pid}'):
+        lock().acquire()
+    other.kill()
+    other.wait()
+    lock().acquire()
+
+
 def test_an_owner_on_another_machine_is_known_by_its_heartbeat(tmp_path, lock, lines, other):
     foreign(tmp_path)  # the other process goes on touching it
     with pytest.raises(ValueError, match=f'in use by process {other.pid} on node7'):
