@@ -42,7 +42,7 @@ datasets.instances.annotated_instances min_keypoints=1 for_evaluation=False
 datasets.keypoints.KeypointDataset score_thr=0.0 min_keypoints=1 test_mode=False
 datasets.paired_folders.PairedFolders part=(0.0,1.0) partial=False test_mode=False
 datasets.samplers.ResumableSampler shuffle=True repeat=1 round_up=True
-datasets.segmentation.SegmentationDataset unlabelled=0
+datasets.segmentation.SegmentationDataset unlabeled=0
 datasets.synthetic_humans.SyntheticHumans size=(768,1024) people=(1,4) seed=0 fixed=True labels=True per_person=False
     test_mode=False
 datasets.tar_shards.TarShards seed=0 interleave=4

@@ -24,7 +24,7 @@ GEOMETRY = [
 ]  # fmt: skip
 PERSON = [dict(type='mmpose.GetBBoxCenterScale', padding=1.25), dict(type='mmpose.RandomBBoxTransform')]
 PIPELINES = {
-    'colours': [dict(type='PhotometricDistortion')],
+    'colors': [dict(type='PhotometricDistortion')],
     'published colors': [dict(type='PhotometricDistortion', published=True)],
     'blur': [dict(type='RandomBlur', mean_prob=0.5, median_prob=0.5)],
     'dropout': [dict(type='CoarseDropout', prob=0.8, fill=7)],
@@ -42,7 +42,7 @@ PIPELINES = {
 def sample(name: str, path: Path) -> dict:
     image = smooth_image(96, 72, seed=3)
     path.write_bytes(encode(image, 'PNG'))
-    if name in ('colours', 'published colors', 'blur', 'dropout'):
+    if name in ('colors', 'published colors', 'blur', 'dropout'):
         return dict(img=image.copy())
     if name == 'person':
         points = np.random.default_rng(0).uniform(20, 60, (1, 17, 2)).astype(np.float32)
