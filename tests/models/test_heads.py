@@ -1,6 +1,7 @@
 """Heads of both families: sizes, published names, initial weights, and inference in parts."""
 
 import hashlib
+import warnings
 
 import pytest
 import torch
@@ -99,7 +100,8 @@ def test_inference_in_parts_equals_training(kind, part, monkeypatch):
     features = torch.randn(2, 16, 5, 4)
     before = features.clone()
     trained = head(features)
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter('error')
         found = head(features)
     assert torch.equal(features, before)
     torch.testing.assert_close(found, trained, atol=1e-5, rtol=1e-4)

@@ -54,8 +54,13 @@ def _normalize_(x: Tensor, norm: nn.Module, activation: nn.Module) -> Tensor:
     """Norm and activation in place, for some channels at a time, or for some rows where the norm takes all channels."""
     dim = 2 if isinstance(norm, ChannelRMSNorm) else 1
     for part in x.split(_step(x, dim), dim):
-        part.copy_(activation(norm(part)))
+        part.copy_(activation(_normalized(part, norm)))
     return x
+
+
+def _normalized(part: Tensor, norm: nn.Module) -> Tensor:
+    # The module warns of another number of channels than it was made for.
+    return F.instance_norm(part, eps=norm.eps) if isinstance(norm, nn.InstanceNorm2d) else norm(part)
 
 
 def _shuffled(x: Tensor, conv: nn.Conv2d, norm: nn.Module, activation: nn.Module) -> Tensor:
@@ -71,7 +76,7 @@ def _shuffled(x: Tensor, conv: nn.Conv2d, norm: nn.Module, activation: nn.Module
         if isinstance(norm, ChannelRMSNorm):
             out[:, first:last] = whole
         else:
-            out[:, first:last] = activation(norm(whole))
+            out[:, first:last] = activation(_normalized(whole, norm))
     return _normalize_(out, norm, activation) if isinstance(norm, ChannelRMSNorm) else out
 
 
