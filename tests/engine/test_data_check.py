@@ -72,12 +72,12 @@ def test_a_run_without_keypoints_is_refused():
     hook = HOOKS.build(dict(type='VisibleKeypointsHook', num_batches=2))
     hook.before_train(runner())
     hook.before_train_iter(None, 0, batch(HIDDEN, HIDDEN))
-    with pytest.raises(RuntimeError, match=r'first 2 batches \(3 samples .* have no labeled keypoint.*sapiens check'):
+    with pytest.raises(ValueError, match=r'first 2 batches \(3 samples .* have no labeled keypoint.*sapiens check'):
         hook.before_train_iter(None, 1, batch(HIDDEN))
-    with pytest.raises(RuntimeError, match='6 labeled keypoints, all of them outside the crops'):
+    with pytest.raises(ValueError, match='6 labeled keypoints, all of them outside the crops'):
         train(DataCheckHook(2), batch(OUTSIDE), batch(OUTSIDE))
     unlabelled = dict(inputs=[IMAGE], data_samples=[PoseDataSample(metainfo=dict(img_shape=(64, 48)))])
-    with pytest.raises(RuntimeError, match='no labeled keypoint'):
+    with pytest.raises(ValueError, match='no labeled keypoint'):
         train(DataCheckHook(1), unlabelled)
 
 
@@ -88,13 +88,13 @@ def test_one_keypoint_is_enough():
 def test_only_the_first_batches_of_a_run_count():
     hook = DataCheckHook(2)
     train(hook, batch(SEEN), batch(HIDDEN), batch(HIDDEN), batch(HIDDEN))
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError):
         train(hook, batch(HIDDEN), batch(HIDDEN), batch(SEEN))
 
 
 def test_short_runs_are_judged_at_their_end():
     train(DataCheckHook(5), batch(SEEN))
-    with pytest.raises(RuntimeError, match='first 1 batches'):
+    with pytest.raises(ValueError, match='first 1 batches'):
         train(DataCheckHook(5), batch(HIDDEN))
 
 
@@ -109,7 +109,7 @@ def test_ranks_judge_together(monkeypatch):
     monkeypatch.setattr(data_check, 'all_gather_object', lambda rows: [rows, seen])
     train(DataCheckHook(1), batch(HIDDEN))
     monkeypatch.setattr(data_check, 'all_gather_object', lambda rows: [rows, hidden])
-    with pytest.raises(RuntimeError, match=r'\(2 samples over all ranks\)'):
+    with pytest.raises(ValueError, match=r'\(2 samples over all ranks\)'):
         train(DataCheckHook(1), batch(HIDDEN))
 
 
@@ -137,9 +137,9 @@ def test_strange_keypoints_are_named(said):
 )
 def test_maps_without_a_label_that_counts_are_refused(task, fields, said):
     nothing = maps(valid=np.zeros((8, 8), bool), **fields)
-    with pytest.raises(RuntimeError, match=rf'no pixel with a known {next(iter(fields))}: there is nothing to learn'):
+    with pytest.raises(ValueError, match=rf'no pixel with a known {next(iter(fields))}: there is nothing to learn'):
         train(DataCheckHook(2), nothing, nothing, task=task)
-    with pytest.raises(RuntimeError, match='nothing to learn'):
+    with pytest.raises(ValueError, match='nothing to learn'):
         train(DataCheckHook(1), dict(inputs=[IMAGE], data_samples=[DenseDataSample()]), task=task)
 
 

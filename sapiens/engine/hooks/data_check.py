@@ -26,8 +26,8 @@ class DataCheckHook(Hook):
         num_batches: number of batches to judge. A shorter run is judged at its end.
 
     Raises:
-        ValueError: ``num_batches`` below 1; classes or keypoints that do not fit the model.
-        RuntimeError: on every rank, if none of these batches has a label that counts.
+        ValueError: ``num_batches`` below 1; classes or keypoints that do not fit the model; on every rank, if none of these
+            batches has a label that counts.
     """
 
     priority = 'VERY_HIGH'  # before the first checkpoint
@@ -70,7 +70,7 @@ class DataCheckHook(Hook):
         self.rows = []
         doubts = self.statistics.judge(rows)
         if any(doubt.nothing for doubt in doubts):
-            raise RuntimeError(self._message(doubts, len(rows)) + ': there is nothing to learn. ' + _ADVICE)
+            raise ValueError(self._message(doubts, len(rows)) + ': there is nothing to learn. ' + _ADVICE)
         if doubts:
             text = self._message(doubts, len(rows))
             print_log(f'{text}{"" if text.endswith("?") else "."} {_ADVICE}', 'current', logging.WARNING)
