@@ -142,6 +142,8 @@ def test_a_file_of_which_nothing_is_used_is_refused(tmp_path):
     ):
         boxes.check([Item('x/c.jpg', 'c')])
     data = cameras('a.jpg', 'b.jpg')
+    with pytest.raises(ValueError, match=r'empty\.json is the box of a person: it has no annotations'):
+        BoxesFile(write(tmp_path / 'empty.json', dict(data, annotations=[])))
     data['annotations'][1].update(iscrowd=1)
     data['annotations'] += [dict(image_id=7, bbox=[0, 0, 0, 5]), dict(image_id=99, bbox=[0, 0, 5, 5])]
     text = BoxesFile(write(tmp_path / 'left.json', data)).check([Item('x/a.jpg', 'a'), Item('x/b.jpg', 'b')])

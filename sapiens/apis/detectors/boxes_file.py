@@ -60,8 +60,9 @@ class BoxesFile:
             raise self._wrong(f'found {"no list of annotations" if names else type(content).__name__}')
         for number, entry in enumerate(content):
             self._add(f'entry {number}', entry, names, person)
-        if content and not any(self.boxes.values()):
-            raise ValueError(f'no entry of {self.path} is the box of a person: {self._reasons()}')
+        if (content or names) and not any(self.boxes.values()):
+            reasons = self._reasons() or 'it has no annotations'
+            raise ValueError(f'no entry of {self.path} is the box of a person: {reasons}')
         self._by_last: dict[str, list[str]] = defaultdict(list)
         for name in self.boxes:
             self._by_last[_number(PurePosixPath(name).name)].append(name)
