@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from sapiens.datasets.transforms.decoding import BadImage
-from sapiens.datasets.transforms.label_files import read_ids
+from sapiens.datasets.transforms.label_files import ColoredLabels, read_ids
 from sapiens.metainfo import get_classes
 from sapiens.metainfo.classes import CLASSES, IGNORE
 from sapiens.tasks import map_fields
@@ -174,7 +174,7 @@ def _from_masks(data, out, doubts, plan: Plan) -> list[str] | str:
     listed = _listed_classes(data, train)
     try:
         counts = _count_values(sample)
-    except BadImage:
+    except ColoredLabels:
         names = _from_colors(train, val, data, out, doubts, plan)
         values = {}
     else:
@@ -194,10 +194,21 @@ def _from_masks(data, out, doubts, plan: Plan) -> list[str] | str:
 
 
 def _count_values(paths: list[str]) -> np.ndarray:
-    """(256,) pixels of each value. Raises BadImage for masks in colors."""
+    """(256,) pixels of each value.
+
+    Raises:
+        ColoredLabels: masks in colors.
+        ValueError: a mask that cannot be read.
+    """
     counts = np.zeros(256, np.int64)
     for path in paths:
-        counts += np.bincount(read_ids(path).ravel(), minlength=256)
+        try:
+            ids = read_ids(path)
+        except ColoredLabels:
+            raise
+        except BadImage as error:
+            raise ValueError(f'{path}: {error}') from error
+        counts += np.bincount(ids.ravel(), minlength=256)
     return counts
 
 

@@ -250,6 +250,22 @@ def test_colors_need_a_table(tmp_path, refused):
     assert new('seg', tmp_path / 'data', tmp_path, '--colors', tmp_path / 'names.txt') == 0
 
 
+@pytest.mark.parametrize(
+    ('content', 'text'),
+    [(b'', 'not a readable image'), (np.zeros((6, 8), np.uint16), '16-bit labels: expected 8 bits')],
+)
+def test_masks_that_cannot_be_read_are_not_colors(tmp_path, refused, content, text):
+    for index in range(4):
+        picture(tmp_path / f'data/images/{index}.png', index)
+        write_png(tmp_path / f'data/masks/{index}.png', np.arange(48, dtype=np.uint8).reshape(6, 8) % 2)
+    if isinstance(content, bytes):
+        (tmp_path / 'data/masks/2.png').write_bytes(content)
+    else:
+        write_png(tmp_path / 'data/masks/2.png', content)
+    message = refused('seg', '--classes', 'background,hat')
+    assert 'masks/2.png' in message and text in message
+
+
 def test_images_without_masks(tmp_path, refused):
     cvat_masks(tmp_path / 'data')
     picture(tmp_path / 'data/JPEGImages/unlabeled.jpg')

@@ -22,13 +22,17 @@ from .decoding import BadImage
 from .loading import check_file, check_size, read_file
 
 __all__ = [
-    'decode', 'known_depth', 'known_label', 'known_normal', 'load_depth', 'load_instance', 'load_normal', 'load_sem_seg',
-    'read_alpha', 'read_array', 'read_depth', 'read_ids', 'read_mask', 'read_normal',
+    'ColoredLabels', 'decode', 'known_depth', 'known_label', 'known_normal', 'load_depth', 'load_instance', 'load_normal',
+    'load_sem_seg', 'read_alpha', 'read_array', 'read_depth', 'read_ids', 'read_mask', 'read_normal',
 ]  # fmt: skip
 
 _UNIT = 1e-3  # tolerance of squared lengths around 1; half precision is within
 _MAX_PIXELS = 150_000_000  # as for images
 _PALETTE = 3  # PNG's color type of palettes
+
+
+class ColoredLabels(BadImage):
+    """Labels that are colors instead of ids."""
 
 
 def known_label(ids: np.ndarray) -> np.ndarray:
@@ -59,7 +63,7 @@ def read_ids(path: str, table: np.ndarray | None = None, count: int | None = Non
         count: number of classes; an id from ``count`` to 254 afterwards is an error.
 
     Raises:
-        BadImage: not such a file, or an id out of range.
+        BadImage: not such a file, or an id out of range; :class:`ColoredLabels` for colors.
     """
     data = read_file(path)
     # Bit depth and color type of a PNG.
@@ -69,7 +73,9 @@ def read_ids(path: str, table: np.ndarray | None = None, count: int | None = Non
         raise BadImage(f'{ids.dtype.itemsize * 8}-bit labels: expected 8 bits')
     if ids.ndim == 3:
         if ids.shape[2] < 3 or (ids[..., :1] != ids[..., 1:3]).any():
-            raise BadImage('labels with colors: expected ids in one channel, or a palette whose entries are the ids')
+            raise ColoredLabels(
+                'labels with colors: expected ids in one channel, or a palette whose entries are the ids'
+            )
         ids = np.ascontiguousarray(ids[..., 0])
     if bits < 8 and kind != _PALETTE:
         ids //= 255 // (2**bits - 1)  # decoders scale fewer bits to the range of a byte
