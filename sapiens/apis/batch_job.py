@@ -280,7 +280,7 @@ def _share(plan: Plan, items: list[Item], places: list[str]) -> Generator[Outcom
 
 
 def _send(pipe: Connection, message) -> None:
-    with contextlib.suppress(OSError):  # the worker has ended; its pipe reports it next
+    with contextlib.suppress(OSError):  # the other process has ended
         pipe.send(message)
 
 
@@ -306,6 +306,6 @@ def _worker(plan: Plan, device: str, pipe: Connection, threads: int, quiet: bool
         for outcome in work(plan, device, items()):
             pipe.send(('done', numbers.pop(outcome.item), outcome.error))
     except (OSError, ValueError, ImportError) as error:
-        pipe.send(('error', error))
-    except KeyboardInterrupt:
-        pass
+        _send(pipe, ('error', error))
+    except (KeyboardInterrupt, EOFError):
+        pass  # the command was stopped or killed

@@ -17,7 +17,7 @@ from .results.by_task import get_result_class
 from .run_record import RECORD
 from .writers.pose_formats import read_people, write_coco, write_csv
 
-__all__ = ['COMBINED', 'FAILURES', 'check_overwriting', 'check_places', 'skeleton_of', 'write_combined']
+__all__ = ['COMBINED', 'FAILURES', 'check_overwriting', 'check_places', 'clashes', 'skeleton_of', 'write_combined']
 
 FAILURES, COMBINED = 'failures.txt', ('keypoints.coco.json', 'keypoints.csv')
 
@@ -42,8 +42,11 @@ def check_overwriting(plan: Plan, items: Sequence[Item], sources: Sequence[str])
     """Check that no file with boxes, masks or the list of images has the name of a result.
 
     Raises:
-        ValueError: one has.
+        ValueError: one has, or a folder has the name of a file of the run.
     """
+    for path in _own_files(plan):
+        if path.is_dir():
+            raise ValueError(f'{path} is a folder, and the run writes a file of this name: choose another --out')
     read = [Path(source).expanduser() for source in sources if source.lower().endswith('.txt')]
     read += [Path(plan.boxes).expanduser()] if plan.boxes else []
     if plan.mask_dir:
@@ -51,15 +54,41 @@ def check_overwriting(plan: Plan, items: Sequence[Item], sources: Sequence[str])
     read = [path for path in read if is_inside(path, [plan.out])]
     if not read:
         return
-    written = {plan.out / name for name in (RECORD, FAILURES)}
+    written = _own_files(plan)
     for task in plan.written():
-        written |= {plan.stem(task, name) for name in COMBINED}
         for item in items:
             written |= set(get_result_class(task).paths(plan.stem(task, item.name), plan.saving).values())
     real = {os.path.realpath(path) for path in written}
     for path in read:
         if os.path.realpath(path) in real:
             raise ValueError(f'{path} would be overwritten by a result: choose another --out than {plan.out}')
+
+
+def clashes(plan: Plan, items: Sequence[Item]) -> list[Outcome]:
+    """Return failures of the images whose results would have the names of other files.
+
+    These are files of the run itself, or results of another image: with ``heatmaps``, ``a.jpg`` and ``a_heatmaps.jpg`` both have
+    ``a_heatmaps.jpg``.
+    """
+    own, names, failed = {str(path) for path in _own_files(plan)}, {item.name for item in items}, {}
+    for task in plan.written():
+        suffixes = {path.name[1:] for path in get_result_class(task).paths(Path('x'), plan.saving).values()}
+        additions = {one.removesuffix(other) for one in suffixes for other in suffixes if one.endswith(other)} - {''}
+        for item in items:
+            others = [item.name.removesuffix(end) for end in additions if item.name.endswith(end)]
+            other = next((name for name in others if name in names), None)
+            path = next((path for end in suffixes if (path := f'{plan.stem(task, item.name)}{end}') in own), None)
+            if other or path:
+                whose = f'the image {other}' if other else f'the whole run, {path}'
+                failed[item] = Outcome(item, f'its results would overwrite those of {whose}: rename the image')
+    return list(failed.values())
+
+
+def _own_files(plan: Plan) -> set[Path]:
+    """Paths of the files that a run writes besides the results of its images."""
+    return {plan.out / name for name in (RECORD, FAILURES)} | {
+        plan.stem(task, name) for task in plan.written() for name in COMBINED
+    }
 
 
 def write_combined(

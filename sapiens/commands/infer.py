@@ -33,7 +33,7 @@ from sapiens.apis.detectors.base import IF_NO_DETECTIONS, NMS_THRESHOLD
 from sapiens.apis.inputs import Item, find_inputs, is_video
 from sapiens.apis.loading.build import read_config
 from sapiens.apis.loading.load_model import get_predictor_class, inference_task, with_checkpoints
-from sapiens.apis.output_dir import FAILURES, check_overwriting, check_places, skeleton_of, write_combined
+from sapiens.apis.output_dir import FAILURES, check_overwriting, check_places, clashes, skeleton_of, write_combined
 from sapiens.apis.predictors import SKELETONS
 from sapiens.apis.results import PoseResult, Saving
 from sapiens.apis.results.by_task import get_inference_task, get_result_class
@@ -313,7 +313,9 @@ def write_results(
             remove_temporaries(folder)  # of a killed run; the lock is held
     is_new = not (args.out / RECORD).exists()
     since = write_settings(plan, options if videos else None, args.overwrite)
-    outcomes: list[Outcome] = []
+    outcomes = clashes(plan, items)
+    clashing = {outcome.item for outcome in outcomes}
+    items = [item for item in items if item not in clashing]
     try:
         todo = items if args.overwrite else [item for item in items if not plan.is_done(item.name, since)]
         if items:

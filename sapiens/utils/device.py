@@ -21,6 +21,10 @@ def pick_device(name: str = 'auto') -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ValueError(f"device={name!r} is not one of 'auto', 'cpu', 'cuda', 'cuda:<n>', 'mps'") from error
-    if device.type == 'cuda' and not torch.cuda.is_available():
-        raise ValueError(f"device={name!r}: this torch ({torch.__version__}) sees no CUDA device; use 'auto' or 'cpu'")
+    # Counting does not create a context on the device: the processes that compute do.
+    count = getattr(getattr(torch, device.type, None), 'device_count', int)()
+    if device.type != 'cpu' and (device.index or 0) >= count:
+        kind = device.type.upper() if device.type in ('cuda', 'mps') else device.type
+        found = f'only {count} {kind} devices' if count else f'no {kind} device'
+        raise ValueError(f"device={name!r}: this torch ({torch.__version__}) sees {found}; use 'auto' or 'cpu'")
     return device

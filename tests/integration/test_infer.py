@@ -145,6 +145,44 @@ def test_a_list_of_impossible_paths(infer, weights, tmp_path):
     )
 
 
+def test_results_of_the_same_name_are_not_overwritten(infer, weights, tmp_path):
+    """The first of two images with a result of one name, and the files of the run, are kept. The other image is a failure."""
+    (source,) = write_pictures(tmp_path / 'in', SIZES[:1])
+    for name in ('a', 'a_heatmaps', 'keypoints.coco', '.run', 'failures'):
+        (tmp_path / f'in/{name}.png').write_bytes(source.read_bytes())
+    (tmp_path / 'list.txt').write_text(
+        'in/a.png\nin/a_heatmaps.png\nin/keypoints.coco.png\nin/.run.png\nin/failures.png\n'
+    )
+    command = (
+        'pose',
+        tmp_path / 'list.txt',
+        '--model',
+        CONFIGS['pose'],
+        '--checkpoint',
+        weights,
+        '--out',
+        tmp_path / 'out',
+    )
+    code, text, errors = infer(*command)
+    assert code == 1 and 'results of 3 images' in text, errors  # a_heatmaps.jpg is only a picture
+    bad = {str(tmp_path / 'in' / name) for name in ('keypoints.coco.png', '.run.png')}
+    assert set(failures_of(tmp_path / 'out')) == bad
+    assert len(json.loads((tmp_path / 'out/keypoints.coco.json').read_text())) == 3
+    assert '3 of them done already' in infer(*command)[1], 'the record is that of the run'
+    code, text, errors = infer(*command, '--heatmaps', '--overwrite')
+    assert code == 1 and set(failures_of(tmp_path / 'out')) == bad | {str(tmp_path / 'in/a_heatmaps.png')}
+    assert 'would overwrite those of the image a: rename' in errors
+
+
+@pytest.mark.parametrize('name', ['failures.txt', 'keypoints.coco.json'])
+def test_a_folder_in_place_of_a_file_of_the_run(infer, weights, tmp_path, name):
+    write_pictures(tmp_path / 'in', SIZES[:1])
+    (tmp_path / 'out' / name).mkdir(parents=True)
+    code, text, errors = infer('pose', tmp_path / 'in', '--model', CONFIGS['pose'], '--checkpoint', weights, '--out',
+                               tmp_path / 'out')  # fmt: skip
+    assert code == 2 and f'{name} is a folder' in errors and text == ''
+
+
 def test_names_that_are_not_utf8(infer, weights, tmp_path):
     write_pictures(tmp_path / 'in', SIZES[:1])
     good, bad = (os.fsdecode(tmp_path / 'in').encode() + name for name in (b'/gr\xfcn.png', b'/rot\xe9.png'))
