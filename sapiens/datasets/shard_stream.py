@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from os import PathLike
 
 import fsspec
-from braceexpand import braceexpand
+from braceexpand import UnbalancedBracesError, braceexpand
 
 from sapiens.utils.image_files import IMAGE_NAMES, SUFFIXES
 
@@ -38,9 +38,13 @@ def expand_shards(shards: str | PathLike | Iterable[str | PathLike]) -> list[str
             if part in fsspec.available_protocols():
                 chained += f'{part}::'
                 continue
-            names += braceexpand(
-                chained + os.path.expanduser(part), escape=False
-            )  # backslashes are separators on Windows
+            try:
+                # Backslashes are separators on Windows.
+                names += braceexpand(chained + os.path.expanduser(part), escape=False)
+            except UnbalancedBracesError as error:
+                raise ValueError(
+                    f'the shard {part!r} has unbalanced braces: expected {{000..999}} or {{a,b,c}}'
+                ) from error
             chained = ''
     for name in names:
         if '{' in name or '}' in name:

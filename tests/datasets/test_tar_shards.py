@@ -57,6 +57,8 @@ def test_braces():
     for wrong in ('{1..', '{a}', 'a}', '{}'):
         with pytest.raises(ValueError, match=r'\{|\}'):
             expand_shards(wrong)
+    with pytest.raises(ValueError, match=r"the shard 'b\{' has unbalanced braces"):
+        expand_shards('a::b{')
 
 
 def test_shards_as_paths_variables_and_lists(monkeypatch, tmp_path):
