@@ -92,6 +92,21 @@ def test_coco_results_have_the_published_score(tmp_path):
     assert rows[3]['person'] == '1' and rows[3]['file_name'] == '1.jpg'
 
 
+def test_numbers_of_files_are_rounded():
+    """Files of 308 keypoints stay small: JSON has four decimals, COCO results three."""
+    numbers = np.float32(0.12345678) + np.arange(2, dtype=np.float32)
+    result = PoseResult(
+        picture(), 'a.jpg', numbers[None, None], numbers[None, :1], np.tile(numbers, (1, 2)), numbers[:1], COCO
+    )
+    (person,) = pose_document(result)['instance_info']
+    assert person['keypoints'] == [[0.1235, 1.1235]] and person['keypoint_scores'] == [0.1235]
+    assert person['bbox'] == [0.1235, 1.1235, 0.1235, 1.1235] and person['bbox_score'] == 0.1235
+    person = dict(keypoints=[numbers.tolist()], keypoint_scores=[0.98765], bbox=[0.12345, 1.98765, 2.45678, 3.0])
+    (entry,) = coco_entries([person], 1, 'a.jpg')
+    assert entry['keypoints'] == [0.123, 1.123, 0.988]
+    assert entry['bbox'] == [0.123, 1.988, 2.333, 1.012]
+
+
 def test_pose_is_saved_and_drawn(tmp_path):
     result = pose()
     written = result.save(tmp_path / 'new' / 'folder')
