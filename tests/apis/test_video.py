@@ -139,6 +139,23 @@ def test_speed_widens_the_filter():
     np.testing.assert_allclose(found, np.array([[3.0, 4.0]]) * part / (1 + part), rtol=1e-9)
 
 
+def test_the_filter_follows_its_paper():
+    """One point that starts far from 0, at uneven times: the speed is filtered, then the value, with alpha of each cutoff."""
+    times, places = [0.3, 0.5, 1.1, 1.2], np.array([[70.0, -20.0], [73.0, -16.0], [61.0, -11.0], [61.0, -15.0]])
+
+    def alpha(cutoff, step):
+        return step / (step + 1 / (2 * np.pi * cutoff))
+
+    smooth = OneEuroFilter(min_cutoff=0.7, beta=0.04, speed_cutoff=0.4)
+    place, speed = places[0], np.zeros(2)
+    np.testing.assert_array_equal(smooth(places[:1], times[0])[0], place)
+    for index in (1, 2, 3):
+        step = times[index] - times[index - 1]
+        speed = speed + alpha(0.4, step) * ((places[index] - place) / step - speed)
+        place = place + alpha(0.7 + 0.04 * np.hypot(*speed), step) * (places[index] - place)
+        np.testing.assert_allclose(smooth(places[index, None], times[index])[0], place, rtol=1e-9)
+
+
 # ---------------------------------------------------------------------- files
 
 
