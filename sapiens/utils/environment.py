@@ -29,7 +29,7 @@ def substitute_environment(source: str, target: str) -> dict[str, str]:
     Raises:
         KeyError: a variable is set to nothing, or is not set and has no default.
         SyntaxError: the file is not Python.
-        ValueError: a placeholder outside strings whose value is not a Python literal, or in the place of a name.
+        ValueError: a placeholder outside strings whose value is not a Python literal.
     """
     text = Path(source).read_text(encoding='utf-8')
     if Path(source).suffix != '.py' or not PLACEHOLDER.search(text):
@@ -49,14 +49,7 @@ def substitute_environment(source: str, target: str) -> dict[str, str]:
 
     text = PLACEHOLDER.sub(mark, text)
     if values:
-        tree = _Insertion(names, values).visit(ast.parse(text))
-        for node in ast.walk(tree):
-            for name in () if isinstance(node, ast.Constant) else vars(node).values():
-                if isinstance(name, str) and name in names:
-                    raise ValueError(
-                        f'the environment variable {names[name]} stands for a name: only values can be variables'
-                    )
-        text = ast.unparse(tree)
+        text = ast.unparse(_Insertion(names, values).visit(ast.parse(text)))
     Path(target).write_text(text, encoding='utf-8')
     return {name: os.environ[name] for name in names.values()}
 
