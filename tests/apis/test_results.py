@@ -124,6 +124,23 @@ def test_pose_is_saved_and_drawn(tmp_path):
         result.draw(style='neon')
 
 
+def test_drawings_are_checked_before_there_are_people():
+    whole_body = get_skeleton('wholebody133')
+    for options in (
+        {},
+        dict(extra=('face', 'hand', 'heatmaps')),
+        dict(kinds=('hand',), style='openpose'),
+        dict(show_boxes=True),
+    ):
+        PoseResult.check(Saving(**options), whole_body)
+    PoseResult.check(Saving(kinds=('heatmaps', 'json')), COCO)
+    for part, group in (('face', 'face'), ('hand', 'left_hand')):
+        with pytest.raises(ValueError, match=f"no group '{group}'"):
+            PoseResult.check(Saving(extra=(part,)), COCO)
+    with pytest.raises(ValueError, match="style='neon'"):
+        PoseResult.check(Saving(style='neon'), COCO)
+
+
 def test_written_files_can_be_selected(tmp_path):
     seg = SegResult(picture(), 'a.jpg', np.zeros((120, 90), np.uint8), get_classes('goliath28'))
     seg.labels[20:60, 30:50] = 3
