@@ -1,0 +1,160 @@
+"""Parts of ``sapiens render``: the pool of its workers, and the previews of labels, by their values."""
+
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from sapiens.commands import render
+from sapiens.metainfo import get_classes, get_skeleton
+from sapiens.visualization import labels as draw
+
+
+@pytest.fixture
+def pool(monkeypatch):
+    """Threads in the place of processes. Records the number of workers, and the most images that were waiting."""
+    seen = SimpleNamespace(most=0)
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers, context, start, arguments):
+            seen.workers, seen.method = workers, context.get_start_method()
+            super().__init__(workers)
+            (render._maker,) = arguments
+
+    def wait(running, return_when):
+        seen.most = max(seen.most, len(running))
+        return real(running, return_when=return_when)
+
+    real = render.wait
+    monkeypatch.setattr(render, 'ProcessPoolExecutor', Pool)
+    monkeypatch.setattr(render, 'wait', wait)
+    monkeypatch.setattr(render, '_maker', None)
+    monkeypatch.setattr(render.os, 'environ', {})
+    return seen
+
+
+def count_updates():
+    bar = SimpleNamespace(count=0)
+    bar.update = lambda: setattr(bar, 'count', bar.count + 1)
+    return bar
+
+
+@pytest.mark.parametrize('workers', [0, 1, 3])
+def test_each_missing_image_is_made_once(pool, workers):
+    made, missing, bar = [], [2, 3, 5, 7, 8, 9, 11, 12, 14, 17, 20], count_updates()
+    render.make_images(made.append, missing, workers, bar)
+    assert sorted(made) == missing and bar.count == len(missing)
+    assert made == missing or workers > 1
+    if workers:
+        assert (pool.workers, pool.method, pool.most) == (workers, 'spawn', 2 * workers), 'few wait in the queue'
+        threads = {name: value for name, value in render.os.environ.items() if name.endswith('_THREADS')}
+        assert threads == dict(OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1', MKL_NUM_THREADS='1')
+    render.make_images(made.append, [], workers, bar)
+    assert len(made) == bar.count == len(missing)
+
+
+def test_the_first_image_that_fails_ends_the_run(pool):
+    def make(index):
+        if index == 3:
+            raise render.ImageFailed('image 3')
+        made.append(index)
+
+    for workers in (0, 1):
+        made, bar = [], count_updates()
+        with pytest.raises(render.ImageFailed, match='image 3'):
+            render.make_images(make, list(range(100)), workers, bar)
+        assert made[:3] == [0, 1, 2] and len(made) < 10 and bar.count <= 3
+        assert bar.count == 3 or workers
+
+    def die(index):
+        raise BrokenProcessPool
+
+    with pytest.raises(RuntimeError, match='use fewer --workers; the same command continues'):
+        render.make_images(die, [0, 1], 1, count_updates())
+
+
+def labels_of(size=(30, 20), **labels):
+    """Labels of an image of (w, h) without people."""
+    image = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    return dict(entry=dict(people=[]), rgb=image, **labels)
+
+
+def test_albedo_is_shown_in_the_curve_of_srgb():
+    """Stored linear in 16 bits. Figures of IEC 61966-2-1: linear 0.5 is 187.5 of 255, 0.18 is 117.6, and 0.002 is 6.6."""
+    linear = np.array([0, 0.002, 0.0031308, 0.18, 0.5, 1])
+    albedo = np.rint(np.tile(linear, (4, 1))[..., None] * [65535] * np.ones(3)).astype(np.uint16)
+    tile = render.preview_tiles(labels_of((6, 4), albedo=albedo))['albedo']
+    assert tile.dtype == np.uint8 and tile.shape == (4, 6, 3)
+    assert (tile == np.array([0, 7, 10, 118, 188, 255])[:, None]).all()
+
+
+def test_previews_of_maps():
+    labels = labels_of(
+        mask=np.zeros((20, 30), np.uint8),
+        alpha=np.tile(np.arange(30, dtype=np.uint8), (20, 1)),
+        depth=np.tile(np.linspace(0, 3, 30, dtype=np.float32), (20, 1)),
+        normal=np.tile(np.float32([0, 0.6, 0.8]), (20, 30, 1)),
+        seg=np.full((20, 30), 3, np.uint8),
+        seg29=np.full((20, 30), 28, np.uint8),
+        lip=np.full((20, 30), 19, np.uint8),
+        instance=np.full((20, 30), 20, np.uint8),
+    )
+    labels['mask'][5:15] = 255
+    tiles, image = render.preview_tiles(labels), labels['rgb']
+    assert set(tiles) == {*labels, 'pose17', 'pose133', 'pose308'} - {'entry'}
+    np.testing.assert_array_equal(tiles['rgb'], image)
+    for kind in ('mask', 'alpha'):
+        np.testing.assert_array_equal(tiles[kind], np.repeat(labels[kind][..., None], 3, -1))
+    np.testing.assert_array_equal(
+        tiles['depth'], draw.draw_depth(labels['depth'], (labels['depth'] > 0) & (labels['mask'] > 0))
+    )
+    assert (tiles['normal'] == [128, 204, 230]).all()
+    colours = dict(seg=('goliath28', 3), seg29=('goliath29', 28), lip=('lip20', 19))
+    colours = {kind: (get_classes(name).palette[index], 0.7) for kind, (name, index) in colours.items()}
+    for kind, (colour, opacity) in dict(colours, instance=(draw.distinct_palette(21)[20], 0.6)).items():
+        np.testing.assert_allclose(tiles[kind], (1 - opacity) * image + opacity * colour.astype(float), atol=1.01)
+    del labels['mask']
+    np.testing.assert_array_equal(render.preview_tiles(labels)['depth'], draw.draw_depth(labels['depth']))
+
+
+def test_people_are_drawn_where_they_are_in_the_small_image():
+    """An image of 840 x 630 is shown in half its size. Pixel centers are at whole numbers in both."""
+    labels = labels_of((840, 630))
+    labels['rgb'][:] = 0
+    keypoints = {name: np.zeros((len(get_skeleton(name)), 3)) for name in render.FILES}
+    for points in keypoints.values():
+        points[0] = 400.5, 300.5, 2
+    labels['entry']['people'] = [dict(bbox=[100, 60, 200, 120], keypoints=keypoints)]
+    tiles = render.preview_tiles(labels)
+    assert all(tile.shape == (315, 420, 3) for tile in tiles.values())
+    for tile, name, radius in (
+        ('pose17', 'coco17', 3),
+        ('pose133', 'wholebody133', 1.3),
+        ('pose308', 'goliath308', 1.3),
+    ):
+        points = np.where(keypoints[name] == keypoints[name][0], [200, 150, 2], 0)
+        expected = draw.draw_keypoints(np.zeros((315, 420, 3), np.uint8), points, name, radius)
+        np.testing.assert_array_equal(tiles[tile][120:], expected[120:])
+    y, x = np.nonzero(tiles['pose17'][:120].any(-1))
+    assert abs(x.min() - 50) <= 1 and abs(x.max() - 150) <= 1 and abs(y.min() - 30) <= 1 and abs(y.max() - 90) <= 1
+    assert not tiles['pose133'][:120].any() and not tiles['pose308'][:120].any(), 'boxes are drawn once'
+
+
+def test_sheets_have_eight_columns_and_the_numbers_of_their_images(monkeypatch, tmp_path):
+    read = []
+
+    def read_labels(root, index):
+        read.append((root, index))
+        return labels_of((40, 30), **(dict(alpha=np.full((30, 40), 200, np.uint8)) if index else {}))
+
+    monkeypatch.setattr(render.folders, 'read_labels', read_labels)
+    paths = render.draw_previews(tmp_path, 30)
+    assert read == [(tmp_path, index) for index in range(24)]
+    kinds = ('rgb', 'pose17', 'pose133', 'pose308', 'alpha')
+    assert sorted(paths) == sorted(tmp_path / f'preview_{kind}.png' for kind in kinds)
+    sheet = cv2.imread(str(tmp_path / 'preview_rgb.png'))[..., ::-1]
+    assert sheet.shape[1] == 8 * 44 - 4
+    np.testing.assert_array_equal(sheet[:30, :40], labels_of((40, 30))['rgb'])
