@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,7 +26,16 @@ __all__ = [
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that suggests the nearest flag for an unknown one."""
+    """A parser that suggests the nearest flag for an unknown one, and refuses empty values."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        args = sys.argv[1:] if args is None else list(args)
+        for before, value in zip(['', *args], args, strict=False):
+            flag, equals, rest = value.partition('=')
+            if not value or (flag.startswith('--') and equals and not rest):
+                where = flag or (before if before.startswith('--') else 'an argument')
+                self.error(f'{where} is empty. A variable of the shell that is not set?')
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         if found := re.match(r'unrecognized arguments: (--[\w-]+)', message):

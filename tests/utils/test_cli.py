@@ -33,6 +33,15 @@ def test_the_config_knows_launcher_work_dir_and_options(config, monkeypatch):
     assert os.environ['LOCAL_RANK'] == '5'
 
 
+@pytest.mark.parametrize('options', [['--work-dir', ''], ['--work-dir='], ['']])
+def test_empty_values_are_refused(config, options, capsys):
+    """A shell variable that is not set must not turn an option off."""
+    with pytest.raises(SystemExit):
+        parse(str(config), *options)
+    assert f'{"--work-dir" if options[0] else "an argument"} is empty' in capsys.readouterr().err
+    assert load_runner_config(parse(str(config), '--cfg-options', 'log_level=')[1]).log_level == ''
+
+
 def test_a_given_work_dir_wins_over_the_config(config):
     config.write_text("work_dir = 'from_config'\n")
     assert load_runner_config(parse(str(config))[1]).work_dir == 'from_config'
