@@ -11,6 +11,8 @@ import time
 import traceback
 from typing import NoReturn
 
+from sapiens.utils.launcher_watch import stop_with_launcher
+
 __all__ = ['COMMANDS', 'run']
 
 # In the order of ``sapiens --help``.
@@ -31,6 +33,7 @@ def run(command: str, argv: list[str] | None = None) -> NoReturn:
         command: one of :data:`COMMANDS`.
         argv: its arguments; default: those of the process.
     """
+    stop_with_launcher()  # before the imports, which take seconds: a launcher that ends meanwhile would not be noticed
     if hasattr(signal, 'SIGPIPE'):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # quiet in `... | head`
     for stream in (sys.stdout, sys.stderr):

@@ -19,13 +19,13 @@ from sapiens.checkpoints import explain_refusal, family_of, load_weights, read_w
 from sapiens.tasks import task_of
 from sapiens.utils.folder_lock import FolderLock
 from sapiens.utils.foreign import refuse_foreign
+from sapiens.utils.launcher_watch import stop_with_launcher
 from sapiens.utils.memory import keep_tensor_memory
 from sapiens.version import __version__
 
 from .checkpoint_io import find_resumable, load_training_state, write_checkpoint
 from .compiling import compile_parts
 from .hooks.stop import StopHook
-from .launcher_watch import stop_with_launcher
 from .message_hub import plain
 from .run_state import collect_state, get_progress, restore_state
 from .runner_builds import BuildingRunner

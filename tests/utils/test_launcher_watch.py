@@ -4,8 +4,20 @@ import subprocess
 import sys
 import time
 
-from sapiens.engine import launcher_watch as watch
+from sapiens.utils import launcher_watch as watch
 
+COMMAND = """
+import os, sys, time, types
+import sapiens.commands
+from sapiens.utils import launcher_watch
+launcher_watch.INTERVAL = 0.1
+def main(argv):
+    open(sys.argv[1] + '/pid.tmp', 'w').write(str(os.getpid()))
+    os.rename(sys.argv[1] + '/pid.tmp', sys.argv[1] + '/pid')
+    time.sleep(100)
+sys.modules['sapiens.commands.slow'] = types.SimpleNamespace(main=main)
+sapiens.commands.run('slow')
+"""
 WORKER = """
 import importlib.util, os, signal, sys, time
 spec = importlib.util.spec_from_file_location('launcher_watch', sys.argv[3])  # without its package, which imports torch
@@ -25,10 +37,10 @@ while True:
 LAUNCHER = 'import subprocess, sys; subprocess.run([sys.executable, "-c", *sys.argv[1:]])'
 
 
-def launch(folder, mode, **environment):
+def launch(folder, mode, worker=WORKER, **environment):
     """Kill the launcher of a process; whether the process has ended a second later."""
     folder.mkdir()
-    command = [sys.executable, '-c', LAUNCHER, WORKER, str(folder), mode, watch.__file__]
+    command = [sys.executable, '-c', LAUNCHER, worker, str(folder), mode, watch.__file__]
     launcher = subprocess.Popen(command, env=dict(os.environ, **environment))
     wait(lambda: (folder / 'pid').exists(), 60)
     pid = int((folder / 'pid').read_text())
@@ -63,3 +75,8 @@ def test_processes_end_with_their_torchrun(tmp_path):
 
 def test_a_process_that_torchrun_did_not_start_outlives_its_parent(tmp_path):
     assert not launch(tmp_path / 'a', 'stops')
+
+
+def test_commands_notice_it_before_they_build_a_runner(tmp_path):
+    """Imports and data take seconds, after which the parent of an abandoned process is another one."""
+    assert launch(tmp_path / 'a', '', COMMAND, TORCHELASTIC_RUN_ID='1')
