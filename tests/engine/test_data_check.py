@@ -192,6 +192,11 @@ def test_classes_of_data_and_model():
     for start in (hook.before_train, hook.before_val, hook.before_test):
         with pytest.raises(ValueError, match=r"data have the 2 classes of 'pair', the model predicts the 3 of 'gear'"):
             start(runner('seg', named, GEAR))
+    moved = dict(classes=['background', 'glove', 'helmet'], class_list='moved')
+    with pytest.raises(
+        ValueError, match="the 3 classes of 'moved', the model predicts the 3 of 'gear', in names or order"
+    ):
+        hook.before_train(runner('seg', moved, GEAR))
 
 
 def test_keypoints_of_data_and_model():

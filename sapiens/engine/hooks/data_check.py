@@ -86,7 +86,7 @@ _ADVICE = (
 
 
 def check_names(model, dataset, split: str) -> None:
-    """Refuse a dataset whose classes are not as many as those of the model, or whose keypoints have other names.
+    """Refuse a dataset whose classes or keypoints are not those of the model, in names and order.
 
     Args:
         model: with ``task.classes`` or ``skeleton``, if it has some.
@@ -97,11 +97,11 @@ def check_names(model, dataset, split: str) -> None:
     """
     metainfo = getattr(dataset, 'metainfo', None) or {}
     known = getattr(getattr(model, 'task', None), 'classes', None)
-    if known is not None and 'classes' in metainfo and len(metainfo['classes']) != len(known.classes):
+    if known is not None and 'classes' in metainfo and tuple(metainfo['classes']) != tuple(known.classes):
         raise ValueError(
             f'the {split} data have the {len(metainfo["classes"])} classes of {metainfo.get("class_list")!r}, the model predicts '
-            f'the {len(known.classes)} of {known.name!r}: set model.task.classes and {split}_dataloader.dataset.classes to one '
-            'list, or map the labels with source_classes'
+            f'the {len(known.classes)} of {known.name!r}, in names or order not the same: set model.task.classes and '
+            f'{split}_dataloader.dataset.classes to one list, or map the labels with source_classes'
         )
     skeleton, named = getattr(model, 'skeleton', None), metainfo.get('keypoint_id2name', {})
     if skeleton is not None and named and tuple(named.values()) != tuple(skeleton.keypoints):
