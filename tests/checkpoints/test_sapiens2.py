@@ -122,7 +122,7 @@ def test_every_spelling_loads(form, tmp_path):
     else:
         save_file(state, path)
     report = load_weights(other, path)
-    assert report.share == 1 and not (report.missing or report.unused or report.reinitialised)
+    assert report.share == 1 and not (report.missing or report.unused or report.reinitialized)
     assert equal(model, other)
 
 

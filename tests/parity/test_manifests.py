@@ -109,7 +109,7 @@ def test_full_size(size, task, outputs, tmp_path, monkeypatch):
         model = build(size, task, outputs)
     report = load_state(model, read.state_dict)
     assert set(report.loaded) == set(shapes) and report.share == 1
-    assert not (report.missing or report.unused or report.resized or report.reinitialised)
+    assert not (report.missing or report.unused or report.resized or report.reinitialized)
     assert shapes_of(model.state_dict()) == shapes
     found = recognise(read.state_dict)
     assert (found['size'], found['task']) == (size, task)

@@ -257,7 +257,7 @@ def test_other_shapes_are_left_and_named():
     source['ln1.weight'] = torch.zeros(7)
     before = model.ln1.weight.clone()
     report = load_state(model, source)
-    assert report.reinitialised == ['ln1.weight 7 in the file, 32 here'] and torch.equal(model.ln1.weight, before)
+    assert report.reinitialized == ['ln1.weight 7 in the file, 32 here'] and torch.equal(model.ln1.weight, before)
 
 
 def test_a_file_that_hardly_fits_is_refused_and_changes_nothing():

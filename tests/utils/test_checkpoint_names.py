@@ -133,7 +133,7 @@ def test_a_masked_autoencoder_of_facebookresearch(tmp_path):
     model = MAE(backbone, decoder=dict(num_layers=2, embed_dims=16, num_heads=2), mask_ratio=0.5)
     weights = read_checkpoint(tmp_path / 'x.pth').state_dict
     report = load_state(model, weights)
-    assert report.share == 1 and not (report.missing or report.unused or report.reinitialised)
+    assert report.share == 1 and not (report.missing or report.unused or report.reinitialized)
     noise = torch.arange(16.0).expand(2, -1)  # keeps patches 0 to 7
     pred, wanted, _ = model.eval().reconstruct(IMAGE, noise)
     assert wanted[0].sort().values.tolist() == list(range(8, 16))

@@ -85,7 +85,7 @@ def build_model(
     else:
         required = 'backbone.' if isinstance(model, MAE) else ''
         report = load_weights(model, weights, required=None if partial else required)
-        left = report.missing or report.reinitialised
+        left = report.missing or report.reinitialized
         print_log(str(report), 'current', logging.WARNING if left else logging.INFO)
     model.cfg = cfg
     return model.to(target).eval().requires_grad_(False)

@@ -23,7 +23,7 @@ class LoadReport:
 
     loaded: list[str] = field(default_factory=list)
     resized: list[str] = field(default_factory=list)
-    reinitialised: list[str] = field(default_factory=list)
+    reinitialized: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
@@ -35,7 +35,7 @@ class LoadReport:
         explain = {
             'loaded': 'copied',
             'resized': 'resized to this model',
-            'reinitialised': 'of another shape in the file: initial values kept',
+            'reinitialized': 'of another shape in the file: initial values kept',
             'missing': 'not in the file: initial values kept',
             'unused': 'in the file only',
         }
@@ -103,7 +103,7 @@ def load_state(
         if is_position and value.shape != target.shape and value.shape[-1:] == target.shape[-1:]:
             value = fit_positions(value, encoder, name)
         if value.shape != target.shape:
-            report.reinitialised.append(f'{name} {_shape(given)} in the file, {_shape(target)} here')
+            report.reinitialized.append(f'{name} {_shape(given)} in the file, {_shape(target)} here')
             is_head = bool(prefix) and not name.startswith(prefix)
             if is_head and name.endswith('.weight') and value.shape[1:] == target.shape[1:]:
                 report.heads.append(
