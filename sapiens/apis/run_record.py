@@ -129,6 +129,8 @@ def write_settings(plan: Plan, video: VideoOptions | None = None, overwrite: boo
         settings['since'] = _now(plan.out)
     else:
         settings.update({key: before[key] for key in ('video', 'since') if key in before and key not in settings})
+    if settings.get('since', 0) > 0:
+        settings['since'] = min(settings['since'], _now(plan.out))  # a clock that was set back would void all results
     if settings != before:
         write_atomically(path, json.dumps(settings, indent=2) + '\n')
     return settings.get('since', 0)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from dataclasses import replace
 
 import pytest
@@ -182,6 +183,20 @@ def test_results_from_before_another_record_do_not_count(tmp_path):
     os.utime(tmp_path / 'a.json', ns=(since, since))
     assert other.is_done('a', since) and not other.is_done('b', since)
     assert write_combined(other, items, since=since)[0][0].startswith('2 people')
+
+
+@pytest.mark.parametrize('ahead', [10**9 * 3600, 10**400], ids=['hour', 'damaged'])
+def test_a_clock_that_was_set_back(tmp_path, ahead):
+    """Results that are written now count, although the record is from later."""
+    plan = Plan(dict(pose={}), tmp_path, Saving(kinds=('json',)))
+    write_settings(plan)
+    record = read_record(tmp_path)
+    (tmp_path / '.run.json').write_text(json.dumps(record | dict(since=time.time_ns() + ahead)))
+    since = write_settings(plan)
+    pose().write(plan.stem('pose', 'a'), plan.saving)
+    assert plan.is_done('a', since)
+    assert write_combined(plan, [Item('a.jpg', 'a')], since=since)[0][0].startswith('2 people')
+    assert write_settings(plan) == since == read_record(tmp_path)['since']
 
 
 def test_other_content_of_the_same_files_is_noticed(tmp_path):

@@ -278,3 +278,22 @@ def test_pretrained_init_cfg_loads_and_reports(tmp_path):
     save(tmp_path / 'clean.pth', source.state_dict())
     model = encoder(6, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'clean.pth')))
     assert torch.equal(model.layers[0].ffn.layers[1].weight, source.layers[0].ffn.layers[1].weight)
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('-inf'), torch.int32, torch.complex64, torch.bool])
+def test_values_that_are_not_weights(value):
+    """Weights of a diverged training, or quantized ones without their scale, give results without meaning."""
+    torch.manual_seed(0)
+    problem = 'not finite' if isinstance(value, float) else str(value)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    weights = {name: tensor + 1 for name, tensor in before.items()}
+    if isinstance(value, float):
+        weights['1.weight'][2] = value
+    else:
+        weights['1.weight'] = weights['1.weight'].to(value)
+    with pytest.raises(ValueError, match=rf'x\.pth: 1\.weight has values .*{problem}.* Nothing was changed'):
+        load_state(model, weights, source='x.pth')
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    weights['1.weight'] = before['1.weight'].half()
+    assert len(load_state(model, weights).loaded) == 7

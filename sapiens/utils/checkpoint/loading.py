@@ -81,8 +81,8 @@ def load_state(
         required: all tensors whose names begin with it must be loaded: '' for the whole model, None for none.
 
     Raises:
-        RefusedWeights: less than ``min_share`` or not what is ``required`` would be loaded. The message has the report; the model
-            is unchanged.
+        RefusedWeights: less than ``min_share`` or not what is ``required`` would be loaded, and the message has the report; or
+            values are not finite or not floating point. The model is unchanged.
     """
     own = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
     weights, unused = _adapt_names(own, state_dict)
@@ -139,8 +139,20 @@ def load_state(
             state_dict,
         )
     for name, value in chosen.items():
+        if problem := _problem(value, own[name]):
+            raise RefusedWeights(f'{source or "the weights"}: {name} {problem}. Nothing was changed', state_dict)
+    for name, value in chosen.items():
         own[name].copy_(value)
     return report
+
+
+def _problem(value: Tensor, target: Tensor) -> str:
+    """What is wrong with the values of a tensor, or ''."""
+    if target.is_floating_point() and not value.is_floating_point():
+        return f'has values of type {value.dtype}, expected floating point'
+    if value.is_floating_point() and not value.float().sum().isfinite():  # the sum needs no memory
+        return 'has values that are not finite: the training that wrote it has diverged, or the file is damaged'
+    return ''
 
 
 def _adapt_names(own: Iterable[str], state_dict: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
