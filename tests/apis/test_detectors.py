@@ -149,6 +149,8 @@ def test_a_file_of_which_nothing_is_used_is_refused(tmp_path):
     text = BoxesFile(write(tmp_path / 'left.json', data)).check([Item('x/a.jpg', 'a'), Item('x/b.jpg', 'b')])
     assert 'boxes for 1 of 2 images' in text and '1 with iscrowd, 1 with a bbox without area' in text
     assert '1 with an image_id that is not among the images' in text
+    with pytest.raises(ValueError, match='has boxes for none of the 1 images: 1 with iscrowd.*without --boxes'):
+        BoxesFile(tmp_path / 'left.json').check([Item('x/b.jpg', 'b')])
 
 
 @pytest.mark.parametrize('change', [

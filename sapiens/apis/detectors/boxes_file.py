@@ -166,7 +166,7 @@ class BoxesFile:
         """Look up the images of a run, and say in a line how many have boxes.
 
         Raises:
-            ValueError: the file has none of the images, two images share an entry, or one could be several.
+            ValueError: the file has none of the images or boxes for none, two images share an entry, or one could be several.
         """
         users: dict[str, Item] = {}
         count = moved = filled = 0
@@ -188,6 +188,11 @@ class BoxesFile:
             known = ', '.join(list(self.boxes)[:3]) or 'no images'
             raise ValueError(
                 f'{self.path} has none of the {count} images: it has {known}, the first image is {missing.source}'
+            )
+        if count and not filled:
+            raise ValueError(
+                f'{self.path} has boxes for none of the {count} images: {self._reasons() or "none is listed for them"}; without '
+                '--boxes each image is one person'
             )
         text = f'{self.path}: boxes for {filled} of {count} images'
         if count > len(users):
