@@ -205,6 +205,24 @@ def test_configs_of_real_sizes_are_the_recipe_of_the_task(task, size, tmp_path):
     assert 0.8 < trillions * 1e12 / (6 * 3072 * parameters) < 2.5
 
 
+def test_the_price_of_a_training():
+    """1000 steps of 4 images; a step costs three times the operations of the image forward."""
+    schedule = Schedule(batch=4, accumulate=2, repeat=1, iterations=1000, warmup=10, interval=50, workers=1)
+    small, memory = price(2_500_000, 300_000_000, schedule)  # 0.0009 TFLOP, 3.6 in all
+    assert small.startswith('4,000 images of 0.0009 TFLOP (forward and backward), 0.0036 PFLOP: about ')
+    assert '36 s on a CPU that reaches 0.1 TFLOP/s, 1 s on a small GPU that reaches 5 TFLOP/s; evaluations' in small
+    assert memory.startswith('2.5 M parameters: weights, gradients and optimizer take 38 MiB, and ')
+    large, memory = price(1_169_000_000, 4_716_000_000_000, schedule)  # 14.148 TFLOP, 56592 in all
+    assert large.startswith('4,000 images of 14.1 TFLOP (forward and backward), 56.6 PFLOP: about ')
+    assert '24 minutes on a GPU that reaches 40 TFLOP/s, 4 minutes on a large GPU that reaches 250 TFLOP/s' in large
+    assert memory.startswith('1,169.0 M parameters: weights, gradients and optimizer take 17.4 GiB, and ')
+    edge = price(2**26, int(1e12 / 3) + 1, schedule)
+    assert 'a GPU' in edge[0] and 'a CPU' not in edge[0] and 'take 1.0 GiB' in edge[1]
+    for iterations, text in ((100, '10 s on a GPU'), (1200, '2 minutes'), (72_000, '2 hours'), (1_728_000, '2 days')):
+        schedule.iterations = iterations
+        assert f'about {text}' in price(1, 334_000_000_000, schedule)[0], text
+
+
 @pytest.mark.parametrize(
     ('samples', 'size', 'batch', 'passes'),
     [(3, 'tiny', 3, 300), (100, '0.3b', 8, 200), (1000, '1b', 2, 60), (100_000, '0.3b', 8, 3.2), (1, '2b', 1, 300)],
