@@ -588,3 +588,18 @@ def test_one_video_that_fails_does_not_stop_the_rest(tmp_path, monkeypatch):
     assert [outcome.item for outcome in outcomes] == items and not outcomes[2].error
     assert 'frame 5 is 64 x 96' in outcomes[0].error and 'text.mp4' in outcomes[1].error
     assert {path.name for path in (tmp_path / 'out').iterdir()} == {'b.json', 'b.mp4'}
+
+
+def test_a_recording_whose_clock_does_not_begin_at_zero(tmp_path):
+    """Matroska states the time of the end, which is not the length of a part of a longer recording."""
+    av = pytest.importorskip('av')
+    with av.open(str(tmp_path / 'part.mkv'), 'w') as container:
+        stream = container.add_stream('libx264', rate=10)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, 'yuv420p'
+        for number, pixels in enumerate(frames(5)):
+            frame = av.VideoFrame.from_ndarray(pixels, format='rgb24')
+            frame.pts, frame.time_base = 36000 + number, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    reader = VideoReader(tmp_path / 'part.mkv')
+    assert reader.count == 5 and [float(frame.time) for frame in reader] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])

@@ -105,13 +105,13 @@ class VideoReader:
         """Return the length in seconds according to the file; 0 if unknown."""
         if self.stream.duration:
             return self.stream.duration * self.stream.time_base
-        # Matroska and WebM: '00:00:06.000000000'.
+        # Matroska and WebM: '00:00:06.000000000', the time of the end.
         parts = self.stream.metadata.get('DURATION', '').split(':')
         try:
             hours, minutes, seconds = map(Fraction, parts)
         except ValueError:
             return Fraction(0)
-        return 3600 * hours + 60 * minutes + seconds
+        return max(Fraction(0), 3600 * hours + 60 * minutes + seconds - _start(self.container))
 
 
 def _start(container) -> Fraction:
