@@ -1,7 +1,9 @@
 """Config files with strict options: a key that does not exist is an error, never a silent addition."""
 
 import argparse
+import ast
 import shlex
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -198,6 +200,9 @@ def parse_options(options: list[str] | dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _parse(text: str, option: str) -> Any:
+    if '{' in text:  # DictAction knows no dicts
+        with suppress(ValueError, SyntaxError):
+            return ast.literal_eval(text)
     plain = text.strip('\'"')
     if ' ' in plain and plain[:1] not in '[(' and ',' not in plain:
         return plain  # DictAction takes all spaces out, also those of a path

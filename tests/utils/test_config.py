@@ -343,3 +343,10 @@ def test_a_config_that_cannot_be_read_is_refused_by_name(text, error, message, t
     with pytest.raises(error, match=message) as caught:
         load_config(tmp_path / 'c.py')
     assert '\n' not in str(caught.value)
+
+
+def test_an_option_may_be_a_list_of_dicts():
+    cfg = load_config('sapiens_tiny_coco-128x96', ["+custom_hooks=[{'type': 'EMAHook', 'momentum': 0.5}]"])
+    assert cfg.custom_hooks[0].type == 'EMAHook' and cfg.custom_hooks[0].momentum == 0.5
+    with pytest.raises(ValueError, match='PoseVisualizationHook'):
+        load_config('sapiens_tiny_coco-128x96', ["+custom_hooks=[{'type': 'PoseVisualizationHook'}]"])
