@@ -11,7 +11,7 @@ from sapiens.apis.batch_job import Plan
 from sapiens.apis.inputs import Item
 from sapiens.apis.output_dir import check_overwriting, check_places, write_combined
 from sapiens.apis.results import Saving
-from sapiens.apis.run_record import check_settings, read_record, write_settings
+from sapiens.apis.run_record import check_settings, content_of, read_record, write_settings
 from sapiens.apis.video.video_job import VideoOptions
 
 from .test_results import pose
@@ -218,6 +218,41 @@ def test_other_content_of_the_same_files_is_noticed(tmp_path):
     del record['content']
     (tmp_path / '.run.json').write_text(json.dumps(record))
     check_settings(plan)  # of a version that did not record it
+
+
+def test_the_content_of_all_files_that_decide_the_results(tmp_path):
+    """The weights and the config of each model, the boxes, and the files in the name of a detector."""
+    model, weights, files = (
+        tmp_path / 'own.py',
+        tmp_path / 'own.pth',
+        [tmp_path / name for name in ('a.onnx', 'b.json')],
+    )
+    model.write_text("model = dict(type='PoseEstimator')\nwork_dir = 'x'\n")
+    for index, file in enumerate((weights, *files)):
+        file.write_text(str(index))
+    models = dict(pose=dict(model=str(model), checkpoint=str(weights)), seg=dict(model=str(model), checkpoint=None))
+    boxes = Plan(models, tmp_path, Saving(), boxes=str(files[1]))
+    detector = Plan(models, tmp_path, Saving(), detector=dict(text=f'own:{files[0]},{files[1]}:{tmp_path}'))
+    found = content_of(boxes), content_of(detector)
+    of_models = {f'{what} of {task}' for what in ('config', 'weights') for task in ('pose', 'seg')}
+    assert set(found[0]) == of_models | {str(files[1])} and set(found[1]) == of_models | set(map(str, files))
+    assert found[0]['weights of seg'] == 'random' and found[0]['config of seg'] == found[0]['config of pose']
+    assert found[0][str(files[1])] == found[1][str(files[1])] != found[1][str(files[0])]
+    for detector in (None, dict(text='whole-image'), {}):
+        assert set(content_of(Plan(models, tmp_path, Saving(), detector=detector))) == of_models
+
+    def changed(file, text):
+        before = file.read_text()
+        file.write_text(text)
+        now = content_of(boxes)
+        file.write_text(before)
+        return {key for key in now if now[key] != found[0][key]}
+
+    assert changed(weights, '9') == {'weights of pose'} and changed(files[1], '9') == {str(files[1])}
+    assert changed(model, "model = dict(type='MAE')\n") == {'config of pose', 'config of seg'}
+    assert changed(model, model.read_text() + "load_from = 'y'\n") == set(), 'it does not change results'
+    weights.unlink()
+    assert content_of(boxes)['weights of pose'] == '', 'loading tells that it is missing'
 
 
 @pytest.mark.parametrize('damage', ['', '{', '[]', '5', 'null', '{"detector": "x"}', '{"models": []}', '{"since": "1"}',

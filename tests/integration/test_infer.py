@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -229,12 +230,13 @@ def test_a_full_disk_ends_the_run_with_one_line(infer, weights, tmp_path, monkey
     from sapiens.apis.writers import files
 
     write_pictures(tmp_path / 'in', SIZES * 4)
-    written, plain = [], files.WRITERS['.json']
+    written, plain, lock = [], files.WRITERS['.json'], threading.Lock()
 
     def write(file, content):
-        if len(written) == 2:
-            raise OSError(28, 'No space left on device')  # as a write fails: without a name
-        written.append(file.name)
+        with lock:  # several threads save
+            if len(written) == 2:
+                raise OSError(28, 'No space left on device')  # as a write fails: without a name
+            written.append(file.name)
         plain(file, content)
 
     monkeypatch.setitem(files.WRITERS, '.json', write)
