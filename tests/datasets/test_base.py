@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sapiens.datasets import Draw
-from sapiens.datasets.base import SampleDataset
+from sapiens.datasets.base import SampleDataset, join_path
 from sapiens.datasets.transforms import BadImage, Rejected
 
 
@@ -75,3 +75,18 @@ def test_a_plain_int_seeds_nothing():
     np.random.seed(0)
     dataset = Fickle([BAD, POOR])
     assert dataset[7]['bad'] == [('7.jpg', 'broken')] and dataset.drawn == [7, *expected]
+
+
+@pytest.mark.parametrize(
+    ('root', 'path', 'joined'),
+    [
+        ('data', 'a/b.jpg', 'data/a/b.jpg'),
+        ('data', '/a/b.jpg', '/a/b.jpg'),
+        ('data', 's3://a/b.jpg', 's3://a/b.jpg'),
+        ('', 'a/b.jpg', 'a/b.jpg'),
+        ('s3://data', 'a/b.jpg', 's3://data/a/b.jpg'),
+        ('data', '', 'data'),
+    ],
+)
+def test_paths_below_a_root(root, path, joined):
+    assert join_path(root, path) == joined

@@ -232,3 +232,25 @@ def test_schedules_follow_the_number_of_samples(samples, size, batch, passes):
     assert schedule.batch == batch and schedule.iterations * batch / samples == pytest.approx(passes, rel=0.05)
     assert schedule.repeat * samples >= 100 * batch or schedule.repeat == 1
     assert 0 < schedule.warmup < schedule.iterations and 0 < schedule.interval <= schedule.iterations
+
+
+@pytest.mark.parametrize(
+    ('samples', 'size', 'numbers'),
+    [  # batch, accumulate, repeat, iterations, warmup, interval
+        (3, 'tiny', (3, 1, 100, 300, 30, 15)),
+        (210, 'tiny', (16, 1, 8, 1000, 100, 50)),
+        (2000, 'tiny', (16, 1, 1, 5000, 500, 250)),
+        (100, '0.3b', (8, 1, 8, 2500, 250, 125)),
+        (10_000, '0.6b', (4, 2, 1, 80_000, 500, 4000)),
+        (1000, '1b', (2, 4, 1, 30_000, 500, 1500)),
+        (1, '2b', (1, 8, 100, 300, 30, 15)),
+    ],
+)
+def test_numbers_of_a_schedule(monkeypatch, samples, size, numbers):
+    """60 passes; 300 of few samples, until 16,000 images (tiny) or 20,000 are seen; at most 80,000 or 320,000 images."""
+    for cores, workers in ((4, 4), (64, 8), (None, 1)):
+        monkeypatch.setattr('os.cpu_count', lambda cores=cores: cores)
+        assert Schedule.of(samples, size) == Schedule(*numbers, workers=workers)
+    text = Schedule.of(samples, size).describe(samples)
+    seen = round(numbers[3] * numbers[0] / samples)
+    assert text == f'{samples} samples, each seen {seen} times: {numbers[3]} steps of {numbers[0]} images'
