@@ -141,6 +141,15 @@ def test_drawings_are_checked_before_there_are_people():
         PoseResult.check(Saving(style='neon'), COCO)
 
 
+def test_a_result_of_people_is_empty_at_first():
+    nobody = PoseResult(picture(), skeleton=COCO)
+    shapes = dict(keypoints=(0, 0, 2), scores=(0, 0), boxes=(0, 4), box_scores=(0,))
+    assert {name: getattr(nobody, name).shape for name in shapes} == shapes
+    assert {getattr(nobody, name).dtype for name in shapes} == {np.dtype(np.float32)}
+    assert len(nobody) == 0 and nobody.track_ids is nobody.heatmaps is nobody.heatmap_transforms is None
+    assert pose_document(nobody)['instance_info'] == [] and (nobody.draw() == nobody.image).all()
+
+
 def test_written_files_can_be_selected(tmp_path):
     seg = SegResult(picture(), 'a.jpg', np.zeros((120, 90), np.uint8), get_classes('goliath28'))
     seg.labels[20:60, 30:50] = 3
