@@ -147,7 +147,7 @@ def test_a_result_of_people_is_empty_at_first():
     assert {name: getattr(nobody, name).shape for name in shapes} == shapes
     assert {getattr(nobody, name).dtype for name in shapes} == {np.dtype(np.float32)}
     assert len(nobody) == 0 and nobody.track_ids is nobody.heatmaps is nobody.heatmap_transforms is None
-    assert pose_document(nobody)['instance_info'] == [] and (nobody.draw() == nobody.image).all()
+    assert pose_document(nobody)['instance_info'] == []
 
 
 def test_written_files_can_be_selected(tmp_path):
