@@ -349,7 +349,7 @@ def test_times_of_a_video_through_a_model(tmp_path, monkeypatch):
 
 
 @needs_av
-@pytest.mark.parametrize('size', [(32, 46), (33, 46), (32, 47), (33, 47), (32, 45)])
+@pytest.mark.parametrize('size', [(32, 46), (33, 46), (32, 47), (33, 47), (32, 45), (46, 1)])
 def test_odd_sizes_repeat_the_last_row_or_column(tmp_path, size):
     writer = VideoWriter(tmp_path / 'odd.mp4', Fraction(10))
     image = picture(size)

@@ -256,6 +256,23 @@ def test_areas_that_are_not_stated_are_a_part_of_the_box(tmp_path, area):
     assert perfect_ap(file, dataset) == 1
 
 
+def test_areas_of_people_without_a_box_come_from_their_labeled_keypoints(tmp_path):
+    """0.53 of the extent of the keypoints with v of 1 or 2, at least one square pixel."""
+    lists = [np.zeros((17, 3)) for _ in range(4)]
+    lists[0][[2, 5, 9]] = (10, 40, 2), (30.5, 20, 1), (25, 80, 2)
+    lists[0][3] = 300, 300, 0
+    lists[1][4] = 50, 60, 2
+    lists[2][[0, 1]] = (10, 40, 2), (40, 40, 2)
+    bare = [
+        person(index, bbox=None, area=None, keypoints=points.ravel().tolist()) for index, points in enumerate(lists)
+    ]
+    found = read_people(write_people(tmp_path, [*bare, person(4), person(5, area=None)], pictures=False))
+    points, _ = found.points(get_skeleton('coco17'))
+    box = 0.53 * 60.5 * 70.25
+    assert found.person_areas(points).tolist() == pytest.approx([0.53 * 20.5 * 60, 1, 1, 1, 3004.5, box])
+    assert found.person_areas(points, stated=False).tolist() == pytest.approx([0.53 * 20.5 * 60, 1, 1, 1, box, box])
+
+
 def test_people_without_keypoints_and_other_categories_are_left_out(tmp_path):
     empty = person(1, keypoints=[], num_keypoints=0, bbox=[0, 0, 0, 0], area=0)
     dog = person(2, category_id=2, count=3)
