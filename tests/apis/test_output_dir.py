@@ -13,6 +13,7 @@ from sapiens.apis.output_dir import check_overwriting, check_places, write_combi
 from sapiens.apis.results import Saving
 from sapiens.apis.run_record import check_settings, content_of, read_record, write_settings
 from sapiens.apis.video.video_job import VideoOptions
+from sapiens.apis.writers.files import is_complete
 
 from .test_results import pose
 
@@ -183,6 +184,10 @@ def test_results_from_before_another_record_do_not_count(tmp_path):
     os.utime(tmp_path / 'a.json', ns=(since, since))
     assert other.is_done('a', since) and not other.is_done('b', since)
     assert write_combined(other, items, since=since)[0][0].startswith('2 people')
+    for name in 'ab':  # files of an archive without times
+        os.utime(tmp_path / f'{name}.json', ns=(0, 0))
+        assert plan.is_done(name) and is_complete(tmp_path / f'{name}.json')
+    assert write_combined(plan, items)[0][0].startswith('4 people'), 'any time counts where none is given'
 
 
 @pytest.mark.parametrize('ahead', [10**9 * 3600, 10**400], ids=['hour', 'damaged'])
