@@ -403,3 +403,41 @@ def test_depth_of_the_background_at_the_edges_of_masks(background, tmp_path):
     findings = Findings()
     geometry(tmp_path).check(findings, read=False)
     assert findings.wrong and all('depth' in what for what in findings)
+
+
+@pytest.mark.parametrize(
+    ('dtype', 'tolerated'), [(np.uint8, 0.05), (np.uint16, 0.01), (np.float32, 0.01), (np.float16, 0.01)]
+)
+def test_lengths_of_normals_are_judged_as_they_are_stored(tmp_path, dtype, tolerated):
+    """Integers hold (n + 1) / 2 of their range. 8 bits round a unit vector by up to 2 percent."""
+    rng = np.random.default_rng(0)
+    unit = rng.normal(size=(40, 50, 3))
+    unit /= np.linalg.norm(unit, axis=-1, keepdims=True)
+    unit[..., 2] = -np.abs(unit[..., 2])
+
+    def findings(normal, mask=None):
+        if np.issubdtype(dtype, np.integer):
+            stored = np.rint((normal + 1) / 2 * np.iinfo(dtype).max).astype(dtype)
+            path = tmp_path / 'a.png'
+            path.write_bytes(cv2.imencode('.png', stored[..., ::-1])[1].tobytes())
+        else:
+            path = tmp_path / 'a.npy'
+            np.save(path, normal.astype(dtype))
+        found = Findings()
+        label_checks._check_normals(found, unit.astype(np.float32), mask, str(path), {})
+        return {what: finding.examples[0].partition(': ')[2] for what, finding in found.items()}
+
+    assert findings(unit) == findings(unit * (1 - 0.4 * tolerated)) == {}
+    shorter = findings(unit * (1 - 3 * tolerated))
+    assert shorter.keys() == {'normals that are not unit vectors'}
+    share, _, length = shorter.popitem()[1].partition(' of the pixels, such as length ')
+    assert float(share[:-1]) > 99 and float(length) == pytest.approx(1 - 3 * tolerated, abs=0.01)
+    few = unit.copy()
+    few[0, :19] *= 0.5  # 0.95 percent of the pixels
+    assert findings(few) == {}
+    few[0, :21] = 0.5 * unit[0, :21]
+    assert findings(few)['normals that are not unit vectors'].startswith('1.1% of the pixels')  # 1.05
+    assert findings(few, mask=np.arange(40)[:, None] + np.zeros((40, 50)) > 0) == {}, 'only people count'
+    unit[..., 2] *= -1
+    people = np.ones((40, 50), bool)
+    assert findings(unit) == {} and any('look away' in what for what in findings(unit, people))
