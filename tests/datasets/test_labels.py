@@ -293,3 +293,13 @@ def test_images_that_declare_too_much_are_bad_data(tmp_path):
     Image.fromarray(DEPTH).save(tmp_path / 'float.tif')
     with pytest.raises(BadImage, match='float32 alpha'):
         read_alpha(str(tmp_path / 'float.tif'))
+
+
+@pytest.mark.parametrize('suffix', ['.bmp', '.webp', '.tif'])
+def test_ids_of_other_lossless_formats_are_not_scaled(tmp_path, suffix):
+    """Only a PNG tells its bit depth in its 25th byte."""
+    ids = np.random.default_rng(0).integers(0, 20, (30, 40)).astype(np.uint8)
+    path = tmp_path / f'a{suffix}'
+    picture = ids if suffix == '.tif' else np.repeat(ids[..., None], 3, -1)
+    Image.fromarray(picture).save(path, **(dict(lossless=True) if suffix == '.webp' else {}))
+    np.testing.assert_array_equal(read_ids(str(path), count=20), ids)
