@@ -147,6 +147,14 @@ def test_last_checkpoint_is_followed_to_a_file_of_any_name(tmp_path):
     assert find_resumable(tmp_path, Log()) == tmp_path / 'step7.pth'
 
 
+@pytest.mark.parametrize('name', ['my step 7.pth', 'größe.pth', 'x' * 200])
+def test_last_checkpoint_is_followed_to_a_name_with_spaces(tmp_path, name):
+    log = Log()
+    write_checkpoint(dict(state(), meta=dict(iter=7)), tmp_path / 'work dirs' / name)
+    (tmp_path / 'last_checkpoint').write_bytes(os.fsencode(tmp_path / 'work dirs' / name))
+    assert find_resumable(tmp_path, log) == tmp_path / 'work dirs' / name and log.lines == []
+
+
 def test_weights_alone_cannot_be_resumed(tmp_path):
     torch.save(dict(state_dict={}, meta={}), tmp_path / 'weights.pth')
     with pytest.raises(ValueError, match='load_from'):

@@ -64,6 +64,24 @@ def test_a_second_ctrl_c_aborts_without_a_checkpoint(tmp_path):
     assert names(tmp_path) == [] and handlers() == before
 
 
+def test_a_third_ctrl_c_is_not_held_back(tmp_path):
+    """What cleans up after the second one, such as a hook, may wait for long: the handlers are the former ones at once."""
+
+    class Twice(Hook):
+        def after_train_iter(self, runner, *args, **kwargs):
+            signal.raise_signal(signal.SIGINT)
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                meanwhile.append(handlers())
+                raise
+
+    before, meanwhile = handlers(), []
+    with pytest.raises(KeyboardInterrupt):
+        make_runner(tmp_path, hooks=[Twice()]).train()
+    assert meanwhile == [before]
+
+
 def test_handlers_are_restored_when_training_fails(tmp_path):
     class Fail(Hook):
         def after_train_iter(self, runner, *args, **kwargs):
