@@ -64,6 +64,7 @@ def test_random_state_of_a_gpu_on_a_machine_without(monkeypatch):
 @pytest.mark.parametrize(('cuda', 'mps', 'kind'), [(True, True, 'cuda'), (False, True, 'mps'), (False, False, 'cpu')])
 def test_the_automatic_device(monkeypatch, cuda, mps, kind):
     monkeypatch.setattr(devices.torch.cuda, 'is_available', lambda: cuda)
+    monkeypatch.setattr(devices.torch.cuda, 'device_count', lambda: 2)
     monkeypatch.setattr(devices.torch.backends.mps, 'is_available', lambda: mps)
     assert pick_device() == torch.device(kind)
     if cuda:
