@@ -85,7 +85,7 @@ def clashes(plan: Plan, items: Sequence[Item]) -> list[Outcome]:
 
 
 def _own_files(plan: Plan) -> set[Path]:
-    """Paths of the files that a run writes besides the results of its images."""
+    """Paths of the files that a run writes in addition to the results of its images."""
     return {plan.out / name for name in (RECORD, FAILURES)} | {
         plan.stem(task, name) for task in plan.written() for name in COMBINED
     }

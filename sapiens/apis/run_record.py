@@ -40,7 +40,7 @@ def content_of(plan: Plan) -> dict[str, str]:
         weights = weights_of(options['model'], options.get('checkpoint'))
         content[f'config of {task}'] = fingerprint_of_config(read_config(options['model'], options.get('cfg_options')))
         path = resolve_checkpoint(weights) if weights else None
-        # Loading explains what is wrong with a file that does not exist.
+        # Loading explains the error of a file that does not exist.
         content[f'weights of {task}'] = RANDOM if path is None else fingerprint(path) if path.exists() else ''
     files = [plan.boxes] if plan.boxes else re.split('[:,]', (plan.detector or {}).get('text', ''))
     for file in map(os.path.expanduser, files):

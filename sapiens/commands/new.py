@@ -134,6 +134,6 @@ def main(argv: list[str] | None = None) -> int:
     print(f'\nLook at {figure}: are keypoints and classes where they belong, also in mirrored images?')
     print('\nThe training costs:', *price(*flops.of_config(leaf), schedule), sep='\n  ')
     if samples < FEW:
-        print(f'\n{samples} samples are few: the model will learn them by heart. See "Few images" in docs/finetune.md')
+        print(f'\n{samples} samples are few: expect overfitting. See "Few images" in docs/finetune.md')
     print(f'\nTrain:\n  sapiens train {shlex.quote(str(leaf))}\nIf it trains but does not learn: docs/finetune.md')
     return 0

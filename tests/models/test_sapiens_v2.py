@@ -15,7 +15,7 @@ TINY = dict(embed_dims=32, num_layers=18, num_heads=2, feedforward_channels=64, 
 SHALLOW = dict(TINY, num_layers=2)
 
 # Published encoders: number of tensors, parameters, and the digest of the sorted "key shape" lines, from listings of the
-# published system's own state dicts (no listing of the other sizes is at hand).
+# published system's own state dicts (the other sizes have no listing).
 MANIFESTS = {
     ('0.1b', False): (210, 113_993_472, '87c961bd89264e49'),
     ('0.4b', False): (414, 395_450_368, '02c9a6e9dedac205'),

@@ -82,7 +82,7 @@ class VideoReader:
                     at = last + 1 / self.rate  # some AVI files have no times
                     if frame.pts is not None:
                         at = frame.pts * frame.time_base - start
-                        if at < last - 1:  # joined recordings begin anew
+                        if at < last - 1:  # joined recordings start again
                             start -= last + 1 / self.rate - at
                             at = last + 1 / self.rate
                         end = max(end, at + max(duration, 1 / self.rate))
@@ -249,7 +249,7 @@ class VideoWriter:
             ticks = part.dts if self.copied else part.pts
             if ticks is None or part.pts is None:
                 continue
-            if ticks * part.time_base - start <= last:  # joined recordings begin anew
+            if ticks * part.time_base - start <= last:  # joined recordings start again
                 start = ticks * part.time_base - due
             shift = round(start / part.time_base)
             if ticks < shift:

@@ -147,7 +147,7 @@ def load_state(
 
 
 def _problem(value: Tensor, target: Tensor) -> str:
-    """What is wrong with the values of a tensor, or ''."""
+    """The fault of the values of a tensor, or ''."""
     if target.is_floating_point() and not value.is_floating_point():
         return f'has values of type {value.dtype}, expected floating point'
     if value.is_floating_point() and not value.float().sum().isfinite():  # the sum needs no memory
