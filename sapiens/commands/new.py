@@ -4,8 +4,8 @@ Pose: COCO files with keypoints (CVAT, Label Studio, Roboflow) or Labelme's file
 Segmentation: COCO files with polygons or run lengths, Labelme's files, or folders of images and masks (ids or colors).
 Depth and normals: folders of images, of depth or normals, and of masks of people.
 
-What is inferred stands in the comment of the data set file. What is doubtful is asked on a terminal, and otherwise refused with
-the option that settles it. The exit status is 1 if the check finds a problem.
+The comment of the data set file lists what is inferred. What is doubtful is asked on a terminal, and otherwise refused with the
+option that settles it. The exit status is 1 if the check finds a problem.
 
 Examples:
     sapiens new --task pose exports/coco_keypoints --name hands
