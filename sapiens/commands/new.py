@@ -10,6 +10,7 @@ option that settles it. The exit status is 1 if the check finds a problem.
 Examples:
     sapiens new --task pose exports/coco_keypoints --name hands
     sapiens new --task seg masks --name gear --values 0=background,255=helmet --size 1b
+    sapiens new --task seg masks --name gear --values 0=background,255=helmet --family sapiens2 --size 1b
     sapiens new --task depth scans --name scans --depth-scale 0.001 --out configs/scans
     sapiens new --task pose people.json --images photos --name three --size tiny      # minutes on a CPU
 """
@@ -27,7 +28,7 @@ from sapiens.metainfo.classes import CLASSES
 from sapiens.own_data.doubts import Doubts
 from sapiens.own_data.geometry import look_at_maps
 from sapiens.own_data.pose import look_at_people
-from sapiens.own_data.recipe import SIZES, price
+from sapiens.own_data.recipe import DEFAULT_SIZES, SIZES, choose_model, price
 from sapiens.own_data.seg import look_at_classes
 from sapiens.own_data.write import write_config
 from sapiens.utils.cli import tool_parser
@@ -61,8 +62,11 @@ def parse_args(argv: list[str] | None):
     parser.add_argument('data', help='folder of the data, or a COCO file')
     parser.add_argument('--task', required=True, choices=['pose', 'seg', 'depth', 'normal'])
     parser.add_argument('--name', required=True, help='of the data set: letters, digits and _')
-    text = 'of the model; tiny is for CPUs; default: %(default)s'
-    parser.add_argument('--size', choices=SIZES, default='0.3b', help=text)
+    parser.add_argument('--family', choices=list(SIZES), help='of the model; default: the first one that has the size')
+    listed = '; '.join(f'{name}: {", ".join(sizes)}' for name, sizes in SIZES.items())
+    defaults = ', '.join(f'{size} ({name})' for name, size in DEFAULT_SIZES.items())
+    text = f'of the model ({listed}); tiny is for CPUs; default: {defaults}'
+    parser.add_argument('--size', metavar='SIZE', help=text)
     parser.add_argument('--out', type=Path, help='folder of the config; default: NAME')
     group = parser.add_argument_group('what the data leave open')
     for option, text in DOUBTS.items():
@@ -72,6 +76,10 @@ def parse_args(argv: list[str] | None):
         parser.error(
             f'--name {args.name}: expected letters, digits and _, and not the name of a skeleton or class list'
         )
+    try:
+        args.family, args.size = choose_model(args.family, args.size)
+    except ValueError as error:
+        parser.error(str(error))
     args.out = args.out or Path(args.name)
     return args
 
@@ -110,13 +118,17 @@ def main(argv: list[str] | None = None) -> int:
         args.data,
         '--name',
         args.name,
+        '--family',
+        args.family,
         '--size',
         args.size,
         '--out',
         out,
     ]
     command += [word for option, value in doubts.given.items() for word in (f'--{option}', value)]
-    leaf, schedule, samples = write_config(plan, args.name, args.size, args.out, shlex.join(command), bar)
+    leaf, schedule, samples = write_config(
+        plan, args.name, (args.family, args.size), args.out, shlex.join(command), bar
+    )
     print('Found:', *plan.notes, sep='\n  ')
     print(f'\nWritten: {args.out / args.name}.py, {leaf}')
     wrong = 0

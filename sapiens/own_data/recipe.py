@@ -5,17 +5,20 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from sapiens.models.backbones.archs import SAPIENS_ARCHS
-from sapiens.utils.config import config_folder
+from sapiens.checkpoints.families import FAMILIES
+from sapiens.checkpoints.zoo import ZOO
+from sapiens.utils.config import config_folder, load_config
 
-from .code import as_code
+from .code import as_code, comment
 from .plan import Plan, Reference
 
-__all__ = ['SIZES', 'Schedule', 'leaf_name', 'leaf_text', 'price']
+__all__ = ['DEFAULT_SIZES', 'SIZES', 'Schedule', 'choose_model', 'leaf_name', 'leaf_text', 'price']
 
-SIZES = tuple(SAPIENS_ARCHS)
-# Images of a step that fit one GPU of 80 GB with some room; the tiny model is for CPUs.
-_BATCH = {'tiny': 16, '0.3b': 8, '0.6b': 4, '1b': 2, '2b': 1}
+# {family: its sizes}, and the size of a family that is taken if none is given.
+SIZES = {name: tuple(family.archs) for name, family in FAMILIES.items()}
+DEFAULT_SIZES = {'sapiens': '0.3b', 'sapiens2': '0.4b'}
+# Images of a step that fit one GPU of 80 GB with some room; the tiny models are for CPUs.
+_BATCH = {'tiny': 16, '0.1b': 16, '0.3b': 8, '0.4b': 8, '0.6b': 4, '0.8b': 4, '1b': 2, '2b': 1, '5b': 1}
 # A step learns from at least so many images; gradients of smaller batches are accumulated.
 _TOTAL = 8
 # How often each sample is seen; with few samples more often, up to a limit, until enough images are seen.
@@ -68,36 +71,51 @@ class Schedule:
         return f'{samples} samples, each seen {seen:.0f} times: {self.iterations} steps of {self.batch} images'
 
 
-def leaf_name(name: str, size: str) -> str:
+def choose_model(family: str | None, size: str | None) -> tuple[str, str]:
+    """Family and size of a model of which either may be left open. A size of both families means the first one.
+
+    Raises:
+        ValueError: a size that the family does not have.
+    """
+    if family is None:
+        family = next((name for name, sizes in SIZES.items() if size is None or size in sizes), None)
+    if family is None or (size is not None and size not in SIZES[family]):
+        known = '; '.join(f'{name}: {", ".join(sizes)}' for name, sizes in SIZES.items() if family in (None, name))
+        raise ValueError(f'--size {size} does not exist. Sizes of {known}')
+    return family, size or DEFAULT_SIZES[family]
+
+
+def leaf_name(name: str, family: str, size: str) -> str:
     """File name of the config, by the rule of this repository."""
-    return f'sapiens_{size}_{name}-{"128x96" if size == "tiny" else "1024x768"}.py'
+    return f'{family}_{size}_{name}-{_pixels(size)}.py'
 
 
-def leaf_text(plan: Plan, name: str, size: str, schedule: Schedule, samples: int, folder: Path) -> str:
+def leaf_text(plan: Plan, name: str, family: str, size: str, schedule: Schedule, samples: int, folder: Path) -> str:
     """The config.
 
     Args:
         name: of the data set file in the same folder, without suffix.
+        family, size: of the model, see :func:`choose_model`.
         samples: for training.
         folder: of the config.
     """
-    pixels = '128x96' if size == 'tiny' else '1024x768'
+    pixels = _pixels(size)
+    recipe = _recipe(plan.task, family, size)
+    runtime = dict(sapiens='_base_/default_runtime.py', sapiens2='_base_/schedules/sapiens2.py')[family]
     bases = [
-        _base('_base_/schedules/tiny-finetune.py' if size == 'tiny' else '_base_/default_runtime.py', folder),
+        _base('_base_/schedules/tiny-finetune.py' if size == 'tiny' else runtime, folder),
         f'./{name}.py',
-        _base(f'{plan.task}/_base_/{plan.task}-{pixels}.py', folder),
-        _base(f'_base_/backbones/sapiens_{size}.py', folder),
+        _base(recipe, folder),
+        _base(f'_base_/backbones/{family}_{size}.py', folder),
     ]
-    backbone = dict(arch=Reference('_base_.backbone.arch'))
-    start = 'There are no published weights of this size: training starts from random ones.'
-    if size != 'tiny':
-        backbone['init_cfg'] = Reference('_base_.backbone.init_cfg')
-        start = f'Training starts from the encoder sapiens-pretrain-{size}. To start from a model of this task:\n'
-        start += f"# remove init_cfg, and set load_from = 'sapiens-{plan.task}-{size}'."
+    backbone, head = Reference('_base_.backbone'), _published_head(plan.task, family, size)
+    if _is_borrowed(recipe, family):
+        height, width = pixels.split('x')
+        backbone = Reference(f'dict(_delete_=True, img_size=({height}, {width}), **_base_.backbone)')
     own = dict(
         pose=dict(skeleton=Reference('_base_.skeleton')), seg=dict(task=dict(classes=Reference('_base_.classes')))
     )
-    model = dict(**own.get(plan.task, {}), backbone=backbone)
+    model = dict(**own.get(plan.task, {}), backbone=backbone, **(dict(head=head) if head else {}))
     loaders = {
         split: as_code(
             dict(
@@ -112,18 +130,18 @@ def leaf_text(plan: Plan, name: str, size: str, schedule: Schedule, samples: int
             ('val', max(schedule.batch, 4), {}, '_base_.val_pipeline'),
         )
     }
-    optimizer = _optimizer(plan, size) | dict(accumulative_counts=schedule.accumulate)
+    optimizer = _optimizer(plan, family, size) | dict(accumulative_counts=schedule.accumulate)
     schedulers = [
         dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=schedule.warmup),
         dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=schedule.warmup, end=schedule.iterations),
     ]
     hooks = dict(checkpoint=dict(by_epoch=False, interval=schedule.interval, save_best=plan.best))
-    return f'''"""Finetunes Sapiens {size} for {plan.task} on {name}.py, {pixels} pixels.
+    return f'''"""Finetunes {family.capitalize()} {size} for {plan.task} on {name}.py, {pixels} pixels.
 
 Written by `sapiens new`, to be changed. What to do if it does not learn: docs/finetune.md.
 """
 
-# {start}
+{comment(_start(plan.task, family, size))}
 _base_ = {as_code(bases)}
 
 {_pipeline(plan, size)}
@@ -142,6 +160,44 @@ log_processor = dict(by_epoch=False)
 default_hooks = {as_code(hooks)}
 custom_hooks = {as_code(_hooks(plan, schedule))}
 '''
+
+
+def _pixels(size: str) -> str:
+    return '128x96' if size == 'tiny' else '1024x768'
+
+
+def _recipe(task: str, family: str, size: str) -> str:
+    """The recipe of a task, below ``configs/``. The second family has no own one for depth: it takes the first one's."""
+    own, first = (f'{task}/_base_/{name}-{_pixels(size)}.py' for name in (family, task))
+    return own if (config_folder() / own).is_file() else first
+
+
+def _is_borrowed(recipe: str, family: str) -> bool:
+    """Whether a recipe has the encoder of the first family instead of this one's."""
+    return family != 'sapiens' and f'/{family}-' not in recipe
+
+
+def _published_head(task: str, family: str, size: str) -> dict:
+    """What the config of the published model of this size changes in the head of the recipe, so that its weights load."""
+    entry = ZOO.get(f'{family}-{task}-{size}')
+    if family == 'sapiens' or entry is None:
+        return {}
+    usual, head = (load_config(path).model.head for path in (_recipe(task, family, size), entry.config))
+    return {key: value for key, value in head.items() if usual[key] != value}
+
+
+def _start(task: str, family: str, size: str) -> list[str]:
+    """What the training starts from, one sentence each."""
+    lines = [f'Training starts from the encoder {family}-pretrain-{size}.']
+    if size == 'tiny':
+        lines = ['There are no published weights of this size: training starts from random ones.']
+    elif f'{family}-{task}-{size}' in ZOO:
+        lines.append(
+            f"To start from a model of this task, remove init_cfg, and set load_from = '{family}-{task}-{size}'."
+        )
+    if _is_borrowed(_recipe(task, family, size), family):
+        lines.append(f"{family.capitalize()} has no published head for {task}: this one is the first family's.")
+    return lines
 
 
 def _base(path: str, folder: Path) -> str:
@@ -167,15 +223,20 @@ def _pipeline(plan: Plan, size: str) -> str:
     )
 
 
-def _optimizer(plan: Plan, size: str) -> dict:
+def _optimizer(plan: Plan, family: str, size: str) -> dict:
     """Rates and decay. The published ones are 5e-4 at total batches of 64 (dense) to 512 (pose)."""
-    if size != 'tiny':
+    if size == 'tiny':
+        # A quarter of the rate of the other tasks for depth with the tiny model (docs/log/experiments.md).
+        return dict(optimizer=dict(lr=1e-3)) if plan.task == 'depth' else {}
+    if family == 'sapiens2':  # the rest is that of its schedule
+        groups, norm = Reference('_base_.layer_decay_rate'), Reference('_base_.max_norm')
         return dict(
-            optimizer=dict(lr=1e-4, betas=(0.9, 0.999), weight_decay=0.1),
-            paramwise_cfg=dict(layer_decay_rate=0.85, no_decay=['pos_embed'], no_decay_1d=True),
+            optimizer=dict(lr=1e-4), paramwise_cfg=dict(layer_decay_rate=groups), clip_grad=dict(max_norm=norm)
         )
-    # A quarter of the rate of the other tasks for depth with the tiny model (docs/log/experiments.md).
-    return dict(optimizer=dict(lr=1e-3)) if plan.task == 'depth' else {}
+    return dict(
+        optimizer=dict(lr=1e-4, betas=(0.9, 0.999), weight_decay=0.1),
+        paramwise_cfg=dict(layer_decay_rate=0.85, no_decay=['pos_embed'], no_decay_1d=True),
+    )
 
 
 def _hooks(plan: Plan, schedule: Schedule) -> list[dict]:

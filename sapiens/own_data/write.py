@@ -17,12 +17,13 @@ __all__ = ['write_config']
 
 
 def write_config(
-    plan: Plan, name: str, size: str, out: Path, command: str, progress: Callable = iter
+    plan: Plan, name: str, model: tuple[str, str], out: Path, command: str, progress: Callable = iter
 ) -> tuple[Path, Schedule, int]:
     """Write all files of a plan.
 
     Args:
         name: of the data set.
+        model: family and size.
         out: folder; files that exist are not replaced.
         command: for the comment of the data set file.
 
@@ -33,7 +34,7 @@ def write_config(
         FileExistsError: one of the files is there already.
         ValueError: data that the dataset refuses.
     """
-    leaf, dataset = out / leaf_name(name, size), out / f'{name}.py'
+    leaf, dataset = out / leaf_name(name, *model), out / f'{name}.py'
     written = [leaf, dataset, *map(Path, plan.documents), *(Path(folder) for folder, _, _ in plan.label_maps)]
     for path in written:
         if path.exists():
@@ -49,8 +50,8 @@ def write_config(
         write_atomically(dataset, text)
         samples = len(DATASETS.build(_resolved(plan, 'train_dataset')))
         DATASETS.build(_resolved(plan, 'val_dataset'))
-        schedule = Schedule.of(samples, size)
-        write_atomically(leaf, leaf_text(plan, name, size, schedule, samples, out))
+        schedule = Schedule.of(samples, model[1])
+        write_atomically(leaf, leaf_text(plan, name, *model, schedule, samples, out))
     except BaseException:
         _remove(written, out)  # none of them was there before
         raise

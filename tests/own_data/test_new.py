@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
+from sapiens.checkpoints import ZOO
 from sapiens.commands import flops
 from sapiens.own_data.plan import Plan
-from sapiens.own_data.recipe import Schedule, leaf_name, leaf_text, price
+from sapiens.own_data.recipe import SIZES, Schedule, choose_model, leaf_name, leaf_text, price
 from sapiens.own_data.write import data_text
 from sapiens.registry import DATASETS
 from sapiens.utils.config import load_config
@@ -54,9 +55,9 @@ def dataset(folder, split='train'):
     return DATASETS.build(cfg[f'{split}_dataset'])
 
 
-def trains(folder) -> dict:
+def trains(folder, family='sapiens') -> dict:
     """Train some steps with the written config; returns the evaluation."""
-    leaf = folder / 'out/sapiens_tiny_own-128x96.py'
+    leaf = folder / f'out/{family}_tiny_own-128x96.py'
     assert status_of('train', leaf, '--work-dir', folder / 'work', '--cfg-options', *SHORT) is None
     assert (folder / 'work/iter_2.pth').is_file() and list((folder / 'work').glob('best_*.pth'))
     (log,) = (folder / 'work').glob('*/vis_data/scalars.json')
@@ -95,6 +96,19 @@ def test_it_trains_and_the_best_checkpoint_has_its_metric(tmp_path):
     cvat_keypoints(tmp_path / 'data')
     assert new('pose', tmp_path / 'data', tmp_path) == 0
     assert 0 <= trains(tmp_path)['own/AP'] <= 1
+
+
+def test_the_second_family_trains_on_keypoints(tmp_path):
+    cvat_keypoints(tmp_path / 'data')
+    assert new('pose', tmp_path / 'data', tmp_path, '--family', 'sapiens2') == 0
+    cfg = load_config(tmp_path / 'out/sapiens2_tiny_own-128x96.py')
+    assert (cfg.model.backbone.type, cfg.model.backbone.arch, cfg.model.head.type) == (
+        'Sapiens2ViT',
+        'tiny',
+        'DeconvHead',
+    )
+    assert '--family sapiens2 --size tiny' in (tmp_path / 'out/own.py').read_text()
+    assert 0 <= trains(tmp_path, 'sapiens2')['own/AP'] <= 1
 
 
 def test_labelme_folders_of_both_splits_have_one_skeleton(tmp_path, capsys):
@@ -138,8 +152,16 @@ def test_segments_and_masks_of_every_tool(tool, tmp_path, capsys):
         assert 0 <= trains(tmp_path)['seg/mIoU'] <= 1
 
 
+def test_the_second_family_trains_on_masks(tmp_path):
+    roboflow_masks(tmp_path / 'data')
+    assert new('seg', tmp_path / 'data', tmp_path, '--family', 'sapiens2') == 0
+    assert 0 <= trains(tmp_path, 'sapiens2')['seg/mIoU'] <= 1
+
+
+@pytest.mark.parametrize('family', ['sapiens', 'sapiens2'])
 @pytest.mark.parametrize('task', ['depth', 'normal'])
-def test_depth_and_normals(task, tmp_path, capsys):
+def test_depth_and_normals(task, family, tmp_path, capsys):
+    options = ('--family', family)
     rng = np.random.default_rng(0)
     for split, count in (('train', 4), ('val', 2)):
         for i in range(count):
@@ -161,21 +183,24 @@ def test_depth_and_normals(task, tmp_path, capsys):
         assert 'stored as integers' in refused and '--depth-scale 0.001 for millimeters' in refused
         assert new(task, tmp_path / 'data', tmp_path, '--depth-scale', 'mm') == 2
         assert '--depth-scale mm: expected the meters' in capsys.readouterr().err
-        assert new(task, tmp_path / 'data', tmp_path, '--depth-scale', 0.001) == 0
+        assert new(task, tmp_path / 'data', tmp_path, '--depth-scale', 0.001, *options) == 0
         assert written(tmp_path)['train_dataset']['depth_scale'] == 0.001
-        assert 'depth_scale-shift/RMSE' in trains(tmp_path)
+        assert 'depth_scale-shift/RMSE' in trains(tmp_path, family)
     else:
-        assert new(task, tmp_path / 'data', tmp_path) == 0, capsys.readouterr().out
+        assert new(task, tmp_path / 'data', tmp_path, *options) == 0, capsys.readouterr().out
         assert written(tmp_path)['train_dataset']['normal_frame'] == 'published'
         assert 'so the axes are taken as x right, y up' in ' '.join(
             (tmp_path / 'out/own.py').read_text().split('\n#  ')
         )
-        assert 'normal/mean' in trains(tmp_path)
+        assert 'normal/mean' in trains(tmp_path, family)
 
 
-@pytest.mark.parametrize('size', ['0.3b', '1b'])
+@pytest.mark.parametrize(
+    ('family', 'size'),
+    [('sapiens', '0.3b'), ('sapiens', '1b'), ('sapiens2', '0.4b'), ('sapiens2', '1b'), ('sapiens2', '5b')],
+)
 @pytest.mark.parametrize('task', ['pose', 'seg', 'depth', 'normal'])
-def test_configs_of_real_sizes_are_the_recipe_of_the_task(task, size, tmp_path):
+def test_configs_of_real_sizes_are_the_recipe_of_the_task(task, family, size, tmp_path):
     variables = dict(
         pose=dict(skeleton=dict(name='own', keypoints=THREE)),
         seg=dict(classes=dict(name='own', classes=['background', 'coat'])),
@@ -187,13 +212,30 @@ def test_configs_of_real_sizes_are_the_recipe_of_the_task(task, size, tmp_path):
     plan.min_visible = 1
     (tmp_path / 'own.py').write_text(data_text(plan, 'sapiens new'))
     schedule = Schedule.of(1000, size)
-    path = tmp_path / leaf_name('own', size)
-    path.write_text(leaf_text(plan, 'own', size, schedule, 1000, tmp_path))
+    path = tmp_path / leaf_name('own', family, size)
+    path.write_text(leaf_text(plan, 'own', family, size, schedule, 1000, tmp_path))
     cfg = load_config(path)
     assert cfg.train_cfg == dict(
         type='TrainLoop', max_iters=60_000 // schedule.batch, val_interval=3000 // schedule.batch
     )
-    assert cfg.model.backbone.arch == size and cfg.model.backbone.init_cfg.checkpoint == f'sapiens-pretrain-{size}'
+    assert cfg.model.backbone.arch == size and cfg.model.backbone.init_cfg.checkpoint == f'{family}-pretrain-{size}'
+    assert cfg.model.backbone.type == dict(sapiens='SapiensViT', sapiens2='Sapiens2ViT')[family]
+    published = ZOO.get(f'{family}-{task}-{size}')
+    if published:  # its weights load: all layers but the last are equal
+        assert cfg.model.head == load_config(published.config).model.head
+        assert f"load_from = '{published.name}'" in ' '.join(path.read_text().split('\n#  '))
+    else:
+        assert (family, task) == ('sapiens2', 'depth') and 'load_from' not in path.read_text()
+        assert "has no published head for depth: this one is the first family's" in path.read_text()
+    groups = cfg.optim_wrapper.paramwise_cfg
+    if family == 'sapiens2':
+        assert groups.layer_decay_rate == {'0.4b': 0.8, '1b': 0.9, '5b': 0.94}[size]
+        assert 'storage_tokens' in groups.no_decay and cfg.optim_wrapper.clip_grad.max_norm == (
+            2 if size == '0.4b' else 4
+        )
+    else:
+        assert groups == dict(layer_decay_rate=0.85, no_decay=['pos_embed'], no_decay_1d=True)
+    assert cfg.optim_wrapper.optimizer.lr == 1e-4 and cfg.optim_wrapper.optimizer.weight_decay == 0.1
     assert cfg.optim_wrapper.accumulative_counts * schedule.batch == 8
     assert cfg.param_scheduler[-1].end == cfg.train_cfg.max_iters and cfg.default_hooks.checkpoint.by_epoch is False
     steps = [step['type'] for step in cfg.train_dataloader.dataset.pipeline]
@@ -203,6 +245,20 @@ def test_configs_of_real_sizes_are_the_recipe_of_the_task(task, size, tmp_path):
     # Forward and backward of a transformer: 6 operations for each parameter and each of 3072 tokens, the head comes on top.
     parameters = float(text.split(' M parameters')[0].rsplit(' ', 1)[1].replace(',', '')) * 1e6
     assert 0.8 < trillions * 1e12 / (6 * 3072 * parameters) < 2.5
+
+
+def test_families_and_sizes(tmp_path, capsys):
+    assert choose_model(None, None) == ('sapiens', '0.3b') and choose_model('sapiens2', None) == ('sapiens2', '0.4b')
+    assert choose_model(None, '1b') == ('sapiens', '1b') and choose_model('sapiens2', '1b') == ('sapiens2', '1b')
+    assert choose_model(None, '5b') == ('sapiens2', '5b'), 'the only family that has it'
+    assert all(Schedule.of(1000, size).batch for sizes in SIZES.values() for size in sizes)
+    with pytest.raises(
+        ValueError, match='--size 2b does not exist. Sizes of sapiens2: tiny, 0.1b, 0.4b, 0.8b, 1b, 5b$'
+    ):
+        choose_model('sapiens2', '2b')
+    assert new('pose', tmp_path, tmp_path, size='3b') == 2
+    shown = ' '.join(capsys.readouterr().err.split())
+    assert '--size 3b does not exist. Sizes of sapiens: tiny, 0.3b, 0.6b, 1b, 2b; sapiens2: tiny, 0.1b' in shown
 
 
 def test_the_price_of_a_training():

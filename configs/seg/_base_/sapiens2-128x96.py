@@ -1,10 +1,10 @@
-"""Parts with Sapiens2 at 128x96, on rendered people (datasets/synthetic_seg29.py), for CPUs and first experiments.
+"""Parts with Sapiens2 at 128x96 for CPUs and first experiments.
 
 Nothing is published for it. The chain of the first family's seg-128x96.py with the encoder and the head of the second one.
 Command and numbers: docs/tasks/seg.md.
 """
 
-_base_ = ['../../_base_/schedules/tiny-finetune.py', '../../_base_/datasets/synthetic_seg29.py', './seg-128x96.py']
+_base_ = './seg-128x96.py'
 
 model = dict(
     backbone=dict(
@@ -24,10 +24,4 @@ model = dict(
         predictor='conv_seg',
         init_deconvs=False,
     ),
-    task=dict(classes=_base_.classes),
 )
-train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline, **_base_.train_dataset))
-val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline, **_base_.val_dataset))
-test_dataloader = val_dataloader
-val_evaluator = [_base_.metric, dict(type='ValLoss')]
-test_evaluator = val_evaluator

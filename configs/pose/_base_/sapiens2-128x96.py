@@ -1,10 +1,10 @@
-"""Pose of 308 keypoints with Sapiens2 at 128x96, on rendered people (datasets/synthetic308.py), for CPUs and first experiments.
+"""Pose with Sapiens2 at 128x96 for CPUs and first experiments.
 
 Nothing is published for it. The chain of the first family's pose-128x96.py with the encoder and the head of the second one.
 Command and numbers: docs/tasks/pose.md.
 """
 
-_base_ = ['../../_base_/schedules/tiny-finetune.py', '../../_base_/datasets/synthetic308.py', './pose-128x96.py']
+_base_ = './pose-128x96.py'
 
 model = dict(
     backbone=dict(
@@ -23,10 +23,4 @@ model = dict(
         conv_channels=(64, 64),
         predictor='conv_pose',
     ),
-    skeleton=_base_.skeleton,
 )
-train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline, **_base_.train_dataset))
-val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline, **_base_.val_dataset))
-test_dataloader = val_dataloader
-val_evaluator = [_base_.metric, dict(type='ValLoss')]
-test_evaluator = val_evaluator

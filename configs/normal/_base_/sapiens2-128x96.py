@@ -1,10 +1,10 @@
-"""Surface normals with Sapiens2 at 128x96, on rendered people (datasets/synthetic_normal.py), for CPUs and first experiments.
+"""Surface normals with Sapiens2 at 128x96 for CPUs and first experiments.
 
 Nothing is published for it. The chain of the first family's normal-128x96.py with the encoder, head and losses of the second one.
 Command and numbers: docs/tasks/normal.md.
 """
 
-_base_ = ['../../_base_/schedules/tiny-finetune.py', '../../_base_/datasets/synthetic_normal.py', './normal-128x96.py']
+_base_ = './normal-128x96.py'
 
 model = dict(
     backbone=dict(
@@ -30,8 +30,3 @@ model = dict(
         dict(type='NormalGradientLoss', loss_weight=10.0),
     ],
 )
-train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline, **_base_.train_dataset))
-val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline, **_base_.val_dataset))
-test_dataloader = val_dataloader
-val_evaluator = [_base_.metric, dict(type='ValLoss')]
-test_evaluator = val_evaluator
