@@ -2,12 +2,15 @@ from .inputs import find_images
 from .loading.build import build_model, load_encoder
 from .loading.load_model import load_model
 from .predictors.features import extract_features
-from .results import DepthResult, FeatureResult, NormalResult, PoseResult, Result, SegResult
+from .predictors.side_by_side import Pipeline
+from .results import DepthResult, FeatureResult, ImageResults, NormalResult, PoseResult, Result, SegResult
 
 __all__ = [
     'DepthResult',
     'FeatureResult',
+    'ImageResults',
     'NormalResult',
+    'Pipeline',
     'PoseResult',
     'Result',
     'SegResult',

@@ -18,7 +18,7 @@ from sapiens.datasets.transforms.decoding import BadImage
 
 from .detectors.base import whole_image
 from .inputs import Item, read_pixels
-from .results import Result
+from .results import ImageResults, Result
 
 if TYPE_CHECKING:
     from .predictors import Predictor
@@ -37,8 +37,9 @@ class Job:
         image: (H, W, 3) uint8 RGB; None if it could not be read.
         error: why the image has no results; '' if it has.
         boxes, box_scores: (N, 4) and (N,), the people of the image.
-        results: of each model, by name.
-        units: inputs of each model, by name, until its results are there.
+        results: by name of the model; of a model with several tasks, by task.
+        units: inputs of each model, by name, until the results of all are there.
+        finished: models whose results are there.
     """
 
     item: Item
@@ -48,6 +49,7 @@ class Job:
     box_scores: np.ndarray | None = None
     results: dict[str, Result] = field(default_factory=dict)
     units: dict[str, list] = field(default_factory=dict)
+    finished: set[str] = field(default_factory=set)
 
 
 def run(
@@ -162,7 +164,7 @@ def batched(values: Iterable, size: int) -> Iterator[list]:
 def _complete(jobs: Iterable[Job], predictors: Mapping) -> Iterator[Job]:
     """Yield the jobs that have the results of all models, once each."""
     for job in jobs:
-        if len(job.results) == len(predictors) and job.units:
+        if len(job.finished) == len(predictors) and job.units:
             job.units = {}
             yield job
 
@@ -226,6 +228,8 @@ class Batcher:
         done = []
         while self.open and all(output is not None for output in self.open[0][1]):
             job, outputs = self.open.popleft()
-            job.results[self.name] = self.predictor.result(job.image, job.item.source, outputs)
+            found = self.predictor.result(job.image, job.item.source, outputs)
+            job.results.update(found if isinstance(found, ImageResults) else {self.name: found})
+            job.finished.add(self.name)
             done.append(job)
         return done

@@ -4,5 +4,6 @@ from .base import Predictor
 from .dense import DensePredictor
 from .features import FeaturePredictor
 from .pose import SKELETONS, PosePredictor
+from .side_by_side import Pipeline
 
-__all__ = ['SKELETONS', 'DensePredictor', 'FeaturePredictor', 'PosePredictor', 'Predictor']
+__all__ = ['SKELETONS', 'DensePredictor', 'FeaturePredictor', 'Pipeline', 'PosePredictor', 'Predictor']

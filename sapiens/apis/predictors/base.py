@@ -1,29 +1,25 @@
 """Base class of predictors: a model with its pre- and postprocessing."""
 
 import itertools
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import torch
 from mmengine.config import Config
-from PIL import Image
 from torch import Tensor, nn
 
-from sapiens.datasets.transforms.decoding import BadImage
-
-from ..inputs import Item, read_pixels
 from ..loading.build import build_model
-from ..pipeline import run
+from ..pipeline import Job
 from ..preprocess import PersonInput, WholeInput, build_input
-from ..results import Result
+from ..results import ImageResults, Result
+from .calls import TakesImages
 
 __all__ = ['Predictor']
 
 
-class Predictor:
+class Predictor(TakesImages):
     """A model with its pre- and postprocessing, made by :func:`sapiens.apis.load_model`.
 
     Subclasses implement :meth:`predict_batch` and :meth:`result`.
@@ -60,7 +56,6 @@ class Predictor:
         self.device = next(network.parameters()).device
         self.crop = crop if crop != 'auto' else 'host' if self.device.type == 'cpu' else 'device'
         self.predict_options = {} if flip_test is None else dict(flip_test=flip_test)
-        self.detector: Callable | None = None
         self.fixed_batch = compile
         if compile:
             for part in self.compiled_parts():
@@ -74,62 +69,18 @@ class Predictor:
 
     # ------------------------------------------------------------------ for users
 
-    def __call__(self, images, boxes=None) -> Result | list[Result]:
-        """Predict one image or several.
+    def models(self) -> dict[str, 'Predictor']:
+        return {self.task: self}
 
-        Args:
-            images: a path, URL, Pillow image or (H, W, 3) uint8 RGB array, or a list of these.
-            boxes: of people, for pose: (N, 4) x1, y1, x2, y2 in pixels, or (N, 5) with a score. A list for several images.
+    def collect(self, job: Job) -> Result | ImageResults:
+        if self.tasks == (self.task,):
+            return job.results[self.task]
+        return ImageResults({task: job.results[task] for task in self.tasks})
 
-        Returns:
-            One result, or a list with one result per image.
-
-        Raises:
-            BadImage: an image cannot be read. :meth:`stream` continues instead.
-            ValueError: boxes for a model that takes none, or of a wrong shape.
-        """
-        single = isinstance(images, str | Path | np.ndarray | Image.Image)
-        images = [images] if single else list(images)
-        if boxes is not None:
-            if not self.preprocess.needs_boxes:
-                raise ValueError(f'boxes: a model for {self.task!r} sees the whole image')
-            boxes = [boxes] if single else list(boxes)
-            if len(boxes) != len(images):
-                raise ValueError(f'boxes for {len(boxes)} images, but {len(images)} images')
-        results: list = [None] * len(images)
-        for index, _, result in self._run(images, boxes):
-            if isinstance(result, BadImage):
-                raise result
-            results[index] = result
-        return results[0] if single else results
-
-    def stream(self, images: Iterable, workers: int = 2) -> Iterator[tuple[object, Result | BadImage]]:
-        """Yield (image, result), or (image, error) for an image that cannot be read. Memory does not grow."""
-        for _, image, result in self._run(images, None, workers):
-            yield image, result
-
-    def _run(self, images: Iterable, boxes: list | None, workers: int = 2) -> Iterator[tuple]:
-        """Yield (index, image, result or error)."""
-        waiting = {}
-
-        def items() -> Iterator[Item]:
-            for index, image in enumerate(images):
-                waiting[str(index)] = image
-                yield Item(os.fspath(image) if isinstance(image, str | Path) else '', str(index))
-
-        def boxes_of(item: Item, image: np.ndarray):
-            return None if boxes is None else _boxes_with_scores(boxes[int(item.name)])
-
-        for job in run(
-            {self.task: self},
-            items(),
-            detector=self.detector,
-            boxes_of=boxes_of,
-            workers=workers,
-            pixels_of=lambda item: read_pixels(waiting[item.name]),
-        ):
-            result = BadImage(f'{job.item.source or "image"}: {job.error}') if job.error else job.results[self.task]
-            yield int(job.item.name), waiting.pop(job.item.name), result
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Tasks of the results. A model with several heads has several, and its :meth:`result` returns ``ImageResults``."""
+        return (self.task,)
 
     # ------------------------------------------------------------------ for the pipeline
 
@@ -182,16 +133,6 @@ class Predictor:
         """Return one output per sample, in memory of the host."""
         raise NotImplementedError
 
-    def result(self, image: np.ndarray, path: str, outputs: list) -> Result:
-        """Make the result of an image from the outputs of its inputs."""
+    def result(self, image: np.ndarray, path: str, outputs: list) -> Result | ImageResults:
+        """Make the result of an image from the outputs of its inputs. A model of several tasks returns one for each."""
         raise NotImplementedError
-
-
-def _boxes_with_scores(boxes) -> tuple[np.ndarray, np.ndarray]:
-    boxes = np.asarray(boxes, np.float32)
-    if boxes.size == 0:
-        return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-    boxes = boxes[None] if boxes.ndim == 1 else boxes
-    if boxes.ndim != 2 or boxes.shape[1] not in (4, 5) or not np.isfinite(boxes).all():
-        raise ValueError(f'boxes {boxes.shape}: expected (N, 4) x1, y1, x2, y2 or (N, 5) with a score, finite')
-    return boxes[:, :4], boxes[:, 4] if boxes.shape[1] == 5 else np.ones(len(boxes), np.float32)

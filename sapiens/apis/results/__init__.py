@@ -3,9 +3,20 @@
 from .base import Result, ResultFile
 from .depth import DepthResult
 from .features import FeatureResult
+from .image_results import ImageResults
 from .normal import NormalResult
 from .pose import PoseResult
 from .saving import Saving
 from .seg import SegResult
 
-__all__ = ['DepthResult', 'FeatureResult', 'NormalResult', 'PoseResult', 'Result', 'ResultFile', 'Saving', 'SegResult']
+__all__ = [
+    'DepthResult',
+    'FeatureResult',
+    'ImageResults',
+    'NormalResult',
+    'PoseResult',
+    'Result',
+    'ResultFile',
+    'Saving',
+    'SegResult',
+]

@@ -1,0 +1,55 @@
+"""Several models on one reading of each image."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from ..pipeline import Job
+from ..results import ImageResults
+from .base import Predictor
+from .calls import TakesImages
+
+__all__ = ['Pipeline']
+
+
+class Pipeline(TakesImages):
+    """Runs models of several tasks side by side: each image is read once, and people are detected once for all models.
+
+    both = Pipeline([load_model('sapiens2-pose-1b'), load_model('sapiens2-seg-1b')])
+    results = both('photo.jpg')
+    results['pose'].keypoints, results['seg'].labels
+
+    Args:
+        models: from :func:`sapiens.apis.load_model`, of different tasks.
+        detector: function that takes images and returns (boxes (N, 4), scores (N,)) of each. By default that of the only model
+            with a detector.
+
+    Attributes:
+        tasks: of the results, in the order of the models.
+
+    Raises:
+        ValueError: no models, two of one task, several detectors, or a detector for models that see the whole image.
+    """
+
+    def __init__(self, models: Sequence[Predictor], *, detector: Callable | None = None) -> None:
+        self._models = {model.task: model for model in models}
+        self.tasks = tuple(task for model in models for task in model.tasks)
+        twice = [task for task, count in Counter(self.tasks).items() if count > 1]
+        if twice:
+            raise ValueError(f'two models for {twice[0]!r}: a pipeline has one for each task')
+        if not self._models:
+            raise ValueError('a pipeline needs at least one model')
+        own = [model.detector for model in self._models.values() if model.detector is not None]
+        if detector is None and len(own) > 1:
+            raise ValueError(f'{len(own)} of the models have a detector: give one to the pipeline, detector=...')
+        if detector is not None and not any(model.preprocess.needs_boxes for model in self._models.values()):
+            raise ValueError(f'detector: the models for {" and ".join(self._models)} see the whole image')
+        self.detector = detector if detector is not None else next(iter(own), None)
+
+    def models(self) -> Mapping[str, Predictor]:
+        return self._models
+
+    def collect(self, job: Job) -> ImageResults:
+        return ImageResults({task: job.results[task] for task in self.tasks})  # models finish in any order
+
+    def __repr__(self) -> str:
+        return f'Pipeline({", ".join(self.tasks)})'
