@@ -27,11 +27,12 @@ from sapiens.metainfo import skeleton_names
 from sapiens.metainfo.classes import CLASSES
 from sapiens.own_data.doubts import Doubts
 from sapiens.own_data.geometry import look_at_maps
+from sapiens.own_data.model import DEFAULT_SIZES, SIZES, choose_model
 from sapiens.own_data.pose import look_at_people
-from sapiens.own_data.recipe import DEFAULT_SIZES, SIZES, choose_model, price
+from sapiens.own_data.recipe import price
 from sapiens.own_data.seg import look_at_classes
 from sapiens.own_data.write import write_config
-from sapiens.utils.cli import tool_parser
+from sapiens.utils.cli import positive, tool_parser
 
 from . import browse, check, flops
 
@@ -67,6 +68,8 @@ def parse_args(argv: list[str] | None):
     defaults = ', '.join(f'{size} ({name})' for name, size in DEFAULT_SIZES.items())
     text = f'of the model ({listed}); tiny is for CPUs; default: {defaults}'
     parser.add_argument('--size', metavar='SIZE', help=text)
+    text = 'height and width of the input in pixels; default: 1024 768, of tiny 128 96'
+    parser.add_argument('--shape', type=positive, nargs=2, metavar=('HEIGHT', 'WIDTH'), help=text)
     parser.add_argument('--out', type=Path, help='folder of the config; default: NAME')
     group = parser.add_argument_group('what the data leave open')
     for option, text in DOUBTS.items():
@@ -77,7 +80,7 @@ def parse_args(argv: list[str] | None):
             f'--name {args.name}: expected letters, digits and _, and not the name of a skeleton or class list'
         )
     try:
-        args.family, args.size = choose_model(args.family, args.size)
+        args.model = choose_model(args.task, args.family, args.size, args.shape and tuple(args.shape))
     except ValueError as error:
         parser.error(str(error))
     args.out = args.out or Path(args.name)
@@ -119,16 +122,15 @@ def main(argv: list[str] | None = None) -> int:
         '--name',
         args.name,
         '--family',
-        args.family,
+        args.model.family,
         '--size',
-        args.size,
+        args.model.size,
         '--out',
         out,
     ]
+    command += ['--shape', *map(str, args.shape)] if args.shape else []
     command += [word for option, value in doubts.given.items() for word in (f'--{option}', value)]
-    leaf, schedule, samples = write_config(
-        plan, args.name, (args.family, args.size), args.out, shlex.join(command), bar
-    )
+    leaf, schedule, samples = write_config(plan, args.name, args.model, args.out, shlex.join(command), bar)
     print('Found:', *plan.notes, sep='\n  ')
     print(f'\nWritten: {args.out / args.name}.py, {leaf}')
     wrong = 0

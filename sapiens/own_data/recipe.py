@@ -5,18 +5,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from sapiens.checkpoints.families import FAMILIES
-from sapiens.checkpoints.zoo import ZOO
-from sapiens.utils.config import config_folder, load_config
+from sapiens.utils.config import config_folder
 
 from .code import as_code, comment
+from .model import Model
 from .plan import Plan, Reference
 
-__all__ = ['DEFAULT_SIZES', 'SIZES', 'Schedule', 'choose_model', 'leaf_name', 'leaf_text', 'price']
+__all__ = ['Schedule', 'leaf_text', 'price']
 
-# {family: its sizes}, and the size of a family that is taken if none is given.
-SIZES = {name: tuple(family.archs) for name, family in FAMILIES.items()}
-DEFAULT_SIZES = {'sapiens': '0.3b', 'sapiens2': '0.4b'}
 # Images of a step that fit one GPU of 80 GB with some room; the tiny models are for CPUs.
 _BATCH = {'tiny': 16, '0.1b': 16, '0.3b': 8, '0.4b': 8, '0.6b': 4, '0.8b': 4, '1b': 2, '2b': 1, '5b': 1}
 # A step learns from at least so many images; gradients of smaller batches are accumulated.
@@ -71,51 +67,25 @@ class Schedule:
         return f'{samples} samples, each seen {seen:.0f} times: {self.iterations} steps of {self.batch} images'
 
 
-def choose_model(family: str | None, size: str | None) -> tuple[str, str]:
-    """Family and size of a model of which either may be left open. A size of both families means the first one.
-
-    Raises:
-        ValueError: a size that the family does not have.
-    """
-    if family is None:
-        family = next((name for name, sizes in SIZES.items() if size is None or size in sizes), None)
-    if family is None or (size is not None and size not in SIZES[family]):
-        known = '; '.join(f'{name}: {", ".join(sizes)}' for name, sizes in SIZES.items() if family in (None, name))
-        raise ValueError(f'--size {size} does not exist. Sizes of {known}')
-    return family, size or DEFAULT_SIZES[family]
-
-
-def leaf_name(name: str, family: str, size: str) -> str:
-    """File name of the config, by the rule of this repository."""
-    return f'{family}_{size}_{name}-{_pixels(size)}.py'
-
-
-def leaf_text(plan: Plan, name: str, family: str, size: str, schedule: Schedule, samples: int, folder: Path) -> str:
+def leaf_text(plan: Plan, name: str, model: Model, schedule: Schedule, samples: int, folder: Path) -> str:
     """The config.
 
     Args:
         name: of the data set file in the same folder, without suffix.
-        family, size: of the model, see :func:`choose_model`.
         samples: for training.
         folder: of the config.
     """
-    pixels = _pixels(size)
-    recipe = _recipe(plan.task, family, size)
-    runtime = dict(sapiens='_base_/default_runtime.py', sapiens2='_base_/schedules/sapiens2.py')[family]
+    runtime = dict(sapiens='_base_/default_runtime.py', sapiens2='_base_/schedules/sapiens2.py')[model.family]
     bases = [
-        _base('_base_/schedules/tiny-finetune.py' if size == 'tiny' else runtime, folder),
+        _base('_base_/schedules/tiny-finetune.py' if model.size == 'tiny' else runtime, folder),
         f'./{name}.py',
-        _base(recipe, folder),
-        _base(f'_base_/backbones/{family}_{size}.py', folder),
+        _base(model.recipe, folder),
+        _base(f'_base_/backbones/{model.family}_{model.size}.py', folder),
     ]
-    backbone, head = Reference('_base_.backbone'), _published_head(plan.task, family, size)
-    if _is_borrowed(recipe, family):
-        height, width = pixels.split('x')
-        backbone = Reference(f'dict(_delete_=True, img_size=({height}, {width}), **_base_.backbone)')
     own = dict(
         pose=dict(skeleton=Reference('_base_.skeleton')), seg=dict(task=dict(classes=Reference('_base_.classes')))
     )
-    model = dict(**own.get(plan.task, {}), backbone=backbone, **(dict(head=head) if head else {}))
+    parts = dict(**own.get(plan.task, {}), backbone=_backbone(model), **_changed_parts(model))
     loaders = {
         split: as_code(
             dict(
@@ -127,25 +97,26 @@ def leaf_text(plan: Plan, name: str, family: str, size: str, schedule: Schedule,
         )
         for split, batch, more, pipeline in (
             ('train', schedule.batch, dict(sampler=dict(repeat=schedule.repeat)), 'train_pipeline'),
-            ('val', max(schedule.batch, 4), {}, '_base_.val_pipeline'),
+            ('val', max(schedule.batch, 4), {}, 'val_pipeline'),
         )
     }
-    optimizer = _optimizer(plan, family, size) | dict(accumulative_counts=schedule.accumulate)
+    optimizer = _optimizer(model) | dict(accumulative_counts=schedule.accumulate)
     schedulers = [
         dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=schedule.warmup),
         dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=schedule.warmup, end=schedule.iterations),
     ]
     hooks = dict(checkpoint=dict(by_epoch=False, interval=schedule.interval, save_best=plan.best))
-    return f'''"""Finetunes {family.capitalize()} {size} for {plan.task} on {name}.py, {pixels} pixels.
+    height, width = model.shape
+    return f'''"""Finetunes {model.family.capitalize()} {model.size} for {plan.task} on {name}.py, {height}x{width} pixels.
 
 Written by `sapiens new`, to be changed. What to do if it does not learn: docs/finetune.md.
 """
 
-{comment(_start(plan.task, family, size))}
+{comment(model.about_start())}
 _base_ = {as_code(bases)}
 
-{_pipeline(plan, size)}
-model = {as_code(model)}
+{_pipelines(plan, model)}
+model = {as_code(parts)}
 # {schedule.describe(samples)}. An epoch has each sample {schedule.repeat} time(s).
 train_dataloader = {loaders['train']}
 val_dataloader = {loaders['val']}
@@ -162,42 +133,23 @@ custom_hooks = {as_code(_hooks(plan, schedule))}
 '''
 
 
-def _pixels(size: str) -> str:
-    return '128x96' if size == 'tiny' else '1024x768'
+def _backbone(model: Model) -> Reference:
+    """Code of the encoder."""
+    options = f'img_size={model.shape}, **_base_.backbone'
+    if model.is_borrowed:  # nothing of the first family's encoder is left
+        return Reference(f'dict(_delete_=True, {options})')
+    return Reference('_base_.backbone' if model.shape == model.usual_shape else f'dict({options})')
 
 
-def _recipe(task: str, family: str, size: str) -> str:
-    """The recipe of a task, below ``configs/``. The second family has no own one for depth: it takes the first one's."""
-    own, first = (f'{task}/_base_/{name}-{_pixels(size)}.py' for name in (family, task))
-    return own if (config_folder() / own).is_file() else first
-
-
-def _is_borrowed(recipe: str, family: str) -> bool:
-    """Whether a recipe has the encoder of the first family instead of this one's."""
-    return family != 'sapiens' and f'/{family}-' not in recipe
-
-
-def _published_head(task: str, family: str, size: str) -> dict:
-    """What the config of the published model of this size changes in the head of the recipe, so that its weights load."""
-    entry = ZOO.get(f'{family}-{task}-{size}')
-    if family == 'sapiens' or entry is None:
-        return {}
-    usual, head = (load_config(path).model.head for path in (_recipe(task, family, size), entry.config))
-    return {key: value for key, value in head.items() if usual[key] != value}
-
-
-def _start(task: str, family: str, size: str) -> list[str]:
-    """What the training starts from, one sentence each."""
-    lines = [f'Training starts from the encoder {family}-pretrain-{size}.']
-    if size == 'tiny':
-        lines = ['There are no published weights of this size: training starts from random ones.']
-    elif f'{family}-{task}-{size}' in ZOO:
-        lines.append(
-            f"To start from a model of this task, remove init_cfg, and set load_from = '{family}-{task}-{size}'."
-        )
-    if _is_borrowed(_recipe(task, family, size), family):
-        lines.append(f"{family.capitalize()} has no published head for {task}: this one is the first family's.")
-    return lines
+def _changed_parts(model: Model) -> dict:
+    """What the size of the model and of its input changes in the recipe."""
+    head, parts = model.head(), {}
+    if head:
+        parts['head'] = head
+    if model.task == 'pose' and model.shape != model.usual_shape:
+        # Gaussians keep their size relative to the crop.
+        parts['codec'] = dict(sigma=model.usual['model']['codec']['sigma'] * model.shape[0] / model.usual_shape[0])
+    return parts
 
 
 def _base(path: str, folder: Path) -> str:
@@ -207,28 +159,36 @@ def _base(path: str, folder: Path) -> str:
     return os.path.relpath(file, folder.resolve()) if inside else str(file)
 
 
-def _pipeline(plan: Plan, size: str) -> str:
-    """``train_pipeline``: the recipe's, with what depends on the data."""
+def _pipelines(plan: Plan, model: Model) -> str:
+    """``train_pipeline`` and ``val_pipeline``: the recipe's, with what depends on the data and on the size."""
+    is_usual = model.shape == model.usual_shape
+    train, val = (
+        f'_base_.{split}_pipeline' if is_usual else as_code(model.pipeline(split)) for split in ('train', 'val')
+    )
+    lines = [] if is_usual else [f'train_pipeline = {train}']
+    source = train if is_usual else 'train_pipeline'
     if plan.task == 'pose':
         changed = f"dict(step, min_visible={plan.min_visible}) if step['type'] == 'LoadPerson' else step"
-        return (
-            f'# Crops that show fewer than {plan.min_visible} labeled keypoints are drawn again.\n'
-            f'train_pipeline = [\n    {changed} for step in _base_.train_pipeline\n]'
-        )
-    if size == 'tiny':
-        return 'train_pipeline = _base_.train_pipeline'
-    return (
-        '# Without random backgrounds, which need photographs without people (docs/data.md).\n'
-        "train_pipeline = [step for step in _base_.train_pipeline if step['type'] != 'RandomBackground']"
-    )
+        lines += [
+            f'# Crops that show fewer than {plan.min_visible} labeled keypoints are drawn again.',
+            f'train_pipeline = [\n    {changed} for step in {source}\n]',
+        ]
+    elif any(step['type'] == 'RandomBackground' for step in model.usual['train_pipeline']):
+        lines += [
+            '# Without random backgrounds, which need photographs without people (docs/data.md).',
+            f"train_pipeline = [step for step in {source} if step['type'] != 'RandomBackground']",
+        ]
+    elif is_usual:
+        lines.append(f'train_pipeline = {source}')
+    return '\n'.join([*lines, f'val_pipeline = {val}'])
 
 
-def _optimizer(plan: Plan, family: str, size: str) -> dict:
+def _optimizer(model: Model) -> dict:
     """Rates and decay. The published ones are 5e-4 at total batches of 64 (dense) to 512 (pose)."""
-    if size == 'tiny':
+    if model.size == 'tiny':
         # A quarter of the rate of the other tasks for depth with the tiny model (docs/log/experiments.md).
-        return dict(optimizer=dict(lr=1e-3)) if plan.task == 'depth' else {}
-    if family == 'sapiens2':  # the rest is that of its schedule
+        return dict(optimizer=dict(lr=1e-3)) if model.task == 'depth' else {}
+    if model.family == 'sapiens2':  # the rest is that of its schedule
         groups, norm = Reference('_base_.layer_decay_rate'), Reference('_base_.max_norm')
         return dict(
             optimizer=dict(lr=1e-4), paramwise_cfg=dict(layer_decay_rate=groups), clip_grad=dict(max_norm=norm)

@@ -10,20 +10,20 @@ from sapiens.utils.files import write_atomically
 
 from .code import as_code, comment
 from .label_maps import labels_from_colors
+from .model import Model
 from .plan import Plan
-from .recipe import Schedule, leaf_name, leaf_text
+from .recipe import Schedule, leaf_text
 
 __all__ = ['write_config']
 
 
 def write_config(
-    plan: Plan, name: str, model: tuple[str, str], out: Path, command: str, progress: Callable = iter
+    plan: Plan, name: str, model: Model, out: Path, command: str, progress: Callable = iter
 ) -> tuple[Path, Schedule, int]:
     """Write all files of a plan.
 
     Args:
         name: of the data set.
-        model: family and size.
         out: folder; files that exist are not replaced.
         command: for the comment of the data set file.
 
@@ -34,7 +34,7 @@ def write_config(
         FileExistsError: one of the files is there already.
         ValueError: data that the dataset refuses.
     """
-    leaf, dataset = out / leaf_name(name, *model), out / f'{name}.py'
+    leaf, dataset = out / model.leaf_name(name), out / f'{name}.py'
     written = [leaf, dataset, *map(Path, plan.documents), *(Path(folder) for folder, _, _ in plan.label_maps)]
     for path in written:
         if path.exists():
@@ -50,8 +50,8 @@ def write_config(
         write_atomically(dataset, text)
         samples = len(DATASETS.build(_resolved(plan, 'train_dataset')))
         DATASETS.build(_resolved(plan, 'val_dataset'))
-        schedule = Schedule.of(samples, model[1])
-        write_atomically(leaf, leaf_text(plan, name, *model, schedule, samples, out))
+        schedule = Schedule.of(samples, model.size)
+        write_atomically(leaf, leaf_text(plan, name, model, schedule, samples, out))
     except BaseException:
         _remove(written, out)  # none of them was there before
         raise

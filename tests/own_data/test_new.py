@@ -1,18 +1,22 @@
 """``sapiens new``: from what annotation tools write to a config that trains."""
 
+import itertools
 import json
 import runpy
 
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from sapiens.checkpoints import ZOO
 from sapiens.commands import flops
+from sapiens.own_data.model import SIZES, choose_model
 from sapiens.own_data.plan import Plan
-from sapiens.own_data.recipe import SIZES, Schedule, choose_model, leaf_name, leaf_text, price
+from sapiens.own_data.recipe import Schedule, leaf_text, price
 from sapiens.own_data.write import data_text
-from sapiens.registry import DATASETS
+from sapiens.registry import DATASETS, MODELS
 from sapiens.utils.config import load_config
 
 from ..datasets.folders import write_array, write_png
@@ -55,10 +59,10 @@ def dataset(folder, split='train'):
     return DATASETS.build(cfg[f'{split}_dataset'])
 
 
-def trains(folder, family='sapiens') -> dict:
+def trains(folder, family='sapiens', pixels='128x96', options=()) -> dict:
     """Train some steps with the written config; returns the evaluation."""
-    leaf = folder / f'out/{family}_tiny_own-128x96.py'
-    assert status_of('train', leaf, '--work-dir', folder / 'work', '--cfg-options', *SHORT) is None
+    leaf = folder / f'out/{family}_tiny_own-{pixels}.py'
+    assert status_of('train', leaf, '--work-dir', folder / 'work', '--cfg-options', *SHORT, *options) is None
     assert (folder / 'work/iter_2.pth').is_file() and list((folder / 'work').glob('best_*.pth'))
     (log,) = (folder / 'work').glob('*/vis_data/scalars.json')
     return {key: value for line in log.read_text().splitlines() for key, value in json.loads(line).items()}
@@ -152,10 +156,37 @@ def test_segments_and_masks_of_every_tool(tool, tmp_path, capsys):
         assert 0 <= trains(tmp_path)['seg/mIoU'] <= 1
 
 
-def test_the_second_family_trains_on_masks(tmp_path):
+def test_the_second_family_trains_on_masks_of_another_size(tmp_path):
+    roboflow_masks(tmp_path / 'data')
+    assert new('seg', tmp_path / 'data', tmp_path, '--family', 'sapiens2', '--shape', 160, 96) == 0
+    assert '--shape 160 96' in (tmp_path / 'out/own.py').read_text()
+    assert 0 <= trains(tmp_path, 'sapiens2', '160x96')['seg/mIoU'] <= 1
+
+
+def test_a_frozen_encoder_with_the_head_of_another_task(tmp_path):
+    """The layers before the last are of equal names and shapes in the tiny models: what fits is loaded, and the log tells."""
+    cfg = load_config('pose/sapiens2_tiny_synthetic308-128x96.py')
+    torch.manual_seed(1)
+    with DefaultScope.overwrite_default_scope('sapiens'):
+        pose = MODELS.build(cfg.model)
+        pose.init_weights()
+    torch.save(dict(state_dict=pose.state_dict(), meta=dict(task='pose')), tmp_path / 'pose.pth')
     roboflow_masks(tmp_path / 'data')
     assert new('seg', tmp_path / 'data', tmp_path, '--family', 'sapiens2') == 0
-    assert 0 <= trains(tmp_path, 'sapiens2')['seg/mIoU'] <= 1
+    options = [f'load_from={tmp_path / "pose.pth"}', 'model.backbone.frozen_stages=6']
+    trains(tmp_path, 'sapiens2', options=options)
+    trained = torch.load(tmp_path / 'work/iter_2.pth', weights_only=False)['state_dict']
+    for name, value in pose.state_dict().items():
+        if name.startswith('backbone.'):
+            assert torch.equal(trained[name], value), f'{name} is frozen'
+    head = 'decode_head.deconv_layers.0.weight'
+    assert not torch.equal(trained[head], pose.state_dict()[head])
+    assert (trained[head] - pose.state_dict()[head]).abs().max() < 0.01, 'two small steps from where it was'
+    (log,) = (tmp_path / 'work').glob('*/*.log')
+    text = log.read_text()
+    assert '100.0% of the backbone loaded from' in text
+    assert 'not in the file: initial values kept: decode_head.conv_seg.weight' in text
+    assert 'in the file only: decode_head.conv_layers.3.weight' in text
 
 
 @pytest.mark.parametrize('family', ['sapiens', 'sapiens2'])
@@ -212,8 +243,9 @@ def test_configs_of_real_sizes_are_the_recipe_of_the_task(task, family, size, tm
     plan.min_visible = 1
     (tmp_path / 'own.py').write_text(data_text(plan, 'sapiens new'))
     schedule = Schedule.of(1000, size)
-    path = tmp_path / leaf_name('own', family, size)
-    path.write_text(leaf_text(plan, 'own', family, size, schedule, 1000, tmp_path))
+    model = choose_model(task, family, size)
+    path = tmp_path / model.leaf_name('own')
+    path.write_text(leaf_text(plan, 'own', model, schedule, 1000, tmp_path))
     cfg = load_config(path)
     assert cfg.train_cfg == dict(
         type='TrainLoop', max_iters=60_000 // schedule.batch, val_interval=3000 // schedule.batch
@@ -247,15 +279,67 @@ def test_configs_of_real_sizes_are_the_recipe_of_the_task(task, family, size, tm
     assert 0.8 < trillions * 1e12 / (6 * 3072 * parameters) < 2.5
 
 
+@pytest.mark.parametrize('family', SIZES)
+@pytest.mark.parametrize('task', ['pose', 'seg', 'depth', 'normal'])
+def test_another_size_of_the_input_changes_every_step(task, family, tmp_path):
+    data = dict(type='ImageFolder', data_root=str(tmp_path))
+    variables = dict(skeleton='coco17', classes='goliath28', train_dataset=data, val_dataset=data, metric={})
+    (tmp_path / 'own.py').write_text(data_text(Plan(task, variables, 'val_loss'), 'sapiens new'))
+    for size, pixels, sigma in (('1b', (512, 384), 3.0), ('tiny', (256, 192), 2.0)):
+        model = choose_model(task, family, size, pixels)
+        path = tmp_path / model.leaf_name('own')
+        plan = Plan(task, {}, 'val_loss', min_visible=2)
+        path.write_text(leaf_text(plan, 'own', model, Schedule.of(1000, size), 1000, tmp_path))
+        cfg, usual = load_config(path), load_config(model.recipe)
+        assert cfg.model.backbone.img_size == pixels and path.name == f'{family}_{size}_own-{pixels[0]}x{pixels[1]}.py'
+        for split in ('train', 'val'):
+            steps = cfg[f'{split}_dataloader'].dataset.pipeline
+            before = [step for step in usual[f'{split}_pipeline'] if step['type'] != 'RandomBackground']
+            assert [step['type'] for step in steps] == [step['type'] for step in before]
+            flat = [one for step in steps for one in [step, *step.get('steps', ())]]
+            assert {tuple(one['size']) for one in flat if one.get('size')} == {pixels[::-1]}
+        if task == 'pose':
+            assert cfg.model.codec.sigma == sigma
+            assert next(step for step in steps if step['type'] == 'LoadPerson').get('min_visible') is None
+            assert [step.min_visible for step in cfg.train_pipeline if step['type'] == 'LoadPerson'] == [2]
+
+
+@pytest.mark.parametrize(('family', 'size', 'shared'), [('sapiens', '0.3b', 9), ('sapiens2', '0.4b', 1)])
+def test_published_heads_share_what_the_page_says(family, size, shared):
+    """docs/finetune.md: what loads into a model of another task."""
+    heads = {
+        task: {
+            name: shape
+            for name, shape in ZOO[f'{family}-{task}-{size}'].shapes().items()
+            if not name.startswith('backbone.')
+        }
+        for task in ('pose', 'seg', 'normal', 'depth')
+        if f'{family}-{task}-{size}' in ZOO
+    }
+    common = {(a, b): {*heads[a].items()} & {*heads[b].items()} for a, b in itertools.combinations(heads, 2)}
+    assert len(common.pop(('seg', 'normal'))) == shared and not any(common.values())
+
+
+def test_shapes_that_the_patches_do_not_tile_are_refused(tmp_path, capsys):
+    assert new('pose', tmp_path, tmp_path, '--shape', 500, 384) == 2
+    assert '--shape 500 384: patches of 16 pixels do not tile it. Near: 496 384' in capsys.readouterr().err
+
+
 def test_families_and_sizes(tmp_path, capsys):
-    assert choose_model(None, None) == ('sapiens', '0.3b') and choose_model('sapiens2', None) == ('sapiens2', '0.4b')
-    assert choose_model(None, '1b') == ('sapiens', '1b') and choose_model('sapiens2', '1b') == ('sapiens2', '1b')
-    assert choose_model(None, '5b') == ('sapiens2', '5b'), 'the only family that has it'
+    for family, size, chosen in (
+        (None, None, ('sapiens', '0.3b')),
+        ('sapiens2', None, ('sapiens2', '0.4b')),
+        (None, '1b', ('sapiens', '1b')),
+        ('sapiens2', '1b', ('sapiens2', '1b')),
+        (None, '5b', ('sapiens2', '5b')),  # the only family that has it
+    ):
+        model = choose_model('pose', family, size)
+        assert (model.family, model.size) == chosen and model.shape == (1024, 768)
     assert all(Schedule.of(1000, size).batch for sizes in SIZES.values() for size in sizes)
     with pytest.raises(
         ValueError, match='--size 2b does not exist. Sizes of sapiens2: tiny, 0.1b, 0.4b, 0.8b, 1b, 5b$'
     ):
-        choose_model('sapiens2', '2b')
+        choose_model('pose', 'sapiens2', '2b')
     assert new('pose', tmp_path, tmp_path, size='3b') == 2
     shown = ' '.join(capsys.readouterr().err.split())
     assert '--size 3b does not exist. Sizes of sapiens: tiny, 0.3b, 0.6b, 1b, 2b; sapiens2: tiny, 0.1b' in shown
