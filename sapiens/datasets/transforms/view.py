@@ -77,13 +77,14 @@ def zoom_matrix(x: float, y: float, left: float = 0, top: float = 0) -> np.ndarr
 
 def chain(second: np.ndarray, first: np.ndarray) -> np.ndarray:
     """The (2, 3) matrix of ``first`` followed by ``second``."""
-    return np.column_stack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]])
+    both = second[:, :2] @ first
+    both[:, 2] += second[:, 2]
+    return both
 
 
 def invert(matrix: np.ndarray) -> np.ndarray:
     """The inverse (2, 3) matrix."""
-    linear = np.linalg.inv(matrix[:, :2])
-    return np.column_stack([linear, -linear @ matrix[:, 2]])
+    return cv2.invertAffineTransform(matrix)
 
 
 def fit_size(size: tuple, into: tuple) -> tuple[int, int]:
@@ -95,7 +96,8 @@ def fit_size(size: tuple, into: tuple) -> tuple[int, int]:
 def visible_box(matrix: np.ndarray, size: tuple, image_size: tuple, margin: int = 0) -> tuple | None:
     """Box of the image's pixels that a view of ``size`` samples, plus ``margin``; None if it samples none."""
     corners = np.array([[0, 0], [size[0] - 1, 0], [0, size[1] - 1], [size[0] - 1, size[1] - 1]], np.float64)
-    corners = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
+    back = invert(matrix)
+    corners = corners @ back[:, :2].T + back[:, 2]
     low = np.maximum(np.floor(corners.min(0)) - margin, 0).astype(int)
     high = np.minimum(np.ceil(corners.max(0)) + 1 + margin, image_size).astype(int)
     if (low >= high).any():
