@@ -117,6 +117,7 @@ input +
 --dtype fp32|bf16|fp16 =fp32
 --compile flag
 --flip-test/--no-flip-test
+--processing published|huggingface =published
 --workers int =2
 --cfg-options +
 --detector =whole-image

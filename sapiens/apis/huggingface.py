@@ -65,13 +65,51 @@ class ImageProcessor:
 
     def __call__(self, images: Sequence, boxes: Sequence[Sequence[Sequence[float]]] | None = None) -> Tensor:
         """Normalized inputs (B, 3, h, w) float32 of images, or of the boxes of each image, in their order."""
-        pixels = [_pixels(image) for image in images]
         if boxes is None:
-            made = [self._whole(image) for image in pixels]
+            made = [self.whole(image) for image in images]
         else:
-            made = [self._crop(image, box) for image, own in zip(pixels, boxes, strict=True) for box in own]
-        mean, std = (torch.tensor(levels)[:, None, None] / 255 for levels in (IMAGE_MEAN, IMAGE_STD))
-        return (torch.stack(made) / 255 - mean) / std
+            made = [
+                self.crop(image, self.place(box)[2]) for image, own in zip(images, boxes, strict=True) for box in own
+            ]
+        return self.normalize(torch.stack(made))
+
+    def whole(self, image) -> Tensor:
+        """Resize an image to the input, (3, h, w) float32 of whole levels 0-255."""
+        image = _pixels(image)
+        if not self.do_pad:
+            return _resize(image, self.size).float()
+        top, left, height, width = _letterbox(image.shape[-2:], self.size)
+        padded = torch.zeros(3, *self.size)
+        padded[:, top : top + height, left : left + width] = _resize(image, (height, width)).float()
+        return padded
+
+    def place(self, box: Sequence[float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Center (2,) and size (2,) of the crop of a box in pixels of the image, and the matrix (2, 3) from the image to it."""
+        size = self.size[::-1]
+        centers, scales = _center_and_scale(np.asarray(box, np.float64)[None], size)
+        return centers[0], scales[0], crop_matrix(centers[0], scales[0], 0.0, size)
+
+    def crop(self, image, matrix: np.ndarray) -> Tensor:
+        """Crop an image, (3, h, w) float32 of levels 0-255, black outside the image.
+
+        Args:
+            matrix: of :meth:`place`.
+        """
+        image = _pixels(image)
+        (h, w), (height, width) = self.size, image.shape[-2:]
+        columns, rows = ((torch.arange(n) - matrix[axis, 2]) / matrix[axis, axis] for axis, n in enumerate((w, h)))
+        columns, rows = 2 * columns / max(width - 1, 1) - 1, 2 * rows / max(height - 1, 1) - 1
+        grid = torch.stack(torch.meshgrid(columns, rows, indexing='xy'), -1).float()
+        mode = 'bilinear' if min(matrix[0, 0], matrix[1, 1]) < 1 else 'bicubic'
+        return F.grid_sample(image[None].float(), grid[None], mode=mode, padding_mode='zeros', align_corners=True)[0]
+
+    @staticmethod
+    def normalize(images: Tensor) -> Tensor:
+        """Normalize images (B, 3, h, w) of 0-255."""
+        mean, std = (
+            torch.tensor(levels, device=images.device)[:, None, None] / 255 for levels in (IMAGE_MEAN, IMAGE_STD)
+        )
+        return (images / 255 - mean) / std
 
     def labels(self, maps: Sequence[np.ndarray], as_transformers: bool = False) -> Tensor:
         """Label maps (B, h, w) int64 of maps (H, W) of class ids.
@@ -102,13 +140,17 @@ class ImageProcessor:
         for people, own in zip(keypoints, boxes, strict=True):
             for person, box in zip(people, own, strict=True):
                 person = np.asarray(person, np.float64)
-                points.append(transform_points(person[None, :, :2], _matrix(box, size)))
+                points.append(transform_points(person[None, :, :2], self.place(box)[2]))
                 weights.append(person[None, :, 2] > 0)
         cells = size[0] // CELL, size[1] // CELL
         points, weights = (torch.from_numpy(np.concatenate(values)).float() for values in (points, weights))
-        return UDPHeatmap(self.heatmap_sigma).encode(points, weights, size, cells)
+        return self.codec().encode(points, weights, size, cells)
 
     # ------------------------------------------------------------------ results
+
+    def codec(self, kernel_size: int = 11) -> UDPHeatmap:
+        """Decoding of heatmaps, with a blur of ``kernel_size`` cells before the refinement."""
+        return UDPHeatmap(self.heatmap_sigma, blur_kernel_size=kernel_size)
 
     def segmentation(self, logits: Tensor, target_sizes: Sequence[tuple] | None = None, scores: bool = False) -> list:
         """Class ids (H, W) int64 of logits (B, C, h', w'), at target sizes (H, W); with ``scores`` pairs of ids and logits."""
@@ -144,7 +186,7 @@ class ImageProcessor:
         if flipped is not None:
             heatmaps = (heatmaps + flipped) / 2
         size = self.size[::-1]
-        codec = UDPHeatmap(self.heatmap_sigma, blur_kernel_size=kernel_size)
+        codec = self.codec(kernel_size)
         points, scores = codec.decode(heatmaps, size)
         every = np.array([box for own in boxes for box in own], np.float64).reshape(-1, 4)
         center, scale = _center_and_scale(every, size)
@@ -183,25 +225,6 @@ class ImageProcessor:
             found.append(one if target_sizes is None else upsample(one[None], tuple(target_sizes[number]))[0])
         return found
 
-    # ------------------------------------------------------------------ parts
-
-    def _whole(self, image: Tensor) -> Tensor:
-        if not self.do_pad:
-            return _resize(image, self.size).float()
-        top, left, height, width = _letterbox(image.shape[-2:], self.size)
-        padded = torch.zeros(3, *self.size)
-        padded[:, top : top + height, left : left + width] = _resize(image, (height, width)).float()
-        return padded
-
-    def _crop(self, image: Tensor, box: Sequence[float]) -> Tensor:
-        (h, w), (height, width) = self.size, image.shape[-2:]
-        matrix = _matrix(box, (w, h))
-        columns, rows = ((torch.arange(n) - matrix[axis, 2]) / matrix[axis, axis] for axis, n in enumerate((w, h)))
-        columns, rows = 2 * columns / max(width - 1, 1) - 1, 2 * rows / max(height - 1, 1) - 1
-        grid = torch.stack(torch.meshgrid(columns, rows, indexing='xy'), -1).float()
-        mode = 'bilinear' if min(matrix[0, 0], matrix[1, 1]) < 1 else 'bicubic'
-        return F.grid_sample(image[None].float(), grid[None], mode=mode, padding_mode='zeros', align_corners=True)[0]
-
 
 def _pixels(image) -> Tensor:
     if isinstance(image, Image.Image):
@@ -227,8 +250,3 @@ def _center_and_scale(boxes: np.ndarray, size: tuple[int, int]) -> tuple[np.ndar
     """Centers and sizes (B, 2) of the padded boxes (B, 4), widened to the aspect of the input (w, h)."""
     scale = np.array([fit_aspect(box[2:] * BOX_PADDING, size) for box in boxes]).reshape(-1, 2)
     return boxes[:, :2] + boxes[:, 2:] / 2, scale
-
-
-def _matrix(box: Sequence[float], size: tuple[int, int]) -> np.ndarray:
-    center, scale = _center_and_scale(np.asarray(box, np.float64)[None], size)
-    return crop_matrix(center[0], scale[0], 0.0, size)

@@ -35,6 +35,7 @@ from sapiens.apis.loading.build import read_config
 from sapiens.apis.loading.load_model import get_predictor_class, inference_task, with_checkpoints
 from sapiens.apis.output_dir import FAILURES, check_overwriting, check_places, clashes, skeleton_of, write_combined
 from sapiens.apis.predictors import SKELETONS
+from sapiens.apis.predictors.huggingface import PROCESSINGS
 from sapiens.apis.results import PoseResult, Saving
 from sapiens.apis.results.by_task import get_inference_task, get_result_class
 from sapiens.apis.results.saving import CHOICES
@@ -69,6 +70,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--compile', action='store_true', help='use torch.compile: slow start, then faster')
     flip = argparse.BooleanOptionalAction
     add('--flip-test', action=flip, help='average with the mirrored image; default: as the config says')
+    text = 'inputs and results as the published code makes them, or as transformers does; default: %(default)s'
+    add('--processing', choices=PROCESSINGS, default=PROCESSINGS[0], help=text)
     add('--workers', type=int, default=2, help='threads per process that read images; default: %(default)s')
     add('--cfg-options', nargs='+', action='extend', metavar='KEY=VALUE', help='changes of the config')
 
@@ -165,6 +168,8 @@ def make_models(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dic
     if args.task != 'all' and len(args.model) > 1:
         raise ValueError(f'{args.task} takes one model, found {", ".join(args.model)}; "all" takes several')
     common = dict(dtype=args.dtype, batch_size=args.batch_size, compile=args.compile)
+    if args.processing != PROCESSINGS[0]:  # records of earlier versions do not have it
+        common['processing'] = args.processing
     models, named = {}, with_checkpoints(args.model, args.checkpoint)
     # Reading a config imports the module of a task outside the package.
     configs = [read_config(model, args.cfg_options) for model in args.model]

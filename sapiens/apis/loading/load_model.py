@@ -16,6 +16,7 @@ from sapiens.utils.device import DTYPES
 
 from ..detectors import build_detector
 from ..predictors import DensePredictor, Predictor
+from ..predictors.huggingface import PROCESSINGS, huggingface_predictor
 from ..results.by_task import get_inference_task
 from .build import read_config
 
@@ -38,6 +39,7 @@ def load_model(
     heatmaps: bool = False,
     detector: str | Callable | None = None,
     crop: str = 'auto',
+    processing: str = PROCESSINGS[0],
     cfg_options: list[str] | dict | None = None,
 ) -> Predictor:
     """Load a model that takes images.
@@ -58,6 +60,9 @@ def load_model(
             and returns (boxes (N, 4), scores (N,)) of each. By default the whole image is one person.
         crop: 'device' crops and resizes on the accelerator, 'host' with the transforms of the config. 'auto' is 'device' on
             accelerators. They differ by rounding in a few pixels.
+        processing: 'published' has the inputs and results of the published code, 'huggingface' those of transformers: for pose,
+            segmentation and normals, without flip test unless ``flip_test=True``, its inputs made on the host. A folder that
+            transformers saved brings its ``preprocessor_config.json``.
         cfg_options: changes of the config, as on a command line.
 
     Raises:
@@ -67,6 +72,8 @@ def load_model(
         raise ValueError(f'dtype={dtype!r} is not one of {tuple(DTYPES)}')
     if crop not in CROPS:
         raise ValueError(f'crop={crop!r} is not one of {CROPS}')
+    if processing not in PROCESSINGS:
+        raise ValueError(f'processing={processing!r} is not one of {PROCESSINGS}')
     if not (isinstance(batch_size, int) and batch_size > 0):
         raise ValueError(f'batch_size={batch_size!r}: expected 1 or more')
     cfg = read_config(model, cfg_options)
@@ -82,6 +89,8 @@ def load_model(
         if name not in kind.options:
             known = [other for other in task_names(inference=True) if name in get_predictor_class(other).options]
             raise ValueError(f'{name}: for {", ".join(known)} only, and {label} is used for {task!r}')
+    if processing == 'huggingface':
+        kind = huggingface_predictor(task)
     if isinstance(detector, str):
         options['detector'] = build_detector(detector, device)
     options.update(dtype=DTYPES[dtype], batch_size=batch_size, compile=compile, crop=crop)
