@@ -127,6 +127,7 @@ input +
 --if-no-detections empty|whole-image =empty
 --when-nobody empty|whole-image
 --num-keypoints int 17|133|308
+--keypoints-as
 --save +
 --json-layout plain|published|lite =plain
 --coco/--no-coco =True

@@ -135,7 +135,7 @@ def write_combined(
 
 def skeleton_of(options: Mapping) -> Skeleton:
     """Return the skeleton of the results of a pose model, from options of :func:`sapiens.apis.load_model`."""
-    name = SKELETONS.get(options.get('num_keypoints'))
+    name = options.get('keypoints_as') or SKELETONS.get(options.get('num_keypoints'))
     return get_skeleton(name or read_config(options['model'], options.get('cfg_options')).model.skeleton)
 
 

@@ -10,6 +10,7 @@ Examples:
     sapiens infer pose photos --model CONFIG --checkpoint FILE --boxes detections.json --out out --csv
     sapiens infer pose dancer.jpg --model sapiens-pose-1b-133 --out out --style openpose    # for ControlNet
     sapiens infer pose photos --model sapiens-pose-1b --num-keypoints 17 --crop face --out out
+    sapiens infer pose photos --model sapiens2-pose-1b --keypoints-as openpose25 --out out
     sapiens infer seg 'photos/*.jpg' --model sapiens-seg-1b --out out --save labels picture cutout
     sapiens infer depth photos --model sapiens-depth-1b --mask-model sapiens-seg-1b --save depth picture ply --out out
     sapiens infer all photos --model sapiens-pose-1b sapiens-seg-1b sapiens-depth-1b sapiens-normal-1b --out out
@@ -43,6 +44,7 @@ from sapiens.apis.run_record import RANDOM, RECORD, check_settings, content_of, 
 from sapiens.apis.video.video_job import VideoOptions, run_videos, video_files
 from sapiens.apis.writers.files import is_complete
 from sapiens.coco import BOX_THRESHOLD
+from sapiens.metainfo import skeleton_names
 from sapiens.tasks import task_names
 from sapiens.utils.cli import add_model_arguments, positive, tool_parser
 from sapiens.utils.device import DTYPES, pick_device
@@ -86,6 +88,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--when-nobody', dest='if_no_detections', choices=IF_NO_DETECTIONS, help=argparse.SUPPRESS)
     text = 'compute only the keypoints of this skeleton with a larger model'
     add('--num-keypoints', type=int, choices=list(SKELETONS), help=text)
+    text = f'convert the results to another skeleton: {", ".join(skeleton_names())}, or a .py file (docs/keypoints.md)'
+    add('--keypoints-as', metavar='SKELETON', help=text)
 
     add = parser.add_argument_group('files').add_argument
     kinds = '; '.join(f'{task}: {", ".join(file.kind for file in get_result_class(task).files)}' for task in tasks)
@@ -183,6 +187,8 @@ def make_models(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dic
         if task in models:
             raise ValueError(f'two models for {task!r}: {models[task]["model"]} and {model}')
         options = dict(flip_test=args.flip_test, num_keypoints=args.num_keypoints)
+        if args.keypoints_as:
+            options['keypoints_as'] = args.keypoints_as
         options.update((file.needs, True) for file in get_result_class(task).chosen(saving) if file.needs)
         known = get_predictor_class(task).options
         options = {name: value for name, value in options.items() if name in known}
@@ -192,8 +198,9 @@ def make_models(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dic
         result.paths(Path('x'), saving)  # fails early if there is nothing to write
         if issubclass(result, PoseResult):
             result.check(saving, skeleton_of(options))
-    if args.num_keypoints and not any('num_keypoints' in options for options in models.values()):
-        raise ValueError('--num-keypoints is for pose')
+    for name in ('num_keypoints', 'keypoints_as'):
+        if getattr(args, name) and not any(name in options for options in models.values()):
+            raise ValueError(f'--{name.replace("_", "-")} is for pose')
     hidden = ()
     if args.mask_model:
         if not any(get_inference_task(task).masked_by_people for task in models):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import coco17, goliath308, wholebody133
+from . import coco17, goliath308, openpose25, smplx127, wholebody133
 from .naming import not_known
 from .parsing import build_from_file
 from .skeleton import Skeleton, skeleton_from_dict
@@ -143,5 +143,12 @@ def _short_form(info: Mapping) -> dict:
     return short | {key: value for key, value in optional.items() if value is not None}
 
 
-for _module in (coco17, wholebody133, goliath308):
-    SKELETONS[_module.SKELETON['name']] = skeleton_from_dict(_module.SKELETON)
+for _data in (
+    coco17.SKELETON,
+    wholebody133.SKELETON,
+    goliath308.SKELETON,
+    openpose25.OPENPOSE25,
+    openpose25.OPENPOSE135,
+    smplx127.SKELETON,
+):
+    SKELETONS[_data['name']] = skeleton_from_dict(_data)

@@ -1,15 +1,16 @@
-"""Conversion of keypoints between skeletons, by name."""
+"""Conversion of keypoints between skeletons: by equal names, as published comparisons do, and by correspondence."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from .build import get_skeleton
+from .correspondence import Match, correspondences
 from .naming import not_known
 from .skeleton import Skeleton
 
-__all__ = ['convert_keypoints', 'match_keypoints']
+__all__ = ['convert_keypoints', 'gather_keypoints', 'match_keypoints']
 
 
 def match_keypoints(
@@ -23,7 +24,8 @@ def match_keypoints(
         source, target: skeletons, in any form that :func:`get_skeleton` accepts.
         names: {name in target: name in source} of equal keypoints with different names, in addition to those of one name.
             goliath308 and wholebody133 share 53 names, the published mapping: 17 of the body, 6 of the feet, 15 of each hand.
-            ``goliath308.WHOLEBODY_HANDS`` adds the knuckles and the hand roots.
+            ``goliath308.WHOLEBODY_HANDS`` adds the knuckles and the hand roots. All points that correspond:
+            :func:`.correspondences`.
 
     Returns:
         (K_target,) int64.
@@ -52,19 +54,22 @@ def convert_keypoints(
     target: str | Path | Mapping | Skeleton,
     names: Mapping[str, str] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Reorder keypoints to another skeleton. Coordinates and scores are copied, never interpolated.
+    """Convert keypoints to another skeleton by the table of :mod:`.correspondence`.
+
+    Coordinates and scores are copied. A point that only follows from two others, such as OpenPose's neck, is their middle with
+    the lower of their scores. :func:`correspondences` tells which these are, and where definitions differ.
 
     Args:
         keypoints: (..., K_source, 2 or 3), in any unit.
         scores: (..., K_source).
-        source, target, names: as for :func:`match_keypoints`.
+        source, target, names: as for :func:`correspondences`.
 
     Returns:
-        keypoints (..., K_target, 2 or 3), NaN where there is no match, and scores (..., K_target), 0 there.
+        keypoints (..., K_target, 2 or 3), NaN where there is no partner, and scores (..., K_target), 0 there.
         Floating dtypes are kept, others become float32.
 
     Raises:
-        ValueError: shapes that do not fit ``source`` or each other; see also :func:`match_keypoints`.
+        ValueError: shapes that do not fit ``source`` or each other; see also :func:`correspondences`.
     """
     source, target = get_skeleton(source), get_skeleton(target)
     keypoints, scores = _floating(keypoints), _floating(scores)
@@ -72,11 +77,22 @@ def convert_keypoints(
         raise ValueError(f'keypoints of {source.name!r} are (..., {len(source)}, 2 or 3), found {keypoints.shape}')
     if scores.shape != keypoints.shape[:-1]:
         raise ValueError(f'scores have shape {scores.shape}, but the keypoints require {keypoints.shape[:-1]}')
-    ids = match_keypoints(source, target, names)
-    keypoints, scores = keypoints[..., ids, :], scores[..., ids]
-    keypoints[..., ids < 0, :] = np.nan
-    scores[..., ids < 0] = 0
-    return keypoints, scores
+    return gather_keypoints(keypoints, scores, correspondences(source, target, names))
+
+
+def gather_keypoints(
+    keypoints: np.ndarray, scores: np.ndarray, matches: Sequence[Match | None]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What :func:`convert_keypoints` returns, for correspondences that are known already."""
+    missing = [match is None for match in matches]
+    first, last = (np.array([0 if match is None else match.ids[i] for match in matches], np.int64) for i in (0, -1))
+    points, values = keypoints[..., first, :], scores[..., first]
+    derived = np.flatnonzero(first != last)
+    points[..., derived, :] = (points[..., derived, :] + keypoints[..., last[derived], :]) / 2
+    values[..., derived] = np.minimum(values[..., derived], scores[..., last[derived]])
+    points[..., missing, :] = np.nan
+    values[..., missing] = 0
+    return points, values
 
 
 def _floating(array: np.ndarray) -> np.ndarray:

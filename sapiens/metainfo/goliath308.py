@@ -145,7 +145,7 @@ FACE = [name for names, _ in FACE_PARTS for name in names]
 
 
 # {name in COCO-WholeBody: name here} of equal joints with different names. The published comparison with COCO-WholeBody leaves
-# them empty; convert_keypoints(..., names=WHOLEBODY_HANDS) fills them.
+# them empty; match_keypoints(..., names=WHOLEBODY_HANDS) fills them.
 KNUCKLES = {name: name.replace('_third_joint', '1') for name in LEFT_FINGERS + RIGHT_FINGERS if 'third_joint' in name}
 WHOLEBODY_HANDS = {theirs: name for name, theirs in KNUCKLES.items()}
 WHOLEBODY_HANDS |= {f'{side}_hand_root': f'{side}_wrist' for side in ('left', 'right')}

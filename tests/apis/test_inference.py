@@ -1,3 +1,4 @@
+import json
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from sapiens.apis.loading.load_model import inference_task
 from sapiens.apis.pipeline import Batcher, Job, run
 from sapiens.datasets.base import build_pipeline
 from sapiens.datasets.transforms import BadImage
-from sapiens.metainfo import convert_keypoints
+from sapiens.metainfo import convert_keypoints, get_skeleton
 from sapiens.metainfo.goliath308 import WHOLEBODY_HANDS
 
 from .tiny import ARCH, SIZES, config, lively, picture, write_pictures
@@ -185,7 +186,24 @@ def test_fewer_keypoints_of_a_larger_model(models, count, names):
     points, scores = convert_keypoints(whole.keypoints, whole.scores, 'goliath308', names, hands)
     np.testing.assert_allclose(part.keypoints, points, atol=1e-3)
     np.testing.assert_allclose(part.scores, scores, atol=1e-6)
-    assert (np.isnan(points).any()) == (count == 133), 'the two faces have no point in common'
+    assert (np.isnan(points).any()) == (count == 133), 'the outline of the face has no partner'
+
+
+def test_keypoints_of_another_skeleton(models, tmp_path):
+    image = picture()
+    whole, part = models('pose308')(image), models('pose308', keypoints_as='openpose25')(image)
+    assert part.skeleton is get_skeleton('openpose25') and part.keypoints.shape == (1, 25, 2)
+    points, scores = convert_keypoints(whole.keypoints, whole.scores, 'goliath308', 'openpose25')
+    np.testing.assert_allclose(part.keypoints, points, atol=1e-3)
+    np.testing.assert_allclose(part.scores, scores, atol=1e-6)
+    assert models('pose308', keypoints_as='goliath308')(image).keypoints.shape == (1, 308, 2)
+    joints = models('pose', keypoints_as='smplx127')(image)
+    assert np.isfinite(joints.keypoints[0]).all(1).sum() == 12 + 5 + 1 and np.isnan(joints.keypoints[0, 3]).all()
+    joints.save(tmp_path, name='person')
+    (document,) = (json.loads(path.read_text()) for path in tmp_path.rglob('*.json'))
+    assert document['meta_info']['dataset_name'] == 'smplx127'
+    assert document['instance_info'][0]['keypoints'][3] == [None, None]
+    assert document['instance_info'][0]['keypoint_scores'][3] == 0
 
 
 def test_heatmaps_lie_on_the_image():
@@ -242,6 +260,9 @@ def test_keypoints_do_not_depend_on_where_the_crop_was_made(models, tmp_path):
         ('pose', dict(batch_size=0), 'expected 1 or more'),
         ('pose', dict(crop='gpu'), "crop='gpu'"),
         ('pose', dict(num_keypoints=133), 'can give 17'),
+        ('seg', dict(keypoints_as='coco17'), 'keypoints_as: for pose only'),
+        ('pose', dict(keypoints_as='openpose52'), "did you mean 'openpose25'"),
+        ('pose', dict(keypoints_as='openpose25', num_keypoints=17), 'give one of them'),
         ('pose', dict(detector='yolo'), "detector 'yolo'"),
         ('features', dict(flip_test=True), 'flip_test'),
     ],

@@ -11,11 +11,13 @@ import torch
 from mmengine.config import Config
 from mmpose.structures import PoseDataSample
 
+from sapiens.apis.output_dir import skeleton_of
 from sapiens.apis.results import Saving
 from sapiens.commands import browse, check, config, convert, curves, download, infer, quickstart, render, score, verify
 from sapiens.commands import test as evaluate
 from sapiens.commands import train as training
 from sapiens.datasets.checks import Findings
+from sapiens.metainfo import get_skeleton
 from sapiens.utils.cli import positive
 
 from . import status_of
@@ -72,6 +74,13 @@ def test_plan_with_options_of_files():
     assert (options['compile'], options['dtype'], options['batch_size']) == (True, 'bf16', 3) and made.workers == 5
 
 
+def test_plan_with_keypoints_of_another_skeleton():
+    made = plan('pose', '--keypoints-as', 'openpose25')
+    assert made.models['pose']['keypoints_as'] == 'openpose25'
+    assert skeleton_of(made.models['pose']) is get_skeleton('openpose25')
+    assert 'keypoints_as' not in plan('pose').models['pose']
+
+
 def test_plan_of_all_tasks_and_of_masks():
     made = plan('all')
     assert list(made.models) == list(CONFIGS) and made.subfolders and made.detector['text'] == 'whole-image'
@@ -87,6 +96,8 @@ def test_plan_of_all_tasks_and_of_masks():
     ('task', 'options', 'text'),
     [
         ('depth', ('--num-keypoints', 17), '--num-keypoints is for pose'),
+        ('depth', ('--keypoints-as', 'coco17'), '--keypoints-as is for pose'),
+        ('pose', ('--keypoints-as', 'coco71'), "did you mean 'coco17'"),
         ('depth', ('--boxes', 'x.json'), '--boxes and --detector are for pose'),
         ('seg', ('--detector', 'embedded'), '--boxes and --detector are for pose'),
         ('pose', ('--mask-model', CONFIGS['seg']), '--mask-model is for depth and normal'),

@@ -36,6 +36,7 @@ def load_model(
     compile: bool = False,
     flip_test: bool | None = None,
     num_keypoints: int | None = None,
+    keypoints_as: str | None = None,
     heatmaps: bool = False,
     detector: str | Callable | None = None,
     crop: str = 'auto',
@@ -55,6 +56,7 @@ def load_model(
         compile: use ``torch.compile``. The last batch is padded, so the model compiles once.
         flip_test: average with the mirrored image; by default as the config says.
         num_keypoints: 17, 133 or 308: compute only the keypoints of that skeleton with a larger model.
+        keypoints_as: skeleton of the results (pose), by name or file: 'openpose25', 'smplx127' (docs/keypoints.md).
         heatmaps: keep the heatmaps (pose).
         detector: of people (pose): a text for :func:`sapiens.apis.detectors.build_detector`, or a function that takes images
             and returns (boxes (N, 4), scores (N,)) of each. By default the whole image is one person.
@@ -83,7 +85,8 @@ def load_model(
     kind = get_predictor_class(task)
     if not kind.any_model and task != inference_task(cfg):
         raise ValueError(f'task={task!r}, but {label} is for {inference_task(cfg)!r}')
-    options = dict(flip_test=flip_test, num_keypoints=num_keypoints, heatmaps=heatmaps or None, detector=detector)
+    options = dict(flip_test=flip_test, num_keypoints=num_keypoints, keypoints_as=keypoints_as)
+    options.update(heatmaps=heatmaps or None, detector=detector)
     options = {name: value for name, value in options.items() if value is not None}
     for name in options:
         if name not in kind.options:

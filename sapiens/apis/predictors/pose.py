@@ -1,12 +1,13 @@
 """Predictor of keypoints."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 from torch import Tensor, nn
 
-from sapiens.metainfo import get_skeleton, match_keypoints
-from sapiens.metainfo.goliath308 import WHOLEBODY_HANDS
+from sapiens.metainfo import Skeleton, correspondences, get_skeleton
+from sapiens.metainfo.convert_keypoints import gather_keypoints
 from sapiens.utils.crop import heatmap_to_image
 
 from ..preprocess import PersonInput
@@ -24,14 +25,17 @@ class PosePredictor(Predictor):
 
     Args:
         num_keypoints: number of keypoints to compute, a key of :data:`SKELETONS`; all by default.
+        keypoints_as: skeleton of the results, in any form that :func:`sapiens.metainfo.get_skeleton` accepts. Only what it needs
+            is computed. Points without a partner are NaN with score 0 (:func:`sapiens.metainfo.correspondences`).
         heatmaps: keep the heatmaps.
         detector: finds people where no boxes are given; see :func:`sapiens.apis.load_model`.
 
     Raises:
-        ValueError: a number of keypoints that the model cannot give.
+        ValueError: a number of keypoints that the model cannot give, a skeleton that shares no point with the model's, or both
+            options.
     """
 
-    options = ('flip_test', 'num_keypoints', 'heatmaps', 'detector')
+    options = ('flip_test', 'num_keypoints', 'keypoints_as', 'heatmaps', 'detector')
 
     def __init__(
         self,
@@ -40,25 +44,32 @@ class PosePredictor(Predictor):
         preprocess: PersonInput,
         *,
         num_keypoints: int | None = None,
+        keypoints_as: str | Path | Mapping | Skeleton | None = None,
         heatmaps: bool = False,
         detector: Callable | None = None,
         **options,
     ) -> None:
         super().__init__(task, network, preprocess, **options)
         self.detector = detector
-        self.skeleton, self.ids = network.skeleton, None
+        self.skeleton, self.matches = network.skeleton, None
         self.predict_options['output_heatmaps'] = heatmaps
+        if num_keypoints is not None and keypoints_as is not None:
+            raise ValueError(f'num_keypoints={num_keypoints!r} and keypoints_as={keypoints_as!r}: give one of them')
         if num_keypoints is not None and num_keypoints != len(self.skeleton):
-            self._reduce_to(num_keypoints)
+            keypoints_as = self._skeleton_of(num_keypoints)
+        if keypoints_as is not None and get_skeleton(keypoints_as).name != self.skeleton.name:
+            self._convert_to(get_skeleton(keypoints_as))
 
-    def _reduce_to(self, count: int) -> None:
+    def _skeleton_of(self, count: int) -> str:
         if count not in SKELETONS or count > len(self.skeleton):
             known = [number for number in SKELETONS if number <= len(self.skeleton)]
             raise ValueError(f'num_keypoints={count!r}: {self.skeleton!r} can give {" or ".join(map(str, known))}')
-        target = get_skeleton(SKELETONS[count])
-        names = {name: other for name, other in WHOLEBODY_HANDS.items() if name in target and other in self.skeleton}
-        self.ids = match_keypoints(self.skeleton, target, names)
-        self.predict_options['keypoints'] = [self.skeleton.keypoints[index] for index in self.ids if index >= 0]
+        return SKELETONS[count]
+
+    def _convert_to(self, target: Skeleton) -> None:
+        self.matches = correspondences(self.skeleton, target)
+        needed = [name for match in self.matches if match for name in match.sources]
+        self.predict_options['keypoints'] = list(dict.fromkeys(needed))
         self.skeleton = target
 
     def predict_batch(self, inputs: Tensor, samples: list) -> list:
@@ -74,10 +85,8 @@ class PosePredictor(Predictor):
         count = len(self.network.skeleton)
         points = _join([found.keypoints for found, *_ in outputs], (count, 2))
         scores = _join([found.keypoint_scores for found, *_ in outputs], (count,))
-        if self.ids is not None:
-            missing = self.ids < 0
-            points, scores = points[:, self.ids], scores[:, self.ids]
-            points[:, missing], scores[:, missing] = np.nan, 0
+        if self.matches is not None:
+            points, scores = gather_keypoints(points, scores, self.matches)
         result = PoseResult(
             image=image,
             path=path,
