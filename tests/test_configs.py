@@ -11,11 +11,12 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
-from mmengine.registry import LOG_PROCESSORS
+from mmengine.registry import LOG_PROCESSORS, DefaultScope
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 
 from sapiens.checkpoints import ZOO
+from sapiens.engine.optim.param_groups import make_param_groups
 from sapiens.metainfo import get_skeleton
 from sapiens.models.backbones.archs import SAPIENS2_ARCHS, SAPIENS_ARCHS, resolve_arch
 from sapiens.registry import (
@@ -300,6 +301,53 @@ def test_published_sapiens2_recipes(task, size):
     if task == 'seg':
         data = cfg.train_dataloader.dataset
         assert cfg.model.task.classes == data.classes == cfg.val_evaluator[0].classes == 'goliath29'
+
+
+FOUR_K = {'seg': 'sapiens2_1b_goliath-4096x3072.py', 'normal': 'sapiens2_1b_renderpeople-4096x3072.py'}
+
+
+@pytest.mark.parametrize('task', FOUR_K)
+def test_recipes_of_the_4k_encoder(task):
+    """The released encoder fits, and the head gives maps of half the size of the image."""
+    cfg, usual = read(CONFIGS / task / FOUR_K[task]), read(CONFIGS / ZOO[f'sapiens2-{task}-1b'].config)
+    with DefaultScope.overwrite_default_scope('sapiens'), torch.device('meta'):
+        model = MODELS.build(cfg.model).eval()
+        features = model.backbone(torch.empty(1, 3, 4096, 3072))[-1]
+        maps = model.head(features)
+    entry = ZOO[cfg.model.backbone.init_cfg.checkpoint]
+    assert (entry.size, entry.tokenizer) == ('1b', True)
+    assert {name: tuple(value.shape) for name, value in model.backbone.state_dict().items()} == entry.shapes()
+    channels = dict(seg=29, normal=3)[task]
+    assert features.shape == (1, 1536, 64, 48) and maps.shape == (1, channels, 2048, 1536)
+    for key in ('losses', 'task', 'type'):
+        assert cfg.model[key] == usual.model[key]
+    assert cfg.param_scheduler == usual.param_scheduler and cfg.train_cfg == usual.train_cfg
+    images = cfg.train_dataloader.batch_size * cfg.optim_wrapper.accumulative_counts
+    assert images == usual.train_dataloader.batch_size
+    assert cfg.optim_wrapper.paramwise_cfg == usual.optim_wrapper.paramwise_cfg
+    assert [step['type'] for step in flat(cfg.train_pipeline)] == [step['type'] for step in flat(usual.train_pipeline)]
+    text = next(CONFIGS.glob(f'{task}/_base_/*4096x3072.py')).read_text()
+    assert 'Not a published recipe' in text and 'Our choices' in text
+
+
+@pytest.mark.parametrize('task', FOUR_K)
+def test_recipes_of_the_4k_encoder_train(task):
+    """With few channels, on an image of 4x3 windows."""
+    cfg = read(CONFIGS / task / FOUR_K[task])
+    shrink(cfg)
+    cfg.model.backbone.img_size = (256, 192)
+    model = MODELS.build(cfg.model).train()
+    model.init_weights()
+    images = torch.randint(0, 256, (1, 3, 256, 192), dtype=torch.uint8)
+    data = model.data_preprocessor(dict(inputs=images, data_samples=[labeled_sample(model)]), training=True)
+    loss = sum(value for key, value in model(**data, mode='loss').items() if 'loss' in key)
+    loss.backward()
+    assert loss.isfinite() and model.backbone.tokenizer.w_cls.grad.abs().sum() > 0
+    groups = make_param_groups(model, 1.0, 0.1, **cfg.optim_wrapper.paramwise_cfg)
+    rates = {id(parameter): group['lr'] for group in groups for parameter in group['params']}
+    lowest = rates[id(model.backbone.patch_embed.projection.weight)]
+    assert lowest == min(rates.values())
+    assert {rates[id(parameter)] for parameter in model.backbone.tokenizer.parameters()} == {lowest}
 
 
 def test_published_sapiens2_augmentation():
