@@ -140,6 +140,10 @@ input +
 --mask-dir Path
 --mask-model
 --mask-checkpoint
+--mask-by
+--mask-classes +
+--background gray|black|white
+--figure flag
 --picture-format jpg|png =jpg
 --style default|openpose =default
 --threshold float =0.3

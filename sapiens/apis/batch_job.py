@@ -17,25 +17,21 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 import cv2
-import numpy as np
 import torch
-
-from sapiens.datasets.transforms.decoding import BadImage
-from sapiens.datasets.transforms.label_files import decode, read_array
-from sapiens.datasets.transforms.loading import read_file
 
 from .detectors import BoxesFile, build_detector
 from .inputs import Item
 from .loading.load_model import load_model
+from .masks import Masking, set_masks
 from .pipeline import Job, run
 from .predictors import Predictor
-from .results import Result, Saving
-from .results.by_task import get_inference_task, get_result_class
-from .writers.files import is_complete
+from .results import ImageResults, Saving
+from .results.by_task import get_result_class
+from .writers.files import is_complete, write_file
 
-__all__ = ['Outcome', 'Plan', 'run_plan', 'set_masks']
+__all__ = ['FIGURE', 'Outcome', 'Plan', 'run_plan']
 
-MASK_SUFFIXES = {'.npy': 0, '.png': 127}  # with the largest value of the background
+FIGURE = 'figure'  # folder of the figures of all results
 SAVERS = 2  # threads per worker that draw and write
 # Errors of a disk that end a run: each further image would fail too.
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -54,6 +50,8 @@ class Plan:
         boxes: file of boxes, used instead of the detector.
         mask_dir: folder with masks of people, <name>.npy or .png, for tasks that are ``masked_by_people``.
         hidden: tasks whose results are used for masks and not written.
+        masking: how the result of one task masks those of others.
+        figure: write a picture of the image and all results side by side too, to the folder ``figure`` below ``out``.
         workers: threads per worker that read and preprocess.
         content: texts that change with the files that decide the results (weights, configs, boxes), by what they are.
     """
@@ -66,12 +64,37 @@ class Plan:
     boxes: str | None = None
     mask_dir: Path | None = None
     hidden: tuple[str, ...] = ()
+    masking: Masking = field(default_factory=Masking)
+    figure: bool = False
     workers: int = 2
     content: dict[str, str] = field(default_factory=dict)
 
     def stem(self, task: str, name: str) -> Path:
         """Return the path without suffix of the results of an image."""
         return (self.out / task if self.subfolders else self.out) / name
+
+    def figure_stem(self, name: str) -> Path:
+        """Return the path without suffix of the figure of an image."""
+        return self.out / FIGURE / name
+
+    def figure_path(self, name: str) -> Path:
+        stem = self.figure_stem(name)
+        return stem.with_name(f'{stem.name}.{self.saving.picture_format}')
+
+    def folders(self, name: str) -> set[Path]:
+        """Return the folders that the files of an image are in."""
+        stems = [self.stem(task, name) for task in self.written()] + [self.figure_stem(name)] * self.figure
+        return {stem.parent for stem in stems}
+
+    def files(self, name: str) -> dict[Path, bool]:
+        """Return the files of an image, and whether each may be absent because some images lack it."""
+        found = {}
+        for task in self.written():
+            result = get_result_class(task)
+            optional = {file.kind for file in result.files if file.sometimes}
+            paths = result.paths(self.stem(task, name), self.saving)
+            found.update((path, kind in optional) for kind, path in paths.items())
+        return found | ({self.figure_path(name): False} if self.figure else {})
 
     def load(self, device: str, loaded: Mapping[str, Predictor] | None = None) -> tuple:
         """Return the models by task, unless they are loaded already, and the detector or None."""
@@ -88,13 +111,10 @@ class Plan:
         Args:
             since: time in nanoseconds; older files do not count.
         """
-        for task in self.written():
-            result = get_result_class(task)
-            optional = {file.kind for file in result.files if file.sometimes}
-            for kind, path in result.paths(self.stem(task, name), self.saving).items():
-                if not (is_complete(path, since) or (kind in optional and not os.path.lexists(path))):
-                    return False
-        return True
+        return all(
+            is_complete(path, since) or (optional and not os.path.lexists(path))
+            for path, optional in self.files(name).items()
+        )
 
 
 @dataclass(frozen=True)
@@ -166,53 +186,12 @@ def _outcome(job: Job, future: Future) -> Outcome:
 
 def save(plan: Plan, job: Job) -> None:
     """Write the results of an image."""
-    set_masks(job.results, plan.mask_dir and plan.mask_dir / job.item.name)
+    set_masks(job.results, plan.mask_dir and plan.mask_dir / job.item.name, plan.masking)
     for task in plan.written():
         job.results[task].write(plan.stem(task, job.item.name), plan.saving)
-
-
-def set_masks(results: Mapping[str, Result], stem: Path | None = None) -> None:
-    """Set the mask of people of results that are meaningful on people only, if there is one.
-
-    Args:
-        results: of one image, by task; a result that gives a mask is used.
-        stem: path of a mask without suffix; used instead of the results.
-    """
-    tasks = {name: get_inference_task(name) for name in results}
-    masked = [name for name, task in tasks.items() if task.masked_by_people]
-    if not masked:
-        return
-    mask = None
-    if stem is not None:
-        mask = read_mask(stem, results[masked[0]].image.shape[:2])
-    else:
-        for name, task in tasks.items():
-            mask = mask if task.gives_mask is None else getattr(results[name], task.gives_mask)
-    for name in masked:
-        results[name].mask = mask
-
-
-def read_mask(stem: Path, size: tuple[int, int]) -> np.ndarray | None:
-    """Read a mask (H, W) bool from ``stem``.npy (above 0) or ``stem``.png (above 127); None if neither exists.
-
-    Raises:
-        ValueError: the mask cannot be read, or has another size than the image.
-    """
-    for suffix, limit in MASK_SUFFIXES.items():
-        path = f'{stem}{suffix}'
-        if not os.path.lexists(path):
-            continue
-        try:
-            pixels = read_array(path, 'mask') if suffix == '.npy' else decode(read_file(path), cv2.IMREAD_GRAYSCALE)
-        except BadImage as error:
-            raise ValueError(f'the mask {path} cannot be read: {error}') from error
-        if pixels.dtype.kind not in 'buif':
-            raise ValueError(f'the mask {path} has values of type {pixels.dtype}, expected numbers')
-        if pixels.shape != size:
-            found = ' x '.join(map(str, pixels.shape))
-            raise ValueError(f'the mask {path} is {found}, the image {size[0]} x {size[1]} (H x W)')
-        return pixels > limit
-    return None
+    if plan.figure:
+        figure = ImageResults({task: job.results[task] for task in plan.written()}).picture(plan.saving)
+        write_file(plan.figure_path(job.item.name), figure)
 
 
 # ---------------------------------------------------------------------- several workers

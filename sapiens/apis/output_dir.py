@@ -7,10 +7,11 @@ from pathlib import Path
 
 from sapiens.metainfo import Skeleton, get_skeleton
 
-from .batch_job import MASK_SUFFIXES, Outcome, Plan
+from .batch_job import Outcome, Plan
 from .detectors import BoxesFile
 from .inputs import Item, is_inside
 from .loading.build import read_config
+from .masks import MASK_SUFFIXES
 from .predictors import SKELETONS
 from .results import PoseResult
 from .results.by_task import get_result_class
@@ -54,10 +55,7 @@ def check_overwriting(plan: Plan, items: Sequence[Item], sources: Sequence[str])
     read = [path for path in read if is_inside(path, [plan.out])]
     if not read:
         return
-    written = _own_files(plan)
-    for task in plan.written():
-        for item in items:
-            written |= set(get_result_class(task).paths(plan.stem(task, item.name), plan.saving).values())
+    written = _own_files(plan).union(*(plan.files(item.name) for item in items))
     real = {os.path.realpath(path) for path in written}
     for path in read:
         if os.path.realpath(path) in real:

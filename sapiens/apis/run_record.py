@@ -15,6 +15,7 @@ from .batch_job import Plan
 from .fingerprint import fingerprint, fingerprint_of_config
 from .loading.build import read_config
 from .loading.load_model import weights_of
+from .results import Saving
 from .video.video_job import VideoOptions
 
 __all__ = ['RECORD', 'check_settings', 'content_of', 'read_record', 'write_settings']
@@ -22,7 +23,8 @@ __all__ = ['RECORD', 'check_settings', 'content_of', 'read_record', 'write_setti
 RECORD = '.run.json'
 # Types of its entries.
 TYPES = dict(
-    models=dict, saving=dict, detector=dict | None, boxes=str | None, mask_dir=str | None, content=dict, video=dict, since=int
+    models=dict, saving=dict, detector=dict | None, boxes=str | None, mask_dir=str | None, mask_by=str | None,
+    mask_classes=list | None, content=dict, video=dict, since=int,
 )  # fmt: skip
 RANDOM = 'random'  # in the place of the fingerprint of weights
 # Options of models that do not change results.
@@ -66,6 +68,8 @@ def check_settings(plan: Plan, video: VideoOptions | None = None) -> None:
     for key in ('video', 'content'):
         if key not in before:
             settings.pop(key, None)  # no videos were processed yet; versions before did not record the content
+    if 'saving' in before:  # options that earlier versions did not have
+        before['saving'] = {**_deciding(Saving()), **before['saving']}
     content, given = before.pop('content', {}), settings.pop('content', {})
     # The settings of one thing (a model, the detector) are a dict: name what differs in it.
     old, new = (flatten({key: values.get(key) for key in settings}) for values in (before, settings))
@@ -148,10 +152,17 @@ def _settings(plan: Plan, video: VideoOptions | None) -> dict:
         task: {key: value for key, value in options.items() if key not in NEUTRAL}
         for task, options in plan.models.items()
     }
-    saving = {key: value for key, value in dataclasses.asdict(plan.saving).items() if key not in ('kinds', 'extra')}
     mask_dir = plan.mask_dir and str(plan.mask_dir)
-    settings = dict(models=models, saving=saving, detector=plan.detector, boxes=plan.boxes, mask_dir=mask_dir)
+    settings = dict(
+        models=models, saving=_deciding(plan.saving), detector=plan.detector, boxes=plan.boxes, mask_dir=mask_dir
+    )
+    settings.update(mask_by=plan.masking.by, mask_classes=list(plan.masking.classes) or None)
     settings['content'] = plan.content
     if video is not None:
         settings['video'] = dataclasses.asdict(video)
     return json.loads(json.dumps(settings))  # tuples become lists, as in the file
+
+
+def _deciding(saving: Saving) -> dict:
+    """Return the options of saving that decide the content of files."""
+    return {key: value for key, value in dataclasses.asdict(saving).items() if key not in ('kinds', 'extra')}

@@ -14,6 +14,7 @@ Examples:
     sapiens infer seg 'photos/*.jpg' --model sapiens-seg-1b --out out --save labels picture cutout
     sapiens infer depth photos --model sapiens-depth-1b --mask-model sapiens-seg-1b --save depth picture ply --out out
     sapiens infer all photos --model sapiens-pose-1b sapiens-seg-1b sapiens-depth-1b sapiens-normal-1b --out out
+    sapiens infer all photos --model sapiens2-pose-1b sapiens2-seg-1b sapiens2-normal-1b --mask-by seg --figure --out out
     sapiens infer pose photos --model sapiens-pose-1b --out out --devices 0,1,2,3 --jobs-per-device 2
     sapiens infer pose dance.mp4 --model sapiens-pose-1b --out out --track --smooth --side-by-side
     sapiens infer pose 0 --model sapiens-pose-0.3b --out out --max-frames 500    # the first camera
@@ -34,6 +35,7 @@ from sapiens.apis.detectors.base import IF_NO_DETECTIONS, NMS_THRESHOLD
 from sapiens.apis.inputs import Item, find_inputs, is_video
 from sapiens.apis.loading.build import read_config
 from sapiens.apis.loading.load_model import get_predictor_class, inference_task, with_checkpoints
+from sapiens.apis.masks import Masking
 from sapiens.apis.output_dir import FAILURES, check_overwriting, check_places, clashes, skeleton_of, write_combined
 from sapiens.apis.predictors import SKELETONS
 from sapiens.apis.predictors.huggingface import PROCESSINGS
@@ -44,7 +46,7 @@ from sapiens.apis.run_record import RANDOM, RECORD, check_settings, content_of, 
 from sapiens.apis.video.video_job import VideoOptions, run_videos, video_files
 from sapiens.apis.writers.files import is_complete
 from sapiens.coco import BOX_THRESHOLD
-from sapiens.metainfo import skeleton_names
+from sapiens.metainfo import get_classes, skeleton_names
 from sapiens.tasks import task_names
 from sapiens.utils.cli import add_model_arguments, positive, tool_parser
 from sapiens.utils.device import DTYPES, pick_device
@@ -120,8 +122,16 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     text = 'segmentation model that makes the masks; with "all" its results are used in any case'
     add('--mask-model', metavar='NAME_OR_CONFIG', help=text)
     add('--mask-checkpoint', metavar='FILE', help='its weights')
+    text = 'task whose model masks the saved maps too: they are not-a-number outside, and pictures black'
+    add('--mask-by', metavar='TASK', help=f'{text}; default: only drawings and point clouds are masked')
+    text = 'classes that are people, by name; default: all but the background'
+    add('--mask-classes', nargs='+', default=[], metavar='CLASS', help=text)
+    text = 'outside the mask in pictures; default: gray, with --mask-by black'
+    add('--background', choices=CHOICES['background'], help=text)
 
     add = parser.add_argument_group('drawing').add_argument
+    text = 'with "all": also write the image and all results side by side, to the folder "figure"'
+    add('--figure', action='store_true', help=text)
     add(
         '--picture-format',
         choices=CHOICES['picture_format'],
@@ -161,6 +171,7 @@ def make_saving(args: argparse.Namespace) -> Saving:
         kinds=None if args.save is None else tuple(args.save),
         extra=('heatmaps',) * args.heatmaps + tuple(args.crop),
         depth_limits=tuple(args.depth_limits) if args.depth_limits else None,
+        background=args.background or ('black' if args.mask_by else Saving.background),
     )
     return Saving(**given, distance=args.ply_distance, extent=args.ply_extent)
 
@@ -218,6 +229,21 @@ def make_models(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dic
     return models, hidden
 
 
+def make_masking(args: argparse.Namespace, models: dict[str, dict]) -> Masking:
+    masking = Masking(args.mask_by, tuple(args.mask_classes))
+    if args.mask_dir and masking != Masking():
+        raise ValueError(
+            '--mask-by and --mask-classes take the masks of a model, --mask-dir those of files: leave out one'
+        )
+    parts = {
+        task: read_config(options['model'], options.get('cfg_options')).model.get('task', {})
+        for task, options in models.items()
+    }
+    classes = {task: get_classes(part.classes) for task, part in parts.items() if part.get('classes')}
+    masking.check(tuple(models), classes)
+    return masking
+
+
 def make_plan(args: argparse.Namespace) -> Plan:
     saving = make_saving(args)
     models, hidden = make_models(args, saving)
@@ -234,6 +260,8 @@ def make_plan(args: argparse.Namespace) -> Plan:
         raise ValueError('--boxes and --detector are for pose')
     if args.mask_dir and not args.mask_dir.is_dir():
         raise FileNotFoundError(f'--mask-dir {args.mask_dir} is not a folder')
+    if args.figure and args.task != 'all':
+        raise ValueError(f'--figure shows the results of several models: it is for the task all, not for {args.task}')
     plan = Plan(
         models=models,
         out=args.out,
@@ -243,6 +271,8 @@ def make_plan(args: argparse.Namespace) -> Plan:
         boxes=args.boxes,
         mask_dir=args.mask_dir,
         hidden=hidden,
+        masking=make_masking(args, models),
+        figure=args.figure,
         workers=args.workers,
     )
     return dataclasses.replace(plan, content=content_of(plan))
@@ -320,7 +350,7 @@ def write_results(
     devices: list[str],
 ) -> int:
     """Write the results that are missing, and the files of all images. Returns the number of failures."""
-    for folder in {plan.stem(task, item.name).parent for task in plan.written() for item in items}:
+    for folder in set().union(*(plan.folders(item.name) for item in items)):
         if os.path.isdir(folder):
             remove_temporaries(folder)  # of a killed run; the lock is held
     is_new = not (args.out / RECORD).exists()

@@ -40,20 +40,24 @@ def draw_segmentation(image: np.ndarray, labels: np.ndarray, palette: np.ndarray
 
 
 def draw_depth(
-    depth: np.ndarray, valid: np.ndarray | None = None, limits: tuple[float, float] | None = None
+    depth: np.ndarray,
+    valid: np.ndarray | None = None,
+    limits: tuple[float, float] | None = None,
+    background: int = NOTHING,
 ) -> np.ndarray:
-    """Draw depth in OpenCV's INFERNO colors, near is bright; invalid pixels are gray.
+    """Draw depth in OpenCV's INFERNO colors, near is bright.
 
     Args:
         depth: (H, W) along z, in any unit.
         valid: (H, W) bool; by default where the depth is finite and above 0.
         limits: nearest and farthest depth of the color range; values outside are clipped. By default those of the valid pixels.
+        background: gray level of invalid pixels.
     """
     valid = np.isfinite(depth) & (depth > 0) if valid is None else valid.astype(bool)
     values, everywhere = np.asarray(depth, np.float32), valid.all()
     if not everywhere:
         if not valid.any():
-            return np.full((*depth.shape, 3), NOTHING, np.uint8)
+            return np.full((*depth.shape, 3), background, np.uint8)
         values = np.where(valid, values, values[valid].max())
     low, high = map(float, (values.min(), values.max()) if limits is None else limits)
     scale = 255 / max(high - low, 1e-9)
@@ -61,22 +65,23 @@ def draw_depth(
     brightness = cv2.convertScaleAbs(np.clip(values, low, high) - np.float32(low), alpha=-scale, beta=255)
     canvas = cv2.cvtColor(cv2.applyColorMap(brightness, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
     if not everywhere:
-        canvas[~valid] = NOTHING
+        canvas[~valid] = background
     return canvas
 
 
-def draw_normals(normal: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
-    """Draw normals as colors (n + 1) / 2; invalid pixels are gray.
+def draw_normals(normal: np.ndarray, valid: np.ndarray | None = None, background: int = NOTHING) -> np.ndarray:
+    """Draw normals as colors (n + 1) / 2.
 
     Args:
         normal: (H, W, 3) in the frame of the published models (x right, y up, z towards the camera): a surface that faces the
             camera is light blue.
         valid: (H, W) bool; by default where the normal is not zero.
+        background: gray level of invalid pixels.
     """
     valid = (normal != 0).any(-1) if valid is None else valid.astype(bool)
     # convertScaleAbs rounds and clips at 255.
     colors = cv2.convertScaleAbs(np.maximum(normal, -1, dtype=np.float32), alpha=127.5, beta=127.5)
-    colors[~valid] = NOTHING
+    colors[~valid] = background
     return colors
 
 

@@ -12,9 +12,13 @@ __all__ = ['draw_map']
 
 
 def draw_map(
-    values: np.ndarray, kind: str, valid: np.ndarray | None = None, limits: tuple[float, float] | None = None
+    values: np.ndarray,
+    kind: str,
+    valid: np.ndarray | None = None,
+    limits: tuple[float, float] | None = None,
+    background: int = NOTHING,
 ) -> np.ndarray:
-    """Draw a map, gray where it is not valid.
+    """Draw a map.
 
     Args:
         values: (H, W) or (H, W, K).
@@ -23,6 +27,7 @@ def draw_map(
             maps are drawn by their first channel, high values bright.
         valid: (H, W) bool; by default where all values are finite.
         limits: values that are darkest and brightest, for all channels; by default those of the map.
+        background: gray level of pixels that are not valid.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -32,7 +37,7 @@ def draw_map(
     if kind == 'labels':
         canvas = distinct_palette(256)[np.where(valid, values, 0).astype(np.int64) % 256]
     elif kind == 'unit_vectors':
-        return draw_normals(to_published(values), valid)
+        return draw_normals(to_published(values), valid, background)
     else:
         values = values if values.ndim == 2 or values.shape[2] == 3 else values[..., 0]
         shown = values[valid] if valid.any() else np.zeros((1, *values.shape[2:]))
@@ -44,5 +49,5 @@ def draw_map(
         canvas = np.rint(scaled * 255).astype(np.uint8)
         if canvas.ndim == 2:
             canvas = cv2.cvtColor(cv2.applyColorMap(canvas, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
-    canvas[~valid] = NOTHING
+    canvas[~valid] = background
     return canvas

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from sapiens.apis import DepthResult, PoseResult, SegResult, batch_job
-from sapiens.apis.batch_job import Outcome, Plan, read_mask, run_plan, set_masks
+from sapiens.apis.batch_job import Outcome, Plan, run_plan
 from sapiens.apis.inputs import Item
+from sapiens.apis.masks import read_mask, set_masks
 from sapiens.apis.results import Saving
 from sapiens.metainfo import get_classes
 

@@ -9,6 +9,7 @@ import pytest
 
 from sapiens.apis.batch_job import Plan
 from sapiens.apis.inputs import Item
+from sapiens.apis.masks import Masking
 from sapiens.apis.output_dir import check_overwriting, check_places, write_combined
 from sapiens.apis.results import Saving
 from sapiens.apis.run_record import check_settings, content_of, read_record, write_settings
@@ -135,8 +136,15 @@ def test_settings_of_videos_are_kept(tmp_path):
         check_settings(plan, VideoOptions())
     record = json.loads((tmp_path / '.run.json').read_text())
     record['detector']['when_nobody'] = record['detector'].pop('if_no_detections')
+    del (
+        record['saving']['background'],
+        record['mask_by'],
+        record['mask_classes'],
+    )  # of a version that had no such options
     (tmp_path / '.run.json').write_text(json.dumps(record))
     check_settings(plan)
+    with pytest.raises(ValueError, match=r'\(mask_by was None, is seg\)$'):
+        check_settings(replace(plan, masking=Masking('seg')))
 
 
 @pytest.mark.parametrize('changes', [dict(kinds=('json',)), dict(extra=('json',)), dict(threshold=0.5)])

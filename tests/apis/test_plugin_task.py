@@ -84,6 +84,14 @@ def test_results_of_several_maps_and_a_scalar(tmp_path):
     assert {path.name for path in result.save(tmp_path / 'part', kinds=('part',))} == {'a_part.npy'}
     with pytest.raises(ValueError, match="'mesh' is not a kind"):
         result.save(tmp_path, kinds=('mesh',))
+    result.cut_out()
+    assert np.isfinite(result.maps['points']).all(), 'without a mask'
+    result.mask = np.arange(108).reshape(12, 9) % 2 == 0
+    labels = result.maps['part'].copy()
+    result.cut_out()
+    np.testing.assert_array_equal(np.isfinite(result.maps['points']).all(-1), result.mask)
+    np.testing.assert_array_equal(result.maps['part'], labels)  # labels have no such value
+    assert (result.picture(Saving(background='black'))[~result.mask] == 0).all()
 
 
 def test_maps_of_every_kind_are_drawn():

@@ -310,6 +310,37 @@ def test_what_is_not_finite_has_no_depth():
             depth.points(fov=fov)
 
 
+def test_maps_are_cut_out_by_their_mask():
+    mask = np.arange(20).reshape(4, 5) > 9
+    values = np.linspace(1, 2, 20, dtype=np.float32).reshape(4, 5)
+    depth, normal = (
+        DepthResult(picture((4, 5)), depth=values),
+        NormalResult(picture((4, 5)), normals=np.ones((4, 5, 3))),
+    )
+    for result in (depth, normal):
+        result.cut_out()  # without a mask
+        result.mask = mask
+    assert np.isfinite(depth.depth).all() and np.isfinite(normal.normals).all()
+    before = [result.draw() for result in (depth, normal)]
+    for result, picture_before in zip((depth, normal), before, strict=True):
+        result.cut_out()
+        np.testing.assert_array_equal(result.draw(), picture_before)
+        for name, level in dict(gray=100, black=0, white=255).items():
+            drawn = result.picture(Saving(background=name))
+            assert (drawn[~mask] == level).all()
+            np.testing.assert_array_equal(drawn[mask], picture_before[mask])
+            assert (result.frame_picture(Saving(background=name))[~mask] == level).all()
+    np.testing.assert_array_equal(np.isfinite(depth.depth), mask)
+    np.testing.assert_array_equal(depth.depth[mask], values[mask])
+    np.testing.assert_array_equal(np.isfinite(normal.normals).all(-1), mask)
+    assert depth.summary() == 'depth 1.53 to 2.00' and len(depth.points()[0]) == 10
+    depth.mask = np.zeros((4, 5), bool)
+    depth.cut_out()
+    assert depth.summary() == 'no depth' and (depth.draw() == 100).all()
+    with pytest.raises(ValueError, match="background='red' is not one of"):
+        Saving(background='red')
+
+
 def test_normals_of_depth_are_written_as_colours(tmp_path):
     flat = DepthResult(
         picture((20, 30)), 'a.jpg', np.ones((20, 30), np.float32), mask=np.arange(30) > 9 + np.zeros((20, 1))

@@ -1,16 +1,19 @@
 import importlib.util
 import json
 import types
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from sapiens.apis import PoseResult
 from sapiens.apis.batch_job import Plan
 from sapiens.apis.inputs import Item
 from sapiens.apis.loading.load_model import load_model
+from sapiens.apis.masks import Masking
 from sapiens.apis.results import Saving
 from sapiens.apis.video.tracking import OneEuroFilter, Tracker
 from sapiens.apis.video.video_file import Camera, Frame, VideoReader, VideoWriter, open_frames
@@ -508,6 +511,26 @@ def test_a_video_through_models(tmp_path, side_by_side):
         if side_by_side:
             assert np.abs(shown[3][:, :64].astype(int) - read[3]).mean() < 8
     assert not list(Path(tmp_path / 'out').rglob('.*'))
+
+
+@needs_av
+def test_a_figure_of_all_tasks_and_a_mask_in_a_video(tmp_path):
+    source = write_video(tmp_path / 'a.mp4', frames(4))
+    predictors = {kind: load_model(config(kind), device='cpu', batch_size=5) for kind in ('seg', 'depth')}
+    for predictor in predictors.values():
+        lively(predictor.network)
+    with torch.no_grad():  # nobody
+        predictors['seg'].network.head.conv_seg.bias[0] = 1000
+    plan = Plan(
+        {kind: {} for kind in predictors}, tmp_path / 'out', Saving(background='black'), subfolders=True, figure=True
+    )
+    plan = replace(plan, masking=Masking('seg'))
+    assert run_video(plan, Item(str(source), 'a'), predictors, VideoOptions(side_by_side=True)) == 4
+    files = video_files(plan, 'a')
+    assert files['figure'] == dict(picture=tmp_path / 'out/figure/a.mp4')
+    figure, depth = pixels_of(files['figure']['picture']), pixels_of(files['depth']['picture'])
+    assert len(figure) == 4 and figure[0].shape[1] == 3 * 68 - 4, 'the input, and two results'
+    assert depth[0].shape[1] == 128 and (depth[0][:, 70:] < 20).all() and (figure[0][:48, 140:] < 20).all()
 
 
 @needs_av

@@ -3,6 +3,9 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+from sapiens.metainfo import ClassList
+
+from ..masks import Masking, set_masks
 from ..pipeline import Job
 from ..results import ImageResults
 from .base import Predictor
@@ -23,14 +26,26 @@ class Pipeline(TakesImages):
         detector: function that takes images and returns (boxes (N, 4), scores (N,)) of each. By default that of the only model
             with a detector.
 
+        mask_by: task whose result, of one of the models, is cut out of depth and normals: they are not-a-number outside. By
+            default only drawings, normals of depth and point clouds are masked by people.
+        mask_classes: names of the classes that are people; () for all but the background.
+
     Attributes:
         tasks: of the results, in the order of the models.
 
     Raises:
-        ValueError: no models, two of one task, several detectors, or a detector for models that see the whole image.
+        ValueError: no models, two of one task, several detectors, a detector for models that see the whole image, or a mask that
+            no model gives or takes.
     """
 
-    def __init__(self, models: Sequence[Predictor], *, detector: Callable | None = None) -> None:
+    def __init__(
+        self,
+        models: Sequence[Predictor],
+        *,
+        detector: Callable | None = None,
+        mask_by: str | None = None,
+        mask_classes: Sequence[str] = (),
+    ) -> None:
         self._models = {model.task: model for model in models}
         self.tasks = tuple(task for model in models for task in model.tasks)
         twice = [task for task, count in Counter(self.tasks).items() if count > 1]
@@ -43,13 +58,21 @@ class Pipeline(TakesImages):
             raise ValueError(f'{len(own)} of the models have a detector: give one to the pipeline, detector=...')
         if detector is not None and not any(model.preprocess.needs_boxes for model in self._models.values()):
             raise ValueError(f'detector: the models for {" and ".join(self._models)} see the whole image')
+        self.masking = Masking(mask_by, tuple(mask_classes))
+        self.masking.check(self.tasks, {name: classes_of(model) for name, model in self._models.items()})
         self.detector = detector if detector is not None else next(iter(own), None)
 
     def models(self) -> Mapping[str, Predictor]:
         return self._models
 
     def collect(self, job: Job) -> ImageResults:
-        return ImageResults({task: job.results[task] for task in self.tasks})  # models finish in any order
+        results = ImageResults({task: job.results[task] for task in self.tasks})  # models finish in any order
+        set_masks(results, masking=self.masking)
+        return results
 
     def __repr__(self) -> str:
         return f'Pipeline({", ".join(self.tasks)})'
+
+
+def classes_of(model: Predictor) -> ClassList | None:
+    return getattr(getattr(model.network, 'task', None), 'classes', None)

@@ -73,6 +73,10 @@ class Result:
         """Draw the result."""
         raise NotImplementedError
 
+    def cut_out(self) -> None:
+        """Set the values outside the mask to not-a-number. For results with a mask."""
+        raise NotImplementedError
+
     def picture(self, saving: Saving) -> np.ndarray:
         """Draw the result as the options say."""
         return self.draw()

@@ -11,6 +11,7 @@ from torch import Tensor
 from sapiens.frames import to_published
 from sapiens.visualization.depth import depth_limits
 from sapiens.visualization.labels import draw_depth
+from sapiens.visualization.layout import NOTHING
 
 from .base import PICTURE, Result, ResultFile
 from .saving import Saving
@@ -20,7 +21,7 @@ __all__ = ['DepthResult']
 
 def _normals(result: 'DepthResult', saving: Saving) -> np.ndarray:
     normals = to_published(result.normals())
-    return np.where(result.valid[..., None], np.rint((normals + 1) * 127.5), 100).astype(np.uint8)
+    return np.where(result.valid[..., None], np.rint((normals + 1) * 127.5), saving.background_level).astype(np.uint8)
 
 
 @dataclass(repr=False)
@@ -30,7 +31,8 @@ class DepthResult(Result):
     Attributes:
         depth: (H, W) float32; larger is farther.
         relative: True if 0 is about the nearest and 1 the farthest point of the person; False for meters.
-        mask: (H, W) bool, where depth is meaningful; None for everywhere. The map itself is never masked.
+        mask: (H, W) bool, where depth is meaningful; None for everywhere. The map itself is masked by
+            :meth:`cut_out` only.
     """
 
     depth: np.ndarray | None = None
@@ -54,20 +56,27 @@ class DepthResult(Result):
         finite = np.isfinite(self.depth)
         return finite if self.mask is None else finite & self.mask
 
-    def draw(self, limits: tuple[float, float] | None = None) -> np.ndarray:
-        """Draw near points bright and far points dark, gray outside the mask.
+    def cut_out(self) -> None:
+        if self.mask is not None:
+            self.depth = np.where(self.mask, self.depth, np.float32(np.nan))
+
+    def draw(self, limits: tuple[float, float] | None = None, background: int = NOTHING) -> np.ndarray:
+        """Draw near points bright and far points dark.
 
         Args:
             limits: depths drawn brightest and black. By default the range of the image without half a percent at either end.
+            background: gray level outside the mask.
         """
-        return draw_depth(self.depth, self.valid, depth_limits(self.depth, self.valid) if limits is None else limits)
+        limits = depth_limits(self.depth, self.valid) if limits is None else limits
+        return draw_depth(self.depth, self.valid, limits, background)
 
     def picture(self, saving: Saving) -> np.ndarray:
-        return self.draw(saving.depth_limits)
+        return self.draw(saving.depth_limits, saving.background_level)
 
     def frame_picture(self, saving: Saving) -> np.ndarray:
         # One range for all frames: with a range per frame the video flickers.
-        return self.draw(saving.depth_limits or ((0.0, 1.0) if self.relative else None))
+        limits = saving.depth_limits or ((0.0, 1.0) if self.relative else None)
+        return self.draw(limits, saving.background_level)
 
     def normals(self, relief: float = 2048.0) -> np.ndarray:
         """Estimate normals from depth differences.
@@ -114,5 +123,8 @@ class DepthResult(Result):
         return (rays * z[:, None]).astype(np.float32), self.image[self.valid]
 
     def summary(self) -> str:
-        low, high = float(self.depth.min()), float(self.depth.max())
+        values = self.depth[np.isfinite(self.depth)]
+        if not values.size:
+            return 'no depth'
+        low, high = float(values.min()), float(values.max())
         return f'depth {low:.2f} to {high:.2f}{"" if self.relative else " m"}'

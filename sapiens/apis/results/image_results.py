@@ -12,6 +12,8 @@ from .saving import Saving
 
 __all__ = ['ImageResults']
 
+SIDE = 1024  # pixels of the longer side of a tile in a saved figure
+
 
 class ImageResults(Mapping[str, Result]):
     """Results of several tasks for one image, by the name of the task in inference: ``results['pose'].keypoints``.
@@ -56,20 +58,32 @@ class ImageResults(Mapping[str, Result]):
         texts = '; '.join(result.summary() for result in self.values())
         return f'ImageResults({self.path or "array"!r}, {width} x {height}: {texts})'
 
-    def draw(self, saving: Saving | None = None, side: int | None = None) -> np.ndarray:
+    def draw(self, side: int | None = None, **options) -> np.ndarray:
         """Draw the image and the picture of each result side by side, with their names below.
 
         Args:
-            saving: options of the drawing.
             side: maximum length of the longer side of a tile in pixels; by default tiles have the size of the image.
+            **options: fields of :class:`sapiens.apis.results.Saving`.
 
         Returns:
             (h, w, 3) uint8 RGB.
         """
-        pictures = [self.image, *(result.picture(saving or Saving()) for result in self.values())]
+        saving = Saving(**options)
+        return self._figure([result.picture(saving) for result in self.values()], side)
+
+    def picture(self, saving: Saving) -> np.ndarray:
+        """Draw the figure that is saved."""
+        return self._figure([result.picture(saving) for result in self.values()], SIDE)
+
+    def frame_picture(self, saving: Saving) -> np.ndarray:
+        """Draw a frame of a video, with colors that do not depend on the frame."""
+        return self._figure([result.frame_picture(saving) for result in self.values()], SIDE)
+
+    def _figure(self, pictures: list[np.ndarray], side: int | None) -> np.ndarray:
+        tiles = [self.image, *pictures]
         if side is not None:
-            pictures = [fit(picture, side) for picture in pictures]
-        return contact_sheet(pictures, columns=len(pictures), names=['image', *self])
+            tiles = [fit(tile, side) for tile in tiles]
+        return contact_sheet(tiles, columns=len(tiles), names=['image', *self])
 
     def save(self, folder: str | Path, name: str | None = None, **options) -> list[Path]:
         """Write the files of each result to ``folder/<task>`` and return their paths. Arguments as for :meth:`Result.save`.

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from sapiens.tasks import MapField, TaskSpec
+from sapiens.visualization.layout import NOTHING
 from sapiens.visualization.maps import draw_map
 
 from .base import PICTURE, Result, ResultFile
@@ -28,7 +29,8 @@ class MapsResult(Result):
     Attributes:
         maps: (H, W) or (H, W, K) of each field of the task, by name.
         values: other predicted values by name, such as a scale.
-        mask: (H, W) bool, where maps are meaningful; None for everywhere. The maps themselves are never masked.
+        mask: (H, W) bool, where maps are meaningful; None for everywhere. The maps themselves are masked by
+            :meth:`cut_out` only.
         fields: declarations of the maps; the first one is drawn.
     """
 
@@ -51,10 +53,22 @@ class MapsResult(Result):
             maps[one.name] = value
         return dict(maps=maps, values=arrays)
 
-    def draw(self) -> np.ndarray:
-        """Draw the main map, gray outside the mask."""
+    def cut_out(self) -> None:
+        """Set floating-point maps outside the mask to not-a-number. Labels have no such value and stay."""
+        if self.mask is None:
+            return
+        for name, values in self.maps.items():
+            if values.dtype.kind == 'f':
+                mask = self.mask if values.ndim == 2 else self.mask[..., None]
+                self.maps[name] = np.where(mask, values, values.dtype.type(np.nan))
+
+    def draw(self, background: int = NOTHING) -> np.ndarray:
+        """Draw the main map, and the gray level ``background`` outside the mask."""
         main = self.fields[0]
-        return draw_map(self.maps[main.name], main.kind, self.mask)
+        return draw_map(self.maps[main.name], main.kind, self.mask, background=background)
+
+    def picture(self, saving: Saving) -> np.ndarray:
+        return self.draw(saving.background_level)
 
     def frame_record(self, saving: Saving) -> dict:
         return {name: value.tolist() for name, value in self.values.items()}

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sapiens.frames import to_published
 from sapiens.visualization.labels import draw_normals
+from sapiens.visualization.layout import NOTHING
 
 from .base import PICTURE, Result, ResultFile
 from .saving import Saving
@@ -26,7 +27,8 @@ class NormalResult(Result):
 
     Attributes:
         normals: (H, W, 3) float32 unit vectors in the camera frame: a surface that faces the camera has (0, 0, -1).
-        mask: (H, W) bool, where normals are meaningful; None for everywhere. The map itself is never masked.
+        mask: (H, W) bool, where normals are meaningful; None for everywhere. The map itself is masked by
+            :meth:`cut_out` only.
     """
 
     normals: np.ndarray | None = None
@@ -43,9 +45,17 @@ class NormalResult(Result):
         """Normals in the frame of the published files: x right, y up, z towards the camera."""
         return to_published(self.normals)
 
-    def draw(self) -> np.ndarray:
-        """Draw right as red, up as green, towards the camera as blue; gray outside the mask."""
-        return draw_normals(self.published, np.ones(self.image.shape[:2], bool) if self.mask is None else self.mask)
+    def cut_out(self) -> None:
+        if self.mask is not None:
+            self.normals = np.where(self.mask[..., None], self.normals, np.float32(np.nan))
+
+    def draw(self, background: int = NOTHING) -> np.ndarray:
+        """Draw right as red, up as green, towards the camera as blue, and the gray level ``background`` outside the mask."""
+        mask = np.ones(self.image.shape[:2], bool) if self.mask is None else self.mask
+        return draw_normals(self.published, mask, background)
+
+    def picture(self, saving: Saving) -> np.ndarray:
+        return self.draw(saving.background_level)
 
     def summary(self) -> str:
         return 'one normal per pixel'

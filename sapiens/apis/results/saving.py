@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from sapiens.visualization.layout import NOTHING
 from sapiens.visualization.people import STYLES
 
 from ..writers.pose_formats import LAYOUTS
@@ -15,7 +16,10 @@ CHOICES = dict(
     map_format=('npy', 'png'),
     style=STYLES,
     normal_frame=('published', 'camera'),
+    background=('gray', 'black', 'white'),
 )
+# Gray levels of pixels without a value. Gray is the published one.
+LEVELS = dict(gray=NOTHING, black=0, white=255)
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Saving:
         style, threshold, radius, thickness, show_boxes, show_indices: drawing of people; see
             :func:`sapiens.visualization.people.draw_people`.
         opacity: of class colors.
+        background: color of pixels outside the mask of people in pictures of depth, normals and other maps: 'gray', 'black' or
+            'white'.
         depth_limits: depths drawn brightest and black. Fixed limits make images comparable.
         normal_frame: frame of .npy normals: 'published' (x right, y up, z towards the camera) or 'camera' (x right, y down,
             z forward).
@@ -52,6 +58,7 @@ class Saving:
     show_boxes: bool = False
     show_indices: bool = False
     opacity: float = 0.5
+    background: str = 'gray'
     depth_limits: tuple[float, float] | None = None
     normal_frame: str = 'published'
     fov: float = 50.0
@@ -62,3 +69,8 @@ class Saving:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise ValueError(f'{name}={getattr(self, name)!r} is not one of {known}')
+
+    @property
+    def background_level(self) -> int:
+        """Gray level of ``background``."""
+        return LEVELS[self.background]

@@ -1,6 +1,6 @@
 """Body parts or other classes of pixels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -49,6 +49,14 @@ class SegResult(Result):
     def foreground(self) -> np.ndarray:
         """(H, W) bool: all classes except the background."""
         return self.labels > 0
+
+    def of_classes(self, names: Sequence[str]) -> np.ndarray:
+        """Return where one of some classes is, (H, W) bool.
+
+        Raises:
+            ValueError: an unknown class, with the nearest name.
+        """
+        return np.isin(self.labels, [self.classes.index(name) for name in names])
 
     def draw(self, opacity: float = 0.5, legend: bool = False) -> np.ndarray:
         """Draw the class colors over the image, optionally with a legend below."""

@@ -15,11 +15,12 @@ import numpy as np
 from sapiens.datasets.transforms.decoding import BadImage
 from sapiens.utils.files import move_into_place, temporary_path
 
-from ..batch_job import Outcome, Plan, set_masks
+from ..batch_job import FIGURE, Outcome, Plan
 from ..inputs import Item
+from ..masks import set_masks
 from ..pipeline import Job, in_order, run
 from ..predictors import Predictor
-from ..results import PoseResult, Result
+from ..results import ImageResults, PoseResult, Result
 from ..results.by_task import get_result_class
 from .tracking import Tracker
 from .video_file import Camera, Frame, VideoReader, VideoWriter, open_frames
@@ -51,7 +52,7 @@ class VideoOptions:
 
 
 def video_files(plan: Plan, name: str) -> dict[str, dict[str, Path]]:
-    """Return the files of each task for a video: 'picture' is an .mp4, 'json' the records of the frames."""
+    """Return the files of each task for a video, and of its figure: 'picture' is an .mp4, 'json' the records of the frames."""
     files = {}
     for task in plan.written():
         chosen, stem = get_result_class(task).chosen(plan.saving), plan.stem(task, name)
@@ -59,6 +60,9 @@ def video_files(plan: Plan, name: str) -> dict[str, dict[str, Path]]:
         if any(file.kind == 'picture' for file in chosen):
             suffixes['picture'] = '.mp4'
         files[task] = {kind: stem.with_name(stem.name + suffix) for kind, suffix in suffixes.items()}
+    if plan.figure:
+        stem = plan.figure_stem(name)
+        files[FIGURE] = dict(picture=stem.with_name(stem.name + '.mp4'))
     return files
 
 
@@ -130,7 +134,7 @@ def run_video(
                 for result in job.results.values():
                     if tracker and isinstance(result, PoseResult):
                         tracker.update(result, float(frame.time))
-                pending.append(pool.submit(_write, outputs, job, count, frame))
+                pending.append(pool.submit(_write, plan, outputs, job, count, frame))
                 count += 1
                 while len(pending) > 4:
                     pending.popleft().result()
@@ -174,10 +178,11 @@ class _Frames:
         return self.shown[int(item.name)].pixels
 
 
-def _write(outputs: dict[str, 'Output'], job: Job, number: int, frame: Frame) -> None:
-    set_masks(job.results)
+def _write(plan: Plan, outputs: dict[str, 'Output'], job: Job, number: int, frame: Frame) -> None:
+    set_masks(job.results, masking=plan.masking)
+    results = ImageResults({task: job.results[task] for task in plan.written()})
     for task, output in outputs.items():
-        output.add(job.results[task], number, frame)
+        output.add(results if task == FIGURE else results[task], number, frame)
 
 
 class Output:
@@ -195,7 +200,7 @@ class Output:
             self.path, self.temporary = files['json'], temporary_path(files['json'])
             self.json = open(self.temporary, 'w')  # noqa: SIM115  (closed by close)
 
-    def add(self, result: Result, number: int, frame: Frame) -> None:
+    def add(self, result: Result | ImageResults, number: int, frame: Frame) -> None:
         if self.json:
             if number == 0:
                 header = ''.join(f'"{key}":{json.dumps(value)},' for key, value in result.frame_header().items())
@@ -204,7 +209,7 @@ class Output:
             self.json.write((',\n' if number else '') + json.dumps(row, allow_nan=False))
         if self.video:
             picture = result.frame_picture(self.saving)
-            if self.options.side_by_side:
+            if self.options.side_by_side and not isinstance(result, ImageResults):  # a figure shows the input already
                 picture = np.concatenate([result.image, picture], axis=1)
             self.video.write(frame._replace(pixels=picture))
 
