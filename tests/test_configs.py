@@ -81,6 +81,13 @@ def flat(pipeline):
         yield from step.get('steps', ())
 
 
+def pipelines(cfg, split):
+    """The pipeline of a split; of several tasks that of each."""
+    if f'{split}_pipeline' in cfg:
+        return [cfg[f'{split}_pipeline']]
+    return [part.pipeline for part in cfg[f'{split}_dataloader'].dataset.datasets.values()]
+
+
 @leaves
 def test_name_tells_the_truth(path):
     cfg = read(path)
@@ -89,10 +96,9 @@ def test_name_tells_the_truth(path):
     size = (int(match['h']), int(match['w']))
     assert cfg.model.backbone.arch == match['size']
     assert tuple(cfg.model.backbone.img_size) == size
-    sizes = [
-        tuple(step['size']) for step in flat(cfg.train_pipeline) if step.get('size') and step['type'] != 'RandomResize'
-    ]
-    assert sizes and set(sizes) == {size[::-1]}
+    for pipeline in pipelines(cfg, 'train'):
+        sizes = [tuple(step['size']) for step in flat(pipeline) if step.get('size') and step['type'] != 'RandomResize']
+        assert sizes and set(sizes) == {size[::-1]}
     assert (match['what'] is not None) == ('ablations' in path.parts)
 
 
@@ -103,7 +109,7 @@ def test_everything_it_names_exists(path):
         (LOOPS, cfg.train_cfg),
         (OPTIM_WRAPPERS, cfg.optim_wrapper),
         *((METRICS, metric) for metric in evaluators(cfg)),
-        *((TRANSFORMS, step) for step in flat([*cfg.train_pipeline, *cfg.val_pipeline])),
+        *((TRANSFORMS, step) for split in ('train', 'val') for one in pipelines(cfg, split) for step in flat(one)),
         *((HOOKS, hook) for hook in [*cfg.default_hooks.values(), *cfg.get('custom_hooks', [])] if hook),
     ]:
         assert registry.get(config['type']) is not None, config
@@ -111,6 +117,8 @@ def test_everything_it_names_exists(path):
 
 
 def evaluators(cfg):
+    if 'tasks' in cfg.model:
+        return [metric for metrics in cfg.val_evaluator.values() for metric in metrics]
     return cfg.val_evaluator if isinstance(cfg.val_evaluator, list) else [cfg.val_evaluator]
 
 
@@ -120,14 +128,20 @@ def shrink(cfg):
     cfg.model.backbone.pop('init_cfg', None)
     if cfg.model.type == 'MAE':
         cfg.model.decoder.update(embed_dims=16, num_heads=2)
-    elif cfg.model.type == 'DenseEstimator':
-        for layers in {'deconv_channels', 'upsample_channels', 'conv_channels'} & set(cfg.model.head):
-            cfg.model.head[layers] = [8] * len(cfg.model.head[layers])
-    else:
-        cfg.model.head.update(deconv_channels=(8, 8), conv_channels=(8,))
+        return
+    for part in cfg.model.get('tasks', dict(all=cfg.model)).values():
+        if part.type == 'DenseEstimator':
+            for layers in {'deconv_channels', 'upsample_channels', 'conv_channels'} & set(part.head):
+                part.head[layers] = [8] * len(part.head[layers])
+        else:
+            part.head.update(deconv_channels=(8, 8), conv_channels=(8,))
 
 
 def labeled_sample(model):
+    if type(model).__name__ == 'MultiTaskEstimator':
+        sample = labeled_sample(model.tasks['pose'])
+        sample.set_metainfo(dict(task='pose'))
+        return sample
     if type(model).__name__ == 'MAE':
         return None
     if type(model).__name__ == 'DenseEstimator':
@@ -173,6 +187,10 @@ def test_leaves_are_thin(path):
 def test_pipelines_in_the_loaders_are_the_ones_declared(path):
     """Overriding a pipeline in a child does not change a loader by itself: the child must wire it again."""
     cfg = read(path)
+    if 'tasks' in cfg.model:
+        assert set(cfg.model.tasks) == set(cfg.train_dataloader.dataset.datasets) == set(cfg.val_evaluator)
+        assert cfg.test_dataloader == cfg.val_dataloader
+        return
     assert cfg.train_dataloader.dataset.pipeline == cfg.train_pipeline
     assert cfg.val_dataloader.dataset.pipeline == cfg.val_pipeline
     if 'test_dataset' in cfg:
@@ -180,6 +198,18 @@ def test_pipelines_in_the_loaders_are_the_ones_declared(path):
         assert cfg.test_evaluator == [cfg.test_metric]
     else:
         assert cfg.test_dataloader == cfg.val_dataloader
+
+
+def test_a_model_of_several_tasks_is_that_of_the_recipes_it_joins():
+    cfg = read(CONFIGS / 'multi' / 'sapiens2_tiny_synthetic-128x96.py')
+    leaves = dict(pose='sapiens2_tiny_synthetic308-128x96', seg='sapiens2_tiny_synthetic-128x96')
+    for task, leaf in dict(leaves, normal=leaves['seg']).items():
+        own = read(CONFIGS / task / f'{leaf}.py')
+        assert dict(cfg.model.tasks[task], backbone=cfg.model.backbone) == own.model
+        assert cfg.train_dataloader.dataset.datasets[task] == own.train_dataloader.dataset
+        assert cfg.val_dataloader.dataset.datasets[task] == own.val_dataloader.dataset
+        assert cfg.val_evaluator[task] == own.val_evaluator
+    assert cfg.train_dataloader.sampler == dict(type='TaskSampler')
 
 
 def test_every_base_file_is_used_by_a_leaf():

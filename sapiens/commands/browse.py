@@ -91,16 +91,20 @@ def main(argv: list[str] | None = None) -> None:
     cfg = load_config(args.config, args.cfg_options)
     dataset = DATASETS.build(cfg[f'{args.split}_dataloader'].dataset)
     if not isinstance(dataset, IterableDataset):
-        draws = (Draw(i % len(dataset), hash63(args.seed, i)) for i in range(args.samples))
-        samples = (dataset[draw] for draw in draws)
+        # Several tasks in turn.
+        datasets = list(getattr(dataset, 'tasks', dict(all=dataset)).values())
+        places = [(datasets[i % len(datasets)], i // len(datasets)) for i in range(args.samples)]
+        draws = [(part, Draw(place % len(part), hash63(args.seed, i))) for i, (part, place) in enumerate(places)]
+        samples = (part[draw] for part, draw in draws)
     else:
         samples = (sample for _, sample in zip(range(args.samples), dataset, strict=False))
-    skeleton = skeleton_of(getattr(dataset, 'metainfo', None))
-    palette = getattr(dataset, 'metainfo', {}).get('palette')
-    palette = None if palette is None else np.array(palette, np.uint8)
     tiles, bad = [], []
     for sample in samples:
-        tiles.append(draw(sample, args.tile, skeleton, palette))
+        task = sample['data_samples'].metainfo.get('task')  # of several
+        metainfo = getattr(dataset if task is None else dataset.tasks[task], 'metainfo', None) or {}
+        palette = metainfo.get('palette')
+        palette = None if palette is None else np.array(palette, np.uint8)
+        tiles.append(draw(sample, args.tile, skeleton_of(metainfo), palette))
         bad += sample.get('bad', [])
     args.out.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(contact_sheet(tiles, columns=max(1, 1536 // max(tile.shape[1] for tile in tiles)))).save(args.out)

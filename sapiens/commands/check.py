@@ -30,7 +30,7 @@ from sapiens.datasets.statistics import statistics_of
 from sapiens.engine.hooks.data_check import check_names
 from sapiens.metainfo import get_skeleton
 from sapiens.registry import DATASETS, METRICS, MODELS
-from sapiens.tasks import task_of
+from sapiens.tasks import members_of, task_of
 from sapiens.utils.cli import add_dataset_arguments, tool_parser
 from sapiens.utils.config import load_config
 
@@ -44,16 +44,28 @@ def build(cfg, split: str, otherwise: str = ''):
         return None
 
 
-def refused(cfg, split: str, dataset) -> bool:
+def parts_of(cfg, split: str, dataset) -> dict:
+    """(model, dataset, metrics) of each task by name; of a config of one task under None."""
+    members, metrics = members_of(cfg.model), cfg.get(f'{split}_evaluator')
+    if not members:
+        return {None: (cfg.model, dataset, metrics or [])}
+    datasets = getattr(dataset, 'tasks', {})
+    if set(datasets) != set(members):
+        raise ValueError(
+            f'the data are for {", ".join(datasets) or "no tasks"}, the model is for {", ".join(members)}'
+        )
+    return {name: (model, datasets[name].dataset, (metrics or {}).get(name, [])) for name, model in members.items()}
+
+
+def refused(model, split: str, dataset, metrics) -> bool:
     """Whether the model has other classes or keypoints than the data, or a metric refuses its files; prints the reason."""
-    metrics = cfg.get(f'{split}_evaluator') or []
     try:
-        model = SimpleNamespace()
-        if 'task' in cfg.model:
-            model.task = MODELS.build(cfg.model.task)
-        if 'skeleton' in cfg.model:
-            model.skeleton = get_skeleton(cfg.model.skeleton)
-        check_names(model, dataset, split)
+        named = SimpleNamespace()
+        if 'task' in model:
+            named.task = MODELS.build(model.task)
+        if 'skeleton' in model:
+            named.skeleton = get_skeleton(model.skeleton)
+        check_names(named, dataset, split)
         for metric in metrics if isinstance(metrics, list | tuple) else [metrics]:
             METRICS.build(metric)
     except (FileNotFoundError, ValueError) as error:
@@ -87,15 +99,29 @@ def main(argv: list[str] | None = None) -> int:
     cfg = load_config(args.config, args.cfg_options)
     begin = time.time()
     dataset = build(cfg, args.split)
-    if dataset is None or refused(cfg, args.split, dataset):
+    if dataset is None:
         return 1
+    other = build(cfg, 'val' if args.split == 'train' else 'train', 'Shared images are not looked for. ')
+    parts = parts_of(cfg, args.split, dataset)
     print(f'{args.split}: {dataset}, read in {time.time() - begin:.1f} s')
+    wrong = False
+    for name, (model, part, metrics) in parts.items():
+        if name is not None:
+            print(f'\n{name}: {part}')
+        held_out = other if name is None or other is None else other.tasks[name].dataset
+        wrong |= check(args, model, part, metrics, held_out)
+    return int(wrong)
+
+
+def check(args, model, dataset, metrics, other) -> bool:
+    """Check the data of a task, print what is found, and return whether something is wrong."""
+    if refused(model, args.split, dataset, metrics):
+        return True
     if not hasattr(dataset, 'check'):
         print(f'{type(dataset).__name__} cannot be checked: it has no files that are known beforehand')
-        return 0
+        return False
     findings = Findings()
     dataset.check(findings, read=args.images, progress=bar('images'))
-    other = build(cfg, 'val' if args.split == 'train' else 'train', 'Shared images are not looked for. ')
     if other is not None:
         check_overlap(findings, dataset, other, bar('overlap'))
     print(table(findings))
@@ -103,7 +129,7 @@ def main(argv: list[str] | None = None) -> int:
     count = min(args.samples, len(dataset))
     draws = [Draw(i * len(dataset) // count, hash63(args.seed, i)) for i in range(count)]
     sampled = Findings()
-    print(check_samples(sampled, dataset, draws, statistics_of(task_of(cfg.model)), bar('samples')))
+    print(check_samples(sampled, dataset, draws, statistics_of(task_of(model)), bar('samples')))
     if sampled:
         print(table(sampled))
-    return int(findings.wrong + sampled.wrong > 0)
+    return findings.wrong + sampled.wrong > 0

@@ -22,6 +22,7 @@ from sapiens.checkpoints import resolve_checkpoint
 from sapiens.engine import Runner, show_hook_for
 from sapiens.engine.runner import set_default_evaluators
 from sapiens.registry import METRICS
+from sapiens.tasks import members_of
 from sapiens.utils.cli import add_foreign_arguments, add_runner_arguments, load_runner_config, positive, tool_parser
 
 
@@ -58,7 +59,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def set_dump(cfg, file: str) -> None:
     """Set ``dump`` of the test metric that can write predictions. ValueError where none can, or several could."""
-    metrics = cfg.test_evaluator if isinstance(cfg.test_evaluator, list | tuple) else [cfg.test_evaluator]
+    by_task = list(cfg.test_evaluator.values()) if members_of(cfg.model) else [cfg.test_evaluator]
+    metrics = [metric for one in by_task for metric in (one if isinstance(one, list | tuple) else [one])]
     able = [metric for metric in metrics if 'dump' in inspect.signature(METRICS.get(metric['type'])).parameters]
     if len(able) != 1:
         raise ValueError(
@@ -68,15 +70,21 @@ def set_dump(cfg, file: str) -> None:
     able[0]['dump'] = file
 
 
-def show_hook(cfg, args: argparse.Namespace) -> dict:
-    """Config of the hook that draws. ValueError where the model's type has no drawing, or not that part."""
-    hook = show_hook_for(cfg.model)
-    options = dict(out_dir=str(args.show_dir), limit=args.show_limit)
-    if args.show_heatmaps:
-        if 'heatmaps' not in inspect.signature(hook).parameters:
-            raise ValueError(f'--show-heatmaps: {cfg.model.type} predicts no heatmaps')
-        options['heatmaps'] = True
-    return dict(type=hook.__name__, **options)
+def show_hooks(cfg, args: argparse.Namespace) -> list[dict]:
+    """Configs of the hooks that draw; each of several tasks has a folder. ValueError where a model has no drawing, or none of
+    heatmaps."""
+    parts, hooks = members_of(cfg.model) or {None: cfg.model}, []
+    for task, model in parts.items():
+        hook = show_hook_for(model)
+        options = dict(out_dir=str(args.show_dir), limit=args.show_limit)
+        if task is not None:
+            options.update(out_dir=str(args.show_dir / task), task=task)
+        if args.show_heatmaps and 'heatmaps' in inspect.signature(hook).parameters:
+            options['heatmaps'] = True
+        hooks.append(dict(type=hook.__name__, **options))
+    if args.show_heatmaps and not any('heatmaps' in hook for hook in hooks):
+        raise ValueError(f'--show-heatmaps: {cfg.model.type} predicts no heatmaps')
+    return hooks
 
 
 def without_average(cfg) -> None:
@@ -95,7 +103,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.dump:
         set_dump(cfg, args.dump)
     if args.show_dir:
-        cfg.custom_hooks = [*cfg.get('custom_hooks', ()), show_hook(cfg, args)]
+        cfg.custom_hooks = [*cfg.get('custom_hooks', ()), *show_hooks(cfg, args)]
     if args.graph:
         without_average(cfg)
     runner = Runner.from_cfg(cfg)

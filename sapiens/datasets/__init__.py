@@ -8,6 +8,7 @@ from .draw import Draw, seed_everything_for
 from .image_folder import ImageFolder
 from .image_list import ImageList
 from .keypoints import KeypointDataset
+from .multi_task import MultiTaskDataset, TaskSampler
 from .samplers import ResumableSampler
 from .segmentation import SegmentationDataset
 from .synthetic_humans import SyntheticHumans
@@ -20,10 +21,12 @@ __all__ = [
     'ImageFolder',
     'ImageList',
     'KeypointDataset',
+    'MultiTaskDataset',
     'ResumableSampler',
     'SegmentationDataset',
     'SyntheticHumans',
     'TarShards',
+    'TaskSampler',
     'seed_everything_for',
     'stack_collate',
     'transforms',

@@ -16,7 +16,7 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from sapiens.checkpoints import explain_refusal, family_of, load_weights, read_weights, resolve_init_cfg
-from sapiens.tasks import task_of
+from sapiens.tasks import members_of, task_of
 from sapiens.utils.folder_lock import FolderLock
 from sapiens.utils.foreign import refuse_foreign
 from sapiens.utils.launcher_watch import stop_with_launcher
@@ -35,10 +35,12 @@ __all__ = ['Runner', 'set_default_evaluators']
 
 
 def set_default_evaluators(cfg: Config) -> None:
-    """Give each split that has a dataloader and no evaluator the default metric of the model's task, in place."""
+    """Give each split that has a dataloader and no evaluator the default metric of the model's task, in place; of a model of
+    several tasks that of each."""
     for split in ('val', 'test'):
         if cfg.get(f'{split}_dataloader') and not cfg.get(f'{split}_evaluator'):
-            cfg[f'{split}_evaluator'] = dict(type=task_of(cfg.model).metric)
+            parts = {name: dict(type=task_of(part).metric) for name, part in members_of(cfg.model).items()}
+            cfg[f'{split}_evaluator'] = parts or dict(type=task_of(cfg.model).metric)
 
 
 class Runner(BuildingRunner):

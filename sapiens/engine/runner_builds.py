@@ -1,5 +1,7 @@
 """What a runner builds from its config: loaders, loops, the optimizer and schedules."""
 
+import inspect
+
 import torch
 from mmengine.dist import get_rank
 from mmengine.optim import OptimWrapper, OptimWrapperDict
@@ -7,7 +9,7 @@ from mmengine.runner import BaseLoop
 from mmengine.runner import Runner as _Runner
 from torch.utils.data import DataLoader, IterableDataset
 
-from sapiens.registry import DATASETS, FUNCTIONS
+from sapiens.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS
 
 from .eval_loops import TestLoop, ValLoop
 from .loops import TrainLoop
@@ -29,6 +31,9 @@ class BuildingRunner(_Runner):
     """
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model):
+        """Wrap the model for several processes. A model says itself if a step has gradients for some of its parameters only."""
+        if getattr(model, 'has_unused_parameters', False):
+            self.cfg.find_unused_parameters = True
         if self.distributed and not torch.cuda.is_available():
             unused = self.cfg.get('find_unused_parameters', False)
             model_wrapper_cfg = dict(
@@ -45,7 +50,11 @@ class BuildingRunner(_Runner):
         dataloader = dict(dataloader)
         if seed is not None and diff_rank_seed:
             seed -= get_rank()  # all ranks shuffle alike; samples differ by their position in the epoch
-        dataset = dataloader['dataset']
+        dataset, sampler = dataloader['dataset'], dataloader.get('sampler')
+        if isinstance(sampler, dict) and _takes_batch_size(sampler['type']):
+            if 'batch_size' in sampler:
+                raise ValueError('sampler.batch_size follows from the batch_size of the loader; leave it out')
+            dataloader['sampler'] = dict(sampler, batch_size=dataloader['batch_size'])
         kind = DATASETS.get(dataset['type']) if isinstance(dataset, dict) else type(dataset)
         if kind is not None and issubclass(kind, IterableDataset):
             dataloader['sampler'] = None
@@ -136,3 +145,9 @@ class BuildingRunner(_Runner):
             f'Learning rate scaled by {ratio:g}: {per_rank} images x {self.world_size} process(es) x {accumulated} '
             f'accumulated = {total}, lr is given for {base}'
         )
+
+
+def _takes_batch_size(kind: str | type) -> bool:
+    """Whether a sampler needs to know the size of a batch."""
+    kind = DATA_SAMPLERS.get(kind) if isinstance(kind, str) else kind
+    return kind is not None and 'batch_size' in inspect.signature(kind).parameters

@@ -3,7 +3,7 @@ from .direction import rule_of
 from .keypoints import KeypointMetric
 from .normal import NormalMetric
 from .reconstruction import ReconstructionLoss
-from .reported import refuse_unreported
+from .reported import refuse_unreported, reported_names
 from .segmentation import SegMetric
 from .streaming import StreamingMetric
 from .val_loss import ValLoss
@@ -17,5 +17,6 @@ __all__ = [
     'StreamingMetric',
     'ValLoss',
     'refuse_unreported',
+    'reported_names',
     'rule_of',
 ]

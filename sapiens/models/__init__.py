@@ -7,6 +7,7 @@ from .data_preprocessor import ImageNormalizer
 from .estimators.dense import DenseEstimator
 from .estimators.dense_task import DenseTask
 from .estimators.dense_tasks import DepthTask, NormalTask, SegTask
+from .estimators.multi_task import MultiTaskEstimator
 from .estimators.pose import PoseEstimator
 from .heads.deconv import DeconvHead
 from .heads.dense import DenseHead
@@ -35,6 +36,7 @@ __all__ = [
     'HeatmapMSELoss',
     'ImageNormalizer',
     'MAEDecoder',
+    'MultiTaskEstimator',
     'NormalCosineLoss',
     'NormalGradientLoss',
     'NormalL1Loss',

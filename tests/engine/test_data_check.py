@@ -103,7 +103,7 @@ def test_ranks_judge_together(monkeypatch):
         hook = DataCheckHook(2)
         hook.before_train(runner())
         hook.before_train_iter(None, 0, batch(points))
-        return hook.rows
+        return hook.rows[None]
 
     seen, hidden = other(SEEN), other(HIDDEN)
     monkeypatch.setattr(data_check, 'all_gather_object', lambda rows: [rows, seen])

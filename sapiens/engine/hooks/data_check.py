@@ -6,9 +6,9 @@ from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 
-from sapiens.datasets.statistics import Doubt, statistics_of
+from sapiens.datasets.statistics import Doubt, MapStatistics, statistics_of
 from sapiens.registry import HOOKS
-from sapiens.tasks import task_of
+from sapiens.tasks import members_of, task_of
 
 __all__ = ['DataCheckHook', 'check_names']
 
@@ -36,13 +36,19 @@ class DataCheckHook(Hook):
         if not (isinstance(num_batches, int) and num_batches >= 1):
             raise ValueError(f'num_batches={num_batches!r}: expected 1 or more')
         self.num_batches = num_batches
-        self.batches, self.rows, self.statistics = 0, [], None
+        # By name of the task in a model of several tasks, else under None.
+        self.statistics: dict[str | None, MapStatistics] = {}
+        self.batches: dict[str | None, int] = {}
+        self.rows: dict[str | None, list[dict]] = {}
 
     def before_train(self, runner) -> None:
-        self.batches, self.rows = 0, []
         model = runner.bare_model
+        parts = members_of(model) or {None: model}
         # A model of one's own may have no task: then nothing is known of its labels.
-        self.statistics = statistics_of(task_of(model)) if hasattr(model, 'task_name') else None
+        self.statistics = {
+            name: statistics_of(task_of(part)) for name, part in parts.items() if hasattr(part, 'task_name')
+        }
+        self.batches, self.rows = dict.fromkeys(self.statistics, 0), {name: [] for name in self.statistics}
         check_names(model, runner.train_dataloader.dataset, 'train')
 
     def before_val(self, runner) -> None:
@@ -52,32 +58,37 @@ class DataCheckHook(Hook):
         check_names(runner.bare_model, runner.test_dataloader.dataset, 'test')
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        if self.batches >= self.num_batches or self.statistics is None:
+        if all(count >= self.num_batches for count in self.batches.values()):
             return
-        self.batches += 1
+        name = data_batch['data_samples'][0].metainfo.get('task') if None not in self.batches else None
+        if self.batches.get(name, self.num_batches) >= self.num_batches:
+            return
+        self.batches[name] += 1
         for image, sample in zip(data_batch['inputs'], data_batch['data_samples'], strict=True):
-            self.rows.append(self.statistics.measure(image, sample))
-        if self.batches == self.num_batches:
-            self.judge()
+            self.rows[name].append(self.statistics[name].measure(image, sample))
+        if self.batches[name] == self.num_batches:
+            self.judge(name)
 
     def after_train(self, runner) -> None:
-        if 0 < self.batches < self.num_batches:
-            self.judge()
+        for name, count in self.batches.items():
+            if 0 < count < self.num_batches:
+                self.judge(name)
 
-    def judge(self) -> None:
-        """Judge the samples of all ranks."""
-        rows = [row for part in all_gather_object(self.rows) for row in part]
-        self.rows = []
-        doubts = self.statistics.judge(rows)
+    def judge(self, name: str | None = None) -> None:
+        """Judge the samples of all ranks, of one task."""
+        rows = [row for part in all_gather_object(self.rows[name]) for row in part]
+        self.rows[name] = []
+        doubts = self.statistics[name].judge(rows)
         if any(doubt.nothing for doubt in doubts):
-            raise ValueError(self._message(doubts, len(rows)) + ': there is nothing to learn. ' + _ADVICE)
+            raise ValueError(self._message(name, doubts, len(rows)) + ': there is nothing to learn. ' + _ADVICE)
         if doubts:
-            text = self._message(doubts, len(rows))
+            text = self._message(name, doubts, len(rows))
             print_log(f'{text}{"" if text.endswith("?") else "."} {_ADVICE}', 'current', logging.WARNING)
 
-    def _message(self, doubts: list[Doubt], samples: int) -> str:
+    def _message(self, name: str | None, doubts: list[Doubt], samples: int) -> str:
         found = '; '.join(doubt.text for doubt in doubts)
-        return f'the first {self.batches} batches ({samples} samples over all ranks) have {found}'
+        task = '' if name is None else f' of {name!r}'
+        return f'the first {self.batches[name]} batches{task} ({samples} samples over all ranks) have {found}'
 
 
 _ADVICE = (
@@ -89,12 +100,22 @@ def check_names(model, dataset, split: str) -> None:
     """Refuse a dataset whose classes or keypoints are not those of the model, in names and order.
 
     Args:
-        model: with ``task.classes`` or ``skeleton``, if it has some.
-        dataset: with ``classes`` or the keypoints of a skeleton in its ``metainfo``, if it has some.
+        model: with ``task.classes`` or ``skeleton``, if it has some; or a model of several tasks.
+        dataset: of the same tasks, with ``classes`` or the keypoints of a skeleton in its ``metainfo``, if it has some.
 
     Raises:
         ValueError: naming both lists and the two settings.
     """
+    if members := members_of(model):
+        parts = getattr(dataset, 'tasks', {})
+        if set(parts) != set(members):
+            raise ValueError(
+                f'the {split} data are for {", ".join(parts) or "no tasks"}, the model is for {", ".join(members)}: give '
+                f'{split}_dataloader.dataset=dict(type="MultiTaskDataset", datasets=...) a dataset for each of them'
+            )
+        for name, part in parts.items():
+            check_names(members[name], part, f'{split} ({name})')
+        return
     metainfo = getattr(dataset, 'metainfo', None) or {}
     known = getattr(getattr(model, 'task', None), 'classes', None)
     if known is not None and 'classes' in metainfo and tuple(metainfo['classes']) != tuple(known.classes):

@@ -22,7 +22,8 @@ class Estimator(BaseModel):
     Subclasses define ``loss`` and ``predict``, and set ``test_options``: the options of prediction with their defaults.
 
     Args:
-        backbone: config of the encoder. Its last feature map (B, C, h, w) is used.
+        backbone: config of the encoder. Its last feature map (B, C, h, w) is used. An encoder that is built already belongs to
+            its owner, which may have several heads: its weights are not among those of this module.
         head: config of the head.
         derived: arguments of the head that follow from other parts: value and the part it follows from. ``in_channels`` is added.
         data_preprocessor: normalization of the images.
@@ -38,14 +39,19 @@ class Estimator(BaseModel):
 
     def __init__(
         self,
-        backbone: dict,
+        backbone: dict | nn.Module,
         head: dict,
         derived: Mapping[str, tuple[object, str]],
-        data_preprocessor: dict | None,
+        data_preprocessor: dict | nn.Module | None,
         init_cfg: dict | None,
     ) -> None:
-        super().__init__(MODELS.build(data_preprocessor or dict(type='ImageNormalizer')), init_cfg)
-        self.backbone = MODELS.build(backbone)
+        if not isinstance(data_preprocessor, nn.Module):
+            data_preprocessor = MODELS.build(data_preprocessor or dict(type='ImageNormalizer'))
+        super().__init__(data_preprocessor, init_cfg)
+        if isinstance(backbone, nn.Module):
+            self.__dict__['backbone'] = backbone  # torch would register an attribute as a part of this module
+        else:
+            self.backbone = MODELS.build(backbone)
         require_members(self.backbone, 'embed_dims', what=type(self).__name__)
         derived = dict(in_channels=(self.backbone.embed_dims, 'the backbone'), **derived)
         for key, (value, origin) in derived.items():
@@ -63,11 +69,21 @@ class Estimator(BaseModel):
     def __getattr__(self, name: str):
         return super().__getattr__(self.head_name if name == 'head' else name)
 
-    def network(self, inputs: Tensor, channels: Tensor | None = None):
-        """Output of the head for normalized images (B, 3, H, W), of all or of the chosen ``channels``."""
+    def encode(self, inputs: Tensor) -> Tensor:
+        """Feature map (B, C, h, w) of normalized images (B, 3, H, W), which the head takes."""
+        return self.backbone(inputs)[-1]
+
+    def network(self, inputs: Tensor, channels: Tensor | None = None, encode: Callable | None = None):
+        """Output of the head for normalized images (B, 3, H, W).
+
+        Args:
+            inputs: the images.
+            channels: numbers of the channels to compute, all by default.
+            encode: in place of :meth:`encode`, to share feature maps with other heads.
+        """
         if self._network is not None:
             return self._network(inputs, channels)
-        features = self.backbone(inputs)[-1]
+        features = (encode or self.encode)(inputs)
         return self.head(features) if channels is None else self.head(features, channels)
 
     def replace_network(self, network: Callable) -> None:

@@ -3,6 +3,7 @@
 # B batch, K channels of a map, H W size of the network's input in pixels, h w of the head's output
 
 import logging
+from collections.abc import Callable
 
 import torch
 from mmengine.logging import print_log
@@ -54,13 +55,13 @@ class DenseEstimator(Estimator):
 
     def __init__(
         self,
-        backbone: dict,
+        backbone: dict | nn.Module,
         head: dict | None = None,
         task: dict | None = None,
         losses: dict | list[dict] | None = None,
         loss_stride: int = 1,
         test_cfg: dict | None = None,
-        data_preprocessor: dict | None = None,
+        data_preprocessor: dict | nn.Module | None = None,
         init_cfg: dict | None = None,
         **renamed,
     ) -> None:
@@ -110,7 +111,7 @@ class DenseEstimator(Estimator):
         return {**losses, **self.task.monitor(_each(output, Tensor.detach), targets)}
 
     @torch.no_grad()
-    def predict(self, inputs: Tensor, data_samples: list, **options) -> list:
+    def predict(self, inputs: Tensor, data_samples: list, encode: Callable | None = None, **options) -> list:
         """Predict each image at its own size: that of its labels if it has some, else its ``ori_shape``, else the input's.
 
         Outputs of a batch stay at the network's size and are upsampled for one image at a time. With ``warp_matrix`` in the
@@ -120,6 +121,7 @@ class DenseEstimator(Estimator):
         Args:
             inputs: (B, 3, H, W) normalized images.
             data_samples: B samples of :class:`sapiens.structures.DenseDataSample`.
+            encode: see :meth:`.Estimator.network`.
             **options: override those of ``test_cfg``.
 
         Returns:
@@ -128,12 +130,12 @@ class DenseEstimator(Estimator):
         """
         options = self.options(options, self.test_cfg)
         input_size = tuple(inputs.shape[-2:])
-        output = self._output(inputs, options)
+        output = self._output(inputs, options, encode)
         losses = [None] * len(data_samples)
         if options['losses']:
             losses = [self._sample_loss(_one(output, i), s, input_size) for i, s in enumerate(data_samples)]
         if options['flip_test']:
-            mirrored = self.task.mirrored(self._output(inputs.flip(-1), options))
+            mirrored = self.task.mirrored(self._output(inputs.flip(-1), options, encode))
             output = _each(output, lambda value, other: (value + other) / 2, mirrored)
         for index, (sample, loss) in enumerate(zip(data_samples, losses, strict=True)):
             one, size = _one(output, index), self._size_of(sample, input_size)
@@ -151,20 +153,20 @@ class DenseEstimator(Estimator):
 
     # ------------------------------------------------------------------ parts
 
-    def _output(self, inputs: Tensor, options: dict) -> Outputs:
+    def _output(self, inputs: Tensor, options: dict, encode: Callable | None) -> Outputs:
         """Float32 output of the network: maps (B, K, h, w), or (B, K, H, W) where several windows were averaged."""
         if options['crop_size'] is None:
-            return _each(self.network(inputs), Tensor.float)
+            return _each(self.network(inputs, encode=encode), Tensor.float)
         height, width = inputs.shape[-2:]
         h, w = min(options['crop_size'][0], height), min(options['crop_size'][1], width)
         down, right = options['stride'] or (max(h // 2, 1), max(w // 2, 1))
         windows = [(top, left) for top in _starts(height, h, down) for left in _starts(width, w, right)]
         if len(windows) == 1:
-            return _each(self.network(inputs), Tensor.float)
+            return _each(self.network(inputs, encode=encode), Tensor.float)
         total, count = None, inputs.new_zeros(height, width)
         for top, left in windows:
             window = (..., slice(top, top + h), slice(left, left + w))
-            part = _each_map(self.network(inputs[window]), lambda value: upsample(value, (h, w)))
+            part = _each_map(self.network(inputs[window], encode=encode), lambda value: upsample(value, (h, w)))
             if total is None:
                 total = _each(part, lambda value: value.new_zeros(*value.shape[:2], height, width))
             _each(total, lambda whole, values, window=window: whole[window].add_(values), part)

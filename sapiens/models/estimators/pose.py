@@ -2,7 +2,7 @@
 
 # B batch, K keypoints, k those asked for, w h size of the crop in pixels, W H of a heatmap in cells
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -48,13 +48,13 @@ class PoseEstimator(Estimator):
 
     def __init__(
         self,
-        backbone: dict,
+        backbone: dict | nn.Module,
         head: dict,
         skeleton: str | Path | Mapping,
         losses: dict | list[dict] | None = None,
         codec: dict | None = None,
         test_cfg: dict | None = None,
-        data_preprocessor: dict | None = None,
+        data_preprocessor: dict | nn.Module | None = None,
         init_cfg: dict | None = None,
         **renamed,
     ) -> None:
@@ -91,13 +91,14 @@ class PoseEstimator(Estimator):
         return dict(loss=losses.mean(), acc_pose=self._accuracy(output.detach(), keypoints, weights, inputs))
 
     @torch.no_grad()
-    def predict(self, inputs: Tensor, data_samples: list, **options) -> list:
+    def predict(self, inputs: Tensor, data_samples: list, encode: Callable | None = None, **options) -> list:
         """Find the keypoints of each crop.
 
         Args:
             inputs: (B, 3, h, w) normalized crops.
             data_samples: B samples with ``input_center``, ``input_scale`` in their metainfo (center and size of the crop in the
                 image, pixels), and ``gt_instances`` with ``bboxes`` and ``bbox_scores``.
+            encode: see :meth:`.Estimator.network`.
             **options: override those of ``test_cfg``.
 
         Returns:
@@ -107,7 +108,7 @@ class PoseEstimator(Estimator):
         """
         options = self.options(options, self.test_cfg)
         ids = self.requested(options['keypoints'])
-        heatmaps, losses = self._heatmaps(inputs, data_samples, ids, options)
+        heatmaps, losses = self._heatmaps(inputs, data_samples, ids, options, encode)
         size = inputs.shape[-1], inputs.shape[-2]
         points, scores = self.codec.decode(heatmaps, size)
         center, scale = (
@@ -147,10 +148,12 @@ class PoseEstimator(Estimator):
 
     # ------------------------------------------------------------------ parts
 
-    def _heatmaps(self, inputs: Tensor, data_samples: list, ids: Tensor | None, options: dict):
+    def _heatmaps(
+        self, inputs: Tensor, data_samples: list, ids: Tensor | None, options: dict, encode: Callable | None
+    ) -> tuple[Tensor, list[float] | None]:
         """Maps (B, k, H, W) to decode, and each sample's loss (B,), or None where it is not asked for, without labels, or with
         some keypoints only."""
-        output = self.network(inputs, ids)
+        output = self.network(inputs, ids, encode)
         losses = None
         if options['losses'] and ids is None and all('gt_instance_labels' in sample for sample in data_samples):
             target, weights = self._encode(*self._labels(data_samples, output.device), inputs, output)
@@ -159,7 +162,7 @@ class PoseEstimator(Estimator):
         if options['flip_test']:
             # The map of a keypoint in the mirrored crop is the mirrored map of its partner.
             partners = self.flip_indices if ids is None else self.flip_indices[ids]
-            mirrored = self.network(inputs.flip(-1), partners)
+            mirrored = self.network(inputs.flip(-1), partners, encode)
             heatmaps = (heatmaps + self.loss_module.to_heatmaps(mirrored).flip(-1)) / 2
         return heatmaps, losses
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from sapiens.datasets.transforms.decoding import EncodedImage
 from sapiens.datasets.transforms.loading import read_file
+from sapiens.tasks import member_of
 
 __all__ = ['ShowHook']
 
@@ -27,17 +28,18 @@ class ShowHook(Hook):
     Args:
         out_dir: output folder.
         limit: maximum number of figures over all processes; None for all.
+        task: of a model of several tasks, the one that is shown.
 
     Raises:
-        ValueError: a limit below 1.
+        ValueError: a limit below 1; at the start of the test, a task that the model does not have.
     """
 
     priority = 'LOW'
 
-    def __init__(self, out_dir: str | Path, limit: int | None = None) -> None:
+    def __init__(self, out_dir: str | Path, limit: int | None = None, task: str | None = None) -> None:
         if limit is not None and limit < 1:
             raise ValueError(f'limit={limit} must be 1 or more, or None for all images')
-        self.out_dir, self.limit = Path(out_dir), limit
+        self.out_dir, self.limit, self.task = Path(out_dir), limit, task
 
     @abstractmethod
     def figure(self, image: np.ndarray, samples: list) -> np.ndarray:
@@ -48,7 +50,7 @@ class ShowHook(Hook):
         return sample
 
     def before_test(self, runner) -> None:
-        self.model = runner.bare_model
+        self.model = member_of(runner.bare_model, self.task, f'{type(self).__name__}.task')
         self.waiting: list = []
         self.path: str | None = None
         self.written: set[str] = set()
@@ -62,6 +64,8 @@ class ShowHook(Hook):
 
     def after_test_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         for sample in outputs:
+            if self.task is not None and sample.metainfo['task'] != self.task:
+                continue
             if sample.get('img_path') != self.path:
                 self.flush()
             if self.done:

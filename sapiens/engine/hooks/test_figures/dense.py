@@ -25,10 +25,13 @@ class DenseShowHook(ShowHook):
         out_dir: output folder.
         limit: maximum number of figures over all processes; None for all.
         side: longer side of a tile in pixels.
+        task: of a model of several tasks, the one that is shown.
     """
 
-    def __init__(self, out_dir: str | Path, limit: int | None = None, side: int = 640) -> None:
-        super().__init__(out_dir, limit)
+    def __init__(
+        self, out_dir: str | Path, limit: int | None = None, side: int = 640, task: str | None = None
+    ) -> None:
+        super().__init__(out_dir, limit, task)
         self.side = side
 
     def before_test(self, runner) -> None:

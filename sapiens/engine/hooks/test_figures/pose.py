@@ -31,6 +31,7 @@ class PoseShowHook(ShowHook):
         threshold: minimum score of a drawn keypoint.
         box_threshold: minimum score of the box of a drawn person; labeled boxes have 1.
         heatmaps: draw the last part. Needs memory for all heatmaps of a batch.
+        task: of a model of several tasks, the one that is shown.
     """
 
     def __init__(
@@ -40,8 +41,9 @@ class PoseShowHook(ShowHook):
         threshold: float = 0.3,
         box_threshold: float = BOX_THRESHOLD,
         heatmaps: bool = False,
+        task: str | None = None,
     ) -> None:
-        super().__init__(out_dir, limit)
+        super().__init__(out_dir, limit, task)
         self.threshold, self.box_threshold, self.heatmaps = threshold, box_threshold, heatmaps
 
     def before_test(self, runner) -> None:

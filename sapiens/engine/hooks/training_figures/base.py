@@ -11,6 +11,7 @@ from mmengine.structures import BaseDataElement
 from PIL import Image
 
 from sapiens.structures import DenseDataSample
+from sapiens.tasks import member_of
 
 from ...random_state import get_random_state, set_random_state
 
@@ -28,19 +29,21 @@ class TrainingFigureHook(Hook):
     Args:
         interval: iterations between figures. The run also writes one at its end.
         num_images: rows of the figure.
+        task: of a model of several tasks, the one that is shown; it gives the figure its name.
 
     Raises:
-        ValueError: numbers below 1.
+        ValueError: numbers below 1; at the start of the run, a task that the model does not have.
     """
 
     priority = 'LOW'
     # File name and title of the figure.
     name = 'figure'
 
-    def __init__(self, interval: int = 100, num_images: int = 8) -> None:
+    def __init__(self, interval: int = 100, num_images: int = 8, task: str | None = None) -> None:
         if interval < 1 or num_images < 1:
             raise ValueError(f'interval={interval} and num_images={num_images} must be 1 or more')
-        self.interval, self.num_images = interval, num_images
+        self.interval, self.num_images, self.task = interval, num_images, task
+        self.name = task or self.name
         # One dict per image: 'image', (3, h, w) uint8 RGB, and the output of labels(). None before the first batch.
         self.rows: list[dict] | None = None
         self.last_drawn = -1
@@ -61,13 +64,20 @@ class TrainingFigureHook(Hook):
 
     # ------------------------------------------------------------------ the images
 
+    def model_of(self, runner):
+        """The model whose predictions are drawn: that of the task."""
+        return member_of(runner.bare_model, self.task, f'{type(self).__name__}.task')
+
     def before_train(self, runner) -> None:
+        self.model_of(runner)
         self.last_drawn = runner.iter  # a finished run that is resumed has its figure
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
         if self.rows is not None or not is_main_process():
             return
         images, samples = data_batch['inputs'], data_batch['data_samples']
+        if self.task is not None and samples[0].metainfo.get('task') != self.task:
+            return
         self.rows = [
             dict(self.labels(sample), image=image.cpu().clone())
             for image, sample in zip(images[: self.num_images], samples, strict=False)
@@ -96,13 +106,15 @@ class TrainingFigureHook(Hook):
     def draw(self, runner, step: int) -> None:
         """Write the figure of a step."""
         self.last_drawn = step
-        model = runner.bare_model
-        state, was_training = get_random_state(), model.training
-        model.eval()
+        if self.rows is None:
+            return  # no batch of the task so far
+        whole, model = runner.bare_model, self.model_of(runner)
+        state, was_training = get_random_state(), whole.training
+        whole.eval()
         try:
             figure = self.figure(model, self.rows, self.predict(model))
         finally:
-            model.train(was_training)
+            whole.train(was_training)
             set_random_state(state)
         folder = Path(runner.log_dir) / 'vis_data'
         folder.mkdir(parents=True, exist_ok=True)

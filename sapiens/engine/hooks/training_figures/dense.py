@@ -25,19 +25,22 @@ class DenseFigureHook(TrainingFigureHook):
         interval: iterations between figures. The run also writes one at its end.
         num_images: rows of the figure.
         side: longer side of a tile in pixels.
+        task: of a model of several tasks, the one that is shown.
         **options: of the drawing, such as ``alignment`` of :class:`~sapiens.engine.hooks.dense_drawings.DepthDrawing`.
 
     Raises:
         ValueError: at the start of the run, an option that the drawing does not have.
     """
 
-    def __init__(self, interval: int = 100, num_images: int = 4, side: int = 384, **options: Any) -> None:
-        super().__init__(interval, num_images)
+    def __init__(
+        self, interval: int = 100, num_images: int = 4, side: int = 384, task: str | None = None, **options: Any
+    ) -> None:
+        super().__init__(interval, num_images, task)
         self.options = dict(options, side=side)
 
     def before_run(self, runner) -> None:
-        self.drawing = drawing_for(runner.bare_model, **self.options)
-        self.name = self.drawing.name
+        self.drawing = drawing_for(self.model_of(runner), **self.options)
+        self.name = self.task or self.drawing.name
 
     def labels(self, sample: BaseDataElement) -> dict:
         return self.drawing.labels(sample)

@@ -26,6 +26,7 @@ class PosePictureHook(TrainingFigureHook):
         threshold: minimum score of a drawn keypoint. Lower than for results, because scores are low early in training.
         heatmaps: draw the last column.
         side: longer side of a tile in pixels. Crops are resized to it.
+        task: of a model of several tasks, the one that is shown.
     """
 
     name = 'pose'
@@ -37,8 +38,9 @@ class PosePictureHook(TrainingFigureHook):
         threshold: float = 0.1,
         heatmaps: bool = True,
         side: int = 384,
+        task: str | None = None,
     ) -> None:
-        super().__init__(interval, num_images)
+        super().__init__(interval, num_images, task)
         self.threshold, self.heatmaps, self.side = threshold, heatmaps, side
 
     def labels(self, sample: PoseDataSample) -> dict:

@@ -1,0 +1,62 @@
+"""The configs of several tasks as one, for a model with their heads on one encoder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from .config import flatten, load_config
+
+__all__ = ['join_tasks']
+
+# Settings of a config, and what a config of several tasks calls them.
+LOADERS = {'train_dataset': 'train_dataloader', 'val_dataset': 'val_dataloader'}
+
+
+def join_tasks(**configs: str | Path) -> dict:
+    """Join configs of single tasks. For use in a config::
+
+        _joined = join_tasks(pose='pose/sapiens2_1b_goliath-1024x768', seg='seg/sapiens2_1b_goliath-1024x768')
+        model = _joined['model']
+
+    Schedules, batch sizes and hooks are not taken: the new config has its own.
+
+    Args:
+        **configs: by the name of the task in the new model: a path, or a shipped config as :func:`.find_config` takes it.
+
+    Returns:
+        ``model``, a :class:`sapiens.models.MultiTaskEstimator`; ``train_dataset`` and ``val_dataset``,
+        :class:`sapiens.datasets.MultiTaskDataset`; and ``val_evaluator``, the metrics by task. All are configs.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`.load_config`; configs whose encoders or normalization differ, or that lack one
+            of these settings.
+    """
+    loaded = {name: load_config(path)._cfg_dict.to_dict() for name, path in configs.items()}
+    for name, cfg in loaded.items():
+        for key in ('model', *LOADERS.values(), 'val_evaluator'):
+            if not cfg.get(key):
+                raise ValueError(f'{configs[name]} sets no {key}, which a config of several tasks takes from it')
+    model = dict(type='MultiTaskEstimator')
+    for key in ('backbone', 'data_preprocessor'):
+        shared = _common({name: cfg['model'].pop(key, None) for name, cfg in loaded.items()}, key, configs)
+        if shared is not None:
+            model[key] = shared
+    model['tasks'] = {name: cfg['model'] for name, cfg in loaded.items()}
+    datasets = {
+        key: dict(type='MultiTaskDataset', datasets={name: cfg[loader]['dataset'] for name, cfg in loaded.items()})
+        for key, loader in LOADERS.items()
+    }
+    return dict(model=model, **datasets, val_evaluator={name: cfg['val_evaluator'] for name, cfg in loaded.items()})
+
+
+def _common(values: Mapping[str, dict | None], key: str, configs: Mapping[str, str | Path]) -> dict | None:
+    """The value that all configs have."""
+    (first, wanted), *others = values.items()
+    for name, value in others:
+        one, two = flatten(wanted or {}), flatten(value or {})
+        different = sorted(part for part in one.keys() | two.keys() if one.get(part) != two.get(part))
+        if different:
+            raise ValueError(
+                f'model.{key}.{different[0]} is {one.get(different[0])!r} in {configs[first]} and {two.get(different[0])!r} in '
+                f'{configs[name]}: several tasks share one {key}'
+            )
+    return wanted

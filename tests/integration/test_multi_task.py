@@ -1,0 +1,150 @@
+"""Several tasks on one encoder with their recipe: training, resuming, evaluation, figures, several processes."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import MMLogger
+from PIL import Image
+
+from sapiens.commands import browse, check
+from sapiens.engine import Runner
+
+from . import status_of
+from .multi_task import RECIPE, Stop, make_config, render_people
+from .test_resume import differences
+from .test_tools import run
+
+TASKS = ('pose', 'seg', 'normal')
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp('people')
+    render_people(root)
+    return root
+
+
+def train(cfg):
+    try:
+        Runner.from_cfg(cfg).train()
+    finally:
+        MMLogger._instance_dict.clear()
+
+
+@pytest.fixture(scope='module')
+def straight(data, tmp_path_factory):
+    """Work dir of a run of six iterations, two for each task."""
+    work_dir = tmp_path_factory.mktemp('straight')
+    train(make_config(work_dir, data))
+    return work_dir
+
+
+def scalars(work_dir):
+    (log,) = work_dir.glob('*/vis_data/scalars.json')
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def test_tasks_take_turns_and_their_losses_are_logged_by_name(straight):
+    lines = [line for line in scalars(straight) if 'loss' in line]
+    order = [[task for task in TASKS if f'{task}_loss' in ' '.join(line)] for line in lines]
+    assert (
+        order[0] == ['pose'] and order[1] == ['pose', 'seg'] and order[2:] == [list(TASKS)] * 4
+    )  # means over ten steps
+    assert all(np.isfinite(line['loss']) for line in lines)
+
+
+def test_each_task_is_evaluated_on_its_data_under_names_that_differ(straight):
+    (last,) = [line for line in scalars(straight) if 'seg/mIoU' in line]
+    assert {'goliath/AP', 'seg/mIoU', 'normal/mean', *(f'{task}/val_loss' for task in TASKS)} <= set(last)
+    assert 'val_loss' not in last and 0 < last['normal/mean'] < 180
+    assert len(list(straight.glob('best_seg_mIoU_*.pth'))) == 1
+
+
+def test_a_figure_of_each_task(straight):
+    names = {path.name for path in straight.glob('*/vis_data/*.png')}
+    assert names == {f'{task}_0000006.png' for task in TASKS}
+    for path in straight.glob('*/vis_data/*.png'):
+        assert np.asarray(Image.open(path)).std() > 10
+
+
+def weights_at(work_dir, step):
+    """Weights of a checkpoint as they are trained, without the average of which evaluation takes."""
+    state = torch.load(work_dir / f'iter_{step}.pth', weights_only=True)['ema_state_dict']
+    return {name.removeprefix('module.'): value for name, value in state.items() if name.startswith('module.')}
+
+
+def test_every_head_was_trained_and_each_only_in_its_turns(straight):
+    # Iterations 3 and 4 are for normals and pose, 5 and 6 for parts and normals.
+    for before, after, still in ((2, 4, 'seg'), (4, 6, 'pose')):
+        one, two = weights_at(straight, before), weights_at(straight, after)
+        changed = {name for name in one if not torch.equal(one[name], two[name])}
+        assert {name.split('.')[1] for name in changed if name.startswith('tasks.')} == set(TASKS) - {still}
+        assert any(name.startswith('backbone.blocks.0.') for name in changed)
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(straight, data, tmp_path):
+    cfg = make_config(tmp_path, data, workers=1)
+    cfg.custom_hooks = [*cfg.custom_hooks, dict(type='CrashHook', after=3)]
+    with pytest.raises(Stop):
+        train(cfg)
+    assert (tmp_path / 'iter_2.pth').exists() and not (tmp_path / 'iter_4.pth').exists()
+    train(make_config(tmp_path, data, workers=1, resume=True))
+    one, two = (torch.load(folder / 'iter_6.pth', weights_only=True) for folder in (straight, tmp_path))
+    for part in ('state_dict', 'optimizer', 'param_schedulers', 'hooks', 'rng', 'data', 'panels', 'ema_state_dict'):
+        assert differences(one[part], two[part], part) == []
+    for key in [key for key in one['message_hub']['curves'] if 'loss' in key]:
+        assert differences(one['message_hub']['curves'][key], two['message_hub']['curves'][key], key) == []
+
+
+def test_several_processes_train_the_same_weights_also_with_accumulation_over_tasks(data, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, '-m', 'tests.integration.multi_task', str(tmp_path), str(data)]
+    world = dict(WORLD_SIZE='2', MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port), OMP_NUM_THREADS='1')
+    processes = [
+        subprocess.Popen(
+            command, env=dict(os.environ, RANK=str(rank), LOCAL_RANK=str(rank), **world), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=Path(__file__).parents[2],
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    logs = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], '\n'.join(logs)[-4000:]
+    for accumulate in ('1', '2'):
+        one, two = weights_at(tmp_path / accumulate, 2), weights_at(tmp_path / accumulate, 6)
+        heads = {name.split('.')[1] for name in one if not torch.equal(one[name], two[name]) and 'tasks.' in name}
+        assert heads == set(TASKS)
+
+
+def test_the_tool_evaluates_and_draws_each_task(straight, data, tmp_path):
+    run('tools/test.py', next(straight.glob('*.py')), straight / 'iter_6.pth', '--work-dir', tmp_path / 'test',
+        '--out', tmp_path / 'out.json', '--show-dir', tmp_path / 'shown', '--show-limit', 2,
+        DATA_ROOT=str(data), OMP_NUM_THREADS='1')  # fmt: skip
+    metrics = json.loads((tmp_path / 'out.json').read_text())
+    (last,) = [line for line in scalars(straight) if 'seg/mIoU' in line]
+    for name in ('seg/mIoU', 'normal/mean', 'pose/val_loss', 'normal/val_loss'):
+        assert metrics[name] == pytest.approx(last[name], rel=1e-4)
+    for task in TASKS:
+        assert len(list((tmp_path / 'shown' / task).glob('*.jpg'))) == 2
+
+
+def test_the_data_of_each_task_are_checked_and_drawn(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv('DATA_ROOT', str(data))
+    status = status_of('check', RECIPE, '--samples', 4)
+    text = capsys.readouterr().out
+    for task, kind in (('pose', 'KeypointDataset'), ('seg', 'SegmentationDataset'), ('normal', 'GeometryDataset')):
+        assert f'\n{task}: {kind}(' in text
+    # The people of these tests are flat, which only the normals show.
+    assert status == 1 and 'WRONG' not in text.partition('\nnormal: ')[0] and 'the same normal on all pixels' in text
+    with pytest.raises(ValueError, match='the data are for pose, seg, normal, the model is for pose'):
+        check.main([RECIPE, '--cfg-options', 'model.tasks={"pose": {"type": "PoseEstimator"}}'])
+    browse.main([RECIPE, '--samples', '6', '--out', str(tmp_path / 'a.png')])
+    assert 'MultiTaskDataset' in capsys.readouterr().out and np.asarray(Image.open(tmp_path / 'a.png')).std() > 10
