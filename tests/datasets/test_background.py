@@ -161,7 +161,7 @@ def test_images_of_people_are_left_out(tmp_path):
         (folder / f'{i}.jpg').write_bytes(encode(smooth_image(30, 30)))
     (folder / 'unlisted.jpg').write_bytes(encode(smooth_image(30, 30)))
     make = RandomBackground(str(folder), ann_file=coco(tmp_path / 'a.json'))
-    assert [make.table[i] for i in range(len(make.table))] == ['2.jpg', '4.jpg']
+    assert [make.backgrounds.table[i] for i in range(len(make.backgrounds))] == ['2.jpg', '4.jpg']
     with pytest.raises(ValueError, match='all listed ones show people'):
         RandomBackground(str(folder), ann_file=coco(tmp_path / 'b.json', people=(1, 2, 3, 4, 5)))
     with pytest.raises(FileNotFoundError, match='c.json'):

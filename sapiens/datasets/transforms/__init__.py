@@ -1,5 +1,6 @@
 """Transforms of the pipelines. Importing it registers them."""
 
+from .alpha import ComposeRGBA, CropToAlpha
 from .background import RandomBackground
 from .decoding import BadImage
 from .degradation import GaussianBlur, GaussianNoise, JPEGCompression, LowerResolution, Solarize
@@ -16,6 +17,8 @@ from .topdown import LoadPerson
 __all__ = [
     'BadImage',
     'CoarseDropout',
+    'ComposeRGBA',
+    'CropToAlpha',
     'GaussianBlur',
     'GaussianNoise',
     'JPEGCompression',

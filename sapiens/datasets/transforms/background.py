@@ -17,10 +17,54 @@ from ..path_table import PathTable
 from .decoding import BadImage, EncodedImage, resize
 from .loading import open_image, read_file
 
-__all__ = ['RandomBackground', 'reinhard_tables']
+__all__ = ['Backgrounds', 'RandomBackground', 'reinhard_tables']
 
 # Colors of a background are measured on a 1-in-4 pixel grid.
 _STRIDE = 4
+
+
+class Backgrounds:
+    """Photographs to put behind people.
+
+    Args:
+        root: folder of photographs, searched at any depth.
+        ann_file: COCO file of the photographs, relative to ``root`` or absolute: only its images without people (category 1,
+            crowds included) are used. Without it all images are used, so none may show people.
+        max_megapixels: larger photographs are refused.
+
+    Raises:
+        FileNotFoundError: no such folder or file.
+        ValueError: no photographs.
+    """
+
+    def __init__(self, root: str, ann_file: str | None = None, max_megapixels: float = 150):
+        self.root = os.path.expanduser(root)
+        where = describe_path(require_folder(self.root, 'folder of backgrounds'))
+        self.ann_file = None if ann_file is None else os.path.join(self.root, os.path.expanduser(ann_file))
+        names = _names_of_folder(self.root) if ann_file is None else _names_without_people(self.root, self.ann_file)
+        self.table = PathTable.from_strings(names)
+        if not len(self.table):
+            endings = 'its images end in none of ' + ', '.join(SUFFIXES)
+            raise ValueError(f'no backgrounds in {where}: {"all listed ones show people" if ann_file else endings}')
+        self.max_megapixels = max_megapixels
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def fitted(self, number: int, size: tuple) -> tuple[np.ndarray, str]:
+        """A photograph at ``size`` (w, h), uint8 (h, w, 3), see :func:`fit_background`; and its path.
+
+        Raises:
+            BadImage: it cannot be used; the text names it.
+        """
+        path = os.path.join(self.root, self.table[number])
+        try:
+            return fit_background(EncodedImage(read_file(path), self.max_megapixels), size), path
+        except BadImage as error:
+            raise BadImage(f'background {path}: {error}') from error
+
+    def __repr__(self) -> str:
+        return f'{len(self)} photographs in {self.root!r}'
 
 
 @TRANSFORMS.register_module()
@@ -46,13 +90,10 @@ class RandomBackground(BaseTransform):
     Added Keys: img (only if the background is replaced); background, its path
 
     Args:
-        root: folder of photographs, searched at any depth.
+        root, ann_file, max_megapixels: see :class:`Backgrounds`.
         prob: probability.
-        ann_file: COCO file of the photographs, relative to ``root`` or absolute: only its images without people (category 1,
-            crowds included) are used. Without it all images are used, so none may show people.
         color_transfer: strength of the color transfer, 0 to 1; 1 as published.
         ignored: whether pixels with label 255 are foreground if there is no ``gt_mask``. True as published.
-        max_megapixels: larger photographs are refused.
 
     Raises:
         FileNotFoundError: no such folder or file.
@@ -72,20 +113,13 @@ class RandomBackground(BaseTransform):
         for name, value in (('prob', prob), ('color_transfer', color_transfer)):
             if not 0 <= value <= 1:
                 raise ValueError(f'{name}={value!r}: expected a number from 0 to 1')
-        self.root = os.path.expanduser(root)
-        where = describe_path(require_folder(self.root, 'folder of backgrounds'))
-        self.ann_file = None if ann_file is None else os.path.join(self.root, os.path.expanduser(ann_file))
-        names = _names_of_folder(self.root) if ann_file is None else _names_without_people(self.root, self.ann_file)
-        self.table = PathTable.from_strings(names)
-        if not len(self.table):
-            endings = 'its images end in none of ' + ', '.join(SUFFIXES)
-            raise ValueError(f'no backgrounds in {where}: {"all listed ones show people" if ann_file else endings}')
+        self.backgrounds = Backgrounds(root, ann_file, max_megapixels)
         self.prob, self.color_transfer, self.ignored = prob, color_transfer, ignored
         self.max_megapixels = max_megapixels
 
     def transform(self, results: dict) -> dict:
         # Always drawn, so that later draws do not depend on the probability.
-        chance, number = np.random.random(), np.random.randint(len(self.table))
+        chance, number = np.random.random(), np.random.randint(len(self.backgrounds))
         if chance >= self.prob:
             return results
         image = open_image(results, self.max_megapixels)
@@ -96,11 +130,7 @@ class RandomBackground(BaseTransform):
                 f'the labels are {mask.shape[1]} x {mask.shape[0]}, the upright image is {pixels.shape[1]} x {pixels.shape[0]} '
                 '(w x h)'
             )
-        path = os.path.join(self.root, self.table[number])
-        try:
-            behind = fit_background(EncodedImage(read_file(path), self.max_megapixels), pixels.shape[1::-1])
-        except BadImage as error:
-            raise BadImage(f'background {path}: {error}') from error
+        behind, path = self.backgrounds.fitted(number, pixels.shape[1::-1])
         results['img'] = compose(pixels, behind, mask, results.get('gt_alpha'), self.color_transfer)
         results['background'] = path
         return results
@@ -116,7 +146,7 @@ class RandomBackground(BaseTransform):
         return labels > 0 if self.ignored else (labels > 0) & (labels != IGNORE)
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}({len(self.table)} photographs in {self.root!r}, prob={self.prob})'
+        return f'{type(self).__name__}({self.backgrounds!r}, prob={self.prob})'
 
 
 def fit_background(image: EncodedImage, size: tuple) -> np.ndarray:

@@ -98,9 +98,9 @@ def read_mask(path: str, info: dict | None = None) -> np.ndarray:
 
 
 def read_alpha(path: str, info: dict | None = None) -> np.ndarray:
-    """(H, W) float32 in [0, 1], from an 8-bit or 16-bit PNG."""
+    """(H, W) float32 in [0, 1], from an 8-bit or 16-bit PNG of one channel, or the alpha of one of four channels."""
     alpha = decode(read_file(path))
-    alpha = alpha if alpha.ndim == 2 else alpha[..., 0]
+    alpha = alpha if alpha.ndim == 2 else alpha[..., 3 if alpha.shape[2] == 4 else 0]
     if alpha.dtype.kind != 'u':
         raise BadImage(f'{alpha.dtype} alpha: expected 8 or 16 bits')
     return alpha.astype(np.float32) / np.iinfo(alpha.dtype).max
