@@ -36,7 +36,7 @@ from sapiens.apis.loading.load_model import (
 from sapiens.apis.predictors import Predictor
 from sapiens.apis.results import Result, Saving
 from sapiens.apis.results.by_task import get_result_class
-from sapiens.checkpoints import ZOO, find, resolve_checkpoint
+from sapiens.checkpoints import ZOO, find, is_huggingface_folder, resolve_checkpoint
 from sapiens.datasets.transforms import BadImage
 from sapiens.tasks import task_names
 from sapiens.utils.cli import add_model_arguments, tool_parser
@@ -151,9 +151,10 @@ def takes_detector(task: str) -> bool:
 
 
 def _label(model: str, checkpoint: str | None) -> str:
-    """Return the label of a model: the published name, or the config with its folder, and the checkpoint."""
+    """Return the label of a model: the published name, or the config or folder with its parent, and the checkpoint."""
     from_config = is_config(model)
-    name = _tail(Path(model.removesuffix('.py'))) if from_config else find(model).name
+    is_path = from_config or is_huggingface_folder(model)
+    name = _tail(Path(model.removesuffix('.py'))) if is_path else find(model).name
     if checkpoint is None:
         return f'{name} (random weights: no checkpoint)' if from_config else name
     return f'{name} ({_tail(Path(checkpoint))})'

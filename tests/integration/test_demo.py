@@ -12,7 +12,9 @@ import pytest
 
 from sapiens.apis import load_model
 from sapiens.apis.loading.load_model import with_checkpoints
+from sapiens.checkpoints import save_huggingface
 from sapiens.datasets.transforms import BadImage
+from sapiens.models import DenseEstimator
 
 from ..apis.tiny import write_pictures
 from . import status_of
@@ -93,6 +95,34 @@ def test_hub_ids_and_names_of_configs_are_labelled(tool):
         'sapiens-pose-0.3b',
         'sapiens_tiny_synthetic17-128x96 (random weights: no checkpoint)',
     ]
+
+
+def test_models_of_both_families_and_folders_of_transformers(tool, tmp_path):
+    """Names of Sapiens2, its configs, and a folder that transformers saved, side by side."""
+    network = DenseEstimator(
+        dict(
+            type='Sapiens2ViT',
+            arch=dict(embed_dims=64, num_layers=18, num_heads=4, feedforward_channels=128),
+            img_size=(64, 48),
+        ),
+        dict(type='DeconvHead', deconv_channels=(16, 8), conv_channels=(8,), predictor='conv_seg'),
+        dict(type='SegTask', classes='goliath29'),
+    )
+    save_huggingface(network, tmp_path / 'runs/parts')
+    sapiens2 = 'normal/sapiens2_tiny_synthetic-128x96'
+    names = (str(tmp_path / 'runs/parts'), 'sapiens-seg-1b', 'sapiens2-pose-1b', sapiens2)
+    made = tool.Demo([(name, None) for name in names], device='cpu')
+    assert made.labels('seg') == ['runs/parts', 'sapiens-seg-1b'] and made.labels('pose') == ['sapiens2-pose-1b']
+    assert (
+        made.labels('normal') == [f'{sapiens2} (random weights: no checkpoint)'] and len(made.labels('features')) == 4
+    )
+    (path,) = write_pictures(tmp_path / 'in', [(64, 48)])
+    for task in ('seg', 'features'):
+        result = made.predict(path, task, 'runs/parts')
+        assert (result.labels if task == 'seg' else result.features).shape[-2:] == (
+            (64, 48) if task == 'seg' else (4, 3)
+        )
+    assert made.predict(path, 'normal', made.labels('normal')[0]).normals.shape == (64, 48, 3)
 
 
 def test_old_results_are_deleted(tool, tmp_path):
