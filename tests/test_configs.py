@@ -3,6 +3,7 @@
 import copy
 import functools
 import re
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -331,6 +332,54 @@ def test_published_sapiens2_recipes(task, size):
     if task == 'seg':
         data = cfg.train_dataloader.dataset
         assert cfg.model.task.classes == data.classes == cfg.val_evaluator[0].classes == 'goliath29'
+
+
+def published_faults():
+    """{config: options} of the commands in docs/differences.md."""
+    text = (
+        (CONFIGS.parent / 'docs/differences.md')
+        .read_text()
+        .partition('The faults of the published recipes by name')[2]
+    )
+    commands = text.split('```')[1].replace('\\\n', ' ').splitlines()
+    words = [shlex.split(line) for line in commands if line.startswith('sapiens train')]
+    return {line[2]: line[line.index('--cfg-options') + 1 :] for line in words}
+
+
+def test_faults_of_the_published_sapiens2_recipes_by_name():
+    """Each option has its effect; the recipes are without them."""
+    faults = published_faults()
+    assert [path.split('/')[1] for path in faults] == ['normal', 'seg']
+    for path, options in faults.items():
+        cfg, ours = load_config(CONFIGS.parent / path, options), read(CONFIGS.parent / path)
+        shrink(cfg)
+        shrink(ours)
+        models = [MODELS.build(one.model) for one in (cfg, ours)]
+        images = dict(inputs=torch.full((1, 3, 2, 2), 100, dtype=torch.uint8))
+        theirs, own = (
+            model.data_preprocessor(images, training=True)['inputs'][0, :, 0, 0].tolist() for model in models
+        )
+        assert theirs == pytest.approx([(100 - 123.5) / 58.5, (100 - 116.5) / 57, (100 - 103.5) / 57.5])
+        assert own == pytest.approx([(100 - 123.675) / 58.395, (100 - 116.28) / 57.12, (100 - 103.53) / 57.375])
+        decayed = []
+        for model, one in zip(models, (cfg, ours), strict=True):
+            groups = make_param_groups(model, 1.0, 0.1, **one.optim_wrapper.paramwise_cfg)
+            decays = {id(parameter): group['weight_decay'] for group in groups for parameter in group['params']}
+            decayed.append([decays[id(getattr(model.backbone, name))] for name in ('cls_token', 'storage_tokens')])
+        assert decayed == [[0.1, 0.1], [0, 0]]
+        assert [model.backbone.rope_embed.dtype for model in models] == [torch.bfloat16, torch.float32]
+        if '/normal/' in path:
+            assert [model.test_cfg['padding'] for model in models] == ['keep', 'remove']
+        else:
+            means = []
+            for one in (cfg, ours):
+                metric = METRICS.build(dict(one.val_evaluator[0]))
+                labels = torch.zeros(4, 4, dtype=torch.uint8)
+                labels[:2] = 1
+                metric.process({}, [dict(pred_sem_seg=labels, gt_sem_seg=labels, sample_idx=0)])
+                means.append(metric.evaluate(1)['seg/mIoU'])
+            assert means == pytest.approx([2 / 29, 1]), '27 absent classes count 0, or not at all'
+            assert cfg.test_evaluator[0].average_over == 'all'
 
 
 FOUR_K = {'seg': 'sapiens2_1b_goliath-4096x3072.py', 'normal': 'sapiens2_1b_renderpeople-4096x3072.py'}

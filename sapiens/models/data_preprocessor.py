@@ -2,15 +2,16 @@
 
 import torch
 from mmengine.model import BaseDataPreprocessor
-from torch import Tensor
+from torch import Tensor, nn
 
 from sapiens.registry import MODELS
 
-__all__ = ['IMAGE_MEAN', 'IMAGE_STD', 'ImageNormalizer']
+__all__ = ['IMAGE_MEAN', 'IMAGE_STD', 'ImageNormalizer', 'build_normalizer']
 
 # RGB, gray levels 0-255. Source: ImageNet, as in every full (not "lite") published config.
 IMAGE_MEAN = (123.675, 116.28, 103.53)
 IMAGE_STD = (58.395, 57.12, 57.375)
+_DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16}
 
 
 @MODELS.register_module()
@@ -24,9 +25,11 @@ class ImageNormalizer(BaseDataPreprocessor):
         mean, std: gray levels of R, G, B, 0-255.
         bgr_to_rgb: swap the channels first (for transforms that load with OpenCV).
         non_blocking: copy to the device asynchronously where the memory is pinned.
+        training_dtype: of ``mean`` and ``std`` in training: ``'fp32'``, or ``'bf16'``, which rounds them as the published mixed
+            precision of Sapiens2 does (123.5, 116.5, 103.5 and 58.5, 57, 57.5). Evaluation and inference take the given ones.
 
     Raises:
-        ValueError: when called, images of one batch differ in size.
+        ValueError: an unknown type; when called, images of one batch differ in size.
     """
 
     def __init__(
@@ -35,8 +38,12 @@ class ImageNormalizer(BaseDataPreprocessor):
         std: tuple[float, ...] = IMAGE_STD,
         bgr_to_rgb: bool = False,
         non_blocking: bool = True,
+        training_dtype: str = 'fp32',
     ) -> None:
         super().__init__(non_blocking=non_blocking)
+        if training_dtype not in _DTYPES:
+            raise ValueError(f'training_dtype={training_dtype!r} is not one of {tuple(_DTYPES)}')
+        self.training_dtype = training_dtype
         self.bgr_to_rgb = bgr_to_rgb
         for name, levels in (('mean', mean), ('std', std)):
             self.register_buffer(name, torch.tensor(levels, dtype=torch.float32).view(-1, 1, 1), persistent=False)
@@ -49,15 +56,23 @@ class ImageNormalizer(BaseDataPreprocessor):
                 raise ValueError(f'images of one batch differ in size: {sorted(sizes)}; resize them in the pipeline')
             inputs = torch.stack(list(inputs))
         data_samples = self.cast_data(data.get('data_samples'))
-        return dict(inputs=self.normalize(inputs), data_samples=data_samples)
+        return dict(inputs=self.normalize(inputs, training), data_samples=data_samples)
 
-    def normalize(self, images: Tensor) -> Tensor:
+    def normalize(self, images: Tensor, training: bool = False) -> Tensor:
         """uint8 (..., 3, H, W) -> float32 RGB, on the device of this module."""
         images = images.to(self.mean.device, non_blocking=self._non_blocking)
         if self.bgr_to_rgb:
             images = images.flip(-3)
-        return (images.float() - self.mean) / self.std
+        mean, std = self.mean, self.std
+        if training and self.training_dtype != 'fp32':
+            mean, std = (levels.to(_DTYPES[self.training_dtype]).float() for levels in (mean, std))
+        return (images.float() - mean) / std
 
     def denormalize(self, images: Tensor) -> Tensor:
         """float (..., 3, H, W) normalized RGB -> uint8 RGB, rounded and clipped."""
         return (images.float() * self.std + self.mean).round().clamp(0, 255).to(torch.uint8)
+
+
+def build_normalizer(config: dict | None) -> nn.Module:
+    """Build the preprocessor of a model; an :class:`ImageNormalizer` unless the config names another type."""
+    return MODELS.build({'type': 'ImageNormalizer', **(config or {})})

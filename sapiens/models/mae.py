@@ -21,6 +21,7 @@ from sapiens.registry import MODELS
 from sapiens.structures import DenseDataSample
 
 from .backbones.interface import require_members
+from .data_preprocessor import build_normalizer
 from .layers.patches import patchify, take, unpatchify
 from .layers.pos_embed import resize_grid, sincos_2d
 from .layers.transformer import LAYER_NORM_EPS, TransformerBlock, init_transformer
@@ -61,7 +62,7 @@ class MAE(BaseModel):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(MODELS.build(data_preprocessor or dict(type='ImageNormalizer')), init_cfg)
+        super().__init__(build_normalizer(data_preprocessor), init_cfg)
         if not 0 < mask_ratio < 1:
             raise ValueError(f'mask_ratio={mask_ratio} must lie between 0 and 1')
         if not 0 < decode_share <= 1:

@@ -184,13 +184,33 @@ def test_predictions_of_a_letterboxed_image_come_from_its_part_of_the_input(task
     tasks_ = dict(depth=dict(type='DepthTask'), seg=dict(type='SegTask', classes='goliath28'))
     model = DenseEstimator(BACKBONE, HEAD, tasks_[task]).eval()
     output = torch.randn(1, model.task.channels, *SIZE)
-    monkeypatch.setattr(model, 'network', lambda inputs: output)
+    monkeypatch.setattr(model, 'network', lambda inputs, encode=None: output)
     (one,) = model.predict(torch.zeros(1, 3, *SIZE), [letterboxed()], resize=resize)
     expected = F.interpolate(output[..., 16:48, :], WIDE, mode='bilinear', align_corners=False)[0]
     if task == 'seg':
         assert torch.equal(one.pred_sem_seg, expected.argmax(0))
     else:
         assert torch.allclose(one.pred_depth, expected, atol=1e-6)
+
+
+def test_the_published_evaluation_stretches_the_padding_over_the_image(monkeypatch):
+    """Right for images without padding, wrong for others (docs/differences.md)."""
+    model = DenseEstimator(BACKBONE, HEAD, dict(type='DepthTask'), test_cfg=dict(padding='keep')).eval()
+    output = torch.randn(1, 1, *SIZE)
+    monkeypatch.setattr(model, 'network', lambda inputs, encode=None: output)
+    (kept,) = model.predict(torch.zeros(1, 3, *SIZE), [letterboxed()])
+    whole = F.interpolate(output, WIDE, mode='bilinear', align_corners=False)[0]
+    assert torch.allclose(kept.pred_depth, whole, atol=1e-6)
+    (removed,) = model.predict(torch.zeros(1, 3, *SIZE), [letterboxed()], padding='remove')
+    assert not torch.allclose(kept.pred_depth, removed.pred_depth, atol=0.1)
+    matching = [
+        DenseDataSample(metainfo=dict(ori_shape=(128, 96), warp_matrix=np.eye(2, 3) * 0.5 - [[0, 0, 0.25]] * 2))
+    ]
+    both = [model.predict(torch.zeros(1, 3, *SIZE), matching, padding=padding)[0].pred_depth.clone()
+            for padding in ('keep', 'remove')]  # fmt: skip
+    assert torch.equal(*both), 'an image of the aspect of the input has no padding'
+    with pytest.raises(ValueError, match=r"test_cfg.padding='crop' is not one of \('remove', 'keep'\)"):
+        DenseEstimator(BACKBONE, HEAD, dict(type='DepthTask'), test_cfg=dict(padding='crop'))
 
 
 def test_labels_of_a_letterboxed_image_go_to_its_part_of_the_input():

@@ -230,3 +230,14 @@ def test_normaliser():
     assert torch.equal(swapped, out['inputs'])
     with pytest.raises(ValueError, match='differ in size'):
         normalizer(dict(inputs=[images[0], images[0, :, :4]]))
+
+
+def test_published_mixed_precision_rounds_the_mean_in_training_only():
+    images = torch.randint(0, 256, (1, 3, 4, 4), dtype=torch.uint8)
+    ours, published = ImageNormalizer(), ImageNormalizer(training_dtype='bf16')
+    mean, std = (torch.tensor(levels).view(3, 1, 1) for levels in ((123.5, 116.5, 103.5), (58.5, 57.0, 57.5)))
+    trained = published(dict(inputs=images), training=True)['inputs']
+    assert trained.dtype == torch.float32 and torch.equal(trained, (images.float() - mean) / std)
+    assert torch.equal(published(dict(inputs=images))['inputs'], ours(dict(inputs=images), training=True)['inputs'])
+    with pytest.raises(ValueError, match="training_dtype='fp8' is not one of"):
+        ImageNormalizer(training_dtype='fp8')

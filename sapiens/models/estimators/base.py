@@ -12,6 +12,7 @@ from sapiens.metainfo.naming import near
 from sapiens.registry import MODELS
 
 from ..backbones.interface import require_members
+from ..data_preprocessor import build_normalizer
 
 __all__ = ['Estimator']
 
@@ -46,7 +47,7 @@ class Estimator(BaseModel):
         init_cfg: dict | None,
     ) -> None:
         if not isinstance(data_preprocessor, nn.Module):
-            data_preprocessor = MODELS.build(data_preprocessor or dict(type='ImageNormalizer'))
+            data_preprocessor = build_normalizer(data_preprocessor)
         super().__init__(data_preprocessor, init_cfg)
         if isinstance(backbone, nn.Module):
             self.__dict__['backbone'] = backbone  # torch would register an attribute as a part of this module

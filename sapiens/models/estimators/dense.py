@@ -18,8 +18,8 @@ from .dense_task import DenseTask, Outputs, content_box
 __all__ = ['DenseEstimator']
 
 # Options of prediction and their defaults. A task may have more.
-TEST_OPTIONS = dict(flip_test=False, crop_size=None, stride=None, resize='two_step', losses=False)
-RESIZES = ('two_step', 'one_step')
+TEST_OPTIONS = dict(flip_test=False, crop_size=None, stride=None, resize='two_step', padding='remove', losses=False)
+RESIZES, PADDINGS = ('two_step', 'one_step'), ('remove', 'keep')
 
 
 @MODELS.register_module()
@@ -43,8 +43,10 @@ class DenseEstimator(Estimator):
             pixels of windows to predict in, averaged where they overlap; default None, the whole image at once. ``stride``:
             (h, w) in pixels from window to window, default half of their size; the last of a row ends at the border.
             ``resize``: to the size of the prediction ``'two_step'`` (default, published), by way of the size of the input, or
-            ``'one_step'``. ``losses`` (default False): compute the losses of labeled images too; loops set it where a metric
-            needs them. And the options of the task.
+            ``'one_step'``. ``padding`` of letterboxed inputs: ``'remove'`` (default), or ``'keep'``, which stretches it over the
+            prediction as the published evaluation of Sapiens2 does: right only for images without any. ``losses``
+            (default False): compute the losses of labeled images too; loops set it where a metric needs them. And the options of
+            the task.
         data_preprocessor: normalization of the images.
 
     Raises:
@@ -139,7 +141,7 @@ class DenseEstimator(Estimator):
             output = _each(output, lambda value, other: (value + other) / 2, mirrored)
         for index, (sample, loss) in enumerate(zip(data_samples, losses, strict=True)):
             one, size = _one(output, index), self._size_of(sample, input_size)
-            box = content_box(sample, input_size, size)
+            box = content_box(sample, input_size, size) if options['padding'] == 'remove' else None
             if options['resize'] == 'two_step' or box:
                 one = _each_map(one, lambda value: upsample(value, input_size))
             if box:
@@ -212,8 +214,9 @@ class DenseEstimator(Estimator):
         return built, targets
 
     def check_options(self, options: dict) -> None:
-        if options['resize'] not in RESIZES:
-            raise ValueError(f'test_cfg.resize={options["resize"]!r} is not one of {RESIZES}')
+        for key, known in (('resize', RESIZES), ('padding', PADDINGS)):
+            if options[key] not in known:
+                raise ValueError(f'test_cfg.{key}={options[key]!r} is not one of {known}')
         crop, stride = options['crop_size'], options['stride']
         for key, pair in (('crop_size', crop), ('stride', stride)):
             if pair is not None and (not isinstance(pair, list | tuple) or len(pair) != 2 or min(pair) < 1):

@@ -13,6 +13,7 @@ from sapiens.metainfo.naming import near
 from sapiens.registry import MODELS
 from sapiens.utils.checkpoint import load_state, read_checkpoint
 
+from ..data_preprocessor import build_normalizer
 from .base import Estimator
 
 __all__ = ['MultiTaskEstimator']
@@ -59,7 +60,7 @@ class MultiTaskEstimator(BaseModel):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(MODELS.build(data_preprocessor or dict(type='ImageNormalizer')), init_cfg)
+        super().__init__(build_normalizer(data_preprocessor), init_cfg)
         if not tasks:
             raise ValueError('tasks={}: expected the config of an estimator for each task')
         self.backbone = MODELS.build(backbone)
