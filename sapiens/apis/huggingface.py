@@ -242,7 +242,7 @@ def _resize(pixels: Tensor, size: tuple[int, int], mode: str = 'bilinear') -> Te
 def _letterbox(image_size: Sequence[int], size: tuple[int, int]) -> tuple[int, int, int, int]:
     """Top, left, height and width of an image (H, W) in the input (h, w). transformers cuts sizes to whole pixels."""
     factor = min(size[0] / image_size[0], size[1] / image_size[1])
-    height, width = (int(side * factor) for side in image_size)
+    height, width = (max(int(side * factor), 1) for side in image_size)  # it fails where a side becomes 0
     return (size[0] - height) // 2, (size[1] - width) // 2, height, width
 
 

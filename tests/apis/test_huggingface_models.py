@@ -151,6 +151,17 @@ def test_the_command(folders, tmp_path, capsys):
     assert status == 2 and "processing='huggingface' is for pose, seg, normal" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('size', [(1, 1), (1, 500), (500, 1), (3, 200)])
+def test_images_of_extreme_sizes(folders, size):
+    """Padded to the input such an image has less than a pixel in one direction: it keeps one."""
+    image = picture(size)
+    for task, folder in folders.items():
+        result = load_model(folder, device='cpu', processing='huggingface')(image)
+        values = dict(pose='scores', seg='labels', normal='normals')[task]
+        assert np.isfinite(getattr(result, values)).all()
+        assert task == 'pose' or getattr(result, values).shape[:2] == size
+
+
 def test_a_config_of_ours(folders):
     """Its size and letterbox are those of the config; fewer keypoints, heatmaps and other types of numbers work."""
     model = load_model(

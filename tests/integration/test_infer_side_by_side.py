@@ -200,6 +200,17 @@ def test_a_figure_is_for_several_models(capsys, tmp_path):
     assert status_of(*command) == 2 and '--figure shows the results of several models' in capsys.readouterr().err
 
 
+def test_boxes_of_a_file_are_for_the_pose_model(infer, tmp_path):
+    write_pictures(tmp_path / 'in', SIZES[:2])
+    boxes = tmp_path / 'boxes.json'
+    boxes.write_text(json.dumps([dict(image_id=0, bbox=[5, 5, 60, 90], score=0.8, category_id=1)] * 2))
+    code, text, errors = infer(tmp_path / 'in', tmp_path / 'out', '--boxes', boxes, tasks=('normal', 'pose'))
+    assert code == 0 and '2 people' in text, errors
+    for name, count in (('0', 2), ('1', 0)):
+        assert len(json.loads((tmp_path / f'out/pose/{name}.json').read_text())['instance_info']) == count
+        assert np.load(tmp_path / f'out/normal/{name}.npy').shape[:2] == SIZES[int(name)]
+
+
 def test_zero_people(infer, tmp_path, monkeypatch):
     """An image without people has results of every task, with an empty list of people."""
     monkeypatch.setattr(batch_job, 'build_detector', lambda **options: lambda images: [
