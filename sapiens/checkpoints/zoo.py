@@ -17,7 +17,7 @@ from sapiens.utils.config import load_config
 from .expected_shapes import expected_shapes, shapes_of
 from .families import FAMILIES, Family
 
-__all__ = ['FORMS', 'LICENCES', 'ZOO', 'Entry', 'find', 'look_up', 'published_as']
+__all__ = ['FORMS', 'LICENCES', 'ZOO', 'Entry', 'about_licence', 'find', 'look_up', 'published_as']
 
 # How the file of each published form ends. Original weights are for everything, the graphs for inference.
 FORMS = {'original': ('.pth', '.safetensors'), 'torchscript': '_torchscript.pt2', 'bfloat16': '_bfloat16.pt2'}
@@ -62,6 +62,13 @@ class Entry:
     def licence(self) -> str:
         """Key of :data:`LICENCES`. It is the license of the weights, not of this package."""
         return self.family.licence
+
+    def about_licence(self) -> str:
+        """What the license of the weights allows and forbids, to be shown before a download."""
+        return (
+            f'{self.name}: the weights are published under {self.licence}: {about_licence(self.licence)} The license of this '
+            'package does not change that.'
+        )
 
     def default_form(self, form: str = 'original') -> str:
         """``form``; for ``'original'`` of a model that is published in another form only, that form.
@@ -134,6 +141,12 @@ def _read_table() -> tuple[dict[str, Entry], dict[str, dict]]:
 
 
 ZOO, LICENCES = _read_table()
+
+
+def about_licence(name: str) -> str:
+    """Title, address and terms of a license, a key of :data:`LICENCES`."""
+    about = LICENCES[name]
+    return f'{about["title"]}, {about["url"]}. It allows {about["allows"]}, not {about["forbids"]}.'
 
 
 _FILE_ENDINGS = ('.pth', '.pt', '.pt2', '.safetensors', '.onnx', '.py')

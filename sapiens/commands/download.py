@@ -19,6 +19,7 @@ from pathlib import Path
 
 from sapiens.apis.loading.download import compare_with_card, download
 from sapiens.checkpoints import FORMS, LICENCES, ZOO, Entry, checkpoint_root, find, look_up
+from sapiens.checkpoints.zoo import about_licence
 from sapiens.utils.cli import tool_parser
 
 
@@ -34,18 +35,6 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     if bool(args.names) == args.list:
         parser.error('give names of models to fetch, or --list to see them')
     return args
-
-
-def about_licence(name: str) -> str:
-    about = LICENCES[name]
-    return f'{about["title"]}, {about["url"]}. It allows {about["allows"]}, not {about["forbids"]}.'
-
-
-def licence_of(entry: Entry) -> str:
-    return (
-        f'{entry.name}: the weights are published under {entry.licence}: {about_licence(entry.licence)} The license of this '
-        'package does not change that.'
-    )
 
 
 def wanted_form(name: str, form: str | None) -> tuple[Entry, str]:
@@ -77,7 +66,6 @@ def main(argv: list[str] | None = None) -> int:
     wanted = [wanted_form(name, args.form) for name in args.names]  # a wrong name fails before the first download
     failed = False
     for entry, form in wanted:
-        print(licence_of(entry))
         try:
             path = download(entry, form, args.root)
             differences = compare_with_card(entry, path) if entry.has_known_shapes else []

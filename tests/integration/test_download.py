@@ -70,7 +70,7 @@ def test_a_download_goes_on_where_it_was_cut_off(hub, tmp_path, monkeypatch):
     assert partial.name.endswith('.part') and 0 < kept <= 10_000 and partial.read_bytes() == CONTENT[:kept]
     hub.cut_after, hub.refuse, hub.ranges = None, False, []
     path = download(ENTRY, endpoint=hub.address, say=lines.append)
-    assert lines[1].endswith(' MB, from 0.0 MB on')
+    assert lines[3].endswith(' MB, from 0.0 MB on')
     assert hub.ranges == [f'bytes={kept}-'] and path.read_bytes() == CONTENT
 
 
@@ -171,6 +171,40 @@ def test_the_command(hub, capsys):
     assert "did you mean 'sapiens-pose-1b'" in capsys.readouterr().err
     for options in ([], ['--list', ENTRY.name]):
         assert status_of('download', *options) == 2
+
+
+@pytest.mark.parametrize(
+    'name', ['sapiens-pose-1b', 'sapiens2-pose-1b', 'sapiens2-matting-1b', 'sapiens2-pretrain-1b-4k']
+)
+def test_the_license_of_the_family_is_shown_before_the_hub_is_asked(name, hub, capsys):
+    """For downloads of a program too. The second family allows commercial use and forbids others, the first one forbids it."""
+    lines = []
+    with pytest.raises(ConnectionError):  # the hub of this test does not have it
+        download(ZOO[name], endpoint=hub.address, say=lines.append)
+    (line,) = lines
+    allowed, _, forbidden = line.partition(', not ')
+    if name.startswith('sapiens2'):
+        assert (
+            'sapiens2-license' in line
+            and 'Sapiens2 License' in line
+            and 'github.com/facebookresearch/sapiens2' in line
+        )
+        assert 'commercial use included' in allowed
+        assert 'surveillance' in forbidden and 'biometric' in forbidden and 'cc-by-nc' not in line
+    else:
+        assert 'cc-by-nc-4.0' in line and 'commercial advantage' in forbidden and 'surveillance' not in line
+    with pytest.raises(ConnectionError):
+        download(ZOO[name], endpoint=hub.address)
+    assert capsys.readouterr().out.splitlines() == [line], 'and printed where nothing else is asked for'
+
+
+def test_a_file_that_is_there_needs_no_license(hub):
+    lines = []
+    download(ENTRY, endpoint=hub.address, say=lines.append)
+    assert 'cc-by-nc-4.0' in lines[0] and 'sapiens_0.3b' not in lines[0]
+    lines.clear()
+    download(ENTRY, endpoint=hub.address, say=lines.append)
+    assert len(lines) == 1 and lines[0].endswith('is there already')
 
 
 def test_a_hub_id_names_the_form():

@@ -19,7 +19,7 @@ def download(
     endpoint: str | None = None,
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Download a published checkpoint to its place below the root, unless it exists.
+    """Download a published checkpoint to its place below the root, unless it exists. The license of its weights is shown first.
 
     Received data is kept in ``.<file>.<checksum>.part`` beside it, so that the next call resumes. The file gets its name when its
     size and checksum are those of the hub (or the table).
@@ -46,6 +46,7 @@ def download(
             say(f'{entry.name}: {root / name} is there already')
             return root / name
     target = root / names[0]
+    say(entry.about_licence())
     name, size, sha256 = _on_hub(entry, form, target, endpoint)
     sha256 = entry.sha256.get(form) or sha256
     size = entry.bytes.get(form) or size
