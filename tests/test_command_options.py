@@ -79,6 +79,7 @@ checkpoint ?
 --format! torchscript|export|onnx|safetensors|clean
 --dtype fp32|bf16|fp16 =fp32
 --dynamic-batch flag
+--dynamic-size flag
 --with-preprocess ? uint8|float const=uint8
 --with-decode flag
 --int8 flag

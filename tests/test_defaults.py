@@ -14,7 +14,7 @@ apis.batch_job.Plan subfolders=False workers=2
 apis.batch_job.run_plan devices=('auto',) jobs=1
 apis.detectors.base.suppress border=1
 apis.export.export_model.export_model overwrite=False
-apis.export.options.ExportOptions dynamic_batch=False decode=False int8=False
+apis.export.options.ExportOptions dynamic_batch=False decode=False int8=False dynamic_size=False
 apis.huggingface.ImageProcessor size=(1024,768) do_pad=False heatmap_sigma=6.0
 apis.inputs.read_pixels max_megapixels=150
 apis.loading.build.build_model partial=False

@@ -39,6 +39,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     text = 'of weights and computation; inputs and outputs stay float32 (default: %(default)s)'
     add('--dtype', choices=list(DTYPES), default='fp32', help=text)
     add('--dynamic-batch', action='store_true', help='take any number of images, not 1')
+    text = 'take images of any size that the patches tile, 2 patches or more on each side (format export)'
+    add('--dynamic-size', action='store_true', help=text)
     text = 'take RGB of 0-255, as uint8 (default) or float; the graph normalizes it'
     kinds = ['uint8', 'float']
     add('--with-preprocess', dest='preprocess', nargs='?', const='uint8', choices=kinds, metavar='TYPE', help=text)

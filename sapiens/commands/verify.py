@@ -1,4 +1,4 @@
-"""Compare a released checkpoint with the published TorchScript of the same model.
+"""Compare a released checkpoint with TorchScript of the same model, published or written by `sapiens export`.
 
 Compares the weights of both files, the patch padding of archive and config, and the raw outputs for a photograph. The exit
 status is 0 if all agree.
@@ -19,9 +19,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sapiens.apis.export import load_export
 from sapiens.apis.loading.build import build_model
 from sapiens.apis.loading.download import download
 from sapiens.checkpoints import find, resolve_checkpoint
+from sapiens.models import PoseEstimator
 from sapiens.utils.checkpoint import patch_padding_of, read_checkpoint
 from sapiens.utils.cli import tool_parser
 from sapiens.utils.config import add_options_argument
@@ -62,8 +64,10 @@ def find_files(args: argparse.Namespace) -> tuple[str, Path, Path]:
 
 def compare_weights(original: dict[str, Tensor], script: dict[str, Tensor]) -> tuple[int, int, float]:
     """Tensors that both files have (prefixes aside), those of them that are equal, and the largest difference of the others."""
-    ours = {name.removeprefix('backbone.'): value for name, value in original.items()}
-    theirs = {name.removeprefix('backbone.'): value for name, value in script.items()}
+    ours, theirs = (
+        {name.removeprefix('model.').removeprefix('backbone.'): value for name, value in file.items()}
+        for file in (original, script)
+    )
     common = [name for name in ours if name in theirs and ours[name].shape == theirs[name].shape]
     largest = [float((ours[name].float() - theirs[name].float()).abs().max()) for name in common if ours[name].numel()]
     return len(common), sum(value == 0 for value in largest), max(largest, default=0.0)
@@ -87,9 +91,10 @@ def main(argv: list[str] | None = None) -> int:
     if not count or largest > 0:
         problems.append('the two files hold different weights')
 
-    padding = model.backbone.patch_padding
-    print(f'patch padding: {recorded} in the archive, {padding} in the config')
-    if recorded is not None and recorded != padding:
+    padding = getattr(model.backbone, 'patch_padding', None)  # the first family has one
+    if padding is not None:
+        print(f'patch padding: {recorded} in the archive, {padding} in the config')
+    if None not in (recorded, padding) and recorded != padding:
         problems.append(f'the archive was made with --cfg-options model.backbone.patch_padding={recorded}')
 
     height, width = model.backbone.img_size
@@ -99,9 +104,12 @@ def main(argv: list[str] | None = None) -> int:
     if type(model).__name__ == 'MAE':  # published for inference is its encoder, with a map of features as output
         network = model.backbone
         network.out_type = 'featmap'
-    outputs = [network(inputs), torch.jit.load(script, map_location=device).eval()(inputs)]
+    exported = load_export(script, str(device))
+    outputs = [network(inputs), list(exported(inputs).values())]
     outputs = [output[-1] if isinstance(output, tuple | list) else output for output in outputs]
     ours, theirs = (output.float().cpu() for output in outputs)
+    if exported.meta and isinstance(model, PoseEstimator):  # `sapiens export` writes the maps that are decoded
+        ours = model.loss_module.to_heatmaps(ours)
     if ours.shape != theirs.shape:
         problems.append(f'outputs have the shapes {tuple(ours.shape)} and {tuple(theirs.shape)}')
     else:

@@ -29,18 +29,43 @@ MODELS_OF = dict(
     normal=dict(type='DenseEstimator', backbone=BACKBONE, head=HEAD, task=dict(type='NormalTask')),
 )  # fmt: skip
 
+# The second family; the middle block has grouped queries where NUM_FULL_BLOCKS is 1.
+ARCH2 = dict(ARCH, num_layers=3, num_tokenizer_layers=1)
+BACKBONE2 = dict(type='Sapiens2ViT', arch=ARCH2, img_size=SIZE)
+BACKBONE_4K = dict(BACKBONE2, tokenizer=True, img_size=(256, 192))
+SHUFFLE_HEAD = dict(type='PixelShuffleHead', upsample_channels=(16, 16, 8, 8), conv_channels=(8,))
+MODELS_OF |= dict(
+    features2=dict(MODELS_OF['features'], backbone=BACKBONE2),
+    features_4k=dict(MODELS_OF['features'], backbone=BACKBONE_4K),
+    pose2=dict(
+        MODELS_OF['pose'], backbone=BACKBONE2,
+        head=dict(type='DeconvHead', deconv_channels=(16, 16), conv_channels=(16,), predictor='conv_pose'),
+    ),
+    parts2=dict(
+        MODELS_OF['sem_seg'], backbone=BACKBONE2,
+        head=dict(type='DeconvHead', deconv_channels=(16, 16, 8, 8), conv_channels=(8,)),
+    ),
+    normal2=dict(MODELS_OF['normal'], backbone=BACKBONE2, head=SHUFFLE_HEAD),
+)  # fmt: skip
+
 
 def config(task: str, **changes) -> Config:
     return Config(dict(model=dict(MODELS_OF[task], **changes)))
 
 
 def checkpoint(task: str, folder, cfg: Config | None = None) -> str:
-    """Write random weights. The last layer is large, so that heatmaps have peaks above the clip of the logarithm."""
+    """Write random weights. The last layer is large, so that heatmaps have peaks above the clip of the logarithm.
+    Attention of the second family counts: its initial layer scale is 1e-4."""
     torch.manual_seed(0)
     model = MODELS.build((cfg or config(task)).model)
     model.init_weights()
-    if hasattr(getattr(model, 'head', None), 'final_layer'):
-        torch.nn.init.normal_(model.head.final_layer.weight, std=0.5)
+    if task.startswith('pose'):
+        torch.nn.init.normal_(model.head.last_layer.weight, std=0.5)
+    for name, parameter in model.named_parameters():
+        if name.endswith('attn.gamma.weight'):
+            torch.nn.init.ones_(parameter)
+        elif '.attn.w' in name and name.endswith('weight'):
+            torch.nn.init.normal_(parameter, std=0.3)
     path = folder / f'{task}.pth'
     torch.save(dict(state_dict=model.state_dict(), meta={}), path)
     return str(path)

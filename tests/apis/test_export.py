@@ -18,7 +18,7 @@ from sapiens.utils.checkpoint import read_checkpoint
 
 from .export_models import ARCH, CLASSES, MODELS_OF, SIZE, SKELETON, checkpoint, config
 
-TASKS = list(MODELS_OF)
+TASKS = ['features', 'pose', 'sem_seg', 'depth', 'normal']
 OUTPUTS = dict(
     features=('features',), pose=('heatmaps',), sem_seg=('logits',), depth=('raw_depth',), normal=('raw_normals',)
 )

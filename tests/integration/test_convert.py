@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from sapiens.apis.export import ExportOptions, export_model
 from sapiens.apis.loading.build import build_model
 from sapiens.utils.checkpoint import read_checkpoint, save_weights
 
@@ -165,6 +166,23 @@ def test_other_weights_show(run, released, model):
     code, text = run('verify', '--config', TINY, '--checkpoint', released / 'other' / 'x.pth', '--torchscript',
                      released / 'x_torchscript.pt2', '--image', released / 'photo.png')  # fmt: skip
     assert code == 1 and 'largest difference 0.5' in text and 'the two files hold different weights' in text
+
+
+@pytest.mark.parametrize('task', ['pose/sapiens2_tiny_synthetic308', 'normal/sapiens2_tiny_synthetic'])
+def test_a_torchscript_file_of_the_second_family(run, released, tmp_path, task):
+    """Exported here, since none is published; it has no patch padding."""
+    cfg = ROOT / 'configs' / f'{task}-128x96.py'
+    torch.manual_seed(0)
+    made = build_model(cfg, device='cpu')
+    save_weights(made.state_dict(), tmp_path / 'x.pth')
+    export_model(cfg, tmp_path / 'x.pth', ExportOptions('torchscript'), tmp_path / 'x_torchscript.pt2')
+    code, text = run('verify', '--config', cfg, '--checkpoint', tmp_path / 'x.pth', '--torchscript',
+                     tmp_path / 'x_torchscript.pt2', '--image', released / 'photo.png')  # fmt: skip
+    count = len(made.state_dict())
+    assert f'{count} tensors in both files, {count} of them equal, largest difference 0' in text
+    assert code == 0 and text.strip().endswith('the same model') and 'patch padding' not in text
+    code, text = run('verify', 'sapiens2-pose-1b', '--image', released / 'photo.png')
+    assert code == 2 and 'sapiens2-pose-1b' in text and 'Traceback' not in text
 
 
 def test_unverifiable_files(run, released, monkeypatch):

@@ -1,5 +1,6 @@
 """Export: write a model to a file, load the file and compare it with the eager model."""
 
+import itertools
 import shutil
 import tempfile
 import time
@@ -68,8 +69,8 @@ def export_model(
 ) -> ExportReport:
     """Export a model, load the file again, and compare it with the eager float32 model.
 
-    Each image runs by itself and, with a dynamic batch, also all of them together. The file gets its name when the comparison
-    has passed.
+    Each image runs by itself and, with a dynamic batch, also all of them together; with a dynamic size, also all of them at a
+    second size. The file gets its name when the comparison has passed.
 
     Args:
         config, checkpoint, cfg_options: see :func:`sapiens.apis.build_model`.
@@ -100,9 +101,11 @@ def export_model(
     model = build_model(cfg, checkpoint, str(target))
     size = _size(model, options)
     outputs_of(model, options.decode)
-    photographs = [image.to(target) for image in load_images(images, size)]
+    sizes = [size, *([_other_size(model, size)] if options.dynamic_size else [])]
+    photographs = [image.to(target) for one in sizes for image in load_images(images, one)]
     inputs = prepare(model, photographs, options.preprocess)
-    say(f'running the eager model on {len(photographs)} image(s) of {size[0]}x{size[1]}')
+    shown = ' and '.join(f'{height}x{width}' for height, width in sizes)
+    say(f'running the eager model on {len(photographs)} image(s) of {shown}')
     references = [make_reference(model, image, options.decode) for image in _progress(photographs)]
     if size != image_size(model):
         model.backbone.set_image_size(size)
@@ -169,13 +172,30 @@ def _size(model: nn.Module, options: ExportOptions) -> tuple[int, int]:
     return size
 
 
+def _other_size(model: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
+    """A size to compare a graph of open size at. ValueError if the model itself takes one size only."""
+    step = model.backbone.patch_size
+    other = size[0] + step, size[1] + 2 * step
+    image = torch.zeros(3, *other, dtype=torch.uint8, device=model.data_preprocessor.mean.device)
+    try:
+        make_reference(model, image, decode=False)
+    except RuntimeError as error:
+        raise ValueError(
+            f'dynamic_size: a part of the model does not take {other[0]}x{other[1]} pixels ({error}); '
+            'write one file for each size'
+        ) from error
+    return other
+
+
 def _run_graph(path: Path, inputs: list[Tensor], dynamic_batch: bool, device: torch.device) -> list[dict[str, Tensor]]:
     """Outputs for each input by itself; then, with a dynamic batch, for each as part of all together."""
     exported = load_export(path, str(device))
     outputs = [exported(one) for one in _progress(inputs)]
     if dynamic_batch and len(inputs) > 1:
-        batch = exported(torch.cat(inputs))
-        outputs += [{name: value[index : index + 1] for name, value in batch.items()} for index in range(len(inputs))]
+        for _, group in itertools.groupby(inputs, lambda one: one.shape):
+            batch = torch.cat(list(group))
+            together = exported(batch)
+            outputs += [{name: value[i : i + 1] for name, value in together.items()} for i in range(len(batch))]
     return outputs
 
 

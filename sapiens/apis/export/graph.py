@@ -2,6 +2,8 @@
 
 # B batch, K channels of the output, H W size of the image in pixels, h w of the network's output
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sapiens.models import DenseEstimator, PoseEstimator, UDPHeatmap
@@ -26,7 +28,8 @@ def as_float(output: Tensor | dict[str, Tensor]) -> Tensor | dict[str, Tensor]:
 class ExportGraph(nn.Module):
     """``forward(inputs)`` from images (B, 3, H, W) to the outputs that :func:`outputs_of` names.
 
-    The model becomes part of the graph and is changed: its weights get the dtype, its codec one that can be traced.
+    The model becomes part of the graph and is changed: its weights get the dtype, its codec one that can be traced, and in ONNX
+    its norms of lower precision are computed in float32.
 
     Args:
         model: in evaluation mode, of the wanted size.
@@ -37,12 +40,15 @@ class ExportGraph(nn.Module):
         super().__init__()
         outputs_of(model, options.decode)
         self.decode, self.preprocess, self.size = options.decode, options.preprocess, image_size(model)
+        self.dynamic_size, self.patch_size = options.dynamic_size, model.backbone.patch_size
         self.is_pose, self.is_dense = isinstance(model, PoseEstimator), isinstance(model, DenseEstimator)
         normalizer = model.data_preprocessor
         self.register_buffer('mean', normalizer.mean.clone())
         self.register_buffer('std', normalizer.std.clone())
         self.dtype = options.torch_dtype
         model.to(self.dtype)
+        if options.format == 'onnx' and self.dtype != torch.float32:
+            replace_instance_norms(model)
         # Parts outside the graph, such as the decoder of pretraining, would be in the file too.
         self.model = model if self.is_pose or self.is_dense else model.backbone
         if self.is_pose and options.decode:
@@ -55,16 +61,35 @@ class ExportGraph(nn.Module):
         if self.preprocess:
             inputs = (inputs.float() - self.mean) / self.std
         inputs = inputs.to(self.dtype)
+        size = tuple(inputs.shape[-2:]) if self.dynamic_size else self.size
         if self.is_pose:
             heatmaps = self.model.loss_module.to_heatmaps(self.model(inputs).float())
-            return self.codec.decode(heatmaps, self.size[::-1]) if self.decode else heatmaps
+            return self.codec.decode(heatmaps, size[::-1]) if self.decode else heatmaps
         if not self.is_dense:
             return (self.model.feature_map(inputs).float(),)
         output, task = self.model(inputs), self.model.task
         output = as_float(output)
-        named = task.decode(output, self.size) if self.decode else task.named(output)
+        named = task.decode(output, size) if self.decode else task.named(output)
         values = tuple(named[name] for name in self.names)
         return values if len(values) > 1 else values[0]
+
+
+class Float32InstanceNorm(nn.InstanceNorm2d):
+    """Instance norm in float32 for maps of lower precision, visible in the graph.
+
+    PyTorch's kernels sum in float32 by themselves, and so do its RMS and layer norms, in every format. The operator of ONNX does
+    what its runtime likes, in the type of its input: in float16 the squares of values above 255 overflow.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.instance_norm(x.float(), eps=self.eps).to(x.dtype)
+
+
+def replace_instance_norms(model: nn.Module) -> None:
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if type(child) is nn.InstanceNorm2d and not child.affine and not child.track_running_stats:
+                setattr(parent, name, Float32InstanceNorm(child.num_features, child.eps))
 
 
 class WholeMapUDPHeatmap(UDPHeatmap):

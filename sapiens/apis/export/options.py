@@ -50,6 +50,8 @@ class ExportOptions:
         preprocess: normalize in the graph: ``'uint8'`` or ``'float'`` RGB of 0-255. None takes normalized float32.
         decode: end with decoded outputs (keypoints, labels, ...) instead of the head's output.
         int8: dynamic quantization of the linear layers, for CPUs.
+        dynamic_size: take images of any size that the patches tile, of 2 patches or more on each side. ``torch.export`` only: it
+            computes in the graph what depends on the size, such as rotary angles, which are constants in the other formats.
 
     Raises:
         ValueError: an unknown value, or an option that the format does not have.
@@ -62,18 +64,24 @@ class ExportOptions:
     preprocess: str | None = None
     decode: bool = False
     int8: bool = False
+    dynamic_size: bool = False
 
     def __post_init__(self) -> None:
         for key, known in (('format', FORMATS), ('dtype', DTYPES), ('preprocess', PREPROCESS)):
             if getattr(self, key) not in known:
                 raise ValueError(f'{key}={getattr(self, key)!r} is not one of {", ".join(map(str, known))}')
         if not self.is_graph:
-            for key in ('dynamic_batch', 'preprocess', 'decode', 'int8'):
+            for key in ('dynamic_batch', 'dynamic_size', 'preprocess', 'decode', 'int8'):
                 if getattr(self, key):
                     raise ValueError(
                         f'{key} has no place in {self.format!r}, which holds weights only; formats with a graph are '
                         f'{", ".join(GRAPHS)}'
                     )
+        if self.dynamic_size and self.is_graph and self.format != 'export':
+            raise ValueError(
+                f"dynamic_size is an option of 'export': graphs of {self.format!r} hold the positions of the patches of one "
+                'size as constants; write one file for each size'
+            )
         if self.int8 and self.dtype != 'fp32':
             raise ValueError(f'int8 quantizes a float32 model; leave dtype={self.dtype!r} out')
         if self.int8 and self.format == 'export':
@@ -102,6 +110,7 @@ class ExportOptions:
         """Name of the file for a model called ``stem``: format, and options that differ from the default."""
         parts = (
             self.size and f'{self.size[0]}x{self.size[1]}',
+            self.dynamic_size and 'any-size',
             self.preprocess and f'from-{self.preprocess}',
             self.decode and 'decoded',
             self.int8 and 'int8',

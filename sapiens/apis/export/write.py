@@ -25,6 +25,8 @@ META_FILE = 'sapiens.json'
 # A protobuf message holds less than 2 GiB; larger weights lie in a file beside it.
 LARGEST_PROTOBUF = 1_900_000_000
 ONNX_OPSET = 18
+# Names of the numbers of patches where the size is open.
+PATCHES = ('rows', 'columns')
 
 
 def describe(model: nn.Module, options: ExportOptions, source: str, geometry: str) -> dict:
@@ -59,7 +61,7 @@ def describe(model: nn.Module, options: ExportOptions, source: str, geometry: st
         kind = {'uint8': 'uint8 RGB', 'float': 'float32 RGB of 0-255', None: 'float32 RGB, normalized'}
         meta['int8'] = options.int8
         meta['input'] = dict(
-            name='inputs', shape=['batch' if options.dynamic_batch else 1, 3, *image_size(model)],
+            name='inputs', shape=['batch' if options.dynamic_batch else 1, 3, *_sides(model, options)],
             dtype='uint8' if options.preprocess == 'uint8' else 'float32', meaning=kind[options.preprocess],
         )  # fmt: skip
         meta['outputs'] = [
@@ -68,6 +70,13 @@ def describe(model: nn.Module, options: ExportOptions, source: str, geometry: st
     else:
         meta['size'] = list(image_size(model))
     return meta
+
+
+def _sides(model: nn.Module, options: ExportOptions) -> tuple:
+    """Height and width of the input: numbers, or what they are multiples of."""
+    if not options.dynamic_size:
+        return image_size(model)
+    return tuple(f'{model.backbone.patch_size} * {name}' for name in PATCHES)
 
 
 def write_graph(graph: ExportGraph, options: ExportOptions, meta: dict, path: Path) -> None:
@@ -93,7 +102,7 @@ def _write_torchscript(graph: ExportGraph, options: ExportOptions, example: Tens
 
 
 def _write_export(graph: ExportGraph, options: ExportOptions, example: Tensor, meta: str, path: Path) -> None:
-    program = torch.export.export(graph, (example,), dynamic_shapes=_dynamic_shapes(options))
+    program = torch.export.export(graph, (example,), dynamic_shapes=_dynamic_shapes(options, graph.patch_size))
     torch.export.save(program, str(path), extra_files={META_FILE: meta})
 
 
@@ -105,7 +114,7 @@ def _write_onnx(graph: ExportGraph, options: ExportOptions, example: Tensor, met
         dynamo=True,
         input_names=['inputs'],
         output_names=names,
-        dynamic_shapes=_dynamic_shapes(options),
+        dynamic_shapes=_dynamic_shapes(options, graph.patch_size),
         opset_version=ONNX_OPSET,
         verbose=False,
     )
@@ -148,5 +157,8 @@ def write_weights(model: nn.Module, options: ExportOptions, meta: dict, path: Pa
     save_weights(weights, path, meta, flat=is_encoder)
 
 
-def _dynamic_shapes(options: ExportOptions) -> dict | None:
-    return dict(inputs={0: torch.export.Dim('batch', min=1)}) if options.dynamic_batch else None
+def _dynamic_shapes(options: ExportOptions, patch_size: int) -> dict | None:
+    dims = {0: torch.export.Dim('batch', min=1)} if options.dynamic_batch else {}
+    if options.dynamic_size:
+        dims |= {axis: patch_size * torch.export.Dim(name, min=2) for axis, name in zip((2, 3), PATCHES, strict=True)}
+    return dict(inputs=dims) if dims else None

@@ -5,10 +5,10 @@ Parameter names and shapes equal the published checkpoints.
 
 # B batch, L tokens, N patches (windows with a tokenizer), K kept, C channels, D channels per head, h w grid, P patch side
 
-import math
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -104,9 +104,9 @@ class Sapiens2ViT(Encoder):
         sin, cos = self.position(grid)
         if keep is not None:
             sin, cos = sin[keep][:, None], cos[keep][:, None]  # (B, 1, K, D)
-        extra = (*sin.shape[:-2], self.num_extra_tokens, sin.shape[-1])
-        sin, cos = torch.cat([sin.new_zeros(extra), sin], dim=-2), torch.cat([cos.new_ones(extra), cos], dim=-2)
-        first = torch.cat([self.cls_token, self.storage_tokens], dim=1).expand(len(tokens), -1, -1)
+        before = (0, 0, self.num_extra_tokens, 0)
+        sin, cos = F.pad(sin, before), F.pad(cos, before, value=1.0)
+        first = torch.cat([self.cls_token, self.storage_tokens], dim=1).expand(tokens.shape[0], -1, -1)
         return torch.cat([first.to(tokens.dtype), tokens], dim=1), (sin, cos)
 
     def position(self, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -173,26 +173,26 @@ class WindowTokenizer(nn.Module):
         windows = (
             images.unflatten(3, (-1, step)).unflatten(2, (-1, step)).permute(0, 2, 4, 1, 3, 5)
         )  # (B, h, w, 3, s, s)
+        B, h, w = windows.shape[:3]
         if keep is None:
-            keep = torch.arange(math.prod(windows.shape[1:3]), device=images.device).expand(len(images), -1)
-        image = torch.arange(len(images), device=images.device)[:, None].expand_as(keep).flatten()
-        row, column = keep.flatten() // windows.shape[2], keep.flatten() % windows.shape[2]
+            keep = torch.arange(h * w, device=images.device)[None]  # (1, N)
+        # An exported graph, whose number of images is open, has a fixed number of chunks.
+        count = max(1, self.chunk // B) if isinstance(B, int) else self.chunk
         outputs = []
-        for i in range(0, keep.numel(), self.chunk):
-            part = slice(i, i + self.chunk)
-            pixels = windows[image[part], row[part], column[part]]
+        for part in keep.split(count, dim=1):
+            image = torch.arange(B, device=images.device)[:, None]
+            pixels = windows[image, part // w, part % w]  # (B, count, 3, s, s)
             if torch.is_grad_enabled():
                 outputs.append(checkpoint(self.reduce, pixels, patch_embed, use_reentrant=False))
             else:
                 outputs.append(self.reduce(pixels, patch_embed))
-        return torch.cat(outputs).unflatten(0, keep.shape)
+        return torch.cat(outputs, dim=1)
 
     def reduce(self, pixels: Tensor, patch_embed: nn.Module) -> Tensor:
-        """Windows (n, 3, 4P, 4P) -> tokens (n, C)."""
-        tokens = patch_embed(pixels)
-        tokens = (
-            torch.cat([self.w_cls.expand(len(tokens), -1, -1).to(tokens.dtype), tokens], dim=1) + self.local_pos_embed
-        )
+        """Windows (B, n, 3, 4P, 4P) -> tokens (B, n, C)."""
+        tokens = patch_embed(pixels.flatten(0, 1))
+        first = self.w_cls.expand(tokens.shape[0], -1, -1).to(tokens.dtype)
+        tokens = torch.cat([first, tokens], dim=1) + self.local_pos_embed
         for block in self.blocks:
             tokens = block(tokens)
-        return tokens[:, 0]
+        return tokens[:, 0].unflatten(0, pixels.shape[:2])

@@ -118,8 +118,10 @@ class UDPHeatmap:
                 offset, scores = _local_expectation(heatmaps, cells)
                 positions = positions + offset
         positions = torch.where(found[..., None], positions, -1.0)
-        size = positions.new_tensor([heatmaps.shape[-1] - 1, heatmaps.shape[-2] - 1])
-        return positions / size * positions.new_tensor(input_size), torch.where(found, scores, peaks)
+        # Sizes stay numbers, which an exported graph may leave open.
+        last_cell = heatmaps.shape[-1] - 1, heatmaps.shape[-2] - 1
+        axes = zip(positions.unbind(-1), last_cell, input_size, strict=True)
+        return torch.stack([axis / last * side for axis, last, side in axes], -1), torch.where(found, scores, peaks)
 
     def to_image(self, keypoints: Tensor, input_size: tuple[int, int], center: Tensor, scale: Tensor) -> Tensor:
         """Map keypoints of :meth:`decode` to the image that the crop was taken from.

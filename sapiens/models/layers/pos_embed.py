@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ['resize_grid', 'sincos_2d']
+__all__ = ['is_open', 'resize_grid', 'sincos_2d']
 
 
 def sincos_2d(grid_size: tuple[int, int], embed_dims: int, num_extra: int = 0) -> Tensor:
@@ -38,6 +38,11 @@ def sincos_2d(grid_size: tuple[int, int], embed_dims: int, num_extra: int = 0) -
     return torch.cat([embed.new_zeros(num_extra, embed_dims), embed])[None]
 
 
+def is_open(grid: tuple[int, int]) -> bool:
+    """Return whether a grid belongs to a graph of ``torch.export`` that takes images of any size."""
+    return any(isinstance(side, torch.SymInt) for side in grid)
+
+
 def resize_grid(embed: Tensor, source: tuple[int, int], target: tuple[int, int], num_extra: int = 0) -> Tensor:
     """Resize a position embedding between grids as the published system does: bicubic, float32, no antialiasing.
 
@@ -49,7 +54,7 @@ def resize_grid(embed: Tensor, source: tuple[int, int], target: tuple[int, int],
     Returns:
         (1, num_extra + h'*w', C), of the dtype of ``embed``.
     """
-    if tuple(source) == tuple(target):
+    if not is_open(target) and tuple(source) == tuple(target):
         return embed
     extra, patches = embed[:, :num_extra], embed[:, num_extra:]
     channels = embed.shape[-1]

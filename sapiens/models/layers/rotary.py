@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from .pos_embed import is_open
+
 __all__ = ['RotaryPositions', 'rotate']
 
 
@@ -70,7 +72,7 @@ class RotaryPositions(nn.Module):
     def forward(self, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Sines and cosines, each (h*w, D), patches in row-major order; in training with the augmentation, if there is one."""
         augmented = self.training and any(option is not None for option in (self.shift, self.jitter, self.rescale))
-        if not augmented and self.table and self.table[0] == tuple(grid):
+        if not (augmented or is_open(grid)) and self.table and self.table[0] == tuple(grid):
             return self.table[1:]
         return self.compute(grid, augmented)
 

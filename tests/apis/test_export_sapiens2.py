@@ -1,0 +1,282 @@
+"""Exports of the second family: every task in every format, open sizes, lower precision."""
+
+import numpy as np
+import pytest
+import torch
+from onnx import TensorProto, load, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from sapiens.apis import build_model
+from sapiens.apis.export import ExportError, ExportOptions, export_model, load_export
+from sapiens.models.backbones import sapiens_v2
+from sapiens.models.layers.rotary import RotaryPositions
+from sapiens.utils.device import DTYPES
+
+from .export_models import MODELS_OF, checkpoint, config
+from .test_export import slow_unless
+
+TASKS = ['features2', 'features_4k', 'pose2', 'parts2', 'normal2']
+FORMATS = ['torchscript', 'export', 'onnx']
+CASES = [
+    slow_unless(format == 'torchscript' or (task, decode) in (('pose2', True), ('features_4k', False)),
+                task, format, decode)
+    for task in TASKS for format in FORMATS for decode in (False, True) if not (decode and 'features' in task)
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def grouped_queries(monkeypatch):
+    """In the middle block of three."""
+    monkeypatch.setattr(sapiens_v2, 'NUM_FULL_BLOCKS', 1)
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('weights')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sapiens_v2, 'NUM_FULL_BLOCKS', 1)
+        return {task: checkpoint(task, folder) for task in TASKS}
+
+
+def export(task, weights, folder, format, **options):
+    chosen = ExportOptions(format, **options)
+    return export_model(config(task), weights[task], chosen, folder / chosen.file_name(task))
+
+
+def inputs_of(task, batch, size=None):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(batch, 3, *(size or MODELS_OF[task]['backbone']['img_size']), generator=generator)
+
+
+def eager(task, weights, inputs, dtype='fp32'):
+    """Undecoded output of the model itself."""
+    model = build_model(config(task), weights[task], 'cpu').to(DTYPES[dtype])
+    network = model.backbone.feature_map if 'features' in task else model
+    with torch.no_grad():
+        return network(inputs.to(DTYPES[dtype])).float()
+
+
+def decoded(task, weights, raw, size):
+    model = build_model(config(task), weights[task], 'cpu')
+    if task == 'pose2':
+        return dict(zip(('keypoints', 'scores'), model.codec.decode(raw, size[::-1]), strict=True))
+    ((name, value),) = model.task.decode(raw, size).items()
+    return {dict(sem_seg='labels', normal='normals')[name]: value}
+
+
+def nodes_of(path):
+    return list(load(str(path)).graph.node)
+
+
+@pytest.mark.parametrize(('task', 'format', 'decode'), CASES)
+def test_every_task_in_every_graph(tmp_path, weights, task, format, decode):
+    """Batches of another size than the one that was traced, against the model itself."""
+    report = export(task, weights, tmp_path, format, decode=decode, dynamic_batch=True)
+    assert all(row.passed for row in report.differences)
+    size = tuple(MODELS_OF[task]['backbone']['img_size'])
+    assert report.meta['input']['shape'] == ['batch', 3, *size]
+    exported = load_export(report.path)
+    for batch in (1, 3):
+        inputs = inputs_of(task, batch)
+        want = eager(task, weights, inputs)
+        want = decoded(task, weights, want, size) if decode else {exported.names[0]: want}
+        got = exported(inputs)
+        assert list(got) == list(want)
+        for name, value in got.items():
+            atol = 0.02 if name == 'keypoints' else 2e-4
+            torch.testing.assert_close(value, want[name], rtol=1e-4, atol=atol)
+    if format == 'onnx':
+        assert not {'Sin', 'Cos', 'Loop', 'If'} & {node.op_type for node in nodes_of(report.path)}
+
+
+@pytest.mark.parametrize('format', ['torchscript', 'onnx'])
+def test_sines_and_cosines_are_constants(tmp_path, weights, format):
+    """The parser of TensorRT refuses both operators, in graphs of a position that depends on the input."""
+    path = export('normal2', weights, tmp_path, format, size=(80, 64)).path
+    inputs = inputs_of('normal2', 1, (80, 64))
+    torch.testing.assert_close(
+        load_export(path)(inputs)['raw_normals'], eager('normal2', weights, inputs), rtol=1e-4, atol=2e-4
+    )
+    if format == 'onnx':
+        assert not {'Sin', 'Cos', 'Range'} & {node.op_type for node in nodes_of(path)}
+    else:
+        code = str(torch.jit.load(str(path)).inlined_graph)
+        assert 'aten::sin(' not in code and 'aten::cos(' not in code and 'aten::arange' not in code
+
+
+@pytest.mark.parametrize(
+    ('task', 'decode'),
+    [('normal2', False), slow_unless(False, 'pose2', True), slow_unless(False, 'parts2', True),
+     slow_unless(False, 'features_4k', False), slow_unless(False, 'features', False), slow_unless(False, 'depth', False)],
+)  # fmt: skip
+def test_one_program_for_several_sizes(tmp_path, weights, task, decode):
+    """Rotary angles, or the resized positions of the first family, are computed in the graph."""
+    files = dict(weights) if task in weights else {task: checkpoint(task, tmp_path)}
+    report = export(task, files, tmp_path, 'export', decode=decode, dynamic_batch=True, dynamic_size=True)
+    assert report.path.name == f'{task}_any-size{"_decoded" * decode}_float32.pt2'
+    step = 64 if '4k' in task else 16
+    assert report.meta['input']['shape'] == ['batch', 3, f'{step} * rows', f'{step} * columns']
+    exported = load_export(report.path)
+    if task in TASKS:
+        graph = str(torch.export.load(str(report.path)).graph)
+        assert 'aten.sin' in graph and 'aten.cos' in graph
+    for size in ((2 * step, 2 * step), (4 * step, 3 * step), (7 * step, 5 * step)):
+        inputs = inputs_of(task, 2, size)
+        want = eager(task, files, inputs)
+        want = next(iter(decoded(task, files, want, size).values())) if decode else want
+        got = next(iter(exported(inputs).values()))
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=0.5 if task == 'pose2' else 1e-3)  # 0.5: pixels
+    with pytest.raises(Exception, match=r'(?i)guard|shape|Expected'):
+        exported(inputs_of(task, 2, (4 * step + 8, 3 * step)))
+
+
+def test_open_sizes_belong_to_torch_export(tmp_path):
+    for format in ('torchscript', 'onnx'):
+        with pytest.raises(ValueError, match=f"dynamic_size is an option of 'export': graphs of '{format}'"):
+            ExportOptions(format, dynamic_size=True)
+    with pytest.raises(ValueError, match="dynamic_size has no place in 'clean'"):
+        ExportOptions('clean', dynamic_size=True)
+
+
+def test_parts_of_one_size_are_named(tmp_path, weights, monkeypatch):
+    """A linear layer over the whole map."""
+    cfg = config('normal2')
+    model = build_model(cfg, weights['normal2'], 'cpu')
+    forward = type(model.head).forward
+
+    def fixed(self, features):
+        torch.nn.functional.linear(features.flatten(1), torch.zeros(1, 32 * 12))
+        return forward(self, features)
+
+    monkeypatch.setattr(type(model.head), 'forward', fixed)
+    with pytest.raises(
+        ValueError, match='dynamic_size: a part of the model does not take 80x80 pixels .*mat1 and mat2'
+    ):
+        export('normal2', weights, tmp_path, 'export', dynamic_size=True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ('task', 'format', 'dtype'),
+    [(task, format, dtype) if (format, task) != ('onnx', 'features2') else slow_unless(False, task, format, dtype)
+     for task in ('features2', 'pose2', 'parts2', 'normal2') for format, dtype in
+     (('torchscript', 'fp16'), ('torchscript', 'bf16'))]
+    + [('normal2', 'export', 'bf16'), ('normal2', 'onnx', 'fp16'), slow_unless(False, 'pose2', 'onnx', 'fp16'),
+       slow_unless(False, 'features_4k', 'onnx', 'fp16'), slow_unless(False, 'pose2', 'export', 'fp16')],
+)  # fmt: skip
+def test_lower_precision_equals_the_eager_model_of_that_precision(tmp_path, weights, task, format, dtype):
+    """PyTorch's formats run the same kernels. ONNX rounds elsewhere, by what the precision has."""
+    report = export(task, weights, tmp_path, format, dtype=dtype)
+    assert all(row.passed for row in report.differences)
+    inputs = inputs_of(task, 1)
+    got = next(iter(load_export(report.path)(inputs).values()))
+    want = eager(task, weights, inputs, dtype)
+    assert got.dtype == torch.float32
+    allowed = 4e-3 * float(want.max() - want.min()) if format == 'onnx' else 0
+    assert float((got - want).abs().max()) <= allowed
+
+
+def large(task, folder, names, factor):
+    """Weights of which some layers are multiplied."""
+    content = torch.load(checkpoint(task, folder), weights_only=True)
+    chosen = [
+        name for name in content['state_dict'] if name.endswith('weight') and any(part in name for part in names)
+    ]
+    assert chosen
+    for name in chosen:
+        content['state_dict'][name] *= factor
+    torch.save(content, folder / 'large.pth')
+    return {task: folder / 'large.pth'}
+
+
+@pytest.mark.parametrize(
+    ('task', 'names', 'factor'),
+    [
+        ('features2', ['patch_embed.projection'], 5000.0),  # values of 1000 and more in the first RMS norms
+        ('normal2', ['input_conv.0', 'upsample_blocks.0.0'], 200.0),  # and in the instance norms
+    ],
+)
+@pytest.mark.parametrize('format', FORMATS)
+def test_squares_that_overflow_float16(tmp_path, task, names, factor, format):
+    """Norms are computed in float32: the sum of squares of their inputs is above 65504."""
+    files = large(task, tmp_path, names, factor)
+    model = build_model(config(task), files[task], 'cpu')
+    seen = []
+    for module in model.modules():
+        if isinstance(module, torch.nn.RMSNorm | torch.nn.InstanceNorm2d):
+            module.register_forward_pre_hook(lambda module, args: seen.append(float(args[0].abs().max())))
+    inputs = inputs_of(task, 1)
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.jit, 'is_tracing', lambda: True)  # calls every module of a head
+        want = model.backbone.feature_map(inputs) if task == 'features2' else model(inputs)
+    assert 300 < max(seen) < 60000
+    path = export(task, files, tmp_path, format, dtype='fp16').path
+    outputs = [next(iter(load_export(path)(inputs).values()))]
+    if format == 'onnx':
+        # onnxruntime computes some operators of float16 in float32 on a CPU. This one takes the types of the graph.
+        outputs.append(torch.from_numpy(ReferenceEvaluator(load(str(path))).run(None, dict(inputs=inputs.numpy()))[0]))
+    for got in outputs:
+        assert got.isfinite().all()
+        assert float((got - want).abs().max()) < 1e-2 * float(want.max() - want.min())
+
+
+def test_norms_of_an_onnx_graph_take_float32(tmp_path, weights):
+    """Each instance norm stands between two casts. RMS norms are products and sums, of float32 too."""
+    model = load(str(export('normal2', weights, tmp_path, 'onnx', dtype='fp16').path))
+    made_by = {name: node for node in model.graph.node for name in node.output}
+    users = {}
+    for node in model.graph.node:
+        for name in node.input:
+            users.setdefault(name, []).append(node)
+
+    def target(node):
+        return next(attribute.i for attribute in node.attribute if attribute.name == 'to')
+
+    norms = [node for node in model.graph.node if node.op_type == 'InstanceNormalization']
+    assert len(norms) == 6
+    for node in norms:
+        before = made_by[node.input[0]]
+        assert before.op_type == 'Cast' and target(before) == TensorProto.FLOAT
+        assert {user.op_type for user in users[node.output[0]]} == {'Cast'}
+    squares = [node for node in model.graph.node if node.op_type in ('ReduceMean', 'Pow')]
+    assert squares and all(made_by[node.input[0]].op_type in ('Cast', 'Pow', 'Mul') for node in squares)
+    halves = {tensor.name for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT16}
+    assert sum(np.prod(numpy_helper.to_array(tensor).shape) for tensor in model.graph.initializer
+               if tensor.name in halves) > 10000, 'weights are float16'  # fmt: skip
+
+
+@pytest.mark.parametrize('format', ['torchscript', slow_unless(False, 'onnx')])
+def test_quantized_linear_layers(tmp_path, weights, format):
+    report = export('parts2', weights, tmp_path, format, int8=True)
+    (row,) = report.differences
+    assert row.passed and row.mean > 1e-4
+
+
+@pytest.mark.parametrize('format', ['safetensors', 'clean'])
+@pytest.mark.parametrize('task', TASKS)
+def test_weights_alone(tmp_path, weights, task, format):
+    assert all(row.passed for row in export(task, weights, tmp_path, format, dtype='bf16').differences)
+
+
+def test_windows_of_a_batch_in_chunks(tmp_path, weights):
+    """The 4K encoder: 12 windows in chunks of 5, for any number of images."""
+    cfg = config('features_4k')
+    cfg.model.backbone.window_chunk = 5
+    chosen = ExportOptions('torchscript', dynamic_batch=True)
+    path = export_model(cfg, weights['features_4k'], chosen, tmp_path / 'x.pt2').path
+    inputs = inputs_of('features_4k', 3)
+    got = load_export(path)(inputs)['features']
+    assert got.shape == (3, 32, 4, 3)
+    torch.testing.assert_close(got, eager('features_4k', weights, inputs), rtol=1e-4, atol=1e-4)
+
+
+def test_the_comparison_sees_a_graph_without_positions(tmp_path, weights, monkeypatch):
+    compute = RotaryPositions.compute
+
+    def forgotten(self, grid):
+        return tuple(value * (0.0 if torch.jit.is_tracing() else 1.0) for value in compute(self, grid))
+
+    monkeypatch.setattr(RotaryPositions, 'forward', forgotten)
+    with pytest.raises(ExportError, match='raw_normals: largest difference .*FAILED'):
+        export('normal2', weights, tmp_path, 'torchscript')
+    assert not list(tmp_path.iterdir())
