@@ -38,7 +38,8 @@ class SegmentationDataset(PairedFolders):
         images, labels: folders. Both '.' with ``label_ending='_seg'`` for ``000001.png`` beside ``000001_seg.png``.
         label_ending: suffix of the stem of label files: '.jpg' for ``000001.jpg.png``.
         source_classes: of the files, where they have other classes: ids are mapped as
-            :func:`sapiens.metainfo.remap_table` says ('atr18', 'cihp20', 'goliath34', 'goliath52', 'lip20', 'pascal25' to
+            :func:`sapiens.metainfo.remap_table` says ('goliath34', 'goliath52' and 'internal33' to 'goliath29'; 'atr18',
+            'cihp20', 'goliath34', 'goliath52', 'lip20', 'pascal25' to
             'goliath28'), what has no partner is ignored.
         values: {value in the files: class, or None to ignore it}, where values are not the ids: ``{0: 'background',
             255: 'person'}``. Any other value is an error.

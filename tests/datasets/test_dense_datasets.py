@@ -76,7 +76,23 @@ def test_remapped_labels(tmp_path):
         assert np.array_equal(dataset[0]['data_samples'].valid_mask.numpy(), found != 255)
 
 
-def test_own_classes(tmp_path):
+@pytest.mark.parametrize(('source', 'count'), [('goliath34', 34), ('goliath52', 52), ('internal33', 33)])
+def test_published_label_maps_of_the_second_family(source, count, tmp_path):
+    """Its three label sets become 29 classes, before geometry: left and right swap as those of 29 in a mirrored image."""
+    write_png(tmp_path / 'images/a.png', smooth_image(count, 4))
+    ids = np.arange(count, dtype=np.uint8)[None].repeat(4, 0)
+    write_png(tmp_path / 'labels/a.png', ids)
+    steps = [
+        dict(type='LoadLabels'),
+        dict(type='LoadDense', steps=[dict(type='RandomFlip', prob=1.0)]),
+        dict(type='PackDense'),
+    ]
+    dataset = seg(tmp_path, 'goliath29', source_classes=source, pipeline=steps)
+    found = dataset[0]['data_samples'].gt_sem_seg.numpy()
+    expected = get_classes('goliath29').flip_table[remap_table(source, 'goliath29')[ids]][:, ::-1]
+    assert np.array_equal(found, expected) and set(np.unique(found)) >= {0, 2, 3, 28, 255}
+    if source == 'goliath34':
+        assert sorted(set(range(29)) - set(np.unique(found))) == []
     (tmp_path / 'two.py').write_text("classes = dict(name='two', classes=['background', 'left_shoe', 'right_shoe'])")
     write_png(tmp_path / 'images/a.png', smooth_image(*SIZE))
     labels = np.zeros(SIZE[::-1], np.uint8)
