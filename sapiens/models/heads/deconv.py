@@ -3,6 +3,7 @@
 # B batch, C channels of the encoder, K output channels, k those asked for, h w grid of patches
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from sapiens.registry import MODELS
 
-from ..layers.conv_stack import ConvStack
+from ..layers.conv_stack import ConvStack, is_plain, run_in_bands
 
 __all__ = ['DeconvHead']
 
@@ -80,7 +81,7 @@ class DeconvHead(BaseModule):
         return self.get_submodule(self.predictor)
 
     def hidden(self, features: Tensor) -> Tensor:
-        """Everything before the last layer."""
+        """Everything before the last layer, in training."""
         return self.conv_layers(self.deconv_layers(features))
 
     def forward(self, features: Tensor, channels: Tensor | None = None) -> Tensor:
@@ -89,10 +90,12 @@ class DeconvHead(BaseModule):
         Args:
             channels: ids (k,) of the maps to compute, all by default; the result is (B, k, ...).
         """
-        features = self.hidden(features)
-        if channels is None:
-            return self.last_layer(features)
-        return F.conv2d(features, self.last_layer.weight[channels], self.last_layer.bias[channels])
+        last = self.last_layer
+        if channels is not None:
+            last = partial(F.conv2d, weight=last.weight[channels], bias=last.bias[channels])
+        if is_plain(self):
+            return last(self.hidden(features))
+        return run_in_bands([self.deconv_layers, self.conv_layers], last, features)
 
     def init_weights(self) -> None:
         """Initialize as published: He's normal distribution by fan-out, biases 0."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sapiens.registry import MODELS
 
-from ..layers.conv_stack import ChannelRMSNorm, ConvStack
+from ..layers.conv_stack import ChannelRMSNorm, ConvStack, is_plain, run_in_bands
 from .deconv import init_he, per_layer
 
 __all__ = ['PixelShuffleHead']
@@ -86,8 +86,8 @@ class PixelShuffleHead(BaseModule):
 
     def forward(self, features: Tensor) -> Tensor | dict[str, Tensor]:
         """(B, C, h, w) -> (B, K, 2^n h, 2^n w), n the number of doublings; of several outputs a dict of maps and numbers (B,)."""
-        x = self.conv_layers(self.upsample_blocks(self.input_conv(features)))
-        output = self.get_submodule(self.predictor)(x)
+        stacks, last = [self.input_conv, *self.upsample_blocks, self.conv_layers], self.get_submodule(self.predictor)
+        output = nn.Sequential(*stacks, last)(features) if is_plain(self) else run_in_bands(stacks, last, features)
         if self.maps is None:
             return output
         outputs = dict(zip(self.maps, output.split(list(self.maps.values()), dim=1), strict=True))

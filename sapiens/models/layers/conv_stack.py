@@ -1,19 +1,24 @@
-"""Stacks of convolution, norm and activation, as decoder heads use them. Inference works in place and in parts.
+"""Stacks of convolution, norm and activation, as decoder heads use them, and their inference in bands of rows.
 
-At the size of the image one copy of a map of 128 channels takes 384 MiB in float32 (1024x768). Plain execution keeps the output
-of the convolution, its shuffled copy and its normalized copy.
+At the size of the image one copy of a map of 128 channels takes 384 MiB in float32 (1024x768). Plain execution keeps the input
+and the output of a convolution, the shuffled copy and the normalized copy.
 """
 
 # B batch, C channels, h w size
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ['ChannelRMSNorm', 'ConvStack']
+__all__ = ['ChannelRMSNorm', 'ConvStack', 'is_plain', 'run_in_bands']
 
-# Bytes of the parts in which inference computes a layer.
-PART = 2**25
+# Bytes, at least, of a band. The C library returns freed blocks from 32 MiB on to the system; smaller ones leave holes. A GPU
+# needs larger bands to be busy.
+BAND = dict(cpu=2**25, cuda=2**28)
 
 
 class ChannelRMSNorm(nn.Module):
@@ -28,58 +33,90 @@ class ChannelRMSNorm(nn.Module):
 
 
 class ConvStack(nn.Sequential):
-    """Layers of [convolution, pixel shuffle (in some), norm, activation], each a module of its own, as published keys count.
+    """Layers of [convolution, pixel shuffle (in some), norm, activation], each a module of its own, as published keys count."""
 
-    Outside of training the activation and the norm work in place, and a convolution before a pixel shuffle is computed for some
-    output channels at a time. The result is the same up to rounding.
+    def layers(self) -> Iterator[list[nn.Module]]:
+        """The modules of each layer, up to its activation."""
+        layer = []
+        for module in self:
+            layer.append(module)
+            if isinstance(module, nn.SiLU):
+                yield layer
+                layer = []
+
+
+def is_plain(module: nn.Module) -> bool:
+    """Whether the layers of a module run one after the other: in training and in graphs."""
+    return module.training or torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
+def run_in_bands(stacks: Sequence[ConvStack], last: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Compute ``last`` (a convolution of pixels) of the stacks of (B, C, h, w), in little more memory than its largest map.
+
+    Maps are lists of bands of rows. A band is freed when the next layer has read it. The result is that of the layers one after
+    the other, up to rounding.
     """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, C', h', w')"""
-        if torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing():
-            return super().forward(x)
-        modules, index = list(self), 0
-        while index < len(modules):
-            layer = modules[index]
-            if isinstance(modules[index + 1], nn.PixelShuffle):
-                _, norm, activation = modules[index + 1 : index + 4]
-                x, index = _shuffled(x, layer, norm, activation), index + 4
-            else:
-                norm, activation = modules[index + 1 : index + 3]
-                x, index = _normalize_(layer(x), norm, activation), index + 3
-        return x
+    bands = [x]
+    for stack in stacks:
+        for conv, *shuffle, norm, activation in stack.layers():
+            bands = _convolve(bands, conv, *shuffle)
+            if isinstance(norm, nn.InstanceNorm2d):
+                _normalize_(bands, norm.eps)
+                norm = nn.Identity()
+            for index, band in enumerate(bands):
+                bands[index] = activation(norm(band))
+    return torch.cat([last(band) for band in bands], dim=2)
 
 
-def _normalize_(x: Tensor, norm: nn.Module, activation: nn.Module) -> Tensor:
-    """Norm and activation in place, for some channels at a time, or for some rows where the norm takes all channels."""
-    dim = 2 if isinstance(norm, ChannelRMSNorm) else 1
-    for part in x.split(_step(x, dim), dim):
-        part.copy_(activation(_normalized(part, norm)))
-    return x
-
-
-def _normalized(part: Tensor, norm: nn.Module) -> Tensor:
-    # The module warns of another number of channels than it was made for.
-    return F.instance_norm(part, eps=norm.eps) if isinstance(norm, nn.InstanceNorm2d) else norm(part)
-
-
-def _shuffled(x: Tensor, conv: nn.Conv2d, norm: nn.Module, activation: nn.Module) -> Tensor:
-    """Convolution, pixel shuffle by 2, norm and activation, for some output channels at a time."""
-    B, _, h, w = x.shape
-    channels = conv.out_channels // 4
-    out = x.new_empty(B, channels, 2 * h, 2 * w)
-    for part in torch.arange(channels).split(_step(out, 1)):
-        first, last = int(part[0]), int(part[-1]) + 1
-        rows = slice(4 * first, 4 * last)
-        whole = F.conv2d(x, conv.weight[rows], conv.bias[rows], padding=conv.padding)
-        whole = F.pixel_shuffle(whole, 2)
-        if isinstance(norm, ChannelRMSNorm):
-            out[:, first:last] = whole
+def _convolve(
+    bands: list[Tensor], conv: nn.Conv2d | nn.ConvTranspose2d, shuffle: Callable | None = None
+) -> list[Tensor]:
+    """Bands of the output of a convolution that keeps the size, or doubles it if it is transposed. Empties the list of inputs."""
+    B, _, _, w = bands[0].shape
+    doubles = isinstance(conv, nn.ConvTranspose2d)
+    row = (
+        B * conv.out_channels * w * bands[0].element_size() * (4 if doubles else 1)
+    )  # bytes of the output for one of the input
+    count = math.ceil(BAND.get(bands[0].device.type, BAND['cpu']) / row)
+    bands[:] = [part for band in bands for part in band.split(count, dim=2)]
+    firsts = [0, *accumulate(band.shape[2] for band in bands)]
+    halo = 1 if doubles else conv.kernel_size[0] // 2
+    outputs = []
+    for first, end in pairwise(firsts):
+        parts = []
+        for index, at in enumerate(firsts[:-1]):
+            if firsts[index + 1] <= first - halo:
+                bands[index] = None
+            elif at < end + halo:
+                parts.append(bands[index][:, :, max(first - halo - at, 0) : end + halo - at])
+        rows = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+        missing = max(halo - first, 0), max(end + halo - firsts[-1], 0)
+        rows = F.pad(rows, (0, 0, *missing)) if any(missing) else rows
+        if doubles:
+            padding = conv.padding[0] + 2 * halo, conv.padding[1]  # cuts the rows of the halo off
+            output = F.conv_transpose2d(rows, conv.weight, conv.bias, conv.stride, padding, conv.output_padding)
         else:
-            out[:, first:last] = activation(_normalized(whole, norm))
-    return _normalize_(out, norm, activation) if isinstance(norm, ChannelRMSNorm) else out
+            output = F.conv2d(rows, conv.weight, conv.bias, padding=(0, halo))
+        del parts, rows
+        outputs.append(output if shuffle is None else shuffle(output))
+        del output
+    bands.clear()
+    return outputs
 
 
-def _step(x: Tensor, dim: int) -> int:
-    """Entries of a dimension of ``x`` that take about :data:`PART` bytes."""
-    return max(1, PART * x.shape[dim] // (x.numel() * x.element_size()))
+def _normalize_(bands: list[Tensor], eps: float) -> None:
+    """Instance norm over all bands, in place and computed in float32."""
+    height, means, variances = sum(band.shape[2] for band in bands), [], []
+    for band in bands:
+        values = band.flatten(2).float()
+        means.append(values.mean(2))
+        variances.append((values - means[-1][..., None]).square_().mean(2))
+    shares = [band.shape[2] / height for band in bands]
+    mean = sum(share * value for share, value in zip(shares, means, strict=True))  # (B, C)
+    spread = [variance + (value - mean).square() for variance, value in zip(variances, means, strict=True)]
+    variance = sum(share * value for share, value in zip(shares, spread, strict=True))
+    scale = (variance + eps).rsqrt()
+    for band in bands:
+        values = band.float().sub_(mean[..., None, None]).mul_(scale[..., None, None])
+        if values is not band:
+            band.copy_(values)
