@@ -22,35 +22,30 @@ Examples:
 
 import argparse
 import dataclasses
-import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-from tqdm import tqdm
-
-from sapiens.apis.batch_job import Outcome, Plan, run_plan
+from sapiens.apis.batch_job import Plan
+from sapiens.apis.batch_run import BatchRun
 from sapiens.apis.detectors import DETECTORS, BoxesFile
 from sapiens.apis.detectors.base import IF_NO_DETECTIONS, NMS_THRESHOLD
 from sapiens.apis.inputs import Item, find_inputs, is_video
 from sapiens.apis.loading.build import read_config
 from sapiens.apis.loading.load_model import get_predictor_class, inference_task, with_checkpoints
 from sapiens.apis.masks import Masking
-from sapiens.apis.output_dir import FAILURES, check_overwriting, check_places, clashes, skeleton_of, write_combined
+from sapiens.apis.output_dir import check_overwriting, check_places, skeleton_of
 from sapiens.apis.predictors import SKELETONS
 from sapiens.apis.predictors.huggingface import PROCESSINGS
 from sapiens.apis.results import PoseResult, Saving
 from sapiens.apis.results.by_task import get_inference_task, get_result_class
 from sapiens.apis.results.saving import CHOICES
-from sapiens.apis.run_record import RANDOM, RECORD, check_settings, content_of, write_settings
-from sapiens.apis.video.video_job import VideoOptions, run_videos, video_files
-from sapiens.apis.writers.files import is_complete
+from sapiens.apis.run_record import RANDOM, check_settings, content_of
+from sapiens.apis.video.video_job import VideoOptions
 from sapiens.coco import BOX_THRESHOLD
 from sapiens.metainfo import get_classes, skeleton_names
 from sapiens.tasks import task_names
 from sapiens.utils.cli import add_model_arguments, positive, tool_parser
 from sapiens.utils.device import DTYPES, pick_device
-from sapiens.utils.files import remove_temporaries, write_atomically
 from sapiens.utils.folder_lock import FolderLock
 
 
@@ -290,37 +285,6 @@ def parse_devices(args: argparse.Namespace) -> list[str]:
     return names
 
 
-def infer_images(plan: Plan, todo: list[Item], devices: list[str], jobs: int) -> Iterator[Outcome]:
-    """Process images and yield their outcomes."""
-    failed = 0
-    with tqdm(run_plan(plan, todo, devices, jobs), total=len(todo), unit='img', smoothing=0.1) as bar:
-        for outcome in bar:
-            if outcome.error:
-                failed += 1
-                bar.set_postfix(failed=failed)
-            yield outcome
-
-
-def infer_videos(plan: Plan, todo: list[Item], options: VideoOptions, device: str) -> Iterator[Outcome]:
-    """Process videos on one device and yield their outcomes."""
-
-    def progress(frames, count):
-        return tqdm(frames, total=count or None, unit='frame')
-
-    if todo:
-        yield from run_videos(plan, todo, device, options, progress)
-
-
-def videos_to_do(plan: Plan, videos: list[Item], since: int) -> list[Item]:
-    """Return the videos that are not done."""
-    files = [[path for paths in video_files(plan, item.name).values() for path in paths.values()] for item in videos]
-    if not all(files):
-        raise ValueError('videos have the kinds picture and, for pose, json: --save has neither')
-    return [
-        item for item, paths in zip(videos, files, strict=True) if not all(is_complete(path, since) for path in paths)
-    ]
-
-
 def check_arguments(args: argparse.Namespace, plan: Plan, items: list[Item], videos: list[Item]) -> None:
     """Refuse arguments that contradict the inputs or each other."""
     for name, other in (('boxes', '--detector'), ('mask_dir', '--mask-model')):
@@ -329,55 +293,6 @@ def check_arguments(args: argparse.Namespace, plan: Plan, items: list[Item], vid
             raise ValueError(f'{option} is for images: give {other} for videos such as {videos[0].source}')
     check_places([*items, *videos], args.input, args.out)
     check_overwriting(plan, items, args.input)
-
-
-def write_failures(path: Path, failed: list[Outcome]) -> None:
-    """Write one line per failure, or remove the file."""
-    path.unlink(missing_ok=True)
-    lines = [(outcome.item.source.replace('\n', r'\n'), ' '.join(outcome.error.split())) for outcome in failed]
-    if failed:
-        write_atomically(path, ''.join(f'{source}\t{error}\n' for source, error in lines))
-    for source, error in lines:
-        print(f'failed {source}: {error}', file=sys.stderr)
-
-
-def write_results(
-    args: argparse.Namespace,
-    plan: Plan,
-    items: list[Item],
-    videos: list[Item],
-    options: VideoOptions,
-    devices: list[str],
-) -> int:
-    """Write the results that are missing, and the files of all images. Returns the number of failures."""
-    for folder in set().union(*(plan.folders(item.name) for item in items)):
-        if os.path.isdir(folder):
-            remove_temporaries(folder)  # of a killed run; the lock is held
-    is_new = not (args.out / RECORD).exists()
-    since = write_settings(plan, options if videos else None, args.overwrite)
-    outcomes = clashes(plan, items)
-    clashing = {outcome.item for outcome in outcomes}
-    items = [item for item in items if item not in clashing]
-    try:
-        todo = items if args.overwrite else [item for item in items if not plan.is_done(item.name, since)]
-        if items:
-            print(f'{len(items)} images, {len(items) - len(todo)} of them done already')
-        films = videos_to_do(plan, videos, sys.maxsize if args.overwrite else since)
-        if videos:
-            print(f'{len(videos)} videos, {len(videos) - len(films)} of them done already')
-        outcomes.extend(infer_images(plan, todo, devices, args.jobs_per_device))
-        outcomes.extend(infer_videos(plan, films, options, devices[0]))
-    finally:
-        written = any(not outcome.error for outcome in outcomes) or any(plan.is_done(item.name) for item in items)
-        if is_new and not written:
-            (args.out / RECORD).unlink(missing_ok=True)  # there are no results of these settings
-    combined, damaged = write_combined(plan, items, args.coco, args.csv, since)
-    failed = [outcome for outcome in [*outcomes, *damaged] if outcome.error]
-    write_failures(args.out / FAILURES, sorted(failed, key=lambda outcome: outcome.item.source))
-    done = {outcome.item for outcome in outcomes if not outcome.error}
-    text = f'{len(done & set(items))} images' + (f' and {len(done & set(videos))} videos' if videos else '')
-    print(f'wrote results of {text} to {args.out}; {len(failed)} failed', *combined, sep='\n')
-    return len(failed)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -394,5 +309,6 @@ def main(argv: list[str] | None = None) -> int:
         print(BoxesFile(args.boxes).check(items))
     for name in [name for name, text in plan.content.items() if text == RANDOM]:
         print(f'the {name} are random: no --checkpoint was given', file=sys.stderr)
+    job = BatchRun(plan, devices, args.jobs_per_device, args.overwrite, args.coco, args.csv)
     with FolderLock(args.out, 'wait for that run, or choose another --out'):
-        return int(write_results(args, plan, items, videos, options, devices) > 0)
+        return int(job.write_results(items, videos, options) > 0)
