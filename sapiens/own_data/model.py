@@ -69,6 +69,11 @@ class Model:
         head = load_config(ZOO[self.published].config).model.head
         return {key: value for key, value in head.items() if self.usual['model']['head'][key] != value}
 
+    def encoder_options(self) -> dict:
+        """What recipes of the family say about the encoder, besides its type and input: for a recipe that is borrowed."""
+        other = Model('seg', self.family, self.size, self.shape).usual['model']['backbone']
+        return {key: value for key, value in other.items() if key not in ('type', 'img_size')}
+
     def pipeline(self, split: str) -> list[dict]:
         """The recipe's pipeline with ``shape`` in place of its size."""
         height, width = self.usual_shape

@@ -137,7 +137,8 @@ def _backbone(model: Model) -> Reference:
     """Code of the encoder."""
     options = f'img_size={model.shape}, **_base_.backbone'
     if model.is_borrowed:  # nothing of the first family's encoder is left
-        return Reference(f'dict(_delete_=True, {options})')
+        usual = ', '.join(f'{key}={as_code(value)}' for key, value in model.encoder_options().items())
+        return Reference(f'dict(_delete_=True, {usual}, {options})')
     return Reference('_base_.backbone' if model.shape == model.usual_shape else f'dict({options})')
 
 

@@ -397,6 +397,31 @@ def test_boxes_of_a_file(infer, weights, tmp_path):
     assert f'{boxes}: boxes for 1 of 2 images, 1 are not in the file, such as {tmp_path}/in/1.png' in text
 
 
+def test_keypoints_of_another_set_in_all_files(infer, weights, tmp_path):
+    """Body 25 of 17 keypoints: neck and middle of the hips are computed, the feet are unknown."""
+    write_pictures(tmp_path / 'in', SIZES[:2])
+    options = ('--model', CONFIGS['pose'], '--checkpoint', weights, '--keypoints-as', 'openpose25', '--csv')
+    code, _, errors = infer('pose', tmp_path / 'in', *options, '--out', tmp_path / 'out')
+    assert code == 0, errors
+    document = json.loads((tmp_path / 'out/0.json').read_text())
+    names = document['meta_info']['keypoint_name2id']
+    (person,) = document['instance_info']
+    points, scores = np.array(person['keypoints'], float), np.array(person['keypoint_scores'])
+    assert len(names) == len(points) == 25 and document['meta_info']['num_skeleton_links'] == 24
+    middle = points[[names['left_shoulder'], names['right_shoulder']]].mean(0)
+    np.testing.assert_allclose(points[names['neck']], middle, atol=0.01)
+    unknown = np.isnan(points[:, 0])
+    assert {name for name, index in names.items() if unknown[index]} == {
+        f'{side}_{part}' for side in ('left', 'right') for part in ('big_toe', 'small_toe', 'heel')
+    }
+    assert (scores[unknown] == 0).all() and (tmp_path / 'out/0.jpg').is_file()
+    entries = json.loads((tmp_path / 'out/keypoints.coco.json').read_text())
+    assert {len(entry['keypoints']) for entry in entries} == {75}
+    assert 'mid_hip' in (tmp_path / 'out/keypoints.csv').read_text().splitlines()[0]
+    code, _, errors = infer('pose', tmp_path / 'in', *options[:4], '--out', tmp_path / 'out')
+    assert code == 2 and 'keypoints_as' in errors, 'results of another set are not mixed'
+
+
 @pytest.mark.parametrize(
     'arguments, text',
     [

@@ -281,6 +281,28 @@ def test_configs_of_real_sizes_are_the_recipe_of_the_task(task, family, size, tm
 
 @pytest.mark.parametrize('family', SIZES)
 @pytest.mark.parametrize('task', ['pose', 'seg', 'depth', 'normal'])
+def test_options_of_the_page_exist_in_every_config(task, family, tmp_path):
+    """docs/finetune.md, "What it starts from" and "What it costs"."""
+    data = dict(type='ImageFolder', data_root=str(tmp_path))
+    variables = dict(skeleton='coco17', classes='goliath28', train_dataset=data, val_dataset=data, metric={})
+    (tmp_path / 'own.py').write_text(data_text(Plan(task, variables, 'val_loss'), 'sapiens new'))
+    for size in ('tiny', '1b'):
+        model = choose_model(task, family, size)
+        path = tmp_path / model.leaf_name('own')
+        plan = Plan(task, {}, 'val_loss', min_visible=2)
+        path.write_text(leaf_text(plan, 'own', model, Schedule.of(1000, size), 1000, tmp_path))
+        options = ['load_from=x.pth', 'model.backbone.frozen_stages=24', 'model.backbone.activation_checkpointing=all']
+        options += ['model.backbone.init_cfg=None'] * (size != 'tiny')
+        cfg = load_config(path, options)
+        assert (
+            cfg.model.backbone.frozen_stages == 24
+            and not cfg.model.backbone.get('init_cfg')
+            and cfg.load_from == 'x.pth'
+        )
+
+
+@pytest.mark.parametrize('family', SIZES)
+@pytest.mark.parametrize('task', ['pose', 'seg', 'depth', 'normal'])
 def test_another_size_of_the_input_changes_every_step(task, family, tmp_path):
     data = dict(type='ImageFolder', data_root=str(tmp_path))
     variables = dict(skeleton='coco17', classes='goliath28', train_dataset=data, val_dataset=data, metric={})
