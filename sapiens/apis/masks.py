@@ -63,8 +63,8 @@ class Masking:
     def mask_of(self, results: Mapping[str, Result]) -> np.ndarray | None:
         """Return the mask (H, W) bool that a result of an image gives; None without one."""
         for name, result in results.items():
-            attribute = get_inference_task(name).gives_mask
-            if attribute is not None and name == (self.by or name):
+            attribute = get_inference_task(result.task).gives_mask
+            if attribute is not None and self.by in (None, name):
                 return result.of_classes(self.classes) if self.classes else getattr(result, attribute)
         return None
 
@@ -78,7 +78,7 @@ def set_masks(results: Mapping[str, Result], stem: Path | None = None, masking: 
         masking: how a result masks the others.
     """
     masking = masking or Masking()
-    masked = [result for name, result in results.items() if get_inference_task(name).masked_by_people]
+    masked = [result for result in results.values() if get_inference_task(result.task).masked_by_people]
     if not masked:
         return
     mask = masking.mask_of(results) if stem is None else read_mask(stem, masked[0].image.shape[:2])
