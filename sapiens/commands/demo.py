@@ -33,9 +33,10 @@ from sapiens.apis.loading.load_model import (
     load_model,
     with_checkpoints,
 )
-from sapiens.apis.predictors import Predictor
-from sapiens.apis.results import Result, Saving
+from sapiens.apis.predictors import Pipeline, Predictor
+from sapiens.apis.results import ImageResults, Result, Saving
 from sapiens.apis.results.by_task import get_result_class
+from sapiens.apis.writers.files import write_file
 from sapiens.checkpoints import ZOO, find, is_huggingface_folder, resolve_checkpoint
 from sapiens.datasets.transforms import BadImage
 from sapiens.tasks import task_names
@@ -45,7 +46,8 @@ from sapiens.utils.optional import require
 from sapiens.visualization.people import STYLES
 
 KEPT = 3600  # seconds until images and results are deleted
-LOADED = 2  # models in memory; the least recently used one is dropped first
+LOADED = 2  # models in memory, or one of each task; the least recently used one is dropped first
+ALL = 'all'  # the first model of each task, side by side
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -71,7 +73,8 @@ class Demo:
         device, dtype: see :func:`sapiens.apis.load_model`.
 
     Attributes:
-        choices: options of ``load_model`` by task and label of the model.
+        choices: options of ``load_model`` by task and label of the model. Where there are models of several tasks, ``'all'`` has
+            one label and the first model of each of them.
 
     Raises:
         FileNotFoundError, ValueError: a model does not exist, or there is none.
@@ -98,6 +101,9 @@ class Demo:
                     raise ValueError(f'--model has {label} twice: give each model once')
                 choices[kind][label] = dict(options, task=kind)
         self.choices = {task: choices[task] for task in names() if task in choices}
+        self.together = [task for task in self.choices if not get_predictor_class(task).any_model]
+        if len(self.together) > 1:
+            self.choices[ALL] = {' + '.join(self.together): {}}
         free = ['whole-image'] + (['embedded'] if hasattr(cv2, 'HOGDescriptor') else [])
         self.detectors = list(dict.fromkeys([*free, *(detectors or ())]))
         self.options = dict(device=device, dtype=dtype)
@@ -109,8 +115,10 @@ class Demo:
         """Return the labels of the models of a task."""
         return list(self.choices[task])
 
-    def predict(self, image: str | Path, task: str, label: str, detector: str = 'whole-image') -> Result:
-        """Predict an image.
+    def predict(
+        self, image: str | Path, task: str, label: str, detector: str = 'whole-image'
+    ) -> Result | ImageResults:
+        """Predict an image, with all tasks if ``task`` is ``'all'``: it is read once, and people are found once.
 
         Raises:
             BadImage: the image cannot be read.
@@ -118,24 +126,41 @@ class Demo:
         """
         if label not in self.choices.get(task, ()):
             raise ValueError(f'no model {label!r} for {task!r}: choose one of {", ".join(self.choices.get(task, ()))}')
-        wants_detector = takes_detector(task)
+        wants_detector = self.takes_detector(task)
         if wants_detector and detector not in self.detectors:
             raise ValueError(f'no detector {detector!r}: choose one of {", ".join(self.detectors)}')
         pixels = read_pixels(image)
         with self.lock:
-            predictor = self._predictor(task, label)
+            models = [
+                self._predictor(name, self.labels(name)[0] if task == ALL else label) for name in self._tasks(task)
+            ]
+            for model in models:
+                model.detector = None
             if wants_detector:
                 if detector not in self.finders:
                     self.finders[detector] = build_detector(detector, self.options['device'])
-                predictor.detector = self.finders[detector]
-            result = predictor(pixels)
-        result.path = str(image)
+                next(model for model in models if model.preprocess.needs_boxes).detector = self.finders[detector]
+            result = Pipeline(models)(pixels) if task == ALL else models[0](pixels)
+        for one in result.values() if task == ALL else [result]:
+            one.path = str(image)
         return result
+
+    def takes_detector(self, task: str) -> bool:
+        """Return whether a task takes people."""
+        return any('detector' in get_predictor_class(name).options for name in self._tasks(task))
+
+    def kinds(self, task: str) -> tuple[str, ...]:
+        """Return the kinds of files of a task that every image has and every model can write."""
+        files = [file for name in self._tasks(task) for file in get_result_class(name).files]
+        return tuple(dict.fromkeys(file.kind for file in files if not (file.sometimes or file.needs)))
+
+    def _tasks(self, task: str) -> list[str]:
+        return self.together if task == ALL else [task]
 
     def _predictor(self, task: str, label: str) -> Predictor:
         key = task, label
         if key not in self.predictors:
-            while len(self.predictors) >= LOADED:
+            while len(self.predictors) >= max(LOADED, len(self.together)):
                 self.predictors.popitem(last=False)
             self.predictors[key] = load_model(**self.choices[task][label], **self.options, batch_size=8)
         self.predictors.move_to_end(key)
@@ -144,10 +169,6 @@ class Demo:
 
 def names() -> tuple[str, ...]:
     return task_names(inference=True)
-
-
-def takes_detector(task: str) -> bool:
-    return 'detector' in get_predictor_class(task).options
 
 
 def _label(model: str, checkpoint: str | None) -> str:
@@ -164,7 +185,7 @@ def _tail(path: Path) -> str:
     return '/'.join(path.parts[-2:])
 
 
-def summary(result: Result, seconds: float) -> str:
+def summary(result: Result | ImageResults, seconds: float) -> str:
     """Describe a result in one line."""
     height, width = result.image.shape[:2]
     return f'{result.summary()} · {width} x {height} pixels · {seconds:.2f} s'
@@ -179,7 +200,7 @@ def make_page(demo: Demo, folder: Path):
 
     def switch(task: str):
         labels = demo.labels(task)
-        return gr.update(choices=labels, value=labels[0]), gr.update(visible=takes_detector(task))
+        return gr.update(choices=labels, value=labels[0]), gr.update(visible=demo.takes_detector(task))
 
     def compute(image: str | None, task: str, label: str, detector: str, style: str, threshold: float, boxes: bool):
         if image is None:
@@ -188,12 +209,15 @@ def make_page(demo: Demo, folder: Path):
         try:
             result = demo.predict(image, task, label, detector)
             seconds = time.perf_counter() - begin
-            kinds = tuple(file.kind for file in get_result_class(task).files if not (file.sometimes or file.needs))
-            saving = dict(kinds=kinds, style=style, threshold=threshold, show_boxes=boxes)
-            files = result.save(tempfile.mkdtemp(dir=folder), **saving)
+            saving = dict(kinds=demo.kinds(task), style=style, threshold=threshold, show_boxes=boxes)
+            place = Path(tempfile.mkdtemp(dir=folder))
+            files = result.save(place, **saving)
+            if isinstance(result, ImageResults):
+                files.append(place / 'all.jpg')
+                write_file(files[-1], result.picture(Saving(**saving)))
         except (BadImage, OSError, ValueError, ImportError) as error:
             raise gr.Error(str(error), duration=None, print_exception=False) from error
-        shown = next(path for path in files if path.suffix == '.jpg')
+        shown = next(path for path in reversed(files) if path.suffix == '.jpg')
         return str(shown), summary(result, seconds), [str(path) for path in reversed(files)]
 
     with gr.Blocks(title='sapiens', analytics_enabled=False) as page:
@@ -204,7 +228,7 @@ def make_page(demo: Demo, folder: Path):
                 task = gr.Radio(tasks, value=tasks[0], label='Task')
                 model = gr.Dropdown(labels, value=labels[0], label='Model')
                 button = gr.Button('Run', variant='primary')
-                with gr.Group(visible=takes_detector(tasks[0])) as options:
+                with gr.Group(visible=demo.takes_detector(tasks[0])) as options:
                     detector = gr.Dropdown(demo.detectors, value=demo.detectors[0], label='Detector')
                     style = gr.Radio(list(STYLES), value=STYLES[0], label='Style')
                     threshold = gr.Slider(

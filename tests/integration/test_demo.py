@@ -38,7 +38,7 @@ def demo(tool):
 
 def test_models_are_offered_for_their_tasks(tool, demo):
     assert {task: demo.labels(task) for task in demo.choices} == {
-        'pose': LABELS[:1], 'depth': LABELS[1:], 'features': LABELS,
+        'pose': LABELS[:1], 'depth': LABELS[1:], 'features': LABELS, 'all': ['pose + depth'],
     }  # fmt: skip
     assert demo.detectors[0] == 'whole-image'
     named = tool.Demo([('sapiens-seg-1b', None), (POSE, 'runs/a/best.pth'), (POSE, 'runs/b/best.pth')])
@@ -64,6 +64,25 @@ def test_the_page_returns_the_prediction_of_the_model(demo, tool, tmp_path):
     assert list(demo.predictors) == [('features', LABELS[1]), ('pose', LABELS[0])]
     demo.predict(path, 'depth', LABELS[1])
     assert list(demo.predictors) == [('pose', LABELS[0]), ('depth', LABELS[1])], 'no more than two are kept'
+
+
+def test_all_tasks_side_by_side(tool, demo, tmp_path, monkeypatch):
+    """The first model of each task, on one reading of the image and one search for people."""
+    (path,) = write_pictures(tmp_path, [(64, 48)])
+    asked = []
+
+    def find(images):
+        asked.append(len(images))
+        return [(np.array([[1, 2, 30, 40]], np.float32), np.ones(1, np.float32)) for _ in images]
+
+    monkeypatch.setattr(tool, 'build_detector', lambda *_: find)
+    results = demo.predict(path, 'all', 'pose + depth', demo.detectors[-1])
+    assert list(results) == ['pose', 'depth'] and asked == [1] and results['depth'].path == str(path)
+    assert results['pose'].boxes.tolist() == [[1, 2, 30, 40]]
+    alone = demo.predict(path, 'depth', LABELS[1])
+    np.testing.assert_allclose(results['depth'].depth, alone.depth, atol=1e-5)
+    assert list(demo.predictors) == [('pose', LABELS[0]), ('depth', LABELS[1])] and demo.takes_detector('all')
+    assert 'all' not in tool.Demo([(POSE, None)], device='cpu').choices, 'one task needs no figure of all'
 
 
 def test_impossible_requests_are_explained(demo, tmp_path):

@@ -91,9 +91,9 @@ def test_parts_show_the_choices(page):
     made, gradio = page
     assert made is gradio.parts[0] and made.options == dict(title='sapiens', analytics_enabled=False)
     found = dict(zip(titles(gradio.parts), gradio.parts, strict=True))
-    tasks = ['features', 'pose', 'depth']
+    tasks = ['features', 'pose', 'depth', 'all']
     assert found['Task'].args == (tasks,) and found['Task'].options['value'] == 'features'
-    assert found['Model'].args == (LABELS,) and found['Model'].options['value'] == LABELS[0]
+    assert found['Model'].args == ([*LABELS, 'pose + depth'],) and found['Model'].options['value'] == LABELS[0]
     detectors = found['Detector'].args[0]
     assert (detectors[0], detectors[-1]) == ('whole-image', 'torchvision:x')
     assert found['Detector'].options['value'] == 'whole-image' and found['Group'].options['visible'] is False
@@ -119,6 +119,7 @@ def test_a_task_shows_its_models_and_options(page):
     assert switch.function('pose') == (dict(choices=LABELS[:1], value=LABELS[0]), dict(visible=True))
     assert switch.function('depth') == (dict(choices=LABELS[1:], value=LABELS[1]), dict(visible=False))
     assert switch.function('features')[0] == dict(choices=LABELS, value=LABELS[0])
+    assert switch.function('all') == (dict(choices=['pose + depth'], value='pose + depth'), dict(visible=True))
 
 
 def test_the_button_and_a_new_image_compute(page, tmp_path):
@@ -133,6 +134,10 @@ def test_the_button_and_a_new_image_compute(page, tmp_path):
     shown, text, files = run.function(str(path), 'pose', LABELS[0], *rest)
     assert shown.endswith('0.jpg') and text.startswith('1 person') and Path(shown).parents[1] == tmp_path
     assert [Path(file).name for file in files] == ['0.json', '0.jpg'] and Path(files[0]).is_file()
+    figure, both, files = run.function(str(path), 'all', 'pose + depth', *rest)
+    assert Path(figure).name == 'all.jpg' and both.startswith('1 person, 17 keypoints each; depth ')
+    assert {Path(file).parent.name for file in files} == {'pose', 'depth', Path(figure).parent.name}
+    assert {Path(file).suffix for file in files} == {'.json', '.npy', '.jpg', '.png', '.ply'}
     seconds = float(text.split(' · ')[-1].removesuffix(' s'))
     assert 0 <= seconds < 60
     for arguments, message, options in (

@@ -55,8 +55,11 @@ class ImageResults(Mapping[str, Result]):
 
     def __repr__(self) -> str:
         height, width = self.image.shape[:2]
-        texts = '; '.join(result.summary() for result in self.values())
-        return f'ImageResults({self.path or "array"!r}, {width} x {height}: {texts})'
+        return f'ImageResults({self.path or "array"!r}, {width} x {height}: {self.summary()})'
+
+    def summary(self) -> str:
+        """Describe the results in a few words each."""
+        return '; '.join(result.summary() for result in self.values())
 
     def draw(self, side: int | None = None, **options) -> np.ndarray:
         """Draw the image and the picture of each result side by side, with their names below.
