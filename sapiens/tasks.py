@@ -19,6 +19,7 @@ from .metainfo.naming import near
 from .registry import MODELS
 
 __all__ = [
+    'MULTI',
     'MapField',
     'Output',
     'PublishedHead',
@@ -274,7 +275,7 @@ def task_of(model: Any) -> TaskSpec:
 
 
 def members_of(model: Any) -> dict[str, Any]:
-    """The models of single tasks of a model of several tasks, by name; {} for a model of one task.
+    """The models of single tasks of a model of several tasks, by name and in its order; {} for a model of one task.
 
     Args:
         model: an ``nn.Module``, or a mapping with ``type``: then the members are mappings too.
@@ -283,7 +284,7 @@ def members_of(model: Any) -> dict[str, Any]:
     kind = MODELS.get(model['type']) if is_config and 'type' in model else model
     if getattr(kind, 'task_name', None) != MULTI:
         return {}
-    return dict((model.get('tasks', {}) if is_config else model.tasks).items())
+    return dict(sorted((model.get('tasks', {}) if is_config else model.tasks).items()))
 
 
 def member_of(model: Any, name: str | None, source: str) -> Any:

@@ -21,7 +21,7 @@ import torch
 
 from .detectors import BoxesFile, build_detector
 from .inputs import Item
-from .loading.load_model import load_model
+from .loading.load_model import load_models
 from .masks import Masking, set_masks
 from .pipeline import Job, run
 from .predictors import Predictor
@@ -97,8 +97,8 @@ class Plan:
         return found | ({self.figure_path(name): False} if self.figure else {})
 
     def load(self, device: str, loaded: Mapping[str, Predictor] | None = None) -> tuple:
-        """Return the models by task, unless they are loaded already, and the detector or None."""
-        loaded = loaded or {task: load_model(device=device, **options) for task, options in self.models.items()}
+        """Return the models by name, unless they are loaded already, and the detector or None."""
+        loaded = loaded or load_models(self.models, device)
         return loaded, build_detector(**self.detector, device=device) if self.detector else None
 
     def written(self) -> list[str]:

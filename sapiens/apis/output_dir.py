@@ -11,6 +11,7 @@ from .batch_job import Outcome, Plan
 from .detectors import BoxesFile
 from .inputs import Item, is_inside
 from .loading.build import read_config
+from .loading.load_model import model_of
 from .masks import MASK_SUFFIXES
 from .predictors import SKELETONS
 from .results import PoseResult
@@ -134,7 +135,9 @@ def write_combined(
 def skeleton_of(options: Mapping) -> Skeleton:
     """Return the skeleton of the results of a pose model, from options of :func:`sapiens.apis.load_model`."""
     name = options.get('keypoints_as') or SKELETONS.get(options.get('num_keypoints'))
-    return get_skeleton(name or read_config(options['model'], options.get('cfg_options')).model.skeleton)
+    if name is None:
+        name = model_of(read_config(options['model'], options.get('cfg_options')), 'pose').skeleton
+    return get_skeleton(name)
 
 
 def _image_ids(items: Sequence[Item], boxes: BoxesFile | None) -> list[int | str]:

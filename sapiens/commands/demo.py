@@ -28,7 +28,7 @@ from sapiens.apis.inputs import read_pixels
 from sapiens.apis.loading.build import read_config
 from sapiens.apis.loading.load_model import (
     get_predictor_class,
-    inference_task,
+    inference_tasks,
     is_config,
     load_model,
     with_checkpoints,
@@ -95,8 +95,8 @@ class Demo:
         choices: dict[str, dict[str, dict]] = {}
         for model, checkpoint in models:
             options = dict(model=model, checkpoint=checkpoint)
-            task, label = inference_task(read_config(model)), _label(model, checkpoint)
-            for kind in (name for name in names() if name == task or get_predictor_class(name).any_model):
+            tasks, label = inference_tasks(read_config(model)), _label(model, checkpoint)
+            for kind in (name for name in names() if name in tasks or get_predictor_class(name).any_model):
                 if label in choices.setdefault(kind, {}):
                     raise ValueError(f'--model has {label} twice: give each model once')
                 choices[kind][label] = dict(options, task=kind)

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from sapiens.apis import extract_features, load_encoder
 from sapiens.apis.batch_job import NO_SPACE, Plan
 from sapiens.apis.inputs import Item, find_inputs
+from sapiens.apis.loading.build import input_pipeline
 from sapiens.apis.output_dir import check_places
 from sapiens.apis.results import Saving
 from sapiens.apis.run_record import content_of, write_settings
@@ -82,7 +83,9 @@ def write_features(
     print(f'{len(items)} images, {len(items) - len(todo)} of them done already')
     encoder = load_encoder(cfg, checkpoint, args.device, args.out_type, args.blocks)
     paths = [item.source for item in todo]
-    results = extract_features(encoder, paths, cfg.val_pipeline, args.batch_size, args.num_workers, DTYPES[args.dtype])
+    results = extract_features(
+        encoder, paths, input_pipeline(cfg), args.batch_size, args.num_workers, DTYPES[args.dtype]
+    )
     failed = []
     for item, (_, features) in zip(todo, tqdm(results, total=len(todo), unit='img'), strict=True):
         if isinstance(features, str):

@@ -31,7 +31,7 @@ from sapiens.apis.detectors import DETECTORS, BoxesFile
 from sapiens.apis.detectors.base import IF_NO_DETECTIONS, NMS_THRESHOLD
 from sapiens.apis.inputs import Item, find_inputs, is_video
 from sapiens.apis.loading.build import read_config
-from sapiens.apis.loading.load_model import get_predictor_class, inference_task, with_checkpoints
+from sapiens.apis.loading.load_model import get_predictor_class, inference_tasks, model_of, with_checkpoints
 from sapiens.apis.masks import Masking
 from sapiens.apis.output_dir import check_overwriting, check_places, skeleton_of
 from sapiens.apis.predictors import SKELETONS
@@ -184,12 +184,16 @@ def make_models(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dic
     # Reading a config imports the module of a task outside the package.
     configs = [read_config(model, args.cfg_options) for model in args.model]
     any_model = args.task != 'all' and get_predictor_class(args.task).any_model
-    tasks = [args.task if any_model else inference_task(cfg) for cfg in configs]
-    for task in tasks:
+    given = [(args.task,) if any_model else inference_tasks(cfg) for cfg in configs]
+    for task in [task for tasks in given for task in tasks]:
         get_result_class(task)  # so that the kinds of files of every task are known
-    for task, (model, checkpoint) in zip(tasks, named, strict=True):
+    for tasks, (model, _) in zip(given, named, strict=True):
+        if args.task not in (*tasks, 'all'):
+            raise ValueError(f'{model} is a model for {" and ".join(map(repr, tasks))}, not for {args.task!r}')
+    wanted = [(task, *pair) for tasks, pair in zip(given, named, strict=True) for task in tasks]
+    for task, model, checkpoint in wanted:
         if args.task not in (task, 'all'):
-            raise ValueError(f'{model} is a model for {task!r}, not for {args.task!r}')
+            continue
         if task in models:
             raise ValueError(f'two models for {task!r}: {models[task]["model"]} and {model}')
         options = dict(flip_test=args.flip_test, num_keypoints=args.num_keypoints)
@@ -212,9 +216,11 @@ def make_models(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dic
         if not any(get_inference_task(task).masked_by_people for task in models):
             masked = [name for name in task_names(inference=True) if get_inference_task(name).masked_by_people]
             raise ValueError(f'--mask-model is for {" and ".join(masked)}')
-        task = inference_task(read_config(args.mask_model))
-        if get_inference_task(task).gives_mask is None:
-            raise ValueError(f'--mask-model {args.mask_model} is a model for {task!r}, which gives no masks of people')
+        tasks = inference_tasks(read_config(args.mask_model))
+        task = next((name for name in tasks if get_inference_task(name).gives_mask), None)
+        if task is None:
+            known = ' and '.join(map(repr, tasks))
+            raise ValueError(f'--mask-model {args.mask_model} is a model for {known}, which gives no masks of people')
         if task in models or args.mask_dir:
             raise ValueError(
                 f'--mask-model: masks come from one place; leave out --mask-dir, or the {task} model of --model'
@@ -231,7 +237,7 @@ def make_masking(args: argparse.Namespace, models: dict[str, dict]) -> Masking:
             '--mask-by and --mask-classes take the masks of a model, --mask-dir those of files: leave out one'
         )
     parts = {
-        task: read_config(options['model'], options.get('cfg_options')).model.get('task', {})
+        task: model_of(read_config(options['model'], options.get('cfg_options')), task).get('task', {})
         for task, options in models.items()
     }
     classes = {task: get_classes(part.classes) for task, part in parts.items() if part.get('classes')}

@@ -55,7 +55,7 @@ class TaskDataset(Dataset):
 
 @DATASETS.register_module()
 class MultiTaskDataset(Dataset):
-    """Datasets of several tasks, one after the other, each with its own pipeline.
+    """Datasets of several tasks in the order of their names, one after the other, each with its own pipeline.
 
     Training takes batches of one task each from it (:class:`TaskSampler`), evaluation evaluates each task by itself.
 
@@ -73,7 +73,7 @@ class MultiTaskDataset(Dataset):
     def __init__(self, datasets: Mapping[str, Dataset | dict]):
         if not datasets:
             raise ValueError('datasets={}: nothing to combine')
-        self.tasks = {name: TaskDataset(dataset, name) for name, dataset in datasets.items()}
+        self.tasks = {name: TaskDataset(datasets[name], name) for name in sorted(datasets)}  # as in the model
         self._starts = np.cumsum([0, *map(len, self.tasks.values())])
 
     @property

@@ -78,9 +78,14 @@ def test_batches_are_of_one_task_and_the_tasks_take_turns():
     dataset = make(pose=10, seg=4, normal=7)
     sampler = TaskSampler(dataset, batch_size=2, seed=1)
     found = batches_of(order(sampler, dataset), 2)
-    assert [batch[0][0] for batch in found] == ['pose', 'seg', 'normal'] * 4
+    assert [batch[0][0] for batch in found] == ['normal', 'pose', 'seg'] * 4
     assert all(len({task for task, *_ in batch}) == 1 for batch in found)
     assert len(sampler) == 24  # the fewest whole rounds with as many samples as there are
+
+
+def test_the_order_of_the_datasets_does_not_matter():
+    one, two = make(pose=5, seg=3), make(seg=3, pose=5)
+    assert order(TaskSampler(one, batch_size=2, seed=1), one) == order(TaskSampler(two, batch_size=2, seed=1), two)
 
 
 def test_each_task_goes_through_all_its_samples_before_one_repeats():

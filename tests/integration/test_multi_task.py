@@ -21,7 +21,7 @@ from .multi_task import RECIPE, Stop, make_config, render_people
 from .test_resume import differences
 from .test_tools import run
 
-TASKS = ('pose', 'seg', 'normal')
+TASKS = ('normal', 'pose', 'seg')  # in their order
 
 
 @pytest.fixture(scope='module')
@@ -54,9 +54,7 @@ def scalars(work_dir):
 def test_tasks_take_turns_and_their_losses_are_logged_by_name(straight):
     lines = [line for line in scalars(straight) if 'loss' in line]
     order = [[task for task in TASKS if f'{task}_loss' in ' '.join(line)] for line in lines]
-    assert (
-        order[0] == ['pose'] and order[1] == ['pose', 'seg'] and order[2:] == [list(TASKS)] * 4
-    )  # means over ten steps
+    assert order == [['normal'], ['normal', 'pose'], *[list(TASKS)] * 4]  # means over ten steps
     assert all(np.isfinite(line['loss']) for line in lines)
 
 
@@ -81,8 +79,8 @@ def weights_at(work_dir, step):
 
 
 def test_every_head_was_trained_and_each_only_in_its_turns(straight):
-    # Iterations 3 and 4 are for normals and pose, 5 and 6 for parts and normals.
-    for before, after, still in ((2, 4, 'seg'), (4, 6, 'pose')):
+    # Iterations 3 and 4 are for parts and normals, 5 and 6 for pose and parts.
+    for before, after, still in ((2, 4, 'pose'), (4, 6, 'normal')):
         one, two = weights_at(straight, before), weights_at(straight, after)
         changed = {name for name in one if not torch.equal(one[name], two[name])}
         assert {name.split('.')[1] for name in changed if name.startswith('tasks.')} == set(TASKS) - {still}
@@ -144,7 +142,7 @@ def test_the_data_of_each_task_are_checked_and_drawn(data, tmp_path, monkeypatch
         assert f'\n{task}: {kind}(' in text
     # The people of these tests are flat, which only the normals show.
     assert status == 1 and 'WRONG' not in text.partition('\nnormal: ')[0] and 'the same normal on all pixels' in text
-    with pytest.raises(ValueError, match='the data are for pose, seg, normal, the model is for pose'):
+    with pytest.raises(ValueError, match='the data are for normal, pose, seg, the model is for pose'):
         check.main([RECIPE, '--cfg-options', 'model.tasks={"pose": {"type": "PoseEstimator"}}'])
     browse.main([RECIPE, '--samples', '6', '--out', str(tmp_path / 'a.png')])
     assert 'MultiTaskDataset' in capsys.readouterr().out and np.asarray(Image.open(tmp_path / 'a.png')).std() > 10

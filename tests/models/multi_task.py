@@ -34,7 +34,7 @@ TASKS = dict(
 
 
 def config(family='sapiens2', **changes) -> dict:
-    return dict(type='MultiTaskEstimator', backbone=BACKBONES[family], tasks=TASKS, **changes)
+    return {**dict(type='MultiTaskEstimator', backbone=BACKBONES[family], tasks=TASKS), **changes}
 
 
 def build(family='sapiens2', **changes):

@@ -103,6 +103,12 @@ def test_the_encoder_has_one_place_in_the_state():
     assert next(model.tasks['seg'].backbone.parameters()).dtype == torch.float64
 
 
+def test_the_order_of_tasks_in_a_config_does_not_matter():
+    turned = dict(reversed(TASKS.items()))
+    orders = [[name for name, _ in MODELS.build(config(tasks=tasks)).named_parameters()] for tasks in (TASKS, turned)]
+    assert orders[0] == orders[1]
+
+
 def test_tasks_of_the_same_images_share_an_encoder_pass():
     model, inputs = build(), images()
     seen = count_passes(model)
@@ -230,13 +236,13 @@ def test_batches_that_fit_no_single_task_are_refused():
 def test_members_are_known_by_their_names():
     model = build()
     for whole in (model, config()):
-        assert [task_of(part).name for part in members_of(whole).values()] == ['pose', 'seg', 'normal']
-        with pytest.raises(ValueError, match=r'several tasks \(pose, seg, normal\): choose one'):
+        assert [task_of(part).name for part in members_of(whole).values()] == ['normal', 'pose', 'seg']
+        with pytest.raises(ValueError, match=r'several tasks \(normal, pose, seg\): choose one'):
             task_of(whole)
     assert members_of(model.tasks['seg']) == {} and member_of(model, 'seg', 'x') is model.tasks['seg']
     assert member_of(model.tasks['seg'], None, 'x') is model.tasks['seg']
     with pytest.raises(
-        ValueError, match=r"hook.task='sig': the model has the tasks pose, seg, normal; did you mean 'seg'"
+        ValueError, match=r"hook.task='sig': the model has the tasks normal, pose, seg; did you mean 'seg'"
     ):
         member_of(model, 'sig', 'hook.task')
     with pytest.raises(ValueError, match='one task, which needs no name'):

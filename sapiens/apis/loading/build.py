@@ -19,11 +19,12 @@ from sapiens.checkpoints import (
 )
 from sapiens.models import MAE
 from sapiens.registry import MODELS
+from sapiens.tasks import members_of
 from sapiens.utils.config import load_config, parse_options, set_option
 from sapiens.utils.device import pick_device
 from sapiens.utils.loggers import quiet_loggers
 
-__all__ = ['build_model', 'load_encoder', 'read_config']
+__all__ = ['build_model', 'input_pipeline', 'load_encoder', 'read_config']
 
 
 def read_config(config: str | Path | Config, cfg_options: list[str] | dict[str, Any] | None = None) -> Config:
@@ -40,6 +41,21 @@ def read_config(config: str | Path | Config, cfg_options: list[str] | dict[str, 
             set_option(cfg, key, value, str(config) if from_transformers else 'the given config')
         return cfg
     return load_config(resolve_config(config), cfg_options)
+
+
+def input_pipeline(cfg: Config, task: str | None = None) -> list[dict]:
+    """The pipeline of a config that makes inputs for inference: ``val_pipeline``; of several tasks that of the validation data.
+
+    Args:
+        task: name of a task of a model of several; by default the first.
+    """
+    if not members_of(cfg.model):
+        return cfg.get('val_pipeline', [])
+    datasets = (cfg.get('val_dataloader') or {}).get('dataset', {}).get('datasets', {})
+    name = task or next(iter(members_of(cfg.model)))
+    if name not in datasets:
+        raise ValueError(f'the config has no val_dataloader.dataset.datasets.{name}, whose pipeline makes the inputs')
+    return datasets[name].pipeline
 
 
 def build_model(
@@ -74,7 +90,7 @@ def build_model(
     if checkpoint is None and not isinstance(config, Config) and is_huggingface_folder(config):
         checkpoint = config
     options = copy.deepcopy(cfg.model)
-    for part in (options, options.get('backbone', {})):
+    for part in (options, options.get('backbone', {}), *members_of(options).values()):
         part.pop('init_cfg', None)
     weights = read_weights(checkpoint) if checkpoint else None  # a wrong path fails before a large model is built
     model = MODELS.build(options)

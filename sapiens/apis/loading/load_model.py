@@ -5,22 +5,32 @@ result = model('photo.jpg')
 result.save('out')
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mmengine.config import Config
 
 from sapiens.checkpoints import is_huggingface_folder, look_up
-from sapiens.tasks import resolve, task_names, task_of
+from sapiens.tasks import MULTI, members_of, resolve, task_names, task_of
 from sapiens.utils.device import DTYPES
 
 from ..detectors import build_detector
-from ..predictors import DensePredictor, Predictor
+from ..predictors import DensePredictor, MultiTaskPredictor, Predictor
 from ..predictors.huggingface import PROCESSINGS, huggingface_predictor
 from ..results.by_task import get_inference_task
 from .build import read_config
 
-__all__ = ['get_predictor_class', 'inference_task', 'is_config', 'load_model', 'weights_of', 'with_checkpoints']
+__all__ = [
+    'get_predictor_class',
+    'inference_task',
+    'inference_tasks',
+    'is_config',
+    'load_model',
+    'load_models',
+    'model_of',
+    'weights_of',
+    'with_checkpoints',
+]
 
 CROPS = ('auto', 'host', 'device')
 
@@ -49,7 +59,8 @@ def load_model(
         model: name of a published model or a folder that transformers saved, which imply their weights; path or name of a
             config; or a config.
         checkpoint: path or name of weights. A config without a checkpoint has random weights, and a warning says so.
-        task: by default the task of the model. 'features' takes the encoder of any model.
+        task: by default the task of the model, or all of a model of several; the name of one of them takes that alone.
+            'features' takes the encoder of any model.
         device: 'auto', 'cpu', 'cuda', 'cuda:1', 'mps'.
         dtype: 'fp32', or 'bf16' or 'fp16' for autocast. Results are float32; features are float16 with 'fp16'.
         batch_size: people or images computed together.
@@ -81,10 +92,18 @@ def load_model(
     cfg = read_config(model, cfg_options)
     label = str(model) if isinstance(model, str | Path) else 'the given config'
     checkpoint = weights_of(model, checkpoint)
-    task = task or inference_task(cfg)
-    kind = get_predictor_class(task)
-    if not kind.any_model and task != inference_task(cfg):
-        raise ValueError(f'task={task!r}, but {label} is for {inference_task(cfg)!r}')
+    members = members_of(cfg.model)
+    task = task or (MULTI if members else inference_task(cfg))
+    if members and processing != PROCESSINGS[0]:
+        raise ValueError(f'processing={processing!r}: {label} has several tasks, which transformers has no models for')
+    if members and task == MULTI:
+        kind = MultiTaskPredictor
+    elif task in members:
+        kind = get_predictor_class(task_of(members[task]).inference_name)
+    else:
+        kind, known = get_predictor_class(task), tuple(members) or (inference_task(cfg),)
+        if not kind.any_model and task not in known:
+            raise ValueError(f'task={task!r}, but {label} is for {" and ".join(map(repr, known))}')
     options = dict(flip_test=flip_test, num_keypoints=num_keypoints, keypoints_as=keypoints_as)
     options.update(heatmaps=heatmaps or None, detector=detector)
     options = {name: value for name, value in options.items() if value is not None}
@@ -114,6 +133,49 @@ def inference_task(cfg: Config) -> str:
         ValueError: the model has no task.
     """
     return task_of(cfg.model).inference_name
+
+
+def inference_tasks(cfg: Config) -> tuple[str, ...]:
+    """Return the names under which the model of a config runs in inference: one, or those of several tasks.
+
+    Raises:
+        ValueError: the model has no task, or calls one of several by another name.
+    """
+    members = {name: task_of(part).inference_name for name, part in members_of(cfg.model).items()}
+    for name, task in members.items():
+        if name != task:
+            raise ValueError(
+                f'the model calls its task {task!r} {name!r}: files of results are named after tasks. Call it {task!r} in '
+                'model.tasks, or use sapiens.apis.load_model, which takes any names'
+            )
+    return tuple(members) or (inference_task(cfg),)
+
+
+def model_of(cfg: Config, task: str) -> Mapping:
+    """Return the config of the model of a task: that of a config, or the member of a model of several tasks."""
+    return members_of(cfg.model).get(task, cfg.model)
+
+
+def load_models(models: Mapping[str, dict], device: str) -> dict[str, Predictor]:
+    """Load models that run together. Tasks that are all those of one model are loaded as one, by the name of the first.
+
+    Args:
+        models: options of :func:`load_model` by task.
+        device: see :func:`load_model`.
+    """
+    groups: dict[str, list[str]] = {}
+    for task, options in models.items():
+        groups.setdefault(repr([options.get(key) for key in ('model', 'checkpoint', 'cfg_options')]), []).append(task)
+    loaded = {}
+    for tasks in groups.values():
+        first = models[tasks[0]]
+        members = members_of(read_config(first['model'], first.get('cfg_options')).model) if len(tasks) > 1 else {}
+        if set(tasks) == set(members):
+            options = {key: value for task in tasks for key, value in models[task].items() if key != 'task'}
+            loaded[tasks[0]] = load_model(device=device, **options)
+        else:
+            loaded |= {task: load_model(device=device, **models[task]) for task in tasks}
+    return loaded
 
 
 def get_predictor_class(task: str) -> type[Predictor]:

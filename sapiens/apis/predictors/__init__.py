@@ -3,7 +3,16 @@
 from .base import Predictor
 from .dense import DensePredictor
 from .features import FeaturePredictor
+from .multi_task import MultiTaskPredictor
 from .pose import SKELETONS, PosePredictor
 from .side_by_side import Pipeline
 
-__all__ = ['SKELETONS', 'DensePredictor', 'FeaturePredictor', 'Pipeline', 'PosePredictor', 'Predictor']
+__all__ = [
+    'SKELETONS',
+    'DensePredictor',
+    'FeaturePredictor',
+    'MultiTaskPredictor',
+    'Pipeline',
+    'PosePredictor',
+    'Predictor',
+]

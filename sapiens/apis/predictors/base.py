@@ -10,7 +10,9 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from ..loading.build import build_model
+from sapiens.tasks import member_of, members_of, task_of
+
+from ..loading.build import build_model, input_pipeline
 from ..pipeline import Job
 from ..preprocess import PersonInput, WholeInput, build_input
 from ..results import ImageResults, Result
@@ -64,8 +66,11 @@ class Predictor(TakesImages):
     @classmethod
     def from_config(cls, task: str, cfg: Config, checkpoint: str | Path | None, device: str, **options) -> 'Predictor':
         """Build the model of a config with its preprocessing; arguments as for :func:`sapiens.apis.load_model`."""
-        network = build_model(cfg, checkpoint, device)
-        return cls(task, network, build_input(cfg.get('val_pipeline', ())), **options)
+        network, pipeline = build_model(cfg, checkpoint, device), input_pipeline(cfg, task)
+        if members_of(network):
+            network = member_of(network, task, 'task')
+            task = task_of(network).inference_name
+        return cls(task, network, build_input(pipeline), **options)
 
     # ------------------------------------------------------------------ for users
 

@@ -19,12 +19,16 @@ class DensePredictor(Predictor):
         self.result_class = get_result_class(task)
 
     def predict_batch(self, inputs: Tensor, samples: list) -> list:
+        return self.read(self.network.predict(inputs, samples, **self.predict_options))
+
+    def read(self, samples: list) -> list:
+        """Return the attributes of the results of predicted samples, in memory of the host."""
         return [
             self.result_class.read_fields(
                 {name.removeprefix('pred_'): value for name, value in sample.items() if name.startswith('pred_')},
                 self.network.task,
             )
-            for sample in self.network.predict(inputs, samples, **self.predict_options)
+            for sample in samples
         ]
 
     def result(self, image: np.ndarray, path: str, outputs: list) -> Result:

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from ..inputs import Item
-from ..loading.build import load_encoder
+from ..loading.build import input_pipeline, load_encoder
 from ..pipeline import in_order, run
 from ..preprocess import build_whole_input
 from ..results import FeatureResult
@@ -27,7 +27,7 @@ class FeaturePredictor(Predictor):
     @classmethod
     def from_config(cls, task: str, cfg: Config, checkpoint: str | Path | None, device: str, **options) -> 'Predictor':
         encoder = load_encoder(cfg, checkpoint, device)
-        return cls(task, encoder, build_whole_input(cfg.get('val_pipeline', ())), **options)
+        return cls(task, encoder, build_whole_input(input_pipeline(cfg)), **options)
 
     def normalize(self, images: Tensor) -> Tensor:
         return self.network.normalizer.normalize(images)

@@ -73,8 +73,12 @@ class PosePredictor(Predictor):
         self.skeleton = target
 
     def predict_batch(self, inputs: Tensor, samples: list) -> list:
+        return self.read(self.network.predict(inputs, samples, **self.predict_options))
+
+    def read(self, samples: list) -> list:
+        """Return the people of predicted samples, in memory of the host: instances, heatmaps, and geometry of the crop."""
         outputs = []
-        for sample in self.network.predict(inputs, samples, **self.predict_options):
+        for sample in samples:
             maps = None
             if self.predict_options['output_heatmaps']:
                 maps = sample.pred_fields.heatmaps.float().cpu().numpy()

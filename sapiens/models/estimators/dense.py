@@ -155,7 +155,7 @@ class DenseEstimator(Estimator):
 
     # ------------------------------------------------------------------ parts
 
-    def _output(self, inputs: Tensor, options: dict, encode: Callable | None) -> Outputs:
+    def _output(self, inputs: Tensor, options: dict, encode: Callable | None = None) -> Outputs:
         """Float32 output of the network: maps (B, K, h, w), or (B, K, H, W) where several windows were averaged."""
         if options['crop_size'] is None:
             return _each(self.network(inputs, encode=encode), Tensor.float)

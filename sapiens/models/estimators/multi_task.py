@@ -38,7 +38,8 @@ class MultiTaskEstimator(BaseModel):
     Args:
         backbone: config of the encoder. ``frozen_stages`` of its depth trains the heads alone.
         tasks: configs of estimators by name, without ``backbone`` and ``data_preprocessor``. A name is free, usually that of
-            the task. ``init_cfg=dict(type='Pretrained', checkpoint=...)`` starts a head from a model of its task.
+            the task; tasks are in the order of their names. ``init_cfg=dict(type='Pretrained', checkpoint=...)`` starts a head
+            from a model of its task.
         loss_weights: factors on the losses of tasks, by name; 1 by default. :class:`sapiens.datasets.TaskSampler` sets how
             often each task is trained.
         data_preprocessor: normalization of the images.
@@ -64,7 +65,8 @@ class MultiTaskEstimator(BaseModel):
         if not tasks:
             raise ValueError('tasks={}: expected the config of an estimator for each task')
         self.backbone = MODELS.build(backbone)
-        self.tasks = ModuleDict({name: self._build(str(name), config) for name, config in tasks.items()})
+        # A config that MMEngine has written is sorted: the order of parameters, which optimizers count, must not depend on it.
+        self.tasks = ModuleDict({name: self._build(str(name), tasks[name]) for name in sorted(tasks)})
         self.loss_weights = dict.fromkeys(self.tasks, 1.0)
         for name, weight in (loss_weights or {}).items():
             self._require(name, 'loss_weights')

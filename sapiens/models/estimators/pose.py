@@ -149,7 +149,7 @@ class PoseEstimator(Estimator):
     # ------------------------------------------------------------------ parts
 
     def _heatmaps(
-        self, inputs: Tensor, data_samples: list, ids: Tensor | None, options: dict, encode: Callable | None
+        self, inputs: Tensor, data_samples: list, ids: Tensor | None, options: dict, encode: Callable | None = None
     ) -> tuple[Tensor, list[float] | None]:
         """Maps (B, k, H, W) to decode, and each sample's loss (B,), or None where it is not asked for, without labels, or with
         some keypoints only."""

@@ -1,0 +1,93 @@
+"""Predictor of a model of several tasks."""
+
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from sapiens.tasks import task_of
+
+from ..loading.build import build_model, input_pipeline
+from ..results import ImageResults
+from ..task_inputs import TaskInput, TaskInputs
+from .base import Predictor
+from .dense import DensePredictor
+from .pose import PosePredictor
+
+__all__ = ['MultiTaskPredictor']
+
+
+class MultiTaskPredictor(Predictor):
+    """Predicts all tasks of a model. Each input is encoded once, whatever the number of tasks that see it.
+
+    Results are :class:`~sapiens.apis.ImageResults` by the names of the tasks in the model. Options of single tasks go to those
+    that have them.
+
+    Args:
+        task: name of the model.
+        network: a :class:`sapiens.models.MultiTaskEstimator`.
+        preprocess: makes its inputs.
+        parts: predictors of the single tasks, by name, for their options and results.
+    """
+
+    options = PosePredictor.options
+
+    def __init__(
+        self,
+        task: str,
+        network: nn.Module,
+        preprocess: TaskInputs,
+        parts: dict[str, PosePredictor | DensePredictor],
+        **options,
+    ) -> None:
+        self.parts = parts
+        super().__init__(task, network, preprocess, **options)
+        self.detector = next((part.detector for part in parts.values() if part.detector is not None), None)
+
+    @classmethod
+    def from_config(
+        cls, task: str, cfg: Config, checkpoint: str | Path | None, device: str, **options
+    ) -> 'MultiTaskPredictor':
+        network = build_model(cfg, checkpoint, device)
+        preprocess = TaskInputs({name: input_pipeline(cfg, name) for name in network.tasks})
+        common = {name: value for name, value in options.items() if name not in cls.options}
+        parts, unused = {}, {name for name in options if name in cls.options}
+        for name, model in network.tasks.items():
+            spec = task_of(model)
+            kind = PosePredictor if spec.name == 'pose' else DensePredictor
+            own = {key: value for key, value in options.items() if key in kind.options}
+            unused -= set(own)
+            parts[name] = kind(spec.inference_name, model, preprocess, **own)
+        if unused:
+            raise ValueError(f'{min(unused)}: none of the tasks {", ".join(parts)} has this option')
+        return cls(task, network, preprocess, parts, **common)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return tuple(self.parts)
+
+    def compiled_parts(self) -> list[nn.Module]:
+        return [self.network.backbone, *(model.head for model in self.network.tasks.values())]
+
+    def predict_batch(self, inputs: Tensor, samples: list[TaskInput]) -> list[dict]:
+        outputs: list[dict] = [{} for _ in samples]
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for row, one in enumerate(samples):
+            groups.setdefault(tuple(one.samples), []).append(row)
+        for names, rows in groups.items():
+            images = inputs if len(rows) == len(samples) else inputs[rows]
+            wanted = {name: [samples[row].samples[name] for row in rows] for name in names}
+            options = {name: self.parts[name].predict_options for name in names}
+            for name, found in self.network.predict_tasks(images, wanted, options).items():
+                for row, output in zip(rows, self.parts[name].read(found), strict=True):
+                    outputs[row][name] = output
+        return outputs
+
+    def result(self, image: np.ndarray, path: str, outputs: list[dict]) -> ImageResults:
+        return ImageResults(
+            {
+                name: part.result(image, path, [output[name] for output in outputs if name in output])
+                for name, part in self.parts.items()
+            }
+        )
