@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sapiens.apis import load_model
 from sapiens.apis.loading.load_model import with_checkpoints
@@ -184,6 +185,10 @@ def test_the_page_computes(tool, demo, tmp_path, monkeypatch):
         np.testing.assert_allclose(people['instance_info'][0]['keypoints'], expected, atol=1e-3)
         _, text, files = compute('depth', LABELS[1])
         assert text.startswith('depth ') and {Path(file).suffix for file in files} == {'.npy', '.jpg', '.png', '.ply'}
+        figure, text, files = compute('all', 'pose + depth')
+        assert text.startswith('1 person, 17 keypoints each; depth ') and len(files) == 7
+        with Image.open(figure) as shown:
+            assert shown.size[0] == 3 * 52 - 4
         with pytest.raises(Exception, match="for 'depth'"):
             compute('depth', LABELS[0])
     finally:
