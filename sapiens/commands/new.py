@@ -10,7 +10,7 @@ option that settles it. The exit status is 1 if the check finds a problem.
 Examples:
     sapiens new --task pose exports/coco_keypoints --name hands
     sapiens new --task seg masks --name gear --values 0=background,255=helmet --size 1b
-    sapiens new --task seg masks --name gear --values 0=background,255=helmet --family sapiens2 --size 1b
+    sapiens new --task pose exports/coco_keypoints --name hands --family sapiens2 --shape 512 384
     sapiens new --task depth scans --name scans --depth-scale 0.001 --out configs/scans
     sapiens new --task pose people.json --images photos --name three --size tiny      # minutes on a CPU
 """
