@@ -5,7 +5,6 @@ Models run with the published processing by default. Its pixels differ (docs/dif
 
 # B images or crops, K keypoints, C classes, h w size of the network's input, H W size of an image
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from sapiens.checkpoints import read_fields
 from sapiens.models import UDPHeatmap
 from sapiens.models.data_preprocessor import IMAGE_MEAN, IMAGE_STD
 from sapiens.models.layers.unit_vectors import unit_vectors
@@ -48,16 +48,18 @@ class ImageProcessor:
 
         Raises:
             FileNotFoundError: there is none.
-            ValueError: an option with another value than the only one that is known here.
+            ValueError: a damaged file, or an option with another value than the only one that is known here.
         """
         path = Path(folder).expanduser() / 'preprocessor_config.json'
-        fields = json.loads(path.read_text())
+        fields = read_fields(path, ['size'])
         fixed = dict(do_resize=True, do_rescale=True, do_normalize=True, do_center_crop=False, do_reduce_labels=False)
         fixed |= dict(resample=2, keypoint_heatmap_downscale_factor=CELL)
         for name, value in fixed.items():
             if fields.get(name, value) != value:
                 raise ValueError(f'{path}: {name}={fields[name]!r}, expected {value!r}')
         size = fields['size']
+        if not isinstance(size, dict) or not all(isinstance(size.get(side), int) for side in ('height', 'width')):
+            raise ValueError(f'{path}: size={size!r}, expected height and width in pixels')
         sigma = fields.get('keypoint_heatmap_sigma', 6.0)
         return cls((size['height'], size['width']), bool(fields.get('do_pad', False)), sigma)
 

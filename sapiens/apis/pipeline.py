@@ -67,8 +67,8 @@ def run(
         predictors: models by name; see :func:`sapiens.apis.load_model`.
         items: may be endless; read as needed.
         detector: takes images and returns (boxes (N, 4), scores (N,)) of each. Called once for all models.
-        boxes_of: takes an item and its image and returns (boxes, scores), or None to call the detector. Without both, the
-            whole image is one person.
+        boxes_of: takes an item and its image and returns (boxes, scores), or None to call the detector; BadImage becomes the
+            error of the image. Without both, the whole image is one person.
         workers: threads that read and preprocess.
         pixels_of: reads an item.
     """
@@ -142,7 +142,11 @@ def _with_boxes(
     for group in batched(jobs, batch_size if detector else 1):
         unknown = []
         for job in group:
-            found = None if job.error or boxes_of is None else boxes_of(job.item, job.image)
+            found = None
+            try:
+                found = None if job.error or boxes_of is None else boxes_of(job.item, job.image)
+            except BadImage as error:
+                job.error = str(error)
             if found is None and detector is None and not job.error:
                 found = whole_image(job.image)
             if found is not None:

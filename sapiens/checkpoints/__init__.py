@@ -5,7 +5,7 @@ Reading files and copying weights into models is in :mod:`sapiens.utils.checkpoi
 
 from .expected_shapes import expected_shapes
 from .families import FAMILIES, Family, family_of
-from .huggingface import is_huggingface_folder, read_huggingface_config, save_huggingface
+from .huggingface import is_huggingface_folder, read_fields, read_huggingface_config, save_huggingface
 from .load import explain_refusal, load_weights, read_weights
 from .recognition import describe, recognise
 from .resolve import checkpoint_root, resolve_checkpoint, resolve_config, resolve_init_cfg
@@ -28,6 +28,7 @@ __all__ = [
     'load_weights',
     'look_up',
     'published_as',
+    'read_fields',
     'read_huggingface_config',
     'read_weights',
     'recognise',

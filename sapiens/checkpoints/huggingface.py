@@ -5,6 +5,7 @@ published names of tensors.
 """
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
@@ -17,7 +18,7 @@ from sapiens.utils.checkpoint import save_weights
 from sapiens.utils.config import load_config
 from sapiens.utils.files import write_atomically
 
-__all__ = ['is_huggingface_folder', 'read_huggingface_config', 'save_huggingface']
+__all__ = ['is_huggingface_folder', 'read_fields', 'read_huggingface_config', 'save_huggingface']
 
 # Class in transformers -> task here, and the published recipe whose pipelines fit.
 CLASSES = {
@@ -43,11 +44,37 @@ FIXED = {
     ),
     'use_mask_token': False,
 }
+# Fields of config.json that the sizes of the encoder follow from.
+SIZES = ('num_attention_heads', 'image_size', 'hidden_size', 'num_hidden_layers', 'intermediate_size', 'patch_size')
 
 
 def is_huggingface_folder(path: str | Path) -> bool:
     """Whether a path is a folder that transformers saved: one with ``config.json``."""
     return (Path(path).expanduser() / 'config.json').is_file()
+
+
+def read_fields(path: Path, wanted: Collection[str] = ()) -> dict:
+    """Fields of a JSON file of transformers.
+
+    Args:
+        wanted: fields that it must have.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not JSON, not fields with values, or one of ``wanted`` is missing.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f'{path} is missing: copy or download the whole folder')
+    try:
+        fields = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f'{path} is not JSON: {error}') from error
+    if not isinstance(fields, dict):
+        raise ValueError(f'{path} holds {type(fields).__name__}, expected an object of fields')
+    missing = [name for name in wanted if fields.get(name) is None]
+    if missing:
+        raise ValueError(f'{path} has no {", ".join(missing)}: it is damaged, or of another version of transformers')
+    return fields
 
 
 def read_huggingface_config(folder: str | Path) -> Config:
@@ -57,15 +84,13 @@ def read_huggingface_config(folder: str | Path) -> Config:
         ValueError: another kind of model, a part that this package does not have, or a number of outputs without a known meaning.
     """
     path = Path(folder).expanduser() / 'config.json'
-    try:
-        fields = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f'{path} is not JSON: {error}') from error
+    fields = read_fields(path)
     kind = (fields.get('architectures') or ['Sapiens2Model'])[0]
     if fields.get('model_type') != 'sapiens2' or kind not in CLASSES:
         raise ValueError(
             f'{path}: {kind} of model_type={fields.get("model_type")!r} is not one of {", ".join(CLASSES)} of model_type sapiens2'
         )
+    fields = read_fields(path, SIZES)
     task, recipe = CLASSES[kind]
     cfg = load_config(recipe)
     backbone = _backbone_options(fields, path)

@@ -134,7 +134,9 @@ def find_config(name: str | Path) -> Path:
     if path.is_file():
         return path
     if path.is_dir():
-        raise FileNotFoundError(f'{path} is a folder, expected a config file')
+        weights = next(path.glob('model.safetensors*'), None)
+        found = f' with {weights.name}, but without config.json' if weights else ''
+        raise FileNotFoundError(f'{path} is a folder{found}, expected a config file')
     root = config_folder()
     wanted = path.as_posix().removeprefix('configs/').removesuffix('.py')
     if (root / f'{wanted}.py').is_file():

@@ -6,7 +6,7 @@ import numpy as np
 
 from sapiens.coco import BOX_THRESHOLD
 
-__all__ = ['IF_NO_DETECTIONS', 'PersonDetector', 'suppress', 'whole_image']
+__all__ = ['IF_NO_DETECTIONS', 'PersonDetector', 'clip', 'find_outside', 'suppress', 'whole_image']
 
 IF_NO_DETECTIONS = ('empty', 'whole-image')
 # Maximum overlap (IoU) of two boxes, as in the published demo.
@@ -58,14 +58,38 @@ class PersonDetector:
     def clean(self, found: tuple, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Apply the thresholds, clip boxes to the image, drop empty ones, and sort by score, best first."""
         boxes, scores = np.asarray(found[0], np.float32).reshape(-1, 4), np.asarray(found[1], np.float32).reshape(-1)
-        height, width = image.shape[:2]
-        boxes = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
+        boxes = clip(boxes, image)
         good = (scores >= self.threshold) & (boxes[:, 2:] - boxes[:, :2] >= 1).all(1)  # False for NaN
         boxes, scores = boxes[good], scores[good]
         kept = suppress(boxes, scores, self.nms_threshold)
         if not len(kept) and self.if_no_detections == 'whole-image':
             return whole_image(image)
         return boxes[kept], scores[kept]
+
+
+def clip(boxes: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Return the parts of boxes (N, 4) that are inside the image."""
+    height, width = image.shape[:2]
+    return np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
+
+
+def find_outside(boxes: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, str]:
+    """Find boxes (N, 4) that show less than a pixel of the image, such as those of another image, or fractions of its size.
+
+    Returns:
+        (N,) bool, True for such boxes; and a sentence about them, '' if there are none.
+    """
+    parts = clip(boxes, image)
+    outside = ~(parts[:, 2:] - parts[:, :2] >= 1).all(1)
+    if not outside.any():
+        return outside, ''
+    height, width = image.shape[:2]
+    first = ', '.join(f'{value:g}' for value in boxes[outside][0])
+    advice = '; they look like fractions, expected are pixels' if (np.abs(boxes) <= 2).all() else ''
+    return outside, (
+        f'{outside.sum()} of {len(boxes)} boxes show no pixel of the image of {width} x {height}, such as x1, y1, x2, y2 = '
+        f'{first}{advice}'
+    )
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float, border: int = 1) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import logging
 import math
 import os
 import re
@@ -11,9 +12,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from mmengine.logging import print_log
+
+from sapiens.datasets.transforms.decoding import BadImage
 
 from ..inputs import Item
-from .base import PersonDetector
+from .base import PersonDetector, find_outside
 
 __all__ = ['BoxesFile']
 
@@ -209,9 +213,18 @@ class BoxesFile:
         return self.ids.get(self.find(item) or '')
 
     def __call__(self, item: Item, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return boxes (N, 4) and scores (N,) of an image; N is 0 if the file does not contain it."""
+        """Return boxes (N, 4) and scores (N,) of an image; N is 0 if the file does not contain it.
+
+        Raises:
+            BadImage: all boxes of the image lie outside it. If some do, a warning says how many.
+        """
         name = self.find(item)
-        boxes = self.boxes[name] if name else []
+        boxes = np.array(self.boxes[name] if name else [], np.float32).reshape(-1, 4)
+        outside, sentence = find_outside(boxes, image)
+        if len(boxes) and outside.all():
+            raise BadImage(f'{self.path}: {sentence}')
+        if sentence:
+            print_log(f'{item.source}: {sentence} (left out; {self.path})', 'current', logging.WARNING)
         return self.detector.clean((boxes, self.scores[name] if name else []), image)
 
 

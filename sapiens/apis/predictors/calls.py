@@ -10,6 +10,7 @@ from PIL import Image
 
 from sapiens.datasets.transforms.decoding import BadImage
 
+from ..detectors.base import find_outside
 from ..inputs import Item, read_pixels
 from ..pipeline import Job, run
 from ..results import ImageResults, Result
@@ -48,7 +49,7 @@ class TakesImages:
             One result, or a list with one result per image.
 
         Raises:
-            BadImage: an image cannot be read. :meth:`stream` continues instead.
+            BadImage: an image cannot be read, or one of its boxes lies outside it. :meth:`stream` continues instead.
             ValueError: boxes for models that take none, or of a wrong shape.
         """
         single = isinstance(images, str | Path | np.ndarray | Image.Image)
@@ -82,7 +83,7 @@ class TakesImages:
                 yield Item(os.fspath(image) if isinstance(image, str | Path) else '', str(index))
 
         def boxes_of(item: Item, image: np.ndarray):
-            return None if boxes is None else _boxes_with_scores(boxes[int(item.name)])
+            return None if boxes is None else _boxes_with_scores(boxes[int(item.name)], image)
 
         for job in run(
             self.models(),
@@ -96,11 +97,14 @@ class TakesImages:
             yield int(job.item.name), waiting.pop(job.item.name), result
 
 
-def _boxes_with_scores(boxes) -> tuple[np.ndarray, np.ndarray]:
+def _boxes_with_scores(boxes, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     boxes = np.asarray(boxes, np.float32)
     if boxes.size == 0:
         return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
     boxes = boxes[None] if boxes.ndim == 1 else boxes
     if boxes.ndim != 2 or boxes.shape[1] not in (4, 5) or not np.isfinite(boxes).all():
         raise ValueError(f'boxes {boxes.shape}: expected (N, 4) x1, y1, x2, y2 or (N, 5) with a score, finite')
+    sentence = find_outside(boxes[:, :4], image)[1]
+    if sentence:
+        raise BadImage(sentence)
     return boxes[:, :4], boxes[:, 4] if boxes.shape[1] == 5 else np.ones(len(boxes), np.float32)

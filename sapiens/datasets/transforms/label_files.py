@@ -85,7 +85,10 @@ def read_ids(path: str, table: np.ndarray | None = None, count: int | None = Non
     # 255 + 1 wraps to 0, so the ignored label is never the largest.
     if count is not None and (ids + np.uint8(1)).max() > count:
         wrong = np.unique(values[(ids >= count) & (ids != IGNORE)])
-        expected = f'0 to {count - 1}, or {IGNORE} for ignored pixels' if table is None else 'those that have a class'
+        expected = 'those that have a class'
+        if table is None:
+            expected = f'0 to {count - 1}, or {IGNORE} for ignored pixels'
+            expected += '; ids of other classes are mapped by source_classes= of the dataset'
         raise BadImage(f'labels {wrong[:5].tolist()}: expected {expected}')
     return ids
 

@@ -221,6 +221,11 @@ class DenseEstimator(Estimator):
         for key, pair in (('crop_size', crop), ('stride', stride)):
             if pair is not None and (not isinstance(pair, list | tuple) or len(pair) != 2 or min(pair) < 1):
                 raise ValueError(f'test_cfg.{key}={pair!r}: expected (h, w) in pixels, or None')
+        if crop is not None and hasattr(self.backbone, 'grid_of'):
+            try:
+                self.backbone.grid_of(*crop)
+            except ValueError as error:
+                raise ValueError(f'test_cfg.crop_size={crop!r}: {error}') from error
         if crop is not None and self.task.scalars:
             raise ValueError(
                 f'test_cfg.crop_size={crop!r}: {", ".join(self.task.scalars)} of windows cannot be averaged'

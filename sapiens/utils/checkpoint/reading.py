@@ -95,6 +95,11 @@ def _reader_of(path: Path) -> tuple[str, Callable]:
     """The form of what is there, and its reader. The content decides, not only the ending: files are often renamed."""
     if path.is_dir():
         if not is_checkpoint_folder(path):
+            if (path / 'config.json').is_file():
+                raise FileNotFoundError(
+                    f'{path} has config.json, but no weights (model.safetensors, or model.safetensors.index.json and its '
+                    'parts): copy or download the whole folder'
+                )
             raise FileNotFoundError(
                 f'{path} is a folder, expected the file of a checkpoint (or a folder with .metadata of '
                 'torch.distributed.checkpoint, or with model.safetensors)'
