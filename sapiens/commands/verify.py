@@ -1,7 +1,7 @@
-"""Compare a released checkpoint with TorchScript of the same model, published or written by `sapiens export`.
+"""Compare a released checkpoint with TorchScript of the same model.
 
-Compares the weights of both files, the patch padding of archive and config, and the raw outputs for a photograph. The exit
-status is 0 if all agree.
+The TorchScript is the published one, or that of `sapiens export`. Compares the weights of both files, the patch padding of
+archive and config, and the raw outputs for a photograph. The exit status is 0 if all agree.
 
 Examples:
     sapiens verify sapiens-pose-0.3b --image person.jpg --download
