@@ -72,7 +72,7 @@ TABLE['openpose25']['mid_hip'] = [_one('mid_hip'), _middle('hip', 'middle of the
 TABLE['openpose135'] = {f'{side}_pupil': [_one(f'{side[0]}_center_of_pupil')] for side in ('left', 'right')}
 
 _JOINT = 'SMPL-X: center of rotation inside the body; here: the joint as it is seen'
-_HIP = 'SMPL-X: center of the ball joint; here: the hip as people annotate it, usually higher and farther out'
+_HIP = 'SMPL-X: center of the ball joint inside the body; here: the hip as people annotate it'
 _SPINE = 'SMPL-X: joint of the cervical spine; here: the neck as it is annotated'
 _FINGER = 'SMPL-X: center of rotation; here: the joint as it is seen'
 _TIP = 'SMPL-X: a vertex at the tip'
@@ -88,7 +88,10 @@ TABLE['smplx127'] |= {
 }
 TABLE['smplx127'] |= dict(
     neck=[_one('neck', 'near', _SPINE)],
-    pelvis=[_one('smplx_pelvis'), _middle('hip', 'middle of the hips; the joint lies above it')],
+    pelvis=[
+        _one('smplx_pelvis'),
+        _middle('hip', 'middle of the hips; the joint of SMPL-X lies above that of its own'),
+    ],
 )
 
 
