@@ -47,6 +47,7 @@ file
 --cfg-options +
 out Path
 --part all|encoder =all
+--task
 --dtype fp32|bf16|fp16
 
 sapiens.commands.curves:

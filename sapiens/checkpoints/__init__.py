@@ -9,6 +9,7 @@ from .huggingface import is_huggingface_folder, read_fields, read_huggingface_co
 from .load import explain_refusal, load_weights, read_weights
 from .recognition import describe, recognise
 from .resolve import checkpoint_root, resolve_checkpoint, resolve_config, resolve_init_cfg
+from .several_tasks import extract_task
 from .zoo import FORMS, LICENCES, ZOO, Entry, find, look_up, published_as
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     'describe',
     'expected_shapes',
     'explain_refusal',
+    'extract_task',
     'family_of',
     'find',
     'is_huggingface_folder',

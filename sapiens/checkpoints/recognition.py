@@ -10,11 +10,12 @@ from torch import Tensor
 
 from sapiens.metainfo import get_skeleton
 from sapiens.registry import MODELS
-from sapiens.tasks import TaskSpec, get_task, task_names
+from sapiens.tasks import MULTI, TaskSpec, get_task, members_of, task_names
 from sapiens.utils.config import config_folder, load_config
 
 from .expected_shapes import head_shapes
 from .families import family_of
+from .several_tasks import extract_task, names_of_tasks
 from .zoo import ZOO
 
 __all__ = ['describe', 'recognise']
@@ -32,7 +33,8 @@ def recognise(state_dict: Mapping[str, Tensor], meta: Mapping | None = None) -> 
 
         * ``family``: name of the family; ``size``: name of the size in it, or None for another width and depth;
         * ``embed_dims``, ``num_layers``;
-        * ``task``: ``'pretrain'`` (an encoder alone), the name of a task, or None for an unknown head;
+        * ``task``: ``'pretrain'`` (an encoder alone), the name of a task, ``'multi'`` for several, or None for an unknown head;
+        * ``tasks``: of a model of several tasks, ``task`` and ``outputs`` of each by name; {} for others;
         * ``outputs``: channels of the head's last layer, where known; ``keypoints``, ``classes``: the same number for pose and
           segmentation, else None;
         * ``image_size``: (h, w) in pixels that the position embedding is made for, square or 4:3; None for another grid or for
@@ -47,18 +49,24 @@ def recognise(state_dict: Mapping[str, Tensor], meta: Mapping | None = None) -> 
     block = re.compile(rf'{re.escape(prefix)}{family.blocks}\.(\d+)\.')
     width, depth = patches.shape[0], 1 + max(int(found[1]) for found in map(block.match, state_dict) if found)
     outside = {name: tuple(value.shape) for name, value in state_dict.items() if not name.startswith(prefix)}
-    task, outputs = _task_of(outside, meta or {}, family.name, width)
+    meta, tasks = meta or {}, {}
+    for name in names_of_tasks(outside):
+        declared = meta.get('tasks') if isinstance(meta.get('tasks'), Mapping) else {}
+        one = _task_of(extract_task(outside, name), dict(task=declared.get(name)), family.name, width)
+        tasks[name] = dict(zip(('task', 'outputs'), one, strict=True))
+    task, outputs = (MULTI, None) if tasks else _task_of(outside, meta, family.name, width)
     position = state_dict.get(f'{prefix}pos_embed')
     image_size = None if position is None else _image_size(position.shape[1], patches.shape[-1])
     size = family.size_of(width, depth)
     tokenizer = f'{prefix}tokenizer.w_cls' in state_dict
     configs = []
     if size and task and (image_size or position is None):  # an encoder without a position embedding takes any size
-        configs = _configs(f'{family.name}_{size}', task, outputs, image_size, tokenizer)
+        kind = tuple((name, one['outputs']) for name, one in tasks.items()) or outputs
+        configs = _configs(f'{family.name}_{size}', task, kind, image_size, tokenizer)
     return dict(
         family=family.name, size=size, embed_dims=width, num_layers=depth, task=task, outputs=outputs,
         keypoints=outputs if task == 'pose' else None, classes=outputs if task == 'seg' else None,
-        image_size=image_size, tokenizer=tokenizer, config=configs[0] if configs else None, configs=configs,
+        image_size=image_size, tokenizer=tokenizer, config=configs[0] if configs else None, configs=configs, tasks=tasks,
     )  # fmt: skip
 
 
@@ -131,7 +139,7 @@ def _image_size(length: int, patch: int) -> tuple[int, int] | None:
 
 
 def _configs(
-    arch: str, task: str, outputs: int | None, image_size: tuple[int, int] | None, tokenizer: bool
+    arch: str, task: str, outputs: int | tuple | None, image_size: tuple[int, int] | None, tokenizer: bool
 ) -> list[str]:
     task = 'mae' if task == 'pretrain' else task
     size = f'-{image_size[0]}x{image_size[1]}' if image_size else ''
@@ -144,13 +152,18 @@ def _configs(
 
 
 @functools.cache
-def _kind_of(config: Path) -> tuple[int | None, bool]:
-    """Channels of the output of a config's model (None for pretraining), and whether its encoder has a tokenizer."""
+def _kind_of(config: Path) -> tuple[int | tuple | None, bool]:
+    """Channels of the output of a config's model (None for pretraining, (name, channels) for each of several tasks), and whether
+    its encoder has a tokenizer."""
     model = load_config(config).model
-    tokenizer = bool(model.backbone.get('tokenizer', False))
+    parts = tuple((name, _outputs_of(part)) for name, part in members_of(model).items())
+    return parts or _outputs_of(model), bool(model.backbone.get('tokenizer', False))
+
+
+def _outputs_of(model: Mapping) -> int | None:
     if 'skeleton' in model:
-        return len(get_skeleton(model.skeleton)), tokenizer
-    return MODELS.build(model.task).channels if 'task' in model else None, tokenizer
+        return len(get_skeleton(model['skeleton']))
+    return MODELS.build(model['task']).channels if 'task' in model else None
 
 
 def describe(found: dict | None) -> str:
@@ -166,14 +179,17 @@ def describe(found: dict | None) -> str:
     return f'{_describe_task(found)}, {found["family"]}{size}, {image}{fits}'
 
 
-def _describe_task(found: dict) -> str:
-    task = found['task']
+def _describe_task(found: Mapping) -> str:
+    """In words: ``task``, with its ``outputs`` or its ``tasks``."""
+    task, outputs = found['task'], found['outputs']
+    if task == MULTI:
+        listed = ', '.join(f'{name}: {_describe_task(one)}' for name, one in found['tasks'].items())
+        return f'{len(found["tasks"])} tasks on one encoder ({listed})'
     if task is None:
         return 'an encoder with an unknown head'
     if task == 'pretrain':
         return 'an encoder'
     spec: TaskSpec | None = get_task(task) if task in task_names() else None
     text = spec.description if spec else f'task {task!r}'
-    if found['keypoints']:
-        return f'{text} with {found["keypoints"]} keypoints'
-    return f'{text} into {found["classes"]} classes' if found['classes'] else text
+    counted = dict(pose=f' with {outputs} keypoints', seg=f' into {outputs} classes')
+    return text + counted.get(task, '') if outputs else text

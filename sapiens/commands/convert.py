@@ -11,15 +11,18 @@ Examples:
     sapiens convert convert work_dirs/x/iter_900 weights.safetensors --dtype bf16
     sapiens convert convert FILE OUT.pth --config CONFIG   # fitted: positions resized, head of this config
     sapiens convert convert FILE FOLDER --to huggingface   # Sapiens2, for transformers
+    sapiens convert convert multi.pth pose.pth --task pose # one task of a model of several
 """
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import torch
 
 from sapiens.checkpoints import (
     describe,
+    extract_task,
     load_weights,
     published_as,
     read_weights,
@@ -29,7 +32,7 @@ from sapiens.checkpoints import (
     save_huggingface,
 )
 from sapiens.registry import MODELS
-from sapiens.tasks import task_of
+from sapiens.tasks import MULTI, members_of, task_of
 from sapiens.utils.checkpoint import Checkpoint, read_checkpoint, save_weights
 from sapiens.utils.cli import tool_parser
 from sapiens.utils.config import add_options_argument, load_config
@@ -53,6 +56,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     text = "'weights', or 'huggingface' for a folder that transformers opens; default: %(default)s"
     convert.add_argument('--to', choices=['weights', 'huggingface'], default='weights', help=text)
     convert.add_argument('--part', choices=['all', 'encoder'], default='all', help='default: %(default)s')
+    text = 'of a model of several tasks, the one whose model alone is written'
+    convert.add_argument('--task', metavar='NAME', help=text)
     convert.add_argument('--dtype', choices=list(DTYPES), help='type of floating-point tensors; default: unchanged')
     args = parser.parse_args(argv)
     if args.cfg_options and not args.config:
@@ -67,7 +72,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def build(args: argparse.Namespace, device: str) -> torch.nn.Module:
     cfg = load_config(resolve_config(args.config), args.cfg_options)
-    cfg.model.backbone.pop('init_cfg', None)  # the weights come from the file
+    for part in (cfg.model.backbone, *members_of(cfg.model).values()):
+        part.pop('init_cfg', None)  # the weights come from the file
     with torch.device(device):
         return MODELS.build(cfg.model)
 
@@ -99,8 +105,18 @@ def inspect(args: argparse.Namespace) -> None:
         print(load_weights(build(args, 'meta'), checkpoint, args.min_share))
 
 
+def one_task(checkpoint: Checkpoint, name: str) -> Checkpoint:
+    """The weights of one task of a model of several."""
+    weights = extract_task(checkpoint.state_dict, name)
+    task = recognise(checkpoint.state_dict, checkpoint.meta)['tasks'][name]['task']
+    meta = {key: value for key, value in checkpoint.meta.items() if key not in ('task', 'tasks', 'cfg')}
+    return dataclasses.replace(checkpoint, state_dict=weights, meta=dict(meta, task=task) if task else meta)
+
+
 def convert_to_huggingface(args: argparse.Namespace) -> None:
     checkpoint = read_weights(args.file)
+    if args.task:
+        checkpoint = one_task(checkpoint, args.task)
     found = recognise(checkpoint.state_dict, checkpoint.meta)
     if not args.config and not (found and found['config']):
         raise ValueError(f'{args.file}: {describe(found)}; give its config with --config')
@@ -118,6 +134,8 @@ def convert(args: argparse.Namespace) -> None:
         convert_to_huggingface(args)
         return
     checkpoint = read_weights(args.file)
+    if args.task:
+        checkpoint = one_task(checkpoint, args.task)
     weights = checkpoint.state_dict
     if args.config:
         model = build(args, 'cpu')
@@ -132,7 +150,7 @@ def convert(args: argparse.Namespace) -> None:
         weights = {name: value.to(dtype) if value.is_floating_point() else value for name, value in weights.items()}
     meta = {key: value for key, value in checkpoint.meta.items() if isinstance(value, str | int | float | bool)}
     if args.config:
-        meta['task'] = task_of(model).name
+        meta['task'] = MULTI if members_of(model) else task_of(model).name
     save_weights(weights, args.out, meta, flat=args.part == 'encoder')
     written = read_checkpoint(args.out)
     shapes = [{name: value.shape for name, value in one.items()} for one in (written.state_dict, weights)]

@@ -266,12 +266,14 @@ class Runner(BuildingRunner):
         self.logger.info(f'Resumed from {filename}: epoch {self.epoch}, iteration {self.iter}')
 
 
-def model_facts(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
-    """Get what ``meta`` says of a model, by which a file is recognized: ``task`` and ``family``, where the model has them.
+def model_facts(model: nn.Module, names: Iterable[str]) -> dict[str, str | dict]:
+    """Get what ``meta`` says of a model, by which a file is recognized: ``task`` and ``family``, where the model has them, and
+    ``tasks`` by name of a model of several.
 
     Args:
         names: of its tensors.
     """
     family = family_of(names, 'backbone.')
     facts = dict(task=getattr(model, 'task_name', None), family=family and family.name)
+    facts['tasks'] = {name: part.task_name for name, part in members_of(model).items()} or None
     return {key: value for key, value in facts.items() if value is not None}
