@@ -5,15 +5,25 @@ import torch
 import torch.nn.functional as F
 
 from sapiens.frames import to_published
-from sapiens.models import DepthTask, NormalTask, SegTask
+from sapiens.models import DenseEstimator, DepthTask, NormalTask, SegTask
 from sapiens.models.estimators.dense import _starts
 from sapiens.models.layers import upsample as upsample_module
 from sapiens.models.layers.upsample import upsample, upsample_grid, upsampled_argmax
 from sapiens.structures import DenseDataSample
 
-from .test_dense_estimator import FOUR, SIZE, TASKS, batch, tiny
+from .test_dense_estimator import FOUR, SIZE, TASKS, TINY, batch, tiny
 
-FIELD = dict(seg='pred_sem_seg', depth='pred_depth', normal='pred_normal')
+# Of the second family.
+BACKBONE2 = dict(type='Sapiens2ViT', arch=TINY, img_size=SIZE)
+SHUFFLES = dict(type='PixelShuffleHead', upsample_channels=(16, 16, 8, 8), conv_channels=(8,))
+MODELS2 = dict(
+    seg2=(dict(type='DeconvHead', deconv_channels=(16, 16, 8, 8), conv_channels=(8,)), TASKS['seg']),
+    normal2=(SHUFFLES, TASKS['normal']),
+    normal2_rms=(dict(SHUFFLES, norm='rms'), TASKS['normal']),
+)
+FAMILIES = [*TASKS, *MODELS2]
+FIELD = dict(seg='pred_sem_seg', depth='pred_depth', normal='pred_normal', seg2='pred_sem_seg')
+FIELD |= dict(normal2='pred_normal', normal2_rms='pred_normal')
 
 
 def unlabelled(count=1, size=(100, 90)):
@@ -28,8 +38,15 @@ def image(count=1, size=SIZE, seed=4):
 def models():
     """Weights larger than the initial ones, so that outputs differ from pixel to pixel."""
     made = {task: tiny(task).eval() for task in TASKS}
+    for name, (head, task) in MODELS2.items():
+        torch.manual_seed(0)
+        made[name] = DenseEstimator(BACKBONE2, head, task).eval()
+        made[name].init_weights()
     for model in made.values():
-        torch.nn.init.normal_(model.decode_head.conv_seg.weight, std=0.5)
+        torch.nn.init.normal_(model.head.get_submodule(model.head.predictor).weight, std=0.5)
+        for block in model.backbone.blocks:
+            if hasattr(block.attn, 'gamma'):
+                torch.nn.init.ones_(block.attn.gamma.weight)
     return made
 
 
@@ -197,31 +214,31 @@ def test_normals_are_unit_vectors_in_our_frame(models):
 # ---------------------------------------------------------------------- flip test
 
 
-@pytest.mark.parametrize('task', TASKS)
+@pytest.mark.parametrize('task', FAMILIES)
 def test_flip_test_of_a_mirrored_image_is_the_mirrored_result(models, task):
     model, inputs = models[task], image()
     plain = model.predict(inputs, unlabelled(), flip_test=True)[0].get(FIELD[task])
     mirrored = model.predict(inputs.flip(-1), unlabelled(), flip_test=True)[0].get(FIELD[task]).flip(-1)
     single = model.predict(inputs, unlabelled())[0].get(FIELD[task])
-    if task == 'seg':
+    if 'seg' in task:
         mirrored = torch.tensor([0, 2, 1, 3])[mirrored]
         assert (mirrored == plain).float().mean() > 0.999  # but for equal scores
         assert (single != plain).any()
         return
-    if task == 'normal':
+    if 'normal' in task:
         mirrored = mirrored * torch.tensor([-1.0, 1, 1])[:, None, None]
     assert torch.allclose(mirrored, plain, atol=1e-4)
     assert not torch.allclose(single, plain, atol=1e-3)
 
 
-@pytest.mark.parametrize('task', TASKS)
+@pytest.mark.parametrize('task', FAMILIES)
 def test_mirrored_outputs_are_corrected(models, task):
     """Twice mirrored is as before; left is right, x points the other way, depth stays."""
     described = models[task].task
     output = torch.randn(1, described.channels, 4, 6)
     assert torch.equal(described.mirrored(described.mirrored(output)), output)
     back = described.mirrored(output).flip(-1)
-    if task == 'seg':
+    if 'seg' in task:
         assert torch.equal(back, output[:, [0, 2, 1, 3]])
     elif task == 'depth':
         assert torch.equal(back, output)
@@ -240,7 +257,7 @@ def test_windows_cover_the_image():
 
 
 @pytest.mark.parametrize('resize', ['two_step', 'one_step'])
-@pytest.mark.parametrize('task', TASKS)
+@pytest.mark.parametrize('task', FAMILIES)
 def test_one_window_is_the_whole_image(models, task, resize):
     model, inputs = models[task], image(2)
     whole = model.predict(inputs, unlabelled(2), resize=resize, flip_test=True)
@@ -250,7 +267,7 @@ def test_one_window_is_the_whole_image(models, task, resize):
             assert torch.equal(one.get(FIELD[task]), other.get(FIELD[task]))
 
 
-@pytest.mark.parametrize('task', TASKS)
+@pytest.mark.parametrize('task', FAMILIES)
 def test_overlapping_windows_are_averaged(models, task):
     """The average of all windows over each pixel, written down pixel by pixel."""
     model = models[task]
@@ -267,13 +284,29 @@ def test_overlapping_windows_are_averaged(models, task):
     output = total / count
     found = model.predict(inputs, unlabelled(size=(96, 80)), crop_size=crop, stride=stride)[0].get(FIELD[task])
     expected = model.task.finish(output, output.shape[-2:], dict(output_logits=False))[FIELD[task]]
-    if task == 'seg':
+    if 'seg' in task:
         assert torch.equal(found, expected)
     else:
         assert torch.allclose(found, expected, atol=1e-5)
     half = model.predict(inputs, unlabelled(size=(96, 80)), crop_size=crop)[0].get(FIELD[task])
     other = model.predict(inputs, unlabelled(size=(96, 80)), crop_size=crop, stride=(32, 24))[0].get(FIELD[task])
     assert torch.equal(half, other)
+
+
+@pytest.mark.parametrize(
+    ('task', 'local'), [('normal2', False), ('normal2_rms', True), ('seg2', False), ('seg', False)]
+)
+def test_instance_norm_sees_the_whole_map(models, task, local):
+    """The same features, whole and in a window: only a head without instance norm gives the same pixels, but for the border."""
+    head = models[task].head
+    features = torch.randn(1, 32, 12, 8, generator=torch.Generator().manual_seed(0))
+    features[:, :, 6:] *= 3
+    with torch.no_grad():
+        whole, window = head(features), head(features[:, :, :6])
+    scale = whole.shape[-2] // 12
+    inside = (..., slice(0, 3 * scale), slice(None))  # the convolutions see less than 3 cells more
+    assert torch.allclose(whole[inside], window[inside], atol=1e-4) == local
+    assert local or float((whole[inside] - window[inside]).abs().mean() / whole[inside].std()) > 0.05
 
 
 def test_windows_of_relative_depth_are_warned_of(monkeypatch):
