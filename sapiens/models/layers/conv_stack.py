@@ -6,7 +6,6 @@ and the output of a convolution, the shuffled copy and the normalized copy.
 
 # B batch, C channels, h w size
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, pairwise
 
@@ -16,9 +15,8 @@ from torch import Tensor, nn
 
 __all__ = ['ChannelRMSNorm', 'ConvStack', 'is_plain', 'run_in_bands']
 
-# Bytes, at least, of a band. The C library returns freed blocks from 32 MiB on to the system; smaller ones leave holes. A GPU
-# needs larger bands to be busy.
-BAND = dict(cpu=2**25, cuda=2**28)
+# Bytes of a band, by its effect on time and memory on a CPU (docs/log/performance.md). A GPU needs larger bands to be busy.
+BAND = dict(cpu=2**24, cuda=2**28)
 
 
 class ChannelRMSNorm(nn.Module):
@@ -72,25 +70,23 @@ def _convolve(
     bands: list[Tensor], conv: nn.Conv2d | nn.ConvTranspose2d, shuffle: Callable | None = None
 ) -> list[Tensor]:
     """Bands of the output of a convolution that keeps the size, or doubles it if it is transposed. Empties the list of inputs."""
-    B, _, _, w = bands[0].shape
+    B, C, _, w = bands[0].shape
     doubles = isinstance(conv, nn.ConvTranspose2d)
-    row = (
-        B * conv.out_channels * w * bands[0].element_size() * (4 if doubles else 1)
-    )  # bytes of the output for one of the input
-    count = math.ceil(BAND.get(bands[0].device.type, BAND['cpu']) / row)
-    bands[:] = [part for band in bands for part in band.split(count, dim=2)]
-    firsts = [0, *accumulate(band.shape[2] for band in bands)]
-    halo = 1 if doubles else conv.kernel_size[0] // 2
+    wider = max(C, conv.out_channels * (4 if doubles else 1))
+    starts = [0, *accumulate(band.shape[2] for band in bands)]
+    height, halo = starts[-1], 1 if doubles else conv.kernel_size[0] // 2
+    size = B * wider * height * w * bands[0].element_size()
+    count = min(height, max(1, size // BAND.get(bands[0].device.type, BAND['cpu'])))
     outputs = []
-    for first, end in pairwise(firsts):
+    for first, end in pairwise(height * number // count for number in range(count + 1)):
         parts = []
-        for index, at in enumerate(firsts[:-1]):
-            if firsts[index + 1] <= first - halo:
+        for index, start in enumerate(starts[:-1]):
+            if starts[index + 1] <= first - halo:
                 bands[index] = None
-            elif at < end + halo:
-                parts.append(bands[index][:, :, max(first - halo - at, 0) : end + halo - at])
+            elif start < end + halo:
+                parts.append(bands[index][:, :, max(first - halo - start, 0) : end + halo - start])
         rows = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
-        missing = max(halo - first, 0), max(end + halo - firsts[-1], 0)
+        missing = max(halo - first, 0), max(end + halo - height, 0)
         rows = F.pad(rows, (0, 0, *missing)) if any(missing) else rows
         if doubles:
             padding = conv.padding[0] + 2 * halo, conv.padding[1]  # cuts the rows of the halo off
