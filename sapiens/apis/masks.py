@@ -1,7 +1,7 @@
 """Masks of people, for results that mean something on people only: from a file, or from another result of the image."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,34 +27,35 @@ class Masking:
     """How the result of one task masks those of others.
 
     Attributes:
-        by: task whose result is cut out of the maps of the other tasks: they are not-a-number outside, also in files. None: the
-            mask is set where there is one, and only drawings, normals and point clouds use it.
+        by: name of the result, usually its task, that is cut out of the maps of the others: they are not-a-number outside, also
+            in files. None: the mask is set where there is one, and only drawings, normals of depth and point clouds use it.
         classes: names of the classes that are people; () for all but the background.
     """
 
     by: str | None = None
     classes: tuple[str, ...] = ()
 
-    def check(self, tasks: Sequence[str], classes: Mapping[str, ClassList | None]) -> None:
-        """Check that results of some tasks can be masked.
+    def check(self, tasks: Mapping[str, str], classes: Mapping[str, ClassList | None]) -> None:
+        """Check that the results of an image can be masked.
 
         Args:
-            tasks: of one image.
-            classes: class list of each of them that has one.
+            tasks: task of each result, by name.
+            classes: class list of each of them that has one, by name.
 
         Raises:
-            ValueError: no such task, nothing to mask, or an unknown class.
+            ValueError: no such result, nothing to mask, or an unknown class.
         """
-        giving = [name for name in task_names(inference=True) if get_inference_task(name).gives_mask]
-        if self.by is not None and self.by not in giving:
+        specs = {name: get_inference_task(name) for name in task_names(inference=True)}
+        giving = [name for name, spec in specs.items() if spec.gives_mask]
+        masked = [name for name, spec in specs.items() if spec.masked_by_people]
+        if self.by is not None and tasks.get(self.by, self.by) not in giving:
             raise ValueError(f'mask by {self.by!r}: masks come from {" or ".join(giving)}')
         if self.by is not None and self.by not in tasks:
             raise ValueError(f'mask by {self.by!r}: no model of this task is given, only for {", ".join(tasks)}')
-        masked = [name for name in task_names(inference=True) if get_inference_task(name).masked_by_people]
-        if (self.by or self.classes) and not set(masked) & set(tasks):
+        if (self.by or self.classes) and not set(masked) & set(tasks.values()):
             raise ValueError(f'a mask of people is for {" and ".join(masked)}, the models are for {", ".join(tasks)}')
         if self.classes:
-            known = classes.get(self.by or next((name for name in tasks if name in giving), ''))
+            known = classes.get(self.by or next((name for name, task in tasks.items() if task in giving), ''))
             if known is None:
                 raise ValueError(f'mask of the classes {", ".join(self.classes)}: no model gives masks of classes')
             for name in self.classes:

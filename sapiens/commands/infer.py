@@ -241,7 +241,7 @@ def make_masking(args: argparse.Namespace, models: dict[str, dict]) -> Masking:
         for task, options in models.items()
     }
     classes = {task: get_classes(part.classes) for task, part in parts.items() if part.get('classes')}
-    masking.check(tuple(models), classes)
+    masking.check({task: task for task in models}, classes)
     return masking
 
 

@@ -163,6 +163,24 @@ def test_side_by_side_with_other_models_and_saved(cfg, files, tmp_path):
     assert written == {*TASKS, 'depth'} and results.draw().shape[1] >= 5 * 60
 
 
+def test_its_parts_mask_its_normals(cfg, files):
+    """All classes, or some of them. Results may have other names than tasks."""
+    model = load_model(cfg, files / 'all.pth', device='cpu')
+    plain = model(picture())
+    label = np.bincount(plain['seg'].labels[plain['seg'].labels > 0]).argmax()
+    masking = dict(mask_by='seg', mask_classes=[plain['seg'].classes.classes[label]])
+    found, mask = Pipeline([model], **masking)(picture()), plain['seg'].labels == label
+    np.testing.assert_array_equal(np.isfinite(found['normal'].normals).all(-1), mask)
+    assert np.isfinite(plain['normal'].normals).all() and 0 < mask.mean() < 1
+    model.parts['parts'] = model.parts.pop('seg')
+    renamed = Pipeline([model], **dict(masking, mask_by='parts'))
+    assert renamed.masking.by == 'parts' and renamed.tasks == ('normal', 'pose', 'parts')
+    with pytest.raises(
+        ValueError, match="mask by 'seg': no model of this task is given, only for normal, pose, parts"
+    ):
+        Pipeline([model], **masking)
+
+
 def test_what_does_not_fit_is_refused(cfg, files):
     with pytest.raises(ValueError, match=r"task='depth', but the given config is for 'normal' and 'pose' and 'seg'"):
         load_model(cfg, task='depth', device='cpu')

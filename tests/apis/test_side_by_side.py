@@ -95,9 +95,8 @@ class Twice(Predictor):
         self.__dict__.update(model.__dict__)
         self.model, self.task = model, 'both'
 
-    @property
-    def tasks(self):
-        return ('seg', 'normal')
+    def members(self):
+        return dict(seg=self.model, normal=self.model)
 
     def predict_batch(self, inputs, samples):
         return self.model.predict_batch(inputs, samples)

@@ -82,10 +82,17 @@ class Predictor(TakesImages):
             return job.results[self.task]
         return ImageResults({task: job.results[task] for task in self.tasks})
 
+    def members(self) -> dict[str, 'Predictor']:
+        """Return the predictor of each result, by its name.
+
+        A model with several heads has several, and its :meth:`result` returns ``ImageResults``.
+        """
+        return {self.task: self}
+
     @property
     def tasks(self) -> tuple[str, ...]:
-        """Tasks of the results. A model with several heads has several, and its :meth:`result` returns ``ImageResults``."""
-        return (self.task,)
+        """Names of the results."""
+        return tuple(self.members())
 
     # ------------------------------------------------------------------ for the pipeline
 

@@ -63,9 +63,8 @@ class MultiTaskPredictor(Predictor):
             raise ValueError(f'{min(unused)}: none of the tasks {", ".join(parts)} has this option')
         return cls(task, network, preprocess, parts, **common)
 
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        return tuple(self.parts)
+    def members(self) -> dict[str, Predictor]:
+        return self.parts
 
     def compiled_parts(self) -> list[nn.Module]:
         return [self.network.backbone, *(model.head for model in self.network.tasks.values())]

@@ -59,7 +59,9 @@ class Pipeline(TakesImages):
         if detector is not None and not any(model.preprocess.needs_boxes for model in self._models.values()):
             raise ValueError(f'detector: the models for {" and ".join(self._models)} see the whole image')
         self.masking = Masking(mask_by, tuple(mask_classes))
-        self.masking.check(self.tasks, {name: classes_of(model) for name, model in self._models.items()})
+        parts = {name: part for model in models for name, part in model.members().items()}
+        classes = {name: classes_of(part) for name, part in parts.items()}
+        self.masking.check({name: part.task for name, part in parts.items()}, classes)
         self.detector = detector if detector is not None else next(iter(own), None)
 
     def models(self) -> Mapping[str, Predictor]:
