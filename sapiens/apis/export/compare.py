@@ -8,13 +8,14 @@ Labels and keypoints are judged by the scores of the eager model: near a tie the
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
-from sapiens.models import DenseEstimator, PoseEstimator
+from sapiens.models import MAE, DenseEstimator, PoseEstimator
 from sapiens.models.layers.upsample import upsample
+from sapiens.tasks import members_of
 
 from .graph import as_float
 from .options import Tolerance
@@ -36,11 +37,13 @@ class Reference:
         raw: float32 output of the network: (1, K, h, w), or a dict of maps and scalars.
         decoded: decoded outputs (1, ...) by name.
         size: (H, W) of the image.
+        tasks: the reference of each task of a model of several, by name; then the rest is empty.
     """
 
     raw: Tensor | dict[str, Tensor]
     decoded: dict[str, Tensor]
     size: tuple[int, int]
+    tasks: dict[str, 'Reference'] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,19 @@ def make_reference(model: nn.Module, image: Tensor, decode: bool = True) -> Refe
     """Run the eager model on a uint8 (3, H, W) RGB image."""
     inputs = _normalize(model, image)[None]
     size = tuple(inputs.shape[-2:])
-    if isinstance(model, PoseEstimator):
-        raw = model.loss_module.to_heatmaps(model(inputs).float())
-    elif isinstance(model, DenseEstimator):
-        raw = as_float(model(inputs))
-    else:
+    if isinstance(model, MAE):
         return Reference(model.backbone.feature_map(inputs).float(), {}, size)
+    output = model(inputs)
+    if members := members_of(model):
+        parts = {name: _reference(part, output[name], size, decode) for name, part in members.items()}
+        return Reference({}, {}, size, parts)
+    return _reference(model, output, size, decode)
+
+
+def _reference(model: nn.Module, output: Tensor | dict[str, Tensor], size: tuple[int, int], decode: bool) -> Reference:
+    """From the output of a head."""
+    is_pose = isinstance(model, PoseEstimator)
+    raw = model.loss_module.to_heatmaps(output.float()) if is_pose else as_float(output)
     return Reference(raw, _decode(model, raw, size) if decode else {}, size)
 
 
@@ -132,9 +142,16 @@ def compare(
     Raises:
         ValueError: an output of another shape.
     """
+    if members := members_of(model):
+        found = []
+        for task, part in members.items():
+            own = [_below(task, got) for got in outputs]
+            differences = compare(part, [reference.tasks[task] for reference in references], own, tolerance, decode)
+            found += [replace(one, name=f'{task}.{one.name}') for one in differences]
+        return found
     rows = []
     for got, reference in zip(outputs, references, strict=True):
-        wanted = reference.decoded if decode else name_raw(model, reference.raw)
+        wanted = reference.decoded if decode else name_raw(model, reference)
         for name, want in wanted.items():
             if got[name].shape != want.shape:
                 raise ValueError(
@@ -149,8 +166,20 @@ def compare(
     return [_merge(column) for column in zip(*rows, strict=True)]
 
 
-def name_raw(model: nn.Module, raw: Tensor | dict[str, Tensor]) -> dict[str, Tensor]:
+def _below(task: str, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Outputs of one of several tasks, under the names that they have alone."""
+    return {name.removeprefix(f'{task}.'): value for name, value in outputs.items() if name.startswith(f'{task}.')}
+
+
+def name_raw(model: nn.Module, reference: Reference) -> dict[str, Tensor]:
     """Raw outputs under the names of the graph."""
+    if members := members_of(model):
+        return {
+            f'{task}.{name}': value
+            for task, part in members.items()
+            for name, value in name_raw(part, reference.tasks[task]).items()
+        }
+    raw = reference.raw
     if not isinstance(raw, dict):
         return {outputs_of(model, decode=False)[0].name: raw}
     return {name: raw[key] for name, key in field_names(model, decode=False).items()}

@@ -16,10 +16,11 @@ from tqdm import tqdm
 
 from sapiens.models import MAE
 from sapiens.models.backbones.interface import require_members
+from sapiens.tasks import members_of
 from sapiens.utils.device import pick_device
 from sapiens.utils.optional import require
 
-from ..loading.build import build_model, read_config
+from ..loading.build import build_model, input_pipeline, read_config
 from .compare import Difference, compare, make_reference, name_raw, prepare
 from .graph import ExportGraph, image_size
 from .images import load_images
@@ -146,8 +147,11 @@ def export_model(
 
 
 def _geometry(cfg: Config) -> str:
-    """How an image becomes the input in the config's pipeline; whole images are stretched by default."""
-    steps = {step['type'].split('.')[-1]: step for step in cfg.get('val_pipeline', ()) if 'type' in step}
+    """How an image becomes the input in the config's pipeline; whole images are stretched by default. Several tasks share the
+    input of the first that takes the whole image."""
+    tasks = [task for task, part in members_of(cfg.model).items() if 'skeleton' not in part]
+    pipeline = input_pipeline(cfg, *tasks[:1]) if cfg.get('val_dataloader') or not members_of(cfg.model) else ()
+    steps = {step['type'].split('.')[-1]: step for step in pipeline if 'type' in step}
     if cfg.model.type.split('.')[-1] == 'PoseEstimator' or 'LoadPerson' in steps:
         return 'crop'
     keeps = 'LoadLetterbox' in steps or steps.get('LoadResize', {}).get('keep_ratio')
@@ -202,4 +206,4 @@ def _run_graph(path: Path, inputs: list[Tensor], dynamic_batch: bool, device: to
 def _run_weights(path: Path, cfg: Config, images: list[Tensor], device: torch.device) -> list[dict[str, Tensor]]:
     """Undecoded outputs of a new model with the weights of the file."""
     model = build_model(cfg, path, str(device))
-    return [name_raw(model, make_reference(model, image, decode=False).raw) for image in images]
+    return [name_raw(model, make_reference(model, image, decode=False)) for image in images]

@@ -4,10 +4,12 @@
 
 import torch
 import torch.nn.functional as F
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from sapiens.models import DenseEstimator, PoseEstimator, UDPHeatmap
 from sapiens.models.codecs import udp_heatmap
+from sapiens.tasks import members_of
 
 from .options import ExportOptions
 from .outputs import field_names, outputs_of
@@ -41,7 +43,6 @@ class ExportGraph(nn.Module):
         outputs_of(model, options.decode)
         self.decode, self.preprocess, self.size = options.decode, options.preprocess, image_size(model)
         self.dynamic_size, self.patch_size = options.dynamic_size, model.backbone.patch_size
-        self.is_pose, self.is_dense = isinstance(model, PoseEstimator), isinstance(model, DenseEstimator)
         normalizer = model.data_preprocessor
         self.register_buffer('mean', normalizer.mean.clone())
         self.register_buffer('std', normalizer.std.clone())
@@ -49,12 +50,18 @@ class ExportGraph(nn.Module):
         model.to(self.dtype)
         if options.format == 'onnx' and self.dtype != torch.float32:
             replace_instance_norms(model)
-        # Parts outside the graph, such as the decoder of pretraining, would be in the file too.
-        self.model = model if self.is_pose or self.is_dense else model.backbone
-        if self.is_pose and options.decode:
-            self.codec = traceable(model.codec)
-        if self.is_dense:
-            self.names = list(field_names(model, options.decode).values())
+        # Models of single tasks by name; None for one. Parts outside the graph, such as the decoder of pretraining, would be in
+        # the file too.
+        members = members_of(model)
+        self.heads = list(members) or [None]
+        self.model = model if members or isinstance(model, PoseEstimator | DenseEstimator) else model.backbone
+        self.codecs, self.names = {}, {}
+        for head in self.heads:
+            part = members.get(head, model)
+            if isinstance(part, PoseEstimator) and options.decode:
+                self.codecs[head] = traceable(part.codec)
+            elif isinstance(part, DenseEstimator):
+                self.names[head] = list(field_names(part, options.decode).values())
 
     def forward(self, inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         """A tensor where there is one output, else a tuple; feature maps are a tuple of one, as published."""
@@ -62,16 +69,24 @@ class ExportGraph(nn.Module):
             inputs = (inputs.float() - self.mean) / self.std
         inputs = inputs.to(self.dtype)
         size = tuple(inputs.shape[-2:]) if self.dynamic_size else self.size
-        if self.is_pose:
-            heatmaps = self.model.loss_module.to_heatmaps(self.model(inputs).float())
-            return self.codec.decode(heatmaps, size[::-1]) if self.decode else heatmaps
-        if not self.is_dense:
+        if not isinstance(self.model, BaseModel):
             return (self.model.feature_map(inputs).float(),)
-        output, task = self.model(inputs), self.model.task
+        outputs, values = self.model(inputs), []
+        for head in self.heads:
+            part = self.model if head is None else self.model.tasks[head]
+            values += self._values(head, part, outputs if head is None else outputs[head], size)
+        return tuple(values) if len(values) > 1 else values[0]
+
+    def _values(
+        self, head: str | None, part: nn.Module, output: Tensor | dict[str, Tensor], size: tuple
+    ) -> list[Tensor]:
+        """Outputs of the graph from that of a head."""
+        if isinstance(part, PoseEstimator):
+            heatmaps = part.loss_module.to_heatmaps(output.float())
+            return [*self.codecs[head].decode(heatmaps, size[::-1])] if self.decode else [heatmaps]
         output = as_float(output)
-        named = task.decode(output, size) if self.decode else task.named(output)
-        values = tuple(named[name] for name in self.names)
-        return values if len(values) > 1 else values[0]
+        named = part.task.decode(output, size) if self.decode else part.task.named(output)
+        return [named[name] for name in self.names[head]]
 
 
 class Float32InstanceNorm(nn.InstanceNorm2d):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from sapiens.models import MAE, DenseEstimator, PoseEstimator
-from sapiens.tasks import Output, TaskSpec, task_of
+from sapiens.tasks import Output, TaskSpec, members_of, task_of
 
 __all__ = ['field_names', 'outputs_of', 'task_spec']
 
@@ -13,21 +13,29 @@ def task_spec(model: nn.Module) -> TaskSpec:
     """The declaration of a model's task.
 
     Raises:
-        ValueError: a model that cannot be exported.
+        ValueError: a model that cannot be exported, or one of several tasks.
     """
     if not isinstance(model, MAE | PoseEstimator | DenseEstimator):
         raise ValueError(
-            f'{type(model).__name__} cannot be exported: supported are MAE, PoseEstimator and DenseEstimator with any task'
+            f'{type(model).__name__} cannot be exported: supported are MAE, PoseEstimator and DenseEstimator with any '
+            'task, and several of these on one encoder'
         )
     return task_of(model)
 
 
 def outputs_of(model: nn.Module, decode: bool) -> tuple[Output, ...]:
-    """Outputs of a graph, in order: those that the task declares, else those of its network and of its ``decode``.
+    """Outputs of a graph, in order: those that the task declares, else those of its network and of its ``decode``; of a model of
+    several tasks those of each, as ``<task>.<name>``.
 
     Raises:
         ValueError: a model that cannot be exported, or that has nothing to decode.
     """
+    if members := members_of(model):
+        return tuple(
+            Output(f'{task}.{output.name}', output.meaning)
+            for task, part in members.items()
+            for output in outputs_of(part, decode)
+        )
     spec = task_spec(model)
     declared = spec.decoded_outputs if decode else spec.raw_outputs
     if isinstance(model, DenseEstimator):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sapiens.models import MAE
+from sapiens.tasks import MULTI, members_of
 from sapiens.utils.checkpoint import save_weights
 from sapiens.utils.loggers import quiet_loggers
 from sapiens.utils.optional import require
@@ -38,11 +39,10 @@ def describe(model: nn.Module, options: ExportOptions, source: str, geometry: st
         source: of the weights.
         geometry: how an image becomes the input, ``'crop'`` of a person, ``'stretch'`` or ``'letterbox'``.
     """
-    normalizer = model.data_preprocessor
-    spec = task_spec(model)
+    normalizer, members = model.data_preprocessor, members_of(model)
     constants = {name: getattr(normalizer, name).flatten().tolist() for name in ('mean', 'std')}
     meta = dict(
-        task=spec.field.name if spec.fields else spec.inference_name,
+        task=MULTI if members else _task_facts(model)['task'],
         geometry=geometry,
         weights=source,
         dtype=options.dtype,
@@ -50,13 +50,10 @@ def describe(model: nn.Module, options: ExportOptions, source: str, geometry: st
         torch=str(torch.__version__),
         normalisation=dict(constants, inside=options.preprocess is not None),
     )
-    if hasattr(model, 'skeleton'):
-        meta['keypoints'] = list(model.skeleton.keypoints)
-        meta['links'] = model.skeleton.links.tolist()
-    classes = getattr(getattr(model, 'task', None), 'classes', None)
-    if classes is not None:
-        meta['classes'] = list(classes.classes)
-        meta['palette'] = classes.palette.tolist()
+    if members:
+        meta['tasks'] = {name: _task_facts(part) for name, part in members.items()}
+    else:
+        meta |= _task_facts(model)
     if options.is_graph:
         kind = {'uint8': 'uint8 RGB', 'float': 'float32 RGB of 0-255', None: 'float32 RGB, normalized'}
         meta['int8'] = options.int8
@@ -70,6 +67,18 @@ def describe(model: nn.Module, options: ExportOptions, source: str, geometry: st
     else:
         meta['size'] = list(image_size(model))
     return meta
+
+
+def _task_facts(model: nn.Module) -> dict:
+    """What a program needs to know of a task: its name, keypoints and links, classes and their colors."""
+    spec = task_spec(model)
+    facts = dict(task=spec.field.name if spec.fields else spec.inference_name)
+    if hasattr(model, 'skeleton'):
+        facts.update(keypoints=list(model.skeleton.keypoints), links=model.skeleton.links.tolist())
+    classes = getattr(getattr(model, 'task', None), 'classes', None)
+    if classes is not None:
+        facts.update(classes=list(classes.classes), palette=classes.palette.tolist())
+    return facts
 
 
 def _sides(model: nn.Module, options: ExportOptions) -> tuple:
@@ -153,7 +162,7 @@ def write_weights(model: nn.Module, options: ExportOptions, meta: dict, path: Pa
     part = model.backbone if is_encoder else model
     weights = {name: value.to(options.torch_dtype) for name, value in part.state_dict().items()}
     if options.format == 'safetensors':
-        meta = {META_FILE: json.dumps(meta), 'task': task_spec(model).name}
+        meta = {META_FILE: json.dumps(meta), 'task': MULTI if members_of(model) else task_spec(model).name}
     save_weights(weights, path, meta, flat=is_encoder)
 
 
