@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sapiens.apis import ImageResults, Pipeline, load_model
-from sapiens.apis.predictors import calls
+from sapiens.apis.predictors import calls, side_by_side
 from sapiens.apis.predictors.base import Predictor
 from sapiens.datasets.transforms import BadImage
 
@@ -70,6 +70,21 @@ def test_zero_people_and_given_boxes(models):
     nobody, two = together([picture(), picture(seed=1)], boxes=[[], [[0, 0, 30, 40], [5, 6, 70, 80]]])
     assert [len(results['pose']) for results in (nobody, two)] == [0, 2]
     assert all(results['seg'].labels.shape == (120, 90) for results in (nobody, two))
+
+
+def test_detectors_by_name_and_of_a_model(models, monkeypatch):
+    seen = []
+    monkeypatch.setattr(side_by_side, 'build_detector', lambda *given: seen.append(given) or 'built')
+    assert Pipeline([models['pose'], models['seg']], detector='embedded').detector == 'built' and seen == [
+        ('embedded', 'cpu')
+    ]
+    monkeypatch.setattr(models['pose'], 'detector', 'own')
+    assert Pipeline([models['seg'], models['pose']]).detector == 'own'
+    other = Twice(models['pose'])
+    other.members = lambda: dict(both=other)
+    with pytest.raises(ValueError, match='2 of the models have a detector: give one to the pipeline'):
+        Pipeline([models['pose'], other])
+    assert Pipeline([models['pose'], other], detector=len).detector is len
 
 
 def test_contradictions_are_refused(models):

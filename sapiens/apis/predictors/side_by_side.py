@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sapiens.metainfo import ClassList
 
+from ..detectors import build_detector
 from ..masks import Masking, set_masks
 from ..pipeline import Job
 from ..results import ImageResults
@@ -23,8 +24,8 @@ class Pipeline(TakesImages):
 
     Args:
         models: from :func:`sapiens.apis.load_model`, of different tasks.
-        detector: function that takes images and returns (boxes (N, 4), scores (N,)) of each. By default that of the only model
-            with a detector.
+        detector: of people: a text for :func:`sapiens.apis.detectors.build_detector`, or a function that takes images and returns
+            (boxes (N, 4), scores (N,)) of each. By default that of the only model with a detector.
 
         mask_by: task whose result, of one of the models, is cut out of depth and normals: they are not-a-number outside. By
             default only drawings, normals of depth and point clouds are masked by people.
@@ -42,7 +43,7 @@ class Pipeline(TakesImages):
         self,
         models: Sequence[Predictor],
         *,
-        detector: Callable | None = None,
+        detector: str | Callable | None = None,
         mask_by: str | None = None,
         mask_classes: Sequence[str] = (),
     ) -> None:
@@ -62,6 +63,8 @@ class Pipeline(TakesImages):
         parts = {name: part for model in models for name, part in model.members().items()}
         classes = {name: classes_of(part) for name, part in parts.items()}
         self.masking.check({name: part.task for name, part in parts.items()}, classes)
+        if isinstance(detector, str):
+            detector = build_detector(detector, str(next(iter(self._models.values())).device))
         self.detector = detector if detector is not None else next(iter(own), None)
 
     def models(self) -> Mapping[str, Predictor]:
