@@ -224,6 +224,17 @@ def test_windows_are_independent():
 
 
 @pytest.mark.parametrize('tokenizer', [False, True])
+def test_inference_in_place_equals_training(tokenizer):
+    model = tiny(tokenizer=tokenizer, out_type='raw', out_indices=(0, 1))
+    x = images_of(model)
+    before, trained = x.clone(), model(x)
+    with torch.no_grad():
+        found = model(x)
+    assert torch.equal(x, before)
+    torch.testing.assert_close(found, trained, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize('tokenizer', [False, True])
 def test_every_parameter_gets_a_gradient(tokenizer):
     model = tiny(TINY, tokenizer=tokenizer, out_type='raw').train()
     model(images_of(model, 1))[0].square().sum().backward()

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from sapiens.registry import MODELS
 
-from ..layers.conv_stack import ConvStack, is_plain, run_in_bands
+from ..layers.conv_stack import ConvStack, run_in_bands
+from ..layers.in_place import may_work_in_place
 
 __all__ = ['DeconvHead']
 
@@ -93,9 +94,9 @@ class DeconvHead(BaseModule):
         last = self.last_layer
         if channels is not None:
             last = partial(F.conv2d, weight=last.weight[channels], bias=last.bias[channels])
-        if is_plain(self):
-            return last(self.hidden(features))
-        return run_in_bands([self.deconv_layers, self.conv_layers], last, features)
+        if may_work_in_place(self):
+            return run_in_bands([self.deconv_layers, self.conv_layers], last, features)
+        return last(self.hidden(features))
 
     def init_weights(self) -> None:
         """Initialize as published: He's normal distribution by fan-out, biases 0."""

@@ -3,6 +3,7 @@
 # B batch, C channels of the encoder, K output channels, h w grid of patches
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 
 from mmengine.model import BaseModule
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 
 from sapiens.registry import MODELS
 
-from ..layers.conv_stack import ChannelRMSNorm, ConvStack, is_plain, run_in_bands
+from ..layers.conv_stack import ChannelRMSNorm, ConvStack, run_in_bands
+from ..layers.in_place import may_work_in_place
 from .deconv import init_he, per_layer
 
 __all__ = ['PixelShuffleHead']
@@ -87,7 +89,8 @@ class PixelShuffleHead(BaseModule):
     def forward(self, features: Tensor) -> Tensor | dict[str, Tensor]:
         """(B, C, h, w) -> (B, K, 2^n h, 2^n w), n the number of doublings; of several outputs a dict of maps and numbers (B,)."""
         stacks, last = [self.input_conv, *self.upsample_blocks, self.conv_layers], self.get_submodule(self.predictor)
-        output = nn.Sequential(*stacks, last)(features) if is_plain(self) else run_in_bands(stacks, last, features)
+        run = partial(run_in_bands, stacks, last) if may_work_in_place(self) else nn.Sequential(*stacks, last)
+        output = run(features)
         if self.maps is None:
             return output
         outputs = dict(zip(self.maps, output.split(list(self.maps.values()), dim=1), strict=True))

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ['ChannelRMSNorm', 'ConvStack', 'is_plain', 'run_in_bands']
+__all__ = ['ChannelRMSNorm', 'ConvStack', 'run_in_bands']
 
 # Bytes of a band, by its effect on time and memory on a CPU (docs/log/performance.md). A GPU needs larger bands to be busy.
 BAND = dict(cpu=2**24, cuda=2**28)
@@ -41,11 +41,6 @@ class ConvStack(nn.Sequential):
             if isinstance(module, nn.SiLU):
                 yield layer
                 layer = []
-
-
-def is_plain(module: nn.Module) -> bool:
-    """Whether the layers of a module run one after the other: in training and in graphs."""
-    return module.training or torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def run_in_bands(stacks: Sequence[ConvStack], last: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

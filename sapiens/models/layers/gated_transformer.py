@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .in_place import may_work_in_place
 from .rotary import rotate
 from .transformer import DropPath, attention
 
@@ -76,6 +77,8 @@ class GatedMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gate, value = self.w12(x).chunk(2, dim=-1)
+        if may_work_in_place(self):
+            return self.w3(F.silu(gate, inplace=True).mul_(value))
         return self.w3(F.silu(gate) * value)
 
 
