@@ -187,11 +187,12 @@ def _outcome(job: Job, future: Future) -> Outcome:
 def save(plan: Plan, job: Job) -> None:
     """Write the results of an image."""
     set_masks(job.results, plan.mask_dir and plan.mask_dir / job.item.name, plan.masking)
-    for task in plan.written():
-        job.results[task].write(plan.stem(task, job.item.name), plan.saving)
+    results, pictures = {task: job.results[task] for task in plan.written()}, {}
     if plan.figure:
-        figure = ImageResults({task: job.results[task] for task in plan.written()}).picture(plan.saving)
-        write_file(plan.figure_path(job.item.name), figure)
+        pictures = {task: result.picture(plan.saving) for task, result in results.items()}
+        write_file(plan.figure_path(job.item.name), ImageResults(results).figure(list(pictures.values())))
+    for task, result in results.items():
+        result.write(plan.stem(task, job.item.name), plan.saving, pictures.get(task))
 
 
 # ---------------------------------------------------------------------- several workers

@@ -214,7 +214,7 @@ def make_page(demo: Demo, folder: Path):
             files = result.save(place, **saving)
             if isinstance(result, ImageResults):
                 files.append(place / 'all.jpg')
-                write_file(files[-1], result.picture(Saving(**saving)))
+                write_file(files[-1], result.draw(**saving))
         except (BadImage, OSError, ValueError, ImportError) as error:
             raise gr.Error(str(error), duration=None, print_exception=False) from error
         shown = next(path for path in reversed(files) if path.suffix == '.jpg')

@@ -139,7 +139,7 @@ def test_files_and_a_figure_of_all_tasks(models, tmp_path):
     assert written == {
         'pose/a.json', 'pose/a.jpg', 'seg/a.png', 'seg/a_seg.png', 'seg/a.jpg', 'normal/a.npy', 'normal/a.jpg',
     }  # fmt: skip
-    figure = results.draw()
+    figure = results.draw(side=None)
     assert figure.shape[1] == 4 * 44 - 4 and figure.dtype == np.uint8
     np.testing.assert_array_equal(figure[:60, :40], results.image)
     for place, kind in enumerate(KINDS, 1):

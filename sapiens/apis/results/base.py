@@ -130,12 +130,18 @@ class Result:
             suffixes['picture'] = f'_picture.{saving.picture_format}'
         return {kind: stem.with_name(stem.name + suffix) for kind, suffix in suffixes.items()}
 
-    def write(self, stem: Path, saving: Saving) -> list[Path]:
-        """Write the chosen files and return their paths."""
+    def write(self, stem: Path, saving: Saving, picture: np.ndarray | None = None) -> list[Path]:
+        """Write the chosen files and return their paths.
+
+        Args:
+            stem: path without suffix.
+            saving: chooses the files.
+            picture: the picture, if it is drawn already.
+        """
         paths, written = self.paths(stem, saving), []
         first, *others = self.chosen(saving)
         for file in (*others, first):
-            content = file.content(self, saving)
+            content = picture if file is PICTURE and picture is not None else file.content(self, saving)
             if content is not None:
                 write_file(paths[file.kind], content)
                 written.append(paths[file.kind])

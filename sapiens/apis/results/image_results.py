@@ -1,6 +1,6 @@
 """Results of several tasks for one image."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,28 +61,21 @@ class ImageResults(Mapping[str, Result]):
         """Describe the results in a few words each."""
         return '; '.join(result.summary() for result in self.values())
 
-    def draw(self, side: int | None = None, **options) -> np.ndarray:
+    def draw(self, side: int | None = SIDE, **options) -> np.ndarray:
         """Draw the image and the picture of each result side by side, with their names below.
 
         Args:
-            side: maximum length of the longer side of a tile in pixels; by default tiles have the size of the image.
+            side: maximum length of the longer side of a tile in pixels; None for tiles of the size of the image.
             **options: fields of :class:`sapiens.apis.results.Saving`.
 
         Returns:
             (h, w, 3) uint8 RGB.
         """
         saving = Saving(**options)
-        return self._figure([result.picture(saving) for result in self.values()], side)
+        return self.figure([result.picture(saving) for result in self.values()], side)
 
-    def picture(self, saving: Saving) -> np.ndarray:
-        """Draw the figure that is saved."""
-        return self._figure([result.picture(saving) for result in self.values()], SIDE)
-
-    def frame_picture(self, saving: Saving) -> np.ndarray:
-        """Draw a frame of a video, with colors that do not depend on the frame."""
-        return self._figure([result.frame_picture(saving) for result in self.values()], SIDE)
-
-    def _figure(self, pictures: list[np.ndarray], side: int | None) -> np.ndarray:
+    def figure(self, pictures: Sequence[np.ndarray], side: int | None = SIDE) -> np.ndarray:
+        """Put the image and pictures that are drawn already side by side, one for each result. See :meth:`draw`."""
         tiles = [self.image, *pictures]
         if side is not None:
             tiles = [fit(tile, side) for tile in tiles]

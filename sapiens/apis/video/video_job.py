@@ -181,8 +181,12 @@ class _Frames:
 def _write(plan: Plan, outputs: dict[str, 'Output'], job: Job, number: int, frame: Frame) -> None:
     set_masks(job.results, masking=plan.masking)
     results = ImageResults({task: job.results[task] for task in plan.written()})
+    drawn = [task for task in results if plan.figure or outputs[task].video]
+    pictures = {task: results[task].frame_picture(plan.saving) for task in drawn}
+    if plan.figure:
+        pictures[FIGURE] = results.figure(list(pictures.values()))
     for task, output in outputs.items():
-        output.add(results if task == FIGURE else results[task], number, frame)
+        output.add(results.get(task), pictures.get(task), number, frame)
 
 
 class Output:
@@ -200,7 +204,13 @@ class Output:
             self.path, self.temporary = files['json'], temporary_path(files['json'])
             self.json = open(self.temporary, 'w')  # noqa: SIM115  (closed by close)
 
-    def add(self, result: Result | ImageResults, number: int, frame: Frame) -> None:
+    def add(self, result: Result | None, picture: np.ndarray | None, number: int, frame: Frame) -> None:
+        """Add a frame.
+
+        Args:
+            result: None for the figure of all tasks, which shows the input already.
+            picture: for the video, if there is one.
+        """
         if self.json:
             if number == 0:
                 header = ''.join(f'"{key}":{json.dumps(value)},' for key, value in result.frame_header().items())
@@ -208,8 +218,7 @@ class Output:
             row = dict(frame=number, time=round(float(frame.time), 4), **result.frame_record(self.saving))
             self.json.write((',\n' if number else '') + json.dumps(row, allow_nan=False))
         if self.video:
-            picture = result.frame_picture(self.saving)
-            if self.options.side_by_side and not isinstance(result, ImageResults):  # a figure shows the input already
+            if self.options.side_by_side and result is not None:
                 picture = np.concatenate([result.image, picture], axis=1)
             self.video.write(frame._replace(pixels=picture))
 
