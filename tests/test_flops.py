@@ -5,6 +5,9 @@ import torch
 
 from sapiens.commands import flops
 from sapiens.models import MAE, DenseEstimator
+from sapiens.registry import MODELS
+
+from .models.multi_task import BACKBONES, TASKS, config
 
 ARCH = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
 BLOCK = 4 * 32 * 32 + 2 * 32 * 64  # weights of matrix products in a block
@@ -26,6 +29,18 @@ def test_a_dense_model():
     assert rows['all'][1] == rows['backbone'][1] + rows['decode_head'][1]
     assert rows['decode_head'][1] > 0
     assert flops.count(model, 128, 96)['backbone'][1] == 2 * 48 * 768 * 32 + 3 * products(48, BLOCK, 32)
+
+
+def test_heads_of_several_tasks():
+    with torch.device('meta'):
+        model = MODELS.build(config('sapiens'))
+    rows = flops.count(model, 64, 48)
+    heads = [f'tasks.{task}.decode_head' for task in ('normal', 'pose', 'seg')]
+    assert list(rows) == ['backbone', *heads, 'all']
+    assert rows['all'] == tuple(sum(rows[name][index] for name in ['backbone', *heads]) for index in (0, 1))
+    with torch.device('meta'):
+        alone = MODELS.build(dict(TASKS['seg'], backbone=BACKBONES['sapiens']))
+    assert flops.count(alone, 64, 48)['decode_head'] == rows['tasks.seg.decode_head']
 
 
 @pytest.mark.parametrize('ratio', [0.75, 0.5])

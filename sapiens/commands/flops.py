@@ -18,6 +18,7 @@ from prettytable import PrettyTable
 from torch.utils.flop_counter import FlopCounterMode
 
 from sapiens.registry import MODELS
+from sapiens.tasks import members_of
 from sapiens.utils.cli import positive, tool_parser
 from sapiens.utils.config import add_options_argument, load_config
 
@@ -68,8 +69,11 @@ def count(model: torch.nn.Module, height: int, width: int) -> dict[str, tuple[in
     root = type(model).__name__
     found = counter.get_flop_counts()
     total = counter.get_total_flops()
-    rows = {}
-    for name, part in model.named_children():
+    rows, parts = {}, dict(model.named_children())
+    for name, member in members_of(model).items():
+        parts.pop('tasks', None)
+        parts[f'tasks.{name}.{member.head_name}'] = member.head
+    for name, part in parts.items():
         parameters = sum(value.numel() for value in part.parameters())
         if parameters:
             rows[name] = parameters, sum(found.get(f'{root}.{name}', {}).values())

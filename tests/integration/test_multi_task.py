@@ -122,9 +122,30 @@ def test_several_processes_train_the_same_weights_also_with_accumulation_over_ta
         assert heads == set(TASKS)
 
 
+def test_the_models_of_single_tasks_take_their_parts_and_score_the_same(straight, data, tmp_path):
+    whole = make_config(tmp_path, data)
+    (last,) = [line for line in scalars(straight) if 'seg/mIoU' in line]
+    for task, name in dict(normal='normal/mean', pose='goliath/AR', seg='seg/aAcc').items():
+        cfg = make_config(tmp_path / task, data)
+        cfg.model = dict(whole.model.tasks[task], backbone=whole.model.backbone)
+        loader = whole.test_dataloader
+        cfg.test_dataloader = dict(loader, dataset=loader.dataset.datasets[task])
+        cfg.test_evaluator, cfg.custom_hooks = whole.test_evaluator[task], []
+        for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
+            cfg[key] = None
+        for key in ('val_dataloader', 'val_cfg', 'val_evaluator'):
+            cfg[key] = None
+        del cfg.default_hooks['ema']
+        cfg.load_from = str(straight / 'iter_6.pth')
+        metrics = Runner.from_cfg(cfg).test()
+        MMLogger._instance_dict.clear()
+        assert metrics[name] == pytest.approx(last[name], rel=1e-4)
+        assert metrics['val_loss'] == pytest.approx(last[f'{task}/val_loss'], rel=1e-4)
+
+
 def test_the_tool_evaluates_and_draws_each_task(straight, data, tmp_path):
     run('tools/test.py', next(straight.glob('*.py')), straight / 'iter_6.pth', '--work-dir', tmp_path / 'test',
-        '--out', tmp_path / 'out.json', '--show-dir', tmp_path / 'shown', '--show-limit', 2,
+        '--out', tmp_path / 'out.json', '--show-dir', tmp_path / 'shown', '--show-limit', 2, '--dump', tmp_path / 'people.json',
         DATA_ROOT=str(data), OMP_NUM_THREADS='1')  # fmt: skip
     metrics = json.loads((tmp_path / 'out.json').read_text())
     (last,) = [line for line in scalars(straight) if 'seg/mIoU' in line]
@@ -132,6 +153,7 @@ def test_the_tool_evaluates_and_draws_each_task(straight, data, tmp_path):
         assert metrics[name] == pytest.approx(last[name], rel=1e-4)
     for task in TASKS:
         assert len(list((tmp_path / 'shown' / task).glob('*.jpg'))) == 2
+    assert (tmp_path / 'people.json').exists()
 
 
 def test_the_data_of_each_task_are_checked_and_drawn(data, tmp_path, monkeypatch, capsys):
