@@ -10,8 +10,9 @@ import re
 import pytest
 
 DEFAULTS = """
-apis.batch_job.Plan subfolders=False workers=2
+apis.batch_job.Plan subfolders=False figure=False workers=2
 apis.batch_job.run_plan devices=('auto',) jobs=1
+apis.batch_run.BatchRun devices=('auto',) jobs=1 overwrite=False coco=True csv=False
 apis.detectors.base.suppress border=1
 apis.export.export_model.export_model overwrite=False
 apis.export.options.ExportOptions dynamic_batch=False decode=False int8=False dynamic_size=False
@@ -19,7 +20,8 @@ apis.huggingface.ImageProcessor size=(1024,768) do_pad=False heatmap_sigma=6.0
 apis.inputs.read_pixels max_megapixels=150
 apis.loading.build.build_model partial=False
 apis.loading.build.load_encoder out_indices=-1
-apis.loading.load_model.load_model batch_size=8 compile=False heatmaps=False
+apis.loading.load_model.load_model batch_size=8 compile=False heatmaps=False processing='published'
+apis.masks.Masking by=None classes=()
 apis.output_dir.write_combined coco=True csv=False
 apis.pipeline.run workers=2
 apis.predictors.base.Predictor batch_size=8 compile=False
@@ -29,7 +31,9 @@ apis.predictors.pose.PosePredictor heatmaps=False
 apis.results.depth.DepthResult relative=True
 apis.results.depth.DepthResult.normals relief=2048.0
 apis.results.depth.DepthResult.points fov=50.0 distance=2.0 extent=0.5
-apis.results.saving.Saving threshold=0.3 show_boxes=False show_indices=False opacity=0.5 fov=50.0 distance=2.0 extent=0.5
+apis.results.image_results.ImageResults.draw side=1024
+apis.results.saving.Saving threshold=0.3 show_boxes=False show_indices=False opacity=0.5 background='gray'
+  fov=50.0 distance=2.0 extent=0.5
 apis.results.seg.SegResult.draw opacity=0.5 legend=False
 apis.video.tracking.OneEuroFilter min_cutoff=1.0 beta=5.0 speed_cutoff=1.0
 apis.video.tracking.Tracker smooth=False min_overlap=0.3 max_lost=30 min_cutoff=1.0 beta=5.0
@@ -144,7 +148,9 @@ visualization.curves.draw_curves width=4.5
 visualization.curves.read_curves minutes=False
 visualization.depth.draw_depth_panel side=384
 visualization.labels.draw_boxes colors=(255,255,255) thickness=2
+visualization.labels.draw_depth background=100
 visualization.labels.draw_keypoints radius=3 thickness=1
+visualization.labels.draw_normals background=100
 visualization.labels.draw_segmentation alpha=0.6
 visualization.layout.contact_sheet columns=6 gap=4
 visualization.layout.fit nearest=False
