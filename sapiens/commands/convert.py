@@ -118,6 +118,10 @@ def convert_to_huggingface(args: argparse.Namespace) -> None:
     if args.task:
         checkpoint = one_task(checkpoint, args.task)
     found = recognise(checkpoint.state_dict, checkpoint.meta)
+    if found and found['tasks']:
+        raise ValueError(
+            f'{args.file}: {describe(found)}; transformers has models of single tasks: choose one with --task'
+        )
     if not args.config and not (found and found['config']):
         raise ValueError(f'{args.file}: {describe(found)}; give its config with --config')
     args.config = args.config or found['config']

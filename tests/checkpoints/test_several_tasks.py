@@ -117,6 +117,8 @@ def test_one_task_as_a_file_of_its_own(family, model, file, tmp_path, capsys):
     single = alone(family, 'pose')
     single.load_state_dict(written.state_dict, strict=True)
     assert torch.equal(single(images()), model(images())['pose'])
+    with pytest.raises(ValueError, match='3 tasks on one encoder .*choose one with --task'):
+        convert.main(['convert', str(file), str(tmp_path / 'folder'), '--to', 'huggingface'])
     convert.main(['inspect', str(file)])
     assert '3 tasks on one encoder' in capsys.readouterr().out
     with pytest.raises(ValueError, match=r"no task 'pos'; did you mean 'pose'\? \(its tasks are normal, pose, seg\)"):
