@@ -33,7 +33,7 @@ class CrashHook(Hook):
 
 @HOOKS.register_module(force=True)
 class AgreeHook(Hook):
-    """Compares the weights of all ranks after each step, and records which head a step trained."""
+    """Compares the weights of all ranks after each step."""
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         flat = torch.cat([parameter.detach().flatten() for parameter in runner.bare_model.parameters()])
@@ -81,10 +81,26 @@ def make_config(work_dir, data_root, iterations=6, batch=2, workers=0, **changes
     return cfg
 
 
+def train_on_two_ranks(work_dir: str, data_root: str, port: str) -> int:
+    """Fork two processes that train together, without and with accumulation. Returns 0 where both succeed."""
+    children = []
+    for rank in range(2):
+        child = os.fork()
+        if child == 0:
+            world = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=2, MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
+            os.environ.update({name: str(value) for name, value in world.items()})
+            for accumulate in (1, 2):
+                cfg = make_config(f'{work_dir}/{accumulate}', data_root)
+                cfg.optim_wrapper.accumulative_counts = accumulate
+                cfg.custom_hooks = [dict(type='AgreeHook', priority='LOW')]
+                cfg.default_hooks.checkpoint.save_best = None
+                for part in ('dataloader', 'evaluator', 'cfg'):
+                    cfg[f'val_{part}'] = None
+                Runner.from_cfg(cfg).train()
+            return 0
+        children.append(child)
+    return max(abs(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])) for child in children)
+
+
 if __name__ == '__main__':
-    work_dir, data_root = sys.argv[1:]
-    for accumulate in (1, 2):
-        cfg = make_config(f'{work_dir}/{accumulate}', data_root)
-        cfg.optim_wrapper.accumulative_counts = accumulate
-        cfg.custom_hooks = [*cfg.custom_hooks, dict(type='AgreeHook', priority='LOW')]
-        Runner.from_cfg(cfg).train()
+    sys.exit(train_on_two_ranks(*sys.argv[1:]))

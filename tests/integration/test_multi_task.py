@@ -105,17 +105,12 @@ def test_several_processes_train_the_same_weights_also_with_accumulation_over_ta
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, '-m', 'tests.integration.multi_task', str(tmp_path), str(data)]
-    world = dict(WORLD_SIZE='2', MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port), OMP_NUM_THREADS='1')
-    processes = [
-        subprocess.Popen(
-            command, env=dict(os.environ, RANK=str(rank), LOCAL_RANK=str(rank), **world), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=Path(__file__).parents[2],
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    logs = [process.communicate(timeout=300)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], '\n'.join(logs)[-4000:]
+    command = [sys.executable, '-m', 'tests.integration.multi_task', str(tmp_path), str(data), str(port)]
+    environment = dict(os.environ, OMP_NUM_THREADS='1')
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[2], env=environment
+    )
+    assert result.returncode == 0, (result.stdout + result.stderr)[-4000:]
     for accumulate in ('1', '2'):
         one, two = weights_at(tmp_path / accumulate, 2), weights_at(tmp_path / accumulate, 6)
         heads = {name.split('.')[1] for name in one if not torch.equal(one[name], two[name]) and 'tasks.' in name}
