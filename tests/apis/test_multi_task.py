@@ -131,6 +131,23 @@ def test_one_task_of_it(cfg, files):
     assert type(features) is FeaturePredictor and features(picture()).features.shape == (32, 8, 6)
 
 
+def test_some_of_its_tasks(cfg, files):
+    model = load_model(cfg, files / 'all.pth', task=['seg', 'normal'], device='cpu')
+    seen = count_passes(model)
+    results = model(picture())
+    assert tuple(results) == model.tasks == ('seg', 'normal') and seen == dict(calls=1, images=1)
+    whole = load_model(cfg, files / 'all.pth', device='cpu', flip_test=False)(picture())
+    for task in results:
+        assert_equal(task, results[task], whole[task])
+    with pytest.raises(
+        ValueError, match=r"task='segs': the model has the tasks normal, pose, seg; did you mean 'seg'"
+    ):
+        load_model(cfg, task=['segs'], device='cpu')
+    depth = load_config('depth/sapiens_tiny_synthetic-128x96')
+    with pytest.raises(ValueError, match=r"task='depth': the model has one task, which needs no name"):
+        load_model(depth, task=['depth'], device='cpu')
+
+
 def test_options_go_to_the_tasks_that_have_them(cfg, files):
     model = load_model(cfg, files / 'all.pth', device='cpu', num_keypoints=17, detector=lambda images: [
         (np.float32([[1, 2, 60, 80]]), np.ones(1, np.float32)) for _ in images
@@ -234,6 +251,9 @@ def test_the_command_writes_all_tasks_of_one_pass_and_masks_by_parts(cfg, files,
     assert (tmp_path / 'out' / 'pose' / 'keypoints.coco.json').exists()
     assert infer('all', tmp_path / 'in', *model, '--no-flip-test', '--mask-by', 'seg', '--out', tmp_path / 'out') == 0
     assert len(passes) == 1, 'nothing was left to do'
+    masks = ('--mask-model', tmp_path / 'all.py', '--mask-checkpoint', files / 'all.pth')
+    assert infer('normal', tmp_path / 'in', *model, *masks, '--out', tmp_path / 'masked') == 0
+    assert passes[1:] == [dict(calls=1, images=4)] and not (tmp_path / 'masked' / 'pose').exists()
     assert infer('seg', tmp_path / 'in', *model, '--out', tmp_path / 'seg') == 0
     assert sorted(path.suffix for path in (tmp_path / 'seg').glob('2*')) == sorted(
         path.suffix for path in (tmp_path / 'out' / 'seg').glob('2*')

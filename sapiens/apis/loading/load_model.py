@@ -11,7 +11,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from sapiens.checkpoints import is_huggingface_folder, look_up
-from sapiens.tasks import MULTI, members_of, resolve, task_names, task_of
+from sapiens.tasks import MULTI, member_of, members_of, resolve, task_names, task_of
 from sapiens.utils.device import DTYPES
 
 from ..detectors import build_detector
@@ -39,7 +39,7 @@ def load_model(
     model: str | Path | Config,
     checkpoint: str | Path | None = None,
     *,
-    task: str | None = None,
+    task: str | Sequence[str] | None = None,
     device: str = 'auto',
     dtype: str = 'fp32',
     batch_size: int = 8,
@@ -59,8 +59,8 @@ def load_model(
         model: name of a published model or a folder that transformers saved, which imply their weights; path or name of a
             config; or a config.
         checkpoint: path or name of weights. A config without a checkpoint has random weights, and a warning says so.
-        task: by default the task of the model, or all of a model of several; the name of one of them takes that alone.
-            'features' takes the encoder of any model.
+        task: by default the task of the model, or all of a model of several. Of these the name of one takes that alone,
+            and a list some of them. 'features' takes the encoder of any model.
         device: 'auto', 'cpu', 'cuda', 'cuda:1', 'mps'.
         dtype: 'fp32', or 'bf16' or 'fp16' for autocast. Results are float32; features are float16 with 'fp16'.
         batch_size: people or images computed together.
@@ -93,11 +93,14 @@ def load_model(
     label = str(model) if isinstance(model, str | Path) else 'the given config'
     checkpoint = weights_of(model, checkpoint)
     members = members_of(cfg.model)
-    task = task or (MULTI if members else inference_task(cfg))
+    chosen = tuple(members) if task is None else () if isinstance(task, str) else tuple(task)
+    task = MULTI if chosen else task or inference_task(cfg)
     if members and processing != PROCESSINGS[0]:
         raise ValueError(f'processing={processing!r}: {label} has several tasks, which transformers has no models for')
-    if members and task == MULTI:
+    if chosen:
         kind = MultiTaskPredictor
+        for name in chosen:
+            member_of(cfg.model, name, 'task')
     elif task in members:
         kind = get_predictor_class(task_of(members[task]).inference_name)
     else:
@@ -116,6 +119,8 @@ def load_model(
     if isinstance(detector, str):
         options['detector'] = build_detector(detector, device)
     options.update(dtype=DTYPES[dtype], batch_size=batch_size, compile=compile, crop=crop)
+    if chosen:
+        options['names'] = chosen
     return kind.from_config(task, cfg, checkpoint, device, **options)
 
 
@@ -157,7 +162,7 @@ def model_of(cfg: Config, task: str) -> Mapping:
 
 
 def load_models(models: Mapping[str, dict], device: str) -> dict[str, Predictor]:
-    """Load models that run together. Tasks that are all those of one model are loaded as one, by the name of the first.
+    """Load models that run together. Tasks of one model are loaded as one, by the name of the first.
 
     Args:
         models: options of :func:`load_model` by task.
@@ -170,9 +175,9 @@ def load_models(models: Mapping[str, dict], device: str) -> dict[str, Predictor]
     for tasks in groups.values():
         first = models[tasks[0]]
         members = members_of(read_config(first['model'], first.get('cfg_options')).model) if len(tasks) > 1 else {}
-        if set(tasks) == set(members):
-            options = {key: value for task in tasks for key, value in models[task].items() if key != 'task'}
-            loaded[tasks[0]] = load_model(device=device, **options)
+        if members:
+            options = {key: value for task in tasks for key, value in models[task].items()}
+            loaded[tasks[0]] = load_model(device=device, **dict(options, task=tasks))
         else:
             loaded |= {task: load_model(device=device, **models[task]) for task in tasks}
     return loaded

@@ -1,5 +1,6 @@
 """Predictor of a model of several tasks."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,13 +48,15 @@ class MultiTaskPredictor(Predictor):
 
     @classmethod
     def from_config(
-        cls, task: str, cfg: Config, checkpoint: str | Path | None, device: str, **options
+        cls, task: str, cfg: Config, checkpoint: str | Path | None, device: str, *, names: Sequence[str], **options
     ) -> 'MultiTaskPredictor':
+        """Build the model of a config for some of its tasks, by name."""
         network = build_model(cfg, checkpoint, device)
-        preprocess = TaskInputs({name: input_pipeline(cfg, name) for name in network.tasks})
+        preprocess = TaskInputs({name: input_pipeline(cfg, name) for name in names})
         common = {name: value for name, value in options.items() if name not in cls.options}
         parts, unused = {}, {name for name in options if name in cls.options}
-        for name, model in network.tasks.items():
+        for name in names:
+            model = network.tasks[name]
             spec = task_of(model)
             kind = PosePredictor if spec.name == 'pose' else DensePredictor
             own = {key: value for key, value in options.items() if key in kind.options}
