@@ -46,6 +46,7 @@ MODELS_OF |= dict(
         head=dict(type='DeconvHead', deconv_channels=(16, 16, 8, 8), conv_channels=(8,)),
     ),
     normal2=dict(MODELS_OF['normal'], backbone=BACKBONE2, head=SHUFFLE_HEAD),
+    normal_4k=dict(MODELS_OF['normal'], backbone=BACKBONE_4K, head=SHUFFLE_HEAD),
 )  # fmt: skip
 
 

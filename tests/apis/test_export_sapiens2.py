@@ -7,15 +7,18 @@ from onnx import TensorProto, load, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from sapiens.apis import build_model
-from sapiens.apis.export import ExportError, ExportOptions, export_model, load_export
+from sapiens.apis.export import ExportError, ExportOptions, export_model, load_export, run_graph_in
+from sapiens.apis.export.export_model import _geometry
+from sapiens.apis.loading.build import read_config
 from sapiens.models.backbones import sapiens_v2
 from sapiens.models.layers.rotary import RotaryPositions
+from sapiens.structures import DenseDataSample
 from sapiens.utils.device import DTYPES
 
 from .export_models import MODELS_OF, checkpoint, config
 from .test_export import slow_unless
 
-TASKS = ['features2', 'features_4k', 'pose2', 'parts2', 'normal2']
+TASKS = ['features2', 'features_4k', 'pose2', 'parts2', 'normal2', 'normal_4k']
 FORMATS = ['torchscript', 'export', 'onnx']
 CASES = [
     slow_unless(format == 'torchscript' or (task, decode) in (('pose2', True), ('features_4k', False)),
@@ -128,6 +131,34 @@ def test_one_program_for_several_sizes(tmp_path, weights, task, decode):
         torch.testing.assert_close(got, want, rtol=1e-4, atol=0.5 if task == 'pose2' else 1e-3)  # 0.5: pixels
     with pytest.raises(Exception, match=r'(?i)guard|shape|Expected'):
         exported(inputs_of(task, 2, (4 * step + 8, 3 * step)))
+
+
+@pytest.mark.parametrize(
+    ('name', 'geometry'),
+    [
+        ('pose/sapiens2_0.4b_goliath', 'crop'),
+        ('seg/sapiens2_0.4b_goliath', 'stretch'),
+        ('normal/sapiens2_0.4b_renderpeople', 'letterbox'),
+    ],
+)
+def test_the_description_says_how_an_image_becomes_the_input(name, geometry):
+    assert _geometry(read_config(f'{name}-1024x768')) == geometry
+
+
+@pytest.mark.parametrize('task', ['normal2', 'parts2'])
+def test_a_graph_in_the_place_of_the_network_predicts_the_same(tmp_path, weights, task):
+    """With the flip test and at the size of the image, which stay those of the model."""
+    path = export(task, weights, tmp_path, 'torchscript', dynamic_batch=True).path
+    plain, other = (build_model(config(task), weights[task], 'cpu') for _ in range(2))
+    run_graph_in(other, load_export(path))
+    meta = dict(img_path='a.jpg', ori_shape=(90, 70))
+    fields = [
+        model.predict(inputs_of(task, 2), [DenseDataSample(metainfo=meta) for _ in range(2)], flip_test=True)
+        for model in (plain, other)
+    ]
+    for one, two in zip(*fields, strict=True):
+        (name,) = one.keys()
+        torch.testing.assert_close(one.get(name), two.get(name), rtol=1e-4, atol=1e-4)
 
 
 def test_open_sizes_belong_to_torch_export(tmp_path):
