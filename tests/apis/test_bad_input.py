@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from sapiens.apis import build_model, load_model
 from sapiens.apis.detectors.boxes_file import BoxesFile
 from sapiens.apis.inputs import Item
+from sapiens.apis.loading.build import read_config
 from sapiens.checkpoints import load_weights, save_huggingface
-from sapiens.datasets import SegmentationDataset
+from sapiens.datasets import GeometryDataset, KeypointDataset, SegmentationDataset
 from sapiens.datasets.transforms.decoding import BadImage
 from sapiens.datasets.transforms.label_files import read_ids
 from sapiens.models import MAE
@@ -89,14 +90,19 @@ FILES = {
 }
 
 
-@pytest.mark.filterwarnings('ignore:.*mode.*:DeprecationWarning')
-def test_unusual_images_give_results_of_their_size(models, task, tmp_path):
+def write_files(folder):
+    folder.mkdir(exist_ok=True)
     for name, (_, make) in FILES.items():
         image = make()
         exif = image.getexif()
         if name == 'turned.jpg':
             exif[0x0112] = 6
-        image.save(tmp_path / name, exif=exif)
+        image.save(folder / name, exif=exif)
+
+
+@pytest.mark.filterwarnings('ignore:.*mode.*:DeprecationWarning')
+def test_unusual_images_give_results_of_their_size(models, task, tmp_path):
+    write_files(tmp_path)
     found = dict(models[task].stream([tmp_path / name for name in FILES]))
     for name, (size, _) in FILES.items():
         result = found[tmp_path / name]
@@ -105,6 +111,62 @@ def test_unusual_images_give_results_of_their_size(models, task, tmp_path):
         assert values.shape == (1, 308, 2) if task == 'pose' else values.shape[:2] == size, name
         if task == 'normal':
             np.testing.assert_allclose(np.linalg.norm(values, axis=-1), 1, atol=1e-5)
+
+
+@pytest.fixture(scope='module')
+def labelled(tmp_path_factory):
+    """The same files with labels of every task."""
+    root = tmp_path_factory.mktemp('labelled')
+    write_files(root / 'rgb')
+    people = dict(images=[], annotations=[], categories=[dict(id=1, name='person')])
+    for folder in ('labels', 'normal', 'mask'):
+        (root / folder).mkdir()
+    for number, (name, ((h, w), _)) in enumerate(FILES.items(), 1):
+        stem = name.partition('.')[0]
+        Image.fromarray(np.full((h, w), 3, np.uint8)).save(root / f'labels/{stem}.png')
+        Image.fromarray(np.full((h, w), 255, np.uint8)).save(root / f'mask/{stem}.png')
+        np.save(root / f'normal/{stem}.npy', np.tile(np.float32([0, 0, 1]), (h, w, 1)))
+        people['images'].append(dict(id=number, file_name=name, width=w, height=h))
+        points = np.random.default_rng(number).random((308, 2)) * (w, h)
+        points = np.concatenate([points, np.full((308, 1), 2)], axis=1).flatten().tolist()
+        people['annotations'].append(
+            dict(id=number, image_id=number, category_id=1, bbox=[0, 0, w, h], area=w * h, iscrowd=0,
+                 num_keypoints=308, keypoints=points)
+        )  # fmt: skip
+    (root / 'people.json').write_text(json.dumps(people))
+    return root
+
+
+PUBLISHED = dict(
+    pose='pose/sapiens2_0.4b_goliath-1024x768',
+    seg='seg/sapiens2_0.4b_goliath-1024x768',
+    normal='normal/sapiens2_0.4b_renderpeople-1024x768',
+)
+
+
+@pytest.mark.parametrize('pipeline', ['train_pipeline', 'val_pipeline'])
+@pytest.mark.parametrize('config', [CONFIGS, PUBLISHED], ids=['tiny', 'published'])
+def test_unusual_images_in_the_recipes(labelled, task, config, pipeline):
+    """Every step of the augmentation, twice; backgrounds need images of their own."""
+    cfg = read_config(config[task])
+    steps = [step for step in cfg[pipeline] if step['type'] != 'RandomBackground']
+    options = dict(pipeline=steps, test_mode=pipeline == 'val_pipeline', data_root=str(labelled))
+    if task == 'pose':
+        dataset = KeypointDataset('people.json', 'goliath308', img_prefix='rgb', **options)
+    elif task == 'seg':
+        dataset = SegmentationDataset('goliath29', images='rgb', **options)
+    else:
+        dataset = GeometryDataset(fields=['normal'], **options)
+    assert len(dataset) >= len(FILES) - (2 if task == 'pose' else 0), 'a person of one pixel has no size'
+    size = cfg.model.backbone.img_size
+    for index in range(len(dataset)):
+        for seed in range(2):
+            np.random.seed(seed)
+            torch.manual_seed(seed)
+            packed = dataset.pipeline(dataset.load(index))
+            assert packed['inputs'].shape == (3, *size) and packed['inputs'].dtype == torch.uint8
+            if task == 'normal':
+                assert packed['data_samples'].gt_normal.isfinite().all()
 
 
 def test_unusable_files_are_named_and_the_others_go_on(models, task, tmp_path):
