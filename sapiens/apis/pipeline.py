@@ -16,7 +16,7 @@ import torch
 
 from sapiens.datasets.transforms.decoding import BadImage
 
-from .detectors.base import whole_image
+from .detectors.base import leave_out, whole_image
 from .inputs import Item, read_pixels
 from .results import ImageResults, Result
 
@@ -155,7 +155,7 @@ def _with_boxes(
                 unknown.append(job)
         if unknown:
             for job, found in zip(unknown, detector([job.image for job in unknown]), strict=True):
-                job.boxes, job.box_scores = found
+                job.boxes, job.box_scores = leave_out(found, job.image, job.item.source or f'image {job.item.name}')
         yield from group
 
 

@@ -101,15 +101,19 @@ def write_files(folder):
 
 
 @pytest.mark.filterwarnings('ignore:.*mode.*:DeprecationWarning')
-def test_unusual_images_give_results_of_their_size(models, task, tmp_path):
+@pytest.mark.parametrize('processing', ['published', 'huggingface'])
+def test_unusual_images_give_results_of_their_size(models, task, processing, tmp_path):
     write_files(tmp_path)
-    found = dict(models[task].stream([tmp_path / name for name in FILES]))
+    model = models[task]
+    if processing == 'huggingface':
+        model = load_model(CONFIGS[task], device='cpu', cfg_options=OPTIONS, processing=processing)
+    found = dict(model.stream([tmp_path / name for name in FILES]))
     for name, (size, _) in FILES.items():
         result = found[tmp_path / name]
         values = getattr(result, MAP[task])
         assert result.image.shape == (*size, 3) and np.isfinite(values).all(), name
         assert values.shape == (1, 308, 2) if task == 'pose' else values.shape[:2] == size, name
-        if task == 'normal':
+        if task == 'normal' and processing == 'published':  # transformers does not normalize after it resizes
             np.testing.assert_allclose(np.linalg.norm(values, axis=-1), 1, atol=1e-5)
 
 
@@ -242,17 +246,31 @@ def test_boxes_of_a_file_outside_the_image(tmp_path, caplog):
     )
     boxes, said = BoxesFile(path), []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('sapiens.apis.detectors.boxes_file.print_log', lambda text, *_: said.append(text))
+        patch.setattr('sapiens.apis.detectors.base.print_log', lambda text, *_: said.append(text))
         assert boxes(Item('a.png', 'a'), image)[0].tolist() == [[5, 5, 15, 15]]
     assert said == [
-        'a.png: 1 of 2 boxes show no pixel of the image of 30 x 40, such as x1, y1, x2, y2 = 100, 5, 110, 15 (left out; '
-        f'{path})'
+        f'a.png, {path}: 1 of 2 boxes show no pixel of the image of 30 x 40, such as x1, y1, x2, y2 = 100, 5, 110, 15 (left out)'
     ]
     with pytest.raises(BadImage, match=r'b\.json: 1 of 1 boxes show no pixel'):
         boxes(Item('b.png', 'b'), image)
     with pytest.raises(BadImage, match='they look like fractions, expected are pixels'):
         boxes(Item('c.png', 'c'), image)
     assert len(boxes(Item('none.png', 'none'), image)[0]) == 0
+
+
+def test_a_detector_that_returns_boxes_outside(monkeypatch):
+    """A function of the user, whose results nothing cleans."""
+    said, found = [], [[5, 5, 20, 30], [100, 5, 110, 15], [np.nan, 0, 3, 3]]
+    monkeypatch.setattr('sapiens.apis.detectors.base.print_log', lambda text, *_: said.append(text))
+    detector = lambda images: [(np.float32(found), np.float32([0.9, 0.8, 0.7])[: len(found)]) for _ in images]  # noqa: E731
+    model = load_model(CONFIGS['pose'], device='cpu', cfg_options=OPTIONS, detector=detector)
+    result = model(noise(40, 30, 3))
+    assert result.boxes.tolist() == [[5, 5, 20, 30]] and result.box_scores.tolist() == [np.float32(0.9)]
+    assert said == [
+        'image 0: 2 of 3 boxes show no pixel of the image of 30 x 40, such as x1, y1, x2, y2 = 100, 5, 110, 15 (left out)'
+    ]
+    found[:] = [[0.1, 0.1, 0.5, 0.9]]
+    assert len(model(noise(40, 30, 3)).boxes) == 0 and 'they look like fractions' in said[1]
 
 
 def test_a_command_whose_boxes_are_fractions_fails_and_names_the_images(tmp_path, capsys):

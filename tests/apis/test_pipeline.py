@@ -62,7 +62,7 @@ def test_the_detector_sees_images_in_batches_of_the_largest_model():
 
     def detector(images):
         seen.append([image.shape[1] for image in images])
-        return [(np.full((2, 4), image.shape[1]), np.ones(2)) for image in images]
+        return [(np.tile([0, 0, image.shape[1], 4], (2, 1)), np.ones(2)) for image in images]
 
     small, large = Counting(batch_size=2), Counting(needs_boxes=False, batch_size=4)
     jobs = list(run({'a': small, 'b': large}, items(7), detector=detector, pixels_of=pixels_of))
@@ -81,7 +81,7 @@ def test_boxes_that_are_given_come_before_the_detector():
         return None if item.name == '3' else (np.full((int(item.name), 4), 70), np.ones(int(item.name)))
 
     def detector(images):
-        return [(np.full((1, 4), 90), np.ones(1))] * len(images)
+        return [(np.array([[0, 0, 90, 90]]), np.ones(1))] * len(images)
 
     wanted = {'0': '0: ', '1': 'broken', '2': '2: 70 70', '3': '3: 90', '4': '4: 70 70 70 70'}
     assert results(Counting(), boxes_of=boxes_of, detector=detector) == wanted

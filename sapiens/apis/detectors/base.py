@@ -1,12 +1,14 @@
 """What all detectors share: thresholds, non-maximum suppression, clipping to the image."""
 
+import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from mmengine.logging import print_log
 
 from sapiens.coco import BOX_THRESHOLD
 
-__all__ = ['IF_NO_DETECTIONS', 'PersonDetector', 'clip', 'find_outside', 'suppress', 'whole_image']
+__all__ = ['IF_NO_DETECTIONS', 'PersonDetector', 'clip', 'find_outside', 'leave_out', 'suppress', 'whole_image']
 
 IF_NO_DETECTIONS = ('empty', 'whole-image')
 # Maximum overlap (IoU) of two boxes, as in the published demo.
@@ -90,6 +92,21 @@ def find_outside(boxes: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, str]
         f'{outside.sum()} of {len(boxes)} boxes show no pixel of the image of {width} x {height}, such as x1, y1, x2, y2 = '
         f'{first}{advice}'
     )
+
+
+def leave_out(found: tuple, image: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Leave out boxes that show no pixel of the image or are not finite. A warning names the image and says how many.
+
+    Args:
+        found: boxes (N, 4) and scores (N,).
+        name: of the image, for the warning.
+    """
+    boxes, scores = np.asarray(found[0], np.float32).reshape(-1, 4), np.asarray(found[1], np.float32).reshape(-1)
+    outside, sentence = find_outside(boxes, image)
+    if not sentence:
+        return boxes, scores
+    print_log(f'{name}: {sentence} (left out)', 'current', logging.WARNING)
+    return boxes[~outside], scores[~outside]
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float, border: int = 1) -> np.ndarray:

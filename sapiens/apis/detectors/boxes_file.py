@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import logging
 import math
 import os
 import re
@@ -12,12 +11,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from mmengine.logging import print_log
 
 from sapiens.datasets.transforms.decoding import BadImage
 
 from ..inputs import Item
-from .base import PersonDetector, find_outside
+from .base import PersonDetector, find_outside, leave_out
 
 __all__ = ['BoxesFile']
 
@@ -223,9 +221,8 @@ class BoxesFile:
         outside, sentence = find_outside(boxes, image)
         if len(boxes) and outside.all():
             raise BadImage(f'{self.path}: {sentence}')
-        if sentence:
-            print_log(f'{item.source}: {sentence} (left out; {self.path})', 'current', logging.WARNING)
-        return self.detector.clean((boxes, self.scores[name] if name else []), image)
+        found = leave_out((boxes, self.scores[name] if name else []), image, f'{item.source}, {self.path}')
+        return self.detector.clean(found, image)
 
 
 def _parts_of(source: str) -> tuple[str, ...]:
