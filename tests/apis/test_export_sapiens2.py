@@ -55,8 +55,9 @@ def eager(task, weights, inputs, dtype='fp32'):
     """Undecoded output of the model itself."""
     model = build_model(config(task), weights[task], 'cpu').to(DTYPES[dtype])
     network = model.backbone.feature_map if 'features' in task else model
-    with torch.no_grad():
-        return network(inputs.to(DTYPES[dtype])).float()
+    # With gradients a layer runs as in a graph; without them inference works in place and in bands, which round elsewhere.
+    with torch.enable_grad():
+        return network(inputs.to(DTYPES[dtype])).float().detach()
 
 
 def decoded(task, weights, raw, size):
