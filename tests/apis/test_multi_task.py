@@ -169,6 +169,16 @@ def test_a_larger_batch_with_fixed_size(cfg, files):
         assert_equal(task, got[task], want[task])
 
 
+def test_inputs_made_on_the_device(cfg, files):
+    """Normals near edges change with the rounding of pixels, scores hardly."""
+    image, boxes = picture((150, 110)), [[10, 5, 90, 140], [0, 0, 60, 100]]
+    host, device = (load_model(cfg, files / 'all.pth', device='cpu', crop=crop) for crop in ('host', 'device'))
+    want, got = (model(image, boxes) for model in (host, device))
+    np.testing.assert_allclose(got['pose'].scores, want['pose'].scores, atol=0.05)
+    assert (got['seg'].labels == want['seg'].labels).mean() > 0.95
+    assert np.median(np.abs(got['normal'].normals - want['normal'].normals)) < 0.02
+
+
 def test_side_by_side_with_other_models_and_saved(cfg, files, tmp_path):
     depth = load_config('depth/sapiens_tiny_synthetic-128x96')
     depth.model.backbone.arch = ARCH
