@@ -107,13 +107,54 @@ def test_keypoints(options):
             torch.testing.assert_close(one[key], two[key], atol=2e-3, rtol=1e-4)
 
 
+SOURCES, TARGETS = [(90, 70), (30, 60)], [(90, 70), (33, 61)]
+PLACES = [{}, dict(source_sizes=SOURCES), dict(target_sizes=TARGETS), dict(source_sizes=SOURCES, target_sizes=TARGETS)]
+
+
 @pytest.mark.parametrize('do_pad', [False, True])
-def test_normals(do_pad):
+@pytest.mark.parametrize('sizes', PLACES)
+def test_normals(do_pad, sizes):
     outputs = torch.randn(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))
-    sizes = dict(source_sizes=[(90, 70), (30, 60)], target_sizes=[(90, 70), (33, 61)])
     expected = theirs(do_pad=do_pad).post_process_normal_estimation(SimpleNamespace(normals=outputs), **sizes)
     for one, other in zip(ImageProcessor(SIZE, do_pad=do_pad).normals(outputs, **sizes), expected, strict=True):
         torch.testing.assert_close(one, other['normals'], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize('scales', [None, torch.tensor([[2.0], [0.5]])])
+@pytest.mark.parametrize('sizes', PLACES)
+def test_pointmaps(scales, sizes):
+    outputs = torch.randn(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+    expected = theirs(do_pad=True).post_process_pointmap_estimation(
+        SimpleNamespace(pointmaps=outputs, scales=scales), **sizes
+    )
+    found = ImageProcessor(SIZE, do_pad=True).pointmaps(outputs, scales, **sizes)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other['pointmap'], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize('backgrounds', ['none', 'one', 'each'])
+@pytest.mark.parametrize('sizes', [None, TARGETS])
+def test_matting(backgrounds, sizes):
+    generator = torch.Generator().manual_seed(0)
+    alphas = torch.rand(2, 1, *SIZE, generator=generator)
+    foregrounds = torch.rand(2, 3, *SIZE, generator=generator) * alphas
+    behind = dict(none=None, one=Image.fromarray(images()[0]), each=images())[backgrounds]
+    outputs = SimpleNamespace(foregrounds=foregrounds, alphas=alphas)
+    expected = theirs().post_process_image_matting(outputs, sizes, behind)
+    found = ImageProcessor(SIZE).matting(foregrounds, alphas, sizes, behind)
+    for one, other in zip(found, expected, strict=True):
+        assert set(one) == {key for key, value in other.items() if value is not None}
+        for key in ('foreground', 'alpha'):
+            torch.testing.assert_close(one[key], other[key], atol=1e-6, rtol=0)
+        if behind is not None:
+            assert one['composite'].dtype == torch.uint8
+            assert (one['composite'].int() - other['composite'].int()).abs().max() <= 1
+            assert (one['composite'] == other['composite']).float().mean() > 0.999
+
+
+def test_matting_needs_a_background_for_each_image():
+    with pytest.raises(ValueError, match='1 backgrounds for 2 images'):
+        ImageProcessor(SIZE).matting(torch.rand(2, 3, *SIZE), torch.rand(2, 1, *SIZE), backgrounds=images()[:1])
 
 
 def test_their_file(tmp_path):

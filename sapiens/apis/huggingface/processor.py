@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from sapiens.checkpoints import read_fields
@@ -19,13 +18,15 @@ from sapiens.models import UDPHeatmap
 from sapiens.models.data_preprocessor import IMAGE_MEAN, IMAGE_STD
 from sapiens.models.layers.unit_vectors import unit_vectors
 from sapiens.models.layers.upsample import upsample, upsampled_argmax
-from sapiens.utils.crop import crop_matrix, fit_aspect, transform_points
+from sapiens.utils.crop import crop_matrix, transform_points
+
+from .geometry import center_and_scale, letterbox, pixels, resize
 
 __all__ = ['ImageProcessor']
 
-BOX_PADDING = 1.25
 CELL = 4  # pixels of the input for one cell of a heatmap
 SHORTEST = 1e-8
+LEVELS = 256 - 1e-3  # of 8 bits, for values in [0, 1] that are cut to integers, as torchvision does
 
 
 class ImageProcessor:
@@ -77,18 +78,18 @@ class ImageProcessor:
 
     def whole(self, image) -> Tensor:
         """Resize an image to the input, (3, h, w) float32 of whole levels 0-255."""
-        image = _pixels(image)
+        image = pixels(image)
         if not self.do_pad:
-            return _resize(image, self.size).float()
-        top, left, height, width = _letterbox(image.shape[-2:], self.size)
+            return resize(image, self.size).float()
+        top, left, height, width = letterbox(image.shape[-2:], self.size)
         padded = torch.zeros(3, *self.size)
-        padded[:, top : top + height, left : left + width] = _resize(image, (height, width)).float()
+        padded[:, top : top + height, left : left + width] = resize(image, (height, width)).float()
         return padded
 
     def place(self, box: Sequence[float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Center (2,) and size (2,) of the crop of a box in pixels of the image, and the matrix (2, 3) from the image to it."""
         size = self.size[::-1]
-        centers, scales = _center_and_scale(np.asarray(box, np.float64)[None], size)
+        centers, scales = center_and_scale(np.asarray(box, np.float64)[None], size)
         return centers[0], scales[0], crop_matrix(centers[0], scales[0], 0.0, size)
 
     def crop(self, image, matrix: np.ndarray) -> Tensor:
@@ -97,7 +98,7 @@ class ImageProcessor:
         Args:
             matrix: of :meth:`place`.
         """
-        image = _pixels(image)
+        image = pixels(image)
         (h, w), (height, width) = self.size, image.shape[-2:]
         columns, rows = ((torch.arange(n) - matrix[axis, 2]) / matrix[axis, axis] for axis, n in enumerate((w, h)))
         columns, rows = 2 * columns / max(width - 1, 1) - 1, 2 * rows / max(height - 1, 1) - 1
@@ -123,7 +124,7 @@ class ImageProcessor:
         made = []
         for labels in maps:
             labels = torch.as_tensor(np.asarray(labels))[None]
-            resized = _resize(labels, self.size) if as_transformers else _resize(labels, self.size, 'nearest-exact')
+            resized = resize(labels, self.size) if as_transformers else resize(labels, self.size, 'nearest-exact')
             made.append(resized[0].long())
         return torch.stack(made)
 
@@ -191,7 +192,7 @@ class ImageProcessor:
         codec = self.codec(kernel_size)
         points, scores = codec.decode(heatmaps, size)
         every = np.array([box for own in boxes for box in own], np.float64).reshape(-1, 4)
-        center, scale = _center_and_scale(every, size)
+        center, scale = center_and_scale(every, size)
         points = codec.to_image(points.cpu(), size, *(torch.from_numpy(value).float() for value in (center, scale)))
         found, index = [], 0
         for number, own in enumerate(boxes):
@@ -216,39 +217,76 @@ class ImageProcessor:
         source_sizes: Sequence[tuple] | None = None,
         target_sizes: Sequence[tuple] | None = None,
     ) -> list[Tensor]:
-        """Unit vectors (3, H, W) of outputs (B, 3, h, w), without the padding of images of ``source_sizes`` (H, W), at
-        ``target_sizes``. They are resized after they were normalized, so their length is below 1 at edges."""
-        normals = unit_vectors(normals.float(), dim=1, eps=SHORTEST)
+        """Unit vectors (3, H, W) of outputs (B, 3, h, w). They are resized after they were normalized, so their length is below 1
+        at edges.
+
+        Args:
+            source_sizes: (H, W) of each image: their padding is cut off, and the result has this size.
+            target_sizes: (H, W) of each result, if it is another size.
+        """
+        return self._restored(unit_vectors(normals.float(), dim=1, eps=SHORTEST), source_sizes, target_sizes)
+
+    def pointmaps(
+        self,
+        pointmaps: Tensor,
+        scales: Tensor | None = None,
+        source_sizes: Sequence[tuple] | None = None,
+        target_sizes: Sequence[tuple] | None = None,
+    ) -> list[Tensor]:
+        """Points (3, H, W) in meters of outputs (B, 3, h, w) and their scales (B, 1); without scales those for a
+        focal length of 768 pixels in the input. Sizes as for :meth:`normals`."""
+        points = pointmaps.float()
+        if scales is not None:
+            points = points / scales.float().reshape(-1, 1, 1, 1)
+        return self._restored(points, source_sizes, target_sizes)
+
+    def matting(
+        self,
+        foregrounds: Tensor,
+        alphas: Tensor,
+        target_sizes: Sequence[tuple] | None = None,
+        backgrounds=None,
+    ) -> list[dict[str, Tensor]]:
+        """Foregrounds and alpha at target sizes (H, W), and composed with backgrounds.
+
+        Args:
+            foregrounds: (B, 3, h, w) RGB in [0, 1], multiplied by alpha.
+            alphas: (B, 1, h, w) in [0, 1].
+            backgrounds: an image for all, or a list of one for each. They are resized.
+
+        Returns:
+            For each image ``foreground`` (3, H, W) and ``alpha`` (1, H, W) float32, and with backgrounds ``composite`` (3, H, W)
+            uint8. It is mixed in sRGB values, not in light.
+
+        Raises:
+            ValueError: another number of backgrounds than of images.
+        """
+        count = len(alphas)
+        if not isinstance(backgrounds, list | tuple):
+            backgrounds = [backgrounds] * count
+        if len(backgrounds) != count:
+            raise ValueError(f'{len(backgrounds)} backgrounds for {count} images')
+        fronts, shares = (
+            [one.clamp(0, 1) for one in self._restored(maps.float(), None, target_sizes)]
+            for maps in (foregrounds, alphas)
+        )
         found = []
-        for number, one in enumerate(normals):
-            if source_sizes is not None:
-                top, left, height, width = _letterbox(source_sizes[number], self.size)
-                one = one[:, top : top + height, left : left + width]
-            found.append(one if target_sizes is None else upsample(one[None], tuple(target_sizes[number]))[0])
+        for front, alpha, background in zip(fronts, shares, backgrounds, strict=True):
+            found.append(dict(foreground=front, alpha=alpha))
+            if background is not None:
+                behind = upsample(pixels(background)[None].to(alpha.device) / 255, alpha.shape[-2:])[0]
+                mixed = (front + (1 - alpha) * behind).clamp(0, 1)
+                found[-1]['composite'] = (mixed * LEVELS).to(torch.uint8)
         return found
 
-
-def _pixels(image) -> Tensor:
-    if isinstance(image, Image.Image):
-        image = np.array(image.convert('RGB'))
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
-
-
-def _resize(pixels: Tensor, size: tuple[int, int], mode: str = 'bilinear') -> Tensor:
-    """(C, H, W) at another size, bilinear with antialiasing, rounded as uint8."""
-    options = dict(mode=mode) if mode == 'nearest-exact' else dict(mode=mode, antialias=True, align_corners=False)
-    dtype = torch.uint8 if pixels.dtype == torch.uint8 else torch.float32
-    return F.interpolate(pixels[None].to(dtype), size, **options)[0]
-
-
-def _letterbox(image_size: Sequence[int], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Top, left, height and width of an image (H, W) in the input (h, w). transformers cuts sizes to whole pixels."""
-    factor = min(size[0] / image_size[0], size[1] / image_size[1])
-    height, width = (max(int(side * factor), 1) for side in image_size)  # it fails where a side becomes 0
-    return (size[0] - height) // 2, (size[1] - width) // 2, height, width
-
-
-def _center_and_scale(boxes: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Centers and sizes (B, 2) of the padded boxes (B, 4), widened to the aspect of the input (w, h)."""
-    scale = np.array([fit_aspect(box[2:] * BOX_PADDING, size) for box in boxes]).reshape(-1, 2)
-    return boxes[:, :2] + boxes[:, 2:] / 2, scale
+    def _restored(
+        self, maps: Tensor, source_sizes: Sequence[tuple] | None, target_sizes: Sequence[tuple] | None
+    ) -> list[Tensor]:
+        """Maps (K, H, W) of (B, K, h, w), see :meth:`normals`."""
+        sizes, found = source_sizes if target_sizes is None else target_sizes, []
+        for number, one in enumerate(maps):
+            if source_sizes is not None:
+                top, left, height, width = letterbox(source_sizes[number], self.size)
+                one = one[:, top : top + height, left : left + width]
+            found.append(one if sizes is None else upsample(one[None], tuple(sizes[number]))[0])
+        return found

@@ -1,0 +1,5 @@
+"""The processing of transformers."""
+
+from .processor import ImageProcessor
+
+__all__ = ['ImageProcessor']
