@@ -6,6 +6,7 @@ from mmengine.logging import MMLogger
 
 from sapiens.apis import build_model, load_encoder
 from sapiens.apis.loading.build import read_config
+from sapiens.utils.config import load_config
 
 from .export_models import checkpoint, config
 
@@ -98,3 +99,9 @@ def test_weights_that_name_another_task_are_refused(tmp_path):
     with pytest.raises(ValueError, match="is for the task 'albedo', the model for 'depth'"):
         build_model(config('depth'), path, device='cpu')
     build_model(config('depth'), path, device='cpu', partial=True)
+
+
+def test_an_encoder_takes_the_normalization_of_its_config_without_a_type():
+    cfg = load_config('pose/sapiens2_tiny_synthetic308-128x96', {'+model.data_preprocessor.std': [50.0, 60.0, 70.0]})
+    encoder = load_encoder(cfg, device='cpu')
+    assert encoder.normalizer.std.flatten().tolist() == [50, 60, 70]

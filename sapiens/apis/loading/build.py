@@ -18,6 +18,7 @@ from sapiens.checkpoints import (
     resolve_config,
 )
 from sapiens.models import MAE
+from sapiens.models.data_preprocessor import build_normalizer
 from sapiens.registry import MODELS
 from sapiens.tasks import members_of
 from sapiens.utils.config import load_config, parse_options, set_option
@@ -131,5 +132,5 @@ def load_encoder(
     else:
         encoder.init_weights()
         print_log(f'{cfg.model.backbone.type} has random weights: no checkpoint was given', 'current', logging.WARNING)
-    encoder.normalizer = MODELS.build(cfg.model.get('data_preprocessor') or dict(type='ImageNormalizer'))
+    encoder.normalizer = build_normalizer(cfg.model.get('data_preprocessor'))
     return encoder.to(pick_device(device)).eval().requires_grad_(False)
