@@ -27,13 +27,13 @@ from sapiens.apis.detectors import DETECTORS, build_detector
 from sapiens.apis.inputs import read_pixels
 from sapiens.apis.loading.build import read_config
 from sapiens.apis.loading.load_model import (
-    get_predictor_class,
     inference_tasks,
     is_config,
     load_model,
     with_checkpoints,
 )
 from sapiens.apis.predictors import Pipeline, Predictor
+from sapiens.apis.predictors.by_task import get_predictor_class
 from sapiens.apis.results import ImageResults, Result, Saving
 from sapiens.apis.results.by_task import get_result_class
 from sapiens.apis.writers.files import write_file

@@ -31,10 +31,11 @@ from sapiens.apis.detectors import DETECTORS, BoxesFile
 from sapiens.apis.detectors.base import IF_NO_DETECTIONS, NMS_THRESHOLD
 from sapiens.apis.inputs import Item, find_inputs, is_video
 from sapiens.apis.loading.build import read_config
-from sapiens.apis.loading.load_model import get_predictor_class, inference_tasks, model_of, with_checkpoints
+from sapiens.apis.loading.load_model import inference_tasks, model_of, with_checkpoints
 from sapiens.apis.masks import Masking
 from sapiens.apis.output_dir import check_overwriting, check_places, skeleton_of
 from sapiens.apis.predictors import SKELETONS
+from sapiens.apis.predictors.by_task import get_predictor_class
 from sapiens.apis.predictors.huggingface import PROCESSINGS
 from sapiens.apis.results import PoseResult, Saving
 from sapiens.apis.results.by_task import get_inference_task, get_result_class

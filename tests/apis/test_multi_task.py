@@ -1,5 +1,8 @@
 """Inference with several tasks on one encoder."""
 
+import dataclasses
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,7 @@ from mmengine.config import Config
 from sapiens.apis import ImageResults, Pipeline, batch_job, load_model
 from sapiens.apis.loading.load_model import inference_tasks
 from sapiens.apis.predictors import DensePredictor, FeaturePredictor, PosePredictor
+from sapiens.tasks import get_task
 from sapiens.utils.config import load_config
 
 from .tiny import lively, picture, write_pictures
@@ -148,6 +152,38 @@ def test_some_of_its_tasks(cfg, files):
         load_model(depth, task=['depth'], device='cpu')
 
 
+def test_several_models_of_several_tasks_side_by_side(cfg, files):
+    parts = [
+        load_model(cfg, files / 'all.pth', task=tasks, device='cpu', flip_test=False)
+        for tasks in (['seg', 'pose'], ['normal'])
+    ]
+    results = Pipeline(parts)(picture())
+    assert tuple(results) == ('seg', 'pose', 'normal')
+    whole = load_model(cfg, files / 'all.pth', device='cpu', flip_test=False)(picture())
+    for task in TASKS:
+        assert_equal(task, results[task], whole[task])
+
+
+def test_the_predictor_of_a_task_is_the_declared_one(cfg, files, monkeypatch):
+    """A task outside of the package may have its own, with options of its own."""
+
+    class Rounded(DensePredictor):
+        options = (*DensePredictor.options, 'heatmaps')
+
+        def __init__(self, *args, heatmaps=False, **options):
+            super().__init__(*args, **options)
+            self.heatmaps = heatmaps
+
+        def read(self, samples):
+            return [dict(normals=np.round(one['normals'])) for one in super().read(samples)]
+
+    spec = dataclasses.replace(get_task('normal'), predictor=Rounded)
+    monkeypatch.setitem(sys.modules['sapiens.tasks']._TASKS, 'normal', spec)
+    model = load_model(cfg, files / 'all.pth', device='cpu', task=['normal', 'seg'], heatmaps=True)
+    assert type(model.parts['normal']) is Rounded and model.parts['normal'].heatmaps
+    assert set(np.unique(model(picture())['normal'].normals)) <= {-1, 0, 1}
+
+
 def test_options_go_to_the_tasks_that_have_them(cfg, files):
     model = load_model(cfg, files / 'all.pth', device='cpu', num_keypoints=17, detector=lambda images: [
         (np.float32([[1, 2, 60, 80]]), np.ones(1, np.float32)) for _ in images
@@ -156,7 +192,9 @@ def test_options_go_to_the_tasks_that_have_them(cfg, files):
     assert results['pose'].keypoints.shape == (1, 17, 2) and results['pose'].boxes.tolist() == [[1, 2, 60, 80]]
     without = Config(dict(cfg.to_dict()))
     del without.model.tasks['pose']
-    with pytest.raises(ValueError, match='num_keypoints: none of the tasks normal, seg has this option'):
+    with pytest.raises(
+        ValueError, match="num_keypoints: for pose only, and the given config is used for 'normal' and 'seg'"
+    ):
         load_model(without, device='cpu', num_keypoints=17)
 
 

@@ -11,17 +11,16 @@ from pathlib import Path
 from mmengine.config import Config
 
 from sapiens.checkpoints import is_huggingface_folder, look_up
-from sapiens.tasks import MULTI, member_of, members_of, resolve, task_names, task_of
+from sapiens.tasks import MULTI, member_of, members_of, task_names, task_of
 from sapiens.utils.device import DTYPES
 
 from ..detectors import build_detector
-from ..predictors import DensePredictor, MultiTaskPredictor, Predictor
+from ..predictors import MultiTaskPredictor, Predictor
+from ..predictors.by_task import get_predictor_class
 from ..predictors.huggingface import PROCESSINGS, huggingface_predictor
-from ..results.by_task import get_inference_task
 from .build import read_config
 
 __all__ = [
-    'get_predictor_class',
     'inference_task',
     'inference_tasks',
     'is_config',
@@ -98,9 +97,7 @@ def load_model(
     if members and processing != PROCESSINGS[0]:
         raise ValueError(f'processing={processing!r}: {label} has several tasks, which transformers has no models for')
     if chosen:
-        kind = MultiTaskPredictor
-        for name in chosen:
-            member_of(cfg.model, name, 'task')
+        kind, parts = MultiTaskPredictor, [member_of(cfg.model, name, 'task') for name in chosen]
     elif task in members:
         kind = get_predictor_class(task_of(members[task]).inference_name)
     else:
@@ -110,10 +107,12 @@ def load_model(
     options = dict(flip_test=flip_test, num_keypoints=num_keypoints, keypoints_as=keypoints_as)
     options.update(heatmaps=heatmaps or None, detector=detector)
     options = {name: value for name, value in options.items() if value is not None}
+    kinds = [get_predictor_class(task_of(part).inference_name) for part in parts] if chosen else [kind]
     for name in options:
-        if name not in kind.options:
+        if not any(name in one.options for one in kinds):
             known = [other for other in task_names(inference=True) if name in get_predictor_class(other).options]
-            raise ValueError(f'{name}: for {", ".join(known)} only, and {label} is used for {task!r}')
+            used = ' and '.join(map(repr, chosen or [task]))
+            raise ValueError(f'{name}: for {", ".join(known)} only, and {label} is used for {used}')
     if processing == 'huggingface':
         kind = huggingface_predictor(task)
     if isinstance(detector, str):
@@ -181,11 +180,6 @@ def load_models(models: Mapping[str, dict], device: str) -> dict[str, Predictor]
         else:
             loaded |= {task: load_model(device=device, **models[task]) for task in tasks}
     return loaded
-
-
-def get_predictor_class(task: str) -> type[Predictor]:
-    """Return the predictor class of a task, by its name in inference."""
-    return resolve(get_inference_task(task).predictor) or DensePredictor
 
 
 def with_checkpoints(models: Sequence[str], checkpoints: Sequence[str]) -> list[tuple[str, str | None]]:

@@ -24,7 +24,7 @@ __all__ = ['Predictor']
 class Predictor(TakesImages):
     """A model with its pre- and postprocessing, made by :func:`sapiens.apis.load_model`.
 
-    Subclasses implement :meth:`predict_batch` and :meth:`result`.
+    Subclasses implement :meth:`read` and :meth:`result`.
 
     Attributes:
         options: options of :func:`sapiens.apis.load_model` that only some classes have.
@@ -143,6 +143,10 @@ class Predictor(TakesImages):
 
     def predict_batch(self, inputs: Tensor, samples: list) -> list:
         """Return one output per sample, in memory of the host."""
+        return self.read(self.network.predict(inputs, samples, **self.predict_options))
+
+    def read(self, samples: list) -> list:
+        """Return the outputs of samples that the network has predicted, in memory of the host."""
         raise NotImplementedError
 
     def result(self, image: np.ndarray, path: str, outputs: list) -> Result | ImageResults:

@@ -1,7 +1,7 @@
 """Predictor of every dense task."""
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from ..preprocess import WholeInput
 from ..results import Result
@@ -17,9 +17,6 @@ class DensePredictor(Predictor):
     def __init__(self, task: str, network: nn.Module, preprocess: WholeInput, **options) -> None:
         super().__init__(task, network, preprocess, **options)
         self.result_class = get_result_class(task)
-
-    def predict_batch(self, inputs: Tensor, samples: list) -> list:
-        return self.read(self.network.predict(inputs, samples, **self.predict_options))
 
     def read(self, samples: list) -> list:
         """Return the attributes of the results of predicted samples, in memory of the host."""

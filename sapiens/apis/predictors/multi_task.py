@@ -13,8 +13,7 @@ from ..loading.build import build_model, input_pipeline
 from ..results import ImageResults
 from ..task_inputs import TaskInput, TaskInputs
 from .base import Predictor
-from .dense import DensePredictor
-from .pose import PosePredictor
+from .by_task import get_predictor_class
 
 __all__ = ['MultiTaskPredictor']
 
@@ -32,14 +31,12 @@ class MultiTaskPredictor(Predictor):
         parts: predictors of the single tasks, by name, for their options and results.
     """
 
-    options = PosePredictor.options
-
     def __init__(
         self,
         task: str,
         network: nn.Module,
         preprocess: TaskInputs,
-        parts: dict[str, PosePredictor | DensePredictor],
+        parts: dict[str, Predictor],
         **options,
     ) -> None:
         self.parts = parts
@@ -53,17 +50,14 @@ class MultiTaskPredictor(Predictor):
         """Build the model of a config for some of its tasks, by name."""
         network = build_model(cfg, checkpoint, device)
         preprocess = TaskInputs({name: input_pipeline(cfg, name) for name in names})
-        common = {name: value for name, value in options.items() if name not in cls.options}
-        parts, unused = {}, {name for name in options if name in cls.options}
-        for name in names:
-            model = network.tasks[name]
-            spec = task_of(model)
-            kind = PosePredictor if spec.name == 'pose' else DensePredictor
+        kinds = {name: get_predictor_class(task_of(network.tasks[name]).inference_name) for name in names}
+        parts = {}
+        for name, kind in kinds.items():
             own = {key: value for key, value in options.items() if key in kind.options}
-            unused -= set(own)
-            parts[name] = kind(spec.inference_name, model, preprocess, **own)
-        if unused:
-            raise ValueError(f'{min(unused)}: none of the tasks {", ".join(parts)} has this option')
+            model = network.tasks[name]
+            parts[name] = kind(task_of(model).inference_name, model, preprocess, **own)
+        of_parts = {key for kind in kinds.values() for key in kind.options}
+        common = {key: value for key, value in options.items() if key not in of_parts}
         return cls(task, network, preprocess, parts, **common)
 
     def members(self) -> dict[str, Predictor]:

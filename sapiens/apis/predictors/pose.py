@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from sapiens.metainfo import Skeleton, correspondences, get_skeleton
 from sapiens.metainfo.convert_keypoints import gather_keypoints
@@ -71,9 +71,6 @@ class PosePredictor(Predictor):
         needed = [name for match in self.matches if match for name in match.sources]
         self.predict_options['keypoints'] = list(dict.fromkeys(needed))
         self.skeleton = target
-
-    def predict_batch(self, inputs: Tensor, samples: list) -> list:
-        return self.read(self.network.predict(inputs, samples, **self.predict_options))
 
     def read(self, samples: list) -> list:
         """Return the people of predicted samples, in memory of the host: instances, heatmaps, and geometry of the crop."""

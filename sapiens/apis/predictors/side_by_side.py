@@ -26,7 +26,6 @@ class Pipeline(TakesImages):
         models: from :func:`sapiens.apis.load_model`, of different tasks.
         detector: of people: a text for :func:`sapiens.apis.detectors.build_detector`, or a function that takes images and returns
             (boxes (N, 4), scores (N,)) of each. By default that of the only model with a detector.
-
         mask_by: task whose result, of one of the models, is cut out of depth and normals: they are not-a-number outside. By
             default only drawings, normals of depth and point clouds are masked by people.
         mask_classes: names of the classes that are people; () for all but the background.
@@ -47,7 +46,7 @@ class Pipeline(TakesImages):
         mask_by: str | None = None,
         mask_classes: Sequence[str] = (),
     ) -> None:
-        self._models = {model.task: model for model in models}
+        self._models = {model.tasks[0]: model for model in models}
         self.tasks = tuple(task for model in models for task in model.tasks)
         twice = [task for task, count in Counter(self.tasks).items() if count > 1]
         if twice:
@@ -58,7 +57,7 @@ class Pipeline(TakesImages):
         if detector is None and len(own) > 1:
             raise ValueError(f'{len(own)} of the models have a detector: give one to the pipeline, detector=...')
         if detector is not None and not any(model.preprocess.needs_boxes for model in self._models.values()):
-            raise ValueError(f'detector: the models for {" and ".join(self._models)} see the whole image')
+            raise ValueError(f'detector: the models for {" and ".join(self.tasks)} see the whole image')
         self.masking = Masking(mask_by, tuple(mask_classes))
         parts = {name: part for model in models for name, part in model.members().items()}
         classes = {name: classes_of(part) for name, part in parts.items()}
