@@ -277,6 +277,21 @@ def test_norms_of_an_onnx_graph_take_float32(tmp_path, weights):
                if tensor.name in halves) > 10000, 'weights are float16'  # fmt: skip
 
 
+@pytest.mark.slow
+def test_norms_of_the_first_family_take_float32(tmp_path):
+    """Its instance norms by casts, its layer norms by the type that the operator computes in."""
+    files = {'normal': checkpoint('normal', tmp_path)}
+    graph = load(str(export('normal', files, tmp_path, 'onnx', dtype='fp16').path)).graph
+    made_by = {name: node for node in graph.node for name in node.output}
+    norms = [node for node in graph.node if node.op_type == 'InstanceNormalization']
+    assert len(norms) == 3 and all(made_by[node.input[0]].op_type == 'Cast' for node in norms)
+    layers = [node for node in graph.node if node.op_type == 'LayerNormalization']
+    assert len(layers) == 5
+    for node in layers:
+        types = [attribute.i for attribute in node.attribute if attribute.name == 'stash_type']
+        assert types in ([], [TensorProto.FLOAT])  # the default is float32
+
+
 @pytest.mark.parametrize('format', ['torchscript', slow_unless(False, 'onnx')])
 def test_quantized_linear_layers(tmp_path, weights, format):
     report = export('parts2', weights, tmp_path, format, int8=True)
