@@ -45,14 +45,18 @@ def build(cfg, split: str, otherwise: str = ''):
 
 
 def parts_of(cfg, split: str, dataset) -> dict:
-    """(model, dataset, metrics) of each task by name; of a config of one task under None."""
+    """(model, dataset, metrics) of each task by name; of a config of one task under None.
+
+    Raises:
+        ValueError: data for other tasks than the model's.
+    """
     members, metrics = members_of(cfg.model), cfg.get(f'{split}_evaluator')
     if not members:
         return {None: (cfg.model, dataset, metrics or [])}
     datasets = getattr(dataset, 'tasks', {})
     if set(datasets) != set(members):
         raise ValueError(
-            f'the data are for {", ".join(datasets) or "no tasks"}, the model is for {", ".join(members)}'
+            f'the {split} data are for {", ".join(datasets) or "no tasks"}, the model is for {", ".join(members)}'
         )
     return {name: (model, datasets[name].dataset, (metrics or {}).get(name, [])) for name, model in members.items()}
 
@@ -101,14 +105,15 @@ def main(argv: list[str] | None = None) -> int:
     dataset = build(cfg, args.split)
     if dataset is None:
         return 1
-    other = build(cfg, 'val' if args.split == 'train' else 'train', 'Shared images are not looked for. ')
-    parts = parts_of(cfg, args.split, dataset)
+    parts, second = parts_of(cfg, args.split, dataset), 'val' if args.split == 'train' else 'train'
+    other = build(cfg, second, 'Shared images are not looked for. ')
+    others = parts_of(cfg, second, other) if other is not None else {}
     print(f'{args.split}: {dataset}, read in {time.time() - begin:.1f} s')
     wrong = False
     for name, (model, part, metrics) in parts.items():
         if name is not None:
             print(f'\n{name}: {part}')
-        held_out = other if name is None or other is None else other.tasks[name].dataset
+        held_out = others[name][1] if others else None
         wrong |= check(args, model, part, metrics, held_out)
     return int(wrong)
 

@@ -131,9 +131,7 @@ class Demo:
             raise ValueError(f'no detector {detector!r}: choose one of {", ".join(self.detectors)}')
         pixels = read_pixels(image)
         with self.lock:
-            models = [
-                self._predictor(name, self.labels(name)[0] if task == ALL else label) for name in self._tasks(task)
-            ]
+            models = [self._predictor(names, one) for one, names in self._by_label(task, label).items()]
             for model in models:
                 model.detector = None
             if wants_detector:
@@ -157,12 +155,20 @@ class Demo:
     def _tasks(self, task: str) -> list[str]:
         return self.together if task == ALL else [task]
 
-    def _predictor(self, task: str, label: str) -> Predictor:
-        key = task, label
+    def _by_label(self, task: str, label: str) -> dict[str, list[str]]:
+        """Return the tasks that each model runs. A model of several tasks runs once for all of them."""
+        found: dict[str, list[str]] = {}
+        for name in self._tasks(task):
+            found.setdefault(self.labels(name)[0] if task == ALL else label, []).append(name)
+        return found
+
+    def _predictor(self, tasks: list[str], label: str) -> Predictor:
+        key = ' + '.join(tasks), label
         if key not in self.predictors:
             while len(self.predictors) >= max(LOADED, len(self.together)):
                 self.predictors.popitem(last=False)
-            self.predictors[key] = load_model(**self.choices[task][label], **self.options, batch_size=8)
+            options = dict(self.choices[tasks[0]][label], **self.options, batch_size=8)
+            self.predictors[key] = load_model(**options | dict(task=tasks if len(tasks) > 1 else tasks[0]))
         self.predictors.move_to_end(key)
         return self.predictors[key]
 

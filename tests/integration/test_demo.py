@@ -86,6 +86,18 @@ def test_all_tasks_side_by_side(tool, demo, tmp_path, monkeypatch):
     assert 'all' not in tool.Demo([(POSE, None)], device='cpu').choices, 'one task needs no figure of all'
 
 
+def test_a_model_of_several_tasks_runs_once_for_all(tool, tmp_path):
+    (path,) = write_pictures(tmp_path, [(64, 48)])
+    demo = tool.Demo(
+        [(str(ROOT / 'configs/multi/sapiens2_tiny_synthetic-128x96.py'), None), (DEPTH, None)], device='cpu'
+    )
+    (label,) = demo.labels('all')
+    results = demo.predict(path, 'all', label)
+    assert set(results) == {'pose', 'seg', 'normal', 'depth'}
+    assert len(demo.predictors) == 2, 'one for each model, not for each task'
+    assert demo.predict(path, 'seg', demo.labels('seg')[0]).labels.shape == (64, 48)
+
+
 def test_impossible_requests_are_explained(demo, tmp_path):
     (path,) = write_pictures(tmp_path, [(64, 48)])
     with pytest.raises(ValueError, match="no model 'x' for 'pose'"):

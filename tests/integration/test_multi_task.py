@@ -159,7 +159,15 @@ def test_the_data_of_each_task_are_checked_and_drawn(data, tmp_path, monkeypatch
         assert f'\n{task}: {kind}(' in text
     # The people of these tests are flat, which only the normals show.
     assert status == 1 and 'WRONG' not in text.partition('\nnormal: ')[0] and 'the same normal on all pixels' in text
-    with pytest.raises(ValueError, match='the data are for normal, pose, seg, the model is for pose'):
+    with pytest.raises(ValueError, match='the train data are for normal, pose, seg, the model is for pose'):
         check.main([RECIPE, '--cfg-options', 'model.tasks={"pose": {"type": "PoseEstimator"}}'])
+    few = tmp_path / 'few.py'
+    few.write_text(
+        f'_base_ = {str(Path(RECIPE).resolve())!r}\n'
+        'val_dataloader = dict(dataset=dict(datasets=dict(\n'
+        '    _delete_=True, pose=_base_.val_dataloader.dataset.datasets.pose)))\n'
+    )
+    with pytest.raises(ValueError, match='the val data are for pose, the model is for normal, pose, seg'):
+        check.main([str(few)])
     browse.main([RECIPE, '--samples', '6', '--out', str(tmp_path / 'a.png')])
     assert 'MultiTaskDataset' in capsys.readouterr().out and np.asarray(Image.open(tmp_path / 'a.png')).std() > 10
