@@ -16,8 +16,8 @@ tokenizer  4096x3072 pixels to tokens by chunks of windows: time and peak memory
 cuda       the encoder on a GPU in bf16, eight images, compiled and not: time, and peak memory above the weights
 
 Outputs must agree up to 1e-4 of the largest value, or the script stops. Both sides take turns in this process; the ratio is the
-median of neighboring runs. Times are CPU times of the process, which other processes hardly change; ``folder`` also prints wall
-times. Peak memory is that of the resident set.
+median of neighboring runs. Times are CPU times of the process on one thread, which other processes hardly change. Peak memory is
+that of the resident set.
 """
 
 import sapiens  # noqa: F401  isort: skip  (before transformers)
@@ -33,6 +33,7 @@ import torch
 from harness import cpu_seconds, find_photographs, seconds, use_one_thread
 from mmengine.logging import MMLogger
 from PIL import Image, ImageOps
+from pretrain_data import mosaic, upsample
 from prettytable import PrettyTable
 from sapiens2_models import TASKS, encoders, heads, their_model
 from transformers.models.sapiens2 import Sapiens2ImageProcessor
@@ -61,6 +62,7 @@ def parse_args():
     )
     parser.add_argument('--image-size', nargs=2, type=int, default=(1024, 768), metavar=('H', 'W'))
     parser.add_argument('--tasks', nargs='+', choices=list(TASKS), default=list(TASKS), help='default: all')
+    parser.add_argument('--threads', type=int, default=1, help='of folder; wall times from 2 on; default: %(default)s')
     parser.add_argument('--repeats', type=int, default=5, help='default: %(default)s')
     parser.add_argument('--images', help='folder of photographs, for input and folder')
     parser.add_argument(
@@ -72,6 +74,7 @@ def parse_args():
     if args.images is None and {'input', 'folder'} & set(args.part):
         parser.error('--images is needed for the parts input and folder')
     args.image_size = tuple(args.image_size)
+    args.clock, args.clock_name = (cpu_seconds, 'CPU time') if args.threads == 1 else (seconds, 'wall time')
     return args
 
 
@@ -212,24 +215,30 @@ def their_processor(image_size: tuple[int, int], **options) -> Sapiens2ImageProc
 
 
 def jpeg_input(args) -> PrettyTable:
-    processor, table = their_processor(args.image_size), Table()
-    ours = ImageProcessor(args.image_size)
+    processor, ours, table = their_processor(args.image_size), ImageProcessor(args.image_size), Table('MB')
+    paths, size = find_photographs(args.images), LARGE[::-1]
+    images = {
+        'upsampled photograph': upsample(paths[0], size),
+        'another': upsample(paths[-1], size),
+        'mosaic of photographs': mosaic(paths, size, 0),
+    }
     with tempfile.TemporaryDirectory() as folder:
-        for number, path in enumerate(find_photographs(args.images)[:3]):
-            file = Path(folder) / f'{number}.jpg'
-            with Image.open(path) as image:
-                ImageOps.fit(image.convert('RGB'), LARGE[::-1], Image.Resampling.BICUBIC).save(file, quality=90)
-
-            def theirs(file=file) -> torch.Tensor:
-                return processor(Image.open(file).convert('RGB'), return_tensors='pt')['pixel_values']
-
-            title = f'photograph {number + 1}, {file.stat().st_size / 1e6:.1f} MB'
-            compare(table, title, theirs, lambda file=file: ours([read_pixels(file)]), args.repeats)
+        file = Path(folder) / 'image.jpg'
+        runs = (
+            lambda: processor(Image.open(file).convert('RGB'), return_tensors='pt')['pixel_values'],
+            lambda: ours([read_pixels(file)]),
+        )
+        for title, image in images.items():
+            image.save(file, quality=90)
+            difference = agree(title, *(run() for run in runs))
+            megabytes = f'{file.stat().st_size / 1e6:.1f}'
+            table.add(title, take_turns(*runs, args.repeats), difference, 's', megabytes)
     return table.table
 
 
 def photographs(args) -> PrettyTable:
     table, paths = Table(), find_photographs(args.images)
+    torch.set_num_threads(args.threads)
     for size in args.size:
         for task in [task for task in args.tasks if TASKS[task][3]]:
             with tempfile.TemporaryDirectory() as folder:
@@ -249,9 +258,8 @@ def photographs(args) -> PrettyTable:
                     title = f'{task} {size}, {len(paths)} files'
                     same = agree if task != 'seg' else labels_agree
                     differences = [same(title, *pair) for pair in zip(theirs(), ours(), strict=True)]
-                    for name, clock in (('CPU', cpu_seconds), ('wall', seconds)):
-                        pairs = take_turns(theirs, ours, args.repeats, clock)
-                        table.add(f'{title}, {name}', pairs, max(differences), 's')
+                    pairs = take_turns(theirs, ours, args.repeats, args.clock)
+                table.add(f'{title} ({args.clock_name})', pairs, max(differences), 's')
     return table.table
 
 
@@ -325,7 +333,7 @@ def main() -> None:
     use_one_thread()
     torch.manual_seed(0)
     for part in args.part:
-        print(f'\n{part}, {torch.get_num_threads()} thread, torch {torch.__version__}', flush=True)
+        print(f'\n{part}, torch {torch.__version__}', flush=True)
         print(PARTS[part](args))
 
 

@@ -63,8 +63,9 @@ def their_model(task: str | None, size: str, image_size: tuple[int, int], layers
     options |= dict(conv_out_channels=convs, conv_kernel_sizes=[3 if task in SHUFFLED else 1] * len(convs))
     config = transformers.Sapiens2Config(**fields, num_labels=count, head_config=options)
     model = getattr(transformers, name)(config).eval().requires_grad_(False)
-    if task == 'normal':
-        model.decode_head.predictor.bias.fill_(1)  # the direction of vectors near 0 is not defined
+    if task in ('pose', 'normal'):
+        # As in trained models: heatmaps are above 0 around their peaks, and vectors are not near 0, where they have no direction.
+        model.decode_head.predictor.bias.fill_(1)
     return model
 
 
