@@ -10,6 +10,7 @@ from torch import nn
 from sapiens.tasks import MULTI, members_of
 from sapiens.utils.checkpoint import Checkpoint, LoadReport, RefusedWeights, load_state, read_checkpoint
 
+from .families import family_of
 from .recognition import declared_task, describe, recognise
 from .resolve import resolve_checkpoint
 from .several_tasks import as_member, extract_task, names_of_tasks
@@ -47,7 +48,7 @@ def load_weights(
     weights = _for_tasks_of(model, checkpoint)
     if weights is not checkpoint.state_dict and task != MULTI:
         declared = task  # a part of it, which was chosen by its task
-    with explain_refusal(checkpoint.meta):
+    with explain_refusal(model, checkpoint.meta):
         if required == '' and isinstance(declared, str) and task is not None and declared_task(declared) != task:
             raise RefusedWeights(
                 f'{checkpoint.path} is for the task {declared!r}, the model for {task!r}', checkpoint.state_dict
@@ -85,13 +86,19 @@ def _for_tasks_of(model: nn.Module, checkpoint: Checkpoint) -> dict:
 
 
 @contextmanager
-def explain_refusal(meta: Mapping | None = None) -> Iterator[None]:
-    """Add what the file holds to the error of a load that is refused.
+def explain_refusal(model: nn.Module, meta: Mapping | None = None) -> Iterator[None]:
+    """Add what the file holds to the error of a load that is refused, and that it is of another family than the model.
 
     Args:
+        model: that the weights do not fit.
         meta: of the file.
     """
     try:
         yield
     except RefusedWeights as error:
-        raise ValueError(f'{error}\nIn the file: {describe(recognise(error.state_dict, meta))}') from error
+        found = recognise(error.state_dict, meta)
+        lines = [str(error), f'In the file: {describe(found)}']
+        own = family_of(model.state_dict(), 'backbone.' if hasattr(model, 'backbone') else '')
+        if found and own and found['family'] != own.name:
+            lines.append(f'The file is of the family {found["family"]}, the model of {own.name}')
+        raise ValueError('\n'.join(lines)) from error

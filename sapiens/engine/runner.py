@@ -229,7 +229,7 @@ class Runner(BuildingRunner):
     def _init_model_weights(self) -> None:
         """Initialize the model. Its ``init_cfg`` may name published models."""
         resolve_init_cfg(self.bare_model)
-        with explain_refusal():
+        with explain_refusal(self.bare_model):
             super()._init_model_weights()
 
     def load_checkpoint(self, filename: str, map_location: str = 'cpu', strict: bool = False, revise_keys=()) -> None:

@@ -79,7 +79,8 @@ def to_openpose(
 ) -> tuple[np.ndarray, np.ndarray, Skeleton]:
     """Convert keypoints to OpenPose's order: 134 for whole-body skeletons, 18 for others with COCO's body.
 
-    The neck is the middle of the shoulders; its score is 1 if both shoulder scores are above the threshold, else 0.
+    The wrist stands for the root of a hand in a skeleton without roots, such as openpose135. The neck is the middle of the
+    shoulders; its score is 1 if both shoulder scores are above the threshold, else 0.
 
     Args:
         keypoints: (N, K, 2) pixels.
@@ -94,12 +95,16 @@ def to_openpose(
     """
     skeleton = get_skeleton(skeleton)
     target = openpose_skeleton('face-0' in skeleton)
-    lacking = [name for name in target.keypoints if name != 'neck' and name not in skeleton]
+    names = {f'{side}_hand_root': f'{side}_wrist' for side in ('left', 'right')}
+    names = {
+        root: wrist for root, wrist in names.items() if root in target and root not in skeleton and wrist in skeleton
+    }
+    lacking = [name for name in target.keypoints if name != 'neck' and name not in skeleton and name not in names]
     if lacking:
         raise ValueError(
             f"OpenPose style needs COCO's body or whole body: {skeleton!r} has no {', '.join(lacking[:5])}"
         )
-    ids = match_keypoints(skeleton, target)
+    ids = match_keypoints(skeleton, target, names)
     points, values = np.asarray(keypoints, np.float64)[:, ids], np.asarray(scores, np.float64)[:, ids]
     shoulders = [skeleton.index('left_shoulder'), skeleton.index('right_shoulder')]
     neck = target.index('neck')

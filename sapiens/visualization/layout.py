@@ -39,24 +39,32 @@ def resized_points(points: np.ndarray, before: np.ndarray, after: np.ndarray) ->
     return (np.asarray(points, np.float64) + 0.5) * scale - 0.5
 
 
-def write(canvas: np.ndarray, text: str, corner: tuple[int, int], color) -> None:
-    """Write small text with its upper left corner at ``corner`` (x, y). Changes the image in place, which may be a view."""
+def write(canvas: np.ndarray, text: str, corner: tuple[int, int], color, line: int = LINE) -> None:
+    """Write text with its upper left corner at ``corner`` (x, y). Changes the image in place, which may be a view.
+
+    Args:
+        line: height of a line in pixels, of which letters take two thirds.
+    """
     drawn = Image.fromarray(canvas)
-    ImageDraw.Draw(drawn).text(corner, text, fill=tuple(map(int, color)), font=ImageFont.load_default())
+    ImageDraw.Draw(drawn).text(corner, text, fill=tuple(map(int, color)), font=_font(line))
     canvas[...] = np.asarray(drawn)
 
 
-def caption(width: int, *lines: str) -> np.ndarray:
-    """Draw lines of black text on white. The middle of a line longer than ``width`` pixels is left out."""
-    strip = np.full((LINE * len(lines), width, 3), 255, np.uint8)
-    for number, line in enumerate(lines):
-        write(strip, _shortened(line, width - 4), (2, number * LINE + 2), (0, 0, 0))
+def _font(line: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(line * 10 // LINE)
+
+
+def caption(width: int, *lines: str, line: int = LINE) -> np.ndarray:
+    """Draw lines of black text on white, each ``line`` pixels high. The middle of a text longer than ``width`` is left out."""
+    strip = np.full((line * len(lines), width, 3), 255, np.uint8)
+    for number, text in enumerate(lines):
+        write(strip, _shortened(text, width - 4, line), (2, number * line + 2), (0, 0, 0), line)
     return strip
 
 
-def _shortened(text: str, width: int) -> str:
+def _shortened(text: str, width: int, line: int) -> str:
     """Leave out as much of the middle of a text as needed for ``width`` pixels."""
-    font, shown, kept = ImageFont.load_default(), text, len(text)
+    font, shown, kept = _font(line), text, len(text)
     while kept and font.getlength(shown) > width:
         kept -= 1
         shown = f'{text[: kept // 2]}...{text[len(text) - (kept - kept // 2) :]}'
@@ -76,7 +84,11 @@ def join(tiles: Sequence[np.ndarray], axis: int, gap: int = GAP) -> np.ndarray:
 
 
 def contact_sheet(
-    tiles: Sequence[np.ndarray], columns: int = 6, names: Sequence[str] | None = None, gap: int = GAP
+    tiles: Sequence[np.ndarray],
+    columns: int = 6,
+    names: Sequence[str] | None = None,
+    gap: int = GAP,
+    line: int = LINE,
 ) -> np.ndarray:
     """Arrange images on white, row by row, in cells of the size of the largest one.
 
@@ -85,6 +97,7 @@ def contact_sheet(
         columns: maximum number of images in a row.
         names: a caption for each image, below it.
         gap: pixels between cells.
+        line: height of a caption in pixels.
 
     Raises:
         ValueError: no images, or no columns.
@@ -93,7 +106,7 @@ def contact_sheet(
         raise ValueError(f'a sheet of {len(tiles)} images in {columns} columns: expected at least one of each')
     columns = min(columns, len(tiles))
     rows = -(-len(tiles) // columns)
-    below = 16 if names is not None else 0
+    below = line + 1 if names is not None else 0
     width = max(tile.shape[1] for tile in tiles) + gap
     height = max(tile.shape[0] for tile in tiles) + below + gap
     sheet = np.full((rows * height - gap, columns * width - gap, 3), 255, np.uint8)
@@ -101,6 +114,6 @@ def contact_sheet(
         y, x = i // columns * height, i % columns * width
         sheet[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
         if names is not None:
-            text = caption(tile.shape[1], str(names[i]))
-            sheet[y + tile.shape[0] + 1 : y + tile.shape[0] + 1 + LINE, x : x + tile.shape[1]] = text
+            text = caption(tile.shape[1], str(names[i]), line=line)
+            sheet[y + tile.shape[0] + 1 : y + tile.shape[0] + below, x : x + tile.shape[1]] = text
     return sheet

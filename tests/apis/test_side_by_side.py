@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sapiens.apis import ImageResults, Pipeline, load_model
+from sapiens.apis import ImageResults, Pipeline, PoseResult, load_model
 from sapiens.apis.predictors import calls, side_by_side
 from sapiens.apis.predictors.base import Predictor
 from sapiens.datasets.transforms import BadImage
@@ -145,5 +145,9 @@ def test_files_and_a_figure_of_all_tasks(models, tmp_path):
     for place, kind in enumerate(KINDS, 1):
         np.testing.assert_array_equal(figure[:60, 44 * place : 44 * place + 40], results[kind].draw())
     assert results.draw(side=30).shape[:2] < figure.shape[:2]
+    assert figure.shape[0] == 60 + 16
+    large = ImageResults({'pose': PoseResult(image=np.zeros((900, 1200, 3), np.uint8))})
+    sheet = large.figure([large.image], side=None)
+    assert sheet.shape == (900 + 1 + 30, 2 * 1200 + 4, 3), 'names stay legible below large pictures'
     with pytest.raises(ValueError, match='give one'):
         results.save(tmp_path)

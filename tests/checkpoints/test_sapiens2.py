@@ -168,8 +168,10 @@ def test_a_file_of_the_other_family_is_refused():
     first = SapiensViT({k: v for k, v in ARCH.items() if 'tokenizer' not in k}, (64, 48))
     second = Sapiens2ViT(ARCH, (64, 48))
     for model, state, family in ((first, second.state_dict(), 'sapiens2'), (second, first.state_dict(), 'sapiens')):
-        with pytest.raises(ValueError, match=rf'In the file: an encoder, {family} with 3 blocks of 32'):
+        with pytest.raises(ValueError, match=rf'In the file: an encoder, {family} with 3 blocks of 32') as refused:
             load_weights(model, Checkpoint(state, {}, 'x.safetensors'))
+        other = 'sapiens' if family == 'sapiens2' else 'sapiens2'
+        assert str(refused.value).endswith(f'The file is of the family {family}, the model of {other}')
 
 
 def test_tokenizer_of_4k_files():

@@ -17,6 +17,14 @@ def test_a_caption_keeps_its_ends_and_its_width():
     assert caption(3, 'no room').shape == (LINE, 3, 3)
 
 
+def test_letters_grow_with_the_line():
+    small, large = caption(200, 'image'), caption(200, 'image', line=3 * LINE)
+    assert large.shape == (3 * LINE, 200, 3)
+    extents = [np.ptp(np.nonzero((strip < 128).any(2)), axis=1) for strip in (small, large)]
+    assert (extents[1] > 2.5 * extents[0]).all()
+    assert caption(40, 'normal', line=60).shape == (60, 40, 3), 'no letter is cut, and none fits'
+
+
 def test_letters_go_into_a_view():
     picture = np.zeros((40, 60, 3), np.uint8)
     write(picture[20:, 30:], 'i', (0, 0), (9, 200, 30))

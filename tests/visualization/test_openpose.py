@@ -30,20 +30,21 @@ def test_the_order_and_the_colours_of_openpose():
     assert (whole.colors[18:24] == [255, 128, 0]).all() and (whole.colors[24:92] == 255).all()
 
 
-@pytest.mark.parametrize('skeleton', ['coco17', 'wholebody133', 'goliath308'])
+@pytest.mark.parametrize('skeleton', ['coco17', 'wholebody133', 'goliath308', 'openpose25', 'openpose135'])
 def test_keypoints_change_places_by_name(skeleton):
     source = get_skeleton(skeleton)
     rng = np.random.default_rng(0)
     points, scores = rng.uniform(0, 100, (2, len(source), 2)), rng.uniform(0.4, 1, (2, len(source)))
     scores[1, source.index('left_shoulder')] = 0.2
     moved, values, target = to_openpose(points, scores, source)
-    assert len(target) == (134 if skeleton == 'wholebody133' else 18)
+    assert len(target) == (134 if skeleton in ('wholebody133', 'openpose135') else 18)
     for index, name in enumerate(target.keypoints):
         if name == 'neck':
             shoulders = points[:, [source.index('left_shoulder'), source.index('right_shoulder')]]
             np.testing.assert_allclose(moved[:, index], shoulders.mean(1))
             assert values[:, index].tolist() == [1, 0]
         else:
+            name = name if name in source else name.replace('hand_root', 'wrist')
             np.testing.assert_array_equal(moved[:, index], points[:, source.index(name)])
             np.testing.assert_array_equal(values[:, index], scores[:, source.index(name)])
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sapiens.visualization.layout import contact_sheet, fit
+from sapiens.visualization.layout import LINE, contact_sheet, fit
 
 from .base import Result
 from .saving import Saving
@@ -13,6 +13,7 @@ from .saving import Saving
 __all__ = ['ImageResults']
 
 SIDE = 1024  # pixels of the longer side of a tile in a saved figure
+CAPTION = 1 / 30  # height of a caption as a fraction of the shorter side of its tile
 
 
 class ImageResults(Mapping[str, Result]):
@@ -79,7 +80,8 @@ class ImageResults(Mapping[str, Result]):
         tiles = [self.image, *pictures]
         if side is not None:
             tiles = [fit(tile, side) for tile in tiles]
-        return contact_sheet(tiles, columns=len(tiles), names=['image', *self])
+        line = max(LINE, round(CAPTION * min(tiles[0].shape[:2])))
+        return contact_sheet(tiles, columns=len(tiles), names=['image', *self], line=line)
 
     def save(self, folder: str | Path, name: str | None = None, **options) -> list[Path]:
         """Write the files of each result to ``folder/<task>`` and return their paths. Arguments as for :meth:`Result.save`.
