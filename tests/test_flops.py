@@ -43,6 +43,16 @@ def test_heads_of_several_tasks():
     assert flops.count(alone, 64, 48)['decode_head'] == rows['tasks.seg.decode_head']
 
 
+def test_operations_of_a_head_follow_the_size_of_its_maps():
+    """Inference in bands of rows, which large maps have, is a matter of memory."""
+    with torch.device('meta'):
+        backbone = dict(type='SapiensViT', arch=ARCH, img_size=(64, 48))
+        head = dict(type='DeconvHead', deconv_channels=(64, 64), conv_channels=(64,))
+        model = DenseEstimator(backbone, head, task=dict(type='NormalTask'))
+    small, large = (flops.count(model, height, height * 3 // 4)['decode_head'][1] for height in (64, 1024))
+    assert small > 0 and large == 256 * small
+
+
 @pytest.mark.parametrize('ratio', [0.75, 0.5])
 def test_a_masked_autoencoder_sees_the_kept_patches_only(ratio):
     backbone = dict(type='SapiensViT', arch=ARCH, img_size=64, with_cls_token=True, pos_embed='sincos')
