@@ -22,7 +22,7 @@ from sapiens.registry import TRANSFORMS
 from sapiens.structures import DenseDataSample
 from sapiens.utils.crop import crop_matrix, fit_aspect
 
-__all__ = ['PersonInput', 'WholeInput', 'build_input', 'build_whole_input']
+__all__ = ['PersonInput', 'WholeInput', 'build_input', 'build_whole_input', 'make_person']
 
 # Interpolations of OpenCV in torch.
 MODES = {cv2.INTER_AREA: 'area', cv2.INTER_CUBIC: 'bicubic', cv2.INTER_LINEAR: 'bilinear'}
@@ -56,6 +56,31 @@ def build_whole_input(pipeline: Sequence[dict]) -> 'WholeInput':
     return WholeInput(LoadResize(preprocess.size, interpolation='bilinear', antialias=True))
 
 
+def make_person(
+    image: np.ndarray,
+    size: tuple[int, int],
+    box: np.ndarray,
+    score: float,
+    center: np.ndarray,
+    scale: np.ndarray,
+    matrix: np.ndarray,
+) -> PoseDataSample:
+    """Return the sample of a crop.
+
+    Args:
+        image: that the crop is taken from.
+        size: (w, h) of the crop.
+        box, score: (4,) of the person.
+        center, scale: (2,) center and size of the crop in pixels of the image.
+        matrix: (2, 3) from the image to the crop.
+    """
+    geometry = dict(input_center=center, input_scale=scale, warp_matrix=matrix)
+    sample = PoseDataSample(metainfo=dict(ori_shape=image.shape[:2], input_size=size, flip=False, **geometry))
+    boxes, scores = np.asarray(box, np.float32)[None], np.array([score], np.float32)
+    sample.gt_instances = InstanceData(bboxes=boxes, bbox_scores=scores)
+    return sample
+
+
 class PersonInput:
     """Makes one crop per box.
 
@@ -76,17 +101,8 @@ class PersonInput:
         for box, score in zip(np.asarray(boxes, np.float32).reshape(-1, 4), scores, strict=True):
             center = (box[:2] + box[2:]) / 2
             scale = fit_aspect((box[2:] - box[:2]) * np.float32(self.padding), self.size)
-            meta = dict(
-                ori_shape=image.shape[:2],
-                input_size=self.size,
-                input_center=center,
-                input_scale=scale,
-                warp_matrix=crop_matrix(center, scale, 0.0, self.size),
-                flip=False,
-            )
-            sample = PoseDataSample(metainfo=meta)
-            sample.gt_instances = InstanceData(bboxes=box[None], bbox_scores=np.array([score], np.float32))
-            made.append(sample)
+            matrix = crop_matrix(center, scale, 0.0, self.size)
+            made.append(make_person(image, self.size, box, score, center, scale, matrix))
         return made
 
     def on_host(self, image: np.ndarray, sample: PoseDataSample) -> Tensor:

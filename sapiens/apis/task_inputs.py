@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.structures import BaseDataElement, InstanceData
-from mmpose.structures import PoseDataSample
+from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from .preprocess import PersonInput, WholeInput, build_input
+from .preprocess import PersonInput, WholeInput, build_input, make_person
 
 __all__ = ['TaskInput', 'TaskInputs']
 
@@ -97,11 +96,8 @@ class TaskInputs:
         # The first and the last pixel of the input, in pixels of the image, are the ends of the crop.
         scale = last / factors
         center = -matrix[:, 2] / factors + scale / 2
-        meta = dict(ori_shape=image.shape[:2], input_size=self.size, warp_matrix=matrix, flip=False)
-        sample = PoseDataSample(metainfo=dict(meta, input_center=center, input_scale=scale))
-        boxes, scores = np.asarray(boxes, np.float32).reshape(1, 4), np.asarray(scores, np.float32).reshape(1)
-        sample.gt_instances = InstanceData(bboxes=boxes, bbox_scores=scores)
-        return sample
+        (box,), (score,) = np.reshape(boxes, (1, 4)), np.reshape(scores, 1)
+        return make_person(image, self.size, box, score, center, scale, matrix)
 
     def on_host(self, image: np.ndarray, one: TaskInput) -> Tensor:
         """Return an input (3, h, w) uint8."""

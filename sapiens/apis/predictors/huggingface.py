@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
-from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 from torch import Tensor
 
@@ -21,7 +20,7 @@ from sapiens.structures import DenseDataSample
 
 from ..huggingface import ImageProcessor
 from ..loading.build import build_model
-from ..preprocess import WholeInput, build_input
+from ..preprocess import WholeInput, build_input, make_person
 from .base import Predictor
 from .dense import DensePredictor
 from .pose import PosePredictor
@@ -56,14 +55,8 @@ class _People:
     def samples(self, image: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> list[PoseDataSample]:
         made = []
         for box, score in zip(np.asarray(boxes, np.float64).reshape(-1, 4), scores, strict=True):
-            center, scale, matrix = self.processor.place([*box[:2], *(box[2:] - box[:2])])
-            geometry = dict(input_center=center, input_scale=scale, warp_matrix=matrix)
-            sample = PoseDataSample(
-                metainfo=dict(ori_shape=image.shape[:2], input_size=self.size, flip=False, **geometry)
-            )
-            box = box[None].astype(np.float32)
-            sample.gt_instances = InstanceData(bboxes=box, bbox_scores=np.array([score], np.float32))
-            made.append(sample)
+            place = self.processor.place([*box[:2], *(box[2:] - box[:2])])
+            made.append(make_person(image, self.size, box, score, *place))
         return made
 
     def on_host(self, image: np.ndarray, sample: PoseDataSample) -> Tensor:
