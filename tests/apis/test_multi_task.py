@@ -232,6 +232,8 @@ def test_its_parts_mask_its_normals(cfg, files):
     """All classes, or some of them. Results may have other names than tasks."""
     model = load_model(cfg, files / 'all.pth', device='cpu')
     plain = model(picture())
+    np.testing.assert_array_equal(plain['normal'].mask, plain['seg'].foreground)
+    np.testing.assert_array_equal(Pipeline([model])(picture())['normal'].draw(), plain['normal'].draw())
     label = np.bincount(plain['seg'].labels[plain['seg'].labels > 0]).argmax()
     masking = dict(mask_by='seg', mask_classes=[plain['seg'].classes.classes[label]])
     found, mask = Pipeline([model], **masking)(picture()), plain['seg'].labels == label

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from sapiens.tasks import task_of
 
 from ..loading.build import build_model, input_pipeline
+from ..masks import set_masks
+from ..pipeline import Job
 from ..results import ImageResults
 from ..task_inputs import TaskInput, TaskInputs
 from .base import Predictor
@@ -21,8 +23,8 @@ __all__ = ['MultiTaskPredictor']
 class MultiTaskPredictor(Predictor):
     """Predicts all tasks of a model. Each input is encoded once, whatever the number of tasks that see it.
 
-    Results are :class:`~sapiens.apis.ImageResults` by the names of the tasks in the model. Options of single tasks go to those
-    that have them.
+    Results are :class:`~sapiens.apis.ImageResults` by the names of the tasks in the model. Parts mask the drawings of depth and
+    normals, as in :class:`~sapiens.apis.Pipeline`. Options of single tasks go to those that have them.
 
     Args:
         task: name of the model.
@@ -62,6 +64,11 @@ class MultiTaskPredictor(Predictor):
 
     def members(self) -> dict[str, Predictor]:
         return self.parts
+
+    def collect(self, job: Job) -> ImageResults:
+        results = super().collect(job)
+        set_masks(results)
+        return results
 
     def compiled_parts(self) -> list[nn.Module]:
         return [self.network.backbone, *(model.head for model in self.network.tasks.values())]
