@@ -7,12 +7,15 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from sapiens.tasks import members_of
+
+from .loading.build import input_pipeline
+
 __all__ = ['fingerprint', 'fingerprint_of_config']
 
 WHOLE = 1 << 24  # bytes up to which a file is read as a whole
-END = (
-    1 << 20
-)  # bytes at both ends of a larger one. The last ones list the checksums of all tensors in files of torch.save.
+# Bytes at both ends of a larger one. The last ones list the checksums of all tensors in files of torch.save.
+END = 1 << 20
 BLOCKS, BLOCK = 128, 1 << 16  # number and bytes of the blocks between the ends
 
 
@@ -43,7 +46,8 @@ def fingerprint(path: str | Path) -> str:
 
 def fingerprint_of_config(cfg: Config) -> str:
     """Return a text for the parts of a config that decide the results of inference."""
-    parts = {key: cfg.get(key) for key in ('model', 'val_pipeline')}
+    pipelines = {name: input_pipeline(cfg, name) for name in members_of(cfg.model)}
+    parts = dict(model=cfg.model, val_pipeline=pipelines or cfg.get('val_pipeline'))
     return _digest(
         json.dumps(parts, default=lambda value: getattr(value, '__qualname__', type(value).__qualname__)).encode()
     )

@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 
 from sapiens.apis import ImageResults, Pipeline, batch_job, load_model
+from sapiens.apis.fingerprint import fingerprint_of_config
 from sapiens.apis.loading.load_model import inference_tasks
 from sapiens.apis.predictors import DensePredictor, FeaturePredictor, PosePredictor
 from sapiens.tasks import get_task
@@ -215,6 +216,12 @@ def test_inputs_made_on_the_device(cfg, files):
     np.testing.assert_allclose(got['pose'].scores, want['pose'].scores, atol=0.05)
     assert (got['seg'].labels == want['seg'].labels).mean() > 0.95
     assert np.median(np.abs(got['normal'].normals - want['normal'].normals)) < 0.02
+
+
+def test_a_run_that_continues_knows_the_inputs_of_each_task(cfg):
+    other = Config(dict(cfg.to_dict()))
+    other.val_dataloader.dataset.datasets.normal.pipeline[1] = dict(type='LoadLetterbox', size=(96, 128))
+    assert fingerprint_of_config(other) != fingerprint_of_config(cfg) == fingerprint_of_config(Config(cfg.to_dict()))
 
 
 def test_side_by_side_with_other_models_and_saved(cfg, files, tmp_path):
