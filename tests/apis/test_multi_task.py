@@ -206,6 +206,15 @@ def test_a_larger_batch_with_fixed_size(cfg, files):
     got = model(picture())
     for task in TASKS:
         assert_equal(task, got[task], want[task])
+    images, boxes = [picture(), picture(seed=1)], [[[10, 5, 70, 100]], [[0, 0, 50, 90], [30, 20, 80, 110]]]
+    seen = []
+    model.network.backbone.register_forward_hook(lambda module, inputs, outputs: seen.append(len(inputs[0])))
+    crops = model(images, boxes)
+    assert len(seen) > 2 and set(seen) == {4}, 'it is compiled for one number of images'
+    model.fixed_batch = False
+    for got, want in zip(crops, model(images, boxes), strict=True):
+        for task in TASKS:
+            assert_equal(task, got[task], want[task])
 
 
 def test_inputs_made_on_the_device(cfg, files):

@@ -69,7 +69,10 @@ class TakesImages:
         return results[0] if single else results
 
     def stream(self, images: Iterable, workers: int = 2) -> Iterator[tuple[object, Result | ImageResults | BadImage]]:
-        """Yield (image, result), or (image, error) for an image that cannot be read. Memory does not grow."""
+        """Yield (image, result), or (image, error) for an image that cannot be read, about in the order of the images.
+
+        Memory does not grow.
+        """
         for _, image, result in self._run(images, None, workers):
             yield image, result
 

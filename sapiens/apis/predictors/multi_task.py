@@ -79,11 +79,13 @@ class MultiTaskPredictor(Predictor):
         for row, one in enumerate(samples):
             groups.setdefault(tuple(one.samples), []).append(row)
         for names, rows in groups.items():
-            images = inputs if len(rows) == len(samples) else inputs[rows]
-            wanted = {name: [samples[row].samples[name] for row in rows] for name in names}
+            # A compiled model is compiled again for each number of images.
+            filled = rows + rows[-1:] * (len(samples) - len(rows)) if self.fixed_batch else rows
+            images = inputs if len(rows) == len(samples) else inputs[filled]
+            wanted = {name: [samples[row].samples[name] for row in filled] for name in names}
             options = {name: self.parts[name].predict_options for name in names}
             for name, found in self.network.predict_tasks(images, wanted, options).items():
-                for row, output in zip(rows, self.parts[name].read(found), strict=True):
+                for row, output in zip(rows, self.parts[name].read(found[: len(rows)]), strict=True):
                     outputs[row][name] = output
         return outputs
 
