@@ -198,6 +198,7 @@ def test_a_head_starts_from_a_model_of_its_task(tmp_path):
         (dict(tasks={}), 'expected the config of an estimator for each task'),
         (dict(tasks=dict(TASKS, keys=TASKS['seg'])), "'keys' cannot be the name of a task"),
         (dict(tasks={'my pose': TASKS['pose']}), "'my pose' cannot be the name"),
+        (dict(tasks={'gloss': TASKS['seg']}), "'gloss' cannot be the name of a task: its metrics would count as losses"),
         (dict(tasks=dict(seg=dict(TASKS['seg'], backbone={}))), r'tasks.seg.backbone: all tasks share one'),
         (dict(tasks=dict(seg=dict(TASKS['seg'], data_preprocessor={}))), r'set by model.data_preprocessor'),
         (dict(tasks=dict(seg=dict(type='DeconvHead'))), r"tasks.seg.type='DeconvHead' is not an estimator"),

@@ -78,6 +78,8 @@ class MultiTaskEstimator(BaseModel):
         # torch.nn.ModuleDict has methods that a task may not be called after.
         if not name.isidentifier() or hasattr(ModuleDict, name):
             raise ValueError(f'tasks: {name!r} cannot be the name of a task: expected a word of letters, digits and _')
+        if 'loss' in name:  # MMEngine minimizes the sum of all values with it in their name
+            raise ValueError(f'tasks: {name!r} cannot be the name of a task: its metrics would count as losses')
         for key in SHARED:
             if key in config:
                 raise ValueError(f'tasks.{name}.{key}: all tasks share one, which is set by model.{key}')
