@@ -27,10 +27,10 @@ from sapiens.datasets import Draw
 from sapiens.datasets.checks import Findings, check_overlap, check_samples
 from sapiens.datasets.draw import hash63
 from sapiens.datasets.statistics import statistics_of
-from sapiens.engine.hooks.data_check import check_names
+from sapiens.engine.hooks.data_check import check_names, split_by_task
 from sapiens.metainfo import get_skeleton
 from sapiens.registry import DATASETS, METRICS, MODELS
-from sapiens.tasks import members_of, task_of
+from sapiens.tasks import task_of
 from sapiens.utils.cli import add_dataset_arguments, tool_parser
 from sapiens.utils.config import load_config
 
@@ -50,15 +50,10 @@ def parts_of(cfg, split: str, dataset) -> dict:
     Raises:
         ValueError: data for other tasks than the model's.
     """
-    members, metrics = members_of(cfg.model), cfg.get(f'{split}_evaluator')
-    if not members:
+    metrics, parts = cfg.get(f'{split}_evaluator'), split_by_task(cfg.model, dataset, split)
+    if not parts:
         return {None: (cfg.model, dataset, metrics or [])}
-    datasets = getattr(dataset, 'tasks', {})
-    if set(datasets) != set(members):
-        raise ValueError(
-            f'the {split} data are for {", ".join(datasets) or "no tasks"}, the model is for {", ".join(members)}'
-        )
-    return {name: (model, datasets[name].dataset, (metrics or {}).get(name, [])) for name, model in members.items()}
+    return {name: (model, part.dataset, (metrics or {}).get(name, [])) for name, (model, part) in parts.items()}
 
 
 def refused(model, split: str, dataset, metrics) -> bool:

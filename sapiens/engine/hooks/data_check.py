@@ -10,7 +10,7 @@ from sapiens.datasets.statistics import Doubt, MapStatistics, statistics_of
 from sapiens.registry import HOOKS
 from sapiens.tasks import members_of, task_of
 
-__all__ = ['DataCheckHook', 'check_names']
+__all__ = ['DataCheckHook', 'check_names', 'split_by_task']
 
 
 @HOOKS.register_module(name=['DataCheckHook', 'VisibleKeypointsHook'])  # the second is its former name
@@ -96,6 +96,22 @@ _ADVICE = (
 )
 
 
+def split_by_task(model, dataset, split: str) -> dict[str, tuple]:
+    """Split a model of several tasks, or its config, and its data into (model, dataset) by name; {} for a model of one task.
+
+    Raises:
+        ValueError: the data are for other tasks.
+    """
+    members = members_of(model)
+    parts = getattr(dataset, 'tasks', {})
+    if members and set(parts) != set(members):
+        raise ValueError(
+            f'the {split} data are for {", ".join(parts) or "no tasks"}, the model is for {", ".join(members)}: give '
+            f'{split}_dataloader.dataset=dict(type="MultiTaskDataset", datasets=...) a dataset for each of them'
+        )
+    return {name: (member, parts[name]) for name, member in members.items()}
+
+
 def check_names(model, dataset, split: str) -> None:
     """Refuse a dataset whose classes or keypoints are not those of the model, in names and order.
 
@@ -106,15 +122,9 @@ def check_names(model, dataset, split: str) -> None:
     Raises:
         ValueError: naming both lists and the two settings.
     """
-    if members := members_of(model):
-        parts = getattr(dataset, 'tasks', {})
-        if set(parts) != set(members):
-            raise ValueError(
-                f'the {split} data are for {", ".join(parts) or "no tasks"}, the model is for {", ".join(members)}: give '
-                f'{split}_dataloader.dataset=dict(type="MultiTaskDataset", datasets=...) a dataset for each of them'
-            )
-        for name, part in parts.items():
-            check_names(members[name], part, f'{split} ({name})')
+    if parts := split_by_task(model, dataset, split):
+        for name, (member, part) in parts.items():
+            check_names(member, part, f'{split} ({name})')
         return
     metainfo = getattr(dataset, 'metainfo', None) or {}
     known = getattr(getattr(model, 'task', None), 'classes', None)
