@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
+from sapiens.tasks import task_names
 from sapiens.utils.config import find_config
 
 from .zoo import look_up, published_as
@@ -64,7 +65,13 @@ def resolve_config(text: str | Path) -> Path:
     if found is None:
         return path
     if found[0].config is None:
-        raise ValueError(f'{text} has no config in this package: give the path of one')
+        task = found[0].task
+        reason = (
+            'give the path of one'
+            if task in ('pretrain', *task_names())
+            else f'the task {task!r} is not in this version'
+        )
+        raise ValueError(f'{text} has no config in this package: {reason}')
     return find_config(found[0].config)
 
 

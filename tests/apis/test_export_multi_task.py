@@ -57,7 +57,8 @@ def test_all_outputs_come_from_one_graph_and_equal_the_model(weights, tmp_path, 
     assert exported.names == names and exported.meta['task'] == 'multi'
     assert exported.meta['tasks']['pose']['keypoints'] == SKELETON['keypoints']
     assert exported.meta['tasks']['seg']['classes'] == CLASSES['classes']
-    assert exported.meta['tasks']['normal'] == dict(task='normal')
+    assert exported.meta['tasks']['normal'] == dict(task='normal', geometry='stretch')
+    assert exported.meta['tasks']['pose']['geometry'] == 'crop'
     if options.get('decode'):
         return
     model = build_model(Config(dict(model=config(family))), weights[family], 'cpu')

@@ -327,3 +327,13 @@ def test_the_comparison_sees_a_graph_without_positions(tmp_path, weights, monkey
     with pytest.raises(ExportError, match='raw_normals: largest difference .*FAILED'):
         export('normal2', weights, tmp_path, 'torchscript')
     assert not list(tmp_path.iterdir())
+
+
+def test_the_description_has_the_geometry_of_each_of_several_tasks(tmp_path):
+    cfg = read_config('multi/sapiens2_tiny_synthetic-128x96')
+    cfg.val_dataloader.dataset.datasets.normal.pipeline[1] = dict(type='LoadLetterbox', size=(96, 128))
+    said = []
+    report = export_model(cfg, None, ExportOptions('torchscript'), tmp_path / 'all.pt2', say=said.append)
+    found = {name: facts['geometry'] for name, facts in report.meta['tasks'].items()}
+    assert found == dict(normal='letterbox', pose='crop', seg='stretch')
+    assert any('normal: letterbox, pose: crop, seg: stretch' in line for line in said)

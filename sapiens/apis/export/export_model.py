@@ -116,7 +116,11 @@ def export_model(
     folder = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))
     try:
         written = folder / path.name
-        meta = describe(model, options, str(checkpoint) if checkpoint else 'random', _geometry(cfg))
+        geometries = {name: _geometry(cfg, name) for name in members_of(cfg.model)}
+        if len({geometry for geometry in geometries.values() if geometry != 'crop'}) > 1:
+            shown = ', '.join(f'{name}: {geometry}' for name, geometry in geometries.items())
+            say(f'the tasks see an image in different ways ({shown}): run the graph once for each')
+        meta = describe(model, options, str(checkpoint) if checkpoint else 'random', _geometry(cfg), geometries)
         begin = time.monotonic()
         say(f'writing {options.format}')
         if options.is_graph:
@@ -146,13 +150,19 @@ def export_model(
     return ExportReport(path, files, differences, meta)
 
 
-def _geometry(cfg: Config) -> str:
-    """How an image becomes the input in the config's pipeline; whole images are stretched by default. Several tasks share the
-    input of the first that takes the whole image."""
-    tasks = [task for task, part in members_of(cfg.model).items() if 'skeleton' not in part]
-    pipeline = input_pipeline(cfg, *tasks[:1]) if cfg.get('val_dataloader') or not members_of(cfg.model) else ()
+def _geometry(cfg: Config, task: str | None = None) -> str:
+    """How an image becomes the input in the config's pipeline; whole images are stretched by default.
+
+    Args:
+        task: one of several, by name. By default the first of them that takes the whole image.
+    """
+    members = members_of(cfg.model)
+    if members and task is None:
+        task = next((name for name, part in members.items() if 'skeleton' not in part), next(iter(members)))
+    pipeline = input_pipeline(cfg, *[task] * bool(members)) if cfg.get('val_dataloader') or not members else ()
     steps = {step['type'].split('.')[-1]: step for step in pipeline if 'type' in step}
-    if cfg.model.type.split('.')[-1] == 'PoseEstimator' or 'LoadPerson' in steps:
+    model = members[task] if members else cfg.model
+    if model.type.split('.')[-1] == 'PoseEstimator' or 'LoadPerson' in steps:
         return 'crop'
     keeps = 'LoadLetterbox' in steps or steps.get('LoadResize', {}).get('keep_ratio')
     return 'letterbox' if keeps else 'stretch'

@@ -3,6 +3,7 @@
 import json
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -30,7 +31,9 @@ ONNX_OPSET = 18
 PATCHES = ('rows', 'columns')
 
 
-def describe(model: nn.Module, options: ExportOptions, source: str, geometry: str) -> dict:
+def describe(
+    model: nn.Module, options: ExportOptions, source: str, geometry: str, geometries: Mapping[str, str] | None = None
+) -> dict:
     """What a program needs to know to use the file, as plain values for JSON.
 
     Args:
@@ -38,6 +41,7 @@ def describe(model: nn.Module, options: ExportOptions, source: str, geometry: st
         options: of the export.
         source: of the weights.
         geometry: how an image becomes the input, ``'crop'`` of a person, ``'stretch'`` or ``'letterbox'``.
+        geometries: the same for each task of a model of several.
     """
     normalizer, members = model.data_preprocessor, members_of(model)
     constants = {name: getattr(normalizer, name).flatten().tolist() for name in ('mean', 'std')}
@@ -51,7 +55,10 @@ def describe(model: nn.Module, options: ExportOptions, source: str, geometry: st
         normalisation=dict(constants, inside=options.preprocess is not None),
     )
     if members:
-        meta['tasks'] = {name: _task_facts(part) for name, part in members.items()}
+        meta['tasks'] = {
+            name: dict(_task_facts(part), geometry=(geometries or {}).get(name, geometry))
+            for name, part in members.items()
+        }
     else:
         meta |= _task_facts(model)
     if options.is_graph:
