@@ -45,7 +45,7 @@ class PoseResult(Result):
         boxes: (N, 4) float32, the input boxes.
         box_scores: (N,) float32; 1 for boxes without a score.
         skeleton: names, links and colors of the K keypoints.
-        heatmaps: (k, h, w) float32 of each person; None unless requested.
+        heatmaps: (k, h, w) float32 of each person, for the k keypoints of the model that were computed; None unless requested.
         heatmap_transforms: (N, 2, 3), from cells of the heatmaps to pixels of the image.
         track_ids: (N,) int, one id per person throughout a video; None for images.
     """
