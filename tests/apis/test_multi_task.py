@@ -267,6 +267,8 @@ def test_its_parts_mask_its_normals(cfg, files):
 def test_what_does_not_fit_is_refused(cfg, files):
     with pytest.raises(ValueError, match=r"task='depth', but the given config is for 'normal' and 'pose' and 'seg'"):
         load_model(cfg, task='depth', device='cpu')
+    with pytest.raises(ValueError, match=r'task=\[\]: expected the name of a task, or a list of names'):
+        load_model(single(cfg, 'seg'), task=[], device='cpu')
     with pytest.raises(ValueError, match='has several tasks, which transformers has no models for'):
         load_model(cfg, processing='huggingface', device='cpu')
     other = Config(dict(cfg.to_dict()))

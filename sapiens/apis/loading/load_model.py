@@ -88,6 +88,8 @@ def load_model(
         raise ValueError(f'processing={processing!r} is not one of {PROCESSINGS}')
     if not (isinstance(batch_size, int) and batch_size > 0):
         raise ValueError(f'batch_size={batch_size!r}: expected 1 or more')
+    if task is not None and not task:
+        raise ValueError(f'task={task!r}: expected the name of a task, or a list of names')
     cfg = read_config(model, cfg_options)
     label = str(model) if isinstance(model, str | Path) else 'the given config'
     checkpoint = weights_of(model, checkpoint)
