@@ -97,6 +97,8 @@ def train_on_two_ranks(work_dir: str, data_root: str, port: str) -> int:
                 for part in ('dataloader', 'evaluator', 'cfg'):
                     cfg[f'val_{part}'] = None
                 Runner.from_cfg(cfg).train()
+            # Threads that wait for the other process would end this one with an error.
+            torch.distributed.destroy_process_group()
             return 0
         children.append(child)
     return max(abs(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])) for child in children)

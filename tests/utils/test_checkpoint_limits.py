@@ -72,13 +72,14 @@ def test_compressed_parts(plain, tmp_path):
 def test_values_that_are_made_large(plain, tmp_path, call, monkeypatch):
     monkeypatch.setattr(limits, 'SPARE', 1 << 26)
     values = list(range(1000)) * 100
+    # 3 GB each, more than what earlier tests may have left free in the heap of this process.
     bomb = {
         'bytearray': Call(bytearray, 3 << 30),
-        'copies': [Call(list, values) for _ in range(1000)],
+        'copies': [Call(list, values) for _ in range(4000)],
         'array': Call(torch.Size, [0] * 100_000),
     }[call]
     if call == 'array':
-        bomb = [Call(torch.Size, bomb.call[1][0]) for _ in range(1000)]
+        bomb = [Call(torch.Size, bomb.call[1][0]) for _ in range(4000)]
     content = pickle.dumps(dict(state_dict=bomb), protocol=2)
     path = with_part(plain, tmp_path / 'x.pth', 'data.pkl', content)
     assert path.stat().st_size < 1_000_000
