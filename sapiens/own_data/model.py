@@ -70,7 +70,7 @@ class Model:
         return {key: value for key, value in head.items() if self.usual['model']['head'][key] != value}
 
     def encoder_options(self) -> dict:
-        """What recipes of the family say about the encoder, besides its type and input: for a recipe that is borrowed."""
+        """Options of the encoder in the recipes of the family, without its type and input size."""
         other = Model('seg', self.family, self.size, self.shape).usual['model']['backbone']
         return {key: value for key, value in other.items() if key not in ('type', 'img_size')}
 

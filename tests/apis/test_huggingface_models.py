@@ -18,7 +18,7 @@ from .tiny import config, picture
 
 transformers = importlib.import_module('transformers') if os.environ.get('CI') else pytest.importorskip('transformers')
 IMAGES = [picture((90, 70)), picture((55, 81), 1), picture((300, 200), 2)]  # (h, w)
-# x1, y1, x2, y2; one crop is enlarged, the others are reduced, and one image shows nobody.
+# x1, y1, x2, y2. One crop is upsampled, the others are downsampled. The second image has no boxes.
 BOXES = [[[10, 5, 50, 65], [20, 20, 30, 32]], [], [[5, 30, 165, 250]]]
 
 
