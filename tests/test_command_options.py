@@ -93,7 +93,7 @@ checkpoint ?
 
 sapiens.commands.features:
 config
-checkpoint
+checkpoint ?
 images Path
 --out! Path
 --format npy|safetensors =npy
@@ -261,7 +261,8 @@ def parsers(monkeypatch, name: str) -> dict[str, argparse.ArgumentParser]:
     def grab(self, *_, **__):
         raise Made(self)
 
-    monkeypatch.setattr(argparse.ArgumentParser, 'parse_args', grab)
+    for method in ('parse_args', 'parse_intermixed_args'):
+        monkeypatch.setattr(argparse.ArgumentParser, method, grab)
     with pytest.raises(Made) as made:
         importlib.import_module(name).main([])
     (parser,) = made.value.args

@@ -3,6 +3,7 @@
 Reading files and copying weights into models is in :mod:`sapiens.utils.checkpoint`, below the models.
 """
 
+from .encoder_config import published_encoder_config
 from .expected_shapes import expected_shapes
 from .families import FAMILIES, Family, family_of
 from .huggingface import is_huggingface_folder, read_fields, read_huggingface_config, save_huggingface
@@ -30,6 +31,7 @@ __all__ = [
     'load_weights',
     'look_up',
     'published_as',
+    'published_encoder_config',
     'read_fields',
     'read_huggingface_config',
     'read_weights',

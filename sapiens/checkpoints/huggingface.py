@@ -18,12 +18,14 @@ from sapiens.utils.checkpoint import save_weights
 from sapiens.utils.config import load_config
 from sapiens.utils.files import write_atomically
 
+from .encoder_config import encoder_config
+
 __all__ = ['is_huggingface_folder', 'read_fields', 'read_huggingface_config', 'save_huggingface']
 
-# Class in transformers -> task here, and the published recipe whose pipelines fit.
+# Class in transformers -> task here, and the published recipe whose pipelines fit, if it has a head.
 CLASSES = {
-    'Sapiens2Model': ('pretrain', 'mae/sapiens_0.3b_humans300m-1024x1024.py'),
-    'Sapiens2Backbone': ('pretrain', 'mae/sapiens_0.3b_humans300m-1024x1024.py'),
+    'Sapiens2Model': ('pretrain', None),
+    'Sapiens2Backbone': ('pretrain', None),
     'Sapiens2ForPoseEstimation': ('pose', 'pose/sapiens2_0.4b_goliath-1024x768.py'),
     'Sapiens2ForSemanticSegmentation': ('seg', 'seg/sapiens2_0.4b_goliath-1024x768.py'),
     'Sapiens2ForNormalEstimation': ('normal', 'normal/sapiens2_0.4b_renderpeople-1024x768.py'),
@@ -92,20 +94,15 @@ def read_huggingface_config(folder: str | Path) -> Config:
         )
     fields = read_fields(path, SIZES)
     task, recipe = CLASSES[kind]
-    cfg = load_config(recipe)
     backbone = _backbone_options(fields, path)
-    size = backbone['img_size'][::-1]
-    if task == 'pretrain':
-        model = dict(cfg.model, backbone=backbone)
-        cfg.val_pipeline = [dict(type='LoadResize', size=size), dict(type='PackImage')]
-    else:
-        model = dict(
-            cfg.model, backbone=backbone, head=_head_options(fields, task, path), **_outputs(fields, task, path)
-        )
-        for step in cfg.val_pipeline:
-            if 'size' in step:
-                step.size = size
+    if recipe is None:
+        return encoder_config(backbone)
+    cfg = load_config(recipe)
+    model = dict(cfg.model, backbone=backbone, head=_head_options(fields, task, path), **_outputs(fields, task, path))
     cfg.model = ConfigDict(model)
+    for step in cfg.val_pipeline:
+        if 'size' in step:
+            step.size = backbone['img_size'][::-1]
     return cfg
 
 

@@ -99,6 +99,12 @@ class Entry:
         return head.outputs[0] if head else None
 
     @property
+    def encoder(self) -> dict:
+        """Config of an encoder of Sapiens2, at the size of the images that it was published for."""
+        size = (4096, 3072) if self.tokenizer else (1024, 768)
+        return dict(type='Sapiens2ViT', arch=self.size, img_size=size, tokenizer=self.tokenizer)
+
+    @property
     def has_known_shapes(self) -> bool:
         return self.task == 'pretrain' or self.config is not None or self.classes == 2
 
@@ -113,7 +119,7 @@ class Entry:
         if self.family.name == 'sapiens':
             return expected_shapes(self.size, self.task, self.num_outputs)
         if self.task == 'pretrain':
-            return shapes_of(dict(type='Sapiens2ViT', arch=self.size, img_size=1024, tokenizer=self.tokenizer))
+            return shapes_of(self.encoder)
         return shapes_of(load_config(self.config).model)
 
     def how_to_get(self, form: str = 'original', target: Path | None = None) -> str:

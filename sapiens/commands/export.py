@@ -7,7 +7,7 @@ how to use the files from Python and C++.
 Examples:
     sapiens export CONFIG CHECKPOINT --format torchscript                             # the published form
     sapiens export CONFIG CHECKPOINT --format export --dtype bf16 --dynamic-batch     # the published form for GPUs
-    sapiens export sapiens-pose-1b sapiens-pose-1b --format onnx --with-preprocess --with-decode --image me.jpg you.jpg
+    sapiens export sapiens-pose-1b --format onnx --with-preprocess --with-decode --image me.jpg you.jpg
     sapiens export CONFIG CHECKPOINT --format onnx --int8                             # for CPUs
     sapiens export CONFIG CHECKPOINT --format safetensors --dtype fp16                # weights alone
     sapiens export configs/pose/sapiens_tiny_coco-128x96.py --format onnx --size 256 192   # random weights
@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 
 from sapiens.apis.export import FORMATS, ExportError, ExportOptions, export_model
+from sapiens.apis.loading.load_model import weights_of
 from sapiens.utils.cli import tool_parser
 from sapiens.utils.config import add_options_argument
 from sapiens.utils.device import DTYPES
@@ -28,8 +29,11 @@ from sapiens.utils.device import DTYPES
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
-    parser.add_argument('config', help='path or name of a config, or name of a published model')
-    parser.add_argument('checkpoint', nargs='?', help='weights, a path or a name; random ones without')
+    text = 'name of a published model or folder that transformers saved, which bring their weights; or path or name of a config'
+    parser.add_argument('config', help=text)
+    parser.add_argument(
+        'checkpoint', nargs='?', help='weights, a path or a name; without, those of a config are random'
+    )
     add = parser.add_argument
     text = (
         'torchscript, export (torch.export) and onnx hold the graph; safetensors and clean (the published form of weights to '
@@ -69,6 +73,7 @@ def name_of(args: argparse.Namespace) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
+    args.checkpoint = weights_of(args.config, args.checkpoint)
     if not args.checkpoint:
         print('no checkpoint: the weights are RANDOM, which is of use for measuring speed only', file=sys.stderr)
         torch.manual_seed(0)  # so that the differences can be had again

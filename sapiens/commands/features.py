@@ -4,6 +4,7 @@ A file holds the feature map (C, h, w) of the last block; --out-type and --block
 The folder holds features of one model and one set of options. Images that cannot be used are listed at the end.
 
 Examples:
+    sapiens features sapiens2-pretrain-0.4b photos --out features
     sapiens features configs/mae/sapiens_0.3b_humans300m-1024x1024.py CHECKPOINT photos --out features
     sapiens features CONFIG CHECKPOINT photos --out features --format safetensors --blocks 5 11 17 23 --dtype bf16
 """
@@ -19,13 +20,14 @@ from tqdm import tqdm
 from sapiens.apis import extract_features, load_encoder
 from sapiens.apis.batch_job import NO_SPACE, Plan
 from sapiens.apis.inputs import Item, find_inputs
-from sapiens.apis.loading.build import input_pipeline
+from sapiens.apis.loading.build import input_pipeline, read_config
+from sapiens.apis.loading.load_model import is_config, weights_of
 from sapiens.apis.output_dir import check_places
 from sapiens.apis.results import Saving
 from sapiens.apis.run_record import content_of, write_settings
 from sapiens.apis.writers.files import is_complete, write_file
 from sapiens.utils.cli import tool_parser
-from sapiens.utils.config import add_options_argument, load_config
+from sapiens.utils.config import add_options_argument
 from sapiens.utils.device import DTYPES
 from sapiens.utils.folder_lock import FolderLock
 
@@ -33,9 +35,10 @@ from sapiens.utils.folder_lock import FolderLock
 def main(argv: list[str] | None = None) -> int:
     parser = tool_parser(__doc__)
     add = parser.add_argument
-    add('config', help='a config with a backbone and a val_pipeline')
+    text = 'name of a published model, which brings its weights; or a config with a backbone and a val_pipeline'
+    add('config', help=text)
     text = 'weights of the whole model or of the encoder, a file or a published name; "random" for random weights'
-    add('checkpoint', help=text)
+    add('checkpoint', nargs='?', help=text)
     add('images', type=Path, help='a folder, an image, or a .txt list of paths')
     add('--out', type=Path, required=True, help='output folder; keeps the subfolders of IMAGES')
     add('--overwrite', action='store_true', help='compute existing features again')
@@ -48,14 +51,19 @@ def main(argv: list[str] | None = None) -> int:
     add('--batch-size', type=int, default=8, help='default: %(default)s')
     add('--num-workers', type=int, default=2, help='threads that read images; default: %(default)s')
     add_options_argument(parser)
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)
+    checkpoint = weights_of(args.config, args.checkpoint)
+    if checkpoint is None:
+        parser.error(f'{args.config} {args.images}: give weights between a config and the images, or "random"')
+    if checkpoint == 'random' and not is_config(args.config):
+        parser.error(f'{args.config} brings its weights: give a config for random ones')
     if args.format == 'npy' and args.dtype == 'bf16':
         parser.error('--dtype bf16 cannot be written as .npy: add --format safetensors, or use --dtype fp16')
 
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     items = find_inputs(args.images)
     check_places(items, [str(args.images)], args.out)
-    checkpoint = None if args.checkpoint == 'random' else args.checkpoint
+    checkpoint = None if checkpoint == 'random' else checkpoint
     names = ('out_type', 'blocks', 'dtype', 'format', 'cfg_options')
     options = {name: getattr(args, name) for name in names}
     plan = Plan(dict(features=dict(model=args.config, checkpoint=checkpoint, **options)), args.out, Saving())

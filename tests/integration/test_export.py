@@ -3,9 +3,12 @@
 import pytest
 import torch
 
+from sapiens.apis import build_model
 from sapiens.apis.export import TOLERANCES, load_export
 from sapiens.apis.export.options import Tolerance
+from sapiens.checkpoints import Entry, zoo
 from sapiens.commands import export
+from sapiens.utils.checkpoint import read_checkpoint, save_weights
 
 from . import status_of
 from .test_tools import ROOT, run
@@ -43,6 +46,26 @@ def test_names_of_files():
         ('a/sapiens_0.3b_coco-1024x768.py',): 'sapiens_0.3b_coco-1024x768_random',
     }.items():
         assert export.name_of(export.parse_args([*given, '--format', 'onnx'])) == name
+
+
+def test_a_published_name_brings_its_weights(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv('SAPIENS_CHECKPOINT_ROOT', str(tmp_path / 'root'))
+    name, config = 'sapiens-pose-tiny-17', POSE.removeprefix('configs/')
+    entry = Entry(name, 'pose', 'tiny', {'original': f'x/{name}'}, ('pose/tiny.pth',), config)
+    monkeypatch.setitem(zoo._INDEX, name, [(entry, None)])
+    monkeypatch.chdir(tmp_path)
+    command = ('export', name, '--format', 'safetensors')
+    assert status_of(*command) == 2
+    errors = capsys.readouterr().err
+    assert f'{name} is not on this machine' in errors and 'cc-by-nc-4.0' in errors and 'RANDOM' not in errors
+    saved = build_model(ROOT / POSE, device='cpu').state_dict()
+    (tmp_path / 'root/pose').mkdir(parents=True)
+    save_weights(saved, tmp_path / 'root/pose/tiny.pth')
+    assert status_of(*command) is None
+    out = tmp_path / f'work_dirs/exports/{name}.safetensors'
+    found = read_checkpoint(out)
+    assert 'RANDOM' not in capsys.readouterr().err and name in found.meta['sapiens.json']
+    assert all(torch.equal(value, saved[key]) for key, value in found.state_dict.items())
 
 
 @pytest.mark.slow

@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sapiens.apis import build_model
+from sapiens.checkpoints import Entry, read_weights, zoo
+from sapiens.utils.checkpoint import save_weights
+
 from ..apis.tiny import ROOT, picture
 from . import status_of
 
@@ -53,3 +57,34 @@ def test_features_of_random_weights_are_not_mixed(features, tmp_path):
     assert (np.load(tmp_path / 'out/a.png.npy') != first).any()
     code, _, errors = features(tmp_path / 'in', tmp_path / 'in')
     assert code == 2 and 'is in a folder of inputs' in errors
+
+
+def test_a_published_encoder_brings_config_and_weights(tmp_path, monkeypatch, capsys):
+    """Encoders of Sapiens2 have no config. Positionals may stand on both sides of an option."""
+    monkeypatch.setenv('SAPIENS_CHECKPOINT_ROOT', str(tmp_path / 'root'))
+    name = 'sapiens2-pretrain-tiny'
+    entry = Entry(name, 'pretrain', 'tiny', {'original': f'x/{name}'}, ('pretrain/tiny.safetensors',))
+    monkeypatch.setitem(zoo._INDEX, name, [(entry, None)])
+    Image.fromarray(picture()).save(tmp_path / 'a.png')
+    assert status_of('features', name, '--out', tmp_path / 'out', tmp_path / 'a.png', '--device', 'cpu') == 2
+    errors = capsys.readouterr().err
+    assert (
+        f'{name} is not on this machine' in errors and 'sapiens2-license' in errors and not (tmp_path / 'out').exists()
+    )
+    file = tmp_path / 'root/pretrain/tiny.safetensors'
+    file.parent.mkdir(parents=True)
+    save_weights(build_model(name, device='cpu').backbone.state_dict(), file)
+    assert len(read_weights(name).state_dict) == 108
+    assert status_of('features', name, '--out', tmp_path / 'out', tmp_path / 'a.png', '--device', 'cpu') == 0
+    found = np.load(tmp_path / 'out/a.png.npy')
+    assert found.shape == (192, 64, 48)
+    out = tmp_path / 'other'
+    assert status_of('features', name, file, tmp_path / 'a.png', '--out', out, '--device', 'cpu') == 0
+    assert (np.load(out / 'a.png.npy') == found).all()
+
+
+def test_weights_that_are_not_given(tmp_path, capsys):
+    assert status_of('features', CONFIG, tmp_path, '--out', tmp_path / 'out') == 2
+    assert 'give weights between a config and the images' in capsys.readouterr().err
+    assert status_of('features', 'sapiens2-pretrain-1b', 'random', tmp_path, '--out', tmp_path / 'out') == 2
+    assert 'sapiens2-pretrain-1b brings its weights' in capsys.readouterr().err

@@ -21,6 +21,7 @@ from sapiens.utils.device import pick_device
 from sapiens.utils.optional import require
 
 from ..loading.build import build_model, input_pipeline, read_config
+from ..loading.load_model import weights_of
 from .compare import Difference, compare, make_reference, name_raw, prepare
 from .graph import ExportGraph, image_size
 from .images import load_images
@@ -74,7 +75,8 @@ def export_model(
     second size. The file gets its name when the comparison has passed.
 
     Args:
-        config, checkpoint, cfg_options: see :func:`sapiens.apis.build_model`.
+        config, checkpoint, cfg_options: see :func:`sapiens.apis.load_model`, which takes them as ``model``, ``checkpoint`` and
+            ``cfg_options``.
         options: what to write.
         path: of the file to write.
         images: photographs to compare on. The default is a photograph in scikit-image.
@@ -98,7 +100,7 @@ def export_model(
     existing = [file for file in (path, path.with_name(f'{path.name}.data')) if file.exists()]
     if existing and not overwrite:
         raise FileExistsError(f'{existing[0]} exists; remove it, choose another name, or allow to overwrite it')
-    cfg = read_config(config, cfg_options)
+    cfg, checkpoint = read_config(config, cfg_options), weights_of(config, checkpoint)
     model = build_model(cfg, checkpoint, str(target))
     size = _size(model, options)
     outputs_of(model, options.decode)

@@ -13,6 +13,7 @@ from torch import nn
 from sapiens.checkpoints import (
     is_huggingface_folder,
     load_weights,
+    published_encoder_config,
     read_huggingface_config,
     read_weights,
     resolve_config,
@@ -35,13 +36,18 @@ def read_config(config: str | Path | Config, cfg_options: list[str] | dict[str, 
     Raises:
         FileNotFoundError, ValueError: see :func:`sapiens.utils.config.load_config`; a name that is neither a file nor known.
     """
-    from_transformers = not isinstance(config, Config) and is_huggingface_folder(config)
-    if isinstance(config, Config) or from_transformers:
-        cfg = read_huggingface_config(config) if from_transformers else copy.deepcopy(config)
-        for key, value in parse_options(cfg_options).items():
-            set_option(cfg, key, value, str(config) if from_transformers else 'the given config')
-        return cfg
-    return load_config(resolve_config(config), cfg_options)
+    label = 'the given config' if isinstance(config, Config) else str(config)
+    if isinstance(config, Config):
+        cfg = copy.deepcopy(config)
+    elif is_huggingface_folder(config):
+        cfg = read_huggingface_config(config)
+    else:
+        cfg = published_encoder_config(config)
+    if cfg is None:
+        return load_config(resolve_config(config), cfg_options)
+    for key, value in parse_options(cfg_options).items():
+        set_option(cfg, key, value, label)
+    return cfg
 
 
 def input_pipeline(cfg: Config, task: str | None = None) -> list[dict]:
