@@ -1,7 +1,10 @@
+from .albedo import AlbedoMetric
 from .depth import DepthMetric
 from .direction import rule_of
 from .keypoints import KeypointMetric
+from .matting import MattingMetric
 from .normal import NormalMetric
+from .pointmap import PointmapMetric
 from .reconstruction import ReconstructionLoss
 from .reported import refuse_unreported, reported_names
 from .segmentation import SegMetric
@@ -9,9 +12,12 @@ from .streaming import StreamingMetric
 from .val_loss import ValLoss
 
 __all__ = [
+    'AlbedoMetric',
     'DepthMetric',
     'KeypointMetric',
+    'MattingMetric',
     'NormalMetric',
+    'PointmapMetric',
     'ReconstructionLoss',
     'SegMetric',
     'StreamingMetric',

@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = [
@@ -14,7 +15,10 @@ __all__ = [
     'depth_alignment',
     'depth_error_sums',
     'depth_errors',
+    'gradient_error_sums',
+    'masked_ssim',
     'median',
+    'person_means',
     'relative_depth',
 ]
 
@@ -153,3 +157,68 @@ def angular_error(pred: Tensor, target: Tensor) -> Tensor:
     along = x * u + y * v + z * w
     angle = torch.rad2deg(torch.atan2(across, along))
     return torch.where((across == 0) & (along == 0), 90.0, angle)
+
+
+def person_means(values: Tensor, persons: Tensor | None) -> Tensor:
+    """(N,) the mean of the values (N,) of each pixel's person, or of all pixels where ``persons`` (N,), their numbers, is
+    None."""
+    if persons is None:
+        return values.mean().expand_as(values)
+    _, index = torch.unique(persons, return_inverse=True)
+    count = torch.bincount(index)
+    return (values.new_zeros(len(count)).index_add_(0, index, values) / count)[index]
+
+
+def masked_ssim(pred: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """Structural similarity of images in [0, 1], of each window that is more than half valid.
+
+    Wang et al. (2004): Gaussian windows of 11 x 11 pixels and sigma 1.5, K1 0.01, K2 0.03. Means and variances are those of the
+    valid pixels of a window, weighted by the Gaussian; pixels outside the image are not valid. "More than half" is the sum of
+    their weights. With all pixels valid and away from the border this is the usual definition.
+
+    Args:
+        pred, target: (K, H, W) float32.
+        valid: (H, W) bool.
+
+    Returns:
+        (N,) float32, N = K times the number of windows.
+    """
+    taps = [math.exp(-(step**2) / (2 * 1.5**2)) for step in range(-5, 6)]
+    taps = [tap / sum(taps) for tap in taps]
+
+    def blur(maps: Tensor) -> Tensor:  # without convolutions, which GPUs round to ten bits
+        maps = F.pad(maps, (5, 5, 5, 5))
+        for dim in (-1, -2):
+            maps = sum(tap * maps.narrow(dim, i, maps.shape[dim] - 10) for i, tap in enumerate(taps))
+        return maps
+
+    weight = blur(valid.float()[None])
+    counted = weight[0] > 0.5
+    pred, target = (torch.where(valid, maps, 0) for maps in (pred, target))
+    p, t, pp, tt, pt = (blur(maps)[:, counted] / weight[:, counted]
+                        for maps in (pred, target, pred * pred, target * target, pred * target))  # fmt: skip
+    c1, c2 = 0.01**2, 0.03**2
+    likeness = (2 * p * t + c1) * (2 * (pt - p * t) + c2)
+    return (likeness / ((p * p + t * t + c1) * (pp - p * p + tt - t * t + c2))).flatten()
+
+
+def gradient_error_sums(pred: Tensor, target: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Number and sum of abs(step of ``pred`` - step of ``target``), over the steps to the right and to the lower neighbor whose
+    two pixels are valid, and over channels.
+
+    Args:
+        pred, target: (K, H, W).
+        valid: (H, W) bool.
+
+    Returns:
+        Scalars, float64.
+    """
+    error = torch.where(valid, pred - target, 0)
+    count, total = error.new_zeros((), dtype=torch.float64), error.new_zeros((), dtype=torch.float64)
+    for dim in (-1, -2):
+        length = error.shape[dim] - 1
+        both = valid.narrow(dim, 0, length) & valid.narrow(dim, 1, length)
+        steps = error.narrow(dim, 1, length) - error.narrow(dim, 0, length)
+        count += both.sum() * len(error)
+        total += steps.abs()[:, both].double().sum()
+    return count, total

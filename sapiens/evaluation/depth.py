@@ -12,6 +12,7 @@ from .dense_functional import (
     depth_alignment,
     depth_error_sums,
     depth_errors,
+    person_means,
     relative_depth,
 )
 from .streaming import StreamingMetric, field_of
@@ -86,7 +87,7 @@ class DepthMetric(StreamingMetric):
         scale, shift = depth_alignment(pred, target, self.alignment)
         aligned = scale * pred + shift
         persons = field_of(sample, 'gt_instance', valid)[valid] if 'gt_instance' in sample else None
-        flat = _flat(target, persons)
+        flat = person_means(target, persons)
         sums = torch.stack([depth_error_sums(values, target, self.min_depth) for values in (aligned, flat)]).cpu()
         odd = {}
         if not sums.isfinite().all():
@@ -116,12 +117,3 @@ class DepthMetric(StreamingMetric):
         how = f'{self.target} targets, alignment {self.alignment}; average over {self.average}s'
         print_log(f'{self.prefix}: {sums["samples"]} images, {how}\n{table}', 'current')
         return found | dict(flat_RMSE=flat['RMSE'])
-
-
-def _flat(target: torch.Tensor, persons: torch.Tensor | None) -> torch.Tensor:
-    """(N,), for each pixel the mean target of its person, or of all pixels where these are None."""
-    if persons is None:
-        return target.mean().expand_as(target)
-    _, index = torch.unique(persons, return_inverse=True)
-    count = torch.bincount(index)
-    return (target.new_zeros(len(count)).index_add_(0, index, target) / count)[index]

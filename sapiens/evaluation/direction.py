@@ -6,10 +6,12 @@ __all__ = ['rule_of']
 
 # Parts of the last segment of a name: those of this package's metrics, and usual names of other metrics.
 GREATER = re.compile(
-    r'(^|_)m?A[PR](?![a-z])|IoU|Dice|Acc|(^|_)(acc|top|auc|AUC|PCK|precision|recall|f1|F1)|^delta\d|^within_|PSNR|SSIM'
+    r'(^|_)m?A[PR](?![a-z])|IoU|Dice|Acc|(^|_)(acc|top|auc|AUC|PCK|precision|recall|f1|F1)|^delta\d|(^|_)within_|PSNR|SSIM'
 )
 LESS = re.compile(
-    r'(^|_)(loss|error|mean|median|RMSE|MSE|MAE|EPE|NME|MPJPE|FID)(?![a-z])|log-RMSE|AbsRel|SqRel', re.IGNORECASE
+    r'(^|_)(loss|error|mean|median|RMSE|MSE|MAE|EPE|NME|MPJPE|FID)(?![a-z])|log-RMSE|AbsRel|SqRel'
+    r'|(?-i:(^|_)(L2|X|Y|Z|SAD|MAD|grad|conn|gradient)$)',
+    re.IGNORECASE,
 )
 
 

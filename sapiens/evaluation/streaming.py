@@ -32,6 +32,9 @@ class StreamingMetric(BaseMetric):
         ValueError: samples without an identity, or samples that several processes share other than at their ends.
     """
 
+    # Whether :meth:`measure` gets the network's input, where the batch has it: ``inputs``, (3, h, w) uint8 RGB.
+    needs_inputs = False
+
     def __init__(self, prefix: str | None = None, collect_device: str = 'cpu', collect_dir: str | None = None):
         super().__init__(collect_device, prefix, collect_dir)
         self._reset()
@@ -56,11 +59,14 @@ class StreamingMetric(BaseMetric):
         return {f'note: {what}': 1}
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        for sample in data_samples:
+        inputs = (data_batch or {}).get('inputs') if self.needs_inputs else None
+        for index, sample in enumerate(data_samples):
             key = _key(sample)
             if key in self._seen:
                 continue
             self._seen.add(key)
+            if inputs is not None:
+                sample = dict(sample, inputs=inputs[index])
             self._waiting.append((key, dict(self.measure(sample), samples=1)))
             if len(self._waiting) > get_world_size():
                 _add(self._settled, self._waiting.popleft()[1])

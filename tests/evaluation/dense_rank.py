@@ -6,9 +6,10 @@ import os
 import pickle
 import sys
 
+import torch
 import torch.distributed as dist
 
-from sapiens.evaluation import DepthMetric, NormalMetric, SegMetric
+from sapiens.evaluation import AlbedoMetric, DepthMetric, MattingMetric, NormalMetric, PointmapMetric, SegMetric
 
 
 def metrics():
@@ -18,6 +19,11 @@ def metrics():
         DepthMetric('median', average='pixel'),
         NormalMetric(),
         NormalMetric('image', prefix='image'),
+        PointmapMetric(),
+        PointmapMetric('image', prefix='pointmap_image'),
+        AlbedoMetric(),
+        AlbedoMetric('linear', 'pixel', prefix='albedo_pixel'),
+        MattingMetric(band=0.1),
     ]
 
 
@@ -31,7 +37,8 @@ def main(inputs, answer):
     numbers = {}
     for metric in metrics():
         for start in range(0, len(mine), 2):
-            metric.process({}, mine[start : start + 2])
+            part = mine[start : start + 2]
+            metric.process(dict(inputs=torch.stack([sample['image'] for sample in part])), part)
         numbers |= metric.evaluate(len(samples))
     # A sample that both have in the middle cannot be taken out of their sums.
     metric = NormalMetric()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sapiens.evaluation import rule_of
+from sapiens.evaluation import AlbedoMetric, MattingMetric, PointmapMetric, rule_of
 from sapiens.evaluation.dense_functional import DEPTH_ERRORS
 from sapiens.evaluation.normal import _NAMES
 from sapiens.evaluation.oks_average import STATISTICS
@@ -15,14 +15,18 @@ GREATER = [
     *(f'normal/{name}' for name in _NAMES if name.startswith('within')),
     *('PCK', 'accuracy/top1', 'pck/AUC', 'mDice', 'pascal_voc/mAP', 'acc_pose'),
 ]
+BETTER_IF_HIGHER = 'within', 'PSNR', 'SSIM'
+SECOND_HALF = [f'new/{name}' for metric in (PointmapMetric, AlbedoMetric, MattingMetric) for name in metric.names]
+HIGHER = [name for name in SECOND_HALF if any(part in name for part in BETTER_IF_HIGHER)]
 LESS = [
     *(f'depth_relative_none/{name}' for name in DEPTH_ERRORS if not name.startswith('delta')),
     *(f'hi4d/{name}' for name in _NAMES if not name.startswith('within')),
     *('mae/loss', 'val_loss', 'labels/val_loss', 'depth_none/flat_RMSE', 'normal/flat_mean', 'NME', 'loss_ce'),
+    *(name for name in SECOND_HALF if name not in HIGHER),
 ]
 
 
-@pytest.mark.parametrize(('rule', 'name'), [('greater', n) for n in GREATER] + [('less', n) for n in LESS])
+@pytest.mark.parametrize(('rule', 'name'), [('greater', n) for n in GREATER + HIGHER] + [('less', n) for n in LESS])
 def test_the_metrics_of_this_package_and_usual_ones(rule, name):
     assert rule_of(name) == rule_of(name, rule) == rule
     with pytest.raises(ValueError, match=f'keeps the worst: {rule} is better'):

@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from sapiens.evaluation import (
+    AlbedoMetric,
     DepthMetric,
     KeypointMetric,
+    MattingMetric,
     NormalMetric,
+    PointmapMetric,
     ReconstructionLoss,
     SegMetric,
     ValLoss,
@@ -18,6 +21,7 @@ from sapiens.evaluation import (
 from sapiens.evaluation.reported import reported_names
 
 from ..datasets.people import person, write_people
+from .dense import dense_samples
 
 CLASSES = dict(name='two', classes=['background', 'hat'])
 SKELETON = dict(
@@ -48,6 +52,11 @@ def test_dense_metrics_report_what_they_say():
     metric = NormalMetric()
     sample = dict(pred_normal=normal, gt_normal=normal, valid_mask=valid, img_path='a')
     assert sorted(evaluated(metric, sample)) == sorted(reported_names([metric]))
+    for metric in (PointmapMetric(), AlbedoMetric(), MattingMetric()):
+        sample = dense_samples(1, size=(20, 20))[0]
+        sample['valid_mask'][:] = True
+        metric.process(dict(inputs=[sample['image']]), [sample])
+        assert sorted(metric.evaluate(1)) == sorted(reported_names([metric]))
     assert evaluated(ReconstructionLoss(), dict(reconstruction_loss=1.0)) == ['mae/loss']
     assert reported_names([ReconstructionLoss(), ValLoss()]) == ['mae/loss', 'val_loss']
     assert evaluated(ValLoss(), dict(loss=1.0)) == ['val_loss']
