@@ -179,11 +179,6 @@ _COMMON_FIELDS = (
              reader='sapiens.datasets.transforms.label_files:load_instance'),
     MapField('mask', kind='labels', about='bool, True on people', folders=('mask', 'masks'), suffixes=('.png', '.jpg', '.jpeg'),
              reader='sapiens.datasets.transforms.label_files:read_mask'),
-    MapField('alpha', 1, about='float32 in [0, 1], fraction of the pixel that people cover', interpolation='linear',
-             suffixes=('.png',),
-             reader='sapiens.datasets.transforms.label_files:read_alpha'),
-    MapField('pointmap', 3, 'vectors', 'float32 meters in the camera frame'),
-    MapField('albedo', 3, about='float32 in [0, 1], linear RGB', interpolation='linear'),
 )  # fmt: skip
 _MAP_FILES = ('.npy', '.npz', '.png', '.exr', '.tif', '.tiff')
 _TASKS: dict[str, TaskSpec] = {}
@@ -408,6 +403,73 @@ register_task(
         result='sapiens.apis.results:NormalResult',
         metric='NormalMetric',
         drawing='sapiens.engine.hooks.dense_drawings:NormalDrawing',
+        masked_by_people=True,
+    )
+)  # fmt: skip
+register_task(
+    TaskSpec(
+        name='pointmap',
+        description='points in the camera frame',
+        fields=(
+            MapField('pointmap', 3, 'vectors', 'float32 meters in the camera frame (x right, y down, z forward)'),
+        ),
+        raw_outputs=(
+            Output(
+                'raw_pointmap',
+                "(B, 3, h, w) float32 points of a camera with the canonical focal length, the input's width",
+            ),
+            Output('raw_scale', '(B,) float32, canonical points = meters * scale'),
+        ),
+        decoded_outputs=(
+            Output('pointmap', '(B, 3, H, W) float32 meters in the camera frame (x right, y down, z forward)'),
+            Output(
+                'scale', "(B,) float32 above 0: the input's width / scale is the focal length in pixels of the input"
+            ),
+        ),
+        masked_by_people=True,
+    )
+)
+register_task(
+    TaskSpec(
+        name='matting',
+        description='matting',
+        fields=(
+            MapField(
+                'alpha',
+                1,
+                about='float32 in [0, 1], fraction of the pixel that people cover',
+                interpolation='linear',
+                suffixes=('.png',),
+                reader='sapiens.datasets.transforms.label_files:read_alpha',
+            ),
+            MapField(
+                'foreground',
+                3,
+                about='float32 in [0, 1], sRGB-coded RGB of people times alpha',
+                interpolation='linear',
+                own_validity=True,
+            ),
+        ),
+        raw_outputs=(
+            Output('raw_foreground', '(B, 3, h, w) float32 in [0, 1], sRGB-coded RGB times alpha'),
+            Output('raw_alpha', '(B, 1, h, w) float32 in [0, 1]'),
+        ),
+        decoded_outputs=(
+            Output('alpha', '(B, 1, H, W) float32 in [0, 1], fraction of the pixel that people cover'),
+            Output('foreground', '(B, 3, H, W) float32 in [0, 1], sRGB-coded RGB times alpha'),
+        ),
+    )
+)
+register_task(
+    TaskSpec(
+        name='albedo',
+        description='albedo',
+        fields=(
+            MapField('albedo', 3, about='float32 in [0, 1], linear RGB; predictions in the coding of the task',
+                     interpolation='linear'),
+        ),
+        raw_outputs=(Output('raw_albedo', "(B, 3, h, w) float32, the head's output, {coding}"),),
+        decoded_outputs=(Output('albedo', '(B, 3, H, W) float32 in [0, 1], {coding}'),),
         masked_by_people=True,
     )
 )  # fmt: skip

@@ -16,6 +16,10 @@ from sapiens.tasks import (
     task_of,
 )
 
+KINDS = dict(
+    SegTask='seg', DepthTask='depth', NormalTask='normal', PointmapTask='pointmap', MattingTask='matting', AlbedoTask='albedo'
+)  # fmt: skip
+
 
 @pytest.fixture
 def registry(monkeypatch):
@@ -28,9 +32,10 @@ def test_every_reference_of_a_task_resolves(name):
     spec = get_task(name)
     for reference in (spec.predictor, spec.result, spec.drawing):
         assert reference is None or callable(resolve(reference))
-    assert METRICS.get(spec.metric) is not None
+    assert spec.metric is None or METRICS.get(spec.metric) is not None
     for field in spec.fields:
-        assert callable(resolve(field.reader)) and callable(resolve(field.known))
+        for reference in (field.reader, field.known):
+            assert reference is None or callable(resolve(reference))
 
 
 def test_readers_of_common_fields_resolve():
@@ -41,7 +46,7 @@ def test_readers_of_common_fields_resolve():
 def test_models_tell_their_task():
     assert task_of(dict(type='PoseEstimator')).name == 'pose'
     assert task_of(dict(type='sapiens.MAE')).name == 'mae'
-    for kind, name in dict(SegTask='seg', DepthTask='depth', NormalTask='normal').items():
+    for kind, name in KINDS.items():
         assert task_of(dict(type='DenseEstimator', task=dict(type=kind))).name == name
         assert task_of(MODELS.get(kind)).name == name
     with pytest.raises(ValueError, match="model.type='DenseHead' has no task"):
@@ -49,8 +54,17 @@ def test_models_tell_their_task():
 
 
 def test_names_of_inference():
-    assert task_names() == ('mae', 'pose', 'seg', 'depth', 'normal')
-    assert task_names(inference=True) == ('features', 'pose', 'seg', 'depth', 'normal')
+    assert task_names() == ('mae', 'pose', 'seg', 'depth', 'normal', 'pointmap', 'matting', 'albedo')
+    assert task_names(inference=True) == (
+        'features',
+        'pose',
+        'seg',
+        'depth',
+        'normal',
+        'pointmap',
+        'matting',
+        'albedo',
+    )
 
 
 def test_fields_by_key():

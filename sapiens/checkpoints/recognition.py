@@ -163,7 +163,7 @@ def _kind_of(config: Path) -> tuple[int | tuple | None, bool]:
 def _outputs_of(model: Mapping) -> int | None:
     if 'skeleton' in model:
         return len(get_skeleton(model['skeleton']))
-    return MODELS.build(model['task']).channels if 'task' in model else None
+    return sum(MODELS.build(model['task']).maps.values()) if 'task' in model else None
 
 
 def describe(found: dict | None) -> str:

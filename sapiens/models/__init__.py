@@ -4,10 +4,13 @@ from .backbones.sapiens_v1 import SapiensViT
 from .backbones.sapiens_v2 import Sapiens2ViT
 from .codecs.udp_heatmap import UDPHeatmap
 from .data_preprocessor import ImageNormalizer
+from .estimators.albedo_task import AlbedoTask
 from .estimators.dense import DenseEstimator
 from .estimators.dense_task import DenseTask
 from .estimators.dense_tasks import DepthTask, NormalTask, SegTask
+from .estimators.matting_task import MattingTask
 from .estimators.multi_task import MultiTaskEstimator
+from .estimators.pointmap_task import PointmapTask
 from .estimators.pose import PoseEstimator
 from .heads.deconv import DeconvHead
 from .heads.dense import DenseHead
@@ -23,6 +26,7 @@ __all__ = [
     'MAE',
     'SAPIENS2_ARCHS',
     'SAPIENS_ARCHS',
+    'AlbedoTask',
     'AlignedDepthLoss',
     'DeconvHead',
     'DenseEstimator',
@@ -36,12 +40,14 @@ __all__ = [
     'HeatmapMSELoss',
     'ImageNormalizer',
     'MAEDecoder',
+    'MattingTask',
     'MultiTaskEstimator',
     'NormalCosineLoss',
     'NormalGradientLoss',
     'NormalL1Loss',
     'NormalTask',
     'PixelShuffleHead',
+    'PointmapTask',
     'PoseEstimator',
     'Sapiens2ViT',
     'SapiensViT',

@@ -95,9 +95,9 @@ def test_own_files_name_their_task():
     """Whatever the layers look like: a plug-in's head may equal a published one."""
     weights = on_meta('1b', 'normal')
     assert recognise(weights)['task'] == 'normal' and recognise(weights, dict(task='normal'))['task'] == 'normal'
-    found = recognise(weights, dict(task='albedo'))
-    assert (found['task'], found['outputs'], found['configs']) == ('albedo', 3, [])
-    assert describe(found) == "task 'albedo', sapiens_1b, 1024x768"
+    found = recognise(weights, dict(task='gloss'))
+    assert (found['task'], found['outputs'], found['configs']) == ('gloss', 3, [])
+    assert describe(found) == "task 'gloss', sapiens_1b, 1024x768"
     seven = recognise(on_meta('0.6b', 'seg', 7), dict(task='seg'))
     assert describe(seven) == 'segmentation into 7 classes, sapiens_0.6b, 1024x768' and seven['configs'] == []
     # Exports call a task by its field, or by its name in inference.

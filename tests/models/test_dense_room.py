@@ -64,7 +64,8 @@ class ScaledLoss(nn.Module):
     name, outputs = 'scaled', ('trust', 'scale')
 
     def forward(self, output, target, valid):
-        error = (output['trust'][:, 0] * output['scale'][:, None, None] - target[:, 0]).abs()
+        assert valid is target['trust_valid']
+        error = (output['trust'][:, 0] * output['scale'][:, None, None] - target['trust'][:, 0]).abs()
         return torch.where(valid, error, 0).sum() / valid.sum().clamp(min=1)
 
 

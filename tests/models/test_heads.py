@@ -5,6 +5,7 @@ import warnings
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from sapiens.models import SAPIENS2_ARCHS, DeconvHead, HeatmapHead, PixelShuffleHead, PoseEstimator
 from sapiens.models.heads import pixel_shuffle
@@ -17,7 +18,8 @@ NORMAL = dict(upsample_channels=(768, 512, 256, 128), conv_channels=(64, 32, 16)
 NORMAL_5B = dict(upsample_channels=(1536, 768, 512, 256), conv_channels=(128, 64, 32))
 ALBEDO = dict(NORMAL, norm='rms', predictor='conv_albedo')
 ALBEDO_5B = dict(ALBEDO, upsample_channels=(1536, 768, 512, 256))
-SCALE = dict(conv_channels=(1536, 512, 128), hidden_channels=(512, 128), grid_size=(64, 48))
+MATTING = dict(NORMAL, predictor='conv_matting', sigmoid=True)
+SCALE = dict(conv_channels=(1536, 512, 128), hidden=(512, 128), cells=(8, 6))
 POINTMAP = dict(
     upsample_channels=(1536, 768, 512, 256),
     conv_channels=(64, 32, 16),
@@ -28,7 +30,7 @@ POINTMAP = dict(
 POINTMAP_5B = dict(POINTMAP, upsample_channels=(1536, 768, 768, 768), conv_channels=(128, 64, 32))
 
 # Published heads by task: layers for all sizes but 1b and 5b, outputs, parameters by size, and the number and digest of the
-# sorted "key shape" lines of 0.4b, from listings of the published system's own state dicts.
+# sorted "key shape" lines of 0.4b (matting: 1b), from listings of the published system's own state dicts.
 PUBLISHED = {
     'pose': (POSE, 308, {'0.4b': 30_226_996, '0.8b': 34_421_300, '1b': 64_305_972, '5b': 53_295_668}),
     'seg': (SEG, 29, {'0.4b': 11_151_325, '0.8b': 13_248_477, '1b': 15_345_629, '5b': 22_685_661}),
@@ -39,6 +41,7 @@ PUBLISHED = {
         {'0.4b': 133_224_996, '0.8b': 153_082_660, '1b': 174_119_972, '5b': 281_442_884},
     ),
     'albedo': (ALBEDO, 3, {'0.4b': 57_910_163, '0.8b': 70_296_979, '1b': 83_863_443, '5b': 249_244_179}),
+    'matting': (MATTING, dict(foreground=3, alpha=1), {'1b': 83_860_148}),
 }
 OTHER = {
     ('pose', '1b'): POSE_1B,
@@ -52,6 +55,7 @@ KEYS = {
     'normal': (18, '29897e1f226a86a0'),
     'pointmap': (30, '353dc7e116e07a79'),
     'albedo': (26, 'c671723ba0a68e56'),
+    'matting': (18, '805c34058c847086'),
 }
 
 
@@ -66,7 +70,7 @@ def test_published_heads(task, size):
     with torch.device('meta'):
         head = build(OTHER.get((task, size), layers), SAPIENS2_ARCHS[size]['embed_dims'], outputs)
     assert sum(value.numel() for value in head.parameters()) == parameters[size]
-    if size == '0.4b':
+    if size == min(PUBLISHED[task][2]):
         lines = sorted(f'{name} {list(value.shape)}' for name, value in head.state_dict().items())
         assert (len(lines), hashlib.sha256('\n'.join(lines).encode()).hexdigest()[:16]) == KEYS[task]
 
@@ -77,7 +81,7 @@ SMALL = {
     'rms': dict(upsample_channels=(12, 8), conv_channels=(8,), norm='rms'),
     'scale': dict(
         upsample_channels=(8,),
-        scale=dict(conv_channels=(6, 4), hidden_channels=(5,), grid_size=(5, 4)),
+        scale=dict(conv_channels=(6, 4), hidden=(5,), cells=(2, 1)),
         scalars=('scale',),
     ),
 }
@@ -153,6 +157,27 @@ def test_several_maps_and_a_number():
     assert head.scale_final_layer[1].in_features == 4 * 2 * 1
 
 
+@pytest.mark.parametrize('size', [(8, 6), (16, 12), (5, 7), (1, 2), (9, 13)])
+def test_the_scale_pools_maps_of_any_size(size):
+    pool = pixel_shuffle.FlatCells((8, 6))
+    x = torch.randn(2, 3, *size, requires_grad=True)
+    expected = F.adaptive_avg_pool2d(x, (8, 6)).flatten(1)
+    torch.testing.assert_close(pool(x), expected, atol=1e-6, rtol=0)
+    assert size != (8, 6) or torch.equal(pool(x), expected)
+    head = PixelShuffleHead(4, dict(a=3), (4,), scale=dict(conv_channels=(8,) * 3, hidden=(4,)), scalars=('scale',))
+    assert head(torch.randn(2, 4, *size))['scale'].isfinite().all()
+
+
+def test_a_sigmoid_ends_the_maps():
+    plain, head = (PixelShuffleHead(16, dict(a=2, b=1), (8,), sigmoid=sigmoid) for sigmoid in (False, True))
+    head.load_state_dict(plain.state_dict())
+    features = torch.randn(2, 16, 5, 4)
+    for name, value in plain(features).items():
+        torch.testing.assert_close(head(features)[name], value.sigmoid())
+        with torch.no_grad():
+            torch.testing.assert_close(head.eval()(features)[name], value.sigmoid())
+
+
 @pytest.mark.parametrize('kernel', [2, 3, 4])
 def test_deconvolutions_double_the_size(kernel):
     head = DeconvHead(4, 2, (4, 4, 4), deconv_kernels=(kernel,) * 3)
@@ -210,6 +235,11 @@ def test_keys_of_the_head_follow_its_family():
         (PixelShuffleHead, dict(upsample_channels=(4,), norm='layer'), "norm='layer' is not one of"),
         (PixelShuffleHead, dict(upsample_channels=(4,), scalars=('scale',)), 'scale=None does not fit'),
         (PixelShuffleHead, dict(upsample_channels=(4,), scale=SCALE), 'does not fit'),
+        (
+            PixelShuffleHead,
+            dict(upsample_channels=(4,), scale=dict(SCALE, conv_kernels=(1, 2, 1)), scalars=('scale',)),
+            r'scale.conv_kernels=\(1, 2, 1\): 2 is not odd',
+        ),
     ],
 )
 def test_refused_options(kind, options, message):

@@ -172,7 +172,7 @@ BUILD = {
         **SMALL,
         predictor='conv_pointmap',
         scalars=('scale',),
-        scale=dict(conv_channels=(32, 16, 8), hidden_channels=(16, 8), grid_size=(16, 16)),
+        scale=dict(conv_channels=(32, 16, 8), hidden=(16, 8), cells=(2, 2)),
     ),
 }
 

@@ -13,7 +13,7 @@ from sapiens.registry import MODELS
 
 from ..layers.upsample import upsample, upsample_grid
 from .base import Estimator, loss_configs
-from .dense_task import DenseTask, Outputs, content_box
+from .dense_task import DenseTask, Grid, Outputs, content_box
 
 __all__ = ['DenseEstimator']
 
@@ -33,9 +33,10 @@ class DenseEstimator(Estimator):
         head: config of the head (``decode_head`` is its former name).
         task: config of the task: ``SegTask``, ``DepthTask``, ``NormalTask``, or another :class:`~sapiens.models.DenseTask`.
         losses: config of a loss, or a list of them, which are summed; by default the published ones of the task. A key ``target``
-            names the field that the loss compares; by default the main one. A loss with an attribute ``outputs`` gets a dict of
-            these outputs instead of one map, and one with an attribute ``context`` gets this metainfo, stacked, as keyword
-            arguments.
+            names the field that the loss compares; by default the main one. A loss with an attribute ``outputs`` gets dicts of
+            these outputs, and of the targets: the fields of the task by name, ``<field>_valid`` (B, H, W) of fields with their
+            own validity, and the task's ``whole_targets``. One with an attribute ``context`` gets this metainfo, stacked, as
+            keyword arguments.
         loss_stride: evaluates the losses on a random 1-in-n pixel grid, and upsamples the output only there. 1 takes all pixels,
             as published. The expected mean over pixels is the same, for a fraction of the time (docs/performance.md). Losses of
             slopes compare pixels that are n apart.
@@ -98,18 +99,20 @@ class DenseEstimator(Estimator):
         Maps are upsampled to the size of the input and compared there with the labels, at every ``loss_stride``-th pixel.
         """
         size = tuple(inputs.shape[-2:])
-        targets = self.task.read(data_samples, size, inputs.device)
+        if self.loss_stride > min(size):
+            raise ValueError(f'loss_stride={self.loss_stride} is larger than an input of (h, w) = {size}')
+        targets, grid = self.task.read(data_samples, size, inputs.device), None
+        if self.loss_stride > 1:
+            # PyTorch's generator, whose state is part of a checkpoint.
+            grid = tuple(slice(int(first), None, self.loss_stride) for first in torch.randint(self.loss_stride, (2,)))
+        whole = self._whole_targets(targets, data_samples, size, grid)
         output = self.network(inputs)
-        if self.loss_stride == 1:
+        if grid is None:
             output = _each_map(output, lambda value: upsample(value, size))
         else:
-            if self.loss_stride > min(size):
-                raise ValueError(f'loss_stride={self.loss_stride} is larger than an input of (h, w) = {size}')
-            # PyTorch's generator, whose state is part of a checkpoint.
-            grid = [slice(int(first), None, self.loss_stride) for first in torch.randint(self.loss_stride, (2,))]
             output = _each_map(output, lambda value: upsample_grid(value, size, *grid))
             targets = {name: tuple(labels[..., grid[0], grid[1]] for labels in pair) for name, pair in targets.items()}
-        losses = self._losses(output, targets, data_samples)
+        losses = self._losses(output, targets, whole, data_samples)
         return {**losses, **self.task.monitor(_each(output, Tensor.detach), targets)}
 
     @torch.no_grad()
@@ -175,22 +178,36 @@ class DenseEstimator(Estimator):
             count[window] += 1
         return _each(total, lambda value: value / count)
 
-    def _losses(self, output: Outputs, targets: dict, samples: list) -> dict[str, Tensor]:
+    def _losses(self, output: Outputs, targets: dict, whole: dict, samples: list) -> dict[str, Tensor]:
         named, losses = self.task.named(output), {}
+        every = {name: target for name, (target, _) in targets.items()}
+        every |= {
+            f'{field.name}_valid': targets[field.name][1] for field in self.task.spec.fields if field.own_validity
+        }
         for name, loss in self.loss_modules.items():
-            target = self.loss_targets[name]
-            given = named[target] if not hasattr(loss, 'outputs') else {key: named[key] for key in loss.outputs}
-            context = self.task.context(samples, getattr(loss, 'context', ()), targets[target][0].device)
-            losses[f'loss_{name}'] = loss(given, *targets[target], **context)
+            field = self.loss_targets[name]
+            (target, valid), given = targets[field], named.get(field)
+            if hasattr(loss, 'outputs'):
+                target, given = every | whole, {key: named[key] for key in loss.outputs}
+            context = self.task.context(samples, getattr(loss, 'context', ()), valid.device)
+            losses[f'loss_{name}'] = loss(given, target, valid, **context)
         return losses
+
+    def _whole_targets(
+        self, targets: dict, samples: list, size: tuple[int, int], grid: Grid | None
+    ) -> dict[str, Tensor]:
+        if not any(hasattr(loss, 'outputs') for loss in self.loss_modules.values()):
+            return {}
+        return self.task.whole_targets(targets, samples, size, grid)
 
     def _sample_loss(self, output: Outputs, sample, size: tuple[int, int]) -> float | None:
         """Sum of the losses of one sample from its output (1, K, h, w); None without labels."""
         if not self.task.is_labelled(sample):
             return None
         output = _each_map(output, lambda value: upsample(value, size))
-        device = next(iter(self.task.named(output).values())).device
-        return float(sum(self._losses(output, self.task.read([sample], size, device), [sample]).values()))
+        targets = self.task.read([sample], size, next(iter(self.task.named(output).values())).device)
+        whole = self._whole_targets(targets, [sample], size, None)
+        return float(sum(self._losses(output, targets, whole, [sample]).values()))
 
     def _size_of(self, sample, default: tuple[int, int]) -> tuple[int, int]:
         if self.task.is_labelled(sample):

@@ -21,6 +21,8 @@ __all__ = ['DenseTask', 'content_box']
 
 # Of the network: one map (B, K, h, w), or maps and scalars (B,) by name.
 Outputs = Tensor | dict[str, Tensor]
+# Rows and columns of the input that losses compare, each with a start and a step.
+Grid = tuple[slice, slice]
 
 
 class DenseTask:
@@ -113,6 +115,19 @@ class DenseTask:
     def prepare(self, target: Tensor, valid: Tensor, samples: list, name: str) -> tuple[Tensor, Tensor]:
         """Convert the labels of one field to the target of the network's output. May reduce the valid pixels."""
         return target, valid
+
+    def whole_targets(
+        self, targets: dict[str, tuple[Tensor, Tensor]], samples: list, size: tuple[int, int], grid: Grid | None
+    ) -> dict[str, Tensor]:
+        """What losses of several outputs get of whole images (B, ...), by name, in addition to the fields.
+
+        Args:
+            targets: of :meth:`read`, for all pixels of the input.
+            samples: the labeled samples.
+            size: (H, W) of the input.
+            grid: the pixels that the losses compare; None for all.
+        """
+        return {}
 
     def context(self, samples: list, names: Sequence[str], device) -> dict[str, Tensor]:
         """Metainfo that a loss needs, such as ``intrinsics`` (B, 3, 3), stacked over the batch in float32.

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 
+import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -35,7 +36,8 @@ class PixelShuffleHead(BaseModule):
         norm: ``'instance'`` (over all pixels of a channel, so results depend on the whole input) or ``'rms'`` (over the channels
             of a pixel, with weights; published for albedo).
         predictor: name of the last layer (published: ``conv_normal``, ``conv_pointmap``, ...).
-        scale: options of :class:`ScaleBranch`, for a number of the whole image beside the maps.
+        sigmoid: end the maps in [0, 1] by a sigmoid (published for matting).
+        scale: options of :class:`ScaleBranch`, for a number of the whole image in addition to the maps.
         scalars: name of that number; the estimator fills it in.
 
     Raises:
@@ -53,6 +55,7 @@ class PixelShuffleHead(BaseModule):
         conv_kernels: Sequence[int] | None = None,
         norm: str = 'instance',
         predictor: str = 'conv_normal',
+        sigmoid: bool = False,
         scale: Mapping | None = None,
         scalars: Sequence[str] = (),
         init_cfg: dict | None = None,
@@ -80,7 +83,7 @@ class PixelShuffleHead(BaseModule):
         for (before, after), kernel in zip(pairwise(widths), conv_kernels, strict=True):
             self.conv_layers.extend([conv(before, after, kernel), build_norm(after), nn.SiLU(inplace=True)])
         self.maps = dict(out_channels) if isinstance(out_channels, Mapping) else None
-        self.scalars, self.predictor = tuple(scalars), predictor
+        self.scalars, self.predictor, self.sigmoid = tuple(scalars), predictor, sigmoid
         self.add_module(predictor, nn.Conv2d(widths[-1], sum(self.maps.values()) if self.maps else out_channels, 1))
         if scale is not None:
             branch = ScaleBranch(in_channels, **scale)
@@ -90,7 +93,7 @@ class PixelShuffleHead(BaseModule):
         """(B, C, h, w) -> (B, K, 2^n h, 2^n w), n the number of doublings; of several outputs a dict of maps and numbers (B,)."""
         stacks, last = [self.input_conv, *self.upsample_blocks, self.conv_layers], self.get_submodule(self.predictor)
         run = partial(run_in_bands, stacks, last) if may_work_in_place(self) else nn.Sequential(*stacks, last)
-        output = run(features)
+        output = run(features).sigmoid() if self.sigmoid else run(features)
         if self.maps is None:
             return output
         outputs = dict(zip(self.maps, output.split(list(self.maps.values()), dim=1), strict=True))
@@ -113,30 +116,66 @@ class PixelShuffleHead(BaseModule):
 
 
 class ScaleBranch:
-    """Layers from the feature map to one number: 1x1 convolutions of stride 2, then linear layers on all that is left.
+    """Layers from the feature map to one number: convolutions of stride 2, then linear layers on all that is left.
+
+    Published for inputs of 1024x768, whose last map has 8x6 cells. Maps of other sizes are pooled to that many.
 
     Args:
         conv_channels: channels after each convolution.
-        hidden_channels: width of the linear layers but the last.
-        grid_size: (h, w) of the feature map. The linear layers fix it.
+        conv_kernels: kernel side of each convolution, odd; default 1.
+        hidden: width of the linear layers but the last.
+        cells: (h, w) of the map that the linear layers take.
+
+    Raises:
+        ValueError: an even kernel, or a list of another length.
     """
 
     def __init__(
         self,
         in_channels: int,
         conv_channels: Sequence[int],
-        hidden_channels: Sequence[int],
-        grid_size: tuple[int, int],
+        conv_kernels: Sequence[int] | None = None,
+        hidden: Sequence[int] = (512, 128),
+        cells: tuple[int, int] = (8, 6),
     ) -> None:
+        conv_kernels = per_layer('scale.conv_kernels', conv_kernels, conv_channels, 1)
+        widths = [in_channels, *conv_channels]
         self.convs = ConvStack()
-        for before, after in pairwise([in_channels, *conv_channels]):
-            conv = nn.Conv2d(before, after, 1, stride=2)
-            self.convs.extend([conv, nn.InstanceNorm2d(after), nn.SiLU(inplace=True)])
-        h, w = grid_size
-        for _ in conv_channels:
-            h, w = (h + 1) // 2, (w + 1) // 2
-        self.final = nn.Sequential(nn.Flatten())
-        widths = [[in_channels, *conv_channels][-1] * h * w, *hidden_channels, 1]
-        for before, after in pairwise(widths):
+        for (before, after), kernel in zip(pairwise(widths), conv_kernels, strict=True):
+            conv = nn.Conv2d(before, after, kernel, stride=2, padding=kernel // 2)
+            self.convs.extend([conv, CellNorm(after), nn.SiLU(inplace=True)])
+        self.final = nn.Sequential(FlatCells(cells))
+        for before, after in pairwise([widths[-1] * cells[0] * cells[1], *hidden, 1]):
             self.final.extend([nn.Linear(before, after), nn.SiLU(inplace=True)])
         del self.final[-1]
+
+
+class CellNorm(nn.InstanceNorm2d):
+    """Instance norm that leaves a map of a single cell as it is: there is nothing to compare the cell with."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.shape[2] * x.shape[3] == 1 else super().forward(x)
+
+
+class FlatCells(nn.Module):
+    """Average a map (B, C, h, w) over ``cells`` (as adaptive average pooling) and flatten it to (B, C * cells)."""
+
+    def __init__(self, cells: tuple[int, int]) -> None:
+        super().__init__()
+        self.cells = tuple(cells)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # By matrix products, which are deterministic on GPUs and which ONNX has for every size.
+        if tuple(x.shape[-2:]) != self.cells:
+            rows, columns = (_averages(*pair, x) for pair in zip(x.shape[-2:], self.cells, strict=True))
+            x = rows @ x @ columns.T
+        return x.flatten(1)
+
+
+def _averages(old: int, new: int, like: Tensor) -> Tensor:
+    """(new, old) weights of the old cells in each of the new ones."""
+    weights = torch.zeros(new, old)
+    for cell in range(new):
+        first, end = cell * old // new, -(-(cell + 1) * old // new)
+        weights[cell, first:end] = 1 / (end - first)
+    return weights.to(like)
