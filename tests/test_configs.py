@@ -213,6 +213,30 @@ def test_a_model_of_several_tasks_is_that_of_the_recipes_it_joins():
     assert cfg.train_dataloader.sampler == dict(type='TaskSampler')
 
 
+@pytest.mark.parametrize('size', ['0.4b', '1b'])
+def test_recipes_of_several_tasks_at_full_size(size):
+    """Each task has the head, the losses and as many iterations as alone; all see one letterboxed input."""
+    cfg = read(CONFIGS / 'multi' / f'sapiens2_{size}_goliath-1024x768.py')
+    alone = {task: read(CONFIGS / ZOO[f'sapiens2-{task}-{size}'].config) for task in cfg.model.tasks}
+    turns = cfg.train_dataloader.sampler.turns
+    rounds = cfg.train_cfg.max_iters / sum(turns.get(task, 1) for task in alone)
+    for task, own in alone.items():
+        assert dict(cfg.model.tasks[task], backbone=cfg.model.backbone) == own.model
+        assert rounds * turns.get(task, 1) == own.train_cfg.max_iters
+        assert cfg.optim_wrapper == own.optim_wrapper and cfg.param_scheduler == own.param_scheduler
+    assert cfg.train_dataloader.batch_size == min(own.train_dataloader.batch_size for own in alone.values())
+    loading = dict(type='LoadLetterbox', size=(768, 1024), interpolation='published')
+    for task in ('seg', 'normal'):
+        assert loading in cfg.val_dataloader.dataset.datasets[task].pipeline
+        steps = [step.type for step in flat(cfg.train_dataloader.dataset.datasets[task].pipeline)]
+        assert 'Letterbox' in steps and 'Resize' not in steps
+    with DefaultScope.overwrite_default_scope('sapiens'), torch.device('meta'):
+        model = MODELS.build(cfg.model).eval()
+        maps = model(torch.empty(1, 3, 1024, 768))
+    shapes = dict(pose=(1, 308, 256, 192), seg=(1, 29, 1024, 768), normal=(1, 3, 1024, 768))
+    assert {task: tuple(value.shape) for task, value in maps.items()} == shapes
+
+
 def test_every_base_file_is_used_by_a_leaf():
     used = {file for leaf in LEAVES for file, depth in chain(leaf) if depth}
     bases = {path for path in CONFIGS.rglob('*.py') if '_base_' in path.parts}

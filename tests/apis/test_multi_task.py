@@ -290,6 +290,43 @@ def test_tasks_that_load_the_image_differently_have_their_own_inputs(cfg, files)
     assert seen['images'] == 2
 
 
+FULL_SIZE = 'multi/sapiens2_0.4b_goliath-1024x768'
+
+
+def test_the_recipe_at_full_size_encodes_a_photograph_once(cfg):
+    """With few channels, at a quarter of the size. Without boxes pose sees the letterboxed image of parts and normals, which is
+    not stretched."""
+    full = load_config(FULL_SIZE)
+    for part in full.val_dataloader.dataset.datasets.values():
+        for step in part.pipeline:
+            step.update(size=(192, 256)) if 'size' in step else None
+    full.model.backbone.update(arch=ARCH, init_cfg=None, img_size=(256, 192))
+    for task, part in full.model.tasks.items():
+        part.head.update(cfg.model.tasks[task].head)
+    model = load_model(full, device='cpu', flip_test=False)
+    lively(model.network)
+    seen = count_passes(model)
+    image = picture((300, 500))
+    results = model(image)
+    assert seen == dict(calls=1, images=1) and tuple(results) == TASKS
+    assert results['seg'].labels.shape == results['normal'].normals.shape[:2] == (300, 500)
+    (one,) = model.preprocess.samples(image, np.float32([[0, 0, 500, 300]]), np.ones(1))
+    matrices = [sample.warp_matrix for sample in one.samples.values()]
+    assert set(one.samples) == set(TASKS) and all((matrix == matrices[0]).all() for matrix in matrices)
+    factor, top = 192 / 500, (256 - 115) // 2
+    assert matrices[0][0].tolist() == pytest.approx([factor, 0, (factor - 1) / 2])
+    assert matrices[0][1].tolist() == pytest.approx([0, factor, (factor - 1) / 2 + top], rel=1e-2)
+    pixels = model.preprocess.on_host(image, one)
+    assert pixels.shape == (3, 256, 192) and not pixels[:, :top].any() and pixels[:, top + 1].any()
+    # Keypoints are decoded in the input and come back by its matrix.
+    with torch.no_grad():
+        part = model.network.tasks['pose']
+        maps = part.loss_module.to_heatmaps(part.network(model.normalize(pixels[None])))
+        points, _ = part.codec.decode(maps, (191, 255))  # between the centers of the outer pixels
+    in_input = results['pose'].keypoints[0] @ matrices[0][:, :2].T + matrices[0][:, 2]
+    np.testing.assert_allclose(in_input, points[0].numpy(), atol=2e-2)
+
+
 def infer(*arguments):
     from sapiens.commands import infer
 

@@ -11,10 +11,15 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
 from PIL import Image
 
 from sapiens.commands import browse, check
+from sapiens.datasets.draw import Draw
+from sapiens.datasets.transforms import LoadLetterbox
 from sapiens.engine import Runner
+from sapiens.registry import DATASETS
+from sapiens.utils.config import load_config
 
 from . import status_of
 from .multi_task import RECIPE, Stop, make_config, render_people
@@ -149,6 +154,42 @@ def test_the_tool_evaluates_and_draws_each_task(straight, data, tmp_path):
     for task in TASKS:
         assert len(list((tmp_path / 'shown' / task).glob('*.jpg'))) == 2
     assert (tmp_path / 'people.json').exists()
+
+
+@pytest.mark.parametrize('size', ['0.4b', '1b'])
+def test_the_pipelines_of_the_recipes_at_full_size(data, size):
+    """On the data of this test: what all tasks of the whole image see is letterboxed, and their labels with it."""
+    full = load_config(f'multi/sapiens2_{size}_goliath-1024x768')
+    small = make_config('unused', data)
+    for split in ('train', 'val'):
+        parts = {
+            task: dict(part, pipeline=full[f'{split}_dataloader'].dataset.datasets[task].pipeline)
+            for task, part in small[f'{split}_dataloader'].dataset.datasets.items()
+        }
+        for step in parts['seg']['pipeline']:
+            if step.type == 'RandomBackground':
+                step.update(root=str(data / 'synthetic' / 'val' / 'rgb'), ann_file=None)
+        with DefaultScope.overwrite_default_scope('sapiens'):
+            dataset = DATASETS.build(dict(type='MultiTaskDataset', datasets=parts))
+        for task in TASKS:
+            sample = dataset[Draw(dataset.first(task), 0)] if split == 'train' else dataset[dataset.first(task)]
+            found = sample['data_samples']
+            assert sample['inputs'].shape == (3, 1024, 768) and found.metainfo['task'] == task
+            if task == 'pose':
+                continue
+            labels = found.get('gt_sem_seg' if task == 'seg' else 'gt_normal')
+            if split == 'train':
+                assert labels.shape[-2:] == (1024, 768) and len(dataset.tasks[task]) == 6
+                continue
+            (left, top, width, height), matrix = letterbox_of(found.ori_shape)
+            np.testing.assert_allclose(found.warp_matrix, matrix)
+            outside = sample['inputs'].clone()
+            outside[:, top : top + height, left : left + width] = 0
+            assert labels.shape[-2:] == found.ori_shape and not outside.any() and sample['inputs'].any()
+
+
+def letterbox_of(shape):
+    return LoadLetterbox(size=(768, 1024)).place(shape[::-1])
 
 
 def test_the_data_of_each_task_are_checked_and_drawn(data, tmp_path, monkeypatch, capsys):

@@ -32,3 +32,49 @@ def test_a_config_without_evaluation_is_refused(tmp_path):
     path.write_text("model = dict(type='PoseEstimator', backbone=dict())\ntrain_dataloader = dict(dataset=dict())\n")
     with pytest.raises(ValueError, match='a.py sets no val_dataloader, which a config of several tasks takes from it'):
         join_tasks(pose=path)
+
+
+NORMAL = 'normal/sapiens2_tiny_synthetic-128x96'
+LETTERBOX = dict(type='LoadLetterbox', size=(96, 128), interpolation='published')
+
+
+@pytest.mark.parametrize(
+    ('loading', 'step'),
+    [
+        (LETTERBOX, dict(type='Letterbox', size=(96, 128))),
+        (dict(type='LoadResize', size=(96, 128), keep_ratio=True), dict(type='Letterbox', size=(96, 128))),
+        (dict(type='sapiens.LoadResize', size=(96, 128)), dict(type='Resize', size=(96, 128))),
+    ],
+)
+def test_one_loading_of_all_tasks_of_the_whole_image(loading, step):
+    """Also in training, where the last step of the geometry changes. Pose keeps its crops of people."""
+    joined, own = (join_tasks(*given, pose=POSE, seg=SEG, normal=NORMAL) for given in ((loading,), ()))
+    for key in ('train_dataset', 'val_dataset'):
+        assert joined[key]['datasets']['pose'] == own[key]['datasets']['pose']
+    for task in ('seg', 'normal'):
+        train, val = (joined[f'{split}_dataset']['datasets'][task]['pipeline'] for split in ('train', 'val'))
+        before, plain = (own[f'{split}_dataset']['datasets'][task]['pipeline'] for split in ('train', 'val'))
+        assert [one for one, two in zip(val, plain, strict=True) if one != two] == [loading]
+        ((steps, old),) = (
+            (one['steps'], two['steps']) for one, two in zip(train, before, strict=True) if 'steps' in one
+        )
+        assert step in steps and [one for one, two in zip(steps, old, strict=True) if one != two] in ([step], [])
+        assert not {'Resize', 'Letterbox'} - {step['type']} & {one['type'] for one in steps}
+    assert joined['model'] == own['model'] and joined['val_evaluator'] == own['val_evaluator']
+
+
+def test_a_loading_without_a_place_is_refused(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"whole_image={'type': 'LoadPerson'}: expected LoadResize or LoadLetterbox with"
+    ):
+        join_tasks(dict(type='LoadPerson'), seg=SEG)
+    with pytest.raises(ValueError, match=r'whole_image={.*}: expected .* with a size'):
+        join_tasks(dict(type='LoadLetterbox'), seg=SEG)
+    path = tmp_path / 'a.py'
+    path.write_text(
+        "model = dict(type='DenseEstimator', backbone=dict())\n"
+        'val_dataloader = train_dataloader = dict(dataset=dict(pipeline=[dict(type="PackDense")]))\n'
+        "val_evaluator = dict(type='ValLoss')\n"
+    )
+    with pytest.raises(ValueError, match='a.py: train_dataloader: no step gives the whole image its size'):
+        join_tasks(LETTERBOX, seg=path)
