@@ -1,29 +1,38 @@
+from .albedo import draw_albedo, draw_albedo_panel
 from .backends import MLflowVisBackend, WandbVisBackend
 from .curves import draw_curves, read_curves
 from .dense_panel import DenseRow
 from .depth import draw_depth_panel
 from .mae import draw_reconstructions
 from .map_panel import draw_map_panel
+from .matting import MattingRow, draw_matting_panel
 from .normal import draw_normal_panel
 from .openpose import draw_openpose
 from .people import draw_part, draw_people
+from .pointmap import draw_inverse_depth, draw_pointmap_panel
 from .pose import PosePanelRow, draw_heatmaps, draw_pose, draw_pose_panel, skeleton_of
 from .segmentation import draw_legend, draw_seg_panel, draw_wrong_pixels
 
 __all__ = [
     'DenseRow',
     'MLflowVisBackend',
+    'MattingRow',
     'PosePanelRow',
     'WandbVisBackend',
+    'draw_albedo',
+    'draw_albedo_panel',
     'draw_curves',
     'draw_depth_panel',
     'draw_heatmaps',
+    'draw_inverse_depth',
     'draw_legend',
     'draw_map_panel',
+    'draw_matting_panel',
     'draw_normal_panel',
     'draw_openpose',
     'draw_part',
     'draw_people',
+    'draw_pointmap_panel',
     'draw_pose',
     'draw_pose_panel',
     'draw_reconstructions',

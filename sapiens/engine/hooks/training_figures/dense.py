@@ -14,12 +14,17 @@ from .base import TrainingFigureHook
 __all__ = ['DenseFigureHook']
 
 
-@HOOKS.register_module(['DenseFigureHook', 'SegPictureHook', 'DepthPictureHook', 'NormalPictureHook'])
+@HOOKS.register_module(
+    [
+        *('DenseFigureHook', 'SegPictureHook', 'DepthPictureHook', 'NormalPictureHook'),
+        *('PointmapPictureHook', 'MattingPictureHook', 'AlbedoPictureHook'),
+    ]
+)
 class DenseFigureHook(TrainingFigureHook):
     """Draws rows [image | ground truth | prediction | error] of augmented training images; see :class:`TrainingFigureHook`.
 
-    The task of the model declares the drawing. ``SegPictureHook``, ``DepthPictureHook`` and ``NormalPictureHook`` are other
-    names of this hook.
+    The task of the model declares the drawing. ``SegPictureHook``, ``NormalPictureHook``, ``PointmapPictureHook`` and the like
+    are other names of this hook.
 
     Args:
         interval: iterations between figures. The run also writes one at its end.
