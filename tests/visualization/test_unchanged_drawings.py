@@ -12,7 +12,7 @@ import pytest
 
 from sapiens import visualization as show
 from sapiens.metainfo import get_classes, get_skeleton
-from sapiens.visualization import labels, layout, maps, people, tiles
+from sapiens.visualization import labels, layout, maps, matting, people, tiles
 from sapiens.visualization.depth import depth_limits
 from sapiens.visualization.openpose import draw_openpose
 
@@ -26,6 +26,8 @@ VALID = (x - 60) ** 2 + (y - 50) ** 2 < 45**2
 DEPTH = (2 + np.sin(x / 20) + y / 60).astype(np.float32)
 NORMALS = np.stack([np.sin(x / 15), np.cos(y / 11), np.ones(SIZE)], -1).astype(np.float32)
 NORMALS /= np.linalg.norm(NORMALS, axis=-1, keepdims=True)
+POINTS = np.dstack([(x - 64) / 100 * DEPTH, (y - 48) / 100 * DEPTH, DEPTH]).astype(np.float32)
+ALPHA = np.clip((45 - np.hypot(x - 60, y - 50)) / 8 + 0.5, 0, 1).astype(np.float32)
 MAPS = np.exp(-((np.arange(24) - 9) ** 2 + (np.arange(18)[:, None] - 7) ** 2) / 9).astype(np.float32)
 
 
@@ -38,7 +40,12 @@ def pose(name, count=2, seed=0):
 
 def rows():
     noise = np.random.default_rng(1).normal(0, 0.1, SIZE).astype(np.float32)
+    coded = IMAGE / np.float32(255)
+    foreground = ALPHA[..., None] * coded
     return dict(
+        pointmap=[show.DenseRow(IMAGE, np.roll(POINTS, 2, 1), POINTS, VALID, note='note'), show.DenseRow(IMAGE, POINTS)],
+        matting=[show.MattingRow(IMAGE, ALPHA, foreground, ALPHA**2, VALID), show.MattingRow(IMAGE, ALPHA, foreground)],
+        albedo=[show.DenseRow(IMAGE, 0.85 * coded, coded, VALID)],
         seg=[show.DenseRow(IMAGE, np.roll(LABELS, 3, 1) % 28, np.where(VALID, LABELS % 28, 255), name='a.png')],
         depth=[show.DenseRow(IMAGE, DEPTH + noise, DEPTH, VALID, name='a.png', note='alignment'), show.DenseRow(IMAGE, DEPTH)],
         normal=[show.DenseRow(IMAGE, NORMALS, np.roll(NORMALS, 5, 0), VALID, error=40 * np.abs(noise) + x / 4, name='a.png')],
@@ -90,6 +97,11 @@ DRAWINGS = {
     'normal panel': lambda: show.draw_normal_panel(rows()['normal'], side=96),
     'map panel': lambda: show.draw_map_panel(rows()['depth'], side=96),
     'labels panel': lambda: show.draw_map_panel(rows()['seg'], side=96, kind='labels'),
+    'inverse depth': lambda: show.draw_inverse_depth(DEPTH, VALID),
+    'pointmap panel': lambda: show.draw_pointmap_panel(rows()['pointmap'], side=96),
+    'matting panel': lambda: show.draw_matting_panel(rows()['matting'], side=96),
+    'albedo panel': lambda: show.draw_albedo_panel(rows()['albedo'], side=96),
+    'transparency': lambda: matting.checkerboard(SIZE),
     'legend': lambda: show.draw_legend('goliath28', range(1, 12), 300),
     'map': lambda: maps.draw_map(DEPTH, 'values', VALID),
     'map of three channels': lambda: maps.draw_map(NORMALS, 'values', VALID),
