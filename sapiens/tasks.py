@@ -51,14 +51,19 @@ class MapField:
         kind: ``'labels'`` (integers, never interpolated), ``'values'``, ``'vectors'`` (x and y in the camera frame are the first
             two channels: a mirror negates x, a rotation turns both), or ``'unit_vectors'`` (also of length 1).
         about: data type, unit and convention.
-        interpolation: of the labels under geometry, ``'nearest'`` or ``'linear'``.
-        padding: value outside the image. ``valid_mask`` is False there.
+        interpolation: of the labels under geometry: ``'nearest'``, ``'linear'``, or ``'image'`` for values that are averaged
+            where the image is averaged, over valid pixels only.
+        padding: value outside the image. ``valid_mask`` is False there, unless ``known_outside``.
+        known_outside: the padding is the true value outside the image. Nobody is there.
+        on_rays: vectors that are points on the rays of their pixels, in the camera frame: their x and y follow from z and the
+            ``intrinsics`` of the sample, and from a map ``gt_depth`` where it is there.
         swap: key of the (256,) uint8 table that exchanges labels in a mirrored image.
         own_validity: the field is valid where ``valid_<name>`` is True, in addition to ``valid_mask``. Otherwise unknown values
             of this field are False in ``valid_mask``, which all fields share.
         folders: names that a dataset's folder of such files may have, the usual one first; () where no file holds it.
         suffixes: of such files.
-        reader: ``reader(path, info) -> array`` (H, W) or (H, W, K), where ``info`` holds the options of the dataset.
+        reader: ``reader(path, info) -> array`` (H, W) or (H, W, K), where ``info`` holds the options of the dataset. With
+            ``own_validity`` it may also return (array, (H, W) bool), where the map has a value; None for everywhere.
         known: ``known(array) -> (H, W) bool``, where the map has a value; None where it has one everywhere.
         doubt: ``doubt(values) -> str``, what is strange about the known values (n, K) of one map, '' if nothing is. Training and
             ``sapiens check`` report what holds for most maps.
@@ -70,6 +75,8 @@ class MapField:
     about: str = ''
     interpolation: str = 'nearest'
     padding: float = 0
+    known_outside: bool = False
+    on_rays: bool = False
     swap: str | None = None
     own_validity: bool = False
     folders: tuple[str, ...] = ()
@@ -81,10 +88,15 @@ class MapField:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f'field {self.name!r}: kind={self.kind!r} is not one of {KINDS}')
-        if self.interpolation not in (('nearest',) if self.kind == 'labels' else ('nearest', 'linear')):
+        fitting = dict(labels=('nearest',), values=('nearest', 'linear', 'image')).get(
+            self.kind, ('nearest', 'linear')
+        )
+        if self.interpolation not in fitting:
             raise ValueError(
                 f'field {self.name!r}: interpolation={self.interpolation!r} does not fit kind={self.kind!r}'
             )
+        if self.on_rays and (self.kind, self.channels) != ('vectors', 3):
+            raise ValueError(f'field {self.name!r}: on_rays needs 3 channels of kind vectors')
 
     @property
     def leading(self) -> tuple[int, ...]:
@@ -411,7 +423,18 @@ register_task(
         name='pointmap',
         description='points in the camera frame',
         fields=(
-            MapField('pointmap', 3, 'vectors', 'float32 meters in the camera frame (x right, y down, z forward)'),
+            MapField(
+                'pointmap',
+                3,
+                'vectors',
+                'float32 meters in the camera frame (x right, y down, z forward)',
+                on_rays=True,
+                folders=('depth', 'depths'),
+                suffixes=_MAP_FILES,
+                reader='sapiens.datasets.transforms.camera:load_pointmap',
+                known='sapiens.datasets.transforms.camera:known_points',
+                doubt='sapiens.datasets.doubts:far_points',
+            ),
         ),
         raw_outputs=(
             Output(
@@ -440,16 +463,23 @@ register_task(
                 'alpha',
                 1,
                 about='float32 in [0, 1], fraction of the pixel that people cover',
-                interpolation='linear',
-                suffixes=('.png',),
-                reader='sapiens.datasets.transforms.label_files:read_alpha',
+                interpolation='image',
+                known_outside=True,
+                folders=('alpha', 'alphas'),
+                suffixes=('.png', '.tif', '.tiff', '.npy', '.npz'),
+                reader='sapiens.datasets.transforms.color_files:read_alpha',
+                doubt='sapiens.datasets.doubts:extreme_alpha',
             ),
             MapField(
                 'foreground',
                 3,
                 about='float32 in [0, 1], sRGB-coded RGB of people times alpha',
-                interpolation='linear',
+                interpolation='image',
                 own_validity=True,
+                known_outside=True,
+                folders=('foreground', 'foregrounds'),
+                suffixes=('.png', '.tif', '.tiff'),
+                reader='sapiens.datasets.transforms.color_files:load_foreground',
             ),
         ),
         raw_outputs=(
@@ -469,8 +499,11 @@ register_task(
         name='albedo',
         description='albedo',
         fields=(
-            MapField('albedo', 3, about='float32 in [0, 1], linear RGB; predictions in the coding of the task',
-                     interpolation='linear'),
+            MapField(
+                'albedo', 3, about='float32 in [0, 1], linear RGB; predictions in the coding of the task', interpolation='image',
+                folders=('albedo', 'albedos'), suffixes=_MAP_FILES,
+                reader='sapiens.datasets.transforms.color_files:load_albedo', doubt='sapiens.datasets.doubts:dark_albedo',
+            ),
         ),
         raw_outputs=(Output('raw_albedo', "(B, 3, h, w) float32, the head's output, {coding}"),),
         decoded_outputs=(Output('albedo', '(B, 3, H, W) float32 in [0, 1], {coding}'),),

@@ -13,7 +13,10 @@ from .checks import Findings
 from .label_checks import check_label_files
 from .path_table import PathTable
 
-__all__ = ['PairedFolders', 'find_folder']
+__all__ = ['CAMERA', 'PairedFolders', 'find_folder']
+
+# The kind of files that are cameras, not label maps.
+CAMERA = 'camera'
 
 
 class PairedFolders(PathDataset):
@@ -25,7 +28,7 @@ class PairedFolders(PathDataset):
     Args:
         data_root: what folders are relative to.
         images: folder of the images.
-        folders: {kind of label: (its folder, suffixes of its files)}.
+        folders: {kind of label, or ``'camera'``: (its folder, suffixes of its files)}.
         label_ending: part of label files between stem and suffix: ``_seg`` for ``000001_seg.png``. It separates labels from
             images in the same folder.
         sequences: pattern, with ``*``, of folders below ``data_root`` that each have the folders above, or several patterns; ''
@@ -139,7 +142,8 @@ class PairedFolders(PathDataset):
 
     def load(self, index: int) -> dict:
         files = {kind: self.path(index, kind) for kind in self.tables if kind != 'image'}
-        return dict(img_path=self.path(index), sample_idx=index, label_files=files, **self.label_options())
+        camera = {'camera_file': files.pop(CAMERA)} if CAMERA in files else {}
+        return dict(img_path=self.path(index), sample_idx=index, label_files=files, **camera, **self.label_options())
 
     def label_options(self) -> dict:
         """Options of the readers in :class:`sapiens.datasets.transforms.LoadLabels`."""

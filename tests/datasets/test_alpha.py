@@ -8,7 +8,7 @@ from sapiens.datasets import ImageFolder
 from sapiens.datasets.base import build_pipeline
 from sapiens.datasets.transforms import BadImage, ComposeRGBA, CropToAlpha
 from sapiens.datasets.transforms.alpha import compose_linear, read_rgba
-from sapiens.datasets.transforms.label_files import read_alpha
+from sapiens.datasets.transforms.color_files import read_alpha
 
 from .helpers import encode, smooth_image
 

@@ -285,9 +285,11 @@ def test_folders_that_are_missing(tmp_path):
 @pytest.mark.parametrize(
     'options, text',
     [
-        (dict(fields=['albedo']), "fields=\\('albedo',\\)"),
+        (dict(fields=['mask']), "fields=\\('mask',\\)"),
+        (dict(fields=['albedo']), 'albedo_coding=None'),
+        (dict(albedo_coding='srgb'), "albedo_coding='srgb'.*has none of albedo"),
         (dict(fields=[]), 'fields'),
-        (dict(fields=['normal'], depth_scale=0.1), 'depth_scale=0.1.*leaves it out'),
+        (dict(fields=['normal'], depth_scale=0.1), 'depth_scale=0.1.*has none of depth, pointmap'),
         (dict(depth_scale=0), 'depth_scale=0'),
         (dict(fields=['normal'], normal_frame='opengl'), "normal_frame='opengl'"),
         (dict(part=(0.5, 0.5)), 'part='),

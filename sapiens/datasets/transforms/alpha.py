@@ -11,19 +11,19 @@ from mmcv.transforms import BaseTransform
 from PIL import Image, ImageOps
 
 from sapiens.registry import TRANSFORMS
-from sapiens.tasks import get_field
 from sapiens.utils.image_files import FORMATS
+from sapiens.utils.srgb import decode_srgb, encode_srgb
 
 from .background import Backgrounds
+from .color_files import check_premultiplied, multiply
 from .decoding import BadImage, EncodedImage
-from .label_geometry import label_maps
+from .foreground import straight_colors
+from .label_geometry import label_maps, outside_value
+from .labels import add_validity
 from .loading import check_prob, open_image, read_file
 from .view import View, transform_intrinsics
 
 __all__ = ['ComposeRGBA', 'CropToAlpha', 'compose_linear', 'read_rgba']
-
-# Gray levels that a premultiplied color may exceed its alpha by: both are rounded.
-_ROUNDING = 1
 
 
 @TRANSFORMS.register_module()
@@ -35,7 +35,8 @@ class ComposeRGBA(BaseTransform):
 
     Required Keys: img_path or img_bytes, of an image with alpha
 
-    Added Keys: img (uint8 (H, W, 3) RGB); gt_alpha (H, W) float32; background, the path of the photograph
+    Added Keys: img (uint8 (H, W, 3) RGB); gt_alpha (H, W) float32; gt_foreground (H, W, 3) float32, the file's color times alpha;
+    valid_mask and valid_foreground (H, W) bool; background, the path of the photograph
 
     Args:
         root, ann_file: of the photographs, see :class:`.Backgrounds`.
@@ -60,7 +61,9 @@ class ComposeRGBA(BaseTransform):
         data = read_file(results['img_path']) if data is None else data
         colors, alpha = read_rgba(data, self.premultiplied, self.max_megapixels)
         behind, results['background'] = self.backgrounds.fitted(number, alpha.shape[::-1])
-        results['img'], results['gt_alpha'] = compose_linear(colors, behind, alpha), alpha
+        results['img'] = compose_linear(colors, behind, alpha)
+        results['gt_alpha'], results['gt_foreground'] = alpha, multiply(colors, alpha)
+        add_validity(results)
         return results
 
     def __repr__(self) -> str:
@@ -72,7 +75,8 @@ class CropToAlpha(BaseTransform):
     """Crop an image to its foreground, and pad the crop to the image's aspect in white.
 
     The box of all pixels with any alpha grows on each side by a random fraction of the image's width, as far as the image goes.
-    The crop is centered in the smallest canvas of the image's aspect. Labels follow; they do not count in the padding.
+    The crop is centered in the smallest canvas of the image's aspect. Labels follow; in the padding only those count that are
+    known there, such as alpha.
 
     Required Keys: img (uint8 (H, W, 3) RGB), or img_path or img_bytes; gt_alpha (H, W) float32, or gt_mask (H, W) bool
 
@@ -125,7 +129,7 @@ class CropToAlpha(BaseTransform):
         pixels, _ = image.crop((0, 0, width, height), image.size, True)
         results['img'] = placed(pixels, self.fill)
         for key, values in maps.items():
-            results[key] = placed(values, get_field(key).padding)
+            results[key] = placed(values, outside_value(key, results))
         if 'intrinsics' in results:
             view = View(size, np.array([[1.0, 0, shift[0] - left], [0, 1, shift[1] - top]]))
             results['intrinsics'] = transform_intrinsics(results['intrinsics'], view)
@@ -147,18 +151,12 @@ def read_rgba(data: bytes, premultiplied: bool = False, max_megapixels: float = 
         if not image.has_transparency_data:
             raise BadImage(f'no alpha: mode {image.mode}, expected RGBA')
         pixels = np.array(ImageOps.exif_transpose(image).convert('RGBA'))
-    colors, alpha = np.ascontiguousarray(pixels[..., :3]), pixels[..., 3]
+    colors, alpha = np.ascontiguousarray(pixels[..., :3]), pixels[..., 3].astype(np.float32) / 255
     if premultiplied:
-        excess = colors.max(-1).astype(int) - alpha
-        above = int((excess > _ROUNDING).sum())
-        if above:
-            raise BadImage(
-                f'colors of {above} of {excess.size} pixels are above their alpha, by up to {excess.max()} of 255: they are '
-                'not premultiplied. Straight colors need premultiplied=False'
-            )
-        straight = colors.astype(np.float32) * (255 / np.maximum(alpha, 1).astype(np.float32))[..., None]
-        colors = np.clip(np.rint(straight), 0, 255).astype(np.uint8)
-    return colors, alpha.astype(np.float32) / 255
+        multiplied = colors * np.float32(1 / 255)
+        check_premultiplied(multiplied, alpha)
+        colors = straight_colors(multiplied, alpha)
+    return colors, alpha
 
 
 def compose_linear(front: np.ndarray, behind: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -175,15 +173,8 @@ def compose_linear(front: np.ndarray, behind: np.ndarray, alpha: np.ndarray) -> 
     mixed = (alpha > 0) & (alpha < 1)
     share = alpha[mixed][:, None]
     light = share * _DECODED[front[mixed]] + (1 - share) * _DECODED[behind[mixed]]
-    coded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0) ** (1 / 2.4) - 0.055)
-    result[mixed] = np.rint(coded * 255).astype(np.uint8)
+    result[mixed] = np.rint(encode_srgb(light) * 255).astype(np.uint8)
     return result
 
 
-def _decoded() -> np.ndarray:
-    """Light in [0, 1] of each 8-bit value of sRGB (IEC 61966-2-1)."""
-    value = np.arange(256) / 255
-    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
-_DECODED = _decoded()
+_DECODED = decode_srgb(np.arange(256, dtype=np.float32) / 255)  # light of each 8-bit value

@@ -23,7 +23,7 @@ from .loading import check_file, check_size, read_file
 
 __all__ = [
     'ColoredLabels', 'decode', 'known_depth', 'known_label', 'known_normal', 'load_depth', 'load_instance', 'load_normal',
-    'load_sem_seg', 'read_alpha', 'read_array', 'read_depth', 'read_ids', 'read_mask', 'read_normal',
+    'load_sem_seg', 'read_array', 'read_depth', 'read_ids', 'read_mask', 'read_normal',
 ]  # fmt: skip
 
 _UNIT = 1e-3  # tolerance of squared lengths around 1; half precision is within
@@ -98,15 +98,6 @@ def read_mask(path: str, info: dict | None = None) -> np.ndarray:
     mask = decode(read_file(path))
     mask = mask if mask.ndim == 2 else mask[..., 2 if mask.shape[2] > 2 else 0]  # OpenCV has blue first
     return mask > (127 if path.lower().endswith(('.jpg', '.jpeg')) else 0)
-
-
-def read_alpha(path: str, info: dict | None = None) -> np.ndarray:
-    """(H, W) float32 in [0, 1], from an 8-bit or 16-bit PNG of one channel, or the alpha of one of four channels."""
-    alpha = decode(read_file(path))
-    alpha = alpha if alpha.ndim == 2 else alpha[..., 3 if alpha.shape[2] == 4 else 0]
-    if alpha.dtype.kind != 'u':
-        raise BadImage(f'{alpha.dtype} alpha: expected 8 or 16 bits')
-    return alpha.astype(np.float32) / np.iinfo(alpha.dtype).max
 
 
 @np.errstate(over='ignore', invalid='ignore')  # of values that mean nothing

@@ -11,11 +11,12 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+from sapiens.metainfo.classes import IGNORE
 from sapiens.tasks import MapField, get_field, map_fields, target_fields
 
 from .decoding import BadImage
 
-__all__ = ['is_map', 'label_maps', 'shared_targets', 'transform_values']
+__all__ = ['is_map', 'label_maps', 'outside_value', 'shared_targets', 'transform_values']
 
 
 def is_map(key: str) -> bool:
@@ -51,10 +52,35 @@ def label_maps(results: dict, size: tuple) -> dict[str, np.ndarray]:
 
 
 def shared_targets(keys: Iterable[str]) -> dict[str, MapField]:
-    """The fields among ``gt_<field>`` keys that tasks predict and whose unknown values are in the shared ``valid_mask``."""
+    """The fields among ``gt_<field>`` keys that tasks predict and whose unknown values are in the shared ``valid_mask``. Fields
+    that are known everywhere, in the image and outside, have none."""
     targets = target_fields()
     names = [key[3:] for key in keys if key.startswith('gt_')]
-    return {name: targets[name] for name in names if name in targets and not targets[name].own_validity}
+    fields = {name: targets[name] for name in names if name in targets and not targets[name].own_validity}
+    return {name: field for name, field in fields.items() if field.known is not None or not field.known_outside}
+
+
+def outside_value(key: str, results: dict, seg_padding: int = IGNORE) -> float:
+    """Value of a map outside the image.
+
+    Args:
+        key: of the map.
+        results: the sample.
+        seg_padding: label of segmentation there: 255, ignored; or a class, which then counts.
+    """
+    if key == 'gt_sem_seg' and seg_padding != IGNORE:
+        return seg_padding
+    if key == 'valid_mask':
+        # Outside the image no field has a value, but those that say so, and segmentation with a class there.
+        restricting = shared_targets(results).keys()
+        if seg_padding != IGNORE and restricting == {'sem_seg'}:
+            return 1
+        known = [field for name, field in target_fields().items() if f'gt_{name}' in results and field.known_outside]
+        return int(not restricting and bool(known))
+    field = get_field(f'gt_{key.removeprefix("valid_")}')
+    if key.startswith('valid_') and field is not None:
+        return int(field.known_outside)
+    return get_field(key).padding
 
 
 def transform_values(

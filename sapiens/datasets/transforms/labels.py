@@ -1,17 +1,20 @@
 """Loading label maps and where they are valid."""
 
+from collections.abc import Callable
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 
 from sapiens.registry import TRANSFORMS
-from sapiens.tasks import map_fields, resolve, target_fields
+from sapiens.tasks import MapField, map_fields, resolve, target_fields
 
+from .camera import check_camera, read_camera, unproject
 from .decoding import BadImage
 
-__all__ = ['LoadLabels']
+__all__ = ['PEOPLE', 'LoadLabels', 'read_label']
 
 # Fields that are kept beside any target: they say where people are.
-_PEOPLE = ('mask', 'instance', 'alpha')
+PEOPLE = ('mask', 'instance', 'alpha')
 
 
 @TRANSFORMS.register_module()
@@ -20,13 +23,15 @@ class LoadLabels(BaseTransform):
 
     Required Keys: what a dataset gives (:class:`sapiens.datasets.SegmentationDataset`,
     :class:`sapiens.datasets.GeometryDataset`): ``label_files``, {field: path}, and the options of the readers, such as
-    label_table (256,) uint8 or None, num_classes, depth_scale, normal_frame. Or maps that are there already
-    (:class:`sapiens.datasets.SyntheticHumans`): ``gt_<field>``
+    label_table (256,) uint8 or None, num_classes, depth_scale, normal_frame, albedo_coding; ``camera_file``, its path. Or maps
+    that are there already (:class:`sapiens.datasets.SyntheticHumans`): ``gt_<field>``, intrinsics (3, 3)
 
     Added Keys: ``gt_<field>``, for the fields of the package gt_sem_seg (H, W) uint8, 255 ignored; gt_depth (H, W) float32;
-    gt_normal (H, W, 3) float32 unit vectors in the camera frame (x right, y down, z forward); gt_alpha (H, W) float32;
-    gt_instance (H, W) uint8; gt_mask (H, W) bool, pixels of people. valid_mask (H, W) bool, where all targets are valid: labels
-    that are not ignored, and, on people where there is a mask, depths above 0 and normals that are known. A field that declares
+    gt_normal (H, W, 3) float32 unit vectors in the camera frame (x right, y down, z forward); gt_pointmap (H, W, 3) float32
+    meters in the camera frame, from depth and intrinsics; gt_albedo (H, W, 3) float32 linear RGB; gt_alpha (H, W) float32;
+    gt_foreground (H, W, 3) float32 sRGB-coded RGB times alpha; gt_instance (H, W) uint8; gt_mask (H, W) bool, pixels of people.
+    intrinsics (3, 3) float64 of a camera file. valid_mask (H, W) bool, where all targets are valid: labels that are not ignored,
+    and, on people where there is a mask, depths above 0, normals and points that are known, and albedo. A field that declares
     ``own_validity`` does not restrict valid_mask: valid_<field> (H, W) bool says where it is valid. Invalid values mean nothing;
     they are finite.
 
@@ -37,7 +42,7 @@ class LoadLabels(BaseTransform):
     Raises:
         ValueError: an unknown field, or one that the dataset does not have.
         BadImage: a file that cannot be used: unreadable, of another kind, of another size than the others, with a label that is
-            no class.
+            no class; a camera of another image size.
     """
 
     def __init__(self, fields: list[str] | None = None):
@@ -47,17 +52,15 @@ class LoadLabels(BaseTransform):
         self.fields = None if fields is None else tuple(fields)
 
     def transform(self, results: dict) -> dict:
-        declared = map_fields()
-        for name, path in results.pop('label_files', {}).items():
-            if self._wanted(name):
-                try:
-                    results[f'gt_{name}'] = resolve(declared[name].reader)(path, results)
-                except BadImage as error:
-                    raise BadImage(f'{path}: {error}') from None
+        self._read_files(results)
+        for name, field in map_fields().items():
+            if field.on_rays and name in (self.fields or ()) and {'gt_depth', 'intrinsics'} <= results.keys():
+                results.setdefault(f'gt_{name}', unproject(results['gt_depth'], results['intrinsics']))
         if 'gt_mask' not in results and 'gt_instance' in results:
             results['gt_mask'] = results['gt_instance'] > 0
-        for key in [key for key in results if key.startswith('gt_') and not self._wanted(key[3:])]:
-            del results[key]
+        for key in list(results):
+            if key.startswith(('gt_', 'valid_')) and not self._wanted(key.partition('_')[2]):
+                del results[key]
         for name in self.fields or ():
             if f'gt_{name}' not in results:
                 raise ValueError(
@@ -66,8 +69,43 @@ class LoadLabels(BaseTransform):
         add_validity(results)
         return results
 
+    def _read_files(self, results: dict) -> None:
+        camera, files = results.pop('camera_file', None), results.pop('label_files', {})
+        if camera is not None:
+            results['intrinsics'], stated = _named(camera, read_camera, camera)
+        # In the order of their declaration: points are read after depth, a foreground after its alpha.
+        for name, field in map_fields().items():
+            if name in files and self._wanted(name):
+                _named(files[name], read_label, field, files[name], results)
+                if camera is not None:
+                    size = results[f'gt_{name}'].shape[1::-1]
+                    _named(camera, check_camera, results['intrinsics'], size, stated)
+
     def _wanted(self, name: str) -> bool:
-        return self.fields is None or name in self.fields or name in _PEOPLE
+        return self.fields is None or name in self.fields or name in PEOPLE
+
+
+def _named(path: str, function: Callable, *arguments):
+    """The result of a function whose BadImage gets the name of a file."""
+    try:
+        return function(*arguments)
+    except BadImage as error:
+        raise BadImage(f'{path}: {error}') from None
+
+
+def read_label(field: MapField, path: str, results: dict) -> None:
+    """Read a file of a field to ``gt_<field>`` of a sample, and to ``valid_<field>`` where the reader tells where it is known.
+
+    Raises:
+        BadImage: a file that cannot be used.
+    """
+    values, known = resolve(field.reader)(path, results), None
+    if isinstance(values, tuple):
+        values, known = values
+    results[f'gt_{field.name}'] = values
+    if known is not None:
+        assert field.own_validity
+        results[f'valid_{field.name}'] = known
 
 
 def add_validity(results: dict) -> None:
@@ -80,7 +118,7 @@ def add_validity(results: dict) -> None:
     targets = {name: field for name, field in target_fields().items() if f'gt_{name}' in results}
     if not targets:
         raise ValueError(f'{results["img_path"]}: a sample without any labels')
-    shapes = {name: results[f'gt_{name}'].shape[:2] for name in (*targets, *_PEOPLE) if f'gt_{name}' in results}
+    shapes = {name: results[f'gt_{name}'].shape[:2] for name in (*targets, *PEOPLE) if f'gt_{name}' in results}
     if len(set(shapes.values())) > 1:
         sizes = ', '.join(f'gt_{name} {shape[1]} x {shape[0]}' for name, shape in shapes.items())
         raise BadImage(f'labels of different sizes (w x h): {sizes}')
@@ -91,7 +129,7 @@ def add_validity(results: dict) -> None:
         if name in on_people:
             known = known & results['gt_mask']
         if field.own_validity:
-            results[f'valid_{name}'] = known
+            results[f'valid_{name}'] = results.get(f'valid_{name}', True) & known
         else:
             valid = valid & known
     results['valid_mask'] = valid

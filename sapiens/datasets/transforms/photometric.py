@@ -9,6 +9,7 @@ from mmcv.transforms import BaseTransform
 
 from sapiens.registry import TRANSFORMS
 
+from .foreground import change_foreground
 from .loading import check_prob
 
 __all__ = ['PhotometricDistortion', 'RandomBlur']
@@ -28,9 +29,9 @@ class PhotometricDistortion(BaseTransform):
     order. Functions of one channel use a lookup table.
 
     Before a loading transform the change is only drawn; the loading transform applies it where there are the fewest pixels
-    (``LoadPerson`` mostly before its warp with COCO).
+    (``LoadPerson`` mostly before its warp with COCO). The foreground of people, where a sample has one, changes as the image.
 
-    Modified Keys: img (uint8 (H, W, 3) RGB) if present, otherwise pixel_changes
+    Modified Keys: img (uint8 (H, W, 3) RGB) if present, and gt_foreground (H, W, 3) float32; otherwise pixel_changes
 
     Args:
         brightness_delta: in gray levels.
@@ -73,6 +74,7 @@ class PhotometricDistortion(BaseTransform):
             return results
         if 'img' in results:
             results['img'] = change(results['img'])
+            change_foreground(results, change)
         else:
             results['pixel_changes'] = [*results.get('pixel_changes', ()), change]
         return results

@@ -191,7 +191,7 @@ class Letterbox(GeometricStep):
 
 @TRANSFORMS.register_module()
 class RandomRotate(GeometricStep):
-    """Rotate the image about its center; its size stays, black fills the corners.
+    """Rotate the image about its center; its size stays, black or another gray fills the corners.
 
     Normals turn as if the camera had turned about its axis. After a stretch (:class:`Resize`) this is an approximation.
 
@@ -200,18 +200,21 @@ class RandomRotate(GeometricStep):
         prob: probability.
         seg_padding: label outside the image: 255, ignored; or a class, which then counts there (the published Goliath and
             face models learned that black is background).
+        fill: gray level of the corners; 255 in the published matting.
 
     Raises:
         ValueError: an argument out of its range.
     """
 
-    def __init__(self, degree: float, prob: float = 0.5, seg_padding: int = 255):
+    def __init__(self, degree: float, prob: float = 0.5, seg_padding: int = 255, fill: int = 0):
         if not 0 < degree <= 180:
             raise ValueError(f'degree={degree!r}: expected the largest angle in degrees, above 0 and at most 180')
         if not (isinstance(seg_padding, int) and 0 <= seg_padding <= 255):
             raise ValueError(f'seg_padding={seg_padding!r}: expected a label, 0 to 255')
+        if not (isinstance(fill, int) and 0 <= fill <= 255):
+            raise ValueError(f'fill={fill!r}: expected a gray level, 0 to 255')
         check_prob(prob=prob)
-        self.degree, self.prob, self.seg_padding = degree, prob, seg_padding
+        self.degree, self.prob, self.seg_padding, self.fill = degree, prob, seg_padding, fill
 
     def draw(self, view: View, results: dict) -> View:
         chance, degrees = np.random.random(), np.random.uniform(-self.degree, self.degree)
@@ -221,7 +224,7 @@ class RandomRotate(GeometricStep):
         turn = np.array([[c, -s], [s, c]])
         middle = (np.array(view.size) - 1) / 2
         matrix = np.column_stack([turn, middle - turn @ middle])
-        return replace(view.then(matrix, view.size, turn), padding=self.seg_padding)
+        return replace(view.then(matrix, view.size, turn), padding=self.seg_padding, fill=self.fill)
 
 
 @TRANSFORMS.register_module()

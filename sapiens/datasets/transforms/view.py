@@ -36,6 +36,7 @@ class View:
         stops: (matrix, size) of smaller images that the image, not the labels, passes through: an image that is reduced and
             upsampled again loses detail.
         padding: of label ids outside the image.
+        fill: gray level of the image there.
     """
 
     size: tuple
@@ -43,6 +44,7 @@ class View:
     turn: np.ndarray = field(default_factory=lambda: np.eye(2))
     stops: tuple = ()
     padding: int = IGNORE
+    fill: int = 0
 
     @property
     def mirrored(self) -> bool:
