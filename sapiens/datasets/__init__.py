@@ -8,6 +8,7 @@ from .draw import Draw, seed_everything_for
 from .image_folder import ImageFolder
 from .image_list import ImageList
 from .keypoints import KeypointDataset
+from .matting import MattingDataset
 from .multi_task import MultiTaskDataset, TaskSampler
 from .samplers import ResumableSampler
 from .segmentation import SegmentationDataset
@@ -21,6 +22,7 @@ __all__ = [
     'ImageFolder',
     'ImageList',
     'KeypointDataset',
+    'MattingDataset',
     'MultiTaskDataset',
     'ResumableSampler',
     'SegmentationDataset',

@@ -2,6 +2,7 @@
 
 import filecmp
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -124,7 +125,7 @@ def check_samples(
     Returns:
         A summary in words.
     """
-    rows, rejected, reason = [], 0, ''
+    rows, rejections = [], Counter()
     for draw in progress(draws):
         with seed_everything_for(draw):
             try:
@@ -134,19 +135,18 @@ def check_samples(
                 findings.add('unreadable image', f'{results["img_path"]}: {error}')
                 continue
             except Rejected as error:
-                rejected, reason = rejected + 1, str(error)
+                rejections[str(error).partition(':')[0]] += 1
                 continue
         rows.append(statistics.measure(packed['inputs'], packed['data_samples']))
         if rows[-1]['labels'] and (lacking := statistics.empty(rows[-1])):
             annotation = f', annotation {results["id"]}' if 'id' in results else ''
             findings.add(lacking, f'sample {draw.index}, {results["img_path"]}{annotation}', wrong=False)
     text = f'{len(draws)} samples went through the pipeline'
+    rejected, reasons = rejections.total(), ', '.join(f'{reason} ({n})' for reason, n in rejections.most_common())
     if rejected:
-        text += f'; it rejected {rejected} of them, and training draws others instead'
+        text += f'; it rejected {rejected} of them ({reasons}), and training draws others instead'
     if rejected == len(draws):
-        findings.add(
-            'training data whose samples are all rejected by the pipeline', f'{rejected} samples, such as: {reason}'
-        )
+        findings.add('training data whose samples are all rejected by the pipeline', f'{rejected} samples: {reasons}')
     if not rows:
         return text
     if dataset.test_mode and not any(row['labels'] for row in rows):

@@ -10,8 +10,10 @@ from sapiens.tasks import map_fields, resolve, target_fields
 
 from .checks import Findings, sampled
 from .statistics import FARTHEST, judge_field, measure_field
+from .transforms.camera import check_camera, read_camera
 from .transforms.decoding import BadImage, EncodedImage
 from .transforms.label_files import known_depth, read_array
+from .transforms.labels import read_label
 from .transforms.loading import read_file
 
 __all__ = ['check_label_files']
@@ -20,6 +22,8 @@ __all__ = ['check_label_files']
 _TOLERATED = 0.01
 # Deviation of the length of normals from 1, stored as floats and as 8-bit colors.
 _LENGTH = {'f': 0.01, 'u': 0.05}
+# Distance of the principal point from the middle along both axes, as a fraction of the sides: more is that of another image size.
+_OFF_CENTER = 0.2
 # Readers report ids of these instead of refusing them.
 _WITHOUT_CLASSES = dict(label_table=None, num_classes=None)
 
@@ -28,27 +32,35 @@ def check_label_files(findings: Findings, dataset, read: bool, progress: Callabl
     """Find label files that are empty, unreadable, of another size than their image, or hold impossible values.
 
     For every field: maps without a known value. For those of the package: ids that are not classes; depth of people that is not
-    above 0; normals of people that are not unit vectors or look away from the camera; masks without people.
+    above 0; normals of people that are not unit vectors or look away from the camera; masks and alpha without people; cameras
+    that are impossible or of another image size.
 
     Args:
         dataset: its ``load(index)`` gives ``label_files`` and the options of their readers.
         read: read the labels of all samples; otherwise of a hundred.
     """
-    rows: dict[str, list] = {}
+    rows, centers = {}, []
     count = len(dataset)
     looked_at = range(count) if read else sampled(count)
     for index in progress(range(count)):
         results = dataset.load(index)
         whole = True
-        for kind, path in results['label_files'].items():
+        camera = {'camera': results['camera_file']} if 'camera_file' in results else {}
+        for kind, path in {**results['label_files'], **camera}.items():
             if 'segments' in results:
                 continue  # of an annotation file, which has been read
             if not os.path.isfile(path) or os.path.getsize(path) == 0:
                 findings.add(f'missing or empty {kind} file', path)
                 whole = False
         if whole and index in looked_at:
-            for kind, row in (_check_sample(findings, results) or {}).items():
+            for kind, row in (_check_sample(findings, results, centers) or {}).items():
                 rows.setdefault(kind, []).append(row)
+    far = [center for center in centers if (np.abs(center - 0.5) > _OFF_CENTER).all()]
+    if len(far) > len(centers) / 2:
+        findings.add(
+            'cameras whose principal point is far from the middle of the image: are they of another image size?',
+            f'{len(far)} files, at {np.mean(far, 0).round(2).tolist()} of width and height on average',
+        )
     for kind, measured in rows.items():
         for doubt in judge_field(map_fields()[kind], measured):
             # Maps without a known value are found one by one.
@@ -56,24 +68,30 @@ def check_label_files(findings: Findings, dataset, read: bool, progress: Callabl
                 findings.add(f'label files with {doubt.text}', f'{len(measured)} files')
 
 
-def _check_sample(findings: Findings, results: dict) -> dict | None:
-    """Check the label files of a sample; returns their statistics by field."""
-    files, fields, maps = results['label_files'], map_fields(), {}
-    for kind, path in files.items():
-        try:
-            maps[kind] = resolve(fields[kind].reader)(path, {**results, **_WITHOUT_CLASSES})
-        except BadImage as error:
-            findings.add(f'unusable {kind} file', f'{path}: {error}')
+def _check_sample(findings: Findings, results: dict, centers: list) -> dict | None:
+    """Check the label files of a sample; returns their statistics by field. Adds the place of the principal point to ``centers``,
+    as a fraction of width and height."""
+    files, fields, read = results['label_files'], map_fields(), {**results, **_WITHOUT_CLASSES}
     try:
-        width, height = EncodedImage(read_file(results['img_path'])).size
+        size = EncodedImage(read_file(results['img_path'])).size
     except BadImage:
-        return None  # found by check_images
+        size = None  # found by check_images
+    has_camera = _check_camera(findings, read, size, centers)
+    for kind, field in fields.items():
+        if kind in files and (has_camera or not field.on_rays):
+            try:
+                read_label(field, files[kind], read)
+            except BadImage as error:
+                findings.add(f'unusable {kind} file', f'{files[kind]}: {error}')
+    if size is None:
+        return None
+    maps = {kind: read[f'gt_{kind}'] for kind in files if f'gt_{kind}' in read}
     for kind in list(maps):
-        if maps[kind].shape[:2] != (height, width):
+        if maps[kind].shape[:2] != size[::-1]:
             shape = maps.pop(kind).shape
             findings.add(
                 f'{kind} of another size than its image',
-                f'{files[kind]}: {shape[1]} x {shape[0]}, the upright image is {width} x {height}',
+                f'{files[kind]}: {shape[1]} x {shape[0]}, the upright image is {size[0]} x {size[1]}',
             )
     mask = maps.pop('mask', None)
     if mask is not None and not mask.any():
@@ -82,15 +100,40 @@ def _check_sample(findings: Findings, results: dict) -> dict | None:
     for kind, values in maps.items():
         if kind in _CHECKS:
             _CHECKS[kind](findings, values, mask, files[kind], results)
-        elif fields[kind].known is not None and not resolve(fields[kind].known)(values).any():
+        elif not _known(fields[kind], values, read).any():
             findings.add(f'{kind} map without a known value', files[kind])
-    return {kind: _measure(fields[kind], maps[kind], mask, results) for kind in maps.keys() & target_fields().keys()}
+    targets, table = maps.keys() & target_fields().keys(), results.get('label_table')
+    return {kind: _measure(fields[kind], maps[kind], mask, read, table) for kind in targets}
 
 
-def _measure(field, values, mask, results) -> dict:
-    if field.name == 'sem_seg' and results.get('label_table') is not None:
-        values = np.asarray(results['label_table'])[values]
+def _check_camera(findings: Findings, read: dict, size: tuple | None, centers: list) -> bool:
+    """Check the camera file of a sample and keep its ``intrinsics``; returns whether a sample that needs them has them."""
+    path = read.get('camera_file')
+    if path is None:
+        return True
+    try:
+        read['intrinsics'], stated = read_camera(path)
+    except BadImage as error:
+        findings.add('unusable camera file', f'{path}: {error}')
+        return False
+    try:
+        if size is not None:
+            check_camera(read['intrinsics'], size, stated)
+            centers.append((read['intrinsics'][:2, 2] + 0.5) / size)
+    except BadImage as error:
+        findings.add('camera of another image size', f'{path}: {error}')
+    return True
+
+
+def _known(field, values, read) -> np.ndarray:
     known = np.ones(values.shape[:2], bool) if field.known is None else resolve(field.known)(values)
+    return known & read.get(f'valid_{field.name}', True)
+
+
+def _measure(field, values, mask, read, table) -> dict:
+    if field.name == 'sem_seg' and table is not None:
+        values = np.asarray(table)[values]
+    known = _known(field, values, read)
     if mask is not None and field.name in target_fields(masked_by_people=True):
         known = known & mask
     return measure_field(field, values, known)
@@ -157,4 +200,20 @@ def _check_normals(findings, normal, mask, path, results) -> None:
         )
 
 
-_CHECKS = {'sem_seg': _check_ids, 'depth': _check_depth, 'normal': _check_normals}
+def _check_points(findings, points, mask, path, results) -> None:
+    if 'depth' not in results['label_files']:
+        _check_depth(findings, points[..., 2], mask, path, results)
+
+
+def _check_alpha(findings, alpha, mask, path, results) -> None:
+    if not alpha.any():
+        findings.add('alpha without people', path)
+
+
+_CHECKS = {
+    'sem_seg': _check_ids,
+    'depth': _check_depth,
+    'normal': _check_normals,
+    'pointmap': _check_points,
+    'alpha': _check_alpha,
+}

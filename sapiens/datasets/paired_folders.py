@@ -13,7 +13,7 @@ from .checks import Findings
 from .label_checks import check_label_files
 from .path_table import PathTable
 
-__all__ = ['CAMERA', 'PairedFolders', 'find_folder']
+__all__ = ['CAMERA', 'PairedFolders', 'find_folder', 'part_of']
 
 # The kind of files that are cameras, not label maps.
 CAMERA = 'camera'
@@ -58,8 +58,6 @@ class PairedFolders(PathDataset):
     ):
         self.root = require_folder(data_root)
         where = describe_path(self.root)
-        if len(part) != 2 or not 0 <= part[0] < part[1] <= 1:
-            raise ValueError(f'part={part!r}: expected (begin, end) with 0 <= begin < end <= 1')
         roots = _matching(self.root, sequences)
         if not roots:
             raise FileNotFoundError(f'no folder below {where} matches sequences={sequences!r}')
@@ -68,11 +66,9 @@ class PairedFolders(PathDataset):
         for root in roots:
             self._pair(root, images, folders, label_ending, partial, lists)
         count = len(lists['image'])
-        begin, end = round(part[0] * count), round(part[1] * count)
+        begin, end = part_of(part, count, where)
         self.tables = {kind: PathTable.from_strings(paths[begin:end]) for kind, paths in lists.items()}
         super().__init__(self.tables['image'], self.root, pipeline, metainfo, test_mode)
-        if count and not len(self):
-            raise ValueError(f'part={part!r} of the {count} samples in {where} is none')
         if not count:
             listing = ', '.join(repr(folder) for folder, _ in folders.values())
             raise ValueError(
@@ -157,6 +153,20 @@ class PairedFolders(PathDataset):
     def __repr__(self) -> str:
         labels = ', '.join(kind for kind in self.tables if kind != 'image')
         return f'{type(self).__name__}({len(self)} images with {labels}, data_root={self.root!r})'
+
+
+def part_of(part: tuple[float, float], count: int, where: str) -> tuple[int, int]:
+    """First sample, and the one after the last, of a part of ``count`` samples.
+
+    Raises:
+        ValueError: not (begin, end) with 0 <= begin < end <= 1; or no sample of some.
+    """
+    if len(part) != 2 or not 0 <= part[0] < part[1] <= 1:
+        raise ValueError(f'part={part!r}: expected (begin, end) with 0 <= begin < end <= 1')
+    begin, end = round(part[0] * count), round(part[1] * count)
+    if count and begin == end:
+        raise ValueError(f'part={part!r} of the {count} samples in {where} is none')
+    return begin, end
 
 
 def find_folder(data_root: str, names: Sequence[str], sequences: str | Sequence[str] = '') -> str | None:

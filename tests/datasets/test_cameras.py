@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sapiens.datasets import GeometryDataset, SyntheticHumans
+from sapiens.datasets.checks import Findings
 from sapiens.datasets.transforms import (
     BadImage,
     CropToAlpha,
@@ -243,3 +244,40 @@ def test_the_scene_of_a_point():
     distance = [np.abs(np.linalg.norm(sample['gt_pointmap'] - s[:3], axis=-1) - s[3]) for s in SPHERES]
     assert np.min(distance, 0)[sample['valid_mask']].max() < 1e-4
     agree(render(SIZE), render(SIZE))
+
+
+def found(dataset) -> dict:
+    findings = Findings()
+    dataset.check(findings, True)
+    return {what: finding.count for what, finding in findings.items()}
+
+
+def test_checks_of_cameras(tmp_path):
+    write_geometry(tmp_path)
+    write_cameras(tmp_path)
+    dataset = GeometryDataset(str(tmp_path), ['pointmap'])
+    assert found(dataset) == {}
+    half = CAMERA.copy()
+    half[:2] /= 2.5
+    for i in range(3):
+        np.savetxt(tmp_path / f'camera_intrinsics/{i:06d}.txt', half)
+    [what] = found(dataset)
+    assert 'principal point is far from the middle of the image: are they of another image size?' in what
+    twice = CAMERA.copy()
+    twice[:2] *= 3
+    np.savetxt(tmp_path / 'camera_intrinsics/000000.txt', twice)
+    (tmp_path / 'camera_intrinsics/000001.txt').write_text('')
+    counts = found(dataset)
+    assert counts['camera of another image size'] == 1 and counts['missing or empty camera file'] == 1
+    (tmp_path / 'camera_intrinsics/000001.txt').write_text('1 2 3')
+    assert found(dataset)['unusable camera file'] == 1 and 'unusable pointmap file' not in found(dataset)
+
+
+def test_a_pointmap_in_millimeters_is_doubted(tmp_path):
+    scene = write_geometry(tmp_path)
+    write_cameras(tmp_path)
+    for i in range(3):
+        write_array(tmp_path / f'depth/{i:06d}.npy', scene['gt_depth'] * 1000)
+    [what] = found(GeometryDataset(str(tmp_path), ['pointmap']))
+    assert 'label files with pointmap with half of the points farther than 100 m: are they millimeters?' in what
+    assert found(GeometryDataset(str(tmp_path), ['pointmap'], depth_scale=0.001)) == {}

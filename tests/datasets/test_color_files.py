@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from sapiens.datasets import GeometryDataset
+from sapiens.datasets.checks import Findings
 from sapiens.datasets.doubts import dark_albedo, extreme_alpha, far_points
 from sapiens.datasets.transforms import BadImage, LoadLabels
 from sapiens.datasets.transforms.color_files import load_foreground, read_albedo, read_alpha
@@ -169,3 +170,14 @@ def test_doubts_about_units_and_codings():
     assert dark_albedo(linear) == ''
     assert 'linear, and read as sRGB' in dark_albedo(decode_srgb(linear))
     assert 'sRGB-coded, and read as linear' in dark_albedo(encode_srgb(linear))
+
+
+def test_a_wrong_coding_of_albedo_is_doubted(tmp_path):
+    write_geometry(tmp_path)
+    linear = np.float32(0.05) + np.float32(0.25) * smooth_image(*SIZE, seed=9) / 255
+    for i in range(3):
+        write_png(tmp_path / f'albedo/{i:06d}.png', np.rint(linear * 255).astype(np.uint8))
+    for coding, words in dict(linear=None, srgb='read as sRGB').items():
+        findings = Findings()
+        GeometryDataset(str(tmp_path), ['albedo'], albedo_coding=coding).check(findings, True)
+        assert [*findings] == [] if words is None else words in next(iter(findings))

@@ -337,7 +337,9 @@ def test_labels_of_a_hundred_samples_are_read_unless_all_are(monkeypatch):
             return dict(label_files={}, index=index)
 
     looked_at = []
-    monkeypatch.setattr(label_checks, '_check_sample', lambda findings, results: looked_at.append(results['index']))
+    monkeypatch.setattr(
+        label_checks, '_check_sample', lambda findings, results, centers: looked_at.append(results['index'])
+    )
     label_checks.check_label_files(Findings(), Numbers(), read=False)
     assert len(looked_at) == 100 and looked_at[::99] == [0, 999] and max(np.diff(looked_at)) == 11
     looked_at.clear()

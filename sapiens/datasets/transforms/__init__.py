@@ -11,7 +11,7 @@ from .occlusion import CoarseDropout
 from .packing import PackDense, PackImage, PackPose
 from .photometric import PhotometricDistortion, RandomBlur
 from .random_geometry import Letterbox, RandomAreaCrop, RandomCrop, RandomFlip, RandomResize, RandomRotate, Resize
-from .rejection import Rejected
+from .rejection import Rejected, RejectLabels
 from .topdown import LoadPerson
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     'RandomFlip',
     'RandomResize',
     'RandomRotate',
+    'RejectLabels',
     'Rejected',
     'Resize',
     'Solarize',

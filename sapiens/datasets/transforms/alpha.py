@@ -32,6 +32,7 @@ class ComposeRGBA(BaseTransform):
 
     With the foreground f, its alpha a, the photograph b and the curve of sRGB: ``encode(a decode(f) + (1 - a) decode(b))``. In
     coded values instead, edges would be too dark. Colors of the foreground are not adapted (see :class:`.RandomBackground`).
+    Samples with label files, such as photographs with a matte in a mixture, stay as they are.
 
     Required Keys: img_path or img_bytes, of an image with alpha
 
@@ -57,6 +58,8 @@ class ComposeRGBA(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         number = np.random.randint(len(self.backgrounds))
+        if results.get('label_files'):
+            return results
         data = results.pop('img_bytes', None)
         data = read_file(results['img_path']) if data is None else data
         colors, alpha = read_rgba(data, self.premultiplied, self.max_megapixels)

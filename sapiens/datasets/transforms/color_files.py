@@ -81,15 +81,15 @@ def load_foreground(path: str, info: dict) -> tuple[np.ndarray, np.ndarray | Non
     single channel, which is alpha: the colors of the picture where it is at least 0.996; unknown below, except where it is 0.
 
     Args:
-        path: an image of 8 or 16 bits.
+        path: an image of 8 or 16 bits; or an array file of alpha.
         info: the sample, which gets ``gt_alpha`` where it has none, and ``img`` where the picture is read. ``premultiplied`` is
             True for files whose color is multiplied by alpha already.
 
     Raises:
         BadImage: not such a file, another size than that of the picture, or premultiplied colors above their alpha.
     """
-    pixels = _read_channels(path)
-    if pixels.ndim == 2 or pixels.shape[2] < 3:
+    pixels = None if path.lower().endswith(_ARRAYS) else _read_channels(path)
+    if pixels is None or pixels.ndim == 2 or pixels.shape[2] < 3:
         return _from_picture(info.setdefault('gt_alpha', read_alpha(path)), info)
     if pixels.dtype.kind != 'u':
         raise BadImage(f'foreground of type {pixels.dtype}: expected 8 or 16 bits')

@@ -1,0 +1,156 @@
+"""Images with alpha and the colors of people without their background."""
+
+import json
+import os
+from collections.abc import Sequence
+
+from sapiens.registry import DATASETS
+from sapiens.tasks import map_fields
+from sapiens.utils.paths import require_file
+
+from .base import SampleDataset, join_path
+from .checks import Findings, check_images
+from .label_checks import check_label_files
+from .paired_folders import PairedFolders, find_folder, part_of
+from .path_table import PathTable
+
+__all__ = ['MattingDataset']
+
+_IMAGES = ('rgb', 'images')
+_FIELDS = ('alpha', 'foreground')
+
+
+@DATASETS.register_module()
+class MattingDataset(PairedFolders):
+    """Images with alpha, from a list or from folders.
+
+    - A JSON list of ``{"image": ..., "mask": ...}``: the mask is a single channel of alpha, or an RGBA file whose RGB is the
+      foreground, not multiplied by alpha. This is the published form.
+    - A text list of RGBA files, one path per line: people without a background. :class:`.transforms.ComposeRGBA`, the first step
+      of the pipeline, puts photographs behind them.
+    - Without a list, folders: ``rgb`` or ``images``, ``alpha`` or ``alphas``, and where there is one ``foreground`` or
+      ``foregrounds`` (RGBA files, or RGB files that belong to ``alpha``). Files of a stem belong together. ``sapiens render``
+      writes them.
+
+    Samples have ``gt_alpha`` and ``gt_foreground`` (:class:`.transforms.LoadLabels`). Where only alpha is known, the foreground
+    is the picture where alpha is at least 0.996 and 0 elsewhere, and ``valid_foreground`` is False where alpha is between 0 and
+    0.996. Alpha is a fraction of the largest value of the file's type.
+
+    Args:
+        data_root: what lists, their entries and folders are relative to; '' for the working directory.
+        ann_file: the list, .json or .txt; None for folders.
+        images, alpha, foreground: names of the folders, if they have others. ``foreground=''`` ignores it.
+        premultiplied: whether colors of foreground files are multiplied by alpha; the published ones are not. Those of a list of
+            RGBA files are read by :class:`.transforms.ComposeRGBA`, which has this option.
+        sequences, part, partial: see :class:`.paired_folders.PairedFolders`; ``part`` also divides lists.
+        pipeline, metainfo, test_mode: see :class:`SampleDataset`.
+
+    Raises:
+        FileNotFoundError: no such list or folder.
+        ValueError: a list that is empty or not of these forms; files that do not belong together; an argument out of its range.
+    """
+
+    def __init__(
+        self,
+        data_root: str = '',
+        ann_file: str | None = None,
+        images: str | None = None,
+        alpha: str | None = None,
+        foreground: str | None = None,
+        premultiplied: bool = False,
+        sequences: str | Sequence[str] = '',
+        part: tuple[float, float] = (0.0, 1.0),
+        partial: bool = False,
+        pipeline: list = (),
+        metainfo: dict | None = None,
+        test_mode: bool = False,
+    ):
+        self.premultiplied = premultiplied
+        if ann_file is None:
+            folders = dict(image=images, alpha=alpha, foreground=foreground)
+            images, files = _folders(data_root, folders, sequences)
+            super().__init__(
+                data_root or '.', images, files, '', sequences, part, partial, pipeline, metainfo, test_mode
+            )
+            return
+        for name, given in dict(
+            images=images, alpha=alpha, foreground=foreground, sequences=sequences, partial=partial
+        ).items():
+            if given:
+                raise ValueError(f'{name}={given!r} goes with folders, not with ann_file={ann_file!r}')
+        SampleDataset.__init__(self, pipeline, metainfo, test_mode)
+        self.root, self.unused = os.path.expanduser(data_root), Findings()
+        path = require_file(join_path(self.root, os.path.expanduser(ann_file)), 'list')
+        if premultiplied and not path.endswith('.json'):
+            raise ValueError(f'premultiplied=True with the list {path!r}: set it in the ComposeRGBA of the pipeline')
+        lists = _read_pairs(path) if path.endswith('.json') else _read_lines(path)
+        begin, end = part_of(part, len(lists['image']), path)
+        self.tables = {kind: PathTable.from_strings(paths[begin:end]) for kind, paths in lists.items()}
+        self.table = self.tables['image']
+
+    def label_options(self) -> dict:
+        return dict(premultiplied=self.premultiplied)
+
+    def check(self, findings: Findings, read: bool = False, progress=iter) -> None:
+        findings.update(self.unused)
+        check_images(findings, self.image_paths(), len(self), read, progress)
+        check_label_files(findings, self if 'alpha' in self.tables else _ListedFiles(self), read, progress)
+
+    def __repr__(self) -> str:
+        labels = 'alpha' if 'alpha' in self.tables else 'files of people without a background'
+        return f'{type(self).__name__}({len(self)} images with {labels}, data_root={self.root!r})'
+
+
+class _ListedFiles:
+    """A list of RGBA files, as files of alpha and foreground."""
+
+    def __init__(self, dataset: MattingDataset):
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def load(self, index: int) -> dict:
+        path = self.dataset.path(index)
+        return dict(img_path=path, label_files=dict.fromkeys(_FIELDS, path))
+
+
+def _folders(data_root: str, given: dict, sequences) -> tuple[str, dict]:
+    """The folder of images, and (folder, suffixes) of label files by field."""
+    declared = map_fields()
+    images = given['image'] or find_folder(data_root, _IMAGES, sequences) or _IMAGES[0]
+    alpha = (
+        given['alpha'] or find_folder(data_root, declared['alpha'].folders, sequences) or declared['alpha'].folders[0]
+    )
+    foreground = given['foreground']
+    if foreground is None:
+        foreground = find_folder(data_root, declared['foreground'].folders, sequences)
+    files = dict(alpha=(alpha, declared['alpha'].suffixes))
+    # Without files of their own, colors come from alpha and the picture.
+    files['foreground'] = (foreground, declared['foreground'].suffixes) if foreground else files['alpha']
+    return images, files
+
+
+def _read_pairs(path: str) -> dict[str, list]:
+    try:
+        with open(path, encoding='utf-8-sig') as file:
+            entries = json.load(file)
+    except ValueError as error:
+        raise ValueError(f'{path!r} is not a JSON file: {error}') from error
+    if not isinstance(entries, list) or not entries:
+        raise ValueError(f'{path!r}: expected a list of {{"image": path, "mask": path}}, not empty')
+    for number, entry in enumerate(entries):
+        names = [entry.get(key) for key in ('image', 'mask')] if isinstance(entry, dict) else [None]
+        if not all(isinstance(name, str) and name for name in names):
+            raise ValueError(f'entry {number} of {path!r} is {entry!r}: expected {{"image": path, "mask": path}}')
+    masks = [entry['mask'] for entry in entries]
+    return dict(image=[entry['image'] for entry in entries], alpha=masks, foreground=masks)
+
+
+def _read_lines(path: str) -> dict[str, list]:
+    with open(path, encoding='utf-8-sig', errors='surrogateescape') as file:  # keeps names that are not valid UTF-8
+        paths = [line.strip() for line in file]
+    paths = [line for line in paths if line]
+    if not paths:
+        raise ValueError(f'the list {path!r} is empty: expected one path of an RGBA file per line')
+    return dict(image=paths)
