@@ -158,12 +158,12 @@ visualization.layout.join gap=4
 visualization.mae.draw_reconstructions max_side=384
 visualization.map_panel.draw_map_panel side=384
 visualization.normal.draw_normal_panel side=384 limit=60
-visualization.openpose.draw_openpose threshold=0.3 radius=4 thickness=4 opacity=0.8
+visualization.openpose.draw_openpose threshold=0.3 opacity=0.8
 visualization.people.draw_part threshold=0.3 side=512
 visualization.people.draw_people threshold=0.3 show_boxes=False show_indices=False
 visualization.pose.draw_heatmaps threshold=0.3
 visualization.pose.draw_pose threshold=0.3 box_color=(255,255,255)
-visualization.pose.draw_pose_panel threshold=0.3 side=384
+visualization.pose_panel.draw_pose_panel threshold=0.3 side=384
 visualization.segmentation.draw_seg_panel side=384 alpha=0.6
 """
 

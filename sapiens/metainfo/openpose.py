@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 from .build import get_skeleton
-from .convert_keypoints import match_keypoints
+from .convert_keypoints import convert_keypoints, match_keypoints
 from .skeleton import Skeleton, skeleton_from_dict
 from .wholebody133 import FACE_FLIP
 
@@ -77,10 +77,12 @@ def openpose_skeleton(whole: bool = False) -> Skeleton:
 def to_openpose(
     keypoints: np.ndarray, scores: np.ndarray, skeleton: Skeleton | str, threshold: float = 0.3
 ) -> tuple[np.ndarray, np.ndarray, Skeleton]:
-    """Convert keypoints to OpenPose's order: 134 for whole-body skeletons, 18 for others with COCO's body.
+    """Convert keypoints to OpenPose's order: 134 for skeletons with hands, 18 for others with COCO's body.
 
-    The wrist stands for the root of a hand in a skeleton without roots, such as openpose135. The neck is the middle of the
-    shoulders; its score is 1 if both shoulder scores are above the threshold, else 0.
+    Points of feet, face and hands that a skeleton names in its own way, such as those of the 308 keypoints, are found by
+    :mod:`.correspondence`. Those without a partner are NaN with score 0. The wrist stands for the root of a hand in a skeleton
+    without roots, such as openpose135. The neck is the middle of the shoulders; its score is 1 if both shoulder scores are above
+    the threshold, else 0.
 
     Args:
         keypoints: (N, K, 2) pixels.
@@ -94,6 +96,7 @@ def to_openpose(
         ValueError: a skeleton without COCO's body keypoints.
     """
     skeleton = get_skeleton(skeleton)
+    own_names = 'left_hand' in skeleton.groups and 'face-0' not in skeleton
     target = openpose_skeleton('face-0' in skeleton)
     names = {f'{side}_hand_root': f'{side}_wrist' for side in ('left', 'right')}
     names = {
@@ -104,6 +107,9 @@ def to_openpose(
         raise ValueError(
             f"OpenPose style needs COCO's body or whole body: {skeleton!r} has no {', '.join(lacking[:5])}"
         )
+    if own_names:
+        keypoints, scores = convert_keypoints(keypoints, scores, skeleton, 'wholebody133')
+        return to_openpose(keypoints, scores, 'wholebody133', threshold)
     ids = match_keypoints(skeleton, target, names)
     points, values = np.asarray(keypoints, np.float64)[:, ids], np.asarray(scores, np.float64)[:, ids]
     shoulders = [skeleton.index('left_shoulder'), skeleton.index('right_shoulder')]

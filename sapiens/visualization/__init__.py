@@ -10,7 +10,8 @@ from .normal import draw_normal_panel
 from .openpose import draw_openpose
 from .people import draw_part, draw_people
 from .pointmap import draw_inverse_depth, draw_pointmap_panel
-from .pose import PosePanelRow, draw_heatmaps, draw_pose, draw_pose_panel, skeleton_of
+from .pose import draw_heatmaps, draw_pose, skeleton_of
+from .pose_panel import PosePanelRow, draw_pose_panel
 from .segmentation import draw_legend, draw_seg_panel, draw_wrong_pixels
 
 __all__ = [

@@ -6,7 +6,19 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ['GAP', 'LINE', 'NOTHING', 'caption', 'contact_sheet', 'fit', 'join', 'resized_points', 'scaled', 'write']
+__all__ = [
+    'GAP',
+    'LINE',
+    'NOTHING',
+    'caption',
+    'contact_sheet',
+    'fit',
+    'join',
+    'resized_points',
+    'scaled',
+    'text_size',
+    'write',
+]
 
 GAP = 4  # white pixels between tiles
 LINE = 15  # height of a line of text
@@ -39,15 +51,23 @@ def resized_points(points: np.ndarray, before: np.ndarray, after: np.ndarray) ->
     return (np.asarray(points, np.float64) + 0.5) * scale - 0.5
 
 
-def write(canvas: np.ndarray, text: str, corner: tuple[int, int], color, line: int = LINE) -> None:
+def write(canvas: np.ndarray, text: str, corner: tuple[int, int], color, line: int = LINE, rim: int = 0) -> None:
     """Write text with its upper left corner at ``corner`` (x, y). Changes the image in place, which may be a view.
 
     Args:
         line: height of a line in pixels, of which letters take two thirds.
+        rim: thickness of a black rim around the letters in pixels, which shows them on any image.
     """
     drawn = Image.fromarray(canvas)
-    ImageDraw.Draw(drawn).text(corner, text, fill=tuple(map(int, color)), font=_font(line))
+    look = dict(fill=tuple(map(int, color)), font=_font(line), stroke_width=rim, stroke_fill=(0, 0, 0))
+    ImageDraw.Draw(drawn).text(corner, text, **look)
     canvas[...] = np.asarray(drawn)
+
+
+def text_size(text: str, line: int = LINE, rim: int = 0) -> tuple[int, int]:
+    """Width and height in pixels of what :func:`write` draws, from its corner to the lower right."""
+    _, _, right, bottom = _font(line).getbbox(text, stroke_width=rim)
+    return int(np.ceil(right)) + rim, int(np.ceil(bottom)) + rim
 
 
 def _font(line: int) -> ImageFont.FreeTypeFont:

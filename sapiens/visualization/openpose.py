@@ -8,6 +8,8 @@ import numpy as np
 from sapiens.metainfo import Skeleton
 from sapiens.metainfo.openpose import to_openpose
 
+from .sizes import STICK, pixels
+
 __all__ = ['draw_openpose']
 
 LINK_OPACITY = 0.6
@@ -20,8 +22,8 @@ def draw_openpose(
     skeleton: Skeleton | str,
     *,
     threshold: float = 0.3,
-    radius: int = 4,
-    thickness: int = 4,
+    radius: int | None = None,
+    thickness: int | None = None,
     opacity: float = 0.8,
 ) -> np.ndarray:
     """Draw people in OpenPose's keypoint order and colors on black.
@@ -36,8 +38,8 @@ def draw_openpose(
         scores: (N, K).
         skeleton: of the keypoints. Must contain COCO's body keypoints.
         threshold: minimum score of a drawn keypoint.
-        radius: of a keypoint in whole pixels.
-        thickness: half the width of a link in whole pixels.
+        radius: of a keypoint in whole pixels; by default 0.8 % of the shorter side, 4 (as published) of 512 pixels.
+        thickness: half the width of a link in whole pixels; the same by default.
         opacity: of the keypoints, 0 to 1.
 
     Returns:
@@ -49,6 +51,8 @@ def draw_openpose(
     points, scores, target = to_openpose(keypoints, scores, skeleton, threshold)
     canvas = np.zeros((*image.shape[:2], 3), np.uint8)
     height, width = canvas.shape[:2]
+    stick = round(pixels(STICK, canvas.shape, 1))
+    radius, thickness = (stick if size is None else size for size in (radius, thickness))
     for person, values in zip(points, scores, strict=True):
         known = (values >= threshold) & np.isfinite(person).all(1)
         # OpenCV's numbers overflow far outside the image.

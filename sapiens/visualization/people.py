@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from sapiens.metainfo import Skeleton, get_skeleton
 
 from .layout import contact_sheet, resized_points, scaled, write
 from .openpose import draw_openpose
-from .pose import draw_pose
+from .point_labels import Labels, text_height, text_rim
+from .pose import draw_box, draw_pose
 
 __all__ = ['STYLES', 'draw_part', 'draw_people', 'part_box']
 
@@ -45,7 +45,8 @@ def draw_people(
         threshold: minimum score of a drawn keypoint.
         radius, thickness: in pixels; by default those of the style.
         show_boxes: draw the boxes.
-        show_indices: write the index of each keypoint beside it.
+        show_indices: write the index of each keypoint beside it, where it covers no other index. Indices of dense groups that
+            have no place are left out: enlarge the image, or draw a part of it (:func:`draw_part`).
 
     Raises:
         ValueError: an unknown style, or one that the skeleton does not support.
@@ -57,18 +58,21 @@ def draw_people(
         sizes = {key: int(value) for key, value in (('radius', radius), ('thickness', thickness)) if value is not None}
         canvas = draw_openpose(image, keypoints, scores, skeleton, threshold=threshold, **sizes)
         if show_boxes and boxes is not None:
-            for x1, y1, x2, y2 in np.rint(boxes).astype(int).tolist():
-                cv2.rectangle(canvas, (x1, y1), (x2, y2), (255, 255, 255), 1)
+            for box in np.asarray(boxes)[np.isfinite(boxes).all(1)]:
+                draw_box(canvas, box)
     else:
         sizes = dict(threshold=threshold, radius=radius, thickness=thickness)
         canvas = draw_pose(image, keypoints, scores, skeleton, boxes=boxes if show_boxes else None, **sizes)
     if show_indices:
+        texts = Labels(canvas)
         for points, values in zip(keypoints, scores, strict=True):
             for index in np.flatnonzero((values >= threshold) & np.isfinite(points).all(1)):
-                _write(canvas, str(index), np.rint(points[index]).astype(int) + np.array([3, -11]))
+                texts.add(str(index), points[index])
     if ids is not None and boxes is not None:
-        for number, box in zip(ids, boxes, strict=True):
-            _write(canvas, f'#{number}', np.rint(box[:2]).astype(int) + 2)
+        line, rim = text_height(canvas.shape), text_rim(canvas.shape)
+        for number, (x, y) in zip(ids, np.rint(boxes[:, :2]).astype(int).tolist(), strict=True):
+            if 0 <= x < canvas.shape[1] and 0 <= y < canvas.shape[0]:
+                write(canvas, f'#{number}', (x + 2 * rim + 1, y + 2 * rim), (255, 255, 255), line, rim)
     return canvas
 
 
@@ -130,12 +134,3 @@ def part_box(
     x1, y1 = np.maximum(np.floor(low - margin), 0).astype(int)
     x2, y2 = np.minimum(np.ceil(high + margin) + 1, shape[1::-1]).astype(int)
     return (int(x1), int(y1), int(x2), int(y2)) if x2 - x1 > 1 and y2 - y1 > 1 else None
-
-
-def _write(canvas: np.ndarray, text: str, corner: np.ndarray) -> None:
-    """Write white text on a darkened background. Text that starts outside the image is left out."""
-    x, y = corner.tolist()
-    if 0 <= x < canvas.shape[1] and 0 <= y < canvas.shape[0]:
-        part = canvas[y : y + 11, x : x + 6 * len(text) + 1]
-        part[...] = part // 2
-        write(part, text, (0, 0), (255, 255, 255))

@@ -1,4 +1,4 @@
-"""Figures of keypoints: people over an image, heatmaps over an image, and rows of a training figure.
+"""Figures of keypoints: people over an image, and heatmaps over an image.
 
 Images are (H, W, 3) uint8 RGB NumPy arrays and are never changed in place. Coordinates are in pixels; the center of the top-left
 pixel is (0, 0). Boxes are x1, y1, x2, y2.
@@ -7,20 +7,17 @@ Legend: N people, K keypoints, H W image, h w heatmap.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from sapiens.metainfo import Skeleton, get_skeleton
 
-from .layout import resized_points, scaled
-from .tiles import Tile, join_tiles
+from .sizes import BOX, RADIUS, RIM, pixels
 
-__all__ = ['PosePanelRow', 'draw_heatmaps', 'draw_pose', 'draw_pose_panel', 'mean_error', 'paint', 'skeleton_of']
+__all__ = ['cells_to_pixels', 'draw_box', 'draw_heatmaps', 'draw_pose', 'paint', 'skeleton_of']
 
 BOX_COLOR = (255, 255, 255)
-COLUMNS = ('crop', 'ground truth', 'prediction', 'heatmaps')
 _SHIFT = 4  # OpenCV draws at 1/16 of a pixel
 
 
@@ -46,10 +43,10 @@ def draw_pose(
         keypoints: (N, K, 2) x, y, or (K, 2) of one person; N may be 0.
         scores: (N, K) or (K,), also visibilities; None draws every keypoint.
         skeleton: of the keypoints; see :func:`sapiens.metainfo.get_skeleton`.
-        boxes: (M, 4), drawn with thin lines below the people; M may differ from N.
+        boxes: (M, 4), drawn with a dark rim below the people; M may differ from N.
         threshold: minimum score of a drawn keypoint.
-        radius: of all keypoints in pixels; by default 1.2 % of a person's size, less if the keypoints of a group (a face, a
-            hand) lie closer.
+        radius: of all keypoints in pixels; by default 1.2 % of a person's size, at most 1.6 % of the shorter side of the image,
+            and less if the keypoints of a group (a face, a hand) lie closer.
         thickness: of all links in whole pixels; by default 3/4 of the radius of the smaller end, at least 1. 0 draws no links.
         box_color: RGB.
 
@@ -59,15 +56,14 @@ def draw_pose(
     skeleton = get_skeleton(skeleton)
     keypoints, scores = _people(keypoints, scores, skeleton)
     canvas = np.ascontiguousarray(image).copy()
-    height, width = canvas.shape[:2]
-    line = max(1, round(max(height, width) / 500))
     for box in np.asarray([] if boxes is None else boxes, np.float64).reshape(-1, 4):
         if np.isfinite(box).all():
-            start, end = np.rint(np.clip(box.reshape(2, 2), -line, [width, height])).astype(int).tolist()
-            cv2.rectangle(canvas, start, end, tuple(map(int, box_color)), line)
+            draw_box(canvas, box, box_color)
     shown = _inside(keypoints, canvas) & (scores >= threshold)  # never where NaN
     for points, drawn in zip(keypoints, shown, strict=True):
-        radii = _radii(points, drawn, skeleton) if radius is None else np.full(len(points), float(radius))
+        radii = (
+            _radii(points, drawn, skeleton, canvas.shape) if radius is None else np.full(len(points), float(radius))
+        )
         paint(canvas, points, drawn, skeleton, radii, thickness)
     return canvas
 
@@ -92,13 +88,15 @@ def _inside(points: np.ndarray, canvas: np.ndarray) -> np.ndarray:
     return ((points >= -0.5) & (points < np.array(canvas.shape[1::-1]) - 0.5)).all(-1)
 
 
-def _radii(points: np.ndarray, drawn: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """Radius of each keypoint: proportional to the person, and small enough to separate the points of a face or a hand."""
+def _radii(points: np.ndarray, drawn: np.ndarray, skeleton: Skeleton, shape: Sequence[int]) -> np.ndarray:
+    """Radius of each keypoint in a picture of ``shape`` (H, W, ...): proportional to the person, and small enough to separate the
+    points of a face or a hand."""
     radii = np.ones(len(points))
     if not drawn.any():
         return radii
+    least, small, large = (pixels(size, shape, least) for size, least in zip(RADIUS, (0.6, 1.0, 1.0), strict=True))
     low, high = points[drawn].min(0), points[drawn].max(0)
-    base = np.clip(0.012 * np.hypot(*(high - low)), 1.5, 12)
+    base = np.clip(0.012 * np.hypot(*(high - low)), small, large)
     radii[:] = base
     named = list(skeleton.groups.values())
     rest = np.setdiff1d(np.arange(len(points)), np.concatenate(named) if named else [])
@@ -107,8 +105,18 @@ def _radii(points: np.ndarray, drawn: np.ndarray, skeleton: Skeleton) -> np.ndar
         if len(ids) > 1:
             distances = np.linalg.norm(points[ids][:, None] - points[ids][None], axis=-1)
             np.fill_diagonal(distances, np.inf)
-            radii[ids] = np.clip(0.3 * np.percentile(distances.min(1), 75), 0.6, base)
+            radii[ids] = np.clip(0.3 * np.percentile(distances.min(1), 75), min(least, base), base)
     return radii
+
+
+def draw_box(canvas: np.ndarray, box: np.ndarray, color: Sequence[int] = BOX_COLOR) -> None:
+    """Draw a box x1, y1, x2, y2 in place, with a dark rim that shows it on a bright image."""
+    height, width = canvas.shape[:2]
+    line, rim = round(pixels(BOX, canvas.shape, 1)), round(pixels(RIM, canvas.shape, 1))
+    limits = np.array([width, height]) + line + rim
+    start, end = np.rint(np.clip(np.reshape(box, (2, 2)), -line - rim, limits)).astype(int).tolist()
+    cv2.rectangle(canvas, start, end, (0, 0, 0), line + 2 * rim)
+    cv2.rectangle(canvas, start, end, tuple(map(int, color)), line)
 
 
 def paint(
@@ -131,6 +139,7 @@ def paint(
         hidden: (K,) bool, drawn as a ring instead of a disc.
     """
     fixed = np.rint(np.where(drawn[:, None], points, 0) * (1 << _SHIFT)).astype(int).tolist()
+    rim = pixels(RIM, canvas.shape)
     if thickness != 0:
         for (start, end), color in zip(skeleton.links.tolist(), skeleton.link_colors.tolist(), strict=True):
             if drawn[start] and drawn[end]:
@@ -141,8 +150,10 @@ def paint(
         if hidden is not None and hidden[i]:
             cv2.circle(canvas, fixed[i], size, color, max(1, thickness or 1), cv2.LINE_AA, _SHIFT)
             continue
-        if radii[i] >= 2.5:  # a dark rim separates a keypoint from its links; smaller ones would be covered by it
-            cv2.circle(canvas, fixed[i], size + (1 << _SHIFT), (0, 0, 0), -1, cv2.LINE_AA, _SHIFT)
+        if (
+            radii[i] >= 2.5 * rim
+        ):  # a dark rim separates a keypoint from its links; smaller ones would be covered by it
+            cv2.circle(canvas, fixed[i], size + round(rim * (1 << _SHIFT)), (0, 0, 0), -1, cv2.LINE_AA, _SHIFT)
         cv2.circle(canvas, fixed[i], size, color, -1, cv2.LINE_AA, _SHIFT)
 
 
@@ -176,7 +187,7 @@ def draw_heatmaps(
     skeleton = None if skeleton is None else get_skeleton(skeleton)
     height, width = image.shape[:2]
     if transforms is None:
-        transforms = [_cells_to_pixels(maps.shape[1:], image.shape, image.shape) for maps in people]
+        transforms = [cells_to_pixels(maps.shape[1:], image.shape, image.shape) for maps in people]
     if len(transforms) != len(people):
         raise ValueError(f'{len(transforms)} transforms for the heatmaps of {len(people)} people')
     transforms = [np.asarray(transform, np.float64) for transform in transforms]
@@ -197,89 +208,21 @@ def draw_heatmaps(
             points = np.stack([x, y], -1) @ transform[:, :2].T + transform[:, 2]
             found = flat.max(1)
             drawn = (found >= threshold) & (found > 0) & _inside(points, canvas)
-            radii = _radii(points, drawn, skeleton) / 2 if radius is None else np.full(len(points), float(radius))
+            radii = (
+                _radii(points, drawn, skeleton, canvas.shape) / 2
+                if radius is None
+                else np.full(len(points), float(radius))
+            )
             paint(canvas, points, drawn, skeleton, radii, thickness=0)
     return canvas
 
 
-def _cells_to_pixels(cells: Sequence[int], crop: Sequence[int], shown: Sequence[int]) -> np.ndarray:
+def cells_to_pixels(cells: Sequence[int], crop: Sequence[int], shown: Sequence[int]) -> np.ndarray:
     """(2, 3) from cells of an (h, w) map to pixels of its (H, W) crop, resized to another (H, W). The corner cells coincide with
     the corner pixels of the crop (UDP)."""
     w, h = ((crop[i] - 1) / max(cells[i] - 1, 1) for i in (1, 0))
     x, y = (shown[i] / crop[i] for i in (1, 0))
     return np.array([[w * x, 0, x / 2 - 0.5], [0, h * y, y / 2 - 0.5]])
-
-
-class PosePanelRow(NamedTuple):
-    """One row of :func:`draw_pose_panel`.
-
-    Attributes:
-        image: (H, W, 3) uint8 RGB crop.
-        keypoints: (K, 2) predicted, in pixels of the crop.
-        scores: (K,) of the prediction.
-        true_keypoints: (K, 2) labeled, in pixels of the crop; None without labels.
-        visible: (K,), above 0 for a labeled keypoint.
-        heatmaps: (K, h, w) predicted; its corner pixels coincide with those of the crop. None leaves out the column.
-        name: caption of the crop.
-    """
-
-    image: np.ndarray
-    keypoints: np.ndarray
-    scores: np.ndarray
-    true_keypoints: np.ndarray | None = None
-    visible: np.ndarray | None = None
-    heatmaps: np.ndarray | None = None
-    name: str = ''
-
-
-def draw_pose_panel(
-    rows: Sequence[PosePanelRow], skeleton: Skeleton | str, *, threshold: float = 0.3, side: int = 384
-) -> np.ndarray:
-    """Draw rows [crop | ground truth | prediction | heatmaps] with captions: name, number of labeled keypoints, their mean error
-    in pixels of the crop, mean score.
-
-    Args:
-        rows: at least one.
-        skeleton: see :func:`sapiens.metainfo.get_skeleton`.
-        threshold: minimum score of a drawn keypoint.
-        side: longer side of a tile in pixels. Crops are resized before drawing.
-
-    Raises:
-        ValueError: no rows.
-    """
-    skeleton = get_skeleton(skeleton)
-    lines = []
-    for row in rows:
-        image = scaled(row.image, side)
-        labelled = row.true_keypoints is not None
-        truth = np.full_like(image, 255)
-        if labelled:
-            points = resized_points(row.true_keypoints, row.image, image)
-            truth = draw_pose(image, points, row.visible > 0, skeleton, threshold=0.5)
-        points = resized_points(row.keypoints, row.image, image)
-        tiles = [image, truth, draw_pose(image, points, row.scores, skeleton, threshold=threshold)]
-        if row.heatmaps is not None:
-            to_tile = _cells_to_pixels(row.heatmaps.shape[1:], row.image.shape, image.shape)
-            tiles.append(draw_heatmaps(image, row.heatmaps, skeleton, transforms=[to_tile], threshold=threshold))
-        texts = [row.name, '', f'mean score {np.mean(row.scores):.2f}', 'maximum, 0 to 1']
-        if labelled:
-            error = mean_error(row.keypoints, row.true_keypoints, row.visible)
-            texts[1] = f'{int((row.visible > 0).sum())} of {len(skeleton)} labeled'
-            texts[2] = f'mean error {error:.1f} px, {texts[2]}'
-        lines.append([Tile(tile, text) for tile, text in zip(tiles, texts, strict=False)])
-    return join_tiles(lines, COLUMNS)
-
-
-def mean_error(keypoints: np.ndarray, true_keypoints: np.ndarray, visible: np.ndarray) -> float:
-    """Compute the mean distance in pixels over the labeled keypoints (``visible`` > 0); NaN if none is labeled or predicted.
-
-    Args:
-        keypoints, true_keypoints: (K, 2).
-        visible: (K,).
-    """
-    distances = np.linalg.norm(np.asarray(keypoints) - np.asarray(true_keypoints), axis=-1)[np.asarray(visible) > 0]
-    distances = distances[np.isfinite(distances)]
-    return float(distances.mean()) if len(distances) else float('nan')
 
 
 def skeleton_of(metainfo: Mapping | None) -> Skeleton | None:

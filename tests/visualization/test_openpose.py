@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sapiens.metainfo import get_skeleton
+from sapiens.metainfo import convert_keypoints, get_skeleton
 from sapiens.metainfo.openpose import openpose_skeleton, to_openpose
 from sapiens.visualization.openpose import draw_openpose
 from sapiens.visualization.people import draw_part, draw_people, part_box
@@ -37,16 +37,35 @@ def test_keypoints_change_places_by_name(skeleton):
     points, scores = rng.uniform(0, 100, (2, len(source), 2)), rng.uniform(0.4, 1, (2, len(source)))
     scores[1, source.index('left_shoulder')] = 0.2
     moved, values, target = to_openpose(points, scores, source)
-    assert len(target) == (134 if skeleton in ('wholebody133', 'openpose135') else 18)
+    assert len(target) == (134 if skeleton in ('wholebody133', 'goliath308', 'openpose135') else 18)
+    partners = None if skeleton != 'goliath308' else convert_keypoints(points, scores, source, 'wholebody133')
     for index, name in enumerate(target.keypoints):
         if name == 'neck':
             shoulders = points[:, [source.index('left_shoulder'), source.index('right_shoulder')]]
             np.testing.assert_allclose(moved[:, index], shoulders.mean(1))
             assert values[:, index].tolist() == [1, 0]
+        elif partners:
+            at = WHOLE.index(name)
+            np.testing.assert_array_equal(moved[:, index], partners[0][:, at])
+            np.testing.assert_array_equal(values[:, index], partners[1][:, at])
         else:
             name = name if name in source else name.replace('hand_root', 'wrist')
             np.testing.assert_array_equal(moved[:, index], points[:, source.index(name)])
             np.testing.assert_array_equal(values[:, index], scores[:, source.index(name)])
+
+
+def test_the_308_keypoints_carry_feet_face_and_hands_joined_to_the_wrists():
+    source = get_skeleton('goliath308')
+    points, scores = np.random.default_rng(0).uniform(0, 100, (1, 308, 2)), np.ones((1, 308))
+    moved, values, target = to_openpose(points, scores, source)
+    known = {name for name, value in zip(target.keypoints, values[0], strict=True) if value}
+    for group, count in (('foot', 6), ('left_hand', 21), ('right_hand', 21)):
+        assert len(known & {WHOLE.keypoints[index] for index in WHOLE.groups[group]}) == count
+    assert len(known & {f'face-{index}' for index in range(68)}) >= 20
+    for side in ('left', 'right'):
+        root, wrist = (target.index(f'{side}_{name}') for name in ('hand_root', 'wrist'))
+        np.testing.assert_array_equal(moved[0, root], moved[0, wrist])
+        assert sum(root in link for link in target.links.tolist()) == 5, 'a link to each finger'
 
 
 def test_a_link_is_an_ellipse_of_the_published_size_and_opacity():

@@ -9,7 +9,7 @@ from PIL import Image
 from sapiens.metainfo import build_metainfo, get_skeleton
 from sapiens.visualization import PosePanelRow, draw_heatmaps, draw_pose, draw_pose_panel, skeleton_of
 from sapiens.visualization.layout import GAP, LINE
-from sapiens.visualization.pose import mean_error
+from sapiens.visualization.pose_panel import mean_error
 
 COCO = get_skeleton('coco17')
 NOSE, LEFT_EYE, LEFT_EAR = 0, 1, 3
