@@ -9,8 +9,7 @@ model = _joined['model']
 train_dataloader = dict(batch_size=6, sampler=dict(turns=dict(seg=2, normal=2)), dataset=_joined['train_dataset'])
 val_dataloader = test_dataloader = dict(dataset=_joined['val_dataset'])
 val_evaluator = test_evaluator = _joined['val_evaluator']
-optim_wrapper = dict(
-    paramwise_cfg=dict(layer_decay_rate=_base_.layer_decay_rate), clip_grad=dict(max_norm=_base_.max_norm)
-)
+_groups, _norm = dict(layer_decay_rate=_base_.layer_decay_rate), dict(max_norm=_base_.max_norm)
+optim_wrapper = dict(paramwise_cfg=_groups, clip_grad=_norm)
 train_cfg = dict(max_iters=50000)
-del _people, _input, _joined
+del _people, _input, _joined, _groups, _norm
