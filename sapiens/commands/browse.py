@@ -81,7 +81,7 @@ def describe(data) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = tool_parser(__doc__)
+    parser = tool_parser(__doc__, first=('--out', '--split', '--samples', '--cfg-options'))
     add_dataset_arguments(parser, 24, 'draw')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/browse.png'), help='default: %(default)s')
     text = 'longer side of a tile in pixels; default: %(default)s'

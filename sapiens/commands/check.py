@@ -89,7 +89,7 @@ def table(findings: Findings) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = tool_parser(__doc__)
+    parser = tool_parser(__doc__, first=('--split', '--samples', '--images', '--cfg-options'))
     add_dataset_arguments(parser, 100, 'run through the pipeline')
     text = 'decode every image and its labels, and compare their sizes with the stated ones'
     parser.add_argument('--images', action='store_true', help=text)

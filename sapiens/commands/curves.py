@@ -58,7 +58,7 @@ def _mean_from(curves: dict, key: str, begin: float) -> float:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = tool_parser(__doc__)
+    parser = tool_parser(__doc__, first=('--keys', '--names', '--out'))
     parser.add_argument('runs', nargs='+', help='work dirs; a resumed run counts once')
     parser.add_argument('--keys', nargs='+', help='what to plot; without it the names are listed')
     parser.add_argument('--names', nargs='+', help='of the runs; default: those of their folders')

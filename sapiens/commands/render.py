@@ -53,7 +53,7 @@ PREVIEW_IMAGES, PREVIEW_SIDE, PREVIEW_COLUMNS = 24, 420, 8
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = tool_parser(__doc__)
+    parser = tool_parser(__doc__, first=('--size', '--people', '--labels', '--workers', '--seed'))
     add = parser.add_argument
     add('--out', type=Path, required=True, help='folder of the dataset; created, continued or extended')
     add('--num', type=positive, required=True, help='images in all, with those that are there already')

@@ -27,7 +27,7 @@ from sapiens.utils.cli import add_foreign_arguments, add_runner_arguments, load_
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = tool_parser(__doc__)
+    parser = tool_parser(__doc__, first=('--out', '--show-dir', '--dump', '--work-dir', '--cfg-options'))
     parser.add_argument('config', help='path or name of a config')
     add = parser.add_argument
     add('checkpoint', help='weights to evaluate: a file of any form, or a published name (sapiens-pose-1b)')

@@ -18,7 +18,7 @@ FIGURES = 'hooks such as PosePictureHook and DenseFigureHook write figures to vi
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = tool_parser(__doc__)
+    parser = tool_parser(__doc__, first=('--work-dir', '--resume', '--amp', '--cfg-options', '--launcher'))
     parser.add_argument('config', help='path or name of a config, e.g. sapiens_0.3b_humans300m-1024x1024')
     text = 'without a path: resume from the newest valid checkpoint of the work dir, or start if there is none'
     parser.add_argument('--resume', nargs='?', const='auto', metavar='PATH', help=text)

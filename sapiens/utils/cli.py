@@ -4,6 +4,7 @@ import argparse
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,6 +14,8 @@ from sapiens.metainfo.naming import near
 from sapiens.tasks import task_names
 
 from .config import add_options_argument, config_folder, find_config, load_config
+from .help_text import HelpFormatter, format_help
+from .terminal import be_verbose
 
 __all__ = [
     'add_dataset_arguments',
@@ -26,7 +29,20 @@ __all__ = [
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that suggests the nearest flag for an unknown one, and refuses empty values."""
+    """A parser that suggests the nearest flag for an unknown one, refuses empty values, and ends in one line on any error.
+
+    Attributes:
+        first: flags that ``--help`` shows at the top, see :func:`sapiens.utils.help_text.format_help`.
+    """
+
+    first: Sequence[str] = ()
+
+    def __init__(self, *args, **options) -> None:
+        options.setdefault('formatter_class', HelpFormatter)
+        super().__init__(*args, **options)
+
+    def format_help(self) -> str:
+        return format_help(self, self.first)
 
     def parse_known_args(self, args=None, namespace=None):
         args = sys.argv[1:] if args is None else list(args)
@@ -43,12 +59,30 @@ class _Parser(argparse.ArgumentParser):
                 flag for action in self._actions if action.help != argparse.SUPPRESS for flag in action.option_strings
             ]
             message += near(found[1], known)
-        super().error(message)
+        self.exit(2, f'error: {message} ({self.prog} --help)\n')
 
 
-def tool_parser(doc: str) -> argparse.ArgumentParser:
-    """A parser whose ``--help`` shows the docstring of a tool unchanged, with its examples."""
-    return _Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+class _Verbose(argparse.Action):
+    """``--verbose``, which holds from here on, also for processes that the command starts."""
+
+    def __init__(self, option_strings, dest, **options) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, **options)
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        be_verbose()
+
+
+def tool_parser(doc: str, first: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """A parser whose ``--help`` shows the docstring of a tool with its examples. It has ``--verbose``.
+
+    Args:
+        first: flags of the options that most runs need, which the help shows at the top.
+    """
+    parser = _Parser(description=doc)
+    parser.first = first
+    text = 'show all of the log, and what other packages print'
+    parser.add_argument('--verbose', action=_Verbose, help=text)
+    return parser
 
 
 def positive(text: str) -> int:
