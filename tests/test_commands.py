@@ -55,6 +55,13 @@ def test_every_command_has_a_script_in_tools():
         (('train', CONFIG, '--cfg-options', '+model.backbone.archh=1'), "unexpected keyword argument 'archh'"),
         (('train', POSE, '--cfg-options', '+model.los=1'), "PoseEstimator has no argument 'los'"),
         (('train', CONFIG), 'DATA_ROOT'),
+        (('train', CONFIG, '--cfg-options', 'load_from=nowhere.pth'), 'no checkpoint nowhere.pth'),
+        (
+            ('train', CONFIG, '--cfg-options', "+model.backbone.init_cfg={'checkpoint':'no.pth'}"),
+            'no checkpoint no.pth',
+        ),
+        (('train', CONFIG, '--resume', 'nowhere.pth'), 'no checkpoint nowhere.pth'),
+        (('test', CONFIG, 'nowhere.pth'), 'no checkpoint nowhere.pth'),
         (('test', CONFIG, 'sapiens-pos-1b'), 'sapiens-pos-1b'),
         (('export', 'nowhere.py', '--format', 'onnx'), 'nowhere.py'),
         (('convert', 'inspect', 'nowhere.pth'), 'nowhere.pth'),
@@ -81,8 +88,9 @@ def test_a_wrong_path_key_or_value_ends_in_one_line(arguments, text, tmp_path, m
     options = ('--work-dir', tmp_path) if arguments[0] in ('train', 'test') else ()
     arguments = [tmp_path / 'out' if argument == 'OUT' else argument for argument in arguments]
     assert status_of(*arguments, *options) == 2
-    *_, last = capsys.readouterr().err.splitlines()
-    assert last.startswith('error: ') and text in last
+    shown = capsys.readouterr()
+    (line,) = shown.err.splitlines()
+    assert line.startswith('error: ') and text in line and shown.out == ''
 
 
 def raised(function):

@@ -9,7 +9,7 @@ from .families import FAMILIES, Family, family_of
 from .huggingface import is_huggingface_folder, read_fields, read_huggingface_config, save_huggingface
 from .load import explain_refusal, load_weights, read_weights
 from .recognition import describe, recognise
-from .resolve import checkpoint_root, resolve_checkpoint, resolve_config, resolve_init_cfg
+from .resolve import checkpoint_root, require_starts, resolve_checkpoint, resolve_config, resolve_init_cfg
 from .several_tasks import extract_task
 from .zoo import FORMS, LICENCES, ZOO, Entry, find, look_up, published_as
 
@@ -36,6 +36,7 @@ __all__ = [
     'read_huggingface_config',
     'read_weights',
     'recognise',
+    'require_starts',
     'resolve_checkpoint',
     'resolve_config',
     'resolve_init_cfg',

@@ -5,16 +5,18 @@ Checkpoints lie below ``$SAPIENS_CHECKPOINT_ROOT`` (default: ``checkpoints``) in
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import nn
 
 from sapiens.tasks import task_names
+from sapiens.utils.checkpoint import require_checkpoint
 from sapiens.utils.config import find_config
 
 from .zoo import look_up, published_as
 
-__all__ = ['checkpoint_root', 'resolve_checkpoint', 'resolve_config', 'resolve_init_cfg']
+__all__ = ['checkpoint_root', 'require_starts', 'resolve_checkpoint', 'resolve_config', 'resolve_init_cfg']
 
 
 def checkpoint_root() -> Path:
@@ -51,6 +53,25 @@ def resolve_checkpoint(text: str | Path, form: str = 'original') -> Path:
         if place.is_file():
             return place
     raise FileNotFoundError(f'{text} is not on this machine: {entry.how_to_get(form, places[0])}')
+
+
+def require_starts(cfg: Mapping) -> None:
+    """Refuse a config that starts from a checkpoint which is not on this machine: ``load_from``, or an ``init_cfg`` of its model.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`resolve_checkpoint`.
+    """
+    start = cfg.get('load_from')
+    if start and cfg.get('resume') != 'auto':  # which continues from the work dir, if there is something
+        require_checkpoint(resolve_checkpoint(start))
+    parts = [cfg['model']]
+    while parts:
+        part = parts.pop()
+        parts += [value for value in part.values() if isinstance(value, Mapping)]
+        init_cfg = part.get('init_cfg')
+        start = init_cfg.get('checkpoint') if isinstance(init_cfg, Mapping) else None
+        if isinstance(start, str) and '://' not in start:
+            require_checkpoint(resolve_checkpoint(start))
 
 
 def resolve_config(text: str | Path) -> Path:

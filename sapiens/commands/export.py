@@ -23,7 +23,7 @@ import torch
 from sapiens.apis.export import FORMATS, ExportError, ExportOptions, export_model
 from sapiens.apis.loading.load_model import weights_of
 from sapiens.utils.cli import tool_parser
-from sapiens.utils.config import add_options_argument
+from sapiens.utils.config import add_options_argument, find_config
 from sapiens.utils.device import DTYPES
 
 
@@ -75,6 +75,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     args.checkpoint = weights_of(args.config, args.checkpoint)
     if not args.checkpoint:
+        find_config(args.config)  # a wrong path ends here
         print('no checkpoint: the weights are RANDOM, which is of use for measuring speed only', file=sys.stderr)
         torch.manual_seed(0)  # so that the differences can be had again
     args.size = args.size and tuple(args.size)

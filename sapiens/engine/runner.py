@@ -15,12 +15,20 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from sapiens.checkpoints import explain_refusal, family_of, load_weights, read_weights, resolve_init_cfg
+from sapiens.checkpoints import (
+    explain_refusal,
+    family_of,
+    load_weights,
+    read_weights,
+    require_starts,
+    resolve_init_cfg,
+)
 from sapiens.tasks import members_of, task_of
 from sapiens.utils.folder_lock import FolderLock
 from sapiens.utils.foreign import refuse_foreign
 from sapiens.utils.launcher_watch import stop_with_launcher
 from sapiens.utils.memory import keep_tensor_memory
+from sapiens.utils.terminal import fact, log_brief, near_path
 from sapiens.version import __version__
 
 from .checkpoint_io import find_resumable, load_training_state, write_checkpoint
@@ -84,10 +92,12 @@ class Runner(BuildingRunner):
 
         Raises:
             ValueError: the config names classes of other packages that do not work here.
+            FileNotFoundError: it starts from a checkpoint that is not there.
         """
         cfg = copy.deepcopy(cfg)
         refuse_foreign(cfg.to_dict(), getattr(cfg, 'filename', None) or 'the config')
         set_default_evaluators(cfg)
+        require_starts(cfg)
         return super().from_cfg(cfg)
 
     # ------------------------------------------------------------------ running
@@ -207,6 +217,10 @@ class Runner(BuildingRunner):
         ``resume='auto'`` continues from the work dir if it holds a checkpoint, otherwise it starts from the weights of
         ``load_from``. Use it for jobs that are requeued.
         """
+        self._load_or_resume()
+        self.terminal.is_quiet = False
+
+    def _load_or_resume(self) -> None:
         if self._has_loaded:
             return
         path = None
@@ -215,7 +229,8 @@ class Runner(BuildingRunner):
             broadcast_object_list(found)
             path = found[0]
             if path is None:
-                self.logger.info(f'Nothing to resume in {self.work_dir}: the run starts from the beginning')
+                text = f'Nothing to resume in {self.work_dir}: the run starts from the beginning'
+                log_brief(text, fact('resume', 'nothing yet: from the beginning'), self.logger, timed=False)
         elif self._resume:
             path = self._load_from
             if is_main_process():
@@ -224,6 +239,8 @@ class Runner(BuildingRunner):
             self.resume(path)
         elif self._load_from is not None:
             self.load_checkpoint(self._load_from)
+        elif not (self.needs_all_weights or has_start(self.bare_model)):
+            log_brief('Weights: random', fact('weights', 'random'), self.logger, timed=False)
         self._has_loaded = True
 
     def _init_model_weights(self) -> None:
@@ -244,7 +261,7 @@ class Runner(BuildingRunner):
         loaded = dict(state_dict=self.bare_model.state_dict(), meta=checkpoint.meta)
         self.call_hook('after_load_checkpoint', checkpoint=loaded)
         self._has_loaded = True
-        self.logger.info(f'Weights from {filename}:\n{report}')
+        log_brief(f'Weights from {filename}:\n{report}', fact('weights', report.brief), self.logger, timed=False)
 
     def resume(self, filename: str | Path) -> None:
         """Continue a run with its weights and its whole state. Before :meth:`train`, this is what training begins with."""
@@ -263,7 +280,15 @@ class Runner(BuildingRunner):
                 'if labels have another meaning now'
             )
         self._has_loaded = True
-        self.logger.info(f'Resumed from {filename}: epoch {self.epoch}, iteration {self.iter}')
+        place = f'epoch {self.epoch}, iteration {self.iter}'
+        text = fact('weights', f'of {near_path(filename)}, which the run continues from: {place}')
+        log_brief(f'Resumed from {filename}: {place}', text, self.logger, timed=False)
+
+
+def has_start(model: nn.Module) -> bool:
+    """Whether an ``init_cfg`` of a model names a checkpoint."""
+    starts = (getattr(module, 'init_cfg', None) for module in model.modules())
+    return any(isinstance(start, dict) and start.get('checkpoint') for start in starts)
 
 
 def model_facts(model: nn.Module, names: Iterable[str]) -> dict[str, str | dict]:

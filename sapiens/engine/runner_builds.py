@@ -4,16 +4,19 @@ import inspect
 
 import torch
 from mmengine.dist import get_rank
+from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import BaseLoop
 from mmengine.runner import Runner as _Runner
 from torch.utils.data import DataLoader, IterableDataset
 
 from sapiens.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS
+from sapiens.utils.terminal import Terminal, log_brief
 
 from .eval_loops import TestLoop, ValLoop
 from .loops import TrainLoop
 from .mmengine_loops import EpochBasedTrainLoop, IterBasedTrainLoop
+from .start_report import start_report
 from .worker_signals import init_worker
 
 __all__ = ['BuildingRunner']
@@ -28,7 +31,22 @@ class BuildingRunner(_Runner):
     * Loops are those of this package, whose state a checkpoint holds. There is one optimizer.
     * The learning rate follows the real total batch, including gradient accumulation.
     * Loaders do not use the global random state, and their workers survive the signals that stop a run.
+    * The terminal shows ten lines at the start (:mod:`.start_report`) and then what the run logs. Environment, config and hooks
+      are in the log file. ``SAPIENS_VERBOSE=1`` shows everything.
     """
+
+    def build_logger(self, *args, **options) -> MMLogger:
+        """Build the logger. Until the run starts, the terminal shows its warnings only."""
+        logger = super().build_logger(*args, **options)
+        self.terminal = Terminal(logger)
+        self.terminal.is_quiet = True
+        return logger
+
+    def call_hook(self, fn_name: str, **kwargs) -> None:
+        super().call_hook(fn_name, **kwargs)
+        if fn_name == 'before_run':  # everything is built, and nothing is loaded yet
+            text = start_report(self)
+            log_brief(text, text, self.logger, timed=False)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model):
         """Wrap the model for several processes. A model says itself if a step has gradients for some of its parameters only."""

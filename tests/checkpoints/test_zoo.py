@@ -164,7 +164,7 @@ def test_names_work_where_checkpoints_are_taken(root):
     class Stub:
         bare_model = SapiensViT(TINY, img_size=64)
         needs_all_weights = True
-        logger = type('Logger', (), dict(info=lambda self, text: None))()
+        logger = type('Logger', (), dict(info=lambda self, text, extra: None))()
         call_hook = staticmethod(lambda *args, **kwargs: None)
 
     Runner.load_checkpoint(Stub, 'sapiens-pretrain-0.3b')

@@ -12,6 +12,7 @@ from sapiens.evaluation import refuse_unreported, rule_of
 from sapiens.metainfo.naming import near
 from sapiens.registry import HOOKS
 from sapiens.utils.files import remove_temporaries, write_atomically
+from sapiens.utils.terminal import log_brief, near_path
 
 from ..checkpoint_io import LAST
 
@@ -122,7 +123,7 @@ class CheckpointHook(_CheckpointHook):
         runner.message_hub.update_info('kept_checkpoints', list(self.kept))
         self.last_ckpt = self._path(name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        runner.logger.info(f'Saving checkpoint {self.last_ckpt}')
+        log_brief(f'Saving checkpoint {self.last_ckpt}', f'saving {near_path(self.last_ckpt)}', runner.logger)
         parts = dict(save_optimizer=self.save_optimizer, save_param_scheduler=self.save_param_scheduler)
         runner.save_checkpoint(self.out_dir, name, **parts)
         self.saved_iteration = iteration

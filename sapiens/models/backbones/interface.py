@@ -5,12 +5,12 @@
 from collections.abc import Sequence
 
 import torch
-from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sapiens.utils.checkpoint import load_state, read_checkpoint
+from sapiens.utils.terminal import fact, log_brief
 
 __all__ = ['Encoder', 'require_members']
 
@@ -194,8 +194,8 @@ class Encoder(BaseModule):
         self.reset_parameters()
         if self.init_cfg:
             path = self.init_cfg['checkpoint']
-            report = load_state(self, read_checkpoint(path).state_dict)
-            print_log(f'Backbone from {path}:\n{report}', logger='current')
+            report = load_state(self, read_checkpoint(path).state_dict, source=path)
+            log_brief(f'Backbone from {path}:\n{report}', fact('weights', report.brief), timed=False)
 
     def parts_to_compile(self) -> list[nn.Module]:
         """Modules for :func:`sapiens.engine.compiling.compile_parts`: the blocks, one by one."""

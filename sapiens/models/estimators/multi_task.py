@@ -5,13 +5,13 @@
 from collections.abc import Callable, Mapping
 
 import torch
-from mmengine.logging import print_log
 from mmengine.model import BaseModel, ModuleDict
 from torch import Tensor, nn
 
 from sapiens.metainfo.naming import near
 from sapiens.registry import MODELS
 from sapiens.utils.checkpoint import load_state, read_checkpoint
+from sapiens.utils.terminal import fact, log_brief
 
 from ..data_preprocessor import build_normalizer
 from .base import Estimator
@@ -107,7 +107,7 @@ class MultiTaskEstimator(BaseModel):
             part.init_cfg = start
             weights = {key: value for key, value in read_checkpoint(path).state_dict.items() if 'backbone.' not in key}
             report = load_state(_head_alone(part), weights, source=f'{path} (tasks.{name}.init_cfg)')
-            print_log(f'Head of {name!r}: {report}', logger='current')
+            log_brief(f'Head of {name!r}: {report}', fact(f'head {name}', report.brief), timed=False)
 
     # ------------------------------------------------------------------ MMEngine's modes
 

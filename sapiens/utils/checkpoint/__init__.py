@@ -7,7 +7,7 @@ are known to :mod:`sapiens.checkpoints`.
 from .archive import patch_padding_of
 from .limits import check_zip, limited_memory
 from .loading import LoadReport, RefusedWeights, load_state
-from .reading import Checkpoint, diagnose, read_checkpoint
+from .reading import Checkpoint, diagnose, read_checkpoint, require_checkpoint
 from .writing import save_weights
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     'load_state',
     'patch_padding_of',
     'read_checkpoint',
+    'require_checkpoint',
     'save_weights',
 ]

@@ -17,7 +17,7 @@ from .names import canonical, layout_of, strip_wrappers
 from .restricted import UnsafeGlobal, load_restricted
 from .sharded import is_checkpoint_folder, read_folder
 
-__all__ = ['Checkpoint', 'diagnose', 'read_checkpoint']
+__all__ = ['Checkpoint', 'diagnose', 'read_checkpoint', 'require_checkpoint']
 
 # Keys that hold the weights of a file, if they are not at the top. Averages, as timm and DeiT write them, come last.
 WEIGHT_KEYS = ('state_dict', 'model', 'model_state_dict', 'module', 'teacher', 'state_dict_ema', 'model_ema')
@@ -57,9 +57,7 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = 'cpu') 
         ValueError: a file that is truncated, foreign or would execute code (the message says what the file looks like), names
             that are equal without the prefixes of wrappers, or another project's encoder with parts that ours does not have.
     """
-    path = Path(path).expanduser()
-    if not path.exists():
-        raise FileNotFoundError(_missing(path))
+    path = require_checkpoint(path)
     form, read = _reader_of(path)
     try:
         with limited_memory(path, torch.device(map_location)):
@@ -84,11 +82,15 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = 'cpu') 
     return Checkpoint(canonical(tensors, layout, str(path)), meta, str(path), form, key, layout)
 
 
-def _missing(path: Path) -> str:
+def require_checkpoint(path: str | Path) -> Path:
+    """The path of a checkpoint. Raises FileNotFoundError, naming similar files, if nothing is there."""
+    path = Path(path).expanduser()
+    if path.exists():
+        return path
     names = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     near = get_close_matches(path.name, names, n=3, cutoff=0.5)
     where = f'in {path.parent} there is {", ".join(near)}' if near else f'{path.parent} has nothing like it'
-    return f'no checkpoint {path}; {where}'
+    raise FileNotFoundError(f'no checkpoint {path}; {where}')
 
 
 def _reader_of(path: Path) -> tuple[str, Callable]:

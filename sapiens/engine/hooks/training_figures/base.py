@@ -12,6 +12,7 @@ from PIL import Image
 
 from sapiens.structures import DenseDataSample
 from sapiens.tasks import member_of
+from sapiens.utils.terminal import log_brief, near_path
 
 from ...random_state import get_random_state, set_random_state
 
@@ -124,7 +125,8 @@ class TrainingFigureHook(Hook):
             # The local backend would write the same file again.
             if type(backend).__name__ != 'LocalVisBackend':
                 backend.add_image(self.name, figure, step=step)
-        runner.logger.info(f'{self.name.replace("_", " ").capitalize()} figure: {path}')
+        text = f'{self.name.replace("_", " ").capitalize()} figure: '
+        log_brief(f'{text}{path}', f'{text}{near_path(path)}', runner.logger)
 
     @torch.no_grad()
     def predict(self, model) -> list[BaseDataElement]:
