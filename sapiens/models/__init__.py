@@ -16,9 +16,20 @@ from .heads.deconv import DeconvHead
 from .heads.dense import DenseHead
 from .heads.heatmap import HeatmapHead
 from .heads.pixel_shuffle import PixelShuffleHead
+from .losses.albedo import AlbedoChromaticityLoss, AlbedoGradientLoss, AlbedoL1Loss, AlbedoLowFrequencyLoss
 from .losses.depth import AlignedDepthLoss, DepthGradientLoss, ScaleShiftInvariantLoss, SiLogLoss
 from .losses.heatmap import HeatmapCrossEntropyLoss, HeatmapMSELoss
+from .losses.matting import MattingGradientLoss, MattingL1Loss, MattingLaplacianLoss
 from .losses.normal import NormalCosineLoss, NormalGradientLoss, NormalL1Loss
+from .losses.pointmap import (
+    PointmapIntrinsicsLoss,
+    PointmapL1Loss,
+    PointmapMultiscaleL1Loss,
+    PointmapNormalLoss,
+    PointmapScaleLoss,
+    PointmapShiftInvariantLoss,
+    PointmapSiLogLoss,
+)
 from .losses.segmentation import SegCrossEntropyLoss, SegDiceLoss
 from .mae import MAE, MAEDecoder
 
@@ -26,6 +37,10 @@ __all__ = [
     'MAE',
     'SAPIENS2_ARCHS',
     'SAPIENS_ARCHS',
+    'AlbedoChromaticityLoss',
+    'AlbedoGradientLoss',
+    'AlbedoL1Loss',
+    'AlbedoLowFrequencyLoss',
     'AlbedoTask',
     'AlignedDepthLoss',
     'DeconvHead',
@@ -40,6 +55,9 @@ __all__ = [
     'HeatmapMSELoss',
     'ImageNormalizer',
     'MAEDecoder',
+    'MattingGradientLoss',
+    'MattingL1Loss',
+    'MattingLaplacianLoss',
     'MattingTask',
     'MultiTaskEstimator',
     'NormalCosineLoss',
@@ -47,6 +65,13 @@ __all__ = [
     'NormalL1Loss',
     'NormalTask',
     'PixelShuffleHead',
+    'PointmapIntrinsicsLoss',
+    'PointmapL1Loss',
+    'PointmapMultiscaleL1Loss',
+    'PointmapNormalLoss',
+    'PointmapScaleLoss',
+    'PointmapShiftInvariantLoss',
+    'PointmapSiLogLoss',
     'PointmapTask',
     'PoseEstimator',
     'Sapiens2ViT',
