@@ -54,6 +54,7 @@ sapiens.commands.curves:
 runs +
 --keys +
 --names +
+--baseline + key_and_number
 --minutes flag
 --begin float
 --out =curves.png

@@ -1,18 +1,22 @@
 """Plot curves of training runs, and print the values of their evaluations.
 
-Each key is a panel, each run a line.
+Each key is a panel, each run a line. All panels have the same x axis.
 
 Examples:
     sapiens curves work_dirs/pretrained work_dirs/scratch --keys loss coco/AP --out curves.png
 Over minutes of training (without evaluation), with names of their own, from the second minute on:
     sapiens curves work_dirs/a work_dirs/b --names small large --keys seg/mIoU --minutes --begin 2
+With a dashed line at a value to compare with:
+    sapiens curves work_dirs/a --keys seg/mIoU --baseline seg/mIoU=0.811
 Seconds per iteration, data and images per second of runs:
     sapiens curves work_dirs/a work_dirs/b --times
 What there is to plot:
     sapiens curves work_dirs/a
 """
 
+import argparse
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from prettytable import PrettyTable
@@ -57,11 +61,26 @@ def _mean_from(curves: dict, key: str, begin: float) -> float:
     return float(values[places >= begin].mean())
 
 
+def key_and_number(text: str) -> tuple[str, float]:
+    """Parse ``KEY=NUMBER``."""
+    key, equals, number = text.rpartition('=')
+    try:
+        return (key, float(number)) if equals and key else _refuse(text)
+    except ValueError:
+        return _refuse(text)
+
+
+def _refuse(text: str) -> NoReturn:
+    raise argparse.ArgumentTypeError(f'{text}: expected a key and a number, such as seg/mIoU=0.811')
+
+
 def main(argv: list[str] | None = None) -> None:
-    parser = tool_parser(__doc__, first=('--keys', '--names', '--out'))
+    parser = tool_parser(__doc__, first=('--keys', '--names', '--baseline', '--minutes', '--out'))
     parser.add_argument('runs', nargs='+', help='work dirs; a resumed run counts once')
     parser.add_argument('--keys', nargs='+', help='what to plot; without it the names are listed')
     parser.add_argument('--names', nargs='+', help='of the runs; default: those of their folders')
+    text = 'a value to compare with, drawn as a dashed line'
+    parser.add_argument('--baseline', nargs='+', type=key_and_number, default=[], metavar='KEY=NUMBER', help=text)
     parser.add_argument('--minutes', action='store_true', help='over minutes of training instead of iterations')
     text = 'print the time of iterations instead of plotting (--begin 100 leaves the first hundred out)'
     parser.add_argument('--times', action='store_true', help=text)
@@ -86,7 +105,7 @@ def main(argv: list[str] | None = None) -> None:
             curves[key] = places[places >= args.begin], values[places >= args.begin]
     if not any(len(places) for curves in runs.values() for places, _ in curves.values()):
         raise ValueError(f'--begin {args.begin:g}: no run has anything from there on ({x})')
-    draw_curves(runs, args.keys, args.out, x)
+    draw_curves(runs, args.keys, args.out, x, baselines=dict(args.baseline))
     for key in args.keys:
         _print_table(runs, key, x, 1 if args.minutes else 0)
     print(f'picture: {args.out}')

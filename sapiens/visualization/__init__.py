@@ -13,12 +13,14 @@ from .pointmap import draw_inverse_depth, draw_pointmap_panel
 from .pose import draw_heatmaps, draw_pose, skeleton_of
 from .pose_panel import PosePanelRow, draw_pose_panel
 from .segmentation import draw_legend, draw_seg_panel, draw_wrong_pixels
+from .tensorboard import TensorboardVisBackend
 
 __all__ = [
     'DenseRow',
     'MLflowVisBackend',
     'MattingRow',
     'PosePanelRow',
+    'TensorboardVisBackend',
     'WandbVisBackend',
     'draw_albedo',
     'draw_albedo_panel',

@@ -62,9 +62,14 @@ def _clock(rows: Sequence[dict]):
 
 
 def draw_curves(
-    runs: Mapping[str, Curves], names: Sequence[str], path: str | Path, x: str = 'iterations', width: float = 4.5
+    runs: Mapping[str, Curves],
+    names: Sequence[str],
+    path: str | Path,
+    x: str = 'iterations',
+    width: float = 4.5,
+    baselines: Mapping[str, float] | None = None,
 ) -> None:
-    """Write a figure with a panel per name and a line per run.
+    """Write a figure with a panel per name and a line per run. All panels have the same x axis. Few points are marked.
 
     Args:
         runs: curves by the name of the run.
@@ -72,9 +77,10 @@ def draw_curves(
         path: of the figure; the suffix selects the format.
         x: label of the x axis.
         width: of a panel in inches.
+        baselines: a value to compare with by logged name, drawn as a dashed line across its panel.
 
     Raises:
-        ValueError: a name that no run logged.
+        ValueError: a name that no run logged, or a baseline of a name that is not drawn.
     """
     from matplotlib.figure import Figure  # slow to import
 
@@ -82,13 +88,22 @@ def draw_curves(
     for name in names:
         if name not in known:
             raise ValueError(f'{name!r} was logged by no run; they have {", ".join(known)}')
+    for name in baselines or ():
+        if name not in names:
+            raise ValueError(f'baseline of {name!r}, which is not drawn: expected one of {", ".join(names)}')
     figure = Figure(figsize=(width * len(names), 0.7 * width), layout='constrained')
-    for panel, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+    panels = figure.subplots(1, len(names), sharex=True, squeeze=False)[0]
+    for panel, name in zip(panels, names, strict=True):
         for run, curves in runs.items():
             places, values = curves.get(name, ((), ()))
-            # Single points would be invisible as a line.
-            panel.plot(places, values, label=run, marker='.' if 0 < len(places) <= 40 else None)
+            marker = 'o' if len(places) == 1 else '.' if len(places) <= 40 else None
+            panel.plot(places, values, label=run, marker=marker)
+        if baselines and name in baselines:
+            value = baselines[name]
+            panel.axhline(value, color='gray', linestyle='--', linewidth=1, label=f'baseline {value:g}')
         panel.set(title=name, xlabel=x)
         panel.grid(alpha=0.3)
-    panel.legend()
+        if baselines and name in baselines:
+            panel.legend()
+    panels[-1].legend()
     figure.savefig(path, dpi=100)

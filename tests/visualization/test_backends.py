@@ -7,9 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from mmengine.config import Config
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sapiens.engine import TrainingFigureHook
 from sapiens.registry import VISBACKENDS
+from sapiens.visualization.tensorboard import name_by_group
 from tests.engine.toy import make_runner
 
 
@@ -66,6 +68,29 @@ def test_wandb_gets_figures_and_curves_over_iterations(tmp_path, wandb):
     assert [row['step'] for row in wandb.rows if 'loss' in row] == [1, 2, 3, 4]
     assert [(row['step'], row['toy/loss']) for row in wandb.rows if 'toy/loss' in row] == [(4, 0.5)]
     assert wandb.rows[-1] == {'coco/AP (M)': 0.25, 'step': 4} and wandb.finished
+
+
+def test_tensorboard_gets_names_in_groups(tmp_path):
+    run(tmp_path, dict(type='TensorboardVisBackend'))
+    (folder,) = tmp_path.glob('*/vis_data')
+    events = EventAccumulator(str(folder)).Reload()
+    names = events.Tags()
+    assert sorted(names['scalars']) == [
+        'coco/AP (M)', 'time/data_time', 'time/time', 'time/val_data_time', 'time/val_time', 'train/grad_norm', 'train/loss',
+        'train/lr', 'val/toy/loss',
+    ]  # fmt: skip
+    assert names['images'] == ['train/picture']
+    assert [event.step for event in events.Scalars('train/loss')] == [1, 2, 3, 4]
+    assert [event.value for event in events.Scalars('val/toy/loss')] == [0.5]
+
+
+def test_the_learning_rate_is_that_of_the_config():
+    values = dict(base_lr=1.0, lr=0.1, loss=2.0, memory=5, iter=3, epoch=1)
+    assert name_by_group(values, 'train') == {'train/lr': 1.0, 'train/loss': 2.0, 'time/memory': 5}
+    assert name_by_group(dict(lr=0.1), 'train') == {'train/lr': 0.1}
+    assert name_by_group({'val_loss': 1.0, 'a/b': 2.0, 'time': 3.0}, 'val') == {
+        'val/loss': 1.0, 'val/a/b': 2.0, 'time/val_time': 3.0
+    }  # fmt: skip
 
 
 @pytest.fixture

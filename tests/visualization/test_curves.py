@@ -4,8 +4,10 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
+from sapiens.commands.curves import key_and_number, main
 from sapiens.visualization import draw_curves, read_curves
 
 
@@ -81,3 +83,26 @@ def test_the_tool_lists_draws_and_prints(tmp_path, run):
     failed = call('--keys', 'loss', '--begin', 1e9, '--out', tmp_path / 'empty.png')
     assert failed.returncode == 2 and 'no run has anything from there on' in failed.stderr
     assert not (tmp_path / 'empty.png').exists()
+
+
+def test_panels_share_the_axis_one_point_is_a_point_and_baselines_are_lines(tmp_path, run, monkeypatch):
+    figures = []
+    monkeypatch.setattr(Figure, 'savefig', lambda figure, *_, **__: figures.append(figure))
+    one = dict(loss=(np.array([10.0, 90.0]), np.array([5.0, 4.0])), score=(np.array([40.0]), np.array([0.5])))
+    draw_curves(dict(a=one), ['loss', 'score'], tmp_path / 'x.png', baselines=dict(score=0.7))
+    loss, score = figures[0].axes
+    assert loss.get_xlim() == score.get_xlim() and loss.get_xlim()[1] >= 90
+    point, line = score.get_lines()
+    assert point.get_marker() == 'o' and loss.get_lines()[0].get_marker() == '.'
+    assert list(line.get_ydata()) == [0.7, 0.7] and line.get_linestyle() == '--'
+    assert [text.get_text() for text in score.get_legend().get_texts()] == ['a', 'baseline 0.7']
+    with pytest.raises(ValueError, match="baseline of 'other', which is not drawn: expected one of loss"):
+        draw_curves(dict(a=one), ['loss'], tmp_path / 'x.png', baselines=dict(other=1.0))
+
+
+def test_baselines_of_the_command(capsys):
+    assert key_and_number('seg/mIoU@0.01=0.5') == ('seg/mIoU@0.01', 0.5)
+    for text in ('seg/mIoU', '=1', 'a=b'):
+        with pytest.raises(SystemExit) as ended:
+            main(['run', '--keys', 'a', '--baseline', text])
+        assert ended.value.code == 2 and f'{text}: expected a key and a number' in capsys.readouterr().err
