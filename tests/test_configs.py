@@ -31,7 +31,6 @@ from sapiens.registry import (
     TRANSFORMS,
 )
 from sapiens.structures import DenseDataSample
-from sapiens.tasks import get_field
 from sapiens.utils.config import load_config
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -147,12 +146,15 @@ def labeled_sample(model):
         return None
     if type(model).__name__ == 'DenseEstimator':
         height, width = model.backbone.img_size
-        kind, leading = model.task.kind, get_field(f'gt_{model.task.kind}').leading
-        target = (
-            torch.randint(0, 19, (height, width)) if kind == 'sem_seg' else torch.rand(*leading, height, width) + 0.1
-        )
         sample = DenseDataSample(valid_mask=torch.ones(height, width, dtype=torch.bool))
-        sample.set_field(target, f'gt_{kind}')
+        for field in model.task.spec.fields:
+            values = torch.rand(*field.leading, height, width) + 0.1
+            if field.kind == 'labels':
+                values = torch.randint(0, 19, (height, width))
+            sample.set_field(values, f'gt_{field.name}')
+            if field.own_validity:
+                sample.set_field(sample.valid_mask, f'valid_{field.name}')
+        sample.set_metainfo(dict(intrinsics=np.array([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1.0]])))
         return sample
     sample = PoseDataSample()
     count = len(model.skeleton)

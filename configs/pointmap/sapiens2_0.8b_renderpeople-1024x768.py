@@ -1,0 +1,9 @@
+_base_ = ['./_base_/sapiens2_renderpeople-1024x768.py', '../_base_/backbones/sapiens2_0.8b.py']
+
+model = dict(backbone=_base_.backbone)
+train_dataloader = dict(batch_size=6)
+optim_wrapper = dict(
+    paramwise_cfg=dict(layer_decay_rate=_base_.layer_decay_rate),
+    clip_grad=dict(max_norm=2.0),
+)
+train_cfg = dict(max_iters=20000)
