@@ -449,6 +449,8 @@ register_task(
                 'scale', "(B,) float32 above 0: the input's width / scale is the focal length in pixels of the input"
             ),
         ),
+        predictor='sapiens.apis.predictors:PointmapPredictor',
+        result='sapiens.apis.results:PointmapResult',
         metric='PointmapMetric',
         drawing='sapiens.engine.hooks.sapiens2_drawings:PointmapDrawing',
         masked_by_people=True,
@@ -490,8 +492,10 @@ register_task(
             Output('alpha', '(B, 1, H, W) float32 in [0, 1], fraction of the pixel that people cover'),
             Output('foreground', '(B, 3, H, W) float32 in [0, 1], sRGB-coded RGB times alpha'),
         ),
+        result='sapiens.apis.results:MattingResult',
         metric='MattingMetric',
         drawing='sapiens.engine.hooks.sapiens2_drawings:MattingDrawing',
+        gives_mask='person',
     )
 )
 register_task(
@@ -507,6 +511,7 @@ register_task(
         ),
         raw_outputs=(Output('raw_albedo', "(B, 3, h, w) float32, the head's output, {coding}"),),
         decoded_outputs=(Output('albedo', '(B, 3, H, W) float32 in [0, 1], {coding}'),),
+        result='sapiens.apis.results:AlbedoResult',
         metric='AlbedoMetric',
         drawing='sapiens.engine.hooks.sapiens2_drawings:AlbedoDrawing',
         masked_by_people=True,

@@ -3,14 +3,28 @@ from .loading.build import build_model, load_encoder
 from .loading.load_model import load_model
 from .predictors.features import extract_features
 from .predictors.side_by_side import Pipeline
-from .results import DepthResult, FeatureResult, ImageResults, NormalResult, PoseResult, Result, SegResult
+from .results import (
+    AlbedoResult,
+    DepthResult,
+    FeatureResult,
+    ImageResults,
+    MattingResult,
+    NormalResult,
+    PointmapResult,
+    PoseResult,
+    Result,
+    SegResult,
+)
 
 __all__ = [
+    'AlbedoResult',
     'DepthResult',
     'FeatureResult',
     'ImageResults',
+    'MattingResult',
     'NormalResult',
     'Pipeline',
+    'PointmapResult',
     'PoseResult',
     'Result',
     'SegResult',

@@ -55,7 +55,8 @@ class Masking:
         if (self.by or self.classes) and not set(masked) & set(tasks.values()):
             raise ValueError(f'a mask of people is for {" and ".join(masked)}, the models are for {", ".join(tasks)}')
         if self.classes:
-            known = classes.get(self.by or next((name for name, task in tasks.items() if task in giving), ''))
+            named = [name for name, task in tasks.items() if task in giving and classes.get(name) is not None]
+            known = classes.get(self.by or next(iter(named), ''))
             if known is None:
                 raise ValueError(f'mask of the classes {", ".join(self.classes)}: no model gives masks of classes')
             for name in self.classes:
@@ -65,8 +66,12 @@ class Masking:
         """Return the mask (H, W) bool that a result of an image gives; None without one."""
         for name, result in results.items():
             attribute = get_inference_task(result.task).gives_mask
-            if attribute is not None and self.by in (None, name):
-                return result.of_classes(self.classes) if self.classes else getattr(result, attribute)
+            if attribute is None or self.by not in (None, name):
+                continue
+            if not self.classes:
+                return getattr(result, attribute)
+            if hasattr(result, 'of_classes'):  # a matte has no classes
+                return result.of_classes(self.classes)
         return None
 
 

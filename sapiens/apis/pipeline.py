@@ -232,8 +232,11 @@ class Batcher:
         done = []
         while self.open and all(output is not None for output in self.open[0][1]):
             job, outputs = self.open.popleft()
-            found = self.predictor.result(job.image, job.item.source, outputs)
-            job.results.update(found if isinstance(found, ImageResults) else {self.name: found})
+            try:
+                found = self.predictor.result(job.image, job.item.source, outputs)
+                job.results.update(found if isinstance(found, ImageResults) else {self.name: found})
+            except BadImage as error:  # such as intrinsics of another image
+                job.error = str(error)
             job.finished.add(self.name)
             done.append(job)
         return done

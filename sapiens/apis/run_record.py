@@ -45,6 +45,8 @@ def content_of(plan: Plan) -> dict[str, str]:
         # Loading explains the error of a file that does not exist.
         content[f'weights of {task}'] = RANDOM if path is None else fingerprint(path) if path.exists() else ''
     files = [plan.boxes] if plan.boxes else re.split('[:,]', (plan.detector or {}).get('text', ''))
+    cameras = [options.get('intrinsics') for options in plan.models.values()]
+    files += [plan.saving.over, *(str(camera) for camera in cameras if camera)]
     for file in map(os.path.expanduser, files):
         if os.path.isfile(file):
             content[file] = fingerprint(file)

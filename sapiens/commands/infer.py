@@ -1,4 +1,4 @@
-"""Run models on images and videos: keypoints, body parts, depth, normals, features.
+"""Run models on images and videos: keypoints, body parts, depth, normals, pointmaps, mattes, albedo, features.
 
 INPUT is an image, a folder (searched at any depth), a quoted glob pattern, a .txt list of paths, a URL, a video, the number of a
 camera, or several of these. Results go to --out under the names of the images. Existing results are skipped, so an interrupted
@@ -13,6 +13,11 @@ Examples:
     sapiens infer pose photos --model sapiens2-pose-1b --keypoints-as openpose25 --out out
     sapiens infer seg 'photos/*.jpg' --model sapiens-seg-1b --out out --save labels picture cutout
     sapiens infer depth photos --model sapiens-depth-1b --mask-model sapiens-seg-1b --save depth picture ply --out out
+    sapiens infer pointmap photos --model sapiens2-pointmap-1b --mask-model sapiens2-seg-1b --save points ply --out out
+    sapiens infer pointmap photos --model sapiens2-pointmap-1b --focal 1430 --rays project --out out    # a known camera
+    sapiens infer matting photos --model sapiens2-matting-1b --over beach.jpg --light linear --out out
+    sapiens infer matting dance.mp4 --model sapiens2-matting-1b --over sea.mp4 --out out    # with the sound of dance.mp4
+    sapiens infer albedo photos --model CONFIG --checkpoint FILE --save srgb --out out
     sapiens infer all photos --model sapiens-pose-1b sapiens-seg-1b sapiens-depth-1b sapiens-normal-1b --out out
     sapiens infer all photos --model sapiens2-pose-1b sapiens2-seg-1b sapiens2-normal-1b --mask-by seg --figure --out out
     sapiens infer pose photos --model sapiens-pose-1b --out out --devices 0,1,2,3 --jobs-per-device 2
@@ -25,6 +30,13 @@ import dataclasses
 import sys
 from pathlib import Path
 
+from sapiens.apis.arguments import (
+    add_background_arguments,
+    add_camera_arguments,
+    background_of,
+    camera_of,
+    check_tasks,
+)
 from sapiens.apis.batch_job import Plan
 from sapiens.apis.batch_run import BatchRun
 from sapiens.apis.detectors import DETECTORS, BoxesFile
@@ -113,9 +125,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     text = 'point clouds from relative depth: nearest to farthest point; default: %(default)s'
     add('--ply-extent', type=float, default=Saving.extent, help=text)
 
-    add = parser.add_argument_group('masks of people (optional, for depth and normals)').add_argument
+    add_camera_arguments(parser)
+    add_background_arguments(parser)
+    masked = [name for name in tasks if get_inference_task(name).masked_by_people]
+    add = parser.add_argument_group(f'masks of people (optional, for {", ".join(masked)})').add_argument
     add('--mask-dir', type=Path, metavar='DIR', help='<name>.npy or .png for each image')
-    text = 'segmentation model that makes the masks; with "all" its results are used in any case'
+    text = 'segmentation or matting model that makes the masks; with "all" its results are used in any case'
     add('--mask-model', metavar='NAME_OR_CONFIG', help=text)
     add('--mask-checkpoint', metavar='FILE', help='its weights')
     text = 'task whose model masks the saved maps too: they are not-a-number outside, and pictures black'
@@ -161,8 +176,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 
 def make_saving(args: argparse.Namespace) -> Saving:
-    names = {field.name for field in dataclasses.fields(Saving)}
-    given = {name: value for name, value in vars(args).items() if name in names}
+    names = {field.name for field in dataclasses.fields(Saving)} - {'over', 'light', 'colors'}
+    given = {name: value for name, value in vars(args).items() if name in names} | background_of(args)
     given.update(
         kinds=None if args.save is None else tuple(args.save),
         extra=('heatmaps',) * args.heatmaps + tuple(args.crop),
@@ -181,6 +196,7 @@ def make_models(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dic
     common = dict(dtype=args.dtype, batch_size=args.batch_size, compile=args.compile)
     if args.processing != PROCESSINGS[0]:  # records of earlier versions do not have it
         common['processing'] = args.processing
+    camera = camera_of(args)
     models, named = {}, with_checkpoints(args.model, args.checkpoint)
     # Reading a config imports the module of a task outside the package.
     configs = [read_config(model, args.cfg_options) for model in args.model]
@@ -200,6 +216,7 @@ def make_models(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dic
         options = dict(flip_test=args.flip_test, num_keypoints=args.num_keypoints)
         if args.keypoints_as:
             options['keypoints_as'] = args.keypoints_as
+        options.update(camera)
         options.update((file.needs, True) for file in get_result_class(task).chosen(saving) if file.needs)
         known = get_predictor_class(task).options
         options = {name: value for name, value in options.items() if name in known}
@@ -212,6 +229,7 @@ def make_models(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dic
     for name in ('num_keypoints', 'keypoints_as'):
         if getattr(args, name) and not any(name in options for options in models.values()):
             raise ValueError(f'--{name.replace("_", "-")} is for pose')
+    check_tasks(args, models)
     hidden = ()
     if args.mask_model:
         if not any(get_inference_task(task).masked_by_people for task in models):

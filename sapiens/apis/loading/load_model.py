@@ -8,6 +8,7 @@ result.save('out')
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from mmengine.config import Config
 
 from sapiens.checkpoints import is_huggingface_folder, look_up
@@ -47,6 +48,9 @@ def load_model(
     num_keypoints: int | None = None,
     keypoints_as: str | None = None,
     heatmaps: bool = False,
+    focal: float | str | None = None,
+    intrinsics: np.ndarray | str | Path | None = None,
+    rays: str | None = None,
     detector: str | Callable | None = None,
     crop: str = 'auto',
     processing: str = PROCESSINGS[0],
@@ -68,6 +72,14 @@ def load_model(
         num_keypoints: 17, 133 or 308: compute only the keypoints of that skeleton with a larger model.
         keypoints_as: skeleton of the results (pose), by name or file: 'openpose25', 'smplx127' (docs/keypoints.md).
         heatmaps: keep the heatmaps (pose).
+        focal: focal length in pixels of the images (pointmaps), where it is known, or 'exif' for that of each file. The points
+        are
+            then those of this camera, in meters. By default the model estimates it.
+        intrinsics: instead of ``focal``: (3, 3) in pixels of the images, the path of a file, or a folder of files with the names
+        of
+            the images; see :func:`sapiens.apis.user_camera.read_intrinsics`.
+        rays: 'predicted' points (pointmaps), or 'project' for points on the rays of their pixels: x and y follow from z and the
+            camera.
         detector: of people (pose): a text for :func:`sapiens.apis.detectors.build_detector`, or a function that takes images
             and returns (boxes (N, 4), scores (N,)) of each. By default the whole image is one person.
         crop: 'device' crops and resizes on the accelerator, 'host' with the transforms of the config. 'auto' is 'device' on
@@ -107,7 +119,7 @@ def load_model(
         if not kind.any_model and task not in known:
             raise ValueError(f'task={task!r}, but {label} is for {" and ".join(map(repr, known))}')
     options = dict(flip_test=flip_test, num_keypoints=num_keypoints, keypoints_as=keypoints_as)
-    options.update(heatmaps=heatmaps or None, detector=detector)
+    options.update(heatmaps=heatmaps or None, detector=detector, focal=focal, intrinsics=intrinsics, rays=rays)
     options = {name: value for name, value in options.items() if value is not None}
     kinds = [get_predictor_class(task_of(part).inference_name) for part in parts] if chosen else [kind]
     for name in options:

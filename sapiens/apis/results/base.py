@@ -58,6 +58,8 @@ class Result:
     path: str = ''
     task: ClassVar[str] = ''
     files: ClassVar[tuple[ResultFile, ...]] = ()
+    # Of a frame of a video: seconds from its start; set by what processes videos.
+    time: ClassVar[float | None] = None
 
     @classmethod
     def read_fields(cls, fields: Mapping[str, Tensor], task) -> dict:

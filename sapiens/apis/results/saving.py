@@ -17,6 +17,8 @@ CHOICES = dict(
     style=STYLES,
     normal_frame=('published', 'camera'),
     background=('gray', 'black', 'white'),
+    light=('srgb', 'linear'),
+    colors=('predicted', 'photo'),
 )
 # Gray levels of pixels without a value. Gray is the published one.
 LEVELS = dict(gray=NOTHING, black=0, white=255)
@@ -40,6 +42,8 @@ class Saving:
         depth_limits: depths drawn brightest and black. Fixed limits make images comparable.
         normal_frame: frame of .npy normals: 'published' (x right, y up, z towards the camera) or 'camera' (x right, y down,
             z forward).
+        over: what cut-out people are put in front of in pictures of mattes; see :func:`sapiens.apis.backdrop.find_backdrop`.
+        light, colors: how; see :meth:`sapiens.apis.MattingResult.composite`.
         fov, distance, extent: point clouds; see :meth:`sapiens.apis.DepthResult.points`.
 
     Raises:
@@ -61,6 +65,9 @@ class Saving:
     background: str = 'gray'
     depth_limits: tuple[float, float] | None = None
     normal_frame: str = 'published'
+    over: str = 'green'
+    light: str = 'srgb'
+    colors: str = 'predicted'
     fov: float = 50.0
     distance: float = 2.0
     extent: float = 0.5

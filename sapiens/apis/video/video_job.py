@@ -131,7 +131,10 @@ def run_video(
             jobs = run(predictors, frames, detector=detector, workers=plan.workers, pixels_of=frames.take)
             for job in progress(in_order(jobs), source.count):
                 frame = frames.shown.pop(count)
+                if job.error:
+                    raise BadImage(f'frame {count}: {job.error}')
                 for result in job.results.values():
+                    result.time = float(frame.time)
                     if tracker and isinstance(result, PoseResult):
                         tracker.update(result, float(frame.time))
                 pending.append(pool.submit(_write, plan, outputs, job, count, frame))
