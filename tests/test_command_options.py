@@ -140,6 +140,12 @@ input +
 --fov float =50.0
 --ply-distance float =2.0
 --ply-extent float =0.5
+--focal
+--intrinsics
+--rays predicted|project
+--over
+--light srgb|linear
+--colors predicted|photo
 --mask-dir Path
 --mask-model
 --mask-checkpoint

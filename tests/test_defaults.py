@@ -27,12 +27,14 @@ apis.pipeline.run workers=2
 apis.predictors.base.Predictor batch_size=8 compile=False
 apis.predictors.base.Predictor.stream workers=2
 apis.predictors.features.extract_features batch_size=8 num_workers=2
+apis.predictors.pointmap.PointmapPredictor rays='predicted'
 apis.predictors.pose.PosePredictor heatmaps=False
 apis.results.depth.DepthResult relative=True
 apis.results.depth.DepthResult.normals relief=2048.0
 apis.results.depth.DepthResult.points fov=50.0 distance=2.0 extent=0.5
 apis.results.image_results.ImageResults.draw side=1024
-apis.results.saving.Saving threshold=0.3 show_boxes=False show_indices=False opacity=0.5 background='gray'
+apis.results.saving.Saving threshold=0.3 show_boxes=False show_indices=False opacity=0.5 background='gray' over='green'
+apis.results.saving.Saving light='srgb' colors='predicted'
   fov=50.0 distance=2.0 extent=0.5
 apis.results.seg.SegResult.draw opacity=0.5 legend=False
 apis.video.tracking.OneEuroFilter min_cutoff=1.0 beta=5.0 speed_cutoff=1.0
@@ -100,8 +102,11 @@ engine.optim.param_groups.make_param_groups no_decay_1d=False
 engine.run_state.collect_state schedules=True
 engine.runner.Runner.build_dataloader diff_rank_seed=False
 engine.runner.Runner.save_checkpoint save_optimizer=True save_param_scheduler=True by_epoch=True
+evaluation.albedo.AlbedoMetric encoding='srgb' average='image'
 evaluation.depth.DepthMetric min_depth=0.001
 evaluation.keypoints.KeypointMetric keypoint_score_thr=0.2 nms_thr=0.9 use_area=True
+evaluation.matting.MattingMetric band=0.01
+evaluation.pointmap.PointmapMetric average='pixel'
 frames.to_published dim=-1
 metainfo.openpose.openpose_skeleton whole=False
 metainfo.openpose.to_openpose threshold=0.3

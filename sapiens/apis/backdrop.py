@@ -17,6 +17,9 @@ from .video.video_file import Frame, VideoReader
 __all__ = ['Backdrop', 'Film', 'find_backdrop']
 
 
+ROUNDING = 1e-4  # seconds: times of frames are sums of fractions
+
+
 class Backdrop:
     """A background that does not change.
 
@@ -79,7 +82,7 @@ class Film(Backdrop):
         with self._lock:
             if time < self._since:
                 self._play(0.0)
-            while time >= self._until:
+            while time >= self._until - ROUNDING:
                 if self._following is None:
                     self._play(self._until)
                 else:

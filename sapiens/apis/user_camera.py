@@ -19,8 +19,9 @@ from sapiens.datasets.transforms.decoding import BadImage
 __all__ = ['EXIF', 'UserCamera', 'centered_intrinsics', 'focal_of_exif', 'read_intrinsics']
 
 EXIF = 'exif'
-# Principal points farther from the center, as a fraction of the side of the image, belong to an image of another size.
-OFF_CENTER = 0.25
+# Principal points farther from the center, as a fraction of the side of the image, belong to an image of another size, or to the
+# one that was not turned upright: of 4:3 these are 0.17 away.
+OFF_CENTER = 0.15
 DIAGONAL = math.hypot(36, 24)  # mm, of the film that 35 mm equivalents refer to
 # Millimeters of the unit of FocalPlaneXResolution: inch, cm, mm, um.
 UNITS = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}

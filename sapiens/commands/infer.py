@@ -1,4 +1,4 @@
-"""Run models on images and videos: keypoints, body parts, depth, normals, pointmaps, mattes, albedo, features.
+"""Run models on images and videos: keypoints, parts, depth, normals, points, mattes.
 
 INPUT is an image, a folder (searched at any depth), a quoted glob pattern, a .txt list of paths, a URL, a video, the number of a
 camera, or several of these. Results go to --out under the names of the images. Existing results are skipped, so an interrupted
