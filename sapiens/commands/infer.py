@@ -169,7 +169,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
     add = parser.add_argument_group('videos (.mp4 with the sound of the input; needs: pip install av)').add_argument
     add('--track', action='store_true', help='give each person one id throughout the video')
-    add('--smooth', action='store_true', help='track people and smooth their keypoints in time (1 euro filter)')
+    text = 'smooth keypoints of tracked people (1 euro filter), one focal length for all pointmaps, mattes averaged over time'
+    add('--smooth', action='store_true', help=text)
     add('--side-by-side', action='store_true', help='show the input frame beside the drawn one')
     add('--max-frames', type=int, metavar='N', help='maximum number of frames; a camera has no end')
     return parser.parse_args(argv)

@@ -20,9 +20,9 @@ from ..inputs import Item
 from ..masks import set_masks
 from ..pipeline import Job, in_order, run
 from ..predictors import Predictor
-from ..results import ImageResults, PoseResult, Result
+from ..results import ImageResults, Result
 from ..results.by_task import get_result_class
-from .tracking import Tracker
+from .filters import build_filters
 from .video_file import Camera, Frame, VideoReader, VideoWriter, open_frames
 
 __all__ = ['VideoOptions', 'partial_files', 'run_video', 'run_videos', 'video_files']
@@ -37,7 +37,8 @@ class VideoOptions:
 
     Attributes:
         track: give each person one id throughout the video.
-        smooth: track people and smooth their keypoints in time.
+        smooth: track people and smooth their keypoints in time, use one focal length for all pointmaps, and average mattes
+            along the motion of the picture.
         min_cutoff, beta: see :class:`sapiens.apis.video.tracking.OneEuroFilter`.
         side_by_side: write the input frame beside the drawn one.
         max_frames: maximum number of frames. A camera has no end.
@@ -119,9 +120,8 @@ def run_video(
     source = open_frames(item.source)
     frames = _Frames(source, options.max_frames)
     outputs: dict[str, Output] = {}
-    tracker = None
-    if options.track or options.smooth:
-        tracker = Tracker(options.smooth, min_cutoff=options.min_cutoff, beta=options.beta)
+    kinds = {task: get_result_class(task) for task in plan.written()}
+    filters = build_filters(kinds, options.track, options.smooth, min_cutoff=options.min_cutoff, beta=options.beta)
     count, keep = 0, NOTHING
     pending: deque[Future] = deque()
     try:
@@ -133,10 +133,10 @@ def run_video(
                 frame = frames.shown.pop(count)
                 if job.error:
                     raise BadImage(f'frame {count}: {job.error}')
-                for result in job.results.values():
+                for task, result in list(job.results.items()):
+                    if task in filters:
+                        job.results[task] = result = filters[task](result, float(frame.time))
                     result.time = float(frame.time)
-                    if tracker and isinstance(result, PoseResult):
-                        tracker.update(result, float(frame.time))
                 pending.append(pool.submit(_write, plan, outputs, job, count, frame))
                 count += 1
                 while len(pending) > 4:
