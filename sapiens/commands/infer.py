@@ -61,6 +61,8 @@ from sapiens.utils.cli import add_model_arguments, positive, tool_parser
 from sapiens.utils.device import DTYPES, pick_device
 from sapiens.utils.folder_lock import FolderLock
 
+from . import relight
+
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
@@ -322,6 +324,9 @@ def check_arguments(args: argparse.Namespace, plan: Plan, items: list[Item], vid
 
 
 def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ['relight']:  # takes several models and gives one picture
+        return relight.main(argv[1:])
     args = parse_args(argv)
     found = find_inputs(args.input)
     items = [item for item in found if not is_video(item.source)]

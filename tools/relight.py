@@ -1,0 +1,6 @@
+"""``sapiens relight`` from a clone of the repository. The code is sapiens/commands/relight.py."""
+
+from sapiens.commands import run
+
+if __name__ == '__main__':
+    run('relight')
