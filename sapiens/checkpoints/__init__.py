@@ -3,6 +3,8 @@
 Reading files and copying weights into models is in :mod:`sapiens.utils.checkpoint`, below the models.
 """
 
+from sapiens.utils.checkpoint import extract_task
+
 from .encoder_config import published_encoder_config
 from .expected_shapes import expected_shapes
 from .families import FAMILIES, Family, family_of
@@ -10,7 +12,6 @@ from .huggingface import is_huggingface_folder, read_fields, read_huggingface_co
 from .load import explain_refusal, load_weights, read_weights
 from .recognition import describe, recognise
 from .resolve import checkpoint_root, require_starts, resolve_checkpoint, resolve_config, resolve_init_cfg
-from .several_tasks import extract_task
 from .zoo import FORMS, LICENCES, ZOO, Entry, find, look_up, published_as
 
 __all__ = [

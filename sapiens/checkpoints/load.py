@@ -8,12 +8,20 @@ import torch
 from torch import nn
 
 from sapiens.tasks import MULTI, members_of
-from sapiens.utils.checkpoint import Checkpoint, LoadReport, RefusedWeights, load_state, read_checkpoint
+from sapiens.utils.checkpoint import (
+    Checkpoint,
+    LoadReport,
+    RefusedWeights,
+    as_member,
+    extract_task,
+    load_state,
+    names_of_tasks,
+    read_checkpoint,
+)
 
 from .families import family_of
 from .recognition import declared_task, describe, recognise
 from .resolve import resolve_checkpoint
-from .several_tasks import as_member, extract_task, names_of_tasks
 
 __all__ = ['explain_refusal', 'load_weights', 'read_weights']
 

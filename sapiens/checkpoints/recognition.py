@@ -11,11 +11,11 @@ from torch import Tensor
 from sapiens.metainfo import get_skeleton
 from sapiens.registry import MODELS
 from sapiens.tasks import MULTI, TaskSpec, get_task, members_of, task_names
+from sapiens.utils.checkpoint import extract_task, names_of_tasks
 from sapiens.utils.config import config_folder, load_config
 
 from .expected_shapes import head_shapes
 from .families import family_of
-from .several_tasks import extract_task, names_of_tasks
 from .zoo import ZOO
 
 __all__ = ['describe', 'recognise']

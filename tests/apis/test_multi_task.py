@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from sapiens.apis import ImageResults, Pipeline, batch_job, load_model
 from sapiens.apis.fingerprint import fingerprint_of_config
-from sapiens.apis.loading.load_model import inference_tasks
+from sapiens.apis.loading.load_model import inference_tasks, load_models
 from sapiens.apis.predictors import DensePredictor, FeaturePredictor, PosePredictor
 from sapiens.tasks import get_task
 from sapiens.utils.config import load_config
@@ -197,6 +197,32 @@ def test_options_go_to_the_tasks_that_have_them(cfg, files):
         ValueError, match="num_keypoints: for pose only, and the given config is used for 'normal' and 'seg'"
     ):
         load_model(without, device='cpu', num_keypoints=17)
+
+
+def test_options_of_single_tasks(cfg, files):
+    """Two tasks of one model with different options give what each gives alone, from one encoder."""
+    image, where = picture((100, 80), seed=3), files / 'all.pth'
+    options = dict(seg=dict(flip_test=True), normal=dict(flip_test=False), pose=dict(num_keypoints=17, flip_test=True))
+    plain, tested = (load_model(cfg, where, device='cpu', flip_test=flip)(image) for flip in (False, True))
+    assert np.abs(plain['normal'].normals - tested['normal'].normals).max() > 0.01
+    assert (plain['seg'].labels != tested['seg'].labels).any()
+    model = load_model(cfg, where, device='cpu', task=options)
+    found = model(image)
+    assert_equal('seg', found['seg'], tested['seg'])
+    assert_equal('normal', found['normal'], plain['normal'])
+    assert found['pose'].keypoints.shape == (1, 17, 2)
+    with pytest.raises(ValueError, match=r"task={'seg': ...}: heatmaps is not one of the options of 'seg', flip_test"):
+        load_model(cfg, where, device='cpu', task=dict(seg=dict(heatmaps=True)))
+
+    common = dict(model=cfg, checkpoint=where, batch_size=2)
+    models = {task: dict(common, task=task, **own) for task, own in options.items()}
+    loaded = load_models(models, 'cpu')
+    assert list(loaded) == ['seg'] and loaded['seg'].tasks == ('seg', 'normal', 'pose')
+    found = loaded['seg'](image)
+    assert_equal('seg', found['seg'], tested['seg'])
+    assert_equal('normal', found['normal'], plain['normal'])
+    models['normal'].update(batch_size=4)
+    assert list(load_models(models, 'cpu')) == ['seg', 'normal'], 'options of the model are those of all its tasks'
 
 
 def test_a_larger_batch_with_fixed_size(cfg, files):

@@ -5,10 +5,20 @@ import torch
 from mmengine.config import Config
 
 from sapiens.apis import build_model
-from sapiens.checkpoints import describe, extract_task, load_weights, read_weights, recognise
+from sapiens.checkpoints import (
+    ZOO,
+    describe,
+    extract_task,
+    load_weights,
+    read_weights,
+    recognise,
+    resolve_init_cfg,
+    save_huggingface,
+)
 from sapiens.commands import convert
 from sapiens.engine.runner import model_facts
 from sapiens.registry import MODELS
+from sapiens.utils.checkpoint import save_weights
 
 from ..models.multi_task import BACKBONES, TASKS, build, config, images
 
@@ -125,3 +135,45 @@ def test_one_task_as_a_file_of_its_own(family, model, file, tmp_path, capsys):
         extract_task(model.state_dict(), 'pos')
     with pytest.raises(ValueError, match="no task 'pose' .it is not a model of several tasks"):
         extract_task(single.state_dict(), 'pose')
+
+
+def start(task, checkpoint):
+    """The model with a head that starts from a checkpoint, as a run builds it."""
+    parts = dict(TASKS, **{task: dict(TASKS[task], init_cfg=dict(type='Pretrained', checkpoint=str(checkpoint)))})
+    model = MODELS.build(dict(config('sapiens2'), tasks=parts))
+    resolve_init_cfg(model)
+    model.init_weights()
+    return model
+
+
+@pytest.mark.parametrize(
+    'form', ['whole.pth', 'a.pth', 'a.safetensors', 'folder', 'sapiens2-seg-1b', 'sapiens2_1b_seg.safetensors']
+)
+def test_a_head_starts_from_every_form_of_file(form, tmp_path, monkeypatch):
+    """Those that the encoder takes, and the file of a model of several tasks."""
+    monkeypatch.setenv('SAPIENS_CHECKPOINT_ROOT', str(tmp_path))
+    whole, path = build('sapiens2'), tmp_path / form
+    donor = alone('sapiens2', 'seg')
+    donor.load_state_dict(extract_task(whole.state_dict(), 'seg'))
+    if form == 'whole.pth':
+        torch.save(dict(state_dict=whole.state_dict()), path)
+    elif form == 'folder':
+        save_huggingface(donor, path)
+    else:
+        published = form.startswith('sapiens2')
+        path = tmp_path / ZOO['sapiens2-seg-1b'].files()[0] if published else path
+        path.parent.mkdir(exist_ok=True)
+        save_weights(donor.state_dict(), path)
+        path = form if published else path
+    own = start('seg', path).tasks['seg'].state_dict()
+    assert own and all(torch.equal(value, donor.state_dict()[key]) for key, value in own.items())
+
+
+def test_a_head_of_a_name_that_the_file_does_not_have(tmp_path):
+    torch.save(dict(state_dict=build('sapiens2').state_dict()), tmp_path / 'all.pth')
+    parts = dict(parts=dict(TASKS['seg'], init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'all.pth'))))
+    model = MODELS.build(dict(config('sapiens2'), tasks=parts))
+    with pytest.raises(
+        ValueError, match=r"tasks.parts.init_cfg\): its tasks are normal, pose, seg, none is called 'parts'"
+    ):
+        model.init_weights()

@@ -39,7 +39,7 @@ def load_model(
     model: str | Path | Config,
     checkpoint: str | Path | None = None,
     *,
-    task: str | Sequence[str] | None = None,
+    task: str | Sequence[str] | Mapping[str, Mapping] | None = None,
     device: str = 'auto',
     dtype: str = 'fp32',
     batch_size: int = 8,
@@ -63,7 +63,8 @@ def load_model(
             config; or a config.
         checkpoint: path or name of weights. A config without a checkpoint has random weights, and a warning says so.
         task: by default the task of the model, or all of a model of several. Of these the name of one takes that alone,
-            and a list some of them. 'features' takes the encoder of any model.
+            and a list some of them; so does a dict, with options of single tasks, ``dict(pose=dict(flip_test=True), seg={})``.
+            'features' takes the encoder of any model.
         device: 'auto', 'cpu', 'cuda', 'cuda:1', 'mps'.
         dtype: 'fp32', or 'bf16' or 'fp16' for autocast. Results are float32; features are float16 with 'fp16'.
         batch_size: people or images computed together.
@@ -107,6 +108,7 @@ def load_model(
     checkpoint = weights_of(model, checkpoint)
     members = members_of(cfg.model)
     chosen = tuple(members) if task is None else () if isinstance(task, str) else tuple(task)
+    own = task if isinstance(task, Mapping) else None
     task = MULTI if chosen else task or inference_task(cfg)
     if members and processing != PROCESSINGS[0]:
         raise ValueError(f'processing={processing!r}: {label} has several tasks, which transformers has no models for')
@@ -122,6 +124,13 @@ def load_model(
     options.update(heatmaps=heatmaps or None, detector=detector, focal=focal, intrinsics=intrinsics, rays=rays)
     options = {name: value for name, value in options.items() if value is not None}
     kinds = [get_predictor_class(task_of(part).inference_name) for part in parts] if chosen else [kind]
+    own = own or {}
+    for name, one in zip(chosen, kinds, strict=False):
+        for key in own.get(name, ()):
+            if key not in one.options:
+                raise ValueError(
+                    f'task={{{name!r}: ...}}: {key} is not one of the options of {name!r}, {", ".join(one.options)}'
+                )
     for name in options:
         if not any(name in one.options for one in kinds):
             known = [other for other in task_names(inference=True) if name in get_predictor_class(other).options]
@@ -133,7 +142,7 @@ def load_model(
         options['detector'] = build_detector(detector, device)
     options.update(dtype=DTYPES[dtype], batch_size=batch_size, compile=compile, crop=crop)
     if chosen:
-        options['names'] = chosen
+        options.update(names=chosen, own=own)
     return kind.from_config(task, cfg, checkpoint, device, **options)
 
 
@@ -175,22 +184,25 @@ def model_of(cfg: Config, task: str) -> Mapping:
 
 
 def load_models(models: Mapping[str, dict], device: str) -> dict[str, Predictor]:
-    """Load models that run together. Tasks of one model are loaded as one, by the name of the first.
+    """Load models that run together. Tasks of one model are loaded as one, by the name of the first, each with its own options.
 
     Args:
         models: options of :func:`load_model` by task.
         device: see :func:`load_model`.
     """
     groups: dict[str, list[str]] = {}
+    own, common = {}, {}
     for task, options in models.items():
-        groups.setdefault(repr([options.get(key) for key in ('model', 'checkpoint', 'cfg_options')]), []).append(task)
+        options = {key: value for key, value in options.items() if value is not None and key != 'task'}
+        own[task] = {key: options.pop(key) for key in get_predictor_class(task).options if key in options}
+        common[task] = options
+        groups.setdefault(repr(sorted(options.items())), []).append(task)
     loaded = {}
     for tasks in groups.values():
-        first = models[tasks[0]]
+        first = common[tasks[0]]
         members = members_of(read_config(first['model'], first.get('cfg_options')).model) if len(tasks) > 1 else {}
         if members:
-            options = {key: value for task in tasks for key, value in models[task].items()}
-            loaded[tasks[0]] = load_model(device=device, **dict(options, task=tasks))
+            loaded[tasks[0]] = load_model(device=device, task={task: own[task] for task in tasks}, **first)
         else:
             loaded |= {task: load_model(device=device, **models[task]) for task in tasks}
     return loaded

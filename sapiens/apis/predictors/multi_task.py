@@ -1,6 +1,6 @@
 """Predictor of a model of several tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,17 +47,27 @@ class MultiTaskPredictor(Predictor):
 
     @classmethod
     def from_config(
-        cls, task: str, cfg: Config, checkpoint: str | Path | None, device: str, *, names: Sequence[str], **options
+        cls,
+        task: str,
+        cfg: Config,
+        checkpoint: str | Path | None,
+        device: str,
+        *,
+        names: Sequence[str],
+        own: Mapping[str, Mapping] | None = None,
+        **options,
     ) -> 'MultiTaskPredictor':
-        """Build the model of a config for some of its tasks, by name."""
+        """Build the model of a config for some of its tasks, by name. ``own``: options of single tasks."""
         network = build_model(cfg, checkpoint, device)
         preprocess = TaskInputs({name: input_pipeline(cfg, name) for name in names})
         kinds = {name: get_predictor_class(task_of(network.tasks[name]).inference_name) for name in names}
         parts = {}
         for name, kind in kinds.items():
-            own = {key: value for key, value in options.items() if key in kind.options}
+            given = {key: value for key, value in options.items() if key in kind.options} | dict(
+                (own or {}).get(name, {})
+            )
             model = network.tasks[name]
-            parts[name] = kind(task_of(model).inference_name, model, preprocess, **own)
+            parts[name] = kind(task_of(model).inference_name, model, preprocess, **given)
         of_parts = {key for kind in kinds.values() for key in kind.options}
         common = {key: value for key, value in options.items() if key not in of_parts}
         return cls(task, network, preprocess, parts, **common)

@@ -9,7 +9,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from sapiens.utils.checkpoint import load_state, read_checkpoint
+from sapiens.utils.checkpoint import load_encoder_start
 from sapiens.utils.terminal import fact, log_brief
 
 __all__ = ['Encoder', 'require_members']
@@ -194,7 +194,7 @@ class Encoder(BaseModule):
         self.reset_parameters()
         if self.init_cfg:
             path = self.init_cfg['checkpoint']
-            report = load_state(self, read_checkpoint(path).state_dict, source=path)
+            report = load_encoder_start(self, path)
             log_brief(f'Backbone from {path}:\n{report}', fact('weights', report.brief), timed=False)
 
     def parts_to_compile(self) -> list[nn.Module]:

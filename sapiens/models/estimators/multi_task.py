@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sapiens.metainfo.naming import near
 from sapiens.registry import MODELS
-from sapiens.utils.checkpoint import load_state, read_checkpoint
+from sapiens.utils.checkpoint import load_head_start
 from sapiens.utils.terminal import fact, log_brief
 
 from ..data_preprocessor import build_normalizer
@@ -39,7 +39,7 @@ class MultiTaskEstimator(BaseModel):
         backbone: config of the encoder. ``frozen_stages`` of its depth trains the heads alone.
         tasks: configs of estimators by name, without ``backbone`` and ``data_preprocessor``. A name is free, usually that of
             the task; tasks are in the order of their names. ``init_cfg=dict(type='Pretrained', checkpoint=...)`` starts a head
-            from a model of its task.
+            from a model of its task, or from that task of a model of several.
         loss_weights: factors on the losses of tasks, by name; 1 by default. :class:`sapiens.datasets.TaskSampler` sets how
             often each task is trained.
         data_preprocessor: normalization of the images.
@@ -103,10 +103,9 @@ class MultiTaskEstimator(BaseModel):
             self.tasks[name].init_cfg = None  # MMEngine would look for the weights of the encoder too
         super().init_weights()
         for name, start in starts.items():
-            part, path = self.tasks[name], start['checkpoint']
+            part = self.tasks[name]
             part.init_cfg = start
-            weights = {key: value for key, value in read_checkpoint(path).state_dict.items() if 'backbone.' not in key}
-            report = load_state(_head_alone(part), weights, source=f'{path} (tasks.{name}.init_cfg)')
+            report = load_head_start(_head_alone(part), start['checkpoint'], name)
             log_brief(f'Head of {name!r}: {report}', fact(f'head {name}', report.brief), timed=False)
 
     # ------------------------------------------------------------------ MMEngine's modes
