@@ -189,7 +189,7 @@ def save(plan: Plan, job: Job) -> None:
     set_masks(job.results, plan.mask_dir and plan.mask_dir / job.item.name, plan.masking)
     results, pictures = {task: job.results[task] for task in plan.written()}, {}
     if plan.figure:
-        pictures = {task: result.picture(plan.saving) for task, result in results.items()}
+        pictures = {task: result.picture(result.choose(plan.saving)) for task, result in results.items()}
         write_file(plan.figure_path(job.item.name), ImageResults(results).figure(list(pictures.values())))
     for task, result in results.items():
         result.write(plan.stem(task, job.item.name), plan.saving, pictures.get(task))

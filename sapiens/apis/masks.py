@@ -92,6 +92,7 @@ def set_masks(results: Mapping[str, Result], stem: Path | None = None, masking: 
         result.mask = mask
         if masking.by:
             result.cut_out()
+            result.is_cut_out = True
 
 
 def read_mask(stem: Path, size: tuple[int, int]) -> np.ndarray | None:

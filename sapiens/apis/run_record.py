@@ -16,6 +16,7 @@ from .fingerprint import fingerprint, fingerprint_of_config
 from .loading.build import read_config
 from .loading.load_model import weights_of
 from .results import Saving
+from .results.saving import default_background
 from .video.video_job import VideoOptions
 
 __all__ = ['RECORD', 'check_settings', 'content_of', 'read_record', 'write_settings']
@@ -71,7 +72,7 @@ def check_settings(plan: Plan, video: VideoOptions | None = None) -> None:
         if key not in before:
             settings.pop(key, None)  # no videos were processed yet; versions before did not record the content
     if 'saving' in before:  # options that earlier versions did not have
-        before['saving'] = {**_deciding(Saving()), **before['saving']}
+        before['saving'] = {**_deciding(Saving(), cut_out=False), **before['saving']}
     content, given = before.pop('content', {}), settings.pop('content', {})
     # The settings of one thing (a model, the detector) are a dict: name what differs in it.
     old, new = (flatten({key: values.get(key) for key in settings}) for values in (before, settings))
@@ -155,9 +156,8 @@ def _settings(plan: Plan, video: VideoOptions | None) -> dict:
         for task, options in plan.models.items()
     }
     mask_dir = plan.mask_dir and str(plan.mask_dir)
-    settings = dict(
-        models=models, saving=_deciding(plan.saving), detector=plan.detector, boxes=plan.boxes, mask_dir=mask_dir
-    )
+    saving = _deciding(plan.saving, cut_out=plan.masking.by is not None)
+    settings = dict(models=models, saving=saving, detector=plan.detector, boxes=plan.boxes, mask_dir=mask_dir)
     settings.update(mask_by=plan.masking.by, mask_classes=list(plan.masking.classes) or None)
     settings['content'] = plan.content
     if video is not None:
@@ -165,6 +165,7 @@ def _settings(plan: Plan, video: VideoOptions | None) -> dict:
     return json.loads(json.dumps(settings))  # tuples become lists, as in the file
 
 
-def _deciding(saving: Saving) -> dict:
+def _deciding(saving: Saving, cut_out: bool) -> dict:
     """Return the options of saving that decide the content of files."""
-    return {key: value for key, value in dataclasses.asdict(saving).items() if key not in ('kinds', 'extra')}
+    found = {key: value for key, value in dataclasses.asdict(saving).items() if key not in ('kinds', 'extra')}
+    return dict(found, background=saving.background or default_background(cut_out))

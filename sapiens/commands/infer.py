@@ -185,7 +185,6 @@ def make_saving(args: argparse.Namespace) -> Saving:
         kinds=None if args.save is None else tuple(args.save),
         extra=('heatmaps',) * args.heatmaps + tuple(args.crop),
         depth_limits=tuple(args.depth_limits) if args.depth_limits else None,
-        background=args.background or ('black' if args.mask_by else Saving.background),
     )
     return Saving(**given, distance=args.ply_distance, extent=args.ply_extent)
 

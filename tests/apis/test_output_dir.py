@@ -143,7 +143,7 @@ def test_settings_of_videos_are_kept(tmp_path):
     )  # of a version that had no such options
     (tmp_path / '.run.json').write_text(json.dumps(record))
     check_settings(plan)
-    with pytest.raises(ValueError, match=r'\(mask_by was None, is seg\)$'):
+    with pytest.raises(ValueError, match=r'mask_by was None, is seg\)$'):
         check_settings(replace(plan, masking=Masking('seg')))
 
 

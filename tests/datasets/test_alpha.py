@@ -220,3 +220,10 @@ def test_the_published_order_of_matting(folder):
         inside = made['gt_alpha'] > 0.99
         # Where an image is reduced and upsampled, its edges blur; alpha stays sharp.
         assert inside.sum() > 300 and made['img'][inside].mean() > 250 and np.median(made['img'][inside]) == 255
+
+
+@pytest.mark.parametrize('key', ['keypoints', 'bbox'])
+def test_samples_of_people_are_not_cropped(key):
+    """Their boxes and keypoints would stay where they were. Refused whatever is drawn."""
+    with pytest.raises(ValueError, match=f'CropToAlpha does not move {key}: use LoadPerson'):
+        CropToAlpha(prob=0)(scene() | {key: np.zeros((1, 4))})

@@ -10,6 +10,7 @@ from PIL import Image
 
 from sapiens.apis import Pipeline, batch_job, load_model, pipeline
 from sapiens.apis.loading.build import build_model
+from sapiens.apis.results import Saving
 
 from ..apis.tiny import SIZES, lively, picture, write_pictures
 from ..apis.tiny import config as tiny_config
@@ -122,6 +123,12 @@ def test_some_classes_are_the_mask(infer, models, tmp_path):
         mask_by='seg',
         mask_classes=('Face_Neck', 'Hair'),
     )
+    results = both(tmp_path / 'in/0.png')
+    results.save(tmp_path / 'python', picture_format='png', kinds=('picture',))
+    drawn, figure = pixels(tmp_path / 'python/normal/0.png'), results.draw(side=None)
+    for shown in (drawn, results['normal'].draw(), figure[: mask.shape[0], mask.shape[1] + 4 :][:, : mask.shape[1]]):
+        assert (shown[~mask] == 0).all() and shown[mask].any(), 'black, as the command draws them by default'
+    assert (results['normal'].picture(Saving(background='gray'))[~mask] == 100).all()
     np.testing.assert_array_equal(
         both(tmp_path / 'in/0.png')['normal'].published, np.load(tmp_path / 'out/normal/0.npy')
     )
@@ -174,11 +181,7 @@ def test_workers_of_a_device_give_the_same_files(infer, tmp_path):
     [
         (('pose', 'normal'), ('--mask-by', 'seg'), 'no model of this task is given, only for pose, normal'),
         (('seg', 'normal'), ('--mask-by', 'pose'), "mask by 'pose': masks come from seg"),
-        (
-            ('pose', 'seg'),
-            ('--mask-by', 'seg'),
-            'a mask of people is for depth and normal, the models are for pose, seg',
-        ),
+        (('pose', 'seg'), ('--mask-by', 'seg'), 'the models are for pose, seg'),
         (('seg', 'normal'), ('--mask-by', 'seg', '--mask-classes', 'Hiar'), "did you mean 'Hair'?"),
         (('normal', 'depth'), ('--mask-classes', 'Hair'), 'no model gives masks of classes'),
         (('seg', 'normal'), ('--mask-by', 'seg', '--mask-dir', '.'), '--mask-dir those of files: leave out one'),

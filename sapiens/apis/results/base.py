@@ -5,7 +5,7 @@ are x1, y1, x2, y2. Camera frame: x right, y down, z forward.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from ..writers.files import write_file
-from .saving import Saving
+from .saving import Saving, default_background
 
 __all__ = ['PICTURE', 'Result', 'ResultFile']
 
@@ -52,6 +52,7 @@ class Result:
         path: source of the image; '' for arrays.
         task: name of the task.
         files: files of the class. The first one is written last: it marks an image as done.
+        is_cut_out: whether :func:`.set_masks` has cut the maps out, so that pictures are black outside by default.
     """
 
     image: np.ndarray
@@ -60,6 +61,7 @@ class Result:
     files: ClassVar[tuple[ResultFile, ...]] = ()
     # Of a frame of a video: seconds from its start; set by what processes videos.
     time: ClassVar[float | None] = None
+    is_cut_out: ClassVar[bool] = False
 
     @classmethod
     def read_fields(cls, fields: Mapping[str, Tensor], task) -> dict:
@@ -78,6 +80,14 @@ class Result:
     def cut_out(self) -> None:
         """Set the values outside the mask to not-a-number. For results with a mask."""
         raise NotImplementedError
+
+    def choose(self, saving: Saving) -> Saving:
+        """Return the options with the defaults that depend on the result."""
+        return replace(saving, background=saving.background or default_background(self.is_cut_out))
+
+    def level(self, background: int | None) -> int:
+        """Return a gray level outside the mask, by default that of the result."""
+        return self.choose(Saving()).background_level if background is None else background
 
     def picture(self, saving: Saving) -> np.ndarray:
         """Draw the result as the options say."""
@@ -140,7 +150,7 @@ class Result:
             saving: chooses the files.
             picture: the picture, if it is drawn already.
         """
-        paths, written = self.paths(stem, saving), []
+        paths, written, saving = self.paths(stem, saving), [], self.choose(saving)
         first, *others = self.chosen(saving)
         for file in (*others, first):
             content = picture if file is PICTURE and picture is not None else file.content(self, saving)

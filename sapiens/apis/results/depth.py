@@ -11,7 +11,6 @@ from torch import Tensor
 from sapiens.frames import to_published
 from sapiens.visualization.depth import depth_limits
 from sapiens.visualization.labels import draw_depth
-from sapiens.visualization.layout import NOTHING
 
 from .base import PICTURE, Result, ResultFile
 from .saving import Saving
@@ -60,7 +59,7 @@ class DepthResult(Result):
         if self.mask is not None:
             self.depth = np.where(self.mask, self.depth, np.float32(np.nan))
 
-    def draw(self, limits: tuple[float, float] | None = None, background: int = NOTHING) -> np.ndarray:
+    def draw(self, limits: tuple[float, float] | None = None, background: int | None = None) -> np.ndarray:
         """Draw near points bright and far points dark.
 
         Args:
@@ -68,7 +67,7 @@ class DepthResult(Result):
             background: gray level outside the mask.
         """
         limits = depth_limits(self.depth, self.valid) if limits is None else limits
-        return draw_depth(self.depth, self.valid, limits, background)
+        return draw_depth(self.depth, self.valid, limits, self.level(background))
 
     def picture(self, saving: Saving) -> np.ndarray:
         return self.draw(saving.depth_limits, saving.background_level)

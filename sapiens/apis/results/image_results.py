@@ -73,7 +73,7 @@ class ImageResults(Mapping[str, Result]):
             (h, w, 3) uint8 RGB.
         """
         saving = Saving(**options)
-        return self.figure([result.picture(saving) for result in self.values()], side)
+        return self.figure([result.picture(result.choose(saving)) for result in self.values()], side)
 
     def figure(self, pictures: Sequence[np.ndarray], side: int | None = SIDE) -> np.ndarray:
         """Put the image and pictures that are drawn already side by side, one for each result. See :meth:`draw`."""

@@ -9,7 +9,6 @@ import numpy as np
 from torch import Tensor
 
 from sapiens.tasks import MapField, TaskSpec
-from sapiens.visualization.layout import NOTHING
 from sapiens.visualization.maps import draw_map
 
 from .base import PICTURE, Result, ResultFile
@@ -62,10 +61,10 @@ class MapsResult(Result):
                 mask = self.mask if values.ndim == 2 else self.mask[..., None]
                 self.maps[name] = np.where(mask, values, values.dtype.type(np.nan))
 
-    def draw(self, background: int = NOTHING) -> np.ndarray:
+    def draw(self, background: int | None = None) -> np.ndarray:
         """Draw the main map, and the gray level ``background`` outside the mask."""
         main = self.fields[0]
-        return draw_map(self.maps[main.name], main.kind, self.mask, background=background)
+        return draw_map(self.maps[main.name], main.kind, self.mask, background=self.level(background))
 
     def picture(self, saving: Saving) -> np.ndarray:
         return self.draw(saving.background_level)

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from sapiens.frames import to_published
 from sapiens.visualization.labels import draw_normals
-from sapiens.visualization.layout import NOTHING
 
 from .base import PICTURE, Result, ResultFile
 from .saving import Saving
@@ -49,10 +48,10 @@ class NormalResult(Result):
         if self.mask is not None:
             self.normals = np.where(self.mask[..., None], self.normals, np.float32(np.nan))
 
-    def draw(self, background: int = NOTHING) -> np.ndarray:
+    def draw(self, background: int | None = None) -> np.ndarray:
         """Draw right as red, up as green, towards the camera as blue, and the gray level ``background`` outside the mask."""
         mask = np.ones(self.image.shape[:2], bool) if self.mask is None else self.mask
-        return draw_normals(self.published, mask, background)
+        return draw_normals(self.published, mask, self.level(background))
 
     def picture(self, saving: Saving) -> np.ndarray:
         return self.draw(saving.background_level)

@@ -7,7 +7,7 @@ from sapiens.visualization.people import STYLES
 
 from ..writers.pose_formats import LAYOUTS
 
-__all__ = ['CHOICES', 'Saving']
+__all__ = ['CHOICES', 'Saving', 'default_background']
 
 # Options with a fixed set of values; the default comes first.
 CHOICES = dict(
@@ -24,6 +24,12 @@ CHOICES = dict(
 LEVELS = dict(gray=NOTHING, black=0, white=255)
 
 
+def default_background(cut_out: bool) -> str:
+    """Return the color outside the mask where none is chosen: black where the maps are cut out too, as in the published pictures
+    of normals."""
+    return 'black' if cut_out else 'gray'
+
+
 @dataclass(frozen=True)
 class Saving:
     """Which files are written and how results are drawn.
@@ -38,7 +44,7 @@ class Saving:
             :func:`sapiens.visualization.people.draw_people`.
         opacity: of class colors.
         background: color of pixels outside the mask of people in pictures of depth, normals and other maps: 'gray', 'black' or
-            'white'.
+            'white'; None for :func:`default_background`.
         depth_limits: depths drawn brightest and black. Fixed limits make images comparable.
         normal_frame: frame of .npy normals: 'published' (x right, y up, z towards the camera) or 'camera' (x right, y down,
             z forward).
@@ -62,7 +68,7 @@ class Saving:
     show_boxes: bool = False
     show_indices: bool = False
     opacity: float = 0.5
-    background: str = 'gray'
+    background: str | None = None
     depth_limits: tuple[float, float] | None = None
     normal_frame: str = 'published'
     over: str = 'green'
@@ -74,10 +80,10 @@ class Saving:
 
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
+            if getattr(self, name) not in (*known, *[None] * (name == 'background')):
                 raise ValueError(f'{name}={getattr(self, name)!r} is not one of {known}')
 
     @property
     def background_level(self) -> int:
-        """Gray level of ``background``."""
-        return LEVELS[self.background]
+        """Gray level of ``background``; see also :meth:`.Result.choose`."""
+        return LEVELS[self.background or default_background(False)]

@@ -185,7 +185,7 @@ def _write(plan: Plan, outputs: dict[str, 'Output'], job: Job, number: int, fram
     set_masks(job.results, masking=plan.masking)
     results = ImageResults({task: job.results[task] for task in plan.written()})
     drawn = [task for task in results if plan.figure or outputs[task].video]
-    pictures = {task: results[task].frame_picture(plan.saving) for task in drawn}
+    pictures = {task: results[task].frame_picture(results[task].choose(plan.saving)) for task in drawn}
     if plan.figure:
         pictures[FIGURE] = results.figure(list(pictures.values()))
     for task, output in outputs.items():

@@ -91,7 +91,8 @@ class CropToAlpha(BaseTransform):
         fill: gray level of the padding.
 
     Raises:
-        ValueError: an argument out of its range; on use, a sample without alpha or mask.
+        ValueError: an argument out of its range; on use, a sample without alpha or mask, or of people, whose boxes and keypoints
+            would not move with the image.
         BadImage: an image that cannot be used, or labels of another size.
     """
 
@@ -104,6 +105,10 @@ class CropToAlpha(BaseTransform):
         self.prob, self.margin, self.fill = prob, tuple(margin), fill
 
     def transform(self, results: dict) -> dict:
+        if moved := [key for key in ('keypoints', 'bbox') if key in results]:
+            raise ValueError(
+                f'{results.get("img_path")}: CropToAlpha does not move {" and ".join(moved)}: use LoadPerson for crops of people'
+            )
         # Always drawn, so that later draws do not depend on the probability.
         chance, fraction = np.random.random(), np.random.uniform(*self.margin)
         if chance >= self.prob:
