@@ -37,7 +37,7 @@ class Entry:
         config: the config that fits, relative to ``configs/``; None where there is none.
         keypoints, classes: outputs of a pose or segmentation head, else None.
         tokenizer: whether the encoder has a tokenizer of windows (4K).
-        published: score by metric, as published.
+        published: score by metric, as published. Test sets of Sapiens2 and of the first family differ.
         sha256, bytes: of the file of a form, where known. The hub's own checksum is used for the others.
     """
 
