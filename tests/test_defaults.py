@@ -33,7 +33,7 @@ apis.results.depth.DepthResult relative=True
 apis.results.depth.DepthResult.normals relief=2048.0
 apis.results.depth.DepthResult.points fov=50.0 distance=2.0 extent=0.5
 apis.results.image_results.ImageResults.draw side=1024
-apis.results.saving.Saving threshold=0.3 show_boxes=False show_indices=False opacity=0.5 background='gray' over='green'
+apis.results.saving.Saving threshold=0.3 show_boxes=False show_indices=False opacity=0.5 over='green'
 apis.results.saving.Saving light='srgb' colors='predicted'
   fov=50.0 distance=2.0 extent=0.5
 apis.results.seg.SegResult.draw opacity=0.5 legend=False

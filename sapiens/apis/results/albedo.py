@@ -9,7 +9,6 @@ from torch import Tensor
 
 from sapiens.utils.srgb import decode_srgb, encode_srgb
 from sapiens.visualization.albedo import draw_albedo
-from sapiens.visualization.layout import NOTHING
 
 from .base import PICTURE, Result, ResultFile
 from .saving import Saving
@@ -56,9 +55,9 @@ class AlbedoResult(Result):
         if self.mask is not None:
             self.albedo = np.where(self.mask[..., None], self.albedo, np.float32(np.nan))
 
-    def draw(self, background: int = NOTHING) -> np.ndarray:
+    def draw(self, background: int | None = None) -> np.ndarray:
         """Draw the albedo in sRGB, and the gray level ``background`` outside the mask."""
-        return draw_albedo(self.srgb, self.mask, background)
+        return draw_albedo(self.srgb, self.mask, self.level(background))
 
     def picture(self, saving: Saving) -> np.ndarray:
         return self.draw(saving.background_level)

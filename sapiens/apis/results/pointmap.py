@@ -10,7 +10,6 @@ from torch import Tensor
 
 from sapiens.frames import to_published
 from sapiens.utils.pinhole import pixel_rays
-from sapiens.visualization.layout import NOTHING
 from sapiens.visualization.pointmap import draw_inverse_depth, point_normals
 
 from ..user_camera import centered_intrinsics, check_center, check_focal, read_intrinsics
@@ -131,7 +130,7 @@ class PointmapResult(Result):
         """Return the point of each valid pixel, (M, 3) float32 meters in the camera frame, and its color (M, 3) uint8 RGB."""
         return self.points[self.valid], self.image[self.valid]
 
-    def draw(self, limits: tuple[float, float] | None = None, background: int = NOTHING) -> np.ndarray:
+    def draw(self, limits: tuple[float, float] | None = None, background: int | None = None) -> np.ndarray:
         """Draw 1 / depth: near points red and far points blue.
 
         Args:
@@ -139,7 +138,7 @@ class PointmapResult(Result):
                 at either end.
             background: gray level outside the mask.
         """
-        return draw_inverse_depth(self.depth, self.valid, limits, background)
+        return draw_inverse_depth(self.depth, self.valid, limits, self.level(background))
 
     def picture(self, saving: Saving) -> np.ndarray:
         return self.draw(saving.depth_limits, saving.background_level)
