@@ -1,7 +1,8 @@
 """Render a dataset of synthetic people with exact labels.
 
 The folders follow the published Sapiens data and COCO. Every image has a mask of the people, depth, surface normals, body parts
-(28 classes of Goliath, 20 of LIP), instances, albedo, alpha, the camera, and 17, 133 and 308 keypoints of each person.
+(28 classes of Goliath, 20 of LIP), instances, albedo, alpha, foreground, the camera, and 17, 133 and 308 keypoints of each
+person. A pointmap is computed from depth and camera, it has no files.
 OUT/dataset_card.json describes the files, their units and conventions, their number and the license.
 
 Examples:
@@ -10,6 +11,8 @@ Examples:
     # 10000 images on 16 cores, with photographs without people behind most of them, for pose only
     sapiens render --out data/synthetic/pose --num 10000 --workers 16 \\
         --backgrounds data/coco/no_people --labels mask,instance --format jpg
+    # for matting: more rays on hair, so that alpha has 16 levels there
+    sapiens render --out data/synthetic/matting --num 10000 --labels mask,alpha,foreground --scene hair_rays=15
     # close-ups of one person, with an option of the generator
     sapiens render --out data/synthetic/faces --num 500 --people 1-1 \\
         --scene "shots={'head': 1}"
@@ -45,11 +48,13 @@ from sapiens.metainfo import get_classes
 from sapiens.synthetic import writer as folders
 from sapiens.synthetic.annotations import FILES
 from sapiens.utils.cli import positive, tool_parser
+from sapiens.utils.srgb import encode_srgb
 from sapiens.visualization import labels as draw
 from sapiens.visualization.layout import contact_sheet, fit
 
 GENERATOR = 'sapiens.synthetic.generator:HumanGenerator'
 PREVIEW_IMAGES, PREVIEW_SIDE, PREVIEW_COLUMNS = 24, 420, 8
+GREEN = np.float32([0, 177, 64])  # behind foregrounds
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -244,10 +249,13 @@ def preview_tiles(labels: dict) -> dict:
         tiles['mask'] = np.repeat(small['mask'][..., None], 3, -1)
     if 'alpha' in labels:
         tiles['alpha'] = np.repeat(fit(labels['alpha'], PREVIEW_SIDE)[..., None], 3, -1)
+    if 'foreground' in labels:
+        colors, alpha = np.split(labels['foreground'], [3], -1)
+        composed = GREEN + (colors - GREEN) * (alpha / np.float32(255))
+        tiles['foreground'] = fit(np.rint(composed).astype(np.uint8), PREVIEW_SIDE)
     if 'albedo' in labels:
         linear = fit(labels['albedo'], PREVIEW_SIDE) / np.float32(65535)
-        srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-        tiles['albedo'] = np.rint(srgb * 255).astype(np.uint8)
+        tiles['albedo'] = np.rint(encode_srgb(linear) * 255).astype(np.uint8)
     scale = image.shape[1] / full.shape[1]
     boxes = np.array([person['bbox'] for person in entry['people']]).reshape(-1, 4) * scale
     for name in FILES:

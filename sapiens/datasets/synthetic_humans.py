@@ -32,10 +32,12 @@ class SyntheticHumans(SampleDataset):
       ``sample_idx``;
     - with ``labels``, arrays over the same pixels: ``gt_sem_seg`` (H, W) uint8; ``gt_depth`` (H, W) float32 meters, 0 unknown;
       ``gt_normal`` (H, W, 3) float32 unit vectors in the camera frame (x right, y down, z forward), zeros unknown;
-      ``gt_albedo`` (H, W, 3) float32 linear RGB; ``gt_alpha`` (H, W) float32; ``gt_instance`` (H, W) uint8, 0 or the person's
-      number; ``flip_table`` (256,) uint8 of the classes; ``intrinsics`` (3, 3) float64; and for its N people ``bbox`` (N, 4)
-      float32 x1, y1, x2, y2, ``keypoints`` (N, K, 2) float32, ``keypoints_visible`` (N, K) float32, 1 where the point is inside
-      the image, seen or hidden, and ``keypoints_seen`` (N, K) bool. The center of the top-left pixel is (0, 0);
+      ``gt_albedo`` (H, W, 3) float32 linear RGB; ``gt_alpha`` (H, W) float32; ``gt_foreground`` (H, W, 3) float32, sRGB-coded RGB
+      times alpha; ``gt_instance`` (H, W) uint8, 0 or the person's number; ``flip_table`` (256,) uint8 of the classes;
+      ``intrinsics`` (3, 3) float64, from which :class:`.transforms.LoadLabels` computes a pointmap where it is asked for; and for
+      its N people ``bbox`` (N, 4) float32 x1, y1, x2, y2, ``keypoints`` (N, K, 2) float32, ``keypoints_visible`` (N, K) float32,
+      1 where the point is inside the image, seen or hidden, and ``keypoints_seen`` (N, K) bool. The center of the top-left pixel
+      is (0, 0);
     - with ``per_person``, ``img`` and what :class:`KeypointDataset` gives for one of the people, chosen at random.
 
     Which people appear depends on the :class:`Draw` only, so a run resumes exactly.
@@ -143,7 +145,10 @@ class SyntheticHumans(SampleDataset):
         return dict(
             flip_table=np.asarray(get_classes(self.classes).flip_table),
             gt_sem_seg=getattr(made, PARTS[self.classes]),
-            **{f'gt_{name}': getattr(made, name) for name in ('depth', 'normal', 'albedo', 'alpha', 'instance')},
+            **{
+                f'gt_{name}': getattr(made, name)
+                for name in ('depth', 'normal', 'albedo', 'alpha', 'foreground', 'instance')
+            },
             intrinsics=made.camera.intrinsics,
             **self._people(made),
         )

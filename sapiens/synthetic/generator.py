@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from .body import load_body
 from .keypoints import SKELETONS, brow_lines, iris_centres, load_landmarks, visibility
-from .photo import develop, to_linear
+from .photo import develop, develop_foreground, to_linear
 from .render import Lighting, Rendering, render
 from .sample import PersonLabel, SyntheticSample
 from .scene import SHOTS, Scene, sample_scene
@@ -34,6 +34,7 @@ class HumanGenerator:
         occlusion: fraction of the images with an object in front of the main person.
         shots: framing -> weight; see :data:`sapiens.synthetic.scene.SHOTS`.
         rays: additional rays for each pixel on an edge; 0 for hard edges.
+        hair_rays: those on edges of hair: n give n + 1 levels of alpha, for matting. None for as many as elsewhere.
         device: device of the ray casting, 'cpu' or 'cuda'.
 
     Raises:
@@ -50,13 +51,15 @@ class HumanGenerator:
         occlusion: float = 0.2,
         shots: dict | None = None,
         rays: int = 3,
+        hair_rays: int | None = None,
         device: str = 'cpu',
     ):
         width, height = size
         if min(width, height) < 32:
             raise ValueError(f'size={tuple(size)}: expected (width, height) of at least 32 pixels')
-        if not 0 <= rays <= 64:
-            raise ValueError(f'rays={rays}: expected 0 to 64')
+        for name, value in (('rays', rays), ('hair_rays', rays if hair_rays is None else hair_rays)):
+            if not 0 <= value <= 64:
+                raise ValueError(f'{name}={value}: expected 0 to 64')
         if not 1 <= people[0] <= people[1] <= 20:
             raise ValueError(f'people={tuple(people)}: expected (fewest, most) with 1 <= fewest <= most <= 20')
         for name, value in (('background_share', background_share), ('occlusion', occlusion)):
@@ -70,14 +73,16 @@ class HumanGenerator:
         self.size, self.people = (int(width), int(height)), tuple(people)
         self.backgrounds = [] if backgrounds is None else _list_images(Path(backgrounds).expanduser())
         self.background_share, self.occlusion, self.shots = background_share, occlusion, shots
-        self.rays, self.device = rays, device
+        self.rays, self.hair_rays, self.device = rays, hair_rays, device
 
     def __call__(self, seed: int) -> SyntheticSample:
         rng = np.random.default_rng(seed)
         with _one_thread():
             scene = self.scene(rng)
             rendering = self.render(scene, seed)
-            image = develop(rendering.color, 0.1 + rendering.alpha, scene.photo, rng)
+            exposed = rendering.color, 0.1 + rendering.alpha, scene.photo
+            image = develop(*exposed, rng)
+            foreground, alpha = develop_foreground(rendering.front, rendering.alpha, *exposed, image)
         part, part29 = split_parts(rendering.part)
         people = [_label(person, index + 1, scene, rendering) for index, person in enumerate(scene.people)]
         return SyntheticSample(
@@ -85,7 +90,8 @@ class HumanGenerator:
             depth=rendering.depth,
             normal=rendering.normal,
             albedo=np.clip(rendering.albedo, 0, 1),
-            alpha=rendering.alpha,
+            alpha=alpha,
+            foreground=foreground,
             part=part,
             part29=part29,
             lip=rendering.lip,
@@ -118,6 +124,7 @@ class HumanGenerator:
             face=(brow_lines(), *iris_centres()),
             seed=seed,
             rays=self.rays,
+            hair_rays=self.hair_rays,
             device=self.device,
         )
 

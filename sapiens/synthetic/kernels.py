@@ -2,7 +2,7 @@
 
 Triangles are drawn into a depth buffer, which gives the visible surface at the center of each pixel: all labels and the first
 color. Light visibility is traced on a coarser grid and smoothed within surfaces. Pixels on edges get more rays for color,
-albedo and coverage.
+albedo, coverage and the color of people alone.
 """
 
 # ruff: noqa: RUF046, SIM102, SIM108, UP018 (warp: a cast declares a variable; no "in", no conditional expressions)
@@ -286,6 +286,7 @@ def edge_kernel(
     behind: Backdrop,
     step: int,
     rays: int,
+    spread: int,
     pixels: wp.array(dtype=wp.int32),
     face_person: wp.array(dtype=wp.int32),
     group: wp.array2d(dtype=wp.int32),
@@ -295,22 +296,30 @@ def edge_kernel(
     color: wp.array2d(dtype=wp.vec3),
     albedo: wp.array2d(dtype=wp.vec3),
     alpha: wp.array2d(dtype=wp.float32),
+    front: wp.array2d(dtype=wp.vec3),
 ):
-    """Average the known value at the center of an edge pixel with ``rays`` more on a circle around it."""
+    """Average the known value at the center of an edge pixel with ``rays`` more: on a circle around it, or with ``spread`` evenly
+    over the square of the pixel, by the additive recurrence of the plastic number (Roberts 2018). ``front`` is the light of
+    people."""
     k = wp.tid()
     y = pixels[k] // view.width
     x = pixels[k] - y * view.width
     total = color[y, x]
     bare = albedo[y, x]
     covered = alpha[y, x]
+    mine = front[y, x]
     for i in range(rays):
         angle = 6.2832 * (float(i) + 0.3) / float(rays)
         dx = 0.4 * wp.cos(angle)
         dy = 0.4 * wp.sin(angle)
+        if spread == 1:
+            dx = frac(0.5 + 0.75487767 * float(i + 1)) - 0.5
+            dy = frac(0.5 + 0.56984029 * float(i + 1)) - 0.5
+        here = wp.vec3(0.0, 0.0, 0.0)
         d = ray_direction(view, float(x) + dx, float(y) + dy)
         hit = trace(geometry, view.origin, d)
         if hit.code == NOTHING:
-            total += backdrop(behind, d, x, y)
+            here = backdrop(behind, d, x, y)
         else:
             slant = wp.max(-wp.dot(hit.normal, d), 0.15)
             footprint = hit.t / (view.focal * slant) * 0.5
@@ -323,17 +332,20 @@ def edge_kernel(
                 step, float(x) + dx, float(y) + dy, hit.group, hit.t, own, group, distance, normal, visible
             )
             if hit.code == geometry.catcher:
-                total += backdrop(behind, d, x, y) * background_shadow(free)
+                here = backdrop(behind, d, x, y) * background_shadow(free)
             else:
                 m = paint.materials[hit.material]
                 c = albedo_of(paint, m, hit, footprint)
                 n = shading_normal(m, hit, footprint)
-                total += shade(light, m, d, c, n, free[0], free[1])
+                here = shade(light, m, d, c, n, free[0], free[1])
                 bare += c
             if hit.code >= 0:
                 if face_person[hit.code] > 0:
                     covered += 1.0
+                    mine += here
+        total += here
     count = float(rays + 1)
     color[y, x] = total / count
     albedo[y, x] = bare / count
     alpha[y, x] = covered / count
+    front[y, x] = mine / count

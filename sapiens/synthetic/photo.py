@@ -5,7 +5,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-__all__ = ['Photo', 'develop', 'sample_photo', 'to_linear']
+from sapiens.utils.matte import OPAQUE, multiply
+
+__all__ = ['Photo', 'develop', 'develop_foreground', 'sample_photo', 'to_linear']
+
+# Alpha that rounds to 0 or 1 in 8 bits.
+_NOTHING = 1 / 512
 
 
 @dataclass
@@ -62,27 +67,10 @@ def develop(color: np.ndarray, weight: np.ndarray, photo: Photo, rng: np.random.
         (H, W, 3) uint8 sRGB.
     """
     height, width = color.shape[:2]
-    small = cv2.resize(color, (96, 96), interpolation=cv2.INTER_AREA) @ np.float32([0.3, 0.6, 0.1])
-    attention = cv2.resize(weight.astype(np.float32), (96, 96), interpolation=cv2.INTER_AREA) + 0.15
-    level = np.exp((np.log(small + 1e-3) * attention).sum() / attention.sum())
-    high = np.quantile(small, 0.97)
-    gain = photo.exposure * min(0.2 / level, 1.6 / max(high, 1e-3))
-    image = color * (np.float32(gain) * np.array(photo.balance, np.float32))
+    image = color * _exposure(color, weight, photo)
     if photo.vignette:
-        y = np.linspace(-1, 1, height, dtype=np.float32)[:, None] ** 2
-        x = np.linspace(-1, 1, width, dtype=np.float32)[None] ** 2
-        image *= (1 - photo.vignette * 0.5 * (x + y))[..., None]
-    if photo.blur > 0.3:
-        image = cv2.GaussianBlur(image, (0, 0), photo.blur)
-    if photo.motion[0] > 1:
-        image = cv2.filter2D(image, -1, _motion_kernel(*photo.motion))
-    # A shoulder keeps highlights from clipping hard; then sRGB, by table.
-    image = np.take(
-        _tone_table(photo.contrast), (np.minimum(image, np.float32(3.999)) * np.float32(1024)).astype(np.uint16)
-    )
-    if photo.saturation != 1:
-        grey = (image @ np.float32([0.3, 0.59, 0.11]))[..., None]
-        image = grey + (image - grey) * np.float32(photo.saturation)
+        image *= _vignette(image.shape, photo)
+    image = _tone(_blur(image, photo), photo)
     if photo.noise:
         # Shot noise and read noise, with the fine grain that photographs have after processing.
         level = cv2.sqrt(np.clip(image, 0, 255) * np.float32(1 / 128)) * np.float32(0.65) + np.float32(0.35)
@@ -96,11 +84,89 @@ def develop(color: np.ndarray, weight: np.ndarray, photo: Photo, rng: np.random.
     return out
 
 
+def develop_foreground(
+    front: np.ndarray, alpha: np.ndarray, color: np.ndarray, weight: np.ndarray, photo: Photo, image: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """People without their background, as the camera of :func:`develop` sees them.
+
+    Where they cover the pixel, the color is that of the picture. Elsewhere it has no noise and no compression.
+
+    Args:
+        front: (H, W, 3) float32 linear RGB of people alone, times alpha, in the scale of ``color``.
+        alpha: (H, W) float32, their fraction of the pixel before the lens.
+        color, weight, photo: those of :func:`develop`.
+        image: its result.
+
+    Returns:
+        The foreground (H, W, 3) float32 in [0, 1], sRGB-coded color times alpha, and alpha (H, W) float32, both with the blur of
+        the lens.
+    """
+    alpha = _blur(alpha, photo)
+    alpha = np.where(alpha < _NOTHING, np.float32(0), np.where(alpha > 1 - _NOTHING, np.float32(1), alpha))
+    foreground = multiply(image, alpha)
+    mixed = alpha < OPAQUE
+    foreground[mixed] = 0
+    mixed &= alpha > 0
+    if not mixed.any():
+        return foreground, alpha
+    # Only the part around edges goes through the lens again.
+    rows, columns = (np.flatnonzero(mixed.any(axis)) for axis in (1, 0))
+    reach = int(4 * photo.blur + photo.motion[0]) + 2
+    part = tuple(slice(max(lines[0] - reach, 0), lines[-1] + 1 + reach) for lines in (rows, columns))
+    light = front[part] * _exposure(color, weight, photo)
+    if photo.vignette:
+        light *= _vignette(image.shape, photo)[part]
+    light, where = _blur(light, photo), mixed[part]
+    share = alpha[mixed][:, None]
+    coded = np.clip(_tone(light[where][None] / share, photo)[0], 0, 255)
+    foreground[mixed] = coded * np.float32(1 / 255) * share
+    return foreground, alpha
+
+
 def to_linear(image: np.ndarray) -> np.ndarray:
     """Convert (..., 3) uint8 sRGB to float32 linear RGB in [0, 1]."""
     values = np.arange(256) / 255
     table = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(np.float32)
     return table[image]
+
+
+def _exposure(color: np.ndarray, weight: np.ndarray, photo: Photo) -> np.ndarray:
+    """(3,) float32 factors of red, green and blue."""
+    small = cv2.resize(color, (96, 96), interpolation=cv2.INTER_AREA) @ np.float32([0.3, 0.6, 0.1])
+    attention = cv2.resize(weight.astype(np.float32), (96, 96), interpolation=cv2.INTER_AREA) + 0.15
+    level = np.exp((np.log(small + 1e-3) * attention).sum() / attention.sum())
+    high = np.quantile(small, 0.97)
+    gain = photo.exposure * min(0.2 / level, 1.6 / max(high, 1e-3))
+    return np.float32(gain) * np.array(photo.balance, np.float32)
+
+
+def _vignette(shape: tuple, photo: Photo) -> np.ndarray:
+    """(H, W, 1) float32 factors on light."""
+    height, width = shape[:2]
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None] ** 2
+    x = np.linspace(-1, 1, width, dtype=np.float32)[None] ** 2
+    return (1 - photo.vignette * 0.5 * (x + y))[..., None]
+
+
+def _blur(image: np.ndarray, photo: Photo) -> np.ndarray:
+    """What the lens and a movement do to (H, W) or (H, W, C)."""
+    if photo.blur > 0.3:
+        image = cv2.GaussianBlur(image, (0, 0), photo.blur)
+    if photo.motion[0] > 1:
+        image = cv2.filter2D(image, -1, _motion_kernel(*photo.motion))
+    return image
+
+
+def _tone(light: np.ndarray, photo: Photo) -> np.ndarray:
+    """(H, W, 3) float32 gray levels of 8 bits, sRGB-coded, of light in which 1 is white."""
+    # A shoulder keeps highlights from clipping hard; then sRGB, by table.
+    image = np.take(
+        _tone_table(photo.contrast), (np.minimum(light, np.float32(3.999)) * np.float32(1024)).astype(np.uint16)
+    )
+    if photo.saturation != 1:
+        grey = (image @ np.float32([0.3, 0.59, 0.11]))[..., None]
+        image = grey + (image - grey) * np.float32(photo.saturation)
+    return image
 
 
 def _grain(rng: np.random.Generator, shape: tuple) -> np.ndarray:

@@ -3,6 +3,7 @@
 import functools
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from .body import import_warp
@@ -58,6 +59,7 @@ class Rendering:
         normal: float32 unit vectors in the camera frame; zeros where depth is 0.
         albedo: float32 linear RGB; zeros where depth is 0.
         alpha: float32 fraction covered by people.
+        front: float32 linear RGB of people alone, times alpha; ``color - front`` is what is behind them.
         part, lip, region, instance: uint8 labels at the center of the pixel.
     """
 
@@ -66,6 +68,7 @@ class Rendering:
     normal: np.ndarray
     albedo: np.ndarray
     alpha: np.ndarray
+    front: np.ndarray
     part: np.ndarray
     lip: np.ndarray
     region: np.ndarray
@@ -82,6 +85,7 @@ def render(
     face: tuple | None = None,
     seed: int = 0,
     rays: int = 3,
+    hair_rays: int | None = None,
     device: str = 'cpu',
 ) -> Rendering:
     """Render an image.
@@ -96,6 +100,7 @@ def render(
             radius), see :mod:`sapiens.synthetic.keypoints`.
         seed: seed of the random shading.
         rays: additional rays for each pixel on an edge; 0 for hard edges.
+        hair_rays: those on and next to edges of hair, whose strands are thinner than a pixel; None for as many as elsewhere.
         device: 'cpu' (one core) or 'cuda'.
     """
     import warp as wp
@@ -173,15 +178,25 @@ def render(
         labels = {
             name: np.where(hit, mesh[name][face], 0).astype(np.uint8) for name in ('part', 'lip', 'region', 'instance')
         }
-        alpha = wp.array((labels['instance'] > 0).astype(np.float32), dtype=wp.float32)
+        person = labels['instance'] > 0
+        alpha = wp.array(person.astype(np.float32), dtype=wp.float32)
+        front = wp.array(np.where(person[..., None], color.numpy(), np.float32(0)), dtype=wp.vec3)
         material = np.where(hit, mesh['face_material'][face], -1)
         edges = _edges(codes, group.numpy(), depth.numpy(), material)
-        if len(edges) and rays:
-            owner = wp.array(mesh['instance'], dtype=wp.int32)
-            scene = [view, geometry, paint, light, behind, step, rays, wp.array(edges, dtype=wp.int32), owner]
-            wp.launch(kernels.edge_kernel, len(edges), [*scene, group, distance, normal, smooth, color, albedo, alpha])
+        owner = wp.array(mesh['instance'], dtype=wp.int32)
+        batches = [(edges, rays, 0)]
+        if hair_rays is not None:
+            is_hair = np.array([m.kind == 'hair' for m in mesh['materials']])[material] & (material >= 0)
+            hair = _near_hair(edges, is_hair)
+            batches = [(np.setdiff1d(edges, hair, assume_unique=True), rays, 0), (hair, hair_rays, 1)]
+        for pixels, count, spread in batches:
+            if len(pixels) and count:
+                places = wp.array(pixels.astype(np.int32), dtype=wp.int32)
+                scene = [view, geometry, paint, light, behind, step, count, spread, places, owner]
+                target = [group, distance, normal, smooth, color, albedo, alpha, front]
+                wp.launch(kernels.edge_kernel, len(pixels), [*scene, *target])
         out = {name: array.numpy() for name, array in dict(
-            color=color, depth=depth, normal=normal, albedo=albedo, alpha=alpha).items()}  # fmt: skip
+            color=color, depth=depth, normal=normal, albedo=albedo, alpha=alpha, front=front).items()}  # fmt: skip
     if background is not None:
         unknown = codes < 0
         for name in ('depth', 'normal', 'albedo'):
@@ -271,3 +286,17 @@ def _edges(code, group, depth, material) -> np.ndarray:
         edge[a] |= differs
         edge[b] |= differs
     return np.flatnonzero(edge).astype(np.int32)
+
+
+def _near_hair(edges: np.ndarray, is_hair: np.ndarray) -> np.ndarray:
+    """Indices (y * W + x) of pixels on edges of hair, and of their neighbors, where strands may pass between the centers.
+
+    Args:
+        edges: of :func:`_edges`.
+        is_hair: (H, W) bool.
+    """
+    square = np.ones((3, 3), np.uint8)
+    on_edge = np.zeros(is_hair.shape, np.uint8)
+    on_edge.flat[edges] = 1
+    near = cv2.dilate(on_edge & cv2.dilate(is_hair.astype(np.uint8), square), square)
+    return np.flatnonzero(near).astype(np.int32)

@@ -41,7 +41,9 @@ class SyntheticSample:
         normal: (H, W, 3) float32 unit vectors in the camera frame (x right, y down, z forward: a surface that faces the
             camera has z = -1); zeros where nothing is known. See :mod:`sapiens.frames`.
         albedo: (H, W, 3) float32 linear RGB in [0, 1], the color without light.
-        alpha: (H, W) float32 in [0, 1], the fraction of the pixel that people and their clothes cover.
+        alpha: (H, W) float32 in [0, 1], the fraction of the pixel that people and their clothes cover, seen through the lens:
+            with the blur of the image.
+        foreground: (H, W, 3) float32 in [0, 1], sRGB-coded color of people without their background, times alpha.
         part: (H, W) uint8 classes of goliath28, 0 for background.
         part29: (H, W) uint8 classes of goliath29, which has a class for glasses; their frames, and the lenses of sunglasses.
         lip: (H, W) uint8 classes of lip20; 255 where LIP has no class (bare torso).
@@ -56,6 +58,7 @@ class SyntheticSample:
     normal: np.ndarray
     albedo: np.ndarray
     alpha: np.ndarray
+    foreground: np.ndarray
     part: np.ndarray
     part29: np.ndarray
     lip: np.ndarray

@@ -17,6 +17,7 @@ import numpy as np
 from sapiens.frames import to_published
 from sapiens.metainfo import get_classes
 from sapiens.utils.files import write_atomically
+from sapiens.utils.matte import straight_colors
 from sapiens.version import __version__
 
 from .annotations import FILES, describe, write_annotation_files
@@ -39,12 +40,24 @@ KINDS = {
     'lip': ('8-bit PNG; class ids of lip20, 255 where LIP has no class', 0.02),
     'instance': ('8-bit PNG; 0 or the number of the person, which is its annotation id modulo 256', 0.02),
     'albedo': ('16-bit RGB PNG; linear, 65535 stands for a reflectance of 1', 2.8),
-    'alpha': ('8-bit PNG; 255 times the fraction of the pixel that people and their clothes cover', 0.02),
+    'alpha': (
+        '8-bit PNG; 255 times the fraction of the pixel that people and their clothes cover, with the blur of rgb',
+        0.02,
+    ),
+    'foreground': (
+        '8-bit RGBA PNG; sRGB color of people without their background, not multiplied by alpha, and alpha',
+        0.7,
+    ),
     'camera': ('JSON; the matrices also as text: camera_intrinsics/*.txt 3 x 3, camera_extrinsics/*.txt 4 x 4', 0.0),
 }
 _COMPACT_NORMAL = (
     '.npz with one float16 array "normal" (H, W, 3); unit vectors x right, y up, z towards the camera; zeros unknown'
 )
+# Lists of the published matting readers, and what they are.
+MATTING_LISTS = {
+    'annotations/matting.json': 'list of {"image", "mask"}: the image, and the RGBA file of its foreground',
+    'annotations/foreground.txt': 'list of the RGBA files, without the images',
+}
 _RGB_BYTES = {'png': 1.8, 'jpg': 0.3}
 _COMPACT_BYTES = 1.6
 _ANNOTATION_BYTES = 60_000  # an image with four people: its own file, and its part of COCO's three
@@ -117,6 +130,9 @@ class SampleWriter:
             return _image(_integers(sample.albedo, np.uint16))
         if folder == 'alpha':
             return _image(_integers(sample.alpha, np.uint8))
+        if folder == 'foreground':
+            colors = straight_colors(sample.foreground, sample.alpha)
+            return _image(np.dstack([colors, _integers(sample.alpha, np.uint8)]))
         if folder == 'camera':
             return (json.dumps(_camera_entry(sample.camera), indent=1) + '\n').encode()
         if folder == 'camera_intrinsics':
@@ -202,6 +218,8 @@ def finish_folder(root: str | Path, writer: SampleWriter) -> dict:
     info = dict(description='Rendered people with exact labels', version=options['version'], contributor='sapiens')
     url = '' if backgrounds else 'https://creativecommons.org/publicdomain/zero/1.0/'
     write_annotation_files(root, entries(), info, dict(id=1, name=licence, url=url))
+    if 'foreground' in writer.kinds:
+        _write_matting_lists(root, writer, images)
     kinds = {kind: KINDS[kind][0] for kind in writer.kinds}
     if writer.compact and 'normal' in kinds:
         kinds['normal'] = _COMPACT_NORMAL
@@ -214,7 +232,12 @@ def finish_folder(root: str | Path, writer: SampleWriter) -> dict:
         visible_keypoints={name: points[name] for name in FILES},
         pixels={name: _by_class(name, counts) for name, counts in pixels.items()},
         bytes=sum(path.stat().st_size for path in root.glob('*/*')),
-        files={'rgb': f'8-bit {rgb}, sRGB', **kinds, **{f: f'COCO, {name}' for name, f in FILES.items()}},
+        files={
+            'rgb': f'8-bit {rgb}, sRGB',
+            **kinds,
+            **{f: f'COCO, {name}' for name, f in FILES.items()},
+            **(MATTING_LISTS if 'foreground' in kinds else {}),
+        },
         conventions=CONVENTIONS,
         licences={
             'images': licence,
@@ -247,7 +270,7 @@ def read_labels(root: str | Path, index: int) -> dict:
             out[kind] = array if path.suffix == '.npy' else array[kind]
         else:
             array = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-            out[kind] = array[..., ::-1] if array.ndim == 3 else array
+            out[kind] = array[..., [2, 1, 0, 3][: array.shape[2]]] if array.ndim == 3 else array
     return out
 
 
@@ -257,6 +280,15 @@ def estimate_bytes(size: tuple[int, int], writer: SampleWriter) -> int:
     if writer.compact and 'normal' in writer.kinds:
         rate += _COMPACT_BYTES - KINDS['normal'][1]
     return round(rate * size[0] * size[1]) + _ANNOTATION_BYTES
+
+
+def _write_matting_lists(root: Path, writer: SampleWriter, images: int) -> None:
+    files = [writer.files(index) for index in range(images)]
+    masks = [next(name for name in names if name.startswith('foreground/')) for names in files]
+    pairs = [dict(image=names[0], mask=mask) for names, mask in zip(files, masks, strict=True)]
+    contents = json.dumps(pairs, indent=0) + '\n', '\n'.join(masks) + '\n'
+    for name, content in zip(MATTING_LISTS, contents, strict=True):
+        write_atomically(root / name, content)
 
 
 def _by_class(name: str, counts: Counter) -> dict:
@@ -282,8 +314,8 @@ def _integers(values: np.ndarray, dtype) -> np.ndarray:
 
 
 def _image(pixels: np.ndarray, suffix: str = 'png', options: Sequence[int] = ()) -> bytes:
-    """Encode (H, W) or RGB (H, W, 3) pixels."""
-    pixels = pixels[..., ::-1] if pixels.ndim == 3 else pixels
+    """Encode (H, W), RGB (H, W, 3) or RGBA (H, W, 4) pixels."""
+    pixels = pixels[..., [2, 1, 0, 3][: pixels.shape[2]]] if pixels.ndim == 3 else pixels
     done, data = cv2.imencode(f'.{suffix}', np.ascontiguousarray(pixels), list(options))
     assert done
     return data.tobytes()

@@ -50,6 +50,7 @@ class FakeGenerator:
             normal=normal,
             albedo=albedo,
             alpha=mask.astype(np.float32),
+            foreground=(albedo * 255).astype(np.uint8) * (mask / np.float32(255))[..., None],
             part=np.where(mask, 1 + instance % 27, 0).astype(np.uint8),
             part29=np.where(mask, 1 + instance % 28, 0).astype(np.uint8),
             lip=np.where(mask, np.where(instance == 1, 255, instance % 20), 0).astype(np.uint8),

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
+from sapiens.datasets import GeometryDataset, MattingDataset
 from sapiens.frames import to_published
 from sapiens.metainfo import build_metainfo, get_skeleton
 from sapiens.synthetic.annotations import FILES
@@ -58,6 +59,10 @@ def test_files_match_the_card(root, samples):
         assert albedo.dtype == np.uint16 and abs(albedo / 65535 - sample.albedo).max() < 1e-5
         alpha = cv2.imread(str(root / f'alpha/{stem}.png'), cv2.IMREAD_UNCHANGED)
         assert abs(alpha / 255 - sample.alpha).max() < 0.002
+        colors = cv2.imread(str(root / f'foreground/{stem}.png'), cv2.IMREAD_UNCHANGED)[..., [2, 1, 0, 3]]
+        np.testing.assert_array_equal(colors[..., 3], alpha)
+        assert abs(colors[..., :3] / 255 * (alpha / 255)[..., None] - sample.foreground).max() < 0.004
+        np.testing.assert_array_equal(colors, read_labels(root, index)['foreground'])
         intrinsics = np.loadtxt(root / f'camera_intrinsics/{stem}.txt')
         extrinsics = np.loadtxt(root / f'camera_extrinsics/{stem}.txt')
         np.testing.assert_allclose(intrinsics, sample.camera.intrinsics)
@@ -226,3 +231,35 @@ def test_estimate_is_exact_for_plain_arrays(tmp_path):
     everything, without = SampleWriter(tmp_path), SampleWriter(tmp_path, [k for k in KINDS if k != 'depth'])
     assert estimate_bytes((100, 200), everything) - estimate_bytes((100, 200), without) == 4 * 100 * 200
     assert estimate_bytes((100, 200), SampleWriter(tmp_path, compact=True)) < estimate_bytes((100, 200), everything)
+
+
+def test_lists_of_the_published_matting_readers(root, samples):
+    """The files are read back as they were made, in all forms."""
+    pairs = json.loads((root / 'annotations/matting.json').read_text())
+    assert pairs[1] == dict(image='rgb/000001.png', mask='foreground/000001.png') and len(pairs) == 3
+    load = [dict(type='LoadLabels', fields=['alpha', 'foreground'])]
+    for data in (
+        MattingDataset(str(root), 'annotations/matting.json', pipeline=load),
+        MattingDataset(str(root), pipeline=load),
+        GeometryDataset(str(root), ['alpha', 'foreground'], pipeline=load),
+    ):
+        found = data[1]
+        assert abs(found['gt_alpha'] - samples[1].alpha).max() < 0.002 and found['valid_foreground'].all()
+        assert abs(found['gt_foreground'] - samples[1].foreground).max() < 0.004
+    compose = [dict(type='ComposeRGBA', root=str(root / 'rgb'))]
+    listed = MattingDataset(str(root), 'annotations/foreground.txt', pipeline=compose)
+    assert len(listed) == 3 and abs(listed[2]['gt_foreground'] - samples[2].foreground).max() < 0.004
+
+
+@pytest.mark.parametrize('folder', ['camera', 'camera_intrinsics'])
+def test_pointmaps_of_the_written_cameras(root, samples, folder):
+    load = [dict(type='LoadLabels', fields=['pointmap'])]
+    found = GeometryDataset(str(root), ['pointmap'], camera=folder, pipeline=load)[1]
+    np.testing.assert_allclose(found['gt_pointmap'], samples[1].camera.unproject(samples[1].depth), atol=1e-5)
+    np.testing.assert_allclose(found['intrinsics'], samples[1].camera.intrinsics)
+
+
+def test_albedo_that_was_written_is_linear(root, samples):
+    load = [dict(type='LoadLabels', fields=['albedo'])]
+    found = GeometryDataset(str(root), ['albedo'], albedo_coding='linear', pipeline=load)[1]
+    np.testing.assert_allclose(found['gt_albedo'], samples[1].albedo, atol=1e-5)

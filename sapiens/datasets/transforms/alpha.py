@@ -12,12 +12,12 @@ from PIL import Image, ImageOps
 
 from sapiens.registry import TRANSFORMS
 from sapiens.utils.image_files import FORMATS
+from sapiens.utils.matte import multiply, straight_colors
 from sapiens.utils.srgb import decode_srgb, encode_srgb
 
 from .background import Backgrounds
-from .color_files import check_premultiplied, multiply
+from .color_files import check_premultiplied
 from .decoding import BadImage, EncodedImage
-from .foreground import straight_colors
 from .label_geometry import label_maps, outside_value
 from .labels import add_validity
 from .loading import check_prob, open_image, read_file

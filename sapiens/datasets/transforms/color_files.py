@@ -6,17 +6,16 @@ premultiplied ones are.
 
 import numpy as np
 
+from sapiens.utils.matte import OPAQUE, multiply
 from sapiens.utils.srgb import decode_srgb
 
 from .decoding import BadImage
 from .label_files import decode, read_array
 from .loading import open_image, read_file
 
-__all__ = ['ALBEDO_CODINGS', 'OPAQUE', 'load_albedo', 'load_foreground', 'multiply', 'read_albedo', 'read_alpha']
+__all__ = ['ALBEDO_CODINGS', 'check_premultiplied', 'load_albedo', 'load_foreground', 'read_albedo', 'read_alpha']
 
 ALBEDO_CODINGS = ('srgb', 'linear')
-# Alpha from which the color of the picture is that of the foreground. Source: the published matting data.
-OPAQUE = 0.996
 # Gray levels of 8 bits by which a premultiplied color may exceed its alpha: both are rounded.
 _ROUNDING = 1
 # Floats beyond [0, 1] by more than this are values of another range.
@@ -107,12 +106,6 @@ def load_foreground(path: str, info: dict) -> tuple[np.ndarray, np.ndarray | Non
         return multiply(colors, alpha), None
     check_premultiplied(colors, alpha)
     return np.minimum(colors, alpha[..., None]), None
-
-
-def multiply(colors: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Premultiplied colors (H, W, 3) float32 of straight ones (H, W, 3), which may be uint8, and alpha (H, W) float32."""
-    factor = alpha * np.float32(1 / 255) if colors.dtype == np.uint8 else alpha
-    return colors * factor[..., None]
 
 
 def check_premultiplied(colors: np.ndarray, alpha: np.ndarray) -> None:

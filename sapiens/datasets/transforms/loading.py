@@ -3,6 +3,7 @@
 import math
 import os
 import stat
+from collections.abc import Callable
 
 import cv2
 import fsspec
@@ -10,6 +11,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from sapiens.registry import TRANSFORMS
+from sapiens.utils.matte import multiply, straight_colors
 
 from .decoding import BadImage, DecodedImage, EncodedImage, resize
 from .view import zoom_matrix
@@ -20,6 +22,7 @@ __all__ = [
     'LoadResize',
     'LoadingTransform',
     'apply_pixel_changes',
+    'change_foreground',
     'open_image',
     'read_file',
 ]
@@ -76,6 +79,18 @@ def apply_pixel_changes(results: dict, pixels: np.ndarray) -> np.ndarray:
     for change in results.get('pixel_changes', ()):
         pixels = change(pixels)
     return pixels
+
+
+def change_foreground(results: dict, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Apply a change of the picture's colors to ``gt_foreground``, where a sample has one, with its ``gt_alpha``.
+
+    Args:
+        change: of images (H, W, 3) uint8 RGB.
+    """
+    if 'gt_foreground' in results:
+        alpha = results['gt_alpha']
+        colors = straight_colors(results['gt_foreground'], alpha)
+        results['gt_foreground'] = multiply(change(colors), alpha)
 
 
 def open_image(results: dict, max_megapixels: float = 150) -> EncodedImage | DecodedImage:

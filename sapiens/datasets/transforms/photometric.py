@@ -9,8 +9,7 @@ from mmcv.transforms import BaseTransform
 
 from sapiens.registry import TRANSFORMS
 
-from .foreground import change_foreground
-from .loading import check_prob
+from .loading import change_foreground, check_prob
 
 __all__ = ['PhotometricDistortion', 'RandomBlur']
 

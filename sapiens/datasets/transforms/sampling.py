@@ -13,9 +13,8 @@ from sapiens.tasks import MapField, get_field
 
 from .camera import unproject
 from .decoding import DecodedImage, EncodedImage, resize
-from .foreground import change_foreground
 from .label_geometry import label_maps, outside_value, shared_targets, transform_values
-from .loading import apply_pixel_changes, open_image
+from .loading import apply_pixel_changes, change_foreground, open_image
 from .view import View, chain, invert, shown_box, transform_intrinsics, visible_box, zoom_matrix
 
 __all__ = ['INTERPOLATIONS', 'transform_sample']
