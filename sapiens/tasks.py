@@ -55,8 +55,8 @@ class MapField:
             where the image is averaged, over valid pixels only.
         padding: value outside the image. ``valid_mask`` is False there, unless ``known_outside``.
         known_outside: the padding is the true value outside the image. Nobody is there.
-        on_rays: vectors that are points on the rays of their pixels, in the camera frame: their x and y follow from z and the
-            ``intrinsics`` of the sample, and from a map ``gt_depth`` where it is there.
+        on_rays: vectors that are points on the rays of their pixels, in the camera frame: x and y follow from z and the
+            ``intrinsics`` of the sample, and z is interpolated within surfaces only. Without a file, from ``gt_depth``.
         swap: key of the (256,) uint8 table that exchanges labels in a mirrored image.
         own_validity: the field is valid where ``valid_<name>`` is True, in addition to ``valid_mask``. Otherwise unknown values
             of this field are False in ``valid_mask``, which all fields share.
@@ -428,6 +428,7 @@ register_task(
                 3,
                 'vectors',
                 'float32 meters in the camera frame (x right, y down, z forward)',
+                interpolation='linear',
                 on_rays=True,
                 folders=('depth', 'depths'),
                 suffixes=_MAP_FILES,

@@ -1,6 +1,7 @@
 """Draw augmented samples of a config's dataset, with their labels, as one figure.
 
-Labeled keypoints are drawn over the image. Dense labels are drawn beside it, gray where the loss ignores them.
+Labeled keypoints are drawn over the image. Dense labels are drawn beside it, gray where the loss ignores them: depth and points
+by their distance, points also by the normals of their surface, albedo as a picture, foregrounds on a checkerboard.
 
 Examples:
     sapiens browse configs/mae/sapiens_tiny_folder-256x256.py --out batch.png
@@ -16,35 +17,47 @@ from torch.utils.data import IterableDataset
 
 from sapiens.datasets import Draw
 from sapiens.datasets.draw import hash63
+from sapiens.frames import to_published
 from sapiens.metainfo import Skeleton
 from sapiens.registry import DATASETS
 from sapiens.tasks import target_fields
 from sapiens.utils.cli import add_dataset_arguments, positive, tool_parser
 from sapiens.utils.config import load_config
+from sapiens.utils.srgb import encode_srgb
 from sapiens.visualization import draw_pose, skeleton_of
-from sapiens.visualization.labels import draw_depth, draw_segmentation
-from sapiens.visualization.layout import caption, contact_sheet, join, resized_points, scaled
+from sapiens.visualization.albedo import draw_albedo
+from sapiens.visualization.labels import draw_depth, draw_normals, draw_segmentation
+from sapiens.visualization.layout import NOTHING, caption, contact_sheet, join, resized_points, scaled
 from sapiens.visualization.maps import draw_map
+from sapiens.visualization.matting import checkerboard, draw_alpha, over
+from sapiens.visualization.pointmap import draw_inverse_depth, point_normals
 
 
 def label_pictures(data, image: np.ndarray, palette: np.ndarray | None) -> list[np.ndarray]:
     """One figure for each target of the image's size (labels in evaluation keep the size of their file)."""
     if 'valid_mask' not in data or tuple(data.valid_mask.shape) != image.shape[:2]:
         return []
+    maps = {name: data.get(f'gt_{name}').numpy() for name in target_fields() if f'gt_{name}' in data}
+    maps = {name: values if values.ndim == 2 else values.transpose(1, 2, 0) for name, values in maps.items()}
     pictures = []
-    for name, field in target_fields().items():
-        if f'gt_{name}' not in data:
-            continue
+    for name, values in maps.items():
         valid = data.get(f'valid_{name}', data.valid_mask).numpy()
-        values = data.get(f'gt_{name}').numpy()
-        values = values if values.ndim == 2 else values.transpose(1, 2, 0)
         if name == 'sem_seg' and palette is not None:
-            picture = draw_segmentation(image, values, palette)
-            pictures.append(np.where(valid[..., None], picture, np.uint8(128)))
+            drawn = [draw_segmentation(image, values, palette)]
         elif name == 'depth':
-            pictures.append(draw_depth(values[..., 0], valid))
+            drawn = [draw_depth(values[..., 0], valid)]
+        elif name == 'pointmap':
+            normals = draw_normals(to_published(point_normals(values, valid)))
+            drawn = [draw_inverse_depth(values[..., 2], valid), normals]
+        elif name == 'albedo':
+            drawn = [draw_albedo(encode_srgb(values), valid)]
+        elif name == 'alpha':
+            drawn = [draw_alpha(values[..., 0])]
+        elif name == 'foreground' and 'alpha' in maps:
+            drawn = [over(values, maps['alpha'][..., 0], checkerboard(values.shape[:2]))]
         else:
-            pictures.append(draw_map(values, field.kind, valid))
+            drawn = [draw_map(values, target_fields()[name].kind, valid)]
+        pictures += [np.where(valid[..., None], picture, np.uint8(NOTHING)) for picture in drawn]
     return pictures
 
 

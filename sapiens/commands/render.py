@@ -48,13 +48,14 @@ from sapiens.metainfo import get_classes
 from sapiens.synthetic import writer as folders
 from sapiens.synthetic.annotations import FILES
 from sapiens.utils.cli import positive, tool_parser
+from sapiens.utils.matte import multiply
 from sapiens.utils.srgb import encode_srgb
 from sapiens.visualization import labels as draw
 from sapiens.visualization.layout import contact_sheet, fit
+from sapiens.visualization.matting import CHROMA_GREEN, over
 
 GENERATOR = 'sapiens.synthetic.generator:HumanGenerator'
 PREVIEW_IMAGES, PREVIEW_SIDE, PREVIEW_COLUMNS = 24, 420, 8
-GREEN = np.float32([0, 177, 64])  # behind foregrounds
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -250,9 +251,9 @@ def preview_tiles(labels: dict) -> dict:
     if 'alpha' in labels:
         tiles['alpha'] = np.repeat(fit(labels['alpha'], PREVIEW_SIDE)[..., None], 3, -1)
     if 'foreground' in labels:
-        colors, alpha = np.split(labels['foreground'], [3], -1)
-        composed = GREEN + (colors - GREEN) * (alpha / np.float32(255))
-        tiles['foreground'] = fit(np.rint(composed).astype(np.uint8), PREVIEW_SIDE)
+        alpha = labels['foreground'][..., 3] / np.float32(255)
+        composed = over(multiply(labels['foreground'][..., :3], alpha), alpha, CHROMA_GREEN)
+        tiles['foreground'] = fit(composed, PREVIEW_SIDE)
     if 'albedo' in labels:
         linear = fit(labels['albedo'], PREVIEW_SIDE) / np.float32(65535)
         tiles['albedo'] = np.rint(encode_srgb(linear) * 255).astype(np.uint8)

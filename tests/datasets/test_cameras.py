@@ -25,7 +25,7 @@ from sapiens.datasets.transforms import (
 from sapiens.datasets.transforms.camera import check_camera, load_pointmap, read_camera, unproject
 
 from .folders import SIZE, write_array, write_geometry
-from .scenes import SPHERES, agree, intrinsics, render
+from .scenes import SPHERES, agree, away_from_edges, intrinsics, render
 
 # Not square pixels, and a principal point away from the middle.
 CAMERA = np.array([[71.25, 0, 22.5], [0, 83.5, 47.25], [0, 0, 1]])
@@ -169,8 +169,9 @@ def test_points_project_on_their_pixels_after_random_chains(seed):
     steps = [STEPS[i] for i in rng.permutation(len(STEPS))[: rng.integers(1, 7)]]
     moved = LoadDense(steps, decode='exact')(sample_of())
     assert moved['valid_mask'].any() and reprojection_error(moved) < 1e-3
-    # Depth moves with its pixels.
-    assert np.array_equal(moved['gt_pointmap'][..., 2], moved['gt_depth'])
+    # Depth moves with its pixels, and is smoother than that of the nearest pixel.
+    inside = moved['valid_mask']
+    assert np.abs(moved['gt_pointmap'][inside][:, 2] / moved['gt_depth'][inside] - 1).max() < 0.02
     one_by_one = sample_of()
     for step in steps:
         one_by_one = step(one_by_one)
@@ -198,6 +199,22 @@ def test_points_are_those_of_the_moved_camera(step):
     points = unproject(wanted['gt_depth'], matrix)
     distance = np.linalg.norm(moved['gt_pointmap'] - points, axis=-1)[inside]
     assert inside.mean() > 0.1 and np.median(distance) < 0.003 and np.percentile(distance, 95) < 0.05
+
+
+def test_depth_is_interpolated_within_surfaces_only():
+    size, zoom = (75, 100), (150, 200)
+    errors = {}
+    for interpolation in ('linear', 'nearest'):
+        step = LoadDense([Resize(zoom)], decode='exact', interpolation={'gt_pointmap': interpolation})
+        moved = step(sample_of(intrinsics(size), size))
+        wanted = render(zoom, moved['intrinsics'])
+        inside = moved['valid_mask'] & away_from_edges(wanted['gt_sem_seg'])
+        errors[interpolation] = np.median(np.abs(moved['gt_pointmap'][..., 2] - wanted['gt_depth'])[inside])
+        # No point floats between two surfaces or a surface and the camera.
+        depth = moved['gt_pointmap'][..., 2][moved['valid_mask']]
+        closest = np.abs(depth[:, None] - np.unique(sample_of(intrinsics(size), size)['gt_depth'])).min(1)
+        assert closest.max() < 0.02
+    assert errors['linear'] < 0.2 * errors['nearest']
 
 
 def test_a_crop_to_the_foreground_moves_the_camera():

@@ -8,11 +8,21 @@ import pytest
 from PIL import Image
 
 from sapiens.datasets.transforms import BadImage
+from sapiens.datasets.transforms.camera import read_camera
 from sapiens.tasks import map_fields, resolve
 
 from .mutations import damage_bytes
 
-INFO = dict(label_table=None, num_classes=12, depth_scale=0.001, normal_frame='published')
+CAMERA = np.array([[9.0, 0, 3], [0, 9, 4], [0, 0, 1]])
+INFO = dict(
+    label_table=None,
+    num_classes=12,
+    depth_scale=0.001,
+    normal_frame='published',
+    albedo_coding='srgb',
+    intrinsics=CAMERA,
+)
+COLORS = np.random.default_rng(2).integers(0, 255, (9, 7, 4), np.uint8)
 IDS = np.random.default_rng(0).integers(0, 12, (9, 7)).astype(np.uint8)
 FLOATS = np.random.default_rng(1).normal(size=(9, 7, 3)).astype(np.float32)
 
@@ -44,6 +54,11 @@ FILES = {
     ('depth', '.npy'): saved(np.save, np.abs(FLOATS[..., 0])),
     ('depth', '.npz'): saved(np.savez_compressed, depth=np.abs(FLOATS[..., 0])),
     ('depth', '.tiff'): cv2.imencode('.tiff', IDS.astype(np.uint16))[1].tobytes(),
+    ('pointmap', '.npy'): saved(np.save, np.abs(FLOATS[..., 0])),
+    ('albedo', '.png'): png(COLORS[..., :3]),
+    ('albedo', '.npy'): saved(np.save, np.abs(FLOATS) / 10),
+    ('alpha', '.npy'): saved(np.save, np.abs(FLOATS[..., 0]) / 10),
+    ('foreground', '.png'): png(COLORS),
     ('normal', '.npy'): saved(np.save, FLOATS),
     ('normal', '.npz'): saved(np.savez, normal=FLOATS.astype(np.float16)),
     ('normal', '.png'): png((FLOATS * 50 + 128).clip(0, 255).astype(np.uint8)),
@@ -54,11 +69,16 @@ def check(path, field, content: bytes) -> bool:
     """Read a damaged file; returns whether it could be read."""
     path.write_bytes(content)
     try:
-        values = resolve(field.reader)(str(path), INFO)
+        values = resolve(field.reader)(str(path), dict(INFO))
     except BadImage as error:
         assert '\n' not in str(error)
         return False
-    assert values.ndim == 2 + (field.name == 'normal') and values.size
+    if isinstance(values, tuple):
+        values, known = values
+        assert known is None or (known.shape == values.shape[:2] and known.dtype == bool)
+    assert values.ndim == (3 if (field.channels or 1) > 1 else 2) and values.size
+    if field.interpolation == 'image':
+        assert values.dtype == np.float32 and 0 <= values.min() <= values.max() <= 1
     if field.known is not None:
         known = resolve(field.known)(values)
         assert known.shape == values.shape[:2] and known.dtype == bool
@@ -88,3 +108,26 @@ def test_a_map_or_bad_image(tmp_path, kind):
 @pytest.mark.parametrize('kind', FILES)
 def test_more_damage(tmp_path, kind):
     attempts(tmp_path, kind, range(1000, 3000))
+
+
+CAMERAS = {
+    '.txt': b'9.25 0 3\n0 9.5 4\n0 0 1\n',
+    '.json': b'{"intrinsics": [[9.25, 0, 3], [0, 9.5, 4], [0, 0, 1]], "width": 7, "height": 9}',
+}
+
+
+@pytest.mark.filterwarnings('ignore:loadtxt')
+@pytest.mark.parametrize('suffix', CAMERAS)
+def test_a_camera_or_bad_image(tmp_path, suffix):
+    path, read = tmp_path / f'a{suffix}', 0
+    for number in range(200):
+        path.write_bytes(damage_bytes(CAMERAS[suffix], np.random.default_rng(number)))
+        try:
+            matrix, size = read_camera(str(path))
+        except BadImage as error:
+            assert '\n' not in str(error)
+            continue
+        read += 1
+        assert matrix.shape == (3, 3) and np.isfinite(matrix).all() and min(matrix[0, 0], matrix[1, 1]) > 0
+        assert size is None or len(size) == 2
+    assert 0 < read < 200

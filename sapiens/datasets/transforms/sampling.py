@@ -26,6 +26,8 @@ _WHOLE = 0.999
 _MARGIN = 20
 # Below this scale a bilinear sample would skip pixels: the image is averaged first.
 _REDUCE_BELOW = 0.8
+# Depths of neighboring pixels that differ by less than this fraction are of one surface.
+_SURFACE = 0.02
 _SHIFT = 4  # fractional bits of coordinates in OpenCV's drawing
 
 
@@ -136,7 +138,7 @@ class _LabelSampler:
         if _is_identity(self.view.matrix, values, self.view.size) and not (soft and self.view.stops):
             sampled = values
         elif field.on_rays and 'intrinsics' in self.results:
-            depth = self._warp(np.ascontiguousarray(values[..., 2]), interpolation, padding)
+            depth = self._warp_depth(np.ascontiguousarray(values[..., 2]), interpolation)
             return unproject(depth, self.results['intrinsics'])
         elif interpolation == 'image':
             sampled = self._average(field, values, padding)
@@ -153,6 +155,18 @@ class _LabelSampler:
         # OpenCV drops a last axis of one channel.
         sampled = sampled.reshape(*sampled.shape[:2], *values.shape[2:])
         return sampled.view(bool) if values.dtype == bool else sampled
+
+    def _warp_depth(self, depth: np.ndarray, interpolation: str) -> np.ndarray:
+        """Interpolate depth (H, W) linearly within a surface, never across its edge, where points would float."""
+        nearest = self._warp(depth, 'nearest', 0)
+        if interpolation == 'nearest':
+            return nearest
+        square = np.ones((3, 3), np.uint8)
+        inside = cv2.dilate(depth, square) - cv2.erode(depth, square) < _SURFACE * depth
+        # At the border of the image, its outermost pixels are repeated.
+        options = dict(flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        linear = cv2.warpAffine(depth, self.view.matrix, self.view.size, **options)
+        return np.where(self._warp(inside, 'nearest', 0), linear, nearest)
 
     def _average(self, field: MapField, values: np.ndarray, padding: float) -> np.ndarray:
         """Averages over valid pixels only. Maps that are known outside the image count everywhere."""
