@@ -188,7 +188,7 @@ sapiens.commands.render:
 --workers int
 --people parse =(1,4)
 --backgrounds Path
---labels =mask,depth,normal,seg,seg29,lip,instance,albedo,alpha,camera
+--labels =mask,depth,normal,seg,seg29,lip,instance,albedo,alpha,foreground,camera
 --format png|jpg =png
 --compact flag
 --preview flag

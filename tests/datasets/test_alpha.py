@@ -7,8 +7,9 @@ from PIL import Image
 from sapiens.datasets import ImageFolder
 from sapiens.datasets.base import build_pipeline
 from sapiens.datasets.transforms import BadImage, ComposeRGBA, CropToAlpha
-from sapiens.datasets.transforms.alpha import compose_linear, read_rgba
+from sapiens.datasets.transforms.alpha import read_rgba
 from sapiens.datasets.transforms.color_files import read_alpha
+from sapiens.utils.matte import compose_linear
 
 from .helpers import encode, smooth_image
 

@@ -244,6 +244,7 @@ def test_points_of_rendered_people_without_files():
     sample = dataset[0]
     assert sample['valid_mask'].any() and reprojection_error(sample) < 1e-3
     assert 'gt_depth' not in sample and 'gt_albedo' not in sample
+    assert 'bbox' not in sample and 'keypoints' not in sample, 'no step of geometry would move them'
 
 
 def test_points_without_a_camera_turn_with_it():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sapiens.datasets.transforms import (
     CropToAlpha,
@@ -9,6 +10,7 @@ from sapiens.datasets.transforms import (
     LoadDense,
     PhotometricDistortion,
     RandomAreaCrop,
+    RandomBackground,
     RandomCrop,
     RandomFlip,
     RandomResize,
@@ -16,6 +18,8 @@ from sapiens.datasets.transforms import (
     Resize,
 )
 from sapiens.datasets.transforms.labels import add_validity
+from sapiens.utils.matte import compose_linear
+from sapiens.utils.srgb import decode_srgb, encode_srgb
 
 from .helpers import smooth_image
 
@@ -160,3 +164,31 @@ def test_changes_of_color_change_the_foreground_with_the_picture(lazy):
     solid = results['gt_alpha'] == 1
     assert np.abs(results['gt_foreground'] * 255 - results['img'])[solid].max() < 0.01
     assert (results['gt_foreground'] <= results['gt_alpha'][..., None] + 1e-6).all()
+
+
+def test_a_new_background_in_linear_light(tmp_path):
+    """No color of the former background is left, and the foreground changes as the picture."""
+    Image.fromarray(np.full((200, 150, 3), (0, 0, 255), np.uint8)).save(tmp_path / 'blue.png')
+    for transfer in (0.0, 1.0):
+        sample = person()
+        alpha, before = sample['gt_alpha'].copy(), sample['gt_foreground'].copy()
+        made = RandomBackground(str(tmp_path), prob=1, color_transfer=transfer)(sample)
+        assert (made['img'][alpha == 0] == (0, 0, 255)).all() and np.array_equal(made['gt_alpha'], alpha)
+        solid = alpha == 1
+        assert np.abs(made['gt_foreground'] * 255 - made['img'])[solid].max() < 0.01
+        straight = made['gt_foreground'] / np.maximum(alpha, 1e-6)[..., None]
+        light = alpha[..., None] * decode_srgb(straight) + (1 - alpha[..., None]) * np.float32([0, 0, 1])
+        assert np.abs(encode_srgb(light) * 255 - made['img']).max() < 1
+        assert (np.abs(made['gt_foreground'] - before).max() < 0.003) == (transfer == 0)
+
+
+def test_a_new_background_behind_colors_that_are_unknown_on_edges(tmp_path):
+    Image.fromarray(np.full((200, 150, 3), (0, 0, 255), np.uint8)).save(tmp_path / 'blue.png')
+    sample = person()
+    known = sample['gt_alpha'] % 1 == 0
+    sample['gt_foreground'] *= known[..., None]
+    sample['valid_foreground'] = known.copy()
+    image, alpha = sample['img'].copy(), sample['gt_alpha'].copy()
+    made = RandomBackground(str(tmp_path), prob=1, color_transfer=0)(sample)
+    assert np.array_equal(made['img'], compose_linear(image, np.full_like(image, (0, 0, 255)), alpha))
+    assert np.array_equal(made['valid_foreground'], known) and made['gt_foreground'][~known].max() == 0

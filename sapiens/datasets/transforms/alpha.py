@@ -5,15 +5,13 @@ Source: the published recipe of matting of Sapiens2.
 
 import io
 
-import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from PIL import Image, ImageOps
 
 from sapiens.registry import TRANSFORMS
 from sapiens.utils.image_files import FORMATS
-from sapiens.utils.matte import multiply, straight_colors
-from sapiens.utils.srgb import decode_srgb, encode_srgb
+from sapiens.utils.matte import compose_linear, multiply, straight_colors
 
 from .background import Backgrounds
 from .color_files import check_premultiplied
@@ -23,7 +21,7 @@ from .labels import add_validity
 from .loading import check_prob, open_image, read_file
 from .view import View, transform_intrinsics
 
-__all__ = ['ComposeRGBA', 'CropToAlpha', 'compose_linear', 'read_rgba']
+__all__ = ['ComposeRGBA', 'CropToAlpha', 'read_rgba']
 
 
 @TRANSFORMS.register_module()
@@ -165,24 +163,3 @@ def read_rgba(data: bytes, premultiplied: bool = False, max_megapixels: float = 
         check_premultiplied(multiplied, alpha)
         colors = straight_colors(multiplied, alpha)
     return colors, alpha
-
-
-def compose_linear(front: np.ndarray, behind: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Mix two images in linear light, see :class:`ComposeRGBA`.
-
-    Args:
-        front, behind: (H, W, 3) uint8, sRGB.
-        alpha: (H, W) float32 in [0, 1], the share of ``front``.
-
-    Returns:
-        (H, W, 3) uint8, sRGB. Pixels of alpha 0 and 1 are exactly those of the images.
-    """
-    result = cv2.copyTo(front, (alpha >= 1).view(np.uint8), behind.copy())
-    mixed = (alpha > 0) & (alpha < 1)
-    share = alpha[mixed][:, None]
-    light = share * _DECODED[front[mixed]] + (1 - share) * _DECODED[behind[mixed]]
-    result[mixed] = np.rint(encode_srgb(light) * 255).astype(np.uint8)
-    return result
-
-
-_DECODED = decode_srgb(np.arange(256, dtype=np.float32) / 255)  # light of each 8-bit value

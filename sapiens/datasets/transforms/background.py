@@ -11,6 +11,7 @@ from sapiens.coco import images_without_people
 from sapiens.metainfo.classes import IGNORE
 from sapiens.registry import TRANSFORMS
 from sapiens.utils.image_files import SUFFIXES, is_image
+from sapiens.utils.matte import compose_linear, multiply, straight_colors
 from sapiens.utils.paths import describe_path, require_folder
 
 from ..path_table import PathTable
@@ -72,7 +73,8 @@ class RandomBackground(BaseTransform):
     """Put people in front of a photograph, and adapt their colors to it.
 
     The background is resized to the height of the image and cropped to its width about the center; a narrower one is stretched.
-    It replaces all that is not foreground; with a soft ``gt_alpha`` the two are blended.
+    It replaces all that is not foreground; with a soft ``gt_alpha`` the two are blended. Samples with ``gt_foreground`` are
+    composed in linear light from these colors, without those of the former background; where they are unknown, from the image.
 
     Colors are transferred from the background to the foreground by `Reinhard et al. <https://doi.org/10.1109/38.946629>`_, in
     CIELAB with 8 bits a channel (L from 0 to 255; a and b with 128 for gray): in each channel ::
@@ -85,7 +87,8 @@ class RandomBackground(BaseTransform):
     Required Keys: img (uint8 (H, W, 3) RGB), or img_path or img_bytes, from which it is read; gt_mask (H, W) bool or gt_sem_seg
     (H, W) uint8; gt_alpha (H, W) float32 where known
 
-    Modified Keys: img; no label, since ``valid_mask`` excludes the background
+    Modified Keys: img; gt_foreground, whose colors adapt as those of the image; no other label, since ``valid_mask`` excludes
+    the background, or the background has no value (alpha)
 
     Added Keys: img (only if the background is replaced); background, its path
 
@@ -131,13 +134,27 @@ class RandomBackground(BaseTransform):
                 '(w x h)'
             )
         behind, path = self.backgrounds.fitted(number, pixels.shape[1::-1])
-        results['img'] = compose(pixels, behind, mask, results.get('gt_alpha'), self.color_transfer)
+        if 'gt_foreground' in results:
+            self._compose_foreground(results, pixels, behind)
+        else:
+            results['img'] = compose(pixels, behind, mask, results.get('gt_alpha'), self.color_transfer)
         results['background'] = path
         return results
+
+    def _compose_foreground(self, results: dict, pixels: np.ndarray, behind: np.ndarray) -> None:
+        alpha, known = results['gt_alpha'], results['valid_foreground']
+        colors = np.where(known[..., None], straight_colors(results['gt_foreground'], alpha), pixels)
+        tables = transfer_tables(colors, behind, alpha >= 0.5, self.color_transfer)
+        if tables is not None:
+            colors = change_colors(colors, tables)
+        results['img'] = compose_linear(colors, behind, alpha)
+        results['gt_foreground'] = np.where(known[..., None], multiply(colors, alpha), np.float32(0))
 
     def _foreground(self, results: dict) -> np.ndarray:
         if 'gt_mask' in results:
             return results['gt_mask']
+        if 'gt_foreground' in results:
+            return results['gt_alpha'] >= 0.5
         if 'gt_sem_seg' not in results:
             raise ValueError(
                 f'{results.get("img_path")}: RandomBackground needs gt_mask or gt_sem_seg: add LoadLabels'
@@ -183,15 +200,9 @@ def compose(
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     front = np.ascontiguousarray(image[box])
     weights = mask[box].view(np.uint8)
-    if color_transfer:
-        lab = cv2.cvtColor(front, cv2.COLOR_RGB2LAB)
-        there = ~mask[::_STRIDE, ::_STRIDE]
-        far = cv2.cvtColor(np.ascontiguousarray(behind[::_STRIDE, ::_STRIDE]), cv2.COLOR_RGB2LAB)
-        if weights.any() and there.any():
-            front_stats = cv2.meanStdDev(lab, mask=weights)
-            far_stats = cv2.meanStdDev(far, mask=there.view(np.uint8))
-            tables = reinhard_tables(front_stats, far_stats, color_transfer)
-            front = cv2.cvtColor(cv2.LUT(lab, tables), cv2.COLOR_LAB2RGB)
+    tables = transfer_tables(front, behind, mask, color_transfer, weights)
+    if tables is not None:
+        front = change_colors(front, tables)
     result = behind.copy()
     if alpha is None:
         cv2.copyTo(front, weights, result[box])
@@ -199,6 +210,33 @@ def compose(
     weight = np.ascontiguousarray(alpha[box], np.float32)
     result[box] = cv2.blendLinear(front, np.ascontiguousarray(behind[box]), weight, 1 - weight)
     return result
+
+
+def transfer_tables(
+    front: np.ndarray, behind: np.ndarray, mask: np.ndarray, strength: float, weights: np.ndarray | None = None
+) -> np.ndarray | None:
+    """Tables of :func:`change_colors` that adapt a foreground to a background; None where one of them has no pixel.
+
+    Args:
+        front: (H, W, 3) uint8 RGB, or a box of it.
+        behind: (H, W, 3) uint8 RGB.
+        mask: (H, W) bool, where the foreground covers the background.
+        strength: see :class:`RandomBackground`.
+        weights: (H, W) uint8, the mask in the box of ``front``; by default all of it.
+    """
+    weights = np.ascontiguousarray(mask).view(np.uint8) if weights is None else weights
+    there = ~mask[::_STRIDE, ::_STRIDE]
+    if not (strength and weights.any() and there.any()):
+        return None
+    lab = cv2.cvtColor(front, cv2.COLOR_RGB2LAB)
+    far = cv2.cvtColor(np.ascontiguousarray(behind[::_STRIDE, ::_STRIDE]), cv2.COLOR_RGB2LAB)
+    stats = cv2.meanStdDev(lab, mask=weights), cv2.meanStdDev(far, mask=there.view(np.uint8))
+    return reinhard_tables(*stats, strength)
+
+
+def change_colors(image: np.ndarray, tables: np.ndarray) -> np.ndarray:
+    """Apply a table of each channel of 8-bit CIELAB to (H, W, 3) uint8 RGB."""
+    return cv2.cvtColor(cv2.LUT(cv2.cvtColor(image, cv2.COLOR_RGB2LAB), tables), cv2.COLOR_LAB2RGB)
 
 
 def reinhard_tables(front: tuple, behind: tuple, strength: float = 1.0) -> np.ndarray:

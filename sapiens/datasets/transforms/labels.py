@@ -13,6 +13,8 @@ from .decoding import BadImage
 
 __all__ = ['PEOPLE', 'LoadLabels', 'read_label']
 
+# What a dataset may know of its people, and the geometry of maps does not move.
+_OF_PEOPLE = ('bbox', 'keypoints', 'keypoints_visible', 'keypoints_seen')
 # Fields that are kept beside any target: they say where people are.
 PEOPLE = ('mask', 'instance', 'alpha')
 
@@ -37,7 +39,7 @@ class LoadLabels(BaseTransform):
 
     Args:
         fields: targets to keep, some of those that tasks declare ('sem_seg', 'depth', 'normal', ...). Others of the dataset are
-            dropped, since ``valid_mask`` would be their intersection. None for all.
+            dropped, since ``valid_mask`` would be their intersection; so are boxes and keypoints of people. None for all fields.
 
     Raises:
         ValueError: an unknown field, or one that the dataset does not have.
@@ -59,7 +61,8 @@ class LoadLabels(BaseTransform):
         if 'gt_mask' not in results and 'gt_instance' in results:
             results['gt_mask'] = results['gt_instance'] > 0
         for key in list(results):
-            if key.startswith(('gt_', 'valid_')) and not self._wanted(key.partition('_')[2]):
+            is_map = key.startswith(('gt_', 'valid_'))
+            if key in _OF_PEOPLE or (is_map and not self._wanted(key.partition('_')[2])):
                 del results[key]
         for name in self.fields or ():
             if f'gt_{name}' not in results:
