@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sapiens.utils.files import remove_temporaries, write_atomically
+from sapiens.utils.progress import LateBar
 
 from .batch_job import Outcome, Plan, run_plan
 from .inputs import Item
@@ -74,8 +75,11 @@ class BatchRun:
         """Process images and yield their outcomes."""
         failed = 0
         outcomes = run_plan(self.plan, todo, self.devices, self.jobs)
-        with tqdm(outcomes, total=len(todo), unit='img', smoothing=0.1) as bar:
-            for outcome in bar:
+        batch = max((options.get('batch_size', 1) for options in self.plan.models.values()), default=1)
+        first = batch * len(self.devices) * self.jobs
+        with LateBar(len(todo), unit='img', notice='the first images: loading and compiling', first=first) as bar:
+            for outcome in outcomes:
+                bar.update()
                 if outcome.error:
                     failed += 1
                     bar.set_postfix(failed=failed)

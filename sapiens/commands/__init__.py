@@ -40,7 +40,9 @@ def run(command: str, argv: list[str] | None = None) -> NoReturn:
         if hasattr(stream, 'reconfigure'):
             stream.reconfigure(errors='backslashreplace')  # names of files that the terminal cannot show
     try:
-        status = importlib.import_module(f'sapiens.commands.{command}').main(argv)
+        main = importlib.import_module(f'sapiens.commands.{command}').main
+        _shorten_lines()
+        status = main(argv)
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         sys.exit(130)
@@ -55,6 +57,13 @@ def run(command: str, argv: list[str] | None = None) -> NoReturn:
         _tell_torchrun(text)
         sys.exit(2)
     sys.exit(status)
+
+
+def _shorten_lines() -> None:
+    """Take names, dates and levels from the lines of MMEngine's default logger, which commands without a run of training use."""
+    from sapiens.utils.terminal import Terminal  # imports torch, as the command does
+
+    Terminal(sys.modules['mmengine.logging'].MMLogger.get_current_instance(), timed=False)
 
 
 def _tell_torchrun(text: str) -> None:

@@ -41,7 +41,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from sapiens.datasets.draw import hash63
 from sapiens.metainfo import get_classes
@@ -49,6 +48,7 @@ from sapiens.synthetic import writer as folders
 from sapiens.synthetic.annotations import FILES
 from sapiens.utils.cli import positive, tool_parser
 from sapiens.utils.matte import multiply
+from sapiens.utils.progress import LateBar
 from sapiens.utils.srgb import encode_srgb
 from sapiens.visualization import labels as draw
 from sapiens.visualization.layout import contact_sheet, fit
@@ -178,7 +178,7 @@ def _work(index: int) -> None:
     _maker(index)
 
 
-def make_images(maker: Maker, missing: list[int], workers: int, bar: tqdm) -> None:
+def make_images(maker: Maker, missing: list[int], workers: int, bar: LateBar) -> None:
     """Make the missing images. Raises ImageFailed at the first that cannot be made."""
     if not workers:
         for index in missing:
@@ -300,9 +300,8 @@ def run(args: argparse.Namespace) -> None:
     folders.begin_folder(args.out, args.num, dict(options, seed=args.seed, generator=args.generator, **files))
     if args.workers:
         maker.generator = None  # each worker builds its own
-    with tqdm(
-        total=args.num, initial=args.num - len(missing), unit='image', smoothing=0.1, disable=not missing
-    ) as bar:
+    notice = 'the first image: loading people and compiling the renderer'
+    with LateBar(args.num, args.num - len(missing), 'image', notice) as bar:
         make_images(maker, missing, min(args.workers, len(missing)) if missing else 0, bar)
     card = folders.finish_folder(args.out, writer)
     print(

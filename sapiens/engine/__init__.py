@@ -9,6 +9,7 @@ from .hooks.test_figures.base import ShowHook
 from .hooks.test_figures.dense import DenseShowHook, show_hook_for
 from .hooks.test_figures.pose import PoseShowHook
 from .hooks.throughput import ThroughputHook
+from .hooks.timer import IterTimerHook
 from .hooks.training_figures.base import TrainingFigureHook
 from .hooks.training_figures.dense import DenseFigureHook
 from .hooks.training_figures.mae import ReconstructionHook
@@ -28,6 +29,7 @@ __all__ = [
     'EarlyStoppingHook',
     'EpochBasedTrainLoop',
     'IterBasedTrainLoop',
+    'IterTimerHook',
     'LoggerHook',
     'OptimWrapper',
     'ParamGroupConstructor',

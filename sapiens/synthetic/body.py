@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sapiens.utils.terminal import is_verbose, without_lines
+
 from .mesh import Cut, cut, triangulate
 
 __all__ = ['PHENOTYPES', 'REGIONS', 'Body', 'Posed', 'Shape', 'anny_folder', 'import_warp', 'load_body']
@@ -43,6 +45,7 @@ PHENOTYPES = (
     'gender', 'age', 'muscle', 'weight', 'height', 'proportions', 'cupsize', 'firmness', 'african', 'asian', 'caucasian'
 )  # fmt: skip
 
+NO_GPU = 'Could not find or load the NVIDIA CUDA driver'  # a line of warp's native code
 _UPPER_LIP_Z = 0.6285  # on the template: the line between the lips
 
 
@@ -255,11 +258,12 @@ def load_body() -> Body:
 
 
 def import_warp():
-    """Import warp without its banner, its lines about compiled modules, and its warning about a missing GPU."""
+    """Import warp without its banner and its lines about compiled modules, which ``--verbose`` shows."""
     import warp
 
-    warp.config.quiet = True
-    warp.config.log_level = getattr(warp, 'LOG_ERROR', 40)
+    if not is_verbose():
+        warp.config.quiet = True
+        warp.config.log_level = getattr(warp, 'LOG_ERROR', 40)
     return warp
 
 
@@ -278,7 +282,7 @@ def _load_anny():
         raise ImportError(
             f'synthetic people need {error.name}, which is not installed: pip install "sapiens[optional]"'
         ) from error
-    with warnings.catch_warnings(), _fast_targets():
+    with warnings.catch_warnings(), _fast_targets(), without_lines(NO_GPU):
         warnings.simplefilter('ignore')
         model = anny.Anny(
             rig='makehuman', topology='makehuman', phenotypes='all', facial_actions='all', local_changes='none'

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .body import import_warp
+from sapiens.utils.terminal import without_lines
+
+from .body import NO_GPU, import_warp
 from .camera import Camera
 from .materials import KINDS, PATTERNS, Material
 from .mesh import Surface, vertex_normals
@@ -205,9 +207,11 @@ def render(
 
 
 @functools.cache
+@functools.cache
 def _kernels():
     """Import the device code late: warp is an optional dependency and takes a second to import."""
-    import_warp()
+    with without_lines(NO_GPU):
+        import_warp().init()
     from . import kernels
 
     return kernels

@@ -2,12 +2,26 @@
 
 import logging
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mmengine.logging import MMLogger
 from termcolor import colored
 
-__all__ = ['TIMED_WIDTH', 'WIDTH', 'Terminal', 'be_verbose', 'fact', 'is_verbose', 'log_brief', 'near_path']
+__all__ = [
+    'TIMED_WIDTH',
+    'WIDTH',
+    'Terminal',
+    'be_verbose',
+    'fact',
+    'is_verbose',
+    'log_brief',
+    'near_path',
+    'without_lines',
+]
 
 VARIABLE = 'SAPIENS_VERBOSE'
 # Columns of a terminal that lines of a run fit into.
@@ -50,6 +64,31 @@ def near_path(path: str | Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
+@contextmanager
+def without_lines(*texts: str) -> Iterator[None]:
+    """Drop lines with one of the texts from what the code inside writes to stderr, also native code. Others follow at the end.
+
+    With :func:`is_verbose` nothing is dropped.
+    """
+    if is_verbose():
+        yield
+        return
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as file:
+        saved = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+            file.seek(0)
+            for line in file.read().decode(errors='replace').splitlines():
+                if not any(text in line for text in texts):
+                    print(line, file=sys.stderr)
+
+
 class Terminal(logging.Filter):
     """The handler of a logger that writes to the terminal: lines without names and levels, and only what a person needs there.
 
@@ -66,15 +105,15 @@ class Terminal(logging.Filter):
     def __init__(self, logger: logging.Logger, timed: bool = True) -> None:
         super().__init__()
         self.is_quiet = False
-        if is_verbose():
-            return
         for handler in logger.handlers:
             is_terminal = isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler)
-            if is_terminal and not any(isinstance(one, Terminal) for one in handler.filters):
-                handler.setFormatter(_Brief(timed))
+            if is_terminal and not isinstance(handler.formatter, _Brief):
+                handler.setFormatter(_Brief(timed, handler.formatter))
                 handler.addFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if is_verbose():
+            return True
         brief = getattr(record, 'brief', None)
         if brief is None:
             return record.levelno >= logging.WARNING or not self.is_quiet
@@ -82,13 +121,15 @@ class Terminal(logging.Filter):
 
 
 class _Brief(logging.Formatter):
-    """``12:30:00  text``; ``12:30:00  warning: text``."""
+    """``12:30:00  text``; ``12:30:00  warning: text``. With :func:`is_verbose` the format of before."""
 
-    def __init__(self, timed: bool) -> None:
+    def __init__(self, timed: bool, full: logging.Formatter) -> None:
         super().__init__(datefmt='%H:%M:%S')
-        self.timed = timed
+        self.timed, self.full = timed, full
 
     def format(self, record: logging.LogRecord) -> str:
+        if is_verbose():
+            return self.full.format(record)
         text = getattr(record, 'brief', None) or record.getMessage()
         if record.levelno >= logging.WARNING:
             name = record.levelname.lower()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from sapiens.engine import BadDataHook, CheckpointHook, Runner
+from sapiens.engine import BadDataHook, CheckpointHook, IterTimerHook, Runner
 from sapiens.utils.files import temporary_path
 
 from .toy import Scores, make_runner
@@ -163,6 +163,26 @@ def test_the_terminal_line_has_speed_and_memory(tmp_path):
         assert row['images_per_s'] > 0 and 0 <= row['data_share'] <= 1 and row['memory'] > 50
         # Both come from the same mean, so that two images a step are the rate times the time.
         assert row['images_per_s'] * row['time'] == pytest.approx(2)
+
+
+def test_the_time_left_does_not_count_the_first_step(monkeypatch):
+    hook, left, scalars = IterTimerHook(), [], {}
+    hub = SimpleNamespace(
+        update_scalar=lambda name, value: scalars.update({name: value}),
+        get_scalar=lambda name: SimpleNamespace(current=lambda: scalars[name]),
+        update_info=lambda name, value: left.append(value),
+    )
+    runner = SimpleNamespace(message_hub=hub, iter=7, max_iters=11)
+    hook.before_train(runner)
+    times = [0.0]
+    monkeypatch.setattr('mmengine.hooks.iter_timer_hook.time.time', lambda: times[0])
+    hook.before_train_epoch(runner)
+    for seconds in (60.0, 1.0, 3.0, 2.0):
+        hook.before_train_iter(runner, 0)
+        times[0] += seconds
+        hook.after_train_iter(runner, 0)
+        runner.iter += 1
+    assert left == [180.0, 2.0, 2.0, 0.0]
 
 
 def test_bad_data_is_written_down_shown_a_few_times_and_counted(tmp_path):

@@ -25,6 +25,7 @@ from sapiens.tasks import members_of
 from sapiens.utils.config import load_config, parse_options, set_option
 from sapiens.utils.device import pick_device
 from sapiens.utils.loggers import quiet_loggers
+from sapiens.utils.terminal import log_brief
 
 __all__ = ['build_model', 'input_pipeline', 'load_encoder', 'read_config']
 
@@ -108,8 +109,10 @@ def build_model(
     else:
         required = 'backbone.' if isinstance(model, MAE) else ''
         report = load_weights(model, weights, required=None if partial else required)
-        left = report.missing or report.reinitialized
-        print_log(str(report), 'current', logging.WARNING if left else logging.INFO)
+        if report.missing or report.reinitialized:
+            print_log(str(report), 'current', logging.WARNING)
+        else:
+            log_brief(str(report), report.brief)
     model.cfg = cfg
     return model.to(target).eval().requires_grad_(False)
 
