@@ -3,7 +3,7 @@
 World: meters, z up. Camera frame: x right, y down, z forward. Pixels: the center of the top-left pixel is (0, 0).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,6 +51,20 @@ class Camera:
         intrinsics = np.array([[focal, 0, cx], [0, focal, cy], [0, 0, 1.0]])
         return cls(intrinsics, rotation, -rotation @ position, width, height)
 
+    def moved(self, offset, target) -> 'Camera':
+        """The camera at another place, turned so that ``target`` stays at its pixel.
+
+        Args:
+            offset: (3,) meters to the right, down and forward.
+            target: (3,) world point in front of both cameras, in meters.
+        """
+        before = self.to_camera(np.asarray(target, np.float64))
+        after = before - np.asarray(offset, np.float64)
+        turn = _turn(after, before)
+        rotation = turn @ self.rotation
+        position = self.position + self.rotation.T @ np.asarray(offset, np.float64)
+        return replace(self, rotation=rotation, translation=-rotation @ position)
+
     @property
     def position(self) -> np.ndarray:
         """(3,) position of the camera in the world."""
@@ -76,3 +90,11 @@ class Camera:
         points[..., 1] = ((np.arange(height) - cy) / f)[:, None] * depth
         points[..., 2] = depth
         return points
+
+
+def _turn(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(3, 3) the shortest rotation of the direction ``source`` (3,) to ``target`` (3,), which may not be opposite."""
+    a, b = source / np.linalg.norm(source), target / np.linalg.norm(target)
+    axis, cosine = np.cross(a, b), float(a @ b)
+    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    return np.eye(3) + cross + cross @ cross / (1 + cosine)

@@ -1,5 +1,6 @@
 """Generator of images of people with all labels, from a seed."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -78,11 +79,39 @@ class HumanGenerator:
     def __call__(self, seed: int) -> SyntheticSample:
         rng = np.random.default_rng(seed)
         with _one_thread():
-            scene = self.scene(rng)
-            rendering = self.render(scene, seed)
-            exposed = rendering.color, 0.1 + rendering.alpha, scene.photo
-            image = develop(*exposed, rng)
-            foreground, alpha = develop_foreground(rendering.front, rendering.alpha, *exposed, image)
+            return self._photograph(self.scene(rng), seed, rng)
+
+    def sequence(self, seed: int, frames: int, sway: float = 0.03) -> Iterator[SyntheticSample]:
+        """Images of one scene in which nothing moves, by a camera that somebody holds: for what has to hold still in video.
+
+        The camera goes once along a closed curve around its place and keeps looking at the same points. Noise differs from image
+        to image.
+
+        Args:
+            seed: of the scene, which is that of ``self(seed)``.
+            frames: number of images.
+            sway: largest distance of the camera from its place in meters.
+
+        Raises:
+            ValueError: fewer than 1 image, or a negative distance.
+        """
+        if frames < 1 or not sway >= 0:
+            raise ValueError(f'frames={frames}, sway={sway}: expected at least 1 image, and 0 meters or more')
+        with _one_thread():
+            scene = self.scene(np.random.default_rng(seed))
+        place, middle = scene.camera, np.mean([person.posed.vertices.mean(0) for person in scene.people], 0)
+        for number in range(frames):
+            angle = 2 * np.pi * number / frames
+            scene.camera = place.moved((sway * np.sin(angle), 0.5 * sway * np.sin(2 * angle), 0.0), middle)
+            with _one_thread():
+                sample = self._photograph(scene, seed, np.random.default_rng((seed, number)))
+            yield sample
+
+    def _photograph(self, scene: Scene, seed: int, rng: np.random.Generator) -> SyntheticSample:
+        rendering = self.render(scene, seed)
+        exposed = rendering.color, 0.1 + rendering.alpha, scene.photo
+        image = develop(*exposed, rng)
+        foreground, alpha = develop_foreground(rendering.front, rendering.alpha, *exposed, image)
         part, part29 = split_parts(rendering.part)
         people = [_label(person, index + 1, scene, rendering) for index, person in enumerate(scene.people)]
         return SyntheticSample(
