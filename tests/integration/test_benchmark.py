@@ -4,6 +4,9 @@ import importlib
 import os
 
 import pytest
+import torch
+
+from sapiens.apis import build_model
 
 from .test_tools import run
 
@@ -39,3 +42,27 @@ def test_different_outputs_stop_the_comparison(monkeypatch):
     for ours in ([1.0, 100.1], [1.0, float('nan')], [1.0]):
         with pytest.raises(SystemExit, match='x: '):
             versus.agree('x', [1.0, 100.0], ours)
+
+
+@pytest.mark.parametrize('task', ['pointmap', 'matting'])
+def test_what_jitters_in_video(task, tmp_path):
+    config = f'configs/{task}/sapiens2_tiny_synthetic-128x96.py'
+    model = build_model(config, device='cpu')
+    if task == 'pointmap':  # random scales may be below 0, and all points must be in front of the camera
+        for layer in (model.decode_head.scale_final_layer[-1], model.decode_head.conv_pointmap):
+            layer.bias.data.fill_(4.0)
+            layer.weight.data.mul_(0.05)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'weights.pth')
+    options = ('--scenes', '1', '--frames', '3', '--size', '48', '64', '--checkpoint', tmp_path / 'weights.pth')
+    found = {
+        name: [float(value) for value in row if value.replace('.', '').isdigit()]
+        for name, row in rows(run('tools/benchmark/video.py', config, *options, OMP_NUM_THREADS='1')).items()
+    }
+    before, *after = (found[name] for name in found if name)
+    if task == 'pointmap':
+        swaps, distance, jitter = before
+        assert swaps > 0.1 and jitter > 0, 'random points are in any order'
+        assert all(row[0] == 0 for row in after), 'points on rays have the order of their pixels'
+        assert after[1][2] > 0 and distance > 0
+    else:
+        assert 0 < after[0][1] < before[1], 'noise of the image gives mattes that flicker'
