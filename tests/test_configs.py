@@ -50,7 +50,10 @@ ONE_OF_EACH = [
     if not re.match(r'sapiens_(0\.6b|1b|2b)_|sapiens2_(0\.1b|0\.8b|1b|5b)_', path.name) or 'ablations' in path.parts
 ]
 ONE_OF_EACH += [
-    path for path in LEAVES if path.name in ('sapiens_1b_face-1024x768.py', 'sapiens_1b_general-1024x768.py')
+    path
+    for path in LEAVES
+    if path.name in ('sapiens_1b_face-1024x768.py', 'sapiens_1b_general-1024x768.py')
+    or (path.name.startswith('sapiens_1b_') and task_of(path) in ('pointmap', 'matting', 'albedo'))
 ]
 
 
@@ -133,6 +136,8 @@ def shrink(cfg):
         if part.type == 'DenseEstimator':
             for layers in {'deconv_channels', 'upsample_channels', 'conv_channels'} & set(part.head):
                 part.head[layers] = [8] * len(part.head[layers])
+            if 'scale' in part.head:
+                part.head.scale.update(conv_channels=[8] * len(part.head.scale.conv_channels), hidden=(8,))
         else:
             part.head.update(deconv_channels=(8, 8), conv_channels=(8,))
 
@@ -320,30 +325,46 @@ SAPIENS2 = {
     'pose': {'0.4b': (10000, 6, 5e-4), '0.8b': (10000, 12, 5e-4), '1b': (20000, 7, 5e-4), '5b': (20000, 2, 1e-4)},
     'seg': {'0.4b': (20000, 12, 5e-4), '0.8b': (30000, 5, 5e-4), '1b': (20000, 8, 5e-4), '5b': (50000, 2, 5e-4)},
     'normal': {'0.4b': (20000, 20, 5e-4), '0.8b': (10000, 12, 5e-4), '1b': (40000, 7, 5e-4), '5b': (40000, 3, 1e-4)},
+    'pointmap': {'0.4b': (20000, 8, 5e-4), '0.8b': (20000, 6, 5e-4), '1b': (40000, 3, 5e-4), '5b': (40000, 1, 1e-4)},
+    'albedo': {'0.4b': (20000, 20, 5e-4), '0.8b': (20000, 12, 5e-4), '1b': (40000, 7, 5e-4), '5b': (40000, 3, 5e-4)},
+    'matting': {'1b': (14550, 8, 5e-4)},
 }
 # By size: layer decay and largest norm of the gradients.
 SAPIENS2_DECAY = {'0.4b': (0.8, 2.0), '0.8b': (0.85, 4.0), '1b': (0.9, 4.0), '5b': (0.94, 4.0)}
 SAPIENS2_LOSSES = {
     'seg': [('SegCrossEntropyLoss', 1.0), ('SegDiceLoss', 1.0)],
     'normal': [('NormalCosineLoss', 10.0), ('NormalL1Loss', 1.0), ('NormalGradientLoss', 10.0)],
-}
+    'pointmap': [
+        ('PointmapL1Loss', 2.0), ('PointmapMultiscaleL1Loss', 1.0), ('PointmapShiftInvariantLoss', 1.0),
+        ('PointmapSiLogLoss', 1.0), ('PointmapIntrinsicsLoss', 1.0), ('PointmapNormalLoss', 2.0), ('PointmapScaleLoss', 4.0),
+    ],
+    'albedo': [('AlbedoL1Loss', 2.0), ('AlbedoGradientLoss', 2.0), ('AlbedoChromaticityLoss', 1.0)],
+    'matting': [('MattingL1Loss', 1.0), ('MattingGradientLoss', 1.0), ('MattingLaplacianLoss', 1.0)],
+}  # fmt: skip
+# Iterations from one evaluation to the next, and from one checkpoint to the next, where these are not 1000.
+SAPIENS2_INTERVALS = {
+    ('seg', '5b'): (10000, 2000), ('albedo', '0.8b'): (10000, 1000), ('albedo', '5b'): (40000, 1000),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(('task', 'size'), [(task, size) for task in SAPIENS2 for size in SAPIENS2[task]])
 def test_published_sapiens2_recipes(task, size):
-    entry = ZOO[f'sapiens2-{task}-{size}']
-    cfg = read(CONFIGS / entry.config)
+    (path,) = (CONFIGS / task).glob(f'sapiens2_{size}_*-1024x768.py')
+    if task != 'albedo':  # whose weights are not published
+        assert ZOO[f'sapiens2-{task}-{size}'].config == path.relative_to(CONFIGS).as_posix()
+    cfg = read(path)
     found = cfg.train_cfg.max_iters, cfg.train_dataloader.batch_size, cfg.optim_wrapper.optimizer.lr
     assert found == SAPIENS2[task][size]
     groups = cfg.optim_wrapper.paramwise_cfg
-    assert (groups.layer_decay_rate, cfg.optim_wrapper.clip_grad.max_norm) == SAPIENS2_DECAY[size]
+    decay, norm = SAPIENS2_DECAY[size]
+    norm = 2.0 if (task, size) == ('pointmap', '0.8b') else norm
+    assert (groups.layer_decay_rate, cfg.optim_wrapper.clip_grad.max_norm) == (decay, norm)
+    assert cfg.optim_wrapper.precision == ('fp32' if task == 'pointmap' else 'auto')
     assert groups.no_decay_1d and set(groups.no_decay) == {'pos_embed', 'cls_token', 'storage_tokens', 'w_cls'}
     assert cfg.optim_wrapper.optimizer.betas == (0.9, 0.999) and cfg.optim_wrapper.optimizer.weight_decay == 0.1
     assert not cfg.default_hooks.checkpoint.by_epoch and not cfg.log_processor.by_epoch
-    long = task == 'seg' and size == '5b'
-    assert (cfg.default_hooks.checkpoint.interval, cfg.train_cfg.val_interval) == (
-        (2000, 10000) if long else (1000,) * 2
-    )
+    intervals = cfg.train_cfg.val_interval, cfg.default_hooks.checkpoint.interval
+    assert intervals == SAPIENS2_INTERVALS.get((task, size), (1000, 1000))
     start = ZOO[cfg.model.backbone.init_cfg.checkpoint]
     assert (start.task, start.size, start.family.name) == ('pretrain', size, 'sapiens2')
     assert cfg.model.backbone.type == 'Sapiens2ViT' and cfg.model.backbone.rope_dtype == 'fp32'
@@ -375,7 +396,7 @@ def published_faults():
 def test_faults_of_the_published_sapiens2_recipes_by_name():
     """Each option has its effect; the recipes are without them."""
     faults = published_faults()
-    assert [path.split('/')[1] for path in faults] == ['normal', 'seg']
+    assert [path.split('/')[1] for path in faults] == ['normal', 'seg', 'pointmap', 'albedo', 'matting']
     for path, options in faults.items():
         cfg, ours = load_config(CONFIGS.parent / path, options), read(CONFIGS.parent / path)
         shrink(cfg)
@@ -385,8 +406,9 @@ def test_faults_of_the_published_sapiens2_recipes_by_name():
         theirs, own = (
             model.data_preprocessor(images, training=True)['inputs'][0, :, 0, 0].tolist() for model in models
         )
-        assert theirs == pytest.approx([(100 - 123.5) / 58.5, (100 - 116.5) / 57, (100 - 103.5) / 57.5])
         assert own == pytest.approx([(100 - 123.675) / 58.395, (100 - 116.28) / 57.12, (100 - 103.53) / 57.375])
+        rounded = [(100 - 123.5) / 58.5, (100 - 116.5) / 57, (100 - 103.5) / 57.5]
+        assert theirs == pytest.approx(own if '/pointmap/' in path else rounded), 'pointmaps are trained in float32'
         decayed = []
         for model, one in zip(models, (cfg, ours), strict=True):
             groups = make_param_groups(model, 1.0, 0.1, **one.optim_wrapper.paramwise_cfg)
@@ -394,9 +416,13 @@ def test_faults_of_the_published_sapiens2_recipes_by_name():
             decayed.append([decays[id(getattr(model.backbone, name))] for name in ('cls_token', 'storage_tokens')])
         assert decayed == [[0.1, 0.1], [0, 0]]
         assert [model.backbone.rope_embed.dtype for model in models] == [torch.bfloat16, torch.float32]
-        if '/normal/' in path:
+        if '/seg/' not in path and '/matting/' not in path:
             assert [model.test_cfg['padding'] for model in models] == ['keep', 'remove']
-        else:
+        changed = {name for name, loss in models[0].loss_modules.items() if getattr(loss, 'published', False)}
+        faulty = {'pointmap': {'l1_2', 'silog', 'normal'}, 'matting': {'grad', 'laplacian'}}
+        assert changed == faulty.get(path.split('/')[1], set())
+        assert not any(getattr(loss, 'published', False) for loss in models[1].loss_modules.values())
+        if '/seg/' in path:
             means = []
             for one in (cfg, ours):
                 metric = METRICS.build(dict(one.val_evaluator[0]))
@@ -473,6 +499,31 @@ def test_published_sapiens2_augmentation():
     assert normal['RandomFlip'].prob == normal['Solarize'].prob == 0.3 and normal['LowerResolution'].prob == 0.2
     for steps in (seg, normal):
         assert steps['GaussianBlur'].prob == steps['GaussianNoise'].prob == 0.3
+    pointmap, albedo = (
+        {
+            step['type']: step
+            for step in flat(read(CONFIGS / task / 'sapiens2_1b_renderpeople-1024x768.py').train_pipeline)
+        }
+        for task in ('pointmap', 'albedo')
+    )
+    for steps in (pointmap, albedo):
+        for step in ('RandomResize', 'RandomAreaCrop', 'RandomFlip', 'Letterbox'):
+            assert steps[step] == normal[step]
+        assert (steps['RejectLabels'].min_pixels, steps['RejectLabels'].max_fraction) == (16, 0.96)
+        assert not {'GaussianBlur', 'LowerResolution', 'Solarize'} & steps.keys()
+    assert 'PhotometricDistortion' in pointmap and 'GaussianNoise' not in pointmap
+    assert 'PhotometricDistortion' not in albedo and albedo['GaussianNoise'].prob == 0.2
+    assert (pointmap['RejectLabels'].min_canonical_depth, albedo['RejectLabels'].min_albedo_std) == (0.04, 0.02)
+    steps = flat(read(CONFIGS / 'matting/sapiens2_1b_general-1024x768.py').train_pipeline)
+    matting = {step['type']: step for step in steps}
+    compression = matting['JPEGCompression']
+    assert (compression.prob, compression.quality) == (0.5, (30, 60)) and matting['PhotometricDistortion'].prob == 0.5
+    assert matting['CropToAlpha'].prob == 0.5
+    assert (
+        matting['RandomResize'].ratio == (0.4, 2.0) and matting['RandomCrop'].prob == matting['RandomFlip'].prob == 0.5
+    )
+    turn = matting['RandomRotate']
+    assert (turn.degree, turn.prob, turn.fill) == (60, 0.5, 255) and matting['Resize'].size == (768, 1024)
 
 
 @pytest.mark.parametrize('path', [path for path in LEAVES if task_of(path) == 'pose'], ids=lambda path: path.stem)

@@ -87,8 +87,9 @@ def _task_of(head: dict[str, tuple], meta: Mapping, family: str, width: int) -> 
         return declared_task(declared), _rows(head, [*last, *named])
     if any(name.startswith('neck.decoder_') for name in head):
         return 'mae', None
-    if family == 'sapiens2':
-        return next(iter(named.values()), None), _rows(head, named)
+    own = [task for task in named.values() if task in task_names() and get_task(task).published is None]
+    if family == 'sapiens2' or own:  # the first family has no head of these tasks, but may have one of the second
+        return next(iter(own or named.values()), None), _rows(head, named)
     fitting, last_layers = [], [(published.name, published.last) for published in heads.values()]
     for task, published in heads.items():
         last = f'{published.name}.{published.last}'

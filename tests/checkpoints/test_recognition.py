@@ -21,7 +21,8 @@ def on_meta(*kind, **options):
 
 def weights_of(cfg, task):
     """Names and shapes of a config's model: of the model itself where that is quick, else of the published listing."""
-    if cfg.model.backbone.arch in ('tiny', '0.3b') or cfg.model.backbone.type == 'Sapiens2ViT':
+    listed = cfg.model.backbone.type == 'SapiensViT' and cfg.model.get('head', {}).get('type') != 'PixelShuffleHead'
+    if not listed or cfg.model.backbone.arch in ('tiny', '0.3b'):
         backbone = {key: value for key, value in cfg.model.backbone.items() if key != 'init_cfg'}
         with torch.device('meta'):
             return MODELS.build({**cfg.model, 'backbone': backbone}).state_dict()
@@ -72,6 +73,14 @@ def test_sizes_that_are_not_named():
     assert describe(found) == 'depth, sapiens with 7 blocks of 1536 (none of the named sizes), 512x384'
     weights['backbone.pos_embed'] = torch.empty(1, 33, 1536, device='meta')
     assert recognise(weights)['image_size'] is None
+
+
+def test_heads_of_the_second_family_on_an_encoder_of_the_first():
+    for task, count in dict(pointmap=3, matting=4, albedo=3).items():
+        (path,) = (CONFIGS / task).glob('sapiens_1b_*.py')
+        found = recognise(weights_of(Config.fromfile(str(path)), task))  # without a name in the file
+        assert (found['family'], found['task'], found['outputs'], found['size']) == ('sapiens', task, count, '1b')
+        assert found['configs'] == [str(path.relative_to(CONFIGS))]
 
 
 def test_unsupported_weights():

@@ -1,15 +1,18 @@
 """Files of the second family, in every spelling."""
 
 import hashlib
+import math
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from sapiens.checkpoints import ZOO, describe, load_weights, recognise
+from sapiens.checkpoints.expected_shapes import shapes_of
 from sapiens.models import DenseEstimator, PoseEstimator, Sapiens2ViT, SapiensViT
 from sapiens.utils.checkpoint import Checkpoint, load_state
 from sapiens.utils.checkpoint.names import canonical, layout_of
+from sapiens.utils.config import load_config
 
 ARCH = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64, num_tokenizer_layers=1)
 BACKBONE = dict(type='Sapiens2ViT', arch=ARCH, img_size=(64, 48))
@@ -25,30 +28,55 @@ MANIFESTS = {
     'sapiens2-pose-0.4b': (424, '969cdbd19d209635'),
     'sapiens2-seg-0.4b': (424, '4d242c44239c430c'),
     'sapiens2-normal-0.4b': (432, '27dfd9040a8a2785'),
+    'sapiens2-pointmap-0.4b': (444, 'c6b83fb72f86e402'),
+    'sapiens2-matting-1b': (704, '783c4c1186c89dff'),
 }
+ALBEDO = (440, '72f9204d45f56dc7')  # of 0.4b, whose weights are not published
+# Parameters of whole models.
+PARAMETERS = {
+    'pointmap': {'0.4b': 528_675_364, '0.8b': 967_366_180, '1b': 1_629_594_148, '5b': 5_348_345_860},
+    'albedo': {'0.4b': 453_360_531, '0.8b': 884_580_499, '1b': 1_539_337_619, '5b': 5_316_147_155},
+    'matting': {'1b': 1_539_334_324},
+}
+
+
+def digest(shapes):
+    lines = sorted(f'{key} {list(shape)}' for key, shape in shapes.items())
+    return len(lines), hashlib.sha256('\n'.join(lines).encode()).hexdigest()[:16]
 
 
 @pytest.mark.parametrize('name', MANIFESTS)
 def test_shapes_of_published_files(name):
     shapes = ZOO[name].shapes()
-    lines = sorted(f'{key} {list(shape)}' for key, shape in shapes.items())
-    assert (len(lines), hashlib.sha256('\n'.join(lines).encode()).hexdigest()[:16]) == MANIFESTS[name]
+    assert digest(shapes) == MANIFESTS[name]
     found = recognise({key: torch.empty(shape, device='meta') for key, shape in shapes.items()})
     entry = ZOO[name]
     assert (found['family'], found['size'], found['task']) == ('sapiens2', entry.size, entry.task)
     assert found['tokenizer'] == entry.tokenizer and found['config'] == entry.config
 
 
+@pytest.mark.parametrize(('task', 'size'), [(task, size) for task in PARAMETERS for size in PARAMETERS[task]])
+def test_parameters_of_recipes(task, size):
+    data = dict(matting='general').get(task, 'renderpeople')
+    config = load_config(f'{task}/sapiens2_{size}_{data}-1024x768.py').model
+    shapes = shapes_of(config)
+    rotary = shapes['backbone.rope_embed.periods']
+    assert sum(map(math.prod, shapes.values())) - math.prod(rotary) == PARAMETERS[task][size]
+    if (task, size) == ('albedo', '0.4b'):
+        assert digest(shapes) == ALBEDO
+
+
+# Tensors of the heads.
+HEADS = dict(pretrain=0, pose=10, seg=10, normal=18, pointmap=30, matting=18)
+
+
 @pytest.mark.parametrize('name', [name for name, entry in ZOO.items() if entry.family.name == 'sapiens2'])
 def test_number_of_tensors(name):
     entry = ZOO[name]
-    if not entry.has_known_shapes:
-        assert entry.task in ('pointmap', 'matting')
-        return
     encoder = {'0.1b': 210, '0.4b': 414, '0.8b': 550, '1b': 686, '5b': 958}[entry.size] + (
         58 if entry.tokenizer else 0
     )
-    assert len(entry.shapes()) == encoder + {'pretrain': 0, 'pose': 10, 'seg': 10, 'normal': 18}[entry.task]
+    assert len(entry.shapes()) == encoder + HEADS[entry.task]
 
 
 def pose(seed=0):

@@ -74,11 +74,7 @@ def test_entries_are_consistent(name):
             )
             assert file.startswith(folder)
     if entry.config is None:
-        assert (
-            entry.task in ('detector', 'pointmap', 'matting')
-            or entry.classes == 2
-            or entry.name.startswith('sapiens2-pre')
-        )
+        assert entry.task == 'detector' or entry.classes == 2 or entry.name.startswith('sapiens2-pre')
         return
     cfg = load_config(CONFIGS / entry.config)
     assert cfg.model.backbone.arch == entry.size and Path(entry.config).parts[0] in (entry.task, 'mae')

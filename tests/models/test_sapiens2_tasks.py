@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sapiens.models import AlbedoTask, DenseEstimator, MattingTask, PointmapTask
-from sapiens.models.estimators.pointmap_task import MIN_SCALE, input_intrinsics
+from sapiens.models.estimators.pointmap_task import MIN_SCALE, camera_of
 from sapiens.structures import DenseDataSample
 from sapiens.utils.srgb import encode_srgb
 
@@ -176,7 +176,7 @@ def test_labels_of_the_image_and_the_camera_of_the_input(letterboxed):
     else:  # stretched
         one = sample('pointmap', size)
         fx, cx, fy, cy = 90 * 48 / 60, 20.5 * 48 / 60 - 0.5, 90 * 64 / 40, 30.5 * 64 / 40 - 0.5
-    found = input_intrinsics(one, size, SIZE)
+    found = camera_of(one, SIZE)
     np.testing.assert_allclose(found, [[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
     target, valid = (task := PointmapTask()).read([one], SIZE, 'cpu')['pointmap']
     whole = task.whole_targets(dict(pointmap=(target, valid)), [one], SIZE, None)

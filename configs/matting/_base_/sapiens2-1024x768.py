@@ -1,7 +1,8 @@
 """Matting with Sapiens2 at 1024x768.
 
 Reproduces: the published recipe of 1b, counted in iterations. Its data are not public. Not trained to the end here. People
-without a background are put in front of photographs, in linear light. Later steps change image and foreground alike.
+without a background are put in front of photographs, in linear light. Later steps change image and foreground alike. Losses do
+not read colors of the foreground that no label knows (docs/differences.md).
 Batch: per GPU; published on 256 GPUs.
 Command: bash tools/dist_train.sh configs/matting/sapiens2_1b_general-1024x768.py 8
 """

@@ -1,7 +1,8 @@
 """Pointmaps of people with Sapiens2 at 1024x768, letterboxed.
 
 Reproduces: the published recipe, counted in iterations, in fp32. Its data (rendered scans) are not public. Not trained to the end
-here. Evaluation compares with labels of the image without the padding (docs/differences.md).
+here. Losses leave out pixels whose neighbors have no label, and evaluation compares with labels of the image without the padding
+(docs/differences.md).
 Batch: per GPU, on a node of 8 GPUs.
 Command: bash tools/dist_train.sh configs/pointmap/sapiens2_1b_renderpeople-1024x768.py 8
 """

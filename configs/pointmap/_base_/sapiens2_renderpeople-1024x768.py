@@ -12,4 +12,5 @@ test_dataloader = val_dataloader
 val_evaluator = [_base_.metric, dict(type='ValLoss')]
 test_evaluator = val_evaluator
 
+optim_wrapper = dict(precision='fp32')  # as published
 default_hooks = dict(checkpoint=dict(save_best='pointmap/L2'))

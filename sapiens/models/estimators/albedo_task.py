@@ -33,7 +33,11 @@ class AlbedoTask(DenseTask):
 
     task_name = 'albedo'
     channels = 3
-    default_losses = (dict(type='AlbedoL1Loss'),)
+    default_losses = (
+        dict(type='AlbedoL1Loss', loss_weight=2.0),
+        dict(type='AlbedoGradientLoss', loss_weight=2.0),
+        dict(type='AlbedoChromaticityLoss'),
+    )
 
     def __init__(self, encoding: str = 'srgb') -> None:
         if encoding not in CODINGS:

@@ -24,7 +24,7 @@ class MattingTask(DenseTask):
     """
 
     task_name = 'matting'
-    default_losses = (dict(type='MattingL1Loss'),)
+    default_losses = (dict(type='MattingL1Loss'), dict(type='MattingGradientLoss'), dict(type='MattingLaplacianLoss'))
 
     @property
     def maps(self) -> dict[str, int]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sapiens.registry import MODELS
+from sapiens.utils.pinhole import canonical_scale, input_intrinsics
 
 from ..layers.upsample import upsample
 from .dense_task import DenseTask, Grid, where
@@ -40,7 +41,15 @@ class PointmapTask(DenseTask):
     task_name = 'pointmap'
     channels = 3
     scalars = ('scale',)
-    default_losses = (dict(type='PointmapL1Loss'), dict(type='PointmapScaleLoss'))
+    default_losses = (
+        dict(type='PointmapL1Loss', loss_weight=2.0),
+        dict(type='PointmapMultiscaleL1Loss'),
+        dict(type='PointmapShiftInvariantLoss'),
+        dict(type='PointmapSiLogLoss'),
+        dict(type='PointmapIntrinsicsLoss'),
+        dict(type='PointmapNormalLoss', loss_weight=2.0),
+        dict(type='PointmapScaleLoss', loss_weight=4.0),
+    )
 
     def prepare(self, target: Tensor, valid: Tensor, samples: list, name: str) -> tuple[Tensor, Tensor]:
         target = target.float()
@@ -67,26 +76,21 @@ class PointmapTask(DenseTask):
         return dict(pointmap=upsample(output['pointmap'], size) / scale[:, None, None, None], scale=scale)
 
     def _scale(self, samples: list, size: tuple[int, int]) -> Tensor:
-        return torch.from_numpy(size[1] / self._intrinsics(samples, size)[:, 0, 0]).float()
+        return torch.tensor([canonical_scale(one, size[1]) for one in self._intrinsics(samples, size)])
 
     @staticmethod
     def _intrinsics(samples: list, size: tuple[int, int], grid: Grid | None = None) -> np.ndarray:
         """(B, 3, 3) float64 of the cameras of labeled samples, in pixels of the input of ``size``, or of its grid."""
-        found = np.stack([input_intrinsics(sample, tuple(sample.gt_pointmap.shape[-2:]), size) for sample in samples])
+        found = np.stack([camera_of(sample, size) for sample in samples])
         for row, pixels in enumerate(reversed(grid or ())):
             found[:, row] -= pixels.start * found[:, 2]
             found[:, row] /= pixels.step
         return found
 
 
-def input_intrinsics(sample, size: tuple[int, int], input_size: tuple[int, int]) -> np.ndarray:
-    """(3, 3) float64 of the camera of a sample in pixels of the network's input.
-
-    Args:
-        sample: with ``intrinsics`` in its metainfo, in pixels of an image of ``size`` (H, W).
-        size: that of the input, if the sample went through all steps of geometry; else that of the original image, which the
-            sample's ``warp_matrix`` (2, 3) maps to the input. Without one, the image was stretched to it.
-        input_size: (H, W).
+def camera_of(sample, size: tuple[int, int]) -> np.ndarray:
+    """(3, 3) float64 of the camera of a labeled sample in pixels of the network's input of ``size`` (H, W); see
+    :func:`sapiens.utils.pinhole.input_intrinsics`.
 
     Raises:
         ValueError: no intrinsics, or impossible ones.
@@ -96,16 +100,9 @@ def input_intrinsics(sample, size: tuple[int, int], input_size: tuple[int, int])
             f"{where(sample)} has no 'intrinsics' (3, 3) in its metainfo, without which meters have no canonical scale: the data "
             'set must give the camera of each image'
         )
-    intrinsics = np.asarray(sample.metainfo['intrinsics'], np.float64)
-    if intrinsics.shape != (3, 3) or not np.isfinite(intrinsics).all() or min(intrinsics[0, 0], intrinsics[1, 1]) <= 0:
+    given = np.asarray(sample.metainfo['intrinsics'], np.float64)
+    if given.shape != (3, 3) or not np.isfinite(given).all() or min(given[0, 0], given[1, 1]) <= 0:
         raise ValueError(
-            f'{where(sample)}: intrinsics={intrinsics.tolist()}: expected a finite (3, 3) matrix with focal lengths above 0 in '
-            'pixels'
+            f'{where(sample)}: intrinsics={given.tolist()}: expected a finite (3, 3) matrix with focal lengths above 0, in pixels'
         )
-    if tuple(size) == tuple(input_size):
-        return intrinsics
-    matrix = sample.metainfo.get('warp_matrix')
-    if matrix is None:
-        factors = [new / old for new, old in zip(reversed(input_size), reversed(size), strict=True)]
-        matrix = np.array([[factors[0], 0, (factors[0] - 1) / 2], [0, factors[1], (factors[1] - 1) / 2]])
-    return np.vstack([np.asarray(matrix, np.float64), [0, 0, 1]]) @ intrinsics
+    return input_intrinsics(dict(sample.metainfo, img_shape=size), tuple(sample.gt_pointmap.shape[-2:]))
