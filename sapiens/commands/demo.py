@@ -34,6 +34,7 @@ from sapiens.apis.loading.load_model import (
 )
 from sapiens.apis.predictors import Pipeline, Predictor
 from sapiens.apis.predictors.by_task import get_predictor_class
+from sapiens.apis.relight import Light, relight_results
 from sapiens.apis.results import ImageResults, Result, Saving
 from sapiens.apis.results.by_task import get_result_class
 from sapiens.apis.writers.files import write_file
@@ -48,6 +49,7 @@ from sapiens.visualization.people import STYLES
 KEPT = 3600  # seconds until images and results are deleted
 LOADED = 2  # models in memory, or one of each task; the least recently used one is dropped first
 ALL = 'all'  # the first model of each task, side by side
+RELIGHT = 'relight'  # the first models of albedo and normals, and what cuts people out
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -74,7 +76,8 @@ class Demo:
 
     Attributes:
         choices: options of ``load_model`` by task and label of the model. Where there are models of several tasks, ``'all'`` has
-            one label and the first model of each of them.
+            one label and the first model of each of them. Where there are models of albedo and normals, ``'relight'`` has one
+            label too.
 
     Raises:
         FileNotFoundError, ValueError: a model does not exist, or there is none.
@@ -104,6 +107,8 @@ class Demo:
         self.together = [task for task in self.choices if not get_predictor_class(task).any_model]
         if len(self.together) > 1:
             self.choices[ALL] = {' + '.join(self.together): {}}
+        if {'albedo', 'normal'} <= set(self.together):
+            self.choices[RELIGHT] = {' + '.join(self._tasks(RELIGHT)): {}}
         free = ['whole-image'] + (['embedded'] if hasattr(cv2, 'HOGDescriptor') else [])
         self.detectors = list(dict.fromkeys([*free, *(detectors or ())]))
         self.options = dict(device=device, dtype=dtype)
@@ -118,7 +123,8 @@ class Demo:
     def predict(
         self, image: str | Path, task: str, label: str, detector: str = 'whole-image'
     ) -> Result | ImageResults:
-        """Predict an image, with all tasks if ``task`` is ``'all'``: it is read once, and people are found once.
+        """Predict an image, with several tasks if ``task`` is ``'all'`` or ``'relight'``: it is read once, and people are found
+        once.
 
         Raises:
             BadImage: the image cannot be read.
@@ -138,8 +144,8 @@ class Demo:
                 if detector not in self.finders:
                     self.finders[detector] = build_detector(detector, self.options['device'])
                 next(model for model in models if model.preprocess.needs_boxes).detector = self.finders[detector]
-            result = Pipeline(models)(pixels) if task == ALL else models[0](pixels)
-        for one in result.values() if task == ALL else [result]:
+            result = Pipeline(models)(pixels) if task in (ALL, RELIGHT) else models[0](pixels)
+        for one in result.values() if isinstance(result, ImageResults) else [result]:
             one.path = str(image)
         return result
 
@@ -153,13 +159,17 @@ class Demo:
         return tuple(dict.fromkeys(file.kind for file in files if not (file.sometimes or file.needs)))
 
     def _tasks(self, task: str) -> list[str]:
+        if task == RELIGHT:
+            # A matte has soft edges, so it comes before parts.
+            cut = [name for name in ('matting', 'seg') if name in self.together][:1]
+            return ['albedo', 'normal', *cut]
         return self.together if task == ALL else [task]
 
     def _by_label(self, task: str, label: str) -> dict[str, list[str]]:
         """Return the tasks that each model runs. A model of several tasks runs once for all of them."""
         found: dict[str, list[str]] = {}
         for name in self._tasks(task):
-            found.setdefault(self.labels(name)[0] if task == ALL else label, []).append(name)
+            found.setdefault(self.labels(name)[0] if task in (ALL, RELIGHT) else label, []).append(name)
         return found
 
     def _predictor(self, tasks: list[str], label: str) -> Predictor:
@@ -206,7 +216,8 @@ def make_page(demo: Demo, folder: Path):
 
     def switch(task: str):
         labels = demo.labels(task)
-        return gr.update(choices=labels, value=labels[0]), gr.update(visible=demo.takes_detector(task))
+        groups = gr.update(visible=demo.takes_detector(task)), gr.update(visible=task == RELIGHT)
+        return gr.update(choices=labels, value=labels[0]), *groups
 
     def compute(image: str | None, task: str, label: str, detector: str, style: str, threshold: float, boxes: bool):
         if image is None:
@@ -219,12 +230,18 @@ def make_page(demo: Demo, folder: Path):
             place = Path(tempfile.mkdtemp(dir=folder))
             files = result.save(place, **saving)
             if isinstance(result, ImageResults):
-                files.append(place / 'all.jpg')
-                write_file(files[-1], result.draw(**saving))
+                files.append(place / f'{task if task == RELIGHT else ALL}.jpg')
+                write_file(files[-1], relight_results(result, Light()) if task == RELIGHT else result.draw(**saving))
         except (BadImage, OSError, ValueError, ImportError) as error:
             raise gr.Error(str(error), duration=None, print_exception=False) from error
         shown = next(path for path in reversed(files) if path.suffix == '.jpg')
-        return str(shown), summary(result, seconds), [str(path) for path in reversed(files)]
+        kept = result if task == RELIGHT else None
+        return str(shown), summary(result, seconds), [str(path) for path in reversed(files)], kept
+
+    def turn(kept: ImageResults | None, azimuth: float, elevation: float, ambient: float):
+        if kept is None:
+            raise gr.Error('Run the task relight first.', print_exception=False)
+        return relight_results(kept, Light(azimuth, elevation, ambient=ambient))
 
     with gr.Blocks(title='sapiens', analytics_enabled=False) as page:
         gr.Markdown('# sapiens\nDrop an image of people and choose a task.')
@@ -241,15 +258,25 @@ def make_page(demo: Demo, folder: Path):
                         0, 1, value=Saving.threshold, step=0.05, label='Minimum score of a drawn keypoint'
                     )
                     boxes = gr.Checkbox(label='Boxes')
+                with gr.Group(visible=tasks[0] == RELIGHT) as lamp:
+                    gr.Markdown('A demonstration of albedo and normals: shading only, without shadows and highlights.')
+                    light = Light()
+                    lights = [
+                        gr.Slider(-180, 180, value=light.azimuth, step=5, label='Light from the right (degrees)'),
+                        gr.Slider(-90, 90, value=light.elevation, step=5, label='Light from above (degrees)'),
+                        gr.Slider(0, 1, value=light.ambient, step=0.05, label='Light from everywhere'),
+                    ]
             with gr.Column():
                 buttons = ['download', 'fullscreen']
                 shown = gr.Image(label='Result', format='jpeg', interactive=False, height=380, buttons=buttons)
                 text = gr.Textbox(label='Summary', interactive=False)
                 files = gr.File(label='Files', file_count='multiple', interactive=False)
+        kept = gr.State(None)
         hidden = dict(api_visibility='private', show_progress='hidden')
-        gr.on([page.load, task.change], switch, task, [model, options], **hidden)
+        gr.on([page.load, task.change], switch, task, [model, options, lamp], **hidden)
         inputs = [image, task, model, detector, style, threshold, boxes]
-        gr.on([button.click, image.upload], compute, inputs, [shown, text, files], api_name='run')
+        gr.on([button.click, image.upload], compute, inputs, [shown, text, files, kept], api_name='run')
+        gr.on([slider.release for slider in lights], turn, [kept, *lights], shown, **hidden)
     return page
 
 

@@ -5,13 +5,16 @@ import signal
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from sapiens.apis.relight import Light, relight_results
 from sapiens.commands import demo as tool
 from sapiens.visualization.people import STYLES
 
+from ..apis.test_sapiens2_results import tiny_config
 from ..apis.tiny import write_pictures
-from .test_demo import DEPTH, LABELS, POSE
+from .test_demo import DEPTH, LABELS, POSE, ROOT
 
 
 class Part:
@@ -27,7 +30,7 @@ class Part:
         pass
 
     def __getattr__(self, name):
-        if name not in ('load', 'change', 'click', 'upload'):
+        if name not in ('load', 'change', 'click', 'upload', 'release'):
             raise AttributeError(name)
         return self, name
 
@@ -66,7 +69,7 @@ def gradio(monkeypatch):
         return make
 
     for kind in ('Blocks', 'Markdown', 'Row', 'Column', 'Group', 'Image', 'Radio', 'Dropdown', 'Button', 'Slider',
-                 'Checkbox', 'Textbox', 'File'):  # fmt: skip
+                 'Checkbox', 'Textbox', 'File', 'State'):  # fmt: skip
         setattr(made, kind, component(kind))
     made.on = lambda triggers, function, inputs, outputs, **options: made.events.append(
         types.SimpleNamespace(triggers=triggers, function=function, inputs=inputs, outputs=outputs, options=options)
@@ -90,7 +93,10 @@ def page(gradio, tmp_path):
 def test_parts_show_the_choices(page):
     made, gradio = page
     assert made is gradio.parts[0] and made.options == dict(title='sapiens', analytics_enabled=False)
-    found = dict(zip(titles(gradio.parts), gradio.parts, strict=True))
+    first = {}
+    for title, part in zip(titles(gradio.parts), gradio.parts, strict=True):
+        first.setdefault(title, part)
+    found = first
     tasks = ['features', 'pose', 'depth', 'all']
     assert found['Task'].args == (tasks,) and found['Task'].options['value'] == 'features'
     assert found['Model'].args == ([*LABELS, 'pose + depth'],) and found['Model'].options['value'] == LABELS[0]
@@ -114,12 +120,16 @@ def test_a_task_shows_its_models_and_options(page):
     _, gradio = page
     switch = gradio.events[0]
     assert [(part.kind, name) for part, name in switch.triggers] == [('Blocks', 'load'), ('Radio', 'change')]
-    assert titles([switch.inputs]) == ['Task'] and titles(switch.outputs) == ['Model', 'Group']
+    assert titles([switch.inputs]) == ['Task'] and titles(switch.outputs) == ['Model', 'Group', 'Group']
     assert switch.options == dict(api_visibility='private', show_progress='hidden')
-    assert switch.function('pose') == (dict(choices=LABELS[:1], value=LABELS[0]), dict(visible=True))
-    assert switch.function('depth') == (dict(choices=LABELS[1:], value=LABELS[1]), dict(visible=False))
+    assert switch.function('pose') == (
+        dict(choices=LABELS[:1], value=LABELS[0]),
+        dict(visible=True),
+        dict(visible=False),
+    )
+    assert switch.function('depth') == (dict(choices=LABELS[1:], value=LABELS[1]), *[dict(visible=False)] * 2)
     assert switch.function('features')[0] == dict(choices=LABELS, value=LABELS[0])
-    assert switch.function('all') == (dict(choices=['pose + depth'], value='pose + depth'), dict(visible=True))
+    assert switch.function('all')[:2] == (dict(choices=['pose + depth'], value='pose + depth'), dict(visible=True))
 
 
 def test_the_button_and_a_new_image_compute(page, tmp_path):
@@ -127,14 +137,16 @@ def test_the_button_and_a_new_image_compute(page, tmp_path):
     run = gradio.events[1]
     assert [(titles([part]), name) for part, name in run.triggers] == [(['Button'], 'click'), (['Image'], 'upload')]
     wanted = ['Image', 'Task', 'Model', 'Detector', 'Style', 'Minimum score of a drawn keypoint', 'Boxes']
-    assert titles(run.inputs) == wanted and titles(run.outputs) == ['Result', 'Summary', 'Files']
+    assert titles(run.inputs) == wanted and titles(run.outputs) == ['Result', 'Summary', 'Files', 'State']
     assert run.options == dict(api_name='run')
     (path,) = write_pictures(tmp_path / 'in', [(64, 48)])
     rest = ('whole-image', 'default', 0.3, False)
-    shown, text, files = run.function(str(path), 'pose', LABELS[0], *rest)
-    assert shown.endswith('0.jpg') and text.startswith('1 person') and Path(shown).parents[1] == tmp_path
+    shown, text, files, kept = run.function(str(path), 'pose', LABELS[0], *rest)
+    assert (
+        kept is None and shown.endswith('0.jpg') and text.startswith('1 person') and Path(shown).parents[1] == tmp_path
+    )
     assert [Path(file).name for file in files] == ['0.json', '0.jpg'] and Path(files[0]).is_file()
-    figure, both, files = run.function(str(path), 'all', 'pose + depth', *rest)
+    figure, both, files, _ = run.function(str(path), 'all', 'pose + depth', *rest)
     assert Path(figure).name == 'all.jpg' and both.startswith('1 person, 17 keypoints each; depth ')
     assert {Path(file).parent.name for file in files} == {'pose', 'depth', Path(figure).parent.name}
     assert {Path(file).suffix for file in files} == {'.json', '.npy', '.jpg', '.png', '.ply'}
@@ -148,6 +160,35 @@ def test_the_button_and_a_new_image_compute(page, tmp_path):
         with pytest.raises(Error, match=message) as error:
             run.function(*arguments, *rest)
         assert error.value.options == options
+
+
+def test_a_light_that_turns(gradio, tmp_path):
+    """The models of albedo and normals, cut out by the matte: the sliders shade the results again, without the models."""
+    models = []
+    for task in ('albedo', 'matting'):
+        tiny_config(task).dump(str(tmp_path / f'{task}.py'))
+        models.append((str(tmp_path / f'{task}.py'), None))
+    normal = str(ROOT / 'configs/normal/sapiens2_tiny_synthetic-128x96.py')
+    demo = tool.Demo([*models, (normal, None), (DEPTH, None)], device='cpu')
+    assert demo.labels('relight') == ['albedo + normal + matting'] and not demo.takes_detector('relight')
+    tool.make_page(demo, tmp_path)
+    switch, run, turn = gradio.events
+    assert switch.function('relight')[1:] == (dict(visible=False), dict(visible=True))
+    (path,) = write_pictures(tmp_path / 'in', [(64, 48)])
+    shown, text, files, kept = run.function(
+        str(path), 'relight', 'albedo + normal + matting', 'whole-image', 'default', 0.3, False
+    )
+    assert Path(shown).name == 'relight.jpg' and 'one albedo per pixel' in text
+    assert {Path(file).parent.name for file in files} == {'albedo', 'normal', 'matting', Path(shown).parent.name}
+    assert set(kept) == {'albedo', 'normal', 'matting'}
+    assert titles(turn.inputs)[0] == 'State' and titles([turn.outputs]) == ['Result']
+    assert {name for _, name in turn.triggers} == {'release'} and len(turn.triggers) == 3
+    found = turn.function(kept, -90.0, 10.0, 0.5)
+    np.testing.assert_array_equal(found, relight_results(kept, Light(-90.0, 10.0, ambient=0.5)))
+    assert (found != turn.function(kept, 90.0, 10.0, 0.5)).any()
+    with pytest.raises(Error, match='Run the task relight first'):
+        turn.function(None, 0.0, 0.0, 0.0)
+    assert 'relight' not in tool.Demo([models[0], (DEPTH, None)], device='cpu').choices
 
 
 def test_the_page_is_served_until_it_is_stopped(gradio, monkeypatch, capsys):
