@@ -71,6 +71,8 @@ def test_every_command_has_a_script_in_tools():
         (('features', CONFIG, 'random', 'no_images', '--out', 'OUT'), 'no_images'),
         (('labels', 'nowhere', '--out', 'OUT'), 'no file or folder nowhere'),
         (('check', 'nowhere.py'), 'nowhere.py'),
+        (('check', CONFIG), 'DATA_ROOT'),
+        (('check', POSE), 'DATA_ROOT'),
         (('browse', CONFIG, '--out', 'OUT'), 'DATA_ROOT'),
         (('config', CONFIG, '--only', 'nothing'), '--only nothing'),
         (('curves', 'nowhere', '--keys', 'loss'), 'nowhere'),

@@ -9,7 +9,8 @@ Label files are read for a hundred samples, with --images for all.
 
 Some samples then run through the pipeline, and the keypoints inside the crop or the labeled pixels are counted.
 
-The exit status is 1 if there is a problem. Notes (crowds, people without keypoints, which training skips) do not count.
+The exit status is 1 if there is a problem, and 2 if there are no data. Notes (crowds, people without keypoints, which training
+skips) do not count.
 
 Examples:
     sapiens check configs/pose/sapiens_0.3b_coco-1024x768.py
@@ -36,10 +37,13 @@ from sapiens.utils.config import load_config
 
 
 def build(cfg, split: str, otherwise: str = ''):
-    """The split's dataset, or None with the reason printed."""
+    """The split's dataset, or None with the reason printed. Without data FileNotFoundError, unless ``otherwise`` says what is
+    left out then."""
     try:
         return DATASETS.build(cfg[f'{split}_dataloader'].dataset)
     except (FileNotFoundError, ValueError) as error:
+        if isinstance(error, FileNotFoundError) and not otherwise:
+            raise
         print(f'{otherwise}{split}: {error}')
         return None
 
@@ -57,7 +61,10 @@ def parts_of(cfg, split: str, dataset) -> dict:
 
 
 def refused(model, split: str, dataset, metrics) -> bool:
-    """Whether the model has other classes or keypoints than the data, or a metric refuses its files; prints the reason."""
+    """Whether the model has other classes or keypoints than the data, or a metric refuses its files; prints the reason.
+
+    Raises FileNotFoundError where a metric has no file.
+    """
     try:
         named = SimpleNamespace()
         if 'task' in model:
@@ -67,7 +74,7 @@ def refused(model, split: str, dataset, metrics) -> bool:
         check_names(named, dataset, split)
         for metric in metrics if isinstance(metrics, list | tuple) else [metrics]:
             METRICS.build(metric)
-    except (FileNotFoundError, ValueError) as error:
+    except ValueError as error:
         print(f'{split}: {error}')
         return True
     return False

@@ -74,9 +74,9 @@ def training_line(values: Mapping[str, float], step: int, steps: int, eta: float
     end += [f'{show_short(values["images_per_s"])} img/s'] if 'images_per_s' in values else []
     end += [show_bytes(values['memory'])] if 'memory' in values else []
     end += [f'wait {values["data_share"]:.0%}'] if 'data_share' in values else []
-    named = {name: f'{SHORT.get(name, _bare(name))} {show_short(value)}' for name, value in values.items()}
-    parts = [text for name, text in named.items() if name not in PLACED and _bare(name) != name]
-    rest = [text for name, text in named.items() if name not in PLACED and _bare(name) == name]
+    parts = [f'{name} {show_short(value)}' for name, value in _loss_parts(values).items()]
+    others = {name: value for name, value in values.items() if name not in PLACED and 'loss_' not in name}
+    rest = [f'{SHORT.get(name, name)} {show_short(value)}' for name, value in others.items()]
     left = TIMED_WIDTH - len('  '.join([*begin, *end]))
     line = '  '.join([*begin, *end])
     if parts and (text := _as_many(parts, ', ', left - len(' ()'))):
@@ -86,9 +86,15 @@ def training_line(values: Mapping[str, float], step: int, steps: int, eta: float
     return line
 
 
-def _bare(name: str) -> str:
-    """The name of a part of the loss: ``l1`` of ``loss_l1``, ``pose.l1`` of ``pose.loss_l1``."""
-    return name.replace('loss_', '')
+def _loss_parts(values: Mapping[str, float]) -> dict[str, float]:
+    """The parts of a loss: ``l1`` of ``loss_l1``; of a model of several tasks ``pose``, the sum of all ``pose_loss_*``."""
+    parts: dict[str, float] = {}
+    for name, value in values.items():
+        task, is_part, part = name.rpartition('loss_')
+        if is_part:
+            key = task.rstrip('_') or part
+            parts[key] = parts.get(key, 0.0) + value
+    return parts
 
 
 def _as_many(words: Sequence[str], between: str, width: int) -> str:
@@ -124,8 +130,7 @@ def metric_table(
         earlier = best[key] if best and best.get(key, value) != value else None
         cell = key.rpartition('/')[2], show_number(value), '' if earlier is None else show_number(earlier)
         groups.setdefault(prefix, []).append(cell)
-    labels = (*groups, BETTER) if any(cell[2] for cells in groups.values() for cell in cells) else groups
-    margin = max(map(len, labels), default=0)
+    margin = max(map(len, (*groups, BETTER)))
     lines = [title]
     for prefix, cells in groups.items():
         for row in _rows(cells, width - margin - 2):

@@ -49,6 +49,8 @@ def _model(model: torch.nn.Module) -> str:
 
 
 def _data(dataset) -> str:
+    if tasks := getattr(dataset, 'tasks', None):
+        return ', '.join(f'{len(part):,} of {name}' for name, part in tasks.items())
     return (
         f'{type(dataset).__name__}({len(dataset)} samples)'
         if type(dataset).__repr__ is object.__repr__

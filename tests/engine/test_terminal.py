@@ -31,6 +31,11 @@ def test_the_line_of_a_step():
     )
 
 
+def test_losses_of_several_tasks_are_summed_by_task():
+    values = dict(loss=8.0, pose_loss_heatmap=2.0, normal_loss_l1=1.0, normal_loss_cosine=5.0, pose_acc=0.5)
+    assert training_line(values, 1, 2, None) == 'step 1/2  loss 8.0000 (pose 2.00, normal 6.00)  pose_acc 0.500'
+
+
 @pytest.mark.parametrize('parts', range(0, 12, 3))
 @pytest.mark.parametrize('others', range(0, 12, 3))
 def test_the_line_of_a_step_fits_however_many_values_there_are(parts, others):
@@ -69,7 +74,7 @@ def test_the_table_of_an_evaluation():
         '  seg              mIoU',
         '                 0.5000',
     ]
-    assert metric_table('t', {'a/b': 1.0}).splitlines() == ['t', '  a       b', '     1.0000']
+    assert metric_table('t', {'a/b': 1.0}).splitlines() == ['t', '  a                   b', '                 1.0000']
     assert metric_table('t', {}) == 't'
     many = metric_table('t', {f'pose/metric_{index}': 0.5 for index in range(30)})
     assert max(map(len, many.splitlines())) <= TIMED_WIDTH and many.count('0.5000') == 30
@@ -121,8 +126,8 @@ def test_the_start_is_ten_lines(shown, tmp_path):
         'TIME  step 2/2  eta N  loss N  lr 1.0e-01  N img/s  N MiB  wait N%  gradient N',
         'TIME  saving work/iter_2.pth',
         'TIME  validation at step 2: 10 samples in N s',
-        '  toy    loss',
-        '       3.0000',
+        '  toy              loss',
+        '                 3.0000',
     ]
     assert max(map(len, lines)) <= WIDTH
 

@@ -31,7 +31,8 @@ def check(root, monkeypatch, capsys):
     monkeypatch.setenv('DATA_ROOT', str(root))
 
     def run(*options):
-        return status_of('check', CONFIG, *options), capsys.readouterr().out
+        status, shown = status_of('check', CONFIG, *options), capsys.readouterr()
+        return status, shown.err if status == 2 else shown.out
 
     return run
 
@@ -56,7 +57,8 @@ def test_bad_data_fail_with_their_first_offenders(check, root):
     assert 'WRONG         1  unreadable image' in text  # found by running the samples
     (train / 'annotations/person_keypoints.json').unlink()
     status, text = check()
-    assert status == 1 and text.startswith('train: no annotation file') and 'data/README.md' in text
+    assert status == 2 and text.startswith('error: no annotation file') and 'data/README.md' in text
+    assert text.count('\n') == 1
 
 
 def test_without_held_out_data(check, root):
@@ -67,7 +69,7 @@ def test_without_held_out_data(check, root):
 
 def test_a_file_that_the_metric_refuses(check):
     status, text = check('--split', 'val', '--cfg-options', 'val_evaluator.0.ann_file=elsewhere.json')
-    assert status == 1 and 'val: no annotation file' in text and 'elsewhere.json' in text
+    assert status == 2 and 'error: no annotation file' in text and 'elsewhere.json' in text
 
 
 def test_browse_takes_the_same_options(check, root, tmp_path):

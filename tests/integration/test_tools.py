@@ -81,7 +81,7 @@ def test_test_reports_the_held_out_loss(trained, images, tmp_path):
     first = run(*command, DATA_ROOT=str(images))
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     assert set(metrics) == {'mae/loss'} and 0 < metrics['mae/loss'] < 10
-    assert re.search(rf'test: 3 samples in .* s\n  mae    loss\n +{metrics["mae/loss"]:.4f}\n', first.stdout)
+    assert re.search(rf'test: 3 samples in .* s\n  mae +loss\n +{metrics["mae/loss"]:.4f}\n', first.stdout)
     assert '100.0% of the backbone loaded' in first.stdout
     run(*command, DATA_ROOT=str(images))
     assert json.loads((tmp_path / 'metrics.json').read_text()) == metrics
