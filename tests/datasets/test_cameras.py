@@ -130,8 +130,8 @@ def test_depth_without_camera(tmp_path):
         ('70 0 nan\n0 80 40\n0 0 1', 'expected finite numbers'),
         ('70 0 30\n0 80 40\n0 0 2', 'last row'),
         (
-            '140 0 60\n0 160 80\n0 0 1',
-            r'intrinsics of another image size: the principal point \(60, 80\) is at a corner',
+            '140 0 59.5\n0 160 79.5\n0 0 1',
+            r'intrinsics of another image size: the principal point \(59.5, 79.5\) is at a corner',
         ),
     ],
 )

@@ -107,3 +107,11 @@ def test_jpeg_quality_counts():
 def test_wrong_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_before_a_loading_transform_the_image_is_read(tmp_path):
+    Image.fromarray(IMAGE).save(tmp_path / 'a.png')
+    np.random.seed(3)
+    made = JPEGCompression(prob=1)(dict(img_path=str(tmp_path / 'a.png')))['img']
+    assert np.array_equal(made, changed(JPEGCompression(prob=1), 3)) and not np.array_equal(made, IMAGE)
+    assert 'img' not in JPEGCompression(prob=0)(dict(img_path=str(tmp_path / 'a.png')))

@@ -10,7 +10,9 @@ from sapiens.datasets import CombinedDataset, Draw, MattingDataset
 from sapiens.datasets.checks import Findings, check_samples
 from sapiens.datasets.statistics import statistics_of
 from sapiens.datasets.transforms import Rejected, RejectLabels
+from sapiens.registry import DATASETS
 from sapiens.tasks import get_task
+from sapiens.utils.config import load_config
 
 from .folders import write_png
 from .helpers import smooth_image
@@ -219,3 +221,31 @@ def test_rejections_are_counted_by_name(tmp_path):
     text = check_samples(Findings(), dataset, draws, statistics_of(get_task('matting')))
     assert 'it rejected 2 of them (empty alpha (2)), and training draws others' in text
     assert all(dataset[draw]['data_samples'].gt_alpha.max() == 1 for draw in draws)
+
+
+def test_the_published_recipe_on_both_lists(tmp_path, monkeypatch):
+    """Pairs with and without colors, people without a background and an empty matte, through the steps of the config."""
+    monkeypatch.setenv('DATA_ROOT', str(tmp_path))
+    write_pairs(tmp_path / 'matting', 6)
+    for name in ('train.json', 'val.json'):
+        (tmp_path / 'matting' / name).write_text((tmp_path / 'matting/pairs.json').read_text())
+    write_png(tmp_path / 'matting/mattes/5.png', alpha_of(5) * 0)
+    (tmp_path / 'matting/people.txt').write_text('mattes/0.png\nmattes/2.png\n')
+    write_png(tmp_path / 'coco/train2017/1.png', smooth_image(90, 70))
+    annotations = dict(images=[dict(id=1, file_name='1.png', width=90, height=70)], annotations=[],
+                       categories=[dict(id=1, name='person')])  # fmt: skip
+    (tmp_path / 'coco/annotations').mkdir()
+    (tmp_path / 'coco/annotations/person_keypoints_train2017.json').write_text(json.dumps(annotations))
+    cfg = load_config('configs/matting/sapiens2_1b_general-1024x768.py')
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    assert len(dataset) == 8
+    for index in range(len(dataset)):
+        packed = dataset[Draw(index, index)]
+        sample = packed['data_samples']
+        assert packed['inputs'].shape == (3, 1024, 768) and packed['bad'] == []
+        assert sample.gt_alpha.max() > 0.9 and sample.valid_mask.all()
+        assert (sample.gt_foreground <= sample.gt_alpha + 1e-4).all()
+        if 'background' in sample:
+            # Solid people have the colors of the picture, but for its compression.
+            solid = sample.gt_alpha[0] > 0.999
+            assert (sample.gt_foreground * 255 - packed['inputs']).abs().mean(0)[solid].median() < 12

@@ -41,6 +41,7 @@ train_pipeline = [
         ann_file='../annotations/person_keypoints_train2017.json',
     ),
     dict(type='LoadLabels', fields=['alpha', 'foreground']),
+    dict(type='RejectLabels', max_fraction=1.0, empty_alpha=False),
     dict(type='JPEGCompression', quality=(30, 60), prob=0.5),
     dict(type='CropToAlpha', prob=0.5),
     dict(type='PhotometricDistortion', permute=False, prob=0.5),  # drawn here, applied to the fewest pixels

@@ -34,6 +34,7 @@ model = dict(
 
 train_pipeline = [
     dict(type='LoadLabels', fields=['alpha', 'foreground']),
+    dict(type='RejectLabels', max_fraction=1.0, empty_alpha=False),
     dict(type='PhotometricDistortion', permute=False),
     dict(
         type='LoadDense',

@@ -13,7 +13,7 @@ from PIL import Image
 
 from sapiens.registry import TRANSFORMS
 
-from .loading import check_prob
+from .loading import check_prob, open_image
 
 __all__ = ['GaussianBlur', 'GaussianNoise', 'JPEGCompression', 'LowerResolution', 'Solarize']
 
@@ -21,7 +21,10 @@ _RESAMPLINGS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_
 
 
 class Degradation(BaseTransform):
-    """Base class: changes ``img`` (uint8 (H, W, 3)) with a probability. Draws come from numpy's global generator."""
+    """Base class: changes ``img`` (uint8 (H, W, 3)) with a probability. Draws come from numpy's global generator.
+
+    Before a loading transform it reads the whole image.
+    """
 
     def __init__(self, prob: float):
         check_prob(prob=prob)
@@ -31,6 +34,9 @@ class Degradation(BaseTransform):
         # Always drawn, so that later draws do not depend on the probability.
         chance, drawn = np.random.random(), self.draw()
         if chance < self.prob:
+            if 'img' not in results:
+                image = open_image(results)
+                results['img'], _ = image.crop((0, 0, *image.size), image.size, True)
             results['img'] = self.apply(results['img'], drawn)
         return results
 
