@@ -1,7 +1,7 @@
 """COCO files: annotated people, segments, results, and JSON read item by item."""
 
 from .columns import WHOLEBODY_LISTS
-from .json_stream import BrokenJson, NotAnObject, stream_items
+from .json_stream import BrokenJson, NotAnObject, stream_items, stream_list
 from .nobody import images_without_people
 from .people import AnnotatedPeople, read_people
 from .results import BOX_THRESHOLD, read_results
@@ -21,4 +21,5 @@ __all__ = [
     'read_results',
     'read_segments',
     'stream_items',
+    'stream_list',
 ]

@@ -1,9 +1,10 @@
-"""Reading large JSON objects item by item, without holding them as Python objects."""
+"""Reading large JSON objects and lists item by item, without holding them as Python objects."""
 
 import json
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
-__all__ = ['BrokenJson', 'NotAnObject', 'stream_items']
+__all__ = ['BrokenJson', 'NotAnObject', 'stream_items', 'stream_list']
 
 _CHUNK = 1 << 24  # characters read at a time
 _decoder = json.JSONDecoder()
@@ -35,14 +36,47 @@ def stream_items(
         BrokenJson: not JSON.
         NotAnObject: not an object, or one without a list under each of the keys.
     """
+    with _opened(path, chunk) as text:
+        yield from _items(text, keys, optional)
+
+
+def stream_list(path: str, chunk: int = _CHUNK) -> Iterator[object]:
+    """Yield the items of a JSON list.
+
+    Args:
+        path, chunk: see :func:`stream_items`.
+
+    Raises:
+        FileNotFoundError, BrokenJson: see :func:`stream_items`.
+        NotAnObject: not a list.
+    """
+    with _opened(path, chunk) as text:
+        if text.peek() != '[':
+            raise NotAnObject(f'a {type(text.value()).__name__}, not a list')
+        yield from _list(text)
+
+
+@contextmanager
+def _opened(path: str, chunk: int) -> Iterator['_Text']:
     with open(path, encoding='utf-8-sig') as file:
         text = _Text(file, chunk)
         try:
-            yield from _items(text, keys, optional)
+            yield text
         except json.JSONDecodeError as error:
             raise BrokenJson(f'{error.msg}: character {text.offset + error.pos}') from None
         except UnicodeDecodeError as error:
             raise BrokenJson(str(error)) from None
+
+
+def _list(text: '_Text') -> Iterator[object]:
+    text.skip('[')
+    first = True
+    while text.peek() != ']':
+        if not first:
+            text.skip(',')
+        first = False
+        yield text.value()
+    text.skip(']')
 
 
 def _items(text: '_Text', keys, optional) -> Iterator[tuple[str, object]]:
@@ -62,14 +96,8 @@ def _items(text: '_Text', keys, optional) -> Iterator[tuple[str, object]]:
             text.value()
             continue
         lists.add(key)
-        text.skip('[')
-        first = True
-        while text.peek() != ']':
-            if not first:
-                text.skip(',')
-            first = False
-            yield key, text.value()
-        text.skip(']')
+        for item in _list(text):
+            yield key, item
     missing = [key for key in keys if key not in lists]
     if missing:
         listing = ', '.join(map(repr, found[:8])) or 'nothing in it'

@@ -1,9 +1,9 @@
 """Images with alpha and the colors of people without their background."""
 
-import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from sapiens.coco import BrokenJson, NotAnObject, stream_list
 from sapiens.registry import DATASETS
 from sapiens.tasks import map_fields
 from sapiens.utils.paths import require_file
@@ -84,8 +84,14 @@ class MattingDataset(PairedFolders):
         if premultiplied and not path.endswith('.json'):
             raise ValueError(f'premultiplied=True with the list {path!r}: set it in the ComposeRGBA of the pipeline')
         lists = _read_pairs(path) if path.endswith('.json') else _read_lines(path)
+        if not len(lists['image']):
+            raise ValueError(f'the list {path!r} is empty')
         begin, end = part_of(part, len(lists['image']), path)
-        self.tables = {kind: PathTable.from_strings(paths[begin:end]) for kind, paths in lists.items()}
+        self.tables = lists
+        if (begin, end) != (0, len(lists['image'])):
+            tables = {id(table): table for table in lists.values()}
+            parts = {key: PathTable.from_strings(table[i] for i in range(begin, end)) for key, table in tables.items()}
+            self.tables = {kind: parts[id(table)] for kind, table in lists.items()}
         self.table = self.tables['image']
 
     def label_options(self) -> dict:
@@ -131,26 +137,23 @@ def _folders(data_root: str, given: dict, sequences) -> tuple[str, dict]:
     return images, files
 
 
-def _read_pairs(path: str) -> dict[str, list]:
+def _read_pairs(path: str) -> dict[str, PathTable]:
+    """The tables of a JSON list, which is read once for each: a list of millions is never held as Python objects."""
+    images, masks = (PathTable.from_strings(_names(path, key)) for key in ('image', 'mask'))
+    return dict(image=images, alpha=masks, foreground=masks)
+
+
+def _names(path: str, key: str) -> Iterator[str]:
     try:
-        with open(path, encoding='utf-8-sig') as file:
-            entries = json.load(file)
-    except ValueError as error:
-        raise ValueError(f'{path!r} is not a JSON file: {error}') from error
-    if not isinstance(entries, list) or not entries:
-        raise ValueError(f'{path!r}: expected a list of {{"image": path, "mask": path}}, not empty')
-    for number, entry in enumerate(entries):
-        names = [entry.get(key) for key in ('image', 'mask')] if isinstance(entry, dict) else [None]
-        if not all(isinstance(name, str) and name for name in names):
-            raise ValueError(f'entry {number} of {path!r} is {entry!r}: expected {{"image": path, "mask": path}}')
-    masks = [entry['mask'] for entry in entries]
-    return dict(image=[entry['image'] for entry in entries], alpha=masks, foreground=masks)
+        for number, entry in enumerate(stream_list(path)):
+            name = entry.get(key) if isinstance(entry, dict) else None
+            if not (isinstance(name, str) and name):
+                raise ValueError(f'entry {number} of {path!r} is {entry!r}: expected {{"image": path, "mask": path}}')
+            yield name
+    except (BrokenJson, NotAnObject) as error:
+        raise ValueError(f'{path!r} is not a JSON list of {{"image": path, "mask": path}}: {error}') from error
 
 
-def _read_lines(path: str) -> dict[str, list]:
+def _read_lines(path: str) -> dict[str, PathTable]:
     with open(path, encoding='utf-8-sig', errors='surrogateescape') as file:  # keeps names that are not valid UTF-8
-        paths = [line.strip() for line in file]
-    paths = [line for line in paths if line]
-    if not paths:
-        raise ValueError(f'the list {path!r} is empty: expected one path of an RGBA file per line')
-    return dict(image=paths)
+        return dict(image=PathTable.from_strings(line for text in file if (line := text.strip())))

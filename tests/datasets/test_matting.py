@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
+from sapiens.coco.json_stream import stream_list
 from sapiens.datasets import CombinedDataset, Draw, MattingDataset
 from sapiens.datasets.checks import Findings, check_samples
 from sapiens.datasets.statistics import statistics_of
@@ -123,15 +124,26 @@ def test_parts_of_lists_and_folders(tmp_path):
         MattingDataset(str(tmp_path), 'pairs.json', part=(0, 0.1))
 
 
+def test_a_long_list_is_read_in_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr('sapiens.datasets.matting.stream_list', lambda path: stream_list(path, chunk=50))
+    pairs = [dict(image=f'photos/{i}.jpg', mask=f'mattes/{i % 7}.png', note=[i, {}]) for i in range(200)]
+    (tmp_path / 'pairs.json').write_text(json.dumps(pairs))
+    dataset = MattingDataset(str(tmp_path), 'pairs.json', part=(0.25, 1))
+    assert len(dataset) == 150 and dataset.path(149).endswith('photos/199.jpg')
+    assert dataset.path(1, 'alpha').endswith(f'mattes/{51 % 7}.png')
+    assert dataset.tables['alpha'] is dataset.tables['foreground'], 'held once'
+
+
 @pytest.mark.parametrize(
     'content, reason',
     [
-        ('', 'is not a JSON file'),
-        ('{}', 'expected a list'),
-        ('[]', 'expected a list'),
+        ('', 'is not a JSON list'),
+        ('{}', 'is not a JSON list .*a dict, not a list'),
+        ('[]', 'is empty'),
         ('[{"image": "a.jpg"}]', 'entry 0 of .* is .*: expected .*mask'),
         ('[{"image": "a.jpg", "mask": 3}]', 'entry 0'),
         ('["a.jpg"]', 'entry 0'),
+        ('[{"image": "a.jpg", "mask": "b.png"}', 'is not a JSON list'),
     ],
 )
 def test_lists_that_are_none(tmp_path, content, reason):
@@ -139,7 +151,7 @@ def test_lists_that_are_none(tmp_path, content, reason):
     with pytest.raises(ValueError, match=reason):
         MattingDataset(str(tmp_path), 'pairs.json')
     (tmp_path / 'empty.txt').write_text('\n')
-    with pytest.raises(ValueError, match='is empty: expected one path of an RGBA file per line'):
+    with pytest.raises(ValueError, match='the list .* is empty'):
         MattingDataset(str(tmp_path), 'empty.txt')
     with pytest.raises(FileNotFoundError, match='no list'):
         MattingDataset(str(tmp_path), 'nothing.json')

@@ -52,7 +52,8 @@ def test_labels_are_the_generators():
     assert sample['img_path'] == f'synthetic://{made.seed}' and sample['sample_idx'] == 3 and sample['bad'] == []
     assert sample['ori_shape'] == sample['img_shape'] == (64, 48)
     for key, field in (('img', 'image'), ('gt_sem_seg', 'part'), ('gt_depth', 'depth'), ('gt_normal', 'normal'),
-                       ('gt_albedo', 'albedo'), ('gt_alpha', 'alpha'), ('gt_instance', 'instance')):  # fmt: skip
+                       ('gt_albedo', 'albedo'), ('gt_alpha', 'alpha'), ('gt_foreground', 'foreground'),
+                       ('gt_instance', 'instance')):  # fmt: skip
         np.testing.assert_array_equal(sample[key], getattr(made, field))
     assert (people(people=(2, 2), seed=5, classes='lip20')[3]['gt_sem_seg'] == made.lip).all()
     for i, label in enumerate(made.people):
