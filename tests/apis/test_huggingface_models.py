@@ -148,7 +148,10 @@ def test_the_command(folders, tmp_path, capsys):
     assert 'models.seg.processing was huggingface, is None' in capsys.readouterr().err
     status = status_of('infer', 'depth', tmp_path / 'a.png', '--model', 'depth/sapiens_tiny_synthetic-128x96.py', '--out',
                        tmp_path / 'other', '--processing', 'huggingface')  # fmt: skip
-    assert status == 2 and "processing='huggingface' is for pose, seg, normal" in capsys.readouterr().err
+    assert (
+        status == 2
+        and "processing='huggingface' is for pose, seg, normal, pointmap, matting" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize('size', [(1, 1), (1, 500), (500, 1), (3, 200)])
@@ -181,7 +184,9 @@ def test_a_config_of_ours(folders):
 def test_contradictions_are_refused(folders, tmp_path):
     with pytest.raises(ValueError, match=r"processing='theirs' is not one of \('published', 'huggingface'\)"):
         load_model(config('pose'), processing='theirs')
-    with pytest.raises(ValueError, match="for pose, seg, normal, and the model is used for 'depth'"):
+    with pytest.raises(
+        ValueError, match="for pose, seg, normal, pointmap, matting, and the model is used for 'depth'"
+    ):
         load_model(config('depth'), processing='huggingface', device='cpu')
     with pytest.raises(ValueError, match="crop='device'.*on the host"):
         load_model(config('pose'), processing='huggingface', device='cpu', crop='device')

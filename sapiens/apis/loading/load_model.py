@@ -86,8 +86,8 @@ def load_model(
         crop: 'device' crops and resizes on the accelerator, 'host' with the transforms of the config. 'auto' is 'device' on
             accelerators. They differ by rounding in a few pixels.
         processing: 'published' has the inputs and results of the published code, 'huggingface' those of transformers: for pose,
-            segmentation and normals, without flip test unless ``flip_test=True``, its inputs made on the host. A folder that
-            transformers saved brings its ``preprocessor_config.json``.
+            segmentation, normals, pointmaps and mattes, without flip test unless ``flip_test=True``, its inputs made on the host.
+            A folder that transformers saved brings its ``preprocessor_config.json``.
         cfg_options: changes of the config, as on a command line.
 
     Raises:

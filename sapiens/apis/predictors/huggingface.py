@@ -15,14 +15,17 @@ from torch import Tensor
 
 from sapiens.checkpoints import is_huggingface_folder
 from sapiens.frames import to_published
+from sapiens.models.estimators.pointmap_task import MIN_SCALE
 from sapiens.models.layers.upsample import upsample
 from sapiens.structures import DenseDataSample
 
 from ..huggingface import ImageProcessor
+from ..huggingface.geometry import letterbox
 from ..loading.build import build_model
 from ..preprocess import WholeInput, build_input, make_person
 from .base import Predictor
 from .dense import DensePredictor
+from .pointmap import PointmapPredictor, estimated_camera
 from .pose import PosePredictor
 
 __all__ = ['PROCESSINGS', 'huggingface_predictor']
@@ -135,8 +138,49 @@ class _Normals(_Processed, DensePredictor):
         sizes = [sample.ori_shape for sample in samples]
         return [
             self.result_class.read_fields(dict(normal=to_published(normals, dim=0)), self.network.task)
-            for normals in self.processor.normals(output, source_sizes=sizes, target_sizes=sizes)
+            for normals in self.processor.normals(output, sizes if self.processor.do_pad else None, sizes)
         ]
 
 
-PREDICTORS = dict(pose=_Pose, seg=_Segmentation, normal=_Normals)
+class _Pointmaps(_Processed, PointmapPredictor):
+    kind_of_input = _Whole
+
+    def predict_batch(self, inputs: Tensor, samples: list) -> list:
+        output, sizes = _averaged(self, inputs), [sample.ori_shape for sample in samples]
+        points = upsample(output['pointmap'], self.processor.size)  # padding is cut off in pixels of the input
+        scales = output['scale'].clamp(min=MIN_SCALE)
+        found = []
+        for one, scale, size in zip(_restored(self, points, sizes, scales), scales.tolist(), sizes, strict=True):
+            attributes = self.result_class.read_fields(dict(pointmap=one), self.network.task)
+            shown = letterbox(size, self.processor.size)[3] if self.processor.do_pad else self.processor.size[1]
+            width = self.processor.size[1] * size[1] / shown
+            found.append(attributes | estimated_camera(scale, width, size))
+        return found
+
+
+class _Mattes(_Processed, DensePredictor):
+    kind_of_input = _Whole
+
+    def predict_batch(self, inputs: Tensor, samples: list) -> list:
+        output, sizes = _averaged(self, inputs), [sample.ori_shape for sample in samples]
+        mattes = self.processor.matting(output['foreground'], output['alpha'], target_sizes=sizes)
+        return [self.result_class.read_fields(matte, self.network.task) for matte in mattes]
+
+
+def _restored(predictor: Predictor, points: Tensor, sizes: list, scales: Tensor) -> list[Tensor]:
+    """Points (3, H, W) in meters of each image, from canonical ones (B, 3, h, w) in pixels of the input."""
+    processor = predictor.processor
+    return processor.pointmaps(points, scales, sizes if processor.do_pad else None, sizes)
+
+
+def _averaged(predictor: Predictor, inputs: Tensor) -> dict[str, Tensor]:
+    """Float32 outputs of the network by name, with the flip test averaged with those of the mirrored inputs."""
+    output = {name: value.float() for name, value in predictor.network(inputs).items()}
+    if predictor.predict_options['flip_test']:
+        mirrored = {name: value.float() for name, value in predictor.network(inputs.flip(-1)).items()}
+        mirrored = predictor.network.task.mirrored(mirrored)
+        output = {name: (value + mirrored[name]) / 2 for name, value in output.items()}
+    return output
+
+
+PREDICTORS = dict(pose=_Pose, seg=_Segmentation, normal=_Normals, pointmap=_Pointmaps, matting=_Mattes)

@@ -15,7 +15,7 @@ from ..results.pointmap import RAYS
 from ..user_camera import EXIF, UserCamera, centered_intrinsics
 from .dense import DensePredictor
 
-__all__ = ['PointmapPredictor']
+__all__ = ['PointmapPredictor', 'estimated_camera']
 
 
 class PointmapPredictor(DensePredictor):
@@ -53,12 +53,9 @@ class PointmapPredictor(DensePredictor):
         """Return the attributes of the results of predicted samples, with the focal length that the network estimates."""
         outputs = super().read(samples)
         for output, sample in zip(outputs, samples, strict=True):
-            scale, width = float(sample.pred_scale), sample.img_shape[1]
-            matrix = sample.metainfo.get('warp_matrix')
+            matrix, width = sample.metainfo.get('warp_matrix'), sample.img_shape[1]
             zoom = width / sample.ori_shape[1] if matrix is None else float(matrix[0][0])
-            focal = width / scale / zoom
-            output['estimated_focal'] = focal if scale > MIN_SCALE else float('nan')
-            output['intrinsics'] = centered_intrinsics(focal, sample.ori_shape[:2])
+            output.update(estimated_camera(float(sample.pred_scale), width / zoom, sample.ori_shape[:2]))
         return outputs
 
     def result(self, image: np.ndarray, path: str, outputs: list) -> PointmapResult:
@@ -81,3 +78,20 @@ class PointmapPredictor(DensePredictor):
                 found.intrinsics = centered_intrinsics(float('nan'), size)
                 found.points = np.full_like(found.points, np.nan)
         return found.on_rays() if self.rays == 'project' else found
+
+
+def estimated_camera(scale: float, width: float, size: tuple[int, int]) -> dict:
+    """Attributes of a result: the camera that a predicted scale tells.
+
+    Args:
+        scale: of canonical points, those of a camera whose focal length is the width of the input.
+        width: of the input, in pixels of the image.
+        size: (H, W) of the image.
+    """
+    known = scale > MIN_SCALE
+    # Without a scale any camera will do that a later, known one replaces: the points are divided by the smallest scale.
+    focal = width / max(scale, MIN_SCALE)
+    return dict(
+        estimated_focal=focal if known else float('nan'),
+        intrinsics=centered_intrinsics(focal, size),
+    )
