@@ -80,6 +80,7 @@ def test_every_command_has_a_script_in_tools():
         (('download', 'sapiens-pos-1b'), "did you mean 'sapiens-pose-1b'"),
         (('demo', '--model', 'nowhere.py'), 'nowhere.py'),
         (('quickstart', '--images', 'nowhere'), '--images nowhere'),
+        (('quickstart', '--iterations', '20'), '--iterations 20: expected more than 20'),
         (('render', '--out', 'OUT', '--num', '1', '--labels', 'nonsense'), 'nonsense'),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else '',
@@ -93,6 +94,13 @@ def test_a_wrong_path_key_or_value_ends_in_one_line(arguments, text, tmp_path, m
     shown = capsys.readouterr()
     (line,) = shown.err.splitlines()
     assert line.startswith('error: ') and text in line and shown.out == ''
+
+
+def test_verbose_shows_where_an_error_is_from(monkeypatch, capsys):
+    monkeypatch.setenv('SAPIENS_VERBOSE', '1')
+    assert status_of('train', 'nowhere.py') == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith('Traceback') and lines[-1].startswith('error: no config file nowhere.py')
 
 
 def raised(function):

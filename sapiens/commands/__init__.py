@@ -27,7 +27,8 @@ COMMANDS = (
 def run(command: str, argv: list[str] | None = None) -> NoReturn:
     """Run a command and exit with its status.
 
-    A wrong path, key or value ends it with one line on stderr and status 2. Other errors are bugs and keep their traceback.
+    A wrong path, key or value ends it with one line on stderr and status 2; ``--verbose`` shows where. Other errors are bugs and
+    keep their traceback.
 
     Args:
         command: one of :data:`COMMANDS`.
@@ -51,7 +52,10 @@ def run(command: str, argv: list[str] | None = None) -> NoReturn:
             raise
         # Imported here, since it imports torch, which `sapiens --help` does without.
         from sapiens.utils.explain import explain_error
+        from sapiens.utils.terminal import is_verbose
 
+        if is_verbose():
+            traceback.print_exc()
         text = f'error: {explain_error(error)}'
         print(text, file=sys.stderr)
         _tell_torchrun(text)
@@ -86,5 +90,9 @@ def is_user_error(error: Exception) -> bool:
         # An argument of a config that a class hands on to its base class, or that a loader does not take.
         return any(module.startswith(('mmengine.registry', 'mmengine.runner')) for module in modules)
     raised = linecache.getline(frame.f_code.co_filename, line).lstrip().startswith('raise ')
+    if modules[-1].startswith(('mmengine.', 'torch.')) and any(
+        module.startswith('mmengine.registry') for module in modules
+    ):
+        return raised and isinstance(error, ValueError | TypeError)  # an argument of a config that its class refuses
     kinds = OSError | ValueError | TypeError | ImportError
     return raised and modules[-1].startswith('sapiens.') and isinstance(error, kinds)

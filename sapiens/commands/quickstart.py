@@ -15,6 +15,7 @@ from pathlib import Path
 from sapiens.utils.cli import tool_parser
 
 CONFIG = 'sapiens_tiny_folder-256x256'
+WARMUP = 20  # steps, of the config
 
 
 def run_command(*arguments, **environment: str) -> None:
@@ -43,13 +44,15 @@ def main(argv: list[str] | None = None) -> None:
     work_dir = args.work_dir.resolve()
     if args.images and not args.images.is_dir():
         raise FileNotFoundError(f'--images {args.images} is not a folder')
+    if args.iterations <= WARMUP:
+        parser.error(f'--iterations {args.iterations}: expected more than {WARMUP}, in which the learning rate rises')
     images = args.images or work_dir / 'people' / 'rgb'
     if not args.images:
         options = ['--size', '288x384', '--people', '1-2', '--compact', '--preview']
         run_command('render', '--out', images.parent, '--num', args.people, *options)
 
     end = args.iterations
-    options = [f'train_cfg.max_iters={end}', f'train_cfg.val_interval={end}', f'param_scheduler.1.T_max={end - 20}',
+    options = [f'train_cfg.max_iters={end}', f'train_cfg.val_interval={end}', f'param_scheduler.1.T_max={end - WARMUP}',
                f'param_scheduler.1.end={end}']  # fmt: skip
     data_root = str(images.resolve())
     run_command('train', CONFIG, '--work-dir', work_dir, '--cfg-options', *options, DATA_ROOT=data_root)

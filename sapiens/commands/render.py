@@ -308,7 +308,9 @@ def run(args: argparse.Namespace) -> None:
         f'{card["images"]} images with {card["people"]} people, {card["bytes"] / 1e9:.2f} GB: {args.out / folders.CARD}'
     )
     if args.preview:
-        print('\n'.join(f'drawn: {path}' for path in draw_previews(args.out, args.num)))
+        paths = draw_previews(args.out, args.num)
+        names = ', '.join(path.stem.removeprefix('preview_') for path in paths)
+        print(f'{len(paths)} previews: {args.out}/preview_*.png ({names})')
 
 
 def main(argv: list[str] | None = None) -> None:

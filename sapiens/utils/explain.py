@@ -22,7 +22,16 @@ def explain_error(error: Exception) -> str:
         return f'no {kind.replace("_", " ")} is called {name!r}{hint} custom_imports lists the modules of your own classes'
     if found := re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text):
         return text + near(found[2], _arguments(error, found[1]))
-    return text
+    return f'{refusing}: {text}' if (refusing := _refusing_class(error)) else text
+
+
+def _refusing_class(error: Exception) -> str:
+    """The class of another package that refuses its arguments from a config, or ''."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if not frames or not frames[-1].f_globals.get('__name__', '').startswith(('mmengine.', 'torch.')):
+        return ''
+    built = [frame.f_locals['obj_cls'] for frame in frames if isinstance(frame.f_locals.get('obj_cls'), type)]
+    return built[-1].__name__ if built else ''
 
 
 def _arguments(error: Exception, name: str) -> set[str]:

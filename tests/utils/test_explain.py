@@ -1,9 +1,12 @@
 """Mistyped names get a suggestion."""
 
 import pytest
+from torch import Tensor
+from torch.optim import SGD
 from torch.utils.data import DataLoader
 
-from sapiens.registry import HOOKS, METRICS, MODELS
+from sapiens.commands import is_user_error
+from sapiens.registry import HOOKS, METRICS, MODELS, PARAM_SCHEDULERS
 from sapiens.utils.cli import tool_parser
 from sapiens.utils.explain import explain_error
 
@@ -29,6 +32,17 @@ def test_unknown_arguments():
     metric = dict(type='NormalMetric', averag='image')
     assert explained(METRICS.build, metric).endswith("'averag'; did you mean 'average'?")
     assert explained(lambda: DataLoader([1], batch_siz=2)).endswith("did you mean 'batch_size'?")
+
+
+def test_refused_values_name_the_class():
+    with pytest.raises(ValueError) as caught:
+        PARAM_SCHEDULERS.build(
+            dict(type='CosineAnnealingLR', T_max=1, begin=20, end=20, optimizer=SGD([Tensor()], 0.1))
+        )
+    assert (
+        explain_error(caught.value) == 'CosineAnnealingLR: end should be larger than begin, but got begin=20, end=20'
+    )
+    assert is_user_error(caught.value)
 
 
 def test_other_messages_stay():

@@ -35,8 +35,8 @@ class LoadReport:
     def brief(self) -> str:
         """The report without names: what was loaded, and how much keeps its initial values."""
         kept = len(self.missing) + len(self.reinitialized)
-        rest = f', {kept} other tensor{"" if kept == 1 else "s"} at initial values' if kept else ''
-        return f'{self.share:.1%} of the {self.part} loaded{rest}, from {self.source}'
+        rest = f', {kept} other tensor{"" if kept == 1 else "s"} at initial values,' if kept else ''
+        return f'{self.share:.1%} of the {self.part} loaded{rest} from {self.source}'
 
     def __str__(self) -> str:
         explain = {
