@@ -11,14 +11,13 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 from torch import nn
 
-from sapiens.metainfo import get_classes, get_skeleton
-from sapiens.models import DeconvHead, DenseEstimator, PixelShuffleHead, PoseEstimator, Sapiens2ViT
-from sapiens.tasks import task_of
+from sapiens.models import Sapiens2ViT
 from sapiens.utils.checkpoint import save_weights
 from sapiens.utils.config import load_config
 from sapiens.utils.files import write_atomically
 
 from .encoder_config import encoder_config
+from .huggingface_heads import head_fields, head_options, outputs_of, task_with_class
 
 __all__ = ['is_huggingface_folder', 'read_fields', 'read_huggingface_config', 'save_huggingface']
 
@@ -29,8 +28,10 @@ CLASSES = {
     'Sapiens2ForPoseEstimation': ('pose', 'pose/sapiens2_0.4b_goliath-1024x768.py'),
     'Sapiens2ForSemanticSegmentation': ('seg', 'seg/sapiens2_0.4b_goliath-1024x768.py'),
     'Sapiens2ForNormalEstimation': ('normal', 'normal/sapiens2_0.4b_renderpeople-1024x768.py'),
+    'Sapiens2ForPointmapEstimation': ('pointmap', 'pointmap/sapiens2_0.4b_renderpeople-1024x768.py'),
+    'Sapiens2ForImageMatting': ('matting', 'matting/sapiens2_1b_general-1024x768.py'),
 }
-SKELETONS = {len(get_skeleton(name)): name for name in ('coco17', 'wholebody133', 'goliath308')}
+LETTERBOXED = ('normal', 'pointmap')
 # Fields of config.json that this encoder has no option for, with the only value that it computes.
 FIXED = {
     'hidden_act': 'silu',
@@ -98,7 +99,8 @@ def read_huggingface_config(folder: str | Path) -> Config:
     if recipe is None:
         return encoder_config(backbone)
     cfg = load_config(recipe)
-    model = dict(cfg.model, backbone=backbone, head=_head_options(fields, task, path), **_outputs(fields, task, path))
+    head = head_options(fields, task, backbone, path)
+    model = dict(cfg.model, backbone=backbone, head=head, **outputs_of(fields, task, path))
     cfg.model = ConfigDict(model)
     for step in cfg.val_pipeline:
         if 'size' in step:
@@ -130,51 +132,12 @@ def _backbone_options(fields: dict, path: Path) -> dict:
     )
 
 
-def _head_options(fields: dict, task: str, path: Path) -> dict:
-    head = fields.get('head_config') or {}
-    upsample, kernels = head.get('upsample_out_channels') or (), head.get('upsample_kernel_sizes')
-    convs = dict(conv_channels=tuple(head.get('conv_out_channels') or ()), predictor=f'conv_{task}')
-    if head.get('conv_kernel_sizes'):
-        convs['conv_kernels'] = tuple(head['conv_kernel_sizes'])
-    if not head.get('use_pixel_shuffle'):
-        if set(convs.get('conv_kernels', ())) - {1}:
-            raise ValueError(
-                f'{path}: conv_kernel_sizes={convs["conv_kernels"]}: transformers pads none of them, DeconvHead each'
-            )
-        deconvs = dict(deconv_channels=tuple(upsample), init_deconvs=task == 'pose')
-        return dict(type='DeconvHead', **deconvs, **({'deconv_kernels': tuple(kernels)} if kernels else {}), **convs)
-    if kernels and set(kernels) != {3}:
-        raise ValueError(
-            f'{path}: upsample_kernel_sizes={kernels}, but PixelShuffleHead has kernels of 3 and no option for them'
-        )
-    return dict(type='PixelShuffleHead', upsample_channels=tuple(upsample), norm='instance', **convs)
-
-
-def _outputs(fields: dict, task: str, path: Path) -> dict:
-    """Arguments of the estimator that say what the outputs mean."""
-    labels = fields.get('id2label') or {}
-    names = [labels[key] for key in sorted(labels, key=int)]
-    if task == 'pose':
-        if len(names) not in SKELETONS:
-            raise ValueError(
-                f'{path}: {len(names)} keypoints are not one of {", ".join(map(str, SKELETONS))}; give a config with '
-                f'model.skeleton, and this folder as its checkpoint'
-            )
-        return dict(skeleton=SKELETONS[len(names)])
-    if task == 'seg':
-        known = get_classes('goliath29')
-        is_known = len(names) == len(known)
-        return dict(
-            task=dict(type='SegTask', classes='goliath29' if is_known else dict(name=path.parent.name, classes=names))
-        )
-    return {}
-
-
 def save_huggingface(model: nn.Module, folder: str | Path) -> None:
     """Save a model as transformers' classes of Sapiens2 read it.
 
     Args:
-        model: a :class:`~sapiens.models.Sapiens2ViT`, or an estimator of pose, segmentation or normals with one.
+        model: a :class:`~sapiens.models.Sapiens2ViT`, or an estimator of pose, segmentation, normals, pointmaps or matting with
+            one.
         folder: is made where it does not exist.
 
     Raises:
@@ -209,9 +172,10 @@ def save_huggingface(model: nn.Module, folder: str | Path) -> None:
     weights = {name: value for name, value in model.state_dict().items() if not name.endswith('rope_embed.periods')}
     letterboxed = False
     if model is not encoder:
-        task = _task_of(model)
-        fields.update(_head_fields(model, task))
-        letterboxed = task == 'normal'
+        task = task_with_class(model)
+        kind = next(name for name, (known, _) in CLASSES.items() if known == task)
+        fields.update(head_fields(model, task), architectures=[kind])
+        letterboxed = task in LETTERBOXED
         last = f'decode_head.{model.head.predictor}.'
         weights = {name.replace(last, f'decode_head.conv_{task}.'): value for name, value in weights.items()}
     folder = Path(folder).expanduser()
@@ -231,49 +195,3 @@ def save_huggingface(model: nn.Module, folder: str | Path) -> None:
     )
     for name, content in (('config', fields), ('preprocessor_config', processor)):
         write_atomically(folder / f'{name}.json', json.dumps(content, indent=2) + '\n')
-
-
-def _task_of(model: nn.Module) -> str:
-    task = task_of(model).name
-    kinds = dict(
-        pose=(PoseEstimator, DeconvHead), seg=(DenseEstimator, DeconvHead), normal=(DenseEstimator, PixelShuffleHead)
-    )
-    if task not in kinds or not isinstance(model, kinds[task][0]) or type(model.head) is not kinds[task][1]:
-        known = ', '.join(f'{name} with {head.__name__}' for name, (_, head) in kinds.items())
-        raise ValueError(
-            f'{task} with {type(getattr(model, "head", None)).__name__}: transformers has classes for {known}'
-        )
-    if isinstance(model.head, PixelShuffleHead) and not isinstance(model.head.input_conv[1], nn.InstanceNorm2d):
-        raise ValueError("head.norm='rms': transformers has no class for it")
-    return task
-
-
-def _head_fields(model: nn.Module, task: str) -> dict:
-    head, shuffles = model.head, isinstance(model.head, PixelShuffleHead)
-    layers = [block[0] for block in head.upsample_blocks] if shuffles else list(head.deconv_layers)[::3]
-    convs = list(head.conv_layers)[::3]
-    if task == 'pose':
-        names = list(model.skeleton.keypoints)
-    elif task == 'seg':
-        names = list(model.task.classes.classes)
-    else:
-        names = ['x', 'y', 'z']
-    kind = next(name for name, (known, _) in CLASSES.items() if known == task)
-    return dict(
-        architectures=[kind],
-        head_config=dict(
-            model_type='sapiens2_head',
-            upsample_out_channels=[layer.out_channels // (4 if shuffles else 1) for layer in layers],
-            upsample_kernel_sizes=[layer.kernel_size[0] for layer in layers],
-            conv_out_channels=[layer.out_channels for layer in convs],
-            conv_kernel_sizes=[layer.kernel_size[0] for layer in convs],
-            use_pixel_shuffle=shuffles or None,
-        ),
-        id2label={str(number): name for number, name in enumerate(names)},
-        label2id={name: number for number, name in enumerate(names)},
-        flip_pairs=_flip_pairs(model) if task == 'pose' else None,
-    )
-
-
-def _flip_pairs(model: nn.Module) -> list[list[int]]:
-    return [[index, int(other)] for index, other in enumerate(model.skeleton.flip_indices) if int(other) != index]

@@ -30,16 +30,18 @@ def folders(tmp_path_factory):
     made = {}
     for task, (name, count, head, _) in THEIRS.items():
         made[task] = tmp_path_factory.mktemp(task)
-        if task == 'normal':  # a padded map is cut in pixels of the input, so it has its size
+        if task in ('normal', 'pointmap'):  # a padded map is cut in pixels of the input, so it has its size
             head = dict(head, upsample_out_channels=[16, 8, 8, 8], upsample_kernel_sizes=[3] * 4)
         torch.manual_seed(0)
         network = getattr(transformers, name)(transformers.Sapiens2Config(**SIZES, num_labels=count, head_config=head))
         randomize(network)
         with torch.no_grad():  # maps above 0, and vectors away from 0: there the last digits do not decide
-            list(network.parameters())[-1].add_(3)
+            network.decode_head.predictor.bias.add_(0 if task == 'matting' else 3)
+            if task == 'pointmap':  # far from 0, where points are infinite
+                network.scale_head.predictor.proj.bias.add_(2)
         network.save_pretrained(made[task])
         size = dict(height=64, width=48)
-        Sapiens2ImageProcessor(size=size, do_pad=task == 'normal').save_pretrained(made[task])
+        Sapiens2ImageProcessor(size=size, do_pad=task in ('normal', 'pointmap')).save_pretrained(made[task])
     return made
 
 
@@ -113,9 +115,39 @@ def test_normals(folders):
         np.testing.assert_array_equal(to_published(found.published), found.normals)
 
 
+@pytest.mark.parametrize('flip', [False, True])
+def test_points(folders, flip):
+    processor, outputs = theirs(folders['pointmap'], 'pointmap')
+    model = load_model(
+        folders['pointmap'], device='cpu', processing='huggingface', batch_size=2, flip_test=flip or None
+    )
+    for image, found in zip(IMAGES, model(IMAGES), strict=True):
+        size, output = [image.shape[:2]], outputs(image)
+        if flip:
+            mirrored = outputs(np.ascontiguousarray(image[:, ::-1]))
+            back = mirrored.pointmaps.flip(-1) * torch.tensor([-1.0, 1, 1]).view(3, 1, 1)
+            output.pointmaps, output.scales = (output.pointmaps + back) / 2, (output.scales + mirrored.scales) / 2
+        (wanted,) = processor.post_process_pointmap_estimation(output, source_sizes=size, target_sizes=size)
+        # A mirrored image is padded on the other side where its padding is odd.
+        np.testing.assert_allclose(found.points, wanted['pointmap'].permute(1, 2, 0), atol=0.05 if flip else 1e-4)
+        # The image fits the input of 64 x 48 by one factor, in whole pixels.
+        zoom = int(image.shape[1] * min(64 / image.shape[0], 48 / image.shape[1])) / image.shape[1]
+        assert found.focal == pytest.approx(48 / output.scales.item() / zoom, rel=1e-4)
+
+
+def test_mattes(folders):
+    processor, outputs = theirs(folders['matting'], 'matting')
+    model = load_model(folders['matting'], device='cpu', processing='huggingface', batch_size=2)
+    for image, found in zip(IMAGES, model(IMAGES), strict=True):
+        (wanted,) = processor.post_process_image_matting(outputs(image), [image.shape[:2]])
+        np.testing.assert_allclose(found.alpha, wanted['alpha'][0], atol=1e-4)
+        np.testing.assert_allclose(found.foreground, wanted['foreground'].permute(1, 2, 0), atol=1e-4)
+        assert found.alpha.std() > 0.01
+
+
 def test_the_default_is_the_published_processing(folders):
     """Each processing has its own numbers."""
-    for task, name in dict(pose='scores', normal='normals').items():
+    for task, name in dict(pose='scores', normal='normals', pointmap='points', matting='alpha').items():
         published, other = (
             getattr(load_model(folders[task], device='cpu', **options)(IMAGES[0]), name)
             for options in ({}, dict(processing='huggingface'))
@@ -160,7 +192,7 @@ def test_images_of_extreme_sizes(folders, size):
     image = picture(size)
     for task, folder in folders.items():
         result = load_model(folder, device='cpu', processing='huggingface')(image)
-        values = dict(pose='scores', seg='labels', normal='normals')[task]
+        values = dict(pose='scores', seg='labels', normal='normals', pointmap='points', matting='alpha')[task]
         assert np.isfinite(getattr(result, values)).all()
         assert task == 'pose' or getattr(result, values).shape[:2] == size
 

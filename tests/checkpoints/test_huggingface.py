@@ -10,7 +10,7 @@ import torch
 
 from sapiens.apis import load_model
 from sapiens.apis.loading.build import build_model, load_encoder, read_config
-from sapiens.checkpoints import is_huggingface_folder, save_huggingface
+from sapiens.checkpoints import is_huggingface_folder, load_weights, save_huggingface
 from sapiens.commands.convert import main as convert
 from sapiens.models import DenseEstimator, PoseEstimator, Sapiens2ViT, SapiensViT
 from sapiens.utils.checkpoint import load_state, save_weights
@@ -40,12 +40,17 @@ SHUFFLE = dict(
     conv_out_channels=[8, 4],
     conv_kernel_sizes=[3, 3],
 )
-# Task -> class, number of outputs, head, name of the output.
+SCALE = dict(scale_conv_out_channels=[8], scale_conv_kernel_sizes=[3], scale_final_hidden_sizes=[6, 5])
+# Task -> class, number of outputs, head, name of the output, or of each.
 THEIRS = {
     'pose': ('Sapiens2ForPoseEstimation', 17, DECONV, 'heatmaps'),
     'seg': ('Sapiens2ForSemanticSegmentation', 29, DECONV, 'logits'),
     'normal': ('Sapiens2ForNormalEstimation', 3, SHUFFLE, 'normals'),
-}
+    'pointmap': (
+        'Sapiens2ForPointmapEstimation', 3, SHUFFLE | SCALE, dict(pointmap='pointmaps', scale='scales'),
+    ),
+    'matting': ('Sapiens2ForImageMatting', 4, SHUFFLE, dict(foreground='foregrounds', alpha='alphas')),
+}  # fmt: skip
 OURS = {
     'pose': lambda: PoseEstimator(
         BACKBONE, dict(type='DeconvHead', deconv_channels=(16, 8), conv_channels=(8,), predictor='conv_pose'), 'coco17'
@@ -60,6 +65,28 @@ OURS = {
         dict(type='PixelShuffleHead', upsample_channels=(16, 8), conv_channels=(8, 4)),
         dict(type='NormalTask'),
     ),
+    'pointmap': lambda: DenseEstimator(
+        BACKBONE,
+        dict(
+            type='PixelShuffleHead',
+            upsample_channels=(16, 8),
+            conv_channels=(8, 4),
+            predictor='conv_pointmap',
+            scale=dict(conv_channels=(8,), conv_kernels=(3,), hidden=(6, 5), cells=(2, 2)),
+        ),
+        dict(type='PointmapTask'),
+    ),
+    'matting': lambda: DenseEstimator(
+        BACKBONE,
+        dict(
+            type='PixelShuffleHead',
+            upsample_channels=(16, 8),
+            conv_channels=(8, 4),
+            predictor='conv_own',
+            sigmoid=True,
+        ),
+        dict(type='MattingTask'),
+    ),
 }
 IMAGES = torch.randn(2, 3, 64, 48, generator=torch.Generator().manual_seed(0))
 
@@ -72,6 +99,22 @@ def randomize(model):
     return model.eval()
 
 
+def compare(found, theirs, names):
+    """Outputs of ours, one or a dict, with those of a model of transformers."""
+    if isinstance(names, str):
+        found, names = {'': found}, {'': names}
+    assert found.keys() == names.keys()
+    for name, value in found.items():
+        assert value.std() > 1e-4
+        torch.testing.assert_close(value, theirs[names[name]].view_as(value), atol=1e-4, rtol=1e-4)
+
+
+def equal(found, expected):
+    if isinstance(found, dict):
+        return found.keys() == expected.keys() and all(torch.equal(one, expected[name]) for name, one in found.items())
+    return torch.equal(found, expected)
+
+
 @pytest.mark.parametrize('task', THEIRS)
 def test_their_folder(task, tmp_path):
     name, count, head, output = THEIRS[task]
@@ -81,11 +124,23 @@ def test_their_folder(task, tmp_path):
     assert is_huggingface_folder(tmp_path)
     ours = build_model(tmp_path, device='cpu')
     with torch.no_grad():
-        expected, found = theirs(IMAGES)[output], ours(IMAGES)
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+        compare(ours(IMAGES), theirs(IMAGES), output)
     assert ours.task_name == task
     predictor = load_model(tmp_path, device='cpu')
     assert predictor.preprocess.size == (48, 64)
+
+
+@pytest.mark.parametrize('task', ['normal', 'pointmap', 'matting'])
+def test_names_of_their_modules(task, tmp_path):
+    """As they are in memory."""
+    name, count, head, output = THEIRS[task]
+    config = transformers.Sapiens2Config(**SIZES, num_labels=count, head_config=head)
+    theirs, ours = randomize(getattr(transformers, name)(config)), randomize(OURS[task]())
+    torch.save(theirs.state_dict(), tmp_path / 'x.pth')
+    report = load_weights(ours, tmp_path / 'x.pth')
+    assert not report.missing and not report.unused
+    with torch.no_grad():
+        compare(ours(IMAGES), theirs(IMAGES), output)
 
 
 def test_their_encoder(tmp_path):
@@ -104,12 +159,13 @@ def test_our_folder(task, tmp_path):
     theirs, account = getattr(transformers, name).from_pretrained(tmp_path / 'new', output_loading_info=True)
     assert not any(account[kind] for kind in ('missing_keys', 'unexpected_keys', 'mismatched_keys'))
     with torch.no_grad():
-        torch.testing.assert_close(theirs.eval()(IMAGES)[output], ours(IMAGES), atol=1e-4, rtol=1e-4)
+        compare(ours(IMAGES), theirs.eval()(IMAGES), output)
     again = build_model(tmp_path / 'new', device='cpu')
     with torch.no_grad():
-        assert torch.equal(again(IMAGES), ours(IMAGES))
+        assert equal(again(IMAGES), ours(IMAGES))
     processor = transformers.AutoImageProcessor.from_pretrained(tmp_path / 'new')
-    assert processor.do_pad is (task == 'normal') and (processor.size['height'], processor.size['width']) == (64, 48)
+    assert processor.do_pad is (task in ('normal', 'pointmap'))
+    assert (processor.size['height'], processor.size['width']) == (64, 48)
 
 
 def test_our_encoder(tmp_path):
@@ -145,7 +201,42 @@ def test_models_that_transformers_has_no_class_for(tmp_path):
     head = dict(type='PixelShuffleHead', upsample_channels=(8,), norm='rms')
     with pytest.raises(ValueError, match="norm='rms'"):
         save_huggingface(DenseEstimator(BACKBONE, head, dict(type='NormalTask')), tmp_path)
+    parts = {task: dict(type='PixelShuffleHead', upsample_channels=(8,)) for task in ('Pointmap', 'Matting')}
+    for task, change, message in (
+        (
+            'Pointmap',
+            dict(scale=dict(conv_channels=(8,), hidden=(6, 5))),
+            r'cells=\(8, 6\), but inputs of .* give \(2, 2\)',
+        ),
+        (
+            'Pointmap',
+            dict(scale=dict(conv_channels=(8,), hidden=(6,), cells=(2, 2))),
+            r'hidden=\(6,\): transformers has',
+        ),
+        ('Matting', {}, 'head.sigmoid=False'),
+    ):
+        model = DenseEstimator(BACKBONE, parts[task] | change, dict(type=f'{task}Task'))
+        with pytest.raises(ValueError, match=message):
+            save_huggingface(model, tmp_path)
+    model = DenseEstimator(BACKBONE, parts['Matting'], dict(type='AlbedoTask'))
+    with pytest.raises(ValueError, match='albedo with PixelShuffleHead: transformers has classes for pose'):
+        save_huggingface(model, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_scales_that_do_not_fit(tmp_path):
+    save_huggingface(OURS['pointmap'](), tmp_path)
+    fields = json.loads((tmp_path / 'config.json').read_text())
+    for change, message in (
+        (
+            dict(scale_final_input_size=999),
+            'scale_final_input_size=999, but an input of .64, 48. gives 8 channels of 2 x 2',
+        ),
+        (dict(scale_conv_out_channels=None), 'a pointmap without a scale'),
+    ):
+        (tmp_path / 'config.json').write_text(json.dumps(fields | dict(head_config=fields['head_config'] | change)))
+        with pytest.raises(ValueError, match=message):
+            read_config(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +245,7 @@ def test_models_that_transformers_has_no_class_for(tmp_path):
         (dict(rope_theta=50.0), r'rope_theta=50.0, but Sapiens2ViT has 100.0'),
         (dict(num_key_value_attention_heads=1), 'num_key_value_attention_heads=1, but Sapiens2ViT has 2'),
         (dict(model_type='vit'), "model_type='vit' is not one of"),
-        (dict(architectures=['Sapiens2ForImageMatting']), 'Sapiens2ForImageMatting'),
+        (dict(architectures=['Sapiens2ForVideo']), 'Sapiens2ForVideo'),
         (dict(id2label={'0': 'a', '1': 'b'}), '2 keypoints are not one of 17, 133, 308'),
     ],
 )
