@@ -53,7 +53,7 @@ RELIGHT = 'relight'  # the first models of albedo and normals, and what cuts peo
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = tool_parser(__doc__)
+    parser = tool_parser(__doc__, first=('--model', '--checkpoint', '--detector', '--device', '--port'))
     add_model_arguments(parser, default='what is on this machine')
     add = parser.add_argument
     text = f'detectors to offer for pose, in addition to the built-in ones: {", ".join(DETECTORS.values())}'

@@ -28,7 +28,7 @@ from sapiens.utils.device import DTYPES
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = tool_parser(__doc__)
+    parser = tool_parser(__doc__, first=('--out', '--dtype', '--size', '--dynamic-batch', '--with-preprocess'))
     text = 'name of a published model or folder that transformers saved, which bring their weights; or path or name of a config'
     parser.add_argument('config', help=text)
     parser.add_argument(

@@ -33,7 +33,7 @@ from sapiens.utils.folder_lock import FolderLock
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = tool_parser(__doc__)
+    parser = tool_parser(__doc__, first=('--device', '--batch-size', '--dtype', '--blocks', '--out-type'))
     add = parser.add_argument
     text = 'name of a published model, which brings its weights; or a config with a backbone and a val_pipeline'
     add('config', help=text)

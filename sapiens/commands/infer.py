@@ -65,11 +65,11 @@ from . import relight
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = tool_parser(__doc__)
+    parser = tool_parser(__doc__, first=('--checkpoint', '--detector', '--save', '--device', '--batch-size'))
     tasks = task_names(inference=True)
     text = f'{", ".join(tasks)}, a task that the config registers, or all: the tasks of all models, in one pass'
     parser.add_argument('task', help=text)
-    parser.add_argument('input', nargs='+', help='images and videos, see above')
+    parser.add_argument('input', nargs='+', help='images and videos, see below')
     add_model_arguments(parser)
     text = 'output folder; with "all" it has a folder for each task'
     parser.add_argument('--out', type=Path, required=True, help=text)

@@ -59,7 +59,7 @@ DOUBTS = {
 
 
 def parse_args(argv: list[str] | None):
-    parser = tool_parser(__doc__)
+    parser = tool_parser(__doc__, first=('--size', '--family', '--shape', '--out'))
     parser.add_argument('data', help='folder of the data, or a COCO file')
     parser.add_argument('--task', required=True, choices=['pose', 'seg', 'depth', 'normal'])
     parser.add_argument('--name', required=True, help='of the data set: letters, digits and _')

@@ -40,9 +40,9 @@ RATE = 25  # frames per second
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = tool_parser(__doc__)
+    parser = tool_parser(__doc__, first=('--checkpoint', '--light', '--turn', '--device'))
     add, default = parser.add_argument, Light()
-    add('input', nargs='+', help='images, see above')
+    add('input', nargs='+', help='images, see below')
     add_model_arguments(parser)
     add('--out', type=Path, required=True, help='output folder')
     add('--overwrite', action='store_true', help='compute existing results again')

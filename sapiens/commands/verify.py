@@ -31,7 +31,7 @@ from sapiens.utils.device import pick_device
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = tool_parser(__doc__)
+    parser = tool_parser(__doc__, first=('--image', '--checkpoint', '--download', '--device', '--tolerance'))
     parser.add_argument('name', nargs='?', help='of a published model that has both forms; or give the three files')
     parser.add_argument('--config', help='default: that of the name')
     parser.add_argument('--checkpoint', help='released weights; default: the original file of the name')
