@@ -129,7 +129,7 @@ input +
 --nms-threshold float
 --if-no-detections empty|whole-image =empty
 --when-nobody empty|whole-image
---num-keypoints int 17|133|308
+--num-keypoints keypoint_count 17|133|308
 --keypoints-as
 --save +
 --json-layout plain|published|lite =plain

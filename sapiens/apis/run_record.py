@@ -28,6 +28,8 @@ TYPES = dict(
     mask_classes=list | None, content=dict, video=dict, since=int,
 )  # fmt: skip
 RANDOM = 'random'  # in the place of the fingerprint of weights
+# Files of a model, and the settings that name them.
+NAMED_BY = dict(config=('model', 'cfg_options'), weights=('model', 'checkpoint'))
 # Options of models that do not change results.
 NEUTRAL = ('batch_size', 'compile', 'heatmaps')
 
@@ -76,16 +78,43 @@ def check_settings(plan: Plan, video: VideoOptions | None = None) -> None:
     content, given = before.pop('content', {}), settings.pop('content', {})
     # The settings of one thing (a model, the detector) are a dict: name what differs in it.
     old, new = (flatten({key: values.get(key) for key in settings}) for values in (before, settings))
-    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-    details = [f'{key} was {old.get(key)}, is {new.get(key)}' for key in keys]
-    details += [f'{key}: its content has changed' for key in given if key in content and content[key] != given[key]]
-    details += [
-        f'{key}: they are random, new in each run' for key in given if given[key] == content.get(key) == RANDOM
-    ]
+    changed = {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
+    if 'mask_by' in changed and plan.saving.background is None:
+        changed.pop('saving.background', None)  # its default follows
+    details = _changes(changed) + _changes_of_files(changed, content, given)
     if details:
         raise ValueError(
             f'{plan.out} holds results of other settings: choose another --out, or --overwrite ({"; ".join(details)})'
         )
+
+
+def _changes(changed: dict[str, tuple]) -> list[str]:
+    """Describe settings that changed, by dotted key: the same change of several tasks once."""
+    keys: dict[tuple, list[str]] = {}
+    for key, (old, new) in changed.items():
+        part, _, rest = key.partition('.')
+        task, _, name = rest.partition('.')
+        place = ('models.', task, f'.{name}') if part == 'models' and name else ('', key, '')
+        keys.setdefault((place[0], place[2], str(old), str(new)), []).append(place[1])
+    return [
+        f'{before}{"/".join(names)}{after} was {old}, is {new}' for (before, after, old, new), names in keys.items()
+    ]
+
+
+def _changes_of_files(changed: dict[str, tuple], before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """Describe files whose content changed, those of several tasks once, without those that a changed setting names."""
+    lines: dict[tuple[str, str], list[str]] = {}
+    for key, text in now.items():
+        kind, task = key.split(' of ', 1) if key.startswith(tuple(f'{kind} of ' for kind in NAMED_BY)) else ('', key)
+        is_random = text == RANDOM == before.get(key)
+        is_named = any(f'models.{task}.{name}' in changed for name in NAMED_BY.get(kind, ()))
+        if is_random or (before.get(key, text) != text and not is_named):
+            reason = 'they are random, new in each run' if is_random else 'its content has changed'
+            lines.setdefault((kind or key, reason), []).append(task)
+    return [
+        f'{what} of {"/".join(tasks)}: {reason}' if what in NAMED_BY else f'{what}: {reason}'
+        for (what, reason), tasks in lines.items()
+    ]
 
 
 def read_record(out: Path) -> dict | None:

@@ -130,10 +130,14 @@ class Entry:
         """
         form = self.default_form(form)
         option = '' if form == self.default_form() else f' --form {form}'
+        return f'`sapiens download {self.name}{option}` fetches it. {self.how_to_get_by_hand(form, target)}'
+
+    def how_to_get_by_hand(self, form: str = 'original', target: Path | None = None) -> str:
+        """What to do for a file that is missing where there is no network. Arguments as for :meth:`how_to_get`."""
+        form = self.default_form(form)
         return (
-            f'`sapiens download {self.name}{option}` fetches it. By hand: download '
-            f'{PurePosixPath(self.files(form)[0]).name} from https://huggingface.co/{self.repos[form]} and put it at {target} '
-            f'(license of the weights: {self.licence})'
+            f'By hand: download {PurePosixPath(self.files(form)[0]).name} from https://huggingface.co/{self.repos[form]} and put '
+            f'it at {target} (license of the weights: {self.licence})'
         )
 
 

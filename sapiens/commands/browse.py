@@ -1,7 +1,8 @@
 """Draw augmented samples of a config's dataset, with their labels, as one figure.
 
 Labeled keypoints are drawn over the image. Dense labels are drawn beside it, gray where the loss ignores them: depth and points
-by their distance, points also by the normals of their surface, albedo as a picture, foregrounds on a checkerboard.
+by their distance, points also by the normals of their surface, albedo as a picture, foregrounds on a checkerboard. Several tasks
+have one block each.
 
 Examples:
     sapiens browse configs/mae/sapiens_tiny_folder-256x256.py --out batch.png
@@ -27,10 +28,12 @@ from sapiens.utils.srgb import encode_srgb
 from sapiens.visualization import draw_pose, skeleton_of
 from sapiens.visualization.albedo import draw_albedo
 from sapiens.visualization.labels import draw_depth, draw_normals, draw_segmentation
-from sapiens.visualization.layout import NOTHING, caption, contact_sheet, join, resized_points, scaled
+from sapiens.visualization.layout import LINE, NOTHING, caption, contact_sheet, join, resized_points, scaled
 from sapiens.visualization.maps import draw_map
 from sapiens.visualization.matting import checkerboard, draw_alpha, over
 from sapiens.visualization.pointmap import draw_inverse_depth, point_normals
+
+WIDTH = 1536  # pixels of a row of tiles
 
 
 def label_pictures(data, image: np.ndarray, palette: np.ndarray | None) -> list[np.ndarray]:
@@ -93,6 +96,16 @@ def describe(data) -> list[str]:
     ]
 
 
+def sheet(tiles: dict[str | None, list[np.ndarray]]) -> np.ndarray:
+    """Tiles in rows of about ``WIDTH`` pixels; those of each of several tasks below its name, since their sizes differ."""
+    blocks = []
+    for task, images in tiles.items():
+        block = contact_sheet(images, columns=max(1, WIDTH // max(image.shape[1] for image in images)))
+        title = [] if task is None else [caption(block.shape[1], task, line=2 * LINE)]
+        blocks.append(join([*title, block], axis=0))
+    return join(blocks, axis=0, gap=LINE)
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = tool_parser(__doc__, first=('--out', '--split', '--samples', '--cfg-options'))
     add_dataset_arguments(parser, 24, 'draw')
@@ -111,16 +124,17 @@ def main(argv: list[str] | None = None) -> None:
         samples = (part[draw] for part, draw in draws)
     else:
         samples = (sample for _, sample in zip(range(args.samples), dataset, strict=False))
-    tiles, bad = [], []
+    tiles: dict[str | None, list[np.ndarray]] = {}
+    bad = []
     for sample in samples:
         task = sample['data_samples'].metainfo.get('task')  # of several
         metainfo = getattr(dataset if task is None else dataset.tasks[task], 'metainfo', None) or {}
         palette = metainfo.get('palette')
         palette = None if palette is None else np.array(palette, np.uint8)
-        tiles.append(draw(sample, args.tile, skeleton_of(metainfo), palette))
+        tiles.setdefault(task, []).append(draw(sample, args.tile, skeleton_of(metainfo), palette))
         bad += sample.get('bad', [])
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(contact_sheet(tiles, columns=max(1, 1536 // max(tile.shape[1] for tile in tiles)))).save(args.out)
+    Image.fromarray(sheet(tiles)).save(args.out)
     for path, reason in bad:
         print(f'bad file {path}: {reason}')
-    print(f'{dataset}: {len(tiles)} samples drawn to {args.out}')
+    print(f'{dataset}: {sum(map(len, tiles.values()))} samples drawn to {args.out}')

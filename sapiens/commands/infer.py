@@ -99,7 +99,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--if-no-detections', choices=IF_NO_DETECTIONS, default='empty', help=text)
     add('--when-nobody', dest='if_no_detections', choices=IF_NO_DETECTIONS, help=argparse.SUPPRESS)
     text = 'compute only the keypoints of this skeleton with a larger model'
-    add('--num-keypoints', type=int, choices=list(SKELETONS), help=text)
+    add('--num-keypoints', type=keypoint_count, choices=list(SKELETONS), help=text)
     text = f'convert the results to another skeleton: {", ".join(skeleton_names())}, or a .py file (docs/keypoints.md)'
     add('--keypoints-as', metavar='SKELETON', help=text)
 
@@ -178,6 +178,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def keypoint_count(text: str) -> int:
+    """The ``type`` of --num-keypoints."""
+    if text in skeleton_names():
+        raise argparse.ArgumentTypeError(f'{text} is the name of a skeleton: --keypoints-as {text}')
+    return positive(text)
+
+
 def make_saving(args: argparse.Namespace) -> Saving:
     names = {field.name for field in dataclasses.fields(Saving)} - {'over', 'light', 'colors'}
     given = {name: value for name, value in vars(args).items() if name in names} | background_of(args)
@@ -195,6 +202,11 @@ def make_models(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dic
         raise ValueError('--cfg-options is for one model')
     if args.task != 'all' and len(args.model) > 1:
         raise ValueError(f'{args.task} takes one model, found {", ".join(args.model)}; "all" takes several')
+    if args.num_keypoints and args.keypoints_as:
+        raise ValueError(
+            f'--num-keypoints {args.num_keypoints} and --keypoints-as {args.keypoints_as} both name the keypoints to give: '
+            'give one of them'
+        )
     common = dict(dtype=args.dtype, batch_size=args.batch_size, compile=args.compile)
     if args.processing != PROCESSINGS[0]:  # records of earlier versions do not have it
         common['processing'] = args.processing

@@ -278,3 +278,39 @@ def test_a_damaged_record_is_named(tmp_path, damage):
             refused(plan)
     assert write_settings(plan, overwrite=True) > 0
     check_settings(plan)
+
+
+def test_a_change_of_several_tasks_is_told_once(tmp_path):
+    """Also what follows from it: the content of files that another setting names, a background that is not chosen."""
+    options = dict(model='a', checkpoint='x', flip_test=True)
+    content = {
+        'config of pose': '1',
+        'weights of pose': '2',
+        'config of seg': '1',
+        'weights of seg': '2',
+        'b of c.json': '3',
+    }
+    plan = Plan(dict(pose=options, seg=options), tmp_path, Saving(), content=content)
+    write_settings(plan)
+
+    def message(**changes):
+        with pytest.raises(ValueError) as refused:
+            check_settings(replace(plan, **changes))
+        return str(refused.value).partition('--overwrite ')[2]
+
+    other = dict(options, model='b')
+    both = dict(models=dict(pose=other, seg=other))
+    new = {key: f'{value}0' for key, value in content.items()}
+    assert message(content=new) == (
+        '(config of pose/seg: its content has changed; weights of pose/seg: its content has changed; '
+        'b of c.json: its content has changed)'
+    )
+    assert message(**both, content=dict(new, **{'b of c.json': '3'})) == '(models.pose/seg.model was a, is b)'
+    one = dict(pose=options, seg=dict(options, checkpoint='y'))
+    assert message(models=one, content=dict(content, **{'config of seg': '10', 'weights of seg': '20'})) == (
+        '(models.seg.checkpoint was x, is y; config of seg: its content has changed)'
+    )
+    assert message(masking=Masking('seg')) == '(mask_by was None, is seg)'
+    assert message(masking=Masking('seg'), saving=Saving(background='white')) == (
+        '(saving.background was gray, is white; mask_by was None, is seg)'
+    )

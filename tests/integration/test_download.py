@@ -121,6 +121,9 @@ def test_without_the_hub_the_error_has_the_fix(hub, tmp_path):
         ConnectionError, match=r'RepositoryNotFoundError.*By hand: download .*epoch_88.pth from https://hugging'
     ):
         download(other, endpoint=hub.address, say=lambda line: None)
+    with pytest.raises(ConnectionError) as refused:
+        download(other, endpoint=hub.address, say=lambda line: None)
+    assert 'sapiens download' not in str(refused.value), 'it is what failed'
 
 
 def test_the_disk_is_asked_first(hub, monkeypatch):

@@ -433,6 +433,14 @@ def test_keypoints_of_another_set_in_all_files(infer, weights, tmp_path):
         (('seg', 'IN', '--model', CONFIGS['seg'], '--checkpoint', 'a', 'b'), '2 files for 1 models'),
         (('seg', 'IN', '--model', CONFIGS['seg'], '--mask-model', CONFIGS['seg']), 'for depth and normal'),
         (('pose', 'IN', '--model', CONFIGS['pose'], '--num-keypoints', '133'), 'can give 17'),
+        (
+            ('pose', 'IN', '--model', 'sapiens-pose-1b', '--num-keypoints', '17', '--keypoints-as', 'openpose25'),
+            '--num-keypoints 17 and --keypoints-as openpose25 both name the keypoints to give: give one of them',
+        ),
+        (
+            ('pose', 'IN', '--model', CONFIGS['pose'], '--num-keypoints', 'openpose25'),
+            'openpose25 is the name of a skeleton: --keypoints-as openpose25',
+        ),
         (('pose', 'IN', '--model', CONFIGS['pose'], '--checkpoint', 'nowhere.pth'), 'nowhere.pth'),
         (('pose', 'IN', '--model', 'sapiens-pose-3b'), 'did you mean'),
         (('pose', 'nowhere', '--model', CONFIGS['pose']), 'nowhere is not a file'),

@@ -20,6 +20,7 @@ from sapiens.datasets.transforms import LoadLetterbox
 from sapiens.engine import Runner
 from sapiens.registry import DATASETS
 from sapiens.utils.config import load_config
+from sapiens.visualization.layout import contact_sheet
 
 from . import status_of
 from .multi_task import RECIPE, Stop, make_config, render_people
@@ -212,3 +213,13 @@ def test_the_data_of_each_task_are_checked_and_drawn(data, tmp_path, monkeypatch
         check.main([str(few)])
     browse.main([RECIPE, '--samples', '6', '--out', str(tmp_path / 'a.png')])
     assert 'MultiTaskDataset' in capsys.readouterr().out and np.asarray(Image.open(tmp_path / 'a.png')).std() > 10
+
+
+def test_the_tiles_of_each_task_fill_their_rows():
+    """Tiles with labels beside the image are twice as wide as those with keypoints over it."""
+    tiles = dict(normal=[np.zeros((300, 380, 3), np.uint8)] * 8, pose=[np.zeros((310, 190, 3), np.uint8)] * 16)
+    drawn = browse.sheet(tiles)
+    white = (drawn == 255).all(-1)
+    assert white.mean() < 0.1 and 4 * 380 < drawn.shape[1] < 1.02 * browse.WIDTH
+    single = browse.sheet({None: tiles['pose']})
+    assert np.array_equal(single, contact_sheet(tiles['pose'], columns=browse.WIDTH // 190)), 'one task needs no name'

@@ -131,7 +131,7 @@ def _explain(error: Exception, entry: Entry, form: str, target: Path) -> str:
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), 'no reason given')
     is_gated = kind == 'GatedRepoError'
     hint = f'Accept the license at https://huggingface.co/{repo} and set HF_TOKEN. ' if is_gated else ''
-    return f'{repo} could not be fetched ({kind}: {first}). {hint}{entry.how_to_get(form, target)}'
+    return f'{repo} could not be fetched ({kind}: {first}). {hint}{entry.how_to_get_by_hand(form, target)}'
 
 
 def _verify(path: Path, size: int | None, sha256: str | None) -> None:

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sapiens.utils.image_files import FORMATS, HEIC_HINT
 
-__all__ = ['BadImage', 'DecodedImage', 'EncodedImage', 'resize', 'upright_pixels']
+__all__ = ['BadImage', 'DecodedImage', 'EncodedImage', 'reason_of', 'resize', 'upright_pixels']
 
 # JPEG reduction -> fraction of the output's size that the reduced crop must have on both axes. Half the scale may be upsampled
 # slightly, which is invisible in large photographs; further reductions blur more (docs/performance.md).
@@ -45,6 +45,12 @@ _HEIC = {b'ftyp' + brand for brand in (b'heic', b'heix', b'hevc', b'heim', b'hei
 
 # PNG chunks of pixels, color profiles, which are not applied, and printing.
 _PLAIN_CHUNKS = {b'IHDR', b'IDAT', b'gAMA', b'cHRM', b'sRGB', b'iCCP', b'sBIT', b'bKGD', b'pHYs', b'tIME'}
+
+
+def reason_of(error: Exception) -> str:
+    """Why a reader refuses a file, in one line. Those of Pillow raise OSError, whose text says it all."""
+    text = ' '.join(str(error).split())
+    return text if isinstance(error, OSError) and text else f'{type(error).__name__}: {text}'
 
 
 class BadImage(ValueError):
@@ -78,7 +84,7 @@ class EncodedImage:
                 raise BadImage(HEIC_HINT) from None
             raise BadImage(f'not an image ({len(data)} bytes; known are {", ".join(FORMATS)})') from None
         except Exception as error:  # a broken header raises any error of the format's reader
-            raise BadImage(f'{type(error).__name__}: {error}') from error
+            raise BadImage(reason_of(error)) from error
         self._stored_size = width, height = self._image.size
         if width * height > max_megapixels * 1e6:
             raise BadImage(f'{width} x {height} pixels are more than the limit of {max_megapixels:g} megapixels')
@@ -149,7 +155,7 @@ class EncodedImage:
             except BadImage:
                 raise
             except Exception as error:  # see __init__
-                raise BadImage(f'{type(error).__name__}: {error}') from error
+                raise BadImage(reason_of(error)) from error
         self.size = self._pixels.shape[1], self._pixels.shape[0]
 
 

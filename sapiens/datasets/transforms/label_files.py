@@ -18,7 +18,7 @@ from sapiens.frames import PUBLISHED
 from sapiens.metainfo.classes import IGNORE
 from sapiens.utils.image_files import FORMATS
 
-from .decoding import BadImage
+from .decoding import BadImage, reason_of
 from .loading import check_file, check_size, read_file
 
 __all__ = [
@@ -254,7 +254,7 @@ def _read_numpy(path: str, name: str) -> np.ndarray:
     except BadImage:
         raise
     except Exception as error:  # a broken file raises any error of numpy and zipfile
-        raise BadImage(f'{type(error).__name__}: {error}') from error
+        raise BadImage(reason_of(error)) from error
 
 
 def _palette_ids(data: bytes) -> np.ndarray:
@@ -263,4 +263,4 @@ def _palette_ids(data: bytes) -> np.ndarray:
         with Image.open(io.BytesIO(data), formats=('PNG',)) as image:
             return np.array(image)
     except Exception as error:  # a broken file raises any error of the reader
-        raise BadImage(f'{type(error).__name__}: {error}') from error
+        raise BadImage(reason_of(error)) from error
