@@ -105,7 +105,7 @@ def shown(tmp_path, capsys, monkeypatch):
 def plain(line):
     """A line with fixed numbers where those of a machine are."""
     line = re.sub(r'\d{8}_\d{6}', 'DATE', re.sub(r'^\d\d:\d\d:\d\d', 'TIME', line))
-    line = re.sub(r'CPU, \d+ threads?|NVIDIA.*', 'DEVICE', line)
+    line = re.sub(r'CPU, \d+ threads?|NVIDIA.*', 'DEVICE', line).replace(' GiB', ' MiB')
     return re.sub(r'\S+(?= img/s| MiB|%| s$)|(?<=eta |oss )\S+|(?<=ent )\S+', 'N', line)
 
 

@@ -46,7 +46,7 @@ def shards(images, tmp_path_factory):
 def run(tmp_path_factory):
     """run(work_dir, images, *options, processes=1) -> status (of rank 0), statuses and log."""
     logs = tmp_path_factory.mktemp('logs')
-    environment = dict(os.environ, OMP_NUM_THREADS='1')
+    environment = dict(os.environ, OMP_NUM_THREADS='1', SAPIENS_VERBOSE='1')  # the whole log
     server = subprocess.Popen(
         [sys.executable, '-W', 'ignore', TOY, '--serve'],
         env=environment,
