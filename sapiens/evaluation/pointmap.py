@@ -19,7 +19,7 @@ ANGLES = 5, 11.25, 22.5, 30  # degrees
 _POINTS = 'L2', 'RMSE', 'X', 'Y', 'Z', *(f'within_{limit:g}' for limit in DISTANCES)
 _NORMALS = 'normal_mean', 'normal_RMSE', *(f'normal_within_{limit:g}' for limit in ANGLES)
 # Rows of the sums that need only predictions and labels, and of those that need the camera.
-_PLAIN, _CAMERA = ('', 'flat'), ('true_scale', 'canonical', 'canonical_flat')
+_PLAIN, _CAMERA = ('', 'true_distance', 'flat'), ('true_scale', 'canonical', 'canonical_flat')
 
 
 @METRICS.register_module()
@@ -32,6 +32,8 @@ class PointmapMetric(StreamingMetric):
       difference of each coordinate, in meters; ``within_0.05``, ``within_0.1``, ``within_0.2``: fractions of points with a
       smaller distance. With the scale that the network predicts.
     - ``true_scale_...``: the same with the scale of the true camera, as for users who give their focal length.
+    - ``true_distance_...``: the same after the points of each person are multiplied by one number that gives them the true mean
+      depth. This is the error of shapes, and what ``flat_L2`` compares with on equal terms: both know the distance.
     - ``canonical_...``: the same in canonical units, of a camera whose focal length is the width of the network's input, as
       published. They are meters times the true scale.
     - ``scale_error``: mean over images of abs(predicted / true scale - 1).
@@ -55,7 +57,7 @@ class PointmapMetric(StreamingMetric):
     default_prefix = 'pointmap'
     names = (
         *_POINTS,
-        *(f'{row}_{name}' for row in ('true_scale', 'canonical') for name in _POINTS),
+        *(f'{row}_{name}' for row in ('true_scale', 'true_distance', 'canonical') for name in _POINTS),
         'scale_error',
         *_NORMALS,
         'flat_L2',
@@ -80,8 +82,10 @@ class PointmapMetric(StreamingMetric):
             return self.note('have no labeled pixel and are skipped', sample)
         persons = field_of(sample, 'gt_instance', valid)[valid] if 'gt_instance' in sample else None
         seen, true = pred[:, valid].double(), target[:, valid].double()
-        flat = true * (person_means(true[2], persons) / true[2])
-        found = dict(points=self._rows([_point_sums(points - true) for points in (seen, flat)]), images=1)
+        distance = person_means(true[2], persons)
+        flat = true * (distance / true[2])
+        placed = seen * (distance / person_means(seen[2], persons))
+        found = dict(points=self._rows([_point_sums(points - true) for points in (seen, placed, flat)]), images=1)
         if 'intrinsics' in sample:
             factor = _true_scale(sample, tuple(valid.shape))
             errors = seen * (scale / factor) - true, (seen * scale - true * factor), (flat - true) * factor
@@ -113,12 +117,20 @@ class PointmapMetric(StreamingMetric):
             return {}
         rows = dict(zip(_PLAIN, self._values(sums, 'points', 'images').tolist(), strict=True))
         found = dict(zip(_POINTS, rows[''], strict=True))
+        found.update(
+            (f'true_distance_{name}', value) for name, value in zip(_POINTS, rows['true_distance'], strict=True)
+        )
         if 'camera' in sums:
             rows.update(zip(_CAMERA, self._values(sums, 'camera', 'with_camera').tolist(), strict=True))
             for row in ('true_scale', 'canonical'):
                 found.update((f'{row}_{name}', value) for name, value in zip(_POINTS, rows[row], strict=True))
             found['scale_error'] = sums['scale_error'] / sums['with_camera']
-        titles = {'': 'predicted scale', 'true_scale': 'true scale', 'flat': 'flat person'}
+        titles = {
+            '': 'predicted scale',
+            'true_scale': 'true scale',
+            'true_distance': 'true distance',
+            'flat': 'flat person',
+        }
         titles |= dict(canonical='canonical', canonical_flat='canonical, flat person')
         table = _table(_POINTS, {title: rows[row] for row, title in titles.items() if row in rows}, digits=4)
         text = f'{self.prefix}, in meters: {sums["samples"]} images; average over {self.average}s\n{table}'

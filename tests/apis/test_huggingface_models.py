@@ -177,7 +177,7 @@ def test_the_command(folders, tmp_path, capsys):
     np.testing.assert_allclose(scores, model(IMAGES[0]).scores[0], atol=1e-4)
     capsys.readouterr()
     assert status_of(*command, '--out', tmp_path / 'out') == 2, 'results of another processing are not continued'
-    assert 'models.seg.processing was huggingface, is None' in capsys.readouterr().err
+    assert 'seg/normal/pointmap/matting.processing was huggingface, is None' in capsys.readouterr().err
     status = status_of('infer', 'depth', tmp_path / 'a.png', '--model', 'depth/sapiens_tiny_synthetic-128x96.py', '--out',
                        tmp_path / 'other', '--processing', 'huggingface')  # fmt: skip
     assert (

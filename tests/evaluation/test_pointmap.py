@@ -85,6 +85,22 @@ def test_flat_people_each_at_their_distance():
     assert evaluate(PointmapMetric(), [sample(target, target)])['pointmap/flat_L2'] == pytest.approx(32 / 9)
 
 
+def test_people_at_their_true_distance():
+    # Shapes are right: the first person is predicted twice as far away, the second at half of the distance.
+    target = [[0.5, 0, 1], [0, 1, 3], [0, 0, 10]]
+    pred = [[1, 0, 2], [0, 2, 6], [0, 0, 5]]
+    people = torch.tensor([[1, 1, 2]], dtype=torch.uint8)
+    numbers = evaluate(PointmapMetric(), [sample(pred, target, gt_instance=people)])
+    assert numbers['pointmap/true_distance_L2'] == pytest.approx(0, abs=1e-7) and numbers['pointmap/L2'] > 1
+    # Without instances all points are of one person: mean depths 13 / 3 and 14 / 3.
+    moved = [math.dist(np.multiply(one, 14 / 13), other) for one, other in zip(pred, target, strict=True)]
+    numbers = evaluate(PointmapMetric(), [sample(pred, target)])
+    assert numbers['pointmap/true_distance_L2'] == pytest.approx(sum(moved) / 3, rel=1e-5)
+    # A flat person scores the same as the baseline.
+    numbers = evaluate(PointmapMetric(), [sample([[1.0, 0, 2], [0, 2 / 3, 2], [0, 0, 7]], target, gt_instance=people)])
+    assert numbers['pointmap/true_distance_L2'] == pytest.approx(numbers['pointmap/flat_L2'], rel=1e-6)
+
+
 def plane(tilt, size=(9, 11), depth=2.0):
     """Points (3, H, W) that a camera sees of a plane, turned about the vertical by ``tilt`` degrees."""
     matrix = np.array([[20.0, 0, 5], [0, 20, 4], [0, 0, 1]])
@@ -201,4 +217,4 @@ def test_batches_do_not_matter():
         numbers = evaluate(PointmapMetric(average), samples, batch=5)
         assert numbers == pytest.approx(evaluate(PointmapMetric(average), samples[::-1], batch=1), rel=1e-12)
         # The labels have holes, so that no window of normals is whole.
-        assert len(numbers) == 3 * len(POINTS) + 2
+        assert len(numbers) == 4 * len(POINTS) + 2
