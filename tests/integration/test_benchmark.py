@@ -12,7 +12,7 @@ from .test_tools import run
 
 if not os.environ.get('CI'):
     pytest.importorskip('transformers')
-SMALL = ('--size', 'tiny', '--image-size', '64', '48', '--repeats', '1')
+SMALL = ('--size', 'tiny', '--image-size', '256', '192', '--repeats', '1')
 
 
 def rows(done):
@@ -23,7 +23,7 @@ def rows(done):
 def test_sapiens2_against_transformers():
     done = run('tools/benchmark/sapiens2.py', '--part', 'trunk', 'heads', 'decode', *SMALL, OMP_NUM_THREADS='1')
     found = rows(done)
-    heads = [f'{task} head tiny' for task in ('pose', 'seg', 'normal', 'pointmap')]
+    heads = [f'{task} head tiny' for task in ('pose', 'seg', 'normal', 'pointmap', 'matting')]
     for name in ('encoder tiny', *heads, '308 keypoints of 4 people'):
         theirs, ours, ratio, difference = found[name]
         assert float(theirs.split()[0]) > 0 and float(ours.split()[0]) > 0 and float(ratio.split()[0]) > 0

@@ -6,7 +6,7 @@
     python tools/benchmark/sapiens2.py --part tokenizer --size 1b --chunks 256 1024
 
 trunk      the encoder
-heads      heads of keypoints, parts, normals and pointmaps, from a feature map to maps
+heads      heads of keypoints, parts, normals, pointmaps (and their scale) and matting, from a feature map to maps
 memory     peak memory of these heads above weights and features, each in a process of its own
 decode     heatmaps of 308 keypoints of four people to keypoints
 labels     scores of 29 classes at the size of the input to labels of an image of 12 megapixels
@@ -37,7 +37,7 @@ from pretrain_data import mosaic, upsample
 from prettytable import PrettyTable
 from sapiens2_models import TASKS, encoders, heads, their_model
 from transformers.models.sapiens2 import Sapiens2ImageProcessor
-from versus import Table, agree, compare, in_process, labels_agree, peak, take_turns
+from versus import Table, agree, all_agree, compare, in_process, labels_agree, peak, take_turns
 
 from sapiens.apis import load_model
 from sapiens.apis.huggingface import ImageProcessor
@@ -50,6 +50,7 @@ from sapiens.utils.cli import tool_parser
 
 LARGE = (3000, 4000)  # (h, w) of 12 megapixels
 MODES = ('eager', 'compiled')
+FOLDER_TASKS = 'pose', 'seg', 'normal'
 
 
 def parse_args():
@@ -106,7 +107,7 @@ def head_speed(args) -> PrettyTable:
         inputs = features(size, args.image_size)
         for task in args.tasks:
             runs = [partial(head, inputs) for head in heads(task, size, args.image_size)]
-            compare(table, f'{task} head {size}', *runs, args.repeats)
+            compare(table, f'{task} head {size}', *runs, args.repeats, all_agree)
     return table.table
 
 
@@ -240,7 +241,7 @@ def photographs(args) -> PrettyTable:
     table, paths = Table(), find_photographs(args.images)
     torch.set_num_threads(args.threads)
     for size in args.size:
-        for task in [task for task in args.tasks if TASKS[task][3]]:
+        for task in [task for task in args.tasks if task in FOLDER_TASKS]:
             with tempfile.TemporaryDirectory() as folder:
                 model = their_model(task, size, args.image_size)
                 processor = their_processor(args.image_size, do_pad=task == 'normal')

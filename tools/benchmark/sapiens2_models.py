@@ -4,10 +4,13 @@ transformers has the reference implementation, but not the encoder for 4K images
 """
 
 import sapiens  # noqa: F401  isort: skip  (before transformers)
+from collections.abc import Callable
+
 import torch
 import transformers
 from torch import Tensor, nn
 
+from sapiens.checkpoints.huggingface_heads import map_of_scale
 from sapiens.models.backbones.archs import SAPIENS2_ARCHS
 from sapiens.registry import MODELS
 from sapiens.utils.checkpoint.names import canonical, layout_of
@@ -18,24 +21,21 @@ TASKS = {
     'pose': ('Sapiens2ForPoseEstimation', 308, 'heatmaps', 'pose/sapiens2_{}_goliath-1024x768.py'),
     'seg': ('Sapiens2ForSemanticSegmentation', 29, 'logits', 'seg/sapiens2_{}_goliath-1024x768.py'),
     'normal': ('Sapiens2ForNormalEstimation', 3, 'normals', 'normal/sapiens2_{}_renderpeople-1024x768.py'),
-    'pointmap': ('Sapiens2ForPointmapEstimation', 3, 'pointmaps', None),
+    'pointmap': ('Sapiens2ForPointmapEstimation', 3, 'pointmaps', 'pointmap/sapiens2_{}_renderpeople-1024x768.py'),
+    'matting': ('Sapiens2ForImageMatting', 4, 'alphas', 'matting/sapiens2_{}_general-1024x768.py'),
 }
-SHUFFLED = ('normal', 'pointmap')
-# Without the branch of the scale, which takes a thousandth of the time.
-POINTMAP = dict(
-    type='PixelShuffleHead',
-    upsample_channels=(1536, 768, 512, 256),
-    conv_channels=(64, 32, 16),
-    predictor='conv_pointmap',
-)
+SHUFFLED = ('normal', 'pointmap', 'matting')
 
 
-def head_config(task: str, size: str) -> dict:
+def head_config(task: str, size: str, image_size: tuple[int, int]) -> dict:
     """The head of the published recipe. ``tiny`` has the widths of 0.4b divided by eight."""
-    recipe = TASKS[task][3]
-    config = dict(load_config(recipe.format('0.4b' if size == 'tiny' else size)).model.head if recipe else POINTMAP)
+    config = dict(load_config(TASKS[task][3].format('0.4b' if size == 'tiny' else size)).model.head)
     if size == 'tiny':
         config |= {key: [n // 8 for n in value] for key, value in config.items() if key.endswith('_channels')}
+    if 'scale' in config:  # transformers does not pool the map of the scale
+        config['scale'] = dict(
+            config['scale'], cells=map_of_scale(image_size, 16, len(config['scale']['conv_channels']))
+        )
     return config
 
 
@@ -53,7 +53,7 @@ def their_model(task: str | None, size: str, image_size: tuple[int, int], layers
     torch.manual_seed(0)
     if task is None:
         return transformers.Sapiens2Model(transformers.Sapiens2Config(**fields)).eval().requires_grad_(False)
-    head, (name, count, *_) = head_config(task, size), TASKS[task]
+    head, (name, count, *_) = head_config(task, size, image_size), TASKS[task]
     if task in SHUFFLED:
         kernels = dict(upsample_kernel_sizes=[3] * len(head['upsample_channels']))
         options = dict(use_pixel_shuffle=True, upsample_out_channels=list(head['upsample_channels']), **kernels)
@@ -61,6 +61,10 @@ def their_model(task: str | None, size: str, image_size: tuple[int, int], layers
         options = dict(upsample_out_channels=list(head['deconv_channels']))
     convs = list(head['conv_channels'])
     options |= dict(conv_out_channels=convs, conv_kernel_sizes=[3 if task in SHUFFLED else 1] * len(convs))
+    if 'scale' in head:
+        convs = list(head['scale']['conv_channels'])
+        options |= dict(scale_conv_out_channels=convs, scale_conv_kernel_sizes=[1] * len(convs))
+        options |= dict(scale_final_hidden_sizes=list(head['scale']['hidden']))
     config = transformers.Sapiens2Config(**fields, num_labels=count, head_config=options)
     model = getattr(transformers, name)(config).eval().requires_grad_(False)
     if task in ('pose', 'normal'):
@@ -83,13 +87,21 @@ def encoders(size: str, image_size: tuple[int, int]) -> tuple[nn.Module, nn.Modu
     return theirs, ours.eval().requires_grad_(False)
 
 
-def heads(task: str, size: str, image_size: tuple[int, int]) -> tuple[nn.Module, nn.Module]:
-    """Heads of transformers and of this package, from features (B, C, h, w) to maps."""
+def heads(task: str, size: str, image_size: tuple[int, int]) -> tuple[Callable, Callable]:
+    """Heads of transformers and of this package, from features (B, C, h, w) to a tuple of maps, and of the scale of pointmaps."""
     model = their_model(task, size, image_size, layers=1)
-    config = head_config(task, size)
-    arguments = dict(in_channels=SAPIENS2_ARCHS[size]['embed_dims'], out_channels=TASKS[task][1])
-    ours = MODELS.build({**config, **arguments})
+    config, count, scaled = head_config(task, size, image_size), TASKS[task][1], task == 'pointmap'
+    outputs = dict(out_channels=dict(map=count), scalars=['scale']) if scaled else dict(out_channels=count)
+    head = MODELS.build({**config, **outputs, 'in_channels': SAPIENS2_ARCHS[size]['embed_dims']})
     prefix, last = 'decode_head.', config['predictor']
     state = {name.removeprefix(prefix): value for name, value in published_state(model).items() if prefix in name}
-    ours.load_state_dict({name.replace('predictor', last): value for name, value in state.items()})
-    return model.decode_head, ours.eval().requires_grad_(False)
+    head.load_state_dict({name.replace('predictor', last): value for name, value in state.items()})
+    head.eval().requires_grad_(False)
+
+    def theirs(features: Tensor) -> tuple[Tensor, ...]:
+        maps = model.decode_head(features)
+        if task == 'matting':
+            maps = maps.sigmoid()
+        return (maps, model.scale_head(features)[:, 0]) if scaled else (maps,)
+
+    return theirs, lambda features: tuple(head(features).values()) if scaled else (head(features),)

@@ -42,6 +42,11 @@ def agree(title: str, theirs, ours) -> str:
     return f'{largest:.0e}'
 
 
+def all_agree(title: str, theirs: tuple, ours: tuple) -> str:
+    """The largest difference of several outputs, each as :func:`agree`."""
+    return max((agree(title, *pair) for pair in zip(theirs, ours, strict=True)), key=float)
+
+
 def labels_agree(title: str, theirs, ours) -> str:
     """Number of labels that differ. Exits where it is over the tolerance."""
     differ = int((torch.as_tensor(theirs) != torch.as_tensor(ours)).sum())
