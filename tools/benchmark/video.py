@@ -6,7 +6,8 @@
 A camera sways by a few centimeters before rendered people who do not move, so the truth of every image is known.
 
 pointmap, on the pixels of people
-  swaps    fraction of neighboring pixels of a row whose predicted x is in the other order than the true one
+  swaps    fraction of neighboring pixels of a row whose predicted x is in the other order than the true one. Points on rays are
+           exchanged only where depth changes by a larger factor than 1 + 1 / n, n pixels from the center of the image
   L2       mean distance to the true point in meters
   jitter   mean distance in meters between the points that two images in a row predict for one point of the world, both in the
            world's frame by the true cameras
