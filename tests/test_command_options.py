@@ -169,6 +169,13 @@ input +
 --side-by-side flag
 --max-frames int
 
+sapiens.commands.keypoints:
+input + Path
+--as!
+--out! Path
+--from
+--overwrite flag
+
 sapiens.commands.labels:
 source Path
 --out! Path

@@ -20,7 +20,7 @@ COMMANDS = (
     *('quickstart', 'render', 'labels', 'new', 'check', 'browse'),
     *('train', 'test', 'curves', 'score', 'config', 'flops'),
     *('download', 'convert', 'verify', 'export'),
-    *('infer', 'relight', 'features', 'demo'),
+    *('infer', 'keypoints', 'relight', 'features', 'demo'),
 )
 
 

@@ -17,7 +17,18 @@ from sapiens.utils.files import atomic_path
 if TYPE_CHECKING:
     from ..results.pose import PoseResult
 
-__all__ = ['LAYOUTS', 'coco_entries', 'meta_info', 'pose_document', 'read_people', 'write_coco', 'write_csv']
+__all__ = [
+    'LAYOUTS',
+    'check_person',
+    'coco_entries',
+    'csv_header',
+    'meta_info',
+    'plain_numbers',
+    'pose_document',
+    'read_people',
+    'write_coco',
+    'write_csv',
+]
 
 LAYOUTS = ('plain', 'published', 'lite')
 # The score of a person is a mean over keypoints with a higher score than this, as in KeypointMetric.
@@ -41,13 +52,13 @@ def pose_document(result: 'PoseResult', layout: str = 'plain') -> dict:
     people = []
     for index in range(len(result)):
         person = dict(
-            keypoints=[_numbers(point) for point in result.keypoints[index]],
-            keypoint_scores=_numbers(result.scores[index]),
+            keypoints=[plain_numbers(point) for point in result.keypoints[index]],
+            keypoint_scores=plain_numbers(result.scores[index]),
         )
         if layout != 'lite':
-            box = _numbers(result.boxes[index])
+            box = plain_numbers(result.boxes[index])
             person['bbox'] = [box] if layout == 'published' else box
-            person['bbox_score'] = _numbers(result.box_scores[index : index + 1])[0]
+            person['bbox_score'] = plain_numbers(result.box_scores[index : index + 1])[0]
         if result.track_ids is not None:
             person['track_id'] = int(result.track_ids[index])
         people.append(person)
@@ -88,14 +99,18 @@ def read_people(path: Path) -> list[dict]:
             box = person.get('bbox')
             if box and isinstance(box[0], list):
                 person['bbox'] = box[0]
-            _check_person(person)
+            check_person(person)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         raise ValueError(f'{path} is damaged ({type(error).__name__}: {error}): remove it and run again') from error
     return people
 
 
-def _check_person(person: dict) -> None:
-    """Raise an error for values that :func:`coco_entries` cannot take."""
+def check_person(person: dict) -> None:
+    """Check the values of a person of a JSON file, with a flat box.
+
+    Raises:
+        KeyError, TypeError, ValueError: values that :func:`coco_entries` cannot take.
+    """
     points, scores = person['keypoints'], person['keypoint_scores']
     if len(points) != len(scores):
         raise ValueError(f'{len(points)} keypoints and {len(scores)} scores')
@@ -159,17 +174,21 @@ def write_coco(path: Path, images: Iterable[tuple[int | str, str, list[dict]]]) 
     return count
 
 
+def csv_header(names: Iterable[str]) -> list[str]:
+    """Columns of a table: of the image and the box, then three for each keypoint."""
+    leading = ['image_id', 'file_name', 'person', 'x1', 'y1', 'x2', 'y2', 'bbox_score']
+    return leading + [f'{name}_{part}' for name in names for part in ('x', 'y', 'score')]
+
+
 def write_csv(path: Path, images: Iterable[tuple[int | str, str, list[dict]]], skeleton: Skeleton) -> int:
     """Write a table with one row per person. Arguments and result as for :func:`write_coco`."""
     count = 0
-    header = ['image_id', 'file_name', 'person', 'x1', 'y1', 'x2', 'y2', 'bbox_score']
-    header += [f'{name}_{part}' for name in skeleton.keypoints for part in ('x', 'y', 'score')]
     with (
         atomic_path(path) as temporary,
         open(temporary, 'w', newline='', encoding='utf-8', errors='surrogateescape') as file,
     ):
         writer = csv.writer(file)
-        writer.writerow(header)
+        writer.writerow(csv_header(skeleton.keypoints))
         for image_id, name, people in images:
             for index, person in enumerate(people):
                 box = person.get('bbox', [None] * 4)
@@ -181,6 +200,6 @@ def write_csv(path: Path, images: Iterable[tuple[int | str, str, list[dict]]], s
     return count
 
 
-def _numbers(values: np.ndarray) -> list:
+def plain_numbers(values: np.ndarray) -> list:
     """Round to four decimals; None for values that are not finite."""
     return [round(value, 4) if np.isfinite(value) else None for value in np.asarray(values, np.float64).tolist()]

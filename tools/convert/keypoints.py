@@ -1,0 +1,6 @@
+"""``sapiens keypoints`` from a clone of the repository. The code is sapiens/commands/keypoints.py."""
+
+from sapiens.commands import run
+
+if __name__ == '__main__':
+    run('keypoints')
