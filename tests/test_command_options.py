@@ -123,7 +123,7 @@ input +
 --processing published|huggingface =published
 --workers int =2
 --cfg-options +
---detector =whole-image
+--detector =auto
 --boxes
 --box-threshold float
 --nms-threshold float

@@ -20,12 +20,13 @@ import cv2
 import torch
 
 from .detectors import BoxesFile, build_detector
+from .found import Found
 from .inputs import Item
 from .loading.load_model import load_models
 from .masks import Masking, set_masks
 from .pipeline import Job, run
 from .predictors import Predictor
-from .results import ImageResults, Saving
+from .results import ImageResults, Result, Saving
 from .results.by_task import get_result_class
 from .writers.files import is_complete, write_file
 
@@ -119,10 +120,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Outcome for an image or video: ``error`` is '' if its results were written, else the reason."""
+    """Outcome for an image or video: ``error`` is '' if its results were written, else the reason. ``found``: what an image
+    shows, or each frame of a video; empty for tasks that report nothing."""
 
     item: Item
     error: str = ''
+    found: tuple[Found, ...] = ()
 
 
 def run_plan(
@@ -175,17 +178,17 @@ def work(
 
 def _outcome(job: Job, future: Future) -> Outcome:
     try:
-        future.result()
+        found = future.result()
     except (OSError, ValueError) as error:  # such as a long name or a mask of another size: only this image fails
         if isinstance(error, OSError) and error.errno in NO_SPACE:
             advice = 'existing results are complete: make room and repeat the command to continue'
             raise OSError(error.errno, f'{error.strerror} ({advice})', error.filename or str(job.item.name)) from error
         return Outcome(job.item, f'{type(error).__name__}: {error}')
-    return Outcome(job.item)
+    return Outcome(job.item, found=(found,) if found else ())
 
 
-def save(plan: Plan, job: Job) -> None:
-    """Write the results of an image."""
+def save(plan: Plan, job: Job) -> Found | None:
+    """Write the results of an image. Returns what it shows, see :func:`found_in`."""
     set_masks(job.results, plan.mask_dir and plan.mask_dir / job.item.name, plan.masking)
     results, pictures = {task: job.results[task] for task in plan.written()}, {}
     if plan.figure:
@@ -193,6 +196,12 @@ def save(plan: Plan, job: Job) -> None:
         write_file(plan.figure_path(job.item.name), ImageResults(results).figure(list(pictures.values())))
     for task, result in results.items():
         result.write(plan.stem(task, job.item.name), plan.saving, pictures.get(task))
+    return found_in(results, plan.saving)
+
+
+def found_in(results: Mapping[str, Result], saving: Saving) -> Found | None:
+    """Return what the first result with a report shows, or None."""
+    return next((found for result in results.values() if (found := result.found(saving))), None)
 
 
 # ---------------------------------------------------------------------- several workers
@@ -242,9 +251,9 @@ def _share(plan: Plan, items: list[Item], places: list[str]) -> Generator[Outcom
                         given.add(index)
                     _send(pipe, None if index is None else (index, items[index]))
                 elif kind == 'done':
-                    index, error = content
+                    index, error, found = content
                     given.discard(index)
-                    yield Outcome(items[index], error)
+                    yield Outcome(items[index], error, found)
                 else:
                     raise content[0]
     finally:
@@ -284,7 +293,7 @@ def _worker(plan: Plan, device: str, pipe: Connection, threads: int, quiet: bool
 
     try:
         for outcome in work(plan, device, items()):
-            pipe.send(('done', numbers.pop(outcome.item), outcome.error))
+            pipe.send(('done', numbers.pop(outcome.item), outcome.error, outcome.found))
     except (OSError, ValueError, ImportError) as error:
         _send(pipe, ('error', error))
     except (KeyboardInterrupt, EOFError):

@@ -12,6 +12,7 @@ from sapiens.utils.files import remove_temporaries, write_atomically
 from sapiens.utils.progress import LateBar
 
 from .batch_job import Outcome, Plan, run_plan
+from .found import describe_frames, describe_images
 from .inputs import Item
 from .output_dir import FAILURES, clashes, write_combined
 from .run_record import RECORD, write_settings
@@ -69,6 +70,8 @@ class BatchRun:
         done = {outcome.item for outcome in outcomes if not outcome.error}
         text = f'{len(done & set(items))} images' + (f' and {len(done & set(videos))} videos' if videos else '')
         print(f'wrote results of {text} to {plan.out}; {len(failed)} failed', *combined, sep='\n')
+        for line in describe(outcomes, set(videos), plan.saving.threshold):
+            print(line)
         return len(failed)
 
     def infer_images(self, todo: list[Item]) -> Iterator[Outcome]:
@@ -93,6 +96,16 @@ class BatchRun:
 
         if todo:
             yield from run_videos(self.plan, todo, self.devices[0], options, progress)
+
+
+def describe(outcomes: list[Outcome], videos: set[Item], threshold: float) -> Iterator[str]:
+    """Yield lines about what images and videos show; none for tasks that report nothing."""
+    found = [(outcome.item, outcome.found) for outcome in outcomes if outcome.found]
+    if images := [(Path(item.source).name, shown[0]) for item, shown in found if item not in videos]:
+        yield describe_images(images, threshold)
+    for item, shown in found:
+        if item in videos:
+            yield f'{Path(item.source).name}: {describe_frames(shown, threshold)}'
 
 
 def videos_to_do(plan: Plan, videos: list[Item], since: int) -> list[Item]:

@@ -109,7 +109,7 @@ class Demo:
             self.choices[ALL] = {' + '.join(self.together): {}}
         if {'albedo', 'normal'} <= set(self.together):
             self.choices[RELIGHT] = {' + '.join(self._tasks(RELIGHT)): {}}
-        free = ['whole-image'] + (['embedded'] if hasattr(cv2, 'HOGDescriptor') else [])
+        free = ['auto', 'whole-image'] + (['embedded'] if hasattr(cv2, 'HOGDescriptor') else [])
         self.detectors = list(dict.fromkeys([*free, *(detectors or ())]))
         self.options = dict(device=device, dtype=dtype)
         self.lock = threading.Lock()
@@ -120,9 +120,7 @@ class Demo:
         """Return the labels of the models of a task."""
         return list(self.choices[task])
 
-    def predict(
-        self, image: str | Path, task: str, label: str, detector: str = 'whole-image'
-    ) -> Result | ImageResults:
+    def predict(self, image: str | Path, task: str, label: str, detector: str = 'auto') -> Result | ImageResults:
         """Predict an image, with several tasks if ``task`` is ``'all'`` or ``'relight'``: it is read once, and people are found
         once.
 

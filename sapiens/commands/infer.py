@@ -39,7 +39,7 @@ from sapiens.apis.arguments import (
 )
 from sapiens.apis.batch_job import Plan
 from sapiens.apis.batch_run import BatchRun
-from sapiens.apis.detectors import DETECTORS, BoxesFile
+from sapiens.apis.detectors import DETECTORS, BoxesFile, automatic
 from sapiens.apis.detectors.base import IF_NO_DETECTIONS, NMS_THRESHOLD
 from sapiens.apis.inputs import Item, find_inputs, is_video
 from sapiens.apis.loading.build import read_config
@@ -90,7 +90,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--cfg-options', nargs='+', action='extend', metavar='KEY=VALUE', help='changes of the config')
 
     add = parser.add_argument_group('people (pose)').add_argument
-    add('--detector', default='whole-image', help=f'{" | ".join(DETECTORS.values())}; default: %(default)s')
+    text = f'{" | ".join(DETECTORS.values())}; default: %(default)s, the best one that this machine has or can fetch'
+    add('--detector', default='auto', help=text)
     add('--boxes', metavar='FILE', help='boxes instead of a detector: COCO detections or a COCO dataset')
     add('--box-threshold', type=float, help=f'minimum score of a box; default: {BOX_THRESHOLD}, with --boxes 0')
     text = f'maximum overlap (IoU) of two boxes; default: {NMS_THRESHOLD}, with --boxes 1, which keeps all'
@@ -285,12 +286,12 @@ def make_plan(args: argparse.Namespace) -> Plan:
     if any('detector' in get_predictor_class(task).options for task in models):
         low, overlap = (0.0, 1.0) if args.boxes else (BOX_THRESHOLD, NMS_THRESHOLD)
         detector = dict(
-            text='whole-image' if args.boxes else args.detector,
+            text=detector_of(args),
             threshold=low if args.box_threshold is None else args.box_threshold,
             nms_threshold=overlap if args.nms_threshold is None else args.nms_threshold,
             if_no_detections=args.if_no_detections,
         )
-    elif args.boxes or args.detector != 'whole-image':
+    elif args.boxes or args.detector != 'auto':
         raise ValueError('--boxes and --detector are for pose')
     if args.mask_dir and not args.mask_dir.is_dir():
         raise FileNotFoundError(f'--mask-dir {args.mask_dir} is not a folder')
@@ -310,6 +311,13 @@ def make_plan(args: argparse.Namespace) -> Plan:
         workers=args.workers,
     )
     return dataclasses.replace(plan, content=content_of(plan))
+
+
+def detector_of(args: argparse.Namespace) -> str:
+    """Text of the detector. The automatic one is chosen here, once for all processes and for the record of the run."""
+    if args.boxes:
+        return 'whole-image'
+    return automatic.choose_detector(print) if args.detector == 'auto' else args.detector
 
 
 def parse_devices(args: argparse.Namespace) -> list[str]:

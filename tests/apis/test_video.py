@@ -344,7 +344,7 @@ def test_times_of_a_video_through_a_model(tmp_path, monkeypatch):
     monkeypatch.setattr(Tracker, 'update', lambda self, result, time: clock.append(time) or update(self, result, time))
     predictors = {'pose': load_model(config('pose'), device='cpu', batch_size=4)}
     plan = Plan(models={'pose': {}}, out=tmp_path / 'out', saving=Saving())
-    assert run_video(plan, Item(str(source), 'a'), predictors, VideoOptions(smooth=True)) == len(TIMES)
+    assert len(run_video(plan, Item(str(source), 'a'), predictors, VideoOptions(smooth=True))) == len(TIMES)
     expected = pytest.approx(np.array(TIMES) / 1000, abs=1e-4)
     records = json.loads((tmp_path / 'out/a.json').read_text())['frames']
     assert [record['time'] for record in records] == expected
@@ -493,7 +493,7 @@ def test_a_video_through_models(tmp_path, side_by_side):
         lively(predictor.network)
     plan = Plan(models={kind: {} for kind in predictors}, out=tmp_path / 'out', saving=Saving(), subfolders=True)
     options = VideoOptions(track=True, side_by_side=side_by_side)
-    assert run_video(plan, Item(str(source), 'a'), predictors, options) == 12
+    assert len(run_video(plan, Item(str(source), 'a'), predictors, options)) == 12
     files = video_files(plan, 'a')
     assert set(files['pose']) == {'json', 'picture'} and set(files['depth']) == {'picture'}
     document = json.loads(files['pose']['json'].read_text())
@@ -525,7 +525,7 @@ def test_a_figure_of_all_tasks_and_a_mask_in_a_video(tmp_path):
         {kind: {} for kind in predictors}, tmp_path / 'out', Saving(background='black'), subfolders=True, figure=True
     )
     plan = replace(plan, masking=Masking('seg'))
-    assert run_video(plan, Item(str(source), 'a'), predictors, VideoOptions(side_by_side=True)) == 4
+    assert len(run_video(plan, Item(str(source), 'a'), predictors, VideoOptions(side_by_side=True))) == 4
     files = video_files(plan, 'a')
     assert files['figure'] == dict(picture=tmp_path / 'out/figure/a.mp4')
     figure, depth = pixels_of(files['figure']['picture']), pixels_of(files['depth']['picture'])
@@ -538,7 +538,7 @@ def test_a_video_can_end_early(tmp_path):
     source = write_video(tmp_path / 'a.mp4', frames(), sound=None)
     predictors = {'pose': load_model(config('pose'), device='cpu', batch_size=3)}
     plan = Plan(models={'pose': {}}, out=tmp_path / 'out', saving=Saving(kinds=('json',)))
-    assert run_video(plan, Item(str(source), 'a'), predictors, VideoOptions(max_frames=4, smooth=True)) == 4
+    assert len(run_video(plan, Item(str(source), 'a'), predictors, VideoOptions(max_frames=4, smooth=True))) == 4
     assert len(json.loads((tmp_path / 'out/a.json').read_text())['frames']) == 4
     assert [path.name for path in (tmp_path / 'out').iterdir()] == ['a.json']
 
@@ -557,7 +557,7 @@ def test_a_broken_video_is_a_failure_and_not_done(tmp_path):
     kept = len(json.loads(parts[0].read_text())['frames'])
     assert 10 < kept < 30 and len(list(VideoReader(parts[1]))) == kept
     write_video(source, NOISE, sound=None)
-    assert run_video(plan, Item(str(source), 'a'), predictors, VideoOptions()) == 40
+    assert len(run_video(plan, Item(str(source), 'a'), predictors, VideoOptions())) == 40
     assert sorted((tmp_path / 'out').iterdir()) == sorted(files)
 
 
@@ -585,7 +585,7 @@ def test_an_interrupted_video_leaves_nothing_and_a_camera_ends(tmp_path, monkeyp
             yield from (Frame(pixels, Fraction(number, 3)) for number, pixels in enumerate(frames()))
 
     monkeypatch.setattr('sapiens.apis.video.video_job.open_frames', lambda source: Pictures(0))
-    assert run_video(plan, Item('0', 'camera0'), predictors, VideoOptions(), progress=interrupt) == 3
+    assert len(run_video(plan, Item('0', 'camera0'), predictors, VideoOptions(), progress=interrupt)) == 3
     records = json.loads((tmp_path / 'out/camera0.json').read_text())['frames']
     assert [record['time'] for record in records] == [0, 0.3333, 0.6667]
     assert times_of(tmp_path / 'out/camera0.mp4') == pytest.approx([0, 1 / 3, 2 / 3], abs=1e-4)

@@ -41,7 +41,7 @@ def test_models_are_offered_for_their_tasks(tool, demo):
     assert {task: demo.labels(task) for task in demo.choices} == {
         'pose': LABELS[:1], 'depth': LABELS[1:], 'features': LABELS, 'all': ['pose + depth'],
     }  # fmt: skip
-    assert demo.detectors[0] == 'whole-image'
+    assert demo.detectors[0] == 'auto'
     named = tool.Demo([('sapiens-seg-1b', None), (POSE, 'runs/a/best.pth'), (POSE, 'runs/b/best.pth')])
     assert named.labels('seg') == ['sapiens-seg-1b'] and named.labels('pose')[1].endswith('(b/best.pth)')
     assert named.choices['features']['sapiens-seg-1b'] == dict(

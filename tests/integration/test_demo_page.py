@@ -101,8 +101,8 @@ def test_parts_show_the_choices(page):
     assert found['Task'].args == (tasks,) and found['Task'].options['value'] == 'features'
     assert found['Model'].args == ([*LABELS, 'pose + depth'],) and found['Model'].options['value'] == LABELS[0]
     detectors = found['Detector'].args[0]
-    assert (detectors[0], detectors[-1]) == ('whole-image', 'torchvision:x')
-    assert found['Detector'].options['value'] == 'whole-image' and found['Group'].options['visible'] is False
+    assert (detectors[0], detectors[-1]) == ('auto', 'torchvision:x')
+    assert found['Detector'].options['value'] == 'auto' and found['Group'].options['visible'] is False
     assert found['Style'].args == (list(STYLES),) and found['Style'].options['value'] == STYLES[0] == 'default'
     score = found['Minimum score of a drawn keypoint']
     assert (score.args, score.options['value'], score.options['step']) == ((0, 1), 0.3, 0.05)

@@ -4,8 +4,9 @@ A detector takes a list of images (H, W, 3) uint8 RGB and returns (boxes (N, 4) 
 both float32. :func:`build_detector` builds one from a short text.
 """
 
+from . import automatic
 from .base import PersonDetector, suppress
 from .boxes_file import BoxesFile
 from .build import DETECTORS, build_detector
 
-__all__ = ['DETECTORS', 'BoxesFile', 'PersonDetector', 'build_detector', 'suppress']
+__all__ = ['DETECTORS', 'BoxesFile', 'PersonDetector', 'automatic', 'build_detector', 'suppress']

@@ -2,12 +2,14 @@
 
 from sapiens.utils.device import pick_device
 
+from .automatic import Automatic
 from .base import PersonDetector, whole_image
 
 __all__ = ['DETECTORS', 'build_detector']
 
 # Kind of detector -> form of its text.
 DETECTORS = {
+    'auto': 'auto',
     'whole-image': 'whole-image',
     'embedded': 'embedded',
     'torchvision': 'torchvision:<name>[,<weights file>]',
@@ -20,10 +22,12 @@ def build_detector(text: str, device: str = 'auto', **options) -> PersonDetector
     """Build a detector of people.
 
     Args:
-        text: 'whole-image': the image is one person. 'embedded': OpenCV's histograms of gradients, which need no download and
-            find standing people. 'torchvision:NAME' or 'torchvision:NAME,FILE': a model of ``torchvision.models.detection`` with
-            its weights or those of a file. 'transformers:NAME_OR_FOLDER': an object detection model of that library.
-            'mmdet:CONFIG,CHECKPOINT': a model of MMDetection, such as the published RTMDet-m.
+        text: 'auto': the best one of these that this machine has or can fetch, see :func:`.choose_detector`; it is chosen when
+            the first image needs it. 'whole-image': the image is one person. 'embedded': OpenCV's histograms of gradients, which
+            need no download and find standing people. 'torchvision:NAME' or 'torchvision:NAME,FILE': a model of
+            ``torchvision.models.detection`` with its weights or those of a file. 'transformers:NAME_OR_FOLDER': an
+            object detection model of that library. 'mmdet:CONFIG,CHECKPOINT': a model of MMDetection, such as the
+            published RTMDet-m.
         device: of models.
         **options: ``threshold``, ``nms_threshold``, ``if_no_detections`` of :class:`PersonDetector`.
 
@@ -34,7 +38,9 @@ def build_detector(text: str, device: str = 'auto', **options) -> PersonDetector
     kind, _, rest = text.partition(':')
     if kind not in DETECTORS or bool(rest) != (':' in DETECTORS[kind]):
         raise ValueError(f'detector {text!r}: expected {", ".join(DETECTORS.values())}')
-    if kind == 'whole-image':
+    if kind == 'auto':
+        find = Automatic(lambda text: build_detector(text, device).find)
+    elif kind == 'whole-image':
         find = lambda images: [whole_image(image) for image in images]  # noqa: E731
     elif kind == 'embedded':
         from .hog import load_hog

@@ -82,7 +82,8 @@ def load_model(
         rays: 'predicted' points (pointmaps), or 'project' for points on the rays of their pixels: x and y follow from z and the
             camera.
         detector: of people (pose): a text for :func:`sapiens.apis.detectors.build_detector`, or a function that takes images
-            and returns (boxes (N, 4), scores (N,)) of each. By default the whole image is one person.
+            and returns (boxes (N, 4), scores (N,)) of each. By default 'auto', which is loaded when an image without boxes comes.
+            'whole-image' is for images that are crops of one person.
         crop: 'device' crops and resizes on the accelerator, 'host' with the transforms of the config. 'auto' is 'device' on
             accelerators. They differ by rounding in a few pixels.
         processing: 'published' has the inputs and results of the published code, 'huggingface' those of transformers: for pose,
@@ -138,6 +139,8 @@ def load_model(
             raise ValueError(f'{name}: for {", ".join(known)} only, and {label} is used for {used}')
     if processing == 'huggingface':
         kind = huggingface_predictor(task)
+    if detector is None and any('detector' in one.options for one in kinds):
+        detector = 'auto'
     if isinstance(detector, str):
         options['detector'] = build_detector(detector, device)
     options.update(dtype=DTYPES[dtype], batch_size=batch_size, compile=compile, crop=crop)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
+from ..found import Found
 from ..writers.files import write_file
 from .saving import Saving, default_background
 
@@ -104,6 +105,10 @@ class Result:
     def frame_record(self, saving: Saving) -> dict:
         """JSON entries of one frame of a video. Used for classes with a file of kind 'json'."""
         raise NotImplementedError
+
+    def found(self, saving: Saving) -> Found | None:
+        """Count what a run reports at its end; None for a task that reports nothing."""
+        return None
 
     def summary(self) -> str:
         """Describe the result in a few words."""

@@ -9,6 +9,7 @@ from sapiens.metainfo import Skeleton
 from sapiens.visualization import draw_heatmaps
 from sapiens.visualization.people import draw_part, draw_people
 
+from ..found import Found
 from ..writers.pose_formats import meta_info, pose_document
 from .base import PICTURE, Result, ResultFile
 from .saving import Saving
@@ -98,6 +99,10 @@ class PoseResult(Result):
 
     def frame_record(self, saving: Saving) -> dict:
         return dict(instance_info=pose_document(self, saving.json_layout)['instance_info'])
+
+    def found(self, saving: Saving) -> Found:
+        known = ~np.isnan(self.keypoints).any(-1)
+        return Found(len(self), int(known.sum()), int((known & (self.scores >= saving.threshold)).sum()))
 
     def summary(self) -> str:
         return f'{len(self)} {"person" if len(self) == 1 else "people"}, {self.keypoints.shape[1]} keypoints each'

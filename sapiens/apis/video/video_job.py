@@ -15,7 +15,8 @@ import numpy as np
 from sapiens.datasets.transforms.decoding import BadImage
 from sapiens.utils.files import move_into_place, temporary_path
 
-from ..batch_job import FIGURE, Outcome, Plan
+from ..batch_job import FIGURE, Outcome, Plan, found_in
+from ..found import Found
 from ..inputs import Item
 from ..masks import set_masks
 from ..pipeline import Job, in_order, run
@@ -86,14 +87,15 @@ def run_videos(
     """
     predictors, detector = plan.load(device)
     for item in items:
-        error = ''
+        error, found = '', ()
         try:
-            run_video(plan, item, predictors, options, detector, progress)
+            frames = run_video(plan, item, predictors, options, detector, progress)
+            found = tuple(one for one in frames if one)
         except BadImage as reason:
             error = str(reason)
         except (OSError, ValueError) as reason:  # such as frames of two sizes or a full disk: only this video fails
             error = f'{type(reason).__name__}: {reason}'
-        yield Outcome(item, error)
+        yield Outcome(item, error, found)
 
 
 def run_video(
@@ -103,8 +105,8 @@ def run_video(
     options: VideoOptions,
     detector: Callable | None = None,
     progress: Callable = lambda frames, count: frames,
-) -> int:
-    """Process one video, or a camera, and return the number of frames.
+) -> list[Found | None]:
+    """Process one video, or a camera, and return what each frame shows; None for tasks that report nothing.
 
     The JSON file of pose is ``{meta_info, frames: [{frame, time, instance_info}, ...]}``. The frames of a truncated video are
     kept under other names (:func:`partial_files`), so the video does not count as done. Ctrl-C ends a camera, and its files are
@@ -122,7 +124,7 @@ def run_video(
     outputs: dict[str, Output] = {}
     kinds = {task: get_result_class(task) for task in plan.written()}
     filters = build_filters(kinds, options.track, options.smooth, min_cutoff=options.min_cutoff, beta=options.beta)
-    count, keep = 0, NOTHING
+    count, keep, found = 0, NOTHING, []
     pending: deque[Future] = deque()
     try:
         for task, paths in video_files(plan, item.name).items():
@@ -137,6 +139,7 @@ def run_video(
                     if task in filters:
                         job.results[task] = result = filters[task](result, float(frame.time))
                     result.time = float(frame.time)
+                found.append(found_in({task: job.results[task] for task in plan.written()}, plan.saving))
                 pending.append(pool.submit(_write, plan, outputs, job, count, frame))
                 count += 1
                 while len(pending) > 4:
@@ -156,7 +159,7 @@ def run_video(
         raise BadImage(f'{frames.error}; {count} frames are in {kept}')
     if frames.error or not count:
         raise BadImage(str(frames.error or f'{source.path or item.name} has no frames'))
-    return count
+    return found
 
 
 class _Frames:
