@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from sapiens.checkpoints import resolve_checkpoint
-from sapiens.utils.config import flatten
+from sapiens.utils.config_keys import flatten
 from sapiens.utils.files import write_atomically
 
 from .batch_job import Plan

@@ -13,7 +13,9 @@ import sys
 from pathlib import Path
 
 from sapiens.utils.cli import tool_parser
-from sapiens.utils.config import add_options_argument, flatten, load_config, origin_of, parse_options
+from sapiens.utils.config import load_config, origin_of
+from sapiens.utils.config_keys import flatten
+from sapiens.utils.config_options import add_options_argument, parse_options
 
 LONGEST = 110  # characters of `key = value`, except in JSON
 

@@ -35,7 +35,8 @@ from sapiens.registry import MODELS
 from sapiens.tasks import MULTI, members_of, task_of
 from sapiens.utils.checkpoint import Checkpoint, read_checkpoint, save_weights
 from sapiens.utils.cli import tool_parser
-from sapiens.utils.config import add_options_argument, load_config
+from sapiens.utils.config import load_config
+from sapiens.utils.config_options import add_options_argument
 from sapiens.utils.device import DTYPES
 
 

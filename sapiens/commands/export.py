@@ -23,7 +23,8 @@ import torch
 from sapiens.apis.export import FORMATS, ExportError, ExportOptions, export_model
 from sapiens.apis.loading.load_model import weights_of
 from sapiens.utils.cli import tool_parser
-from sapiens.utils.config import add_options_argument, find_config
+from sapiens.utils.config import find_config
+from sapiens.utils.config_options import add_options_argument
 from sapiens.utils.device import DTYPES
 
 

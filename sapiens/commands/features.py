@@ -27,7 +27,7 @@ from sapiens.apis.results import Saving
 from sapiens.apis.run_record import content_of, write_settings
 from sapiens.apis.writers.files import is_complete, write_file
 from sapiens.utils.cli import tool_parser
-from sapiens.utils.config import add_options_argument
+from sapiens.utils.config_options import add_options_argument
 from sapiens.utils.device import DTYPES
 from sapiens.utils.folder_lock import FolderLock
 

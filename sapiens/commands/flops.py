@@ -20,7 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from sapiens.registry import MODELS
 from sapiens.tasks import members_of
 from sapiens.utils.cli import positive, tool_parser
-from sapiens.utils.config import add_options_argument, load_config
+from sapiens.utils.config import load_config
+from sapiens.utils.config_options import add_options_argument
 
 
 def main(argv: list[str] | None = None) -> None:

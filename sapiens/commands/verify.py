@@ -26,7 +26,7 @@ from sapiens.checkpoints import find, resolve_checkpoint
 from sapiens.models import PoseEstimator
 from sapiens.utils.checkpoint import patch_padding_of, read_checkpoint
 from sapiens.utils.cli import tool_parser
-from sapiens.utils.config import add_options_argument
+from sapiens.utils.config_options import add_options_argument
 from sapiens.utils.device import pick_device
 
 

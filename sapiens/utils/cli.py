@@ -13,7 +13,8 @@ from mmengine.config import Config
 from sapiens.metainfo.naming import near
 from sapiens.tasks import task_names
 
-from .config import add_options_argument, config_folder, find_config, load_config
+from .config import config_folder, find_config, load_config
+from .config_options import add_options_argument
 from .help_text import HelpFormatter, format_help
 from .terminal import be_verbose
 

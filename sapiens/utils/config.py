@@ -1,56 +1,26 @@
-"""Config files with strict options: a key that does not exist is an error, never a silent addition."""
+"""Reading of config files, and where their values stand."""
 
-import argparse
-import ast
-import shlex
-from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config
 
 from . import environment  # noqa: F401  (replaces MMEngine's way of reading environment variables)
-from .config_keys import did_you_mean, refuse_unknown_keys, top_level_keys
+from .config_keys import (
+    PRIMITIVES,
+    did_you_mean,
+    flatten,
+    get_value,
+    has_key,
+    places_of,
+    refuse_unknown_keys,
+    top_level_keys,
+)
+from .config_options import parse_options, set_option
 from .foreign import refuse_foreign
 
-__all__ = ['add_options_argument', 'config_folder', 'find_config', 'flatten', 'load_config', 'origin_of']
-
-# Primitives: values that recipes wire into the runner's arguments when a file is read. Changing one afterwards has no effect, so
-# options may not touch them. The value lists the places of the wired copies.
-PRIMITIVES = {
-    'backbone': ('model.backbone',),
-    'train_dataset': ('train_dataloader.dataset',),
-    'val_dataset': ('val_dataloader.dataset', 'test_dataloader.dataset'),
-    'test_dataset': ('test_dataloader.dataset',),
-    'train_pipeline': ('train_dataloader.dataset.pipeline',),
-    'val_pipeline': ('val_dataloader.dataset.pipeline', 'test_dataloader.dataset.pipeline'),
-    'metric': ('val_evaluator', 'test_evaluator'),
-    'test_metric': ('test_evaluator',),
-    'skeleton': ('model.skeleton',),
-    'classes': ('model.task.classes',),
-    'layer_decay_rate': ('optim_wrapper.paramwise_cfg.layer_decay_rate',),
-    'max_norm': ('optim_wrapper.clip_grad.max_norm',),
-}
-
-
-def _places(name: str, cfg: dict) -> tuple[str, ...]:
-    """Where a primitive is wired in a config. Tests use the validation data and metric unless there are some of their own."""
-    own_test = {'val_dataset': 'test_dataset', 'metric': 'test_metric'}.get(name) in cfg
-    return PRIMITIVES[name][:1] if own_test else PRIMITIVES[name]
-
-
-def add_options_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--cfg-options``, whose strings :func:`load_config` takes."""
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action='extend',  # given twice, both count
-        metavar='KEY=VALUE',
-        help='change values of the config, e.g. train_dataloader.batch_size=8 default_hooks.logger.interval=1; list items '
-        'go by number (train_dataloader.dataset.pipeline.0.flip_prob=0). A key that does not exist is refused; '
-        '+KEY=VALUE adds one on purpose',
-    )
+__all__ = ['config_folder', 'find_config', 'load_config', 'origin_of']
 
 
 def load_config(path: str | Path, options: list[str] | dict[str, Any] | None = None) -> Config:
@@ -58,7 +28,8 @@ def load_config(path: str | Path, options: list[str] | dict[str, Any] | None = N
 
     Args:
         path: a config file, or its name; see :func:`find_config`.
-        options: ``'a.b=value'`` strings as on a command line, or flat keys with values. See :func:`add_options_argument`.
+        options: ``'a.b=value'`` strings as on a command line, or flat keys with values. See
+            :func:`.config_options.add_options_argument`.
 
     Raises:
         FileNotFoundError: no such config, or no such base; the message has near names.
@@ -69,7 +40,7 @@ def load_config(path: str | Path, options: list[str] | dict[str, Any] | None = N
     """
     path = find_config(path)
     cfg = _read(path)
-    known = top_level_keys(PRIMITIVES)
+    known = top_level_keys()
     for key in cfg:
         if key not in known and not key.startswith('_'):
             raise ValueError(
@@ -167,8 +138,8 @@ def _refuse_unwired(path: Path, merged: dict) -> dict:
         before |= _refuse_unwired(file, Config.fromfile(str(file))._cfg_dict)
     for name in PRIMITIVES.keys() & merged.keys():
         changed = {key for key, value in flatten({name: merged.get(name)}).items() if not _equals(before, key, value)}
-        for place in _places(name, merged):
-            if changed and _has(before, place) and not all(_is_wired(merged, key, name, place) for key in changed):
+        for place in places_of(name, merged):
+            if changed and has_key(before, place) and not all(_is_wired(merged, key, name, place) for key in changed):
                 raise ValueError(
                     f'{path} changes {name}, which has no effect: {place} keeps the value of its _base_. Wire it in this file '
                     f'too: set {place} to {name}'
@@ -177,158 +148,15 @@ def _refuse_unwired(path: Path, merged: dict) -> dict:
 
 
 def _equals(cfg: dict, key: str, value: Any) -> bool:
-    return _has(cfg, key) and _get(cfg, key) == value
+    return has_key(cfg, key) and get_value(cfg, key) == value
 
 
 def _is_wired(merged: dict, key: str, name: str, place: str) -> bool:
     """Whether the value of a primitive's flat key is at its place, or in the list there (evaluators)."""
-    target, whole = _get(merged, place), merged.get(name)
+    target, whole = get_value(merged, place), merged.get(name)
     if target == whole or (isinstance(target, list) and whole in target):
         return True
-    return isinstance(whole, dict) and _equals(merged, key.replace(name, place, 1), _get(merged, key))
-
-
-def parse_options(options: list[str] | dict[str, Any] | None) -> dict[str, Any]:
-    """Flat keys and parsed values of command-line options."""
-    if options is None or isinstance(options, dict):
-        return dict(options or {})
-    parsed = {}
-    for option in options:
-        key, found, text = option.partition('=')
-        if not found or not key:
-            raise ValueError(f'--cfg-options {option!r}: expected KEY=VALUE')
-        parsed[key] = _parse(text, option)
-    return parsed
-
-
-def _parse(text: str, option: str) -> Any:
-    if '{' in text:  # DictAction knows no dicts
-        with suppress(ValueError, SyntaxError):
-            return ast.literal_eval(text)
-    plain = text.strip('\'"')
-    if ' ' in plain and plain[:1] not in '[(' and ',' not in plain:
-        return plain  # DictAction takes all spaces out, also those of a path
-    try:
-        return DictAction._parse_iterable(text)
-    except AssertionError as error:
-        raise ValueError(f'--cfg-options {option!r}: its brackets are not balanced') from error
-
-
-def set_option(cfg: Config, key: str, value: Any, source: str) -> None:
-    """Set one value by its flat key, in place; see :func:`load_config` for what is refused."""
-    add = key.startswith('+')
-    key = key.removeprefix('+')
-    parts = key.split('.')
-    if not all(parts):
-        raise ValueError(f'--cfg-options {key}: a part of the key is empty')
-    if parts[0] in cfg or add:
-        _refuse_without_effect(cfg, parts, value, source, add)
-    node, seen = cfg._cfg_dict, []
-    for part in parts[:-1]:
-        child = _child(node, part, seen, key, source, add)
-        if child is None and add:
-            child = node[int(part) if isinstance(node, list) else part] = ConfigDict()
-        node = child
-        seen.append(part)
-    last = parts[-1]
-    if not (add and isinstance(node, dict) and last not in node):
-        value = _checked(_child(node, last, seen, key, source, False), value, key)
-    node[int(last) if isinstance(node, list) else last] = value
-
-
-def _refuse_without_effect(cfg: Config, parts: list[str], value: Any, source: str, add: bool) -> None:
-    """A silent no-effect is the worst answer to an option."""
-    top, key = parts[0], '.'.join(parts)
-    option = f'--cfg-options {key}={value!r}'
-    if top in PRIMITIVES or top.startswith('_'):
-        text = f'{option} would change nothing: {top!r} of {source} was used up when the file was read'
-        wired = PRIMITIVES.get(top, ('',))[0]
-        place = '.'.join([wired, *parts[1:]])
-        if wired and _has(cfg._cfg_dict, place.rpartition('.')[0] if add else place):
-            written = shlex.quote(f'{"+" * add}{place}={value}')
-            raise ValueError(f'{text}: it is wired into {wired}. Override that: --cfg-options {written}')
-        raise ValueError(
-            f'{text}{f", wired into {wired}" if wired else ""}. Override the key it went into: '
-            f'sapiens config {source} shows them all'
-        )
-    known = top_level_keys(PRIMITIVES)
-    if top not in known:
-        raise ValueError(f'{option} would change nothing: {top!r} is not a key of a config{did_you_mean(top, known)}')
-
-
-_MISSING = object()
-
-
-def _get(node: Any, key: str) -> Any:
-    """The value of a flat key, or ``_MISSING``."""
-    for part in key.split('.'):
-        if isinstance(node, list) and part.isdigit() and int(part) < len(node):
-            node = node[int(part)]
-        elif isinstance(node, dict) and part in node:
-            node = node[part]
-        else:
-            return _MISSING
-    return node
-
-
-def _has(node: Any, key: str) -> bool:
-    return _get(node, key) is not _MISSING
-
-
-def _child(node: Any, part: str, seen: list[str], key: str, source: str, add: bool) -> Any:
-    where = '.'.join(seen) or 'the config'
-    if isinstance(node, list):
-        if not part.isdigit() or int(part) >= len(node):
-            what = f'{where} of {source} is a list of {len(node)}'
-            raise ValueError(f'--cfg-options {key}: {what}, {part!r} is not an item of it')
-        return node[int(part)]
-    if not isinstance(node, dict):
-        raise ValueError(
-            f'--cfg-options {key}: {where} of {source} is {str(node)[:60]} and has no keys: give its value as a whole'
-        )
-    if part not in node and add:
-        node[part] = ConfigDict()
-    elif part not in node:
-        raise ValueError(
-            f'no key {part!r} in {where} ({source}){did_you_mean(part, node)} (its keys: {", ".join(map(str, node))}; '
-            f'+{key}=... adds it on purpose)'
-        )
-    return node[part]
-
-
-def _checked(old: Any, new: Any, key: str) -> Any:
-    """The new value in the type of the old one where that loses nothing, or an error."""
-    if old is None or new is None:
-        return new
-    if isinstance(old, list | tuple) and isinstance(new, list | tuple):
-        return type(old)(new)
-    number = int | float
-    if type(old) is int and isinstance(new, float) and new.is_integer():
-        return int(new)  # 1e3 iterations
-    fits = (
-        type(old) is type(new)
-        # A number may be an alternative to 'auto' or 'off'.
-        or (isinstance(old, str) and not isinstance(new, dict | list | tuple))
-        or (isinstance(old, dict) and isinstance(new, dict))
-        or (isinstance(old, number) and isinstance(new, number) and isinstance(old, bool) == isinstance(new, bool))
-    )
-    if not fits:
-        raise ValueError(
-            f'--cfg-options {key}={new!r}: a {type(new).__name__} cannot take the place of {old!r} ({type(old).__name__})'
-        )
-    return new
-
-
-def flatten(cfg: Any, prefix: str = '') -> dict[str, Any]:
-    """Flat keys of nested dicts and of lists that hold dicts; other lists are values."""
-    if isinstance(cfg, list | tuple) and any(isinstance(item, dict) for item in cfg):
-        cfg = {str(index): item for index, item in enumerate(cfg)}
-    if not isinstance(cfg, dict) or (not cfg and prefix):
-        return {prefix: cfg}
-    flat = {}
-    for key, value in cfg.items():
-        flat.update(flatten(value, f'{prefix}.{key}' if prefix else str(key)))
-    return flat
+    return isinstance(whole, dict) and _equals(merged, key.replace(name, place, 1), get_value(merged, key))
 
 
 def origin_of(path: str | Path) -> dict[str, str]:
@@ -347,7 +175,7 @@ def origin_of(path: str | Path) -> dict[str, str]:
             if key in own and own[key] == values[key]:
                 origins[key] = file
     for name in PRIMITIVES.keys() & cfg.keys():
-        for place in _places(name, cfg):
+        for place in places_of(name, cfg):
             for key in own:
                 # A metric may be the first of several in a list.
                 for prefix in (f'{place}.0', place):

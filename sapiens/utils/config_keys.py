@@ -1,24 +1,60 @@
-"""The keys that a config may have where MMEngine ignores those that it does not know."""
+"""Keys of a config: those that it may have where MMEngine ignores what it does not know, and values by flat keys."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-__all__ = ['did_you_mean', 'refuse_unknown_keys']
+__all__ = [
+    'NAMES_OR_DICTS',
+    'PRIMITIVES',
+    'did_you_mean',
+    'flatten',
+    'get_value',
+    'has_key',
+    'places_of',
+    'refuse_unknown_keys',
+    'top_level_keys',
+]
+
+# Primitives: values that recipes wire into the runner's arguments when a file is read. Changing one afterwards has no effect, so
+# options may not touch them. The value lists the places of the wired copies.
+PRIMITIVES = {
+    'backbone': ('model.backbone',),
+    'train_dataset': ('train_dataloader.dataset',),
+    'val_dataset': ('val_dataloader.dataset', 'test_dataloader.dataset'),
+    'test_dataset': ('test_dataloader.dataset',),
+    'train_pipeline': ('train_dataloader.dataset.pipeline',),
+    'val_pipeline': ('val_dataloader.dataset.pipeline', 'test_dataloader.dataset.pipeline'),
+    'metric': ('val_evaluator', 'test_evaluator'),
+    'test_metric': ('test_evaluator',),
+    'skeleton': ('model.skeleton',),
+    'classes': ('model.task.classes',),
+    'layer_decay_rate': ('optim_wrapper.paramwise_cfg.layer_decay_rate',),
+    'max_norm': ('optim_wrapper.clip_grad.max_norm',),
+}
+# Keys whose value is a name or a dict that replaces it: the sizes of an encoder, keypoints, classes.
+NAMES_OR_DICTS = {'arch', 'skeleton', 'classes'}
 
 # Sections of a config whose keys are counted here, with the keys that are not arguments of the function behind the section.
 AUTO_SCALE_LR = {'enable', 'base_batch_size'}
 ENV_CFG = {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'}
 DIST_CFG = {'init_backend', 'port'}  # of MMEngine's init_dist
+MISSING = object()
 
 
-def top_level_keys(primitives: Iterable[str]) -> set[str]:
+def places_of(name: str, cfg: dict) -> tuple[str, ...]:
+    """Where a primitive is wired in a config. Tests use the validation data and metric unless there are some of their own."""
+    own_test = {'val_dataset': 'test_dataset', 'metric': 'test_metric'}.get(name) in cfg
+    return PRIMITIVES[name][:1] if own_test else PRIMITIVES[name]
+
+
+def top_level_keys() -> set[str]:
     """Keys that a config may have at its top: arguments of MMEngine's runner, the primitives, and what MMEngine reads too.
     Names that begin with an underscore are free."""
     from mmengine.runner import Runner
 
-    return _arguments(Runner.__init__) | set(primitives) | {
+    return _arguments(Runner.__init__) | set(PRIMITIVES) | {
         'custom_imports', 'compile', 'model_wrapper_cfg', 'find_unused_parameters',
     }  # fmt: skip
 
@@ -66,3 +102,31 @@ def refuse_unknown_keys(cfg: Mapping, source: str) -> None:
 def did_you_mean(key: str, known: Iterable) -> str:
     close = get_close_matches(str(key), [str(name) for name in known], n=1)
     return f'; did you mean {close[0]!r}?' if close else ''
+
+
+def flatten(cfg: Any, prefix: str = '') -> dict[str, Any]:
+    """Flat keys of nested dicts and of lists that hold dicts; other lists are values."""
+    if isinstance(cfg, list | tuple) and any(isinstance(item, dict) for item in cfg):
+        cfg = {str(index): item for index, item in enumerate(cfg)}
+    if not isinstance(cfg, dict) or (not cfg and prefix):
+        return {prefix: cfg}
+    flat = {}
+    for key, value in cfg.items():
+        flat.update(flatten(value, f'{prefix}.{key}' if prefix else str(key)))
+    return flat
+
+
+def get_value(node: Any, key: str) -> Any:
+    """The value of a flat key, or ``MISSING``."""
+    for part in key.split('.'):
+        if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+        elif isinstance(node, dict) and part in node:
+            node = node[part]
+        else:
+            return MISSING
+    return node
+
+
+def has_key(node: Any, key: str) -> bool:
+    return get_value(node, key) is not MISSING

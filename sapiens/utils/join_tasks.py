@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from .config import flatten, load_config
+from .config import load_config
+from .config_keys import flatten
 
 __all__ = ['join_tasks']
 

@@ -322,7 +322,8 @@ def test_masked_autoencoder(tokenizer):
     ('options', 'message'),
     [
         (dict(arch='0.3b'), "arch='0.3b' is not one of"),
-        (dict(arch=dict(SHALLOW, width=3)), 'needs exactly the keys'),
+        (dict(arch=dict(SHALLOW, width=3)), 'needs exactly the keys .*num_tokenizer_layers; this one has width'),
+        (dict(arch=dict(SHALLOW, num_layers=2.5)), 'num_layers=2.5 is not a whole number'),
         (dict(arch=dict(SHALLOW, num_heads=16)), 'multiple of 4 channels per head'),
         (dict(rope_dtype='fp16'), "rope_dtype='fp16'"),
         (dict(rope_jitter=0.5), 'rope_jitter=0.5 must be 1 or more'),

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from sapiens.utils.config import add_options_argument, find_config, flatten, load_config, origin_of
+from sapiens.models import MAE  # noqa: F401  (registers the encoders)
+from sapiens.registry import MODELS
+from sapiens.utils.config import find_config, load_config, origin_of
+from sapiens.utils.config_keys import flatten
+from sapiens.utils.config_options import add_options_argument, parse_options
 
 ROOT = Path(__file__).parents[2]
 LEAF = ROOT / 'configs' / 'mae' / 'sapiens_tiny_folder-256x256.py'
@@ -55,6 +59,44 @@ def test_options_of_a_command_line():
 def test_wrong_input_is_refused(option, message):
     with pytest.raises(ValueError, match=message):
         load_config(LEAF, [option])
+
+
+@pytest.mark.parametrize('family', ['sapiens', 'sapiens2'])
+def test_own_sizes_of_the_encoder(family):
+    config = find_config(f'mae/{family}_tiny_synthetic-128x128.py')
+    sizes = dict(embed_dims=48, num_layers=2, num_heads=2, feedforward_channels=96)
+    whole = ', '.join(f'{key}={value}' for key, value in sizes.items())
+    for options in (
+        [f'model.backbone.arch=dict({whole})'],
+        [f'model.backbone.arch={sizes}'],
+        [f'model.backbone.arch.{key}={value}' for key, value in sizes.items()],
+        {'model.backbone.arch': sizes},
+    ):
+        cfg = load_config(config, options)
+        assert cfg.model.backbone.arch.to_dict() == sizes
+        encoder = MODELS.build(cfg.model.backbone)
+        assert (encoder.embed_dims, len(list(encoder.blocks))) == (48, 2)
+    cfg = load_config(config, ['model.backbone.arch.embed_dims=48', 'model.backbone.arch.heads=2'])
+    with pytest.raises(ValueError, match='needs exactly the keys .*lacks num_layers, .*and has heads'):
+        MODELS.build(cfg.model.backbone)
+    again = load_config(config, [f'model.backbone.arch={sizes}', 'model.backbone.arch.num_layers=3'])
+    assert again.model.backbone.arch.to_dict() == sizes | dict(num_layers=3)
+    assert (
+        load_config(config, [f'model.backbone.arch={sizes}', 'model.backbone.arch=tiny']).model.backbone.arch == 'tiny'
+    )
+    for value in ('dict(embed_dims=big)', '{embed_dims: 3}', 'dict(3)'):
+        with pytest.raises(ValueError, match='its dict cannot be read. Strings in it need quotes'):
+            load_config(config, [f'model.backbone.arch={value}'])
+    with pytest.raises(ValueError, match="a dict cannot take the place of 'MAE'"):
+        load_config(config, ["model.type=dict(name='MAE')"])
+    with pytest.raises(ValueError, match='a list cannot take the place of'):
+        load_config(config, ['model.backbone.arch=[48,2,2,96]'])
+
+
+def test_commas_inside_of_brackets_make_no_list():
+    assert load_config(LEAF, ['load_from=runs(1,2)/a.pth']).load_from == 'runs(1,2)/a.pth'
+    options = ["custom_hooks=[dict(type='A', sizes=[dict(x=1)])]"]
+    assert parse_options(options) == dict(custom_hooks=[dict(type='A', sizes=[dict(x=1)])])
 
 
 def test_values_take_the_type_of_replaced_values():

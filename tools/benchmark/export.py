@@ -28,7 +28,7 @@ from sapiens.apis.export.graph import ExportGraph, image_size
 from sapiens.apis.export.images import load_images
 from sapiens.apis.export.outputs import outputs_of
 from sapiens.utils.cli import tool_parser
-from sapiens.utils.config import add_options_argument
+from sapiens.utils.config_options import add_options_argument
 
 FORMS = ['torchscript', 'export', 'export:bf16', 'onnx', 'onnx:int8']
 

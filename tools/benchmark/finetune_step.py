@@ -20,7 +20,8 @@ from prettytable import PrettyTable
 
 from sapiens.engine import Runner
 from sapiens.utils.cli import tool_parser
-from sapiens.utils.config import add_options_argument, load_config
+from sapiens.utils.config import load_config
+from sapiens.utils.config_options import add_options_argument
 
 
 def parse_args():

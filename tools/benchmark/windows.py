@@ -24,7 +24,7 @@ from sapiens.apis.inputs import find_images
 from sapiens.models import DenseEstimator
 from sapiens.models.layers.upsample import upsample
 from sapiens.utils.cli import tool_parser
-from sapiens.utils.config import add_options_argument
+from sapiens.utils.config_options import add_options_argument
 
 
 def parse_args() -> argparse.Namespace:

@@ -22,7 +22,8 @@ from sapiens.models import MAE
 from sapiens.models.data_preprocessor import build_normalizer
 from sapiens.registry import MODELS
 from sapiens.tasks import members_of
-from sapiens.utils.config import load_config, parse_options, set_option
+from sapiens.utils.config import load_config
+from sapiens.utils.config_options import parse_options, set_option
 from sapiens.utils.device import pick_device
 from sapiens.utils.loggers import quiet_loggers
 from sapiens.utils.terminal import log_brief

@@ -34,18 +34,26 @@ def resolve_arch(arch: str | dict, archs: dict[str, dict] = SAPIENS_ARCHS) -> di
             2 then.
 
     Raises:
-        ValueError: an unknown name, a missing or unknown key, or a width that the heads do not divide.
+        ValueError: an unknown name, a missing or unknown key, a size that is not a whole number, or a width that the heads do
+            not divide.
     """
     if isinstance(arch, str):
         if arch not in archs:
             known = f'{sorted(archs)}{near(arch, archs)}'
             raise ValueError(f'arch={arch!r} is not one of {known} (a dict of sizes is accepted too)')
         return dict(archs[arch])
-    expected = set(archs['tiny'])
-    optional = {'num_tokenizer_layers': 2} if 'num_tokenizer_layers' in expected else {}
+    optional = {key: 2 for key in archs['tiny'] if key == 'num_tokenizer_layers'}
+    needed = [key for key in archs['tiny'] if key not in optional]
+    missing, unknown = [key for key in needed if key not in arch], [key for key in arch if key not in archs['tiny']]
+    if missing or unknown:
+        found = ' and '.join(
+            f'{what} {", ".join(keys)}' for what, keys in (('lacks', missing), ('has', unknown)) if keys
+        )
+        raise ValueError(f'arch as a dict needs exactly the keys {", ".join([*needed, *optional])}; this one {found}')
     arch = optional | arch
-    if set(arch) != expected:
-        raise ValueError(f'arch as a dict needs exactly the keys {sorted(expected)}, got {sorted(arch)}')
+    for key, value in arch.items():
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f'arch: {key}={value!r} is not a whole number, 1 or more')
     if arch['embed_dims'] % arch['num_heads']:
         raise ValueError(f'arch: embed_dims={arch["embed_dims"]} is not divisible by num_heads={arch["num_heads"]}')
     if arch['embed_dims'] % 4:
