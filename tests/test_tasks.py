@@ -24,7 +24,7 @@ KINDS = dict(
 @pytest.fixture
 def registry(monkeypatch):
     """Forget tasks that a test registers."""
-    monkeypatch.setattr(tasks, '_TASKS', dict(tasks._TASKS))
+    monkeypatch.setattr(tasks.lookup, '_TASKS', dict(tasks.lookup._TASKS))
 
 
 @pytest.mark.parametrize('name', task_names())

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 QUESTIONS = [
     (
         'Where is the list of tasks, with the fields and outputs of each?',
-        'sapiens/tasks.py',
+        'sapiens/tasks/spec.py',
         'class TaskSpec',
     ),
     (

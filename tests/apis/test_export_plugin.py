@@ -54,7 +54,7 @@ class Head(nn.Module):
 
 @pytest.fixture
 def plugins(monkeypatch):
-    monkeypatch.setattr(tasks, '_TASKS', dict(tasks._TASKS))
+    monkeypatch.setattr(tasks.lookup, '_TASKS', dict(tasks.lookup._TASKS))
     for name, part in dict(AlbedoTask=AlbedoTask, PointsTask=PointsTask, HeadOfPoints=Head).items():
         monkeypatch.setitem(MODELS.module_dict, f'{name}ForTests', part)
     albedo = MapField('albedo_map', 3, about='linear RGB in [0, 1]')
@@ -111,7 +111,7 @@ def test_exported_weights_keep_their_task(plugins, tmp_path, format):
 
 def test_a_declaration_with_other_outputs_is_refused(plugins, tmp_path):
     spec = tasks.get_task('albedo_for_tests')
-    tasks._TASKS['albedo_for_tests'] = tasks.TaskSpec(
+    tasks.lookup._TASKS['albedo_for_tests'] = tasks.TaskSpec(
         spec.name, spec.description, spec.fields, decoded_outputs=(tasks.Output('a', ''), tasks.Output('b', ''))
     )
     with pytest.raises(ValueError, match="task 'albedo_for_tests' declares decoded_outputs a, b, but has albedo_map"):

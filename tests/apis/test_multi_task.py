@@ -179,7 +179,7 @@ def test_the_predictor_of_a_task_is_the_declared_one(cfg, files, monkeypatch):
             return [dict(normals=np.round(one['normals'])) for one in super().read(samples)]
 
     spec = dataclasses.replace(get_task('normal'), predictor=Rounded)
-    monkeypatch.setitem(sys.modules['sapiens.tasks']._TASKS, 'normal', spec)
+    monkeypatch.setitem(sys.modules['sapiens.tasks'].lookup._TASKS, 'normal', spec)
     model = load_model(cfg, files / 'all.pth', device='cpu', task=['normal', 'seg'], heatmaps=True)
     assert type(model.parts['normal']) is Rounded and model.parts['normal'].heatmaps
     assert set(np.unique(model(picture())['normal'].normals)) <= {-1, 0, 1}

@@ -41,7 +41,7 @@ model = dict(task=dict(type='GlowTask'))
 def config(tmp_path, monkeypatch):
     (tmp_path / 'glow_plugin.py').write_text(MODULE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr('sapiens.tasks._TASKS', dict(sys.modules['sapiens.tasks']._TASKS))
+    monkeypatch.setattr('sapiens.tasks.lookup._TASKS', dict(sys.modules['sapiens.tasks'].lookup._TASKS))
     path = tmp_path / 'glow.py'
     path.write_text(CONFIG.format(base=str(ROOT / 'configs/depth/sapiens_tiny_synthetic-128x96.py')))
     yield path

@@ -25,7 +25,7 @@ def known_shade(shade):
 @pytest.fixture(params=[False, True], ids=['shared', 'own'])
 def own_validity(request, monkeypatch):
     """Registers a task with a target of two channels for the time of a test."""
-    monkeypatch.setattr(tasks, '_TASKS', dict(tasks._TASKS))
+    monkeypatch.setattr(tasks.lookup, '_TASKS', dict(tasks.lookup._TASKS))
     field = MapField(
         'shade', 2, interpolation='linear', own_validity=request.param, folders=('shade', 'shades'), suffixes=('.npy',),
         reader=read_shade, known=known_shade,
@@ -107,7 +107,7 @@ def read_garment(path, info):
 
 @pytest.mark.parametrize('swap', [None, 'garment_swap'])
 def test_a_map_of_ids(tmp_path, monkeypatch, swap):
-    monkeypatch.setattr(tasks, '_TASKS', dict(tasks._TASKS))
+    monkeypatch.setattr(tasks.lookup, '_TASKS', dict(tasks.lookup._TASKS))
     field = MapField(
         'garment', kind='labels', padding=255, swap=swap, folders=('garment',), suffixes=('.png',), reader=read_garment
     )

@@ -228,7 +228,7 @@ def declare(monkeypatch):
     """Register a task for the time of a test."""
 
     def declare(channels, drawing):
-        monkeypatch.setattr(tasks, '_TASKS', dict(tasks._TASKS))
+        monkeypatch.setattr(tasks.lookup, '_TASKS', dict(tasks.lookup._TASKS))
         fields = (tasks.MapField('shading', channels),)
         tasks.register_task(tasks.TaskSpec('shading', 'shading', fields, drawing=drawing))
 
@@ -300,7 +300,7 @@ def test_two_masks_of_validity_count_both(declare):
 
 
 def test_a_task_with_several_maps_draws_each(monkeypatch):
-    monkeypatch.setattr(tasks, '_TASKS', dict(tasks._TASKS))
+    monkeypatch.setattr(tasks.lookup, '_TASKS', dict(tasks.lookup._TASKS))
     fields = tasks.MapField('shading', own_validity=True), tasks.MapField('tint', 3)
     tasks.register_task(tasks.TaskSpec('shading', 'shading and tint', fields))
     tint, own = shading(3), torch.ones(SIZE, dtype=torch.bool)

@@ -76,7 +76,7 @@ def test_all_tasks_side_by_side(tool, demo, tmp_path, monkeypatch):
         asked.append(len(images))
         return [(np.array([[1, 2, 30, 40]], np.float32), np.ones(1, np.float32)) for _ in images]
 
-    monkeypatch.setattr(tool, 'build_detector', lambda *_: find)
+    monkeypatch.setattr('sapiens.apis.demo.build_detector', lambda *_: find)
     results = demo.predict(path, 'all', 'pose + depth', demo.detectors[-1])
     assert list(results) == ['pose', 'depth'] and asked == [1] and results['depth'].path == str(path)
     assert results['pose'].boxes.tolist() == [[1, 2, 30, 40]]

@@ -237,7 +237,7 @@ def test_available_models_are_those_with_a_file(monkeypatch):
         if name not in ('sapiens-pose-1b', 'sapiens-pretrain-0.3b', 'sapiens-seg-0.6b'):
             raise FileNotFoundError(name)
 
-    monkeypatch.setattr(tool, 'resolve_checkpoint', resolve)
-    assert sorted(tool.available()) == [
+    monkeypatch.setattr('sapiens.apis.demo.resolve_checkpoint', resolve)
+    assert sorted(tool.models_on_this_machine()) == [
         ('sapiens-pose-1b', None), ('sapiens-pretrain-0.3b', None), ('sapiens-seg-0.6b', None),
     ]  # fmt: skip

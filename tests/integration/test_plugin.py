@@ -28,7 +28,7 @@ def plugin():
     """The folder of plug-ins can be imported from, and what they register is forgotten afterwards."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(PLUGINS))
-        patch.setattr(tasks, '_TASKS', dict(tasks._TASKS))
+        patch.setattr(tasks.lookup, '_TASKS', dict(tasks.lookup._TASKS))
         yield patch
         sys.modules.pop('shading', None)
 

@@ -407,7 +407,7 @@ def test_contradictions_are_refused():
 
 def test_a_new_task_is_one_class(monkeypatch):
     """Opacity, with an activation: no other part knows of it, apart from its declaration."""
-    monkeypatch.setattr(tasks, '_TASKS', dict(tasks._TASKS))
+    monkeypatch.setattr(tasks.lookup, '_TASKS', dict(tasks.lookup._TASKS))
     tasks.register_task(tasks.TaskSpec('opacity', 'opacity', fields=(tasks.map_fields()['alpha'],)))
 
     class Opacity(DenseTask):

@@ -71,7 +71,7 @@ class ScaledLoss(nn.Module):
 
 @pytest.fixture
 def points(monkeypatch):
-    monkeypatch.setattr(tasks, '_TASKS', dict(tasks._TASKS))
+    monkeypatch.setattr(tasks.lookup, '_TASKS', dict(tasks.lookup._TASKS))
     fields = MapField('rays', 3, 'vectors', own_validity=True), MapField('trust', 1, own_validity=True)
     tasks.register_task(TaskSpec('points_for_tests', 'points', fields=fields))
     for name, part in dict(PointsTask=PointsTask, Head=Head, RaysLoss=RaysLoss, ScaledLoss=ScaledLoss).items():

@@ -1,0 +1,171 @@
+"""What the web page of ``sapiens demo`` computes: tasks and models to choose from, and results of images."""
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+import cv2
+
+from sapiens.checkpoints import ZOO, find, is_huggingface_folder, resolve_checkpoint
+from sapiens.tasks import task_names
+
+from .detectors import build_detector
+from .inputs import read_pixels
+from .loading.build import read_config
+from .loading.load_model import inference_tasks, is_config, load_model
+from .predictors import Pipeline, Predictor
+from .predictors.by_task import get_predictor_class
+from .results import ImageResults, Result
+from .results.by_task import get_result_class
+
+__all__ = ['ALL', 'RELIGHT', 'Demo', 'models_on_this_machine']
+
+LOADED = 2  # models in memory, or one of each task; the least recently used one is dropped first
+ALL = 'all'  # the first model of each task, side by side
+RELIGHT = 'relight'  # the first models of albedo and normals, and what cuts people out
+
+
+class Demo:
+    """Functions of the page, without its layout.
+
+    Args:
+        models: names of published models or configs, each with its checkpoint or None.
+        detectors: additional detectors for pose.
+        device, dtype: see :func:`sapiens.apis.load_model`.
+
+    Attributes:
+        choices: options of ``load_model`` by task and label of the model. Where there are models of several tasks, ``'all'`` has
+            one label and the first model of each of them. Where there are models of albedo and normals, ``'relight'`` has one
+            label too.
+
+    Raises:
+        FileNotFoundError, ValueError: a model does not exist, or there is none.
+    """
+
+    def __init__(
+        self,
+        models: list[tuple[str, str | None]],
+        detectors: list[str] | None = None,
+        device: str = 'auto',
+        dtype: str = 'fp32',
+    ) -> None:
+        if not models:
+            raise ValueError(
+                'no published model is on this machine: fetch one with `sapiens download sapiens-pose-0.3b`, or '
+                'give --model CONFIG --checkpoint FILE'
+            )
+        choices: dict[str, dict[str, dict]] = {}
+        for model, checkpoint in models:
+            options = dict(model=model, checkpoint=checkpoint)
+            tasks, label = inference_tasks(read_config(model)), _label(model, checkpoint)
+            for kind in (name for name in names() if name in tasks or get_predictor_class(name).any_model):
+                if label in choices.setdefault(kind, {}):
+                    raise ValueError(f'--model has {label} twice: give each model once')
+                choices[kind][label] = dict(options, task=kind)
+        self.choices = {task: choices[task] for task in names() if task in choices}
+        self.together = [task for task in self.choices if not get_predictor_class(task).any_model]
+        if len(self.together) > 1:
+            self.choices[ALL] = {' + '.join(self.together): {}}
+        if {'albedo', 'normal'} <= set(self.together):
+            self.choices[RELIGHT] = {' + '.join(self._tasks(RELIGHT)): {}}
+        free = ['auto', 'whole-image'] + (['embedded'] if hasattr(cv2, 'HOGDescriptor') else [])
+        self.detectors = list(dict.fromkeys([*free, *(detectors or ())]))
+        self.options = dict(device=device, dtype=dtype)
+        self.lock = threading.Lock()
+        self.predictors: OrderedDict[tuple[str, str], Predictor] = OrderedDict()
+        self.finders: dict[str, object] = {}
+
+    def labels(self, task: str) -> list[str]:
+        """Return the labels of the models of a task."""
+        return list(self.choices[task])
+
+    def predict(self, image: str | Path, task: str, label: str, detector: str = 'auto') -> Result | ImageResults:
+        """Predict an image, with several tasks if ``task`` is ``'all'`` or ``'relight'``: it is read once, and people are found
+        once.
+
+        Raises:
+            BadImage: the image cannot be read.
+            FileNotFoundError, ValueError, ImportError: the model or the detector cannot be used.
+        """
+        if label not in self.choices.get(task, ()):
+            raise ValueError(f'no model {label!r} for {task!r}: choose one of {", ".join(self.choices.get(task, ()))}')
+        wants_detector = self.takes_detector(task)
+        if wants_detector and detector not in self.detectors:
+            raise ValueError(f'no detector {detector!r}: choose one of {", ".join(self.detectors)}')
+        pixels = read_pixels(image)
+        with self.lock:
+            models = [self._predictor(names, one) for one, names in self._by_label(task, label).items()]
+            for model in models:
+                model.detector = None
+            if wants_detector:
+                if detector not in self.finders:
+                    self.finders[detector] = build_detector(detector, self.options['device'])
+                next(model for model in models if model.preprocess.needs_boxes).detector = self.finders[detector]
+            result = Pipeline(models)(pixels) if task in (ALL, RELIGHT) else models[0](pixels)
+        for one in result.values() if isinstance(result, ImageResults) else [result]:
+            one.path = str(image)
+        return result
+
+    def takes_detector(self, task: str) -> bool:
+        """Return whether a task takes people."""
+        return any('detector' in get_predictor_class(name).options for name in self._tasks(task))
+
+    def kinds(self, task: str) -> tuple[str, ...]:
+        """Return the kinds of files of a task that every image has and every model can write."""
+        files = [file for name in self._tasks(task) for file in get_result_class(name).files]
+        return tuple(dict.fromkeys(file.kind for file in files if not (file.sometimes or file.needs)))
+
+    def _tasks(self, task: str) -> list[str]:
+        if task == RELIGHT:
+            # A matte has soft edges, so it comes before parts.
+            cut = [name for name in ('matting', 'seg') if name in self.together][:1]
+            return ['albedo', 'normal', *cut]
+        return self.together if task == ALL else [task]
+
+    def _by_label(self, task: str, label: str) -> dict[str, list[str]]:
+        """Return the tasks that each model runs. A model of several tasks runs once for all of them."""
+        found: dict[str, list[str]] = {}
+        for name in self._tasks(task):
+            found.setdefault(self.labels(name)[0] if task in (ALL, RELIGHT) else label, []).append(name)
+        return found
+
+    def _predictor(self, tasks: list[str], label: str) -> Predictor:
+        key = ' + '.join(tasks), label
+        if key not in self.predictors:
+            while len(self.predictors) >= max(LOADED, len(self.together)):
+                self.predictors.popitem(last=False)
+            options = dict(self.choices[tasks[0]][label], **self.options, batch_size=8)
+            self.predictors[key] = load_model(**options | dict(task=tasks if len(tasks) > 1 else tasks[0]))
+        self.predictors.move_to_end(key)
+        return self.predictors[key]
+
+
+def names() -> tuple[str, ...]:
+    return task_names(inference=True)
+
+
+def _label(model: str, checkpoint: str | None) -> str:
+    """Return the label of a model: the published name, or the config or folder with its parent, and the checkpoint."""
+    from_config = is_config(model)
+    is_path = from_config or is_huggingface_folder(model)
+    name = _tail(Path(model.removesuffix('.py'))) if is_path else find(model).name
+    if checkpoint is None:
+        return f'{name} (random weights: no checkpoint)' if from_config else name
+    return f'{name} ({_tail(Path(checkpoint))})'
+
+
+def _tail(path: Path) -> str:
+    return '/'.join(path.parts[-2:])
+
+
+def models_on_this_machine() -> list[tuple[str, None]]:
+    """Return the published models whose files are on this machine."""
+    found = []
+    for name, entry in ZOO.items():
+        if entry.task in (*names(), 'pretrain'):
+            try:
+                resolve_checkpoint(name)
+            except FileNotFoundError:
+                continue
+            found.append((name, None))
+    return found
