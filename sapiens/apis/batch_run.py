@@ -16,7 +16,7 @@ from .found import describe_frames, describe_images
 from .inputs import Item
 from .output_dir import FAILURES, clashes, write_combined
 from .run_record import RECORD, write_settings
-from .video.video_job import VideoOptions, run_videos, video_files
+from .video.video_job import VideoOptions, poster_file, run_videos, video_files
 from .writers.files import is_complete
 
 __all__ = ['BatchRun']
@@ -70,7 +70,7 @@ class BatchRun:
         done = {outcome.item for outcome in outcomes if not outcome.error}
         text = f'{len(done & set(items))} images' + (f' and {len(done & set(videos))} videos' if videos else '')
         print(f'wrote results of {text} to {plan.out}; {len(failed)} failed', *combined, sep='\n')
-        for line in describe(outcomes, set(videos), plan.saving.threshold):
+        for line in describe(plan, outcomes, set(videos)):
             print(line)
         return len(failed)
 
@@ -98,14 +98,18 @@ class BatchRun:
             yield from run_videos(self.plan, todo, self.devices[0], options, progress)
 
 
-def describe(outcomes: list[Outcome], videos: set[Item], threshold: float) -> Iterator[str]:
-    """Yield lines about what images and videos show; none for tasks that report nothing."""
-    found = [(outcome.item, outcome.found) for outcome in outcomes if outcome.found]
-    if images := [(Path(item.source).name, shown[0]) for item, shown in found if item not in videos]:
-        yield describe_images(images, threshold)
-    for item, shown in found:
-        if item in videos:
-            yield f'{Path(item.source).name}: {describe_frames(shown, threshold)}'
+def describe(plan: Plan, outcomes: list[Outcome], videos: set[Item]) -> Iterator[str]:
+    """Yield lines about what images and videos show, and the files of videos."""
+    done, threshold = [outcome for outcome in outcomes if not outcome.error], plan.saving.threshold
+    found = [(Path(one.item.source).name, one.found[0]) for one in done if one.found and one.item not in videos]
+    if found:
+        yield describe_images(found, threshold)
+    for outcome in [one for one in done if one.item in videos]:
+        shown = f'{describe_frames(outcome.found, threshold)}; ' if outcome.found else ''
+        paths = [path for files in video_files(plan, outcome.item.name).values() for path in files.values()]
+        paths += [poster_file(path) for path in paths if path.suffix == '.mp4']
+        names = ', '.join(str(path.relative_to(plan.out)) for path in paths)
+        yield f'{Path(outcome.item.source).name}: {shown}wrote {names}'
 
 
 def videos_to_do(plan: Plan, videos: list[Item], since: int) -> list[Item]:

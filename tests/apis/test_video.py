@@ -5,6 +5,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,7 +18,7 @@ from sapiens.apis.masks import Masking
 from sapiens.apis.results import Saving
 from sapiens.apis.video.tracking import OneEuroFilter, Tracker
 from sapiens.apis.video.video_file import Camera, Frame, VideoReader, VideoWriter, open_frames
-from sapiens.apis.video.video_job import VideoOptions, partial_files, run_video, run_videos, video_files
+from sapiens.apis.video.video_job import VideoOptions, partial_files, poster_file, run_video, run_videos, video_files
 from sapiens.datasets.transforms import BadImage
 from sapiens.metainfo import get_skeleton
 
@@ -510,7 +511,30 @@ def test_a_video_through_models(tmp_path, side_by_side):
         assert sound_length(files[kind]['picture']) > 1
         if side_by_side:
             assert np.abs(shown[3][:, :64].astype(int) - read[3]).mean() < 8
+        poster = cv2.imread(str(poster_file(files[kind]['picture'])))[..., ::-1].astype(int)
+        assert np.argmin([np.abs(poster - one).mean() for one in shown]) == 0, (
+            'one person in each frame: the first one'
+        )
     assert not list(Path(tmp_path / 'out').rglob('.*'))
+
+
+@needs_av
+def test_the_poster_has_the_most_people(tmp_path):
+    source = write_video(tmp_path / 'a.mp4', frames(6), sound=None)
+    predictors = {'pose': load_model(config('pose'), device='cpu', batch_size=3)}
+    lively(predictors['pose'].network)
+    plan = Plan(models={'pose': {}}, out=tmp_path / 'out', saving=Saving())
+    counts = iter([0, 1, 2, 1, 2, 0])
+    box = np.array([[2, 2, 40, 40]], np.float32)
+
+    def detector(images):
+        return [(np.repeat(box, count, 0), np.ones(count)) for _, count in zip(images, counts, strict=False)]
+
+    found = run_video(plan, Item(str(source), 'a'), predictors, VideoOptions(), detector)
+    assert [one.people for one in found] == [0, 1, 2, 1, 2, 0]
+    shown = pixels_of(tmp_path / 'out/a.mp4')
+    poster = cv2.imread(str(tmp_path / 'out/a_poster.jpg'))[..., ::-1].astype(int)
+    assert np.argmin([np.abs(poster - one).mean() for one in shown]) == 2
 
 
 @needs_av
@@ -558,7 +582,7 @@ def test_a_broken_video_is_a_failure_and_not_done(tmp_path):
     assert 10 < kept < 30 and len(list(VideoReader(parts[1]))) == kept
     write_video(source, NOISE, sound=None)
     assert len(run_video(plan, Item(str(source), 'a'), predictors, VideoOptions())) == 40
-    assert sorted((tmp_path / 'out').iterdir()) == sorted(files)
+    assert sorted((tmp_path / 'out').iterdir()) == sorted([*files, poster_file(files[1])])
 
 
 @needs_av
@@ -610,7 +634,7 @@ def test_one_video_that_fails_does_not_stop_the_rest(tmp_path, monkeypatch):
     outcomes = list(run_videos(plan, items, 'cpu', VideoOptions()))
     assert [outcome.item for outcome in outcomes] == items and not outcomes[2].error
     assert 'frame 5 is 64 x 96' in outcomes[0].error and 'text.mp4' in outcomes[1].error
-    assert {path.name for path in (tmp_path / 'out').iterdir()} == {'b.json', 'b.mp4'}
+    assert {path.name for path in (tmp_path / 'out').iterdir()} == {'b.json', 'b.mp4', 'b_poster.jpg'}
 
 
 def test_a_recording_whose_clock_does_not_begin_at_zero(tmp_path):

@@ -23,10 +23,12 @@ from ..pipeline import Job, in_order, run
 from ..predictors import Predictor
 from ..results import ImageResults, Result
 from ..results.by_task import get_result_class
+from ..writers.files import write_file
 from .filters import build_filters
+from .layout import beside, reduced
 from .video_file import Camera, Frame, VideoReader, VideoWriter, open_frames
 
-__all__ = ['VideoOptions', 'partial_files', 'run_video', 'run_videos', 'video_files']
+__all__ = ['VideoOptions', 'partial_files', 'poster_file', 'run_video', 'run_videos', 'video_files']
 
 # What follows the names of the files of a video at the end. None: the files are removed.
 COMPLETE, PARTIAL, NOTHING = '', '.part', None
@@ -41,7 +43,7 @@ class VideoOptions:
         smooth: track people and smooth their keypoints in time, use one focal length for all pointmaps, and average mattes
             along the motion of the picture.
         min_cutoff, beta: see :class:`sapiens.apis.video.tracking.OneEuroFilter`.
-        side_by_side: write the input frame beside the drawn one.
+        side_by_side: write the input frame beside or above the drawn one, see :func:`.beside`.
         max_frames: maximum number of frames. A camera has no end.
     """
 
@@ -71,6 +73,11 @@ def video_files(plan: Plan, name: str) -> dict[str, dict[str, Path]]:
 def partial_files(paths: Iterable[Path]) -> list[Path]:
     """Return where the frames of a broken video are kept: ``a.mp4.part`` for ``a.mp4``."""
     return [path.with_name(path.name + PARTIAL) for path in paths]
+
+
+def poster_file(path: Path) -> Path:
+    """Return the still picture of a video: ``a_poster.jpg`` for ``a.mp4``."""
+    return path.with_name(f'{path.stem}_poster.jpg')
 
 
 def run_videos(
@@ -200,7 +207,8 @@ class Output:
 
     def __init__(self, plan: Plan, files: dict[str, Path], rate, sound: str, options: VideoOptions) -> None:
         self.saving, self.options = plan.saving, options
-        self.video = self.json = None
+        self.video = self.json = self.poster = None
+        self.most = 0  # people of the poster
         self.partial = partial_files(files.values())
         for path in files.values():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -224,9 +232,19 @@ class Output:
             row = dict(frame=number, time=round(float(frame.time), 4), **result.frame_record(self.saving))
             self.json.write((',\n' if number else '') + json.dumps(row, allow_nan=False))
         if self.video:
-            if self.options.side_by_side and result is not None:
-                picture = np.concatenate([result.image, picture], axis=1)
+            if result is None:
+                picture = reduced(picture)
+            elif self.options.side_by_side:
+                picture = beside(result.image, picture)
             self.video.write(frame._replace(pixels=picture))
+            self._keep_poster(result, picture)
+
+    def _keep_poster(self, result: Result | None, picture: np.ndarray) -> None:
+        """Keep the first picture with the most people as the poster."""
+        found = result.found(self.saving) if result is not None else None
+        people = found.people if found else 0
+        if self.poster is None or people > self.most:
+            self.poster, self.most = picture, people
 
     def close(self, keep: str | None) -> None:
         """Finish the files, which have at least one frame if they are COMPLETE or PARTIAL; or leave NOTHING."""
@@ -240,6 +258,8 @@ class Output:
                 self.temporary.unlink()
             return
         if self.video:
+            if keep == COMPLETE:
+                write_file(poster_file(self.video.path), self.poster)
             self.video.close(keep)
         if self.json:
             self.json.write('\n]}\n')
