@@ -16,6 +16,7 @@ config
 --split/--phase train|val|test =train
 --samples/--num-samples positive =24
 --tile positive =256
+--palette distinct|published =distinct
 --seed int
 --cfg-options +
 
@@ -162,6 +163,8 @@ input +
 --show-indices flag
 --heatmaps flag
 --crop + face|hand
+--palette distinct|published =distinct
+--legend/--no-legend =True
 --opacity float =0.5
 --depth-limits 2 float
 --track flag
@@ -223,6 +226,7 @@ checkpoint
 --show-dir Path
 --show-limit positive
 --show-heatmaps flag
+--palette distinct|published
 --work-dir
 --cfg-options +
 --launcher none|pytorch|slurm|mpi =none

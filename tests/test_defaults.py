@@ -34,7 +34,7 @@ apis.results.depth.DepthResult.normals relief=2048.0
 apis.results.depth.DepthResult.points fov=50.0 distance=2.0 extent=0.5
 apis.results.image_results.ImageResults.draw side=1024
 apis.results.saving.Saving threshold=0.3 show_boxes=False show_indices=False opacity=0.5 over='green'
-apis.results.saving.Saving light='srgb' colors='predicted'
+apis.results.saving.Saving light='srgb' colors='predicted' palette='distinct' legend=True
   fov=50.0 distance=2.0 extent=0.5
 apis.results.seg.SegResult.draw opacity=0.5 legend=False
 apis.video.tracking.OneEuroFilter min_cutoff=1.0 beta=5.0 speed_cutoff=1.0
@@ -88,12 +88,14 @@ engine.hooks.dense_drawings.DenseDrawing side=384
 engine.hooks.dense_drawings.DepthDrawing side=384
 engine.hooks.dense_drawings.MapDrawings side=384
 engine.hooks.dense_drawings.NormalDrawing side=384
+engine.hooks.dense_drawings.SegDrawing side=384 palette='distinct'
 engine.hooks.early_stopping.EarlyStoppingHook min_delta=0.0
-engine.hooks.test_figures.dense.DenseShowHook side=640
-engine.hooks.test_figures.pose.PoseShowHook threshold=0.3 box_threshold=0.3 heatmaps=False
+engine.hooks.test_figures.dense.DenseShowHook side=640 palette='distinct'
+engine.hooks.test_figures.pose.PoseShowHook threshold=0.3 box_threshold=0.3 heatmaps=False palette='distinct'
 engine.hooks.training_figures.base.TrainingFigureHook interval=100 num_images=8
 engine.hooks.training_figures.dense.DenseFigureHook interval=100 num_images=4 side=384
 engine.hooks.training_figures.pose.PosePictureHook interval=100 num_images=8 threshold=0.1 heatmaps=True side=384
+engine.hooks.training_figures.pose.PosePictureHook palette='distinct'
 engine.loops.TrainLoop val_begin=1 val_interval=1
 engine.mmengine_loops.EpochBasedTrainLoop val_begin=1 val_interval=1
 engine.mmengine_loops.IterBasedTrainLoop val_begin=1 val_interval=1000
@@ -154,7 +156,7 @@ visualization.curves.read_curves minutes=False
 visualization.depth.draw_depth_panel side=384
 visualization.labels.draw_boxes colors=(255,255,255) thickness=2
 visualization.labels.draw_depth background=100
-visualization.labels.draw_keypoints radius=3 thickness=1
+visualization.labels.draw_keypoints radius=3 thickness=1 palette='distinct'
 visualization.labels.draw_normals background=100
 visualization.labels.draw_segmentation alpha=0.6
 visualization.layout.contact_sheet columns=6 gap=4
@@ -165,11 +167,11 @@ visualization.map_panel.draw_map_panel side=384
 visualization.normal.draw_normal_panel side=384 limit=60
 visualization.openpose.draw_openpose threshold=0.3 opacity=0.8
 visualization.people.draw_part threshold=0.3 side=512
-visualization.people.draw_people threshold=0.3 show_boxes=False show_indices=False
-visualization.pose.draw_heatmaps threshold=0.3
-visualization.pose.draw_pose threshold=0.3 box_color=(255,255,255)
-visualization.pose_panel.draw_pose_panel threshold=0.3 side=384
-visualization.segmentation.draw_seg_panel side=384 alpha=0.6
+visualization.people.draw_people threshold=0.3 show_boxes=False show_indices=False palette='distinct'
+visualization.pose.draw_heatmaps threshold=0.3 limit=1.0 palette='distinct'
+visualization.pose.draw_pose threshold=0.3 box_color=(255,255,255) palette='distinct'
+visualization.pose_panel.draw_pose_panel threshold=0.3 side=384 palette='distinct'
+visualization.segmentation.draw_seg_panel side=384 alpha=0.6 palette='distinct'
 """
 
 

@@ -30,6 +30,8 @@ TYPES = dict(
 RANDOM = 'random'  # in the place of the fingerprint of weights
 # Files of a model, and the settings that name them.
 NAMED_BY = dict(config=('model', 'cfg_options'), weights=('model', 'checkpoint'))
+# How earlier versions drew, where their records do not tell.
+FORMER = dict(palette='published', legend=False)
 # Options of models that do not change results.
 NEUTRAL = ('batch_size', 'compile', 'heatmaps')
 
@@ -74,7 +76,7 @@ def check_settings(plan: Plan, video: VideoOptions | None = None) -> None:
         if key not in before:
             settings.pop(key, None)  # no videos were processed yet; versions before did not record the content
     if 'saving' in before:  # options that earlier versions did not have
-        before['saving'] = {**_deciding(Saving(), cut_out=False), **before['saving']}
+        before['saving'] = {**_deciding(Saving(), cut_out=False), **FORMER, **before['saving']}
     content, given = before.pop('content', {}), settings.pop('content', {})
     # The settings of one thing (a model, the detector) are a dict: name what differs in it.
     old, new = (flatten({key: values.get(key) for key in settings}) for values in (before, settings))

@@ -19,10 +19,11 @@ from torch.utils.data import IterableDataset
 from sapiens.datasets import Draw
 from sapiens.datasets.draw import hash63
 from sapiens.frames import to_published
-from sapiens.metainfo import Skeleton
+from sapiens.metainfo import class_list_from_dict
+from sapiens.metainfo.palettes import with_palette
 from sapiens.registry import DATASETS
 from sapiens.tasks import target_fields
-from sapiens.utils.cli import add_dataset_arguments, positive, tool_parser
+from sapiens.utils.cli import add_dataset_arguments, add_palette_argument, positive, tool_parser
 from sapiens.utils.config import load_config
 from sapiens.utils.srgb import encode_srgb
 from sapiens.visualization import draw_pose, skeleton_of
@@ -36,7 +37,7 @@ from sapiens.visualization.pointmap import draw_inverse_depth, point_normals
 WIDTH = 1536  # pixels of a row of tiles
 
 
-def label_pictures(data, image: np.ndarray, palette: np.ndarray | None) -> list[np.ndarray]:
+def label_pictures(data, image: np.ndarray, colors: np.ndarray | None) -> list[np.ndarray]:
     """One figure for each target of the image's size (labels in evaluation keep the size of their file)."""
     if 'valid_mask' not in data or tuple(data.valid_mask.shape) != image.shape[:2]:
         return []
@@ -45,8 +46,8 @@ def label_pictures(data, image: np.ndarray, palette: np.ndarray | None) -> list[
     pictures = []
     for name, values in maps.items():
         valid = data.get(f'valid_{name}', data.valid_mask).numpy()
-        if name == 'sem_seg' and palette is not None:
-            drawn = [draw_segmentation(image, values, palette)]
+        if name == 'sem_seg' and colors is not None:
+            drawn = [draw_segmentation(image, values, colors)]
         elif name == 'depth':
             drawn = [draw_depth(values[..., 0], valid)]
         elif name == 'pointmap':
@@ -64,18 +65,27 @@ def label_pictures(data, image: np.ndarray, palette: np.ndarray | None) -> list[
     return pictures
 
 
-def draw(sample: dict, side: int, skeleton: Skeleton | None, palette: np.ndarray | None) -> np.ndarray:
+def class_colors(metainfo: dict, palette: str) -> np.ndarray | None:
+    """Colors (C, 3) of the classes of a dataset in a palette; None without classes."""
+    if 'palette' not in metainfo:
+        return None
+    info = dict(name='classes', classes=metainfo['classes'], palette=metainfo['palette'], flip=False)
+    return with_palette(class_list_from_dict(info), palette).palette
+
+
+def draw(sample: dict, side: int, metainfo: dict, palette: str) -> np.ndarray:
     """A tile of one sample with its file name, what was done to it, and the number of its keypoints written under it."""
-    data = sample['data_samples']
+    data, skeleton = sample['data_samples'], skeleton_of(metainfo)
     pixels = np.ascontiguousarray(sample['inputs'].permute(1, 2, 0).numpy())
     image = scaled(pixels, side)
     lines = [Path(str(data.get('img_path', ''))).name, *describe(data)]
     if skeleton is not None and 'gt_instance_labels' in data:
         labels = data.gt_instance_labels
         points, weights = labels.keypoints[0].numpy(), labels.keypoint_weights[0].numpy()
-        image = draw_pose(image, resized_points(points, pixels, image), weights > 0, skeleton, threshold=0.5)
+        points = resized_points(points, pixels, image)
+        image = draw_pose(image, points, weights > 0, skeleton, threshold=0.5, palette=palette)
         lines.append(f'{(weights > 0).sum()} of {len(weights)} keypoints')
-    if pictures := label_pictures(data, pixels, palette):
+    if pictures := label_pictures(data, pixels, class_colors(metainfo, palette)):
         image = join([image, *(scaled(picture, side) for picture in pictures)], axis=1)
         lines.append(f'labels on {data.valid_mask.float().mean():.0%} of the pixels')
     return join([image, caption(image.shape[1], *lines)], axis=0, gap=0)
@@ -112,6 +122,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--out', type=Path, default=Path('work_dirs/browse.png'), help='default: %(default)s')
     text = 'longer side of a tile in pixels; default: %(default)s'
     parser.add_argument('--tile', type=positive, default=256, help=text)
+    add_palette_argument(parser.add_argument)
     args = parser.parse_args(argv)
 
     cfg = load_config(args.config, args.cfg_options)
@@ -129,9 +140,7 @@ def main(argv: list[str] | None = None) -> None:
     for sample in samples:
         task = sample['data_samples'].metainfo.get('task')  # of several
         metainfo = getattr(dataset if task is None else dataset.tasks[task], 'metainfo', None) or {}
-        palette = metainfo.get('palette')
-        palette = None if palette is None else np.array(palette, np.uint8)
-        tiles.setdefault(task, []).append(draw(sample, args.tile, skeleton_of(metainfo), palette))
+        tiles.setdefault(task, []).append(draw(sample, args.tile, metainfo, args.palette))
         bad += sample.get('bad', [])
     args.out.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(sheet(tiles)).save(args.out)

@@ -27,6 +27,7 @@ from sapiens.apis.relight import Light, relight_results
 from sapiens.apis.results import ImageResults, Result, Saving
 from sapiens.apis.writers.files import write_file
 from sapiens.datasets.transforms import BadImage
+from sapiens.metainfo.palettes import PALETTES
 from sapiens.utils.cli import add_model_arguments, tool_parser
 from sapiens.utils.device import DTYPES
 from sapiens.utils.optional import require
@@ -67,7 +68,17 @@ def make_page(demo: Demo, folder: Path):
         groups = gr.update(visible=demo.takes_detector(task)), gr.update(visible=task == RELIGHT)
         return gr.update(choices=labels, value=labels[0]), *groups
 
-    def compute(image: str | None, task: str, label: str, detector: str, style: str, threshold: float, boxes: bool):
+    def compute(
+        image: str | None,
+        task: str,
+        label: str,
+        detector: str,
+        style: str,
+        threshold: float,
+        boxes: bool,
+        palette: str = PALETTES[0],
+        legend: bool = True,
+    ):
         if image is None:
             raise gr.Error('Drop an image first.', print_exception=False)
         begin = time.perf_counter()
@@ -75,6 +86,7 @@ def make_page(demo: Demo, folder: Path):
             result = demo.predict(image, task, label, detector)
             seconds = time.perf_counter() - begin
             saving = dict(kinds=demo.kinds(task), style=style, threshold=threshold, show_boxes=boxes)
+            saving.update(palette=palette, legend=legend)
             place = Path(tempfile.mkdtemp(dir=folder))
             files = result.save(place, **saving)
             if isinstance(result, ImageResults):
@@ -106,6 +118,8 @@ def make_page(demo: Demo, folder: Path):
                         0, 1, value=Saving.threshold, step=0.05, label='Minimum score of a drawn keypoint'
                     )
                     boxes = gr.Checkbox(label='Boxes')
+                palette = gr.Radio(list(PALETTES), value=PALETTES[0], label='Colors of keypoints and classes')
+                legend = gr.Checkbox(value=True, label='Legend')
                 with gr.Group(visible=tasks[0] == RELIGHT) as lamp:
                     gr.Markdown('A demonstration of albedo and normals: shading only, without shadows and highlights.')
                     light = Light()
@@ -122,7 +136,7 @@ def make_page(demo: Demo, folder: Path):
         kept = gr.State(None)
         hidden = dict(api_visibility='private', show_progress='hidden')
         gr.on([page.load, task.change], switch, task, [model, options, lamp], **hidden)
-        inputs = [image, task, model, detector, style, threshold, boxes]
+        inputs = [image, task, model, detector, style, threshold, boxes, palette, legend]
         gr.on([button.click, image.upload], compute, inputs, [shown, text, files, kept], api_name='run')
         gr.on([slider.release for slider in lights], turn, [kept, *lights], shown, **hidden)
     return page

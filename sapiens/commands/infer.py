@@ -50,7 +50,7 @@ from sapiens.apis.video.video_job import VideoOptions
 from sapiens.coco import BOX_THRESHOLD
 from sapiens.metainfo import skeleton_names
 from sapiens.tasks import task_names
-from sapiens.utils.cli import add_model_arguments, positive, tool_parser
+from sapiens.utils.cli import add_model_arguments, add_palette_argument, positive, tool_parser
 from sapiens.utils.device import DTYPES, pick_device
 from sapiens.utils.folder_lock import FolderLock
 
@@ -159,7 +159,15 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--show-indices', action='store_true', help='write the indices of keypoints')
     add('--heatmaps', action='store_true', help='also write an image of the heatmaps')
     add('--crop', nargs='+', choices=['face', 'hand'], default=[], help='also write enlarged images of these parts')
-    add('--opacity', type=float, default=Saving.opacity, help='opacity of class colors; default: %(default)s')
+    add_palette_argument(add)
+    text = 'write below each image what the colors mean, not in videos; default: on'
+    add('--legend', action=argparse.BooleanOptionalAction, default=Saving.legend, help=text)
+    add(
+        '--opacity',
+        type=float,
+        default=Saving.opacity,
+        help='opacity of class and feature colors; default: %(default)s',
+    )
     text = 'depths drawn brightest and black, for comparable images; default: the range of each image'
     add('--depth-limits', nargs=2, type=float, metavar=('NEAR', 'FAR'), help=text)
 

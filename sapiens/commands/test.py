@@ -23,7 +23,14 @@ from sapiens.engine import Runner, show_hook_for
 from sapiens.engine.runner import set_default_evaluators
 from sapiens.registry import METRICS
 from sapiens.tasks import members_of
-from sapiens.utils.cli import add_foreign_arguments, add_runner_arguments, load_runner_config, positive, tool_parser
+from sapiens.utils.cli import (
+    add_foreign_arguments,
+    add_palette_argument,
+    add_runner_arguments,
+    load_runner_config,
+    positive,
+    tool_parser,
+)
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -41,6 +48,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--show-dir', type=Path, metavar='DIR', help='write a visualization of each image to this folder')
     add('--show-limit', type=positive, metavar='N', help='of the first N images only (default: all)')
     add('--show-heatmaps', action='store_true', help='add the heatmaps to each visualization')
+    add_palette_argument(add, default=None)
     add_runner_arguments(parser, 'the log goes')
     show = 'use --show-dir DIR, which writes a visualization of each image to a folder'
     add_foreign_arguments(
@@ -52,8 +60,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         eval='metrics are those of test_evaluator in the config',
     )
     args = parser.parse_args(argv)
-    if args.show_dir is None and (args.show_limit is not None or args.show_heatmaps):
-        parser.error('--show-limit and --show-heatmaps say how to draw: add --show-dir DIR')
+    if args.show_dir is None and (args.show_limit is not None or args.show_heatmaps or args.palette):
+        parser.error('--show-limit, --show-heatmaps and --palette say how to draw: add --show-dir DIR')
     return args
 
 
@@ -81,6 +89,8 @@ def show_hooks(cfg, args: argparse.Namespace) -> list[dict]:
             options.update(out_dir=str(args.show_dir / task), task=task)
         if args.show_heatmaps and 'heatmaps' in inspect.signature(hook).parameters:
             options['heatmaps'] = True
+        if args.palette:
+            options['palette'] = args.palette
         hooks.append(dict(type=hook.__name__, **options))
     if args.show_heatmaps and not any('heatmaps' in hook for hook in hooks):
         raise ValueError(f'--show-heatmaps: {cfg.model.type} predicts no heatmaps')

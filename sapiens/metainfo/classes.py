@@ -18,6 +18,7 @@ __all__ = [
     'get_classes',
     'register_classes',
     'remap_table',
+    'voc_color',
 ]
 
 # Label of pixels that losses and metrics ignore.
@@ -92,7 +93,7 @@ def class_list_from_dict(data: Mapping) -> ClassList:
     classes = names_of(data['classes'], owner)
     if len(classes) > IGNORE:
         raise ValueError(f'{owner} has {len(classes)} classes; labels are bytes and {IGNORE} means ignored')
-    palette = data.get('palette', [_voc_color(label) for label in range(len(classes))])
+    palette = data.get('palette', [voc_color(label) for label in range(len(classes))])
     if len(palette) != len(classes):
         raise ValueError(f'{owner}: palette has {len(palette)} colors for {len(classes)} classes')
     colors = [rgb_of(color, f'{owner}: color of {c}') for c, color in zip(classes, palette, strict=True)]
@@ -105,7 +106,7 @@ def class_list_from_dict(data: Mapping) -> ClassList:
     )
 
 
-def _voc_color(label: int) -> tuple[int, int, int]:
+def voc_color(label: int) -> tuple[int, int, int]:
     """PASCAL VOC's colors: the bits of the label go to R, G and B in turn, the most significant bit of a color first."""
     return tuple(sum((label >> (3 * i + channel) & 1) << (7 - i) for i in range(8)) for channel in range(3))
 

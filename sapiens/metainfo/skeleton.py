@@ -33,6 +33,7 @@ class Skeleton:
         upper, lower: ids of the upper and the lower body, for augmentation by halves; may be empty.
         groups: {group: ids}, e.g. body (in COCO's order), foot, face, left_hand, right_hand; may leave keypoints out.
         dataset_name: of mmpose.
+        dashed: (N,) bool, links that are drawn with white dashes; None for none.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Skeleton:
     lower: np.ndarray
     groups: dict[str, np.ndarray] = field(default_factory=dict)
     dataset_name: str = ''
+    dashed: np.ndarray | None = None
 
     def __post_init__(self):
         for value in [*vars(self).values(), *self.groups.values()]:

@@ -4,13 +4,14 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from mmengine.config import Config
 
 from sapiens.metainfo.naming import near
+from sapiens.metainfo.palettes import PALETTES
 from sapiens.tasks import task_names
 
 from .config import config_folder, find_config, load_config
@@ -22,6 +23,7 @@ __all__ = [
     'add_dataset_arguments',
     'add_foreign_arguments',
     'add_model_arguments',
+    'add_palette_argument',
     'add_runner_arguments',
     'load_runner_config',
     'positive',
@@ -139,6 +141,18 @@ def add_model_arguments(parser: argparse.ArgumentParser, default: str | None = N
     parser.add_argument('--model', nargs='+', required=not default, default=[], metavar='NAME_OR_CONFIG', help=text)
     text = 'weights, one for each config of --model; a name brings its own'
     parser.add_argument('--checkpoint', nargs='+', default=[], metavar='FILE', help=text)
+
+
+def add_palette_argument(add: Callable, default: str | None = PALETTES[0]) -> None:
+    """Add ``--palette`` by the ``add_argument`` of a parser or group.
+
+    ``default`` is None where drawings are an option, to see whether it was given.
+    """
+    text = (
+        'colors of keypoints and classes: distinct, also for people with color blindness, or published, also those of own '
+        f'lists; default: {PALETTES[0]}'
+    )
+    add('--palette', choices=PALETTES, default=default, help=text)
 
 
 def add_runner_arguments(parser: argparse.ArgumentParser, written: str) -> None:

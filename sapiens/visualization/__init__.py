@@ -3,6 +3,7 @@ from .backends import MLflowVisBackend, WandbVisBackend
 from .curves import draw_curves, read_curves
 from .dense_panel import DenseRow
 from .depth import draw_depth_panel
+from .legend import draw_legend
 from .mae import draw_reconstructions
 from .map_panel import draw_map_panel
 from .matting import MattingRow, draw_matting_panel
@@ -12,7 +13,7 @@ from .people import draw_part, draw_people
 from .pointmap import draw_inverse_depth, draw_pointmap_panel
 from .pose import draw_heatmaps, draw_pose, skeleton_of
 from .pose_panel import PosePanelRow, draw_pose_panel
-from .segmentation import draw_legend, draw_seg_panel, draw_wrong_pixels
+from .segmentation import draw_seg_panel, draw_wrong_pixels
 from .tensorboard import TensorboardVisBackend
 
 __all__ = [

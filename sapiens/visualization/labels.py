@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from sapiens.metainfo import Skeleton, get_skeleton
+from sapiens.metainfo.palettes import PALETTES, with_palette
 
 from .layout import NOTHING, write
 from .pose import paint
@@ -91,6 +92,7 @@ def draw_keypoints(
     skeleton: Skeleton | str,
     radius: float = 3,
     thickness: int = 1,
+    palette: str = PALETTES[0],
 ) -> np.ndarray:
     """Draw the keypoints and links of one person: a disc for a visible keypoint, a ring for a hidden one.
 
@@ -100,11 +102,12 @@ def draw_keypoints(
         skeleton: of the keypoints; see :func:`sapiens.metainfo.get_skeleton`.
         radius: of a keypoint in pixels.
         thickness: of links and rings in pixels; 0 draws no links.
+        palette: see :func:`sapiens.metainfo.palettes.with_palette`.
 
     Raises:
         ValueError: the number of keypoints is not that of the skeleton.
     """
-    skeleton = get_skeleton(skeleton)
+    skeleton = with_palette(get_skeleton(skeleton), palette)
     if keypoints.ndim != 2 or len(keypoints) != len(skeleton) or keypoints.shape[1] not in (2, 3):
         raise ValueError(
             f'keypoints of {skeleton.name!r} are ({len(skeleton)}, 2 or 3), found {tuple(keypoints.shape)}'

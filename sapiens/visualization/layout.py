@@ -13,6 +13,7 @@ __all__ = [
     'caption',
     'contact_sheet',
     'fit',
+    'fit_width',
     'join',
     'resized_points',
     'scaled',
@@ -33,6 +34,14 @@ def fit(image: np.ndarray, side: int, nearest: bool = False) -> np.ndarray:
         return image
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return cv2.resize(image, size, interpolation=cv2.INTER_NEAREST_EXACT if nearest else cv2.INTER_AREA)
+
+
+def fit_width(image: np.ndarray, width: int) -> np.ndarray:
+    """Shrink an image to at most ``width`` pixels in width."""
+    scale = width / image.shape[1]
+    if scale >= 1:
+        return image
+    return cv2.resize(image, (width, max(1, round(image.shape[0] * scale))), interpolation=cv2.INTER_AREA)
 
 
 def scaled(image: np.ndarray, side: int) -> np.ndarray:

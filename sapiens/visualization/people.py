@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sapiens.metainfo import Skeleton, get_skeleton
+from sapiens.metainfo.palettes import PALETTES
 
 from .layout import contact_sheet, resized_points, scaled, write
 from .openpose import draw_openpose
@@ -31,6 +32,7 @@ def draw_people(
     thickness: int | None = None,
     show_boxes: bool = False,
     show_indices: bool = False,
+    palette: str = PALETTES[0],
 ) -> np.ndarray:
     """Draw people.
 
@@ -47,9 +49,10 @@ def draw_people(
         show_boxes: draw the boxes.
         show_indices: write the index of each keypoint beside it, where it covers no other index. Indices of dense groups that
             have no place are left out: enlarge the image, or draw a part of it (:func:`draw_part`).
+        palette: of the default style; see :func:`sapiens.metainfo.palettes.with_palette`.
 
     Raises:
-        ValueError: an unknown style, or one that the skeleton does not support.
+        ValueError: an unknown style or palette, or one that the skeleton does not support.
     """
     skeleton = get_skeleton(skeleton)
     if style not in STYLES:
@@ -61,8 +64,8 @@ def draw_people(
             for box in np.asarray(boxes)[np.isfinite(boxes).all(1)]:
                 draw_box(canvas, box)
     else:
-        sizes = dict(threshold=threshold, radius=radius, thickness=thickness)
-        canvas = draw_pose(image, keypoints, scores, skeleton, boxes=boxes if show_boxes else None, **sizes)
+        look = dict(threshold=threshold, radius=radius, thickness=thickness, palette=palette)
+        canvas = draw_pose(image, keypoints, scores, skeleton, boxes=boxes if show_boxes else None, **look)
     if show_indices:
         texts = Labels(canvas)
         for points, values in zip(keypoints, scores, strict=True):
@@ -93,7 +96,7 @@ def draw_part(
         image, keypoints, scores, skeleton, threshold: see :func:`draw_people`.
         part: 'face' or 'hand'.
         side: longer side of a tile in pixels.
-        **options: ``style``, ``radius``, ``thickness`` and ``show_indices`` of :func:`draw_people`.
+        **options: ``style``, ``radius``, ``thickness``, ``show_indices`` and ``palette`` of :func:`draw_people`.
 
     Returns:
         A sheet of tiles; None if no such part is visible.

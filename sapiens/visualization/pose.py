@@ -12,12 +12,15 @@ import cv2
 import numpy as np
 
 from sapiens.metainfo import Skeleton, get_skeleton
+from sapiens.metainfo.coco17 import HEAD
+from sapiens.metainfo.palettes import PALETTES, with_palette
 
 from .sizes import BOX, RADIUS, RIM, pixels
 
-__all__ = ['cells_to_pixels', 'draw_box', 'draw_heatmaps', 'draw_pose', 'paint', 'skeleton_of']
+__all__ = ['cells_to_pixels', 'dash', 'draw_box', 'draw_heatmaps', 'draw_pose', 'paint', 'skeleton_of']
 
 BOX_COLOR = (255, 255, 255)
+DASH = 2.0  # length of a dash and of a gap, in widths of the line
 _SHIFT = 4  # OpenCV draws at 1/16 of a pixel
 
 
@@ -32,6 +35,7 @@ def draw_pose(
     radius: float | None = None,
     thickness: int | None = None,
     box_color: Sequence[int] = BOX_COLOR,
+    palette: str = PALETTES[0],
 ) -> np.ndarray:
     """Draw the keypoints of people and the links between them.
 
@@ -49,11 +53,12 @@ def draw_pose(
             and less if the keypoints of a group (a face, a hand) lie closer.
         thickness: of all links in whole pixels; by default 3/4 of the radius of the smaller end, at least 1. 0 draws no links.
         box_color: RGB.
+        palette: of keypoints and links; see :func:`sapiens.metainfo.palettes.with_palette`.
 
     Raises:
-        ValueError: the number of keypoints is not that of the skeleton, or scores have another shape.
+        ValueError: the number of keypoints is not that of the skeleton, scores have another shape, or an unknown palette.
     """
-    skeleton = get_skeleton(skeleton)
+    skeleton = with_palette(get_skeleton(skeleton), palette)
     keypoints, scores = _people(keypoints, scores, skeleton)
     canvas = np.ascontiguousarray(image).copy()
     for box in np.asarray([] if boxes is None else boxes, np.float64).reshape(-1, 4):
@@ -106,6 +111,10 @@ def _radii(points: np.ndarray, drawn: np.ndarray, skeleton: Skeleton, shape: Seq
             distances = np.linalg.norm(points[ids][:, None] - points[ids][None], axis=-1)
             np.fill_diagonal(distances, np.inf)
             radii[ids] = np.clip(0.3 * np.percentile(distances.min(1), 75), min(least, base), base)
+    face = [index for index in skeleton.groups.get('face', ()) if drawn[index]]
+    if len(face) > 1:  # the nose, eyes and ears of the body do not cover the face
+        head = [skeleton.index(name) for name in HEAD if name in skeleton]
+        radii[head] = np.minimum(radii[head], 2 * radii[face].max())
     return radii
 
 
@@ -141,10 +150,15 @@ def paint(
     fixed = np.rint(np.where(drawn[:, None], points, 0) * (1 << _SHIFT)).astype(int).tolist()
     rim = pixels(RIM, canvas.shape)
     if thickness != 0:
-        for (start, end), color in zip(skeleton.links.tolist(), skeleton.link_colors.tolist(), strict=True):
+        dashed = np.zeros(len(skeleton.links), bool) if skeleton.dashed is None else skeleton.dashed
+        for (start, end), color, dashes in zip(
+            skeleton.links.tolist(), skeleton.link_colors.tolist(), dashed.tolist(), strict=True
+        ):
             if drawn[start] and drawn[end]:
                 width = thickness or max(1, round(0.75 * min(radii[start], radii[end])))
                 cv2.line(canvas, fixed[start], fixed[end], color, width, cv2.LINE_AA, _SHIFT)
+                if dashes:
+                    dash(canvas, points[start], points[end], width, (radii[start], radii[end]))
     for i in np.flatnonzero(drawn):
         size, color = round(radii[i] * (1 << _SHIFT)), skeleton.colors[i].tolist()
         if hidden is not None and hidden[i]:
@@ -157,6 +171,30 @@ def paint(
         cv2.circle(canvas, fixed[i], size, color, -1, cv2.LINE_AA, _SHIFT)
 
 
+def dash(
+    canvas: np.ndarray, start: np.ndarray, end: np.ndarray, width: int, margins: tuple[float, float] = (0, 0)
+) -> None:
+    """Draw white dashes along a line in place, which stay inside it, so that its color shows on both sides.
+
+    Args:
+        start, end: of the line, (x, y).
+        width: of the line in pixels.
+        margins: pixels at both ends without dashes.
+    """
+    length = float(np.hypot(*(end - start)))
+    free, period = length - sum(margins) - 2 * width, DASH * 2 * width
+    count = int((free + period / 2) // period)
+    if count < 1:
+        return
+    first = margins[0] + width + (free - (count - 0.5) * period) / 2
+    for number in range(count):
+        ends = (first + number * period, first + (number + 0.5) * period)
+        line = [
+            np.rint((start + (end - start) * place / length) * (1 << _SHIFT)).astype(int).tolist() for place in ends
+        ]
+        cv2.line(canvas, *line, (255, 255, 255), max(1, width // 2), cv2.LINE_AA, _SHIFT)
+
+
 def draw_heatmaps(
     image: np.ndarray,
     heatmaps: np.ndarray | Sequence[np.ndarray],
@@ -165,11 +203,11 @@ def draw_heatmaps(
     transforms: np.ndarray | None = None,
     threshold: float = 0.3,
     radius: float | None = None,
+    limit: float = 1.0,
+    palette: str = PALETTES[0],
 ) -> np.ndarray:
-    """Overlay heatmaps on a darkened image: the maximum over keypoints and people, in OpenCV's INFERNO colors from 0 to 1, and
-    the peak of each keypoint in its color.
-
-    The range is fixed, so figures of different iterations are comparable.
+    """Overlay heatmaps on a darkened image: the maximum over keypoints and people, in OpenCV's INFERNO colors from 0 to
+    ``limit``, and the peak of each keypoint in its color.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -179,12 +217,14 @@ def draw_heatmaps(
             (UDP).
         threshold: minimum value of a drawn peak.
         radius: of a peak in pixels; by default half of that of :func:`draw_pose`.
+        limit: value with the brightest color, above 0.
+        palette: of the peaks; see :func:`sapiens.metainfo.palettes.with_palette`.
 
     Raises:
         ValueError: the number of heatmaps is not that of the skeleton, or there are not as many transforms as heatmaps.
     """
     people = [heatmaps] if getattr(heatmaps, 'ndim', 4) == 3 else list(heatmaps)
-    skeleton = None if skeleton is None else get_skeleton(skeleton)
+    skeleton = None if skeleton is None else with_palette(get_skeleton(skeleton), palette)
     height, width = image.shape[:2]
     if transforms is None:
         transforms = [cells_to_pixels(maps.shape[1:], image.shape, image.shape) for maps in people]
@@ -197,7 +237,7 @@ def draw_heatmaps(
             raise ValueError(f'{len(maps)} heatmaps, but {skeleton.name!r} has {len(skeleton)} keypoints')
         own = cv2.warpAffine(np.nan_to_num(maps).max(0).astype(np.float32), transform, (width, height))
         np.maximum(highest, own, out=highest)
-    highest = np.clip(highest, 0, 1)
+    highest = np.clip(highest / limit, 0, 1)
     colors = cv2.applyColorMap(np.rint(highest * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     opacity = np.sqrt(highest)[..., None]
     canvas = np.rint((1 - opacity) * 0.5 * image + opacity * colors).astype(np.uint8)

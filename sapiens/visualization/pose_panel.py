@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sapiens.metainfo import Skeleton, get_skeleton
+from sapiens.metainfo.palettes import PALETTES
 
 from .layout import resized_points, scaled
 from .pose import cells_to_pixels, draw_heatmaps, draw_pose
@@ -44,7 +45,12 @@ class PosePanelRow(NamedTuple):
 
 
 def draw_pose_panel(
-    rows: Sequence[PosePanelRow], skeleton: Skeleton | str, *, threshold: float = 0.3, side: int = 384
+    rows: Sequence[PosePanelRow],
+    skeleton: Skeleton | str,
+    *,
+    threshold: float = 0.3,
+    side: int = 384,
+    palette: str = PALETTES[0],
 ) -> np.ndarray:
     """Draw rows [crop | ground truth | prediction | heatmaps] with captions: name, number of labeled keypoints, their mean error
     in pixels of the crop, mean score.
@@ -54,11 +60,13 @@ def draw_pose_panel(
         skeleton: see :func:`sapiens.metainfo.get_skeleton`.
         threshold: minimum score of a drawn keypoint.
         side: longer side of a tile in pixels. Crops are resized before drawing.
+        palette: see :func:`sapiens.metainfo.palettes.with_palette`.
 
     Raises:
         ValueError: no rows.
     """
     skeleton = get_skeleton(skeleton)
+    look = dict(threshold=threshold, palette=palette)
     lines = []
     for row in rows:
         image = scaled(row.image, side)
@@ -66,12 +74,12 @@ def draw_pose_panel(
         truth = np.full_like(image, 255)
         if labelled:
             points = resized_points(row.true_keypoints, row.image, image)
-            truth = draw_pose(image, points, row.visible > 0, skeleton, threshold=0.5)
+            truth = draw_pose(image, points, row.visible > 0, skeleton, threshold=0.5, palette=palette)
         points = resized_points(row.keypoints, row.image, image)
-        tiles = [image, truth, draw_pose(image, points, row.scores, skeleton, threshold=threshold)]
+        tiles = [image, truth, draw_pose(image, points, row.scores, skeleton, **look)]
         if row.heatmaps is not None:
             to_tile = cells_to_pixels(row.heatmaps.shape[1:], row.image.shape, image.shape)
-            tiles.append(draw_heatmaps(image, row.heatmaps, skeleton, transforms=[to_tile], threshold=threshold))
+            tiles.append(draw_heatmaps(image, row.heatmaps, skeleton, transforms=[to_tile], **look))
         texts = [row.name, '', f'mean score {np.mean(row.scores):.2f}', 'maximum, 0 to 1']
         if labelled:
             error = mean_error(row.keypoints, row.true_keypoints, row.visible)

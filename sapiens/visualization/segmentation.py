@@ -1,21 +1,22 @@
 """Figures of segmentation: label overlays with a legend, and wrong pixels."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import ImageFont
 
 from sapiens.metainfo import ClassList, get_classes
 from sapiens.metainfo.classes import IGNORE
+from sapiens.metainfo.palettes import PALETTES, with_palette
 
 from .dense_panel import DenseRow, draw_rows
 from .labels import draw_segmentation
-from .layout import LINE, NOTHING, join, write
+from .layout import NOTHING, join
+from .legend import draw_legend
 from .tiles import Tile, resize_map
 
-__all__ = ['draw_legend', 'draw_seg_panel', 'draw_wrong_pixels']
+__all__ = ['draw_seg_panel', 'draw_wrong_pixels']
 
 WRONG = (235, 40, 40)
 
@@ -26,6 +27,7 @@ def draw_seg_panel(
     *,
     side: int = 384,
     alpha: float = 0.6,
+    palette: str = PALETTES[0],
 ) -> np.ndarray:
     """Draw rows [image | ground truth | prediction | wrong pixels] and a legend of the classes in them.
 
@@ -34,11 +36,12 @@ def draw_seg_panel(
         classes: see :func:`sapiens.metainfo.get_classes`.
         side: longer side of a tile in pixels.
         alpha: opacity of the classes' colors, 0 to 1.
+        palette: of the classes; see :func:`sapiens.metainfo.palettes.with_palette`.
 
     Raises:
         ValueError: no rows.
     """
-    classes = get_classes(classes)
+    classes = with_palette(get_classes(classes), palette)
     found: set[int] = set()
 
     def draw(row: DenseRow, image: np.ndarray) -> tuple:
@@ -79,33 +82,4 @@ def draw_wrong_pixels(image: np.ndarray, truth: np.ndarray, prediction: np.ndarr
     canvas = (grey * np.full(3, 0.6)).astype(np.uint8)
     canvas[(truth != prediction) & (truth != IGNORE)] = WRONG
     canvas[truth == IGNORE] = NOTHING
-    return canvas
-
-
-def draw_legend(classes: str | Path | Mapping | ClassList, ids: Iterable[int], width: int) -> np.ndarray:
-    """Draw colors and names of classes in lines on white.
-
-    Args:
-        classes: see :func:`sapiens.metainfo.get_classes`.
-        ids: class ids.
-        width: of the legend in pixels.
-
-    Returns:
-        (15 n, width, 3) uint8 RGB for n lines; n is 0 without classes.
-    """
-    classes = get_classes(classes)
-    font = ImageFont.load_default()
-    places, x, y = [], 2, 0
-    for index in ids:
-        step = round(LINE + font.getlength(classes.classes[index]) + 12)
-        if x + step > width and x > 2:
-            x, y = 2, y + LINE
-        places.append((index, x, y))
-        x += step
-    canvas = np.full((y + LINE if places else 0, width, 3), 255, np.uint8)
-    for index, x, y in places:
-        start, end = (x, y + 2), (x + LINE - 5, y + LINE - 4)
-        cv2.rectangle(canvas, start, end, classes.palette[index].tolist(), -1)
-        cv2.rectangle(canvas, start, end, (0, 0, 0), 1)
-        write(canvas, classes.classes[index], (x + LINE, y + 1), (0, 0, 0))
     return canvas

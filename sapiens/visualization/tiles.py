@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import ImageFont
 
-from .layout import LINE, NOTHING, caption, join, write
+from .layout import LINE, NOTHING, caption, join, text_size, write
 
 __all__ = ['DEPTH_COLORS', 'ERROR_COLORS', 'Tile', 'color_bar', 'draw_error', 'error_tile', 'join_tiles', 'resize_map']
 
@@ -59,16 +58,19 @@ def resize_map(values: np.ndarray, tile: np.ndarray) -> np.ndarray:
     return cv2.resize(known, tile.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT).astype(values.dtype)
 
 
-def color_bar(width: int, low: str, high: str, colors: int) -> np.ndarray:
-    """Draw all colors of an OpenCV color map, with texts below the ends. Texts wider than the bar are left out."""
-    ramp = np.rint(np.linspace(0, 255, width)).astype(np.uint8)[None].repeat(9, axis=0)
+def color_bar(width: int, low: str, high: str, colors: int, line: int = LINE) -> np.ndarray:
+    """Draw all colors of an OpenCV color map, with texts below the ends. Texts wider than the bar are left out.
+
+    Args:
+        line: height of the texts in pixels; that of the bar is 3/5 of it.
+    """
+    ramp = np.rint(np.linspace(0, 255, width)).astype(np.uint8)[None].repeat(line * 3 // 5, axis=0)
     strip = cv2.applyColorMap(ramp, colors)[..., ::-1]
-    texts = np.full((LINE, width, 3), 255, np.uint8)
-    font = ImageFont.load_default()
+    texts = np.full((line, width, 3), 255, np.uint8)
     for text, end in ((low, 0), (high, 1)):
-        free = width - 4 - font.getlength(text)
+        free = width - 4 - text_size(text, line)[0]
         if text and free >= 0:
-            write(texts, text, (round(2 + end * free), 1), (0, 0, 0))
+            write(texts, text, (round(2 + end * free), 1), (0, 0, 0), line)
     return join([strip, texts], axis=0, gap=0)
 
 

@@ -147,6 +147,18 @@ def test_settings_of_videos_are_kept(tmp_path):
         check_settings(replace(plan, masking=Masking('seg')))
 
 
+def test_pictures_of_a_version_with_the_published_colors_only(tmp_path):
+    write_settings(Plan(dict(pose=dict(model='a')), tmp_path, Saving()))
+    record = json.loads((tmp_path / '.run.json').read_text())
+    del record['saving']['palette'], record['saving']['legend']
+    (tmp_path / '.run.json').write_text(json.dumps(record))
+    with pytest.raises(
+        ValueError, match='saving.palette was published, is distinct; saving.legend was False, is True'
+    ):
+        check_settings(Plan(dict(pose=dict(model='a')), tmp_path, Saving()))
+    check_settings(Plan(dict(pose=dict(model='a')), tmp_path, Saving(palette='published', legend=False)))
+
+
 @pytest.mark.parametrize('changes', [dict(kinds=('json',)), dict(extra=('json',)), dict(threshold=0.5)])
 def test_which_files_are_written_is_no_setting(tmp_path, changes):
     write_settings(Plan(dict(pose={}), tmp_path, Saving()))

@@ -112,7 +112,10 @@ def test_pose_is_saved_and_drawn(tmp_path):
     written = result.save(tmp_path / 'new' / 'folder')
     assert {path.name for path in written} == {'a.json', 'a.jpg'} and written[-1].suffix == '.json'
     assert read_people(tmp_path / 'new/folder/a.json')[1]['bbox'] == [1, 2, 30, 40]
-    assert np.asarray(Image.open(tmp_path / 'new/folder/a.jpg')).shape == result.image.shape
+    height, width = np.asarray(Image.open(tmp_path / 'new/folder/a.jpg')).shape[:2]
+    assert width == 90 and height > 120, 'a legend below'
+    result.save(tmp_path / 'plain', legend=False)
+    assert np.asarray(Image.open(tmp_path / 'plain/a.jpg')).shape == result.image.shape
     assert not list(tmp_path.rglob('.*'))
     boxes = result.draw(show_boxes=True, threshold=2)
     assert (boxes != result.image).any() and (result.draw(threshold=2) == result.image).all()
@@ -166,7 +169,7 @@ def test_written_files_can_be_selected(tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / 'a_seg.npy'), seg.labels)
     both = SegResult.paths(tmp_path / 'a', Saving(kinds=('mask', 'picture'), map_format='png', picture_format='png'))
     assert len(set(both.values())) == 2
-    picture_of = seg.draw(opacity=1.0)
+    picture_of = seg.draw(opacity=1.0, palette='published')
     assert (picture_of[30, 40] == seg.classes.palette[3]).all() and (picture_of[0, 0] == seg.image[0, 0]).all()
     assert seg.draw(legend=True).shape[0] > 120
     for options, text in (
@@ -267,14 +270,14 @@ def test_pictures_of_frames_and_options_of_saving():
     depth = DepthResult(picture((4, 5)), depth=np.linspace(0.2, 0.8, 20, dtype=np.float32).reshape(4, 5))
     np.testing.assert_array_equal(depth.frame_picture(Saving()), depth.draw((0.0, 1.0)))
     np.testing.assert_array_equal(depth.frame_picture(Saving(depth_limits=(0.1, 2.0))), depth.draw((0.1, 2.0)))
-    np.testing.assert_array_equal(depth.picture(Saving(depth_limits=(0.1, 2.0))), depth.draw((0.1, 2.0)))
-    np.testing.assert_array_equal(depth.picture(Saving()), depth.draw())
+    np.testing.assert_array_equal(depth.picture(Saving(depth_limits=(0.1, 2.0)))[:4], depth.draw((0.1, 2.0)))
+    np.testing.assert_array_equal(depth.picture(Saving(legend=False)), depth.draw())
     depth.relative = False
     np.testing.assert_array_equal(depth.frame_picture(Saving()), depth.draw())
     seg = SegResult(picture((4, 5)), '', np.full((4, 5), 3, np.uint8), get_classes('goliath28'))
-    np.testing.assert_array_equal(seg.picture(Saving(opacity=0.9)), seg.draw(0.9))
+    np.testing.assert_array_equal(seg.picture(Saving(opacity=0.9))[:4], seg.draw(0.9))
     np.testing.assert_array_equal(seg.frame_picture(Saving()), seg.draw(0.5))
-    assert (seg.picture(Saving(opacity=0.9)) != seg.draw()).any()
+    assert (seg.picture(Saving(opacity=0.9))[:4] != seg.draw()).any()
     person = pose()
     options = dict(style='openpose', threshold=0.5, radius=3, thickness=2, show_indices=True)
     np.testing.assert_array_equal(
@@ -326,7 +329,7 @@ def test_maps_are_cut_out_by_their_mask():
         result.cut_out()
         np.testing.assert_array_equal(result.draw(), picture_before)
         for name, level in dict(gray=100, black=0, white=255).items():
-            drawn = result.picture(Saving(background=name))
+            drawn = result.picture(Saving(background=name, legend=False))
             assert (drawn[~mask] == level).all()
             np.testing.assert_array_equal(drawn[mask], picture_before[mask])
             assert (result.frame_picture(Saving(background=name))[~mask] == level).all()
@@ -354,14 +357,20 @@ def test_features_are_drawn_by_their_principal_components():
     y, x = np.mgrid[:12, :10]
     features = np.zeros((6, 12, 10), np.float32)
     features[2], features[4], features[5] = 9 * x, -4 * y, (x + y) % 3
-    shown = FeatureResult(np.zeros((24, 20, 3), np.uint8), features=features).draw()
-    assert shown.shape == (24, 20, 3)
+    result = FeatureResult(np.full((48, 40, 3), 200, np.uint8), features=features)
+    shown = result.draw(opacity=1)
+    assert shown.shape == (48, 40, 3)
     red, green = shown[..., 0].astype(int), shown[..., 1].astype(int)
     # The strongest component is x, the next y against its sign, so that its largest entry is positive.
-    assert (np.diff(red[0, ::2]) >= 0).all() and red[0, 0] == 0 and red[0, -1] == 255
-    assert np.diff(green[::2, 0]).max() <= 40 and green[0, 0] > 200 and green[-1, 0] < 60
-    assert (shown[::2, ::2] == shown[1::2, 1::2]).all()
-    two = FeatureResult(np.zeros((4, 4, 3), np.uint8), features=np.random.default_rng(0).random((2, 4, 4))).draw()
+    assert (np.diff(red[0]) >= 0).all() and red[0, 0] == 0 and red[0, -1] == 255
+    assert np.diff(red[0]).max() < 12, 'smooth: a step between patches is 28 levels'
+    assert np.diff(green[:, 0]).max() <= 40 and green[0, 0] > 200 and green[-1, 0] < 60
+    # Over the gray image.
+    assert (result.draw(opacity=0) == 200).all()
+    half = result.draw(opacity=0.5).astype(int)
+    assert abs(half - (shown.astype(int) + 200) / 2).max() <= 1
+    np.testing.assert_array_equal(result.picture(Saving(opacity=0.5)), half)
+    two = FeatureResult(np.zeros((4, 4, 3), np.uint8), features=np.random.default_rng(0).random((2, 4, 4))).draw(1)
     assert (two[..., 2] == 0).all() and two[..., :2].std() > 20
 
 

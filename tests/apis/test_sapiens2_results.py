@@ -148,16 +148,16 @@ def test_points_are_cut_out_and_drawn():
     before = result.points.copy()
     result.mask = np.zeros(SIZE, bool)
     result.mask[10:20] = True
-    drawn = result.picture(Saving(background='white'))
+    drawn = result.drawing(Saving(background='white'))
     assert (drawn[~result.mask] == 255).all() and (drawn[result.mask] != 255).any()
     result.cut_out()
     np.testing.assert_array_equal(np.isfinite(result.points).all(-1), result.mask)
     np.testing.assert_array_equal(result.points[result.mask], before[result.mask])
-    np.testing.assert_array_equal(result.picture(Saving(background='white')), drawn)
+    np.testing.assert_array_equal(result.drawing(Saving(background='white')), drawn)
     # Near is red, far is blue.
     red, _, blue = result.draw()[10, 5].astype(int)
     assert red > blue and result.draw()[19, 5, 2] > result.draw()[19, 5, 0]
-    assert (result.picture(Saving(depth_limits=(0.5, 9.0))) != result.draw()).any()
+    assert (result.drawing(Saving(depth_limits=(0.5, 9.0))) != result.draw()).any()
     assert result.summary() == '2.20 to 2.38 m, focal length 50 px (estimated)'
 
 

@@ -137,6 +137,7 @@ def test_the_button_and_a_new_image_compute(page, tmp_path):
     run = gradio.events[1]
     assert [(titles([part]), name) for part, name in run.triggers] == [(['Button'], 'click'), (['Image'], 'upload')]
     wanted = ['Image', 'Task', 'Model', 'Detector', 'Style', 'Minimum score of a drawn keypoint', 'Boxes']
+    wanted += ['Colors of keypoints and classes', 'Legend']
     assert titles(run.inputs) == wanted and titles(run.outputs) == ['Result', 'Summary', 'Files', 'State']
     assert run.options == dict(api_name='run')
     (path,) = write_pictures(tmp_path / 'in', [(64, 48)])

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from sapiens.metainfo import get_classes
+from sapiens.metainfo.palettes import with_palette
 from sapiens.visualization import (
     DenseRow,
     draw_depth_panel,
@@ -21,7 +22,7 @@ from sapiens.visualization.layout import GAP, LINE
 from sapiens.visualization.maps import draw_map
 from sapiens.visualization.segmentation import WRONG
 
-CLASSES = get_classes('goliath28')
+CLASSES = with_palette(get_classes('goliath28'), 'distinct')
 SIDE = 40
 
 
@@ -61,7 +62,7 @@ def test_segmentation_rows(image):
 
 def test_legend_names_each_class_once_and_breaks_lines():
     wide = draw_legend(CLASSES, [2, 3, 4], 400)
-    narrow = draw_legend('goliath28', [2, 3, 4], 90)
+    narrow = draw_legend(CLASSES, [2, 3, 4], 90)
     assert wide.shape == (LINE, 400, 3) and narrow.shape == (3 * LINE, 90, 3)
     for line, index in enumerate((2, 3, 4)):
         assert (narrow[line * LINE + 6, 6] == CLASSES.palette[index]).all()

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from sapiens.metainfo import get_classes, get_skeleton
+from sapiens.metainfo.palettes import with_palette
 from sapiens.visualization import labels as draw
 from sapiens.visualization.layout import contact_sheet, fit
 
@@ -50,7 +51,7 @@ def test_normals_as_published_colours():
 
 
 def test_visible_points_are_discs_and_hidden_ones_rings():
-    skeleton = get_skeleton('coco17')
+    skeleton = with_palette(get_skeleton('coco17'), 'distinct')
     black = np.zeros((60, 60, 3), np.uint8)
     points = np.zeros((17, 3))
     points[0], points[1], points[2] = (10, 20, 2), (40, 20, 1), (30, 50, 0)

@@ -7,11 +7,12 @@ import pytest
 from PIL import Image
 
 from sapiens.metainfo import build_metainfo, get_skeleton
+from sapiens.metainfo.palettes import with_palette
 from sapiens.visualization import PosePanelRow, draw_heatmaps, draw_pose, draw_pose_panel, skeleton_of
 from sapiens.visualization.layout import GAP, LINE
 from sapiens.visualization.pose_panel import mean_error
 
-COCO = get_skeleton('coco17')
+COCO = with_palette(get_skeleton('coco17'), 'distinct')
 NOSE, LEFT_EYE, LEFT_EAR = 0, 1, 3
 
 
@@ -28,12 +29,12 @@ def black(height=60, width=80):
 
 
 def test_points_and_links_have_their_colours_and_places():
-    keypoints, scores = person(left_shoulder=(20, 10), left_elbow=(60, 10))
+    keypoints, scores = person(right_shoulder=(20, 10), right_elbow=(60, 10))
     image = black()
     picture = draw_pose(image, keypoints, scores, 'coco17', radius=4, thickness=1)
     assert not image.any() and picture.dtype == np.uint8
-    link = COCO.links.tolist().index([5, 7])
-    assert (picture[10, 20] == COCO.colors[5]).all() and (picture[10, 60] == COCO.colors[7]).all()
+    link = COCO.links.tolist().index([6, 8])
+    assert (picture[10, 20] == COCO.colors[6]).all() and (picture[10, 60] == COCO.colors[8]).all()
     assert abs(picture[10, 40].astype(int) - COCO.link_colors[link]).max() < 40  # anti-aliased
     assert not picture[20:].any()  # nothing of the points at (0, 0), whose score is 0
     bare = draw_pose(image, keypoints, scores, 'coco17', radius=4, thickness=0)
@@ -41,6 +42,37 @@ def test_points_and_links_have_their_colours_and_places():
     rows, columns = np.nonzero(bare[:, :40].any(-1))
     assert (rows.mean(), columns.mean()) == (10, 20)  # whole numbers are pixel centers
     np.testing.assert_array_equal(draw_pose(image, keypoints[0], scores[0], 'coco17', radius=4, thickness=1), picture)
+    published = draw_pose(image, keypoints, scores, 'coco17', radius=4, thickness=1, palette='published')
+    assert (published[10, 20] == (255, 128, 0)).all()
+
+
+def test_left_limbs_are_dashed():
+    for side, is_dashed in (('left', True), ('right', False)):
+        keypoints, scores = person(**{f'{side}_shoulder': (20, 30), f'{side}_elbow': (180, 30)})
+        picture = draw_pose(black(60, 200), keypoints, scores, 'coco17', radius=6, thickness=9)
+        link = COCO.link_colors[COCO.links.tolist().index([5, 7] if side == 'left' else [6, 8])]
+        middle, edge = (picture[y, 30:170] for y in (30, 34))
+        assert (edge == link).all(), 'the color shows on both sides of a dash'
+        white = (middle == 255).all(-1)
+        assert 0.5 < white.mean() < 0.75 if is_dashed else not white.any()
+        assert (np.diff(white.astype(int)) == 1).sum() == (4 if is_dashed else 0), 'dashes and gaps of two widths each'
+        published = draw_pose(black(60, 200), keypoints, scores, 'coco17', radius=6, thickness=9, palette='published')
+        assert not (published[30, 30:170] == 255).all(-1).any()
+
+
+def test_the_head_of_the_body_leaves_room_for_the_face():
+    skeleton = get_skeleton('goliath308')
+    points = np.full((1, 308, 2), np.nan)
+    points[0, skeleton.groups['body']] = np.random.default_rng(1).uniform(50, 550, (17, 2))
+    points[0, skeleton.index('nose')] = (300, 300)
+    face = skeleton.groups['face']
+    points[0, face] = 200 + np.stack(np.divmod(np.arange(len(face)), 16), -1) * 5.0
+    with_face = draw_pose(black(600, 600), points, None, skeleton, thickness=0)
+    alone = points.copy()
+    alone[0, face] = np.nan
+    without = draw_pose(black(600, 600), alone, None, skeleton, thickness=0)
+    around = np.s_[285:316, 295:316]
+    assert with_face[around].any(-1).sum() < 0.3 * without[around].any(-1).sum()
 
 
 @pytest.mark.parametrize('spoil', ['score', 'nan', 'nan score', 'outside', 'far'])
@@ -112,7 +144,7 @@ def test_wrong_shapes_are_refused():
         draw_pose_panel([], 'coco17')
 
 
-def test_heatmaps_lie_where_they_belong_in_a_fixed_range():
+def test_heatmaps_lie_where_they_belong_in_a_given_range():
     image = np.full((61, 81, 3), 100, np.uint8)
     maps = np.zeros((17, 16, 21), np.float32)  # cells of 4 pixels, corner on corner
     maps[NOSE, 15, 20], maps[LEFT_EYE, 5, 10] = 1, 0.2
@@ -125,6 +157,7 @@ def test_heatmaps_lie_where_they_belong_in_a_fixed_range():
     assert (image == 100).all()
     # Twice the values give another picture, since the range is fixed; above 1 nothing more comes.
     assert (draw_heatmaps(image, maps * 2) != picture).any()
+    assert abs(draw_heatmaps(image, maps / 20, limit=0.05) - picture).max() <= 1
     full = np.ones((17, 16, 21))
     np.testing.assert_array_equal(draw_heatmaps(image, full), draw_heatmaps(image, full * 2))
     # Peaks in the keypoints' colors, above the threshold.

@@ -59,7 +59,7 @@ class AlbedoResult(Result):
         """Draw the albedo in sRGB, and the gray level ``background`` outside the mask."""
         return draw_albedo(self.srgb, self.mask, self.level(background))
 
-    def picture(self, saving: Saving) -> np.ndarray:
+    def drawing(self, saving: Saving) -> np.ndarray:
         return self.draw(saving.background_level)
 
     def summary(self) -> str:

@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
+from sapiens.visualization.legend import legend_height
+
 from ..found import Found
 from ..writers.files import write_file
 from .saving import Saving, default_background
@@ -90,13 +92,26 @@ class Result:
         """Return a gray level outside the mask, by default that of the result."""
         return self.choose(Saving()).background_level if background is None else background
 
-    def picture(self, saving: Saving) -> np.ndarray:
-        """Draw the result as the options say."""
+    def drawing(self, saving: Saving) -> np.ndarray:
+        """Draw the result as the options say, in the size of the image."""
         return self.draw()
 
+    def legend(self, saving: Saving, width: int, line: int) -> np.ndarray | None:
+        """Draw what the colors of :meth:`drawing` mean, (h, width, 3) uint8 RGB with lines of ``line`` pixels; None where that is
+        plain."""
+        return None
+
+    def picture(self, saving: Saving) -> np.ndarray:
+        """Draw the result as the options say, with the legend below."""
+        picture = self.drawing(saving)
+        if not saving.legend:
+            return picture
+        legend = self.legend(saving, picture.shape[1], legend_height(picture.shape))
+        return picture if legend is None else np.concatenate([picture, legend])
+
     def frame_picture(self, saving: Saving) -> np.ndarray:
-        """Draw a frame of a video, with colors that do not depend on the frame."""
-        return self.picture(saving)
+        """Draw a frame of a video, with colors that do not depend on the frame, and without a legend."""
+        return self.picture(replace(saving, legend=False))
 
     def frame_header(self) -> dict:
         """JSON entries at the start of a video's file; frames follow under ``frames``."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from sapiens.frames import to_published
 from sapiens.visualization.depth import depth_limits
 from sapiens.visualization.labels import draw_depth
+from sapiens.visualization.tiles import DEPTH_COLORS, color_bar
 
 from .base import PICTURE, Result, ResultFile
 from .saving import Saving
@@ -66,11 +67,18 @@ class DepthResult(Result):
             limits: depths drawn brightest and black. By default the range of the image without half a percent at either end.
             background: gray level outside the mask.
         """
-        limits = depth_limits(self.depth, self.valid) if limits is None else limits
-        return draw_depth(self.depth, self.valid, limits, self.level(background))
+        return draw_depth(self.depth, self.valid, self._limits(limits), self.level(background))
 
-    def picture(self, saving: Saving) -> np.ndarray:
+    def _limits(self, limits: tuple[float, float] | None) -> tuple[float, float]:
+        return depth_limits(self.depth, self.valid) if limits is None else limits
+
+    def drawing(self, saving: Saving) -> np.ndarray:
         return self.draw(saving.depth_limits, saving.background_level)
+
+    def legend(self, saving: Saving, width: int, line: int) -> np.ndarray | None:
+        near, far = self._limits(saving.depth_limits)
+        texts = ('far', 'near') if self.relative else (f'far: {far:.2f} m', f'near: {near:.2f} m')
+        return color_bar(width, *texts, DEPTH_COLORS, line)
 
     def frame_picture(self, saving: Saving) -> np.ndarray:
         # One range for all frames: with a range per frame the video flickers.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sapiens.visualization.layout import LINE, contact_sheet, fit
+from sapiens.visualization.layout import LINE, caption, fit, fit_width, join
 
 from .base import Result
 from .saving import Saving
@@ -63,7 +63,7 @@ class ImageResults(Mapping[str, Result]):
         return '; '.join(result.summary() for result in self.values())
 
     def draw(self, side: int | None = SIDE, **options) -> np.ndarray:
-        """Draw the image and the picture of each result side by side, with their names below.
+        """Draw the image and the picture of each result side by side, with their names above.
 
         Args:
             side: maximum length of the longer side of a tile in pixels; None for tiles of the size of the image.
@@ -79,9 +79,15 @@ class ImageResults(Mapping[str, Result]):
         """Put the image and pictures that are drawn already side by side, one for each result. See :meth:`draw`."""
         tiles = [self.image, *pictures]
         if side is not None:
-            tiles = [fit(tile, side) for tile in tiles]
+            # By the width: legends are below pictures.
+            width = fit(self.image, side).shape[1]
+            tiles = [fit_width(tile, width) for tile in tiles]
         line = max(LINE, round(CAPTION * min(tiles[0].shape[:2])))
-        return contact_sheet(tiles, columns=len(tiles), names=['image', *self], line=line)
+        named = [
+            join([caption(tile.shape[1], name, line=line), tile], axis=0, gap=0)
+            for name, tile in zip(['image', *self], tiles, strict=True)
+        ]
+        return join(named, axis=1)
 
     def save(self, folder: str | Path, name: str | None = None, **options) -> list[Path]:
         """Write the files of each result to ``folder/<task>`` and return their paths. Arguments as for :meth:`Result.save`.

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import ClassVar
 
+import cv2
 import numpy as np
 from torch import Tensor
 
 from sapiens.tasks import MapField, TaskSpec
 from sapiens.visualization.maps import draw_map
+from sapiens.visualization.tiles import color_bar
 
 from .base import PICTURE, Result, ResultFile
 from .saving import Saving
@@ -66,8 +68,18 @@ class MapsResult(Result):
         main = self.fields[0]
         return draw_map(self.maps[main.name], main.kind, self.mask, background=self.level(background))
 
-    def picture(self, saving: Saving) -> np.ndarray:
+    def drawing(self, saving: Saving) -> np.ndarray:
         return self.draw(saving.background_level)
+
+    def legend(self, saving: Saving, width: int, line: int) -> np.ndarray | None:
+        values = self.maps[self.fields[0].name]
+        if self.fields[0].kind not in ('values', 'vectors') or (values.ndim == 3 and values.shape[2] == 3):
+            return None
+        values = values if values.ndim == 2 else values[..., 0]
+        known = values[np.isfinite(values) & (True if self.mask is None else self.mask)]
+        if not known.size:
+            return None
+        return color_bar(width, f'{known.min():.3g}', f'{known.max():.3g}', cv2.COLORMAP_INFERNO, line)
 
     def frame_record(self, saving: Saving) -> dict:
         return {name: value.tolist() for name, value in self.values.items()}

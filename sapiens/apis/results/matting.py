@@ -122,7 +122,7 @@ class MattingResult(Result):
         """
         return self.composite(find_backdrop(over).at(self.alpha.shape, self.time or 0.0), light, colors)
 
-    def picture(self, saving: Saving) -> np.ndarray:
+    def drawing(self, saving: Saving) -> np.ndarray:
         return self.draw(saving.over, saving.light, saving.colors)
 
     def summary(self) -> str:

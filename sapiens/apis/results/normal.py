@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sapiens.frames import to_published
 from sapiens.visualization.labels import draw_normals
+from sapiens.visualization.legend import NORMALS, draw_entries
 
 from .base import PICTURE, Result, ResultFile
 from .saving import Saving
@@ -53,8 +54,11 @@ class NormalResult(Result):
         mask = np.ones(self.image.shape[:2], bool) if self.mask is None else self.mask
         return draw_normals(self.published, mask, self.level(background))
 
-    def picture(self, saving: Saving) -> np.ndarray:
+    def drawing(self, saving: Saving) -> np.ndarray:
         return self.draw(saving.background_level)
+
+    def legend(self, saving: Saving, width: int, line: int) -> np.ndarray | None:
+        return draw_entries(NORMALS, width, line)
 
     def summary(self) -> str:
         return 'one normal per pixel'

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from sapiens.frames import to_published
 from sapiens.utils.pinhole import pixel_rays
-from sapiens.visualization.pointmap import draw_inverse_depth, point_normals
+from sapiens.visualization.depth import depth_limits
+from sapiens.visualization.pointmap import POINT_COLORS, draw_inverse_depth, point_normals
+from sapiens.visualization.tiles import color_bar
 
 from ..user_camera import centered_intrinsics, check_center, check_focal, read_intrinsics
 from .base import PICTURE, Result, ResultFile
@@ -140,8 +142,12 @@ class PointmapResult(Result):
         """
         return draw_inverse_depth(self.depth, self.valid, limits, self.level(background))
 
-    def picture(self, saving: Saving) -> np.ndarray:
+    def drawing(self, saving: Saving) -> np.ndarray:
         return self.draw(saving.depth_limits, saving.background_level)
+
+    def legend(self, saving: Saving, width: int, line: int) -> np.ndarray | None:
+        near, far = saving.depth_limits or depth_limits(self.depth, self.valid)
+        return color_bar(width, f'far: {far:.2f} m', f'near: {near:.2f} m', POINT_COLORS, line)
 
     def write(self, stem, saving: Saving, picture: np.ndarray | None = None) -> list:
         """Write the chosen files; see :meth:`Result.write`.

@@ -6,7 +6,9 @@ from typing import ClassVar
 import numpy as np
 
 from sapiens.metainfo import Skeleton
+from sapiens.metainfo.palettes import with_palette
 from sapiens.visualization import draw_heatmaps
+from sapiens.visualization.legend import draw_entries, skeleton_entries
 from sapiens.visualization.people import draw_part, draw_people
 
 from ..found import Found
@@ -18,7 +20,7 @@ __all__ = ['PoseResult']
 
 
 def _drawing(saving: Saving) -> dict:
-    names = ('style', 'threshold', 'radius', 'thickness', 'show_indices')
+    names = ('style', 'threshold', 'radius', 'thickness', 'show_indices', 'palette')
     return {name: getattr(saving, name) for name in names}
 
 
@@ -91,8 +93,14 @@ class PoseResult(Result):
             self.image, self.keypoints, self.scores, self.skeleton, boxes=self.boxes, ids=self.track_ids, **options
         )
 
-    def picture(self, saving: Saving) -> np.ndarray:
+    def drawing(self, saving: Saving) -> np.ndarray:
         return self.draw(show_boxes=saving.show_boxes, **_drawing(saving))
+
+    def legend(self, saving: Saving, width: int, line: int) -> np.ndarray | None:
+        if saving.style != 'default':  # its colors are OpenPose's, which programs read
+            return None
+        drawn = (self.scores >= saving.threshold).any(0)
+        return draw_entries(skeleton_entries(with_palette(self.skeleton, saving.palette), drawn), width, line)
 
     def frame_header(self) -> dict:
         return dict(meta_info=meta_info(self.skeleton))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from sapiens.metainfo.palettes import PALETTES
 from sapiens.visualization.layout import NOTHING
 from sapiens.visualization.people import STYLES
 
@@ -15,6 +16,7 @@ CHOICES = dict(
     picture_format=('jpg', 'png'),
     map_format=('npy', 'png'),
     style=STYLES,
+    palette=PALETTES,
     normal_frame=('published', 'camera'),
     background=('gray', 'black', 'white'),
     light=('srgb', 'linear'),
@@ -42,7 +44,9 @@ class Saving:
         map_format: 'npy' or 'png', for label maps and masks.
         style, threshold, radius, thickness, show_boxes, show_indices: drawing of people; see
             :func:`sapiens.visualization.people.draw_people`.
-        opacity: of class colors.
+        palette: of keypoints and classes; see :func:`sapiens.metainfo.palettes.with_palette`.
+        legend: write below pictures what their colors mean. Frames of videos have no legend.
+        opacity: of the colors of classes and features.
         background: color of pixels outside the mask of people in pictures of depth, normals and other maps: 'gray', 'black' or
             'white'; None for :func:`default_background`.
         depth_limits: depths drawn brightest and black. Fixed limits make images comparable.
@@ -67,6 +71,8 @@ class Saving:
     thickness: int | None = None
     show_boxes: bool = False
     show_indices: bool = False
+    palette: str = PALETTES[0]
+    legend: bool = True
     opacity: float = 0.5
     background: str | None = None
     depth_limits: tuple[float, float] | None = None

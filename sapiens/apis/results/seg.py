@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from sapiens.metainfo import ClassList
+from sapiens.metainfo.palettes import PALETTES, with_palette
 from sapiens.visualization.labels import draw_segmentation
-from sapiens.visualization.segmentation import draw_legend
+from sapiens.visualization.legend import draw_legend
 
 from .base import PICTURE, Result, ResultFile
 from .saving import Saving
@@ -58,16 +59,21 @@ class SegResult(Result):
         """
         return np.isin(self.labels, [self.classes.index(name) for name in names])
 
-    def draw(self, opacity: float = 0.5, legend: bool = False) -> np.ndarray:
-        """Draw the class colors over the image, optionally with a legend below."""
-        picture = draw_segmentation(self.image, self.labels, self.classes.palette, opacity)
-        if not legend:
-            return picture
-        found = [index for index in np.unique(self.labels).tolist() if 0 < index < len(self.classes)]
-        return np.concatenate([picture, draw_legend(self.classes, found, picture.shape[1])])
+    def draw(self, opacity: float = 0.5, legend: bool = False, palette: str = PALETTES[0]) -> np.ndarray:
+        """Draw the class colors over the image, optionally with a legend below.
 
-    def picture(self, saving: Saving) -> np.ndarray:
-        return self.draw(saving.opacity)
+        Args:
+            palette: see :func:`sapiens.metainfo.palettes.with_palette`.
+        """
+        return self.picture(Saving(opacity=opacity, legend=legend, palette=palette))
+
+    def drawing(self, saving: Saving) -> np.ndarray:
+        colors = with_palette(self.classes, saving.palette).palette
+        return draw_segmentation(self.image, self.labels, colors, saving.opacity)
+
+    def legend(self, saving: Saving, width: int, line: int) -> np.ndarray | None:
+        found = [index for index in np.unique(self.labels).tolist() if 0 < index < len(self.classes)]
+        return draw_legend(with_palette(self.classes, saving.palette), found, width, line)
 
     def cutout(self) -> np.ndarray:
         """Return the image with a transparent background, (H, W, 4) uint8 RGBA."""

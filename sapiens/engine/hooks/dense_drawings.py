@@ -18,6 +18,7 @@ from mmengine.structures import BaseDataElement
 from sapiens.evaluation.dense_functional import ALIGNMENTS, angular_error, depth_alignment
 from sapiens.frames import to_published
 from sapiens.metainfo.classes import IGNORE
+from sapiens.metainfo.palettes import PALETTES
 from sapiens.tasks import MapField, resolve, task_of
 from sapiens.visualization import DenseRow, draw_depth_panel, draw_map_panel, draw_normal_panel, draw_seg_panel
 from sapiens.visualization.layout import caption, join
@@ -25,11 +26,12 @@ from sapiens.visualization.layout import caption, join
 __all__ = ['DenseDrawing', 'DepthDrawing', 'MapDrawings', 'NormalDrawing', 'SegDrawing', 'drawing_for']
 
 
-def drawing_for(model, **options: Any) -> 'DenseDrawing | MapDrawings':
+def drawing_for(model, palette: str | None = None, **options: Any) -> 'DenseDrawing | MapDrawings':
     """Build the drawing that the task of a model declares.
 
     Args:
         model: a model of a dense task.
+        palette: for drawings of classes; see :func:`sapiens.metainfo.palettes.with_palette`. None for the default.
         **options: of the drawing, such as ``side``.
 
     Raises:
@@ -45,6 +47,8 @@ def drawing_for(model, **options: Any) -> 'DenseDrawing | MapDrawings':
     for name in options:
         if name not in known:
             raise ValueError(f'figures of task {spec.name!r} have no option {name!r} (known: {", ".join(known)})')
+    if palette is not None and 'palette' in known:
+        options['palette'] = palette
     return drawing(model, **options)
 
 
@@ -174,6 +178,10 @@ class SegDrawing(DenseDrawing):
 
     name = 'segmentation'
 
+    def __init__(self, model, side: int = 384, palette: str = PALETTES[0]) -> None:
+        super().__init__(model, side)
+        self.palette = palette
+
     def row(self, image: np.ndarray, labels: dict, prediction: torch.Tensor) -> DenseRow:
         row = super().row(image, labels, prediction)
         if row.truth is None or row.valid is None:
@@ -181,7 +189,7 @@ class SegDrawing(DenseDrawing):
         return row._replace(truth=np.where(row.valid, row.truth, IGNORE))
 
     def draw(self, rows: Sequence[DenseRow]) -> np.ndarray:
-        return draw_seg_panel(rows, self.model.task.classes, side=self.side)
+        return draw_seg_panel(rows, self.model.task.classes, side=self.side, palette=self.palette)
 
 
 class DepthDrawing(DenseDrawing):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.structures import BaseDataElement
 
+from sapiens.metainfo.palettes import PALETTES
 from sapiens.registry import HOOKS
 from sapiens.tasks import resolve, task_of
 
@@ -26,17 +27,23 @@ class DenseShowHook(ShowHook):
         limit: maximum number of figures over all processes; None for all.
         side: longer side of a tile in pixels.
         task: of a model of several tasks, the one that is shown.
+        palette: of classes; see :func:`sapiens.metainfo.palettes.with_palette`.
     """
 
     def __init__(
-        self, out_dir: str | Path, limit: int | None = None, side: int = 640, task: str | None = None
+        self,
+        out_dir: str | Path,
+        limit: int | None = None,
+        side: int = 640,
+        task: str | None = None,
+        palette: str = PALETTES[0],
     ) -> None:
         super().__init__(out_dir, limit, task)
-        self.side = side
+        self.side, self.palette = side, palette
 
     def before_test(self, runner) -> None:
         super().before_test(runner)
-        self.drawing = drawing_for(self.model, side=self.side)
+        self.drawing = drawing_for(self.model, self.palette, side=self.side)
 
     def keep(self, sample: BaseDataElement) -> dict:
         return dict(self.drawing.labels(sample), prediction=self.drawing.prediction(sample))

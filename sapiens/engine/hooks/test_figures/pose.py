@@ -7,6 +7,7 @@ from mmengine.structures import BaseDataElement
 
 from sapiens.coco import BOX_THRESHOLD
 from sapiens.metainfo import get_skeleton
+from sapiens.metainfo.palettes import PALETTES
 from sapiens.registry import HOOKS
 from sapiens.utils.crop import heatmap_to_image
 from sapiens.visualization import draw_heatmaps, draw_pose
@@ -32,6 +33,7 @@ class PoseShowHook(ShowHook):
         box_threshold: minimum score of the box of a drawn person; labeled boxes have 1.
         heatmaps: draw the last part. Needs memory for all heatmaps of a batch.
         task: of a model of several tasks, the one that is shown.
+        palette: see :func:`sapiens.metainfo.palettes.with_palette`.
     """
 
     def __init__(
@@ -42,9 +44,11 @@ class PoseShowHook(ShowHook):
         box_threshold: float = BOX_THRESHOLD,
         heatmaps: bool = False,
         task: str | None = None,
+        palette: str = PALETTES[0],
     ) -> None:
         super().__init__(out_dir, limit, task)
         self.threshold, self.box_threshold, self.heatmaps = threshold, box_threshold, heatmaps
+        self.palette = palette
 
     def before_test(self, runner) -> None:
         super().before_test(runner)
@@ -105,14 +109,15 @@ class PoseShowHook(ShowHook):
             f'prediction: {len(shown)} people'
             + (f', {left_out} boxes below {self.box_threshold:g} left out' if left_out else ''),
         ]
+        look = dict(threshold=self.threshold, palette=self.palette)
         parts = [
-            draw_pose(image, true_points, visible, self.skeleton, threshold=0.5),
-            draw_pose(image, points, scores, self.skeleton, boxes=boxes, threshold=self.threshold),
+            draw_pose(image, true_points, visible, self.skeleton, threshold=0.5, palette=self.palette),
+            draw_pose(image, points, scores, self.skeleton, boxes=boxes, **look),
         ]
         if self.heatmaps:
             texts.append('maximum of the heatmaps, 0 to 1')
             maps, transforms = ([sample[key] for sample in shown] for key in ('heatmaps', 'transform'))
-            parts.append(draw_heatmaps(image, maps, self.skeleton, transforms=transforms, threshold=self.threshold))
+            parts.append(draw_heatmaps(image, maps, self.skeleton, transforms=transforms, **look))
         tiles = [
             join([caption(image.shape[1], text), part], 0, gap=0) for text, part in zip(texts, parts, strict=True)
         ]

@@ -6,6 +6,7 @@ import numpy as np
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 
+from sapiens.metainfo.palettes import PALETTES
 from sapiens.registry import HOOKS
 from sapiens.visualization import PosePanelRow, draw_pose_panel
 
@@ -27,6 +28,7 @@ class PosePictureHook(TrainingFigureHook):
         heatmaps: draw the last column.
         side: longer side of a tile in pixels. Crops are resized to it.
         task: of a model of several tasks, the one that is shown.
+        palette: see :func:`sapiens.metainfo.palettes.with_palette`.
     """
 
     name = 'pose'
@@ -39,9 +41,10 @@ class PosePictureHook(TrainingFigureHook):
         heatmaps: bool = True,
         side: int = 384,
         task: str | None = None,
+        palette: str = PALETTES[0],
     ) -> None:
         super().__init__(interval, num_images, task)
-        self.threshold, self.heatmaps, self.side = threshold, heatmaps, side
+        self.threshold, self.heatmaps, self.side, self.palette = threshold, heatmaps, side, palette
 
     def labels(self, sample: PoseDataSample) -> dict:
         kept = dict(name=Path(str(sample.get('img_path', ''))).name)
@@ -88,4 +91,4 @@ class PosePictureHook(TrainingFigureHook):
             )
             for row, sample in zip(rows, samples, strict=True)
         ]
-        return draw_pose_panel(drawn, model.skeleton, threshold=self.threshold, side=self.side)
+        return draw_pose_panel(drawn, model.skeleton, threshold=self.threshold, side=self.side, palette=self.palette)
