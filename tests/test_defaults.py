@@ -38,7 +38,7 @@ apis.results.saving.Saving light='srgb' colors='predicted' palette='distinct' le
   fov=50.0 distance=2.0 extent=0.5
 apis.results.seg.SegResult.draw opacity=0.5 legend=False
 apis.video.tracking.OneEuroFilter min_cutoff=1.0 beta=5.0 speed_cutoff=1.0
-apis.video.tracking.Tracker smooth=False min_overlap=0.3 max_lost=30 min_cutoff=1.0 beta=5.0
+apis.video.tracking.Tracker smooth=False min_overlap=0.3 memory=2.0 min_colors=0.6 min_cutoff=1.0 beta=5.0
 apis.video.video_job.VideoOptions track=False smooth=False min_cutoff=1.0 beta=5.0 side_by_side=False
 checkpoints.load.load_weights min_share=0.5
 coco.people.read_people keep=False

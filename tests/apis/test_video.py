@@ -16,7 +16,7 @@ from sapiens.apis.inputs import Item
 from sapiens.apis.loading.load_model import load_model
 from sapiens.apis.masks import Masking
 from sapiens.apis.results import Saving
-from sapiens.apis.video.tracking import OneEuroFilter, Tracker
+from sapiens.apis.video.tracking import OneEuroFilter, Tracker, color_histogram, similarity
 from sapiens.apis.video.video_file import Camera, Frame, VideoReader, VideoWriter, open_frames
 from sapiens.apis.video.video_job import VideoOptions, partial_files, poster_file, run_video, run_videos, video_files
 from sapiens.datasets.transforms import BadImage
@@ -40,21 +40,104 @@ def people(*centers, size=40.0):
 
 
 def test_people_keep_their_numbers():
-    tracker = Tracker(max_lost=2)
+    tracker = Tracker(memory=0.35)
     assert tracker.update(people((50, 50), (150, 50)), 0.0).track_ids.tolist() == [0, 1]
     assert tracker.update(people((148, 52), (53, 50)), 0.1).track_ids.tolist() == [1, 0]
     assert tracker.update(people((150, 50), (300, 50)), 0.2).track_ids.tolist() == [1, 2]  # 0 is away
     assert tracker.update(people(), 0.3).track_ids.tolist() == []
     assert tracker.update(people((55, 50)), 0.4).track_ids.tolist() == [0], 'back after two frames'
     for step in range(3):
-        tracker.update(people((55, 50)), 0.5 + step)
-    assert tracker.update(people((150, 50), (55, 50)), 9.0).track_ids.tolist() == [3, 0], 'away too long'
+        tracker.update(people((55, 50)), 0.5 + step / 10)
+    assert tracker.update(people((150, 50), (55, 50)), 0.8).track_ids.tolist() == [3, 0], 'away too long'
 
 
 def test_the_larger_overlap_wins():
     tracker = Tracker()
     tracker.update(people((50, 50)), 0)
-    assert tracker.update(people((62, 50), (52, 50)), 1).track_ids.tolist() == [1, 0]
+    assert tracker.update(people((62, 50), (52, 50)), 0.1).track_ids.tolist() == [1, 0]
+
+
+COLORS = dict(red=(200, 30, 30), blue=(20, 40, 220), gray=(120, 120, 120))
+
+
+def scene(**centers):
+    """People of 30 x 60 pixels by the name of their color, the first one in front."""
+    image = np.full((120, 400, 3), 250, np.uint8)
+    boxes = np.array([[x - 15, 30, x + 15, 90] for x in centers.values()], np.float32).reshape(-1, 4)
+    for name, box in list(zip(centers, boxes, strict=True))[::-1]:
+        x1, y1, x2, y2 = np.rint(box).astype(int)
+        image[y1:y2, max(x1, 0) : max(x2, 0)] = COLORS[name.rstrip('_')]
+    points = np.zeros((len(boxes), 17, 2), np.float32)
+    return PoseResult(image, '', points, points[..., 0] + 1, boxes, np.ones(len(boxes)), COCO)
+
+
+def ids_of(frames, rate=60, **options):
+    tracker = Tracker(**options)
+    return [tracker.update(frame, number / rate).track_ids.tolist() for number, frame in enumerate(frames)]
+
+
+def numbers(ids):
+    return {number for frame in ids for number in frame}
+
+
+def test_a_gap_keeps_the_number():
+    """Nobody is found for 40 frames, in which the person moves by more than the width of the box."""
+    walk = [scene(red=50 + number) if number < 30 or number >= 70 else scene() for number in range(100)]
+    ids = ids_of(walk)
+    assert numbers(ids) == {0} and sum(map(len, ids)) == 60
+    assert numbers(ids_of(walk, memory=0.5)) == {0, 1}, 'a shorter memory'
+    stranger = walk[:30] + [scene()] * 40 + [scene(blue=50 + number) for number in range(70, 100)]
+    assert numbers(ids_of(stranger)[70:]) == {1}, 'somebody else comes from where the person went'
+
+
+def test_people_who_cross_keep_their_numbers():
+    """While one covers the other, only one is found."""
+    frames = []
+    for number in range(120):
+        red, blue = 100 + 1.5 * number, 280 - 1.5 * number
+        frames.append(scene(red=red, blue=blue) if abs(red - blue) > 25 else scene(red=red))
+    ids = ids_of(frames)
+    assert ids[0] == ids[-1] == [0, 1] and numbers(ids) == {0, 1}
+    assert all(one[0] == 0 for one in ids), 'red'
+
+
+def test_somebody_else_at_the_same_place():
+    for missing, ids in ((40, [1]), (20, [0])):  # after two thirds and one third of a second
+        assert ids_of([scene(red=60)] * 20 + [scene()] * missing + [scene(blue=60)])[-1] == ids
+
+
+@pytest.mark.parametrize('known', [True, False])
+def test_colors_tell_who_of_two_neighbors_it_is(known, monkeypatch):
+    views = iter(np.eye(2)[[0, 1, 0, 1]] if known else np.zeros((4, 2)))
+    monkeypatch.setattr('sapiens.apis.video.tracking.color_histogram', lambda image, box: next(views))
+    frames = people((60, 50), (80, 50)), people((72, 50), (68, 50))
+    assert ids_of(frames)[-1] == ([0, 1] if known else [1, 0])
+
+
+def test_half_of_the_colors_are_not_enough():
+    half = scene(red=70)
+    half.image[30:60] = np.where(half.image[30:60] == COLORS['red'], COLORS['blue'], half.image[30:60])
+    one, other = (color_histogram(frame.image, frame.boxes[0]) for frame in (scene(red=70), half))
+    assert similarity(one, one) == pytest.approx(1) and similarity(one, other) == pytest.approx(0.5)
+    before = [scene(red=60)] * 20 + [scene()] * 40
+    assert ids_of([*before, half])[-1] == [1] and ids_of([*before, half], min_colors=0.45)[-1] == [0]
+    assert (color_histogram(half.image, np.array([-90.0, 0, -50, 20])) == 0).all()
+
+
+def test_a_fast_person_is_expected_further_on():
+    walk = [scene(red=50 + 5 * number) if number < 30 or number > 48 else scene() for number in range(60)]
+    assert numbers(ids_of(walk)) == {0}
+    back = walk[:30] + [scene()] * 19 + [scene(red=105)]
+    assert ids_of(back)[-1] == [1], 'as far behind as the other one is ahead'
+
+
+def test_a_person_far_away_or_of_another_size_is_another():
+    before = [scene(red=60)] * 20 + [scene()] * 10
+    assert ids_of([*before, scene(red=120)])[-1] == [0]
+    assert ids_of([*before, scene(red=360)])[-1] == [1], 'out of reach'
+    small = scene(red=60)
+    small.boxes = np.array([[52, 45, 68, 75]], np.float32)
+    assert ids_of([*before, small])[-1] == [1]
 
 
 def test_still_points_do_not_tremble_and_fast_ones_do_not_lag():
@@ -105,11 +188,11 @@ def test_people_of_little_overlap_are_others():
     for least, ids in ((1 / 3 - 0.01, [0]), (1 / 3 + 0.01, [1])):
         tracker = Tracker(min_overlap=least)
         tracker.update(people((50, 50)), 0)
-        assert tracker.update(people((70, 50)), 1).track_ids.tolist() == ids
-    tracker = Tracker(max_lost=0)
+        assert tracker.update(people((70, 50)), 0.1).track_ids.tolist() == ids
+    tracker = Tracker(memory=0.1)
     tracker.update(people((50, 50)), 0)
-    tracker.update(people(), 1)
-    assert tracker.tracks == [] and tracker.update(people((50, 50)), 2).track_ids.tolist() == [1]
+    tracker.update(people(), 0.2)
+    assert tracker.tracks == [] and tracker.update(people((50, 50)), 0.3).track_ids.tolist() == [1]
 
 
 def test_settings_of_smoothing():

@@ -7,10 +7,20 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from ..results import PoseResult
 
 __all__ = ['OneEuroFilter', 'Tracker']
+
+# Seconds in which a person who is not seen slows down, and in which speed and colors of one who is seen settle.
+SLOWING, SETTLING = 0.5, 0.2
+# Seconds after which the place alone does not tell who it is.
+GLANCE = 0.5
+# Weight of the similarity of colors in addition to the overlap of boxes.
+COLOR_WEIGHT = 0.5
+BINS = 6  # of each color
+RESIZED = 1.6  # largest change of the size of a person who was not seen
 
 
 class OneEuroFilter:
@@ -66,24 +76,51 @@ def _weight(step: float, cutoff):
 
 @dataclass
 class Track:
-    """One tracked person."""
+    """One tracked person.
+
+    Attributes:
+        number: the id.
+        box: the last one, (4,).
+        time: when it was seen, in seconds.
+        velocity: of the center of the box, (2,) in pixels per second.
+        colors: histogram of its last views.
+        filter: of the keypoints.
+    """
 
     number: int
     box: np.ndarray
-    lost: int = 0
+    time: float
+    velocity: np.ndarray
+    colors: np.ndarray
     filter: OneEuroFilter | None = None
+
+    def expected(self, time: float) -> np.ndarray:
+        """The box at a later time. A person who is not seen is expected to slow down."""
+        gap = time - self.time
+        return self.box + np.tile(self.velocity * SLOWING * (1 - math.exp(-gap / SLOWING)), 2)
+
+    def see(self, box: np.ndarray, colors: np.ndarray, time: float) -> None:
+        """Take the next view."""
+        gap = max(time - self.time, 1e-6)
+        weight = 1 - math.exp(-gap / SETTLING)
+        self.velocity = self.velocity + weight * (_center(box - self.box) / gap - self.velocity)
+        self.colors = self.colors + weight * (colors - self.colors)
+        self.box, self.time = box, time
 
 
 class Tracker:
     """Gives people of consecutive frames ids and optionally smooths their keypoints.
 
-    People are matched to those of the previous frame by the overlap of their boxes, largest overlap first.
+    People are matched to where those of earlier frames are expected, by the overlap of their boxes and by their colors, so that
+    the sum over all people is largest. Those without a partner may be people who were not seen for a while: in reach of where
+    they were, of a similar size, and with similar colors.
 
     Args:
         smooth: filter the keypoints. Lengths are relative to the diagonal of the person's box, so near and far people are
             smoothed alike.
-        min_overlap: minimum overlap (IoU) of the boxes of one person.
-        max_lost: number of frames for which a person may be missing.
+        min_overlap: minimum overlap (IoU) of the expected and the new box of one person.
+        memory: seconds for which a person may be missing.
+        min_colors: minimum similarity, 0 to 1, of the colors of a person who was missing for half a second or moved.
         min_cutoff, beta: see :class:`OneEuroFilter`.
     """
 
@@ -91,41 +128,55 @@ class Tracker:
         self,
         smooth: bool = False,
         min_overlap: float = 0.3,
-        max_lost: int = 30,
+        memory: float = 2.0,
+        min_colors: float = 0.6,
         min_cutoff: float = 1.0,
         beta: float = 5.0,
     ) -> None:
-        self.smooth, self.min_overlap, self.max_lost = smooth, min_overlap, max_lost
+        self.smooth, self.min_overlap, self.memory, self.min_colors = smooth, min_overlap, memory, min_colors
         self.options = dict(min_cutoff=min_cutoff, beta=beta)
         self.tracks: list[Track] = []
         self.following = 0
 
     def update(self, result: PoseResult, time: float) -> PoseResult:
         """Set ``track_ids`` of the next frame's result, at ``time`` seconds, and smooth its keypoints in place."""
-        numbers = np.full(len(result), -1)
-        overlaps = _overlaps(np.array([track.box for track in self.tracks]).reshape(-1, 4), result.boxes)
-        matched = set()
-        for flat in np.argsort(-overlaps, axis=None, kind='stable').tolist():
-            row, column = divmod(flat, len(result))
-            if overlaps[row, column] < self.min_overlap:
-                break
-            if row not in matched and numbers[column] < 0:
-                numbers[column] = row
-                matched.add(row)
-        for row, track in enumerate(self.tracks):
-            track.lost = 0 if row in matched else track.lost + 1
-        for column in range(len(result)):
-            if numbers[column] < 0:
-                self.tracks.append(Track(self.following, result.boxes[column]))
+        self.tracks = [track for track in self.tracks if time - track.time <= self.memory]
+        colors = [color_histogram(result.image, box) for box in result.boxes]
+        ids = []
+        for column, row in enumerate(self._match(result.boxes, colors, time)):
+            if row is None:
+                track = Track(self.following, result.boxes[column], time, np.zeros(2), colors[column])
+                self.tracks.append(track)
                 self.following += 1
-                numbers[column] = len(self.tracks) - 1
-            track = self.tracks[numbers[column]]
-            track.box = result.boxes[column]
+            else:
+                track = self.tracks[row]
+                track.see(result.boxes[column], colors[column], time)
+            ids.append(track.number)
             if self.smooth:
                 result.keypoints[column] = self._smooth(track, result.keypoints[column], time)
-        result.track_ids = np.array([self.tracks[row].number for row in numbers], int)
-        self.tracks = [track for track in self.tracks if track.lost <= self.max_lost]
+        result.track_ids = np.array(ids, int)
         return result
+
+    def _match(self, boxes: np.ndarray, colors: list[np.ndarray], time: float) -> list[int | None]:
+        """Return the index of the track of each box, or None for a new person."""
+        rows: list[int | None] = [None] * len(boxes)
+        if not (len(boxes) and self.tracks):
+            return rows
+        expected = np.array([track.expected(time) for track in self.tracks])
+        overlaps = _overlaps(expected, boxes)
+        alike = np.array([[similarity(track.colors, one) for one in colors] for track in self.tracks])
+        gaps = np.array([time - track.time for track in self.tracks])
+        known = alike >= self.min_colors
+        near = (overlaps >= self.min_overlap) & ((gaps[:, None] <= GLANCE) | known)
+        near = np.where(near, overlaps + COLOR_WEIGHT * alike, 0)
+        again = np.where(_in_reach(expected, boxes, gaps) & known, alike, 0)
+        for scores in (near, again):  # those who were missing take what is left
+            free = [column for column, row in enumerate(rows) if row is None]
+            left = [row for row in range(len(self.tracks)) if row not in rows]
+            for row, column in zip(*linear_sum_assignment(-scores[np.ix_(left, free)]), strict=True):
+                if scores[left[row], free[column]] > 0:
+                    rows[free[column]] = left[row]
+        return rows
 
     def _smooth(self, track: Track, keypoints: np.ndarray, time: float) -> np.ndarray:
         if track.filter is None:
@@ -134,6 +185,48 @@ class Tracker:
         # In units of the person's size only beta changes.
         track.filter.beta = self.options['beta'] / size
         return track.filter(keypoints, time).astype(np.float32)
+
+
+def color_histogram(image: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Describe what a person looks like by the colors of the upper and the lower half of the middle of the box.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        box: (4,) in pixels of it.
+
+    Returns:
+        (2 * BINS^3,) float64 with the sum 1; zeros for a box outside.
+    """
+    x1, y1, x2, y2 = box
+    height, width = image.shape[:2]
+    # Without the sides, which show more of the background.
+    columns = slice(*np.clip(np.rint([x1 + (x2 - x1) / 5, x2 - (x2 - x1) / 5]), 0, width).astype(int))
+    found = []
+    for top, bottom in ((y1, (y1 + y2) / 2), ((y1 + y2) / 2, y2)):
+        part = image[slice(*np.clip(np.rint([top, bottom]), 0, height).astype(int)), columns]
+        part = part[:: max(part.shape[0] // 32, 1), :: max(part.shape[1] // 32, 1)].reshape(-1, 3).astype(int)
+        bins = part * BINS // 256 @ [BINS * BINS, BINS, 1]
+        found.append(np.bincount(bins, minlength=BINS**3))
+    counts = np.concatenate(found).astype(float)
+    return counts / max(counts.sum(), 1)
+
+
+def similarity(one: np.ndarray, other: np.ndarray) -> float:
+    """Bhattacharyya's coefficient of two histograms: 1 if they are equal, 0 if they share no color."""
+    return float(np.sqrt(one * other).sum())
+
+
+def _in_reach(expected: np.ndarray, boxes: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    """Return whether people (M, 4) can be at boxes (N, 4) after ``gaps`` (M,) seconds, (M, N) bool: less than a diagonal and
+    another one per second away, and of a similar size."""
+    sizes, others = (np.hypot(*(one[:, 2:] - one[:, :2]).T) for one in (expected, boxes))
+    away = np.linalg.norm(_center(expected)[:, None] - _center(boxes)[None], axis=-1)
+    ratio = np.maximum(others[None] / sizes[:, None], sizes[:, None] / others[None])
+    return (away <= sizes[:, None] * (1 + gaps[:, None])) & (ratio <= RESIZED)
+
+
+def _center(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[..., :2] + boxes[..., 2:]) / 2
 
 
 def _overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
