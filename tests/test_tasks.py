@@ -3,6 +3,7 @@
 import pytest
 
 from sapiens import tasks
+from sapiens.own_data.plan import OwnData
 from sapiens.registry import METRICS, MODELS
 from sapiens.tasks import (
     MapField,
@@ -32,6 +33,7 @@ def test_every_reference_of_a_task_resolves(name):
     spec = get_task(name)
     for reference in (spec.predictor, spec.result, spec.drawing):
         assert reference is None or callable(resolve(reference))
+    assert spec.own_data is None or isinstance(resolve(spec.own_data), OwnData)
     assert spec.metric is None or METRICS.get(spec.metric) is not None
     for field in spec.fields:
         for reference in (field.reader, field.known):

@@ -116,7 +116,7 @@ def videos_to_do(plan: Plan, videos: list[Item], since: int) -> list[Item]:
     """Return the videos that are not done."""
     files = [[path for paths in video_files(plan, item.name).values() for path in paths.values()] for item in videos]
     if not all(files):
-        raise ValueError('videos have the kinds picture and, for pose, json: --save has neither')
+        raise ValueError('videos have the kinds picture, json of pose and camera of pointmap: --save has none of them')
     return [
         item for item, paths in zip(videos, files, strict=True) if not all(is_complete(path, since) for path in paths)
     ]

@@ -105,14 +105,15 @@ def write_combined(
         A line of text for each written file, and the failures: results that cannot be read.
     """
     kinds = {file.kind for file in PoseResult.chosen(plan.saving)}
-    if not items or 'pose' not in plan.written() or 'json' not in kinds:
+    task = next((task for task in plan.written() if issubclass(get_result_class(task), PoseResult)), None)
+    if not items or task is None or 'json' not in kinds:
         return [], []
     ids = _image_ids(items, BoxesFile(plan.boxes) if plan.boxes else None)
     failed: dict[Item, Outcome] = {}
 
     def rows():
         for image_id, item in zip(ids, items, strict=True):
-            path = PoseResult.paths(plan.stem('pose', item.name), plan.saving)['json']
+            path = PoseResult.paths(plan.stem(task, item.name), plan.saving)['json']
             if not os.path.isfile(path) or path.stat().st_mtime_ns < since:
                 continue
             try:
@@ -122,13 +123,13 @@ def write_combined(
                 continue
             yield image_id, str(Path(item.name).with_name(Path(item.source).name)), people
 
-    folder, texts = plan.stem('pose', 'x').parent, []
+    folder, texts = plan.stem(task, 'x').parent, []
     if coco:
         path = folder / COMBINED[0]
         texts.append(f'{write_coco(path, rows())} people in {path}')
     if csv:
         path = folder / COMBINED[1]
-        texts.append(f'{write_csv(path, rows(), skeleton_of(plan.models["pose"]))} people in {path}')
+        texts.append(f'{write_csv(path, rows(), skeleton_of(plan.models[task]))} people in {path}')
     return texts, list(failed.values())
 
 
@@ -136,7 +137,7 @@ def skeleton_of(options: Mapping) -> Skeleton:
     """Return the skeleton of the results of a pose model, from options of :func:`sapiens.apis.load_model`."""
     name = options.get('keypoints_as') or SKELETONS.get(options.get('num_keypoints'))
     if name is None:
-        name = model_of(read_config(options['model'], options.get('cfg_options')), 'pose').skeleton
+        name = model_of(read_config(options['model'], options.get('cfg_options')), options['task']).skeleton
     return get_skeleton(name)
 
 

@@ -22,6 +22,11 @@ class Family:
         archs: ``embed_dims`` and ``num_layers`` (at least) by size.
         blocks: name of the list of blocks in the encoder.
         marks: patterns of tensor names, without the prefix of the encoder, that all of its checkpoints have and no other family.
+        default_size: for trainings where none is named.
+        named_heads: whether the last layer of a head is called after its task (``decode_head.conv_<task>``). Otherwise tasks
+            differ in the layers of their published heads.
+        schedule: config of the published optimizer, below ``configs/``, which sizes and tasks complete; None where each recipe
+            sets its own.
     """
 
     name: str
@@ -29,6 +34,9 @@ class Family:
     archs: Mapping[str, dict]
     blocks: str
     marks: tuple[str, ...]
+    default_size: str
+    named_heads: bool = False
+    schedule: str | None = None
 
     def size_of(self, embed_dims: int, num_layers: int) -> str | None:
         """Name of the size with this width and depth; None for a size that has no name."""
@@ -47,6 +55,7 @@ FAMILIES = {
             archs=SAPIENS_ARCHS,
             blocks='layers',
             marks=(r'pos_embed', r'layers\.\d+\.ffn\.layers\.0\.0\.weight'),
+            default_size='0.3b',
         ),
         Family(  # rotary positions, storage tokens, one packed layer before SwiGLU
             name='sapiens2',
@@ -54,6 +63,9 @@ FAMILIES = {
             archs=SAPIENS2_ARCHS,
             blocks='blocks',
             marks=(r'storage_tokens', r'blocks\.\d+\.ffn\.w12\.weight'),
+            default_size='0.4b',
+            named_heads=True,
+            schedule='_base_/schedules/sapiens2.py',
         ),
     )
 }

@@ -15,7 +15,7 @@ from sapiens.utils.checkpoint import extract_task, names_of_tasks
 from sapiens.utils.config import config_folder, load_config
 
 from .expected_shapes import head_shapes
-from .families import family_of
+from .families import Family, family_of
 from .zoo import ZOO
 
 __all__ = ['describe', 'recognise']
@@ -35,8 +35,8 @@ def recognise(state_dict: Mapping[str, Tensor], meta: Mapping | None = None) -> 
         * ``embed_dims``, ``num_layers``;
         * ``task``: ``'pretrain'`` (an encoder alone), the name of a task, ``'multi'`` for several, or None for an unknown head;
         * ``tasks``: of a model of several tasks, ``task`` and ``outputs`` of each by name; {} for others;
-        * ``outputs``: channels of the head's last layer, where known; ``keypoints``, ``classes``: the same number for pose and
-          segmentation, else None;
+        * ``outputs``: channels of the head's last layer, where known; ``keypoints``, ``classes`` (what tasks count): the same
+          number for the task that counts them, else None;
         * ``image_size``: (h, w) in pixels that the position embedding is made for, square or 4:3; None for another grid or for
           an encoder without one; ``tokenizer``: whether the encoder has a tokenizer of windows;
         * ``configs``: files below ``configs/`` that fit, published ones first; ``config``: the first of them, or None.
@@ -52,9 +52,9 @@ def recognise(state_dict: Mapping[str, Tensor], meta: Mapping | None = None) -> 
     meta, tasks = meta or {}, {}
     for name in names_of_tasks(outside):
         declared = meta.get('tasks') if isinstance(meta.get('tasks'), Mapping) else {}
-        one = _task_of(extract_task(outside, name), dict(task=declared.get(name)), family.name, width)
+        one = _task_of(extract_task(outside, name), dict(task=declared.get(name)), family, width)
         tasks[name] = dict(zip(('task', 'outputs'), one, strict=True))
-    task, outputs = (MULTI, None) if tasks else _task_of(outside, meta, family.name, width)
+    task, outputs = (MULTI, None) if tasks else _task_of(outside, meta, family, width)
     position = state_dict.get(f'{prefix}pos_embed')
     image_size = None if position is None else _image_size(position.shape[1], patches.shape[-1])
     size = family.size_of(width, depth)
@@ -65,12 +65,12 @@ def recognise(state_dict: Mapping[str, Tensor], meta: Mapping | None = None) -> 
         configs = _configs(f'{family.name}_{size}', task, kind, image_size, tokenizer)
     return dict(
         family=family.name, size=size, embed_dims=width, num_layers=depth, task=task, outputs=outputs,
-        keypoints=outputs if task == 'pose' else None, classes=outputs if task == 'seg' else None,
+        **{spec.counted: outputs if task == spec.name else None for spec in map(get_task, task_names()) if spec.counted},
         image_size=image_size, tokenizer=tokenizer, config=configs[0] if configs else None, configs=configs, tasks=tasks,
     )  # fmt: skip
 
 
-def _task_of(head: dict[str, tuple], meta: Mapping, family: str, width: int) -> tuple[str | None, int | None]:
+def _task_of(head: dict[str, tuple], meta: Mapping, family: Family, width: int) -> tuple[str | None, int | None]:
     """Task and number of outputs from the shapes of what is not in the encoder."""
     if not head:
         return 'pretrain', None
@@ -88,7 +88,7 @@ def _task_of(head: dict[str, tuple], meta: Mapping, family: str, width: int) -> 
     if any(name.startswith('neck.decoder_') for name in head):
         return 'mae', None
     own = [task for task in named.values() if task in task_names() and get_task(task).published is None]
-    if family == 'sapiens2' or own:  # the first family has no head of these tasks, but may have one of the second
+    if family.named_heads or own:  # the first family has no head of these tasks, but may have one of the second
         return next(iter(own or named.values()), None), _rows(head, named)
     fitting, last_layers = [], [(published.name, published.last) for published in heads.values()]
     for task, published in heads.items():

@@ -23,15 +23,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from sapiens.checkpoints.families import FAMILIES
 from sapiens.metainfo import skeleton_names
 from sapiens.metainfo.classes import CLASSES
 from sapiens.own_data.doubts import Doubts
-from sapiens.own_data.geometry import look_at_maps
-from sapiens.own_data.model import DEFAULT_SIZES, SIZES, choose_model
-from sapiens.own_data.pose import look_at_people
+from sapiens.own_data.model import SIZES, choose_model
+from sapiens.own_data.plan import own_data_of
 from sapiens.own_data.recipe import price
-from sapiens.own_data.seg import look_at_classes
 from sapiens.own_data.write import write_config
+from sapiens.tasks import get_task, task_names
 from sapiens.utils.cli import positive, tool_parser
 
 from . import browse, check, flops
@@ -61,11 +61,11 @@ DOUBTS = {
 def parse_args(argv: list[str] | None):
     parser = tool_parser(__doc__, first=('--size', '--family', '--shape', '--out'))
     parser.add_argument('data', help='folder of the data, or a COCO file')
-    parser.add_argument('--task', required=True, choices=['pose', 'seg', 'depth', 'normal'])
+    parser.add_argument('--task', required=True, choices=[name for name in task_names() if get_task(name).own_data])
     parser.add_argument('--name', required=True, help='of the data set: letters, digits and _')
     parser.add_argument('--family', choices=list(SIZES), help='of the model; default: the first one that has the size')
     listed = '; '.join(f'{name}: {", ".join(sizes)}' for name, sizes in SIZES.items())
-    defaults = ', '.join(f'{size} ({name})' for name, size in DEFAULT_SIZES.items())
+    defaults = ', '.join(f'{family.default_size} ({name})' for name, family in FAMILIES.items())
     text = f'of the model ({listed}); tiny is for CPUs; default: {defaults}'
     parser.add_argument('--size', metavar='SIZE', help=text)
     text = 'height and width of the input in pixels; default: 1024 768, of tiny 128 96'
@@ -106,12 +106,7 @@ def main(argv: list[str] | None = None) -> int:
     given = {option: value for option, value in given.items() if value is not None}
     doubts = Doubts(given, ask if sys.stdin is not None and sys.stdin.isatty() else None)
     data, out = os.path.expanduser(args.data), str(args.out)
-    if args.task == 'pose':
-        plan = look_at_people(data, args.name, out, doubts)
-    elif args.task == 'seg':
-        plan = look_at_classes(data, args.name, out, doubts)
-    else:
-        plan = look_at_maps(args.task, data, doubts)
+    plan = own_data_of(args.task).look(data, args.name, out, doubts)
     doubts.refuse_unused()
     command = [
         'sapiens',

@@ -1,6 +1,7 @@
 """Looking at depth and normals: folders, units, axes, masks of people."""
 
 import os
+from collections.abc import Callable
 
 import numpy as np
 
@@ -9,9 +10,9 @@ from sapiens.tasks import map_fields
 
 from .doubts import Doubts
 from .folders import Folders, complete_samples, find_folders
-from .plan import Plan
+from .plan import OwnData, Plan
 
-__all__ = ['look_at_maps']
+__all__ = ['DEPTH_DATA', 'NORMAL_DATA']
 
 _SAMPLED = 20
 # Floats with larger values are hardly meters.
@@ -20,42 +21,53 @@ _FARTHEST = 200
 _AGREE = 0.9
 
 
-def look_at_maps(task: str, data: str, doubts: Doubts) -> Plan:
-    """The data set of a folder with depth or normals.
-
-    Args:
-        task: 'depth' or 'normal'.
+def look_at_depth(data: str, name: str, out: str, doubts: Doubts) -> Plan:
+    """The data set of a folder with depth.
 
     Raises:
         FileNotFoundError, ValueError: nothing usable, or a doubt that nobody settles.
     """
+    metric = dict(type='DepthMetric', alignment='scale-shift')
+    return _look_at_maps('depth', data, doubts, _scaled, metric, 'depth_scale-shift/RMSE')
+
+
+def look_at_normals(data: str, name: str, out: str, doubts: Doubts) -> Plan:
+    """The data set of a folder with normals; see :func:`look_at_depth`."""
+    return _look_at_maps('normal', data, doubts, _frame, dict(type='NormalMetric'), 'normal/mean')
+
+
+def _look_at_maps(task: str, data: str, doubts: Doubts, options: Callable, metric: dict, best: str) -> Plan:
+    """The data set of a folder with maps.
+
+    Args:
+        options: ``options(paths, doubts, plan) -> dict``, of the dataset, from some of the files.
+    """
     field = map_fields()[task]
     train, val, notes = find_folders(data, field.folders, field.suffixes, doubts, task)
-    plan = Plan(task, notes=notes)
+    plan = Plan(task, best=best, notes=notes)
     files = list(train.files(data, field.suffixes).values())
     if not files:
         raise ValueError(f'{os.path.join(data, train.labels)}: no file ends in {" ".join(field.suffixes)}')
     sample = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, min(len(files), _SAMPLED)).astype(int))]
     dataset = dict(type='GeometryDataset', fields=[task], data_root=os.path.abspath(data))
     dataset |= complete_samples((train, val), data, field.suffixes, doubts, task)
-    if task == 'depth':
-        dataset |= _unit(sample, doubts, plan)
-        plan.best = 'depth_scale-shift/RMSE'
-        plan.notes.append(
-            'the model learns relative depth (0 at the nearest, 1 at the farthest pixel of people), as published'
-        )
-    else:
-        dataset |= _frame(sample, doubts, plan)
-        plan.best = 'normal/mean'
+    dataset |= options(sample, doubts, plan)
     parts = [_part(folders, task, data, doubts, plan) for folders in (train, val)]
     plan.notes = list(dict.fromkeys(plan.notes))
-    metric = dict(type='DepthMetric', alignment='scale-shift') if task == 'depth' else dict(type='NormalMetric')
     plan.variables = dict(
         train_dataset=dict(dataset, **parts[0]),
         val_dataset=dict(dataset, **parts[1], test_mode=True),
         metric=metric,
     )
     return plan
+
+
+def _scaled(paths: list[str], doubts: Doubts, plan: Plan) -> dict:
+    options = _unit(paths, doubts, plan)
+    plan.notes.append(
+        'the model learns relative depth (0 at the nearest, 1 at the farthest pixel of people), as published'
+    )
+    return options
 
 
 def _unit(paths: list[str], doubts: Doubts, plan: Plan) -> dict:
@@ -130,3 +142,8 @@ def _part(folders: Folders, task: str, data: str, doubts: Doubts, plan: Plan) ->
 
 def _range(folders: Folders) -> dict:
     return {} if folders.part == (0, 1) else dict(part=folders.part)
+
+
+# The tiny model learns depth at a quarter of the rate of the other tasks (docs/log/experiments.md).
+DEPTH_DATA = OwnData(look_at_depth, 'DepthPictureHook', tiny_rate=1e-3)
+NORMAL_DATA = OwnData(look_at_normals, 'NormalPictureHook')

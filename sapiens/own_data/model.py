@@ -5,13 +5,15 @@ from functools import cached_property
 
 from sapiens.checkpoints.families import FAMILIES
 from sapiens.checkpoints.zoo import ZOO
+from sapiens.tasks import get_task, task_names
 from sapiens.utils.config import config_folder, load_config
 
-__all__ = ['DEFAULT_SIZES', 'SIZES', 'Model', 'choose_model']
+__all__ = ['SIZES', 'Model', 'choose_model']
 
-# {family: its sizes}, and the size of a family that is taken if none is given.
+# {family: its sizes}
 SIZES = {name: tuple(family.archs) for name, family in FAMILIES.items()}
-DEFAULT_SIZES = {'sapiens': '0.3b', 'sapiens2': '0.4b'}
+# Its recipes have the names of their tasks. Other families take them where they have none of their own.
+_FIRST = next(iter(FAMILIES))
 _PATCH = 16
 
 
@@ -20,7 +22,7 @@ class Model:
     """A model of a task.
 
     Attributes:
-        task: 'pose', 'seg', 'depth' or 'normal'.
+        task: name of one that has ``own_data``.
         family, size: keys of :data:`SIZES`.
         shape: (h, w) of the input in pixels.
     """
@@ -41,7 +43,7 @@ class Model:
 
     @property
     def recipe(self) -> str:
-        """The recipe, below ``configs/``. The second family has no own one for depth: it takes the first one's."""
+        """The recipe, below ``configs/``. The second family has none for depth: it takes the first one's."""
         pixels = '{}x{}'.format(*self.usual_shape)
         own, first = (f'{self.task}/_base_/{name}-{pixels}.py' for name in (self.family, self.task))
         return own if (config_folder() / own).is_file() else first
@@ -49,7 +51,7 @@ class Model:
     @property
     def is_borrowed(self) -> bool:
         """Whether the recipe has the encoder of the first family instead of this one's."""
-        return self.family != 'sapiens' and f'/{self.family}-' not in self.recipe
+        return self.family != _FIRST and f'/{self.family}-' not in self.recipe
 
     @cached_property
     def usual(self) -> dict:
@@ -64,14 +66,15 @@ class Model:
 
     def head(self) -> dict:
         """What the published model of this size has otherwise than the recipe, so that its weights load."""
-        if self.published is None or self.family == 'sapiens':
+        if self.published is None or self.family == _FIRST:
             return {}
         head = load_config(ZOO[self.published].config).model.head
         return {key: value for key, value in head.items() if self.usual['model']['head'][key] != value}
 
     def encoder_options(self) -> dict:
         """Options of the encoder in the recipes of the family, without its type and input size."""
-        other = Model('seg', self.family, self.size, self.shape).usual['model']['backbone']
+        others = (Model(task, self.family, self.size, self.shape) for task in task_names() if get_task(task).own_data)
+        other = next(model for model in others if not model.is_borrowed).usual['model']['backbone']
         return {key: value for key, value in other.items() if key not in ('type', 'img_size')}
 
     def pipeline(self, split: str) -> list[dict]:
@@ -114,7 +117,7 @@ def choose_model(
     if family is None or (size is not None and size not in SIZES[family]):
         known = '; '.join(f'{name}: {", ".join(sizes)}' for name, sizes in SIZES.items() if family in (None, name))
         raise ValueError(f'--size {size} does not exist. Sizes of {known}')
-    model = Model(task, family, size or DEFAULT_SIZES[family], shape or (0, 0))
+    model = Model(task, family, size or FAMILIES[family].default_size, shape or (0, 0))
     if shape is None:
         return Model(task, family, model.size, model.usual_shape)
     near = [max(_PATCH, round(side / _PATCH) * _PATCH) for side in shape]

@@ -10,11 +10,11 @@ from sapiens.metainfo.skeleton import DEFAULT_SIGMA
 from .boxes import MARGIN, box_of_points, finite_points, has_box
 from .coco_files import CocoFile, category_of, find_coco_files, held_out, last_part, relative_to, split_document
 from .doubts import Doubts
-from .plan import Plan, Reference
+from .plan import OwnData, Plan, Reference
 from .sides import mirror_pairs
 from .sources import choose_files, find_images
 
-__all__ = ['look_at_people']
+__all__ = ['OWN_DATA', 'look_at_people']
 
 
 def look_at_people(data: str, name: str, out: str, doubts: Doubts) -> Plan:
@@ -267,3 +267,6 @@ def _split(document: dict) -> tuple[dict[str, dict], str]:
     labelled = {item['image_id'] for item in document['annotations'] if any((item.get('keypoints') or [])[2::3])}
     names = [image['file_name'] for image in document['images'] if image['id'] in labelled]
     return split_document(document, held_out(names), len(names))
+
+
+OWN_DATA = OwnData(look_at_people, 'PosePictureHook', dict(skeleton=Reference('_base_.skeleton')))

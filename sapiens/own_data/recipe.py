@@ -5,11 +5,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from sapiens.checkpoints.families import FAMILIES
 from sapiens.utils.config import config_folder
 
 from .code import as_code, comment
 from .model import Model
-from .plan import Plan, Reference
+from .plan import Plan, Reference, own_data_of
 
 __all__ = ['Schedule', 'leaf_text', 'price']
 
@@ -75,17 +76,14 @@ def leaf_text(plan: Plan, name: str, model: Model, schedule: Schedule, samples: 
         samples: for training.
         folder: of the config.
     """
-    runtime = dict(sapiens='_base_/default_runtime.py', sapiens2='_base_/schedules/sapiens2.py')[model.family]
+    schedule_file = FAMILIES[model.family].schedule or '_base_/default_runtime.py'
     bases = [
-        _base('_base_/schedules/tiny-finetune.py' if model.size == 'tiny' else runtime, folder),
+        _base('_base_/schedules/tiny-finetune.py' if model.size == 'tiny' else schedule_file, folder),
         f'./{name}.py',
         _base(model.recipe, folder),
         _base(f'_base_/backbones/{model.family}_{model.size}.py', folder),
     ]
-    own = dict(
-        pose=dict(skeleton=Reference('_base_.skeleton')), seg=dict(task=dict(classes=Reference('_base_.classes')))
-    )
-    parts = dict(**own.get(plan.task, {}), backbone=_backbone(model), **_changed_parts(model))
+    parts = dict(**own_data_of(plan.task).model, backbone=_backbone(model), **_changed_parts(model))
     loaders = {
         split: as_code(
             dict(
@@ -147,7 +145,7 @@ def _changed_parts(model: Model) -> dict:
     head, parts = model.head(), {}
     if head:
         parts['head'] = head
-    if model.task == 'pose' and model.shape != model.usual_shape:
+    if 'codec' in model.usual['model'] and model.shape != model.usual_shape:
         # Gaussians keep their size relative to the crop.
         parts['codec'] = dict(sigma=model.usual['model']['codec']['sigma'] * model.shape[0] / model.usual_shape[0])
     return parts
@@ -168,13 +166,14 @@ def _pipelines(plan: Plan, model: Model) -> str:
     )
     lines = [] if is_usual else [f'train_pipeline = {train}']
     source = train if is_usual else 'train_pipeline'
-    if plan.task == 'pose':
+    usual = {step['type'] for step in model.usual['train_pipeline']}
+    if 'LoadPerson' in usual:
         changed = f"dict(step, min_visible={plan.min_visible}) if step['type'] == 'LoadPerson' else step"
         lines += [
             f'# Crops that show fewer than {plan.min_visible} labeled keypoints are drawn again.',
             f'train_pipeline = [\n    {changed} for step in {source}\n]',
         ]
-    elif any(step['type'] == 'RandomBackground' for step in model.usual['train_pipeline']):
+    elif 'RandomBackground' in usual:
         lines += [
             '# Without random backgrounds, which need photographs without people (docs/data.md).',
             f"train_pipeline = [step for step in {source} if step['type'] != 'RandomBackground']",
@@ -187,9 +186,9 @@ def _pipelines(plan: Plan, model: Model) -> str:
 def _optimizer(model: Model) -> dict:
     """Rates and decay. The published ones are 5e-4 at total batches of 64 (dense) to 512 (pose)."""
     if model.size == 'tiny':
-        # A quarter of the rate of the other tasks for depth with the tiny model (docs/log/experiments.md).
-        return dict(optimizer=dict(lr=1e-3)) if model.task == 'depth' else {}
-    if model.family == 'sapiens2':  # the rest is that of its schedule
+        rate = own_data_of(model.task).tiny_rate
+        return dict(optimizer=dict(lr=rate)) if rate else {}
+    if FAMILIES[model.family].schedule:  # the rest is that of its schedule
         groups, norm = Reference('_base_.layer_decay_rate'), Reference('_base_.max_norm')
         return dict(
             optimizer=dict(lr=1e-4), paramwise_cfg=dict(layer_decay_rate=groups), clip_grad=dict(max_norm=norm)
@@ -202,9 +201,7 @@ def _optimizer(model: Model) -> dict:
 
 def _hooks(plan: Plan, schedule: Schedule) -> list[dict]:
     """Figures at every evaluation."""
-    kind = dict(pose='PosePictureHook', seg='SegPictureHook', depth='DepthPictureHook', normal='NormalPictureHook')[
-        plan.task
-    ]
+    kind = own_data_of(plan.task).figures
     return [dict(type=kind, interval=schedule.interval, num_images=min(8, schedule.batch))]
 
 

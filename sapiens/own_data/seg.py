@@ -17,11 +17,11 @@ from .coco_files import find_coco_files, held_out, last_part, relative_to, split
 from .doubts import Doubts
 from .folders import Folders, complete_samples, find_folders
 from .label_maps import IGNORED_NAMES, labels_of_names, read_labelmap
-from .plan import Plan, Reference
+from .plan import OwnData, Plan, Reference
 from .sides import mirror_pairs
 from .sources import choose_files, find_images
 
-__all__ = ['look_at_classes']
+__all__ = ['OWN_DATA', 'look_at_classes']
 
 LABELS = (
     *('labels', 'label', 'masks', 'mask', 'seg', 'segs', 'segmentation', 'segmentations', 'annotations', 'ann_dir'),
@@ -294,3 +294,6 @@ def _from_colors(train: Folders, val: Folders, data: str, out: str, doubts: Doub
         folders.labels, folders.ending = targets[folders.labels], ''
     plan.notes.append(f'labels/*: label maps made from masks in colors, by {path}')
     return [name for name, label in ids.items() if label != IGNORE]
+
+
+OWN_DATA = OwnData(look_at_classes, 'SegPictureHook', dict(task=dict(classes=Reference('_base_.classes'))))

@@ -38,6 +38,8 @@ register_task(
         metric='KeypointMetric',
         statistics='sapiens.datasets.statistics:KeypointStatistics',
         drawing='sapiens.engine.hooks.test_figures.pose:PoseShowHook',
+        counted='keypoints',
+        own_data='sapiens.own_data.pose:OWN_DATA',
     )
 )
 register_task(
@@ -59,6 +61,8 @@ register_task(
         metric='SegMetric',
         drawing='sapiens.engine.hooks.dense_drawings:SegDrawing',
         gives_mask='foreground',
+        counted='classes',
+        own_data='sapiens.own_data.seg:OWN_DATA',
     )
 )  # fmt: skip
 register_task(
@@ -80,6 +84,7 @@ register_task(
         metric='DepthMetric',
         drawing='sapiens.engine.hooks.dense_drawings:DepthDrawing',
         masked_by_people=True,
+        own_data='sapiens.own_data.geometry:DEPTH_DATA',
     )
 )  # fmt: skip
 register_task(
@@ -100,6 +105,7 @@ register_task(
         metric='NormalMetric',
         drawing='sapiens.engine.hooks.dense_drawings:NormalDrawing',
         masked_by_people=True,
+        own_data='sapiens.own_data.geometry:NORMAL_DATA',
     )
 )  # fmt: skip
 register_task(

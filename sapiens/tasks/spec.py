@@ -6,6 +6,7 @@ Legend: B batch, K channels or keypoints, H W size of an image in pixels, h w si
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from .fields import MapField
 
@@ -59,6 +60,10 @@ class TaskSpec:
             for other tasks the hook of test figures.
         masked_by_people: results mean something on people only, so a mask of people may go with them.
         gives_mask: name of the result's attribute that is such a mask; None where the task gives none.
+        counted: what the head has one output for each of, ``'keypoints'`` for example; their number is reported under this name.
+            None where the number of outputs says nothing.
+        own_data: what ``sapiens new`` does for the task, a :class:`sapiens.own_data.plan.OwnData` or its
+            ``'module:attribute'``; None where it cannot.
     """
 
     name: str
@@ -75,6 +80,8 @@ class TaskSpec:
     drawing: str | Callable | None = None
     masked_by_people: bool = False
     gives_mask: str | None = None
+    counted: str | None = None
+    own_data: Any = None
 
     @cached_property
     def field(self) -> MapField:

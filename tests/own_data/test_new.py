@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import runpy
 
 import numpy as np
@@ -12,11 +13,13 @@ from mmengine.registry import DefaultScope
 
 from sapiens.checkpoints import ZOO
 from sapiens.commands import flops
+from sapiens.commands import new as command
 from sapiens.own_data.model import SIZES, choose_model
-from sapiens.own_data.plan import Plan
+from sapiens.own_data.plan import OwnData, Plan
 from sapiens.own_data.recipe import Schedule, leaf_text, price
 from sapiens.own_data.write import data_text
 from sapiens.registry import DATASETS, MODELS
+from sapiens.tasks import TaskSpec, lookup, register_task
 from sapiens.utils.config import load_config
 
 from ..datasets.folders import write_array, write_png
@@ -416,3 +419,19 @@ def test_numbers_of_a_schedule(monkeypatch, samples, size, numbers):
     text = Schedule.of(samples, size).describe(samples)
     seen = round(numbers[3] * numbers[0] / samples)
     assert text == f'{samples} samples, each seen {seen} times: {numbers[3]} steps of {numbers[0]} images'
+
+
+def test_a_task_outside_of_the_package_is_offered(monkeypatch, tmp_path, capsys):
+    """Its declaration is all that ``sapiens new`` needs to know."""
+
+    def look(data, name, out, doubts):
+        raise ValueError(f'looked at {data} for {name} in {out}')
+
+    monkeypatch.setattr(lookup, '_TASKS', dict(lookup._TASKS))
+    register_task(TaskSpec('shade', 'shading', own_data=OwnData(look, 'DenseFigureHook')))
+    options = ['--name', 'mine', '--size', 'tiny', '--out', str(tmp_path / 'out')]
+    with pytest.raises(ValueError, match=f'^looked at photos for mine in {tmp_path}/out$'):
+        command.main(['photos', '--task', 'shade', *options])
+    with pytest.raises(SystemExit):
+        command.main(['photos', '--task', 'pointmap', *options])
+    assert re.search(r"invalid choice: 'pointmap' \(choose from '?pose'?, .*shade", capsys.readouterr().err)
