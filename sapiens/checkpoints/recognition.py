@@ -192,5 +192,4 @@ def _describe_task(found: Mapping) -> str:
         return 'an encoder'
     spec: TaskSpec | None = get_task(task) if task in task_names() else None
     text = spec.description if spec else f'task {task!r}'
-    counted = dict(pose=f' with {outputs} keypoints', seg=f' into {outputs} classes')
-    return text + counted.get(task, '') if outputs else text
+    return f'{text} with {outputs} {spec.counted}' if outputs and spec and spec.counted else text

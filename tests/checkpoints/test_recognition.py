@@ -49,10 +49,10 @@ def test_the_weights_of_every_config_lead_back_to_it(path):
     [
         (('1b', 'pose', 308), 'pose with 308 keypoints, sapiens_1b, 1024x768; config: configs/pose'
          '/sapiens_1b_goliath-1024x768.py'),
-        (('0.3b', 'seg', 20), 'segmentation into 20 classes, sapiens_0.3b, 1024x768; config: configs/seg/sapiens_0.3b_cihp-'
+        (('0.3b', 'seg', 20), 'segmentation with 20 classes, sapiens_0.3b, 1024x768; config: configs/seg/sapiens_0.3b_cihp-'
          '1024x768.py or configs/seg/sapiens_0.3b_lip-1024x768.py'),
         (('2b', 'pretrain'), 'an encoder, sapiens_2b, 1024x1024; config: configs/mae/sapiens_2b_humans300m-1024x1024.py'),
-        (('0.6b', 'seg', 2), 'segmentation into 2 classes, sapiens_0.6b, 1024x768'),
+        (('0.6b', 'seg', 2), 'segmentation with 2 classes, sapiens_0.6b, 1024x768'),
         (('0.6b', 'seg', 7), 'an encoder with an unknown head, sapiens_0.6b, 1024x768'),
     ],
 )  # fmt: skip
@@ -108,7 +108,7 @@ def test_own_files_name_their_task():
     assert (found['task'], found['outputs'], found['configs']) == ('gloss', 3, [])
     assert describe(found) == "task 'gloss', sapiens_1b, 1024x768"
     seven = recognise(on_meta('0.6b', 'seg', 7), dict(task='seg'))
-    assert describe(seven) == 'segmentation into 7 classes, sapiens_0.6b, 1024x768' and seven['configs'] == []
+    assert describe(seven) == 'segmentation with 7 classes, sapiens_0.6b, 1024x768' and seven['configs'] == []
     # Exports call a task by its field, or by its name in inference.
     assert recognise(weights, dict(task='sem_seg'))['task'] == 'seg'
     assert recognise(on_meta('1b', 'mae'), dict(task='features'))['task'] == 'mae'

@@ -52,7 +52,7 @@ def test_what_a_file_is(family, model, file):
     )
     text = describe(found)
     assert (
-        '3 tasks on one encoder (normal: surface normals, pose: pose with 5 keypoints, seg: segmentation into 4'
+        '3 tasks on one encoder (normal: surface normals, pose: pose with 5 keypoints, seg: segmentation with 4'
         in text
     )
     assert recognise(model.tasks['seg'].state_dict()) is None
