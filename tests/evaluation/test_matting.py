@@ -100,6 +100,35 @@ def test_connectivity():
     assert errors(step, body)[4] == 0
 
 
+def test_parts_that_touch_at_a_corner_are_not_connected():
+    """The matte of 36 pixels at the corner of a body belongs to no level: 1 of the target counts, and 0.1 is below the tolerance.
+    With the body, its level is 0.1, and 0.9 of the target counts."""
+    target = np.zeros((20, 20), np.float32)
+    target[:10, :10] = target[10:16, 10:16] = 1
+    pred = target.copy()
+    pred[10:16, 10:16] = 0.1
+    assert errors(pred, target)[4] == pytest.approx(36 * 1.0 / 1000, rel=1e-5)
+    target[10, 9] = pred[10, 9] = 1  # touches both by its sides
+    assert errors(pred, target)[4] == pytest.approx(36 * 0.9 / 1000, rel=1e-5)
+
+
+def test_the_connected_part_is_that_of_both_mattes():
+    """What only one of the mattes has is connected to nothing, next to the body or larger than it."""
+    body = np.zeros((40, 40), np.float32)
+    body[5:25, 5:15] = 1
+    arm, crowd = body.copy(), body.copy()
+    arm[10:12, 15:25] = 0.9
+    crowd[5:35, 20:40] = 0.9  # 600 pixels; the body has 200
+    for extra, pixels in ((arm, 20), (crowd, 600)):
+        assert errors(extra, body)[4] == pytest.approx(pixels * 0.9 / 1000, rel=1e-5)
+        assert errors(body, extra)[4] == pytest.approx(pixels * 0.9 / 1000, rel=1e-5)
+    # Of two parts that both have, the larger one is the body: the other, at 0.1 in one of them, has no level.
+    small, both = body.copy(), body.copy()
+    both[30:34, 5:9] = 1
+    small[30:34, 5:9] = 0.1
+    assert errors(small, both)[4] == pytest.approx(16 * 1.0 / 1000, rel=1e-5)
+
+
 def test_the_unknown_band():
     hard = np.zeros((40, 100), np.float32)
     hard[:, 50:] = 1
