@@ -19,6 +19,7 @@ class LoaderRecord:
 
     Attributes:
         bad: (path, reason) of every file that was skipped while this batch was made.
+        rejected: why the pipeline rejected a sample, once for each sample that it rejected while this batch was made.
         samples: number of good samples in the batch.
         worker: for streams, the stream of this rank (0 .. workers - 1) that made the batch; None otherwise.
         state: for streams, that stream's position after the batch (JSON-able); None otherwise.
@@ -28,6 +29,7 @@ class LoaderRecord:
     samples: int = 0
     worker: int | None = None
     state: dict | None = None
+    rejected: list = field(default_factory=list)
 
 
 class DenseDataSample(BaseDataElement):

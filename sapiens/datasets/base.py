@@ -24,8 +24,9 @@ class SampleDataset(Dataset):
 
     ``dataset[draw]`` runs the pipeline with the global generators seeded from the draw. A file that cannot be used is
     replaced by another one, drawn from the sample's own generator. So is a sample that the pipeline rejects
-    (:class:`sapiens.datasets.transforms.Rejected`). The result has ``bad``, the (path, reason) of the replaced files. A
-    plain int instead of a draw seeds nothing.
+    (:class:`sapiens.datasets.transforms.Rejected`). The result has ``bad``, the (path, reason) of the replaced files, and
+    ``rejected``, the names of the reasons of rejections, one in a line: a text, which every collate function takes. A plain int
+    instead of a draw seeds nothing.
 
     Args:
         pipeline: transforms or their configs; the first one reads the result of ``load``.
@@ -55,9 +56,9 @@ class SampleDataset(Dataset):
 
     def __getitem__(self, draw: Draw | int) -> dict:
         index, seed = int(draw), getattr(draw, 'seed', None)
-        bad, rejected = [], 0
+        bad, rejected = [], []
         with seed_everything_for(draw):
-            while len(bad) < _TRIES and rejected < _REJECTIONS:
+            while len(bad) < _TRIES and len(rejected) < _REJECTIONS:
                 path = ''
                 try:
                     results = self.load_drawn(index, seed)
@@ -70,16 +71,17 @@ class SampleDataset(Dataset):
                             'place: fix the file, or remove it from the list'
                         ) from error
                     if isinstance(error, Rejected):
-                        rejected, last = rejected + 1, error
+                        rejected.append(error.name)
+                        last = error
                     else:
                         bad.append((path, str(error)))
                     index = int(np.random.randint(len(self)))
-                    seed = None if seed is None else hash63(seed, len(bad) + rejected)
+                    seed = None if seed is None else hash63(seed, len(bad) + len(rejected))
                     continue
-                sample['bad'] = bad
+                sample['bad'], sample['rejected'] = bad, '\n'.join(rejected)
                 return sample
-        if rejected == _REJECTIONS:
-            raise ValueError(f'the pipeline rejected {rejected} samples of {self!r} in a row; the last one: {last}')
+        if len(rejected) == _REJECTIONS:
+            raise ValueError(f'the pipeline rejected {_REJECTIONS} samples of {self!r} in a row; the last one: {last}')
         listing = '\n'.join(f'  {path}: {reason}' for path, reason in bad)
         raise ValueError(f'{_TRIES} files in a row of {self!r} cannot be used:\n{listing}')
 

@@ -135,7 +135,7 @@ def check_samples(
                 findings.add('unreadable image', f'{results["img_path"]}: {error}')
                 continue
             except Rejected as error:
-                rejections[str(error).partition(':')[0]] += 1
+                rejections[error.name] += 1
                 continue
         rows.append(statistics.measure(packed['inputs'], packed['data_samples']))
         if rows[-1]['labels'] and (lacking := statistics.empty(rows[-1])):

@@ -14,7 +14,7 @@ def stack_collate(samples: list[dict]) -> dict:
 
     Args:
         samples: dicts with ``inputs`` (uint8 (3, H, W) tensor) and optionally ``data_samples``, ``bad`` (list of
-            (path, reason)) and ``state`` (a stream's position after the sample).
+            (path, reason)), ``rejected`` (reasons, one in a line) and ``state`` (a stream's position after the sample).
 
     Returns:
         dict(inputs=uint8 (B, 3, H, W), data_samples=list of B, loader=:class:`sapiens.structures.LoaderRecord`).
@@ -37,5 +37,6 @@ def stack_collate(samples: list[dict]) -> dict:
             samples=len(samples),
             worker=None if state is None else state['worker'],
             state=state,
+            rejected=[reason for sample in samples for reason in sample.get('rejected', '').splitlines()],
         ),
     )

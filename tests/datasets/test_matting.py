@@ -5,10 +5,12 @@ import pickle
 
 import numpy as np
 import pytest
+from mmengine.dataset import pseudo_collate
 
 from sapiens.coco.json_stream import stream_list
 from sapiens.datasets import CombinedDataset, Draw, MattingDataset
 from sapiens.datasets.checks import Findings, check_samples
+from sapiens.datasets.collate import stack_collate
 from sapiens.datasets.statistics import statistics_of
 from sapiens.datasets.transforms import Rejected, RejectLabels
 from sapiens.registry import DATASETS
@@ -232,7 +234,13 @@ def test_rejections_are_counted_by_name(tmp_path):
     draws = [Draw(i, i) for i in range(4)]
     text = check_samples(Findings(), dataset, draws, statistics_of(get_task('matting')))
     assert 'it rejected 2 of them (empty alpha (2)), and training draws others' in text
-    assert all(dataset[draw]['data_samples'].gt_alpha.max() == 1 for draw in draws)
+    samples = [dataset[draw] for draw in draws]
+    assert all(sample['data_samples'].gt_alpha.max() == 1 for sample in samples)
+    # Training logs them by the same name, several for one sample where the ones drawn instead are rejected too.
+    assert [bool(sample['rejected']) for sample in samples] == [False, True, False, True]
+    rejected = stack_collate(samples)['loader'].rejected
+    assert set(rejected) == {'empty alpha'} and len(rejected) >= 2
+    assert pseudo_collate(samples)['rejected'][0] == ''
 
 
 def test_the_published_recipe_on_both_lists(tmp_path, monkeypatch):

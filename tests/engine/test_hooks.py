@@ -11,6 +11,7 @@ import torch
 from mmengine.hooks import Hook
 
 from sapiens.engine import BadDataHook, CheckpointHook, IterTimerHook, Runner
+from sapiens.structures import LoaderRecord
 from sapiens.utils.files import temporary_path
 
 from .toy import Scores, make_runner
@@ -235,25 +236,54 @@ def test_twenty_bad_files_are_shown_and_all_are_listed(tmp_path):
 
 def test_bad_data_is_reported_every_ten_iterations_and_at_the_end(tmp_path):
     hook, runner = bad_data(tmp_path, 0, 0)
-    runner.train_loop = SimpleNamespace(record=SimpleNamespace(bad=[('a', 'b')], samples=3))
+    runner.train_loop = SimpleNamespace(record=LoaderRecord(bad=[('a', 'b')], samples=3, rejected=['dark']))
     runner.max_iters, reports = 25, []
     hook.report = lambda runner: reports.append(runner.iter)
     for runner.iter in range(25):
         hook.after_train_iter(runner, runner.iter)
     assert reports == [9, 19, 24] and len(hook.new) == 25 and hook.samples == 75
+    assert hook.new_rejected == dict(dark=25)
     batch = dict(loader=SimpleNamespace(bad=[('x\udcff', 'empty')]))
     hook.after_val_iter(runner, 0, batch)
     hook.after_val_iter(runner, 0, dict(loader=None))
     assert runner.lines == ['Bad file in evaluation, replaced by another one: x\\udcff: empty']
 
 
+def test_rejections_are_counted_by_reason_and_logged_when_they_double(tmp_path):
+    hook, runner = bad_data(tmp_path, 0, 100)
+    said = []
+    runner.logger.info = said.append
+    for reasons in (['dark'], [], ['empty alpha'] * 2, [], ['dark'], ['dark'] * 3, ['dark']):
+        hook.new_rejected.update(reasons)
+        hook.report(runner)
+    others = 'others were drawn instead'
+    assert (
+        said
+        == [
+            f'Rejected samples so far: 1; {others}: dark (1)',
+            f'Rejected samples so far: 3; {others}: empty alpha (2), dark (1)',
+            f'Rejected samples so far: 4; {others}: empty alpha (2), dark (2)',
+            f'Rejected samples so far: 8; {others}: dark (6), empty alpha (2)',
+        ]
+        and not runner.lines
+    )
+    assert (hook.bad, hook.opened) == (0, 100)
+
+
 def test_bad_data_counts_of_all_ranks_go_on():
     states = [dict(bad=3, opened=50, new=[('a', 'r')], samples=2), dict(bad=3, opened=50, new=[['b', 'r']], samples=4)]
+    states[0] |= dict(rejected=dict(dark=7), new_rejected=dict(dark=1))
+    states[1] |= dict(rejected=dict(dark=7), new_rejected=dict(dark=2, flat=1))
     first, second = BadDataHook(), BadDataHook()
     for rank, hook in enumerate((first, second)):
         hook.load_state_dict(hook.reshard_state(states, rank))
     assert (first.bad, first.opened, first.new, first.samples) == (3, 50, [('a', 'r'), ('b', 'r')], 6)
     assert (second.bad, second.opened, second.new, second.samples) == (3, 50, [], 0)
+    assert first.rejected == second.rejected == dict(dark=7)
+    assert first.new_rejected == dict(dark=3, flat=1) and not second.new_rejected
+    old = BadDataHook()
+    old.load_state_dict(dict(bad=3, opened=50, new=[], samples=0))  # of an earlier version
+    assert old.rejected == {} and old.state_dict()['new_rejected'] == {}
     with pytest.raises(ValueError, match='max_share=2'):
         BadDataHook(max_share=2)
 

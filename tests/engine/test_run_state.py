@@ -44,7 +44,8 @@ def test_the_layout_of_a_checkpoint(tmp_path):
     assert found['optimizer']['skipped'] == [0, 0]
     assert found['data'] == [dict(samples=10)]
     assert set(found['param_schedulers'][0]) >= {'last_step', '_global_step', 'base_values'}
-    assert layout(found['hooks']) == [dict(BadDataHook=dict.fromkeys(['bad', 'opened', 'new', 'samples']))]
+    counts = dict(dict.fromkeys(['bad', 'opened', 'new', 'samples']), rejected={}, new_rejected={})
+    assert layout(found['hooks']) == [dict(BadDataHook=counts)]
     assert set(found) == {'state_dict', 'optimizer', 'param_schedulers', 'rng', 'data', 'hooks'}
     values, counts = hub['curves']['train/loss']
     assert values.dtype == torch.float64 and counts.dtype == torch.int64 and len(values) == 5

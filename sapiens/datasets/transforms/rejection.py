@@ -11,7 +11,11 @@ __all__ = ['RejectLabels', 'Rejected']
 
 class Rejected(Exception):
     """The sample is not useful although its file is good: the dataset draws another one. The text is the reason; its part before
-    a colon is the name under which ``sapiens check`` counts it."""
+    a colon is the name under which ``sapiens check`` and training count it."""
+
+    @property
+    def name(self) -> str:
+        return str(self).partition(':')[0]
 
 
 @TRANSFORMS.register_module()
