@@ -47,6 +47,19 @@ MODELS_OF |= dict(
     ),
     normal2=dict(MODELS_OF['normal'], backbone=BACKBONE2, head=SHUFFLE_HEAD),
     normal_4k=dict(MODELS_OF['normal'], backbone=BACKBONE_4K, head=SHUFFLE_HEAD),
+    # The scale branch halves the 4x3 patches once and pools the 2x2 that are left to 3x2 cells.
+    pointmap2=dict(
+        type='DenseEstimator', backbone=BACKBONE2, task=dict(type='PointmapTask'),
+        head=dict(SHUFFLE_HEAD, predictor='conv_pointmap', scale=dict(conv_channels=(16,), hidden=(8,), cells=(3, 2))),
+    ),
+    matting2=dict(
+        type='DenseEstimator', backbone=BACKBONE2, task=dict(type='MattingTask'),
+        head=dict(SHUFFLE_HEAD, predictor='conv_matting', sigmoid=True),
+    ),
+    albedo2=dict(
+        type='DenseEstimator', backbone=BACKBONE2, task=dict(type='AlbedoTask'),
+        head=dict(SHUFFLE_HEAD, predictor='conv_albedo', norm='rms'),
+    ),
 )  # fmt: skip
 
 
@@ -62,6 +75,8 @@ def checkpoint(task: str, folder, cfg: Config | None = None) -> str:
     model.init_weights()
     if task.startswith('pose'):
         torch.nn.init.normal_(model.head.last_layer.weight, std=0.5)
+    if task.startswith('pointmap'):
+        model.head.scale_final_layer[-1].bias.data.fill_(1.5)  # away from 0, below which a scale has no meaning
     for name, parameter in model.named_parameters():
         if name.endswith('attn.gamma.weight'):
             torch.nn.init.ones_(parameter)

@@ -128,6 +128,44 @@ def test_keypoints_that_noise_moves_by_more_than_half_a_pixel_are_not_compared(c
     assert [row.compared for row in rows] == pytest.approx([0.6, 0.6])
 
 
+def lower_precision(task, tmp_path, **outputs):
+    """Model of several outputs, and its reference for a photograph with other raw outputs."""
+    model = build_model(config(task), checkpoint(task, tmp_path), 'cpu')
+    (picture,) = load_images([], SIZE)
+    raw = make_reference(model, picture).raw
+    raw = {**raw, **outputs} if isinstance(raw, dict) else outputs['albedo']
+    one = {name: value[0] for name, value in raw.items()} if isinstance(raw, dict) else raw[0]
+    fields = model.task.finish(one, SIZE, model.test_cfg)
+    return model, Reference(raw, {name.removeprefix('pred_'): value[None] for name, value in fields.items()}, SIZE)
+
+
+def test_values_that_are_cut_have_the_bounds_of_those_before(tmp_path):
+    """Albedo of random weights leaves [0, 1] far, and errors of low precision grow with it."""
+    values = torch.linspace(-2, 3, 64 * 48).view(1, 1, 64, 48).repeat(1, 3, 1, 1)
+    for albedo, extent, unit in ((values, 5.0, ' before they are cut'), (values / 10 + 0.4, 0.5, '')):
+        model, reference = lower_precision('albedo2', tmp_path, albedo=albedo)
+        for factor, passes in ((0.99, True), (1.01, False)):
+            wrong = dict(albedo=reference.decoded['albedo'].clone())
+            wrong['albedo'][0, 0, 0, 0] += factor * 0.1 * extent
+            (row,) = judged((None, model, reference), wrong, TOLERANCES['bf16'])
+            assert row.passed == passes and row.largest == pytest.approx(factor * 0.1)
+            assert row.unit == 'fractions of the range of values' + unit
+
+
+def test_a_scale_is_a_single_value(tmp_path):
+    """The bound of means is for many values, but float32 keeps it."""
+    model, reference = lower_precision('pointmap2', tmp_path, scale=torch.tensor([0.5]))
+    for name, change, passes in (
+        ('bf16', 0.09, True),
+        ('bf16', 0.11, False),
+        ('fp32', 9e-6, True),
+        ('fp32', 2e-5, False),
+    ):
+        got = dict(reference.decoded, scale=reference.decoded['scale'] * (1 + change))
+        points, scale = judged((None, model, reference), got, TOLERANCES[name])
+        assert points.passed and scale.passed == passes, name
+
+
 def test_nothing_certain_is_no_proof():
     assert not Difference('keypoints', 0.0, 0.0, Tolerance(1, 1), 'pixels', compared=0.0).passed
 

@@ -18,10 +18,10 @@ from sapiens.utils.device import DTYPES
 from .export_models import MODELS_OF, checkpoint, config
 from .test_export import slow_unless
 
-TASKS = ['features2', 'features_4k', 'pose2', 'parts2', 'normal2', 'normal_4k']
+TASKS = ['features2', 'features_4k', 'pose2', 'parts2', 'normal2', 'normal_4k', 'pointmap2', 'matting2', 'albedo2']
 FORMATS = ['torchscript', 'export', 'onnx']
 CASES = [
-    slow_unless(format == 'torchscript' or (task, decode) in (('pose2', True), ('features_4k', False)),
+    slow_unless(format == 'torchscript' or (task, decode) in (('pose2', True), ('features_4k', False), ('pointmap2', True)),
                 task, format, decode)
     for task in TASKS for format in FORMATS for decode in (False, True) if not (decode and 'features' in task)
 ]  # fmt: skip
@@ -52,20 +52,29 @@ def inputs_of(task, batch, size=None):
 
 
 def eager(task, weights, inputs, dtype='fp32'):
-    """Undecoded output of the model itself."""
+    """Undecoded output of the model itself; of several outputs a dict."""
     model = build_model(config(task), weights[task], 'cpu').to(DTYPES[dtype])
     network = model.backbone.feature_map if 'features' in task else model
     # With gradients a layer runs as in a graph; without them inference works in place and in bands, which round elsewhere.
     with torch.enable_grad():
-        return network(inputs.to(DTYPES[dtype])).float().detach()
+        output = network(inputs.to(DTYPES[dtype]))
+    if isinstance(output, dict):
+        return {f'raw_{name}': value.float().detach() for name, value in output.items()}
+    return output.float().detach()
 
 
 def decoded(task, weights, raw, size):
     model = build_model(config(task), weights[task], 'cpu')
     if task == 'pose2':
         return dict(zip(('keypoints', 'scores'), model.codec.decode(raw, size[::-1]), strict=True))
-    ((name, value),) = model.task.decode(raw, size).items()
-    return {dict(sem_seg='labels', normal='normals')[name]: value}
+    raw = {name.removeprefix('raw_'): value for name, value in raw.items()} if isinstance(raw, dict) else raw
+    names = dict(sem_seg='labels', normal='normals')
+    return {names.get(name, name): value for name, value in model.task.decode(raw, size).items()}
+
+
+def by_name(exported, raw):
+    """Undecoded output of the model under the names of the graph."""
+    return raw if isinstance(raw, dict) else {exported.names[0]: raw}
 
 
 def nodes_of(path):
@@ -83,9 +92,9 @@ def test_every_task_in_every_graph(tmp_path, weights, task, format, decode):
     for batch in (1, 3):
         inputs = inputs_of(task, batch)
         want = eager(task, weights, inputs)
-        want = decoded(task, weights, want, size) if decode else {exported.names[0]: want}
+        want = decoded(task, weights, want, size) if decode else by_name(exported, want)
         got = exported(inputs)
-        assert list(got) == list(want)
+        assert list(got) == list(want) == [row.name for row in report.differences]
         for name, value in got.items():
             atol = 0.02 if name == 'keypoints' else 2e-4
             torch.testing.assert_close(value, want[name], rtol=1e-4, atol=atol)
@@ -93,14 +102,22 @@ def test_every_task_in_every_graph(tmp_path, weights, task, format, decode):
         assert not {'Sin', 'Cos', 'Loop', 'If'} & {node.op_type for node in nodes_of(report.path)}
 
 
-@pytest.mark.parametrize('format', ['torchscript', 'onnx'])
-def test_sines_and_cosines_are_constants(tmp_path, weights, format):
-    """The parser of TensorRT refuses both operators, in graphs of a position that depends on the input."""
-    path = export('normal2', weights, tmp_path, format, size=(80, 64)).path
-    inputs = inputs_of('normal2', 1, (80, 64))
-    torch.testing.assert_close(
-        load_export(path)(inputs)['raw_normals'], eager('normal2', weights, inputs), rtol=1e-4, atol=2e-4
-    )
+@pytest.mark.parametrize(
+    ('task', 'format'),
+    [
+        ('normal2', 'torchscript'),
+        ('normal2', 'onnx'),
+        ('pointmap2', 'torchscript'),
+        slow_unless(False, 'pointmap2', 'onnx'),
+    ],
+)
+def test_sines_and_cosines_are_constants(tmp_path, weights, task, format):
+    """The parser of TensorRT refuses both operators, in graphs of a position that depends on the input. So are the cells that a
+    scale is pooled to."""
+    path = export(task, weights, tmp_path, format, size=(80, 64)).path
+    inputs, exported = inputs_of(task, 1, (80, 64)), load_export(path)
+    for name, want in by_name(exported, eager(task, weights, inputs)).items():
+        torch.testing.assert_close(exported(inputs)[name], want, rtol=1e-4, atol=2e-4)
     if format == 'onnx':
         assert not {'Sin', 'Cos', 'Range'} & {node.op_type for node in nodes_of(path)}
     else:
@@ -111,10 +128,13 @@ def test_sines_and_cosines_are_constants(tmp_path, weights, format):
 @pytest.mark.parametrize(
     ('task', 'decode'),
     [('normal2', False), slow_unless(False, 'pose2', True), slow_unless(False, 'parts2', True),
-     slow_unless(False, 'features_4k', False), slow_unless(False, 'features', False), slow_unless(False, 'depth', False)],
+     slow_unless(False, 'features_4k', False), slow_unless(False, 'features', False), slow_unless(False, 'depth', False),
+     ('pointmap2', False), slow_unless(False, 'pointmap2', True), slow_unless(False, 'matting2', True),
+     slow_unless(False, 'albedo2', True)],
 )  # fmt: skip
 def test_one_program_for_several_sizes(tmp_path, weights, task, decode):
-    """Rotary angles, or the resized positions of the first family, are computed in the graph."""
+    """Rotary angles, or the resized positions of the first family, are computed in the graph. Of pointmaps so are the cells that
+    the scale is pooled to."""
     files = dict(weights) if task in weights else {task: checkpoint(task, tmp_path)}
     report = export(task, files, tmp_path, 'export', decode=decode, dynamic_batch=True, dynamic_size=True)
     assert report.path.name == f'{task}_any-size{"_decoded" * decode}_float32.pt2'
@@ -124,14 +144,17 @@ def test_one_program_for_several_sizes(tmp_path, weights, task, decode):
     if task in TASKS:
         graph = str(torch.export.load(str(report.path)).graph)
         assert 'aten.sin' in graph and 'aten.cos' in graph
-    for size in ((2 * step, 2 * step), (4 * step, 3 * step), (7 * step, 5 * step)):
+    least = 3 if task == 'pointmap2' else 2  # the scale halves the map once
+    for size in ((least * step, least * step), (4 * step, 3 * step), (7 * step, 5 * step)):
         inputs = inputs_of(task, 2, size)
         want = eager(task, files, inputs)
-        want = next(iter(decoded(task, files, want, size).values())) if decode else want
-        got = next(iter(exported(inputs).values()))
-        torch.testing.assert_close(got, want, rtol=1e-4, atol=0.5 if task == 'pose2' else 1e-3)  # 0.5: pixels
-    with pytest.raises(Exception, match=r'(?i)guard|shape|Expected'):
-        exported(inputs_of(task, 2, (4 * step + 8, 3 * step)))
+        want = decoded(task, files, want, size) if decode else by_name(exported, want)
+        for name, value in exported(inputs).items():
+            atol = 0.5 if name == 'keypoints' else 1e-3  # 0.5: pixels
+            torch.testing.assert_close(value, want[name], rtol=1e-4, atol=atol)
+    for size in ((4 * step + 8, 3 * step), ((least - 1) * step, 3 * step)):
+        with pytest.raises(Exception, match=r'(?i)guard|shape|Expected|to be >='):
+            exported(inputs_of(task, 2, size))
 
 
 @pytest.mark.parametrize(
@@ -146,7 +169,7 @@ def test_the_description_says_how_an_image_becomes_the_input(name, geometry):
     assert _geometry(read_config(f'{name}-1024x768')) == geometry
 
 
-@pytest.mark.parametrize('task', ['normal2', 'parts2'])
+@pytest.mark.parametrize('task', ['normal2', 'parts2', 'pointmap2', 'matting2', 'albedo2'])
 def test_a_graph_in_the_place_of_the_network_predicts_the_same(tmp_path, weights, task):
     """With the flip test and at the size of the image, which stay those of the model."""
     path = export(task, weights, tmp_path, 'torchscript', dynamic_batch=True).path
@@ -158,8 +181,10 @@ def test_a_graph_in_the_place_of_the_network_predicts_the_same(tmp_path, weights
         for model in (plain, other)
     ]
     for one, two in zip(*fields, strict=True):
-        (name,) = one.keys()
-        torch.testing.assert_close(one.get(name), two.get(name), rtol=1e-4, atol=1e-4)
+        names = one.keys()
+        assert names == two.keys() != []
+        for name in names:
+            torch.testing.assert_close(one.get(name), two.get(name), rtol=1e-4, atol=1e-4)
 
 
 def test_open_sizes_belong_to_torch_export(tmp_path):
@@ -168,6 +193,13 @@ def test_open_sizes_belong_to_torch_export(tmp_path):
             ExportOptions(format, dynamic_size=True)
     with pytest.raises(ValueError, match="dynamic_size has no place in 'clean'"):
         ExportOptions('clean', dynamic_size=True)
+
+
+def test_a_scale_needs_a_map_that_it_can_halve(tmp_path, weights):
+    with pytest.raises(
+        ValueError, match=r'dynamic_size: the graph needs 3 patches .* of \(32, 48\) has \(2, 3\); set a larger'
+    ):
+        export('pointmap2', weights, tmp_path, 'export', dynamic_size=True, size=(32, 48))
 
 
 def test_parts_of_one_size_are_named(tmp_path, weights, monkeypatch):
@@ -194,18 +226,22 @@ def test_parts_of_one_size_are_named(tmp_path, weights, monkeypatch):
      for task in ('features2', 'pose2', 'parts2', 'normal2') for format, dtype in
      (('torchscript', 'fp16'), ('torchscript', 'bf16'))]
     + [('normal2', 'export', 'bf16'), ('normal2', 'onnx', 'fp16'), slow_unless(False, 'pose2', 'onnx', 'fp16'),
-       slow_unless(False, 'features_4k', 'onnx', 'fp16'), slow_unless(False, 'pose2', 'export', 'fp16')],
+       slow_unless(False, 'features_4k', 'onnx', 'fp16'), slow_unless(False, 'pose2', 'export', 'fp16')]
+    + [(task, 'torchscript', dtype) for task in ('pointmap2', 'matting2', 'albedo2') for dtype in ('fp16', 'bf16')]
+    + [('pointmap2', 'onnx', 'fp16'), slow_unless(False, 'pointmap2', 'export', 'bf16'),
+       slow_unless(False, 'matting2', 'onnx', 'fp16'), slow_unless(False, 'albedo2', 'onnx', 'fp16')],
 )  # fmt: skip
 def test_lower_precision_equals_the_eager_model_of_that_precision(tmp_path, weights, task, format, dtype):
     """PyTorch's formats run the same kernels. ONNX rounds elsewhere, by what the precision has."""
     report = export(task, weights, tmp_path, format, dtype=dtype)
     assert all(row.passed for row in report.differences)
-    inputs = inputs_of(task, 1)
-    got = next(iter(load_export(report.path)(inputs).values()))
-    want = eager(task, weights, inputs, dtype)
-    assert got.dtype == torch.float32
-    allowed = 4e-3 * float(want.max() - want.min()) if format == 'onnx' else 0
-    assert float((got - want).abs().max()) <= allowed
+    inputs, exported = inputs_of(task, 1), load_export(report.path)
+    wanted = by_name(exported, eager(task, weights, inputs, dtype))
+    for name, got in exported(inputs).items():
+        want = wanted[name]
+        assert got.dtype == torch.float32
+        extent = float(want.max() - want.min()) if want.numel() > 1 else float(want.abs())
+        assert float((got - want).abs().max()) <= (4e-3 * extent if format == 'onnx' else 0)
 
 
 def large(task, folder, names, factor):
@@ -222,13 +258,17 @@ def large(task, folder, names, factor):
 
 
 @pytest.mark.parametrize(
-    ('task', 'names', 'factor'),
+    ('task', 'names', 'factor', 'format'),
     [
+        slow_unless((task, format) not in (('albedo2', 'onnx'), ('albedo2', 'export'), ('pointmap2', 'export')),
+                    task, names, factor, format) for format in FORMATS for task, names, factor in (
         ('features2', ['patch_embed.projection'], 5000.0),  # values of 1000 and more in the first RMS norms
         ('normal2', ['input_conv.0', 'upsample_blocks.0.0'], 200.0),  # and in the instance norms
+        ('pointmap2', ['scale_conv_layers.0'], 300.0),  # also in those of the scale
+        ('albedo2', ['input_conv.0', 'upsample_blocks.0.0'], 200.0),
+        )
     ],
-)
-@pytest.mark.parametrize('format', FORMATS)
+)  # fmt: skip
 def test_squares_that_overflow_float16(tmp_path, task, names, factor, format):
     """Norms are computed in float32: the sum of squares of their inputs is above 65504."""
     files = large(task, tmp_path, names, factor)
@@ -242,19 +282,24 @@ def test_squares_that_overflow_float16(tmp_path, task, names, factor, format):
         patch.setattr(torch.jit, 'is_tracing', lambda: True)  # calls every module of a head
         want = model.backbone.feature_map(inputs) if task == 'features2' else model(inputs)
     assert 300 < max(seen) < 60000
-    path = export(task, files, tmp_path, format, dtype='fp16').path
-    outputs = [next(iter(load_export(path)(inputs).values()))]
+    exported = load_export(export(task, files, tmp_path, format, dtype='fp16').path)
+    outputs = [list(exported(inputs).values())]
     if format == 'onnx':
         # onnxruntime computes some operators of float16 in float32 on a CPU. This one takes the types of the graph.
-        outputs.append(torch.from_numpy(ReferenceEvaluator(load(str(path))).run(None, dict(inputs=inputs.numpy()))[0]))
-    for got in outputs:
+        (path,) = tmp_path.glob('*.onnx')
+        found = ReferenceEvaluator(load(str(path))).run(None, dict(inputs=inputs.numpy()))
+        outputs.append([torch.from_numpy(np.asarray(one)) for one in found])
+    wanted = list(want.values()) if isinstance(want, dict) else [want]
+    for got, want in ((got, want) for found in outputs for got, want in zip(found, wanted, strict=True)):
         assert got.isfinite().all()
-        assert float((got - want).abs().max()) < 1e-2 * float(want.max() - want.min())
+        extent = float(want.max() - want.min()) if want.numel() > 1 else float(want.abs())
+        assert float((got - want).abs().max()) < 1e-2 * extent
 
 
-def test_norms_of_an_onnx_graph_take_float32(tmp_path, weights):
+@pytest.mark.parametrize(('task', 'count'), [('normal2', 6), ('pointmap2', 7)])  # the scale has one of its own
+def test_norms_of_an_onnx_graph_take_float32(tmp_path, weights, task, count):
     """Each instance norm stands between two casts. RMS norms are products and sums, of float32 too."""
-    model = load(str(export('normal2', weights, tmp_path, 'onnx', dtype='fp16').path))
+    model = load(str(export(task, weights, tmp_path, 'onnx', dtype='fp16').path))
     made_by = {name: node for node in model.graph.node for name in node.output}
     users = {}
     for node in model.graph.node:
@@ -265,7 +310,7 @@ def test_norms_of_an_onnx_graph_take_float32(tmp_path, weights):
         return next(attribute.i for attribute in node.attribute if attribute.name == 'to')
 
     norms = [node for node in model.graph.node if node.op_type == 'InstanceNormalization']
-    assert len(norms) == 6
+    assert len(norms) == count
     for node in norms:
         before = made_by[node.input[0]]
         assert before.op_type == 'Cast' and target(before) == TensorProto.FLOAT

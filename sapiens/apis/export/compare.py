@@ -17,11 +17,12 @@ from sapiens.models import MAE, DenseEstimator, PoseEstimator
 from sapiens.models.layers.upsample import upsample
 from sapiens.tasks import members_of
 
-from .graph import as_float
-from .options import Tolerance
+from .graph import ExportGraph, as_float
+from .near_ties import find_near_ties
+from .options import TOLERANCES, Tolerance
 from .outputs import field_names, outputs_of
 
-__all__ = ['Difference', 'Reference', 'compare', 'make_reference', 'name_raw', 'prepare']
+__all__ = ['Difference', 'Reference', 'compare', 'make_reference', 'measure_heatmaps', 'name_raw', 'prepare']
 
 # Keypoints are compared where noise of the size of the mean tolerance moves them by at most half of this; then they must agree.
 KEYPOINT_TOLERANCE = Tolerance(largest=1.0, mean=0.1)  # pixels of the crop
@@ -38,12 +39,14 @@ class Reference:
         decoded: decoded outputs (1, ...) by name.
         size: (H, W) of the image.
         tasks: the reference of each task of a model of several, by name; then the rest is empty.
+        heatmap_difference: (1, K) largest difference of each heatmap in the precision of the export, where it was measured.
     """
 
     raw: Tensor | dict[str, Tensor]
     decoded: dict[str, Tensor]
     size: tuple[int, int]
     tasks: dict[str, 'Reference'] = field(default_factory=dict)
+    heatmap_difference: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Difference:
         limit: bounds, in the same unit.
         unit: of the numbers.
         compared: fraction of the values that was compared.
+        near_ties: keypoints that were not compared because another cell of the heatmap is as high within the measured
+            difference of the heatmaps.
     """
 
     name: str
@@ -64,6 +69,7 @@ class Difference:
     limit: Tolerance
     unit: str
     compared: float = 1.0
+    near_ties: int = 0
 
     @property
     def passed(self) -> bool:
@@ -73,6 +79,8 @@ class Difference:
     def __str__(self) -> str:
         verdict = 'ok' if self.passed else 'FAILED'
         note = '' if self.compared == 1 else f'; {self.compared:.0%} of them certain enough to compare'
+        if self.near_ties:
+            note += f', {self.near_ties} left out as near ties within the difference of the heatmaps'
         return (
             f'{self.name}: largest difference {self.largest:.2g}, mean {self.mean:.2g} ({self.unit}; allowed '
             f'{self.limit.largest:g} and {self.limit.mean:g}): {verdict}{note}'
@@ -121,6 +129,14 @@ def _decode(model: nn.Module, raw: Tensor | dict[str, Tensor], size: tuple[int, 
     one = {name: value[0] for name, value in raw.items()} if isinstance(raw, dict) else raw[0]
     fields = model.task.finish(one, size, model.test_cfg)
     return {name: fields[f'pred_{key}'][None] for name, key in field_names(model, decode=True).items()}
+
+
+def measure_heatmaps(graph: ExportGraph, references: Sequence[Reference], inputs: Sequence[Tensor]) -> None:
+    """Set ``heatmap_difference`` of the references from the network of the graph, in its precision, for the same images."""
+    for reference, one in zip(references, inputs, strict=True):
+        for head, heatmaps in graph.heatmaps(one).items():
+            own = reference if head is None else reference.tasks[head]
+            own.heatmap_difference = (heatmaps - own.raw).abs().amax((-1, -2))
 
 
 def compare(
@@ -189,7 +205,8 @@ def name_raw(model: nn.Module, reference: Reference) -> dict[str, Tensor]:
 
 
 def _fields(model: DenseEstimator, got: dict, reference: Reference, tolerance: Tolerance) -> list[Difference]:
-    """By the kind of each field: labels by their scores, unit vectors by their lengths, others by their values."""
+    """By the kind of each field: labels by their scores, unit vectors by their lengths, values that are cut to a range (albedo)
+    as fractions of their range before, as without decoding, others by their values."""
     kinds = {field.name: field.kind for field in model.task.spec.fields}
     raw, rows = model.task.named(reference.raw), []
     for name, key in field_names(model, decode=True).items():
@@ -199,6 +216,8 @@ def _fields(model: DenseEstimator, got: dict, reference: Reference, tolerance: T
             rows.append(_labels(name, value, upsample(scores, reference.size), _range(scores), tolerance))
         elif kinds.get(key) == 'unit_vectors' and scores is not None and scores.shape[1] == want.shape[1]:
             rows.append(_unit_vectors(name, value, want, upsample(scores, reference.size), tolerance))
+        elif scores is not None and scores.shape[1:2] == want.shape[1:2] and want.ndim == 4:
+            rows.append(_cut_values(name, value, want, upsample(scores, reference.size), tolerance))
         else:
             rows.append(_values(name, value, want, _range(want), tolerance))
     return rows
@@ -212,6 +231,13 @@ def _unit_vectors(name: str, got: Tensor, want: Tensor, vectors: Tensor, toleran
     return Difference(name, *_summarize(error), tolerance, unit)
 
 
+def _cut_values(name: str, got: Tensor, want: Tensor, whole: Tensor, tolerance: Tolerance) -> Difference:
+    """Of values that may be those of ``whole``, cut to a range."""
+    is_cut = torch.equal(whole.clamp(float(want.min()), float(want.max())), want) and not torch.equal(whole, want)
+    row = _values(name, got, want, _range(whole if is_cut else want), tolerance)
+    return replace(row, unit=f'{UNIT} before they are cut') if is_cut else row
+
+
 def _labels(name: str, got: Tensor, scores: Tensor, extent: float, tolerance: Tolerance) -> Difference:
     """How much lower the eager model's score is for the export's label than for its own."""
     chosen = scores.gather(1, got.long()[:, None].clamp(0, scores.shape[1] - 1))[:, 0]
@@ -221,7 +247,7 @@ def _labels(name: str, got: Tensor, scores: Tensor, extent: float, tolerance: To
 
 
 def _keypoints(model: nn.Module, got: dict, reference: Reference, tolerance: Tolerance) -> list[Difference]:
-    """In pixels, where noise hardly moves the point of the eager model."""
+    """In pixels, where noise hardly moves the point of the eager model and no other cell may be the highest one."""
     want, raw = reference.decoded, reference.raw
     generator = torch.Generator().manual_seed(0)
     moved = torch.zeros_like(want['scores'])
@@ -230,18 +256,27 @@ def _keypoints(model: nn.Module, got: dict, reference: Reference, tolerance: Tol
         points = model.codec.decode(raw + noise, reference.size[::-1])[0]
         moved = moved.maximum((points - want['keypoints']).norm(dim=-1))
     certain = (moved <= KEYPOINT_TOLERANCE.largest / 2) | ~got['keypoints'].isfinite().all(-1)
-    error = (got['keypoints'] - want['keypoints']).norm(dim=-1)[certain]
+    unique = torch.ones_like(certain)
+    if reference.heatmap_difference is not None:
+        difference = reference.heatmap_difference.clamp(max=tolerance.largest * _range(raw))  # more is a fault
+        tied = find_near_ties(model.codec, raw, difference, reference.size[::-1], KEYPOINT_TOLERANCE.largest / 2)
+        unique = ~tied | ~got['keypoints'].isfinite().all(-1)
+    error = (got['keypoints'] - want['keypoints']).norm(dim=-1)[certain & unique]
     fraction = float(certain.float().mean())
     # Scores are the highest values, where errors are the largest: their mean is not a mean over values.
     limit = Tolerance(tolerance.largest, tolerance.largest)
     scores = _values('scores', got['scores'][certain], want['scores'][certain], _range(raw), limit)
+    compared, ties = float((certain & unique).float().mean()), int((certain & ~unique).sum())
     return [
-        Difference('keypoints', *_summarize(error), KEYPOINT_TOLERANCE, 'pixels of the crop', fraction),
+        Difference('keypoints', *_summarize(error), KEYPOINT_TOLERANCE, 'pixels of the crop', compared, ties),
         replace(scores, compared=fraction),
     ]
 
 
 def _values(name: str, got: Tensor, want: Tensor, extent: float, tolerance: Tolerance) -> Difference:
+    if want.numel() == 1 and tolerance != TOLERANCES['fp32']:
+        # A number of the whole image, such as a scale, is no mean over values. Float32 keeps within the bound of means.
+        tolerance = Tolerance(tolerance.largest, tolerance.largest)
     return Difference(name, *_summarize((got.float() - want.float()).abs() / extent), tolerance, UNIT)
 
 
@@ -261,4 +296,5 @@ def _merge(rows: Sequence[Difference]) -> Difference:
     mean = math.fsum(row.mean * row.compared for row in rows) / total if total else 0.0
     # max() of Python would ignore what is not a number.
     largest = float(torch.tensor([row.largest for row in rows]).max())
-    return replace(rows[0], largest=largest, mean=mean, compared=total / len(rows))
+    ties = sum(row.near_ties for row in rows)
+    return replace(rows[0], largest=largest, mean=mean, compared=total / len(rows), near_ties=ties)

@@ -22,7 +22,7 @@ from sapiens.utils.optional import require
 
 from ..loading.build import build_model, input_pipeline, read_config
 from ..loading.load_model import weights_of
-from .compare import Difference, compare, make_reference, name_raw, prepare
+from .compare import Difference, compare, make_reference, measure_heatmaps, name_raw, prepare
 from .graph import ExportGraph, image_size
 from .images import load_images
 from .load_export import load_export
@@ -126,7 +126,12 @@ def export_model(
         begin = time.monotonic()
         say(f'writing {options.format}')
         if options.is_graph:
-            write_graph(ExportGraph(model, options), options, meta, written)
+            graph = ExportGraph(model, options)
+            write_graph(graph, options, meta, written)
+            # Onnxruntime quantizes the file, not the model.
+            if options.is_lossy and not (options.int8 and options.format == 'onnx'):
+                measure_heatmaps(graph, references, inputs)
+            del graph
         else:
             write_weights(model, options, meta, written)
         say(f'written in {time.monotonic() - begin:.0f} s; loading it again and running it')

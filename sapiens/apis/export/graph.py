@@ -3,7 +3,6 @@
 # B batch, K channels of the output, H W size of the image in pixels, h w of the network's output
 
 import torch
-import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
@@ -15,6 +14,8 @@ from .options import ExportOptions
 from .outputs import field_names, outputs_of
 
 __all__ = ['ExportGraph', 'image_size']
+
+MIN_GRID = 2  # patches on a side of the smallest image that a graph of any size takes; some heads need more
 
 
 def image_size(model: nn.Module) -> tuple[int, int]:
@@ -55,19 +56,24 @@ class ExportGraph(nn.Module):
         members = members_of(model)
         self.heads = list(members) or [None]
         self.model = model if members or isinstance(model, PoseEstimator | DenseEstimator) else model.backbone
-        self.codecs, self.names = {}, {}
+        self.codecs, self.names, self.min_grid = {}, {}, MIN_GRID
         for head in self.heads:
             part = members.get(head, model)
+            self.min_grid = max(self.min_grid, getattr(getattr(part, 'head', None), 'min_grid', MIN_GRID))
             if isinstance(part, PoseEstimator) and options.decode:
                 self.codecs[head] = traceable(part.codec)
             elif isinstance(part, DenseEstimator):
                 self.names[head] = list(field_names(part, options.decode).values())
+        grid = model.backbone.grid_of(*self.size)
+        if self.dynamic_size and min(grid) < self.min_grid:
+            raise ValueError(
+                f'dynamic_size: the graph needs {self.min_grid} patches or more on each side, but an image of {self.size} '
+                f'has {grid}; set a larger size'
+            )
 
     def forward(self, inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         """A tensor where there is one output, else a tuple; feature maps are a tuple of one, as published."""
-        if self.preprocess:
-            inputs = (inputs.float() - self.mean) / self.std
-        inputs = inputs.to(self.dtype)
+        inputs = self._to_network(inputs)
         size = tuple(inputs.shape[-2:]) if self.dynamic_size else self.size
         if not isinstance(self.model, BaseModel):
             return (self.model.feature_map(inputs).float(),)
@@ -76,6 +82,21 @@ class ExportGraph(nn.Module):
             part = self.model if head is None else self.model.tasks[head]
             values += self._values(head, part, outputs if head is None else outputs[head], size)
         return tuple(values) if len(values) > 1 else values[0]
+
+    def _to_network(self, inputs: Tensor) -> Tensor:
+        if self.preprocess:
+            inputs = (inputs.float() - self.mean) / self.std
+        return inputs.to(self.dtype)
+
+    @torch.no_grad()
+    def heatmaps(self, inputs: Tensor) -> dict[str | None, Tensor]:
+        """Heatmaps (B, K, h, w) before decoding, of each head that has some."""
+        outputs = self.model(self._to_network(inputs)) if self.codecs else {}
+        parts = {head: self.model if head is None else self.model.tasks[head] for head in self.codecs}
+        return {
+            head: part.loss_module.to_heatmaps((outputs if head is None else outputs[head]).float())
+            for head, part in parts.items()
+        }
 
     def _values(
         self, head: str | None, part: nn.Module, output: Tensor | dict[str, Tensor], size: tuple
@@ -89,22 +110,26 @@ class ExportGraph(nn.Module):
         return [named[name] for name in self.names[head]]
 
 
-class Float32InstanceNorm(nn.InstanceNorm2d):
-    """Instance norm in float32 for maps of lower precision, visible in the graph.
+class Float32Norm(nn.Module):
+    """An instance norm in float32 for maps of lower precision, visible in the graph.
 
     PyTorch's kernels sum in float32 by themselves, and so do its RMS and layer norms, in every format. The operator of ONNX does
     what its runtime likes, in the type of its input: in float16 the squares of values above 255 overflow.
     """
 
+    def __init__(self, norm: nn.InstanceNorm2d) -> None:
+        super().__init__()
+        self.norm = norm
+
     def forward(self, x: Tensor) -> Tensor:
-        return F.instance_norm(x.float(), eps=self.eps).to(x.dtype)
+        return self.norm(x.float()).to(x.dtype)
 
 
 def replace_instance_norms(model: nn.Module) -> None:
     for parent in list(model.modules()):
         for name, child in parent.named_children():
-            if type(child) is nn.InstanceNorm2d and not child.affine and not child.track_running_stats:
-                setattr(parent, name, Float32InstanceNorm(child.num_features, child.eps))
+            if isinstance(child, nn.InstanceNorm2d) and not child.affine and not child.track_running_stats:
+                setattr(parent, name, Float32Norm(child))
 
 
 class WholeMapUDPHeatmap(UDPHeatmap):

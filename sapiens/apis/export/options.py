@@ -99,6 +99,11 @@ class ExportOptions:
         return self.format in GRAPHS
 
     @property
+    def is_lossy(self) -> bool:
+        """Whether the graph computes with less precision than float32."""
+        return self.int8 or self.dtype != 'fp32'
+
+    @property
     def torch_dtype(self) -> torch.dtype:
         return DTYPES[self.dtype]
 

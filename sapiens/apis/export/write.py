@@ -118,7 +118,7 @@ def _write_torchscript(graph: ExportGraph, options: ExportOptions, example: Tens
 
 
 def _write_export(graph: ExportGraph, options: ExportOptions, example: Tensor, meta: str, path: Path) -> None:
-    program = torch.export.export(graph, (example,), dynamic_shapes=_dynamic_shapes(options, graph.patch_size))
+    program = torch.export.export(graph, (example,), dynamic_shapes=_dynamic_shapes(options, graph))
     torch.export.save(program, str(path), extra_files={META_FILE: meta})
 
 
@@ -130,7 +130,7 @@ def _write_onnx(graph: ExportGraph, options: ExportOptions, example: Tensor, met
         dynamo=True,
         input_names=['inputs'],
         output_names=names,
-        dynamic_shapes=_dynamic_shapes(options, graph.patch_size),
+        dynamic_shapes=_dynamic_shapes(options, graph),
         opset_version=ONNX_OPSET,
         verbose=False,
     )
@@ -173,8 +173,11 @@ def write_weights(model: nn.Module, options: ExportOptions, meta: dict, path: Pa
     save_weights(weights, path, meta, flat=is_encoder)
 
 
-def _dynamic_shapes(options: ExportOptions, patch_size: int) -> dict | None:
+def _dynamic_shapes(options: ExportOptions, graph: ExportGraph) -> dict | None:
     dims = {0: torch.export.Dim('batch', min=1)} if options.dynamic_batch else {}
     if options.dynamic_size:
-        dims |= {axis: patch_size * torch.export.Dim(name, min=2) for axis, name in zip((2, 3), PATCHES, strict=True)}
+        dims |= {
+            axis: graph.patch_size * torch.export.Dim(name, min=graph.min_grid)
+            for axis, name in zip((2, 3), PATCHES, strict=True)
+        }
     return dict(inputs=dims) if dims else None

@@ -107,7 +107,13 @@ class UDPHeatmap:
             (-1, -1). scores (B, K) float32: the highest value; for ``'expectation'`` the sum of the 3 x 3 cells, a probability.
         """
         heatmaps = heatmaps.float()
-        cells, peaks = self.highest_cells(heatmaps)
+        return self.decode_at(heatmaps, *self.highest_cells(heatmaps), input_size)
+
+    def decode_at(
+        self, heatmaps: Tensor, cells: Tensor, peaks: Tensor, input_size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """As :meth:`decode` of float32 heatmaps, around given cells (B, K, 2) x, y instead of the highest ones, with the highest
+        values ``peaks`` (B, K)."""
         found = peaks > 0
         scores = peaks
         positions = cells.float()

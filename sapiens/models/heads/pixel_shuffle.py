@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 
+import numpy as np
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from sapiens.registry import MODELS
 
 from ..layers.conv_stack import ChannelRMSNorm, ConvStack, run_in_bands
 from ..layers.in_place import may_work_in_place
+from ..layers.pos_embed import is_open
 from .deconv import init_he, per_layer
 
 __all__ = ['PixelShuffleHead']
@@ -88,6 +90,8 @@ class PixelShuffleHead(BaseModule):
         if scale is not None:
             branch = ScaleBranch(in_channels, **scale)
             self.scale_conv_layers, self.scale_final_layer = branch.convs, branch.final
+        # Fewest patches on a side for exports of any size: all norms compare two cells or more.
+        self.min_grid = 2 ** len(scale['conv_channels']) + 1 if scale is not None else 2
 
     def forward(self, features: Tensor) -> Tensor | dict[str, Tensor]:
         """(B, C, h, w) -> (B, K, 2^n h, 2^n w), n the number of doublings; of several outputs a dict of maps and numbers (B,)."""
@@ -166,16 +170,20 @@ class FlatCells(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # By matrix products, which are deterministic on GPUs and which ONNX has for every size.
-        if tuple(x.shape[-2:]) != self.cells:
-            rows, columns = (_averages(*pair, x) for pair in zip(x.shape[-2:], self.cells, strict=True))
+        size = tuple(x.shape[-2:])
+        if is_open(size) or size != self.cells:
+            rows, columns = (_averages(*pair, x) for pair in zip(size, self.cells, strict=True))
             x = rows @ x @ columns.T
         return x.flatten(1)
 
 
 def _averages(old: int, new: int, like: Tensor) -> Tensor:
-    """(new, old) weights of the old cells in each of the new ones."""
-    weights = torch.zeros(new, old)
-    for cell in range(new):
-        first, end = cell * old // new, -(-(cell + 1) * old // new)
-        weights[cell, first:end] = 1 / (end - first)
-    return weights.to(like)
+    """(new, old) weights of the old cells in each of the new ones: constants of a graph, unless it takes images of any size."""
+    if is_open((old,)):
+        arange = partial(torch.arange, device=like.device)
+    else:
+        arange, old = np.arange, int(old)  # torch.jit.trace gives sizes as tensors
+    cells, new_cells = arange(old), arange(new)
+    first, end = new_cells * old // new, -(-(new_cells + 1) * old // new)
+    inside = (cells >= first[:, None]) & (cells < end[:, None])
+    return torch.as_tensor(inside / (end - first)[:, None]).to(like)
