@@ -26,8 +26,8 @@ class Pipeline(TakesImages):
         models: from :func:`sapiens.apis.load_model`, of different tasks.
         detector: of people: a text for :func:`sapiens.apis.detectors.build_detector`, or a function that takes images and returns
             (boxes (N, 4), scores (N,)) of each. By default that of the only model with a detector.
-        mask_by: task whose result, of one of the models, is cut out of depth and normals: they are not-a-number outside. By
-            default only drawings, normals of depth and point clouds are masked by people.
+        mask_by: task whose result, of one of the models, is cut out of depth, normals, pointmaps and albedo: they are
+            not-a-number outside. By default only drawings, normals of depth and point clouds are masked by people.
         mask_classes: names of the classes that are people; () for all but the background.
 
     Attributes:
