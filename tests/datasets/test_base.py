@@ -38,7 +38,9 @@ def test_others_are_drawn_until_one_is_good(outcomes):
     sample = dataset[Draw(7, 3)]
     assert len(dataset.drawn) == len(outcomes) + 1 and dataset.drawn[0] == 7
     bad = [index for index, error in zip(dataset.drawn, outcomes, strict=False) if error is BAD]
-    assert sample == dict(img_path=f'{dataset.drawn[-1]}.jpg', bad=[(f'{index}.jpg', 'broken') for index in bad])
+    bad = [(f'{index}.jpg', 'broken') for index in bad]
+    rejected = '\n'.join(['too dark'] * outcomes.count(POOR))
+    assert sample == dict(img_path=f'{dataset.drawn[-1]}.jpg', bad=bad, rejected=rejected)
     again = Fickle(outcomes)
     assert again[Draw(7, 3)] == sample and again.drawn == dataset.drawn, 'they follow from the seed of the draw'
     assert not outcomes or Fickle(outcomes)[Draw(7, 4)] != sample
