@@ -107,7 +107,7 @@ engine.runner.Runner.save_checkpoint save_optimizer=True save_param_scheduler=Tr
 evaluation.albedo.AlbedoMetric encoding='srgb' average='image'
 evaluation.depth.DepthMetric min_depth=0.001
 evaluation.keypoints.KeypointMetric keypoint_score_thr=0.2 nms_thr=0.9 use_area=True
-evaluation.matting.MattingMetric band=0.01
+evaluation.matting.MattingMetric band=0.01 mask_dir=None
 evaluation.pointmap.PointmapMetric average='pixel'
 frames.to_published dim=-1
 metainfo.openpose.openpose_skeleton whole=False
