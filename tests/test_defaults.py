@@ -91,7 +91,7 @@ engine.hooks.dense_drawings.NormalDrawing side=384
 engine.hooks.dense_drawings.SegDrawing side=384 palette='distinct'
 engine.hooks.early_stopping.EarlyStoppingHook min_delta=0.0
 engine.hooks.test_figures.dense.DenseShowHook side=640 palette='distinct'
-engine.hooks.test_figures.pose.PoseShowHook threshold=0.3 box_threshold=0.3 heatmaps=False palette='distinct'
+engine.hooks.test_figures.pose.PoseShowHook threshold=0.3 box_threshold=0.3 heatmaps=False palette='distinct' side=960
 engine.hooks.training_figures.base.TrainingFigureHook interval=100 num_images=8
 engine.hooks.training_figures.dense.DenseFigureHook interval=100 num_images=4 side=384
 engine.hooks.training_figures.pose.PosePictureHook interval=100 num_images=8 threshold=0.1 heatmaps=True side=384
@@ -162,7 +162,7 @@ visualization.labels.draw_segmentation alpha=0.6
 visualization.layout.contact_sheet columns=6 gap=4
 visualization.layout.fit nearest=False
 visualization.layout.join gap=4
-visualization.mae.draw_reconstructions max_side=384
+visualization.mae.draw_reconstructions side=384 first='original'
 visualization.map_panel.draw_map_panel side=384
 visualization.normal.draw_normal_panel side=384 limit=60
 visualization.openpose.draw_openpose threshold=0.3 opacity=0.8

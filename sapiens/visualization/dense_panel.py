@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .layout import scaled
-from .tiles import Tile, join_tiles
+from .tiles import Tile, arrange, join_tiles
 
 __all__ = ['DenseRow', 'draw_rows']
 
@@ -43,22 +42,24 @@ def draw_rows(
     draw: Callable[[DenseRow, np.ndarray], tuple[Tile | None, Tile, Tile | None]],
     side: int,
     error: str = 'error',
+    spare: int = 0,
 ) -> np.ndarray:
     """Draw rows.
 
     Args:
         rows: at least one.
         draw: from a row and its resized image to the tiles of ground truth, prediction and error; None leaves a tile white.
-        side: longer side of a tile in pixels.
+        side: longer side of a tile in pixels, less where the figure would be too large; see :func:`.tiles.arrange`.
         error: name of the last column.
+        spare: height that is needed below the rows.
 
     Raises:
         ValueError: no rows.
     """
-    lines = []
+    lines, places = [], arrange([row.image for row in rows], 4, side, spare)
     for row in rows:
-        image = scaled(row.image, side)
+        image = places.scaled(row.image)
         blank = np.full_like(image, 255)
         truth, prediction, errors = draw(row, image)
         lines.append([Tile(image, row.name), truth or Tile(blank, 'no labels'), prediction, errors or Tile(blank)])
-    return join_tiles(lines, ('image', 'ground truth', 'prediction', error))
+    return join_tiles(lines, ('image', 'ground truth', 'prediction', error), places.blocks)

@@ -6,8 +6,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .layout import scaled
-from .tiles import Tile, error_tile, join_tiles, resize_map
+from .tiles import Tile, arrange, error_tile, join_tiles, resize_map
 
 __all__ = ['CHROMA_GREEN', 'MattingRow', 'checkerboard', 'draw_alpha', 'draw_matting_panel', 'over']
 
@@ -78,9 +77,9 @@ def draw_matting_panel(rows: Sequence[MattingRow], *, side: int = 384) -> np.nda
     Raises:
         ValueError: no rows.
     """
-    lines = []
+    lines, places = [], arrange([row.image for row in rows], len(COLUMNS), side)
     for row in rows:
-        image = scaled(row.image, side)
+        image = places.scaled(row.image)
         size = image.shape[1::-1]
 
         def fit(values: np.ndarray, size=size) -> np.ndarray:
@@ -105,4 +104,4 @@ def draw_matting_panel(rows: Sequence[MattingRow], *, side: int = 384) -> np.nda
                 Tile(over(foreground, alpha, CHROMA_GREEN)),
             ]
         )
-    return join_tiles(lines, COLUMNS)
+    return join_tiles(lines, COLUMNS, places.blocks)

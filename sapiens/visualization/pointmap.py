@@ -12,8 +12,8 @@ from sapiens.utils.pinhole import normals_of_points, window_inside
 from .dense_panel import DenseRow
 from .depth import depth_limits
 from .labels import draw_normals
-from .layout import NOTHING, scaled
-from .tiles import Tile, color_bar, error_tile, join_tiles, resize_map
+from .layout import NOTHING
+from .tiles import Tile, arrange, color_bar, error_tile, join_tiles, resize_map
 
 __all__ = ['POINT_COLORS', 'draw_inverse_depth', 'draw_pointmap_panel', 'point_normals']
 
@@ -85,11 +85,11 @@ def draw_pointmap_panel(rows: Sequence[DenseRow], *, side: int = 384, limit: flo
     Raises:
         ValueError: no rows.
     """
-    return join_tiles([_line(row, side, limit) for row in rows], COLUMNS)
+    places = arrange([row.image for row in rows], len(COLUMNS), side)
+    return join_tiles([_line(row, places.scaled(row.image), limit) for row in rows], COLUMNS, places.blocks)
 
 
-def _line(row: DenseRow, side: int, limit: float) -> list[Tile]:
-    image = scaled(row.image, side)
+def _line(row: DenseRow, image: np.ndarray, limit: float) -> list[Tile]:
     valid = row.mask & np.isfinite(row.prediction).all(-1) & (row.prediction[..., 2] > 0)
     labelled = row.truth is not None
     limits = depth_limits(row.truth[..., 2], row.mask) if labelled else depth_limits(row.prediction[..., 2], valid)

@@ -17,7 +17,16 @@ from sapiens.metainfo.palettes import PALETTES, with_palette
 
 from .sizes import BOX, RADIUS, RIM, pixels
 
-__all__ = ['cells_to_pixels', 'dash', 'draw_box', 'draw_heatmaps', 'draw_pose', 'paint', 'skeleton_of']
+__all__ = [
+    'cells_to_pixels',
+    'dash',
+    'draw_box',
+    'draw_heatmaps',
+    'draw_pose',
+    'heatmap_limit',
+    'paint',
+    'skeleton_of',
+]
 
 BOX_COLOR = (255, 255, 255)
 DASH = 2.0  # length of a dash and of a gap, in widths of the line
@@ -255,6 +264,15 @@ def draw_heatmaps(
             )
             paint(canvas, points, drawn, skeleton, radii, thickness=0)
     return canvas
+
+
+def heatmap_limit(heatmaps: Sequence[np.ndarray]) -> float:
+    """Return the largest finite value of heatmaps (K, h, w), for ``limit`` of :func:`draw_heatmaps`; 1 without any above 0.
+
+    Heatmaps of a network that has learned little are far below 1.
+    """
+    highest = max((float(np.nan_to_num(maps, posinf=0).max()) for maps in heatmaps if maps.size), default=0.0)
+    return highest if highest > 0 else 1.0
 
 
 def cells_to_pixels(cells: Sequence[int], crop: Sequence[int], shown: Sequence[int]) -> np.ndarray:

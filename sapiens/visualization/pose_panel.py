@@ -13,9 +13,9 @@ import numpy as np
 from sapiens.metainfo import Skeleton, get_skeleton
 from sapiens.metainfo.palettes import PALETTES
 
-from .layout import resized_points, scaled
-from .pose import cells_to_pixels, draw_heatmaps, draw_pose
-from .tiles import Tile, join_tiles
+from .layout import resized_points
+from .pose import cells_to_pixels, draw_heatmaps, draw_pose, heatmap_limit
+from .tiles import Tile, arrange, join_tiles
 
 __all__ = ['PosePanelRow', 'draw_pose_panel', 'mean_error']
 
@@ -53,13 +53,14 @@ def draw_pose_panel(
     palette: str = PALETTES[0],
 ) -> np.ndarray:
     """Draw rows [crop | ground truth | prediction | heatmaps] with captions: name, number of labeled keypoints, their mean error
-    in pixels of the crop, mean score.
+    in pixels of the crop, mean score, value of the brightest color of the heatmaps.
 
     Args:
         rows: at least one.
         skeleton: see :func:`sapiens.metainfo.get_skeleton`.
         threshold: minimum score of a drawn keypoint.
-        side: longer side of a tile in pixels. Crops are resized before drawing.
+        side: longer side of a tile in pixels, less where the figure would be too large; see :func:`.tiles.arrange`. Crops
+            are resized before drawing.
         palette: see :func:`sapiens.metainfo.palettes.with_palette`.
 
     Raises:
@@ -67,9 +68,10 @@ def draw_pose_panel(
     """
     skeleton = get_skeleton(skeleton)
     look = dict(threshold=threshold, palette=palette)
-    lines = []
+    columns = COLUMNS if any(row.heatmaps is not None for row in rows) else COLUMNS[:-1]
+    lines, places = [], arrange([row.image for row in rows], len(columns), side)
     for row in rows:
-        image = scaled(row.image, side)
+        image = places.scaled(row.image)
         labelled = row.true_keypoints is not None
         truth = np.full_like(image, 255)
         if labelled:
@@ -77,16 +79,18 @@ def draw_pose_panel(
             truth = draw_pose(image, points, row.visible > 0, skeleton, threshold=0.5, palette=palette)
         points = resized_points(row.keypoints, row.image, image)
         tiles = [image, truth, draw_pose(image, points, row.scores, skeleton, **look)]
+        texts = [row.name, '', f'mean score {np.mean(row.scores):.2f}']
         if row.heatmaps is not None:
             to_tile = cells_to_pixels(row.heatmaps.shape[1:], row.image.shape, image.shape)
-            tiles.append(draw_heatmaps(image, row.heatmaps, skeleton, transforms=[to_tile], **look))
-        texts = [row.name, '', f'mean score {np.mean(row.scores):.2f}', 'maximum, 0 to 1']
+            highest = heatmap_limit([row.heatmaps])
+            tiles.append(draw_heatmaps(image, row.heatmaps, skeleton, transforms=[to_tile], limit=highest, **look))
+            texts.append(f'brightest: {highest:.2g}')
         if labelled:
             error = mean_error(row.keypoints, row.true_keypoints, row.visible)
             texts[1] = f'{int((row.visible > 0).sum())} of {len(skeleton)} labeled'
             texts[2] = f'mean error {error:.1f} px, {texts[2]}'
         lines.append([Tile(tile, text) for tile, text in zip(tiles, texts, strict=False)])
-    return join_tiles(lines, COLUMNS)
+    return join_tiles(lines, columns, places.blocks)
 
 
 def mean_error(keypoints: np.ndarray, true_keypoints: np.ndarray, visible: np.ndarray) -> float:

@@ -12,13 +12,14 @@ from sapiens.metainfo.palettes import PALETTES, with_palette
 
 from .dense_panel import DenseRow, draw_rows
 from .labels import draw_segmentation
-from .layout import NOTHING, join
+from .layout import LINE, NOTHING, join
 from .legend import draw_legend
 from .tiles import Tile, resize_map
 
 __all__ = ['draw_seg_panel', 'draw_wrong_pixels']
 
 WRONG = (235, 40, 40)
+LEGEND_LINES = 6  # more than any list of this package fills below a figure of one row
 
 
 def draw_seg_panel(
@@ -64,7 +65,7 @@ def draw_seg_panel(
             Tile(draw_wrong_pixels(image, truth, prediction), f'{100 * wrong:.1f} % of the pixels'),
         )
 
-    panel = draw_rows(rows, draw, side, error='wrong pixels')
+    panel = draw_rows(rows, draw, side, error='wrong pixels', spare=LEGEND_LINES * LINE)
     # The background has no color in an overlay.
     legend = draw_legend(classes, [index for index in sorted(found) if 0 < index < len(classes)], panel.shape[1])
     return join([panel, legend], axis=0) if len(legend) else panel

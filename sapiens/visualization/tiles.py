@@ -9,12 +9,69 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .layout import LINE, NOTHING, caption, join, text_size, write
+from .layout import GAP, LINE, NOTHING, caption, join, scaled, text_size, write
 
-__all__ = ['DEPTH_COLORS', 'ERROR_COLORS', 'Tile', 'color_bar', 'draw_error', 'error_tile', 'join_tiles', 'resize_map']
+__all__ = [
+    'DEPTH_COLORS',
+    'ERROR_COLORS',
+    'LIMIT',
+    'Arrangement',
+    'Tile',
+    'arrange',
+    'color_bar',
+    'draw_error',
+    'error_tile',
+    'join_tiles',
+    'resize_map',
+]
 
 DEPTH_COLORS = cv2.COLORMAP_INFERNO
 ERROR_COLORS = cv2.COLORMAP_VIRIDIS  # differs from all colors of depth
+
+
+LIMIT = 2000  # pixels of the width and of the height of a figure, at most
+CAPTIONS = 4 * LINE  # height of the texts and of the color bar of a row, at most
+
+
+class Arrangement(NamedTuple):
+    """Where the rows of a figure are, so that it has at most :data:`LIMIT` pixels in both directions.
+
+    Attributes:
+        side: longer side of a tile in pixels.
+        blocks: number of blocks of rows, from left to right.
+    """
+
+    side: int
+    blocks: int = 1
+
+    def scaled(self, image: np.ndarray) -> np.ndarray:
+        """Resize an image to a tile."""
+        return scaled(image, self.side)
+
+
+def arrange(images: Sequence[np.ndarray], columns: int, side: int, spare: int = 0) -> Arrangement:
+    """Choose the largest tiles of at most ``side`` pixels that the rows of a figure can have.
+
+    Args:
+        images: (H, W, ...) of each row; only their shapes are used.
+        columns: tiles in a row, all in the shape of its image.
+        side: longer side of a tile in pixels, at most.
+        spare: height below all rows that is needed for something else.
+
+    Raises:
+        ValueError: no images.
+    """
+    if not len(images):
+        raise ValueError('a figure of no rows: expected at least one image')
+    height, width = (max(image.shape[axis] / max(image.shape[:2]) for image in images) for axis in (0, 1))
+
+    def longest(blocks: int) -> int:
+        across, down = columns * blocks, -(-len(images) // blocks)
+        free = (LIMIT - (across - 1) * GAP) / across, (LIMIT - LINE - spare) / down - CAPTIONS - GAP
+        return min(side, max(16, int(min(free[0] / width, free[1] / height))))
+
+    blocks = max(range(1, len(images) + 1), key=lambda count: (longest(count), -count))
+    return Arrangement(longest(blocks), blocks)
 
 
 class Tile(NamedTuple):
@@ -31,21 +88,28 @@ class Tile(NamedTuple):
     below: np.ndarray | None = None
 
 
-def join_tiles(rows: Sequence[Sequence[Tile]], columns: Sequence[str]) -> np.ndarray:
+def join_tiles(rows: Sequence[Sequence[Tile]], columns: Sequence[str], blocks: int = 1) -> np.ndarray:
     """Stack rows of tiles. The first row also has the names of the columns. A row may have fewer tiles.
 
-    Raises:
-        ValueError: no rows.
+    Args:
+        rows: at least one.
+        columns: names.
+        blocks: number of stacks, from left to right.
     """
-    if not rows:
-        raise ValueError('a figure of no rows: expected at least one image')
+    count = -(-len(rows) // blocks)
+    stacks = [_stack(rows[start : start + count], columns) for start in range(0, len(rows), count)]
+    return join(stacks, axis=1)
+
+
+def _stack(rows: Sequence[Sequence[Tile]], columns: Sequence[str]) -> np.ndarray:
     blocks = []
     for number, row in enumerate(rows):
-        parts = []
+        parts, has_texts = [], any(tile.text for tile in row)
         for name, tile in zip(columns, row, strict=False):
-            above = caption(tile.image.shape[1], *([name] if not number else []), tile.text)
+            texts = [name] * (not number) + [tile.text] * has_texts
+            above = [caption(tile.image.shape[1], *texts)] if texts else []
             below = [] if tile.below is None else [tile.below]
-            parts.append(join([above, tile.image, *below], axis=0, gap=0))
+            parts.append(join([*above, tile.image, *below], axis=0, gap=0))
         blocks.append(join(parts, axis=1))
     return join(blocks, axis=0)
 

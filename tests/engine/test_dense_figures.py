@@ -96,7 +96,7 @@ def test_labels_and_predictions_of_training_images(kind, tmp_path, panels):
     assert [len(rows) for rows in panels] == [2, 2]
     for row, later in zip(*panels, strict=True):
         index = row.image[0, 0, 0] // 10
-        assert row.name == later.name == f'{index}.png' and row.image.shape == (*SIZE, 3)
+        assert row.name == later.name == f'augmented: {index}.png' and row.image.shape == (*SIZE, 3)
         check_row(kind, row, index)
     assert runner.model.training
 

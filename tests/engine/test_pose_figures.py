@@ -90,7 +90,7 @@ def test_predictions_and_labels_are_drawn_in_pixels_of_the_crop(tmp_path, panels
     assert [row.name for row in panels[0]] == [row.name for row in panels[1]]
     for row in panels[0]:
         index = row.image[0, 0, 0] // 10
-        assert row.name == f'{index}.png #{100 + index}'
+        assert row.name == f'augmented: {index}.png #{100 + index}'
         np.testing.assert_allclose(row.true_keypoints, crop_points(index))
         np.testing.assert_allclose(
             row.keypoints, crop_points() + np.array([2, 0]), rtol=1e-5
@@ -157,7 +157,7 @@ def test_the_panel_survives_a_resume(tmp_path, panels):
     # Fewer rows are wanted now.
     fewer = PosePictureHook(num_images=1)
     fewer.load_state_dict(hook.state_dict())
-    assert len(fewer.rows) == 1 and fewer.rows[0]['name'] == first[0].name
+    assert len(fewer.rows) == 1 and f'augmented: {fewer.rows[0]["name"]}' == first[0].name
 
 
 def test_only_the_main_process_keeps_a_panel_and_only_in_full_checkpoints(tmp_path, monkeypatch):

@@ -103,7 +103,7 @@ def test_figures_of_training_survive_a_resume(task, tmp_path, panels):
     first, later = panels
     for one, two in zip(first, later, strict=True):
         index = one.image[0, 0, 0] // 10
-        assert one.name == two.name == f'{index}.png'
+        assert one.name == two.name == f'augmented: {index}.png'
         np.testing.assert_array_equal(one.truth, two.truth)
         np.testing.assert_array_equal(one.valid, valid_mask())
         assert one.truth.shape[:2] == SIZE

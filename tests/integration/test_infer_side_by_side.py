@@ -11,6 +11,7 @@ from PIL import Image
 from sapiens.apis import Pipeline, batch_job, load_model, pipeline
 from sapiens.apis.loading.build import build_model
 from sapiens.apis.results import Saving
+from sapiens.visualization.layout import LINE
 
 from ..apis.tiny import SIZES, lively, picture, write_pictures
 from ..apis.tiny import config as tiny_config
@@ -84,14 +85,14 @@ def test_images_are_read_once_and_people_are_found_once(infer, tmp_path, monkeyp
 def test_maps_are_cut_out_by_parts(infer, tmp_path):
     """Outside the mask there is nothing, inside everything is as without it, in files, pictures and the figure."""
     write_pictures(tmp_path / 'in', SIZES[:2])
-    options = ('--picture-format', 'png')
+    options = ('--picture-format', 'png', '--no-legend')
     assert infer(tmp_path / 'in', tmp_path / 'plain', *options)[0] == 0
     code, _, errors = infer(tmp_path / 'in', tmp_path / 'out', *options, '--mask-by', 'seg', '--figure')
     assert code == 0, errors
     for name, (height, width) in zip('01', SIZES, strict=False):
         mask = np.load(tmp_path / f'out/seg/{name}.npy')
         assert 0.05 < mask.mean() < 0.95
-        figure = pixels(tmp_path / f'out/figure/{name}.png')
+        figure = pixels(tmp_path / f'out/figure/{name}.png')[LINE:]  # names above
         for task, place in (('depth', 3), ('normal', 4)):
             cut, whole = (np.load(tmp_path / f'{run}/{task}/{name}.npy') for run in ('out', 'plain'))
             assert np.isnan(cut[~mask]).all() and np.isfinite(whole).all()
@@ -117,18 +118,18 @@ def test_some_classes_are_the_mask(infer, models, tmp_path):
     mask = np.isin(labels, [found.classes.index(name) for name in ('Face_Neck', 'Hair')])
     assert 0 < mask.sum() < (labels > 0).sum()
     np.testing.assert_array_equal(np.isfinite(np.load(tmp_path / 'out/normal/0.npy')).all(-1), mask)
-    assert (pixels(tmp_path / 'out/normal/0.png')[~mask] == 255).all()
+    assert (pixels(tmp_path / 'out/normal/0.png')[: mask.shape[0]][~mask] == 255).all()
     both = Pipeline(
         [load_model(*models[task], device='cpu') for task in ('normal', 'seg')],
         mask_by='seg',
         mask_classes=('Face_Neck', 'Hair'),
     )
     results = both(tmp_path / 'in/0.png')
-    results.save(tmp_path / 'python', picture_format='png', kinds=('picture',))
-    drawn, figure = pixels(tmp_path / 'python/normal/0.png'), results.draw(side=None)
+    results.save(tmp_path / 'python', picture_format='png', kinds=('picture',), legend=False)
+    drawn, figure = pixels(tmp_path / 'python/normal/0.png'), results.draw(side=None)[LINE:]
     for shown in (drawn, results['normal'].draw(), figure[: mask.shape[0], mask.shape[1] + 4 :][:, : mask.shape[1]]):
         assert (shown[~mask] == 0).all() and shown[mask].any(), 'black, as the command draws them by default'
-    assert (results['normal'].picture(Saving(background='gray'))[~mask] == 100).all()
+    assert (results['normal'].drawing(Saving(background='gray'))[~mask] == 100).all()
     np.testing.assert_array_equal(
         both(tmp_path / 'in/0.png')['normal'].published, np.load(tmp_path / 'out/normal/0.npy')
     )

@@ -10,7 +10,7 @@ def test_rows_show_original_masked_and_reconstructed():
     original, guess = np.full((64, 48, 3), 200, np.uint8), np.full((64, 48, 3), 30, np.uint8)
     mask = np.zeros((4, 3), bool)
     mask[1, 2] = True
-    picture = draw_reconstructions([original, original], [mask, ~mask], [guess, guess])
+    picture = draw_reconstructions([original, original], [mask, ~mask], [guess, guess], side=64)
     header = picture.shape[0] - 2 * (64 + GAP)
     assert picture.shape[1] == 3 * 48 + 2 * GAP and header > 0
     first = picture[header + GAP : header + GAP + 64]
@@ -22,10 +22,12 @@ def test_rows_show_original_masked_and_reconstructed():
     assert (second == NOTHING).all(axis=-1).sum() == 11 * 16 * 16
 
 
-def test_large_images_are_shrunk_and_mismatched_masks_refused():
+def test_images_are_resized_and_mismatched_masks_refused():
     image = np.zeros((1024, 768, 3), np.uint8)
-    assert (
-        draw_reconstructions([image], [np.zeros((64, 48), bool)], [image], max_side=256).shape[1] == 3 * 192 + 2 * GAP
-    )
+    assert draw_reconstructions([image], [np.zeros((64, 48), bool)], [image], side=256).shape[1] == 3 * 192 + 2 * GAP
+    small = np.zeros((128, 96, 3), np.uint8)
+    assert draw_reconstructions([small], [np.zeros((8, 6), bool)], [small]).shape[1] == 3 * 288 + 2 * GAP
+    with pytest.raises(ValueError, match='no rows'):
+        draw_reconstructions([], [], [])
     with pytest.raises(ValueError, match='does not tile'):
         draw_reconstructions([image], [np.zeros((63, 48), bool)], [image])

@@ -106,7 +106,7 @@ DRAWINGS = {
     'map': lambda: maps.draw_map(DEPTH, 'values', VALID),
     'map of three channels': lambda: maps.draw_map(NORMALS, 'values', VALID),
     'map of vectors': lambda: maps.draw_map(NORMALS, 'unit_vectors'),
-    'reconstructions': lambda: show.draw_reconstructions([IMAGE] * 2, [LABELS[::16, ::16] % 2 > 0] * 2, [255 - IMAGE] * 2, 100),
+    'reconstructions': lambda: show.draw_reconstructions([IMAGE] * 2, [LABELS[::16, ::16] % 2 > 0] * 2, [255 - IMAGE] * 2, 96),
     'sheet': lambda: layout.contact_sheet([IMAGE[: 20 + 5 * i, : 40 + i] for i in range(8)], 3, [f'no. {i}' for i in range(8)]),
     'bar': lambda: tiles.color_bar(200, 'low', 'high', tiles.DEPTH_COLORS),
     'caption': lambda: layout.caption(120, 'short', 'a line that is longer than its place, so that its middle is left out'),

@@ -21,7 +21,8 @@ from sapiens.metainfo.classes import IGNORE
 from sapiens.metainfo.palettes import PALETTES
 from sapiens.tasks import MapField, resolve, task_of
 from sapiens.visualization import DenseRow, draw_depth_panel, draw_map_panel, draw_normal_panel, draw_seg_panel
-from sapiens.visualization.layout import caption, join
+from sapiens.visualization.layout import caption, fit, join
+from sapiens.visualization.tiles import LIMIT
 
 __all__ = ['DenseDrawing', 'DepthDrawing', 'MapDrawings', 'NormalDrawing', 'SegDrawing', 'drawing_for']
 
@@ -170,7 +171,7 @@ class MapDrawings:
         for name, drawing in self.drawings.items():
             figure = drawing.draw([row[name] for row in rows])
             parts.append(join([caption(figure.shape[1], name), figure], axis=0, gap=0))
-        return join(parts, axis=0)
+        return fit(join(parts, axis=0), LIMIT)
 
 
 class SegDrawing(DenseDrawing):

@@ -11,7 +11,9 @@ from sapiens.metainfo.palettes import PALETTES
 from sapiens.registry import HOOKS
 from sapiens.utils.crop import heatmap_to_image
 from sapiens.visualization import draw_heatmaps, draw_pose
-from sapiens.visualization.layout import caption, join
+from sapiens.visualization.layout import caption, join, resized_points
+from sapiens.visualization.pose import heatmap_limit
+from sapiens.visualization.tiles import arrange
 
 from ..pose_heatmaps import heatmaps_of
 from .base import ShowHook
@@ -34,6 +36,8 @@ class PoseShowHook(ShowHook):
         heatmaps: draw the last part. Needs memory for all heatmaps of a batch.
         task: of a model of several tasks, the one that is shown.
         palette: see :func:`sapiens.metainfo.palettes.with_palette`.
+        side: longer side of a part in pixels, less where the figure would be too large; see
+            :func:`sapiens.visualization.tiles.arrange`.
     """
 
     def __init__(
@@ -45,10 +49,11 @@ class PoseShowHook(ShowHook):
         heatmaps: bool = False,
         task: str | None = None,
         palette: str = PALETTES[0],
+        side: int = 960,
     ) -> None:
         super().__init__(out_dir, limit, task)
         self.threshold, self.box_threshold, self.heatmaps = threshold, box_threshold, heatmaps
-        self.palette = palette
+        self.palette, self.side = palette, side
 
     def before_test(self, runner) -> None:
         super().before_test(runner)
@@ -105,23 +110,40 @@ class PoseShowHook(ShowHook):
         points = _concatenate(shown, 'keypoints', count, 2)
         left_out = len(samples) - len(shown)
         texts = [
-            f'ground truth: {len(true_points)} people' if len(true_points) else 'no labeled people',
-            f'prediction: {len(shown)} people'
+            f'ground truth: {_number(len(true_points))}' if len(true_points) else 'no labeled people',
+            f'prediction: {_number(len(shown))}'
             + (f', {left_out} boxes below {self.box_threshold:g} left out' if left_out else ''),
         ]
         look = dict(threshold=self.threshold, palette=self.palette)
+        original, image = image, arrange([image], 3 if self.heatmaps else 2, self.side).scaled(image)
+        true_points, points = (resized_points(one, original, image) for one in (true_points, points))
+        boxes = resized_points(boxes.reshape(-1, 2, 2), original, image).reshape(-1, 4)
         parts = [
             draw_pose(image, true_points, visible, self.skeleton, threshold=0.5, palette=self.palette),
             draw_pose(image, points, scores, self.skeleton, boxes=boxes, **look),
         ]
         if self.heatmaps:
-            texts.append('maximum of the heatmaps, 0 to 1')
             maps, transforms = ([sample[key] for sample in shown] for key in ('heatmaps', 'transform'))
-            parts.append(draw_heatmaps(image, maps, self.skeleton, transforms=transforms, **look))
+            transforms = [_resized(transform, original, image) for transform in transforms]
+            highest = heatmap_limit(maps)
+            texts.append(f'maximum of the heatmaps, brightest: {highest:.2g}')
+            parts.append(draw_heatmaps(image, maps, self.skeleton, transforms=transforms, limit=highest, **look))
         tiles = [
             join([caption(image.shape[1], text), part], 0, gap=0) for text, part in zip(texts, parts, strict=True)
         ]
         return join(tiles, axis=1)
+
+
+def _number(people: int) -> str:
+    return f'{people} {"person" if people == 1 else "people"}'
+
+
+def _resized(transform: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """A transform (2, 3) to pixels of an image as one to pixels of a resized image."""
+    scale = np.array(after.shape[1::-1]) / np.array(before.shape[1::-1])
+    moved = np.asarray(transform, np.float64) * scale[:, None]
+    moved[:, 2] += 0.5 * scale - 0.5
+    return moved
 
 
 def _concatenate(samples: list[dict], key: str, *shape: int) -> np.ndarray:

@@ -63,6 +63,10 @@ class TrainingFigureHook(Hook):
     def figure(self, model, rows: list[dict], samples: list[BaseDataElement]) -> np.ndarray:
         """Draw the rows and the samples that the model returned for them. Returns uint8 RGB (H, W, 3)."""
 
+    def captioned(self, row: dict) -> dict:
+        """A row whose captions say that the image is augmented."""
+        return {key: f'augmented: {value}' if key.split('.')[-1] == 'name' else value for key, value in row.items()}
+
     # ------------------------------------------------------------------ the images
 
     def model_of(self, runner):

@@ -57,7 +57,9 @@ class DenseFigureHook(TrainingFigureHook):
 
     def figure(self, model, rows: list[dict], samples: list[BaseDataElement]) -> np.ndarray:
         drawn = [
-            self.drawing.row(row['image'].permute(1, 2, 0).numpy(), row, self.drawing.prediction(sample))
+            self.drawing.row(
+                row['image'].permute(1, 2, 0).numpy(), self.captioned(row), self.drawing.prediction(sample)
+            )
             for row, sample in zip(rows, samples, strict=True)
         ]
         return self.drawing.draw(drawn)

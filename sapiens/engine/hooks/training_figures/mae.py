@@ -25,4 +25,5 @@ class ReconstructionHook(TrainingFigureHook):
             [row['image'].permute(1, 2, 0).numpy() for row in rows],
             [sample.mask.cpu().numpy() for sample in samples],
             [sample.pred.permute(1, 2, 0).cpu().numpy() for sample in samples],
+            first='augmented crop',
         )

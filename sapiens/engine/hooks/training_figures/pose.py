@@ -87,7 +87,7 @@ class PosePictureHook(TrainingFigureHook):
                 true_keypoints=row['keypoints'].numpy() if 'keypoints' in row else None,
                 visible=row['weights'].numpy() if 'weights' in row else None,
                 heatmaps=heatmaps_of(sample, model) if self.heatmaps else None,
-                name=row['name'],
+                name=self.captioned(row)['name'],
             )
             for row, sample in zip(rows, samples, strict=True)
         ]
