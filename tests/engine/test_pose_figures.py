@@ -233,7 +233,7 @@ def test_training_mode_and_random_state_come_back_after_a_failure(tmp_path, monk
 
 def test_one_figure_for_all_people_of_an_image(tmp_path):
     people = People(tmp_path, images=(0, 0, 1, 1, 1))
-    hook = PoseShowHook(tmp_path / 'out')
+    hook = PoseShowHook(tmp_path / 'out', side=60)
     make_runner(tmp_path / 'run', people, [hook]).test()
     assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['0.jpg', '1.jpg']
     picture = np.asarray(Image.open(tmp_path / 'out' / '0.jpg')).astype(int)
@@ -264,7 +264,7 @@ def shown(monkeypatch):
 def test_detections_with_the_labels_of_the_metric(tmp_path, monkeypatch):
     calls = shown(monkeypatch)
     people = People(tmp_path, images=(7, 7, 7, 8), scores=[0.9, 0.2, 0.5, 0.9], labelled=False)
-    runner = make_runner(tmp_path / 'run', people, [PoseShowHook(tmp_path / 'out', box_threshold=0.4)])
+    runner = make_runner(tmp_path / 'run', people, [PoseShowHook(tmp_path / 'out', box_threshold=0.4, side=60)])
     metric = runner.test_loop.evaluator.metrics[0]
     metric.annotated = get_skeleton('coco17')
     visible = np.ones((4, 17), bool)
@@ -290,7 +290,7 @@ def test_heatmaps_are_asked_for_as_long_as_they_are_drawn(tmp_path, monkeypatch)
         show, 'draw_heatmaps', lambda *args, **kwargs: maps.append((args, kwargs)) or real(*args, **kwargs)
     )
     people = People(tmp_path, images=(0, 0, 1, 2, 3, 4))
-    hook = PoseShowHook(tmp_path / 'out', limit=1, heatmaps=True)
+    hook = PoseShowHook(tmp_path / 'out', limit=1, heatmaps=True, side=60)
     runner = make_runner(tmp_path / 'run', people, [hook])
     runner.test()
     assert [path.name for path in (tmp_path / 'out').iterdir()] == ['0.jpg']

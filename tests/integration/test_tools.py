@@ -164,7 +164,7 @@ def test_pose_is_drawn_while_training_and_in_a_test(people, tmp_path):
     run('tools/test.py', POSE, tmp_path / 'iter_2.pth', '--work-dir', tmp_path, '--show-dir', shown, '--show-limit', 1,
         '--show-heatmaps', '--dump', dumped, '--cfg-options', 'test_dataloader.num_workers=0', **environment)  # fmt: skip
     assert [path.name for path in shown.iterdir()] == ['1.jpg']
-    assert np.asarray(Image.open(shown / '1.jpg')).shape == (90 + 15, 3 * 120 + 2 * 4, 3)
+    assert np.asarray(Image.open(shown / '1.jpg')).shape == (498 + 15, 3 * 664 + 2 * 4, 3)
     assert {result['image_id'] for result in json.loads(dumped.read_text())} == {1, 2}
 
     run('tools/misc/browse_dataset.py', POSE, '--num-samples', 2, '--out', tmp_path / 'a.png', **environment)
