@@ -46,8 +46,6 @@ class MattingMetric(StreamingMetric):
         *(f'unknown_{name}' for name in MATTING_ERRORS),
         'mask_MAD',
         'unknown_mask_MAD',
-        'model_mask_MAD',
-        'unknown_model_mask_MAD',
     )
 
     def __init__(self, band: float = 0.01, mask_dir: str | Path | None = None, **options):
@@ -55,6 +53,8 @@ class MattingMetric(StreamingMetric):
             raise ValueError(f'MattingMetric: band={band}, expected a fraction of the longer side, above 0')
         super().__init__(**options)
         self.band, self.mask_dir = band, None if mask_dir is None else Path(mask_dir)
+        if self.mask_dir is not None:
+            self.names = (*self.names, 'model_mask_MAD', 'unknown_model_mask_MAD')
 
     def measure(self, sample: dict) -> dict:
         """Errors of a sample: a dict with ``pred_alpha`` and ``gt_alpha`` (1, H, W) in [0, 1], ``valid_mask`` (H, W) bool, and

@@ -6,6 +6,7 @@ import pytest
 from sapiens.apis import ImageResults, Pipeline, PoseResult, load_model
 from sapiens.apis.predictors import calls, side_by_side
 from sapiens.apis.predictors.base import Predictor
+from sapiens.apis.results import Saving
 from sapiens.datasets.transforms import BadImage
 
 from .tiny import SIZES, config, lively, picture, write_pictures
@@ -141,13 +142,16 @@ def test_files_and_a_figure_of_all_tasks(models, tmp_path):
     }  # fmt: skip
     figure = results.draw(side=None)
     assert figure.shape[1] == 4 * 44 - 4 and figure.dtype == np.uint8
-    np.testing.assert_array_equal(figure[:60, :40], results.image)
+    figure_below = figure[15:]  # names are above
+    np.testing.assert_array_equal(figure_below[:60, :40], results.image)
     for place, kind in enumerate(KINDS, 1):
-        np.testing.assert_array_equal(figure[:60, 44 * place : 44 * place + 40], results[kind].draw())
+        drawn = results[kind].draw()
+        np.testing.assert_array_equal(figure_below[:60, 44 * place : 44 * place + 40], drawn[:60])
     assert results.draw(side=30).shape[:2] < figure.shape[:2]
-    assert figure.shape[0] == 60 + 16
+    tallest = max(results[kind].picture(Saving()).shape[0] for kind in KINDS)
+    assert figure.shape[0] == 15 + tallest, 'names above, legends below'
     large = ImageResults({'pose': PoseResult(image=np.zeros((900, 1200, 3), np.uint8))})
     sheet = large.figure([large.image], side=None)
-    assert sheet.shape == (900 + 1 + 30, 2 * 1200 + 4, 3), 'names stay legible below large pictures'
+    assert sheet.shape == (900 + 30, 2 * 1200 + 4, 3), 'names stay legible above large pictures'
     with pytest.raises(ValueError, match='give one'):
         results.save(tmp_path)

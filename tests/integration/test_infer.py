@@ -369,7 +369,7 @@ def test_masks_of_people_are_never_required(infer, tmp_path):
     mask[40:80, 30:60] = True
     np.save(masks / '0.npy', mask)
     command = ('depth', tmp_path / 'in', '--model', CONFIGS['depth'], '--save', 'depth', 'picture', 'ply',
-               '--picture-format', 'png')  # fmt: skip
+               '--picture-format', 'png', '--no-legend')  # fmt: skip
     assert infer(*command, '--out', tmp_path / 'out', '--mask-dir', masks)[0] == 0
     shown = np.asarray(Image.open(tmp_path / 'out/0.png'))
     assert (shown[~mask] == 100).all() and (shown[mask] != 100).any()

@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from sapiens.metainfo import get_skeleton
+from sapiens.metainfo.palettes import with_palette
 
 from ..datasets.people import person, write_people
 from . import status_of
@@ -71,7 +72,7 @@ def test_train_writes_a_checkpoint_curves_and_a_figure(trained):
     assert any('mae/loss' in row for row in rows)
     assert list(log.glob('events.out.tfevents.*'))
     picture = np.asarray(Image.open(log / 'reconstruction_0000003.png'))
-    assert picture.ndim == 3 and picture.shape[1] == 3 * 256 + 2 * 4
+    assert picture.ndim == 3 and picture.shape[1] == 3 * 384 + 2 * 4
     assert '.py' in {path.suffix for path in trained.iterdir()}, 'the merged config is kept'
 
 
@@ -170,7 +171,7 @@ def test_pose_is_drawn_while_training_and_in_a_test(people, tmp_path):
     run('tools/misc/browse_dataset.py', POSE, '--num-samples', 2, '--out', tmp_path / 'a.png', **environment)
     picture = np.asarray(Image.open(tmp_path / 'a.png'))
     assert picture.shape == (256 + 4 * 15, 2 * 192 + 4, 3)
-    for color in get_skeleton('coco17').colors[[5, 6, 11]]:
+    for color in with_palette(get_skeleton('coco17'), 'distinct').colors[[5, 6, 11]]:
         assert (picture[:256] == color).all(-1).any(), 'no keypoints'
 
 
