@@ -54,7 +54,7 @@ def test_figures_have_at_most_2000_pixels(count, size):
 
 def test_the_arrangement_has_the_largest_tiles():
     portrait = np.zeros((256, 192, 3), np.uint8)
-    assert arrange([portrait], 4, 384) == (384, 1), 'small inputs are enlarged'
+    assert arrange([portrait], 4, 384) == (384, 1), 'small inputs are upsampled'
     assert arrange([portrait] * 4, 4, 384) == (384, 1)
     side, blocks = arrange([portrait] * 16, 4, 384)
     assert blocks > 1 and side > 200, 'rows beside each other'

@@ -205,8 +205,8 @@ def name_raw(model: nn.Module, reference: Reference) -> dict[str, Tensor]:
 
 
 def _fields(model: DenseEstimator, got: dict, reference: Reference, tolerance: Tolerance) -> list[Difference]:
-    """By the kind of each field: labels by their scores, unit vectors by their lengths, values that are cut to a range (albedo)
-    as fractions of their range before, as without decoding, others by their values."""
+    """By the kind of each field: labels by their scores, unit vectors by their lengths, others by their values. Below float32,
+    values that are cut to a range (albedo) count as fractions of their range before, as without decoding."""
     kinds = {field.name: field.kind for field in model.task.spec.fields}
     raw, rows = model.task.named(reference.raw), []
     for name, key in field_names(model, decode=True).items():
@@ -216,7 +216,12 @@ def _fields(model: DenseEstimator, got: dict, reference: Reference, tolerance: T
             rows.append(_labels(name, value, upsample(scores, reference.size), _range(scores), tolerance))
         elif kinds.get(key) == 'unit_vectors' and scores is not None and scores.shape[1] == want.shape[1]:
             rows.append(_unit_vectors(name, value, want, upsample(scores, reference.size), tolerance))
-        elif scores is not None and scores.shape[1:2] == want.shape[1:2] and want.ndim == 4:
+        elif (
+            scores is not None
+            and scores.shape[1:2] == want.shape[1:2]
+            and want.ndim == 4
+            and tolerance != TOLERANCES['fp32']
+        ):
             rows.append(_cut_values(name, value, want, upsample(scores, reference.size), tolerance))
         else:
             rows.append(_values(name, value, want, _range(want), tolerance))

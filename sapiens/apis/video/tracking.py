@@ -14,13 +14,13 @@ from ..results import PoseResult
 __all__ = ['OneEuroFilter', 'Tracker']
 
 # Seconds in which a person who is not seen slows down, and in which speed and colors of one who is seen settle.
-SLOWING, SETTLING = 0.5, 0.2
+SLOWDOWN, SETTLING = 0.5, 0.2
 # Seconds after which the place alone does not tell who it is.
-GLANCE = 0.5
+SHORT_GAP = 0.5
 # Weight of the similarity of colors in addition to the overlap of boxes.
 COLOR_WEIGHT = 0.5
 BINS = 6  # of each color
-RESIZED = 1.6  # largest change of the size of a person who was not seen
+MAX_RESIZE = 1.6  # largest change of the size of a person who was not seen
 
 
 class OneEuroFilter:
@@ -97,7 +97,7 @@ class Track:
     def expected(self, time: float) -> np.ndarray:
         """The box at a later time. A person who is not seen is expected to slow down."""
         gap = time - self.time
-        return self.box + np.tile(self.velocity * SLOWING * (1 - math.exp(-gap / SLOWING)), 2)
+        return self.box + np.tile(self.velocity * SLOWDOWN * (1 - math.exp(-gap / SLOWDOWN)), 2)
 
     def see(self, box: np.ndarray, colors: np.ndarray, time: float) -> None:
         """Take the next view."""
@@ -166,10 +166,10 @@ class Tracker:
         overlaps = _overlaps(expected, boxes)
         alike = np.array([[similarity(track.colors, one) for one in colors] for track in self.tracks])
         gaps = np.array([time - track.time for track in self.tracks])
-        known = alike >= self.min_colors
-        near = (overlaps >= self.min_overlap) & ((gaps[:, None] <= GLANCE) | known)
+        same_colors = alike >= self.min_colors
+        near = (overlaps >= self.min_overlap) & ((gaps[:, None] <= SHORT_GAP) | same_colors)
         near = np.where(near, overlaps + COLOR_WEIGHT * alike, 0)
-        again = np.where(_in_reach(expected, boxes, gaps) & known, alike, 0)
+        again = np.where(_in_reach(expected, boxes, gaps) & same_colors, alike, 0)
         for scores in (near, again):  # those who were missing take what is left
             free = [column for column, row in enumerate(rows) if row is None]
             left = [row for row in range(len(self.tracks)) if row not in rows]
@@ -222,7 +222,7 @@ def _in_reach(expected: np.ndarray, boxes: np.ndarray, gaps: np.ndarray) -> np.n
     sizes, others = (np.hypot(*(one[:, 2:] - one[:, :2]).T) for one in (expected, boxes))
     away = np.linalg.norm(_center(expected)[:, None] - _center(boxes)[None], axis=-1)
     ratio = np.maximum(others[None] / sizes[:, None], sizes[:, None] / others[None])
-    return (away <= sizes[:, None] * (1 + gaps[:, None])) & (ratio <= RESIZED)
+    return (away <= sizes[:, None] * (1 + gaps[:, None])) & (ratio <= MAX_RESIZE)
 
 
 def _center(boxes: np.ndarray) -> np.ndarray:

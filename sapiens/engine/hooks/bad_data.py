@@ -41,10 +41,8 @@ class BadDataHook(Hook):
         self.bad, self.opened = 0, 0  # reported counts over all ranks
         self.new: list[tuple[str, str]] = []  # files of this rank that are not reported yet
         self.samples = 0
-        self.rejected, self.new_rejected = (
-            Counter(),
-            Counter(),
-        )  # by reason: reported of all ranks, new ones of this rank
+        self.rejected = Counter()  # by reason: reported counts over all ranks
+        self.new_rejected = Counter()  # of this rank, not reported yet
 
     def state_dict(self) -> dict:
         counts = dict(rejected=dict(self.rejected), new_rejected=dict(self.new_rejected))
