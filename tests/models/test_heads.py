@@ -210,6 +210,11 @@ def test_published_initial_weights():
     linear = shuffle.scale_final_layer[1]
     assert linear.bias.eq(0).all()
     assert linear.weight.std().item() == pytest.approx(linear.in_features**-0.5, rel=0.3)
+    small = PixelShuffleHead(32, 300, (64,), predictor_std=0.02)
+    small.init_weights()
+    assert small.conv_normal.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert small.conv_normal.bias.eq(0).all()
+    assert small.upsample_blocks[0][0].weight.std().item() == pytest.approx((2 / (256 * 9)) ** 0.5, rel=0.05)
 
 
 def test_keys_of_the_head_follow_its_family():
@@ -233,6 +238,11 @@ def test_keys_of_the_head_follow_its_family():
         (DeconvHead, dict(deconv_channels=(4,), conv_channels=(4,), conv_kernels=(2,)), '2 is not odd'),
         (DeconvHead, dict(deconv_channels=(4, 4), deconv_kernels=(4,)), 'has 1 numbers for 2 layers'),
         (PixelShuffleHead, dict(upsample_channels=(4,), norm='layer'), "norm='layer' is not one of"),
+        (
+            PixelShuffleHead,
+            dict(upsample_channels=(4,), predictor_std=0.0),
+            'predictor_std=0.0: expected a number above 0',
+        ),
         (PixelShuffleHead, dict(upsample_channels=(4,), scalars=('scale',)), 'scale=None does not fit'),
         (PixelShuffleHead, dict(upsample_channels=(4,), scale=SCALE), 'does not fit'),
         (

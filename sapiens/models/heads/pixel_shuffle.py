@@ -38,12 +38,15 @@ class PixelShuffleHead(BaseModule):
         norm: ``'instance'`` (over all pixels of a channel, so results depend on the whole input) or ``'rms'`` (over the channels
             of a pixel, with weights; published for albedo).
         predictor: name of the last layer (published: ``conv_normal``, ``conv_pointmap``, ...).
+        predictor_std: deviation of the initial weights of the last layer. None is the published initialization, whose first
+            outputs have deviations of several units: meters that no label has, and saturated sigmoids.
         sigmoid: end the maps in [0, 1] by a sigmoid (published for matting).
         scale: options of :class:`ScaleBranch`, for a number of the whole image in addition to the maps.
         scalars: name of that number; the estimator fills it in.
 
     Raises:
-        ValueError: an unknown norm, an even kernel, lists of different lengths, or ``scale`` and ``scalars`` that do not agree.
+        ValueError: an unknown norm, an even kernel, lists of different lengths, a ``predictor_std`` that is not above 0, or
+            ``scale`` and ``scalars`` that do not agree.
     """
 
     name = 'decode_head'
@@ -57,6 +60,7 @@ class PixelShuffleHead(BaseModule):
         conv_kernels: Sequence[int] | None = None,
         norm: str = 'instance',
         predictor: str = 'conv_normal',
+        predictor_std: float | None = None,
         sigmoid: bool = False,
         scale: Mapping | None = None,
         scalars: Sequence[str] = (),
@@ -65,6 +69,10 @@ class PixelShuffleHead(BaseModule):
         super().__init__(init_cfg)
         if norm not in NORMS:
             raise ValueError(f'norm={norm!r} is not one of {tuple(NORMS)}')
+        if predictor_std is not None and not predictor_std > 0:
+            raise ValueError(
+                f'predictor_std={predictor_std}: expected a number above 0, or None for the published one'
+            )
         if len(scalars) != (scale is not None):
             raise ValueError(f'scale={scale!r} does not fit the numbers of the task, {tuple(scalars)}')
         conv_kernels = per_layer('conv_kernels', conv_kernels, conv_channels, 3)
@@ -86,6 +94,7 @@ class PixelShuffleHead(BaseModule):
             self.conv_layers.extend([conv(before, after, kernel), build_norm(after), nn.SiLU(inplace=True)])
         self.maps = dict(out_channels) if isinstance(out_channels, Mapping) else None
         self.scalars, self.predictor, self.sigmoid = tuple(scalars), predictor, sigmoid
+        self.predictor_std = predictor_std
         self.add_module(predictor, nn.Conv2d(widths[-1], sum(self.maps.values()) if self.maps else out_channels, 1))
         if scale is not None:
             branch = ScaleBranch(in_channels, **scale)
@@ -106,8 +115,11 @@ class PixelShuffleHead(BaseModule):
         return outputs
 
     def init_weights(self) -> None:
-        """Initialize as published: convolutions from He's normal distribution by fan-out, linear layers by fan-in, biases 0."""
+        """Initialize as published: convolutions from He's normal distribution by fan-out, linear layers by fan-in, biases 0; the
+        last convolution by ``predictor_std``, if it is given."""
         init_he(self)
+        if self.predictor_std is not None:
+            nn.init.normal_(self.get_submodule(self.predictor).weight, std=self.predictor_std)
         for child in self.modules():
             if isinstance(child, nn.Linear):
                 nn.init.kaiming_normal_(child.weight, mode='fan_in', nonlinearity='linear')

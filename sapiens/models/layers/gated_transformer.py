@@ -5,6 +5,8 @@ Parameter names are those of the published checkpoints (``attn.wq``, ``attn.gamm
 
 # B batch, L tokens, C channels, H heads, G heads of keys and values, D channels per head
 
+import warnings
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,6 +18,8 @@ from .transformer import DropPath, attention
 __all__ = ['GatedBlock', 'GatedMLP', 'GroupedAttention']
 
 RMS_NORM_EPS = 1e-6
+# Norms keep weights in float32 beside activations in half precision. torch then computes them from single operations, as meant.
+warnings.filterwarnings('ignore', message='Mismatch dtype between input and weight')
 
 
 class LayerScale(nn.Module):
