@@ -24,6 +24,7 @@ __all__ = [
     'draw_heatmaps',
     'draw_pose',
     'heatmap_limit',
+    'is_inside',
     'paint',
     'skeleton_of',
 ]
@@ -73,7 +74,7 @@ def draw_pose(
     for box in np.asarray([] if boxes is None else boxes, np.float64).reshape(-1, 4):
         if np.isfinite(box).all():
             draw_box(canvas, box, box_color)
-    shown = _inside(keypoints, canvas) & (scores >= threshold)  # never where NaN
+    shown = is_inside(keypoints, canvas) & (scores >= threshold)  # never where NaN
     for points, drawn in zip(keypoints, shown, strict=True):
         radii = (
             _radii(points, drawn, skeleton, canvas.shape) if radius is None else np.full(len(points), float(radius))
@@ -97,8 +98,8 @@ def _people(keypoints, scores, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarr
     return keypoints, scores
 
 
-def _inside(points: np.ndarray, canvas: np.ndarray) -> np.ndarray:
-    """(..., K) bool, which points (..., K, 2) lie in the image; NaN does not."""
+def is_inside(points: np.ndarray, canvas: np.ndarray) -> np.ndarray:
+    """Return (..., K) bool, which points (..., K, 2) lie in the image (H, W, ...); NaN does not."""
     return ((points >= -0.5) & (points < np.array(canvas.shape[1::-1]) - 0.5)).all(-1)
 
 
@@ -256,7 +257,7 @@ def draw_heatmaps(
             y, x = np.divmod(flat.argmax(1), maps.shape[2])
             points = np.stack([x, y], -1) @ transform[:, :2].T + transform[:, 2]
             found = flat.max(1)
-            drawn = (found >= threshold) & (found > 0) & _inside(points, canvas)
+            drawn = (found >= threshold) & (found > 0) & is_inside(points, canvas)
             radii = (
                 _radii(points, drawn, skeleton, canvas.shape) / 2
                 if radius is None

@@ -74,23 +74,72 @@ def test_the_legend_of_parts_names_the_classes_that_are_there():
     ('coco17', ['left_knee', 'left_ankle'], ['left']),
     ('coco17', ['left_knee', 'left_ankle', 'right_wrist', 'nose', 'left_eye'], ['left', 'right', 'head and trunk']),
     ('coco17', ['right_wrist'], ['right']),
+    ('coco17', ['left_eye', 'left_ear', 'right_ear'], ['head and trunk']),
+    ('coco17', ['left_shoulder', 'left_hip'], ['left', 'head and trunk']),
     ('wholebody133', ['left_hand_root', 'left_thumb1', 'left_pinky_finger1', 'face-3'], ['thumb', 'pinky', 'face']),
-    ('goliath308', ['right_wrist', 'right_forefinger_third_joint'], ['forefinger']),
+    ('goliath308', ['right_forefinger2', 'right_forefinger_third_joint'], ['forefinger']),
+    ('goliath308', ['nose', 'tip_of_nose', 'tip_of_nose_bridge', 'r_center_of_iris', 'tip_of_chin', 'l_tip_of_ear_lobe'],
+     ['head and trunk', 'right eye', 'brows, bridge of the nose, chin', 'nose', 'left ear']),
     ('coco17', [], []),
 ])  # fmt: skip
-def test_the_legend_of_keypoints_names_the_groups_that_are_drawn(name, drawn, expected):
+def test_the_legend_of_keypoints_names_what_is_drawn(name, drawn, expected):
     result = people(name, drawn)
     for palette, sides in (
-        ('distinct', dict(left=(0, 150, 255), right=(255, 150, 0))),
-        ('published', dict(left=(0, 255, 0), right=(255, 128, 0))),
+        ('distinct', dict(left=(0, 150, 255), right=(255, 150, 0), **{'head and trunk': (200, 60, 125)})),
+        ('published', dict(left=(0, 255, 0), right=(255, 128, 0), **{'head and trunk': (51, 153, 255)})),
     ):
         skeleton = with_palette(result.skeleton, palette)
-        entries = {entry.name: entry for entry in skeleton_entries(skeleton, result.scores[0] > 0)}
-        assert list(entries) == expected
-        for side in {'left', 'right'} & set(expected):
+        entries = {entry.name: entry for entry in skeleton_entries(skeleton, result.scores > 0)}
+        assert set(entries) == set(expected)
+        for side in set(sides) & set(expected):
             assert entries[side].color == sides[side]
-            assert entries[side].kind == ('dashed' if side == 'left' and palette == 'distinct' else 'line')
             assert has(result.picture(Saving(palette=palette))[SIZE[0] :], sides[side])
+
+
+def test_links_of_the_legend_are_those_of_the_picture():
+    skeleton = with_palette(get_skeleton('coco17'), 'distinct')
+    knee, ankle = skeleton.index('left_knee'), skeleton.index('left_ankle')
+    drawn = np.zeros((2, 17), bool)
+    drawn[0, knee] = drawn[1, ankle] = True
+    assert [entry.kind for entry in skeleton_entries(skeleton, drawn)] == ['point'], 'ends of two people'
+    drawn[0, ankle] = True
+    assert [entry.kind for entry in skeleton_entries(skeleton, drawn)] == ['dashed']
+    drawn[0] = True
+    assert [entry.kind for entry in skeleton_entries(skeleton, drawn)] == ['dashed', 'line', 'line']
+    outside = people('coco17', ['left_knee', 'left_ankle'])
+    outside.keypoints[...] = -40
+    assert outside.picture(Saving()).shape == IMAGE.shape, 'nothing is drawn, nothing to explain'
+
+
+def test_the_legend_of_308_keypoints_explains_the_groups():
+    skeleton = with_palette(get_skeleton('goliath308'), 'distinct')
+    entries = skeleton_entries(skeleton, np.ones((1, 308), bool))
+    assert [(entry.heading, entry.name) for entry in entries] == [
+        ('body and feet', 'left'),
+        ('', 'right'),
+        ('', 'head and trunk'),
+        ('hands', 'thumb'),
+        ('', 'forefinger'),
+        ('', 'middle finger'),
+        ('', 'ring finger'),
+        ('', 'pinky'),
+        ('face', 'left eye'),
+        ('', 'right eye'),
+        ('', 'brows, bridge of the nose, chin'),
+        ('', 'nose'),
+        ('', 'lips'),
+        ('', 'left ear'),
+        ('', 'right ear'),
+    ]
+    explained = [color for entry in entries for color in (entry.color, *entry.others)]
+    assert len(set(explained)) == len(explained), 'a color has one meaning'
+    assert set(explained) == {tuple(color) for color in [*skeleton.colors.tolist(), *skeleton.link_colors.tolist()]}
+    legend = draw_entries(entries, 900, 30)
+    assert all(has(legend, color) for color in explained)
+    right = [index in skeleton.groups['right_hand'] for index in range(308)]
+    assert [entry.name for entry in skeleton_entries(skeleton, right)] == [entry.name for entry in entries[3:8]]
+    body = [index in (*skeleton.groups['right_hand'], *skeleton.groups['body']) for index in range(308)]
+    assert [entry.heading for entry in skeleton_entries(skeleton, body) if entry.heading] == ['body', 'right hand']
 
 
 def test_weak_keypoints_and_the_style_of_openpose_have_no_legend():

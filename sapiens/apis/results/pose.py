@@ -10,6 +10,7 @@ from sapiens.metainfo.palettes import with_palette
 from sapiens.visualization import draw_heatmaps
 from sapiens.visualization.legend import draw_entries, skeleton_entries
 from sapiens.visualization.people import draw_part, draw_people
+from sapiens.visualization.pose import is_inside
 
 from ..found import Found
 from ..writers.pose_formats import meta_info, pose_document
@@ -99,7 +100,7 @@ class PoseResult(Result):
     def legend(self, saving: Saving, width: int, line: int) -> np.ndarray | None:
         if saving.style != 'default':  # its colors are OpenPose's, which programs read
             return None
-        drawn = (self.scores >= saving.threshold).any(0)
+        drawn = is_inside(self.keypoints, self.image) & (self.scores >= saving.threshold)
         return draw_entries(skeleton_entries(with_palette(self.skeleton, saving.palette), drawn), width, line)
 
     def frame_header(self) -> dict:
