@@ -9,6 +9,7 @@ import errno
 import logging
 import multiprocessing
 import os
+import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -121,11 +122,12 @@ class Plan:
 @dataclass(frozen=True)
 class Outcome:
     """Outcome for an image or video: ``error`` is '' if its results were written, else the reason. ``found``: what an image
-    shows, or each frame of a video; empty for tasks that report nothing."""
+    shows, or each frame of a video; empty for tasks that report nothing. ``ended``: when it was done, of ``time.time()``."""
 
     item: Item
     error: str = ''
     found: tuple[Found, ...] = ()
+    ended: float = field(default_factory=time.time, compare=False)
 
 
 def run_plan(
@@ -168,7 +170,7 @@ def work(
             if job.error:
                 yield Outcome(job.item, job.error)
             else:
-                saving.append((job, pool.submit(save, plan, job)))
+                saving.append((job, pool.submit(_timed_save, plan, job)))
             # Limits the results that wait in memory.
             while saving and (saving[0][1].done() or len(saving) > 2 * SAVERS):
                 yield _outcome(*saving.popleft())
@@ -178,13 +180,17 @@ def work(
 
 def _outcome(job: Job, future: Future) -> Outcome:
     try:
-        found = future.result()
+        found, ended = future.result()
     except (OSError, ValueError) as error:  # such as a long name or a mask of another size: only this image fails
         if isinstance(error, OSError) and error.errno in NO_SPACE:
             advice = 'existing results are complete: make room and repeat the command to continue'
             raise OSError(error.errno, f'{error.strerror} ({advice})', error.filename or str(job.item.name)) from error
         return Outcome(job.item, f'{type(error).__name__}: {error}')
-    return Outcome(job.item, found=(found,) if found else ())
+    return Outcome(job.item, found=(found,) if found else (), ended=ended)
+
+
+def _timed_save(plan: Plan, job: Job) -> tuple[Found | None, float]:
+    return save(plan, job), time.time()
 
 
 def save(plan: Plan, job: Job) -> Found | None:
@@ -251,9 +257,9 @@ def _share(plan: Plan, items: list[Item], places: list[str]) -> Generator[Outcom
                         given.add(index)
                     _send(pipe, None if index is None else (index, items[index]))
                 elif kind == 'done':
-                    index, error, found = content
+                    index, error, found, ended = content
                     given.discard(index)
-                    yield Outcome(items[index], error, found)
+                    yield Outcome(items[index], error, found, ended)
                 else:
                     raise content[0]
     finally:
@@ -293,7 +299,7 @@ def _worker(plan: Plan, device: str, pipe: Connection, threads: int, quiet: bool
 
     try:
         for outcome in work(plan, device, items()):
-            pipe.send(('done', numbers.pop(outcome.item), outcome.error, outcome.found))
+            pipe.send(('done', numbers.pop(outcome.item), outcome.error, outcome.found, outcome.ended))
     except (OSError, ValueError, ImportError) as error:
         _send(pipe, ('error', error))
     except (KeyboardInterrupt, EOFError):

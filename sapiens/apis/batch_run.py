@@ -82,11 +82,13 @@ class BatchRun:
         first = batch * len(self.devices) * self.jobs
         with LateBar(len(todo), unit='img', notice='the first images: loading and compiling', first=first) as bar:
             for outcome in outcomes:
-                bar.update()
+                bar.update(outcome.ended)
                 if outcome.error:
                     failed += 1
                     bar.set_postfix(failed=failed)
                 yield outcome
+        if text := bar.summary():
+            print(text)
 
     def infer_videos(self, todo: list[Item], options: VideoOptions) -> Iterator[Outcome]:
         """Process videos on one device and yield their outcomes."""

@@ -44,6 +44,7 @@ import numpy as np
 
 from sapiens.datasets.draw import hash63
 from sapiens.metainfo import get_classes
+from sapiens.metainfo.palettes import PALETTES, with_palette
 from sapiens.synthetic import writer as folders
 from sapiens.synthetic.annotations import FILES
 from sapiens.utils.cli import positive, tool_parser
@@ -234,7 +235,7 @@ def preview_tiles(labels: dict) -> dict:
     }
     tiles = dict(rgb=image)
     colours = {
-        kind: (get_classes(name).palette, 0.7)
+        kind: (with_palette(get_classes(name), PALETTES[0]).palette, 0.7)
         for kind, name in dict(seg='goliath28', seg29='goliath29', lip='lip20').items()
     }
     colours['instance'] = draw.distinct_palette(21), 0.6

@@ -20,6 +20,7 @@ from mmengine.dist import is_main_process
 
 from sapiens.checkpoints import resolve_checkpoint
 from sapiens.engine import Runner, show_hook_for
+from sapiens.engine.refusal import leave_no_traces
 from sapiens.engine.runner import set_default_evaluators
 from sapiens.registry import METRICS
 from sapiens.tasks import members_of
@@ -116,12 +117,13 @@ def main(argv: list[str] | None = None) -> None:
         cfg.custom_hooks = [*cfg.get('custom_hooks', ()), *show_hooks(cfg, args)]
     if args.graph:
         without_average(cfg)
-    runner = Runner.from_cfg(cfg)
-    if args.graph:
-        from sapiens.apis.export import load_export, run_graph_in
+    with leave_no_traces(cfg.work_dir) as start:
+        start.runner = runner = Runner.from_cfg(cfg)
+        if args.graph:
+            from sapiens.apis.export import load_export, run_graph_in
 
-        run_graph_in(runner.bare_model, load_export(args.checkpoint, get_device()))
-    metrics = runner.test()
+            run_graph_in(runner.bare_model, load_export(args.checkpoint, get_device()))
+        metrics = runner.test()
     if args.out and is_main_process():
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(metrics, indent=2) + '\n')

@@ -12,6 +12,7 @@ A run stopped by Ctrl-C, SIGTERM or SIGUSR1 writes a checkpoint first; --resume 
 """
 
 from sapiens.engine import Runner
+from sapiens.engine.refusal import leave_no_traces
 from sapiens.utils.cli import add_foreign_arguments, add_runner_arguments, load_runner_config, tool_parser
 
 FIGURES = 'hooks such as PosePictureHook and DenseFigureHook write figures to vis_data/ of the work dir (custom_hooks)'
@@ -51,4 +52,6 @@ def main(argv: list[str] | None = None) -> None:
         cfg.resume = 'auto'
     elif args.resume:
         cfg.resume, cfg.load_from = True, args.resume
-    Runner.from_cfg(cfg).train()
+    with leave_no_traces(cfg.work_dir) as start:
+        start.runner = Runner.from_cfg(cfg)
+        start.runner.train()

@@ -30,7 +30,7 @@ class FolderLock:
     a process has the owner's number and another start, the heartbeat must have stood still; :meth:`acquire` waits for that.
 
     Args:
-        folder: is created.
+        folder: is created, and removed again if it is empty at the end.
         advice: what to do about another owner, at the end of the message.
         report: takes a line about waiting, or about a lock that is taken over.
     """
@@ -45,6 +45,7 @@ class FolderLock:
         self.path = self.folder / NAME
         self.token = secrets.token_hex(8)
         self.is_lost = False
+        self._made: list[Path] = []
         self._released = threading.Event()
 
     def __enter__(self) -> 'FolderLock':
@@ -60,6 +61,7 @@ class FolderLock:
         Raises:
             ValueError: another process works in the folder.
         """
+        self._made = [one for one in (self.folder, *self.folder.parents) if not one.exists()]
         self.folder.mkdir(parents=True, exist_ok=True)
         first, waiting = None, False
         while not self._create():
@@ -110,6 +112,9 @@ class FolderLock:
         with contextlib.suppress(OSError):
             if self._read()[0].get('token') == self.token:
                 self.path.unlink()
+        with contextlib.suppress(OSError):  # one that is not empty
+            for folder in self._made:
+                folder.rmdir()
 
     def _create(self) -> bool:
         owner = dict(

@@ -18,7 +18,7 @@ from sapiens.metainfo.skeleton import LEFT, MIDDLE, RIGHT
 
 from .layout import LINE, caption, text_size
 from .pose import dash
-from .sizes import LEGEND, pixels
+from .sizes import LEGEND, LEGEND_OF_WIDTH, pixels
 
 __all__ = ['NORMALS', 'Entry', 'class_entries', 'draw_entries', 'draw_legend', 'legend_height', 'skeleton_entries']
 
@@ -72,7 +72,7 @@ BY_COLOR = {
 
 def legend_height(shape: Sequence[int]) -> int:
     """Height in pixels of a line of the legend of a picture of ``shape`` (H, W, ...)."""
-    return round(pixels(LEGEND, shape, least=LINE))
+    return round(max(pixels(LEGEND, shape, least=LINE), LEGEND_OF_WIDTH * shape[1] / 1000))
 
 
 def class_entries(classes: str | Path | Mapping | ClassList, ids: Iterable[int]) -> list[Entry]:

@@ -10,6 +10,7 @@ import pytest
 
 from sapiens.commands import render
 from sapiens.metainfo import get_classes, get_skeleton
+from sapiens.metainfo.palettes import with_palette
 from sapiens.visualization import labels as draw
 
 
@@ -113,7 +114,10 @@ def test_previews_of_maps():
     )
     assert (tiles['normal'] == [128, 204, 230]).all()
     colours = dict(seg=('goliath28', 3), seg29=('goliath29', 28), lip=('lip20', 19))
-    colours = {kind: (get_classes(name).palette[index], 0.7) for kind, (name, index) in colours.items()}
+    colours = {
+        kind: (with_palette(get_classes(name), 'distinct').palette[index], 0.7)
+        for kind, (name, index) in colours.items()
+    }
     for kind, (colour, opacity) in dict(colours, instance=(draw.distinct_palette(21)[20], 0.6)).items():
         np.testing.assert_allclose(tiles[kind], (1 - opacity) * image + opacity * colour.astype(float), atol=1.01)
     del labels['mask']

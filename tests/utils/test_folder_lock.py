@@ -173,3 +173,18 @@ def wait_for(condition):
             return
         time.sleep(0.02)
     raise AssertionError
+
+
+def test_a_new_folder_that_stays_empty_is_removed(tmp_path):
+    with FolderLock(tmp_path / 'a' / 'b', ''):
+        assert (tmp_path / 'a' / 'b' / '.lock').exists()
+    assert not list(tmp_path.iterdir())
+    with FolderLock(tmp_path / 'a' / 'b', ''):
+        (tmp_path / 'a' / 'x').write_text('')
+    assert [path.name for path in (tmp_path / 'a').iterdir()] == ['x']
+    with FolderLock(tmp_path / 'a' / 'b', ''):
+        (tmp_path / 'a' / 'b' / 'result').write_text('')
+    (tmp_path / 'empty').mkdir()
+    with FolderLock(tmp_path / 'empty', ''):
+        pass
+    assert (tmp_path / 'a' / 'b' / 'result').exists() and (tmp_path / 'empty').exists()

@@ -71,3 +71,19 @@ def test_a_bar_counts_from_the_first_item_on(capsys):
     with LateBar(4, 4, 'image', 'starting'):
         pass
     assert capsys.readouterr().err == ''
+
+
+def test_the_rate_is_that_of_the_items_after_the_first_ones(monkeypatch):
+    """Ten items of 2 s each after 30 s of loading, eight of them together. They are counted later, all at once."""
+    now = [1000.0]
+    monkeypatch.setattr('time.time', lambda: now[0])
+    with LateBar(10, 0, 'img', first=8) as bar:
+        assert bar.summary() == ''
+        now[0] += 51.0
+        for _ in range(8):
+            bar.update(1000.0 + 46)
+        assert bar.summary() == '8 img in 46.0 s with loading'
+        for number in range(2):
+            bar.update(1000.0 + 48 + 2 * number)
+        assert bar.bar.start_t == 1046.0, 'the rate of the bar begins when the first ones are done'
+    assert bar.summary() == '10 img in 50.0 s: loading and the first 8 in 46.0 s, the other 2 at 0.5 img/s'

@@ -6,6 +6,7 @@ import pytest
 
 from sapiens.metainfo import get_skeleton
 from sapiens.visualization import draw_people
+from sapiens.visualization.legend import legend_height
 from sapiens.visualization.point_labels import Labels
 
 WHOLE = get_skeleton('wholebody133')
@@ -45,6 +46,12 @@ def test_a_picture_of_4k_looks_like_a_small_one(style):
     blurred = [cv2.blur(one, (9, 9)) for one in (small, large)]
     difference, drawn = np.abs(blurred[0] - blurred[1]).mean(), np.abs(blurred[1] - background).mean()
     assert difference < 0.25 * drawn
+
+
+def test_legends_of_wide_pictures_can_be_read_on_a_phone():
+    for height, width in ((1000, 665), (1080, 1920), (2160, 3840), (600, 2000)):
+        assert legend_height((height, width)) * 390 / width >= 13, 'pixels of a line where the picture has 390'
+    assert legend_height((1200, 900)) == 38, 'by the shorter side'
 
 
 def test_boxes_and_texts_show_on_white_and_on_black():

@@ -1,0 +1,66 @@
+"""A run that is refused before it starts leaves no files."""
+
+import contextlib
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.logging import MMLogger
+
+from sapiens.utils.folder_lock import NAME
+
+from .runner import Runner
+
+__all__ = ['Start', 'leave_no_traces']
+
+
+class Start:
+    """The start of a run.
+
+    Attributes:
+        runner: set by the caller once it is built.
+    """
+
+    runner: Runner | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the data and weights are there, and the run computes."""
+        return self.runner is not None and not self.runner.terminal.is_quiet
+
+
+@contextlib.contextmanager
+def leave_no_traces(work_dir: str | Path) -> Iterator[Start]:
+    """Remove the log, the config and the folders that a run has made, if an error ends it before it computes.
+
+    What else lies in the work dir stays.
+    """
+    work_dir = Path(work_dir).absolute()
+    made = [one for one in (work_dir, *work_dir.parents) if not one.exists()]
+    before = set() if made else set(work_dir.iterdir())
+    start = Start()
+    try:
+        yield start
+    except Exception:
+        if not start.is_done and is_main_process():
+            _remove(work_dir, before, made)
+        raise
+
+
+def _remove(work_dir: Path, before: set[Path], made: list[Path]) -> None:
+    if (work_dir / NAME).exists():  # another run works there
+        return
+    logger = MMLogger.get_current_instance()
+    for handler in [one for one in logger.handlers if isinstance(one, logging.FileHandler)]:
+        folder = Path(handler.baseFilename).parent
+        if folder.parent == work_dir and folder not in before:
+            logger.removeHandler(handler)
+            handler.close()
+            shutil.rmtree(folder, ignore_errors=True)
+    for path in set(work_dir.glob('*.py')) - before:  # the config
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # a folder that is not empty
+        for folder in made:
+            folder.rmdir()
