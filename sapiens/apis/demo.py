@@ -2,23 +2,26 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from sapiens.checkpoints import ZOO, find, is_huggingface_folder, resolve_checkpoint
 from sapiens.tasks import task_names
+from sapiens.utils.checkpoint import require_checkpoint
 
 from .detectors import build_detector
 from .inputs import read_pixels
 from .loading.build import read_config
-from .loading.load_model import inference_tasks, is_config, load_model
+from .loading.load_model import inference_tasks, is_config, load_model, weights_of
 from .predictors import Pipeline, Predictor
 from .predictors.by_task import get_predictor_class
 from .results import ImageResults, Result
-from .results.by_task import get_result_class
+from .results.by_task import get_inference_task, get_result_class
 
-__all__ = ['ALL', 'RELIGHT', 'Demo', 'models_on_this_machine']
+__all__ = ['ALL', 'RELIGHT', 'Demo', 'models_on_this_machine', 'require_files']
 
 LOADED = 2  # models in memory, or one of each task; the least recently used one is dropped first
 ALL = 'all'  # the first model of each task, side by side
@@ -79,29 +82,59 @@ class Demo:
         """Return the labels of the models of a task."""
         return list(self.choices[task])
 
-    def predict(self, image: str | Path, task: str, label: str, detector: str = 'auto') -> Result | ImageResults:
+    def titles(self) -> dict[str, str]:
+        """Return the plain name of each task, tasks that any model can run after the others."""
+        own = {task: get_inference_task(task).title or get_inference_task(task).description for task in names()}
+        own |= {ALL: 'All tasks', RELIGHT: 'Another light'}
+        tasks = sorted(self.choices, key=lambda task: task in names() and get_predictor_class(task).any_model)
+        return {task: own[task] for task in tasks}
+
+    def missing(self, task: str, label: str) -> list[str]:
+        """Return the labels of the models that are not in memory and that :meth:`load` loads."""
+        wanted = self._by_label(task, label)
+        return [one for one, names in wanted.items() if (_key(names), one) not in self.predictors]
+
+    def load(self, task: str, label: str, detector: str | None = None) -> tuple[list[Predictor], Callable | None]:
+        """Load the models of a task and the detector, unless they are in memory.
+
+        Args:
+            detector: None where people need not be found.
+
+        Raises:
+            FileNotFoundError, ValueError, ImportError: the model or the detector cannot be used.
+        """
+        self._check(task, label, detector)
+        with self.lock:
+            models = [self._predictor(names, one) for one, names in self._by_label(task, label).items()]
+            if detector is None or not self.takes_detector(task):
+                return models, None
+            if detector not in self.finders:
+                self.finders[detector] = build_detector(detector, self.options['device'])
+            return models, self.finders[detector]
+
+    def predict(
+        self, image: str | Path, task: str, label: str, detector: str = 'auto', boxes: np.ndarray | None = None
+    ) -> Result | ImageResults:
         """Predict an image, with several tasks if ``task`` is ``'all'`` or ``'relight'``: it is read once, and people are found
         once.
 
+        Args:
+            boxes: (N, 4) x1, y1, x2, y2 of people in pixels, for a task that takes people; used instead of the detector.
+
         Raises:
-            BadImage: the image cannot be read.
+            BadImage: the image cannot be read, or a box lies outside it.
             FileNotFoundError, ValueError, ImportError: the model or the detector cannot be used.
         """
-        if label not in self.choices.get(task, ()):
-            raise ValueError(f'no model {label!r} for {task!r}: choose one of {", ".join(self.choices.get(task, ()))}')
-        wants_detector = self.takes_detector(task)
-        if wants_detector and detector not in self.detectors:
-            raise ValueError(f'no detector {detector!r}: choose one of {", ".join(self.detectors)}')
+        self._check(task, label, detector if boxes is None else None)
         pixels = read_pixels(image)
+        models, finder = self.load(task, label, detector if boxes is None else None)
         with self.lock:
-            models = [self._predictor(names, one) for one, names in self._by_label(task, label).items()]
             for model in models:
                 model.detector = None
-            if wants_detector:
-                if detector not in self.finders:
-                    self.finders[detector] = build_detector(detector, self.options['device'])
-                next(model for model in models if model.preprocess.needs_boxes).detector = self.finders[detector]
-            result = Pipeline(models)(pixels) if task in (ALL, RELIGHT) else models[0](pixels)
+            if finder is not None:
+                next(model for model in models if model.preprocess.needs_boxes).detector = finder
+            run = Pipeline(models) if task in (ALL, RELIGHT) else models[0]
+            result = run(pixels, boxes) if self.takes_detector(task) else run(pixels)
         for one in result.values() if isinstance(result, ImageResults) else [result]:
             one.path = str(image)
         return result
@@ -114,6 +147,16 @@ class Demo:
         """Return the kinds of files of a task that every image has and every model can write."""
         files = [file for name in self._tasks(task) for file in get_result_class(name).files]
         return tuple(dict.fromkeys(file.kind for file in files if not (file.sometimes or file.needs)))
+
+    def models(self, task: str, label: str) -> dict[str, dict]:
+        """Return the label of each model that a task runs with its options of ``load_model``."""
+        return {one: self.choices[tasks[0]][one] for one, tasks in self._by_label(task, label).items()}
+
+    def _check(self, task: str, label: str, detector: str | None) -> None:
+        if label not in self.choices.get(task, ()):
+            raise ValueError(f'no model {label!r} for {task!r}: choose one of {", ".join(self.choices.get(task, ()))}')
+        if self.takes_detector(task) and detector is not None and detector not in self.detectors:
+            raise ValueError(f'no detector {detector!r}: choose one of {", ".join(self.detectors)}')
 
     def _tasks(self, task: str) -> list[str]:
         if task == RELIGHT:
@@ -130,7 +173,7 @@ class Demo:
         return found
 
     def _predictor(self, tasks: list[str], label: str) -> Predictor:
-        key = ' + '.join(tasks), label
+        key = _key(tasks), label
         if key not in self.predictors:
             while len(self.predictors) >= max(LOADED, len(self.together)):
                 self.predictors.popitem(last=False)
@@ -142,6 +185,10 @@ class Demo:
 
 def names() -> tuple[str, ...]:
     return task_names(inference=True)
+
+
+def _key(tasks: list[str]) -> str:
+    return ' + '.join(tasks)
 
 
 def _label(model: str, checkpoint: str | None) -> str:
@@ -156,6 +203,18 @@ def _label(model: str, checkpoint: str | None) -> str:
 
 def _tail(path: Path) -> str:
     return '/'.join(path.parts[-2:])
+
+
+def require_files(models: list[tuple[str, str | None]]) -> None:
+    """Refuse models whose weights are not on this machine, before a page is served.
+
+    Raises:
+        FileNotFoundError: the first of them, with what to do.
+    """
+    for model, checkpoint in models:
+        weights = weights_of(model, checkpoint)
+        if weights is not None:
+            require_checkpoint(resolve_checkpoint(weights))
 
 
 def models_on_this_machine() -> list[tuple[str, None]]:

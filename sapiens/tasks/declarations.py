@@ -12,6 +12,7 @@ register_task(
     TaskSpec(
         name='mae',
         description='a masked autoencoder',
+        title='Features of the encoder',
         inference='features',
         raw_outputs=(Output('features', '(B, C, h, w) float32 feature map of the last block'),),
         predictor='sapiens.apis.predictors:FeaturePredictor',
@@ -23,6 +24,7 @@ register_task(
     TaskSpec(
         name='pose',
         description='pose',
+        title='Pose (keypoints)',
         published=PublishedHead('head', (768, 768), (768, 768), 'final_layer', (17, 133, 308)),
         raw_outputs=(Output('heatmaps', '(B, K, h, w) float32, one map for each keypoint'),),
         decoded_outputs=(
@@ -46,6 +48,7 @@ register_task(
     TaskSpec(
         name='seg',
         description='segmentation',
+        title='Body parts',
         fields=(
             MapField(
                 'sem_seg', kind='labels', about='int64 class ids; 255 is ignored', padding=255, swap='flip_table',
@@ -69,6 +72,7 @@ register_task(
     TaskSpec(
         name='depth',
         description='depth',
+        title='Depth',
         fields=(
             MapField(
                 'depth', 1, about='float32 meters along z', folders=('depth', 'depths'), suffixes=_MAP_FILES,
@@ -91,6 +95,7 @@ register_task(
     TaskSpec(
         name='normal',
         description='surface normals',
+        title='Surface normals',
         fields=(
             MapField(
                 'normal', 3, 'unit_vectors', 'float32 unit vectors in the camera frame (x right, y down, z forward)',
@@ -112,6 +117,7 @@ register_task(
     TaskSpec(
         name='pointmap',
         description='points in the camera frame',
+        title='3D points in meters',
         fields=(
             MapField(
                 'pointmap',
@@ -151,6 +157,7 @@ register_task(
     TaskSpec(
         name='matting',
         description='matting',
+        title='Cut-out (matting)',
         fields=(
             MapField(
                 'alpha',
@@ -193,6 +200,7 @@ register_task(
     TaskSpec(
         name='albedo',
         description='albedo',
+        title='Albedo (color without light)',
         fields=(
             MapField(
                 'albedo', 3, about='float32 in [0, 1], linear RGB; predictions in the coding of the task', interpolation='image',

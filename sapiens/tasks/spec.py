@@ -82,6 +82,7 @@ class TaskSpec:
     gives_mask: str | None = None
     counted: str | None = None
     own_data: Any = None
+    title: str = ''
 
     @cached_property
     def field(self) -> MapField:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from sapiens.apis import load_model
 from sapiens.apis.loading.load_model import with_checkpoints
+from sapiens.apis.web.texts import summary
 from sapiens.checkpoints import save_huggingface
 from sapiens.datasets.transforms import BadImage
 from sapiens.models import DenseEstimator
@@ -59,9 +60,9 @@ def test_the_page_returns_the_prediction_of_the_model(demo, tool, tmp_path):
     expected = load_model(DEPTH, task='features', device='cpu')
     expected.network.load_state_dict(demo.predictors['features', LABELS[1]].network.state_dict())
     np.testing.assert_array_equal(result.features, expected(path).features)
-    assert result.path == str(path) and tool.summary(result, 0.5).endswith('48 x 64 pixels · 0.50 s')
+    assert result.path == str(path) and summary(result, 0.5).endswith('48 x 64 pixels · 0.50 s')
     people = demo.predict(path, 'pose', LABELS[0])
-    assert len(people) == 1 and tool.summary(people, 0).startswith('1 person, 17 keypoints')
+    assert len(people) == 1 and summary(people, 0).startswith('1 person, 17 keypoints')
     assert list(demo.predictors) == [('features', LABELS[1]), ('pose', LABELS[0])]
     demo.predict(path, 'depth', LABELS[1])
     assert list(demo.predictors) == [('pose', LABELS[0]), ('depth', LABELS[1])], 'no more than two are kept'
@@ -172,14 +173,14 @@ def test_without_gradio_the_error_has_the_command(monkeypatch, capsys):
 
 def test_the_page_computes(tool, demo, tmp_path, monkeypatch):
     """Send an image through gradio's client and receive the files."""
-    pytest.importorskip('gradio', reason='the page needs gradio: pip install gradio')
+    gr = pytest.importorskip('gradio', reason='the page needs gradio: pip install gradio')
     from gradio_client import Client, handle_file
 
     monkeypatch.setenv('GRADIO_TEMP_DIR', str(tmp_path / 'served'))
     monkeypatch.setenv('GRADIO_ANALYTICS_ENABLED', 'False')
     (tmp_path / 'served').mkdir()
     (path,) = write_pictures(tmp_path / 'in', [(64, 48)])
-    page = tool.make_page(demo, tmp_path / 'served')
+    page = tool.make_page(gr, demo, tmp_path / 'served')
     _, address, _ = page.launch(prevent_thread_lock=True, quiet=True)
     try:
         client = Client(address, verbose=False, download_files=str(tmp_path / 'got'))

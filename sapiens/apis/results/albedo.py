@@ -31,9 +31,20 @@ class AlbedoResult(Result):
     mask: np.ndarray | None = None
     task: ClassVar[str] = 'albedo'
     files: ClassVar[tuple[ResultFile, ...]] = (
-        ResultFile('linear', '.npy', lambda result, saving: result.linear, default=True),
+        ResultFile(
+            'linear',
+            '.npy',
+            lambda result, saving: result.linear,
+            default=True,
+            about='(H, W, 3) float32, albedo as linear RGB',
+        ),
         PICTURE,
-        ResultFile('srgb', '_srgb.png', lambda result, saving: result.draw(saving.background_level)),
+        ResultFile(
+            'srgb',
+            '_srgb.png',
+            lambda result, saving: result.draw(saving.background_level),
+            about='the albedo as an sRGB image',
+        ),
     )
 
     @classmethod

@@ -33,6 +33,7 @@ class ResultFile:
         default: whether the file is written when no kinds are chosen.
         sometimes: whether the file is missing for some images.
         needs: option of :func:`sapiens.apis.load_model` that must be set.
+        about: what the file holds, with units, for the list of files in downloads of the web page.
     """
 
     kind: str
@@ -41,9 +42,16 @@ class ResultFile:
     default: bool = False
     sometimes: bool = False
     needs: str = ''
+    about: str = ''
 
 
-PICTURE = ResultFile('picture', '.{picture_format}', lambda result, saving: result.picture(saving), default=True)
+PICTURE = ResultFile(
+    'picture',
+    '.{picture_format}',
+    lambda result, saving: result.picture(saving),
+    default=True,
+    about='the drawing, with its legend below',
+)
 
 
 @dataclass(repr=False)

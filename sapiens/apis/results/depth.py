@@ -40,10 +40,21 @@ class DepthResult(Result):
     mask: np.ndarray | None = None
     task: ClassVar[str] = 'depth'
     files: ClassVar[tuple[ResultFile, ...]] = (
-        ResultFile('depth', '.npy', lambda result, saving: result.depth, default=True),
+        ResultFile(
+            'depth',
+            '.npy',
+            lambda result, saving: result.depth,
+            default=True,
+            about='(H, W) float32, depth as the model predicts it: larger is farther',
+        ),
         PICTURE,
-        ResultFile('normals', '_normals.png', _normals),
-        ResultFile('ply', '.ply', lambda result, saving: result.points(saving.fov, saving.distance, saving.extent)),
+        ResultFile('normals', '_normals.png', _normals, about='surface normals computed from the depth, as colors'),
+        ResultFile(
+            'ply',
+            '.ply',
+            lambda result, saving: result.points(saving.fov, saving.distance, saving.extent),
+            about='point cloud with colors, for viewers such as MeshLab',
+        ),
     )
 
     @classmethod

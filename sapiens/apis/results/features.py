@@ -25,7 +25,13 @@ class FeatureResult(Result):
     blocks: list[np.ndarray] | None = None
     task: ClassVar[str] = 'features'
     files: ClassVar[tuple[ResultFile, ...]] = (
-        ResultFile('features', '.npy', lambda result, saving: result.features, default=True),
+        ResultFile(
+            'features',
+            '.npy',
+            lambda result, saving: result.features,
+            default=True,
+            about='(C, h, w) feature map of the last block',
+        ),
         replace(PICTURE, default=False),
     )
 

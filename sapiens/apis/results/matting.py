@@ -41,10 +41,27 @@ class MattingResult(Result):
     foreground: np.ndarray | None = None
     task: ClassVar[str] = 'matting'
     files: ClassVar[tuple[ResultFile, ...]] = (
-        ResultFile('alpha', '_alpha.{map_format}', _alpha, default=True),
+        ResultFile(
+            'alpha',
+            '_alpha.{map_format}',
+            _alpha,
+            default=True,
+            about='(H, W) float32, fraction of each pixel that is the person',
+        ),
         PICTURE,
-        ResultFile('cutout', '_cutout.png', lambda result, saving: result.cutout(saving.colors), default=True),
-        ResultFile('foreground', '_foreground.{map_format}', _foreground),
+        ResultFile(
+            'cutout',
+            '_cutout.png',
+            lambda result, saving: result.cutout(saving.colors),
+            default=True,
+            about='the person as an image with transparency',
+        ),
+        ResultFile(
+            'foreground',
+            '_foreground.{map_format}',
+            _foreground,
+            about='(H, W, 3), colors of the person without the background',
+        ),
     )
 
     @classmethod

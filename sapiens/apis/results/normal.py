@@ -34,7 +34,16 @@ class NormalResult(Result):
     normals: np.ndarray | None = None
     mask: np.ndarray | None = None
     task: ClassVar[str] = 'normal'
-    files: ClassVar[tuple[ResultFile, ...]] = (ResultFile('normal', '.npy', _normal, default=True), PICTURE)
+    files: ClassVar[tuple[ResultFile, ...]] = (
+        ResultFile(
+            'normal',
+            '.npy',
+            _normal,
+            default=True,
+            about='(H, W, 3) float32 unit vectors: x right, y up, z towards the camera',
+        ),
+        PICTURE,
+    )
 
     @classmethod
     def read_fields(cls, fields: Mapping[str, Tensor], task) -> dict:

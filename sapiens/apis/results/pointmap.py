@@ -53,12 +53,31 @@ class PointmapResult(Result):
     mask: np.ndarray | None = None
     task: ClassVar[str] = 'pointmap'
     files: ClassVar[tuple[ResultFile, ...]] = (
-        ResultFile('points', '.npy', lambda result, saving: result.points, default=True),
+        ResultFile(
+            'points',
+            '.npy',
+            lambda result, saving: result.points,
+            default=True,
+            about='(H, W, 3) float32 points in meters: x right, y down, z forward',
+        ),
         PICTURE,
-        ResultFile('camera', '.json', lambda result, saving: result.frame_record(saving), default=True),
-        ResultFile('depth', '_depth.npy', lambda result, saving: result.depth),
-        ResultFile('normals', '_normals.png', _normals),
-        ResultFile('ply', '.ply', lambda result, saving: result.cloud()),
+        ResultFile(
+            'camera',
+            '.json',
+            lambda result, saving: result.frame_record(saving),
+            default=True,
+            about='the camera: focal length in pixels',
+        ),
+        ResultFile(
+            'depth', '_depth.npy', lambda result, saving: result.depth, about='(H, W) float32, depth in meters'
+        ),
+        ResultFile('normals', '_normals.png', _normals, about='surface normals computed from the points, as colors'),
+        ResultFile(
+            'ply',
+            '.ply',
+            lambda result, saving: result.cloud(),
+            about='point cloud with colors in meters, for viewers such as MeshLab',
+        ),
     )
 
     @classmethod

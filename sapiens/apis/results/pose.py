@@ -31,7 +31,9 @@ def _part(part: str) -> ResultFile:
     def content(result: 'PoseResult', saving: Saving) -> np.ndarray | None:
         return draw_part(result.image, result.keypoints, result.scores, result.skeleton, part, **_drawing(saving))
 
-    return ResultFile(part, f'_{part}.{{picture_format}}', content, sometimes=True)
+    return ResultFile(
+        part, f'_{part}.{{picture_format}}', content, sometimes=True, about=f'enlarged drawing of each {part}'
+    )
 
 
 def _heatmaps(result: 'PoseResult', saving: Saving) -> np.ndarray:
@@ -64,9 +66,17 @@ class PoseResult(Result):
     track_ids: np.ndarray | None = None
     task: ClassVar[str] = 'pose'
     files: ClassVar[tuple[ResultFile, ...]] = (
-        ResultFile('json', '.json', lambda result, saving: pose_document(result, saving.json_layout), default=True),
+        ResultFile(
+            'json',
+            '.json',
+            lambda result, saving: pose_document(result, saving.json_layout),
+            default=True,
+            about='people: boxes, keypoints (x, y in pixels) and scores',
+        ),
         PICTURE,
-        ResultFile('heatmaps', '_heatmaps.{picture_format}', _heatmaps, needs='heatmaps'),
+        ResultFile(
+            'heatmaps', '_heatmaps.{picture_format}', _heatmaps, needs='heatmaps', about='heatmaps over the image'
+        ),
         _part('face'),
         _part('hand'),
     )

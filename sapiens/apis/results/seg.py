@@ -36,10 +36,19 @@ class SegResult(Result):
     classes: ClassList | None = None
     task: ClassVar[str] = 'seg'
     files: ClassVar[tuple[ResultFile, ...]] = (
-        ResultFile('labels', '_seg.{map_format}', lambda result, saving: result.labels, default=True),
-        ResultFile('mask', '.{map_format}', _mask, default=True),
+        ResultFile(
+            'labels', '_seg.{map_format}', lambda result, saving: result.labels, default=True, about='(H, W) class ids'
+        ),
+        ResultFile(
+            'mask', '.{map_format}', _mask, default=True, about='(H, W) bool, whether a pixel is not background'
+        ),
         PICTURE,
-        ResultFile('cutout', '_cutout.png', lambda result, saving: result.cutout()),
+        ResultFile(
+            'cutout',
+            '_cutout.png',
+            lambda result, saving: result.cutout(),
+            about='the person as an image with transparency',
+        ),
     )
 
     @classmethod

@@ -1,0 +1,1 @@
+"""The web page of ``sapiens demo``. All but :mod:`.layout` and :mod:`.events` works without gradio."""
