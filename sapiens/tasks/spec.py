@@ -64,6 +64,7 @@ class TaskSpec:
             None where the number of outputs says nothing.
         own_data: what ``sapiens new`` does for the task, a :class:`sapiens.own_data.plan.OwnData` or its
             ``'module:attribute'``; None where it cannot.
+        title: plain name for people who do not know the field, on the web page; by default the description.
     """
 
     name: str
