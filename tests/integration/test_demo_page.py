@@ -67,6 +67,8 @@ def test_drawing_again_computes_nothing(act, image, monkeypatch):
     monkeypatch.setattr(act.demo, 'predict', lambda *_: pytest.fail('computed again'))
     first = act.drawn(kept, Look())['result']
     assert act.drawn(kept, Look(threshold=0.9))['result'] != first
+    wrong = act.drawn(kept, Look(style='none'))
+    assert set(wrong) == {'status'} and 'is not one of' in wrong['status'] and 'note error' in wrong['status']
     assert act.drawn(None, Look()) == {} == act.packed(None, Look()), 'nothing is kept'
 
 

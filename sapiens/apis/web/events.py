@@ -150,8 +150,7 @@ class Handlers:
         kept: Kept = step.result
         parts = kept.parts()
         changed = self.idle(summary(kept.results, kept.seconds))
-        changed['result'] = self.drawn(kept, look)['result']
-        changed['kept'] = kept
+        changed |= dict(self.drawn(kept, look), kept=kept)
         if parts:
             names = [(self.demo.titles()[part], part) for part in parts]
             choices = [('Side by side', SIDE_BY_SIDE), *names]
@@ -170,13 +169,19 @@ class Handlers:
         if kept is None:
             return {}
         title = f'{self.demo.titles()[kept.task]}, {kept.results.summary()}'
-        return dict(result=compare(kept.view(look), self.folder, title))
+        try:
+            return dict(result=compare(kept.view(look), self.folder, title))
+        except Exception as error:  # such as a style that the skeleton does not have
+            return dict(status=note(sentence(error, kept.results.path), 'error'))
 
     def packed(self, kept: Kept | None, look: Look) -> dict:
         """Write the files of the kept result to one zip file."""
         if kept is None:
             return {}
-        files = kept.write(look)
+        try:
+            files = kept.write(look)
+        except Exception as error:
+            return dict(status=note(sentence(error, kept.results.path), 'error'))
         name = Path(kept.results.path).stem
         about = self._readme(kept.folder, files, kept.task, kept.label, summary(kept.results, kept.seconds))
         archive = write_zip(self.place() / f'sapiens_{kept.task}_{name}.zip', kept.folder, files, about)
@@ -274,7 +279,7 @@ def _connect(gr: ModuleType, parts: SimpleNamespace, act: Handlers) -> None:
     def pack(*values):
         return changes(with_look(act.packed)(*values))
 
-    computed.then(pack, packing, parts.download, **hidden)
+    computed.then(pack, packing, named('download', 'status'), **hidden)
     stop = dict(cancels=[computed], queue=False)
     parts.cancel.click(cancel, None, named('status', 'run', 'cancel'), **stop, **hidden)
 
@@ -287,8 +292,8 @@ def _connect(gr: ModuleType, parts: SimpleNamespace, act: Handlers) -> None:
         on(tab.select, lambda name=name: act.clear() | dict(mode=name), [], (*cleared, 'mode'), **stop)
 
     redraw = [part.change for part in look if part not in (parts.shown,)] + [parts.shown.input]
-    drawn = on(redraw, with_look(act.drawn), packing, ('result',), trigger_mode='always_last')
-    drawn.then(pack, packing, parts.download, trigger_mode='always_last', **hidden)
+    drawn = on(redraw, with_look(act.drawn), packing, ('result', 'status'), trigger_mode='always_last')
+    drawn.then(pack, packing, named('download', 'status'), trigger_mode='always_last', **hidden)
 
     hand = named('image', 'detector', 'boxes', 'corner')
     shown = ('hand', 'canvas', 'status')
