@@ -32,8 +32,9 @@ class PointmapMetric(StreamingMetric):
       difference of each coordinate, in meters; ``within_0.05``, ``within_0.1``, ``within_0.2``: fractions of points with a
       smaller distance. With the scale that the network predicts.
     - ``true_scale_...``: the same with the scale of the true camera, as for users who give their focal length.
-    - ``true_distance_...``: the same after the points of each person are multiplied by one number that gives them the true mean
-      depth. This is the error of shapes, and what ``flat_L2`` compares with on equal terms: both know the distance.
+    - ``true_distance_...``: the same after the depths of each person are multiplied by one number that gives them the true mean,
+      and put on the rays of the true points. This is the error of shapes, and what ``flat_L2`` compares with on equal terms: both
+      know the camera and the distance.
     - ``canonical_...``: the same in canonical units, of a camera whose focal length is the width of the network's input, as
       published. They are meters times the true scale.
     - ``scale_error``: mean over images of abs(predicted / true scale - 1).
@@ -84,7 +85,7 @@ class PointmapMetric(StreamingMetric):
         seen, true = pred[:, valid].double(), target[:, valid].double()
         distance = person_means(true[2], persons)
         flat = true * (distance / true[2])
-        placed = seen * (distance / person_means(seen[2], persons))
+        placed = true * (seen[2] / person_means(seen[2], persons) * distance / true[2])
         found = dict(points=self._rows([_point_sums(points - true) for points in (seen, placed, flat)]), images=1)
         if 'intrinsics' in sample:
             factor = _true_scale(sample, tuple(valid.shape))

@@ -86,14 +86,16 @@ def test_flat_people_each_at_their_distance():
 
 
 def test_people_at_their_true_distance():
-    # Shapes are right: the first person is predicted twice as far away, the second at half of the distance.
+    # Shapes are right: the first person is predicted twice as far away and beside its pixels, the second at half of the distance.
     target = [[0.5, 0, 1], [0, 1, 3], [0, 0, 10]]
-    pred = [[1, 0, 2], [0, 2, 6], [0, 0, 5]]
+    pred = [[1.5, 0, 2], [0.7, 2, 6], [0, -1, 5]]
     people = torch.tensor([[1, 1, 2]], dtype=torch.uint8)
     numbers = evaluate(PointmapMetric(), [sample(pred, target, gt_instance=people)])
     assert numbers['pointmap/true_distance_L2'] == pytest.approx(0, abs=1e-7) and numbers['pointmap/L2'] > 1
     # Without instances all points are of one person: mean depths 13 / 3 and 14 / 3.
-    moved = [math.dist(np.multiply(one, 14 / 13), other) for one, other in zip(pred, target, strict=True)]
+    moved = [
+        abs(one[2] * 14 / 13 / other[2] - 1) * math.hypot(*other) for one, other in zip(pred, target, strict=True)
+    ]
     numbers = evaluate(PointmapMetric(), [sample(pred, target)])
     assert numbers['pointmap/true_distance_L2'] == pytest.approx(sum(moved) / 3, rel=1e-5)
     # A flat person scores the same as the baseline.
