@@ -13,6 +13,8 @@ from torch import Tensor
 
 __all__ = ['SOBEL', 'canonical_scale', 'input_intrinsics', 'normals_of_points', 'pixel_rays', 'window_inside']
 
+# Slopes (differences times the 128 of the kernel) below this fraction of the distance are those of one point in float32.
+ROUNDING = 3e-5
 SOBEL = 5  # width of the windows of :func:`normals_of_points`, as in the published evaluation
 
 
@@ -72,13 +74,18 @@ def normals_of_points(points: Tensor) -> Tensor:
         points: (3, H, W) float, on any device.
 
     Returns:
-        (3, H, W) float32 unit vectors that face the camera where the image does not mirror; zeros where points coincide. NaN
-        where the window has a point that is not finite.
+        (3, H, W) float32 unit vectors that face the camera where the image does not mirror; zeros where points coincide up to
+        rounding, as those that an interpolation repeats beyond the outermost cells. NaN where the window has a point that is
+        not finite.
     """
-    padded = F.pad(points.float()[None], (2, 2, 2, 2), mode='replicate')[0]
+    points = points.float()
+    padded = F.pad(points[None], (2, 2, 2, 2), mode='replicate')[0]
     across, down = _slope(padded, -1), _slope(padded, -2)
+    least = ROUNDING * points.norm(dim=0)
+    same = (across.norm(dim=0) < least) | (down.norm(dim=0) < least)
     normal = torch.linalg.cross(down, across, dim=0)
-    return normal / normal.norm(dim=0, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
+    normal = normal / normal.norm(dim=0, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
+    return normal.masked_fill(same, 0)
 
 
 def _slope(values: Tensor, dim: int) -> Tensor:

@@ -127,6 +127,13 @@ def test_normals_of_a_plane():
     assert angles['pointmap/flat_normal_mean'] == pytest.approx(40, abs=1e-3)
 
 
+def test_points_that_repeat_have_no_normal():
+    points = torch.nn.functional.interpolate(plane(20)[0][None], scale_factor=8, mode='bilinear')[0] + 1e3
+    found = normals_of_points(points)
+    assert not found[..., :2].any() and not found[:, -2:].any()
+    assert torch.allclose(found[:, 8:-8, 8:-8].norm(dim=0), torch.ones(56, 72))
+
+
 def between(pred, target, **more):
     valid = torch.ones(target.shape[1:], dtype=torch.bool)
     return dict(sample([[0, 0, 1]], [[0, 0, 1]]), pred_pointmap=pred, gt_pointmap=target, valid_mask=valid, **more)
