@@ -2,8 +2,8 @@
 
 Nothing is published for it. Differs from sapiens2-1024x768.py to train in minutes on two cores: images of 128x96 pixels, a head
 of 64 channels with two doublings, RMS norms and small initial outputs, losses without an upper bound, which those of the first
-steps exceed and then have no gradient, and eight times the weight of shapes. Images are mirrored but not cropped: a crop moves the
-principal point, which the network does not see.
+steps exceed and then have no gradient, and eight times the weight of shapes. Images are mirrored but not cropped: a crop moves
+the principal point, which the network does not see.
 Command and numbers: docs/tasks/pointmap.md.
 """
 
