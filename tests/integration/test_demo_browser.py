@@ -135,8 +135,9 @@ def test_a_result_its_slider_and_its_files(page, served, tmp_path):
         assert result['x'] > button['x'] + button['width'], 'beside the choices'
     else:
         assert result['y'] > button['y'], 'below the button'
-        page.wait_for_function("""() => { const at = document.getElementById('status').getBoundingClientRect();
-            return at.top >= 0 && at.bottom <= innerHeight }""")
+    # The page scrolls to the line about the result.
+    page.wait_for_function("""() => { const at = document.getElementById('status').getBoundingClientRect();
+        return at.top >= 0 && at.bottom <= innerHeight }""")
     slider = page.get_by_role('slider', name='Slider between input and result')
     slider.focus()
     page.keyboard.press('ArrowRight')

@@ -18,9 +18,10 @@ from .texts import licenses, note, sentence, summary
 
 __all__ = ['Handlers', 'make_page']
 
-# On a narrow window the result is below the button.
-SCROLL = """() => { if (window.innerWidth <= 700) document.getElementById('status').scrollIntoView(
-    {behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth'}) }"""
+# On a narrow window the result is below the button, on a wide one it may be above the visible part.
+SCROLL = """() => document.getElementById('status').scrollIntoView(
+    {block: window.innerWidth <= 700 ? 'start' : 'nearest',
+     behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth'})"""
 LOOK = ('style', 'threshold', 'show_boxes', 'palette', 'legend', 'shown', 'azimuth', 'elevation', 'ambient')
 
 

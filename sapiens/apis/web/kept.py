@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from sapiens.metainfo.palettes import PALETTES
-from sapiens.visualization.legend import legend_height
 from sapiens.visualization.people import STYLES
 
 from ..demo import ALL, RELIGHT
@@ -23,6 +22,8 @@ from ..writers.files import write_file
 __all__ = ['SIDE_BY_SIDE', 'Kept', 'Look', 'View', 'compare']
 
 SIDE_BY_SIDE = 'side by side'
+# Width and height of a line of a legend in pixels, whatever the size of the picture. The page shows it half as wide, or less.
+LEGEND = 800, 36
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Kept:
             result = result[look.shown]
         saving = result.choose(Saving(**look.drawing()))
         picture = result.drawing(saving)
-        legend = result.legend(saving, picture.shape[1], legend_height(picture.shape)) if look.legend else None
+        legend = result.legend(saving, *LEGEND) if look.legend else None
         if legend is not None and not legend.size:  # no color is used
             legend = None
         return View(picture, result.image if picture.shape == result.image.shape else None, legend)

@@ -43,20 +43,20 @@ def build(gr: ModuleType, demo: Demo, host: str) -> SimpleNamespace:
     label = demo.labels(first)[0]
     with gr.Blocks(title='sapiens', analytics_enabled=False) as page:
         gr.Markdown('# sapiens\nChoose a picture of people and a task.')
-        gr.HTML(f'<p>{where(host)}</p>', elem_id='about')
+        gr.HTML(f'<p>{where(host)}</p>', elem_id='about', padding=False)
         with gr.Row(elem_id='columns'):
             with gr.Column(min_width=320):
                 source = _source(gr)
                 task = gr.Radio([(title, name) for name, title in titles.items()], value=first, label='Task')
-                model = gr.Dropdown(labels, value=label, label='Model')
-                license = gr.HTML(license_line(demo, first, label), elem_id='license')
+                model = gr.Dropdown(labels, value=label, label='Model', elem_id='model')
+                license = gr.HTML(license_line(demo, first, label), elem_id='license', padding=False)
                 people = _people(gr, demo, first)
                 with gr.Row():
                     run = gr.Button('Run', variant='primary', elem_id='run')
                     cancel = gr.Button('Cancel', visible=False, elem_id='cancel')
             with gr.Column(min_width=320):
-                status = gr.HTML('', elem_id='status')
-                result = gr.HTML(empty(), elem_id='result')
+                status = gr.HTML('', elem_id='status', padding=False)
+                result = gr.HTML(empty(), elem_id='result', padding=False)
                 clip = gr.Video(label='Result', visible=False, interactive=False)
                 shown = gr.Radio([], label='Shown', visible=False)
                 lamp = _lamp(gr, first == RELIGHT)
@@ -98,8 +98,10 @@ def _people(gr: ModuleType, demo: Demo, first: str) -> SimpleNamespace:
     with gr.Group(visible=demo.takes_detector(first)) as people:
         detector = gr.Dropdown(choices, value=demo.detectors[0], label='People')
         with gr.Column(visible=False, elem_id='by-hand') as hand:
-            canvas = gr.Image(label='Click two opposite corners of a person; click a corner to move it', interactive=False,
-                              format='jpeg', buttons=[], elem_id='canvas')  # fmt: skip
+            # Not as the label of the picture, which would cover a corner of it.
+            gr.Markdown('Click two opposite corners of a person. Click a corner to move it.', elem_id='by-hand-hint')
+            canvas = gr.Image(label='Picture with boxes', show_label=False, interactive=False, format='jpeg', buttons=[],
+                              elem_id='canvas')  # fmt: skip
             info = 'left, top, right, bottom in pixels; one person a line'
             boxes = gr.Textbox(label='Boxes', info=info, lines=2, elem_id='boxes')
             undo = gr.Button('Remove the last box', size='sm')
