@@ -144,7 +144,7 @@ def test_threshold_and_boxes_draw_the_kept_result_again():
     view = kept.view(Look())
     np.testing.assert_array_equal(view.image, image)
     assert view.picture.shape == image.shape, 'without the legend, or the slider would compare other places'
-    assert view.legend.shape[1] == 800 and kept.view(Look(legend=False)).legend is None
+    assert view.legend.shape[1] == 640 and kept.view(Look(legend=False)).legend is None
 
 
 def test_of_all_tasks_one_can_be_shown(kept):

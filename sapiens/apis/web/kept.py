@@ -22,8 +22,8 @@ from ..writers.files import write_file
 __all__ = ['SIDE_BY_SIDE', 'Kept', 'Look', 'View', 'compare']
 
 SIDE_BY_SIDE = 'side by side'
-# Width and height of a line of a legend in pixels, whatever the size of the picture. The page shows it half as wide, or less.
-LEGEND = 800, 36
+# Width and height of a line of a legend in pixels, whatever the size of the picture. The page shows it about half as wide.
+LEGEND = 640, 40
 
 
 @dataclass(frozen=True)
