@@ -232,6 +232,7 @@ def test_names_of_controls_order_of_keys_and_colors(browser, served, scheme):
     page.goto(served.address)
     page.locator('#run').wait_for()
     page.locator('#about').wait_for()
+    page.get_by_role('button', name='Example 1').wait_for()
     assert page.evaluate(NAMELESS) == []
     order = ['#picture', '#run', '#download']
     places = page.evaluate(PLACES, order)

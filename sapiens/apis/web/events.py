@@ -22,6 +22,10 @@ __all__ = ['Handlers', 'make_page']
 SCROLL = """() => document.getElementById('status').scrollIntoView(
     {block: window.innerWidth <= 700 ? 'start' : 'nearest',
      behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth'})"""
+# gradio shows examples as buttons with a picture and no name. It draws them after the page is loaded.
+NAME_EXAMPLES = """() => { const name = () => document.querySelectorAll('.gallery-item').forEach(
+    (one, index) => one.setAttribute('aria-label', `Example ${index + 1}`));
+    name(); new MutationObserver(name).observe(document.body, {childList: true, subtree: true}) }"""
 LOOK = ('style', 'threshold', 'show_boxes', 'palette', 'legend', 'shown', 'azimuth', 'elevation', 'ambient')
 
 
@@ -269,6 +273,7 @@ def _connect(gr: ModuleType, parts: SimpleNamespace, act: Handlers) -> None:
 
     cleared = ('status', 'run', 'cancel', 'result', 'kept', 'clip', 'shown', 'download')
     look = named(*LOOK)
+    parts.page.load(None, None, None, js=NAME_EXAMPLES, **hidden)
     parts.run.click(None, None, None, js=SCROLL, **hidden)
     started = on(parts.run.click, act.start, [], cleared, queue=False)
     inputs = [*look, *named('mode', 'image', 'video', 'frames', 'task', 'model', 'detector', 'boxes')]
