@@ -37,6 +37,7 @@ class Garment:
         open: half-width of the front opening at the hem, meters; 0 is closed.
         tucked: under the trousers instead of over them.
         folds: strength of folds; 1 is normal.
+        lap: from 0 to 1 where thighs are raised: the front of a top ends at the fold of the groin instead of between the legs.
     """
 
     kind: str
@@ -51,6 +52,7 @@ class Garment:
     open: float = 0.0
     tucked: bool = False
     folds: float = 1.0
+    lap: float = 0.0
 
 
 @dataclass
@@ -356,7 +358,7 @@ def _cloth(rng, kind: str) -> tuple[Material, Material]:
         pattern, scale = 'knit', float(rng.uniform(0.004, 0.009))
     if abs(np.mean(color) - np.mean(second)) < 0.03:  # keep the pattern visible
         second = _color(np.array(second) * 0.4 if np.mean(color) > 0.12 else np.array(second) * 0.5 + 0.35)
-    bump = 0.0018 if kind in ('sweater', 'cardigan') else 0.0008
+    bump = 0.0036 if kind in ('sweater', 'cardigan') else 0.003
     gloss = float(rng.choice([0.03, 0.08, 0.3], p=[0.5, 0.38, 0.12]))
     cloth = Material('cloth', color, pattern, second, third, float(scale), gloss, bump, seed)
     trim_color = color if rng.random() < 0.75 else second

@@ -9,7 +9,7 @@ classes for hats, gloves, sunglasses and scarves. For the rest we follow LIP's a
 a watch to the arm, clear glasses to the face, and a bag to the background.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from .wardrobe.scalp import Head
 from .wardrobe.shoes import add_soles, sole_thickness
 from .wardrobe.skirts import add_skirt
 from .wardrobe.suit import Suit, load_suit
-from .wardrobe.topology import all_of
+from .wardrobe.topology import all_of, smoothstep, unit
 
 __all__ = ['Outfit', 'Suit', 'dress', 'lip', 'load_suit', 'part', 'sole_thickness']
 
@@ -49,7 +49,7 @@ def dress(body: Body, shape: Shape, posed: Posed, look: Look, rng: np.random.Gen
     """Build everything that a person wears, and the hair, in the world."""
     d = Dresser(body, shape, posed, look, rng)
     suit = d.suit
-    garments = _layers(look)
+    garments = [replace(g, lap=_lap(body, posed)) for g in _layers(look)]
     edges = [edge_fields(g, suit.places) for g in garments]
     inner = [deep_inside(g, e) for g, e in zip(garments, edges, strict=True)]
     covered = np.maximum.reduce([deep_inside(g, edge_fields(g, suit.skin_places)) for g in garments])
@@ -70,6 +70,16 @@ def dress(body: Body, shape: Shape, posed: Posed, look: Look, rng: np.random.Gen
     d.surfaces += [*build_hair(d, hat), *filter(None, [build_beard(d)])]
     _add_accessories(d)
     return Outfit(d.surfaces, all_of(covered > 0, body.faces))
+
+
+def _lap(body: Body, posed: Posed) -> float:
+    """Return how far the thigh that is raised more makes a lap: 0 up to 12 degrees from the trunk, 1 from 45."""
+    head = lambda name: posed.heads[body.bones[name]].astype(float)  # noqa: E731
+    hips = [head(f'upperleg01.{side}') for side in 'LR']
+    trunk = unit(np.mean(hips, 0) - head('spine03'))
+    thighs = [unit(head(f'lowerleg01.{side}') - hip) for side, hip in zip('LR', hips, strict=True)]
+    angle = np.degrees(np.arccos(np.clip(min(thigh @ trunk for thigh in thighs), -1, 1)))
+    return float(smoothstep(12, 45, angle))
 
 
 def _layers(look: Look) -> list:

@@ -161,6 +161,33 @@ def test_hem_is_a_smooth_curve(body, people):
     assert np.abs(lowest - smooth).max() < 0.004
 
 
+@pytest.mark.parametrize('kind', ['tshirt', 'sweater', 'jacket'])
+def test_tops_of_seated_people_end_above_the_legs(body, people, kind, monkeypatch):
+    """The lowest part of a long top is at the hip in front, not between the legs. Standing people wear it as before."""
+    legs = [index for index, name in enumerate(REGIONS) if name.endswith('leg')]
+    for seed, (shape, standing, seated) in enumerate(people.values()):
+        look = plain_look(seed, with_under(kind))
+        look.garments[-1].hem, look.garments[-1].tucked = -0.08, False
+
+        def worn(posed, shape=shape, look=look, seed=seed):
+            outfit = dress(body, shape, posed, look, np.random.default_rng(seed))
+            return [one for one in outfit.surfaces if one.name == kind]
+
+        def over_legs(surfaces) -> float:
+            total = 0.0
+            for one in surfaces:
+                a, b, c = one.vertices[one.faces].swapaxes(0, 1)
+                total += (np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2)[np.isin(one.region, legs)].sum()
+            return total
+
+        now, upright = over_legs(worn(seated)), worn(standing)
+        with monkeypatch.context() as before:
+            before.setattr('sapiens.synthetic.clothing._lap', lambda *_: 0.0)
+            assert now < 0.6 * over_legs(worn(seated))
+            for a, b in zip(upright, worn(standing), strict=True):
+                np.testing.assert_array_equal(a.vertices, b.vertices)
+
+
 @pytest.mark.parametrize('kind', ['tshirt', 'sweater', 'jeans'])
 def test_folds_are_ridges_of_about_a_centimetre_and_grow_with_their_strength(body, people, kind):
     """Heights over the same garment without folds, in millimeters along its normals."""

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..appearance import Garment
 from .labels import FEET, LOWER
-from .places import PIT, WAIST, Places
+from .places import GROIN, PIT, WAIST, Places
 from .topology import smoothstep
 
 __all__ = ['deep_inside', 'edge_fields', 'least_inside', 'opening']
@@ -52,6 +52,7 @@ def edge_fields(g: Garment, at: Places) -> dict:
         hole = 0.15 + 0.3 * min(g.sleeve, 0) + 3.0 * np.clip(0.5 - z, 0, 0.12) ** 2
         out['sleeve'] = np.minimum(hole - ax, (0.55 - at.arm_weight) * 0.2)
     hem = WAIST - 0.03 if g.kind in ('dress', 'coat') else max(g.hem, -0.03)
+    hem += g.lap * max(GROIN - hem, 0) * smoothstep(0.03, -0.05, y)
     if g.kind == 'jumpsuit':
         out['hem'] = np.where(arm, far, z - g.hem)
     else:

@@ -7,10 +7,10 @@ import numpy as np
 from ..body import REGIONS, Body
 from .topology import along, smoothstep
 
-__all__ = ['CROTCH', 'PIT', 'WAIST', 'Places', 'arm_line', 'places']
+__all__ = ['CROTCH', 'GROIN', 'PIT', 'WAIST', 'Places', 'arm_line', 'places']
 
 # Heights on the template.
-WAIST, CROTCH, PIT = 0.13, -0.055, 0.53
+WAIST, GROIN, CROTCH, PIT = 0.13, 0.05, -0.055, 0.53
 
 
 @dataclass
