@@ -27,6 +27,8 @@ class Photo:
         motion: length in pixels and angle in radians of motion blur.
         noise: standard deviation at middle gray, in gray levels of 8 bits.
         quality: JPEG quality, or 0 for none.
+        white: light that becomes white, 1 or more; 1 has no shoulder below it.
+        aperture: standard deviation in meters of the light over the lens; 0 for a sharp background, see :mod:`.lens`.
     """
 
     exposure: float = 1.0
@@ -38,6 +40,8 @@ class Photo:
     motion: tuple = (0.0, 0.0)
     noise: float = 0.0
     quality: int = 0
+    white: float = 3.0
+    aperture: float = 0.0
 
 
 def sample_photo(rng: np.random.Generator) -> Photo:
@@ -53,6 +57,8 @@ def sample_photo(rng: np.random.Generator) -> Photo:
         motion=(float(rng.uniform(2, 7)), float(rng.uniform(0, np.pi))) if rng.random() < 0.06 else (0.0, 0.0),
         noise=float(np.exp(rng.normal(0.3, 0.8))),
         quality=int(rng.integers(60, 98)) if rng.random() < 0.8 else 0,
+        white=float(np.exp(rng.uniform(0, np.log(2.2)))),
+        aperture=float(np.exp(rng.uniform(np.log(0.002), np.log(0.015)))) if rng.random() < 0.4 else 0.0,
     )
 
 
@@ -74,7 +80,8 @@ def develop(color: np.ndarray, weight: np.ndarray, photo: Photo, rng: np.random.
     if photo.noise:
         # Shot noise and read noise, with the fine grain that photographs have after processing.
         level = cv2.sqrt(np.clip(image, 0, 255) * np.float32(1 / 128)) * np.float32(0.65) + np.float32(0.35)
-        image += _grain(rng, image.shape) * level * np.float32(photo.noise)
+        level *= np.clip((255 - image) * np.float32(0.1), 0, 1)  # a full sensor has no noise
+        image += rng.standard_normal(image.shape, np.float32) * level * np.float32(photo.noise)
     out = np.clip(image + 0.5, 0, 255).astype(np.uint8)
     if photo.quality:
         ok, data = cv2.imencode('.jpg', out, [cv2.IMWRITE_JPEG_QUALITY, photo.quality])
@@ -159,27 +166,20 @@ def _blur(image: np.ndarray, photo: Photo) -> np.ndarray:
 
 def _tone(light: np.ndarray, photo: Photo) -> np.ndarray:
     """(H, W, 3) float32 gray levels of 8 bits, sRGB-coded, of light in which 1 is white."""
-    # A shoulder keeps highlights from clipping hard; then sRGB, by table.
-    image = np.take(
-        _tone_table(photo.contrast), (np.minimum(light, np.float32(3.999)) * np.float32(1024)).astype(np.uint16)
-    )
+    # The shoulder, sRGB and contrast, by table.
+    image = np.take(_tone_table(photo), (np.minimum(light, np.float32(3.999)) * np.float32(1024)).astype(np.uint16))
     if photo.saturation != 1:
         grey = (image @ np.float32([0.3, 0.59, 0.11]))[..., None]
         image = grey + (image - grey) * np.float32(photo.saturation)
     return image
 
 
-def _grain(rng: np.random.Generator, shape: tuple) -> np.ndarray:
-    """Return (H, W, 3) normal noise: a block tiled from a random corner, which is much faster."""
-    size = 192
-    block = np.roll(rng.standard_normal((size, size, 3), np.float32), rng.integers(size, size=2), (0, 1))
-    rows, columns = -(-shape[0] // size), -(-shape[1] // size)
-    return np.tile(block, (rows, columns, 1))[: shape[0], : shape[1]]
-
-
-def _tone_table(contrast: float) -> np.ndarray:
+def _tone_table(photo: Photo) -> np.ndarray:
     x = np.arange(4096, dtype=np.float64) / 1024
-    rolled = np.where(x < 0.6, x, 0.6 + 0.4 * (1 - np.exp(-(x - 0.6) / 0.55)))  # smooth shoulder above 0.6
+    # A smooth shoulder from 0.6 to white: it begins with a slope of 1 and ends level.
+    rest = 1 - np.clip((x - 0.6) / (photo.white - 0.6), 0, 1)
+    rolled = np.where(x < 0.6, x, 1 - 0.4 * rest ** ((photo.white - 0.6) / 0.4))
+    contrast = photo.contrast
     s = np.where(rolled <= 0.0031308, 12.92 * rolled, 1.055 * rolled ** (1 / 2.4) - 0.055)
     s = 0.5 + np.tanh((s - 0.5) * contrast) / (2 * np.tanh(0.5 * contrast)) if contrast != 1 else s
     return (255 * np.clip(s, 0, 1)).astype(np.float32)

@@ -19,17 +19,19 @@ _WALLS = [(222, 216, 204), (235, 235, 230), (190, 200, 205), (205, 190, 170), (1
           (200, 170, 150), (170, 160, 185), (90, 95, 105), (215, 205, 150)]  # fmt: skip
 _WOODS = [((170, 122, 78), (128, 86, 50)), ((120, 84, 56), (84, 56, 36)), ((205, 172, 128), (172, 136, 92)),
           ((96, 74, 60), (66, 50, 40)), ((186, 160, 132), (150, 120, 92))]  # fmt: skip
+_CEILING = Material('matte', srgb(242, 241, 236), 'speckle', srgb(226, 224, 218), scale=0.15, bump=0.001)
 _FABRICS = [(60, 70, 95), (120, 60, 55), (70, 90, 75), (150, 140, 125), (45, 45, 50), (160, 130, 70), (110, 100, 120)]
 
 
 @dataclass
 class Place:
-    """Surroundings: planes, objects and light."""
+    """Surroundings: planes, objects and light; ``kind`` 'room' or 'outdoors', and ``ground``, a name of its material."""
 
     planes: list
     things: list = field(default_factory=list)
     lighting: Lighting = field(default_factory=Lighting)
     kind: str = 'room'
+    ground: str = 'wood'
 
 
 def box(name: str, center, size, material: Material, yaw: float = 0.0) -> Surface:
@@ -105,10 +107,18 @@ def seat_surfaces(rng: np.random.Generator, seat) -> list[Surface]:
     return out
 
 
-def sample_place(rng: np.random.Generator, radius: float, camera_position) -> Place:
-    """Draw a room or a place outdoors around people within ``radius`` meters of the origin; the camera looks along +y."""
+def sample_place(rng: np.random.Generator, radius: float, camera_position, feet=()) -> Place:
+    """Draw a room or a place outdoors around people within ``radius`` meters of the origin; the camera looks along +y.
+
+    Args:
+        feet: what people have on their feet: 'shoes', 'socks', 'barefoot'. Socks are worn in rooms only, and bare feet are in
+            rooms, on grass or on sand.
+    """
     far = float(np.linalg.norm(camera_position))
-    return _room(rng, radius, camera_position) if far < 9 and rng.random() < 0.6 else _outdoors(rng, radius)
+    indoors = far < 9 and rng.random() < 0.6
+    if indoors or 'socks' in feet:
+        return _room(rng, radius, camera_position)
+    return _outdoors(rng, radius, 'barefoot' in feet)
 
 
 def _room(rng: np.random.Generator, radius: float, camera_position) -> Place:
@@ -117,8 +127,9 @@ def _room(rng: np.random.Generator, radius: float, camera_position) -> Place:
     left = max(radius, -x) + rng.uniform(0.3, 3.5)
     right = max(radius, x) + rng.uniform(0.3, 3.5)
     front, height = -y + 0.5, max(rng.uniform(2.4, 3.6), z + 0.3)
-    floor = _pick(rng, [_floor_wood, _floor_tiles, _floor_carpet])(rng)
-    wall, ceiling = _wall(rng), Material('matte', srgb(236, 235, 230))
+    name = _pick(rng, list(_FLOORS))
+    floor = _FLOORS[name](rng)
+    wall, ceiling = _wall(rng), _CEILING
     planes = [
         Plane((-left, -front, 0), (1, 0, 0), (0, 1, 0), (left + right, front + back), floor),
         Plane((-left, back, 0), (1, 0, 0), (0, 0, 1), (left + right, height), wall),
@@ -130,19 +141,27 @@ def _room(rng: np.random.Generator, radius: float, camera_position) -> Place:
     things = []
     skirting = Material('matte', srgb(240, 238, 232) if rng.random() < 0.6 else srgb(90, 70, 55))
     things.append(box('skirting', ((right - left) / 2, back - 0.01, 0.05), (left + right, 0.02, 0.1), skirting))
+    hung: list = []  # lower and upper corners of frames
     for _ in range(rng.integers(0, 4)):  # wall pictures and windows
         w, h = rng.uniform(0.3, 1.4), rng.uniform(0.3, 1.1)
         x = rng.uniform(-left + w / 2, right - w / 2)
         z = rng.uniform(1.2, 1.9)
         frame = Material('glossy', srgb(_pick(rng, [(30, 30, 30), (230, 228, 220), (120, 80, 45)])), gloss=0.3)
+        picture = _picture(rng)
+        middle, half = np.array([x, z]), np.array([w + 0.07, h + 0.07]) / 2
+        low, high = middle - half, middle + half
+        if any((low < above).all() and (below < high).all() for below, above in hung):
+            continue  # two in one plane would flicker through each other
+        hung.append((low, high))
         things.append(box('frame', (x, back - 0.015, z), (w + 0.07, 0.03, h + 0.07), frame))
-        things.append(box('picture', (x, back - 0.034, z), (w, 0.01, h), _picture(rng)))
+        things.append(box('picture', (x, back - 0.034, z), (w, 0.01, h), picture))
     things += _furniture(rng, radius, back, left, right)
-    return Place(planes, things, _indoor_light(rng), 'room')
+    return Place(planes, things, _indoor_light(rng), 'room', name)
 
 
-def _outdoors(rng: np.random.Generator, radius: float) -> Place:
-    ground = _pick(rng, [_ground_grass, _ground_asphalt, _ground_paving, _ground_sand])(rng)
+def _outdoors(rng: np.random.Generator, radius: float, barefoot: bool) -> Place:
+    name = _pick(rng, ['grass', 'sand'] if barefoot else list(_GROUNDS))
+    ground = _GROUNDS[name](rng)
     far = 40.0
     planes = [Plane((-far, -far, 0), (1, 0, 0), (0, 1, 0), (2 * far, 2 * far), ground)]
     things = []
@@ -176,7 +195,7 @@ def _outdoors(rng: np.random.Generator, radius: float) -> Place:
             for _ in range(3):
                 things.append(_crown(rng, (x, y, 0.4), rng.uniform(0.3, 0.6), leaf))
     things += _furniture(rng, radius, radius + 4, radius + 4, radius + 4, outdoors=True)
-    return Place(planes, things, _daylight(rng), 'outdoors')
+    return Place(planes, things, _daylight(rng), 'outdoors', name)
 
 
 def _crown(rng, center, radius: float, leaf: Material) -> Surface:
@@ -300,31 +319,39 @@ def _muted(rng) -> np.ndarray:
 def _wood(rng) -> Material:
     light, dark = _pick(rng, _WOODS)
     return Material(
-        'glossy', srgb(light), 'planks', srgb(dark), srgb(dark), scale=1.5, gloss=0.12, seed=float(rng.random())
+        'glossy',
+        srgb(light),
+        'planks',
+        srgb(dark),
+        srgb(dark),
+        scale=1.5,
+        gloss=0.12,
+        bump=0.0006,
+        seed=float(rng.random()),
     )
 
 
 def _paint(rng) -> Material:
-    return Material('glossy', srgb(_muted(rng)), gloss=0.3)
+    return Material('glossy', srgb(_muted(rng)), gloss=0.3, bump=0.0008)
 
 
 def _floor_wood(rng) -> Material:
     light, dark = _pick(rng, _WOODS)
     return Material('glossy', srgb(light), 'planks', srgb(dark), srgb(40, 28, 20), scale=rng.uniform(0.07, 0.18),
-                    gloss=0.12, seed=float(rng.random()))  # fmt: skip
+                    gloss=0.12, bump=0.0006, seed=float(rng.random()))  # fmt: skip
 
 
 def _floor_tiles(rng) -> Material:
     tone = rng.integers(90, 230) + rng.integers(-14, 14, 3)
     other = np.clip(tone - rng.integers(5, 60), 0, 255)
     return Material('glossy', srgb(*tone), 'tiles', srgb(*(tone * 0.6)), srgb(*other), scale=rng.uniform(0.2, 0.6),
-                    gloss=0.2, seed=float(rng.random()))  # fmt: skip
+                    gloss=0.2, bump=0.0008, seed=float(rng.random()))  # fmt: skip
 
 
 def _floor_carpet(rng) -> Material:
     tone = np.array(_pick(rng, _FABRICS))
     return Material(
-        'cloth', srgb(*tone), 'speckle', srgb(*(tone * 0.75)), scale=0.02, bump=2e-4, seed=float(rng.random())
+        'cloth', srgb(*tone), 'speckle', srgb(*(tone * 0.62)), scale=0.06, bump=0.0015, seed=float(rng.random())
     )
 
 
@@ -332,32 +359,46 @@ def _wall(rng) -> Material:
     tone = np.array(_pick(rng, _WALLS))
     kind = rng.random()
     if kind < 0.55:
-        return Material('matte', srgb(*tone), 'speckle', srgb(*(tone * 0.97)), scale=0.05, seed=float(rng.random()))
+        return Material(
+            'matte', srgb(*tone), 'speckle', srgb(*(tone * 0.88)), scale=0.12, bump=0.0015, seed=float(rng.random())
+        )
     if kind < 0.7:
         return _bricks(rng)
     if kind < 0.85:
-        return Material('matte', srgb(*tone), 'stripes_u', srgb(*(tone * 0.9)), scale=rng.uniform(0.08, 0.3))
+        return Material(
+            'matte', srgb(*tone), 'stripes_u', srgb(*(tone * 0.9)), scale=rng.uniform(0.08, 0.3), bump=0.0015
+        )
     return Material(
         'glossy',
         srgb(*tone),
         'tiles',
         srgb(*(tone * 0.75)),
-        srgb(*np.minimum(tone * 1.03, 255)),
+        srgb(*np.minimum(tone * 1.06, 255)),
         scale=0.15,
         gloss=0.3,
+        bump=0.001,
     )
 
 
 def _bricks(rng) -> Material:
     tone = np.array(_pick(rng, [(150, 84, 66), (170, 110, 84), (190, 180, 165), (110, 80, 72), (214, 206, 196)]))
     return Material(
-        'matte', srgb(*tone), 'bricks', srgb(178, 172, 162), srgb(*(tone * 0.75)), scale=0.24, seed=float(rng.random())
+        'matte',
+        srgb(*tone),
+        'bricks',
+        srgb(178, 172, 162),
+        srgb(*(tone * 0.75)),
+        scale=0.24,
+        bump=0.002,
+        seed=float(rng.random()),
     )
 
 
 def _plaster(rng) -> Material:
     tone = np.array(_pick(rng, _WALLS))
-    return Material('matte', srgb(*tone), 'speckle', srgb(*(tone * 0.92)), scale=0.08, seed=float(rng.random()))
+    return Material(
+        'matte', srgb(*tone), 'speckle', srgb(*(tone * 0.8)), scale=0.14, bump=0.0025, seed=float(rng.random())
+    )
 
 
 def _ground_grass(rng) -> Material:
@@ -370,8 +411,9 @@ def _ground_asphalt(rng) -> Material:
         'matte',
         srgb(tone, tone, tone + 3),
         'speckle',
-        srgb(*(np.full(3, tone) * 0.8)),
-        scale=0.02,
+        srgb(*(np.full(3, tone) * 0.66)),
+        scale=0.06,
+        bump=0.002,
         seed=float(rng.random()),
     )
 
@@ -380,7 +422,14 @@ def _ground_paving(rng) -> Material:
     tone = rng.integers(120, 190) + rng.integers(-10, 10, 3)
     scale = rng.uniform(0.2, 0.8)
     return Material(
-        'matte', srgb(*tone), 'tiles', srgb(*(tone * 0.55)), srgb(*(tone * 0.85)), scale, seed=float(rng.random())
+        'matte',
+        srgb(*tone),
+        'tiles',
+        srgb(*(tone * 0.55)),
+        srgb(*(tone * 0.85)),
+        scale,
+        bump=0.0015,
+        seed=float(rng.random()),
     )
 
 
@@ -392,8 +441,13 @@ def _ground_sand(rng) -> Material:
         srgb(190, 166, 128),
         srgb(216, 198, 164),
         scale=0.6,
+        bump=0.003,
         seed=float(rng.random()),
     )
+
+
+_FLOORS = {'wood': _floor_wood, 'tiles': _floor_tiles, 'carpet': _floor_carpet}
+_GROUNDS = {'grass': _ground_grass, 'asphalt': _ground_asphalt, 'paving': _ground_paving, 'sand': _ground_sand}
 
 
 def _picture(rng) -> Material:

@@ -32,6 +32,7 @@ class Scene:
     background: np.ndarray | None = None
     shot: str = 'full'
     place: str = 'room'
+    ground: str = 'wood'
 
 
 def sample_scene(
@@ -62,20 +63,30 @@ def sample_scene(
     camera = _aim(rng, body, group, shot, size)
     points = np.concatenate([person.posed.vertices[::50] for person in group])
     radius = float(np.linalg.norm(points[:, :2], axis=1).max()) + 0.15
-    place: Place = sample_place(rng, radius, camera.position)
-    if rng.random() < occlusion and shot != 'head':
+    place: Place = sample_place(rng, radius, camera.position, {_feet(person) for person in group})
+    occluded = rng.random() < occlusion and shot != 'head'
+    if occluded:
         target = group[0].posed.vertices[body.quads['body'].ravel()].mean(0)
         things = things + sample_occluder(rng, camera.position, target, rng.uniform(0.35, 0.75))
+    photo = sample_photo(rng)
+    if occluded:
+        photo.aperture = 0.0  # the blur of an object in front would reach over people
     return Scene(
         group,
         things + place.things,
         place.planes,
         camera,
         place.lighting,
-        sample_photo(rng),
+        photo,
         shot=shot,
         place=place.kind,
+        ground=place.ground,
     )
+
+
+def _feet(person: Person) -> str:
+    worn = person.attributes['worn']
+    return next((name for name in ('shoes', 'socks') if name in worn), 'barefoot')
 
 
 def _place_people(body: Body, rng: np.random.Generator, count: int, shot: str) -> list[Person]:

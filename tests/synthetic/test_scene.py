@@ -1,5 +1,7 @@
 """Who stands where, and what the camera sees of them."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from scipy.spatial import cKDTree
 from sapiens.synthetic.body import load_body
 from sapiens.synthetic.materials import Material, srgb
 from sapiens.synthetic.person import dress_figure, sample_figure
-from sapiens.synthetic.rooms import box, sample_occluder, seat_surfaces
+from sapiens.synthetic.rooms import box, sample_occluder, sample_place, seat_surfaces
 from sapiens.synthetic.scene import SHOTS, sample_scene
 
 
@@ -34,10 +36,41 @@ def test_scenes(body, shot):
         for surface in person.surfaces:
             assert np.isfinite(surface.vertices).all()
             assert surface.vertices[np.unique(surface.faces), 2].min() > -0.03, surface.name
+    worn = [person.attributes['worn'] for person in scene.people]
+    if scene.place == 'outdoors':
+        assert all('shoes' in names or 'socks' not in names for names in worn)
+        assert scene.ground in ('grass', 'sand') or all('shoes' in names for names in worn)
     # The main person's head or body is in front of the camera and in the picture.
     seen = camera.project(scene.people[0].posed.vertices[skin].astype(float))
     inside = (seen[:, 2] > 0) & (seen[:, :2] > 0).all(1) & (seen[:, 0] < 300) & (seen[:, 1] < 400)
     assert inside.mean() > (0.02 if shot == 'head' else 0.2)
+
+
+def places(feet: set, count: int = 200) -> list:
+    return [sample_place(np.random.default_rng(seed), 0.6, (0.3, -3 - seed % 8, 1.5), feet) for seed in range(count)]
+
+
+def test_wall_pictures_do_not_overlap():
+    """Two in one plane flicker through each other."""
+    pairs = 0
+    for place in places({'shoes'}):
+        frames = [(one.vertices.min(0), one.vertices.max(0)) for one in place.things if one.name == 'frame']
+        assert len(frames) == sum(one.name == 'picture' for one in place.things)
+        for (low, high), (below, above) in combinations(frames, 2):
+            assert (high <= below).any() or (above <= low).any()
+            pairs += 1
+    assert pairs > 50
+
+
+def test_the_ground_suits_the_feet():
+    grounds = lambda *feet: {(place.kind, place.ground) for place in places(set(feet))}  # noqa: E731
+    outdoors = {('outdoors', name) for name in ('grass', 'asphalt', 'paving', 'sand')}
+    rooms = {('room', name) for name in ('wood', 'tiles', 'carpet')}
+    assert grounds('shoes') == outdoors | rooms
+    assert grounds('shoes', 'socks') == rooms
+    assert grounds('barefoot', 'shoes') == rooms | {('outdoors', 'grass'), ('outdoors', 'sand')}
+    # Shoes change nothing about a place.
+    assert [place.ground for place in places({'shoes'})] == [place.ground for place in places(set())]
 
 
 def test_people_do_not_overlap(body):
