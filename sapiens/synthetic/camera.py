@@ -70,6 +70,12 @@ class Camera:
         """(3,) position of the camera in the world."""
         return -self.rotation.T @ self.translation
 
+    def horizon(self) -> float:
+        """Row of the pixel in the direction of view, made level; far beyond the image for a camera that looks up or down."""
+        forward = self.rotation[2] * [1, 1, 0]
+        local = self.rotation @ (forward / max(np.linalg.norm(forward), 1e-6))
+        return float(self.intrinsics[1, 2] + self.intrinsics[1, 1] * local[1] / max(local[2], 1e-3))
+
     def to_camera(self, points: np.ndarray) -> np.ndarray:
         """Transform world points (..., 3) to the camera frame."""
         return points @ self.rotation.T + self.translation

@@ -10,7 +10,9 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from .body import load_body
+from .camera import Camera
 from .keypoints import SKELETONS, brow_lines, iris_centres, load_landmarks, visibility
+from .lens import defocus
 from .photo import develop, develop_foreground, to_linear
 from .render import Lighting, Rendering, render
 from .sample import PersonLabel, SyntheticSample
@@ -109,6 +111,8 @@ class HumanGenerator:
 
     def _photograph(self, scene: Scene, seed: int, rng: np.random.Generator) -> SyntheticSample:
         rendering = self.render(scene, seed)
+        if scene.photo.aperture:
+            rendering.color = defocus(rendering, scene.photo.aperture, scene.camera.intrinsics[0, 0])
         exposed = rendering.color, 0.1 + rendering.alpha, scene.photo
         image = develop(*exposed, rng)
         foreground, alpha = develop_foreground(rendering.front, rendering.alpha, *exposed, image)
@@ -135,10 +139,11 @@ class HumanGenerator:
         scene = sample_scene(load_body(), rng, self.size, self.people, self.occlusion, self.shots)
         if self.backgrounds and rng.random() < self.background_share:
             path = self.backgrounds[int(rng.integers(len(self.backgrounds)))]
-            scene.background = _load_background(path, self.size, rng)
+            scene.background = _load_background(path, scene.camera, rng)
             scene.lighting = _match_light(scene.background, scene.lighting)
-            scene.planes, scene.place = scene.planes[:1], 'photograph'
+            scene.planes, scene.place, scene.ground = scene.planes[:1], 'photograph', 'photograph'
             scene.things = [surface for surface in scene.things if surface.name in _KEPT_OBJECTS]
+            scene.photo.aperture = 0.0  # the photograph has its own focus
         return scene
 
     def render(self, scene: Scene, seed: int) -> Rendering:
@@ -158,6 +163,8 @@ class HumanGenerator:
         )
 
 
+# Focal length of photographs relative to their longer side.
+_PHOTO_FOCAL = 28 / 36
 # Objects that stay if a photograph replaces the room: seats and occluders.
 _KEPT_OBJECTS = ('seat', 'leg', 'back rest', 'post', 'counter', 'box', 'shelf', 'ball', 'leaves')
 
@@ -177,7 +184,7 @@ def _label(person, instance: int, scene: Scene, rendering: Rendering) -> PersonL
     if area:
         x, y = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
         bbox[:] = x[0], y[0], x[-1] - x[0] + 1, y[-1] - y[0] + 1
-    attributes = dict(person.attributes, shot=scene.shot, place=scene.place)
+    attributes = dict(person.attributes, shot=scene.shot, place=scene.place, ground=scene.ground)
     return PersonLabel(instance, keypoints, spatial, bbox, area, attributes)
 
 
@@ -192,17 +199,26 @@ def _list_images(folder: Path) -> list[Path]:
     return found
 
 
-def _load_background(path: Path, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Load a random crop of a photograph with the aspect ratio of the image, sometimes mirrored; linear RGB."""
+def _load_background(path: Path, camera: Camera, rng: np.random.Generator) -> np.ndarray:
+    """Load a crop of a photograph, sometimes mirrored; linear RGB.
+
+    The photograph is taken for a level one by a lens of 28 mm. The crop has about the field of view of the camera, and its
+    horizon at that of the camera, as far as the photograph reaches: people who stand on its ground then have its scale.
+    """
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise ValueError(f'the background {str(path)!r} is not a readable image: fix or remove it')
-    width, height = size
-    scale = min(image.shape[1] / width, image.shape[0] / height) * rng.uniform(0.6, 1.0)
+    width, height = camera.width, camera.height
+    whole = min(image.shape[1] / width, image.shape[0] / height)
+    scale = _PHOTO_FOCAL * max(image.shape[:2]) / camera.intrinsics[0, 0] * rng.uniform(0.85, 1.15)
+    scale = float(np.clip(scale, 0.35 * whole, whole))
     w, h = max(1, int(width * scale)), max(1, int(height * scale))
-    x, y = rng.integers(image.shape[1] - w + 1), rng.integers(image.shape[0] - h + 1)
+    x = rng.integers(image.shape[1] - w + 1)
+    y = int(np.clip(image.shape[0] / 2 - camera.horizon() * scale, 0, image.shape[0] - h))
     crop = cv2.resize(
-        image[y : y + h, x : x + w], size, interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_CUBIC
+        image[y : y + h, x : x + w],
+        (width, height),
+        interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_CUBIC,
     )
     if rng.random() < 0.5:
         crop = crop[:, ::-1]

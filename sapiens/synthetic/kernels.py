@@ -236,8 +236,8 @@ def gather_light(
 
 @wp.func
 def background_shadow(free: wp.vec2):
-    """Return the factor on the background image where a shadow falls on it."""
-    return (0.45 + 0.55 * free[0]) * (0.3 + 0.7 * free[1])
+    """Return the factor on the background image where a shadow falls on it; dark where something stands on it."""
+    return (0.45 + 0.55 * free[0]) * (0.1 + 0.9 * free[1] * free[1])
 
 
 @wp.kernel

@@ -10,6 +10,7 @@ pytest.importorskip('warp')
 
 from sapiens.synthetic import HumanGenerator
 from sapiens.synthetic.camera import Camera
+from sapiens.synthetic.lens import defocus
 from sapiens.synthetic.materials import Material
 from sapiens.synthetic.photo import Photo, develop, develop_foreground
 from sapiens.synthetic.render import Lighting, Plane, render
@@ -54,6 +55,20 @@ def test_foreground_over_the_background_is_the_picture(scenes, lens):
         error = np.abs(composed(foreground, alpha, behind) - image).max(-1)
         assert mixed.sum() > 100 and error.max() < 4.5 and error[mixed].mean() < 1, lens
         assert error[alpha == 1].max() < 0.01
+
+
+def test_foreground_over_a_blurred_background_is_the_picture(scenes):
+    """Depth of field changes neither foregrounds nor alpha, as people are in focus."""
+    changed = 0
+    for scene, rendering in scenes:
+        focal = scene.camera.intrinsics[0, 0]
+        soft = dataclasses.replace(rendering, color=defocus(rendering, 0.02, focal))
+        solid = rendering.alpha == 1
+        np.testing.assert_allclose(soft.color[solid], rendering.color[solid], atol=1e-4)
+        changed += np.abs(soft.color - rendering.color).max() > 0.02
+        image, foreground, alpha, behind = developed(soft, Photo(exposure=0.3, blur=0.8))
+        assert np.abs(composed(foreground, alpha, behind) - image).max() < 4.5
+    assert changed
 
 
 def test_a_composition_of_coded_values_differs_on_edges_only(scenes):

@@ -10,12 +10,14 @@ from sapiens.frames import to_published
 from sapiens.metainfo import get_classes, get_skeleton
 from sapiens.synthetic import HumanGenerator
 from sapiens.synthetic.camera import Camera
+from sapiens.synthetic.generator import _load_background
 from sapiens.synthetic.keypoints import SKELETONS, keypoint_status, load_landmarks
 from sapiens.synthetic.materials import Material
-from sapiens.synthetic.photo import Photo, develop, to_linear
+from sapiens.synthetic.photo import Photo, develop, sample_photo, to_linear
 from sapiens.synthetic.render import Lighting, Plane, render
 from sapiens.synthetic.rooms import box, sphere
 from sapiens.synthetic.wardrobe.labels import part, split_parts
+from sapiens.utils.srgb import encode_srgb
 
 SIZE = (384, 512)
 SEEDS = (1, 2, 3, 4, 5)
@@ -233,6 +235,18 @@ def test_the_wall_catches_the_shadow():
     assert pixel(shaded, away) == pytest.approx(pixel(lit, away), rel=0.02)
 
 
+def test_what_stands_on_a_photograph_darkens_it():
+    """Next to a box, a gray photograph is darker, on the side of the light too; farther away it is as it was."""
+    block = box('block', (0, 0, 0.3), (0.6, 0.6, 0.6), Material())
+    floor = Plane((-5, -5, 0), (1, 0, 0), (0, 1, 0), (10, 10), Material())
+    camera = Camera.look_at((0, -4, 2.5), (0, 0, 0), 300, 160, 160)
+    gray = np.full((160, 160, 3), 0.5, np.float32)
+    out = render([], [block], [floor], camera, Lighting(sun=(0, -0.6, 0.8), spread=0.01), background=gray)
+    at = lambda y: out.color[tuple(np.rint(camera.project(np.array([0.0, y, 0]))[1::-1]).astype(int))].mean()  # noqa: E731
+    assert at(-0.33) < 0.36 and at(-1.2) == pytest.approx(0.5, abs=0.01)
+    assert at(-0.33) < at(-0.45) < at(-0.7) + 0.01
+
+
 @pytest.mark.parametrize('spread', [0.1, 0.2, 0.3])
 def test_half_shadow_has_the_width_of_the_light_and_no_noise(spread):
     """Under the edge of a plate one meter above a floor, a disc of light is covered as far as geometry says."""
@@ -294,6 +308,56 @@ def test_develop_and_linear_are_inverse_in_the_shadows():
     level = to_linear(image)[0, :, 0] / ramp
     dark = image[0, :, 0] < 180
     assert level[dark] == pytest.approx(np.median(level[dark]), rel=0.1)
+
+
+@pytest.mark.parametrize('white', [1.0, 1.4, 2.2])
+def test_highlights_blow_out(white):
+    """Light from ``white`` on is 255, without noise. Below it, the curve has no step and no bend at the shoulder."""
+    light = np.linspace(0, 3, 2048, dtype=np.float32)
+    color = np.repeat(np.repeat(light[None, :, None], 64, 0), 3, 2)
+    photo = Photo(white=white)
+    gain = np.interp(128, develop(color, np.ones(color.shape[:2]), photo, np.random.default_rng(0))[0, :, 0], light)
+    gain = to_linear(np.uint8([128]))[0] / gain
+    noisy = develop(color, np.ones(color.shape[:2]), Photo(white=white, noise=4.0), np.random.default_rng(0))
+    full = light * gain > 1.02 * white
+    assert full.any() and (noisy[:, full] == 255).all()
+    clean = develop(color, np.ones(color.shape[:2]), photo, np.random.default_rng(0))[0, :, 0]
+    below = light * gain < 0.95 * white
+    assert (np.diff(clean.astype(int)) >= 0).all() and (clean[below] < 255).all()
+    assert np.abs(to_linear(clean) / gain - light)[light * gain < 0.6].max() < 0.01 / gain
+
+
+def test_photographs_have_different_white():
+    whites = [sample_photo(np.random.default_rng(seed)).white for seed in range(200)]
+    assert 1 <= min(whites) < 1.1 and 1.9 < max(whites) < 2.5
+
+
+def test_noise_does_not_repeat():
+    """Noise of a gray wall correlates with no other place of it."""
+    photo = Photo(noise=4.0)
+    grain = develop(np.full((256, 512, 3), 0.2, np.float32), np.ones((256, 512)), photo, np.random.default_rng(0))
+    grain = grain[..., 1] - grain[..., 1].mean()
+    spectrum = np.fft.rfft2(grain)
+    correlation = np.fft.irfft2(np.abs(spectrum) ** 2, grain.shape) / (grain**2).sum()
+    correlation[0, 0] = 0
+    assert 2 < grain.std() < 6 and np.abs(correlation).max() < 0.03
+
+
+def test_background_photographs_have_the_scale_and_horizon_of_the_camera(tmp_path):
+    """A photograph whose rows are numbered: its middle lies on the horizon, and a degree has as many rows as the camera's."""
+    rows = np.repeat(np.repeat(np.linspace(0, 240, 600).astype(np.uint8)[:, None, None], 800, 1), 3, 2)
+    cv2.imwrite(str(tmp_path / 'rows.png'), rows)
+    for height, focal in ((1.2, 260.0), (1.7, 330.0)):
+        camera = Camera.look_at((0, -4, height), (0, 0, 1.2), focal, 120, 160)
+        for seed in range(4):
+            made = _load_background(tmp_path / 'rows.png', camera, np.random.default_rng(seed))
+            made = encode_srgb(made[:, 60, 0]) * 255 / 240 * 600
+            scale = np.polyfit(np.arange(160), made, 1)[0]
+            assert 0.8 < scale / (800 * 28 / 36 / focal) < 1.2
+            assert np.interp(camera.horizon(), np.arange(160), made) == pytest.approx(300, abs=6)
+    level = Camera.look_at((0, -4, 1.5), (0, 0, 1.5), 200, 120, 161)
+    assert level.horizon() == pytest.approx(80)
+    assert level.project(np.array([30.0, 1e6, 1.5]))[1] == pytest.approx(level.horizon(), abs=0.01)
 
 
 def test_published_normals_are_their_own_inverse():

@@ -32,6 +32,7 @@ STAGES = {
     'smooth_kernel': 'smoothing of light',
     'shade_kernel': 'shading',
     'edge_kernel': 'more rays on edges',
+    'defocus': 'depth of field',
     'develop': 'photograph (tone, noise, JPEG)',
     '_label': 'keypoints and boxes',
 }
