@@ -73,13 +73,13 @@ def dress(body: Body, shape: Shape, posed: Posed, look: Look, rng: np.random.Gen
 
 
 def _lap(body: Body, posed: Posed) -> float:
-    """Return how far the thigh that is raised more makes a lap: 0 up to 12 degrees from the trunk, 1 from 45."""
+    """Return how far the thigh that is raised more makes a lap: 0 up to 25 degrees from the trunk, 1 from 50."""
     head = lambda name: posed.heads[body.bones[name]].astype(float)  # noqa: E731
     hips = [head(f'upperleg01.{side}') for side in 'LR']
     trunk = unit(np.mean(hips, 0) - head('spine03'))
     thighs = [unit(head(f'lowerleg01.{side}') - hip) for side, hip in zip('LR', hips, strict=True)]
     angle = np.degrees(np.arccos(np.clip(min(thigh @ trunk for thigh in thighs), -1, 1)))
-    return float(smoothstep(12, 45, angle))
+    return float(smoothstep(25, 50, angle))
 
 
 def _layers(look: Look) -> list:
