@@ -318,7 +318,9 @@ def test_highlights_blow_out(white):
     photo = Photo(white=white, exposure=6.0)
     gain = np.interp(128, develop(color, np.ones(color.shape[:2]), photo, np.random.default_rng(0))[0, :, 0], light)
     gain = to_linear(np.uint8([128]))[0] / gain
-    noisy = develop(color, np.ones(color.shape[:2]), Photo(white=white, exposure=6.0, noise=4.0), np.random.default_rng(0))
+    noisy = develop(
+        color, np.ones(color.shape[:2]), Photo(white=white, exposure=6.0, noise=4.0), np.random.default_rng(0)
+    )
     full = light * gain > 1.04 * white
     assert full.any() and (noisy[:, full] == 255).all()
     clean = develop(color, np.ones(color.shape[:2]), photo, np.random.default_rng(0))[0, :, 0]
