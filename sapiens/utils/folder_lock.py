@@ -81,7 +81,7 @@ class FolderLock:
             name = f'process {owner.get("pid", "?")} on {owner.get("host", "an unknown machine")}'
             if ended:
                 self.report(f'{self.folder} was in use by {name}, which has ended: its lock is taken over')
-                self._remove(owner)
+                self._remove(owner, touched)
             elif alive:
                 since = f' since {owner["since"]} ({owner["command"]})' if owner else ''
                 raise ValueError(f'{self.folder} is in use by {name}{since}: {self.advice}')
@@ -153,15 +153,18 @@ class FolderLock:
         finally:
             probe.unlink()
 
-    def _remove(self, owner: dict) -> None:
+    def _remove(self, owner: dict, touched: float) -> None:
         """Remove the lock of an owner that has ended. Of several processes that try, one succeeds."""
-        stale = temporary_path(self.path)
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(self.path, stale)
-            if _parse(stale.read_bytes()) != owner:  # a lock that another process has made in between: give it back
-                with contextlib.suppress(OSError):
-                    os.link(stale, self.path)
-            stale.unlink()
+        with contextlib.suppress(FileNotFoundError), open(self.path, 'rb') as file:
+            with contextlib.suppress(ImportError, OSError):  # Windows; a file system without locks
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX)
+            found = os.fstat(file.fileno())
+            # Nobody else removes this file now. A lock that another process has made in between is another file.
+            is_same = os.path.samestat(found, self.path.stat()) and found.st_mtime == touched
+            if is_same and _parse(file.read()) == owner:
+                self.path.unlink()
 
     def _beat(self) -> None:
         while not self._released.wait(self.heartbeat):
