@@ -21,8 +21,9 @@ model = dict(
         type='PixelShuffleHead',
         upsample_channels=(64, 64),
         conv_channels=(64,),
-        norm='instance',
+        norm='rms',
         predictor='conv_normal',
+        predictor_std=0.02,
     ),
     losses=[
         dict(type='NormalCosineLoss', loss_weight=10.0),
