@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from sapiens.metainfo import ClassList, Skeleton, get_classes
+from sapiens.metainfo.coco17 import HEAD
 from sapiens.metainfo.naming import side_of
 from sapiens.metainfo.palettes import SIDES
 from sapiens.metainfo.skeleton import LEFT, MIDDLE, RIGHT
@@ -124,6 +125,8 @@ def skeleton_entries(skeleton: Skeleton, drawn: np.ndarray) -> list[Entry]:
         else:
             add('hands', _finger(skeleton.keypoints[finger]), tuple(color), kind)
     shown = np.flatnonzero(drawn.any(0)).tolist()
+    # Published colors give many keypoints of limbs the color of the trunk or of the other side: links explain these, or the name.
+    contradicted: list[tuple[str, tuple[int, int, int]]] = []
     for index in shown:
         name, color = skeleton.keypoints[index], tuple(skeleton.colors[index].tolist())
         if index in face:
@@ -132,7 +135,14 @@ def skeleton_entries(skeleton: Skeleton, drawn: np.ndarray) -> list[Entry]:
             if _finger(name) != FINGERS[-1] or index not in linked:  # not the root that fingers begin at
                 add('hands', _finger(name), color, 'point')
         else:
-            add('body', _body_part(color, [name]), color, 'point')
+            by_color, by_name = _body_part(color, [name]), _part_by_name([name])
+            if by_color == by_name or name in HEAD or not side_of(name):
+                add('body', by_color, color, 'point')
+            elif index not in linked:
+                contradicted.append((by_name, color))
+    for name, color in contradicted:
+        if name not in found['body']:
+            add('body', name, color, 'point')
     sides = {hands[index] for index in shown if index in hands}
     headings = dict(
         body='body and feet' if feet & set(shown) else 'body',
@@ -152,8 +162,10 @@ def skeleton_entries(skeleton: Skeleton, drawn: np.ndarray) -> list[Entry]:
 
 
 def _body_part(color: tuple[int, int, int], names: Sequence[str]) -> str:
-    if color in BY_COLOR:
-        return BY_COLOR[color]
+    return BY_COLOR[color] if color in BY_COLOR else _part_by_name(names)
+
+
+def _part_by_name(names: Sequence[str]) -> str:
     sides = {side_of(name) for name in names}
     return dict(l='left', r='right').get(sides.pop() if len(sides) == 1 else '', BODY[-1])
 

@@ -96,6 +96,22 @@ def test_the_legend_of_keypoints_names_what_is_drawn(name, drawn, expected):
             assert has(result.picture(Saving(palette=palette))[SIZE[0] :], sides[side])
 
 
+@pytest.mark.parametrize('name, drawn, expected', [
+    ('goliath308', ['right_heel'], dict(right=(51, 153, 255))),
+    ('goliath308', ['right_heel', 'right_big_toe', 'right_ankle'], dict(right=(255, 128, 0))),
+    ('goliath308', ['left_shoulder', 'left_hip'], {'head and trunk': (51, 153, 255)}),
+    ('goliath308', ['left_heel', 'left_ankle', 'right_olecranon'], dict(left=(0, 255, 0), right=(51, 153, 255))),
+    ('wholebody133', ['left_heel', 'left_ankle'], dict(left=(0, 255, 0))),
+    ('wholebody133', ['left_heel'], dict(left=(255, 128, 0))),
+])  # fmt: skip
+def test_published_colors_that_contradict_the_side_of_a_keypoint(name, drawn, expected):
+    """All keypoints of the body have one color in 308 keypoints, those of both feet in 133."""
+    skeleton = get_skeleton(name)
+    entries = skeleton_entries(skeleton, np.isin(skeleton.keypoints, drawn))
+    assert {entry.name: entry.color for entry in entries} == expected
+    assert not any(entry.others for entry in entries)
+
+
 def test_links_of_the_legend_are_those_of_the_picture():
     skeleton = with_palette(get_skeleton('coco17'), 'distinct')
     knee, ankle = skeleton.index('left_knee'), skeleton.index('left_ankle')
