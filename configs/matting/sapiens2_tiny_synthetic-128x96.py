@@ -6,7 +6,6 @@ _base_ = [
 ]
 
 model = dict(backbone=_base_.backbone)
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
 train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline, **_base_.train_dataset))
 val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline, **_base_.val_dataset))
 test_dataloader = val_dataloader

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
+from mmengine.visualization import Visualizer
 
 from sapiens.utils.folder_lock import NAME
 
@@ -59,6 +60,9 @@ def _remove(work_dir: Path, before: set[Path], made: list[Path]) -> None:
             logger.removeHandler(handler)
             handler.close()
             shutil.rmtree(folder, ignore_errors=True)
+            # A run of the same name in this process would write to the folder that is gone.
+            for kind in (MMLogger, Visualizer):
+                kind._instance_dict.pop(logger.instance_name, None)
     for path in set(work_dir.glob('*.py')) - before:  # the config
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # a folder that is not empty

@@ -1,7 +1,7 @@
 """Matting with Sapiens2 at 128x96 for CPUs and first experiments.
 
 Nothing is published for it. Differs from sapiens2-1024x768.py to train in minutes on two cores: images of 128x96 pixels, a head
-of 64 channels with three doublings, RMS norms and initial outputs near a half, and milder augmentation.
+of 64 channels with three doublings, and milder augmentation.
 Command and numbers: docs/tasks/matting.md.
 """
 
@@ -19,9 +19,8 @@ model = dict(
         type='PixelShuffleHead',
         upsample_channels=(64, 64, 64),
         conv_channels=(64,),
-        norm='rms',
+        norm='instance',
         predictor='conv_matting',
-        predictor_std=0.02,
         sigmoid=True,
     ),
     task=dict(type='MattingTask'),

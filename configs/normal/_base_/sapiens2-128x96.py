@@ -21,9 +21,8 @@ model = dict(
         type='PixelShuffleHead',
         upsample_channels=(64, 64),
         conv_channels=(64,),
-        norm='rms',
+        norm='instance',
         predictor='conv_normal',
-        predictor_std=0.02,
     ),
     losses=[
         dict(type='NormalCosineLoss', loss_weight=10.0),

@@ -4,8 +4,8 @@ Of images: white pixels, blocks without texture, and fine detail that repeats; l
 folders that `sapiens render` wrote: feet that do not suit the ground. Of rooms: wall pictures that overlap in one plane.
 
 Examples:
-    python tools/analysis/synthetic_realism.py data/synthetic/look/rgb data/coco/val2017
-    python tools/analysis/synthetic_realism.py --rooms 400
+    python tools/benchmark/synthetic_realism.py data/synthetic/look/rgb data/coco/val2017
+    python tools/benchmark/synthetic_realism.py --rooms 400
 """
 
 import json
