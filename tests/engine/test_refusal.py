@@ -54,7 +54,7 @@ def failing(work, is_quiet, lock=False):
             (work / '.lock').write_text('{}')
         start.runner = SimpleNamespace(terminal=SimpleNamespace(is_quiet=is_quiet))
         raise ValueError('no')
-    MMLogger._instance_dict.pop('refusal')
+    MMLogger._instance_dict.pop('refusal', None)
     return sorted(path.name for path in work.iterdir()) if work.exists() else None
 
 
