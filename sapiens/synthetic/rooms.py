@@ -4,9 +4,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from . import surroundings
 from .materials import Material, srgb
 from .mesh import Surface, grid_faces
 from .render import Lighting, Plane
+from .surroundings import pick
 
 __all__ = ['Place', 'box', 'cylinder', 'sample_occluder', 'sample_place', 'seat_surfaces', 'sphere']
 
@@ -14,13 +16,6 @@ _BOX_QUADS = np.array([[0, 3, 2, 1], [4, 5, 6, 7], [0, 1, 5, 4], [2, 3, 7, 6], [
 _UNIT = (
     np.array([[-1, -1, -1], [1, -1, -1], [1, 1, -1], [-1, 1, -1], [-1, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]]) / 2
 )
-
-_WALLS = [(222, 216, 204), (235, 235, 230), (190, 200, 205), (205, 190, 170), (150, 165, 150), (120, 130, 145),
-          (200, 170, 150), (170, 160, 185), (90, 95, 105), (215, 205, 150)]  # fmt: skip
-_WOODS = [((170, 122, 78), (128, 86, 50)), ((120, 84, 56), (84, 56, 36)), ((205, 172, 128), (172, 136, 92)),
-          ((96, 74, 60), (66, 50, 40)), ((186, 160, 132), (150, 120, 92))]  # fmt: skip
-_CEILING = Material('matte', srgb(242, 241, 236), 'speckle', srgb(226, 224, 218), scale=0.15, bump=0.001)
-_FABRICS = [(60, 70, 95), (120, 60, 55), (70, 90, 75), (150, 140, 125), (45, 45, 50), (160, 130, 70), (110, 100, 120)]
 
 
 @dataclass
@@ -78,8 +73,8 @@ def seat_surfaces(rng: np.random.Generator, seat) -> list[Surface]:
     x, y, z = (float(v) for v in seat.center)
     width, depth, height = (float(v) for v in seat.size)
     top = z + height / 2
-    wood = _wood(rng)
-    fabric = Material('cloth', srgb(_pick(rng, _FABRICS)), bump=3e-4, seed=float(rng.random()))
+    wood = surroundings.wood(rng)
+    fabric = Material('cloth', srgb(pick(rng, surroundings.FABRICS)), bump=3e-4, seed=float(rng.random()))
     style = rng.choice(['crate', 'stool', 'chair', 'bench', 'armchair'] if not seat.back else ['chair', 'armchair'])
     at = lambda dx, dy, dz: np.array([x, y, 0]) + _rotate([dx, dy, 0], seat.yaw) + [0, 0, dz]  # noqa: E731
     if style == 'crate' or top < 0.3:
@@ -127,9 +122,9 @@ def _room(rng: np.random.Generator, radius: float, camera_position) -> Place:
     left = max(radius, -x) + rng.uniform(0.3, 3.5)
     right = max(radius, x) + rng.uniform(0.3, 3.5)
     front, height = -y + 0.5, max(rng.uniform(2.4, 3.6), z + 0.3)
-    name = _pick(rng, list(_FLOORS))
-    floor = _FLOORS[name](rng)
-    wall, ceiling = _wall(rng), _CEILING
+    name = pick(rng, list(surroundings.FLOORS))
+    floor = surroundings.FLOORS[name](rng)
+    wall, ceiling = surroundings.wall(rng), surroundings.CEILING
     planes = [
         Plane((-left, -front, 0), (1, 0, 0), (0, 1, 0), (left + right, front + back), floor),
         Plane((-left, back, 0), (1, 0, 0), (0, 0, 1), (left + right, height), wall),
@@ -146,8 +141,8 @@ def _room(rng: np.random.Generator, radius: float, camera_position) -> Place:
         w, h = rng.uniform(0.3, 1.4), rng.uniform(0.3, 1.1)
         x = rng.uniform(-left + w / 2, right - w / 2)
         z = rng.uniform(1.2, 1.9)
-        frame = Material('glossy', srgb(_pick(rng, [(30, 30, 30), (230, 228, 220), (120, 80, 45)])), gloss=0.3)
-        picture = _picture(rng)
+        frame = Material('glossy', srgb(pick(rng, [(30, 30, 30), (230, 228, 220), (120, 80, 45)])), gloss=0.3)
+        picture = surroundings.picture(rng)
         middle, half = np.array([x, z]), np.array([w + 0.07, h + 0.07]) / 2
         low, high = middle - half, middle + half
         if any((low < above).all() and (below < high).all() for below, above in hung):
@@ -160,18 +155,18 @@ def _room(rng: np.random.Generator, radius: float, camera_position) -> Place:
 
 
 def _outdoors(rng: np.random.Generator, radius: float, barefoot: bool) -> Place:
-    name = _pick(rng, ['grass', 'sand'] if barefoot else list(_GROUNDS))
-    ground = _GROUNDS[name](rng)
+    name = pick(rng, ['grass', 'sand'] if barefoot else list(surroundings.GROUNDS))
+    ground = surroundings.GROUNDS[name](rng)
     far = 40.0
     planes = [Plane((-far, -far, 0), (1, 0, 0), (0, 1, 0), (2 * far, 2 * far), ground)]
     things = []
     if rng.random() < 0.6:  # a facade
         y = radius + rng.uniform(0.6, 12)
-        base = _pick(rng, [_bricks, _plaster])(rng)
+        base = pick(rng, [surroundings.bricks, surroundings.plaster])(rng)
         height = rng.uniform(3, 12)
         planes.append(Plane((-far, y, 0), (1, 0, 0), (0, 0, 1), (2 * far, height), base))
         pane = Material('glossy', srgb(60, 75, 90), gloss=0.7)
-        edge = Material('matte', srgb(_pick(rng, [(225, 222, 215), (70, 60, 55), (150, 150, 150)])))
+        edge = Material('matte', srgb(pick(rng, [(225, 222, 215), (70, 60, 55), (150, 150, 150)])))
         pitch, width = rng.uniform(1.6, 3.4), rng.uniform(0.7, 1.3)
         for i in range(-6, 7):
             for level in range(int(height // 3.2) + 1):
@@ -181,7 +176,7 @@ def _outdoors(rng: np.random.Generator, radius: float, barefoot: bool) -> Place:
                     things.append(box('window', (i * pitch, y - 0.06, z), (width, 0.02, 1.36), pane))
     for _ in range(rng.integers(0, 5)):  # trees and bushes
         x, y = rng.uniform(-9, 9), radius + rng.uniform(1.5, 14)
-        leaf = Material('matte', srgb(_pick(rng, [(52, 84, 36), (74, 104, 48), (96, 110, 40)])), 'blotches',
+        leaf = Material('matte', srgb(pick(rng, [(52, 84, 36), (74, 104, 48), (96, 110, 40)])), 'blotches',
                         srgb(34, 58, 24), srgb(120, 138, 70), scale=0.16, seed=float(rng.random()))  # fmt: skip
         if rng.random() < 0.5:
             trunk = Material(
@@ -223,10 +218,10 @@ def _furniture(rng, radius: float, back: float, left: float, right: float, outdo
             continue
         yaw = rng.choice([0.0, np.pi / 2]) if not outdoors else rng.uniform(0, 3)
         kind = rng.choice(['cabinet', 'table', 'crate', 'ball', 'plant', 'lamp'])
-        wood, paint = _wood(rng), _paint(rng)
+        wood, paint = surroundings.wood(rng), surroundings.paint(rng)
         if kind == 'cabinet' and not outdoors:
             w, d, h = rng.uniform(0.4, 1.2), rng.uniform(0.3, 0.5), rng.uniform(0.5, 1.9)
-            things.append(box(kind, (x, y, h / 2), (w, d, h), _pick(rng, [wood, paint]), yaw))
+            things.append(box(kind, (x, y, h / 2), (w, d, h), pick(rng, [wood, paint]), yaw))
         elif kind == 'table':
             w, d, h = rng.uniform(0.6, 1.4), rng.uniform(0.5, 0.8), rng.uniform(0.45, 0.78)
             things += _table(wood, (x, y), (w, d, h), yaw)
@@ -234,7 +229,7 @@ def _furniture(rng, radius: float, back: float, left: float, right: float, outdo
             r = rng.uniform(0.1, 0.35)
             things.append(sphere(kind, (x, y, r), r, paint))
         elif kind == 'plant':
-            pot = Material('matte', srgb(_pick(rng, [(160, 96, 70), (70, 70, 75), (225, 220, 210)])))
+            pot = Material('matte', srgb(pick(rng, [(160, 96, 70), (70, 70, 75), (225, 220, 210)])))
             leaf = Material('matte', srgb(60, 96, 46), 'blotches', srgb(38, 66, 30), srgb(100, 130, 70), scale=0.08)
             things.append(cylinder('pot', (x, y, 0), (0.14, 0.19), 0.35, pot))
             things += [_crown(rng, (x, y, 0.7), 0.24, leaf) for _ in range(3)]
@@ -244,7 +239,7 @@ def _furniture(rng, radius: float, back: float, left: float, right: float, outdo
             things.append(cylinder('shade', (x, y, 1.45), (0.2, 0.13), 0.3, Material('cloth', srgb(235, 225, 200))))
         else:
             s = rng.uniform(0.25, 0.6)
-            things.append(box('crate', (x, y, s / 2), (s, s, s), _pick(rng, [wood, paint]), rng.uniform(0, 3)))
+            things.append(box('crate', (x, y, s / 2), (s, s, s), pick(rng, [wood, paint]), rng.uniform(0, 3)))
     return things
 
 
@@ -278,26 +273,42 @@ def sample_occluder(rng: np.random.Generator, camera_position, target, fraction:
         at = at + side * rng.uniform(-0.14, 0.14) * reach
         return [
             cylinder(
-                'post', (at[0], at[1], 0), rng.uniform(0.015, 0.04) * reach, 3.2, _pick(rng, [_wood, _paint])(rng)
+                'post',
+                (at[0], at[1], 0),
+                rng.uniform(0.015, 0.04) * reach,
+                3.2,
+                pick(rng, [surroundings.wood, surroundings.paint])(rng),
             )
         ]
     if kind == 'counter':
         height = rng.uniform(0.35, 0.62) * at[2]
         return [
-            box('counter', (at[0], at[1], height / 2), (rng.uniform(0.3, 1.0) * reach, 0.3, height), _wood(rng), yaw)
+            box(
+                'counter',
+                (at[0], at[1], height / 2),
+                (rng.uniform(0.3, 1.0) * reach, 0.3, height),
+                surroundings.wood(rng),
+                yaw,
+            )
         ]
     if kind == 'box':
         size = rng.uniform(0.08, 0.2) * reach
         at = at + side * rng.uniform(-0.2, 0.2) * reach
         z = max(size / 2, at[2] - rng.uniform(0.1, 0.4) * reach)
         return [
-            box('shelf', (at[0], at[1], z / 2 - size / 4), (size * 0.9, size * 0.9, max(z - size / 2, 0.01)), _wood(rng), yaw),
-            box('box', (at[0], at[1], z), (size,) * 3, _paint(rng), yaw + rng.uniform(-0.4, 0.4)),
-        ]  # fmt: skip
+            box(
+                'shelf',
+                (at[0], at[1], z / 2 - size / 4),
+                (size * 0.9, size * 0.9, max(z - size / 2, 0.01)),
+                surroundings.wood(rng),
+                yaw,
+            ),
+            box('box', (at[0], at[1], z), (size,) * 3, surroundings.paint(rng), yaw + rng.uniform(-0.4, 0.4)),
+        ]
     if kind == 'ball':
         at = at + side * rng.uniform(-0.2, 0.2) * reach
         z = max(0.1, at[2] - rng.uniform(0, 0.35) * reach)
-        return [sphere('ball', (at[0], at[1], z), rng.uniform(0.03, 0.08) * reach, _paint(rng))]
+        return [sphere('ball', (at[0], at[1], z), rng.uniform(0.03, 0.08) * reach, surroundings.paint(rng))]
     leaf = Material('matte', srgb(60, 96, 46), 'blotches', srgb(38, 66, 30), srgb(100, 130, 70), scale=0.05)
     at = at + side * rng.choice([-1, 1]) * rng.uniform(0.12, 0.3) * reach
     low = np.array([at[0], at[1], 0.5 * at[2]])
@@ -305,156 +316,6 @@ def sample_occluder(rng: np.random.Generator, camera_position, target, fraction:
 
 
 # --- materials and light ---------------------------------------------------------------------------------------------
-
-
-def _pick(rng, values):
-    return values[int(rng.integers(len(values)))]
-
-
-def _muted(rng) -> np.ndarray:
-    color = rng.uniform(40, 230, 3)
-    return color.mean() + (color - color.mean()) * rng.uniform(0.1, 0.8)
-
-
-def _wood(rng) -> Material:
-    light, dark = _pick(rng, _WOODS)
-    return Material(
-        'glossy',
-        srgb(light),
-        'planks',
-        srgb(dark),
-        srgb(dark),
-        scale=1.5,
-        gloss=0.12,
-        bump=0.0006,
-        seed=float(rng.random()),
-    )
-
-
-def _paint(rng) -> Material:
-    return Material('glossy', srgb(_muted(rng)), gloss=0.3, bump=0.0008)
-
-
-def _floor_wood(rng) -> Material:
-    light, dark = _pick(rng, _WOODS)
-    return Material('glossy', srgb(light), 'planks', srgb(dark), srgb(40, 28, 20), scale=rng.uniform(0.07, 0.18),
-                    gloss=0.12, bump=0.0006, seed=float(rng.random()))  # fmt: skip
-
-
-def _floor_tiles(rng) -> Material:
-    tone = rng.integers(90, 230) + rng.integers(-14, 14, 3)
-    other = np.clip(tone - rng.integers(5, 60), 0, 255)
-    return Material('glossy', srgb(*tone), 'tiles', srgb(*(tone * 0.6)), srgb(*other), scale=rng.uniform(0.2, 0.6),
-                    gloss=0.2, bump=0.0008, seed=float(rng.random()))  # fmt: skip
-
-
-def _floor_carpet(rng) -> Material:
-    tone = np.array(_pick(rng, _FABRICS))
-    return Material(
-        'cloth', srgb(*tone), 'speckle', srgb(*(tone * 0.62)), scale=0.06, bump=0.0015, seed=float(rng.random())
-    )
-
-
-def _wall(rng) -> Material:
-    tone = np.array(_pick(rng, _WALLS))
-    kind = rng.random()
-    if kind < 0.55:
-        return Material(
-            'matte', srgb(*tone), 'speckle', srgb(*(tone * 0.88)), scale=0.12, bump=0.0015, seed=float(rng.random())
-        )
-    if kind < 0.7:
-        return _bricks(rng)
-    if kind < 0.85:
-        return Material(
-            'matte', srgb(*tone), 'stripes_u', srgb(*(tone * 0.9)), scale=rng.uniform(0.08, 0.3), bump=0.0015
-        )
-    return Material(
-        'glossy',
-        srgb(*tone),
-        'tiles',
-        srgb(*(tone * 0.75)),
-        srgb(*np.minimum(tone * 1.06, 255)),
-        scale=0.15,
-        gloss=0.3,
-        bump=0.001,
-    )
-
-
-def _bricks(rng) -> Material:
-    tone = np.array(_pick(rng, [(150, 84, 66), (170, 110, 84), (190, 180, 165), (110, 80, 72), (214, 206, 196)]))
-    return Material(
-        'matte',
-        srgb(*tone),
-        'bricks',
-        srgb(178, 172, 162),
-        srgb(*(tone * 0.75)),
-        scale=0.24,
-        bump=0.002,
-        seed=float(rng.random()),
-    )
-
-
-def _plaster(rng) -> Material:
-    tone = np.array(_pick(rng, _WALLS))
-    return Material(
-        'matte', srgb(*tone), 'speckle', srgb(*(tone * 0.8)), scale=0.14, bump=0.0025, seed=float(rng.random())
-    )
-
-
-def _ground_grass(rng) -> Material:
-    return Material('matte', srgb(92, 118, 52), 'grass', srgb(50, 74, 30), scale=0.05, seed=float(rng.random()))
-
-
-def _ground_asphalt(rng) -> Material:
-    tone = rng.integers(70, 125)
-    return Material(
-        'matte',
-        srgb(tone, tone, tone + 3),
-        'speckle',
-        srgb(*(np.full(3, tone) * 0.66)),
-        scale=0.06,
-        bump=0.002,
-        seed=float(rng.random()),
-    )
-
-
-def _ground_paving(rng) -> Material:
-    tone = rng.integers(120, 190) + rng.integers(-10, 10, 3)
-    scale = rng.uniform(0.2, 0.8)
-    return Material(
-        'matte',
-        srgb(*tone),
-        'tiles',
-        srgb(*(tone * 0.55)),
-        srgb(*(tone * 0.85)),
-        scale,
-        bump=0.0015,
-        seed=float(rng.random()),
-    )
-
-
-def _ground_sand(rng) -> Material:
-    return Material(
-        'matte',
-        srgb(206, 184, 146),
-        'blotches',
-        srgb(190, 166, 128),
-        srgb(216, 198, 164),
-        scale=0.6,
-        bump=0.003,
-        seed=float(rng.random()),
-    )
-
-
-_FLOORS = {'wood': _floor_wood, 'tiles': _floor_tiles, 'carpet': _floor_carpet}
-_GROUNDS = {'grass': _ground_grass, 'asphalt': _ground_asphalt, 'paving': _ground_paving, 'sand': _ground_sand}
-
-
-def _picture(rng) -> Material:
-    colors = rng.integers(30, 240, (3, 3))
-    pattern = _pick(rng, ['blotches', 'marble', 'stripes_v', 'plain', 'dots', 'checks', 'print'])
-    return Material('glossy', srgb(*colors[0]), pattern, srgb(*colors[1]), srgb(*colors[2]), scale=rng.uniform(0.1, 0.4),
-                    gloss=0.1, seed=float(rng.random()))  # fmt: skip
 
 
 def _direction(azimuth: float, elevation: float) -> tuple:

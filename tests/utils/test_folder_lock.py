@@ -129,6 +129,15 @@ def test_the_lock_of_a_copied_folder_is_taken_over_when_it_is_still(tmp_path, lo
             pass
 
 
+def test_a_late_process_leaves_the_lock_of_the_one_that_took_over(tmp_path, lock):
+    (tmp_path / '.lock').write_text(json.dumps(dict(machine=folder_lock._machine(), folder=str(tmp_path), pid=2**22 + 1)))
+    late = lock()
+    old = late._read()
+    with lock() as first:
+        late._remove(*old)
+        assert late._read()[0]['token'] == first.token
+
+
 def test_of_several_processes_that_take_over_one_succeeds(tmp_path, lock):
     owner = dict(machine=folder_lock._machine(), folder=str(tmp_path), pid=2**22 + 1, started=0)
     for _ in range(10):

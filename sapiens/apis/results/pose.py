@@ -31,9 +31,7 @@ def _part(part: str) -> ResultFile:
     def content(result: 'PoseResult', saving: Saving) -> np.ndarray | None:
         return draw_part(result.image, result.keypoints, result.scores, result.skeleton, part, **_drawing(saving))
 
-    return ResultFile(
-        part, f'_{part}.{{picture_format}}', content, sometimes=True, about=f'enlarged drawing of each {part}'
-    )
+    return ResultFile(part, f'_{part}.{{picture_format}}', content, sometimes=True, about=f'close-up of each {part}')
 
 
 def _heatmaps(result: 'PoseResult', saving: Saving) -> np.ndarray:
