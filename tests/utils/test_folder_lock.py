@@ -130,7 +130,9 @@ def test_the_lock_of_a_copied_folder_is_taken_over_when_it_is_still(tmp_path, lo
 
 
 def test_a_late_process_leaves_the_lock_of_the_one_that_took_over(tmp_path, lock):
-    (tmp_path / '.lock').write_text(json.dumps(dict(machine=folder_lock._machine(), folder=str(tmp_path), pid=2**22 + 1)))
+    (tmp_path / '.lock').write_text(
+        json.dumps(dict(machine=folder_lock._machine(), folder=str(tmp_path), pid=2**22 + 1))
+    )
     late = lock()
     old = late._read()
     with lock() as first:
