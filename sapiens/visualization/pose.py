@@ -32,6 +32,7 @@ __all__ = [
 BOX_COLOR = (255, 255, 255)
 DASH = 2.0  # length of a dash and of a gap, in widths of the line
 _SHIFT = 4  # OpenCV draws at 1/16 of a pixel
+_FRINGE = 0.5  # pixels by which the smooth edges of OpenCV's circles and polygons reach beyond them, about
 
 
 def draw_pose(
@@ -43,7 +44,7 @@ def draw_pose(
     boxes: np.ndarray | None = None,
     threshold: float = 0.3,
     radius: float | None = None,
-    thickness: int | None = None,
+    thickness: float | None = None,
     box_color: Sequence[int] = BOX_COLOR,
     palette: str = PALETTES[0],
 ) -> np.ndarray:
@@ -61,7 +62,7 @@ def draw_pose(
         threshold: minimum score of a drawn keypoint.
         radius: of all keypoints in pixels; by default 1.2 % of a person's size, at most 1.6 % of the shorter side of the image,
             and less if the keypoints of a group (a face, a hand) lie closer.
-        thickness: of all links in whole pixels; by default 3/4 of the radius of the smaller end, at least 1. 0 draws no links.
+        thickness: of all links in pixels; by default 3/4 of the radius of the smaller end, at least 1. 0 draws no links.
         box_color: RGB.
         palette: of keypoints and links; see :func:`sapiens.metainfo.palettes.with_palette`.
 
@@ -130,12 +131,34 @@ def _radii(points: np.ndarray, drawn: np.ndarray, skeleton: Skeleton, shape: Seq
 
 def draw_box(canvas: np.ndarray, box: np.ndarray, color: Sequence[int] = BOX_COLOR) -> None:
     """Draw a box x1, y1, x2, y2 in place, with a dark rim that shows it on a bright image."""
+    line, rim = pixels(BOX, canvas.shape, 1), pixels(RIM, canvas.shape, 1)
+    _frame(canvas, box, line / 2 + rim, (0, 0, 0))
+    _frame(canvas, box, line / 2, color)
+
+
+def _frame(canvas: np.ndarray, box: np.ndarray, reach: float, color: Sequence[int]) -> None:
+    """Color what is closer than ``reach`` pixels to the edges of a box, in place.
+
+    Pixels at its borders are blended. OpenCV's lines have whole widths, which would make boxes heavier in small pictures.
+    """
+    x1, y1, x2, y2 = np.asarray(box, np.float64).tolist()
     height, width = canvas.shape[:2]
-    line, rim = round(pixels(BOX, canvas.shape, 1)), round(pixels(RIM, canvas.shape, 1))
-    limits = np.array([width, height]) + line + rim
-    start, end = np.rint(np.clip(np.reshape(box, (2, 2)), -line - rim, limits)).astype(int).tolist()
-    cv2.rectangle(canvas, start, end, (0, 0, 0), line + 2 * rim)
-    cv2.rectangle(canvas, start, end, tuple(map(int, color)), line)
+    outer_x, outer_y = _covered(width, x1 - reach, x2 + reach), _covered(height, y1 - reach, y2 + reach)
+    inner_x, inner_y = _covered(width, x1 + reach, x2 - reach), _covered(height, y1 + reach, y2 - reach)
+    for rows, columns in (
+        ((outer_y > 0) & (inner_y < 1), outer_x > 0),
+        (inner_y == 1, (outer_x > 0) & (inner_x < 1)),
+    ):
+        rows, columns = np.flatnonzero(rows), np.flatnonzero(columns)
+        share = np.outer(outer_y[rows], outer_x[columns]) - np.outer(inner_y[rows], inner_x[columns])
+        place, share = np.ix_(rows, columns), share[..., None]
+        canvas[place] = np.rint(canvas[place] * (1 - share) + np.array(color) * share)
+
+
+def _covered(size: int, low: float, high: float) -> np.ndarray:
+    """Fraction of each of ``size`` pixels of a row that lies between two coordinates."""
+    centers = np.arange(size)
+    return np.clip(np.minimum(centers + 0.5, high) - np.maximum(centers - 0.5, low), 0, 1)
 
 
 def paint(
@@ -144,7 +167,7 @@ def paint(
     drawn: np.ndarray,
     skeleton: Skeleton,
     radii: np.ndarray,
-    thickness: int | None = None,
+    thickness: float | None = None,
     hidden: np.ndarray | None = None,
 ) -> None:
     """Draw one person in place.
@@ -157,7 +180,6 @@ def paint(
         thickness: of links; see :func:`draw_pose`.
         hidden: (K,) bool, drawn as a ring instead of a disc.
     """
-    fixed = np.rint(np.where(drawn[:, None], points, 0) * (1 << _SHIFT)).astype(int).tolist()
     rim = pixels(RIM, canvas.shape)
     if thickness != 0:
         dashed = np.zeros(len(skeleton.links), bool) if skeleton.dashed is None else skeleton.dashed
@@ -165,24 +187,44 @@ def paint(
             skeleton.links.tolist(), skeleton.link_colors.tolist(), dashed.tolist(), strict=True
         ):
             if drawn[start] and drawn[end]:
-                width = thickness or max(1, round(0.75 * min(radii[start], radii[end])))
-                cv2.line(canvas, fixed[start], fixed[end], color, width, cv2.LINE_AA, _SHIFT)
+                width = thickness or max(1.0, 0.75 * min(radii[start], radii[end]))
+                _line(canvas, points[start], points[end], width, color)
+                for tip in (start, end):
+                    if width > 2 * radii[tip]:
+                        _disc(canvas, points[tip], width / 2, color)
                 if dashes:
                     dash(canvas, points[start], points[end], width, (radii[start], radii[end]))
     for i in np.flatnonzero(drawn):
-        size, color = round(radii[i] * (1 << _SHIFT)), skeleton.colors[i].tolist()
+        color = skeleton.colors[i].tolist()
         if hidden is not None and hidden[i]:
-            cv2.circle(canvas, fixed[i], size, color, max(1, thickness or 1), cv2.LINE_AA, _SHIFT)
+            ring = max(1, round(thickness or 1))
+            cv2.circle(canvas, _fixed(points[i]), _fixed(radii[i]), color, ring, cv2.LINE_AA, _SHIFT)
             continue
-        if (
-            radii[i] >= 2.5 * rim
-        ):  # a dark rim separates a keypoint from its links; smaller ones would be covered by it
-            cv2.circle(canvas, fixed[i], size + round(rim * (1 << _SHIFT)), (0, 0, 0), -1, cv2.LINE_AA, _SHIFT)
-        cv2.circle(canvas, fixed[i], size, color, -1, cv2.LINE_AA, _SHIFT)
+        if radii[i] >= 2.5 * rim:  # separates a keypoint from its links; smaller ones would be covered by it
+            _disc(canvas, points[i], radii[i] + rim, (0, 0, 0))
+        _disc(canvas, points[i], radii[i], color)
+
+
+def _fixed(values: np.ndarray | float) -> list[int] | int:
+    """Pixels in the unit that OpenCV draws with."""
+    return np.rint(np.asarray(values, np.float64) * (1 << _SHIFT)).astype(int).tolist()
+
+
+def _disc(canvas: np.ndarray, center: np.ndarray, radius: float, color: Sequence[int]) -> None:
+    cv2.circle(canvas, _fixed(center), _fixed(max(radius - _FRINGE, 0.1)), color, -1, cv2.LINE_AA, _SHIFT)
+
+
+def _line(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, width: float, color: Sequence[int]) -> None:
+    """Draw a line with flat ends in place. The widths of OpenCV's own lines are whole, and one or two pixels more than asked for,
+    which is much in a small picture."""
+    along = np.asarray(end, np.float64) - start
+    across = np.array([-along[1], along[0]]) / max(float(np.hypot(*along)), 1e-9) * max(width / 2 - _FRINGE, 0)
+    corners = np.array(_fixed(np.stack([start + across, end + across, end - across, start - across])), np.int32)
+    cv2.fillConvexPoly(canvas, corners, color, cv2.LINE_AA, _SHIFT)
 
 
 def dash(
-    canvas: np.ndarray, start: np.ndarray, end: np.ndarray, width: int, margins: tuple[float, float] = (0, 0)
+    canvas: np.ndarray, start: np.ndarray, end: np.ndarray, width: float, margins: tuple[float, float] = (0, 0)
 ) -> None:
     """Draw white dashes along a line in place, which stay inside it, so that its color shows on both sides.
 
@@ -199,10 +241,9 @@ def dash(
     first = margins[0] + width + (free - (count - 0.5) * period) / 2
     for number in range(count):
         ends = (first + number * period, first + (number + 0.5) * period)
-        line = [
-            np.rint((start + (end - start) * place / length) * (1 << _SHIFT)).astype(int).tolist() for place in ends
-        ]
-        cv2.line(canvas, *line, (255, 255, 255), max(1, width // 2), cv2.LINE_AA, _SHIFT)
+        _line(
+            canvas, *(start + (end - start) * place / length for place in ends), max(1.0, width / 2), (255, 255, 255)
+        )
 
 
 def draw_heatmaps(
@@ -226,7 +267,7 @@ def draw_heatmaps(
         transforms: (N, 2, 3), from pixels of a heatmap to pixels of the image; by default the corner pixels of both coincide
             (UDP).
         threshold: minimum value of a drawn peak.
-        radius: of a peak in pixels; by default half of that of :func:`draw_pose`.
+        radius: of a peak in pixels; by default half of that of :func:`draw_pose`, at least 1.
         limit: value with the brightest color, above 0.
         palette: of the peaks; see :func:`sapiens.metainfo.palettes.with_palette`.
 
@@ -259,7 +300,7 @@ def draw_heatmaps(
             found = flat.max(1)
             drawn = (found >= threshold) & (found > 0) & is_inside(points, canvas)
             radii = (
-                _radii(points, drawn, skeleton, canvas.shape) / 2
+                np.maximum(_radii(points, drawn, skeleton, canvas.shape) / 2, 1)
                 if radius is None
                 else np.full(len(points), float(radius))
             )

@@ -9,7 +9,7 @@ BOX = 3.0  # thickness of the lines of a box
 LEGEND = 42.0  # height of a line of a legend
 LEGEND_OF_WIDTH = 34.0  # the same in thousandths of the width, at least: readable where a wide picture has 390 pixels
 RADIUS = (0.8, 2.0, 16.0)  # of a keypoint: smallest of a dense group, smallest of a person, largest
-RIM = 1.3  # dark rim of keypoints, boxes and texts
+RIM = 1.6  # dark rim of keypoints, boxes and texts
 STICK = 8.0  # radius and half the width in OpenPose's style: 4 pixels of 512, where they are published
 TEXT = 35.0  # height of a line of text, of which letters take two thirds
 

@@ -62,7 +62,7 @@ def test_visible_points_are_discs_and_hidden_ones_rings():
     # Whole numbers are pixel centers.
     disc = picture[:40, :25].sum(-1)
     center = np.array([(disc.sum(1) * np.arange(40)).sum(), (disc.sum(0) * np.arange(25)).sum()]) / disc.sum()
-    np.testing.assert_allclose(center, [20, 10], atol=0.02)
+    np.testing.assert_allclose(center, [20, 10], atol=0.05)
     with_links = draw.draw_keypoints(black, points, 'coco17', radius=1)
     assert with_links[20, 25].any() and not with_links[35, 20].any()  # nose to eye; none to what is unknown
 

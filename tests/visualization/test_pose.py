@@ -40,7 +40,7 @@ def test_points_and_links_have_their_colours_and_places():
     bare = draw_pose(image, keypoints, scores, 'coco17', radius=4, thickness=0)
     assert not bare[10, 40].any()
     rows, columns = np.nonzero(bare[:, :40].any(-1))
-    assert (rows.mean(), columns.mean()) == (10, 20)  # whole numbers are pixel centers
+    assert (rows.mean(), columns.mean()) == pytest.approx((10, 20), abs=0.1)  # whole numbers are pixel centers
     np.testing.assert_array_equal(draw_pose(image, keypoints[0], scores[0], 'coco17', radius=4, thickness=1), picture)
     published = draw_pose(image, keypoints, scores, 'coco17', radius=4, thickness=1, palette='published')
     assert (published[10, 20] == (255, 128, 0)).all()
