@@ -120,12 +120,14 @@ def test_a_box_by_hand_where_no_person_is_found(act, image, monkeypatch):
     monkeypatch.setattr('sapiens.apis.demo.build_detector', lambda *_: lambda images: [none for _ in images])
     last = run(act, image, 'pose', LABELS[0], 'embedded')[-1]
     assert 'No person was found: draw a box' in last['status'] and last['detector'] == BY_HAND
-    assert last['hand'] == dict(visible=True) and last['canvas'].shape == (64, 48, 3) and last['boxes'] == ''
+    assert last['boxes'] == ''
+    shown = act.canvas(image, last['detector'], last['boxes'])
+    assert shown['hand'] == dict(visible=True) and shown['canvas'].shape == (64, 48, 3)
     first = act.clicked(image, '', None, (5, 6))
     assert first['corner'] == (5, 6) and first['boxes'] == ''
     second = act.clicked(image, '', (5, 6), (40, 50))
     assert second['boxes'] == '5, 6, 40, 50' and second['corner'] is None
-    assert (second['canvas'] != last['canvas']).any()
+    assert (second['canvas'] != shown['canvas']).any()
     last = run(act, image, 'pose', LABELS[0], BY_HAND, second['boxes'])[-1]
     assert last['kept'].results.boxes.tolist() == [[5, 6, 40, 50]] and '1 person' in last['status']
     assert 'expected four numbers' in act.canvas(image, BY_HAND, '1, 2')['status']

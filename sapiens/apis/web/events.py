@@ -165,8 +165,8 @@ class Handlers:
             changed['boxes'] = format_boxes(people.boxes)
             if not len(people):
                 text = 'No person was found: draw a box by hand below the model, and run again.'
-                changed |= dict(status=note(text, 'warning'), detector=BY_HAND, hand=self.update(visible=True))
-                changed['canvas'] = kept.results.image
+                # The changed detector shows the canvas. Set here too, its file would be written while it is served.
+                changed |= dict(status=note(text, 'warning'), detector=BY_HAND)
         return changed
 
     def drawn(self, kept: Kept | None, look: Look) -> dict:
@@ -277,7 +277,7 @@ def _connect(gr: ModuleType, parts: SimpleNamespace, act: Handlers) -> None:
     parts.run.click(None, None, None, js=SCROLL, **hidden)
     started = on(parts.run.click, act.start, [], cleared, queue=False)
     inputs = [*look, *named('mode', 'image', 'video', 'frames', 'task', 'model', 'detector', 'boxes')]
-    outputs = named(*cleared, 'boxes', 'detector', 'hand', 'canvas')
+    outputs = named(*cleared, 'boxes', 'detector')
     computed = started.then(compute, inputs, outputs, preprocess=False, **hidden)
     computed.then(None, None, None, js=SCROLL, **hidden)
     packing = [parts.kept, *look]
