@@ -3,6 +3,8 @@
     python tools/benchmark/sapiens2.py --size 0.1b 0.4b                     # trunk and heads, at 1024x768
     python tools/benchmark/sapiens2.py --part decode labels input --images photos --repeats 9
     python tools/benchmark/sapiens2.py --part folder --images photos --size 0.1b --repeats 1
+    sapiens convert convert work_dirs/seg/iter_4000.pth parts --to huggingface   # a trained model
+    python tools/benchmark/sapiens2.py --part folder --images photos --models parts
     python tools/benchmark/sapiens2.py --part tokenizer --size 1b --chunks 256 1024
 
 trunk      the encoder
@@ -21,15 +23,17 @@ that of the resident set.
 """
 
 import sapiens  # noqa: F401  isort: skip  (before transformers)
+import json
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import torch
+import transformers
 from harness import cpu_seconds, find_photographs, seconds, use_one_thread
 from mmengine.logging import MMLogger
 from PIL import Image, ImageOps
@@ -66,6 +70,9 @@ def parse_args():
     parser.add_argument('--threads', type=int, default=1, help='of folder; wall times from 2 on; default: %(default)s')
     parser.add_argument('--repeats', type=int, default=5, help='default: %(default)s')
     parser.add_argument('--images', help='folder of photographs, for input and folder')
+    parser.add_argument(
+        '--models', nargs='+', metavar='FOLDER', help='of the part folder: saved models, instead of random ones'
+    )
     parser.add_argument(
         '--chunks', nargs='+', type=int, default=[64, 256, 1024, 3072], help='windows; default: %(default)s'
     )
@@ -240,28 +247,40 @@ def jpeg_input(args) -> PrettyTable:
 def photographs(args) -> PrettyTable:
     table, paths = Table(), find_photographs(args.images)
     torch.set_num_threads(args.threads)
-    for size in args.size:
+    for title, task, folder in saved_models(args):
+        model = getattr(transformers, TASKS[task][0]).from_pretrained(folder, dtype=torch.float32).eval()
+        processor = Sapiens2ImageProcessor.from_pretrained(folder)
+        predictor = load_model(str(folder), device='cpu', batch_size=1, processing='huggingface')
+
+        def theirs(model=model, processor=processor, task=task) -> list:
+            return [their_result(model, processor, task, path) for path in paths]
+
+        def ours(predictor=predictor, task=task) -> list:
+            return [our_result(result, task) for _, result in predictor.stream(paths)]
+
+        with torch.inference_mode():
+            title = f'{title}, {len(paths)} files'
+            same = agree if task != 'seg' else labels_agree
+            differences = [same(title, *pair) for pair in zip(theirs(), ours(), strict=True)]
+            pairs = take_turns(theirs, ours, args.repeats, args.clock)
+        table.add(f'{title} ({args.clock_name})', pairs, max(differences), 's')
+    return table.table
+
+
+def saved_models(args) -> Iterator[tuple[str, str, Path]]:
+    """Title, task and folder of whole models in the form of transformers: those of ``--models``, or random ones by size."""
+    classes = {TASKS[task][0]: task for task in FOLDER_TASKS}
+    for folder in map(Path, args.models or ()):
+        (name,) = json.loads((folder / 'config.json').read_text())['architectures']
+        if name not in classes:
+            raise ValueError(f'{folder}: {name} is not one of {", ".join(classes)}')
+        yield f'{classes[name]} {folder.name}', classes[name], folder
+    for size in args.size if args.models is None else ():
         for task in [task for task in args.tasks if task in FOLDER_TASKS]:
             with tempfile.TemporaryDirectory() as folder:
-                model = their_model(task, size, args.image_size)
-                processor = their_processor(args.image_size, do_pad=task == 'normal')
-                for part in (model, processor):
-                    part.save_pretrained(folder)
-                predictor = load_model(folder, device='cpu', batch_size=1, processing='huggingface')
-
-                def theirs(model=model, processor=processor, task=task) -> list:
-                    return [their_result(model, processor, task, path) for path in paths]
-
-                def ours(predictor=predictor, task=task) -> list:
-                    return [our_result(result, task) for _, result in predictor.stream(paths)]
-
-                with torch.inference_mode():
-                    title = f'{task} {size}, {len(paths)} files'
-                    same = agree if task != 'seg' else labels_agree
-                    differences = [same(title, *pair) for pair in zip(theirs(), ours(), strict=True)]
-                    pairs = take_turns(theirs, ours, args.repeats, args.clock)
-                table.add(f'{title} ({args.clock_name})', pairs, max(differences), 's')
-    return table.table
+                their_model(task, size, args.image_size).save_pretrained(folder)
+                their_processor(args.image_size, do_pad=task == 'normal').save_pretrained(folder)
+                yield f'{task} {size}', task, Path(folder)
 
 
 def our_result(result: Result, task: str) -> np.ndarray:
