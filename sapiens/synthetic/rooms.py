@@ -249,9 +249,8 @@ def _table(wood: Material, at, size, yaw: float) -> list[Surface]:
     for sx in (-1, 1):
         for sy in (-1, 1):
             offset = _rotate([sx * (w / 2 - 0.05), sy * (d / 2 - 0.05), 0], yaw)
-            out.append(
-                box('leg', (at[0] + offset[0], at[1] + offset[1], (h - 0.04) / 2), (0.05, 0.05, h - 0.04), wood, yaw)
-            )
+            place = (at[0] + offset[0], at[1] + offset[1], (h - 0.04) / 2)
+            out.append(box('table leg', place, (0.05, 0.05, h - 0.04), wood, yaw))
     return out
 
 
