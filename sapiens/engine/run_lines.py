@@ -1,5 +1,6 @@
 """Lines of a run on the terminal: a step, the progress of an evaluation, its metrics."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from sapiens.utils.terminal import TIMED_WIDTH
@@ -23,6 +24,8 @@ PLACED = (
 SHORT = dict(grad_norm='gradient', skipped_steps='skipped')
 BETTER = 'better before'
 TIMES = ('time', 'data_time')
+# A loss besides the sum: ``loss_l1``, ``pose_loss_l1`` or, where a task has one loss without a name, ``pose_loss``.
+_PART = re.compile(r'(?P<task>.+)_loss(_.+)?|loss_(?P<part>.+)')
 
 
 def show_number(value: float) -> str:
@@ -75,7 +78,7 @@ def training_line(values: Mapping[str, float], step: int, steps: int, eta: float
     end += [show_bytes(values['memory'])] if 'memory' in values else []
     end += [f'wait {values["data_share"]:.0%}'] if 'data_share' in values else []
     parts = [f'{name} {show_short(value)}' for name, value in _loss_parts(values).items()]
-    others = {name: value for name, value in values.items() if name not in PLACED and 'loss_' not in name}
+    others = {name: value for name, value in values.items() if name not in PLACED and not _PART.fullmatch(name)}
     rest = [f'{SHORT.get(name, name)} {show_short(value)}' for name, value in others.items()]
     left = TIMED_WIDTH - len('  '.join([*begin, *end]))
     line = '  '.join([*begin, *end])
@@ -87,12 +90,12 @@ def training_line(values: Mapping[str, float], step: int, steps: int, eta: float
 
 
 def _loss_parts(values: Mapping[str, float]) -> dict[str, float]:
-    """The parts of a loss: ``l1`` of ``loss_l1``; of a model of several tasks ``pose``, the sum of all ``pose_loss_*``."""
+    """The parts of a loss: ``l1`` of ``loss_l1``; of a model of several tasks ``pose``, that is ``pose_loss`` or the sum of all
+    ``pose_loss_*``."""
     parts: dict[str, float] = {}
     for name, value in values.items():
-        task, is_part, part = name.rpartition('loss_')
-        if is_part:
-            key = task.rstrip('_') or part
+        if found := _PART.fullmatch(name):
+            key = found['task'] or found['part']
             parts[key] = parts.get(key, 0.0) + value
     return parts
 

@@ -34,6 +34,9 @@ def test_the_line_of_a_step():
 def test_losses_of_several_tasks_are_summed_by_task():
     values = dict(loss=8.0, pose_loss_heatmap=2.0, normal_loss_l1=1.0, normal_loss_cosine=5.0, pose_acc=0.5)
     assert training_line(values, 1, 2, None) == 'step 1/2  loss 8.0000 (pose 2.00, normal 6.00)  pose_acc 0.500'
+    # The one loss of a task has no name of its own: pose of Sapiens2.
+    values = dict(loss=8.0, pose_loss=2.0, normal_loss_l1=1.0, normal_loss_cosine=5.0)
+    assert training_line(values, 1, 2, None) == 'step 1/2  loss 8.0000 (pose 2.00, normal 6.00)'
 
 
 @pytest.mark.parametrize('parts', range(0, 12, 3))
