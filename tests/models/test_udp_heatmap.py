@@ -142,6 +142,16 @@ def test_faint_maps_are_scaled_like_any_other():
     assert torch.allclose(decoded_cells(buried), cells_of(point).round(), atol=1e-3)
 
 
+def test_maps_whose_blur_has_no_value_above_zero_are_not_refined():
+    """As in transformers. A scale to the peak would be negative and turn the map around."""
+    generator = torch.Generator().manual_seed(0)
+    heatmaps = -1 - torch.rand(1, 3, 32, 24, generator=generator)
+    heatmaps[0, :, 18, 12] = 0.5
+    keypoints, scores = UDPHeatmap(sigma=6).decode(heatmaps, INPUT)
+    torch.testing.assert_close(decoded_cells(keypoints, INPUT, (24, 32)), torch.tensor([12.0, 18.0]).expand(1, 3, 2))
+    assert scores.tolist() == [[0.5] * 3]
+
+
 def test_to_image_accepts_the_output_of_decode():
     codec = UDPHeatmap(refine='none')
     heatmaps = torch.zeros(1, 2, 256, 192)

@@ -143,7 +143,7 @@ class WholeMapUDPHeatmap(UDPHeatmap):
         kernel = udp_heatmap.gaussian_kernel(self.blur_kernel_size, heatmaps)
         maps = udp_heatmap.gaussian_blur(heatmaps.flatten(0, 1), kernel).view(heatmaps.shape)
         values = self._replicate_border(udp_heatmap._patches(maps, cells, 1), cells, heatmaps.shape)
-        return values * (peaks / maps.amax((-1, -2)))[..., None, None]
+        return values * udp_heatmap.rescaling(peaks, maps.amax((-1, -2)))[..., None, None]
 
 
 def traceable(codec) -> UDPHeatmap:

@@ -173,8 +173,8 @@ class UDPHeatmap:
         certain = (low >= LOG_RANGE[0]) & (high * peaks <= LOG_RANGE[1] * center)
         uncertain = (~certain & (peaks > 0)).nonzero(as_tuple=True)
         if len(uncertain[0]):
-            scale = peaks[uncertain] / gaussian_blur(heatmaps[uncertain], kernel).amax((-1, -2))
-            blurred[uncertain] = blurred[uncertain] * scale[:, None, None]
+            highest = gaussian_blur(heatmaps[uncertain], kernel).amax((-1, -2))
+            blurred[uncertain] = blurred[uncertain] * rescaling(peaks[uncertain], highest)[:, None, None]
         return blurred
 
     @staticmethod
@@ -217,6 +217,12 @@ def gaussian_kernel(size: int, like: Tensor) -> Tensor:
     cell = torch.arange(size, dtype=torch.float64) - size // 2
     kernel = torch.exp(-(cell**2) / (2 * sigma**2)) if size > 1 else torch.ones(1)
     return (kernel / kernel.sum()).to(like)
+
+
+def rescaling(peaks: Tensor, highest: Tensor) -> Tensor:
+    """Factors that give blurred maps their maximum back. Maps without a blurred value above 0 keep theirs: all are clipped, so
+    there is no step, where a negative factor would turn the map around."""
+    return torch.where(highest > 0, peaks / highest, 1)
 
 
 def gaussian_blur(maps: Tensor, kernel: Tensor) -> Tensor:
