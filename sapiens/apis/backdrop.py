@@ -108,8 +108,7 @@ def find_backdrop(text: str) -> Backdrop:
 
     Args:
         text: ``'green'`` (of chroma keys), ``'transparent'`` (squares), another color of HTML (``'white'``, ``'#20a0ff'``), or
-        the
-            path or URL of an image or a video.
+            the path or URL of an image or a video.
 
     Raises:
         BadImage: a file that cannot be read.

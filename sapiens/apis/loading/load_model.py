@@ -74,11 +74,9 @@ def load_model(
         keypoints_as: skeleton of the results (pose), by name or file: 'openpose25', 'smplx127' (docs/keypoints.md).
         heatmaps: keep the heatmaps (pose).
         focal: focal length in pixels of the images (pointmaps), where it is known, or 'exif' for that of each file. The points
-        are
-            then those of this camera, in meters. By default the model estimates it.
+            are then those of this camera, in meters. By default the model estimates it.
         intrinsics: instead of ``focal``: (3, 3) in pixels of the images, the path of a file, or a folder of files with the names
-        of
-            the images; see :func:`sapiens.apis.user_camera.read_intrinsics`.
+            of the images; see :func:`sapiens.apis.user_camera.read_intrinsics`.
         rays: 'predicted' points (pointmaps), or 'project' for points on the rays of their pixels: x and y follow from z and the
             camera.
         detector: of people (pose): a text for :func:`sapiens.apis.detectors.build_detector`, or a function that takes images
