@@ -51,7 +51,9 @@ class Masking:
         if self.by is not None and tasks.get(self.by, self.by) not in giving:
             raise ValueError(f'mask by {self.by!r}: masks come from {" or ".join(giving)}')
         if self.by is not None and self.by not in tasks:
-            raise ValueError(f'mask by {self.by!r}: no model of this task is given, only for {", ".join(tasks)}')
+            raise ValueError(
+                f'mask by {self.by!r}: no model of this task is given, only for {", ".join(tasks)}: add one'
+            )
         if (self.by or self.classes) and not set(masked) & set(tasks.values()):
             raise ValueError(f'a mask of people is for {" and ".join(masked)}, the models are for {", ".join(tasks)}')
         if self.classes:

@@ -180,7 +180,7 @@ def test_workers_of_a_device_give_the_same_files(infer, tmp_path):
 @pytest.mark.parametrize(
     'tasks, options, text',
     [
-        (('pose', 'normal'), ('--mask-by', 'seg'), 'no model of this task is given, only for pose, normal'),
+        (('pose', 'normal'), ('--mask-by', 'seg'), 'no model of this task is given, only for pose, normal: add one'),
         (('seg', 'normal'), ('--mask-by', 'pose'), "mask by 'pose': masks come from seg"),
         (('pose', 'seg'), ('--mask-by', 'seg'), 'the models are for pose, seg'),
         (('seg', 'normal'), ('--mask-by', 'seg', '--mask-classes', 'Hiar'), "did you mean 'Hair'?"),
