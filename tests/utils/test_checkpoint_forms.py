@@ -267,8 +267,28 @@ def test_folders_of_safetensors(tmp_path):
     (tmp_path / 'model.safetensors.index.json').write_text(json.dumps(dict(weight_map=index)))
     with pytest.raises(ValueError, match='outside the folder'):
         read_checkpoint(tmp_path)
+    for content, message in (
+        ('', 'model.safetensors.index.json is not JSON'),
+        ('[]', 'model.safetensors.index.json has no weight_map'),
+        ('{}', 'model.safetensors.index.json has no weight_map'),
+        ('{"weight_map": {"a": 3}}', 'model.safetensors.index.json has no weight_map'),
+    ):
+        (tmp_path / 'model.safetensors.index.json').write_text(content)
+        with pytest.raises(ValueError, match=message):
+            read_checkpoint(tmp_path)
     with pytest.raises(FileNotFoundError, match='is a folder, expected the file'):
         read_checkpoint(tmp_path.parent)
+
+
+def test_a_single_file_of_weights_comes_before_parts_of_an_earlier_model(tmp_path):
+    new = {name: value.clone() for name, value in encoder().state_dict().items()}
+    old = {name: torch.zeros_like(value) for name, value in new.items()}
+    save_file(old, tmp_path / 'model-1.safetensors')
+    index = dict(weight_map=dict.fromkeys(old, 'model-1.safetensors'))
+    (tmp_path / 'model.safetensors.index.json').write_text(json.dumps(index))
+    assert_same(read_checkpoint(tmp_path).state_dict, old)
+    save_file(new, tmp_path / 'model.safetensors')
+    assert_same(read_checkpoint(tmp_path).state_dict, new)
 
 
 @pytest.mark.parametrize('name', ['a.pth', 'a.safetensors'])

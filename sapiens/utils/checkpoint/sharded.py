@@ -48,13 +48,24 @@ def read_folder(path: Path, map_location: str | torch.device = 'cpu', wanted: tu
         return _read_distributed(path, map_location, wanted)
     from safetensors.torch import load_file
 
-    names = [SINGLE]
-    if (path / INDEX).is_file():
-        names = sorted(set(json.loads((path / INDEX).read_text())['weight_map'].values()))
+    # A folder may keep the parts of an earlier model; transformers prefers the single file too.
+    names = [SINGLE] if (path / SINGLE).is_file() else _parts(path / INDEX)
     content = {}
     for name in names:
         content.update(load_file(_inside(path, name), device=str(map_location)))
     return content
+
+
+def _parts(index: Path) -> list[str]:
+    """The files that an index names."""
+    try:
+        content = json.loads(index.read_text())
+    except ValueError as error:
+        raise ValueError(f'its {index.name} is not JSON: {error}') from error
+    names = content.get('weight_map') if isinstance(content, dict) else None
+    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+        raise ValueError(f'its {index.name} has no weight_map, which names a file for each tensor')
+    return sorted(set(names.values()))
 
 
 def _inside(folder: Path, name: str) -> Path:
