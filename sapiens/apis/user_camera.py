@@ -107,16 +107,22 @@ def read_intrinsics(source: str | Path | Sequence | np.ndarray) -> np.ndarray:
         if not path.is_file():
             raise FileNotFoundError(f'{name}: no such file')
         try:
+            if not path.stat().st_size:
+                raise ValueError('empty file')
             if path.suffix == '.npy':
                 source = np.load(path, allow_pickle=False)
             elif path.suffix == '.json':
                 content = json.loads(path.read_text())
+                if isinstance(content, dict) and 'intrinsics' not in content:
+                    raise ValueError("no 'intrinsics' in the file")
                 source = content['intrinsics'] if isinstance(content, dict) else content
             else:
                 source = np.loadtxt(path)
-        except (ValueError, KeyError, OSError) as error:
-            raise ValueError(f'{name} cannot be read: {type(error).__name__}: {error}') from error
+        except (ValueError, EOFError, OSError) as error:
+            raise ValueError(f'{name} cannot be read: {error}') from error
     try:
+        if np.iscomplexobj(source):
+            raise TypeError('complex')
         matrix = np.array(source, np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f'{name}: expected (3, 3) numbers ({error})') from error

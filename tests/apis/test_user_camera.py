@@ -85,10 +85,23 @@ def test_impossible_intrinsics(tmp_path):
     with pytest.raises(FileNotFoundError, match='none.txt: no such file'):
         UserCamera(intrinsics=tmp_path / 'none.txt')
     (tmp_path / 'a.json').write_text('{"K": 1}')
-    with pytest.raises(ValueError, match="a.json cannot be read: KeyError: 'intrinsics'"):
+    with pytest.raises(ValueError, match="a.json cannot be read: no 'intrinsics' in the file"):
         UserCamera(intrinsics=str(tmp_path / 'a.json'))
+    np.save(tmp_path / 'complex.npy', MATRIX + 1j)
+    with pytest.raises(ValueError, match=r'complex.npy: expected \(3, 3\) numbers \(complex\)'):
+        UserCamera(intrinsics=tmp_path / 'complex.npy')
     with pytest.raises(ValueError, match='give one of them'):
         UserCamera(500, MATRIX)
+
+
+@pytest.mark.parametrize('suffix', ['.txt', '.npy', '.json'])
+@pytest.mark.parametrize('content', ['', '\x93NUMPY'])
+@pytest.mark.filterwarnings('error')
+def test_broken_files_of_intrinsics(suffix, content, tmp_path):
+    path = tmp_path / f'a{suffix}'
+    path.write_bytes(content.encode('latin-1'))
+    with pytest.raises(ValueError, match=rf'intrinsics .*a{suffix} cannot be read: {"" if content else "empty file"}'):
+        UserCamera(intrinsics=path)
 
 
 def test_exif(tmp_path):

@@ -38,6 +38,8 @@ def read_camera(path: str) -> tuple[np.ndarray, tuple[int, int] | None]:
     data = read_file(path)
     if len(data) > _MAX_BYTES:
         raise BadImage(f'{len(data)} bytes: expected a camera file of three rows of three numbers')
+    if not data.strip():
+        raise BadImage('empty file: expected three rows of three numbers')
     size = None
     try:
         if path.lower().endswith('.json'):
