@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import json
 import os
 from types import SimpleNamespace
 
@@ -161,3 +162,14 @@ def test_their_file(tmp_path):
     theirs(do_normalize=False).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match='do_normalize=False, expected True'):
         ImageProcessor.from_folder(tmp_path)
+    for change, message in (
+        (dict(image_mean=[0.5, 0.5, 0.5]), r'image_mean=.*expected \[0.485, 0.456, 0.406\]'),
+        (dict(image_mean=[0.485, 0.456]), r'image_mean=.*expected \[0.485, 0.456, 0.406\]'),
+        (dict(image_std=[0, 0, 0]), r'image_std=.*expected \[0.229, 0.224, 0.225\]'),
+        (dict(rescale_factor=1.0), r'rescale_factor=1.0, expected \[0.003922\]'),
+    ):
+        theirs().save_pretrained(tmp_path)
+        path = tmp_path / 'preprocessor_config.json'
+        path.write_text(json.dumps(json.loads(path.read_text()) | change))
+        with pytest.raises(ValueError, match=message):
+            ImageProcessor.from_folder(tmp_path)

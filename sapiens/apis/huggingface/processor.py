@@ -58,6 +58,11 @@ class ImageProcessor:
         for name, value in fixed.items():
             if fields.get(name, value) != value:
                 raise ValueError(f'{path}: {name}={fields[name]!r}, expected {value!r}')
+        levels = dict(image_mean=IMAGE_MEAN, image_std=IMAGE_STD, rescale_factor=(1,))
+        for name, value in ((name, np.round(np.divide(value, 255), 6).tolist()) for name, value in levels.items()):
+            given = np.ravel(fields.get(name, value))
+            if given.shape != (len(value),) or not np.allclose(np.asarray(given, np.float64), value, atol=1e-4):
+                raise ValueError(f'{path}: {name}={fields[name]!r}, expected {value!r}')
         size = fields['size']
         if not isinstance(size, dict) or not all(isinstance(size.get(side), int) for side in ('height', 'width')):
             raise ValueError(f'{path}: size={size!r}, expected height and width in pixels')
