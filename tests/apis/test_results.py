@@ -340,6 +340,9 @@ def test_maps_are_cut_out_by_their_mask():
     depth.mask = np.zeros((4, 5), bool)
     depth.cut_out()
     assert depth.summary() == 'no depth' and (depth.draw() == 100).all()
+    for limits in ((5.0, 1.0), (2.0, 2.0), (float('nan'), 1.0), (0.5, float('inf'))):
+        with pytest.raises(ValueError, match=r'depth_limits=\(.*\): expected two numbers, the nearest depth first'):
+            Saving(depth_limits=limits)
     with pytest.raises(ValueError, match="background='red' is not one of"):
         Saving(background='red')
 

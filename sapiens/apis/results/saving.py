@@ -1,5 +1,6 @@
 """Options of saving: which files are written and how results are drawn."""
 
+import math
 from dataclasses import dataclass
 
 from sapiens.metainfo.palettes import PALETTES
@@ -88,6 +89,8 @@ class Saving:
         for name, known in CHOICES.items():
             if getattr(self, name) not in (*known, *[None] * (name == 'background')):
                 raise ValueError(f'{name}={getattr(self, name)!r} is not one of {known}')
+        if self.depth_limits is not None and not -math.inf < self.depth_limits[0] < self.depth_limits[1] < math.inf:
+            raise ValueError(f'depth_limits={self.depth_limits}: expected two numbers, the nearest depth first')
 
     @property
     def background_level(self) -> int:
