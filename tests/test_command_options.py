@@ -122,7 +122,7 @@ input +
 --compile flag
 --flip-test/--no-flip-test
 --processing published|huggingface =published
---workers int =2
+--workers positive =2
 --cfg-options +
 --detector =auto
 --boxes

@@ -128,4 +128,7 @@ def find_backdrop(text: str) -> Backdrop:
         raise ValueError(f'background {text!r} is neither a color, such as white or #20a0ff, nor a file')
     if is_video(text):
         return Film(str(Path(text).expanduser()))
-    return Backdrop(read_pixels(str(Path(text).expanduser()) if '://' not in text else text))
+    try:
+        return Backdrop(read_pixels(str(Path(text).expanduser()) if '://' not in text else text))
+    except BadImage as error:
+        raise BadImage(f'background {text!r}: {error}') from error

@@ -79,7 +79,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--flip-test', action=flip, help='average with the mirrored image; default: as the config says')
     text = 'inputs and results as the published code makes them, or as transformers does; default: %(default)s'
     add('--processing', choices=PROCESSINGS, default=PROCESSINGS[0], help=text)
-    add('--workers', type=int, default=2, help='threads per process that read images; default: %(default)s')
+    add('--workers', type=positive, default=2, help='threads per process that read images; default: %(default)s')
     add('--cfg-options', nargs='+', action='extend', metavar='KEY=VALUE', help='changes of the config')
 
     add = parser.add_argument_group('people (pose)').add_argument

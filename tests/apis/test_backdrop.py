@@ -79,6 +79,6 @@ def test_what_is_no_background(tmp_path):
     (tmp_path / 'a.jpg').write_text('no picture')
     (tmp_path / 'a.mp4').write_text('no film')
     for name in ('a.jpg', 'a.mp4'):
-        with pytest.raises(BadImage):
+        with pytest.raises(BadImage, match=name):
             find_backdrop(str(tmp_path / name))
     assert (Backdrop(np.zeros((2, 2, 3), np.uint8)).at((3, 3)) == 0).all()
