@@ -26,6 +26,7 @@ from tqdm import tqdm
 from sapiens.apis.inputs import find_inputs, is_video
 from sapiens.apis.loading.build import read_config
 from sapiens.apis.loading.load_model import inference_tasks, load_models, with_checkpoints
+from sapiens.apis.output_dir import check_places
 from sapiens.apis.pipeline import run
 from sapiens.apis.relight import Light, around, relight_results
 from sapiens.apis.video.video_file import Frame, VideoWriter
@@ -104,6 +105,7 @@ def main(argv: list[str] | None = None) -> int:
     for item in items:
         if is_video(item.source):
             raise ValueError(f'{item.source}: relighting takes images, not videos')
+    check_places(items, args.input, args.out)
     models = choose_models(args)
     args.out.mkdir(parents=True, exist_ok=True)
     failed = []

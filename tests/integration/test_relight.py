@@ -89,6 +89,15 @@ def test_wrong_arguments_are_refused(models, photos, tmp_path, capsys):
         assert status == 2 and text in err
 
 
+def test_photographs_are_not_overwritten(models, photos, tmp_path, capsys):
+    before = (photos / 'a.png').read_bytes()
+    for place in (photos, photos / 'a.png'):
+        options = ('--model', models['albedo'], models['normal'], '--out', photos, '--overwrite')
+        status, _, err = relight(capsys, place, *options)
+        assert status == 2 and f'--out {photos}' in err
+        assert (photos / 'a.png').read_bytes() == before
+
+
 def test_infer_knows_the_name(models, photos, tmp_path, capsys):
     options = ('--model', models['albedo'], models['normal'], '--out', tmp_path / 'out', '--device', 'cpu')
     assert status_of('infer', 'relight', photos / 'a.png', *options) == 0
