@@ -170,7 +170,7 @@ input +
 --track flag
 --smooth flag
 --side-by-side flag
---max-frames int
+--max-frames positive
 
 sapiens.commands.keypoints:
 input + Path

@@ -176,7 +176,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     text = 'smooth keypoints of tracked people (1 euro filter), one focal length for all pointmaps, mattes averaged over time'
     add('--smooth', action='store_true', help=text)
     add('--side-by-side', action='store_true', help='show the input frame beside the drawn one')
-    add('--max-frames', type=int, metavar='N', help='maximum number of frames; a camera has no end')
+    add('--max-frames', type=positive, metavar='N', help='maximum number of frames; a camera has no end')
     return parser.parse_args(argv)
 
 

@@ -78,7 +78,7 @@ def test_what_is_no_background(tmp_path):
         find_backdrop('beech.jpg')
     (tmp_path / 'a.jpg').write_text('no picture')
     (tmp_path / 'a.mp4').write_text('no film')
-    for name in ('a.jpg', 'a.mp4'):
+    for name in ('a.jpg', r'a.mp4: not a readable video \(Invalid data'):
         with pytest.raises(BadImage, match=name):
-            find_backdrop(str(tmp_path / name))
+            find_backdrop(str(tmp_path / name[:5]))
     assert (Backdrop(np.zeros((2, 2, 3), np.uint8)).at((3, 3)) == 0).all()
