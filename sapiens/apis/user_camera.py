@@ -136,7 +136,7 @@ def read_intrinsics(source: str | Path | Sequence | np.ndarray) -> np.ndarray:
 def check_focal(focal: Any, source: str) -> None:
     """Raise ValueError for a focal length that is not a number above 0."""
     try:
-        known = math.isfinite(float(focal)) and float(focal) > 0
+        known = not isinstance(focal, bool) and math.isfinite(float(focal)) and float(focal) > 0
     except (TypeError, ValueError):
         known = False
     if not known:

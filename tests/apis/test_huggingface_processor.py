@@ -155,6 +155,22 @@ def test_matting_needs_a_background_for_each_image():
         ImageProcessor(SIZE).matting(torch.rand(2, 3, *SIZE), torch.rand(2, 1, *SIZE), backgrounds=images()[:1])
 
 
+@pytest.mark.parametrize(
+    ('given', 'boxes', 'message'),
+    [
+        (np.zeros((8, 8), np.uint8), None, r'found \(8, 8\) uint8'),
+        (np.zeros((8, 8, 3), np.float32), None, r'found \(8, 8, 3\) float32'),
+        (np.zeros((8, 8, 4), np.uint8), None, r'found \(8, 8, 4\) uint8'),
+        (images()[0], [], '0 lists of boxes for 1 images'),
+        (images()[0], [[[0, 0, np.nan, 5]]], 'expected x, y, w, h, finite'),
+        (images()[0], [[0, 0, 5, 5]], 'expected x, y, w, h, finite'),
+    ],
+)
+def test_impossible_inputs(given, boxes, message):
+    with pytest.raises(ValueError, match=message):
+        ImageProcessor(SIZE)([given], boxes)
+
+
 def test_their_file(tmp_path):
     theirs(do_pad=True, keypoint_heatmap_sigma=2.0).save_pretrained(tmp_path)
     made = ImageProcessor.from_folder(tmp_path)

@@ -212,6 +212,9 @@ def test_composition_in_both_lights():
         ((red, 'gamma'), "light='gamma' is not one of"),
         ((red, 'srgb', 'true'), "colors='true' is not one of"),
         ((np.zeros((4, 4, 3), np.uint8),), r'background \(4, 4, 3\): expected \(40, 30, 3\)'),
+        (('white',), r"background 'white': expected \(40, 30, 3\)"),
+        (((300, 0, 0),), 'background from 0 to 300: expected levels of 0 to 255'),
+        (((0, -1, 0), 'linear'), 'background from -1 to 0: expected levels of 0 to 255'),
     ):
         with pytest.raises(ValueError, match=message):
             result.composite(*arguments)
@@ -353,6 +356,8 @@ def test_a_scale_that_is_not_above_zero_is_no_focal_length(tmp_path):
     with pytest.raises(ValueError, match='the predicted scale is not above 0.*give the focal length'):
         result.save(tmp_path, 'a')
     assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match='the points are lost: give the camera to load_model'):
+        result.with_camera(focal=200.0)
     # A known camera needs no scale.
     known = load_model(tiny_config('pointmap'), device='cpu', focal=200.0)
     known.network.load_state_dict(model.network.state_dict())

@@ -62,7 +62,7 @@ def test_intrinsics_of_another_size_are_refused():
     assert np.array_equal(UserCamera(intrinsics=shifted).of_image('', SIZE)[0], shifted)
 
 
-@pytest.mark.parametrize('focal', [0, -5, math.nan, math.inf, 'far', '12'])
+@pytest.mark.parametrize('focal', [0, -5, True, math.nan, math.inf, 'far', '12'])
 def test_impossible_focal_lengths(focal):
     if focal == '12':
         assert UserCamera(focal).of_image('', SIZE)[0][0, 0] == 12

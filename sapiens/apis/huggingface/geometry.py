@@ -18,9 +18,14 @@ BOX_PADDING = 1.25
 
 
 def pixels(image) -> Tensor:
-    """(3, H, W) uint8 RGB of a PIL image, or of an array (H, W, 3)."""
-    if isinstance(image, Image.Image):
-        image = np.array(image.convert('RGB'))
+    """(3, H, W) uint8 RGB of a PIL image, or of an array (H, W, 3).
+
+    Raises:
+        ValueError: an array of another shape or type.
+    """
+    image = np.array(image.convert('RGB')) if isinstance(image, Image.Image) else np.asarray(image)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise ValueError(f'an image is (H, W, 3) uint8 RGB, found {image.shape} {image.dtype}')
     return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
 
 

@@ -76,6 +76,8 @@ class ImageProcessor:
         if boxes is None:
             made = [self.whole(image) for image in images]
         else:
+            if len(boxes) != len(images):
+                raise ValueError(f'{len(boxes)} lists of boxes for {len(images)} images')
             made = [
                 self.crop(image, self.place(box)[2]) for image, own in zip(images, boxes, strict=True) for box in own
             ]
@@ -94,6 +96,8 @@ class ImageProcessor:
     def place(self, box: Sequence[float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Center (2,) and size (2,) of the crop of a box in pixels of the image, and the matrix (2, 3) from the image to it."""
         size = self.size[::-1]
+        if np.shape(box) != (4,) or not np.isfinite(np.asarray(box, np.float64)).all():
+            raise ValueError(f'box {box}: expected x, y, w, h, finite')
         centers, scales = center_and_scale(np.asarray(box, np.float64)[None], size)
         return centers[0], scales[0], crop_matrix(centers[0], scales[0], 0.0, size)
 

@@ -122,7 +122,10 @@ class MattingResult(Result):
         size = self.alpha.shape
         background = np.asarray(background)
         if background.shape not in ((3,), (*size, 3)):
-            raise ValueError(f'background {background.shape}: expected ({size[0]}, {size[1]}, 3), or a color (3,)')
+            given = background.shape or repr(background.item())
+            raise ValueError(f'background {given}: expected ({size[0]}, {size[1]}, 3), or a color (3,)')
+        if background.dtype != np.uint8 and not ((background >= 0) & (background <= 255)).all():
+            raise ValueError(f'background from {background.min()} to {background.max()}: expected levels of 0 to 255')
         straight = self.straight(colors)
         if light == 'srgb':
             return over(straight * self.alpha[..., None], self.alpha, background)

@@ -110,10 +110,15 @@ class PointmapResult(Result):
                 :func:`sapiens.apis.user_camera.read_intrinsics`.
 
         Raises:
-            ValueError: not exactly one of both, a focal length that is not above 0, or intrinsics of an image of another size.
+            ValueError: not exactly one of both, a focal length that is not above 0, intrinsics of an image of another size, or a
+                result without points, since the predicted scale is not above 0.
         """
         if (focal is None) == (intrinsics is None):
             raise ValueError('with_camera: give focal or intrinsics, one of them')
+        if not np.isfinite(self.focal):
+            raise ValueError(
+                'with_camera: the predicted scale is not above 0, and the points are lost: give the camera to load_model'
+            )
         size = self.points.shape[:2]
         if intrinsics is None:
             check_focal(focal, f'focal={focal!r}')

@@ -60,7 +60,9 @@ class VideoReader:
         try:
             self.container = av.open(self.path)
         except (OSError, ValueError) as error:  # PyAV's errors are of these types too
-            raise BadImage(f'{self.path}: not a readable video ({getattr(error, "strerror", None) or error})') from error
+            raise BadImage(
+                f'{self.path}: not a readable video ({getattr(error, "strerror", None) or error})'
+            ) from error
         if not self.container.streams.video:
             raise BadImage(f'{self.path} has no video in it')
         self.stream = self.container.streams.video[0]
