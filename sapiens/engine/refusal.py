@@ -59,6 +59,8 @@ def _remove(work_dir: Path, before: set[Path], made: list[Path]) -> None:
         if folder.parent == work_dir and folder not in before:
             logger.removeHandler(handler)
             handler.close()
+            if visualizer := Visualizer._instance_dict.get(logger.instance_name):
+                visualizer.close()  # TensorBoard writes in a thread
             shutil.rmtree(folder, ignore_errors=True)
             # A run of the same name in this process would write to the folder that is gone.
             for kind in (MMLogger, Visualizer):

@@ -36,9 +36,11 @@ def join_tasks(whole_image: Mapping | None = None, /, **configs: str | Path) -> 
         :class:`sapiens.datasets.MultiTaskDataset`; and ``val_evaluator``, the metrics by task. All are configs.
 
     Raises:
-        FileNotFoundError, ValueError: see :func:`.load_config`; configs whose encoders or normalization differ, or that lack one
-            of these settings; ``whole_image`` of another type, or pipelines that it has no place in.
+        FileNotFoundError, ValueError: see :func:`.load_config`; no config; configs whose encoders or normalization differ, or
+            that lack one of these settings; ``whole_image`` of another type, or pipelines that it has no place in.
     """
+    if not configs:
+        raise ValueError('join_tasks: give at least one config')
     loaded = {name: load_config(path)._cfg_dict.to_dict() for name, path in configs.items()}
     for name, cfg in loaded.items():
         for key in ('model', *LOADERS.values(), 'val_evaluator'):

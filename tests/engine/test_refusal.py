@@ -1,5 +1,6 @@
 """A run that is refused leaves nothing behind."""
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,8 @@ def test_a_refused_training_leaves_no_folder(arguments, tmp_path, monkeypatch):
     monkeypatch.setenv('DATA_ROOT', str(tmp_path / 'no_data'))
     assert status_of('train', str(ROOT / CONFIG), *arguments) == 2
     assert not list(tmp_path.iterdir())
+    # TensorBoard's thread would write to the folder that is gone.
+    assert not [one for one in threading.enumerate() if type(one).__name__ == '_AsyncWriterThread']
 
 
 def test_a_refused_test_leaves_no_folder(tmp_path, monkeypatch):

@@ -25,6 +25,8 @@ def test_encoders_that_differ_are_refused():
         join_tasks(pose=POSE, seg='seg/sapiens2_0.4b_goliath-1024x768')
     with pytest.raises(FileNotFoundError, match='no config file seg/none'):
         join_tasks(seg='seg/none')
+    with pytest.raises(ValueError, match='join_tasks: give at least one config'):
+        join_tasks()
 
 
 def test_a_config_without_evaluation_is_refused(tmp_path):
