@@ -22,6 +22,7 @@ EXIF = 'exif'
 # Principal points farther from the center, as a fraction of the side of the image, belong to an image of another size, or to the
 # one that was not turned upright: of 4:3 these are 0.17 away.
 OFF_CENTER = 0.15
+MAX_ASPECT, MAX_SKEW = 2.0, 0.01  # of fx to fy or the reverse; of skew to fx
 DIAGONAL = math.hypot(36, 24)  # mm, of the film that 35 mm equivalents refer to
 # Millimeters of the unit of FocalPlaneXResolution: inch, cm, mm, um.
 UNITS = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}
@@ -94,8 +95,7 @@ def read_intrinsics(source: str | Path | Sequence | np.ndarray) -> np.ndarray:
 
     Args:
         source: (3, 3) numbers, or the path of a file: text as ``numpy.loadtxt`` reads (the published
-        ``camera_intrinsics/*.txt``),
-            .npy, or .json with the matrix or an entry ``intrinsics``.
+            ``camera_intrinsics/*.txt``), .npy, or .json with the matrix or an entry ``intrinsics``.
 
     Raises:
         FileNotFoundError: no such file.
@@ -130,6 +130,11 @@ def read_intrinsics(source: str | Path | Sequence | np.ndarray) -> np.ndarray:
         raise ValueError(f'{name}={matrix.tolist()}: expected (3, 3) finite numbers with the last row 0, 0, 1')
     for axis in (0, 1):
         check_focal(matrix[axis, axis], f'{name}: f{"xy"[axis]}={matrix[axis, axis]:g}')
+    (fx, skew, _), (other, fy, _), _ = matrix
+    if max(fx, fy) > MAX_ASPECT * min(fx, fy):
+        raise ValueError(f'{name}: fx={fx:g} and fy={fy:g} differ by more than {MAX_ASPECT} times: not of one camera')
+    if max(abs(skew), abs(other)) > MAX_SKEW * fx:
+        raise ValueError(f'{name}: skew {skew:g}, {other:g}: expected the intrinsics of a camera without skew')
     return matrix
 
 

@@ -68,8 +68,14 @@ def test_another_camera_gives_other_meters():
     assert result.focal == 50, 'the result itself stays'
     matrix = np.array([[100.0, 0, 12], [0, 105, 22], [0, 0, 1]])
     known = result.with_camera(intrinsics=matrix)
-    np.testing.assert_allclose(known.points, longer.points)
+    # Pixels that are not square: the result was that of square ones.
+    np.testing.assert_allclose(known.points, longer.points * [1, 100 / 105, 1], rtol=1e-6)
     np.testing.assert_array_equal(known.intrinsics, matrix)
+    tall = result.with_camera(
+        intrinsics=[[50, 0, result.intrinsics[0, 2]], [0, 60, result.intrinsics[1, 2]], [0, 0, 1]]
+    )
+    np.testing.assert_allclose(tall.points, tall.on_rays().points, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(tall.with_camera(focal=50).points, result.points, rtol=1e-6)
     for options, message in (
         ({}, 'one of them'),
         (dict(focal=1.0, intrinsics=matrix), 'one of them'),

@@ -78,6 +78,8 @@ def test_impossible_intrinsics(tmp_path):
         (MATRIX.T, 'with the last row 0, 0, 1'),
         (np.diag([-500.0, 500, 1]), 'fx=-500: expected a focal length above 0'),
         (np.diag([500.0, 0, 1]), 'fy=0: expected a focal length above 0'),
+        (np.diag([500.0, 1100, 1]), 'fx=500 and fy=1100 differ by more than 2'),
+        ([[500, 20, 90], [0, 500, 60], [0, 0, 1]], 'skew 20, 0: expected the intrinsics of a camera without skew'),
         ([['a', 'b']], r'intrinsics: expected \(3, 3\) numbers'),
     ):
         with pytest.raises(ValueError, match=message):

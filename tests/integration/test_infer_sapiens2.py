@@ -120,6 +120,30 @@ def test_a_video_before_another_one_keeps_its_sound(infer, models, tmp_path):
         assert len(file.streams.audio) == 1
 
 
+def test_a_video_without_points_fails_by_name(infer, models, tmp_path):
+    """As images do; results of other tasks are kept."""
+    pytest.importorskip('av')
+    from ..apis.test_video import frames, write_video
+
+    config, weights = models['pointmap']
+    content = torch.load(weights, weights_only=True)
+    for name, value in content['state_dict'].items():
+        if 'scale_final_layer' in name and value.shape == (1,):
+            value.fill_(-50.0)
+    torch.save(content, tmp_path / 'lost.pth')
+    (tmp_path / 'in').mkdir()
+    write_video(tmp_path / 'in/clip.mp4', frames(4))
+    other, known = models['albedo']
+    command = 'all', tmp_path / 'in/clip.mp4', '--model', config, other, '--checkpoint', tmp_path / 'lost.pth', known
+    code, _, errors = infer(*command, '--out', tmp_path / 'out')
+    assert code == 1, errors
+    assert 'clip.mp4' in errors and 'no frame has a pointmap: the predicted scale is not above 0' in errors
+    left = sorted(path.name for path in (tmp_path / 'out').rglob('clip*') if path.is_file())
+    assert 'clip.mp4' in left and not list((tmp_path / 'out/pointmap').glob('clip*'))
+    code, _, errors = infer(*command, '--out', tmp_path / 'known', '--focal', '100')
+    assert code == 0, errors
+
+
 def test_all_in_one_pass_cut_by_the_matte(infer, models, tmp_path):
     write_pictures(tmp_path / 'in', SIZES[:1])
     command = 'all', tmp_path / 'in', *of(models, 'matting', 'pointmap', 'albedo'), '--out', tmp_path / 'out'

@@ -129,6 +129,11 @@ class Result:
         """JSON entries of one frame of a video. Used for classes with a file of kind 'json'."""
         raise NotImplementedError
 
+    @property
+    def missing(self) -> str:
+        """Why there is no result, as where the camera of a pointmap is unknown; '' if there is one."""
+        return ''
+
     def found(self, saving: Saving) -> Found | None:
         """Count what a run reports at its end; None for a task that reports nothing."""
         return None

@@ -130,8 +130,10 @@ class PointmapResult(Result):
 
     def seen_by(self, intrinsics: np.ndarray, source: str) -> 'PointmapResult':
         """Return the result for other intrinsics (3, 3), from a ``focal_source``."""
-        # Canonical points divided by the scale: the scale is in proportion to 1 / focal.
-        points = self.points * np.float32(intrinsics[0, 0] / self.focal)
+        # Canonical points divided by the scale: the scale is in proportion to 1 / focal. y is that of square pixels, v / fx.
+        factor = intrinsics[0, 0] / self.focal
+        squeeze = intrinsics[0, 0] / intrinsics[1, 1] / (self.focal / self.intrinsics[1, 1])
+        points = self.points * np.array([factor, factor * squeeze, factor], np.float32)
         moved = dataclasses.replace(self, points=points, intrinsics=intrinsics, focal_source=source)
         return moved.on_rays() if self.rays == 'project' else moved
 
@@ -179,11 +181,15 @@ class PointmapResult(Result):
         Raises:
             ValueError: the network predicts no scale above 0, and the camera is not known.
         """
-        if not np.isfinite(self.focal):
-            raise ValueError(
-                'the predicted scale is not above 0, so that the focal length and meters are unknown: give the focal length'
-            )
+        if self.missing:
+            raise ValueError(self.missing)
         return super().write(stem, saving, picture)
+
+    @property
+    def missing(self) -> str:
+        if np.isfinite(self.focal):
+            return ''
+        return 'the predicted scale is not above 0, so that the focal length and meters are unknown: give the focal length'
 
     def frame_record(self, saving: Saving) -> dict:
         height, width = self.points.shape[:2]

@@ -4,6 +4,7 @@ Frames are decoded, predicted in batches, drawn and encoded one after the other,
 """
 
 import json
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from mmengine.logging import print_log
 
 from sapiens.datasets.transforms.decoding import BadImage
 from sapiens.utils.files import move_into_place, temporary_path
@@ -123,7 +125,7 @@ def run_video(
         progress: wraps the iteration over the ``count`` frames; 0 if the number is unknown.
 
     Raises:
-        BadImage: the file is not a video, has no frames, or is truncated.
+        BadImage: the file is not a video, has no frames, or is truncated; no frame has a result of some task, such as points.
         ImportError: PyAV is not installed.
     """
     source = open_frames(item.source)
@@ -132,6 +134,7 @@ def run_video(
     kinds = {task: get_result_class(task) for task in plan.written()}
     filters = build_filters(kinds, options.track, options.smooth, min_cutoff=options.min_cutoff, beta=options.beta)
     count, keep, found = 0, NOTHING, []
+    missing: dict[str, list[str]] = {task: [] for task in plan.written()}  # why frames have no result
     pending: deque[Future] = deque()
     try:
         for task, paths in video_files(plan, item.name).items():
@@ -146,6 +149,8 @@ def run_video(
                     if task in filters:
                         job.results[task] = result = filters[task](result, float(frame.time))
                     result.time = float(frame.time)
+                for task, reasons in missing.items():
+                    reasons += filter(None, [job.results[task].missing])
                 found.append(found_in({task: job.results[task] for task in plan.written()}, plan.saving))
                 pending.append(pool.submit(_write, plan, outputs, job, count, frame))
                 count += 1
@@ -159,13 +164,20 @@ def run_video(
             raise
         keep = COMPLETE if count else NOTHING
     finally:
-        for output in outputs.values():
-            output.close(keep)
+        empty = {task: reasons[0] for task, reasons in missing.items() if count and len(reasons) == count}
+        for task, output in outputs.items():
+            output.close(NOTHING if task in empty else keep)
     if frames.error and count:
         kept = ', '.join(path.name for output in outputs.values() for path in output.partial)
         raise BadImage(f'{frames.error}; {count} frames are in {kept}')
     if frames.error or not count:
         raise BadImage(str(frames.error or f'{source.path or item.name} has no frames'))
+    for task, reasons in missing.items():
+        if task in empty:
+            raise BadImage(f'no frame has a {task}: {empty[task]}')
+        if reasons:
+            text = f'{item.name}: {len(reasons)} of {count} frames have no {task}: {reasons[0]}'
+            print_log(text, 'current', logging.WARNING)
     return found
 
 
