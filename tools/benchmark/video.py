@@ -6,8 +6,8 @@
 A camera sways by a few centimeters before rendered people who do not move, so the truth of every image is known.
 
 pointmap, on the pixels of people
-  swaps    fraction of neighboring pixels of a row whose predicted x is in the other order than the true one. Points on rays are
-           exchanged only where depth changes by a larger factor than 1 + 1 / n, n pixels from the center of the image
+  swaps    fraction of neighboring pixels of a row whose points are seen in the other order by the predicted camera: x / z of the
+           right one is not above that of the left one
   L2       mean distance to the true point in meters
   jitter   mean distance in meters between the points that two images in a row predict for one point of the world, both in the
            world's frame by the true cameras
@@ -71,8 +71,8 @@ def measure_points(samples: list[SyntheticSample], results: list[PointmapResult]
     for sample, result in zip(samples, results, strict=True):
         truth, mask = sample.camera.unproject(sample.depth), sample.mask
         pair = mask[:, 1:] & mask[:, :-1] & (np.abs(np.diff(sample.depth, axis=1)) < BEHIND)
-        order = np.sign(np.diff(truth[..., 0], axis=1)) != np.sign(np.diff(result.points[..., 0], axis=1))
-        found['swaps'] += order[pair].sum(), pair.sum()
+        seen = result.points[..., 0] / result.depth
+        found['swaps'] += (np.diff(seen, axis=1) <= 0)[pair].sum(), pair.sum()
         found['L2'] += np.linalg.norm(result.points - truth, axis=-1)[mask].sum(), mask.sum()
     for one, other, first, second in zip(samples, samples[1:], results, results[1:], strict=False):
         (x, y), (u, v) = (pixels.T for pixels in same_points(one, other))
