@@ -8,6 +8,7 @@ import torch
 
 from sapiens.apis import build_model
 
+from ..apis.tiny import write_pictures
 from .test_tools import run
 
 if not os.environ.get('CI'):
@@ -28,6 +29,14 @@ def test_sapiens2_against_transformers():
         theirs, ours, ratio, difference = found[name]
         assert float(theirs.split()[0]) > 0 and float(ours.split()[0]) > 0 and float(ratio.split()[0]) > 0
         assert float(difference) <= 1e-4
+
+
+def test_sapiens2_from_files_to_results(tmp_path):
+    write_pictures(tmp_path, ((60, 80), (90, 40)), '.jpg')
+    done = run('tools/benchmark/sapiens2.py', '--part', 'folder', '--images', tmp_path, *SMALL, OMP_NUM_THREADS='1')
+    assert [name for name in rows(done) if name] == [
+        f'{task} tiny, 2 files (CPU time)' for task in ('pose', 'seg', 'normal')
+    ]
 
 
 def test_sapiens2_on_a_device():

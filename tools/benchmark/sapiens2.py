@@ -250,7 +250,8 @@ def photographs(args) -> PrettyTable:
     for title, task, folder in saved_models(args):
         model = getattr(transformers, TASKS[task][0]).from_pretrained(folder, dtype=torch.float32).eval()
         processor = Sapiens2ImageProcessor.from_pretrained(folder)
-        predictor = load_model(str(folder), device='cpu', batch_size=1, processing='huggingface')
+        options = dict(detector='whole-image') if task == 'pose' else {}
+        predictor = load_model(str(folder), device='cpu', batch_size=1, processing='huggingface', **options)
 
         def theirs(model=model, processor=processor, task=task) -> list:
             return [their_result(model, processor, task, path) for path in paths]
