@@ -54,7 +54,9 @@ def check_label_files(findings: Findings, dataset, read: bool, progress: Callabl
                 whole = False
         if whole and index in looked_at:
             for kind, row in (_check_sample(findings, results, centers) or {}).items():
-                rows.setdefault(kind, []).append(row)
+                rows.setdefault(kind, []).append(
+                    dict(row, file=results['label_files'].get(kind) or results['img_path'])
+                )
     far = [center for center in centers if (np.abs(center - 0.5) > _OFF_CENTER).all()]
     if len(far) > len(centers) / 2:
         findings.add(
@@ -66,6 +68,10 @@ def check_label_files(findings: Findings, dataset, read: bool, progress: Callabl
             # Maps without a known value are found one by one.
             if not doubt.nothing:
                 findings.add(f'label files with {doubt.text}', f'{len(measured)} files')
+        strange = [row for row in measured if row.get('doubt')]
+        if len(strange) <= len(measured) / 2:  # of more the doubt about all files tells
+            for row in strange:
+                findings.add(f'{kind} file, unlike most, with {row["doubt"]}', row['file'], wrong=False)
 
 
 def _check_sample(findings: Findings, results: dict, centers: list) -> dict | None:

@@ -299,3 +299,10 @@ def test_a_pointmap_in_millimeters_is_doubted(tmp_path):
     [what] = found(GeometryDataset(str(tmp_path), ['pointmap']))
     assert 'label files with pointmap with half of the points farther than 100 m: are they millimeters?' in what
     assert found(GeometryDataset(str(tmp_path), ['pointmap'], depth_scale=0.001)) == {}
+    for i in range(1, 3):
+        write_array(tmp_path / f'depth/{i:06d}.npy', scene['gt_depth'])
+    findings = Findings()
+    GeometryDataset(str(tmp_path), ['pointmap']).check(findings, True)
+    ((what, finding),) = findings.items()
+    assert what.startswith('pointmap file, unlike most, with half of the points farther than 100 m')
+    assert finding.count == 1 and not finding.wrong and finding.examples == [str(tmp_path / 'depth/000000.npy')]
