@@ -13,6 +13,7 @@ from torch import nn
 
 from sapiens.models import Sapiens2ViT
 from sapiens.utils.checkpoint import save_weights
+from sapiens.utils.checkpoint.sharded import INDEX
 from sapiens.utils.config import load_config
 from sapiens.utils.files import write_atomically
 
@@ -141,6 +142,7 @@ def save_huggingface(model: nn.Module, folder: str | Path) -> None:
         folder: is made where it does not exist.
 
     Raises:
+        FileExistsError: a file has this name, or the folder holds a model in parts, which would stay beside this one.
         ValueError: transformers has no class for this model; the message says why.
     """
     encoder = model if isinstance(model, Sapiens2ViT) else getattr(model, 'backbone', None)
@@ -179,6 +181,10 @@ def save_huggingface(model: nn.Module, folder: str | Path) -> None:
         last = f'decode_head.{model.head.predictor}.'
         weights = {name.replace(last, f'decode_head.conv_{task}.'): value for name, value in weights.items()}
     folder = Path(folder).expanduser()
+    if folder.is_file():
+        raise FileExistsError(f'{folder} is a file, expected a folder to write to')
+    if (folder / INDEX).exists():
+        raise FileExistsError(f'{folder} holds a model in parts ({INDEX}): choose another folder')
     folder.mkdir(parents=True, exist_ok=True)
     save_weights(weights, folder / 'model.safetensors')
     processor = dict(

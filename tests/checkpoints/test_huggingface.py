@@ -188,6 +188,15 @@ def test_every_output_of_the_encoder():
             torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
+def test_what_is_in_the_way_of_a_folder(tmp_path):
+    index = tmp_path / 'model.safetensors.index.json'
+    index.touch()
+    for place, message in ((index, 'is a file'), (tmp_path, 'holds a model in parts')):
+        with pytest.raises(FileExistsError, match=message):
+            save_huggingface(Sapiens2ViT(ARCH, (64, 48)), place)
+    assert [path.name for path in tmp_path.iterdir()] == [index.name]
+
+
 def test_models_that_transformers_has_no_class_for(tmp_path):
     with pytest.raises(ValueError, match='tokenizer'):
         save_huggingface(Sapiens2ViT(ARCH, (256, 192), tokenizer=True), tmp_path)

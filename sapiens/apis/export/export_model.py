@@ -99,7 +99,7 @@ def export_model(
         raise ValueError(f'{path}: files of the format {options.format} are known by their ending, {ending}')
     existing = [file for file in (path, path.with_name(f'{path.name}.data')) if file.exists()]
     if existing and not overwrite:
-        raise FileExistsError(f'{existing[0]} exists; remove it, choose another name, or allow to overwrite it')
+        raise FileExistsError(f'{existing[0]} exists; remove it, choose another name, or overwrite it (--overwrite)')
     cfg, checkpoint = read_config(config, cfg_options), weights_of(config, checkpoint)
     model = build_model(cfg, checkpoint, str(target))
     size = _size(model, options)
