@@ -35,7 +35,7 @@ def test_sapiens2_from_files_to_results(tmp_path):
     write_pictures(tmp_path, ((60, 80), (90, 40)), '.jpg')
     done = run('tools/benchmark/sapiens2.py', '--part', 'folder', '--images', tmp_path, *SMALL, OMP_NUM_THREADS='1')
     assert [name for name in rows(done) if name] == [
-        f'{task} tiny, 2 files (CPU time)' for task in ('pose', 'seg', 'normal')
+        f'{task} tiny, 2 files (CPU time)' for task in ('pose', 'seg', 'normal', 'pointmap', 'matting')
     ]
 
 

@@ -47,6 +47,7 @@ from sapiens.apis import load_model
 from sapiens.apis.huggingface import ImageProcessor
 from sapiens.apis.inputs import read_pixels
 from sapiens.apis.results import Result
+from sapiens.checkpoints.huggingface import LETTERBOXED
 from sapiens.frames import to_published
 from sapiens.models import Sapiens2ViT, UDPHeatmap
 from sapiens.models.backbones.archs import SAPIENS2_ARCHS
@@ -54,7 +55,6 @@ from sapiens.utils.cli import tool_parser
 
 LARGE = (3000, 4000)  # (h, w) of 12 megapixels
 MODES = ('eager', 'compiled')
-FOLDER_TASKS = 'pose', 'seg', 'normal'
 
 
 def parse_args():
@@ -270,17 +270,17 @@ def photographs(args) -> PrettyTable:
 
 def saved_models(args) -> Iterator[tuple[str, str, Path]]:
     """Title, task and folder of whole models in the form of transformers: those of ``--models``, or random ones by size."""
-    classes = {TASKS[task][0]: task for task in FOLDER_TASKS}
+    classes = {name: task for task, (name, *_) in TASKS.items()}
     for folder in map(Path, args.models or ()):
         (name,) = json.loads((folder / 'config.json').read_text())['architectures']
         if name not in classes:
             raise ValueError(f'{folder}: {name} is not one of {", ".join(classes)}')
         yield f'{classes[name]} {folder.name}', classes[name], folder
     for size in args.size if args.models is None else ():
-        for task in [task for task in args.tasks if task in FOLDER_TASKS]:
+        for task in args.tasks:
             with tempfile.TemporaryDirectory() as folder:
                 their_model(task, size, args.image_size).save_pretrained(folder)
-                their_processor(args.image_size, do_pad=task == 'normal').save_pretrained(folder)
+                their_processor(args.image_size, do_pad=task in LETTERBOXED).save_pretrained(folder)
                 yield f'{task} {size}', task, Path(folder)
 
 
@@ -288,7 +288,13 @@ def our_result(result: Result, task: str) -> np.ndarray:
     """Numbers of a result in the form of transformers: of keypoints the scores, since random heatmaps have no distinct peaks."""
     if task == 'pose':
         return result.scores
-    return result.labels if task == 'seg' else to_published(result.normals, dim=-1).transpose(2, 0, 1)
+    if task == 'seg':
+        return result.labels
+    if task == 'normal':
+        return to_published(result.normals, dim=-1).transpose(2, 0, 1)
+    if task == 'pointmap':
+        return result.points.transpose(2, 0, 1)
+    return np.concatenate([result.alpha[None], result.foreground.transpose(2, 0, 1)])
 
 
 def their_result(model, processor, task: str, path: str):
@@ -303,7 +309,15 @@ def their_result(model, processor, task: str, path: str):
         return torch.stack([person['scores'] for person in people])
     if task == 'seg':
         return processor.post_process_semantic_segmentation(outputs, target_sizes=[size])[0]
-    return processor.post_process_normal_estimation(outputs, source_sizes=[size], target_sizes=[size])[0]['normals']
+    if task == 'normal':
+        return processor.post_process_normal_estimation(outputs, source_sizes=[size], target_sizes=[size])[0][
+            'normals'
+        ]
+    if task == 'pointmap':
+        (found,) = processor.post_process_pointmap_estimation(outputs, source_sizes=[size], target_sizes=[size])
+        return found['pointmap']
+    (found,) = processor.post_process_image_matting(outputs, target_sizes=[size])
+    return torch.cat([found['alpha'], found['foreground']])
 
 
 # ---------------------------------------------------------------------- on a GPU
