@@ -270,6 +270,15 @@ def test_relative_points_and_their_limit():
     assert PointmapL1Loss(clamp=None)(wrong, target, valid) > 90
 
 
+@pytest.mark.parametrize('loss', POINTMAP[:4], ids=named(POINTMAP[:4]))
+def test_a_mean_depth_of_0_without_a_valid_pixel(loss):
+    output, target, valid = data(loss)
+    valid[1], target['mean_depth'][1] = False, 0
+    value, grads = gradient(loss, output, target, valid)
+    assert value > 0 and all(grad.isfinite().all() and grad[0].any() and not grad[1].any() for grad in grads.values()
+                             if grad.ndim == 4)  # fmt: skip
+
+
 def test_the_shift_invariant_loss_sees_no_place_of_an_image():
     loss = PointmapShiftInvariantLoss()
     output, target, valid = data(loss)
@@ -301,6 +310,9 @@ def test_normals_of_a_plane():
     root = math.sqrt(0.5)
     expected = 1 - root + (root + (1 - root)) / 3
     assert loss(dict(pointmap=tilted[None]), target, valid).item() == pytest.approx(expected, rel=1e-5)
+    # Points of a fine grid: their normals have the length 1 too.
+    fine = [dict(pointmap=points[None] / 500) for points in (tilted, flat)]
+    assert loss(*fine, valid).item() == pytest.approx(expected, rel=1e-3)
     # A person in front of nothing: the published loss takes the edge for a surface.
     valid[..., 5:] = False
     target['pointmap'] = torch.where(valid[:, None], flat, 0)
@@ -362,7 +374,11 @@ def test_chromaticity_does_not_depend_on_brightness():
     red, gray = torch.tensor([0.5, 0, 0]), torch.tensor([0.2, 0.2, 0.2])
     red, gray = (color.view(1, 3, 1, 1).expand(1, 3, 2, 2) for color in (red, gray))
     expected = 2 / 3 + 2 / 3
-    assert loss(red, gray, torch.ones(1, 2, 2, dtype=torch.bool)).item() == pytest.approx(expected, rel=1e-4)
+    everywhere = torch.ones(1, 2, 2, dtype=torch.bool)
+    assert loss(red, gray, everywhere).item() == pytest.approx(expected, rel=1e-4)
+    # Predictions are cut to [0, 1]: (1.8, 0.5, -0.5) counts as (1, 0.5, 0).
+    outside = torch.tensor([1.8, 0.5, -0.5]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
+    assert loss(outside, gray, everywhere).item() == pytest.approx(2 / 3, rel=1e-4)
 
 
 # ---------------------------------------------------------------------- matting

@@ -54,7 +54,8 @@ class PointmapLoss(DenseLoss):
         self.clamp = clamp
 
     def forward(self, output: dict[str, Tensor], target: dict[str, Tensor], valid: Tensor) -> Tensor:
-        depth = target['mean_depth'].float()[:, None, None, None]
+        # Without a valid pixel there is no mean depth. Dividing by 0 would spoil the gradient, even of pixels that do not count.
+        depth = torch.where(valid.flatten(1).any(1), target['mean_depth'].float(), 1)[:, None, None, None]
         maps = (side['pointmap'].float() / depth for side in (output, target))
         value = self.loss_weight * self.error(*maps, valid)
         return value if self.clamp is None else value.clamp(max=self.clamp)
