@@ -74,8 +74,10 @@ def test_mixed_ranges_of_alpha_are_named(tmp_path):
         read_alpha(write_png(tmp_path / 'b.png', ones.astype(np.uint16)))
     with pytest.raises(BadImage, match='alpha from 0 to 255: expected floats from 0 to 1'):
         read_alpha(write_array(tmp_path / 'c.npy', ALPHA.astype(np.float32)))
-    with pytest.raises(BadImage, match='colors without alpha'):
-        read_alpha(write_png(tmp_path / 'd.png', COLORS))
+    yellow = np.dstack([ALPHA, ALPHA, ALPHA // 2])
+    for name, colors in dict(d=COLORS, f=yellow).items():
+        with pytest.raises(BadImage, match='colors without alpha'):
+            read_alpha(write_png(tmp_path / f'{name}.png', colors))
     assert read_alpha(write_png(tmp_path / 'e.png', ones * 0)).max() == 0
 
 
@@ -114,6 +116,18 @@ def test_the_picture_gives_the_foreground_of_opaque_pixels(tmp_path):
     assert np.array_equal(info['img'], COLORS), 'the picture is decoded once'
     with pytest.raises(BadImage, match='7 x 9, the upright image is 7 x 8'):
         load_foreground(path, dict(img_path=write_png(tmp_path / 'other.png', COLORS[1:])))
+
+
+def test_alpha_as_gray_of_three_channels_is_no_color(tmp_path):
+    """Many programs save masks so, and lists of pairs name one file for both. A gray foreground keeps its colors."""
+    path = write_png(tmp_path / 'alpha.png', np.repeat(ALPHA[..., None], 3, 2))
+    image = write_png(tmp_path / 'image.png', COLORS)
+    values, known = load_foreground(path, dict(img_path=image, gt_alpha=read_alpha(path)))
+    plain = load_foreground(write_png(tmp_path / 'one.png', ALPHA), dict(img_path=image))
+    assert np.array_equal(values, plain[0]) and np.array_equal(known, plain[1])
+    gray = write_png(tmp_path / 'gray.png', np.full((*ALPHA.shape, 3), 90, np.uint8))
+    values, known = load_foreground(gray, dict(img_path=image, gt_alpha=read_alpha(path)))
+    assert known is None and values.max() == pytest.approx(90 / 255)
 
 
 def test_all_fields_of_folders(tmp_path):

@@ -62,7 +62,7 @@ def read_alpha(path: str, info: dict | None = None) -> np.ndarray:
     """
     alpha = read_array(path, 'alpha') if path.lower().endswith(_ARRAYS) else _read_channels(path)
     if alpha.ndim == 3:
-        if alpha.shape[2] == 3 and not np.array_equal(alpha[..., 0], alpha[..., 1]):
+        if alpha.shape[2] == 3 and (alpha[..., :1] != alpha[..., 1:]).any():
             raise BadImage('colors without alpha: expected one channel, or four')
         alpha = alpha[..., {2: 1, 4: 3}.get(alpha.shape[2], 0)]
     if alpha.dtype.kind == 'u' and alpha.any() and alpha.max() == 1:
@@ -77,7 +77,8 @@ def load_foreground(path: str, info: dict) -> tuple[np.ndarray, np.ndarray | Non
     """Premultiplied foreground (H, W, 3) float32 in [0, 1], sRGB-coded, and where it is known (H, W) bool; None for everywhere.
 
     From an image of four channels: its color times its alpha. From one of three: its color times ``gt_alpha``. From one of a
-    single channel, which is alpha: the colors of the picture where it is at least 0.996; unknown below, except where it is 0.
+    single channel, or of three that all are ``gt_alpha``: the colors of the picture where alpha is at least 0.996; unknown below,
+    except where it is 0.
 
     Args:
         path: an image of 8 or 16 bits; or an array file of alpha.
@@ -99,6 +100,8 @@ def load_foreground(path: str, info: dict) -> tuple[np.ndarray, np.ndarray | Non
         alpha = info['gt_alpha']
         if alpha.shape != pixels.shape[:2]:
             raise BadImage(f'{_size(pixels)}, its alpha is {_size(alpha)} (w x h)')
+        if np.array_equal(_fractions(pixels, 'foreground'), np.broadcast_to(alpha[..., None], pixels.shape)):
+            return _from_picture(alpha, info)  # the file of alpha, saved as gray in three channels
     else:
         raise BadImage('a foreground of three channels without an alpha file: expected four channels')
     colors = _fractions(pixels[..., :3], 'foreground')
