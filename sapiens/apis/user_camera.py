@@ -35,8 +35,7 @@ class UserCamera:
     Args:
         focal: in pixels of the image, or ``'exif'``: of the file, where it tells one.
         intrinsics: (3, 3) in pixels of the image, the path of a file with them (:func:`read_intrinsics`), or a folder of such
-        files
-            with the names of the images (``<name>.txt``).
+            files with the names of the images (``<name>.txt``).
 
     Raises:
         FileNotFoundError: no such file.

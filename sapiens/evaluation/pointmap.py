@@ -7,7 +7,7 @@ from prettytable import PrettyTable
 from torch import Tensor
 
 from sapiens.registry import METRICS
-from sapiens.utils.pinhole import canonical_scale, input_intrinsics, normals_of_points, window_inside
+from sapiens.utils.pinhole import MIN_SCALE, canonical_scale, input_intrinsics, normals_of_points, window_inside
 
 from .dense_functional import angular_error, person_means
 from .streaming import StreamingMetric, field_of, name_of
@@ -100,7 +100,7 @@ class PointmapMetric(StreamingMetric):
             found.update(normals=self._rows(map(_angle_sums, angles)), with_normals=1)
         if not all(np.isfinite(found[name]).all() for name in ('points', 'camera', 'normals') if name in found):
             found.update(self.note('have a prediction that is not finite', sample))
-        elif not scale > 0:
+        elif not scale > MIN_SCALE:  # lower ones, also those below 0, arrive as it
             found.update(self.note('have a predicted scale that is not above 0', sample))
         return found
 

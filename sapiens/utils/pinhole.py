@@ -11,10 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ['SOBEL', 'canonical_scale', 'input_intrinsics', 'normals_of_points', 'pixel_rays', 'window_inside']
+__all__ = ['MIN_SCALE', 'SOBEL', 'canonical_scale', 'input_intrinsics', 'normals_of_points', 'pixel_rays', 'window_inside']
 
 # Slopes (differences times the 128 of the kernel) below this fraction of the distance are those of one point in float32.
 ROUNDING = 3e-5
+# Smaller predicted scales, also negative ones, count as this one: a focal length of a hundred widths of the input.
+MIN_SCALE = 0.01
 SOBEL = 5  # width of the windows of :func:`normals_of_points`, as in the published evaluation
 
 

@@ -6,7 +6,7 @@ import torch
 
 from sapiens.apis import AlbedoResult, MattingResult, PointmapResult, load_model
 from sapiens.apis.export import ExportOptions, export_model, load_export, run_graph_in
-from sapiens.models.estimators.pointmap_task import MIN_SCALE
+from sapiens.utils.pinhole import MIN_SCALE
 
 from .test_sapiens2_results import tiny_config
 from .tiny import lively, picture

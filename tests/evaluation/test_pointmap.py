@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sapiens.evaluation import PointmapMetric, pointmap, streaming
+from sapiens.models import PointmapTask
 from sapiens.utils.pinhole import canonical_scale, input_intrinsics, normals_of_points, pixel_rays, window_inside
 
 from .dense import dense_samples, evaluate
@@ -199,6 +200,11 @@ def test_odd_samples_are_told(said):
     said.clear()
     behind = sample([[0, 0, -1]], [[0, 0, 1]], scale=-2.0)
     assert evaluate(PointmapMetric('image'), [good, behind])['pointmap/L2'] == 1
+    assert said[0] == 'pointmap: 1 of 2 samples have a predicted scale that is not above 0, among them 0.png'
+    said.clear()
+    # As the task decodes it: cut to the smallest scale.
+    decoded = PointmapTask().decode(dict(pointmap=torch.ones(1, 3, 1, 1), scale=torch.tensor([-2.0])), (1, 1))['scale']
+    evaluate(PointmapMetric(), [good, dict(behind, pred_scale=decoded[0])])
     assert said[0] == 'pointmap: 1 of 2 samples have a predicted scale that is not above 0, among them 0.png'
     said.clear()
     unknown = {key: value for key, value in behind.items() if key != 'intrinsics'}

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from sapiens.models import AlbedoTask, DenseEstimator, MattingTask, PointmapTask
-from sapiens.models.estimators.pointmap_task import MIN_SCALE, camera_of
+from sapiens.models.estimators.pointmap_task import camera_of
 from sapiens.structures import DenseDataSample
+from sapiens.utils.pinhole import MIN_SCALE
 from sapiens.utils.srgb import encode_srgb
 
 from .test_dense_estimator import SIZE, TINY

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from sapiens.checkpoints import is_huggingface_folder
 from sapiens.frames import to_published
-from sapiens.models.estimators.pointmap_task import MIN_SCALE
 from sapiens.models.layers.upsample import upsample
 from sapiens.structures import DenseDataSample
+from sapiens.utils.pinhole import MIN_SCALE
 
 from ..huggingface import ImageProcessor
 from ..huggingface.geometry import letterbox

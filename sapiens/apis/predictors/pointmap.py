@@ -7,7 +7,7 @@ import numpy as np
 from mmengine.logging import print_log
 from torch import nn
 
-from sapiens.models.estimators.pointmap_task import MIN_SCALE
+from sapiens.utils.pinhole import MIN_SCALE
 
 from ..preprocess import WholeInput
 from ..results import PointmapResult

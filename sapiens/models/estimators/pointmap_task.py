@@ -7,15 +7,12 @@ import torch
 from torch import Tensor
 
 from sapiens.registry import MODELS
-from sapiens.utils.pinhole import canonical_scale, input_intrinsics
+from sapiens.utils.pinhole import MIN_SCALE, canonical_scale, input_intrinsics
 
 from ..layers.upsample import upsample
 from .dense_task import DenseTask, Grid, where
 
-__all__ = ['MIN_SCALE', 'PointmapTask']
-
-# Smaller predicted scales, also negative ones, count as this one: a focal length of a hundred widths of the input.
-MIN_SCALE = 0.01
+__all__ = ['PointmapTask']
 
 
 @MODELS.register_module()
