@@ -11,7 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ['MIN_SCALE', 'SOBEL', 'canonical_scale', 'input_intrinsics', 'normals_of_points', 'pixel_rays', 'window_inside']
+__all__ = [
+    'MIN_SCALE',
+    'SOBEL',
+    'canonical_scale',
+    'input_intrinsics',
+    'normals_of_points',
+    'pixel_rays',
+    'window_inside',
+]
 
 # Slopes (differences times the 128 of the kernel) below this fraction of the distance are those of one point in float32.
 ROUNDING = 3e-5
