@@ -226,6 +226,16 @@ def test_composition_in_both_lights():
             result.composite(*arguments)
 
 
+def test_the_composition_is_the_published_one_for_any_prediction():
+    """A network's foreground may be brighter than its alpha."""
+    random, behind = np.random.default_rng(0), picture(SIZE, seed=5)
+    result = matte()
+    result.alpha = random.random(SIZE, np.float32) / 3
+    result.foreground = random.random((*SIZE, 3), np.float32) / 2
+    expected = 255 * result.foreground + (1 - result.alpha[..., None]) * behind
+    np.testing.assert_allclose(result.composite(behind), np.clip(expected, 0, 255), atol=0.51)
+
+
 def test_pictures_of_mattes():
     result = matte()
     assert (result.draw()[-1] == CHROMA_GREEN).all()

@@ -128,7 +128,9 @@ class MattingResult(Result):
             raise ValueError(f'background from {background.min()} to {background.max()}: expected levels of 0 to 255')
         straight = self.straight(colors)
         if light == 'srgb':
-            return over(straight * self.alpha[..., None], self.alpha, background)
+            # Predicted colors above their alpha stay, as published.
+            front = self.foreground if colors == 'predicted' else straight * self.alpha[..., None]
+            return over(front, self.alpha, background)
         front = np.rint(straight * 255).astype(np.uint8)
         behind = np.broadcast_to(background.astype(np.uint8), (*size, 3))
         return compose_linear(front, behind, np.clip(self.alpha, 0, 1))
