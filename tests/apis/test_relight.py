@@ -64,7 +64,9 @@ def test_a_matte_comes_before_parts_and_parts_before_a_mask():
         picture = relight_results(results | extra, light)
         assert (picture[:, column] > 235).all()
         behind = encode_srgb(0.25 * decode_srgb(np.full(1, 200 / 255)))[0] * 255
-        np.testing.assert_allclose(np.delete(picture, column, axis=1), behind, atol=0.51, err_msg='a quarter of the light')
+        np.testing.assert_allclose(
+            np.delete(picture, column, axis=1), behind, atol=0.51, err_msg='a quarter of the light'
+        )
     with pytest.raises(ValueError, match='albedo and normal, found normal'):
         relight_results(dict(normal=results['normal']), light)
 
