@@ -359,7 +359,8 @@ def test_published_sapiens2_recipes(task, size):
     decay, norm = SAPIENS2_DECAY[size]
     norm = 2.0 if (task, size) == ('pointmap', '0.8b') else norm
     assert (groups.layer_decay_rate, cfg.optim_wrapper.clip_grad.max_norm) == (decay, norm)
-    assert cfg.optim_wrapper.precision == ('fp32' if task == 'pointmap' else 'auto')
+    full = task == 'pointmap' or (task, size) == ('seg', '0.8b')
+    assert cfg.optim_wrapper.precision == ('fp32' if full else 'auto')
     assert groups.no_decay_1d and set(groups.no_decay) == {'pos_embed', 'cls_token', 'storage_tokens', 'w_cls'}
     assert cfg.optim_wrapper.optimizer.betas == (0.9, 0.999) and cfg.optim_wrapper.optimizer.weight_decay == 0.1
     assert not cfg.default_hooks.checkpoint.by_epoch and not cfg.log_processor.by_epoch
@@ -379,6 +380,15 @@ def test_published_sapiens2_recipes(task, size):
     if task == 'seg':
         data = cfg.train_dataloader.dataset
         assert cfg.model.task.classes == data.classes == cfg.val_evaluator[0].classes == 'goliath29'
+
+
+@pytest.mark.parametrize('task', [task for task in SAPIENS2 if task != 'matting'])
+def test_unpublished_sapiens2_sizes_have_the_recipe_of_another(task):
+    small, other = (read(next((CONFIGS / task).glob(f'sapiens2_{size}_*-1024x768.py'))) for size in ('0.1b', '0.4b'))
+    for cfg in (small, other):
+        cfg.model.pop('backbone')
+    for key in ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'train_dataloader', 'train_pipeline'):
+        assert small[key] == other[key], key
 
 
 def published_faults():
