@@ -67,7 +67,7 @@ class MattingMetric(StreamingMetric):
         mask = target >= 0.5
         if 'gt_mask' in sample:
             mask = field_of(sample, 'gt_mask', pred).bool().numpy()
-        unknown = unknown_band(np.where(valid, target, 0), self.band) & valid
+        unknown = unknown_band(target, self.band, valid) & valid
         answers = [pred.float()[0].numpy(), mask.astype(np.float32)]
         if self.mask_dir is not None:
             answers.append(self._model_mask(sample, mask.shape))

@@ -19,20 +19,22 @@ SIGMA = 1.4  # pixels, of the derivative of the gradient error
 LEVELS, TOLERANCE = 10, 0.15  # of the connectivity error: thresholds above 0, and a distance below which none counts
 
 
-def unknown_band(alpha: np.ndarray, band: float) -> np.ndarray:
+def unknown_band(alpha: np.ndarray, band: float, valid: np.ndarray | None = None) -> np.ndarray:
     """Pixels that a trimap leaves open: those with a pixel of another kind (opaque, empty, neither) within a square, and all that
     are neither.
 
     Args:
         alpha: (H, W) float32 in [0, 1], the true one.
         band: half the side of the square, as a fraction of the longer side of the image; at least a pixel.
+        valid: (H, W) bool, where alpha is known. Other pixels are of no kind and make none around them unknown.
 
     Returns:
         (H, W) bool.
     """
     radius = max(1, round(band * max(alpha.shape)))
     square = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
-    opaque, empty = ((kind).astype(np.uint8) for kind in (alpha >= OPAQUE, alpha <= EMPTY))
+    ignored = np.zeros(alpha.shape, bool) if valid is None else ~valid
+    opaque, empty = ((kind | ignored).astype(np.uint8) for kind in (alpha >= OPAQUE, alpha <= EMPTY))
     # Outside the image everything is as at its border: erosion ignores it.
     known = cv2.erode(opaque, square) | cv2.erode(empty, square)
     return known == 0

@@ -141,6 +141,22 @@ def test_the_unknown_band():
     assert not unknown_band(np.ones((5, 5), np.float32), 0.5).any()
 
 
+def test_pixels_that_are_not_valid_make_no_unknown_band():
+    alpha = np.ones((40, 100), np.float32)
+    alpha[:, 50:] = 0
+    valid = np.ones(alpha.shape, bool)
+    valid[:, :20] = False
+    for value in (0.0, 0.5, np.nan):
+        alpha[:, :20] = value
+        columns = (unknown_band(alpha, 0.03, valid) & valid).all(0).nonzero()[0].tolist()
+        assert columns == list(range(47, 53)), value
+    # One of seven columns is soft, and the mask is 0.3 off there.
+    alpha[:, :50], alpha[:, 50] = 1, 0.3
+    item = sample(alpha, alpha)
+    item['valid_mask'] = torch.from_numpy(valid)
+    assert evaluate(MattingMetric(0.03), [item])['matting/unknown_mask_MAD'] == pytest.approx(0.3 / 7, rel=1e-5)
+
+
 def test_regions_and_the_mask_of_people():
     target = disc()
     mask = torch.from_numpy(disc(soft=1, radius=14) > 0.5)
