@@ -186,7 +186,8 @@ def test_the_true_scale_is_that_of_the_input():
     points = plane(0, (5, 15))[0]
     item = between(points, points, warp=0)
     item.update(intrinsics=np.diag([30.0, 30, 1]), img_shape=(20, 30), warp_matrix=np.array([[2, 0, 0], [0, 2, 5]]))
-    assert evaluate(PointmapMetric(), [dict(item, pred_scale=0.5)])['pointmap/scale_error'] == 0
+    for scale, error in ((0.5, 0), (0.25, 0.5), (1.0, 1)):
+        assert evaluate(PointmapMetric(), [dict(item, pred_scale=scale)])['pointmap/scale_error'] == error
     item['intrinsics'] = np.diag([-30.0, 30, 1])
     with pytest.raises(ValueError, match=r'0.png: focal length -60.0 pixels .*above 0'):
         evaluate(PointmapMetric(), [item])
