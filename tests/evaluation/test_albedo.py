@@ -60,6 +60,16 @@ def test_labels_are_linear_and_predictions_coded():
     assert evaluate(AlbedoMetric('linear'), [item])['albedo/MAE'] > 0.1
 
 
+def test_the_mean_color_is_that_of_people():
+    image = torch.tensor([[51, 153, 255, 255]], dtype=torch.uint8).expand(3, -1, -1)  # 0.2, 0.6, and white beside them
+    item = sample([[0.4] * 4], [[0.4] * 4], image=image)
+    item['gt_albedo'][:] = float(decode_srgb(np.array(0.4)))
+    item['valid_mask'][:, 2:] = False
+    numbers = evaluate(AlbedoMetric(), [item])
+    assert numbers['albedo/mean_color_MAE'] == pytest.approx(0, abs=1e-6)
+    assert numbers['albedo/photo_MAE'] == pytest.approx(0.2, rel=1e-5)
+
+
 def test_each_image_or_each_pixel_counts_the_same():
     samples = [sample([[0.1, 0.1, 0.1]], [[0, 0, 0]]), sample([[0.4]], [[0]], 1)]
     assert evaluate(AlbedoMetric('linear'), samples)['albedo/MAE'] == pytest.approx(0.25)
