@@ -86,6 +86,8 @@ def test_premultiplied_colors():
         BadImage, match=r'colors of 24 of 24 pixels are above their alpha, by up to 72 of 255.*premultiplied=False'
     ):
         read_rgba(rgba((200, 0, 0), 128), premultiplied=True)
+    with pytest.raises(BadImage, match='by up to 2 of 255'):
+        read_rgba(rgba((128, 0, 130), 128), premultiplied=True)
     assert read_rgba(rgba((200, 0, 0), 0))[0][0, 0].tolist() == [200, 0, 0], 'straight colors may have any alpha'
     assert read_rgba(rgba((0, 0, 0), 0), premultiplied=True)[0].max() == 0
 
