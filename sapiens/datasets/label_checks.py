@@ -70,7 +70,7 @@ def check_label_files(findings: Findings, dataset, read: bool, progress: Callabl
                 findings.add(f'label files with {doubt.text}', f'{len(measured)} files')
         strange = [row for row in measured if row.get('doubt')]
         if len(strange) <= len(measured) / 2:  # of more the doubt about all files tells
-            for row in strange:
+            for row in [row for row in strange if not row['named']]:
                 findings.add(f'{kind} file, unlike most, with {row["doubt"]}', row['file'], wrong=False)
 
 
