@@ -53,10 +53,10 @@ def check_label_files(findings: Findings, dataset, read: bool, progress: Callabl
                 findings.add(f'missing or empty {kind} file', path)
                 whole = False
         if whole and index in looked_at:
+            before = findings.wrong
             for kind, row in (_check_sample(findings, results, centers) or {}).items():
-                rows.setdefault(kind, []).append(
-                    dict(row, file=results['label_files'].get(kind) or results['img_path'])
-                )
+                file = results['label_files'].get(kind) or results['img_path']
+                rows.setdefault(kind, []).append(dict(row, file=file, named=findings.wrong > before))
     far = [center for center in centers if (np.abs(center - 0.5) > _OFF_CENTER).all()]
     if len(far) > len(centers) / 2:
         findings.add(
