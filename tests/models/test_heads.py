@@ -157,6 +157,23 @@ def test_several_maps_and_a_number():
     assert head.scale_final_layer[1].in_features == 4 * 2 * 1
 
 
+@pytest.mark.parametrize('training', [True, False])
+def test_points_have_more_than_the_eight_bits_of_autocast(training):
+    """With a constant map of 2 and small steps on it, bf16 would give a staircase."""
+    head = random_head('scale', dict(a=2, b=1)).train(training)
+    head.get_submodule(head.predictor).bias.data.fill_(2.0)
+    head.get_submodule(head.predictor).weight.data.mul_(1e-3)
+    features = torch.randn(2, 16, 5, 4)
+    with torch.set_grad_enabled(training):
+        exact = head(features)
+        with torch.autocast('cpu', torch.bfloat16):
+            found = head(features)
+    for name, value in exact.items():
+        assert found[name].dtype == torch.float32
+        spread = float((value - value.mean()).abs().max())
+        assert float((found[name] - value).abs().max()) < 0.1 * spread, name
+
+
 @pytest.mark.parametrize('size', [(8, 6), (16, 12), (5, 7), (1, 2), (9, 13)])
 def test_the_scale_pools_maps_of_any_size(size):
     pool = pixel_shuffle.FlatCells((8, 6))

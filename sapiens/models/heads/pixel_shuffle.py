@@ -105,13 +105,18 @@ class PixelShuffleHead(BaseModule):
     def forward(self, features: Tensor) -> Tensor | dict[str, Tensor]:
         """(B, C, h, w) -> (B, K, 2^n h, 2^n w), n the number of doublings; of several outputs a dict of maps and numbers (B,)."""
         stacks, last = [self.input_conv, *self.upsample_blocks, self.conv_layers], self.get_submodule(self.predictor)
-        run = partial(run_in_bands, stacks, last) if may_work_in_place(self) else nn.Sequential(*stacks, last)
-        output = run(features).sigmoid() if self.sigmoid else run(features)
+        if self.scalars:
+            last = partial(in_own_precision, last)
+        if may_work_in_place(self):
+            output = run_in_bands(stacks, last, features)
+        else:
+            output = last(nn.Sequential(*stacks)(features))
+        output = output.sigmoid() if self.sigmoid else output
         if self.maps is None:
             return output
         outputs = dict(zip(self.maps, output.split(list(self.maps.values()), dim=1), strict=True))
         for name in self.scalars:
-            outputs[name] = self.scale_final_layer(self.scale_conv_layers(features))[:, 0]
+            outputs[name] = in_own_precision(self.scale_final_layer, self.scale_conv_layers(features))[:, 0]
         return outputs
 
     def init_weights(self) -> None:
@@ -129,6 +134,15 @@ class PixelShuffleHead(BaseModule):
     def parts_to_compile(self) -> list[nn.Module]:
         """The whole head, see :func:`sapiens.engine.compiling.compile_parts`."""
         return [self]
+
+
+def in_own_precision(layer: nn.Module, features: Tensor) -> Tensor:
+    """Run a layer in the type of its weights, also under autocast. In bf16 a point at 2 meters is known to 8 mm only, so that
+    neighboring points form steps."""
+    if not torch.is_autocast_enabled(features.device.type):
+        return layer(features)
+    with torch.autocast(features.device.type, enabled=False):
+        return layer(features.to(next(layer.parameters()).dtype))
 
 
 class ScaleBranch:
