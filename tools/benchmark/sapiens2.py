@@ -256,13 +256,16 @@ def photographs(args) -> PrettyTable:
         def theirs(model=model, processor=processor, task=task) -> list:
             return [their_result(model, processor, task, path) for path in paths]
 
-        def ours(predictor=predictor, task=task) -> list:
-            return [our_result(result, task) for _, result in predictor.stream(paths)]
+        def ours(predictor=predictor) -> list:
+            return [result for _, result in predictor.stream(paths)]
 
         with torch.inference_mode():
             title = f'{title}, {len(paths)} files'
             same = agree if task != 'seg' else labels_agree
-            differences = [same(title, *pair) for pair in zip(theirs(), ours(), strict=True)]
+            differences = [
+                same(title, their_numbers(one, task), our_numbers(other, task))
+                for one, other in zip(theirs(), ours(), strict=True)
+            ]
             pairs = take_turns(theirs, ours, args.repeats, args.clock)
         table.add(f'{title} ({args.clock_name})', pairs, max(differences), 's')
     return table.table
@@ -284,8 +287,8 @@ def saved_models(args) -> Iterator[tuple[str, str, Path]]:
                 yield f'{task} {size}', task, Path(folder)
 
 
-def our_result(result: Result, task: str) -> np.ndarray:
-    """Numbers of a result in the form of transformers: of keypoints the scores, since random heatmaps have no distinct peaks."""
+def our_numbers(result: Result, task: str) -> np.ndarray:
+    """What is compared, in the form of transformers: of keypoints the scores, since random heatmaps have no distinct peaks."""
     if task == 'pose':
         return result.scores
     if task == 'seg':
@@ -297,6 +300,16 @@ def our_result(result: Result, task: str) -> np.ndarray:
     return np.concatenate([result.alpha[None], result.foreground.transpose(2, 0, 1)])
 
 
+def their_numbers(result, task: str) -> torch.Tensor:
+    if task == 'pose':
+        return torch.stack([person['scores'] for person in result])
+    if task == 'seg':
+        return result
+    if task == 'matting':
+        return torch.cat([result['alpha'], result['foreground']])
+    return result[dict(normal='normals', pointmap='pointmap')[task]]
+
+
 def their_result(model, processor, task: str, path: str):
     """One photograph from the file to results, as transformers documents it."""
     image = ImageOps.exif_transpose(Image.open(path)).convert('RGB')
@@ -305,19 +318,13 @@ def their_result(model, processor, task: str, path: str):
     inputs = processor(image, return_tensors='pt', **(dict(boxes=boxes) if task == 'pose' else {}))
     outputs = model(**inputs)
     if task == 'pose':
-        (people,) = processor.post_process_pose_estimation(outputs, boxes=boxes)
-        return torch.stack([person['scores'] for person in people])
+        return processor.post_process_pose_estimation(outputs, boxes=boxes)[0]
     if task == 'seg':
         return processor.post_process_semantic_segmentation(outputs, target_sizes=[size])[0]
-    if task == 'normal':
-        return processor.post_process_normal_estimation(outputs, source_sizes=[size], target_sizes=[size])[0][
-            'normals'
-        ]
-    if task == 'pointmap':
-        (found,) = processor.post_process_pointmap_estimation(outputs, source_sizes=[size], target_sizes=[size])
-        return found['pointmap']
-    (found,) = processor.post_process_image_matting(outputs, target_sizes=[size])
-    return torch.cat([found['alpha'], found['foreground']])
+    if task == 'matting':
+        return processor.post_process_image_matting(outputs, target_sizes=[size])[0]
+    restore = getattr(processor, f'post_process_{task}_estimation')
+    return restore(outputs, source_sizes=[size], target_sizes=[size])[0]
 
 
 # ---------------------------------------------------------------------- on a GPU

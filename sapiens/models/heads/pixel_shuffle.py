@@ -107,10 +107,8 @@ class PixelShuffleHead(BaseModule):
         stacks, last = [self.input_conv, *self.upsample_blocks, self.conv_layers], self.get_submodule(self.predictor)
         if self.scalars:
             last = partial(in_own_precision, last)
-        if may_work_in_place(self):
-            output = run_in_bands(stacks, last, features)
-        else:
-            output = last(nn.Sequential(*stacks)(features))
+        in_place = may_work_in_place(self)
+        output = run_in_bands(stacks, last, features) if in_place else last(nn.Sequential(*stacks)(features))
         output = output.sigmoid() if self.sigmoid else output
         if self.maps is None:
             return output
