@@ -276,8 +276,11 @@ class ImageProcessor:
         if len(backgrounds) != count:
             raise ValueError(f'{len(backgrounds)} backgrounds for {count} images')
         fronts, shares = (
-            [one.clamp(0, 1) for one in self._restored(maps.float(), None, target_sizes)]
-            for maps in (foregrounds, alphas)
+            [one.clamp(0, 1) if one.data_ptr() == each.data_ptr() else one.clamp_(0, 1) for each, one in pairs]
+            for pairs in (
+                zip(maps, self._restored(maps.float(), None, target_sizes), strict=True)
+                for maps in (foregrounds, alphas)
+            )
         )
         found = []
         for front, alpha, background in zip(fronts, shares, backgrounds, strict=True):
