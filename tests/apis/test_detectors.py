@@ -1,6 +1,8 @@
 import json
+import logging
 import sys
 import types
+from urllib.error import URLError
 
 import cv2
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 
 from sapiens.apis.detectors import BoxesFile, PersonDetector, build_detector, suppress
 from sapiens.apis.inputs import Item
+from sapiens.commands import is_user_error
 
 from .tiny import picture
 
@@ -235,6 +238,17 @@ def test_torchvision_detectors_take_weights_from_a_file(tmp_path):
         build_detector(f'torchvision:{name},{tmp_path / "other.pth"}', 'cpu')
 
 
+def test_weights_that_cannot_be_fetched_end_in_one_line(tmp_path, monkeypatch):
+    def refuse(*args, **options):
+        raise URLError('no route to host')
+
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    monkeypatch.setattr('torch.hub.urlopen', refuse)
+    with pytest.raises(ValueError, match=r'fetched \(no route to host\); torchvision:\w+,FILE') as refused:
+        build_detector('torchvision:ssdlite320_mobilenet_v3_large', 'cpu')
+    assert is_user_error(refused.value)
+
+
 def test_suppression_for_torchvision_is_the_usual_one():
     from sapiens.apis.detectors.torchvision import _nms
 
@@ -284,6 +298,28 @@ def test_detectors_of_transformers(monkeypatch):
     Model.config = types.SimpleNamespace(id2label={0: 'cat'})
     with pytest.raises(ValueError, match="no class 'person', but cat"):
         build_detector('transformers:some/model', 'cpu')
+
+
+@pytest.mark.parametrize('name', ['nowhere/at/all', 'EMPTY'])
+def test_a_folder_without_a_model_of_transformers_ends_in_one_line(name, tmp_path, monkeypatch):
+    pytest.importorskip('transformers')
+    name = str(tmp_path) if name == 'EMPTY' else name
+    with pytest.raises(ValueError, match=f'detector transformers:{name} cannot be loaded: .') as refused:
+        build_detector(f'transformers:{name}', 'cpu')
+    assert is_user_error(refused.value) and '\n' not in str(refused.value)
+
+
+def test_tries_of_the_hub_are_not_shown(tmp_path, monkeypatch, caplog):
+    transformers = pytest.importorskip('transformers')
+    log = logging.getLogger('huggingface_hub.utils')
+    monkeypatch.setattr(transformers.AutoImageProcessor, 'from_pretrained', lambda name: log.warning('Retrying in 1s'))
+    with pytest.raises(ValueError, match='cannot be loaded'):
+        build_detector(f'transformers:{tmp_path}', 'cpu')
+    assert 'Retrying' not in caplog.text
+    monkeypatch.setenv('SAPIENS_VERBOSE', '1')
+    with pytest.raises(ValueError, match='cannot be loaded'):
+        build_detector(f'transformers:{tmp_path}', 'cpu')
+    assert 'Retrying' in caplog.text
 
 
 def test_transformers_is_asked_for_where_it_is_missing(monkeypatch):

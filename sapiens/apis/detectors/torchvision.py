@@ -25,7 +25,7 @@ def load_torchvision(name: str, weights: str | None, device: torch.device) -> Ca
         device: device of the model.
 
     Raises:
-        ValueError: the name is unknown or the weights do not fit.
+        ValueError: the name is unknown, or the weights cannot be fetched or do not fit.
     """
     import torchvision
     from torchvision.models import detection, get_model, list_models
@@ -34,10 +34,16 @@ def load_torchvision(name: str, weights: str | None, device: torch.device) -> Ca
     known = [model for model in list_models(detection) if 'keypoint' not in model]
     if name not in known:
         near = get_close_matches(name, known, n=1)
-        hint = f'; did you mean {near[0]!r}?' if near else ''
+        hint = f'; did you mean {near[0]!r}?' if near else '.'
         raise ValueError(f'torchvision has no detection model {name!r}{hint} Known: {", ".join(known)}')
     if weights is None:
-        model = get_model(name, weights='DEFAULT')
+        try:
+            model = get_model(name, weights='DEFAULT')
+        except (OSError, RuntimeError) as error:  # no network, no space; a file of another checksum
+            reason = getattr(error, 'reason', error)
+            raise ValueError(
+                f'the weights of torchvision:{name} cannot be fetched ({reason}); torchvision:{name},FILE takes a file'
+            ) from error
     else:
         model = get_model(name, weights=None, weights_backbone=None)
         try:

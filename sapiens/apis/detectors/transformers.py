@@ -1,11 +1,14 @@
 """Object detection models of the transformers library."""
 
+import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
+from sapiens.utils.loggers import quiet_loggers
 from sapiens.utils.optional import require
+from sapiens.utils.terminal import is_verbose
 
 __all__ = ['load_transformers']
 
@@ -19,11 +22,19 @@ def load_transformers(name: str, device: torch.device) -> Callable:
 
     Raises:
         ImportError: transformers is not installed.
-        ValueError: the model has no class 'person'.
+        ValueError: the model cannot be loaded, or it has no class 'person'.
     """
     transformers = require('transformers', f'detector transformers:{name}')
-    processor = transformers.AutoImageProcessor.from_pretrained(name)
-    model = transformers.AutoModelForObjectDetection.from_pretrained(name).to(device).eval()
+    # Without a network the hub's client has several lines for each of its tries.
+    level = logging.NOTSET if is_verbose() else logging.ERROR
+    try:
+        with quiet_loggers(logging.getLogger('huggingface_hub'), level=level):
+            processor = transformers.AutoImageProcessor.from_pretrained(name)
+            model = transformers.AutoModelForObjectDetection.from_pretrained(name)
+    except (OSError, ValueError) as error:  # no such model, no network; a folder of another kind
+        reason = str(error).partition('\n')[0]
+        raise ValueError(f'detector transformers:{name} cannot be loaded: {reason}') from error
+    model.to(device).eval()
     labels = {int(index): str(label).lower() for index, label in model.config.id2label.items()}
     people = [index for index, label in labels.items() if label in ('person', 'human', 'people', 'pedestrian')]
     if not people:
