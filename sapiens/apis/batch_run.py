@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from sapiens.utils.counting import count_of
 from sapiens.utils.files import remove_temporaries, write_atomically
 from sapiens.utils.progress import LateBar
 
@@ -54,10 +55,10 @@ class BatchRun:
         try:
             todo = items if self.overwrite else [item for item in items if not plan.is_done(item.name, since)]
             if items:
-                print(f'{len(items)} images, {len(items) - len(todo)} of them done already')
+                print(f'{count_of(len(items), "image")}, {len(items) - len(todo)} of them done already')
             films = videos_to_do(plan, videos, sys.maxsize if self.overwrite else since)
             if videos:
-                print(f'{len(videos)} videos, {len(videos) - len(films)} of them done already')
+                print(f'{count_of(len(videos), "video")}, {len(videos) - len(films)} of them done already')
             outcomes.extend(self.infer_images(todo))
             outcomes.extend(self.infer_videos(films, options))
         finally:
@@ -68,7 +69,8 @@ class BatchRun:
         failed = [outcome for outcome in [*outcomes, *damaged] if outcome.error]
         write_failures(plan.out / FAILURES, sorted(failed, key=lambda outcome: outcome.item.source))
         done = {outcome.item for outcome in outcomes if not outcome.error}
-        text = f'{len(done & set(items))} images' + (f' and {len(done & set(videos))} videos' if videos else '')
+        text = count_of(len(done & set(items)), 'image')
+        text += f' and {count_of(len(done & set(videos)), "video")}' if videos else ''
         print(f'wrote results of {text} to {plan.out}; {len(failed)} failed', *combined, sep='\n')
         for line in describe(plan, outcomes, set(videos)):
             print(line)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sapiens.metainfo import Skeleton, get_skeleton
+from sapiens.utils.counting import count_of
 
 from .batch_job import Outcome, Plan
 from .detectors import BoxesFile
@@ -126,10 +127,12 @@ def write_combined(
     folder, texts = plan.stem(task, 'x').parent, []
     if coco:
         path = folder / COMBINED[0]
-        texts.append(f'{write_coco(path, rows())} people in {path}')
+        texts.append(f'{count_of(write_coco(path, rows()), "person", "people")} in {path}')
     if csv:
         path = folder / COMBINED[1]
-        texts.append(f'{write_csv(path, rows(), skeleton_of(plan.models[task]))} people in {path}')
+        texts.append(
+            f'{count_of(write_csv(path, rows(), skeleton_of(plan.models[task])), "person", "people")} in {path}'
+        )
     return texts, list(failed.values())
 
 

@@ -28,6 +28,7 @@ from sapiens.apis.run_record import content_of, write_settings
 from sapiens.apis.writers.files import is_complete, write_file
 from sapiens.utils.cli import tool_parser
 from sapiens.utils.config_options import add_options_argument
+from sapiens.utils.counting import count_of
 from sapiens.utils.device import DTYPES
 from sapiens.utils.folder_lock import FolderLock
 
@@ -88,7 +89,7 @@ def write_features(
     todo = [
         item for item in items if args.overwrite or not all(is_complete(target, since) for target in targets(item))
     ]
-    print(f'{len(items)} images, {len(items) - len(todo)} of them done already')
+    print(f'{count_of(len(items), "image")}, {len(items) - len(todo)} of them done already')
     encoder = load_encoder(cfg, checkpoint, args.device, args.out_type, args.blocks)
     paths = [item.source for item in todo]
     results = extract_features(
@@ -108,5 +109,5 @@ def write_features(
             failed.append((item.source, str(error)))
     for source, reason in failed:
         print(f'skipped {source}: {" ".join(reason.split())}', file=sys.stderr)
-    print(f'wrote features of {len(todo) - len(failed)} images to {args.out}; {len(failed)} failed')
+    print(f'wrote features of {count_of(len(todo) - len(failed), "image")} to {args.out}; {len(failed)} failed')
     return int(bool(failed))

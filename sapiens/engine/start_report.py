@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from mmengine.runner import BaseLoop
 
+from sapiens.utils.counting import count_of
 from sapiens.utils.terminal import fact, near_path
 
 __all__ = ['start_report']
@@ -32,7 +33,7 @@ def start_report(runner) -> str:
 
 
 def _device(runner) -> str:
-    has_gpu, threads = torch.cuda.is_available(), _count(torch.get_num_threads(), 'thread')
+    has_gpu, threads = torch.cuda.is_available(), count_of(torch.get_num_threads(), 'thread')
     name = torch.cuda.get_device_name() if has_gpu else f'CPU, {threads}'
     where = name if runner.world_size == 1 else f'{runner.world_size} processes, each {name}'
     wrapper = runner.optim_wrapper
@@ -68,8 +69,8 @@ def _batch(runner, loop) -> str:
     text = ' x '.join(f'{value} {name}' for name, value in factors.items() if value > 1)
     total = loop.total_batch * accumulated
     more = runner.world_size > 1 or accumulated > 1
-    workers = _count(loop.dataloader.num_workers, 'worker')
-    return f'{_count(total, "image")}{f" = {text}" if more else ""}, {workers} reading'
+    workers = count_of(loop.dataloader.num_workers, 'worker')
+    return f'{count_of(total, "image")}{f" = {text}" if more else ""}, {workers} reading'
 
 
 def _steps(loop, val) -> str:
@@ -77,7 +78,7 @@ def _steps(loop, val) -> str:
     every = loop.val_intervals[0]
     text = f'{loop.max_iters:,} ({length:,} per epoch)'
     if val is not None:
-        text += f', validation after every {_count(every, unit) if every > 1 else unit}'
+        text += f', validation after every {count_of(every, unit) if every > 1 else unit}'
     return text
 
 
@@ -89,7 +90,3 @@ def _optimizer(wrapper) -> str:
     if min(rates) < 0.99 * max(rates):
         text += f' (from {min(rates):.2g} in the first layers)'
     return f'{text}, weight decay {settings.get("weight_decay", 0):g}'
-
-
-def _count(number: int, noun: str) -> str:
-    return f'{number:,} {noun}{"" if number == 1 else "s"}'

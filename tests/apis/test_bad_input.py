@@ -283,7 +283,7 @@ def test_a_command_whose_boxes_are_fractions_fails_and_names_the_images(tmp_path
     options = ('--model', CONFIGS['pose'], '--boxes', path, '--out', tmp_path / 'out')
     assert status_of('infer', 'pose', tmp_path / 'in', *options) == 1
     printed = capsys.readouterr()
-    assert 'wrote results of 1 images' in printed.out and '2 failed' in printed.out
+    assert 'wrote results of 1 image to' in printed.out and '2 failed' in printed.out
     lines = (tmp_path / 'out/failures.txt').read_text().splitlines()
     assert [line.split('\t')[0] for line in lines] == [str(tmp_path / 'in/a.png'), str(tmp_path / 'in/c.png')]
     assert 'fractions' in lines[0] and 'such as x1, y1, x2, y2 = 40, 5, 50, 15' in lines[1]

@@ -49,7 +49,7 @@ def test_features_of_random_weights_are_not_mixed(features, tmp_path):
     (tmp_path / 'in').mkdir()
     Image.fromarray(picture()).save(tmp_path / 'in/a.png')
     code, text, _ = features(tmp_path / 'in', tmp_path / 'out')
-    assert code == 0 and 'wrote features of 1 images' in text
+    assert code == 0 and 'wrote features of 1 image to' in text
     first = np.load(tmp_path / 'out/a.png.npy')
     code, _, errors = features(tmp_path / 'in', tmp_path / 'out')
     assert code == 2 and 'weights of features: they are random, new in each run' in errors

@@ -134,7 +134,7 @@ def test_a_list_of_impossible_paths(infer, weights, tmp_path):
     (tmp_path / 'list.txt').write_text(text, 'utf-8')
     code, text, errors = infer('pose', tmp_path / 'list.txt', '--model', CONFIGS['pose'], '--checkpoint', weights, '--out',
                                tmp_path / 'out', '--csv')  # fmt: skip
-    assert code == 1 and f'wrote results of 1 images to {tmp_path}/out; {len(bad)} failed' in text, errors
+    assert code == 1 and f'wrote results of 1 image to {tmp_path}/out; {len(bad)} failed' in text, errors
     found = failures_of(tmp_path / 'out')
     assert set(found) == {line if '://' in line else os.path.join(tmp_path, line) for line in bad} and all(
         found.values()
@@ -268,7 +268,7 @@ def test_existing_results_are_not_computed_again(infer, weights, tmp_path):
     assert len(times) == 8
     (tmp_path / 'out/2.json').unlink()
     code, text, _ = infer(*command)
-    assert code == 0 and '3 of them done already' in text and 'results of 1 images' in text
+    assert code == 0 and '3 of them done already' in text and 'results of 1 image to' in text
     changed = {path.name for path, time in times.items() if path.stat().st_mtime_ns != time}
     assert changed == {'2.json', '2.jpg'}
     assert len(json.loads((tmp_path / 'out/keypoints.coco.json').read_text())) == len(paths)
@@ -558,7 +558,7 @@ def test_videos_and_images_together(infer, weights, tmp_path):
     assert len(document['frames']) == 6 and document['frames'][5]['instance_info'][0]['track_id'] == 0
     assert (tmp_path / 'out/dance.mp4').stat().st_size and (tmp_path / 'out/0.json').exists()
     code, text, _ = infer(*command)
-    assert code == 0 and '1 videos, 1 of them done already' in text
+    assert code == 0 and '1 video, 1 of them done already' in text
     code, _, errors = infer('pose', tmp_path / 'broken.mp4', *command[1:])
     assert code == 1 and 'broken.mp4' in errors and 'dance' not in errors
     code, _, errors = infer(*command, '--side-by-side')
@@ -590,7 +590,7 @@ def test_videos_of_one_name_and_videos_that_break(infer, weights, tmp_path):
     )
     write_video(bad, frames(5), sound=None)
     code, text, errors = infer(*command)
-    assert code == 0 and '0 images and 1 videos' in text, errors
+    assert code == 0 and '0 images and 1 video to' in text, errors
     assert len(list(out.glob('dance*.json'))) == 3 and not list(out.glob('*.part'))
     assert not (out / 'failures.txt').exists()
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from sapiens.metainfo import Skeleton
 from sapiens.metainfo.palettes import with_palette
+from sapiens.utils.counting import count_of
 from sapiens.visualization import draw_heatmaps
 from sapiens.visualization.legend import draw_entries, skeleton_entries
 from sapiens.visualization.people import draw_part, draw_people
@@ -122,4 +123,4 @@ class PoseResult(Result):
         return Found(len(self), int(known.sum()), int((known & (self.scores >= saving.threshold)).sum()))
 
     def summary(self) -> str:
-        return f'{len(self)} {"person" if len(self) == 1 else "people"}, {self.keypoints.shape[1]} keypoints each'
+        return f'{count_of(len(self), "person", "people")}, {self.keypoints.shape[1]} keypoints each'

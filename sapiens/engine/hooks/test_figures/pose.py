@@ -9,6 +9,7 @@ from sapiens.coco import BOX_THRESHOLD
 from sapiens.metainfo import get_skeleton
 from sapiens.metainfo.palettes import PALETTES
 from sapiens.registry import HOOKS
+from sapiens.utils.counting import count_of
 from sapiens.utils.crop import heatmap_to_image
 from sapiens.visualization import draw_heatmaps, draw_pose
 from sapiens.visualization.layout import caption, join, resized_points
@@ -110,8 +111,10 @@ class PoseShowHook(ShowHook):
         points = _concatenate(shown, 'keypoints', count, 2)
         left_out = len(samples) - len(shown)
         texts = [
-            f'ground truth: {_number(len(true_points))}' if len(true_points) else 'no labeled people',
-            f'prediction: {_number(len(shown))}'
+            f'ground truth: {count_of(len(true_points), "person", "people")}'
+            if len(true_points)
+            else 'no labeled people',
+            f'prediction: {count_of(len(shown), "person", "people")}'
             + (f', {left_out} boxes below {self.box_threshold:g} left out' if left_out else ''),
         ]
         look = dict(threshold=self.threshold, palette=self.palette)
@@ -132,10 +135,6 @@ class PoseShowHook(ShowHook):
             join([caption(image.shape[1], text), part], 0, gap=0) for text, part in zip(texts, parts, strict=True)
         ]
         return join(tiles, axis=1)
-
-
-def _number(people: int) -> str:
-    return f'{people} {"person" if people == 1 else "people"}'
 
 
 def _resized(transform: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
