@@ -30,7 +30,8 @@ def test_help_lists_every_command_without_importing_torch():
     assert tuple(listed) == COMMANDS
     modules = {path.stem for path in (ROOT / 'sapiens/commands').glob('*.py')} - {'__init__', '__main__'}
     assert set(COMMANDS) == modules
-    assert all(describe(name).endswith('.') and len(describe(name)) < 90 for name in COMMANDS)
+    assert all(describe(name).endswith('.') for name in COMMANDS)
+    assert max(map(len, shown.stdout.splitlines())) < 100
 
 
 def test_unknown_command_names_a_near_one():

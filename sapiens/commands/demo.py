@@ -1,4 +1,4 @@
-"""Serve a local web page: choose a picture or video and a task, see and save the result.
+"""Serve a local web page: choose a picture or video and a task, see and save results.
 
 Needs gradio: pip install 'sapiens[demo]'. Without --model the page offers every published model on this machine. A model is
 loaded at its first use. Images stay on this machine and are deleted after an hour, and when the page ends.
