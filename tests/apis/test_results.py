@@ -1,5 +1,6 @@
 import csv
 import json
+import math
 
 import numpy as np
 import pytest
@@ -311,6 +312,14 @@ def test_what_is_not_finite_has_no_depth():
     for fov in (0, 180, -1):
         with pytest.raises(ValueError, match=f'fov={fov}: expected degrees between 0 and 180'):
             depth.points(fov=fov)
+
+
+@pytest.mark.parametrize('wrong', [
+    dict(radius=-1.0), dict(radius=0.0), dict(radius=math.nan), dict(thickness=0), dict(opacity=3.0), dict(opacity=-0.1),
+])  # fmt: skip
+def test_sizes_and_opacities_that_draw_nothing_are_refused(wrong):
+    with pytest.raises(ValueError, match=f'{next(iter(wrong))}=.*: expected'):
+        Saving(**wrong)
 
 
 def test_maps_are_cut_out_by_their_mask():

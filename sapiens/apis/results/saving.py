@@ -91,6 +91,11 @@ class Saving:
                 raise ValueError(f'{name}={getattr(self, name)!r} is not one of {known}')
         if self.depth_limits is not None and not -math.inf < self.depth_limits[0] < self.depth_limits[1] < math.inf:
             raise ValueError(f'depth_limits={self.depth_limits}: expected two numbers, the nearest depth first')
+        for name in ('radius', 'thickness'):
+            if (size := getattr(self, name)) is not None and not 0 < size < math.inf:
+                raise ValueError(f'{name}={size}: expected pixels above 0')
+        if not 0 <= self.opacity <= 1:
+            raise ValueError(f'opacity={self.opacity}: expected 0 to 1')
 
     @property
     def background_level(self) -> int:
