@@ -154,7 +154,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help='minimum score of a drawn keypoint; default: %(default)s',
     )
     add('--radius', type=float, help='radius of keypoints in pixels; default: from the size of the person')
-    add('--thickness', type=int, help='thickness of links in pixels; default: from the size of the person')
+    add('--thickness', type=int, help='thickness of links in pixels, 0 for none; default: from the size of the person')
     add('--show-boxes', action='store_true', help='draw the boxes of people')
     add('--show-indices', action='store_true', help='write the indices of keypoints')
     add('--heatmaps', action='store_true', help='also write an image of the heatmaps')

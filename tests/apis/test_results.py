@@ -315,7 +315,7 @@ def test_what_is_not_finite_has_no_depth():
 
 
 @pytest.mark.parametrize('wrong', [
-    dict(radius=-1.0), dict(radius=0.0), dict(radius=math.nan), dict(thickness=0), dict(opacity=3.0), dict(opacity=-0.1),
+    dict(radius=-1.0), dict(radius=0.0), dict(radius=math.nan), dict(thickness=-1), dict(opacity=3.0), dict(opacity=-0.1),
 ])  # fmt: skip
 def test_sizes_and_opacities_that_draw_nothing_are_refused(wrong):
     with pytest.raises(ValueError, match=f'{next(iter(wrong))}=.*: expected'):

@@ -69,7 +69,7 @@ def their_model(task: str | None, size: str, image_size: tuple[int, int], layers
     model = getattr(transformers, name)(config).eval().requires_grad_(False)
     if task in ('pose', 'normal'):
         # As in trained models: heatmaps are above 0 around their peaks, and vectors are not near 0, where they have no direction.
-        model.decode_head.predictor.bias.fill_(3)
+        model.decode_head.predictor.bias.fill_(10)
     if task == 'pointmap':  # a scale above 0
         *_, last = (layer for layer in model.scale_head.modules() if isinstance(layer, nn.Linear))
         last.bias.fill_(1)

@@ -91,9 +91,10 @@ class Saving:
                 raise ValueError(f'{name}={getattr(self, name)!r} is not one of {known}')
         if self.depth_limits is not None and not -math.inf < self.depth_limits[0] < self.depth_limits[1] < math.inf:
             raise ValueError(f'depth_limits={self.depth_limits}: expected two numbers, the nearest depth first')
-        for name in ('radius', 'thickness'):
-            if (size := getattr(self, name)) is not None and not 0 < size < math.inf:
-                raise ValueError(f'{name}={size}: expected pixels above 0')
+        if self.radius is not None and not 0 < self.radius < math.inf:
+            raise ValueError(f'radius={self.radius}: expected pixels above 0')
+        if self.thickness is not None and not 0 <= self.thickness < math.inf:
+            raise ValueError(f'thickness={self.thickness}: expected pixels, or 0 for no links')
         if not 0 <= self.opacity <= 1:
             raise ValueError(f'opacity={self.opacity}: expected 0 to 1')
 
