@@ -83,6 +83,7 @@ def draw_curves(
         ValueError: a name that no run logged, or a baseline of a name that is not drawn.
     """
     from matplotlib.figure import Figure  # slow to import
+    from matplotlib.ticker import MaxNLocator
 
     known = sorted({name for curves in runs.values() for name in curves})
     for name in names:
@@ -97,13 +98,14 @@ def draw_curves(
         for run, curves in runs.items():
             places, values = curves.get(name, ((), ()))
             marker = 'o' if len(places) == 1 else '.' if len(places) <= 40 else None
-            panel.plot(places, values, label=run, marker=marker)
+            # An empty line keeps the colors of the runs equal in all panels, and has no place in the legend.
+            panel.plot(places, values, label=run if len(places) else None, marker=marker)
         if baselines and name in baselines:
             value = baselines[name]
             panel.axhline(value, color='gray', linestyle='--', linewidth=1, label=f'baseline {value:g}')
         panel.set(title=name, xlabel=x)
         panel.grid(alpha=0.3)
-        if baselines and name in baselines:
-            panel.legend()
-    panels[-1].legend()
+        panel.legend()
+        if x == 'iterations':
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.savefig(path, dpi=100)

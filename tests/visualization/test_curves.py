@@ -96,6 +96,8 @@ def test_panels_share_the_axis_one_point_is_a_point_and_baselines_are_lines(tmp_
     assert point.get_marker() == 'o' and loss.get_lines()[0].get_marker() == '.'
     assert list(line.get_ydata()) == [0.7, 0.7] and line.get_linestyle() == '--'
     assert [text.get_text() for text in score.get_legend().get_texts()] == ['a', 'baseline 0.7']
+    assert all(panel.get_legend() for panel in score.figure.axes), 'each panel names its own lines'
+    assert all(float(tick).is_integer() for tick in score.get_xticks())
     with pytest.raises(ValueError, match="baseline of 'other', which is not drawn: expected one of loss"):
         draw_curves(dict(a=one), ['loss'], tmp_path / 'x.png', baselines=dict(other=1.0))
 
