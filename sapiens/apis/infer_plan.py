@@ -4,16 +4,18 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from sapiens.checkpoints import resolve_checkpoint
 from sapiens.coco import BOX_THRESHOLD
 from sapiens.metainfo import get_classes
 from sapiens.tasks import task_names
+from sapiens.utils.checkpoint import require_checkpoint
 
 from .arguments import background_of, camera_of, check_tasks
 from .batch_job import Plan
 from .detectors import automatic
 from .detectors.base import NMS_THRESHOLD
 from .loading.build import read_config
-from .loading.load_model import inference_tasks, model_of, with_checkpoints
+from .loading.load_model import inference_tasks, model_of, weights_of, with_checkpoints
 from .masks import Masking
 from .output_dir import skeleton_of
 from .predictors.by_task import get_predictor_class
@@ -33,6 +35,10 @@ def make_plan(args: argparse.Namespace) -> Plan:
     """
     saving = make_saving(args)
     models, hidden = make_models(args, saving)
+    for options in models.values():  # before a detector is fetched
+        weights = weights_of(options['model'], options.get('checkpoint'))
+        if weights:
+            require_checkpoint(resolve_checkpoint(weights))
     detector = None
     if any('detector' in get_predictor_class(task).options for task in models):
         low, overlap = (0.0, 1.0) if args.boxes else (BOX_THRESHOLD, NMS_THRESHOLD)

@@ -322,6 +322,15 @@ def test_one_command_at_a_time_writes_to_a_folder(infer, weights, tmp_path):
     assert infer(*command)[0] == 0 and not left.exists() and not (tmp_path / 'out/.lock').exists()
 
 
+def test_missing_weights_are_named_before_a_detector_is_fetched(infer, weights, tmp_path, monkeypatch):
+    write_pictures(tmp_path / 'in', ((32, 24),))
+    monkeypatch.setattr('sapiens.apis.detectors.automatic.choose_detector', lambda say=print: pytest.fail('chosen'))
+    wrong = weights.with_name('pose.pht')
+    command = 'pose', tmp_path / 'in', '--model', CONFIGS['pose'], '--checkpoint', wrong, '--out', tmp_path / 'out'
+    code, _, errors = infer(*command)
+    assert code == 2 and f'no checkpoint {wrong}; in {wrong.parent} there is pose.pth' in errors
+
+
 def test_weights_of_another_task_are_refused(infer, weights, tmp_path):
     write_pictures(tmp_path / 'in', SIZES[:1])
     code, _, errors = infer(
