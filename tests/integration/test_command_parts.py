@@ -81,14 +81,18 @@ def test_plan_with_keypoints_of_another_skeleton():
     assert 'keypoints_as' not in plan('pose').models['pose']
 
 
-def test_plan_of_all_tasks_and_of_masks():
+def test_plan_of_all_tasks_and_of_masks(tmp_path):
     made = plan('all')
     assert list(made.models) == list(CONFIGS) and made.subfolders and made.detector['text'] == 'whole-image'
     assert 'num_keypoints' not in made.models['seg'] and made.models['seg']['flip_test'] is None
-    masked = plan('depth', '--mask-model', CONFIGS['seg'], '--mask-checkpoint', 'x.pth')
+    weights = str(tmp_path / 'x.pth')
+    with pytest.raises(FileNotFoundError, match='no checkpoint .*x.pth'):
+        plan('depth', '--mask-model', CONFIGS['seg'], '--mask-checkpoint', weights)
+    Path(weights).write_bytes(b'weights')
+    masked = plan('depth', '--mask-model', CONFIGS['seg'], '--mask-checkpoint', weights)
     assert masked.hidden == ('seg',) and masked.written() == ['depth'] and masked.detector is None
     common = dict(dtype='fp32', batch_size=8, compile=False)
-    assert masked.models['seg'] == dict(common, model=CONFIGS['seg'], checkpoint='x.pth', task='seg')
+    assert masked.models['seg'] == dict(common, model=CONFIGS['seg'], checkpoint=weights, task='seg')
     assert plan('features').models['features']['model'] == MAE
 
 
