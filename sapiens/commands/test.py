@@ -20,8 +20,8 @@ from mmengine.dist import is_main_process
 
 from sapiens.checkpoints import resolve_checkpoint
 from sapiens.engine import Runner, show_hook_for
+from sapiens.engine.evaluators import complete_evaluators
 from sapiens.engine.refusal import leave_no_traces
-from sapiens.engine.runner import set_default_evaluators
 from sapiens.registry import METRICS
 from sapiens.tasks import members_of
 from sapiens.utils.cli import (
@@ -109,7 +109,7 @@ def without_average(cfg) -> None:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     cfg = load_runner_config(args)
-    set_default_evaluators(cfg)
+    complete_evaluators(cfg)
     cfg.load_from, cfg.resume = None if args.graph else str(resolve_checkpoint(args.checkpoint)), False
     if args.dump:
         set_dump(cfg, args.dump)

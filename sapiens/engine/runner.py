@@ -23,7 +23,7 @@ from sapiens.checkpoints import (
     require_starts,
     resolve_init_cfg,
 )
-from sapiens.tasks import members_of, task_of
+from sapiens.tasks import members_of
 from sapiens.utils.folder_lock import FolderLock
 from sapiens.utils.foreign import refuse_foreign
 from sapiens.utils.launcher_watch import stop_with_launcher
@@ -33,22 +33,14 @@ from sapiens.version import __version__
 
 from .checkpoint_io import find_resumable, load_training_state, write_checkpoint
 from .compiling import compile_parts
+from .evaluators import complete_evaluators
 from .hooks.stop import StopHook
 from .message_hub import plain
 from .run_state import collect_state, get_progress, restore_state
 from .runner_builds import BuildingRunner
 from .worker_signals import kill_workers_at_exit
 
-__all__ = ['Runner', 'set_default_evaluators']
-
-
-def set_default_evaluators(cfg: Config) -> None:
-    """Give each split that has a dataloader and no evaluator the default metric of the model's task, in place; of a model of
-    several tasks that of each."""
-    for split in ('val', 'test'):
-        if cfg.get(f'{split}_dataloader') and not cfg.get(f'{split}_evaluator'):
-            parts = {name: dict(type=task_of(part).metric) for name, part in members_of(cfg.model).items()}
-            cfg[f'{split}_evaluator'] = parts or dict(type=task_of(cfg.model).metric)
+__all__ = ['Runner']
 
 
 class Runner(BuildingRunner):
@@ -88,7 +80,7 @@ class Runner(BuildingRunner):
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'Runner':
-        """Build a runner; see :func:`set_default_evaluators`.
+        """Build a runner; see :func:`.complete_evaluators`.
 
         Raises:
             ValueError: the config names classes of other packages that do not work here.
@@ -96,7 +88,7 @@ class Runner(BuildingRunner):
         """
         cfg = copy.deepcopy(cfg)
         refuse_foreign(cfg.to_dict(), getattr(cfg, 'filename', None) or 'the config')
-        set_default_evaluators(cfg)
+        complete_evaluators(cfg)
         require_starts(cfg)
         return super().from_cfg(cfg)
 

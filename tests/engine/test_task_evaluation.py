@@ -5,8 +5,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.structures import BaseDataElement
 
 from sapiens.datasets import MultiTaskDataset
+from sapiens.engine.evaluators import complete_evaluators
 from sapiens.engine.hooks.data_check import check_names
-from sapiens.engine.runner import set_default_evaluators
 from sapiens.engine.task_evaluation import TaskEvaluator, has_tasks, is_by_task
 from sapiens.evaluation import reported_names
 from sapiens.utils.config import load_config
@@ -94,11 +94,29 @@ def test_what_a_config_says():
 def test_the_default_metrics_are_those_of_the_tasks():
     cfg = load_config('multi/sapiens2_tiny_synthetic-128x96')
     cfg.val_evaluator = None
-    set_default_evaluators(cfg)
+    complete_evaluators(cfg)
     assert cfg.val_evaluator == dict(
         normal=dict(type='NormalMetric'), pose=dict(type='KeypointMetric'), seg=dict(type='SegMetric')
     )
     assert set(cfg.test_evaluator) == {'normal', 'pose', 'seg'}
+
+
+def test_metrics_take_the_encoding_of_the_task():
+    """Linear predictions would be compared with sRGB-coded labels."""
+    cfg = load_config('albedo/sapiens2_tiny_synthetic-128x96')
+    complete_evaluators(cfg)
+    assert [one.get('encoding') for one in cfg.val_evaluator] == ['srgb', None]
+    for evaluator in (None, dict(type='AlbedoMetric'), [dict(type='AlbedoMetric'), dict(type='ValLoss')]):
+        cfg = load_config('albedo/sapiens2_tiny_synthetic-128x96')
+        cfg.model.task.encoding, cfg.val_evaluator = 'linear', evaluator
+        complete_evaluators(cfg)
+        first = cfg.val_evaluator[0] if isinstance(cfg.val_evaluator, list) else cfg.val_evaluator
+        assert first == dict(type='AlbedoMetric', encoding='linear')
+    cfg.val_evaluator = dict(type='AlbedoMetric', encoding='srgb')
+    with pytest.raises(
+        ValueError, match="val_evaluator: AlbedoMetric has encoding='srgb', .* AlbedoTask have 'linear'"
+    ):
+        complete_evaluators(cfg)
 
 
 def test_classes_of_each_task_must_be_those_of_its_data():
