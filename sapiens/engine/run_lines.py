@@ -24,7 +24,7 @@ PLACED = (
 SHORT = dict(grad_norm='gradient', skipped_steps='skipped')
 BETTER = 'better before'
 TIMES = ('time', 'data_time')
-# A loss besides the sum: ``loss_l1``, ``pose_loss_l1`` or, where a task has one loss without a name, ``pose_loss``.
+# A part of the loss: ``loss_l1``, in a model of several tasks ``pose_loss_l1``, or ``pose_loss`` if it is the only one.
 _PART = re.compile(r'(?P<task>.+)_loss(_.+)?|loss_(?P<part>.+)')
 
 

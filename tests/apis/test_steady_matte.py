@@ -50,15 +50,15 @@ def test_edges_of_still_and_moving_things_flicker_less_and_are_not_worse(speed, 
 def test_the_motion_of_large_frames_is_in_their_pixels():
     """It is estimated on smaller ones."""
 
-    def enlarged(number):
+    def upsampled(number):
         frame, alpha = scene(40 + number)
         return cv2.resize(frame, None, fx=10, fy=10), cv2.resize(alpha, None, fx=10, fy=10)[..., None]
 
     steady = SteadyMatte()
     for number in range(3):
-        frame, alpha = enlarged(number)
+        frame, alpha = upsampled(number)
         filtered = steady(frame, alpha, number / 30)
-    assert np.abs(filtered - alpha).mean() < 0.05 * np.abs(enlarged(1)[1] - alpha).mean()
+    assert np.abs(filtered - alpha).mean() < 0.05 * np.abs(upsampled(1)[1] - alpha).mean()
 
 
 def test_another_scene_is_not_averaged_with_the_one_before():

@@ -275,13 +275,7 @@ class ImageProcessor:
             backgrounds = [backgrounds] * count
         if len(backgrounds) != count:
             raise ValueError(f'{len(backgrounds)} backgrounds for {count} images')
-        fronts, shares = (
-            [one.clamp(0, 1) if one.data_ptr() == each.data_ptr() else one.clamp_(0, 1) for each, one in pairs]
-            for pairs in (
-                zip(maps, self._restored(maps.float(), None, target_sizes), strict=True)
-                for maps in (foregrounds, alphas)
-            )
-        )
+        fronts, shares = (self._fractions(maps, target_sizes) for maps in (foregrounds, alphas))
         found = []
         for front, alpha, background in zip(fronts, shares, backgrounds, strict=True):
             found.append(dict(foreground=front, alpha=alpha))
@@ -290,6 +284,14 @@ class ImageProcessor:
                 mixed = (front + (1 - alpha) * behind).clamp(0, 1)
                 found[-1]['composite'] = (mixed * LEVELS).to(torch.uint8)
         return found
+
+    def _fractions(self, maps: Tensor, sizes: Sequence[tuple] | None) -> list[Tensor]:
+        """Maps cut to [0, 1] at the sizes of their images; in place, unless a map is still the caller's."""
+        restored = self._restored(maps.float(), None, sizes)
+        return [
+            new.clamp(0, 1) if new.data_ptr() == old.data_ptr() else new.clamp_(0, 1)
+            for old, new in zip(maps, restored, strict=True)
+        ]
 
     def _restored(
         self, maps: Tensor, source_sizes: Sequence[tuple] | None, target_sizes: Sequence[tuple] | None
