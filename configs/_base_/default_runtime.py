@@ -12,6 +12,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=True, max_keep_ckpts=3),
     stop=dict(type='StopHook'),
+    garbage=dict(type='GarbageHook'),
     sampler_seed=None,
 )
 # Batch sizes, learning rates and lengths: _base_/schedules/.
@@ -42,6 +43,7 @@ val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 env_cfg = dict(
     cudnn_benchmark=True,
+    matmul_precision='auto',
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='auto'),
 )

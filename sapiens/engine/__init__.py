@@ -1,9 +1,12 @@
+from .averaging import ExponentialMovingAverage, MomentumAnnealingEMA
 from .eval_loops import TestLoop, ValLoop
 from .hooks.bad_data import BadDataHook
 from .hooks.checkpoint import CheckpointHook
 from .hooks.data_check import DataCheckHook
 from .hooks.early_stopping import EarlyStoppingHook
+from .hooks.garbage import GarbageHook
 from .hooks.logger import LoggerHook
+from .hooks.runtime_info import RuntimeInfoHook
 from .hooks.stop import StopHook
 from .hooks.test_figures.base import ShowHook
 from .hooks.test_figures.dense import DenseShowHook, show_hook_for
@@ -28,15 +31,19 @@ __all__ = [
     'DenseShowHook',
     'EarlyStoppingHook',
     'EpochBasedTrainLoop',
+    'ExponentialMovingAverage',
+    'GarbageHook',
     'IterBasedTrainLoop',
     'IterTimerHook',
     'LoggerHook',
+    'MomentumAnnealingEMA',
     'OptimWrapper',
     'ParamGroupConstructor',
     'PosePictureHook',
     'PoseShowHook',
     'ReconstructionHook',
     'Runner',
+    'RuntimeInfoHook',
     'ShowHook',
     'StopHook',
     'TestLoop',

@@ -1,6 +1,7 @@
 """MMEngine's runner with exact resume."""
 
 import copy
+import math
 import time
 from collections.abc import Iterable
 from datetime import timedelta
@@ -34,10 +35,11 @@ from sapiens.version import __version__
 from .checkpoint_io import find_resumable, load_training_state, write_checkpoint
 from .compiling import compile_parts
 from .evaluators import complete_evaluators
-from .hooks.stop import StopHook
+from .matmul_precision import matmul_precision
 from .message_hub import plain
 from .run_state import collect_state, get_progress, restore_state
 from .runner_builds import BuildingRunner
+from .step_values import StepValues
 from .worker_signals import kill_workers_at_exit
 
 __all__ = ['Runner']
@@ -53,6 +55,7 @@ class Runner(BuildingRunner):
     * ``compile=True`` compiles blocks and heads. MMEngine compiles the whole step, which ends in an error.
     * Several processes also work on CPUs (gloo). They end when torchrun was killed.
     * One run at a time trains in a work dir.
+    * A training step does not wait for the device: the values of steps are read where they are logged.
     """
 
     # Whether a file of weights must have all tensors of the model. A training may start from some.
@@ -101,17 +104,44 @@ class Runner(BuildingRunner):
             SystemExit: a signal stopped the run, after its checkpoint was written. The status is 128 + the signal's number.
             ValueError: another run works in the work dir, or it cannot be written.
         """
+        # Hooks with a method ``restore`` undo what they changed in the process, however training ends.
+        wrapper = self.optim_wrapper
+        precision = wrapper.get('precision') if isinstance(wrapper, dict) else getattr(wrapper, 'precision', None)
+        products = matmul_precision(
+            (self.cfg.get('env_cfg') or {}).get('matmul_precision', 'auto'), precision or 'auto'
+        )
         lock = self._lock_work_dir()
         try:
-            model = super().train()
+            with products:
+                model = super().train()
         finally:
             lock.release()
             for hook in self.hooks:
-                if isinstance(hook, StopHook):
-                    hook.restore_handlers()
+                if hasattr(hook, 'restore'):
+                    hook.restore()
         if self.exit_status:
             raise SystemExit(self.exit_status)
         return model
+
+    @cached_property
+    def step_values(self) -> StepValues:
+        """Values of training steps that are not read yet."""
+        return StepValues()
+
+    def read_step_values(self) -> None:
+        """Read the values of the steps since the last call into the message hub, and report skipped steps.
+
+        This waits for the device. Every process must call it after the same step.
+
+        Raises:
+            RuntimeError: too many steps were skipped, see :class:`.OptimWrapper`.
+        """
+        for values in self.step_values.read():
+            for name, value in values.items():
+                if name != 'grad_norm' or math.isfinite(value):  # it is not that of a skipped step
+                    self.message_hub.update_scalar(f'train/{name}', value)
+        if hasattr(self.optim_wrapper, 'report'):
+            self.optim_wrapper.report()
 
     def _lock_work_dir(self) -> FolderLock:
         """Lock the work dir by the main process; every process raises if it is in use."""
@@ -156,6 +186,7 @@ class Runner(BuildingRunner):
 
         The training loop says which epoch and iteration it is of; ``by_epoch`` of MMEngine's method has no effect.
         """
+        self.read_step_values()
         weights = self.bare_model.state_dict()
         meta = dict(
             meta or {},

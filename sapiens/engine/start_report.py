@@ -37,7 +37,8 @@ def _device(runner) -> str:
     name = torch.cuda.get_device_name() if has_gpu else f'CPU, {threads}'
     where = name if runner.world_size == 1 else f'{runner.world_size} processes, each {name}'
     wrapper = runner.optim_wrapper
-    return where + (', bf16 autocast' if getattr(wrapper, 'uses_bf16', False) else '')
+    where += ', bf16 autocast' if getattr(wrapper, 'uses_bf16', False) else ''
+    return where + (', TF32 products' if has_gpu and torch.get_float32_matmul_precision() == 'high' else '')
 
 
 def _model(model: torch.nn.Module) -> str:

@@ -2,6 +2,7 @@
 
 import atexit
 import functools
+import gc
 import multiprocessing
 import signal
 
@@ -26,7 +27,7 @@ def kill_workers_at_exit() -> None:
 
 
 def init_worker(worker_id: int, **_) -> None:
-    """Initialize a loader's worker: ignore stop signals.
+    """Initialize a loader's worker: ignore stop signals, and collect garbage automatically.
 
     A terminal sends Ctrl-C, and a cluster SIGTERM or SIGUSR1, to every process of the group. If a worker died of it, the run
     would fail before its checkpoint is written. Workers still end with the main process. torch seeds them from the loader's
@@ -35,3 +36,4 @@ def init_worker(worker_id: int, **_) -> None:
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
+    gc.enable()  # which a worker inherits from a trainer that collects at its own times

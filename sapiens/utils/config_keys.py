@@ -38,7 +38,7 @@ NAMES_OR_DICTS = {'arch', 'skeleton', 'classes'}
 
 # Sections of a config whose keys are counted here, with the keys that are not arguments of the function behind the section.
 AUTO_SCALE_LR = {'enable', 'base_batch_size'}
-ENV_CFG = {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'}
+ENV_CFG = {'cudnn_benchmark', 'matmul_precision', 'mp_cfg', 'dist_cfg', 'resource_limit'}
 DIST_CFG = {'init_backend', 'port'}  # of MMEngine's init_dist
 MISSING = object()
 

@@ -2,6 +2,7 @@ import logging
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from torch import nn
 
 from sapiens.engine.optim.optim_wrapper import OptimWrapper
@@ -12,10 +13,17 @@ from sapiens.registry import OPTIM_WRAPPER_CONSTRUCTORS
 TINY = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
 
 
-def wrapper(**kwargs):
-    torch.manual_seed(0)
-    layer = nn.Linear(4, 1, bias=False)
-    return layer, OptimWrapper(torch.optim.SGD(layer.parameters(), lr=1.0), precision='fp32', **kwargs)
+@pytest.fixture(params=[True, False], ids=['fused', 'plain'])
+def wrapper(request):
+    """Builds a layer and its optimizer. Fused optimizers clip and skip themselves, the wrapper does it for others."""
+
+    def build(**kwargs):
+        torch.manual_seed(0)
+        layer = nn.Linear(4, 1, bias=False)
+        optimizer = torch.optim.SGD(layer.parameters(), lr=1.0, fused=request.param)
+        return layer, OptimWrapper(optimizer, precision='fp32', **kwargs)
+
+    return build
 
 
 def mae():
@@ -24,22 +32,22 @@ def mae():
     )
 
 
-def test_step_clips_by_the_norm():
+def test_step_clips_by_the_norm(wrapper):
     layer, optim = wrapper(clip_grad=dict(max_norm=0.5))
     before, x = layer.weight.detach().clone(), torch.tensor([[3.0, 4.0, 0.0, 0.0]])
     optim.update_params(layer(x).sum())
     torch.testing.assert_close(before - layer.weight, x * 0.1)  # norm 5 scaled to 0.5
-    assert optim.message_hub.get_scalar('train/grad_norm').current() == pytest.approx(5)
+    assert optim.grad_norm.item() == pytest.approx(5)  # before clipping
 
 
-def test_gradients_under_the_limit_stay():
+def test_gradients_under_the_limit_stay(wrapper):
     layer, optim = wrapper(clip_grad=dict(max_norm=50))
     before, x = layer.weight.detach().clone(), torch.tensor([[3.0, 4.0, 0.0, 0.0]])
     optim.update_params(layer(x).sum())
     torch.testing.assert_close(before - layer.weight, x)
 
 
-def test_accumulation_averages():
+def test_accumulation_averages(wrapper):
     layer, optim = wrapper(accumulative_counts=2)
     optim.initialize_count_status(layer, 0, 4)
     before = layer.weight.detach().clone()
@@ -50,7 +58,8 @@ def test_accumulation_averages():
 
 
 @pytest.mark.parametrize('kind', ['loss', 'gradient'])
-def test_nonfinite_steps_are_skipped_counted_and_stop_the_run(kind, caplog):
+def test_nonfinite_steps_are_skipped_counted_and_stop_the_run(wrapper, kind, caplog, monkeypatch):
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'handlers', [caplog.handler])
     layer, optim = wrapper(max_skipped_in_a_row=3)
     before = layer.weight.detach().clone()
 
@@ -63,31 +72,70 @@ def test_nonfinite_steps_are_skipped_counted_and_stop_the_run(kind, caplog):
 
     bad()
     bad()
-    assert (optim.skipped, optim.skipped_in_a_row) == (2, 2)
+    assert optim.skips.read() == (2, 2)
     assert torch.equal(layer.weight, before) and layer.weight.grad is None
     optim.update_params(layer(torch.ones(1, 4)).sum())
     assert not torch.equal(layer.weight, before)
-    assert (optim.skipped, optim.skipped_in_a_row) == (2, 0)
+    assert optim.skips.read() == (2, 0)
+    optim.report()
+    optim.report()  # nothing new
     bad()
+    bad()
+    optim.report()
     bad()
     with pytest.raises(RuntimeError, match='3 steps in a row.*lower learning rate'):
-        bad()
+        optim.report()
+    warnings = [record.message for record in caplog.records if 'skipped' in record.message]
+    assert [text.split(',')[0].split(':')[0] for text in warnings] == [
+        '2 steps skipped', '2 steps skipped', 'Step of iteration 1 skipped'
+    ]  # fmt: skip
+    assert '2 skipped so far, 0 in a row' in warnings[0] and '5 skipped so far, 3 in a row' in warnings[2]
     saved = optim.state_dict()
     _, other = wrapper()
     other.load_state_dict(saved)
-    assert (other.skipped, other.skipped_in_a_row) == (5, 3)
+    assert other.skips.read() == (5, 3)
+    other.update_params(layer(torch.ones(1, 4)).sum() * float('nan'))
+    assert other.skips.read() == (6, 4)
 
 
-def test_a_bad_loss_inside_an_accumulation_drops_the_step():
+def test_a_run_of_skipped_steps_stops_the_run_when_it_is_over_too(wrapper):
+    """Steps are reported at intervals, in which training may have recovered."""
+    layer, optim = wrapper(max_skipped_in_a_row=2)
+    for factor in (float('nan'), float('nan'), 1.0):
+        optim.update_params(layer(torch.ones(1, 4)).sum() * factor)
+    assert optim.skips.read() == (2, 0)
+    with pytest.raises(RuntimeError, match='2 steps in a row'):
+        optim.report()
+
+
+def test_a_bad_loss_inside_an_accumulation_drops_the_step(wrapper):
     layer, optim = wrapper(accumulative_counts=2)
     optim.initialize_count_status(layer, 0, 4)
     before = layer.weight.detach().clone()
     optim.update_params(layer(torch.ones(1, 4)).sum() * float('inf'))
     optim.update_params(layer(torch.ones(1, 4)).sum())
-    assert torch.equal(layer.weight, before) and optim.skipped == 1
+    assert torch.equal(layer.weight, before) and optim.skips.read() == (1, 1)
 
 
-def test_zeroing_reproduces_the_published_engine():
+def test_fused_steps_equal_plain_ones():
+    """AdamW with clipping and skipped steps: weights, moments and step counts."""
+    ended = []
+    for fused in (True, False):
+        torch.manual_seed(0)
+        layer = nn.Linear(6, 5)
+        adam = torch.optim.AdamW(layer.parameters(), lr=0.1, weight_decay=0.1, fused=fused)
+        optim = OptimWrapper(adam, precision='fp32', clip_grad=dict(max_norm=0.7))
+        for step in range(8):
+            x = torch.full((1, 6), float('nan') if step in (0, 4) else 0.3 * step)
+            optim.update_params((layer(x) ** 2).sum())
+        assert optim.skips.read() == (2, 0)
+        ended.append([*layer.parameters(), *(value for state in adam.state.values() for value in state.values())])
+        assert [float(state['step']) for state in adam.state.values()] == [6, 6]
+    for fused, plain in zip(*ended, strict=True):
+        torch.testing.assert_close(fused, plain, rtol=1e-5, atol=1e-6)
+
+
+def test_zeroing_reproduces_the_published_engine(wrapper):
     layer, optim = wrapper(nonfinite='zero')
     before = layer.weight.detach().clone()
     x = torch.tensor([[1.0, 1.0, 1.0, 1.0]])
@@ -118,7 +166,7 @@ def test_unknown_options_are_refused(options, message):
         OptimWrapper(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0), **options)
 
 
-def test_an_accumulation_ends_with_the_epoch():
+def test_an_accumulation_ends_with_the_epoch(wrapper):
     """Five batches, two by two: the last step averages the one that is left."""
     layer, optim = wrapper(accumulative_counts=2)
     steps = []
@@ -168,8 +216,6 @@ def test_frozen_parameters_are_left_out():
 def test_constructor_logs_a_table_and_builds_the_wrapper(caplog):
     constructor = OPTIM_WRAPPER_CONSTRUCTORS.get('ParamGroupConstructor')
     assert constructor is ParamGroupConstructor
-    from mmengine.logging import MMLogger
-
     with caplog.at_level(logging.INFO):
         logger = MMLogger.get_current_instance()
         logger.addHandler(caplog.handler)

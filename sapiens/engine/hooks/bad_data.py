@@ -3,10 +3,12 @@
 from collections import Counter
 from pathlib import Path
 
-from mmengine.dist import all_gather_object, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from sapiens.registry import HOOKS
+
+from ..host_group import gather_on_hosts
 
 __all__ = ['BadDataHook']
 
@@ -73,7 +75,7 @@ class BadDataHook(Hook):
 
     def report(self, runner) -> None:
         """Add the counts of all ranks, log new files, and stop the run if there are too many."""
-        gathered = all_gather_object((self.new, self.samples, self.new_rejected))
+        gathered = gather_on_hosts((self.new, self.samples, self.new_rejected))
         self.new, self.samples, self.new_rejected = [], 0, Counter()
         new = [entry for entries, *_ in gathered for entry in entries]
         first = self.bad + 1

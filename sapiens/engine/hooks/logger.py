@@ -42,11 +42,15 @@ class LoggerHook(_LoggerHook):
 
     # ------------------------------------------------------------------ training
 
-    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+    def is_due(self, runner, batch_idx: int) -> bool:
+        """Whether the current iteration is logged."""
         ends_epoch = self.end_of_epoch(runner.train_dataloader, batch_idx) and not self.ignore_last
+        return self.every_n_train_iters(runner, self.interval) or ends_epoch or self.is_last_train_iter(runner)
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         if self.every_n_train_iters(runner, self.interval_exp_name):
             runner.logger.info(f'Exp name: {runner.experiment_name}')
-        if self.every_n_train_iters(runner, self.interval) or ends_epoch or self.is_last_train_iter(runner):
+        if self.is_due(runner, batch_idx):
             tag, text = runner.log_processor.get_log_after_iter(runner, batch_idx, 'train')
             epoch = f'{runner.epoch + 1}/{runner.max_epochs}' if getattr(runner.train_loop, 'by_epoch', False) else ''
             eta = runner.message_hub.get_info('eta')

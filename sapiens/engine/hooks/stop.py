@@ -3,13 +3,16 @@
 import logging
 import os
 import signal
+import time
 
 import torch
-from mmengine.dist import all_reduce, get_world_size
+import torch.distributed as dist
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 
 from sapiens.registry import HOOKS
 
+from ..host_group import host_group
 from ..outputs import drop_closed_outputs
 from ..worker_signals import STOP_SIGNALS
 from .checkpoint import CheckpointHook
@@ -21,20 +24,34 @@ __all__ = ['StopHook']
 class StopHook(Hook):
     """On SIGTERM, SIGUSR1 (pre-emption notice of a cluster) or Ctrl-C: finish the step, write a checkpoint, exit.
 
-    A signal to one rank stops all ranks after the same optimizer step. The exit status is 128 + the signal's number (143,
-    138, 130), so a job script can requeue a stopped run with ``--resume``. A signal during validation takes effect after it.
-    A second Ctrl-C aborts at once, without a checkpoint. Without a :class:`CheckpointHook` the run stops without one. A run goes
-    on when the reader of its output ends (as the ``tee`` of ``... | tee log`` on Ctrl-C).
+    A signal to one rank stops all ranks after the same optimizer step. Ranks tell each other about signals every ``seconds``, by
+    one reduction on the host, which does not wait for the device. The exit status is 128 + the signal's number (143, 138, 130),
+    so a job script can requeue a stopped run with ``--resume``. A signal during validation takes effect after it. A second Ctrl-C
+    aborts at once, without a checkpoint. Without a :class:`CheckpointHook` the run stops without one. A run goes on when the
+    reader of its output ends (as the ``tee`` of ``... | tee log`` on Ctrl-C).
+
+    Args:
+        seconds: from one exchange between ranks to the next, rounded to whole steps; 0 for every step. A single process stops
+            after its step.
+
+    Raises:
+        ValueError: ``seconds`` below 0.
     """
 
     priority = 'LOWEST'  # after a scheduled checkpoint
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 2.0) -> None:
+        if seconds < 0:
+            raise ValueError(f'default_hooks.stop.seconds={seconds}: expected 0 or more')
+        self.seconds = seconds
+        # Steps from the latest exchange to the next one, those that are left, and the time of the latest.
+        self._interval, self._left, self._since = 1, 1, 0.0
         self.received = 0
         self.previous: dict = {}
 
     def before_train(self, runner) -> None:
         self.received = 0
+        self._interval, self._left, self._since = 1, 1, time.monotonic()
         for number in STOP_SIGNALS:
             self.previous[number] = signal.signal(number, self._receive)
         self.previous[signal.SIGPIPE] = signal.signal(signal.SIGPIPE, drop_closed_outputs)
@@ -42,7 +59,7 @@ class StopHook(Hook):
 
     def _receive(self, number, frame) -> None:
         if self.received and number == signal.SIGINT:
-            self.restore_handlers()
+            self.restore()
             raise KeyboardInterrupt
         self.received = int(number)
         # A handler cannot use the logger or sys.stderr, which may be in the middle of a line.
@@ -50,18 +67,16 @@ class StopHook(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         if runner.optim_wrapper.should_update():  # checkpoints do not hold pending gradients
-            self._stop_if_received(runner, runner.iter + 1)
+            self._left -= 1
+            if get_world_size() == 1 or self._left <= 0:
+                self._stop_if_received(runner, runner.iter + 1)
 
     def after_val_epoch(self, runner, metrics=None) -> None:
         if self.previous and runner.optim_wrapper.should_update():
             self._stop_if_received(runner, runner.iter)
 
     def _stop_if_received(self, runner, iteration: int) -> None:
-        received = self.received
-        if get_world_size() > 1:
-            flag = torch.tensor([float(received)])
-            all_reduce(flag, op='max')
-            received = int(flag.item())
+        received = self._exchange() if get_world_size() > 1 else self.received
         if not received:
             return
         name = signal.Signals(received).name
@@ -75,8 +90,19 @@ class StopHook(Hook):
         runner.train_loop.stop_training = True
         runner.exit_status = 128 + received
 
-    def restore_handlers(self) -> None:
-        """Restore the previous handlers. The runner calls this whenever training ends."""
+    def _exchange(self) -> int:
+        """The signal that any rank received, or 0. Every rank must call this after the same step."""
+        now, steps = time.monotonic(), self._interval - self._left
+        flags = torch.tensor([self.received, (now - self._since) / max(steps, 1)])
+        dist.all_reduce(flags, dist.ReduceOp.MAX, group=host_group())
+        received, per_step = flags.tolist()
+        # From numbers that all ranks have alike.
+        self._interval = self._left = max(1, min(1000, int(self.seconds / max(per_step, 1e-6))))
+        self._since = now
+        return int(received)
+
+    def restore(self) -> None:
+        """Restore the previous handlers."""
         for number, handler in self.previous.items():
             signal.signal(number, handler)
         if self.previous:

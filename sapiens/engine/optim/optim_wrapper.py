@@ -1,16 +1,17 @@
 """Optimizer steps: autocast, gradient accumulation and clipping, and skipping of non-finite steps."""
 
-import math
 from contextlib import contextmanager
 
 import torch
-from mmengine.dist import all_gather_object, all_reduce
-from mmengine.logging import MMLogger
+from mmengine.dist import all_reduce
 from mmengine.optim import OptimWrapper as _OptimWrapper
 from torch import Tensor, nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.distributed.tensor import DTensor
+from torch.nn.utils import get_total_norm
 
 from sapiens.registry import OPTIM_WRAPPERS
+
+from .skipped_steps import SkippedSteps
 
 __all__ = ['OptimWrapper']
 
@@ -22,6 +23,10 @@ class OptimWrapper(_OptimWrapper):
     A step whose loss or gradient norm is not finite is skipped on all ranks together, counted and logged. Its accumulated
     gradients are dropped.
 
+    With a fused optimizer a step reads nothing back from the device: the optimizer itself clips and skips. :meth:`report` logs
+    skipped steps; the runner calls it with each line of the log and each checkpoint. Other optimizers wait once per step for the
+    decision.
+
     Args:
         optimizer: the optimizer.
         precision: ``'bf16'`` autocast, ``'fp32'``, or ``'auto'``: bf16 on GPUs that support it, fp32 elsewhere. There is no
@@ -31,11 +36,13 @@ class OptimWrapper(_OptimWrapper):
         clip_grad: ``dict(max_norm=...)``, or None.
         nonfinite: ``'skip'``, or ``'zero'`` to set non-finite gradient elements to 0, as the published system did. A step with
             a non-finite loss is always skipped.
-        max_skipped_in_a_row: number of consecutive skipped steps that stops the run.
+        max_skipped_in_a_row: number of consecutive skipped steps that stops the run, at the next :meth:`report`.
+
+    Attributes:
+        grad_norm: gradient norm of the latest step before clipping, a float32 scalar on the device; None before the first step.
 
     Raises:
         ValueError: an unknown option.
-        RuntimeError: in a step, see ``max_skipped_in_a_row``.
     """
 
     def __init__(
@@ -56,8 +63,8 @@ class OptimWrapper(_OptimWrapper):
             raise ValueError(f'clip_grad={clip_grad!r}: expected dict(max_norm=NUMBER) or None')
         self.precision, self.nonfinite = precision, nonfinite
         self.max_norm = clip_grad['max_norm'] if clip_grad else None
-        self.max_skipped_in_a_row = max_skipped_in_a_row
-        self.skipped, self.skipped_in_a_row = 0, 0
+        self.skips = SkippedSteps(max_skipped_in_a_row)
+        self.grad_norm: Tensor | None = None
         self._losses: list[Tensor] = []
         self._step_batches: int = accumulative_counts
         self._completes_step: bool | None = None
@@ -119,52 +126,42 @@ class OptimWrapper(_OptimWrapper):
             for grad in grads:
                 grad.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
         norm = get_total_norm(grads)
+        norm = (norm.full_tensor() if isinstance(norm, DTensor) else norm).float()
         loss = torch.stack([loss.float() for loss in self._losses]).mean()
         self._losses.clear()
-        finite = (norm.isfinite() & loss.isfinite()).float()
-        all_reduce(finite, op='min')  # gradients are equal on all ranks, losses are not: all must decide alike
-        norm_value, finite = torch.stack([norm.float(), finite]).tolist()  # the only synchronization with the device
-        if not finite:
-            self._skip(loss.item(), norm_value)
-            return
-        self.skipped_in_a_row = 0
-        self.message_hub.update_scalar('train/grad_norm', norm_value)
-        if self.max_norm is not None and norm_value > self.max_norm:
-            clip_grads_with_norm_(trained, self.max_norm, norm)
-        self.optimizer.step(**kwargs)
+        # Gradients are equal on all ranks, losses are not: all must decide alike.
+        nonfinite = 1 - (norm.isfinite() & loss.isfinite()).float()
+        all_reduce(nonfinite, op='max')
+        self.grad_norm = norm
+        self.skips.add(nonfinite.bool(), loss, norm, self.message_hub.get_info('iter', 0) + 1)
+        # Gradients are divided by this number, which is 1 up to the limit.
+        divisor = ((norm + 1e-6) / self.max_norm).clamp(min=1) if self.max_norm is not None else None
+        if getattr(self.optimizer, '_step_supports_amp_scaling', False):
+            self.optimizer.grad_scale, self.optimizer.found_inf = divisor, nonfinite
+            self.optimizer.step(**kwargs)
+        elif not nonfinite:
+            if divisor is not None:
+                torch._foreach_div_(grads, divisor)
+            self.optimizer.step(**kwargs)
 
-    def _skip(self, loss: float, norm: float) -> None:
-        self.skipped += 1
-        self.skipped_in_a_row += 1
-        self.message_hub.update_scalar('train/skipped_steps', self.skipped)
-        iteration = self.message_hub.get_info('iter', 0) + 1
-        # The gradient norm is that of all ranks together, so only the losses tell where the numbers come from.
-        losses = all_gather_object(loss)
-        bad = {rank: loss for rank, loss in enumerate(losses) if not math.isfinite(loss)}
-        values = f'loss {loss}'
-        if len(losses) > 1:
-            found = ', '.join(f'{loss} on rank {rank}' for rank, loss in bad.items())
-            values = f'loss {found}' if bad else 'the losses of all ranks are finite'
-        values += f', gradient norm {norm}'
-        MMLogger.get_current_instance().warning(
-            f'Step of iteration {iteration} skipped: {values}; {self.skipped} skipped so far, {self.skipped_in_a_row} in a row'
-        )
-        if self.skipped_in_a_row >= self.max_skipped_in_a_row:
-            raise RuntimeError(
-                f'{self.skipped_in_a_row} steps in a row had a non-finite loss or gradient norm, the last one at '
-                f'iteration {iteration} ({values}). The weights are those before the first of '
-                'them. Resume from an older checkpoint with a lower learning rate, a lower clip_grad.max_norm or '
-                'precision=fp32. optim_wrapper.max_skipped_in_a_row changes this limit.'
-            )
+    def report(self) -> None:
+        """Log the steps that were skipped since the last call. Every rank must call this at the same iteration.
+
+        Raises:
+            RuntimeError: too many steps in a row, see ``max_skipped_in_a_row``.
+        """
+        self.skips.report()
+        if self.skips.total:
+            self.message_hub.update_scalar('train/skipped_steps', self.skips.total)
 
     # ------------------------------------------------------------------ checkpoints
 
     def state_dict(self) -> dict:
-        return dict(super().state_dict(), skipped=[self.skipped, self.skipped_in_a_row])
+        return dict(super().state_dict(), skipped=self.skips.state_dict())
 
     def load_state_dict(self, state_dict: dict) -> None:
         state_dict = dict(state_dict)
-        self.skipped, self.skipped_in_a_row = state_dict.pop('skipped', [0, 0])
+        self.skips.load_state_dict(state_dict.pop('skipped', [0, 0]))
         super().load_state_dict(state_dict)
         # Tensors loaded on the CPU are views of the mapped file. Any view keeps the blocks of a removed file on the disk.
         for state in [*self.optimizer.state.values(), self.base_param_settings or {}]:

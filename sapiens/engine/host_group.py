@@ -1,0 +1,27 @@
+"""Communication between processes on their hosts, which does not wait for devices."""
+
+import functools
+from typing import Any
+
+import torch.distributed as dist
+
+__all__ = ['gather_on_hosts', 'host_group']
+
+
+def host_group() -> dist.ProcessGroup:
+    """Return a group of all processes that exchanges host memory (gloo). Every process must make the first call."""
+    return _host_group_of(dist.group.WORLD)
+
+
+@functools.lru_cache(maxsize=1)
+def _host_group_of(world: dist.ProcessGroup) -> dist.ProcessGroup:
+    return world if dist.get_backend(world) == 'gloo' else dist.new_group(backend='gloo')
+
+
+def gather_on_hosts(value: Any) -> list[Any]:
+    """Gather a picklable value of every process, in the order of ranks. NCCL would send it by way of the devices."""
+    if not dist.is_initialized():
+        return [value]
+    gathered = [None] * dist.get_world_size()
+    dist.all_gather_object(gathered, value, group=host_group())
+    return gathered
