@@ -26,7 +26,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     num_workers=8,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='stack_collate'),
+    collate_fn=dict(type='stack_collate', labels=False),
 )
 test_dataloader = val_dataloader
 optim_wrapper = dict(

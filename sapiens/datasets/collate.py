@@ -1,23 +1,27 @@
 """Collating samples into a batch."""
 
-import torch
+from torch.utils.data import default_collate
 
 from sapiens.registry import FUNCTIONS
 from sapiens.structures import LoaderRecord
+from sapiens.utils.batch_labels import Batch, stack_labels
 
 __all__ = ['stack_collate']
 
 
 @FUNCTIONS.register_module()
-def stack_collate(samples: list[dict]) -> dict:
+def stack_collate(samples: list[dict], labels: bool = True) -> Batch:
     """Stack samples of one size into a batch.
 
     Args:
         samples: dicts with ``inputs`` (uint8 (3, H, W) tensor) and optionally ``data_samples``, ``bad`` (list of
             (path, reason)), ``rejected`` (reasons, one in a line) and ``state`` (a stream's position after the sample).
+        labels: also stack the labels of the samples (:func:`sapiens.utils.batch_labels.stack_labels`), for training. The model
+            gets them as ``labels``. Evaluation reads labels from the samples.
 
     Returns:
-        dict(inputs=uint8 (B, 3, H, W), data_samples=list of B, loader=:class:`sapiens.structures.LoaderRecord`).
+        dict(inputs=uint8 (B, 3, H, W), data_samples=list of B, loader=:class:`sapiens.structures.LoaderRecord`), and
+        ``labels`` where there are some of the size of the inputs.
 
     Raises:
         ValueError: images of different sizes.
@@ -29,8 +33,8 @@ def stack_collate(samples: list[dict]) -> dict:
             "(LoadRandomResizedCrop or LoadResize), or use mmengine's pseudo_collate"
         )
     state = samples[-1].get('state')
-    return dict(
-        inputs=torch.stack([sample['inputs'] for sample in samples]),
+    batch = Batch(
+        inputs=default_collate([sample['inputs'] for sample in samples]),
         data_samples=[sample.get('data_samples') for sample in samples],
         loader=LoaderRecord(
             bad=[entry for sample in samples for entry in sample.get('bad', ())],
@@ -40,3 +44,6 @@ def stack_collate(samples: list[dict]) -> dict:
             rejected=[reason for sample in samples for reason in sample.get('rejected', '').splitlines()],
         ),
     )
+    if labels and (stacked := stack_labels(batch['data_samples'], batch['inputs'].shape[-2:])):
+        batch['labels'] = stacked
+    return batch

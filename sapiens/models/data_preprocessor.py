@@ -19,7 +19,11 @@ class ImageNormalizer(BaseDataPreprocessor):
     """Move a batch to the device as uint8 and normalize it there.
 
     Takes ``dict(inputs, data_samples)`` with ``inputs`` a uint8 (B, 3, H, W) tensor or a list of (3, H, W) tensors of one size.
-    Returns the same with ``inputs`` float32 (B, 3, H, W) RGB. Other keys of a batch are dropped.
+    Returns the same with ``inputs`` float32 (B, 3, H, W) RGB.
+
+    In training, ``labels`` of the batch (stacked tensors by name) are moved and returned too. The samples then stay where they
+    are, because losses need no more of them than their metainfo. Without stacked labels, and in evaluation, the samples are
+    moved. Other keys of a batch are dropped.
 
     Args:
         mean, std: gray levels of R, G, B, 0-255.
@@ -55,8 +59,14 @@ class ImageNormalizer(BaseDataPreprocessor):
             if len(sizes) > 1:
                 raise ValueError(f'images of one batch differ in size: {sorted(sizes)}; resize them in the pipeline')
             inputs = torch.stack(list(inputs))
-        data_samples = self.cast_data(data.get('data_samples'))
-        return dict(inputs=self.normalize(inputs, training), data_samples=data_samples)
+        inputs, data_samples = self.normalize(inputs, training), data.get('data_samples')
+        if training and data.get('labels'):
+            return dict(inputs=inputs, data_samples=data_samples, labels=self._moved(data['labels']))
+        return dict(inputs=inputs, data_samples=self.cast_data(data_samples))
+
+    def _moved(self, labels: dict[str, Tensor]) -> dict[str, Tensor]:
+        device, non_blocking = self.mean.device, self._non_blocking
+        return {name: value.to(device, non_blocking=non_blocking) for name, value in labels.items()}
 
     def normalize(self, images: Tensor, training: bool = False) -> Tensor:
         """uint8 (..., 3, H, W) -> float32 RGB, on the device of this module."""

@@ -85,8 +85,13 @@ class MAE(BaseModel):
         self.mask_ratio, self.mask_block_size = mask_ratio, mask_block_size
         self.norm_pix, self.decode_share = norm_pix, decode_share
 
-    def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor'):
-        """``'tensor'``: features of the whole image; ``'loss'``: see :meth:`loss`; ``'predict'``: see :meth:`predict`."""
+    def forward(
+        self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor', labels: dict | None = None
+    ):
+        """``'tensor'``: features of the whole image; ``'loss'``: see :meth:`loss`; ``'predict'``: see :meth:`predict`.
+
+        ``labels`` of a batch, which images of another task have, are not used.
+        """
         if mode == 'tensor':
             return self.backbone(inputs)
         if mode == 'loss':

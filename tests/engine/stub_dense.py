@@ -44,7 +44,7 @@ class StubDense(BaseModel):
         self.task_name = dict(sem_seg='seg').get(kind, kind)
         self.calls = 0
 
-    def forward(self, inputs, data_samples=None, mode='tensor', loader=None):
+    def forward(self, inputs, data_samples=None, mode='tensor', loader=None, labels=None):
         if mode == 'loss':
             return dict(loss=self.backbone(inputs.float().mean().view(1)).square().sum() + torch.rand(()))
         assert not self.training

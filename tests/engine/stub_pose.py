@@ -32,7 +32,7 @@ class StubPose(BaseModel):
         self.test_cfg = dict(output_heatmaps=False, keypoints=None)
         self.asked = []
 
-    def forward(self, inputs, data_samples=None, mode='tensor', loader=None):
+    def forward(self, inputs, data_samples=None, mode='tensor', loader=None, labels=None):
         if mode == 'loss':
             return dict(loss=self.backbone(inputs.float().mean().view(1)).square().sum() + torch.rand(()))
         assert not self.training

@@ -198,7 +198,7 @@ class Shading(StubDense):
         super().__init__('shading')
         self.channels = channels
 
-    def forward(self, inputs, data_samples=None, mode='tensor', loader=None):
+    def forward(self, inputs, data_samples=None, mode='tensor', loader=None, labels=None):
         if mode == 'loss':
             return super().forward(inputs, data_samples, mode)
         for sample in data_samples:

@@ -50,7 +50,7 @@ class Stub(StubDense):
         self.task = types.SimpleNamespace(encoding='srgb')
         self.task_name = task
 
-    def forward(self, inputs, data_samples=None, mode='tensor', loader=None):
+    def forward(self, inputs, data_samples=None, mode='tensor', loader=None, labels=None):
         if mode == 'loss':
             return super().forward(inputs, data_samples, mode)
         for sample in data_samples:

@@ -24,7 +24,7 @@ train_pipeline = [
             dict(type='RandomFlip', prob=0.5),
         ],
     ),
-    dict(type='PackDense'),
+    dict(type='PackDense', unit_vectors='fp16'),
 ]
 val_pipeline = [
     dict(type='LoadLabels', fields=['normal']),

@@ -49,7 +49,7 @@ train_pipeline = [
     dict(type='GaussianBlur', prob=0.3),
     dict(type='GaussianNoise', prob=0.3),
     dict(type='Solarize', prob=0.3),
-    dict(type='PackDense'),
+    dict(type='PackDense', unit_vectors='fp16'),
 ]
 val_pipeline = [
     dict(type='LoadLabels', fields=['normal']),

@@ -22,6 +22,7 @@ _POSE_KEYS = (
     *('img_id', 'id', 'img_path', 'ori_shape', 'img_shape', 'input_size', 'input_center', 'input_scale', 'sample_idx'),
     *('flip', 'bbox_rotation'),
 )
+_UNIT_VECTORS = ('fp32', 'fp16')
 
 
 @TRANSFORMS.register_module()
@@ -46,20 +47,32 @@ class PackDense(BaseTransform):
 
     In training the maps have the size of the input, in evaluation that of the original image.
 
+    Args:
+        unit_vectors: data type of maps of unit vectors such as normals, ``'fp32'`` or ``'fp16'``. Half precision takes half of
+            the memory and turns normals by 0.028 degrees at most (2^-11 of their length), 0.006 on average
+            (``tools/benchmark/batch_labels.py``). :class:`sapiens.models.NormalTask` scales them to length 1 again. For
+            training: metrics need exact labels.
+
     Required Keys: img (uint8 (h, w, 3) RGB), img_shape, ori_shape; maps ``gt_<field>`` of declared fields, valid_mask and
     valid_<field>; the keys of the metainfo where present
 
     Returns:
         dict(inputs=uint8 (3, h, w) tensor, RGB, not normalized; data_samples=:class:`sapiens.structures.DenseDataSample`) with
 
-        - the maps as tensors: gt_sem_seg (H, W) uint8, gt_depth (1, H, W) and gt_normal (3, H, W) float32, gt_mask and
-          valid_mask (H, W) bool, ...;
+        - the maps as tensors: gt_sem_seg (H, W) uint8, gt_depth (1, H, W) and gt_normal (3, H, W) float32 (float16 with
+          ``unit_vectors='fp16'``), gt_mask and valid_mask (H, W) bool, ...;
         - metainfo, where known: img_path, ori_shape, img_shape, crop, flip, rotation, warp_matrix, intrinsics, sample_idx,
           background, padding.
 
     Raises:
         BadImage: maps that are neither of the image's size nor of the original's.
+        ValueError: another ``unit_vectors``.
     """
+
+    def __init__(self, unit_vectors: str = 'fp32') -> None:
+        if unit_vectors not in _UNIT_VECTORS:
+            raise ValueError(f'unit_vectors={unit_vectors!r} is not one of {_UNIT_VECTORS}')
+        self.unit_vectors = unit_vectors
 
     def transform(self, results: dict) -> dict:
         sample = DenseDataSample(metainfo={key: results[key] for key in _DENSE_KEYS if key in results})
@@ -72,7 +85,10 @@ class PackDense(BaseTransform):
                     'labels must cover the pixels of their image'
                 )
             values = to_planes(values) if values.ndim == 3 else torch.from_numpy(np.ascontiguousarray(values))
-            setattr(sample, key, values[None] if values.ndim == 2 and get_field(key).leading else values)
+            field = get_field(key)
+            if self.unit_vectors == 'fp16' and field.kind == 'unit_vectors':
+                values = values.half()
+            setattr(sample, key, values[None] if values.ndim == 2 and field.leading else values)
         return dict(inputs=to_planes(results['img']), data_samples=sample)
 
 

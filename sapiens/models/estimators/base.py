@@ -92,12 +92,22 @@ class Estimator(BaseModel):
         self._network = network
         self.backbone, self._modules[self.head_name] = nn.Identity(), nn.Identity()
 
-    def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor'):
-        """``'tensor'``: the head's output; ``'loss'``: see :meth:`loss`; ``'predict'``: see :meth:`predict`."""
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: list | None = None,
+        mode: str = 'tensor',
+        labels: dict[str, Tensor] | None = None,
+    ):
+        """``'tensor'``: the head's output; ``'loss'``: see :meth:`loss`; ``'predict'``: see :meth:`predict`.
+
+        ``labels`` are those of the samples, stacked (:func:`sapiens.utils.batch_labels.stack_labels`), on the device. Only
+        losses use them. Without them, losses stack the labels of the samples.
+        """
         if mode == 'tensor':
             return self.network(inputs)
         if mode == 'loss':
-            return self.loss(inputs, data_samples)
+            return self.loss(inputs, data_samples, labels)
         if mode == 'predict':
             return self.predict(inputs, data_samples)
         raise ValueError(f"mode={mode!r} is not one of 'tensor', 'loss', 'predict'")

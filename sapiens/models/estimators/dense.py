@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from sapiens.registry import MODELS
+from sapiens.utils.batch_labels import stack_labels
 
 from ..layers.upsample import upsample, upsample_grid
 from .base import Estimator, loss_configs
@@ -93,7 +94,7 @@ class DenseEstimator(Estimator):
     def task_name(self) -> str:
         return self.task.task_name
 
-    def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
+    def loss(self, inputs: Tensor, data_samples: list, labels: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
         """``loss_<name>`` of each loss, weighted, which the runner sums; and what the task monitors (``acc_seg``).
 
         Maps are upsampled to the size of the input and compared there with the labels, at every ``loss_stride``-th pixel.
@@ -101,18 +102,19 @@ class DenseEstimator(Estimator):
         size = tuple(inputs.shape[-2:])
         if self.loss_stride > min(size):
             raise ValueError(f'loss_stride={self.loss_stride} is larger than an input of (h, w) = {size}')
-        targets, grid = self.task.read(data_samples, size, inputs.device), None
+        labels = self._stacked(data_samples, size, inputs.device) if labels is None else labels
+        targets, grid = self.task.read(data_samples, size, inputs.device, labels), None
         if self.loss_stride > 1:
             # PyTorch's generator, whose state is part of a checkpoint.
             grid = tuple(slice(int(first), None, self.loss_stride) for first in torch.randint(self.loss_stride, (2,)))
-        whole = self._whole_targets(targets, data_samples, size, grid)
+        whole = self._whole_targets(targets, data_samples, size, grid, labels)
         output = self.network(inputs)
         if grid is None:
             output = _each_map(output, lambda value: upsample(value, size))
         else:
             output = _each_map(output, lambda value: upsample_grid(value, size, *grid))
             targets = {name: tuple(labels[..., grid[0], grid[1]] for labels in pair) for name, pair in targets.items()}
-        losses = self._losses(output, targets, whole, data_samples)
+        losses = self._losses(output, targets, whole, data_samples, labels)
         return {**losses, **self.task.monitor(_each(output, Tensor.detach), targets)}
 
     @torch.no_grad()
@@ -178,7 +180,9 @@ class DenseEstimator(Estimator):
             count[window] += 1
         return _each(total, lambda value: value / count)
 
-    def _losses(self, output: Outputs, targets: dict, whole: dict, samples: list) -> dict[str, Tensor]:
+    def _losses(
+        self, output: Outputs, targets: dict, whole: dict, samples: list, labels: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
         named, losses = self.task.named(output), {}
         every = {name: target for name, (target, _) in targets.items()}
         every |= {
@@ -189,25 +193,31 @@ class DenseEstimator(Estimator):
             (target, valid), given = targets[field], named.get(field)
             if hasattr(loss, 'outputs'):
                 target, given = every | whole, {key: named[key] for key in loss.outputs}
-            context = self.task.context(samples, getattr(loss, 'context', ()), valid.device)
+            context = self.task.context(samples, getattr(loss, 'context', ()), valid.device, labels)
             losses[f'loss_{name}'] = loss(given, target, valid, **context)
         return losses
 
+    @staticmethod
+    def _stacked(samples: list, size: tuple[int, int], device) -> dict[str, Tensor]:
+        return {name: value.to(device) for name, value in stack_labels(samples, size).items()}
+
     def _whole_targets(
-        self, targets: dict, samples: list, size: tuple[int, int], grid: Grid | None
+        self, targets: dict, samples: list, size: tuple[int, int], grid: Grid | None, labels: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         if not any(hasattr(loss, 'outputs') for loss in self.loss_modules.values()):
             return {}
-        return self.task.whole_targets(targets, samples, size, grid)
+        return self.task.whole_targets(targets, samples, size, grid, labels)
 
     def _sample_loss(self, output: Outputs, sample, size: tuple[int, int]) -> float | None:
         """Sum of the losses of one sample from its output (1, K, h, w); None without labels."""
         if not self.task.is_labelled(sample):
             return None
         output = _each_map(output, lambda value: upsample(value, size))
-        targets = self.task.read([sample], size, next(iter(self.task.named(output).values())).device)
-        whole = self._whole_targets(targets, [sample], size, None)
-        return float(sum(self._losses(output, targets, whole, [sample]).values()))
+        device = next(iter(self.task.named(output).values())).device
+        labels = self._stacked([sample], size, device)
+        targets = self.task.read([sample], size, device, labels)
+        whole = self._whole_targets(targets, [sample], size, None, labels)
+        return float(sum(self._losses(output, targets, whole, [sample], labels).values()))
 
     def _size_of(self, sample, default: tuple[int, int]) -> tuple[int, int]:
         if self.task.is_labelled(sample):

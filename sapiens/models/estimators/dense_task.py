@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sapiens.tasks import TaskSpec, get_task
+from sapiens.utils.batch_labels import stack_labels
 
 from ..layers.upsample import upsample
 
@@ -88,36 +89,56 @@ class DenseTask:
     def is_labelled(self, sample) -> bool:
         return f'gt_{self.kind}' in sample
 
-    def read(self, samples: list, size: tuple[int, int], device) -> dict[str, tuple[Tensor, Tensor]]:
+    def read(
+        self, samples: list, size: tuple[int, int], device, labels: dict[str, Tensor] | None = None
+    ) -> dict[str, tuple[Tensor, Tensor]]:
         """Target (B, ..., H, W) and validity (B, H, W) of each field of labeled samples, at ``size`` (H, W).
 
         Labels of another size are resized by nearest pixels, to the part of the input that shows the image.
 
+        Args:
+            samples: B labeled samples.
+            size: of the input.
+            device: of the targets.
+            labels: of the samples, stacked (:func:`sapiens.utils.batch_labels.stack_labels`, the default). Others are read
+                from the samples.
+
         Raises:
             ValueError: a sample without labels, or without ``valid_mask``.
         """
+        labels = stack_labels(samples, size) if labels is None else labels
         found = {}
         for field in self.spec.fields:
             label, masks = f'gt_{field.name}', ['valid_mask', *([f'valid_{field.name}'] if field.own_validity else [])]
             for sample, key in itertools.product(samples, (label, *masks)):
-                if key not in sample:
+                if key not in labels and key not in sample:
                     raise ValueError(
                         f'{where(sample)} has no {key}: {type(self).__name__} learns from {label} where '
                         f'{" and ".join(masks)} say that it counts; PackDense at the end of the pipeline packs them'
                     )
             target, *valid = (
-                torch.stack([_to_input(sample, sample.get(key), size, device) for sample in samples])
+                labels[key].to(device)
+                if key in labels
+                else torch.stack([_to_input(sample, sample.get(key), size, device) for sample in samples])
                 for key in (label, *masks)
             )
             found[field.name] = self.prepare(target, valid[0].bool() & valid[-1].bool(), samples, field.name)
         return found
 
     def prepare(self, target: Tensor, valid: Tensor, samples: list, name: str) -> tuple[Tensor, Tensor]:
-        """Convert the labels of one field to the target of the network's output. May reduce the valid pixels."""
+        """Convert the labels of one field to the target of the network's output. May reduce the valid pixels.
+
+        In training the labels of ``samples`` are on the host. A host that reads a value of ``target`` waits for the device.
+        """
         return target, valid
 
     def whole_targets(
-        self, targets: dict[str, tuple[Tensor, Tensor]], samples: list, size: tuple[int, int], grid: Grid | None
+        self,
+        targets: dict[str, tuple[Tensor, Tensor]],
+        samples: list,
+        size: tuple[int, int],
+        grid: Grid | None,
+        labels: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """What losses of several outputs get of whole images (B, ...), by name, in addition to the fields.
 
@@ -126,24 +147,32 @@ class DenseTask:
             samples: the labeled samples.
             size: (H, W) of the input.
             grid: the pixels that the losses compare; None for all.
+            labels: see :meth:`read`.
         """
         return {}
 
-    def context(self, samples: list, names: Sequence[str], device) -> dict[str, Tensor]:
+    def context(
+        self, samples: list, names: Sequence[str], device, labels: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
         """Metainfo that a loss needs, such as ``intrinsics`` (B, 3, 3), stacked over the batch in float32.
+
+        What ``labels`` hold (see :meth:`read`) is on the device already. The rest is copied from the samples.
 
         Raises:
             ValueError: a sample without it.
         """
         found = {}
         for name in names:
+            if name in (labels or ()):
+                found[name] = labels[name].to(device)
+                continue
             for sample in samples:
                 if name not in sample.metainfo:
                     raise ValueError(
                         f'{where(sample)} has no {name!r} in its metainfo, which a loss of {self.task_name!r} needs'
                     )
             values = np.stack([np.asarray(sample.metainfo[name], np.float32) for sample in samples])
-            found[name] = torch.from_numpy(values).to(device)
+            found[name] = torch.from_numpy(values).to(device, non_blocking=True)
         return found
 
     def monitor(self, output: Outputs, targets: dict[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:

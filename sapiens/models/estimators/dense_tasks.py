@@ -5,7 +5,7 @@
 import torch
 from torch import Tensor
 
-from sapiens.frames import to_published
+from sapiens.frames import PUBLISHED, to_published
 from sapiens.metainfo import get_classes
 from sapiens.metainfo.classes import IGNORE
 from sapiens.registry import MODELS
@@ -52,17 +52,27 @@ class SegTask(DenseTask):
         return config
 
     def prepare(self, target: Tensor, valid: Tensor, samples: list, name: str) -> tuple[Tensor, Tensor]:
+        for sample in samples:
+            self._require_known(sample)
         valid = valid & (target != IGNORE)
-        target = torch.where(valid, target, 0).long()
-        # Asked before the forward pass, when the device has nothing else to do. Later it would be an assertion of a kernel.
-        highest = target.flatten(1).amax(1)
-        if (highest >= self.channels).any():
-            index = int(highest.argmax())
+        return torch.where(valid, target, 0).long(), valid
+
+    def _require_known(self, sample) -> None:
+        """Raise ValueError for a label that is no class; on the device it would be an assertion of a kernel.
+
+        The labels of a sample are on the host in training, where this waits for nothing.
+        """
+        labels = torch.as_tensor(sample.gt_sem_seg)
+        # In one pass over bytes: IGNORE, the highest one, wraps around to 0.
+        if labels.dtype == torch.uint8 and int((labels + 1).amax()) <= self.channels:
+            return
+        valid = torch.as_tensor(sample.valid_mask).bool() & (labels != IGNORE)
+        highest = int(torch.where(valid, labels, 0).amax())
+        if highest >= self.channels:
             raise ValueError(
-                f'{where(samples[index])} has the label {int(highest[index])}, but {self.classes!r} ends at '
-                f'{self.channels - 1}: model.task.classes and the classes of the dataset must agree, {IGNORE} is ignored'
+                f'{where(sample)} has the label {highest}, but {self.classes!r} ends at {self.channels - 1}: '
+                f'model.task.classes and the classes of the dataset must agree, {IGNORE} is ignored'
             )
-        return target, valid
 
     def mirrored(self, output: Tensor) -> Tensor:
         """Left classes swap with right ones in a mirrored image."""
@@ -133,7 +143,7 @@ class NormalTask(DenseTask):
 
     Labels and predictions are in the camera frame (x right, y down, z forward). The network's output is in the frame of the
     released models (x right, y up, z towards the camera), and so are the targets of the losses. Pixels whose normal is zero or
-    not finite never count.
+    not finite never count. Labels of half precision (:class:`sapiens.datasets.transforms.PackDense`) are scaled to length 1.
     """
 
     task_name = 'normal'
@@ -141,11 +151,15 @@ class NormalTask(DenseTask):
     default_losses = (dict(type='NormalCosineLoss'), dict(type='NormalL1Loss'))
 
     def prepare(self, target: Tensor, valid: Tensor, samples: list, name: str) -> tuple[Tensor, Tensor]:
-        target = target.float()
+        is_half, target = target.dtype == torch.float16, target.float()
         largest = target.abs().amax(1)
         valid = valid & (largest > 0) & largest.isfinite()
         target = torch.where(valid[:, None], target, 0)
-        return to_published(target, dim=1), valid
+        if is_half:
+            target = unit_vectors(target, dim=1)
+        # As to_published, without a tensor of its factors: the host would wait for the copy to the device.
+        parts = zip(target.unbind(1), PUBLISHED, strict=True)
+        return torch.stack([part * factor for part, factor in parts], dim=1), valid
 
     def decode(self, output: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:
         """Unit vectors (B, 3, H, W) in the camera frame."""

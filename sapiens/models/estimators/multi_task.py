@@ -110,18 +110,27 @@ class MultiTaskEstimator(BaseModel):
 
     # ------------------------------------------------------------------ MMEngine's modes
 
-    def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor'):
-        """``'tensor'``: the output of each head by name; ``'loss'``: see :meth:`loss`; ``'predict'``: see :meth:`predict`."""
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: list | None = None,
+        mode: str = 'tensor',
+        labels: dict[str, Tensor] | None = None,
+    ):
+        """``'tensor'``: the output of each head by name; ``'loss'``: see :meth:`loss`; ``'predict'``: see :meth:`predict`.
+
+        ``labels``: see :meth:`.Estimator.forward`.
+        """
         if mode == 'tensor':
             features = self.backbone(inputs)[-1]
             return {name: part.head(features) for name, part in self.tasks.items()}
         if mode == 'loss':
-            return self.loss(inputs, data_samples)
+            return self.loss(inputs, data_samples, labels)
         if mode == 'predict':
             return self.predict(inputs, data_samples)
         raise ValueError(f"mode={mode!r} is not one of 'tensor', 'loss', 'predict'")
 
-    def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
+    def loss(self, inputs: Tensor, data_samples: list, labels: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Losses of the task that all samples belong to, times its weight, and what it monitors; each as ``<task>_<name>``.
 
         Raises:
@@ -135,7 +144,7 @@ class MultiTaskEstimator(BaseModel):
             )
         (name,) = names
         weight = self.loss_weights[name]
-        found = self.tasks[name].loss(inputs, data_samples)
+        found = self.tasks[name].loss(inputs, data_samples, labels)
         return {f'{name}_{key}': value * weight if 'loss' in key else value for key, value in found.items()}
 
     @torch.no_grad()

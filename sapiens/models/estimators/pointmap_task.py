@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from sapiens.registry import MODELS
-from sapiens.utils.pinhole import MIN_SCALE, canonical_scale, input_intrinsics
+from sapiens.utils.batch_labels import stack_labels
+from sapiens.utils.pinhole import MIN_SCALE, input_intrinsics
 
 from ..layers.upsample import upsample
 from .dense_task import DenseTask, Grid, where
@@ -48,23 +49,37 @@ class PointmapTask(DenseTask):
         dict(type='PointmapScaleLoss', loss_weight=4.0),
     )
 
+    def read(
+        self, samples: list, size: tuple[int, int], device, labels: dict[str, Tensor] | None = None
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Canonical points (B, 3, H, W) and validity (B, H, W), see :meth:`.DenseTask.read`."""
+        labels = stack_labels(samples, size) if labels is None else labels
+        found = super().read(samples, size, device, labels)
+        target, valid = found['pointmap']
+        scale = _scale(self._intrinsics(samples, size, target.device, labels), size)
+        return dict(found, pointmap=(target * scale[:, None, None, None], valid))
+
     def prepare(self, target: Tensor, valid: Tensor, samples: list, name: str) -> tuple[Tensor, Tensor]:
         target = target.float()
         valid = valid & (target[:, 2] > 0) & target.isfinite().all(1)
-        scale = self._scale(samples, tuple(target.shape[-2:])).to(target.device)
-        return torch.where(valid[:, None], target, 0) * scale[:, None, None, None], valid
+        return torch.where(valid[:, None], target, 0), valid
 
     def whole_targets(
-        self, targets: dict, samples: list, size: tuple[int, int], grid: Grid | None
+        self,
+        targets: dict,
+        samples: list,
+        size: tuple[int, int],
+        grid: Grid | None,
+        labels: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         target, valid = targets['pointmap']
         depth = torch.where(valid, target[:, 2], 0).flatten(1).sum(1)
         count = valid.flatten(1).sum(1)
-        intrinsics = torch.from_numpy(self._intrinsics(samples, size, grid)).float()
+        intrinsics = self._intrinsics(samples, size, target.device, labels)
         return dict(
-            scale=self._scale(samples, size).to(target.device),
+            scale=_scale(intrinsics, size),
             mean_depth=torch.where(count > 0, depth / count.clamp(min=1), 1),
-            intrinsics=intrinsics.to(target.device),
+            intrinsics=intrinsics if grid is None else _on_grid(intrinsics, grid),
         )
 
     def decode(self, output: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
@@ -72,17 +87,28 @@ class PointmapTask(DenseTask):
         scale = output['scale'].float().clamp(min=MIN_SCALE)
         return dict(pointmap=upsample(output['pointmap'], size) / scale[:, None, None, None], scale=scale)
 
-    def _scale(self, samples: list, size: tuple[int, int]) -> Tensor:
-        return torch.tensor([canonical_scale(one, size[1]) for one in self._intrinsics(samples, size)])
-
     @staticmethod
-    def _intrinsics(samples: list, size: tuple[int, int], grid: Grid | None = None) -> np.ndarray:
-        """(B, 3, 3) float64 of the cameras of labeled samples, in pixels of the input of ``size``, or of its grid."""
+    def _intrinsics(samples: list, size: tuple[int, int], device, labels: dict[str, Tensor] | None = None) -> Tensor:
+        """(B, 3, 3) float32 of the cameras of labeled samples, in pixels of the input of ``size``."""
+        # On the host, where impossible ones are found without waiting for the device.
         found = np.stack([camera_of(sample, size) for sample in samples])
-        for row, pixels in enumerate(reversed(grid or ())):
-            found[:, row] -= pixels.start * found[:, 2]
-            found[:, row] /= pixels.step
-        return found
+        if labels and {'gt_pointmap', 'intrinsics'} <= labels.keys():  # of maps of the input's size, so the same
+            return labels['intrinsics'].to(device)
+        return torch.from_numpy(found).float().to(device)
+
+
+def _scale(intrinsics: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B,): :func:`sapiens.utils.pinhole.canonical_scale` of each camera (B, 3, 3)."""
+    return size[1] / intrinsics[:, 0, 0]
+
+
+def _on_grid(intrinsics: Tensor, grid: Grid) -> Tensor:
+    """Cameras (B, 3, 3) in pixels of the input -> in pixels of a grid of them."""
+    x, y = (
+        (intrinsics[:, row] - pixels.start * intrinsics[:, 2]) / pixels.step
+        for row, pixels in enumerate(reversed(grid))
+    )
+    return torch.stack([x, y, intrinsics[:, 2]], dim=1)
 
 
 def camera_of(sample, size: tuple[int, int]) -> np.ndarray:

@@ -81,11 +81,11 @@ class PoseEstimator(Estimator):
     def check_options(self, options: dict) -> None:
         self.requested(options['keypoints'])  # a wrong name fails now, not after an hour
 
-    def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
+    def loss(self, inputs: Tensor, data_samples: list, labels: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Loss over a batch, and ``acc_pose``: the fraction of keypoints with weight whose highest cell lies within 5 % of the
         map's size of the truth."""
         output = self.network(inputs)
-        keypoints, weights = self._labels(data_samples, output.device)
+        keypoints, weights = self._labels(data_samples, output.device, labels)
         target, weights = self._encode(keypoints, weights, inputs, output)
         losses = self._losses(output, target, weights)
         return dict(loss=losses.mean(), acc_pose=self._accuracy(output.detach(), keypoints, weights, inputs))
@@ -170,11 +170,13 @@ class PoseEstimator(Estimator):
         """Loss of each sample (B,)."""
         return sum(loss(output, target, weights) for loss in self.loss_modules)
 
-    def _labels(self, data_samples: list, device) -> tuple[Tensor, Tensor]:
+    def _labels(self, data_samples: list, device, labels: dict[str, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """Keypoints (B, K, 2) in pixels of the crops and their weights (B, K)."""
-        labels = [sample.gt_instance_labels for sample in data_samples]
-        keypoints = torch.cat([label.keypoints for label in labels]).to(device)
-        weights = torch.cat([label.keypoint_weights for label in labels]).to(device)
+        names = ('keypoints', 'keypoint_weights')
+        if labels is None or any(name not in labels for name in names):
+            persons = [sample.gt_instance_labels for sample in data_samples]
+            labels = {name: torch.cat([person.get(name) for person in persons]) for name in names}
+        keypoints, weights = (labels[name].to(device) for name in names)
         if keypoints.shape[1] != len(self.skeleton):
             raise ValueError(
                 f'the data have {keypoints.shape[1]} keypoints, the model is for {self.skeleton!r}: '
@@ -189,6 +191,8 @@ class PoseEstimator(Estimator):
     def _accuracy(self, output: Tensor, keypoints: Tensor, weights: Tensor, inputs: Tensor) -> Tensor:
         (h, w), (H, W) = inputs.shape[-2:], output.shape[-2:]
         cells = self.codec.highest_cells(output.float())[0]
-        error = cells / cells.new_tensor([W - 1, H - 1]) - keypoints / keypoints.new_tensor([w - 1, h - 1])
+        # One coordinate after the other: the host would wait for the copy of a tensor of sizes.
+        sides = ((W - 1, w - 1), (H - 1, h - 1))
+        error = torch.stack([cells[..., i] / a - keypoints[..., i] / b for i, (a, b) in enumerate(sides)], dim=-1)
         hit = (error.norm(dim=-1) < 0.05) & (weights > 0)
         return hit.sum() / (weights > 0).sum().clamp(min=1)

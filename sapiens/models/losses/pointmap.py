@@ -146,8 +146,9 @@ class PointmapIntrinsicsLoss(DenseLoss):
 
     def forward(self, output: dict[str, Tensor], target: dict[str, Tensor], valid: Tensor) -> Tensor:
         points, camera = torch.where(valid[:, None], output['pointmap'].float(), 0), target['intrinsics'].float()
-        size, total = points.shape[-2:], 0
-        for row, pixel in enumerate((torch.arange(size[1]), torch.arange(size[0])[:, None])):
+        (height, width), total = points.shape[-2:], 0
+        across, down = (torch.arange(side, device=points.device) for side in (width, height))
+        for row, pixel in enumerate((across, down[:, None])):
             x, y, z = (camera[:, row, column, None, None] / camera[:, row, row, None, None] for column in range(3))
             z = z - pixel.to(points) / camera[:, row, row, None, None]
             total = total + (x * points[:, 0] + y * points[:, 1] + z * points[:, 2]).abs()
