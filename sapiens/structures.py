@@ -48,7 +48,7 @@ class DenseDataSample(BaseDataElement):
     ``valid_mask``      (H, W)     bool, True where the labels are valid; ``valid_x`` for fields with their own validity
     ==================  =========  ==============================================================================
 
-    Any other field is free. Metainfo:
+    Training may have normals in float16. Any other field is free. Metainfo:
 
     - ``img_path``; ``sample_idx``, the position in the dataset; ``flip`` (bool).
     - ``ori_shape`` and ``img_shape``: (h, w) in pixels of the original, upright image and of the network's input.

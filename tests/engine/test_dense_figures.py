@@ -28,8 +28,8 @@ def no_environment_report(monkeypatch):
     monkeypatch.setattr('sapiens.engine.Runner._log_env', lambda *_: None)
 
 
-def make_runner(work_dir, dataset, hooks, iterations=3, model=None, **kwargs):
-    loader = dict(batch_size=2, dataset=dataset, collate_fn=dict(type=stack_collate))
+def make_runner(work_dir, dataset, hooks, iterations=3, model=None, workers=0, **kwargs):
+    loader = dict(batch_size=2, num_workers=workers, dataset=dataset, collate_fn=dict(type=stack_collate))
     torch.manual_seed(0)
     return Runner(
         model=model or StubDense(dataset.kind),
@@ -86,9 +86,11 @@ def check_row(kind, row, index):
         assert abs(row.error[row.valid] - 10).mean() < 0.5 and (row.prediction[..., 1] > 0.1).all()
 
 
+@pytest.mark.parametrize('workers', [0, 1])  # samples from a worker have views of the stacked labels
 @pytest.mark.parametrize('kind', NAMES)
-def test_labels_and_predictions_of_training_images(kind, tmp_path, panels):
-    runner = make_runner(tmp_path, Images(tmp_path, kind), [DenseFigureHook(interval=2, num_images=2, side=48)])
+def test_labels_and_predictions_of_training_images(kind, workers, tmp_path, panels):
+    hook = DenseFigureHook(interval=2, num_images=2, side=48)
+    runner = make_runner(tmp_path, Images(tmp_path, kind), [hook], workers=workers)
     runner.train()
     name = NAMES[kind]
     files = sorted(path.name for path in tmp_path.glob('*/vis_data/*.png'))

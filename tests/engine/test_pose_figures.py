@@ -32,8 +32,8 @@ def no_environment_report(monkeypatch):
     monkeypatch.setattr('sapiens.engine.Runner._log_env', lambda *_: None)
 
 
-def make_runner(work_dir, dataset, hooks, iterations=3, **kwargs):
-    loader = dict(batch_size=2, dataset=dataset, collate_fn=dict(type=stack_collate))
+def make_runner(work_dir, dataset, hooks, iterations=3, workers=0, **kwargs):
+    loader = dict(batch_size=2, num_workers=workers, dataset=dataset, collate_fn=dict(type=stack_collate))
     torch.manual_seed(0)
     return Runner(
         model=StubPose(),
@@ -81,8 +81,10 @@ def panels(monkeypatch):
 # ------------------------------------------------------------------ while training
 
 
-def test_predictions_and_labels_are_drawn_in_pixels_of_the_crop(tmp_path, panels):
-    runner = make_runner(tmp_path, People(tmp_path, images=range(8)), [PosePictureHook(interval=2, num_images=2)])
+@pytest.mark.parametrize('workers', [0, 1])  # samples from a worker have views of the stacked labels
+def test_predictions_and_labels_are_drawn_in_pixels_of_the_crop(workers, tmp_path, panels):
+    hook, people = PosePictureHook(interval=2, num_images=2), People(tmp_path, images=range(8))
+    runner = make_runner(tmp_path, people, [hook], workers=workers)
     runner.train()
     files = sorted(path.name for path in tmp_path.glob('*/vis_data/*.png'))
     assert files == ['pose_0000002.png', 'pose_0000003.png']  # the last one at the end

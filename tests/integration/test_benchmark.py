@@ -44,6 +44,17 @@ def test_sapiens2_on_a_device():
     assert 'encoder tiny, 8 images, eager' in rows(done)
 
 
+def test_labels_of_a_batch():
+    done = run('tools/benchmark/batch_labels.py', '--batch', '2', '--size', '32', '24', '--repeats', '1')
+    lines = [line.split('|')[1:-1] for line in done.stdout.splitlines() if line.startswith('|')]
+    found = {(line[0].strip(), line[1].strip()): [cell.strip() for cell in line[2:]] for line in lines}
+    # One piece of shared memory for the images, one for each stacked label or each label of a sample.
+    for title, labels, stacked in (('seg', 2, 2), ('matting', 4, 4), ('normal-fp16', 2, 2), ('pointmap', 2, 3)):
+        assert found[title, 'by sample'][0] == str(1 + 2 * labels) and found[title, 'by sample'][3] == str(2 * labels)
+        assert found[title, 'stacked'][0] == str(1 + stacked) and found[title, 'stacked'][3] == str(stacked)
+    assert found['pose-308', 'stacked'][3] == '2' and 'turns normals by 0.0061 degrees on average' in done.stdout
+
+
 def test_different_outputs_stop_the_comparison(monkeypatch):
     monkeypatch.syspath_prepend('tools/benchmark')
     versus = importlib.import_module('versus')

@@ -114,7 +114,7 @@ def test_wrong_labels_name_the_sample():
     with pytest.raises(ValueError, match=r'second.png has the label 7, but'):
         build('seg')(images(), given, mode='loss', labels=stack_labels(given, SIZE))
     given[1].valid_mask[3, 4] = False  # labels that do not count may be anything
-    given[0].gt_sem_seg[:5] = 255
+    given[1].gt_sem_seg[:2] = 255
     gradients(build('seg'), images(), given, labels=stack_labels(given, SIZE))
     del given[1].valid_mask
     with pytest.raises(ValueError, match='second.png has no valid_mask'):
@@ -282,3 +282,16 @@ def test_evaluation_of_normals_is_exact():
     normals, sample = packed_normals()
     assert isinstance(sample, DenseDataSample)
     np.testing.assert_array_equal(sample.gt_normal.permute(1, 2, 0).numpy(), normals)
+
+
+# ---------------------------------------------------------------------- accuracy of keypoints
+
+
+def test_accuracy_counts_keypoints_within_a_twentieth_of_the_map():
+    model = multi_task.build().tasks['pose']
+    output, inputs = torch.zeros(1, 5, 16, 12), torch.zeros(1, 3, *SIZE)
+    output[:, :, 7, 5] = 1
+    truth = torch.tensor([5 / 11 * 47, 7 / 15 * 63])
+    offsets = torch.tensor([[0, 0], [0.04 * 47, 0], [0, 0.06 * 63], [0.06 * 47, 0], [0, 0]])
+    weights = torch.tensor([[1.0, 1, 1, 1, 0]])
+    assert model._accuracy(output, (truth + offsets)[None], weights, inputs) == 0.5

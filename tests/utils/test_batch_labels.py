@@ -119,6 +119,11 @@ def test_labels_that_differ_between_samples_stay_in_the_samples():
     one.set_metainfo(dict(intrinsics=None))
     assert set(stack_labels([dense(0), one], SIZE)) == MAPS
     assert set(stack_labels([person(0), person(1, count=6)], SIZE)) == set()
+    several = [person(index, InstanceData) for index in range(2)]
+    for sample in several:
+        labels = sample.gt_instance_labels
+        sample.gt_instance_labels = InstanceData.cat([labels, labels])
+    assert stack_labels(several, SIZE) == {}
     for others in ([None, None], [dense(0), None], [], [dict(gt_normal=torch.zeros(3, *SIZE))]):
         assert stack_labels(others, SIZE) == {}
 

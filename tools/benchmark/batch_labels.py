@@ -9,8 +9,9 @@ the batch, see ``sapiens/utils/batch_labels.py``. Columns:
 
 - pieces, MB: of shared memory that cross from worker to trainer, images included; pipe KB: what the pickled batch has besides;
 - copies, MB: to the device, labels only;
-- batch ms: from one batch to the next of a loader with one worker that does nothing else than copying samples;
-- trainer ms: of the trainer, to move the labels and to stack those of samples. Medians of alternating rounds.
+- worker ms: CPU time to collate samples, images included, into shared memory, and to pickle the batch; trainer ms: CPU time to
+  open it, to move the labels, and to stack those of samples. Medians. Both ways take turns in this process, and the last column
+  has the medians and the range of the ratios (both times of ``by sample`` / of ``stacked``).
 
 The last lines are about ``PackDense(unit_vectors='fp16')``: angles between normals before and after, and the losses with both.
 """
@@ -18,16 +19,17 @@ The last lines are about ``PackDense(unit_vectors='fp16')``: angles between norm
 import statistics
 from functools import partial
 from multiprocessing.reduction import ForkingPickler
+from unittest.mock import patch
 
 import numpy as np
 import torch
-from harness import seconds
+from harness import cpu_seconds, use_one_thread
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 from prettytable import PrettyTable
 from torch.multiprocessing.reductions import reduce_storage
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from sapiens.datasets import stack_collate
 from sapiens.datasets.transforms.packing import PickledAsArrays
@@ -48,13 +50,12 @@ def parse_args():
     parser.add_argument('--labels', nargs='+', choices=LABELS, default=LABELS, help='default: all')
     parser.add_argument('--batch', type=int, default=8, help='samples of a batch; default: %(default)s')
     parser.add_argument('--size', type=int, nargs=2, default=(1024, 768), metavar=('H', 'W'), help='default: 1024 768')
-    parser.add_argument('--rounds', type=int, default=5, help='of both ways; default: %(default)s')
-    parser.add_argument('--batches', type=int, default=6, help='of a round; default: %(default)s')
+    parser.add_argument('--repeats', type=int, default=10, help='batches of each way; default: %(default)s')
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     parser.add_argument('--device', default=device, help='default: %(default)s')
     args = parser.parse_args()
-    if min(args.batch, args.rounds, args.batches, *args.size) < 1:
-        parser.error('--batch, --size, --rounds and --batches: expected 1 or more')
+    if min(args.batch, args.repeats, *args.size) < 1:
+        parser.error('--batch, --size and --repeats: expected 1 or more')
     return args
 
 
@@ -88,13 +89,10 @@ def make_sample(title: str, size: tuple[int, int]) -> dict:
 
 
 class Copies(Dataset):
-    """A sample again and again, as new tensors, which the loader moves to shared memory each time."""
+    """A sample again and again, as new tensors, which are moved to shared memory each time."""
 
-    def __init__(self, sample: dict, length: int) -> None:
-        self.sample, self.length = sample, length
-
-    def __len__(self) -> int:
-        return self.length
+    def __init__(self, sample: dict) -> None:
+        self.sample = sample
 
     def __getitem__(self, index: int) -> dict:
         packed = self.sample['data_samples']
@@ -152,36 +150,46 @@ def on_device(batch: dict, size: tuple[int, int], mover: ImageNormalizer) -> dic
     return stack_labels(mover.cast_data(batch['data_samples']), size)
 
 
+def pickled(collate, samples: list[dict]) -> memoryview:
+    """The message in the pipe for a batch of samples."""
+    return ForkingPickler.dumps(collate(samples))
+
+
 def measure(title: str, args) -> list[list]:
     """The rows of a kind of labels, one for each way."""
-    size, sample = tuple(args.size), make_sample(title, tuple(args.size))
-    device, is_cuda = torch.device(args.device), torch.device(args.device).type == 'cuda'
-    rows, loaders, expected = [], {}, {}
+    size = tuple(args.size)
+    data, mover, nowhere = (
+        Copies(make_sample(title, size)),
+        ImageNormalizer().to(args.device),
+        ImageNormalizer().to('meta'),
+    )
+    rows, expected, times = [], {}, {way: [] for way in WAYS}
     for way, collate in WAYS.items():
-        data = Copies(sample, args.batch * (args.batches + 1))
         batch = collate([data[index] for index in range(args.batch)])
         found = on_device(batch, size, ImageNormalizer())
         if any(not torch.equal(value, found[name]) for name, value in expected.items()):
             raise SystemExit(f'{title}: the labels of both ways differ')
-        expected, nowhere = found, ImageNormalizer().to('meta')
+        expected = found
         with Moves() as moves:
             on_device(batch, size, nowhere)
         rows.append([title, way, *sent(batch), len(moves.sizes), sum(moves.sizes) / 1e6])
-        loaders[way] = DataLoader(data, args.batch, num_workers=1, collate_fn=collate, pin_memory=is_cuda)
-    mover = ImageNormalizer().to(device)
-    loading, moving = ({way: [] for way in WAYS} for _ in range(2))
-    for turn in range(args.rounds):
+    for turn in range(args.repeats + 1):
         for way in WAYS if turn % 2 else reversed(WAYS):
-            batches = iter(loaders[way])
-            on_device(next(batches), size, mover)
-            for _ in range(args.batches):
-                waited, batch = seconds(next, batches)
-                moved, _ = seconds(on_device, batch, size, mover, device=device)
-                loading[way].append(waited + moved)
-                moving[way].append(moved)
-            del batches
+            samples = [data[index] for index in range(args.batch)]
+            with patch('torch.utils.data.get_worker_info', return_value=True):  # collate as in a worker
+                made, message = cpu_seconds(pickled, WAYS[way], samples)
+            opened, batch = cpu_seconds(ForkingPickler.loads, message)
+            if torch.device(args.device).type == 'cuda':
+                batch = batch.pin_memory()  # a thread of the loader does this
+            moved, _ = cpu_seconds(on_device, batch, size, mover)
+            if turn:  # the first is a warm-up
+                times[way].append((made, opened + moved))
+    ratios = sorted(sum(one) / sum(two) for one, two in zip(*times.values(), strict=True))
     for row in rows:
-        row += [statistics.median(times[row[1]]) * 1000 for times in (loading, moving)]
+        row += [statistics.median(part) * 1000 for part in zip(*times[row[1]], strict=True)]
+        row.append(
+            '' if row[1] != 'stacked' else f'{statistics.median(ratios):.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})'
+        )
     return rows
 
 
@@ -203,9 +211,10 @@ def half_normals() -> None:
 
 def main() -> None:
     args = parse_args()
+    use_one_thread()
     torch.manual_seed(0)
     table = PrettyTable(
-        ['labels', 'way', 'pieces', 'MB', 'pipe KB', 'copies', 'MB to device', 'batch ms', 'trainer ms']
+        ['labels', 'way', 'pieces', 'MB', 'pipe KB', 'copies', 'MB to device', 'worker ms', 'trainer ms', 'ratio']
     )
     for title in args.labels:
         for row in measure(title, args):
