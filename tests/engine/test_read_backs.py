@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from sapiens.datasets import stack_collate
 from sapiens.engine import DataCheckHook, Runner
 from sapiens.engine.training_data import TrainingData
+from sapiens.models import SegTask
 from sapiens.structures import DenseDataSample
 from sapiens.tasks import get_task
 from sapiens.utils.config import load_config
@@ -126,6 +127,8 @@ def test_no_step_waits_between_two_lines_of_the_log(config, tmp_path, monkeypatc
     runner, count = build(config, tmp_path, reads, **changes)
     monkeypatch.setattr(TrainingData, 'next', reads.paused_in(TrainingData.next))  # the loader works on the host
     monkeypatch.setattr(DataCheckHook, 'before_train_iter', reads.paused_in(DataCheckHook.before_train_iter))
+    # Labels of training samples stay on the host.
+    monkeypatch.setattr(SegTask, '_require_known', reads.paused_in(SegTask._require_known))
     with reads.counting():
         runner.train()
     between, logged = count.by_iteration[1:-1], count.by_iteration[-1]

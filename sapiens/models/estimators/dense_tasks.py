@@ -66,11 +66,11 @@ class SegTask(DenseTask):
         # In one pass over bytes: IGNORE, the highest one, wraps around to 0.
         if labels.dtype == torch.uint8 and int((labels + 1).amax()) <= self.channels:
             return
-        valid = torch.as_tensor(sample.valid_mask).bool() & (labels != IGNORE)
-        highest = int(torch.where(valid, labels, 0).amax())
-        if highest >= self.channels:
+        valid = torch.as_tensor(sample.valid_mask).bool()
+        unknown = valid & (labels >= self.channels) & (labels != IGNORE)
+        if unknown.any():
             raise ValueError(
-                f'{where(sample)} has the label {highest}, but {self.classes!r} ends at {self.channels - 1}: '
+                f'{where(sample)} has the label {int(labels[unknown].amax())}, but {self.classes!r} ends at {self.channels - 1}: '
                 f'model.task.classes and the classes of the dataset must agree, {IGNORE} is ignored'
             )
 
