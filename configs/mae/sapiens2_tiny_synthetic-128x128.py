@@ -7,7 +7,6 @@ model = dict(
         img_size=(128, 128),
         rope_dtype='fp32',
         drop_path_rate=0.0,
-        activation_checkpointing='off',
         **_base_.backbone,
     ),
 )

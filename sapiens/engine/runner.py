@@ -63,6 +63,7 @@ class Runner(BuildingRunner):
     # Exit status of the process; a run stopped by a signal sets 128 + the signal's number.
     exit_status = 0
     _lock: FolderLock | None = None
+    _recomputed: str | int | dict | None = None
 
     # ------------------------------------------------------------------ set-up
 
@@ -240,6 +241,8 @@ class Runner(BuildingRunner):
         ``resume='auto'`` continues from the work dir if it holds a checkpoint, otherwise it starts from the weights of
         ``load_from``. Use it for jobs that are requeued.
         """
+        if self._recomputed is not None:
+            self.cfg.activation_checkpointing = self._recomputed
         self._load_or_resume()
         self.terminal.is_quiet = False
 
@@ -271,6 +274,8 @@ class Runner(BuildingRunner):
         resolve_init_cfg(self.bare_model)
         with explain_refusal(self.bare_model):
             super()._init_model_weights()
+        # Next, MMEngine reads this key as names of modules. load_or_resume puts it back.
+        self._recomputed = self.cfg.pop('activation_checkpointing', None)
 
     def load_checkpoint(self, filename: str, map_location: str = 'cpu', strict: bool = False, revise_keys=()) -> None:
         """Load weights only: any file that :func:`sapiens.utils.checkpoint.read_checkpoint` reads, or a published model by name.

@@ -8,6 +8,7 @@ from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import BaseLoop
 from mmengine.runner import Runner as _Runner
+from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from sapiens.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS
@@ -16,6 +17,7 @@ from sapiens.utils.terminal import Terminal, log_brief
 from .eval_loops import TestLoop, ValLoop
 from .loops import TrainLoop
 from .mmengine_loops import EpochBasedTrainLoop, IterBasedTrainLoop
+from .recomputing import recompute_activations
 from .start_report import start_report
 from .worker_signals import init_worker
 
@@ -47,6 +49,12 @@ class BuildingRunner(_Runner):
         if fn_name == 'before_run':  # everything is built, and nothing is loaded yet
             text = start_report(self)
             log_brief(text, text, self.logger, timed=False)
+
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        """Build the model; see :func:`.recompute_activations`."""
+        model = super().build_model(model)
+        recompute_activations(model, self.cfg.get('activation_checkpointing', 'off'), bool(self.cfg.get('compile')))
+        return model
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model):
         """Wrap the model for several processes. A model says itself if a step has gradients for some of its parameters only."""

@@ -298,3 +298,7 @@ class MAEDecoder(nn.Module):
 
     def parts_to_compile(self) -> list[nn.Module]:
         return list(self.decoder_blocks)
+
+    def parts_to_recompute(self) -> dict[str, list]:
+        """The blocks, see :func:`sapiens.engine.recomputing.recompute_activations`."""
+        return dict(decoder=list(self.decoder_blocks))

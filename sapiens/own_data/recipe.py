@@ -220,8 +220,7 @@ def price(parameters: int, operations: int, schedule: Schedule) -> list[str]:
         f'{images:,} images of {step:.3g} TFLOP (forward and backward), {total / 1000:.3g} PFLOP: about {hours}; evaluations '
         'come on top',
         f'{parameters / 1e6:,.1f} M parameters: weights, gradients and optimizer take {_memory(16 * parameters)}, and '
-        'activations come on top. If they do not fit: model.backbone.activation_checkpointing=all, or a smaller '
-        'train_dataloader.batch_size',
+        'activations come on top. If they do not fit: activation_checkpointing=all, or a smaller train_dataloader.batch_size',
     ]
 
 

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import Any
 
 __all__ = [
+    'ADDABLE',
     'NAMES_OR_DICTS',
     'PRIMITIVES',
     'did_you_mean',
@@ -33,8 +34,10 @@ PRIMITIVES = {
     'layer_decay_rate': ('optim_wrapper.paramwise_cfg.layer_decay_rate',),
     'max_norm': ('optim_wrapper.clip_grad.max_norm',),
 }
-# Keys whose value is a name or a dict that replaces it: the sizes of an encoder, keypoints, classes.
-NAMES_OR_DICTS = {'arch', 'skeleton', 'classes'}
+# Keys whose value is a name or a dict that replaces it: the sizes of an encoder, keypoints, classes, what is recomputed.
+NAMES_OR_DICTS = {'arch', 'skeleton', 'classes', 'activation_checkpointing'}
+# Keys that options may set, with keys below them, though recipes do not have them. The second is the former place of the first.
+ADDABLE = ('activation_checkpointing', 'model.backbone.activation_checkpointing')
 
 # Sections of a config whose keys are counted here, with the keys that are not arguments of the function behind the section.
 AUTO_SCALE_LR = {'enable', 'base_batch_size'}
@@ -55,7 +58,7 @@ def top_level_keys() -> set[str]:
     from mmengine.runner import Runner
 
     return _arguments(Runner.__init__) | set(PRIMITIVES) | {
-        'custom_imports', 'compile', 'model_wrapper_cfg', 'find_unused_parameters',
+        'custom_imports', 'compile', 'activation_checkpointing', 'model_wrapper_cfg', 'find_unused_parameters',
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict, DictAction
 
-from .config_keys import NAMES_OR_DICTS, PRIMITIVES, did_you_mean, has_key, top_level_keys
+from .config_keys import ADDABLE, NAMES_OR_DICTS, PRIMITIVES, did_you_mean, has_key, top_level_keys
 
 __all__ = ['add_options_argument', 'parse_options', 'set_option']
 
@@ -74,6 +74,7 @@ def set_option(cfg: Config, key: str, value: Any, source: str) -> None:
     """
     add = key.startswith('+')
     key = key.removeprefix('+')
+    add |= f'{key}.'.startswith(tuple(f'{one}.' for one in ADDABLE))
     parts = key.split('.')
     if not all(parts):
         raise ValueError(f'--cfg-options {key}: a part of the key is empty')
@@ -141,7 +142,7 @@ def _checked(old: Any, new: Any, key: str) -> Any:
         return new
     if isinstance(old, list | tuple) and isinstance(new, list | tuple):
         return type(old)(new)
-    number = int | float
+    number, either = int | float, str | dict | int
     if type(old) is int and isinstance(new, float) and new.is_integer():
         return int(new)  # 1e3 iterations
     fits = (
@@ -149,7 +150,7 @@ def _checked(old: Any, new: Any, key: str) -> Any:
         # A number may be an alternative to 'auto' or 'off'.
         or (isinstance(old, str) and not isinstance(new, dict | list | tuple))
         or (isinstance(old, dict) and isinstance(new, dict))
-        or (key.rpartition('.')[2] in NAMES_OR_DICTS and isinstance(old, str | dict) and isinstance(new, str | dict))
+        or (key.rpartition('.')[2] in NAMES_OR_DICTS and isinstance(old, either) and isinstance(new, either))
         or (isinstance(old, number) and isinstance(new, number) and isinstance(old, bool) == isinstance(new, bool))
     )
     if not fits:

@@ -36,7 +36,7 @@ class RelativeEncoder(Encoder):
         self.registers = nn.Parameter(torch.zeros(1, 2, 8))
         self.blocks = nn.ModuleList(ShiftBlock() for _ in range(3))
         self.ln1 = nn.LayerNorm(8)
-        self.freeze_stages()
+        self.apply_options()
 
     def embed(self, images, keep=None):
         h, w = self.grid_of(*images.shape[-2:])

@@ -21,7 +21,7 @@ RECIPES = [
 def build(recipe):
     """The model of a recipe with its losses, few channels and random weights."""
     config = load_config(recipe).model
-    config.backbone.update(arch=ARCH, img_size=SIZE, init_cfg=None, activation_checkpointing='off')
+    config.backbone.update(arch=ARCH, img_size=SIZE, init_cfg=None)
     head = config.get('head') or config.decode_head
     for layers in {'upsample_channels', 'deconv_channels', 'conv_channels'} & set(head):
         head[layers] = (8,) * len(head[layers])

@@ -145,6 +145,24 @@ def test_plus_adds_on_purpose():
         load_config(LEAF, ['+train_dataloader.batch_size=many'])
 
 
+@pytest.mark.parametrize(
+    ('options', 'key', 'value'),
+    [
+        (['activation_checkpointing=selective'], 'activation_checkpointing', 'selective'),
+        (['activation_checkpointing=2'], 'activation_checkpointing', 2),
+        (['activation_checkpointing=2', 'activation_checkpointing=all'], 'activation_checkpointing', 'all'),
+        (['activation_checkpointing=all', 'activation_checkpointing.head=2'], 'activation_checkpointing.head', 2),
+        (["activation_checkpointing=dict(head='all')"], 'activation_checkpointing.head', 'all'),
+        (['activation_checkpointing.backbone=2'], 'activation_checkpointing.backbone', 2),
+        (['model.backbone.activation_checkpointing=all'], 'model.backbone.activation_checkpointing', 'all'),
+    ],
+)
+def test_activation_checkpointing_needs_no_plus(options, key, value):
+    """Recipes do not have the key, neither at its place nor at its former one."""
+    flat = flatten(load_config(LEAF, options)._cfg_dict.to_dict())
+    assert {name: found for name, found in flat.items() if 'activation_checkpointing' in name} == {key: value}
+
+
 def test_unknown_top_level_key(tmp_path):
     (tmp_path / 'a.py').write_text("modell = dict(type='MAE')\n")
     with pytest.raises(ValueError, match="unknown key 'modell'; did you mean 'model'"):

@@ -17,7 +17,6 @@ model = dict(
         pos_embed='sincos',
         patch_bias='uniform',
         drop_path_rate=0.0,
-        activation_checkpointing='off',
     ),
     decoder=dict(num_layers=8, embed_dims=512, num_heads=16),
     mask_ratio=0.95,

@@ -16,6 +16,5 @@ model = dict(
         pos_embed='learned',
         drop_path_rate=0.0,
         frozen_stages=-1,
-        activation_checkpointing='off',
     ),
 )

@@ -13,7 +13,6 @@ model = dict(
         rope_dtype='fp32',
         drop_path_rate=0.0,
         frozen_stages=-1,
-        activation_checkpointing='off',
     ),
     head=dict(
         type='PixelShuffleHead',

@@ -15,7 +15,6 @@ model = dict(
         pos_embed='learned',
         drop_path_rate=0.0,
         frozen_stages=-1,
-        activation_checkpointing='off',
     ),
     head=dict(type='DenseHead', deconv_channels=(768, 768, 768), conv_channels=(768, 768, 768), dropout=0.1),
     task=dict(type='NormalTask'),

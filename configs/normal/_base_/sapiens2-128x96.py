@@ -14,7 +14,6 @@ model = dict(
         rope_dtype='fp32',
         drop_path_rate=0.0,
         frozen_stages=-1,
-        activation_checkpointing='off',
     ),
     head=dict(
         _delete_=True,

@@ -18,7 +18,7 @@ _base_ = [
 ]
 
 model = dict(
-    backbone=dict(img_size=(4096, 3072), activation_checkpointing='all'),
+    backbone=dict(img_size=(4096, 3072)),
     head=dict(upsample_channels=(768, 512, 256, 128, 64), conv_channels=(64, 32, 16)),
     loss_stride=2,
 )
@@ -35,5 +35,6 @@ test_dataloader = val_dataloader
 val_evaluator = [_base_.metric, dict(type='ValLoss')]
 test_evaluator = val_evaluator
 
+activation_checkpointing = dict(backbone='all')
 optim_wrapper = dict(accumulative_counts=7)
 default_hooks = dict(checkpoint=dict(save_best='normal/mean'))

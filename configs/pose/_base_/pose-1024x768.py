@@ -19,7 +19,6 @@ model = dict(
         pos_embed='learned',
         drop_path_rate=0.0,
         frozen_stages=-1,
-        activation_checkpointing='off',
     ),
     head=dict(type='HeatmapHead', deconv_channels=(768, 768), conv_channels=(768, 768)),
     codec=dict(type='UDPHeatmap', sigma=6.0, refine='newton', blur_kernel_size=11),

@@ -14,7 +14,7 @@ Command: bash tools/dist_train.sh configs/seg/sapiens2_1b_goliath-4096x3072.py 8
 _base_ = ['../../_base_/schedules/sapiens2.py', '../../_base_/datasets/goliath_seg29.py', './sapiens2-1024x768.py']
 
 model = dict(
-    backbone=dict(img_size=(4096, 3072), activation_checkpointing='all'),
+    backbone=dict(img_size=(4096, 3072)),
     head=dict(deconv_channels=(512, 256, 128, 64, 32), conv_channels=(64, 64)),
     task=dict(classes=_base_.classes),
     loss_stride=2,
@@ -32,5 +32,6 @@ test_dataloader = val_dataloader
 val_evaluator = [_base_.metric, dict(type='ValLoss')]
 test_evaluator = val_evaluator
 
+activation_checkpointing = dict(backbone='all')
 optim_wrapper = dict(accumulative_counts=8)
 default_hooks = dict(checkpoint=dict(save_best='seg/mIoU'))

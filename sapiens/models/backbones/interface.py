@@ -4,13 +4,13 @@
 
 from collections.abc import Sequence
 
-import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from sapiens.utils.checkpoint import load_encoder_start
 from sapiens.utils.terminal import fact, log_brief
+
+from ..layers.recompute import recompute_parts, require_recompute_value
 
 __all__ = ['Encoder', 'require_members']
 
@@ -40,8 +40,8 @@ class Encoder(BaseModule):
             ``out_indices`` with the final norm.
         frozen_stages: -1 trains everything; 0 freezes the embeddings; n also the first n blocks, and the final norm if n is
             the depth.
-        activation_checkpointing: recompute activations in the backward pass to save memory: ``'off'``, ``'all'`` blocks,
-            or every n-th (an int).
+        activation_checkpointing: of the blocks, see :func:`~sapiens.models.layers.recompute.recompute_parts`. The key
+            ``activation_checkpointing`` at the top of a config sets it for the whole model.
         init_cfg: ``dict(type='Pretrained', checkpoint=PATH)`` starts from a pretraining or finetuned checkpoint.
 
     Raises:
@@ -79,12 +79,8 @@ class Encoder(BaseModule):
         self.img_size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
         self.num_extra_tokens, self.final_norm, self.frozen_stages = num_extra_tokens, final_norm, frozen_stages
         self.out_type, self.out_indices = out_type, self._resolve_indices(out_indices)
-        every = activation_checkpointing
-        if every not in ('off', 'all') and not (type(every) is int and every >= 1):
-            raise ValueError(
-                f"activation_checkpointing={every!r} is not one of 'off', 'all', or n >= 1 for every n-th block"
-            )
-        self.checkpoint_every = every if isinstance(every, int) else int(every == 'all')
+        require_recompute_value(activation_checkpointing, 'activation_checkpointing')
+        self.activation_checkpointing = activation_checkpointing
 
     # ------------------------------------------------------------------ forward
 
@@ -125,10 +121,7 @@ class Encoder(BaseModule):
         extra = () if positions is None else (positions,)
         outputs = []
         for index, block in enumerate(self.blocks):
-            if self.checkpoint_every and index % self.checkpoint_every == 0 and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, *extra, use_reentrant=False)
-            else:
-                tokens = block(tokens, *extra)
+            tokens = block(tokens, *extra)
             if index in out_indices:
                 normed = self.final_norm and (index == last or self.norm_outputs == 'all')
                 outputs.append(self.ln1(tokens) if normed else tokens)
@@ -201,6 +194,10 @@ class Encoder(BaseModule):
         """Modules for :func:`sapiens.engine.compiling.compile_parts`: the blocks, one by one."""
         return list(self.blocks)
 
+    def parts_to_recompute(self) -> dict[str, list]:
+        """Parts for :func:`sapiens.engine.recomputing.recompute_activations`: the blocks, one by one."""
+        return dict(backbone=list(self.blocks))
+
     def get_layer_depth(self, name: str, prefix: str = '') -> tuple[int, int]:
         """Return the depth of a parameter for layer-wise learning-rate decay.
 
@@ -223,8 +220,9 @@ class Encoder(BaseModule):
             return int(rest.partition('.')[0]) + 1, num_depths
         return num_depths - 1 if part == 'ln1' else 0, num_depths
 
-    def freeze_stages(self) -> None:
-        """Freeze the parameters of ``frozen_stages``; a subclass calls it when they are built."""
+    def apply_options(self) -> None:
+        """Apply ``frozen_stages`` and ``activation_checkpointing``; a subclass calls it when its parameters are built."""
+        recompute_parts(self.blocks, self.activation_checkpointing)
         for name, parameter in self.named_parameters():
             if self.frozen_stages == self.num_layers or self.get_layer_depth(name)[0] <= self.frozen_stages:
                 parameter.requires_grad_(False)

@@ -85,7 +85,7 @@ class SapiensViT(Encoder):
         )
         if self.final_norm:
             self.ln1 = nn.LayerNorm(self.embed_dims, eps=LAYER_NORM_EPS)
-        self.freeze_stages()
+        self.apply_options()
 
     @property
     def blocks(self) -> nn.ModuleList:

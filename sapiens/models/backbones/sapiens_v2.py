@@ -94,7 +94,7 @@ class Sapiens2ViT(Encoder):
         if self.final_norm:
             self.ln1 = nn.RMSNorm(self.embed_dims, eps=RMS_NORM_EPS)
         self.set_image_size(self.img_size)
-        self.freeze_stages()
+        self.apply_options()
 
     def embed(self, images: Tensor, keep: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """See :meth:`Encoder.embed`. The positions are sines and cosines of the tokens; extra tokens are not rotated."""

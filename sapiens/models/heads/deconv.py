@@ -108,6 +108,10 @@ class DeconvHead(BaseModule):
         """The whole head, see :func:`sapiens.engine.compiling.compile_parts`."""
         return [self]
 
+    def parts_to_recompute(self) -> dict[str, list]:
+        """The layers before the last one, see :func:`sapiens.engine.recomputing.recompute_activations`."""
+        return dict(head=[*self.deconv_layers.parts(), *self.conv_layers.parts()])
+
 
 def init_he(module: nn.Module, kinds: tuple[type, ...] = (nn.Conv2d,)) -> None:
     """Draw weights of the layers from He's normal distribution by fan-out, and set biases to 0."""

@@ -133,6 +133,13 @@ class PixelShuffleHead(BaseModule):
         """The whole head, see :func:`sapiens.engine.compiling.compile_parts`."""
         return [self]
 
+    def parts_to_recompute(self) -> dict[str, list]:
+        """All convolutions but the last one, see :func:`sapiens.engine.recomputing.recompute_activations`."""
+        stacks = [self.input_conv, *self.upsample_blocks, self.conv_layers]
+        if self.scalars:
+            stacks.append(self.scale_conv_layers)
+        return dict(head=[layer for stack in stacks for layer in stack.parts()])
+
 
 def in_own_precision(layer: nn.Module, features: Tensor) -> Tensor:
     """Run a layer in the type of its weights, also under autocast. In bf16 a point at 2 meters is known to 8 mm only, so that

@@ -7,11 +7,14 @@ and the output of a convolution, the shuffled copy and the normalized copy.
 # B batch, C channels, h w size
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import accumulate, pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .recompute import Recompute
 
 __all__ = ['ChannelRMSNorm', 'ConvStack', 'run_in_bands']
 
@@ -33,6 +36,20 @@ class ChannelRMSNorm(nn.Module):
 class ConvStack(nn.Sequential):
     """Layers of [convolution, pixel shuffle (in some), norm, activation], each a module of its own, as published keys count."""
 
+    def __init__(self, *modules: nn.Module) -> None:
+        super().__init__(*modules)
+        self.recompute: dict[int, Recompute | None] = {}  # by the number of a layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        for number, layer in enumerate(self.layers()):
+            way = self.recompute.get(number)
+            x = _run_layer(layer, x) if way is None else way(partial(_run_layer, layer), x)
+        return x
+
+    def parts(self) -> list['StackLayer']:
+        """The layers, for :func:`.recompute.recompute_parts`."""
+        return [StackLayer(self, number) for number, _ in enumerate(self.layers())]
+
     def layers(self) -> Iterator[list[nn.Module]]:
         """The modules of each layer, up to its activation."""
         layer = []
@@ -41,6 +58,29 @@ class ConvStack(nn.Sequential):
             if isinstance(module, nn.SiLU):
                 yield layer
                 layer = []
+
+
+class StackLayer:
+    """A layer of a stack, with how it is recomputed. Its modules are those of the stack, so it is not a module."""
+
+    def __init__(self, stack: ConvStack, number: int) -> None:
+        self.stack, self.number = stack, number
+
+    @property
+    def recompute(self) -> Recompute | None:
+        return self.stack.recompute.get(self.number)
+
+    @recompute.setter
+    def recompute(self, way: Recompute | None) -> None:
+        self.stack.recompute[self.number] = way
+
+
+def _run_layer(layer: Sequence[nn.Module], x: Tensor) -> Tensor:
+    *linear, norm, _ = layer
+    for module in linear:
+        x = module(x)
+    # Not in place: a norm may return its input, which is the output that `selective` keeps.
+    return F.silu(norm(x))
 
 
 def run_in_bands(stacks: Sequence[ConvStack], last: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
