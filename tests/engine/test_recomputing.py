@@ -10,6 +10,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from sapiens.engine.compiling import compile_parts
 from sapiens.engine.recomputing import recompute_activations
 from sapiens.models import MAE, DenseEstimator
+from sapiens.models.heads.pixel_shuffle import CellNorm
 from sapiens.models.layers import recompute
 from sapiens.models.layers.conv_stack import ConvStack
 from sapiens.models.layers.gated_transformer import GatedBlock
@@ -48,7 +49,7 @@ def depth():
 
 
 def pointmap():
-    """A scale in addition to the map, by a branch whose last maps have a single cell."""
+    """A scale in addition to the map, by a branch of its own."""
     model, samples = test_gradients.build(test_gradients.RECIPES[0]), test_gradients.samples('pointmap')
     return model, (torch.randn(2, 3, *test_gradients.SIZE), samples)
 
@@ -97,6 +98,16 @@ def assert_equal(found, wanted, **tolerances):
     assert found[1].keys() == wanted[1].keys()
     for name, grad in wanted[1].items():
         torch.testing.assert_close(found[1][name], grad, msg=lambda text, name=name: f'{name}: {text}', **tolerances)
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_parts_are_all_blocks_and_all_layers_but_the_last(case):
+    model, _ = build(case)
+    for module in model.modules():
+        if hasattr(module, 'parts_to_recompute'):
+            ((name, parts),) = module.parts_to_recompute().items()
+            kinds = (nn.Conv2d, nn.ConvTranspose2d) if name == 'head' else (TransformerBlock, GatedBlock)
+            assert len(parts) == sum(isinstance(child, kinds) for child in module.modules()) - (name == 'head')
 
 
 @pytest.mark.parametrize('autocast', [False, True])
@@ -196,6 +207,16 @@ def test_what_layers_of_heads_keep():
     assert held(stack, x) > (2 + 3) * size
 
 
+def test_a_norm_that_returns_its_input():
+    """Maps of a single cell: the activation must not overwrite the output of the convolution, which is kept."""
+    stack = ConvStack(nn.Conv2d(8, 8, 1, stride=2), CellNorm(8), nn.SiLU(inplace=True))
+    x, gradients = torch.randn(2, 8, 2, 2), []
+    for setting in ('off', 'selective'):
+        recompute.recompute_parts(stack.parts(), setting)
+        gradients.append(torch.autograd.grad(stack(x).square().sum(), stack[0].weight)[0])
+    assert torch.equal(*gradients)
+
+
 @pytest.mark.parametrize(('case', 'other'), [('mae', 'decoder'), ('depth', 'head')])
 def test_each_part_saves_memory(case, other):
     def kept(setting):
@@ -253,6 +274,14 @@ def test_offload_without_a_gpu_is_reported(capsys):
     model, _ = build('mae', dict(backbone='all', offload=True))
     assert 'activation_checkpointing.offload has no effect without a GPU' in capsys.readouterr().out
     assert model.backbone.blocks[0].recompute == recompute.Recompute()
+
+
+def test_what_parts_share_stays(monkeypatch):
+    moved, (x, position) = [], torch.randn(2, 4, 8, requires_grad=True)
+    hooks = saved_tensors_hooks(lambda tensor: moved.append(tensor) or tensor, lambda tensor: tensor)
+    monkeypatch.setattr(recompute, 'save_on_cpu', lambda pin_memory: hooks)
+    recompute.Recompute(offload=True)(torch.mul, x, position).sum().backward()
+    assert len(moved) == 1 and torch.equal(moved[0], x)
 
 
 def test_memory_of_the_host_is_that_of_torch():
