@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .in_place import is_recorded
+from .norm_silu import instance_norm_silu, rms_norm_silu
 from .recompute import Recompute
 
 __all__ = ['ChannelRMSNorm', 'ConvStack', 'run_in_bands']
@@ -34,7 +36,10 @@ class ChannelRMSNorm(nn.Module):
 
 
 class ConvStack(nn.Sequential):
-    """Layers of [convolution, pixel shuffle (in some), norm, activation], each a module of its own, as published keys count."""
+    """Layers of [convolution, pixel shuffle (in some), norm, activation], each a module of its own, as published keys count.
+
+    In training a layer keeps two maps: the input of the norm, and its own output, which the next convolution reads.
+    """
 
     def __init__(self, *modules: nn.Module) -> None:
         super().__init__(*modules)
@@ -79,6 +84,12 @@ def _run_layer(layer: Sequence[nn.Module], x: Tensor) -> Tensor:
     *linear, norm, _ = layer
     for module in linear:
         x = module(x)
+    # Graphs consist of the modules. A compiler finds the same saving by itself. The functions treat no single cells.
+    if not is_recorded() and torch.is_grad_enabled() and x.requires_grad and x.shape[0] and x.shape[2] * x.shape[3] > 1:
+        if isinstance(norm, nn.InstanceNorm2d) and not norm.affine and not norm.track_running_stats:
+            return instance_norm_silu(x, norm.eps)
+        if isinstance(norm, ChannelRMSNorm):
+            return rms_norm_silu(x, norm.norm.weight, norm.norm.eps)
     # Not in place: a norm may return its input, which is the output that `selective` keeps.
     return F.silu(norm(x))
 

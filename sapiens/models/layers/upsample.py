@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .in_place import is_recorded
+
 __all__ = ['upsample', 'upsample_grid', 'upsampled_argmax']
 
 # Pixels per step: scores of a megabyte, which stay in the cache of a CPU core, or enough to keep a GPU busy.
@@ -17,8 +19,7 @@ def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
     maps = maps.float()
     if tuple(maps.shape[-2:]) == tuple(size):
         return maps
-    is_graph = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    if maps.device.type == 'cpu' and maps.shape[1] == 3 and not is_graph:
+    if maps.device.type == 'cpu' and maps.shape[1] == 3 and not is_recorded():
         # Equal to the last bit, in a third of the time. Pixels are together, as results have them.
         maps = maps.contiguous(memory_format=torch.channels_last)
     return F.interpolate(maps, size=tuple(size), mode='bilinear', align_corners=False)
