@@ -2,6 +2,7 @@ from .backbones.archs import SAPIENS2_ARCHS, SAPIENS_ARCHS
 from .backbones.interface import Encoder
 from .backbones.sapiens_v1 import SapiensViT
 from .backbones.sapiens_v2 import Sapiens2ViT
+from .codecs.heatmap_target import HeatmapTarget
 from .codecs.udp_heatmap import UDPHeatmap
 from .data_preprocessor import ImageNormalizer
 from .estimators.albedo_task import AlbedoTask
@@ -53,6 +54,7 @@ __all__ = [
     'HeatmapCrossEntropyLoss',
     'HeatmapHead',
     'HeatmapMSELoss',
+    'HeatmapTarget',
     'ImageNormalizer',
     'MAEDecoder',
     'MattingGradientLoss',

@@ -6,13 +6,14 @@ Coordinate Representation" (DARK, CVPR 2020) for the Newton step; values as in m
 
 # B batch, K keypoints, w h size of the network input in pixels, W H size of a heatmap in cells
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sapiens.registry import MODELS
 from sapiens.utils.crop import crop_to_image
+
+from .heatmap_target import HeatmapTarget
 
 __all__ = ['UDPHeatmap']
 
@@ -52,7 +53,14 @@ class UDPHeatmap:
     def encode(
         self, keypoints: Tensor, weights: Tensor, input_size: tuple[int, int], heatmap_size: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
-        """Make the target heatmaps.
+        """Make the target heatmaps, as :meth:`targets` but as maps (B, K, H, W) float32."""
+        target, weights = self.targets(keypoints, weights, input_size, heatmap_size)
+        return target.dense(), weights
+
+    def targets(
+        self, keypoints: Tensor, weights: Tensor, input_size: tuple[int, int], heatmap_size: tuple[int, int]
+    ) -> tuple[HeatmapTarget, Tensor]:
+        """Make the target heatmaps as profiles, without a read-back from the device.
 
         Args:
             keypoints: (B, K, 2) x, y in pixels of the network's input; any finite value where the weight is 0.
@@ -61,36 +69,25 @@ class UDPHeatmap:
             heatmap_size: (W, H) cells.
 
         Returns:
-            heatmaps (B, K, H, W) float32, at most 1; and weights (B, K), 0 where the Gaussian lies outside.
+            heatmaps (B, K, H, W), at most 1; and weights (B, K) float32, 0 where the Gaussian lies outside.
         """
-        size = torch.tensor(heatmap_size, device=keypoints.device)
-        pixels_per_cell = [(n - 1) / (m - 1) for n, m in zip(input_size, heatmap_size, strict=True)]
-        centers = keypoints.float() / torch.tensor(pixels_per_cell, device=keypoints.device)  # (B, K, 2) cells
-        nearest = (centers + 0.5).trunc()  # towards zero, as mmpose
-        radius = 3 * self.sigma
-        # mmpose truncates both ends of the window to whole cells, also for a fractional sigma.
-        first, last = (nearest - radius).trunc(), (nearest + radius + 1).trunc()
-        outside = ((first >= size) | (last < 0)).any(-1)
-        drawn = (weights >= 0.5) & ~outside
-        # Compute only the windows: they are 3 % of a published map, and the zeros around them cost one fill.
-        span = torch.arange(int(2 * radius) + 2, device=keypoints.device, dtype=torch.float32)
-        profiles, indices = [], []
-        for axis, cells in enumerate(heatmap_size):
-            cell = first[..., axis, None] + span  # (B, K, window)
-            profile = torch.exp(-((cell - centers[..., axis, None]) ** 2) / (2 * self.sigma**2))
-            inside = (cell >= 0) & (cell < cells) & (cell < last[..., axis, None])
-            profiles.append(torch.where(inside & drawn[..., None], profile, 0))
-            indices.append(torch.where(inside, cell, 0).long())
-        (along_x, along_y), (x, y), (width, height) = profiles, indices, heatmap_size
-        windows = along_y[..., :, None] * along_x[..., None, :]
-        places = y[..., :, None] * width + x[..., None, :]
-        shape, device = (*weights.shape, height * width), keypoints.device
-        # On a CPU zeros of numpy use memory that the system has cleared; torch clears it again.
-        on_cpu = device.type == 'cpu'
-        heatmaps = torch.from_numpy(np.zeros(shape, np.float32)) if on_cpu else torch.zeros(shape, device=device)
-        heatmaps.scatter_add_(2, places.flatten(2), windows.flatten(2))  # cells outside add 0 to cell 0
-        heatmaps = heatmaps.unflatten(2, (height, width))
-        return heatmaps, torch.where(outside & (weights >= 0.5), 0, weights).float()
+        radius, windows = 3 * self.sigma, []
+        outside = torch.zeros_like(weights, dtype=torch.bool)
+        for axis, (pixels, cells) in enumerate(zip(input_size, heatmap_size, strict=True)):
+            center = keypoints[..., axis].float() / ((pixels - 1) / (cells - 1))  # (B, K) cells
+            nearest = (center + 0.5).trunc()  # towards zero, as mmpose
+            # mmpose truncates both ends of the window to whole cells, also for a fractional sigma.
+            first, last = (nearest - radius).trunc(), (nearest + radius + 1).trunc()
+            outside |= (first >= cells) | (last < 0)
+            windows.append((center[..., None], first[..., None], last[..., None]))
+        labeled, profiles = weights >= 0.5, []
+        for (center, first, last), cells in zip(windows, heatmap_size, strict=True):
+            cell = torch.arange(cells, device=keypoints.device, dtype=torch.float32)
+            inside = (cell >= first) & (cell < last) & (labeled & ~outside)[..., None]
+            profile = (cell - center).square_().div_(-2 * self.sigma**2).exp_()
+            profiles.append(torch.where(inside, profile, 0))
+        along_x, along_y = profiles
+        return HeatmapTarget(along_y, along_x), torch.where(outside & labeled, 0, weights).float()
 
     # ------------------------------------------------------------------ heatmaps -> keypoints
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sapiens.metainfo import get_skeleton
 from sapiens.registry import MODELS
 
+from ..codecs.heatmap_target import HeatmapTarget
 from .base import Estimator, loss_configs
 
 __all__ = ['PoseEstimator']
@@ -166,7 +167,7 @@ class PoseEstimator(Estimator):
             heatmaps = (heatmaps + self.loss_module.to_heatmaps(mirrored).flip(-1)) / 2
         return heatmaps, losses
 
-    def _losses(self, output: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    def _losses(self, output: Tensor, target: HeatmapTarget, weights: Tensor) -> Tensor:
         """Loss of each sample (B,)."""
         return sum(loss(output, target, weights) for loss in self.loss_modules)
 
@@ -184,15 +185,17 @@ class PoseEstimator(Estimator):
             )
         return keypoints, weights
 
-    def _encode(self, keypoints: Tensor, weights: Tensor, inputs: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
+    def _encode(
+        self, keypoints: Tensor, weights: Tensor, inputs: Tensor, output: Tensor
+    ) -> tuple[HeatmapTarget, Tensor]:
         (h, w), (H, W) = inputs.shape[-2:], output.shape[-2:]
-        return self.codec.encode(keypoints, weights, (w, h), (W, H))
+        return self.codec.targets(keypoints, weights, (w, h), (W, H))
 
     def _accuracy(self, output: Tensor, keypoints: Tensor, weights: Tensor, inputs: Tensor) -> Tensor:
         (h, w), (H, W) = inputs.shape[-2:], output.shape[-2:]
-        cells = self.codec.highest_cells(output.float())[0]
-        # One coordinate after the other: the host would wait for the copy of a tensor of sizes.
-        sides = ((W - 1, w - 1), (H - 1, h - 1))
-        error = torch.stack([cells[..., i] / a - keypoints[..., i] / b for i, (a, b) in enumerate(sides)], dim=-1)
+        cells = self.codec.highest_cells(output)[0]
+        # Sizes stay numbers: as tensors they are copies to the device, which wait for it.
+        axes = zip(cells.unbind(-1), (W - 1, H - 1), keypoints.unbind(-1), (w - 1, h - 1), strict=True)
+        error = torch.stack([cell / last - keypoint / side for cell, last, keypoint, side in axes], dim=-1)
         hit = (error.norm(dim=-1) < 0.05) & (weights > 0)
         return hit.sum() / (weights > 0).sum().clamp(min=1)

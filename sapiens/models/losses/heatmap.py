@@ -1,6 +1,7 @@
 """Losses of heatmaps, in float32 for any dtype of the output of the head.
 
 Each also defines what an output means: ``to_heatmaps`` converts it to the maps that are decoded, ``from_heatmaps`` converts back.
+Targets are a :class:`.HeatmapTarget`, or maps. The former needs neither the maps nor float32 copies of the output in memory.
 """
 
 # B batch, K keypoints, H W cells of a map
@@ -9,6 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from sapiens.registry import MODELS
+
+from ..codecs.heatmap_target import HeatmapTarget
+from .heatmap_terms import log_likelihood, squared_error
 
 __all__ = ['HeatmapCrossEntropyLoss', 'HeatmapMSELoss']
 
@@ -32,9 +36,12 @@ class HeatmapMSELoss(nn.Module):
             raise ValueError(f'top_k={top_k}: expected 1 or more, or None for all keypoints')
         self.top_k, self.loss_weight = top_k, loss_weight
 
-    def forward(self, prediction: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-        """Loss of each sample (B,), from (B, K, H, W), (B, K, H, W) and weights (B, K) of 0 or 1."""
-        errors = (prediction.float() - target).square().mean((2, 3)) * weights
+    def forward(self, prediction: Tensor, target: HeatmapTarget | Tensor, weights: Tensor) -> Tensor:
+        """Loss of each sample (B,), from (B, K, H, W), target of this size and weights (B, K) of 0 or 1."""
+        if isinstance(target, HeatmapTarget):
+            errors = squared_error(prediction, target.along_y, target.along_x) * weights
+        else:
+            errors = (prediction.float() - target).square().mean((2, 3)) * weights
         if self.top_k is not None:
             if self.top_k > errors.shape[1]:
                 raise ValueError(f'top_k={self.top_k}, but the skeleton has {errors.shape[1]} keypoints')
@@ -63,12 +70,16 @@ class HeatmapCrossEntropyLoss(nn.Module):
         super().__init__()
         self.loss_weight = loss_weight
 
-    def forward(self, prediction: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-        """Loss of each sample (B,), from logits (B, K, H, W), heatmaps (B, K, H, W) and weights (B, K)."""
-        mass = target.flatten(2).sum(-1)
+    def forward(self, prediction: Tensor, target: HeatmapTarget | Tensor, weights: Tensor) -> Tensor:
+        """Loss of each sample (B,), from logits (B, K, H, W), target of this size and weights (B, K)."""
+        if isinstance(target, HeatmapTarget):
+            mass = target.mass()
+            crossed = log_likelihood(prediction, target.along_y, target.along_x / mass.clamp(min=1e-12)[..., None])
+        else:
+            mass = target.flatten(2).sum(-1)
+            log_probabilities = prediction.float().flatten(2).log_softmax(-1)
+            crossed = (log_probabilities * target.flatten(2)).sum(-1) / mass.clamp(min=1e-12)
         weights = torch.where(mass > 0, weights, 0)
-        log_probabilities = prediction.float().flatten(2).log_softmax(-1)
-        crossed = (log_probabilities * target.flatten(2)).sum(-1) / mass.clamp(min=1e-12)
         return -self.loss_weight * (crossed * weights).sum(1) / weights.sum(1).clamp(min=1)
 
     def to_heatmaps(self, prediction: Tensor) -> Tensor:
