@@ -85,7 +85,13 @@ def _run_layer(layer: Sequence[nn.Module], x: Tensor) -> Tensor:
     for module in linear:
         x = module(x)
     # Graphs consist of the modules. A compiler finds the same saving by itself. The functions treat no single cells.
-    if not is_recorded() and torch.is_grad_enabled() and x.requires_grad and x.shape[0] and x.shape[2] * x.shape[3] > 1:
+    if (
+        not is_recorded()
+        and torch.is_grad_enabled()
+        and x.requires_grad
+        and x.shape[0]
+        and x.shape[2] * x.shape[3] > 1
+    ):
         if isinstance(norm, nn.InstanceNorm2d) and not norm.affine and not norm.track_running_stats:
             return instance_norm_silu(x, norm.eps)
         if isinstance(norm, ChannelRMSNorm):
