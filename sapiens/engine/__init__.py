@@ -6,6 +6,7 @@ from .hooks.data_check import DataCheckHook
 from .hooks.early_stopping import EarlyStoppingHook
 from .hooks.garbage import GarbageHook
 from .hooks.logger import LoggerHook
+from .hooks.mfu import MFUHook
 from .hooks.runtime_info import RuntimeInfoHook
 from .hooks.stop import StopHook
 from .hooks.test_figures.base import ShowHook
@@ -36,6 +37,7 @@ __all__ = [
     'IterBasedTrainLoop',
     'IterTimerHook',
     'LoggerHook',
+    'MFUHook',
     'MomentumAnnealingEMA',
     'OptimWrapper',
     'ParamGroupConstructor',

@@ -34,6 +34,7 @@ from sapiens.version import __version__
 
 from .checkpoint_io import find_resumable, load_training_state, write_checkpoint
 from .compiling import compile_parts
+from .estimate.out_of_memory import explain_memory_errors
 from .evaluators import complete_evaluators
 from .matmul_precision import matmul_precision
 from .message_hub import plain
@@ -104,6 +105,7 @@ class Runner(BuildingRunner):
         Raises:
             SystemExit: a signal stopped the run, after its checkpoint was written. The status is 128 + the signal's number.
             ValueError: another run works in the work dir, or it cannot be written.
+            torch.OutOfMemoryError: with an estimate and the options that help, see :func:`.explain_memory_errors`.
         """
         # Hooks with a method ``restore`` undo what they changed in the process, however training ends.
         wrapper = self.optim_wrapper
@@ -113,7 +115,7 @@ class Runner(BuildingRunner):
         )
         lock = self._lock_work_dir()
         try:
-            with products:
+            with products, explain_memory_errors(self.cfg, self.world_size):
                 model = super().train()
         finally:
             lock.release()

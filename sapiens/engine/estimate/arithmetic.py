@@ -1,0 +1,224 @@
+"""Arithmetic of data-parallel training: bytes of a process, bytes on the wire, seconds, money."""
+
+# P parameters, n processes, GB = 1e9 bytes
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .counts import ModelCounts, StepTrace
+
+__all__ = [
+    'PARALLEL',
+    'Cluster',
+    'Parallel',
+    'exposed_seconds',
+    'largest_batch',
+    'network_seconds',
+    'peak_bytes',
+    'wire_bytes',
+]
+
+# Fraction of the line rate of a network card that collectives reach, and of a card's memory that tensors can take: the rest is
+# for the context, buffers of collectives, workspaces and gaps between blocks.
+NETWORK_SHARE, MEMORY_SHARE = 0.8, 0.92
+# Bytes of a number.
+FULL, HALF = 4, 2
+# The backward pass is two thirds of the operations of a step.
+BACKWARD_SHARE = 2 / 3
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """A way of training by several processes.
+
+    Attributes:
+        name: in tables.
+        type: ``'DDP'`` or ``'FSDP2'``.
+        shard: of FSDP2: ``'all'`` processes share one copy of the weights and states, or those of a ``'node'`` (HSDP).
+        reduce_dtype: of a gradient on the wire, ``'fp32'`` or ``'bf16'``.
+        bucket_view: of DDP: gradients are views of the buffers that are sent.
+        reshard: of FSDP2: the weights of a block are freed after its forward pass, and gathered again.
+    """
+
+    name: str
+    type: str
+    shard: str = ''
+    reduce_dtype: str = 'fp32'
+    bucket_view: bool = True
+    reshard: bool = True
+
+    @property
+    def reduce_bytes(self) -> int:
+        return HALF if self.reduce_dtype == 'bf16' else FULL
+
+    @property
+    def setting(self) -> dict:
+        """As ``parallel`` of a config, without what is the default."""
+        found = dict(type=self.type)
+        found |= dict(shard=self.shard) if self.shard else {}
+        return found | (dict(reduce_dtype=self.reduce_dtype) if self.reduce_dtype != 'fp32' else {})
+
+
+# In the order of tables.
+PARALLEL = (
+    Parallel('DDP', 'DDP'),
+    Parallel('DDP, bf16 sent', 'DDP', reduce_dtype='bf16'),
+    Parallel('FSDP2', 'FSDP2', shard='all'),
+    Parallel('HSDP', 'FSDP2', shard='node'),
+)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The machines.
+
+    Attributes:
+        gpus: in all.
+        gpus_per_node: at most; a smaller job has one node.
+        memory: of a GPU in GB.
+        network: of the card of each GPU between nodes, in Gbit/s.
+        link: between the GPUs of a node, in GB/s and direction, as collectives reach it.
+        rate: dense operations of a GPU, in TFLOP/s.
+        utilization: fraction of it that the operations of a step reach, those that are computed again included.
+        price: of a GPU for an hour.
+
+    Raises:
+        ValueError: a number that is not above 0, or GPUs that do not fill their nodes.
+    """
+
+    gpus: int = 8
+    gpus_per_node: int = 8
+    memory: float = 80.0
+    network: float = 400.0
+    link: float = 370.0
+    rate: float = 989.0
+    utilization: float = 0.4
+    price: float = 2.5
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value > 0:
+                raise ValueError(f'{name}={value}: expected a number above 0')
+        if self.utilization > 1:
+            raise ValueError(f'utilization={self.utilization}: expected a fraction of the peak rate, at most 1')
+        if self.gpus > self.gpus_per_node and self.gpus % self.gpus_per_node:
+            raise ValueError(f'gpus={self.gpus} do not fill nodes of {self.gpus_per_node}')
+
+    @property
+    def node(self) -> int:
+        """GPUs of this job in a node."""
+        return min(self.gpus, self.gpus_per_node)
+
+    @property
+    def nodes(self) -> int:
+        return self.gpus // self.node
+
+    @property
+    def usable(self) -> float:
+        """Bytes of a GPU that tensors can take."""
+        return MEMORY_SHARE * self.memory * 1e9
+
+    @property
+    def bandwidth(self) -> float:
+        """Bytes per second and GPU that collectives over all GPUs reach."""
+        return self.link * 1e9 if self.nodes == 1 else NETWORK_SHARE * self.network / 8 * 1e9
+
+    def shards(self, parallel: Parallel) -> int:
+        """The number of processes that share one copy of the weights."""
+        if parallel.type != 'FSDP2':
+            return 1
+        return self.node if parallel.shard == 'node' else self.gpus
+
+    def compute_seconds(self, operations: float) -> float:
+        """Seconds of the operations of a GPU."""
+        return operations / (self.rate * 1e12 * self.utilization)
+
+
+def wire_bytes(counts: ModelCounts, parallel: Parallel, cluster: Cluster, accumulated: int = 1) -> tuple[float, float]:
+    """Bytes that a GPU sends in a step, with rings of n processes: (within the node, over the slowest link of all GPUs).
+
+    DDP reduces gradients: ``2 (n - 1) / n`` of their bytes. FSDP2 gathers the weights in bf16 for the forward and the backward
+    pass and scatters reduced gradients: ``(n - 1) / n`` each. With one copy of the weights in each node, this stays in the node,
+    and each GPU reduces its shard of the gradients with those of the other nodes. Of ``accumulated`` batches each gathers the
+    weights, and the last one reduces the gradients.
+    """
+
+    def ring(size: float, count: int) -> float:
+        return size * (count - 1) / count
+
+    if parallel.type == 'DDP':
+        return 0.0, ring(2 * parallel.reduce_bytes * counts.trained, cluster.gpus)
+    shards = cluster.shards(parallel)
+    gathered = (2 if parallel.reshard else 1) * HALF * counts.parameters * accumulated
+    sharded = ring(gathered + parallel.reduce_bytes * counts.trained, shards)
+    if shards == cluster.gpus:
+        return 0.0, sharded
+    return sharded, ring(2 * parallel.reduce_bytes * counts.trained / shards, cluster.nodes)
+
+
+def network_seconds(sent: tuple[float, float], cluster: Cluster) -> float:
+    """Seconds of :func:`wire_bytes`."""
+    within, between = sent
+    return within / (cluster.link * 1e9) + between / cluster.bandwidth
+
+
+def exposed_seconds(compute: float, network: float, parallel: Parallel, accumulated: int = 1) -> float:
+    """Seconds that a step waits for the network: DDP hides it behind the backward pass of the last of ``accumulated`` batches,
+    FSDP2 behind the whole step."""
+    hidden = compute * (BACKWARD_SHARE / accumulated if parallel.type == 'DDP' else 1.0)
+    return max(0.0, network - hidden)
+
+
+def unsharded_bytes(blocks: Sequence[int], root: int, parallel: Parallel) -> int:
+    """Bytes of FSDP2 in addition to the shards: in float32 the weights outside of the blocks, in bf16 those of the largest block
+    and of the next one, which is fetched meanwhile through a buffer; and the gradients of a block, before they are reduced."""
+    largest = max(blocks, default=0)
+    gathered = 3 * largest if parallel.reshard else sum(blocks)
+    return FULL * root + HALF * gathered + parallel.reduce_bytes * largest
+
+
+def peak_bytes(
+    trace: StepTrace,
+    parallel: Parallel,
+    cluster: Cluster,
+    batch: int,
+    accumulated: int = 1,
+    averaged: bool = False,
+) -> int:
+    """Highest number of live bytes of a process in a training step.
+
+    Args:
+        trace: of one process.
+        parallel, cluster: how it is distributed.
+        batch: images of a process.
+        accumulated: steps whose gradients are added before one step of the optimizer.
+        averaged: an average of the weights is kept.
+    """
+    memory, counts = trace.memory, trace.counts
+    moving = memory.fixed + memory.per_image * batch
+    held = memory.parameters * (2 if averaged else 1) + memory.state
+    gradients = np.maximum(memory.gradients, FULL * counts.trained) if accumulated > 1 else memory.gradients
+    if parallel.type == 'FSDP2':
+        shards = cluster.shards(parallel)
+        held = held / shards + unsharded_bytes(counts.blocks, counts.root, parallel)
+        moving = moving + gradients / shards
+        if accumulated > 1:  # without communication between them, gradients are whole
+            held += parallel.reduce_bytes * counts.trained
+        return round(held + float(moving.max()))
+    buckets = FULL * counts.trained if cluster.gpus > 1 else 0
+    if not (parallel.bucket_view and buckets):
+        moving = moving + gradients
+    return round(held + buckets + float((moving + memory.casts).max()))
+
+
+def largest_batch(fits: Callable[[int], bool], limit: int = 1 << 16) -> int:
+    """The largest batch that fits, 0 if 1 does not. ``fits(batch) -> bool`` is True up to it."""
+    low, high = 0, 1
+    while high < limit and fits(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low

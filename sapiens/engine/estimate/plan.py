@@ -1,0 +1,199 @@
+"""What the training of a config needs under each way of distributing and recomputing it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from mmengine.config import Config
+
+from .arithmetic import (
+    PARALLEL,
+    Cluster,
+    Parallel,
+    exposed_seconds,
+    largest_batch,
+    network_seconds,
+    peak_bytes,
+    wire_bytes,
+)
+from .checkpointing import Variant, apply_variant, own_variant, variants_of
+from .counts import ModelCounts, StepTrace, merge
+from .trace import tasks_of, trace_step
+
+__all__ = ['Choice', 'Plan', 'plan_training']
+
+DAY = 86400
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way of training. Bytes and operations are those of a GPU.
+
+    Attributes:
+        parallel, checkpointing: the way.
+        batch, accumulated: images of a step of the loader, and the number of these in a step of the optimizer.
+        state: bytes without any image: weights, gradients, states, copies in half precision.
+        per_image: bytes that one more image takes.
+        peak: bytes at ``batch``.
+        fits: whether they do.
+        largest: the largest batch that fits, 0 if none does.
+        operations: of an image, with those that are computed again.
+        recomputed: fraction of the model's operations that is computed again.
+        sent: bytes on the wire in a step: (within the node, over all GPUs).
+        compute, exposed: seconds of a step of the optimizer: operations, and waiting for the network.
+        images_per_second: over all GPUs.
+    """
+
+    parallel: Parallel
+    checkpointing: Variant
+    batch: int
+    accumulated: int
+    state: int
+    per_image: float
+    peak: int
+    fits: bool
+    largest: int
+    operations: float
+    recomputed: float
+    sent: tuple[float, float]
+    compute: float
+    exposed: float
+    images_per_second: float
+
+    @property
+    def seconds(self) -> float:
+        """Of a step of the optimizer."""
+        return self.compute + self.exposed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All ways of training a config on a cluster.
+
+    Attributes:
+        counts: of the model, without recomputed operations.
+        cluster: the machines.
+        precision: ``'bf16'`` or ``'fp32'``.
+        own: the way that the config sets.
+        choices: all ways, that one among them, at the batch of the config.
+        total_images: that the training sees; None where the length of an epoch is not known.
+    """
+
+    counts: ModelCounts
+    cluster: Cluster
+    precision: str
+    own: Choice
+    choices: Sequence[Choice]
+    total_images: int | None
+
+    def gpu_days(self, choice: Choice, images: int | None = None) -> float:
+        """GPU-days of all images, or of ``images``."""
+        images = images or self.total_images
+        return images / choice.images_per_second * self.cluster.gpus / DAY
+
+    def cost(self, choice: Choice, images: int | None = None) -> float:
+        """Price of :meth:`gpu_days`."""
+        return self.gpu_days(choice, images) * 24 * self.cluster.price
+
+
+class Planner:
+    """Makes choices for one config, and traces each variant of it once."""
+
+    def __init__(self, cfg: Config, cluster: Cluster) -> None:
+        self.cfg, self.cluster = cfg, cluster
+        self.batch = cfg.train_dataloader.batch_size
+        wrapper = cfg.optim_wrapper
+        self.accumulated = wrapper.get('accumulative_counts', 1)
+        self.precision = 'fp32' if wrapper.get('precision', 'auto') == 'fp32' else 'bf16'
+        hooks = [*cfg.get('custom_hooks', ()), *cfg.get('default_hooks', {}).values()]
+        self.averaged = any((hook or {}).get('type') == 'EMAHook' for hook in hooks)
+        self.variants = variants_of(cfg)
+        self.own_variant = own_variant(cfg) if own_variant(cfg) in self.variants else self.variants[0]
+        self._traces: dict[str, StepTrace] = {}
+
+    def trace(self, variant: Variant) -> StepTrace:
+        if variant.name not in self._traces:
+            cfg = apply_variant(self.cfg, variant)
+            parts = [trace_step(cfg, self.precision, task=task) for task in tasks_of(cfg)]
+            self._traces[variant.name] = merge(parts)
+        return self._traces[variant.name]
+
+    @property
+    def model_counts(self) -> ModelCounts:
+        """Of the variant with the fewest operations, which computes nothing again."""
+        return min((self.trace(variant).counts for variant in self.variants), key=lambda counts: counts.step)
+
+    def choose(
+        self, parallel: Parallel, variant: Variant, batch: int | None = None, accumulated: int | None = None
+    ) -> Choice:
+        """Compute one way of training, by default at the batch of the config."""
+        batch, accumulated = batch or self.batch, accumulated or self.accumulated
+        cluster, trace = self.cluster, self.trace(variant)
+
+        def peak(images: int) -> int:
+            return peak_bytes(trace, parallel, cluster, images, accumulated, self.averaged)
+
+        base = self.model_counts.step
+        operations = trace.counts.step
+        sent = wire_bytes(trace.counts, parallel, cluster, accumulated)
+        compute = cluster.compute_seconds(operations * batch * accumulated)
+        exposed = exposed_seconds(compute, network_seconds(sent, cluster), parallel, accumulated)
+        return Choice(
+            parallel=parallel,
+            checkpointing=variant,
+            batch=batch,
+            accumulated=accumulated,
+            state=peak(0),
+            per_image=peak(batch + 1) - peak(batch),
+            peak=peak(batch),
+            fits=peak(batch) <= cluster.usable,
+            largest=largest_batch(lambda images: peak(images) <= cluster.usable),
+            operations=operations,
+            recomputed=operations / base - 1,
+            sent=sent,
+            compute=compute,
+            exposed=exposed,
+            images_per_second=batch * accumulated * cluster.gpus / (compute + exposed),
+        )
+
+    @property
+    def own_parallel(self) -> Parallel:
+        """The way of distribution that the config sets; DDP without one."""
+        wanted = self.cfg.get('parallel') or {}
+        kind, shard = wanted.get('type', 'DDP'), wanted.get('shard', 'all')
+        base = next(way for way in PARALLEL if way.type == kind and way.shard in ('', shard))
+        reduced = wanted.get('reduce_dtype', 'fp32')
+        same = [way for way in PARALLEL if (way.type, way.shard, way.reduce_dtype) == (kind, base.shard, reduced)]
+        return replace(
+            same[0] if same else replace(base, name=f'{base.name}, {reduced} sent', reduce_dtype=reduced),
+            bucket_view=wanted.get('gradient_as_bucket_view', True),
+            reshard=wanted.get('reshard_after_forward', True),
+        )
+
+    def ways(self) -> list[Parallel]:
+        """The ways of distribution that differ on the cluster."""
+        if self.cluster.gpus == 1:
+            return [self.own_parallel]
+        ways = [way for way in PARALLEL if way.shard != 'node' or self.cluster.nodes > 1]
+        return ways if self.own_parallel in ways else [self.own_parallel, *ways]
+
+
+def plan_training(cfg: Config, cluster: Cluster, images: int | None = None) -> Plan:
+    """Compute what the training of a config needs.
+
+    Args:
+        cfg: with ``model``, ``optim_wrapper``, ``train_dataloader.batch_size`` and ``train_cfg``.
+        cluster: the machines.
+        images: in an epoch, for a config that counts epochs.
+    """
+    planner = Planner(cfg, cluster)
+    own = planner.choose(planner.own_parallel, planner.own_variant)
+    choices = [planner.choose(way, variant) for way in planner.ways() for variant in planner.variants]
+    return Plan(planner.model_counts, cluster, planner.precision, own, choices, _total_images(cfg, cluster, images))
+
+
+def _total_images(cfg: Config, cluster: Cluster, images: int | None) -> int | None:
+    schedule = cfg.train_cfg
+    if schedule.get('max_iters'):
+        return schedule.max_iters * cfg.train_dataloader.batch_size * cluster.gpus
+    return None if images is None else math.floor(schedule.max_epochs * images)

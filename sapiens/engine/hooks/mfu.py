@@ -1,0 +1,129 @@
+"""Logs how much of a GPU's rate training uses, and the memory and the slowest step over all processes."""
+
+import torch
+from mmengine.dist import all_gather, get_world_size, is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+
+from sapiens.registry import HOOKS
+from sapiens.tasks import members_of
+
+from ..estimate.checkpointing import VARIANTS, apply_variant, variants_of
+from ..estimate.trace import trace_step
+from ..peak_rates import PeakRates, peak_rates
+from .logger import LoggerHook
+
+__all__ = ['MFUHook']
+
+MIB = 2**20
+
+
+@HOOKS.register_module()
+class MFUHook(Hook):
+    """Logs ``tflops`` and ``mfu`` of a GPU, and values over all processes, in the iterations that are logged.
+
+    - ``tflops``: operations of the model in the steps since the last line, by their time, in TFLOP/s of one process. A
+      multiplication with its addition counts as two, the backward pass counts as it is (about twice the forward pass), and what
+      activation checkpointing computes again does not count.
+    - ``mfu`` (model FLOPs utilization): ``tflops`` as a fraction of the peak rate of the device. Devices whose rate is not known
+      (:mod:`sapiens.engine.peak_rates`), and CPUs, have none.
+    - ``peak_memory`` and ``reserved_memory`` (MiB, CUDA only): the highest of all processes since the start.
+    - with several processes ``slowest_step`` (seconds, mean since the last line) and ``slowest_rank``.
+
+    The operations are those of one step on fake tensors, which is traced once for each size of images (1 to 5 s on one process,
+    while the others wait). Between lines of the log the hook does nothing but count. Not a default hook, because of the time of
+    the trace::
+
+        custom_hooks = [dict(type='MFUHook')]
+
+    Args:
+        peak_tflops: peak rate of the device in TFLOP/s, where the table does not have it.
+
+    Raises:
+        ValueError: ``peak_tflops`` is not above 0.
+    """
+
+    priority = 56  # between IterTimerHook, whose times it reads, and LoggerHook
+
+    def __init__(self, peak_tflops: float | None = None) -> None:
+        if peak_tflops is not None and not peak_tflops > 0:
+            raise ValueError(f'peak_tflops={peak_tflops!r}: expected a number above 0, or None for that of the device')
+        self.peak_tflops = peak_tflops
+        # Operations for an image of a size (h, w), by name of the task (None in a model of one).
+        self.operations: dict[tuple, float] = {}
+        self.steps, self.done = 0, 0.0
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        self.steps += 1
+        if is_main_process():
+            self.done += self._operations_of(runner, data_batch)
+        if self.is_due(runner, batch_idx):
+            for name, value in self.measure(runner).items():
+                runner.message_hub.update_scalar(f'train/{name}', value)
+            self.steps, self.done = 0, 0.0
+
+    @staticmethod
+    def is_due(runner, batch_idx: int) -> bool:
+        """Whether the current iteration is logged."""
+        return any(hook.is_due(runner, batch_idx) for hook in runner.hooks if isinstance(hook, LoggerHook))
+
+    def measure(self, runner) -> dict[str, float]:
+        """Values of the steps since the last line, by name. Every process must call this."""
+        hub = runner.message_hub
+        if 'train/time' not in hub.log_scalars:
+            return {}
+        seconds = hub.get_scalar('train/time').mean(self.steps)
+        found = {}
+        if self.done:
+            found['tflops'] = self.done / (self.steps * seconds) / 1e12
+            if (peak := self._peak(runner)) is not None:
+                found['mfu'] = found['tflops'] / peak
+        return found | self._over_processes(seconds)
+
+    # ------------------------------------------------------------------ parts
+
+    @staticmethod
+    def _over_processes(seconds: float) -> dict[str, float]:
+        """The slowest process and the highest memory, by one exchange."""
+        has_gpu = torch.cuda.is_available()
+        memory = [torch.cuda.max_memory_allocated() / MIB, torch.cuda.max_memory_reserved() / MIB] if has_gpu else []
+        found = {}
+        rows = torch.tensor([seconds, *memory])
+        if get_world_size() > 1:
+            rows = torch.stack(all_gather(rows.cuda() if has_gpu else rows)).cpu()
+            found = dict(slowest_step=float(rows[:, 0].max()), slowest_rank=int(rows[:, 0].argmax()))
+        if has_gpu:
+            peak, reserved = rows.reshape(-1, 3).amax(0)[1:].tolist()
+            found |= dict(peak_memory=round(peak), reserved_memory=round(reserved))
+        return found
+
+    def _operations_of(self, runner, batch: dict) -> float:
+        """Operations of the model for a batch."""
+        images, samples = batch['inputs'], batch.get('data_samples') or [None]
+        task = getattr(samples[0], 'metainfo', {}).get('task') if members_of(runner.bare_model) else None
+        key = task, *images[0].shape[-2:]
+        if key not in self.operations:
+            self.operations[key] = self._trace(runner, task, tuple(images[0].shape[-2:]))
+        return self.operations[key] * len(images)
+
+    def _trace(self, runner, task: str | None, size: tuple[int, int]) -> float:
+        try:
+            # A model of one's own, or a batch without images, has no step that can be traced.
+            cfg = runner.cfg
+            cfg = apply_variant(cfg, VARIANTS[0]) if VARIANTS[0] in variants_of(cfg) else cfg
+            precision = 'bf16' if getattr(runner.optim_wrapper, 'uses_bf16', False) else 'fp32'
+            return trace_step(cfg, precision, task=task, size=size).counts.step
+        except Exception as error:
+            print_log(f'MFUHook: no operations of this model are counted: {error}', 'current')
+            return 0.0
+
+    def _peak(self, runner) -> float | None:
+        """TFLOP/s of the device in the precision of the run."""
+        if self.peak_tflops is not None or not torch.cuda.is_available():
+            return self.peak_tflops
+        rates: PeakRates | None = peak_rates(torch.cuda.get_device_name())
+        if rates is None:
+            return None
+        if getattr(runner.optim_wrapper, 'uses_bf16', False):
+            return rates.bf16
+        return rates.fp32 if torch.get_float32_matmul_precision() == 'highest' else rates.tf32

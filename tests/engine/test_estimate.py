@@ -1,0 +1,179 @@
+"""A training step on fake tensors: its operations by hand, its memory against torch's profiler and torch's own tracker."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from sapiens.commands import flops
+from sapiens.engine.estimate.checkpointing import VARIANTS, apply_variant, own_variant, variants_of
+from sapiens.engine.estimate.live_memory import LiveMemory, profile_of
+from sapiens.engine.estimate.measure import measure_step
+from sapiens.engine.estimate.trace import tasks_of, trace_step
+from sapiens.utils.config import load_config
+
+ARCH = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=128)
+MAE = 'configs/mae/sapiens_tiny_synthetic-128x128.py'
+SEG = 'configs/seg/sapiens_tiny_synthetic-128x96.py'
+POSE = 'configs/pose/sapiens_tiny_synthetic17-128x96.py'
+
+
+def small(path, **options):
+    return load_config(path, {'model.backbone.arch': ARCH, **options})
+
+
+# ---------------------------------------------------------------------- operations
+
+
+# In segmentation, the loss resizes the small maps by matrix products.
+@pytest.mark.parametrize(('path', 'in_loss'), [(MAE, 0), (SEG, 0.06), (POSE, 0)])
+def test_operations_of_a_step(path, in_loss):
+    cfg = small(path)
+    counts = trace_step(cfg).counts
+    model = flops.build(cfg)
+    parameters, forward = flops.count(model, *model.backbone.img_size)['all']
+    assert counts.parameters == parameters and counts.image == model.backbone.img_size
+    assert forward <= counts.forward <= (1 + in_loss) * forward
+    # All but the gradient of the images, which nothing needs.
+    assert 1.9 * forward < counts.backward <= 2 * counts.forward
+
+
+def test_attention_of_cpus_is_counted_where_torch_does_not():
+    shape = (2, 3, 7, 8)
+    q, k, v = (torch.rand(shape, requires_grad=True) for _ in range(3))
+    with FlopCounterMode(display=False) as theirs, LiveMemory() as ours:
+        torch.nn.functional.scaled_dot_product_attention(q, k, v).sum().backward()
+    assert theirs.get_total_flops() == 0
+    assert ours.flops == 3 * 2 * (2 * 2 * 3 * 7 * 7 * 8)
+
+
+def test_what_checkpointing_computes_again():
+    cfg = small(MAE)
+    off, encoder = (trace_step(apply_variant(cfg, variant)) for variant in VARIANTS)
+    assert encoder.counts.forward == off.counts.forward
+    tokens, width, hidden = 17, 32, 128
+    # A block is computed again up to the input of its last linear layer: the backward pass needs no more.
+    again = 2 * tokens * (4 * width**2 + width * hidden) + 4 * tokens**2 * width
+    assert encoder.counts.backward - off.counts.backward == ARCH['num_layers'] * again
+    assert encoder.memory.kept < off.memory.kept
+
+
+# ---------------------------------------------------------------------- memory
+
+
+def test_bytes_kept_of_a_block():
+    """36 C bytes a token and block under bf16 autocast, next to 4 bytes for each token and head."""
+    kept = {}
+    for layers in (2, 4):
+        cfg = small(SEG, **{'model.backbone.img_size': (512, 384)})
+        cfg.model.backbone.arch = dict(ARCH, num_layers=layers)
+        kept[layers] = trace_step(cfg).memory.kept
+    tokens = 32 * 24
+    found = (kept[4] - kept[2]) / 2 / tokens
+    heads, norms = 4 * ARCH['num_heads'], 2 * 2 * 4
+    assert found == pytest.approx(36 * 32 + heads + norms, rel=1e-3)
+
+
+def test_states_and_copies_of_weights():
+    memory, counts = (getattr(trace_step(small(MAE)), name) for name in ('memory', 'counts'))
+    assert memory.state == pytest.approx(8 * counts.trained, rel=1e-3)
+    assert memory.gradients.max() == 4 * counts.trained
+    assert 0.9 * 2 * counts.trained < memory.casts.max() <= 2 * counts.trained
+    assert trace_step(small(MAE), 'fp32').memory.casts.max() == 0
+    frozen = trace_step(small(MAE, **{'+model.backbone.frozen_stages': 3}))
+    assert frozen.counts.trained < counts.trained
+    assert frozen.memory.gradients.max() == 4 * frozen.counts.trained
+
+
+def test_drop_path_is_part_of_the_step():
+    plain, dropping = (
+        trace_step(small(SEG, **{'model.backbone.drop_path_rate': rate})).memory.per_image.max() for rate in (0.0, 0.5)
+    )
+    assert dropping > plain
+
+
+@pytest.mark.parametrize('precision', ['fp32', 'bf16'])
+@pytest.mark.parametrize(('path', 'batch'), [(MAE, 8), (SEG, 12)])
+def test_peak_is_that_of_a_real_step(path, batch, precision):
+    cfg = small(path)
+    measured = measure_step(cfg, batch, precision)
+    assert trace_step(cfg, precision, 'cpu').memory.peak(batch) == pytest.approx(measured, rel=0.1)
+
+
+def test_peak_is_that_of_torchs_tracker():
+    from torch.distributed._tools.mem_tracker import MemTracker
+
+    model = torch.nn.Sequential(torch.nn.Linear(64, 256), torch.nn.GELU(), torch.nn.Linear(256, 8))
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    inputs = torch.rand(32, 64)
+
+    def step():
+        model(inputs).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    step()
+    tracker = MemTracker()
+    tracker.track_external(model, optimizer, inputs)
+    with tracker:
+        step()
+    theirs = tracker.get_tracker_snapshot('peak')[torch.device('cpu')]['Total']
+    with LiveMemory() as live:
+        states = [value for state in optimizer.state.values() for value in state.values()]
+        live.mark('parameter', [*model.parameters(), *states, inputs])
+        begin = live.now + 1
+        step()
+    assert profile_of(live.spans, begin, live.now + 1).max() == pytest.approx(theirs, rel=0.02)
+
+
+def test_storages_end():
+    with LiveMemory() as live:
+        a = torch.ones(10)
+        b = a.view(5, 2)
+        assert live.live_bytes() == 40
+        c = b + 1
+        del a, b
+        assert live.live_bytes() == 40
+        del c
+        assert live.live_bytes() == 0
+    assert profile_of(live.spans, 1, live.now + 1).tolist()[-1] == 80
+
+
+def test_a_trace_changes_nothing_outside():
+    torch.manual_seed(3)
+    states = torch.get_rng_state(), np.random.get_state()[1].copy()
+    cfg = small(POSE)
+    before = copy.deepcopy(cfg.to_dict())
+    trace_step(cfg)
+    assert torch.equal(torch.get_rng_state(), states[0]) and (np.random.get_state()[1] == states[1]).all()
+    assert cfg.to_dict() == before
+
+
+@pytest.mark.parametrize(
+    'path', ['albedo/sapiens2', 'depth/sapiens', 'matting/sapiens2', 'normal/sapiens2', 'pointmap/sapiens2']
+)
+def test_every_task_has_a_batch(path):
+    cfg = load_config(f'configs/{path}_tiny_synthetic-128x96.py')
+    assert trace_step(cfg).memory.kept > 1e6
+
+
+def test_tasks_of_one_model():
+    cfg = load_config('configs/multi/sapiens2_tiny_synthetic-128x96.py')
+    assert tasks_of(cfg) == ['normal', 'pose', 'seg']
+    with pytest.raises(ValueError, match='task=None is not one of the tasks of the model: normal, pose, seg'):
+        trace_step(cfg)
+
+
+# ---------------------------------------------------------------------- variants
+
+
+def test_variants_of_a_config():
+    cfg = small(MAE)
+    assert variants_of(cfg) == list(VARIANTS) and own_variant(cfg).name == 'off'
+    cfg.model.backbone.activation_checkpointing = 'all'
+    assert own_variant(cfg).name == 'encoder'
+    cfg.model.backbone.activation_checkpointing = 2
+    assert [variant.name for variant in variants_of(cfg)] == ['off', 'encoder', 'as configured']
+    assert own_variant(cfg).name == 'as configured'

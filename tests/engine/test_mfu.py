@@ -1,0 +1,174 @@
+"""MFUHook and the end of a run without memory, in runs of this process."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+
+from sapiens.engine import MFUHook, Runner
+from sapiens.engine.estimate import advice, out_of_memory
+from sapiens.engine.estimate.trace import trace_step
+from sapiens.engine.peak_rates import RATES, peak_rates
+from sapiens.utils.config import load_config
+
+from .toy import make_runner
+
+MAE = 'configs/mae/sapiens_tiny_folder-256x256.py'
+ARCH = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
+
+
+class Record(Hook):
+    """Takes what the hook has logged, after each iteration."""
+
+    priority = 'LOWEST'
+
+    def __init__(self):
+        self.seen = []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        scalars = runner.message_hub.log_scalars
+        names = ('tflops', 'mfu', 'slowest_step', 'slowest_rank', 'peak_memory')
+        self.seen.append({name: len(scalars[f'train/{name}'].data[0]) for name in names if f'train/{name}' in scalars})
+
+
+@pytest.fixture
+def images(tmp_path, monkeypatch):
+    from ..apis.tiny import write_pictures
+
+    write_pictures(tmp_path / 'data', ((60, 80), (90, 40)), '.jpg')
+    monkeypatch.setenv('DATA_ROOT', str(tmp_path / 'data'))
+    return tmp_path
+
+
+def make_mae(folder, **options):
+    values = {
+        'model.backbone.arch': ARCH,
+        'train_dataloader.num_workers': 0,
+        'train_dataloader.batch_size': 4,
+        'train_cfg.max_iters': 5,
+        'val_dataloader': None,
+        'val_cfg': None,
+        'val_evaluator': None,
+        'custom_hooks': [],
+        'default_hooks.logger.interval': 2,
+        'visualizer.vis_backends': [],
+        **options,
+    }
+    cfg = load_config(MAE, values)
+    cfg.work_dir = str(folder / 'work')
+    return cfg
+
+
+def test_rate_of_a_run(images):
+    record = Record()
+    runner = Runner.from_cfg(make_mae(images, custom_hooks=[dict(type='MFUHook', peak_tflops=0.5)]))
+    runner.register_hook(record)
+    runner.train()
+    # Lines of the log are after the second, the fourth and the last iteration.
+    assert [row.get('tflops', 0) for row in record.seen] == [0, 1, 1, 2, 3]
+    assert 'slowest_step' not in record.seen[-1] and 'peak_memory' not in record.seen[-1]
+    hub = runner.message_hub
+    (tflops, _), (mfu, _) = (hub.log_scalars[f'train/{name}'].data for name in ('tflops', 'mfu'))
+    assert mfu == pytest.approx(tflops / 0.5)
+    cfg = runner.cfg
+    operations = trace_step(cfg, 'fp32').counts.step
+    seconds = hub.get_scalar('train/time').data[0]
+    assert tflops[1] == pytest.approx(4 * operations / seconds[2:4].mean() / 1e12)
+    assert tflops[2] == pytest.approx(4 * operations / seconds[4] / 1e12)
+
+
+def test_recomputed_operations_do_not_count(images):
+    operations = {}
+    for mode in ('off', 'all'):
+        cfg = make_mae(images, **{'model.backbone.activation_checkpointing': mode, 'train_cfg.max_iters': 1})
+        cfg.custom_hooks = [dict(type='MFUHook')]
+        cfg.experiment_name = f'recomputed_{mode}'
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+        hook = next(hook for hook in runner.hooks if isinstance(hook, MFUHook))
+        (operations[mode],) = hook.operations.values()
+        assert 'train/mfu' not in runner.message_hub.log_scalars  # a CPU has no known rate
+    assert operations['off'] == operations['all'] > 0
+
+
+def test_a_model_of_ones_own_has_no_operations(tmp_path):
+    runner = make_runner(tmp_path, hooks=[MFUHook()])
+    runner.train()
+    assert 'train/tflops' not in runner.message_hub.log_scalars
+
+
+def test_refused():
+    with pytest.raises(ValueError, match='peak_tflops=0'):
+        MFUHook(peak_tflops=0)
+
+
+@pytest.mark.parametrize(
+    ('name', 'bf16'),
+    [
+        ('NVIDIA H100 80GB HBM3', 989),
+        ('NVIDIA H100 PCIe', 756),
+        ('NVIDIA A100-SXM4-80GB', 312),
+        ('NVIDIA A10', 125),
+        ('NVIDIA L40S', 362),
+        ('NVIDIA GH200 480GB', 989),
+        ('AMD Instinct MI300X', 1307),
+    ],
+)
+def test_rates_by_name(name, bf16):
+    assert peak_rates(name).bf16 == bf16
+
+
+def test_unknown_devices_have_no_rate():
+    assert peak_rates('Tesla T4') is None and peak_rates('cpu') is None
+    assert all(peak_rates(name) == rates for name, rates in RATES.items())
+
+
+# ---------------------------------------------------------------------- out of memory
+
+
+class Fail(Hook):
+    def __init__(self, error):
+        self.error = error
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        raise self.error
+
+
+def test_the_end_of_a_run_without_memory(images, monkeypatch):
+    monkeypatch.setattr(advice.psutil, 'virtual_memory', lambda: type('Memory', (), dict(total=2 * 10**9)))
+    original = torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB')
+    runner = Runner.from_cfg(make_mae(images))
+    runner.register_hook(Fail(original))
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        runner.train()
+    assert caught.value.__cause__ is original
+    lines = str(caught.value).splitlines()
+    assert lines[0] == str(original)
+    assert lines[1].startswith('Estimate for this config on 1 GPU(s) of 2.0 GB') and 'at batch 4' in lines[1]
+    options = [line.split(':')[0].strip() for line in lines[3:]]
+    assert sorted(options) == [
+        'model.backbone.activation_checkpointing=all',
+        'train_dataloader.batch_size=2 optim_wrapper.accumulative_counts=2',
+    ]
+
+
+def test_several_processes_may_share_the_weights(images):
+    cfg = Config(dict(make_mae(images, **{'train_dataloader.batch_size': 2})))
+    lines = advice.explain_out_of_memory(cfg, 8).splitlines()
+    assert len(lines) == 2 + advice.SHOWN
+    saved = [float(line.split('saves ')[1].split(' GB')[0]) for line in lines[2:]]
+    assert saved == sorted(saved, reverse=True)
+    assert any("parallel=dict(type='FSDP2',shard='all')" in line for line in lines)
+
+
+def test_errors_of_cpus_and_others():
+    cfg = Config(dict(model=dict(type='Unknown')))
+    text = (
+        "[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
+    )
+    explained = out_of_memory.explain_memory_errors
+    with pytest.raises(torch.OutOfMemoryError, match='There is no estimate for this config'), explained(cfg, 1):
+        raise RuntimeError(text)
+    with pytest.raises(RuntimeError, match='^shapes$') as caught, explained(cfg, 1):
+        raise RuntimeError('shapes')
+    assert not isinstance(caught.value, torch.OutOfMemoryError)

@@ -1,0 +1,6 @@
+"""``sapiens estimate`` from a clone of the repository. The code is sapiens/commands/estimate.py."""
+
+from sapiens.commands import run
+
+if __name__ == '__main__':
+    run('estimate')
