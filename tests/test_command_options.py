@@ -76,6 +76,20 @@ names *
 --root Path
 --list flag
 
+sapiens.commands.estimate:
+config
+--gpus positive =8
+--gpus-per-node positive =8
+--memory above_zero =80.0
+--nic above_zero =400.0
+--link above_zero =370.0
+--gpu =H100
+--mfu above_zero =0.4
+--price above_zero =2.5
+--images positive
+--json Path
+--cfg-options +
+
 sapiens.commands.export:
 config
 checkpoint ?

@@ -1,13 +1,22 @@
 """A training step on fake tensors: its operations by hand, its memory against torch's profiler and torch's own tracker."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed._tools.fsdp2_mem_tracker import FSDPMemTracker
+from torch.distributed._tools.mem_tracker import MemTracker
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils.flop_counter import FlopCounterMode
 
 from sapiens.commands import flops
+from sapiens.engine.estimate.arithmetic import PARALLEL, Cluster, peak_bytes, unsharded_bytes
 from sapiens.engine.estimate.checkpointing import VARIANTS, apply_variant, own_variant, variants_of
 from sapiens.engine.estimate.live_memory import LiveMemory, profile_of
 from sapiens.engine.estimate.measure import measure_step
@@ -103,8 +112,6 @@ def test_peak_is_that_of_a_real_step(path, batch, precision):
 
 
 def test_peak_is_that_of_torchs_tracker():
-    from torch.distributed._tools.mem_tracker import MemTracker
-
     model = torch.nn.Sequential(torch.nn.Linear(64, 256), torch.nn.GELU(), torch.nn.Linear(256, 8))
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     inputs = torch.rand(32, 64)
@@ -126,6 +133,45 @@ def test_peak_is_that_of_torchs_tracker():
         begin = live.now + 1
         step()
     assert profile_of(live.spans, begin, live.now + 1).max() == pytest.approx(theirs, rel=0.02)
+
+
+@pytest.fixture
+def eight_processes():
+    """A group that sends nothing."""
+    dist.init_process_group('fake', store=FakeStore(), rank=0, world_size=8)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize('batch', [2, 64])
+def test_shards_take_no_more_than_estimated(eight_processes, batch):
+    """torch's tracker of FSDP2. The estimate is an upper bound, since it takes the largest block at every moment."""
+    arch = dict(embed_dims=512, num_layers=3, num_heads=8, feedforward_channels=2048)
+    cfg = load_config(MAE, {'model.backbone.arch': arch})
+    model, mesh = flops.build(cfg).train(), init_device_mesh('cpu', (8,))
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        model.to_empty(device='cpu')
+        for part in (*model.backbone.blocks, *model.neck.decoder_blocks, model):
+            fully_shard(part, mesh=mesh)
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(trained, fused=True)
+        images = torch.zeros(batch, 3, 128, 128)
+
+        def step():
+            model(images, mode='loss')['loss'].backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+        step()  # which makes the states
+        tracker = FSDPMemTracker(model, optimizer)
+        tracker.track_inputs((images,))
+        with tracker:
+            step()
+        theirs = tracker.get_tracker_snapshot('peak')[torch.device('cpu')]['Total']
+    way = replace(next(way for way in PARALLEL if way.type == 'FSDP2'), param_dtype='fp32')
+    traced = trace_step(cfg, 'fp32', 'cpu')
+    ours = peak_bytes(traced, way, Cluster(gpus=8), batch) - batch * 3 * 128**2  # the tracker has no uint8 images
+    assert 0 <= ours - theirs < unsharded_bytes(traced.counts.blocks, traced.counts.root, way)
 
 
 def test_storages_end():

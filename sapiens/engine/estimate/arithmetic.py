@@ -17,6 +17,7 @@ __all__ = [
     'largest_batch',
     'network_seconds',
     'peak_bytes',
+    'unsharded_bytes',
     'wire_bytes',
 ]
 
@@ -24,7 +25,8 @@ __all__ = [
 # for the context, buffers of collectives, workspaces and gaps between blocks.
 NETWORK_SHARE, MEMORY_SHARE = 0.8, 0.92
 # Bytes of a number.
-FULL, HALF = 4, 2
+BYTES = dict(fp32=4, bf16=2)
+FULL = BYTES['fp32']
 # The backward pass is two thirds of the operations of a step.
 BACKWARD_SHARE = 2 / 3
 
@@ -38,6 +40,7 @@ class Parallel:
         type: ``'DDP'`` or ``'FSDP2'``.
         shard: of FSDP2: ``'all'`` processes share one copy of the weights and states, or those of a ``'node'`` (HSDP).
         reduce_dtype: of a gradient on the wire, ``'fp32'`` or ``'bf16'``.
+        param_dtype: of FSDP2: of the weights that a block gathers.
         bucket_view: of DDP: gradients are views of the buffers that are sent.
         reshard: of FSDP2: the weights of a block are freed after its forward pass, and gathered again.
     """
@@ -46,12 +49,17 @@ class Parallel:
     type: str
     shard: str = ''
     reduce_dtype: str = 'fp32'
+    param_dtype: str = 'bf16'
     bucket_view: bool = True
     reshard: bool = True
 
     @property
     def reduce_bytes(self) -> int:
-        return HALF if self.reduce_dtype == 'bf16' else FULL
+        return BYTES[self.reduce_dtype]
+
+    @property
+    def param_bytes(self) -> int:
+        return BYTES[self.param_dtype]
 
     @property
     def setting(self) -> dict:
@@ -139,7 +147,7 @@ class Cluster:
 def wire_bytes(counts: ModelCounts, parallel: Parallel, cluster: Cluster, accumulated: int = 1) -> tuple[float, float]:
     """Bytes that a GPU sends in a step, with rings of n processes: (within the node, over the slowest link of all GPUs).
 
-    DDP reduces gradients: ``2 (n - 1) / n`` of their bytes. FSDP2 gathers the weights in bf16 for the forward and the backward
+    DDP reduces gradients: ``2 (n - 1) / n`` of their bytes. FSDP2 gathers the weights for the forward and the backward
     pass and scatters reduced gradients: ``(n - 1) / n`` each. With one copy of the weights in each node, this stays in the node,
     and each GPU reduces its shard of the gradients with those of the other nodes. Of ``accumulated`` batches each gathers the
     weights, and the last one reduces the gradients.
@@ -151,7 +159,7 @@ def wire_bytes(counts: ModelCounts, parallel: Parallel, cluster: Cluster, accumu
     if parallel.type == 'DDP':
         return 0.0, ring(2 * parallel.reduce_bytes * counts.trained, cluster.gpus)
     shards = cluster.shards(parallel)
-    gathered = (2 if parallel.reshard else 1) * HALF * counts.parameters * accumulated
+    gathered = (2 if parallel.reshard else 1) * parallel.param_bytes * counts.parameters * accumulated
     sharded = ring(gathered + parallel.reduce_bytes * counts.trained, shards)
     if shards == cluster.gpus:
         return 0.0, sharded
@@ -172,11 +180,12 @@ def exposed_seconds(compute: float, network: float, parallel: Parallel, accumula
 
 
 def unsharded_bytes(blocks: Sequence[int], root: int, parallel: Parallel) -> int:
-    """Bytes of FSDP2 in addition to the shards: in float32 the weights outside of the blocks, in bf16 those of the largest block
-    and of the next one, which is fetched meanwhile through a buffer; and the gradients of a block, before they are reduced."""
+    """Bytes of FSDP2 in addition to the shards: in float32 the weights outside of the blocks; in ``param_dtype`` those of the
+    largest block and of the next one, which is fetched meanwhile through a buffer; and the gradients of a block, before they are
+    reduced. An upper bound."""
     largest = max(blocks, default=0)
     gathered = 3 * largest if parallel.reshard else sum(blocks)
-    return FULL * root + HALF * gathered + parallel.reduce_bytes * largest
+    return FULL * root + parallel.param_bytes * gathered + parallel.reduce_bytes * largest
 
 
 def peak_bytes(
@@ -204,6 +213,8 @@ def peak_bytes(
         shards = cluster.shards(parallel)
         held = held / shards + unsharded_bytes(counts.blocks, counts.root, parallel)
         moving = moving + gradients / shards
+        if parallel.param_dtype == 'fp32':
+            moving = moving + memory.casts
         if accumulated > 1:  # without communication between them, gradients are whole
             held += parallel.reduce_bytes * counts.trained
         return round(held + float(moving.max()))

@@ -12,6 +12,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from sapiens.registry import MODELS
 
 from .samples import training_batch
+from .trace import without_log
 
 __all__ = ['measure_step']
 
@@ -43,7 +44,7 @@ def measure_step(
     """
 
     def run(begin_last: Callable[[], None]) -> None:
-        with DefaultScope.overwrite_default_scope('sapiens'):
+        with DefaultScope.overwrite_default_scope('sapiens'), without_log():
             built = MODELS.build(cfg.model).to(device).train()
             wrapper = build_optim_wrapper(built, dict(cfg.optim_wrapper, precision=precision))
             data = training_batch(built, batch, task)

@@ -164,18 +164,25 @@ class Planner:
         base = next(way for way in PARALLEL if way.type == kind and way.shard in ('', shard))
         reduced = wanted.get('reduce_dtype', 'fp32')
         same = [way for way in PARALLEL if (way.type, way.shard, way.reduce_dtype) == (kind, base.shard, reduced)]
-        return replace(
+        way = replace(
             same[0] if same else replace(base, name=f'{base.name}, {reduced} sent', reduce_dtype=reduced),
             bucket_view=wanted.get('gradient_as_bucket_view', True),
             reshard=wanted.get('reshard_after_forward', True),
         )
+        return self._in_precision(way)
 
     def ways(self) -> list[Parallel]:
         """The ways of distribution that differ on the cluster."""
         if self.cluster.gpus == 1:
             return [self.own_parallel]
-        ways = [way for way in PARALLEL if way.shard != 'node' or self.cluster.nodes > 1]
+        ways = [self._in_precision(way) for way in PARALLEL if way.shard != 'node' or self.cluster.nodes > 1]
         return ways if self.own_parallel in ways else [self.own_parallel, *ways]
+
+    def _in_precision(self, way: Parallel) -> Parallel:
+        """FSDP2 gathers weights in bf16 where autocast uses it, unless the config says otherwise."""
+        wanted = (self.cfg.get('parallel') or {}).get('param_dtype', 'auto')
+        is_full = way.type == 'FSDP2' and (wanted == 'fp32' or self.precision == 'fp32')
+        return replace(way, param_dtype='fp32') if is_full else way
 
 
 def plan_training(cfg: Config, cluster: Cluster, images: int | None = None) -> Plan:

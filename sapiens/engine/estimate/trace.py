@@ -27,7 +27,7 @@ from .counts import ModelCounts, StepMemory, StepTrace
 from .live_memory import LiveMemory, profile_of
 from .samples import image_size, training_batch
 
-__all__ = ['tasks_of', 'trace_step']
+__all__ = ['tasks_of', 'trace_step', 'without_log']
 
 # Batches of a trace: primes, so that a size that they divide is proportional to the batch.
 BATCHES = (61, 59, 53, 47, 43, 41, 37, 31, 29)
@@ -57,7 +57,7 @@ def trace_step(
     live = LiveMemory()
     with ExitStack() as stack:
         stack.enter_context(DefaultScope.overwrite_default_scope('sapiens'))
-        stack.enter_context(_quiet())
+        stack.enter_context(without_log())
         if device == 'gpu':
             stack.enter_context(_attention_as_on_gpus())
         with torch.device('meta'):
@@ -184,8 +184,8 @@ def _attention_as_on_gpus() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the table of parameter groups."""
+def without_log() -> Iterator[None]:
+    """Without lines of the log, such as the table of parameter groups."""
     logger = MMLogger.get_current_instance()
     before = logger.disabled
     logger.disabled = True
