@@ -65,11 +65,18 @@ def test_epochs_need_the_number_of_images(capsys):
         (('--gpu', 'T4'), '--gpu T4: no peak rate is known'),
         (('--gpus', '12'), 'gpus=12 do not fill nodes of 8'),
         (('--mfu', '1.5'), 'utilization=1.5'),
+        (('--images', '9'), '--images 9 has no effect: the config counts iterations .train_cfg.max_iters=400.'),
+        (('--cfg-options', 'train_cfg=None'), 'no train_cfg: there is no training'),
     ],
 )
 def test_refused(arguments, text):
     with pytest.raises(ValueError, match=text):
         estimate.main([MAE, *arguments])
+
+
+def test_compilation_is_not_estimated(capsys):
+    estimate.main([MAE, '--gpus', '1', '--cfg-options', '+compile=True'])
+    assert 'The table is for uncompiled training' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('text', ['0', '-1', 'x', 'inf', 'nan'])

@@ -70,6 +70,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     plan = plan_training(cfg, cluster, args.images)
     print(report(plan, cfg.model.type))
+    if cfg.get('compile'):
+        print('The config compiles. The table is for uncompiled training: what a compiler keeps is not estimated.')
     if args.json is not None:
         write_atomically(args.json, json.dumps(as_json(plan), indent=2) + '\n')
 

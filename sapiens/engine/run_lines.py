@@ -21,7 +21,7 @@ PLACED = (
     'step',
     'epoch',
 )
-SHORT = dict(grad_norm='gradient', skipped_steps='skipped')
+SHORT = dict(grad_norm='gradient', skipped_steps='skipped', tflops='TFLOP/s', mfu='MFU')
 BETTER = 'better before'
 TIMES = ('time', 'data_time')
 # A part of the loss: ``loss_l1``, in a model of several tasks ``pose_loss_l1``, or ``pose_loss`` if it is the only one.

@@ -85,6 +85,13 @@ def test_bytes_kept_of_a_block():
     assert found == pytest.approx(36 * 32 + heads + norms, rel=1e-3)
 
 
+def test_short_attention_is_that_of_the_device():
+    """CPUs compute it in float32, with copies of queries, keys and values."""
+    cpu, gpu = (trace_step(small(MAE), 'bf16', device).memory.kept for device in ('cpu', 'gpu'))
+    tokens, width = 17, 32
+    assert cpu - gpu >= ARCH['num_layers'] * tokens * width * 3 * (4 - 2)
+
+
 def test_states_and_copies_of_weights():
     memory, counts = (getattr(trace_step(small(MAE)), name) for name in ('memory', 'counts'))
     assert memory.state == pytest.approx(8 * counts.trained, rel=1e-3)

@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from sapiens.engine import MFUHook, Runner
 from sapiens.engine.estimate import advice, out_of_memory
 from sapiens.engine.estimate.trace import trace_step
+from sapiens.engine.hooks import mfu
 from sapiens.engine.peak_rates import RATES, peak_rates
 from sapiens.utils.config import load_config
 
@@ -89,6 +90,12 @@ def test_recomputed_operations_do_not_count(images):
         (operations[mode],) = hook.operations.values()
         assert 'train/mfu' not in runner.message_hub.log_scalars  # a CPU has no known rate
     assert operations['off'] == operations['all'] > 0
+
+
+def test_the_slowest_process(monkeypatch):
+    monkeypatch.setattr(mfu, 'get_world_size', lambda: 3)
+    monkeypatch.setattr(mfu, 'all_gather', lambda row: [row, row * 2, row * 0.5])
+    assert MFUHook._over_processes(0.25) == dict(slowest_step=0.5, slowest_rank=1)
 
 
 def test_a_model_of_ones_own_has_no_operations(tmp_path):

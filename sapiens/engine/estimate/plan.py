@@ -192,7 +192,17 @@ def plan_training(cfg: Config, cluster: Cluster, images: int | None = None) -> P
         cfg: with ``model``, ``optim_wrapper``, ``train_dataloader.batch_size`` and ``train_cfg``.
         cluster: the machines.
         images: in an epoch, for a config that counts epochs.
+
+    Raises:
+        ValueError: the config trains nothing, or counts iterations and ``images`` is given.
     """
+    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
+        if not cfg.get(key):
+            raise ValueError(f'the config has no {key}: there is no training to estimate')
+    if images is not None and cfg.train_cfg.get('max_iters'):
+        raise ValueError(
+            f'--images {images} has no effect: the config counts iterations (train_cfg.max_iters={cfg.train_cfg.max_iters})'
+        )
     planner = Planner(cfg, cluster)
     own = planner.choose(planner.own_parallel, planner.own_variant)
     choices = [planner.choose(way, variant) for way in planner.ways() for variant in planner.variants]
