@@ -118,6 +118,18 @@ def test_peak_is_that_of_a_real_step(path, batch, precision):
     assert trace_step(cfg, precision, 'cpu').memory.peak(batch) == pytest.approx(measured, rel=0.1)
 
 
+def test_peak_where_weights_and_states_dominate():
+    cfg = load_config(MAE)
+    measured, memory = measure_step(cfg, 1), trace_step(cfg, 'fp32', 'cpu').memory
+    assert memory.parameters + memory.state > 0.7 * measured
+    assert memory.peak(1) == pytest.approx(measured, rel=0.1)
+
+
+def test_the_batch_is_part_of_the_step():
+    per_image = trace_step(small(SEG)).memory.per_image
+    assert per_image.min() >= (3 + 1 + 1) * 128 * 96  # image, labels and their validity, a byte each
+
+
 def test_peak_is_that_of_torchs_tracker():
     model = torch.nn.Sequential(torch.nn.Linear(64, 256), torch.nn.GELU(), torch.nn.Linear(256, 8))
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
