@@ -60,13 +60,16 @@ def test_attention_of_cpus_is_counted_where_torch_does_not():
 
 def test_what_checkpointing_computes_again():
     cfg = small(MAE)
-    off, encoder = (trace_step(apply_variant(cfg, variant)) for variant in VARIANTS)
+    off, encoder, selective, all_parts = (trace_step(apply_variant(cfg, variant)) for variant in VARIANTS)
     assert encoder.counts.forward == off.counts.forward
     tokens, width, hidden = 17, 32, 128
     # A block is computed again up to the input of its last linear layer: the backward pass needs no more.
     again = 2 * tokens * (4 * width**2 + width * hidden) + 4 * tokens**2 * width
     assert encoder.counts.backward - off.counts.backward == ARCH['num_layers'] * again
-    assert encoder.memory.kept < off.memory.kept
+    for one in (encoder, selective):
+        assert all_parts.memory.kept < one.memory.kept < off.memory.kept
+    # Products are kept, and the decoder is recomputed too.
+    assert selective.counts.step == off.counts.step < encoder.counts.step < all_parts.counts.step
 
 
 # ---------------------------------------------------------------------- memory
@@ -239,6 +242,11 @@ def test_variants_of_a_config():
     assert variants_of(cfg) == list(VARIANTS) and own_variant(cfg).name == 'off'
     cfg.model.backbone.activation_checkpointing = 'all'
     assert own_variant(cfg).name == 'encoder'
+    off = apply_variant(cfg, VARIANTS[0])
+    assert own_variant(off).name == 'off' and own_variant(cfg).name == 'encoder'
     cfg.model.backbone.activation_checkpointing = 2
-    assert [variant.name for variant in variants_of(cfg)] == ['off', 'encoder', 'as configured']
-    assert own_variant(cfg).name == 'as configured'
+    names = [variant.name for variant in VARIANTS]
+    assert [variant.name for variant in variants_of(cfg)] == [*names, 'as configured']
+    for variant in VARIANTS:
+        assert own_variant(apply_variant(cfg, variant)) == variant
+    assert VARIANTS[1].options == ['activation_checkpointing.backbone=all']

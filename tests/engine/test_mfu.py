@@ -81,7 +81,7 @@ def test_rate_of_a_run(images):
 def test_recomputed_operations_do_not_count(images):
     operations = {}
     for mode in ('off', 'all'):
-        cfg = make_mae(images, **{'model.backbone.activation_checkpointing': mode, 'train_cfg.max_iters': 1})
+        cfg = make_mae(images, **{'activation_checkpointing': mode, 'train_cfg.max_iters': 1})
         cfg.custom_hooks = [dict(type='MFUHook')]
         cfg.experiment_name = f'recomputed_{mode}'
         runner = Runner.from_cfg(cfg)
@@ -154,7 +154,8 @@ def test_the_end_of_a_run_without_memory(images, monkeypatch):
     assert lines[1].startswith('Estimate for this config on 1 GPU(s) of 2.0 GB') and 'at batch 4' in lines[1]
     options = [line.split(':')[0].strip() for line in lines[3:]]
     assert sorted(options) == [
-        'model.backbone.activation_checkpointing=all',
+        'activation_checkpointing=all',
+        'activation_checkpointing=selective',
         'train_dataloader.batch_size=2 optim_wrapper.accumulative_counts=2',
     ]
 

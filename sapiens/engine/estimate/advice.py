@@ -24,7 +24,7 @@ def settings_of(choice: Choice, own: Choice) -> list[str]:
         values = ','.join(f'{key}={value!r}' for key, value in choice.parallel.setting.items())
         found.append(f'"parallel=dict({values})"')
     if choice.checkpointing != own.checkpointing:
-        found += [f'{key}={value}' for key, value in choice.checkpointing.options.items()]
+        found += choice.checkpointing.options
     if choice.batch != own.batch:
         found.append(f'train_dataloader.batch_size={choice.batch}')
     if choice.accumulated != own.accumulated:

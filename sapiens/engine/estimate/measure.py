@@ -11,6 +11,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from sapiens.registry import MODELS
 
+from ..recomputing import recompute_activations
 from .samples import training_batch
 from .trace import without_log
 
@@ -46,6 +47,7 @@ def measure_step(
     def run(begin_last: Callable[[], None]) -> None:
         with DefaultScope.overwrite_default_scope('sapiens'), without_log():
             built = MODELS.build(cfg.model).to(device).train()
+            recompute_activations(built, cfg.get('activation_checkpointing', 'off'))
             wrapper = build_optim_wrapper(built, dict(cfg.optim_wrapper, precision=precision))
             data = training_batch(built, batch, task)
             for index in range(steps):

@@ -23,6 +23,7 @@ from sapiens.models.layers import transformer
 from sapiens.registry import MODELS
 from sapiens.tasks import members_of
 
+from ..recomputing import recompute_activations
 from .counts import ModelCounts, StepMemory, StepTrace
 from .live_memory import LiveMemory, profile_of
 from .samples import image_size, training_batch
@@ -45,7 +46,7 @@ def trace_step(
     """Trace a step.
 
     Args:
-        cfg: with ``model`` and ``optim_wrapper``.
+        cfg: with ``model``, ``optim_wrapper`` and, if activations are recomputed, ``activation_checkpointing``.
         precision: ``'bf16'`` autocast or ``'fp32'``.
         device: ``'gpu'`` or ``'cpu'``, which trains short attention in float32.
         task: of a model of several, see :func:`.training_batch`.
@@ -62,6 +63,7 @@ def trace_step(
             stack.enter_context(_attention_as_on_gpus())
         with torch.device('meta'):
             built = MODELS.build(cfg.model).train()
+            recompute_activations(built, cfg.get('activation_checkpointing', 'off'))
         size = size or image_size(built)
         batch = _prime_for(built, size)
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
