@@ -11,6 +11,7 @@ from torch import nn
 
 from sapiens.structures import DenseDataSample
 from sapiens.tasks import MapField, members_of, task_of
+from sapiens.utils.batch_labels import stack_labels
 
 __all__ = ['image_size', 'training_batch']
 
@@ -45,7 +46,8 @@ def training_batch(model: nn.Module, batch: int, task: str | None = None, size: 
         size: (h, w) in pixels, by default that of the encoder.
 
     Returns:
-        dict(inputs=uint8 (B, 3, h, w), data_samples=list of B).
+        dict(inputs=uint8 (B, 3, h, w), data_samples=list of B, and if there are labels, labels=stacked ones by name), see
+        :func:`sapiens.datasets.stack_collate`.
 
     Raises:
         ValueError: a model without a size or a task, or of several tasks of which none is named.
@@ -60,7 +62,16 @@ def training_batch(model: nn.Module, batch: int, task: str | None = None, size: 
     facts['intrinsics'] = np.array([[width, 0, (width - 1) / 2], [0, width, (height - 1) / 2], [0, 0, 1]], np.float64)
     images = torch.randint(256, (batch, 3, height, width), dtype=torch.uint8)
     samples = [_sample(member, height, width, facts) for _ in range(batch)]
-    return dict(inputs=images, data_samples=samples)
+    found = dict(inputs=images, data_samples=samples)
+    if labels := stack_labels(samples, (height, width)):
+        found['labels'] = labels
+        for index, sample in enumerate(samples):  # a loader gives views of the stacked labels
+            for name in sample.keys() & labels.keys():
+                sample.set_field(labels[name][index], name)
+            points = sample.get('gt_instance_labels')
+            for name in () if points is None else points.keys():
+                setattr(points, name, labels[name][index, None])
+    return found
 
 
 def _sample(model: nn.Module, height: int, width: int, facts: Mapping) -> DenseDataSample:

@@ -14,7 +14,6 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import DefaultScope
-from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
@@ -74,7 +73,7 @@ def trace_step(
         _create_state(wrapper.optimizer)
         live.mark('state', _state_of(wrapper.optimizer))
         data = training_batch(built, batch, task, size)
-        live.mark('input', _tensors_of(data))
+        live.mark('input', [data['inputs'], *data.get('labels', {}).values()])
         step = _Step(live, wrapper, precision)
         begin, flops = live.now + 1, live.flops
         built.train_step(data, step)
@@ -133,15 +132,6 @@ def _memory(live: LiveMemory, begin: int, end: int, batch: int, turn: int) -> St
         gradients=profiles['gradient'],
         kept=float(profiles['image'][turn]) / batch,
     )
-
-
-def _tensors_of(data: dict) -> list[Tensor]:
-    """The images and every label of a batch."""
-    found = [data['inputs']]
-    for sample in data['data_samples']:
-        parts = [value for value in sample.values() if isinstance(value, InstanceData)]
-        found.extend(value for part in (sample, *parts) for value in part.values() if isinstance(value, Tensor))
-    return found
 
 
 def _create_state(optimizer: torch.optim.Optimizer) -> None:
