@@ -124,12 +124,10 @@ models.estimators.dense_tasks.DepthTask relative=True
 models.heads.deconv.DeconvHead init_deconvs=True
 models.heads.dense.DenseHead deconv_channels=(768,768,768) conv_channels=(768,768,768) dropout=0.1
 models.heads.heatmap.HeatmapHead deconv_channels=(768,768) conv_channels=(768,768)
-models.layers.gated_transformer.GatedBlock drop_path=0.0
 models.layers.gated_transformer.GroupedAttention qk_norm=True layer_scale=True
 models.layers.pos_embed.resize_grid num_extra=0
 models.layers.pos_embed.sincos_2d num_extra=0
 models.layers.rotary.RotaryPositions base=100.0
-models.layers.transformer.TransformerBlock drop_path=0.0
 models.layers.transformer.init_transformer mlp_bias_std=0.0
 models.layers.unit_vectors.unit_vectors eps=1e-12
 models.losses.base.DenseLoss loss_weight=1.0

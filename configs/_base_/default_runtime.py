@@ -56,7 +56,7 @@ log_processor = dict(
     type='LogProcessor', window_size=10, by_epoch=True, mean_pattern=r'^(?!val_)[^/]*(loss|time|grad_norm)[^/]*$'
 )
 log_level = 'INFO'
-# Every rank draws its own masks. All ranks use one order of the data.
+# All ranks use one order of the data. Models draw from the seeds of samples. Code that does not draws by rank.
 randomness = dict(seed=0, diff_rank_seed=True)
 load_from = None
 resume = False

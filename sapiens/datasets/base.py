@@ -24,9 +24,9 @@ class SampleDataset(Dataset):
 
     ``dataset[draw]`` runs the pipeline with the global generators seeded from the draw. A file that cannot be used is
     replaced by another one, drawn from the sample's own generator. So is a sample that the pipeline rejects
-    (:class:`sapiens.datasets.transforms.Rejected`). The result has ``bad``, the (path, reason) of the replaced files, and
-    ``rejected``, the names of the reasons of rejections, one in a line: a text, which every collate function takes. A plain int
-    instead of a draw seeds nothing.
+    (:class:`sapiens.datasets.transforms.Rejected`). The result has ``bad``, the (path, reason) of the replaced files,
+    ``rejected``, the names of the reasons of rejections, one in a line: a text, which every collate function takes, and
+    ``seeds``, the seed of the draw, from which the model draws. A plain int instead of a draw seeds nothing and has no seed.
 
     Args:
         pipeline: transforms or their configs; the first one reads the result of ``load``.
@@ -79,6 +79,8 @@ class SampleDataset(Dataset):
                     seed = None if seed is None else hash63(seed, len(bad) + len(rejected))
                     continue
                 sample['bad'], sample['rejected'] = bad, '\n'.join(rejected)
+                if isinstance(draw, Draw):
+                    sample['seeds'] = draw.seed
                 return sample
         if len(rejected) == _REJECTIONS:
             raise ValueError(f'the pipeline rejected {_REJECTIONS} samples of {self!r} in a row; the last one: {last}')

@@ -15,13 +15,14 @@ def stack_collate(samples: list[dict], labels: bool = True) -> Batch:
 
     Args:
         samples: dicts with ``inputs`` (uint8 (3, H, W) tensor) and optionally ``data_samples``, ``bad`` (list of
-            (path, reason)), ``rejected`` (reasons, one in a line) and ``state`` (a stream's position after the sample).
+            (path, reason)), ``rejected`` (reasons, one in a line), ``state`` (a stream's position after the sample) and
+            ``seeds`` (the sample's seed, an int).
         labels: also stack the labels of the samples (:func:`sapiens.utils.batch_labels.stack_labels`), for training. The model
             gets them as ``labels``. Evaluation reads labels from the samples.
 
     Returns:
-        dict(inputs=uint8 (B, 3, H, W), data_samples=list of B, loader=:class:`sapiens.structures.LoaderRecord`), and
-        ``labels`` where there are some of the size of the inputs.
+        dict(inputs=uint8 (B, 3, H, W), data_samples=list of B, loader=:class:`sapiens.structures.LoaderRecord`),
+        ``labels`` where there are some of the size of the inputs, and ``seeds`` int64 (B,) if all samples have one.
 
     Raises:
         ValueError: images of different sizes.
@@ -44,6 +45,8 @@ def stack_collate(samples: list[dict], labels: bool = True) -> Batch:
             rejected=[reason for sample in samples for reason in sample.get('rejected', '').splitlines()],
         ),
     )
+    if all('seeds' in sample for sample in samples):
+        batch['seeds'] = default_collate([sample['seeds'] for sample in samples])
     if labels and (stacked := stack_labels(batch['data_samples'], batch['inputs'].shape[-2:])):
         batch['labels'] = stacked
     return batch

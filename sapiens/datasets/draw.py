@@ -17,7 +17,7 @@ class Draw(int):
 
     Attributes:
         index: position in the dataset, a plain int.
-        seed: 63-bit seed of this sample's augmentation. Comparisons do not see it.
+        seed: 63-bit seed of this sample: of its augmentation, and of what a model draws for it. Comparisons do not see it.
     """
 
     seed: int

@@ -25,7 +25,7 @@ class TarShards(IterableDataset):
 
     Members that share a name up to a dot are one sample; only its image is used (see :func:`.shard_stream.sample_of`). Every
     worker of every rank streams its own part of the shards endlessly, in a new order each time; an epoch is only a count of
-    samples. A sample has ``state``, the position after it.
+    samples. A sample has ``state``, the position after it, and ``seeds``, its seed.
 
     Args:
         shards: path or fsspec URL, or several, with braces: ``s3://bucket/shard-{000000..000999}.tar``; see
@@ -140,7 +140,7 @@ class TarShards(IterableDataset):
                 except BadImage as error:
                     bad.append((path, str(error)))
                     continue
-            sample['bad'], bad = bad, []
+            sample['bad'], sample['seeds'], bad = bad, seed, []
             sample['state'] = {**setup, 'position': stream.position()}
             yield sample
 

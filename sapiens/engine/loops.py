@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mmengine.runner import BaseLoop
 from torch.utils.data import DataLoader
 
+from sapiens.models.layers.sample_random import pass_seeds
 from sapiens.registry import LOOPS
 
 from .random_state import derived_random_state, get_random_state, set_random_state
@@ -147,6 +148,8 @@ class TrainLoop(BaseLoop):
     def run_iter(self, index: int, batch: dict) -> None:
         """Run one training step on a batch, the ``index``-th of its epoch."""
         wrapper = self.runner.optim_wrapper
+        seeds = batch.pop('seeds', None)
+        batch.update(pass_seeds(self.runner.bare_model.forward, seeds))  # not every model takes them
         if hasattr(wrapper, 'enter_batch'):  # MMEngine's wrappers count on their own
             wrapper.enter_batch(index, min(self.data.epoch_length, index + self.max_iters - self._iter))
         self.runner.call_hook('before_train_iter', batch_idx=index, data_batch=batch)
@@ -199,7 +202,8 @@ class TrainLoop(BaseLoop):
     def reshard_state(self, states: list[dict], rank: int) -> dict:
         """State of a process from those of a run with another number of processes.
 
-        A sampler continues at the same sample. The random state is a function of seed, iteration and rank.
+        A sampler continues at the same sample. Models and transforms draw from the seeds of samples. The random state, for code
+        that does not, is a function of seed, iteration and rank.
 
         Raises:
             ValueError: a stream, which needs the same number of processes.
@@ -212,7 +216,8 @@ class TrainLoop(BaseLoop):
             )
         self.runner.logger.warning(
             f'The checkpoint was written by {len(states)} process(es), this run has {self.runner.world_size}: the data '
-            'continue at the same sample with new random numbers; learning rate and schedules stay those of the checkpoint'
+            'continue at the same sample, and what is drawn from the seeds of samples stays the same; learning rate and '
+            'schedules stay those of the checkpoint'
         )
         first = states[0]
         return dict(first, rng=derived_random_state(first['seed'], first['iter'], rank))

@@ -23,7 +23,8 @@ class ImageNormalizer(BaseDataPreprocessor):
 
     In training, ``labels`` of the batch (stacked tensors by name) are moved and returned too. The samples then stay where they
     are, because losses need no more of them than their metainfo. Without stacked labels, and in evaluation, the samples are
-    moved. Other keys of a batch are dropped.
+    moved. ``seeds`` (B,) of the samples, a tensor or a list, are returned as int64 on the device, if the batch has them. Other
+    keys of a batch are dropped.
 
     Args:
         mean, std: gray levels of R, G, B, 0-255.
@@ -59,10 +60,14 @@ class ImageNormalizer(BaseDataPreprocessor):
             if len(sizes) > 1:
                 raise ValueError(f'images of one batch differ in size: {sorted(sizes)}; resize them in the pipeline')
             inputs = torch.stack(list(inputs))
-        inputs, data_samples = self.normalize(inputs, training), data.get('data_samples')
+        batch = dict(inputs=self.normalize(inputs, training), data_samples=data.get('data_samples'))
+        if 'seeds' in data:
+            batch.update(self._moved(dict(seeds=torch.as_tensor(data['seeds'], dtype=torch.int64))))
         if training and data.get('labels'):
-            return dict(inputs=inputs, data_samples=data_samples, labels=self._moved(data['labels']))
-        return dict(inputs=inputs, data_samples=self.cast_data(data_samples))
+            batch['labels'] = self._moved(data['labels'])
+        else:
+            batch['data_samples'] = self.cast_data(batch['data_samples'])
+        return batch
 
     def _moved(self, labels: dict[str, Tensor]) -> dict[str, Tensor]:
         device, non_blocking = self.mean.device, self._non_blocking

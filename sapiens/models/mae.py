@@ -11,7 +11,6 @@ The decoder is equivariant to the order of its tokens, so tokens are never put b
 # B batch, N patches of an image, K kept, M removed and decoded, C channels, P patch side in pixels, h w grid of patches
 
 from copy import deepcopy
-from dataclasses import dataclass
 
 import torch
 from mmengine.model import BaseModel
@@ -22,8 +21,10 @@ from sapiens.structures import DenseDataSample
 
 from .backbones.interface import require_members
 from .data_preprocessor import build_normalizer
+from .layers.masking import Masking, evaluation_noise, training_noise
 from .layers.patches import patchify, take, unpatchify
 from .layers.pos_embed import resize_grid, sincos_2d
+from .layers.sample_random import DECODE, bits, draw_seeds, pass_seeds
 from .layers.transformer import LAYER_NORM_EPS, TransformerBlock, init_transformer
 
 __all__ = ['MAE', 'MAEDecoder', 'Masking']
@@ -86,7 +87,12 @@ class MAE(BaseModel):
         self.norm_pix, self.decode_share = norm_pix, decode_share
 
     def forward(
-        self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor', labels: dict | None = None
+        self,
+        inputs: Tensor,
+        data_samples: list | None = None,
+        mode: str = 'tensor',
+        labels: dict | None = None,
+        seeds: Tensor | None = None,
     ):
         """``'tensor'``: features of the whole image; ``'loss'``: see :meth:`loss`; ``'predict'``: see :meth:`predict`.
 
@@ -95,55 +101,48 @@ class MAE(BaseModel):
         if mode == 'tensor':
             return self.backbone(inputs)
         if mode == 'loss':
-            return self.loss(inputs)
+            return self.loss(inputs, seeds)
         if mode == 'predict':
             return self.predict(inputs, data_samples)
         raise ValueError(f"mode={mode!r} is not one of 'tensor', 'loss', 'predict'")
 
     # ------------------------------------------------------------------ the loss, step by step
 
-    def loss(self, images: Tensor) -> dict[str, Tensor]:
-        """Mean squared error of the pixels of removed patches, from normalized images (B, 3, H, W)."""
-        noise = self.sample_noise(len(images), self.backbone.grid_of(*images.shape[-2:]))
-        pred, wanted, _ = self.reconstruct(images, noise)
+    def loss(self, images: Tensor, seeds: Tensor | None = None) -> dict[str, Tensor]:
+        """Mean squared error of the pixels of removed patches, from normalized images (B, 3, H, W).
+
+        The seeds (B,) of the samples decide which patches are removed; by default they are drawn from torch's generator.
+        """
+        seeds = draw_seeds(len(images), images.device) if seeds is None else seeds
+        noise = training_noise(seeds, self.backbone.grid_of(*images.shape[-2:]), self.mask_block_size)
+        pred, wanted, _ = self.reconstruct(images, noise, seeds)
         return dict(loss=self.pixel_losses(pred, images, wanted).mean())
 
-    def sample_noise(self, batch: int, grid: tuple[int, int], generator: torch.Generator | None = None) -> Tensor:
-        """Draw the noise (B, N) that decides which patches are kept; see ``mask_block_size``."""
-        device = self.neck.mask_token.device if generator is None else generator.device
-        h, w = grid
-        noise = torch.rand(batch, h, w, device=device, generator=generator)
-        side = self.mask_block_size
-        if side > 1:
-            coarse = torch.rand(batch, -(-h // side) + 1, -(-w // side) + 1, device=device, generator=generator)
-            shift = torch.randint(side, (2, batch, 1), device=device, generator=generator)
-            row = (torch.arange(h, device=device) + shift[0]) // side  # (B, h)
-            col = (torch.arange(w, device=device) + shift[1]) // side  # (B, w)
-            index = torch.arange(batch, device=device)[:, None, None]
-            # Patch noise only breaks ties inside a square, so that squares are kept or removed whole.
-            noise = coarse[index, row[:, :, None], col[:, None, :]] + 1e-4 * noise
-        return noise.flatten(1).to(self.neck.mask_token.device)
-
-    def reconstruct(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, 'Masking']:
-        """Predict removed patches.
+    def reconstruct(
+        self, images: Tensor, noise: Tensor, seeds: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, 'Masking']:
+        """Predict removed patches. ``seeds`` (B,): see :meth:`loss`.
 
         Returns:
             pred (B, M, P*P*3), the numbers (B, M) of the predicted patches, and the masking.
         """
         masking = Masking.from_noise(noise, self.mask_ratio)
-        latent = self.encode(images, masking)
+        latent = self.encode(images, masking, seeds)
         wanted = masking.removed
         if self.decode_share < 1 and self.training:
             # A separate random order: the noise orders patches by squares where mask_block_size is above 1.
             count = max(1, round(wanted.shape[1] * self.decode_share))
-            order = torch.rand(wanted.shape, device=wanted.device).argsort(dim=1)[:, :count]
+            seeds = draw_seeds(len(images), images.device) if seeds is None else seeds
+            order = bits(seeds, DECODE, wanted.shape[1]).argsort(dim=1)[:, :count]
             wanted = wanted.gather(1, order)
         grid = self.backbone.grid_of(*images.shape[-2:])
         return self.neck(latent, masking.kept, wanted, grid), wanted, masking
 
-    def encode(self, images: Tensor, masking: 'Masking') -> Tensor:
+    def encode(self, images: Tensor, masking: 'Masking', seeds: Tensor | None = None) -> Tensor:
         """Encode the kept patches: (B, 3, H, W) -> (B, extra + K, C). Removed patches are not even embedded."""
-        return self.backbone.encode(*self.backbone.embed(images, masking.kept))[-1]
+        encoder = self.backbone
+        embedded = encoder.embed(images, masking.kept, **pass_seeds(encoder.embed, seeds))
+        return encoder.encode(*embedded, **pass_seeds(encoder.encode, seeds))[-1]
 
     def pixel_losses(self, pred: Tensor, images: Tensor, wanted: Tensor) -> Tensor:
         """Mean squared error of each predicted patch (B, M), float32."""
@@ -173,7 +172,7 @@ class MAE(BaseModel):
         grid = self.backbone.grid_of(*inputs.shape[-2:])
         samples = deepcopy(data_samples) if data_samples else [DenseDataSample() for _ in inputs]
         seeds = [sample.get('sample_idx', index) for index, sample in enumerate(samples)]
-        noise = torch.cat([self.sample_noise(1, grid, torch.Generator().manual_seed(seed)) for seed in seeds])
+        noise = torch.cat([evaluation_noise(seed, grid, self.mask_block_size) for seed in seeds]).to(inputs.device)
         pred, wanted, masking = self.reconstruct(inputs, noise)
         losses = self.pixel_losses(pred, inputs, wanted).mean(dim=1)
         _, mean, std = self.target(inputs, wanted)
@@ -189,48 +188,6 @@ class MAE(BaseModel):
     def init_weights(self) -> None:
         self.backbone.init_weights()
         self.neck.init_weights()
-
-
-@dataclass(frozen=True)
-class Masking:
-    """Which patches the encoder sees.
-
-    ``order`` (B, N): patch numbers, the ``num_keep`` kept ones first, then the removed ones, both in order of their noise.
-    """
-
-    order: Tensor
-    num_keep: int
-
-    @classmethod
-    def from_noise(cls, noise: Tensor, mask_ratio: float) -> 'Masking':
-        """Keep the ``int(N * (1 - mask_ratio))`` patches with the smallest noise (B, N).
-
-        Raises:
-            ValueError: no patch would be kept, or none removed.
-        """
-        num_keep = int(noise.shape[1] * (1 - mask_ratio))
-        if not 0 < num_keep < noise.shape[1]:
-            raise ValueError(
-                f'mask_ratio={mask_ratio} keeps {num_keep} of {noise.shape[1]} patches: at least one must be kept and '
-                'one removed'
-            )
-        return cls(noise.argsort(dim=1), num_keep)
-
-    @property
-    def kept(self) -> Tensor:
-        """(B, K) patch numbers."""
-        return self.order[:, : self.num_keep]
-
-    @property
-    def removed(self) -> Tensor:
-        """(B, N - K) patch numbers."""
-        return self.order[:, self.num_keep :]
-
-    @property
-    def mask(self) -> Tensor:
-        """(B, N) bool, True where a patch was removed."""
-        mask = torch.ones_like(self.order, dtype=torch.bool)
-        return mask.scatter_(1, self.kept, False)
 
 
 @MODELS.register_module()

@@ -40,7 +40,8 @@ def test_others_are_drawn_until_one_is_good(outcomes):
     bad = [index for index, error in zip(dataset.drawn, outcomes, strict=False) if error is BAD]
     bad = [(f'{index}.jpg', 'broken') for index in bad]
     rejected = '\n'.join(['too dark'] * outcomes.count(POOR))
-    assert sample == dict(img_path=f'{dataset.drawn[-1]}.jpg', bad=bad, rejected=rejected)
+    assert sample == dict(img_path=f'{dataset.drawn[-1]}.jpg', bad=bad, rejected=rejected, seeds=3)
+    assert 'seeds' not in Fickle(outcomes)[7]
     again = Fickle(outcomes)
     assert again[Draw(7, 3)] == sample and again.drawn == dataset.drawn, 'they follow from the seed of the draw'
     assert not outcomes or Fickle(outcomes)[Draw(7, 4)] != sample

@@ -100,7 +100,7 @@ def test_a_draw_decides(body, goliath):
     for draw, sample in reversed(list(zip(draws, expected, strict=True))):
         again = dataset[draw]
         assert torch.equal(again['inputs'], sample['inputs'])
-        assert again['data_samples'].id == sample['data_samples'].id
+        assert again['data_samples'].id == sample['data_samples'].id and again['seeds'] == draw.seed
 
 
 def test_bad_files_are_replaced_from_the_mixture(body, goliath, tmp_path):

@@ -58,6 +58,7 @@ def test_samples_know_their_task_and_keep_their_draw():
     sample = dataset[Draw(6, 77)]['data_samples']
     assert (sample.task, sample.number) == ('seg', 1)
     assert sample.drawn == Numbers(3)[Draw(1, 77)]['data_samples'].drawn
+    assert dataset[Draw(6, 77)]['seeds'] == 77
     assert dataset[4]['data_samples'].task == 'pose'
     for index in (8, -1):
         with pytest.raises(IndexError, match=f'sample {index} of 8'):

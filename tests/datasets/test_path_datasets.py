@@ -102,6 +102,7 @@ def epoch(dataset, workers, context=None):
         [sample.metainfo for batch in batches for sample in batch['data_samples']],
         [entry for batch in batches for entry in batch['loader'].bad],
         [batch['loader'].samples for batch in batches],
+        torch.cat([batch['seeds'] for batch in batches]).tolist(),
     )
 
 
@@ -110,6 +111,7 @@ def test_samples_do_not_depend_on_the_workers(folder):
     dataset = ImageFolder(str(folder), pipeline=PIPELINE)
     expected = epoch(dataset, 0)
     assert expected[0].shape == (12, 3, 16, 16) and expected[3] == [5, 5, 2]
+    assert expected[4] == [draw.seed for draw in ResumableSampler(dataset, seed=1)]
     [(path, reason)] = expected[2]
     assert path.endswith('a/b/00.png') and 'not an image' in reason
     for workers, context in [(1, 'fork'), (2, 'fork'), (2, 'spawn')]:

@@ -192,7 +192,9 @@ def test_resume_equals_uninterrupted(shards, workers, done):
     assert paths(rest) == paths(whole[done:])
     for a, b in zip(rest, whole[done:], strict=True):
         assert torch.equal(a['inputs'], b['inputs']) and a['loader'] == b['loader']
+        assert a['seeds'].dtype == torch.int64 and torch.equal(a['seeds'], b['seeds'])
         assert [x.metainfo for x in a['data_samples']] == [x.metainfo for x in b['data_samples']]
+    assert len(torch.cat([batch['seeds'] for batch in whole]).unique()) == 40 * 3
     # A second interruption counts from the beginning of training.
     for batch in rest[:5]:
         states[batch['loader'].worker] = batch['loader'].state

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
+from sapiens.datasets import ResumableSampler
 from sapiens.engine import Runner, TrainLoop
 from sapiens.engine.random_state import derived_random_state, get_random_state, set_random_state
 from sapiens.engine.training_data import TrainingData
 from sapiens.engine.worker_signals import init_worker
 
-from .toy import Numbers, make_runner
+from .toy import Linear, Numbers, make_runner
 
 
 @pytest.fixture(autouse=True)
@@ -203,6 +204,32 @@ def test_seeds_of_workers_follow_from_rank_and_epoch(rank, epoch, seed):
     loop._epoch = epoch
     loop._open_data()
     assert loader.generator.initial_seed() == seed
+
+
+class Seeded(Numbers):
+    def __getitem__(self, draw):
+        return dict(inputs=super().__getitem__(draw), seeds=draw.seed)
+
+
+class TakesSeeds(Linear):
+    def forward(self, inputs, loader=None, mode='tensor', seeds=None):
+        self.seeds = [*getattr(self, 'seeds', []), *seeds.tolist()]
+        return super().forward(inputs, mode=mode)
+
+
+@pytest.mark.parametrize('kind', [Linear, TakesSeeds])
+def test_models_that_take_the_seeds_of_samples_get_them(tmp_path, kind):
+    runner = make_runner(tmp_path, train_cfg=dict(type='TrainLoop', max_iters=3))
+    loader = dict(
+        batch_size=2,
+        dataset=Seeded(6),
+        sampler=dict(type='ResumableSampler', seed=4),
+        collate_fn=dict(type=default_collate),
+    )
+    runner._train_dataloader, runner.model = loader, kind()
+    runner.train()
+    drawn = [draw.seed for draw in ResumableSampler(Seeded(6), seed=4)]
+    assert sum(runner.model.seen) == 6 and getattr(runner.model, 'seeds', drawn) == drawn
 
 
 def test_derived_random_states_are_those_of_earlier_versions():

@@ -222,13 +222,15 @@ def test_a_work_dir_in_use_is_refused_by_every_process(run, images, tmp_path):
 
 
 def test_one_process_continues_the_data_of_two(run, succeed, images, straight, tmp_path):
-    """Both train on the same batches of 4, in halves or whole; only what is drawn for them (masks) differs."""
+    """Both train on the same batches of 4, in halves or whole, and draw the same masks for them."""
     assert run(tmp_path, images, '--batch', 2, '--kill', 'SIGKILL:12:0', processes=2).status == KILLED
     resumed = succeed(tmp_path, images, '--resume')
     assert 'was written by 2 process(es), this run has 1' in resumed.log and 'iteration 10' in resumed.log
     one, two = (torch.load(path / 'iter_20.pth', weights_only=True) for path in (straight, tmp_path))
     assert one['data'] == two['data'] and one['param_schedulers'] == two['param_schedulers']
-    assert differences(one['rng'][0]['torch'], two['rng'][0]['torch']) != []
+    rest, continued = (file['message_hub']['curves']['train/loss'][0][-10:].tolist() for file in (one, two))
+    assert continued == pytest.approx(rest, rel=1e-5)  # of steps 11 to 20
+    assert differences(one['rng'][0]['torch'], two['rng'][0]['torch']) != []  # of code that draws by process
 
 
 @pytest.mark.parametrize(('name', 'status'), [('SIGTERM', 143), ('SIGINT', 130)])

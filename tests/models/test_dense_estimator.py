@@ -1,5 +1,6 @@
 import copy
 import hashlib
+import itertools
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from sapiens import tasks
 from sapiens.engine.optim.param_groups import make_param_groups
 from sapiens.metainfo import get_classes
 from sapiens.models import MAE, DenseEstimator, DenseHead, DenseTask
+from sapiens.models.estimators.pixel_grid import PixelGrid
 from sapiens.registry import MODELS
 from sapiens.structures import DenseDataSample
 
@@ -140,12 +142,18 @@ def test_published_initialisation():
 
 def test_dropout_of_whole_channels():
     head = DenseHead(8, 1, deconv_channels=(8,), conv_channels=(1000,))
-    dropped = head.dropout(torch.ones(1, 1000, 2, 2))
-    assert dropped.eq(0).all((2, 3)).sum().item() == pytest.approx(100, abs=40)
-    assert torch.equal(dropped.eq(0).all((2, 3)), dropped.eq(0).any(3).any(2))
-    features = torch.randn(1, 8, 2, 2)
+    features, seeds = torch.randn(2, 8, 2, 2), torch.tensor([3, 4])
+    dropped, whole = head.hidden(features, seeds), head.eval().hidden(features, seeds)
+    gone = dropped.eq(0).all((2, 3))
+    assert gone.sum(1).tolist() == [pytest.approx(100, abs=40)] * 2 and not torch.equal(gone[0], gone[1])
+    assert torch.equal(gone, dropped.eq(0).any(3).any(2))
+    torch.testing.assert_close(dropped, torch.where(gone[..., None, None], 0, whole / 0.9))
+    assert torch.equal(head(features), head(features, seeds=seeds))
+    head.train()
     assert not torch.equal(head(features), head(features))
-    assert torch.equal(head.eval()(features), head(features))
+    assert torch.equal(head(features, seeds=seeds), head(features, seeds=seeds))
+    with pytest.raises(ValueError, match=r'dropout=1.0 must lie in \[0, 1\)'):
+        DenseHead(8, 1, deconv_channels=(8,), conv_channels=(8,), dropout=1.0)
 
 
 def test_dropout_is_the_last_thing_before_the_output():
@@ -231,7 +239,7 @@ def test_an_overfitted_model_predicts_the_labels_in_the_image(task):
     """Overfit one batch without dropout, then predict at twice the size."""
     torch.manual_seed(0)
     model = tiny(task, losses=LOSSES[task])
-    model.decode_head.dropout.p = 0.0
+    model.decode_head.dropout = 0.0
     images, data_samples = batch(task)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(120):
@@ -313,23 +321,21 @@ def test_names_and_weights_of_several_losses():
     assert model.parse_losses(both)[1]['loss'].item() == pytest.approx(sum(both.values()).item())
 
 
-def test_a_loss_at_every_third_pixel_is_on_average_that_of_all(monkeypatch):
-    """The mean over the nine first pixels, in value and gradient; accuracy alike."""
+def test_a_loss_at_every_fourth_pixel_is_on_average_that_of_all():
+    """The mean over the sixteen first pixels, in value and gradient; accuracy alike."""
     images, data_samples = batch('seg')
     whole = tiny('seg').eval()
     expected = whole(images, data_samples, mode='loss')
     expected['loss_ce'].backward()
-    model = tiny('seg', loss_stride=3).eval()
-    firsts = iter([torch.tensor([down, right]) for down in range(3) for right in range(3)])
-    monkeypatch.setattr(torch, 'randint', lambda high, size: next(firsts))
-    # 64 rows are not divided by 3: each first row counts by its share of the pixels.
-    shares = [len(range(down, SIZE[0], 3)) * len(range(right, SIZE[1], 3)) for down in range(3) for right in range(3)]
+    model = tiny('seg', loss_stride=4).eval()
+    drawn = PixelGrid.draw(torch.arange(200), SIZE, 4).first.tolist()
     losses, accuracy, compared = 0.0, 0.0, 0
     valid = torch.stack([one.valid_mask for one in data_samples])
-    for index, share in enumerate(shares):
-        found = model(images, data_samples, mode='loss')
-        losses = losses + found['loss_ce'] * share / (SIZE[0] * SIZE[1])
-        count = valid[:, index // 3 :: 3, index % 3 :: 3].sum()
+    for down, right in itertools.product(range(4), repeat=2):
+        seeds = torch.full((len(images),), drawn.index([down, right]))
+        found = model(images, data_samples, mode='loss', seeds=seeds)
+        losses = losses + found['loss_ce'] / 16
+        count = valid[:, down::4, right::4].sum()
         accuracy, compared = accuracy + found['acc_seg'] * count, compared + count
     assert compared == valid.sum()
     assert losses.item() == pytest.approx(expected['loss_ce'].item(), rel=1e-5)
@@ -339,15 +345,34 @@ def test_a_loss_at_every_third_pixel_is_on_average_that_of_all(monkeypatch):
         assert torch.allclose(one.grad, other.grad, rtol=1e-3, atol=1e-6)
 
 
+def test_pixels_that_losses_compare():
+    """Each image has its own first pixel, and all have equally many; 64 rows are not divided by 3."""
+    grid, labels = PixelGrid.draw(torch.arange(90), SIZE, 3), torch.rand(90, 2, *SIZE)
+    assert grid.rows.shape == (90, 21) and grid.columns.shape == (90, 16)
+    found = grid.take(labels)
+    for index, (down, right) in enumerate(grid.first.tolist()):
+        assert torch.equal(found[index], labels[index, :, down : down + 63 : 3, right::3])
+    counts = torch.zeros(3, 3).index_put(tuple(grid.first.T), torch.ones(()), accumulate=True)
+    assert counts.min() > 3 and counts.max() < 20
+    assert torch.equal(grid.take(labels[:, 0]), found[:, 0])
+
+
 @pytest.mark.parametrize('task', TASKS)
-def test_the_first_compared_pixel_changes_and_is_drawn_with_the_others(task):
+def test_the_compared_pixels_of_a_sample_follow_its_seed(task):
     images, data_samples = batch(task)
     model = tiny(task, loss_stride=4).eval()
+
+    def loss(*seeds):
+        count, given = len(seeds) or len(images), dict(seeds=torch.tensor(seeds)) if seeds else {}
+        losses = model(images[:count], data_samples[:count], mode='loss', **given)
+        return sum(value for name, value in losses.items() if 'loss' in name).item()
+
+    assert loss(1, 2) == loss(1, 2) and len({loss(1), loss(2), loss(3), loss(4)}) > 1
     torch.manual_seed(0)
-    values = [sum(model(images, data_samples, mode='loss').values()).item() for _ in range(4)]
-    assert len(set(values)) > 1
+    values = [loss() for _ in range(4)]
+    assert len(set(values)) > 1, 'without seeds torch draws'
     torch.manual_seed(0)
-    assert values == [sum(model(images, data_samples, mode='loss').values()).item() for _ in range(4)]
+    assert values == [loss() for _ in range(4)]
 
 
 def test_a_stride_beyond_the_input_is_refused():

@@ -189,10 +189,17 @@ def test_a_pixel_grid_of_upsampled_maps(size, stride):
     generator = torch.Generator().manual_seed(0)
     maps = torch.randn(2, 3, 8, 6, generator=generator, requires_grad=True)
     for first in range(stride):
-        here = slice(first, None, stride), slice(stride - 1 - first, None, stride)
-        whole = upsample(maps, size)[..., here[0], here[1]]
+        rows, columns = (
+            torch.arange(start, length, stride)
+            for start, length in zip((first, stride - 1 - first), size, strict=True)
+        )
+        # The second image has other pixels: those of the first mirrored.
+        pairs = torch.stack([rows, size[0] - 1 - rows]), torch.stack([columns, size[1] - 1 - columns])
+        whole = torch.stack(
+            [one[:, down[:, None], right] for one, down, right in zip(upsample(maps, size), *pairs, strict=True)]
+        )
         with torch.autocast('cpu', torch.bfloat16):
-            found = upsample_grid(maps, size, *here)
+            found = upsample_grid(maps, size, *pairs)
         assert found.dtype == torch.float32
         assert torch.allclose(found, whole, atol=1e-5)
         weights = torch.randn(whole.shape, generator=generator)

@@ -3,8 +3,8 @@ import torch
 
 from sapiens.models import MAE, ImageNormalizer
 from sapiens.models.data_preprocessor import IMAGE_MEAN, IMAGE_STD
+from sapiens.models.layers.masking import Masking, evaluation_noise, training_noise
 from sapiens.models.layers.patches import patchify, unpatchify
-from sapiens.models.mae import Masking
 from sapiens.structures import DenseDataSample
 
 TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
@@ -52,17 +52,22 @@ def test_a_ratio_that_keeps_nothing_is_refused():
 
 
 def test_every_patch_is_removed_equally_often():
-    model = tiny()
     for side in (1, 2):
-        model.mask_block_size = side
-        torch.manual_seed(0)
-        share = Masking.from_noise(model.sample_noise(8000, (4, 4)), 0.75).mask.float().mean(dim=0)
-        torch.testing.assert_close(share, torch.full((16,), 0.75), atol=0.03, rtol=0)
+        for noise in (
+            training_noise(torch.arange(8000), (4, 4), side),
+            torch.cat([evaluation_noise(seed, (4, 4), side) for seed in range(8000)]),
+        ):
+            share = Masking.from_noise(noise, 0.75).mask.float().mean(dim=0)
+            torch.testing.assert_close(share, torch.full((16,), 0.75), atol=0.03, rtol=0)
+
+
+def test_masks_of_evaluation_are_those_of_earlier_versions():
+    for side, kept in ((1, [1, 13, 6, 4]), (2, [1, 6, 5, 2])):
+        assert Masking.from_noise(evaluation_noise(7, (4, 4), side), 0.75).kept.tolist() == [kept]
 
 
 def test_block_masking_removes_squares():
-    model = tiny(img_size=256, mask_block_size=4)
-    mask = Masking.from_noise(model.sample_noise(64, (16, 16)), 0.75).mask.view(64, 16, 16)
+    mask = Masking.from_noise(training_noise(torch.arange(64), (16, 16), 4), 0.75).mask.view(64, 16, 16)
     single = Masking.from_noise(torch.rand(64, 256), 0.75).mask.view(64, 16, 16)
 
     def borders(mask):
@@ -74,10 +79,10 @@ def test_block_masking_removes_squares():
 
 def test_squares_of_an_image_begin_at_any_row_and_column():
     """The random shifts of rows and of columns are independent of each other and of other images."""
-    noise = tiny(img_size=256, mask_block_size=4).sample_noise(400, (16, 16)).view(400, 16, 16)
+    noise = training_noise(torch.arange(400), (16, 16), 4).view(400, 16, 16)
 
     def starts(lines):  # (400, 16, 16): where the first new square begins along dim 1
-        changes = ((lines[:, 1:] - lines[:, :-1]).abs().amax(-1) > 1e-3)[:, :4]
+        changes = (lines[:, 1:] >> 32 != lines[:, :-1] >> 32).any(-1)[:, :4]
         assert (changes.sum(1) == 1).all()
         return changes.int().argmax(1)
 
@@ -222,6 +227,9 @@ def test_normaliser():
     assert not normalizer.state_dict()
     out = normalizer(dict(inputs=images, loader='dropped'))
     assert set(out) == {'inputs', 'data_samples'}
+    for given in ([1, 1 << 62], torch.tensor([1, 1 << 62])):
+        found = normalizer(dict(inputs=images, seeds=given))['seeds']
+        assert found.dtype == torch.int64 and found.tolist() == [1, 1 << 62]
     expected = (images[1, 2].float() - IMAGE_MEAN[2]) / IMAGE_STD[2]
     torch.testing.assert_close(out['inputs'][1, 2], expected)
     assert torch.equal(normalizer.denormalize(out['inputs']), images)

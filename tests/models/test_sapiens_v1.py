@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from sapiens.models import MAE, SapiensViT
 from sapiens.models.layers.pos_embed import resize_grid
+from sapiens.models.layers.sample_random import drop_path_factors
 from sapiens.models.layers.transformer import SelfAttention
 from sapiens.utils.checkpoint.positions import fit_positions
 
@@ -161,16 +162,19 @@ def test_frozen_stages():
     assert not any(p.requires_grad for p in everything.parameters())
 
 
-def test_drop_path_drops_whole_samples_and_keeps_the_mean():
-    model = tiny(drop_path_rate=0.5)
-    assert [getattr(layer.drop_path, 'rate', 0.0) for layer in model.layers] == [0.0, 0.25, 0.5]
-    drop = model.layers[2].drop_path.train()
-    torch.manual_seed(0)
-    out = drop(torch.ones(4000, 2, 3))
-    assert set(out.unique().tolist()) == {0.0, 2.0}
-    assert (out.flatten(1).std(dim=1) == 0).all()
-    assert out.mean().item() == pytest.approx(1, abs=0.1)
-    assert torch.equal(drop.eval()(out), out)
+def test_drop_path_scales_whole_branches_of_samples():
+    model, tokens, seeds = tiny(drop_path_rate=0.5).train(), torch.randn(8, 12, 32), torch.arange(8)
+    factors = drop_path_factors(seeds, 3, 0.5)
+    assert set(factors[0].unique().tolist()) == {1.0} and set(factors[2].unique().tolist()) == {0.0, 2.0}
+    expected = tokens
+    for layer, (first, second) in zip(model.layers, factors[..., None, None], strict=True):
+        expected = expected + first * layer.attn(layer.ln1(expected))
+        expected = expected + second * layer.ffn(layer.ln2(expected))
+    found = model.encode(tokens, seeds=seeds)[0]
+    torch.testing.assert_close(found, model.ln1(expected))
+    assert torch.equal(model.encode(tokens[3:], seeds=seeds[3:])[0], found[3:]), 'the batch does not matter'
+    assert not torch.equal(model.encode(tokens)[0], model.encode(tokens)[0]), 'without seeds torch draws'
+    assert torch.equal(model.eval().encode(tokens, seeds=seeds)[0], tiny(drop_path_rate=0.0).eval().encode(tokens)[0])
 
 
 @pytest.mark.parametrize(

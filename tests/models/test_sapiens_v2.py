@@ -9,6 +9,7 @@ from sapiens.models import MAE, SAPIENS2_ARCHS, Sapiens2ViT
 from sapiens.models.backbones.sapiens_v2 import num_kv_heads
 from sapiens.models.layers.gated_transformer import GroupedAttention
 from sapiens.models.layers.rotary import RotaryPositions, rotate
+from sapiens.models.layers.sample_random import drop_path_factors
 
 # 18 blocks: the two in the middle have half as many heads of keys and values.
 TINY = dict(embed_dims=32, num_layers=18, num_heads=2, feedforward_channels=64, num_tokenizer_layers=1)
@@ -167,41 +168,49 @@ def test_angles_of_the_image_size_are_kept_and_follow_the_device_but_not_the_dty
     assert torch.equal(solid.position((4, 3))[0], tiny().position((4, 3))[0])
 
 
-def augmented(**options):
-    """The coordinates of 64x64 patches before and after one draw of the augmentation, each (N, 2)."""
+def augmented(count, **options):
+    """The coordinates of 64x64 patches after the augmentation of ``count`` samples (B, N, 2), and before it (N, 2)."""
     plain = torch.stack(torch.meshgrid(*[torch.arange(0.5, 64) / 32 - 1] * 2, indexing='ij'), dim=-1).flatten(0, 1)
-    return RotaryPositions(4, **options)._augment(plain), plain
+    return RotaryPositions(4, **options)._augment(plain, torch.arange(count)), plain
 
 
 def test_shift_of_positions():
-    torch.manual_seed(0)
-    moved, plain = augmented(shift=0.3)
+    moved, plain = augmented(50, shift=0.3)
     shift = moved - plain
-    assert (shift - shift[:1]).abs().max() < 1e-6 and shift[0].abs().max() < 0.3 and shift[0, 0] != shift[0, 1]
+    assert (shift - shift[:, :1]).abs().max() < 1e-6 and 0.28 < shift.abs().max() < 0.3
+    assert len(shift[:, 0].flatten().unique()) == 100, 'each axis of each sample has its own'
 
 
 def test_jitter_of_positions():
-    torch.manual_seed(0)
-    factors = torch.stack([(moved / plain)[0] for moved, plain in (augmented(jitter=2.0) for _ in range(200))])
+    moved, plain = augmented(200, jitter=2.0)
+    factors = (moved / plain)[:, 0]
     assert factors.min() > 0.5 and factors.max() < 2 and (factors[:, 0] != factors[:, 1]).all()
     assert factors.min() < 0.55 and factors.max() > 1.8 and abs(factors.log().mean()) < 0.06
 
 
 def test_rescaling_of_positions():
-    torch.manual_seed(0)
-    factors = torch.stack([(moved / plain)[0] for moved, plain in (augmented(rescale=2.0) for _ in range(100))])
+    moved, plain = augmented(100, rescale=2.0)
+    factors = (moved / plain)[:, 0]
     torch.testing.assert_close(factors[:, 0], factors[:, 1])
     assert 0.5 < factors.min() < 0.6 and 1.7 < factors.max() < 2
 
 
-def test_positions_are_augmented_in_training_only():
-    model = tiny(rope_shift=0.1, rope_jitter=1.5, rope_rescale=2.0)
-    plain = tiny().position((4, 3))[0]
-    assert torch.equal(model.position((4, 3))[0], plain)
+@pytest.mark.parametrize('keep', [None, torch.tensor([[3, 0], [11, 7], [1, 2]])])
+def test_positions_of_a_sample_are_augmented_in_training_by_its_seed(keep):
+    options, plain = dict(rope_shift=0.1, rope_jitter=1.5, rope_rescale=2.0), tiny()
+    model, images, seeds = tiny(**options), images_of(tiny(), 3), torch.tensor([5, 6, 7])
+    assert torch.equal(model.position((4, 3))[0], plain.position((4, 3))[0])
     model.train()
-    first, second = model.position((4, 3))[0], model.position((4, 3))[0]
-    assert not torch.equal(first, plain) and not torch.equal(first, second)
-    assert torch.equal(tiny().train().position((4, 3))[0], plain)
+    positions = model.embed(images, keep, seeds)[1]
+    others = model.embed(images[1:], None if keep is None else keep[1:], seeds[1:])[1]
+    assert all(torch.equal(one[1:], other) for one, other in zip(positions, others, strict=True))
+    whole = model.position((4, 3), seeds)[0]
+    expected = whole if keep is None else torch.stack([one[rows] for one, rows in zip(whole, keep, strict=True)])
+    assert torch.equal(positions[0][:, 0, model.num_extra_tokens :], expected)
+    assert len(whole[:, 0, 0].unique()) == 3 and not torch.equal(whole[0], plain.position((4, 3))[0])
+    assert not torch.equal(model.embed(images)[1][0], model.embed(images)[1][0]), 'without seeds torch draws'
+    assert torch.equal(model(images, seeds)[0], model(images, seeds)[0])
+    assert torch.equal(plain.train().position((4, 3), seeds)[0], plain.position((4, 3))[0])
 
 
 @pytest.mark.parametrize('chunk', [1, 5, 24, 1000])
@@ -296,9 +305,17 @@ def test_depths_of_parameters_and_frozen_stages():
     assert {group['lr'] for group in groups} == {1.0, 0.5, 0.25, 0.125}
 
 
-def test_drop_path_rates():
-    model = tiny(dict(SHALLOW, num_layers=3), drop_path_rate=0.2)
-    assert [getattr(block.drop_path, 'rate', 0) for block in model.blocks] == pytest.approx([0, 0.1, 0.2])
+def test_drop_path_scales_whole_branches_of_samples():
+    model, images, seeds = (
+        tiny(dict(SHALLOW, num_layers=3), drop_path_rate=0.5).train(),
+        images_of(tiny(), 4),
+        torch.arange(4),
+    )
+    expected, positions = model.embed(images)
+    for block, (first, second) in zip(model.blocks, drop_path_factors(seeds, 3, 0.5)[..., None, None], strict=True):
+        expected = expected + first * block.attn(block.ln1(expected), positions)
+        expected = expected + second * block.ffn(block.ln2(expected))
+    torch.testing.assert_close(model.encode(*model.embed(images), seeds=seeds)[0], model.ln1(expected))
 
 
 @pytest.mark.parametrize('tokenizer', [False, True])

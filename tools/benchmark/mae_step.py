@@ -19,6 +19,7 @@ import resource
 import time
 import zlib
 from statistics import median
+from unittest import mock
 
 import torch
 from torch import nn
@@ -26,6 +27,8 @@ from torch import nn
 import sapiens  # noqa: F401  (adapters for mmpretrain's imports)
 from sapiens.models import MAE
 from sapiens.models.backbones.archs import SAPIENS_ARCHS, resolve_arch
+from sapiens.models.layers.masking import training_noise
+from sapiens.models.layers.sample_random import draw_seeds
 from sapiens.utils.cli import tool_parser
 from sapiens.utils.memory import keep_tensor_memory
 
@@ -60,7 +63,7 @@ def build_ours(
 def build_reference(
     arch: str | dict, img_size: int, mask_ratio: float, decoder: dict = DECODER, norm_pix: bool = True
 ) -> nn.Module:
-    """Build mmpretrain's MAE of the same sizes; its state dict has our keys."""
+    """Build mmpretrain's MAE of the same sizes; its state dict has our keys, and it removes the patches that ours removes."""
     from mmpretrain.models import MAEPretrainDecoder, MAEPretrainHead, MAEViT
 
     class Reference(nn.Module):
@@ -88,7 +91,9 @@ def build_reference(
             self.head = MAEPretrainHead(loss=loss, norm_pix=norm_pix, patch_size=16)
 
         def forward(self, inputs: torch.Tensor, data_samples=None, mode: str = 'loss') -> dict:
-            latent, mask, ids_restore = self.backbone(inputs)
+            noise = training_noise(draw_seeds(len(inputs), inputs.device), (img_size // 16, img_size // 16))
+            with mock.patch.object(torch, 'rand', lambda *size, device: noise):  # mmpretrain draws nothing else
+                latent, mask, ids_restore = self.backbone(inputs)
             return dict(loss=self.head.loss(self.neck(latent, ids_restore), inputs, mask))
 
     return Reference()

@@ -11,6 +11,7 @@ from sapiens.utils.checkpoint import load_encoder_start
 from sapiens.utils.terminal import fact, log_brief
 
 from ..layers.recompute import recompute_parts, require_recompute_value
+from ..layers.sample_random import draw_seeds, drop_path_factors, pass_seeds
 
 __all__ = ['Encoder', 'require_members']
 
@@ -31,6 +32,8 @@ class Encoder(BaseModule):
         num_extra_tokens: tokens before the patches of a sequence (class token, registers).
         blocks: modules applied in order, each (tokens, positions if there are any) -> tokens. They are the units of
             compilation and of activation checkpointing.
+        drop_path_rate: stochastic depth of the last block in training; the first has 0, linear in between. Above 0, blocks
+            also take ``factors``, see :func:`~sapiens.models.layers.sample_random.drop_path_factors`.
 
     Args:
         out_type: ``'featmap'`` (B, C, h, w), ``'raw'`` (B, L, C) with the extra tokens, or ``'cls_token'`` (B, C).
@@ -49,6 +52,7 @@ class Encoder(BaseModule):
     """
 
     blocks: Sequence[nn.Module]
+    drop_path_rate: float = 0.0
 
     def __init__(
         self,
@@ -84,9 +88,13 @@ class Encoder(BaseModule):
 
     # ------------------------------------------------------------------ forward
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Encode normalized images (B, 3, H, W); one output for each of ``out_indices``, in the form of ``out_type``."""
-        outputs = self.encode(*self.embed(images), self.out_indices)
+    def forward(self, images: Tensor, seeds: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Encode normalized images (B, 3, H, W); one output for each of ``out_indices``, in the form of ``out_type``.
+
+        ``seeds`` (B,) of the samples decide what is random in training; without them torch's generator does.
+        """
+        embedded = self.embed(images, **pass_seeds(self.embed, seeds))
+        outputs = self.encode(*embedded, self.out_indices, **pass_seeds(self.encode, seeds))
         if self.out_type == 'featmap':
             grid = self.grid_of(*images.shape[-2:])
             return tuple(self._to_map(tokens, grid) for tokens in outputs)
@@ -109,7 +117,11 @@ class Encoder(BaseModule):
         raise NotImplementedError
 
     def encode(
-        self, tokens: Tensor, positions: Tensor | None = None, out_indices: Sequence[int] | None = None
+        self,
+        tokens: Tensor,
+        positions: Tensor | None = None,
+        out_indices: Sequence[int] | None = None,
+        seeds: Tensor | None = None,
     ) -> list[Tensor]:
         """Run the blocks over what :meth:`embed` returned.
 
@@ -119,15 +131,24 @@ class Encoder(BaseModule):
         last = self.num_layers - 1
         out_indices = (last,) if out_indices is None else out_indices
         extra = () if positions is None else (positions,)
+        factors = self._drop_path_factors(tokens, seeds)
         outputs = []
         for index, block in enumerate(self.blocks):
-            tokens = block(tokens, *extra)
+            # Frozen blocks are in evaluation.
+            options = {} if factors is None or not block.training else dict(factors=factors[index])
+            tokens = block(tokens, *extra, **options)
             if index in out_indices:
                 normed = self.final_norm and (index == last or self.norm_outputs == 'all')
                 outputs.append(self.ln1(tokens) if normed else tokens)
             if index == out_indices[-1]:
                 break
         return outputs
+
+    def _drop_path_factors(self, tokens: Tensor, seeds: Tensor | None) -> Tensor | None:
+        if not (self.training and self.drop_path_rate):
+            return None
+        seeds = draw_seeds(len(tokens), tokens.device) if seeds is None else seeds
+        return drop_path_factors(seeds, self.num_layers, self.drop_path_rate)
 
     def feature_map(self, images: Tensor) -> Tensor:
         """Encode images (B, 3, H, W) to the feature map (B, C, h, w) of the last block, for any ``out_type``."""

@@ -78,10 +78,10 @@ class SapiensViT(Encoder):
         else:
             raise ValueError(f"pos_embed={pos_embed!r} is not one of ('learned', 'sincos')")
         self.pos_embed = nn.Parameter(table, requires_grad=pos_embed == 'learned')
-        rates = torch.linspace(0, drop_path_rate, self.num_layers, device='cpu').tolist()
+        self.drop_path_rate = drop_path_rate
         self.layers = nn.ModuleList(
-            TransformerBlock(self.embed_dims, sizes['num_heads'], sizes['feedforward_channels'], rate)
-            for rate in rates
+            TransformerBlock(self.embed_dims, sizes['num_heads'], sizes['feedforward_channels'])
+            for _ in range(self.num_layers)
         )
         if self.final_norm:
             self.ln1 = nn.LayerNorm(self.embed_dims, eps=LAYER_NORM_EPS)

@@ -15,8 +15,9 @@ from torch.utils.checkpoint import checkpoint
 from sapiens.registry import MODELS
 
 from ..layers.gated_transformer import RMS_NORM_EPS, GatedBlock, LayerScale
-from ..layers.patches import PatchEmbed
+from ..layers.patches import PatchEmbed, take
 from ..layers.rotary import RotaryPositions
+from ..layers.sample_random import draw_seeds
 from .archs import SAPIENS2_ARCHS, resolve_arch
 from .interface import Encoder
 
@@ -86,32 +87,38 @@ class Sapiens2ViT(Encoder):
             rescale=rope_rescale,
         )
         depth = self.num_layers
-        rates = torch.linspace(0, drop_path_rate, depth, device='cpu').tolist()
+        self.drop_path_rate = drop_path_rate
         self.blocks = nn.ModuleList(
-            GatedBlock(self.embed_dims, num_heads, num_kv_heads(index, depth, num_heads), hidden, rate)
-            for index, rate in enumerate(rates)
+            GatedBlock(self.embed_dims, num_heads, num_kv_heads(index, depth, num_heads), hidden)
+            for index in range(depth)
         )
         if self.final_norm:
             self.ln1 = nn.RMSNorm(self.embed_dims, eps=RMS_NORM_EPS)
         self.set_image_size(self.img_size)
         self.apply_options()
 
-    def embed(self, images: Tensor, keep: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def embed(
+        self, images: Tensor, keep: Tensor | None = None, seeds: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """See :meth:`Encoder.embed`. The positions are sines and cosines of the tokens; extra tokens are not rotated."""
+        if seeds is None and self.rope_embed.is_augmented:
+            seeds = draw_seeds(len(images), images.device)
         grid = self.grid_of(*images.shape[-2:])
         embed = self.patch_embed if self.tokenizer is None else partial(self.tokenizer, patch_embed=self.patch_embed)
         tokens = embed(images, keep=keep)
-        sin, cos = self.position(grid)
-        if keep is not None:
+        sin, cos = self.position(grid, seeds)
+        if sin.ndim == 3:  # of each sample
+            sin, cos = ((take(part, keep) if keep is not None else part)[:, None] for part in (sin, cos))
+        elif keep is not None:
             sin, cos = sin[keep][:, None], cos[keep][:, None]  # (B, 1, K, D)
         before = (0, 0, self.num_extra_tokens, 0)
         sin, cos = F.pad(sin, before), F.pad(cos, before, value=1.0)
         first = torch.cat([self.cls_token, self.storage_tokens], dim=1).expand(tokens.shape[0], -1, -1)
         return torch.cat([first.to(tokens.dtype), tokens], dim=1), (sin, cos)
 
-    def position(self, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Sines and cosines of a grid (h, w), each (h*w, D); with the augmentation in training."""
-        return self.rope_embed(grid)
+    def position(self, grid: tuple[int, int], seeds: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Sines and cosines of a grid (h, w), each (h*w, D), or (B, h*w, D) with an augmentation in training."""
+        return self.rope_embed(grid, seeds)
 
     def set_image_size(self, size: tuple[int, int]) -> None:
         """See :meth:`Encoder.set_image_size`. The sines and cosines of this size are kept."""

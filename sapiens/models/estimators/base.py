@@ -13,6 +13,7 @@ from sapiens.registry import MODELS
 
 from ..backbones.interface import require_members
 from ..data_preprocessor import build_normalizer
+from ..layers.sample_random import pass_seeds
 
 __all__ = ['Estimator']
 
@@ -70,22 +71,30 @@ class Estimator(BaseModel):
     def __getattr__(self, name: str):
         return super().__getattr__(self.head_name if name == 'head' else name)
 
-    def encode(self, inputs: Tensor) -> Tensor:
+    def encode(self, inputs: Tensor, seeds: Tensor | None = None) -> Tensor:
         """Feature map (B, C, h, w) of normalized images (B, 3, H, W), which the head takes."""
-        return self.backbone(inputs)[-1]
+        return self.backbone(inputs, **pass_seeds(self.backbone.forward, seeds))[-1]
 
-    def network(self, inputs: Tensor, channels: Tensor | None = None, encode: Callable | None = None):
+    def network(
+        self,
+        inputs: Tensor,
+        channels: Tensor | None = None,
+        encode: Callable | None = None,
+        seeds: Tensor | None = None,
+    ):
         """Output of the head for normalized images (B, 3, H, W).
 
         Args:
             inputs: the images.
             channels: numbers of the channels to compute, all by default.
             encode: in place of :meth:`encode`, to share feature maps with other heads.
+            seeds: (B,) of the samples in training, see :mod:`~sapiens.models.layers.sample_random`.
         """
         if self._network is not None:
             return self._network(inputs, channels)
-        features = (encode or self.encode)(inputs)
-        return self.head(features) if channels is None else self.head(features, channels)
+        features = encode(inputs) if encode else self.encode(inputs, seeds)
+        options = pass_seeds(self.head.forward, seeds)
+        return self.head(features, **options) if channels is None else self.head(features, channels, **options)
 
     def replace_network(self, network: Callable) -> None:
         """Predict with ``network(inputs, channels)`` in place of encoder and head, which are dropped."""
@@ -98,16 +107,18 @@ class Estimator(BaseModel):
         data_samples: list | None = None,
         mode: str = 'tensor',
         labels: dict[str, Tensor] | None = None,
+        seeds: Tensor | None = None,
     ):
         """``'tensor'``: the head's output; ``'loss'``: see :meth:`loss`; ``'predict'``: see :meth:`predict`.
 
         ``labels`` are those of the samples, stacked (:func:`sapiens.utils.batch_labels.stack_labels`), on the device. Only
-        losses use them. Without them, losses stack the labels of the samples.
+        losses use them. Without them, losses stack the labels of the samples. ``seeds`` (B,) int64 of the samples decide what
+        is random in the loss; without them torch's generator does.
         """
         if mode == 'tensor':
             return self.network(inputs)
         if mode == 'loss':
-            return self.loss(inputs, data_samples, labels)
+            return self.loss(inputs, data_samples, labels, **pass_seeds(self.loss, seeds))
         if mode == 'predict':
             return self.predict(inputs, data_samples)
         raise ValueError(f"mode={mode!r} is not one of 'tensor', 'loss', 'predict'")

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from sapiens.registry import MODELS
 from sapiens.utils.batch_labels import stack_labels
 
+from ..layers.sample_random import draw_seeds
 from ..layers.upsample import upsample, upsample_grid
 from .base import Estimator, loss_configs
-from .dense_task import DenseTask, Grid, Outputs, content_box
+from .dense_task import DenseTask, Outputs, content_box
+from .pixel_grid import PixelGrid
 
 __all__ = ['DenseEstimator']
 
@@ -38,9 +40,10 @@ class DenseEstimator(Estimator):
             these outputs, and of the targets: the fields of the task by name, ``<field>_valid`` (B, H, W) of fields with their
             own validity, and the task's ``whole_targets``. One with an attribute ``context`` gets this metainfo, stacked, as
             keyword arguments.
-        loss_stride: evaluates the losses on a random 1-in-n pixel grid, and upsamples the output only there. 1 takes all pixels,
-            as published. The expected mean over pixels is the same, for a fraction of the time (docs/performance.md). Losses of
-            slopes compare pixels that are n apart.
+        loss_stride: evaluates the losses on a random 1-in-n pixel grid, of each image its own, and upsamples the output only
+            there. 1 takes all pixels, as published. The expected mean over pixels is the same, for a fraction of the time
+            (docs/performance.md). Losses of slopes compare pixels that are n apart.
+            Beyond the largest multiple of n, rows and columns are not compared.
         test_cfg: ``flip_test`` (default False): average with the prediction for the mirrored image. ``crop_size``: (h, w) in
             pixels of windows to predict in, averaged where they overlap; default None, the whole image at once. ``stride``:
             (h, w) in pixels from window to window, default half of their size; the last of a row ends at the border.
@@ -94,7 +97,9 @@ class DenseEstimator(Estimator):
     def task_name(self) -> str:
         return self.task.task_name
 
-    def loss(self, inputs: Tensor, data_samples: list, labels: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+    def loss(
+        self, inputs: Tensor, data_samples: list, labels: dict[str, Tensor] | None = None, seeds: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """``loss_<name>`` of each loss, weighted, which the runner sums; and what the task monitors (``acc_seg``).
 
         Maps are upsampled to the size of the input and compared there with the labels, at every ``loss_stride``-th pixel.
@@ -105,15 +110,15 @@ class DenseEstimator(Estimator):
         labels = self._stacked(data_samples, size, inputs.device) if labels is None else labels
         targets, grid = self.task.read(data_samples, size, inputs.device, labels), None
         if self.loss_stride > 1:
-            # PyTorch's generator, whose state is part of a checkpoint.
-            grid = tuple(slice(int(first), None, self.loss_stride) for first in torch.randint(self.loss_stride, (2,)))
+            seeds = draw_seeds(len(inputs), inputs.device) if seeds is None else seeds
+            grid = PixelGrid.draw(seeds, size, self.loss_stride)
         whole = self._whole_targets(targets, data_samples, size, grid, labels)
-        output = self.network(inputs)
+        output = self.network(inputs, seeds=seeds)
         if grid is None:
             output = _each_map(output, lambda value: upsample(value, size))
         else:
-            output = _each_map(output, lambda value: upsample_grid(value, size, *grid))
-            targets = {name: tuple(labels[..., grid[0], grid[1]] for labels in pair) for name, pair in targets.items()}
+            output = _each_map(output, lambda value: upsample_grid(value, size, grid.rows, grid.columns))
+            targets = {name: tuple(map(grid.take, pair)) for name, pair in targets.items()}
         losses = self._losses(output, targets, whole, data_samples, labels)
         return {**losses, **self.task.monitor(_each(output, Tensor.detach), targets)}
 
@@ -202,7 +207,7 @@ class DenseEstimator(Estimator):
         return {name: value.to(device) for name, value in stack_labels(samples, size).items()}
 
     def _whole_targets(
-        self, targets: dict, samples: list, size: tuple[int, int], grid: Grid | None, labels: dict[str, Tensor]
+        self, targets: dict, samples: list, size: tuple[int, int], grid: PixelGrid | None, labels: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         if not any(hasattr(loss, 'outputs') for loss in self.loss_modules.values()):
             return {}

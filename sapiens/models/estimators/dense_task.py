@@ -17,13 +17,12 @@ from sapiens.tasks import TaskSpec, get_task
 from sapiens.utils.batch_labels import stack_labels
 
 from ..layers.upsample import upsample
+from .pixel_grid import PixelGrid
 
 __all__ = ['DenseTask', 'content_box']
 
 # Of the network: one map (B, K, h, w), or maps and scalars (B,) by name.
 Outputs = Tensor | dict[str, Tensor]
-# Rows and columns of the input that losses compare, each with a start and a step.
-Grid = tuple[slice, slice]
 
 
 class DenseTask:
@@ -137,7 +136,7 @@ class DenseTask:
         targets: dict[str, tuple[Tensor, Tensor]],
         samples: list,
         size: tuple[int, int],
-        grid: Grid | None,
+        grid: PixelGrid | None,
         labels: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """What losses of several outputs get of whole images (B, ...), by name, in addition to the fields.

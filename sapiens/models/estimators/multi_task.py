@@ -14,6 +14,7 @@ from sapiens.utils.checkpoint import load_head_start
 from sapiens.utils.terminal import fact, log_brief
 
 from ..data_preprocessor import build_normalizer
+from ..layers.sample_random import pass_seeds
 from .base import Estimator
 
 __all__ = ['MultiTaskEstimator']
@@ -116,21 +117,24 @@ class MultiTaskEstimator(BaseModel):
         data_samples: list | None = None,
         mode: str = 'tensor',
         labels: dict[str, Tensor] | None = None,
+        seeds: Tensor | None = None,
     ):
         """``'tensor'``: the output of each head by name; ``'loss'``: see :meth:`loss`; ``'predict'``: see :meth:`predict`.
 
-        ``labels``: see :meth:`.Estimator.forward`.
+        ``labels`` and ``seeds``: see :meth:`.Estimator.forward`.
         """
         if mode == 'tensor':
             features = self.backbone(inputs)[-1]
             return {name: part.head(features) for name, part in self.tasks.items()}
         if mode == 'loss':
-            return self.loss(inputs, data_samples, labels)
+            return self.loss(inputs, data_samples, labels, seeds)
         if mode == 'predict':
             return self.predict(inputs, data_samples)
         raise ValueError(f"mode={mode!r} is not one of 'tensor', 'loss', 'predict'")
 
-    def loss(self, inputs: Tensor, data_samples: list, labels: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+    def loss(
+        self, inputs: Tensor, data_samples: list, labels: dict[str, Tensor] | None = None, seeds: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Losses of the task that all samples belong to, times its weight, and what it monitors; each as ``<task>_<name>``.
 
         Raises:
@@ -144,7 +148,8 @@ class MultiTaskEstimator(BaseModel):
             )
         (name,) = names
         weight = self.loss_weights[name]
-        found = self.tasks[name].loss(inputs, data_samples, labels)
+        part = self.tasks[name]
+        found = part.loss(inputs, data_samples, labels, **pass_seeds(part.loss, seeds))
         return {f'{name}_{key}': value * weight if 'loss' in key else value for key, value in found.items()}
 
     @torch.no_grad()

@@ -11,7 +11,8 @@ from sapiens.utils.batch_labels import stack_labels
 from sapiens.utils.pinhole import MIN_SCALE, input_intrinsics
 
 from ..layers.upsample import upsample
-from .dense_task import DenseTask, Grid, where
+from .dense_task import DenseTask, where
+from .pixel_grid import PixelGrid
 
 __all__ = ['PointmapTask']
 
@@ -69,7 +70,7 @@ class PointmapTask(DenseTask):
         targets: dict,
         samples: list,
         size: tuple[int, int],
-        grid: Grid | None,
+        grid: PixelGrid | None,
         labels: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         target, valid = targets['pointmap']
@@ -79,7 +80,7 @@ class PointmapTask(DenseTask):
         return dict(
             scale=_scale(intrinsics, size),
             mean_depth=torch.where(count > 0, depth / count.clamp(min=1), 1),
-            intrinsics=intrinsics if grid is None else _on_grid(intrinsics, grid),
+            intrinsics=intrinsics if grid is None else grid.intrinsics(intrinsics),
         )
 
     def decode(self, output: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
@@ -100,15 +101,6 @@ class PointmapTask(DenseTask):
 def _scale(intrinsics: Tensor, size: tuple[int, int]) -> Tensor:
     """(B,): :func:`sapiens.utils.pinhole.canonical_scale` of each camera (B, 3, 3)."""
     return size[1] / intrinsics[:, 0, 0]
-
-
-def _on_grid(intrinsics: Tensor, grid: Grid) -> Tensor:
-    """Cameras (B, 3, 3) in pixels of the input -> in pixels of a grid of them."""
-    x, y = (
-        (intrinsics[:, row] - pixels.start * intrinsics[:, 2]) / pixels.step
-        for row, pixels in enumerate(reversed(grid))
-    )
-    return torch.stack([x, y, intrinsics[:, 2]], dim=1)
 
 
 def camera_of(sample, size: tuple[int, int]) -> np.ndarray:

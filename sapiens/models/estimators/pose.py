@@ -82,10 +82,12 @@ class PoseEstimator(Estimator):
     def check_options(self, options: dict) -> None:
         self.requested(options['keypoints'])  # a wrong name fails now, not after an hour
 
-    def loss(self, inputs: Tensor, data_samples: list, labels: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+    def loss(
+        self, inputs: Tensor, data_samples: list, labels: dict[str, Tensor] | None = None, seeds: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Loss over a batch, and ``acc_pose``: the fraction of keypoints with weight whose highest cell lies within 5 % of the
         map's size of the truth."""
-        output = self.network(inputs)
+        output = self.network(inputs, seeds=seeds)
         keypoints, weights = self._labels(data_samples, output.device, labels)
         target, weights = self._encode(keypoints, weights, inputs, output)
         losses = self._losses(output, target, weights)

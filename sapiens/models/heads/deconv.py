@@ -81,22 +81,23 @@ class DeconvHead(BaseModule):
     def last_layer(self) -> nn.Conv2d:
         return self.get_submodule(self.predictor)
 
-    def hidden(self, features: Tensor) -> Tensor:
-        """Everything before the last layer, in training."""
+    def hidden(self, features: Tensor, seeds: Tensor | None = None) -> Tensor:
+        """Everything before the last layer, in training. ``seeds`` (B,) of the samples are for layers that draw."""
         return self.conv_layers(self.deconv_layers(features))
 
-    def forward(self, features: Tensor, channels: Tensor | None = None) -> Tensor:
+    def forward(self, features: Tensor, channels: Tensor | None = None, seeds: Tensor | None = None) -> Tensor:
         """(B, C, h, w) -> (B, K, 2^n h, 2^n w), n the number of deconvolutions.
 
         Args:
             channels: ids (k,) of the maps to compute, all by default; the result is (B, k, ...).
+            seeds: (B,) of the samples in training, see :mod:`~sapiens.models.layers.sample_random`.
         """
         last = self.last_layer
         if channels is not None:
             last = partial(F.conv2d, weight=last.weight[channels], bias=last.bias[channels])
         if may_work_in_place(self):
             return run_in_bands([self.deconv_layers, self.conv_layers], last, features)
-        return last(self.hidden(features))
+        return last(self.hidden(features, seeds))
 
     def init_weights(self) -> None:
         """Initialize as published: He's normal distribution by fan-out, biases 0."""

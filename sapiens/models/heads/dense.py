@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from sapiens.registry import MODELS
 
+from ..layers.sample_random import draw_seeds, dropout_factors
 from .deconv import DeconvHead
 
 __all__ = ['DenseHead']
@@ -20,7 +21,10 @@ class DenseHead(DeconvHead):
         in_channels: width of the encoder; :class:`~sapiens.models.DenseEstimator` fills it in.
         out_channels: channels of the output; the estimator fills it in from the task.
         deconv_channels, conv_channels: see :class:`DeconvHead`.
-        dropout: fraction of the channels that is dropped in training.
+        dropout: fraction of the channels that is dropped in training, of each sample others.
+
+    Raises:
+        ValueError: a ``dropout`` out of its range.
     """
 
     def __init__(
@@ -32,14 +36,20 @@ class DenseHead(DeconvHead):
         dropout: float = 0.1,
         init_cfg: dict | None = None,
     ) -> None:
+        if not 0 <= dropout < 1:
+            raise ValueError(f'dropout={dropout!r} must lie in [0, 1)')
         # conv_seg is the name in the published checkpoints of every dense task.
         super().__init__(
             in_channels, out_channels, deconv_channels, conv_channels, predictor='conv_seg', init_cfg=init_cfg
         )
-        self.dropout = nn.Dropout2d(dropout)
+        self.dropout = dropout
 
-    def hidden(self, features: Tensor) -> Tensor:
-        return self.dropout(super().hidden(features))
+    def hidden(self, features: Tensor, seeds: Tensor | None = None) -> Tensor:
+        x = super().hidden(features)
+        if not (self.training and self.dropout):
+            return x
+        seeds = draw_seeds(len(x), x.device) if seeds is None else seeds
+        return x * dropout_factors(seeds, x.shape[1], self.dropout).to(x.dtype)[:, :, None, None]
 
     def init_weights(self) -> None:
         """Draw the last convolution from N(0, 0.01^2) with bias 0; the others keep PyTorch's initialization, as published."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .in_place import may_work_in_place
 from .rotary import rotate
-from .transformer import DropPath, attention
+from .transformer import attention, scale_branch
 
 __all__ = ['GatedBlock', 'GatedMLP', 'GroupedAttention']
 
@@ -87,19 +87,18 @@ class GatedMLP(nn.Module):
 
 
 class GatedBlock(nn.Module):
-    """``x + attn(ln1(x))``, then ``x + ffn(ln2(x))``. Options: those of :class:`GroupedAttention`, and ``drop_path``."""
+    """``x + attn(ln1(x))``, then ``x + ffn(ln2(x))``. Options: those of :class:`GroupedAttention`."""
 
-    def __init__(
-        self, embed_dims: int, num_heads: int, num_kv_heads: int, hidden_dims: int, drop_path: float = 0.0, **options
-    ) -> None:
+    def __init__(self, embed_dims: int, num_heads: int, num_kv_heads: int, hidden_dims: int, **options) -> None:
         super().__init__()
         self.ln1 = nn.RMSNorm(embed_dims, eps=RMS_NORM_EPS)
         self.attn = GroupedAttention(embed_dims, num_heads, num_kv_heads, **options)
         self.ln2 = nn.RMSNorm(embed_dims, eps=RMS_NORM_EPS)
         self.ffn = GatedMLP(embed_dims, hidden_dims)
-        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
-    def forward(self, x: Tensor, positions: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """(B, L, C) -> (B, L, C)"""
-        x = x + self.drop_path(self.attn(self.ln1(x), positions))
-        return x + self.drop_path(self.ffn(self.ln2(x)))
+    def forward(
+        self, x: Tensor, positions: tuple[Tensor, Tensor] | None = None, factors: Tensor | None = None
+    ) -> Tensor:
+        """(B, L, C) -> (B, L, C). ``factors`` (2, B) of the branches: see :func:`.sample_random.drop_path_factors`."""
+        x = x + scale_branch(self.attn(self.ln1(x), positions), factors, 0)
+        return x + scale_branch(self.ffn(self.ln2(x)), factors, 1)

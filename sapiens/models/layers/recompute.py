@@ -68,10 +68,10 @@ class _Recomputed:
 
     recompute: Recompute | None = None
 
-    def forward(self, *args):
+    def forward(self, *args, **options):
         if self.recompute is None:
-            return super().forward(*args)
-        return self.recompute(super().forward, *args)
+            return super().forward(*args, **options)
+        return self.recompute(partial(super().forward, **options), *args)
 
 
 @cache

@@ -3,7 +3,7 @@
 Source: Siméoni et al., "DINOv3" (2025), section 3.2; Su et al., "RoFormer" (2021).
 """
 
-# N patches, D channels per head, h w grid of patches
+# B batch, N patches, D channels per head, h w grid of patches
 
 import math
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .pos_embed import is_open
+from .sample_random import POSITIONS, draw_seeds, uniform
 
 __all__ = ['RotaryPositions', 'rotate']
 
@@ -27,8 +28,8 @@ class RotaryPositions(nn.Module):
         base: longest period.
         dtype: in which angles, sines and cosines are computed, and in which queries and keys are rotated. The published code uses
             bfloat16, whose sines are off by up to 0.03 on a grid of 64x48.
-        shift: in training, add to each axis a number drawn from [-shift, shift].
-        jitter: in training, multiply each axis by a number drawn log-uniformly from [1/jitter, jitter].
+        shift: in training, add to each axis a number drawn from [-shift, shift], of each sample its own.
+        jitter: in training, multiply each axis by a number drawn log-uniformly from [1/jitter, jitter], of each sample its own.
         rescale: as ``jitter``, one number for both axes.
 
     Raises:
@@ -69,30 +70,41 @@ class RotaryPositions(nn.Module):
         """Keep the angles of a grid (h, w). In the graph of an export they are constants."""
         self.table = (tuple(grid), *self.compute(grid))
 
-    def forward(self, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Sines and cosines, each (h*w, D), patches in row-major order; in training with the augmentation, if there is one."""
-        augmented = self.training and any(option is not None for option in (self.shift, self.jitter, self.rescale))
-        if not (augmented or is_open(grid)) and self.table and self.table[0] == tuple(grid):
-            return self.table[1:]
-        return self.compute(grid, augmented)
+    @property
+    def is_augmented(self) -> bool:
+        return self.training and any(option is not None for option in (self.shift, self.jitter, self.rescale))
 
-    def compute(self, grid: tuple[int, int], augmented: bool = False) -> tuple[Tensor, Tensor]:
-        """See :meth:`forward`."""
+    def forward(self, grid: tuple[int, int], seeds: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Sines and cosines, each (h*w, D), patches in row-major order.
+
+        In training with an augmentation, each is (B, h*w, D) for the seeds (B,) of samples, or drawn for B = 1 without seeds.
+        """
+        if self.is_augmented:
+            return self.compute(grid, draw_seeds(1, self.periods.device) if seeds is None else seeds)
+        if not is_open(grid) and self.table and self.table[0] == tuple(grid):
+            return self.table[1:]
+        return self.compute(grid)
+
+    def compute(self, grid: tuple[int, int], seeds: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Without the table: see :meth:`forward`. ``seeds`` asks for the augmentation."""
         options = dict(dtype=self.dtype, device=self.periods.device)
         axes = [torch.arange(0.5, side, **options) / side for side in grid]
         coords = torch.stack(torch.meshgrid(*axes, indexing='ij'), dim=-1).flatten(0, 1) * 2 - 1  # (N, 2), (y, x)
-        if augmented:
-            coords = self._augment(coords)
-        angles = 2 * math.pi * coords[:, :, None] / self._periods(coords.device)  # (N, 2, D/4)
-        angles = angles.flatten(1).tile(2)
+        if seeds is not None:
+            coords = self._augment(coords, seeds)
+        angles = 2 * math.pi * coords[..., None] / self._periods(coords.device)  # (..., N, 2, D/4)
+        angles = angles.flatten(-2).tile(2)
         return angles.sin(), angles.cos()
 
-    def _augment(self, coords: Tensor) -> Tensor:
+    def _augment(self, coords: Tensor, seeds: Tensor) -> Tensor:
+        """(N, 2) -> (B, N, 2)"""
+        draws = uniform(seeds, POSITIONS, 1, 5) * 2 - 1  # (B, 1, 5) from [-1, 1)
+        coords = coords.expand(len(seeds), -1, -1)
         if self.shift is not None:
-            coords = coords + torch.empty_like(coords[:1]).uniform_(-self.shift, self.shift)
-        for limit, count in ((self.jitter, 2), (self.rescale, 1)):
+            coords = coords + (draws[..., :2] * self.shift).to(coords.dtype)
+        for limit, draw in ((self.jitter, draws[..., 2:4]), (self.rescale, draws[..., 4:])):
             if limit is not None:
-                coords = coords * coords.new_empty(1, count).uniform_(-math.log(limit), math.log(limit)).exp()
+                coords = coords * (draw * math.log(limit)).exp().to(coords.dtype)
         return coords
 
     def _apply(self, fn, recurse=True) -> 'RotaryPositions':

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ['MLP', 'DropPath', 'SelfAttention', 'TransformerBlock', 'attention', 'init_transformer']
+__all__ = ['MLP', 'SelfAttention', 'TransformerBlock', 'attention', 'init_transformer', 'scale_branch']
 
 LAYER_NORM_EPS = 1e-6
 # On a CPU, attention over fewer tokens is trained in float32: its backward pass is slower in bf16 at 48 and 65 tokens and faster
@@ -55,35 +55,25 @@ class MLP(nn.Module):
         return self.layers(x)
 
 
-class DropPath(nn.Module):
-    """Stochastic depth per sample: drop a residual branch with probability ``rate``, else scale it by 1 / (1 - rate)."""
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.rate == 0:
-            return x
-        keep = 1 - self.rate
-        return x * x.new_empty(x.shape[0], *[1] * (x.ndim - 1)).bernoulli_(keep).div_(keep)
+def scale_branch(x: Tensor, factors: Tensor | None, number: int) -> Tensor:
+    """Scale a residual branch (B, L, C) of each sample: by row ``number`` of the factors (2, B), or not without factors."""
+    return x if factors is None else x * factors[number, :, None, None].to(x.dtype)
 
 
 class TransformerBlock(nn.Module):
     """``x + attn(ln1(x))``, then ``x + ffn(ln2(x))``."""
 
-    def __init__(self, embed_dims: int, num_heads: int, hidden_dims: int, drop_path: float = 0.0) -> None:
+    def __init__(self, embed_dims: int, num_heads: int, hidden_dims: int) -> None:
         super().__init__()
         self.ln1 = nn.LayerNorm(embed_dims, eps=LAYER_NORM_EPS)
         self.attn = SelfAttention(embed_dims, num_heads)
         self.ln2 = nn.LayerNorm(embed_dims, eps=LAYER_NORM_EPS)
         self.ffn = MLP(embed_dims, hidden_dims)
-        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, L, C) -> (B, L, C)"""
-        x = x + self.drop_path(self.attn(self.ln1(x)))
-        return x + self.drop_path(self.ffn(self.ln2(x)))
+    def forward(self, x: Tensor, factors: Tensor | None = None) -> Tensor:
+        """(B, L, C) -> (B, L, C). ``factors`` (2, B) of the branches: see :func:`.sample_random.drop_path_factors`."""
+        x = x + scale_branch(self.attn(self.ln1(x)), factors, 0)
+        return x + scale_branch(self.ffn(self.ln2(x)), factors, 1)
 
 
 @torch.no_grad()

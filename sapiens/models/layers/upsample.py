@@ -1,6 +1,6 @@
 """Bilinear upsampling of dense outputs, corners not aligned, as in torch, mmseg and the published code."""
 
-# B batch, K channels, h w size of the output, H W of the prediction, P pixels
+# B batch, K channels, h w size of the output, H W of the prediction, P Q rows and columns
 
 import torch
 import torch.nn.functional as F
@@ -25,17 +25,23 @@ def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(maps, size=tuple(size), mode='bilinear', align_corners=False)
 
 
-def upsample_grid(maps: Tensor, size: tuple[int, int], rows: slice, columns: slice) -> Tensor:
-    """Compute ``upsample(maps, size)[..., rows, columns]`` without the other pixels, in float32.
+def upsample_grid(maps: Tensor, size: tuple[int, int], rows: Tensor, columns: Tensor) -> Tensor:
+    """Compute the pixels of ``upsample(maps, size)`` at the rows (B, P) and columns (B, Q) of each image, in float32.
 
     Two matrix products, one for each direction. Their backward pass is deterministic on GPUs too.
+
+    Returns:
+        (B, K, P, Q)
     """
     with torch.autocast(maps.device.type, enabled=False):
         down, across = (
-            _interpolation(old, new, chosen, maps.device)
+            _interpolation(old, new, chosen)
             for old, new, chosen in zip(maps.shape[-2:], size, (rows, columns), strict=True)
         )
-        return down @ maps.float() @ across.T
+        B, K, h, _ = maps.shape
+        # Rows last, for all channels in one product: one matrix for each channel would be kept for the backward pass.
+        cells = (maps.float().flatten(1, 2) @ across.mT).unflatten(1, (K, h)).transpose(1, 2)  # (B, h, K, Q)
+        return (down @ cells.reshape(B, h, -1)).unflatten(2, (K, -1)).transpose(1, 2)
 
 
 def upsampled_argmax(scores: Tensor, size: tuple[int, int]) -> Tensor:
@@ -75,11 +81,11 @@ def upsampled_argmax(scores: Tensor, size: tuple[int, int]) -> Tensor:
     return found
 
 
-def _interpolation(old: int, new: int, chosen: slice, device: torch.device) -> Tensor:
-    """(P, old) weights of the cells for each chosen pixel of ``new``."""
-    first, second, weight = (part[chosen, None] for part in _neighbors(old, new, device))
-    weights = torch.zeros(len(first), old, device=device).scatter_(1, first, 1 - weight)
-    return weights.scatter_add_(1, second, weight)
+def _interpolation(old: int, new: int, chosen: Tensor) -> Tensor:
+    """(B, P, old) weights of the cells for each of the pixels (B, P) of ``new``."""
+    first, second, weight = (part[chosen][..., None] for part in _neighbors(old, new, chosen.device))
+    weights = torch.zeros(*chosen.shape, old, device=chosen.device).scatter_(2, first, 1 - weight)
+    return weights.scatter_add_(2, second, weight)
 
 
 def _neighbors(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
