@@ -86,9 +86,8 @@ def test_nonfinite_steps_are_skipped_counted_and_stop_the_run(wrapper, kind, cap
     with pytest.raises(RuntimeError, match='3 steps in a row.*lower learning rate'):
         optim.report()
     warnings = [record.message for record in caplog.records if 'skipped' in record.message]
-    assert [text.split(',')[0].split(':')[0] for text in warnings] == [
-        '2 steps skipped', '2 steps skipped', 'Step of iteration 1 skipped'
-    ]  # fmt: skip
+    assert len(warnings) == 3 and all(text.startswith('2 steps skipped, the last at') for text in warnings[:2])
+    assert warnings[2].startswith('Step of iteration')
     assert '2 skipped so far, 0 in a row' in warnings[0] and '5 skipped so far, 3 in a row' in warnings[2]
     saved = optim.state_dict()
     _, other = wrapper()

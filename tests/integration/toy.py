@@ -133,7 +133,7 @@ def make_config(args: argparse.Namespace) -> Config:
                 max_keep_ckpts=args.keep,
                 save_best=None if args.no_val else 'mae/loss',
             ),
-            stop=dict(type='StopHook'),
+            stop=dict(type='StopHook', seconds=0),  # a step takes milliseconds
             sampler_seed=None,
         ),
         custom_hooks=hooks,
