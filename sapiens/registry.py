@@ -21,6 +21,7 @@ __all__ = [
     'OPTIM_WRAPPERS',
     'OPTIM_WRAPPER_CONSTRUCTORS',
     'PARAM_SCHEDULERS',
+    'STRATEGIES',
     'TRANSFORMS',
     'VISBACKENDS',
     'VISUALIZERS',
@@ -43,6 +44,7 @@ OPTIM_WRAPPERS = _child('optim_wrapper', _mmengine.OPTIM_WRAPPERS, 'sapiens.engi
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
     'optimizer wrapper constructor', _mmengine.OPTIM_WRAPPER_CONSTRUCTORS, 'sapiens.engine'
 )
+STRATEGIES = _child('strategy', _mmengine.STRATEGIES, 'sapiens.engine')
 VISUALIZERS = _child('visualizer', _mmengine.VISUALIZERS, 'sapiens.visualization')
 VISBACKENDS = _child('vis_backend', _mmengine.VISBACKENDS, 'sapiens.visualization')
 # Nothing of ours is in these yet: without them MMEngine warns, at every run, that this scope has none.

@@ -58,5 +58,7 @@ log_processor = dict(
 log_level = 'INFO'
 # All ranks use one order of the data. Models draw from the seeds of samples. Code that does not draws by rank.
 randomness = dict(seed=0, diff_rank_seed=True)
+# By several processes: dict(type='FSDP2', ...) shards the weights.
+parallel = dict(type='DDP')
 load_from = None
 resume = False

@@ -207,8 +207,10 @@ class Runner(BuildingRunner):
         if save_optimizer:
             checkpoint.update(collect_state(self, save_param_scheduler))
         problem = [None]
-        if is_main_process():
+        if is_main_process() or self.parallel.is_sharded:  # hooks add shards too, which all ranks gather
             self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+        checkpoint = self.parallel.gather(checkpoint)
+        if is_main_process():
             # The file must load on a machine without a GPU.
             checkpoint['state_dict'] = {key: value.cpu() for key, value in checkpoint['state_dict'].items()}
             try:
@@ -274,8 +276,11 @@ class Runner(BuildingRunner):
     def _init_model_weights(self) -> None:
         """Initialize the model. Its ``init_cfg`` may name published models."""
         resolve_init_cfg(self.bare_model)
-        with explain_refusal(self.bare_model):
-            super()._init_model_weights()
+        with explain_refusal(self.bare_model), self.parallel.initializing():
+            if not self.parallel.is_sharded:
+                super()._init_model_weights()
+            elif hasattr(self.bare_model, 'init_weights'):
+                self.bare_model.init_weights()
         # Next, MMEngine reads this key as names of modules. load_or_resume puts it back.
         self._recomputed = self.cfg.pop('activation_checkpointing', None)
 
@@ -299,6 +304,7 @@ class Runner(BuildingRunner):
             self._resume, self._load_from, self._has_loaded = True, str(filename), False
             return
         checkpoint = load_training_state(filename, verify=False)  # the main process has verified it
+        checkpoint = self.parallel.split(checkpoint, self.bare_model, self.optim_wrapper.optimizer)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         self.bare_model.load_state_dict(checkpoint['state_dict'], strict=True)
         restore_state(self, checkpoint, str(filename))

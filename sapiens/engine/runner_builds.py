@@ -1,8 +1,11 @@
 """What a runner builds from its config: loaders, loops, the optimizer and schedules."""
 
 import inspect
+from contextlib import ExitStack
+from functools import cached_property
 
 import torch
+from mmengine.device import get_device
 from mmengine.dist import get_rank
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper, OptimWrapperDict
@@ -17,6 +20,8 @@ from sapiens.utils.terminal import Terminal, log_brief
 from .eval_loops import TestLoop, ValLoop
 from .loops import TrainLoop
 from .mmengine_loops import EpochBasedTrainLoop, IterBasedTrainLoop
+from .optim.optim_wrapper import autocasts_to_bf16
+from .parallel import FSDP2, Parallel, build_parallel
 from .recomputing import recompute_activations
 from .start_report import start_report
 from .worker_signals import init_worker
@@ -44,28 +49,57 @@ class BuildingRunner(_Runner):
         self.terminal.is_quiet = True
         return logger
 
+    @cached_property
+    def _evaluation(self) -> ExitStack:
+        """Contexts of the evaluation that runs."""
+        return ExitStack()
+
     def call_hook(self, fn_name: str, **kwargs) -> None:
+        if fn_name in ('after_val_epoch', 'after_test_epoch'):
+            self._evaluation.close()  # hooks see the parts of this process
         super().call_hook(fn_name, **kwargs)
+        if fn_name in ('before_val_epoch', 'before_test_epoch'):
+            self._evaluation.enter_context(self.parallel.gathered(self.model))
         if fn_name == 'before_run':  # everything is built, and nothing is loaded yet
             text = start_report(self)
             log_brief(text, text, self.logger, timed=False)
 
+    @cached_property
+    def parallel(self) -> Parallel:
+        """How several processes share the run: ``parallel`` in the config. One process without a launcher shares with none."""
+        parallel = build_parallel(self.cfg)
+        if parallel.is_sharded and not self.distributed:
+            self.logger.warning(
+                f'parallel.type={type(parallel).__name__!r} has no effect in one process without a launcher: start the run '
+                'with tools/dist_train.sh or torchrun'
+            )
+            return Parallel()
+        if isinstance(parallel, FSDP2):
+            parallel.resolve_precision(self._uses_bf16())
+        return parallel
+
+    def _uses_bf16(self) -> bool:
+        wrapper = self.optim_wrapper
+        if isinstance(wrapper, dict):
+            return autocasts_to_bf16(wrapper.get('precision', 'auto'), get_device())
+        return getattr(wrapper, 'uses_bf16', False)
+
     def build_model(self, model: nn.Module | dict) -> nn.Module:
-        """Build the model; see :func:`.recompute_activations`."""
-        model = super().build_model(model)
+        """Build the model, in shards where ``parallel`` shards it; see also :func:`.recompute_activations`."""
+        with self.parallel.building():
+            model = super().build_model(model)
         recompute_activations(model, self.cfg.get('activation_checkpointing', 'off'), bool(self.cfg.get('compile')))
         return model
 
-    def wrap_model(self, model_wrapper_cfg: dict | None, model):
-        """Wrap the model for several processes. A model says itself if a step has gradients for some of its parameters only."""
-        if getattr(model, 'has_unused_parameters', False):
-            self.cfg.find_unused_parameters = True
-        if self.distributed and not torch.cuda.is_available():
-            unused = self.cfg.get('find_unused_parameters', False)
-            model_wrapper_cfg = dict(
-                model_wrapper_cfg or dict(broadcast_buffers=False, find_unused_parameters=unused), device_ids=None
-            )
-        return super().wrap_model(model_wrapper_cfg, model)
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Distribute the model as ``parallel`` in the config says."""
+        if not self.distributed:
+            return super().wrap_model(None, model)
+        if model_wrapper_cfg:
+            if not torch.cuda.is_available():
+                model_wrapper_cfg = dict(model_wrapper_cfg, device_ids=None)
+            return super().wrap_model(model_wrapper_cfg, model)
+        return self.parallel.wrap(model, super().wrap_model)
 
     @staticmethod
     def build_dataloader(dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False):

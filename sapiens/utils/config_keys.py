@@ -34,8 +34,9 @@ PRIMITIVES = {
     'layer_decay_rate': ('optim_wrapper.paramwise_cfg.layer_decay_rate',),
     'max_norm': ('optim_wrapper.clip_grad.max_norm',),
 }
-# Keys whose value is a name or a dict that replaces it: the sizes of an encoder, keypoints, classes, what is recomputed.
-NAMES_OR_DICTS = {'arch', 'skeleton', 'classes', 'activation_checkpointing'}
+# Keys whose value is a name or a dict that replaces it: the sizes of an encoder, keypoints, classes, what is recomputed,
+# how processes share a run.
+NAMES_OR_DICTS = {'arch', 'skeleton', 'classes', 'activation_checkpointing', 'parallel'}
 # Keys that options may set, with keys below them, though recipes do not have them. The second is the former place of the first.
 ADDABLE = ('activation_checkpointing', 'model.backbone.activation_checkpointing')
 
@@ -58,7 +59,7 @@ def top_level_keys() -> set[str]:
     from mmengine.runner import Runner
 
     return _arguments(Runner.__init__) | set(PRIMITIVES) | {
-        'custom_imports', 'compile', 'activation_checkpointing', 'model_wrapper_cfg', 'find_unused_parameters',
+        'custom_imports', 'compile', 'activation_checkpointing', 'parallel', 'model_wrapper_cfg', 'find_unused_parameters',
     }  # fmt: skip
 
 

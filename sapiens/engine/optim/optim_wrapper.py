@@ -6,14 +6,22 @@ import torch
 from mmengine.dist import all_reduce
 from mmengine.optim import OptimWrapper as _OptimWrapper
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.utils import get_total_norm
 
 from sapiens.registry import OPTIM_WRAPPERS
+from sapiens.utils.shards import whole
 
 from .skipped_steps import SkippedSteps
 
-__all__ = ['OptimWrapper']
+__all__ = ['OptimWrapper', 'autocasts_to_bf16']
+
+
+def autocasts_to_bf16(precision: str, device: torch.device | str) -> bool:
+    """Whether training steps use bf16 autocast by the option ``precision`` of :class:`OptimWrapper`."""
+    if precision == 'auto':
+        return torch.device(device).type == 'cuda' and torch.cuda.is_bf16_supported()
+    return precision == 'bf16'
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -103,12 +111,12 @@ class OptimWrapper(_OptimWrapper):
 
     @property
     def uses_bf16(self) -> bool:
-        if self.precision == 'auto':
-            return self.device.type == 'cuda' and torch.cuda.is_bf16_supported()
-        return self.precision == 'bf16'
+        return autocasts_to_bf16(self.precision, self.device)
 
     @contextmanager
     def optim_context(self, model: nn.Module):
+        if isinstance(model, FSDPModule):  # has no no_sync(); gradients that are not reduced take the memory of the model
+            model.set_requires_gradient_sync(self.should_sync())
         with super().optim_context(model), torch.autocast(self.device.type, torch.bfloat16, enabled=self.uses_bf16):
             yield
 
@@ -125,8 +133,7 @@ class OptimWrapper(_OptimWrapper):
         if self.nonfinite == 'zero':
             for grad in grads:
                 grad.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
-        norm = get_total_norm(grads)
-        norm = (norm.full_tensor() if isinstance(norm, DTensor) else norm).float()
+        norm = whole(get_total_norm(grads)).float()
         loss = torch.stack([loss.float() for loss in self._losses]).mean()
         self._losses.clear()
         # Gradients are equal on all ranks, losses are not: all must decide alike.

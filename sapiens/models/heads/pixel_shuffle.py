@@ -140,6 +140,10 @@ class PixelShuffleHead(BaseModule):
             stacks.append(self.scale_conv_layers)
         return dict(head=[layer for stack in stacks for layer in stack.parts()])
 
+    def parts_in_own_precision(self) -> list[nn.Module]:
+        """The layers that :func:`in_own_precision` runs, whose weights sharded training does not round."""
+        return [self.get_submodule(self.predictor), self.scale_final_layer] if self.scalars else []
+
 
 def in_own_precision(layer: nn.Module, features: Tensor) -> Tensor:
     """Run a layer in the type of its weights, also under autocast. In bf16 a point at 2 meters is known to 8 mm only, so that

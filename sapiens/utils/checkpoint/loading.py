@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from ..shards import agree, copy_whole, is_shard, local_rows
 from .names_v2 import PREDICTOR
 from .positions import fit_positions
 
@@ -145,11 +146,16 @@ def load_state(
             f'Nothing was changed.\n{report}',
             state_dict,
         )
+    # Of a model that is sharded, each process reads and checks its part only, and all must decide alike.
+    problems = (
+        f'{name} {problem}'
+        for name, value in chosen.items()
+        if (problem := _problem(local_rows(value, own[name]), own[name]))
+    )
+    if problem := agree(problems, any(map(is_shard, own.values()))):
+        raise RefusedWeights(f'{source or "the weights"}: {problem}. Nothing was changed', state_dict)
     for name, value in chosen.items():
-        if problem := _problem(value, own[name]):
-            raise RefusedWeights(f'{source or "the weights"}: {name} {problem}. Nothing was changed', state_dict)
-    for name, value in chosen.items():
-        own[name].copy_(value)
+        copy_whole(own[name], value)
     return report
 
 

@@ -104,15 +104,18 @@ class TrainingFigureHook(Hook):
             self.draw(runner, runner.iter + 1)
 
     def after_train(self, runner) -> None:
-        if self.rows is not None and self.last_drawn != runner.iter:
+        if self.last_drawn != runner.iter:
             self.draw(runner, runner.iter)
 
-    @master_only
     def draw(self, runner, step: int) -> None:
-        """Write the figure of a step."""
+        """Write the figure of a step. All ranks must call this, the main process predicts and writes."""
         self.last_drawn = step
-        if self.rows is None:
-            return  # no batch of the task so far
+        with runner.parallel.gathered(runner.model):
+            if self.rows is not None:  # else there was no batch of the task so far
+                self._draw(runner, step)
+
+    @master_only
+    def _draw(self, runner, step: int) -> None:
         whole, model = runner.bare_model, self.model_of(runner)
         state, was_training = get_random_state(), whole.training
         whole.eval()

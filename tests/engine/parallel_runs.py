@@ -1,0 +1,229 @@
+"""Small runs on one, two or four processes (gloo), whose results are files. Used by test_parallel.py; not collected.
+
+``python -m tests.engine.parallel_runs`` imports everything once, forks a process for every rank of every run that it reads as a
+line of JSON, and answers with their exit statuses.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from torch.utils.data import Dataset
+
+from sapiens.engine import Runner
+from sapiens.models import MAE
+from sapiens.registry import DATASETS, HOOKS
+from sapiens.utils.shards import gather
+from tests.models import multi_task
+from tests.models.test_sapiens2_tasks import HEADS, LOSSES
+from tests.models.test_sapiens2_tasks import sample as sapiens2_sample
+
+SIZE = multi_task.SIZE
+ARCH = dict(multi_task.ARCH, num_layers=3)
+V1 = dict(type='SapiensViT', arch=ARCH, img_size=SIZE)
+
+
+def dense(head: dict, **options) -> dict:
+    return dict(type='DenseEstimator', head=head, **options)
+
+
+# Models by name. None of them draws random numbers in a step.
+MODELS = dict(
+    mae=dict(
+        type='MAE', backbone=dict(V1, with_cls_token=True, pos_embed='sincos', patch_bias='uniform'), mask_ratio=0.5,
+        decoder=dict(num_layers=2, embed_dims=16, num_heads=2),
+    ),
+    pose=dict(
+        multi_task.TASKS['pose'], backbone=V1,
+        head=dict(type='HeatmapHead', deconv_channels=(8, 8), conv_channels=(8,), init='fan_in'),
+    ),
+    seg=dict(
+        multi_task.TASKS['seg'], backbone=V1,
+        head=dict(type='DenseHead', deconv_channels=(9, 8), conv_channels=(8,), dropout=0.0),
+    ),
+    normal=dict(multi_task.TASKS['normal'], backbone=dict(V1, type='Sapiens2ViT')),
+    # An RMS norm with weights, and a number of the whole image; both last layers run in their own precision.
+    pointmap=dense(
+        dict(HEADS['pointmap'], norm='rms'), backbone=dict(V1, type='Sapiens2ViT'), task=dict(type='PointmapTask'),
+        losses=[LOSSES['pointmap'][0], LOSSES['pointmap'][-1]],
+    ),
+    multi=dict(multi_task.config(), backbone=dict(V1, type='Sapiens2ViT')),
+)  # fmt: skip
+
+
+@DATASETS.register_module()
+class Fixed(Dataset):
+    """Random images with the labels of a task."""
+
+    def __init__(self, task: str, length: int) -> None:
+        self.task, self.length = task, length
+        self.metainfo = dict(task=task)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, draw) -> dict:
+        index = getattr(draw, 'index', draw)
+        image = torch.randint(256, (3, *SIZE), generator=torch.Generator().manual_seed(index), dtype=torch.uint8)
+        if self.task == 'mae':
+            sample = multi_task.DenseDataSample()
+        elif self.task == 'pointmap':
+            sample = sapiens2_sample('pointmap', seed=index)
+            sample.valid_mask = torch.ones(SIZE, dtype=torch.bool)
+        else:
+            sample = multi_task.samples(self.task, count=1 + index % 3, named=True)[-1]
+        sample.set_metainfo(dict(sample_idx=index))
+        return dict(inputs=image, data_samples=sample)
+
+
+def loss_with_masks_of_the_images(self, images):
+    grid = self.backbone.grid_of(*images.shape[-2:])
+    noise = torch.sin(1e4 * torch.nn.functional.adaptive_avg_pool2d(images, grid).sum(1)).flatten(1)
+    pred, wanted, _ = self.reconstruct(images, noise)
+    return dict(loss=self.pixel_losses(pred, images, wanted).mean())
+
+
+MAE.loss = loss_with_masks_of_the_images
+
+
+@HOOKS.register_module()
+class RecordHook(Hook):
+    """Records the loss of each iteration, averaged over ranks, and initial weights as one process holds them."""
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, spoil: int | None = None) -> None:
+        self.spoil = spoil
+        self.losses, self.metrics, self.initial = [], [], None
+
+    def before_train(self, runner) -> None:
+        self.initial = gather({name: value.clone() for name, value in runner.bare_model.state_dict().items()}, True)
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        wrapper = runner.optim_wrapper
+        wrapper.__dict__.pop('update_params', None)
+        if runner.iter == self.spoil and runner.rank == runner.world_size - 1:
+            update_params = wrapper.update_params
+            wrapper.update_params = lambda loss: update_params(loss * float('nan'))
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        loss = outputs['loss'].detach().clone().float()
+        all_reduce(loss, op='mean')
+        self.losses.append(loss.item())
+
+    def after_val_epoch(self, runner, metrics=None):
+        self.metrics.append(dict(metrics))
+
+
+def config(work_dir: str, request: dict) -> Config:
+    task, world = request['model'], int(os.environ.get('WORLD_SIZE', 1))
+    model = json.loads(json.dumps(MODELS[task]))
+    model['backbone'].update(request.get('backbone', {}))
+    if task == 'multi':
+        names = sorted(model['tasks'])
+        data = dict(type='MultiTaskDataset', datasets={name: dict(type='Fixed', task=name, length=8) for name in names})
+        sampler = dict(type='TaskSampler', seed=0)
+    else:
+        data, sampler = dict(type='Fixed', task=task, length=16), dict(type='ResumableSampler', shuffle=True)
+    hooks = [dict(type='RecordHook', spoil=request.get('spoil')), *request.get('hooks', ())]
+    accumulate = request.get('accumulate', 1)
+    cfg = dict(
+        default_scope='sapiens',
+        model=model,
+        work_dir=work_dir,
+        train_dataloader=dict(
+            batch_size=4 // world, num_workers=0, drop_last=True, sampler=sampler, collate_fn=dict(type='stack_collate'),
+            dataset=data,
+        ),
+        train_cfg=dict(type='TrainLoop', max_iters=request.get('steps', 20), val_interval=1000),
+        optim_wrapper=dict(
+            type='OptimWrapper', precision=request.get('precision', 'fp32'),
+            optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05, fused=request.get('fused', True)),
+            clip_grad=dict(max_norm=request.get('max_norm', 0.5)), accumulative_counts=accumulate,
+            constructor='ParamGroupConstructor', paramwise_cfg=request.get('paramwise', dict(no_decay_1d=True)),
+        ),
+        param_scheduler=[dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=5)],
+        default_hooks=dict(
+            logger=dict(type='LoggerHook', interval=5), sampler_seed=None, stop=dict(type='StopHook'),
+            checkpoint=dict(type='CheckpointHook', interval=request.get('interval', 10), by_epoch=False),
+        ),
+        custom_hooks=hooks,
+        log_processor=dict(by_epoch=False),
+        visualizer=dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]),
+        env_cfg=dict(dist_cfg=dict(backend='auto')),
+        randomness=dict(seed=3, diff_rank_seed=True),
+        launcher='pytorch' if world > 1 else 'none',
+        load_from=request.get('load_from'),
+        resume=request.get('resume', False),
+        parallel=request.get('parallel'),
+        compile=request.get('compile', False),
+    )  # fmt: skip
+    if request.get('val'):
+        cfg.update(
+            val_dataloader=dict(
+                batch_size=2, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
+                collate_fn=dict(type='stack_collate'), dataset=dict(type='Fixed', task=task, length=5),
+            ),
+            val_cfg=dict(type='ValLoop'),
+            val_evaluator=dict(type='ReconstructionLoss'),
+        )  # fmt: skip
+        cfg['train_cfg']['val_interval'] = 7
+    return Config({key: value for key, value in cfg.items() if value is not None})
+
+
+def run(request: dict) -> None:
+    """Run in this process, and write ``result.pt`` into the work dir."""
+    runner = Runner.from_cfg(config(request['work_dir'], request))
+    runner.train()
+    record = next(hook for hook in runner.hooks if isinstance(hook, RecordHook))
+    if request.get('save_again'):
+        runner.save_checkpoint(request['work_dir'], 'again.pth')
+    sizes = [parameter.to_local().numel() for parameter in runner.bare_model.parameters() if hasattr(parameter, 'to_local')]
+    weights = gather(runner.bare_model.state_dict(), True)
+    result = dict(
+        losses=record.losses, metrics=record.metrics, initial=record.initial, weights=weights,
+        skipped=runner.optim_wrapper.skipped, local=sum(sizes), kind=type(runner.model).__name__,
+    )  # fmt: skip
+    if runner.rank == 0:
+        torch.save(result, Path(request['work_dir']) / 'result.pt')
+
+
+def serve() -> dict:
+    """Fork the processes of each request. Returns the request in the children."""
+    import matplotlib.pyplot  # noqa: F401  (what a Runner imports, at the cost of seconds)
+    import torchvision  # noqa: F401
+
+    import sapiens.datasets
+    import sapiens.evaluation  # noqa: F401
+
+    Runner._log_env = lambda *_: None  # asks the compilers of the machine for their versions
+    print('ready', flush=True)
+    for line in sys.stdin:
+        request, children = json.loads(line), []
+        for rank in range(request['processes']):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(100)
+                os.makedirs(request['work_dir'], exist_ok=True)
+                with open(f'{request["work_dir"]}/log.txt', 'a') as log:
+                    os.dup2(log.fileno(), 1)
+                    os.dup2(log.fileno(), 2)
+                if request['processes'] > 1:
+                    world = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=request['processes'])
+                    world['LOCAL_WORLD_SIZE'] = request.get('local', request['processes'])
+                    os.environ.update({name: str(value) for name, value in world.items()})
+                    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(request['port']))
+                return request
+            children.append(child)
+        print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]), flush=True)
+    raise SystemExit
+
+
+if __name__ == '__main__':
+    run(serve())
