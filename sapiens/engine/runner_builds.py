@@ -8,6 +8,7 @@ import torch
 from mmengine.device import get_device
 from mmengine.dist import get_rank
 from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import BaseLoop
 from mmengine.runner import Runner as _Runner
@@ -21,7 +22,7 @@ from .eval_loops import TestLoop, ValLoop
 from .loops import TrainLoop
 from .mmengine_loops import EpochBasedTrainLoop, IterBasedTrainLoop
 from .optim.optim_wrapper import autocasts_to_bf16
-from .parallel import FSDP2, Parallel, build_parallel
+from .parallel import Parallel, build_parallel
 from .recomputing import recompute_activations
 from .start_report import start_report
 from .worker_signals import init_worker
@@ -74,15 +75,13 @@ class BuildingRunner(_Runner):
                 'with tools/dist_train.sh or torchrun'
             )
             return Parallel()
-        if isinstance(parallel, FSDP2):
-            parallel.resolve_precision(self._uses_bf16())
-        return parallel
-
-    def _uses_bf16(self) -> bool:
         wrapper = self.optim_wrapper
         if isinstance(wrapper, dict):
-            return autocasts_to_bf16(wrapper.get('precision', 'auto'), get_device())
-        return getattr(wrapper, 'uses_bf16', False)
+            uses_bf16 = autocasts_to_bf16(wrapper.get('precision', 'auto'), get_device())
+            parallel.prepare(uses_bf16, wrapper.get('accumulative_counts', 1) > 1)
+        else:  # None in a test
+            parallel.prepare(getattr(wrapper, 'uses_bf16', False), getattr(wrapper, '_accumulative_counts', 1) > 1)
+        return parallel
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model, in shards where ``parallel`` shards it; see also :func:`.recompute_activations`."""
@@ -93,8 +92,8 @@ class BuildingRunner(_Runner):
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Distribute the model as ``parallel`` in the config says."""
-        if not self.distributed:
-            return super().wrap_model(None, model)
+        if not self.distributed or is_model_wrapper(model):
+            return super().wrap_model(model_wrapper_cfg, model)
         if model_wrapper_cfg:
             if not torch.cuda.is_available():
                 model_wrapper_cfg = dict(model_wrapper_cfg, device_ids=None)

@@ -1,7 +1,7 @@
 """Small runs on one, two or four processes (gloo), whose results are files. Used by test_parallel.py; not collected.
 
-``python -m tests.engine.parallel_runs`` imports everything once, forks a process for every rank of every run that it reads as a
-line of JSON, and answers with their exit statuses.
+``python -m tests.engine.parallel_runs`` imports everything once. For each line of JSON it forks the processes of a group, which do
+the runs of the line one after the other, and answers with their exit statuses.
 """
 
 import json
@@ -14,12 +14,14 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
-from torch.utils.data import Dataset
+from torch._dynamo.utils import counters
 
+from sapiens.datasets.base import SampleDataset
 from sapiens.engine import Runner
 from sapiens.models import MAE
 from sapiens.registry import DATASETS, HOOKS
-from sapiens.utils.shards import gather
+from sapiens.structures import DenseDataSample
+from sapiens.utils.shards import gather, is_shard
 from tests.models import multi_task
 from tests.models.test_sapiens2_tasks import HEADS, LOSSES
 from tests.models.test_sapiens2_tasks import sample as sapiens2_sample
@@ -58,26 +60,29 @@ MODELS = dict(
 
 
 @DATASETS.register_module()
-class Fixed(Dataset):
+class Fixed(SampleDataset):
     """Random images with the labels of a task."""
 
-    def __init__(self, task: str, length: int) -> None:
+    def __init__(self, task: str, length: int, test_mode: bool = False) -> None:
+        super().__init__([self.pack], None, test_mode)
         self.task, self.length = task, length
-        self.metainfo = dict(task=task)
 
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, draw) -> dict:
-        index = getattr(draw, 'index', draw)
+    def load(self, index: int) -> dict:
+        return dict(img_path=f'{index}.png', sample_idx=index)
+
+    def pack(self, results: dict) -> dict:
+        index = results['sample_idx']
         image = torch.randint(256, (3, *SIZE), generator=torch.Generator().manual_seed(index), dtype=torch.uint8)
         if self.task == 'mae':
-            sample = multi_task.DenseDataSample()
+            sample = DenseDataSample()
         elif self.task == 'pointmap':
             sample = sapiens2_sample('pointmap', seed=index)
             sample.valid_mask = torch.ones(SIZE, dtype=torch.bool)
         else:
-            sample = multi_task.samples(self.task, count=1 + index % 3, named=True)[-1]
+            sample = multi_task.samples(self.task, count=1 + index % 3, named=False)[-1]
         sample.set_metainfo(dict(sample_idx=index))
         return dict(inputs=image, data_samples=sample)
 
@@ -127,7 +132,9 @@ def config(work_dir: str, request: dict) -> Config:
     model['backbone'].update(request.get('backbone', {}))
     if task == 'multi':
         names = sorted(model['tasks'])
-        data = dict(type='MultiTaskDataset', datasets={name: dict(type='Fixed', task=name, length=8) for name in names})
+        data = dict(
+            type='MultiTaskDataset', datasets={name: dict(type='Fixed', task=name, length=8) for name in names}
+        )
         sampler = dict(type='TaskSampler', seed=0)
     else:
         data, sampler = dict(type='Fixed', task=task, length=16), dict(type='ResumableSampler', shuffle=True)
@@ -137,6 +144,7 @@ def config(work_dir: str, request: dict) -> Config:
         default_scope='sapiens',
         model=model,
         work_dir=work_dir,
+        experiment_name=request['name'],
         train_dataloader=dict(
             batch_size=4 // world, num_workers=0, drop_last=True, sampler=sampler, collate_fn=dict(type='stack_collate'),
             dataset=data,
@@ -167,7 +175,7 @@ def config(work_dir: str, request: dict) -> Config:
     if request.get('val'):
         cfg.update(
             val_dataloader=dict(
-                batch_size=2, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
+                batch_size=2, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
                 collate_fn=dict(type='stack_collate'), dataset=dict(type='Fixed', task=task, length=5),
             ),
             val_cfg=dict(type='ValLoop'),
@@ -178,24 +186,37 @@ def config(work_dir: str, request: dict) -> Config:
 
 
 def run(request: dict) -> None:
-    """Run in this process, and write ``result.pt`` into the work dir."""
-    runner = Runner.from_cfg(config(request['work_dir'], request))
-    runner.train()
-    record = next(hook for hook in runner.hooks if isinstance(hook, RecordHook))
+    """Run in this process, and write ``result.pt`` into the work dir; with ``fails`` what it raises, as ``error_<rank>.txt``."""
+    work_dir = Path(request['work_dir'])
+    work_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        runner = Runner.from_cfg(config(str(work_dir), request))
+        runner.train()
+    except ValueError as error:
+        if not request.get('fails'):
+            raise
+        (work_dir / f'error_{os.environ.get("RANK", 0)}.txt').write_text(str(error))
+        return
     if request.get('save_again'):
-        runner.save_checkpoint(request['work_dir'], 'again.pth')
-    sizes = [parameter.to_local().numel() for parameter in runner.bare_model.parameters() if hasattr(parameter, 'to_local')]
-    weights = gather(runner.bare_model.state_dict(), True)
+        runner.save_checkpoint(str(work_dir), 'again.pth')
+    record = next(hook for hook in runner.hooks if isinstance(hook, RecordHook))
+    parameters = list(runner.bare_model.parameters())
     result = dict(
-        losses=record.losses, metrics=record.metrics, initial=record.initial, weights=weights,
-        skipped=runner.optim_wrapper.skipped, local=sum(sizes), kind=type(runner.model).__name__,
-    )  # fmt: skip
+        losses=record.losses,
+        metrics=record.metrics,
+        initial=record.initial,
+        weights=gather(runner.bare_model.state_dict(), True),
+        skipped=runner.optim_wrapper.skipped,
+        held=sum((whole.to_local() if is_shard(whole) else whole).numel() for whole in parameters),
+        size=sum(whole.numel() for whole in parameters),
+        graphs=counters['stats']['unique_graphs'],
+    )
     if runner.rank == 0:
-        torch.save(result, Path(request['work_dir']) / 'result.pt')
+        torch.save(result, work_dir / 'result.pt')
 
 
-def serve() -> dict:
-    """Fork the processes of each request. Returns the request in the children."""
+def serve() -> list[dict]:
+    """Fork the processes of each group of runs, which run one after the other. Returns the runs in the children."""
     import matplotlib.pyplot  # noqa: F401  (what a Runner imports, at the cost of seconds)
     import torchvision  # noqa: F401
 
@@ -203,27 +224,30 @@ def serve() -> dict:
     import sapiens.evaluation  # noqa: F401
 
     Runner._log_env = lambda *_: None  # asks the compilers of the machine for their versions
+    Config.pretty_text = property(lambda self: '')  # formatting it takes a second
     print('ready', flush=True)
     for line in sys.stdin:
-        request, children = json.loads(line), []
-        for rank in range(request['processes']):
+        group, children = json.loads(line), []
+        for rank in range(group['processes']):
             child = os.fork()
             if child == 0:
-                signal.alarm(100)
-                os.makedirs(request['work_dir'], exist_ok=True)
-                with open(f'{request["work_dir"]}/log.txt', 'a') as log:
+                signal.alarm(300)
+                with open(group['log'], 'a') as log:
                     os.dup2(log.fileno(), 1)
                     os.dup2(log.fileno(), 2)
-                if request['processes'] > 1:
-                    world = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=request['processes'])
-                    world['LOCAL_WORLD_SIZE'] = request.get('local', request['processes'])
+                if group['processes'] > 1:
+                    world = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=group['processes'])
+                    world['LOCAL_WORLD_SIZE'] = group['local']
                     os.environ.update({name: str(value) for name, value in world.items()})
-                    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(request['port']))
-                return request
+                    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(group['port']))
+                return group['runs']
             children.append(child)
         print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]), flush=True)
     raise SystemExit
 
 
 if __name__ == '__main__':
-    run(serve())
+    for request in serve():
+        run(request)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -115,7 +115,9 @@ class OptimWrapper(_OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module):
-        if isinstance(model, FSDPModule):  # has no no_sync(); gradients that are not reduced take the memory of the model
+        if isinstance(
+            model, FSDPModule
+        ):  # has no no_sync(); gradients that are not reduced take the memory of the model
             model.set_requires_gradient_sync(self.should_sync())
         with super().optim_context(model), torch.autocast(self.device.type, torch.bfloat16, enabled=self.uses_bf16):
             yield

@@ -21,6 +21,17 @@ class Parallel:
 
     is_sharded = False
 
+    def prepare(self, uses_bf16: bool, accumulates: bool) -> None:
+        """Resolve options by how the run trains. Called once, before the others.
+
+        Args:
+            uses_bf16: steps use bf16 autocast.
+            accumulates: a step is that of several batches.
+
+        Raises:
+            ValueError: options that do not fit.
+        """
+
     def building(self) -> AbstractContextManager:
         """In which the model is built from its config."""
         return nullcontext()

@@ -26,7 +26,8 @@ class DDP(Parallel):
         reduce_dtype: ``'fp32'``, or ``'bf16'`` to send and average gradients in bfloat16: half the bytes, rounded to 8 bits.
 
     Raises:
-        ValueError: an unknown ``reduce_dtype``, or ``static_graph`` for a model whose graph changes.
+        ValueError: an unknown ``reduce_dtype``, or bf16 without GPUs; ``static_graph`` with accumulated gradients, or for a
+            model whose graph changes.
     """
 
     def __init__(
@@ -38,8 +39,16 @@ class DDP(Parallel):
     ) -> None:
         if reduce_dtype not in ('fp32', 'bf16'):
             raise ValueError(f"parallel.reduce_dtype={reduce_dtype!r} is not one of 'fp32', 'bf16'")
+        if reduce_dtype == 'bf16' and not torch.cuda.is_available():
+            raise ValueError(
+                "parallel.reduce_dtype='bf16' of DDP needs GPUs (torch sends bf16 by NCCL only): leave it out"
+            )
         self.static_graph, self.gradient_as_bucket_view = static_graph, gradient_as_bucket_view
         self.find_unused_parameters, self.reduce_dtype = find_unused_parameters, reduce_dtype
+
+    def prepare(self, uses_bf16: bool, accumulates: bool) -> None:
+        if self.static_graph and accumulates:
+            raise ValueError('parallel.static_graph=True does not work with optim_wrapper.accumulative_counts above 1')
 
     def wrap(self, model: nn.Module, wrap: Callable[[dict | None, nn.Module], nn.Module]) -> nn.Module:
         unused = self.find_unused_parameters

@@ -74,12 +74,7 @@ class FSDP2(Parallel):
         if cpu_offload and not torch.cuda.is_available():
             raise ValueError('parallel.cpu_offload=True has no effect without a GPU: leave it out')
 
-    def resolve_precision(self, uses_bf16: bool) -> None:
-        """Decide ``param_dtype`` by whether steps use bf16 autocast.
-
-        Raises:
-            ValueError: ``param_dtype='bf16'`` and they do not.
-        """
+    def prepare(self, uses_bf16: bool, accumulates: bool) -> None:
         if self.param_dtype == 'bf16' and not uses_bf16:
             raise ValueError(
                 "parallel.param_dtype='bf16' needs bf16 autocast, which this run does not use: set optim_wrapper.precision='bf16', "
@@ -170,7 +165,9 @@ class FSDP2(Parallel):
         for (module, name), part in parts.items():
             parameter = module._parameters[name]
             if parameter not in filled:
-                filled[parameter] = nn.Parameter(torch.empty_like(parameter.data, device=device), parameter.requires_grad)
+                filled[parameter] = nn.Parameter(
+                    torch.empty_like(parameter.data, device=device), parameter.requires_grad
+                )
                 with torch.no_grad():
                     filled[parameter].to_local().copy_(part)
             module._parameters[name] = filled[parameter]
@@ -200,7 +197,9 @@ class FSDP2(Parallel):
         own, checkpoint = model.state_dict(), dict(checkpoint)
         for key in ('state_dict', 'ema_state_dict'):
             if key in checkpoint:
-                names = {name: own.get(name.removeprefix('module.') if key[0] == 'e' else name) for name in checkpoint[key]}
+                names = {
+                    name: own.get(name.removeprefix('module.') if key[0] == 'e' else name) for name in checkpoint[key]
+                }
                 checkpoint[key] = {name: shard_like(value, names[name]) for name, value in checkpoint[key].items()}
         parameters = [parameter for group in optimizer.param_groups for parameter in group['params']]
         numbers = [number for group in checkpoint['optimizer']['param_groups'] for number in group['params']]
