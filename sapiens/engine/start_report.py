@@ -36,9 +36,12 @@ def _device(runner) -> str:
     has_gpu, threads = torch.cuda.is_available(), count_of(torch.get_num_threads(), 'thread')
     name = torch.cuda.get_device_name() if has_gpu else f'CPU, {threads}'
     where = name if runner.world_size == 1 else f'{runner.world_size} processes, each {name}'
-    wrapper = runner.optim_wrapper
-    where += ', bf16 autocast' if getattr(wrapper, 'uses_bf16', False) else ''
-    return where + (', TF32 products' if has_gpu and torch.get_float32_matmul_precision() == 'high' else '')
+    notes = [
+        'bf16 autocast' if getattr(runner.optim_wrapper, 'uses_bf16', False) else '',
+        'TF32 products' if has_gpu and torch.get_float32_matmul_precision() == 'high' else '',
+        runner.parallel.describe(),
+    ]
+    return ', '.join([where, *filter(None, notes)])
 
 
 def _model(model: torch.nn.Module) -> str:

@@ -1,7 +1,7 @@
 """Small runs on one, two or four processes (gloo), whose results are files. Used by test_parallel.py; not collected.
 
-``python -m tests.engine.parallel_runs`` imports everything once. For each line of JSON it forks the processes of a group, which do
-the runs of the line one after the other, and answers with their exit statuses.
+``python -m tests.engine.parallel_runs`` imports everything once. For each line of JSON it forks the processes of a group, which
+do the runs of the line one after the other, and answers with their exit statuses.
 """
 
 import json

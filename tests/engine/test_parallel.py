@@ -11,8 +11,8 @@ import pytest
 import torch
 
 FSDP2 = dict(type='FSDP2')
-# All that a step can do at once: two batches a step of which the third is not finite, clipped gradients, a frozen block,
-# layer decay, recomputed activations, an average of the weights, figures, and an evaluation in which one process has more batches.
+# All that a run can do at once: two batches a step, of which one is not finite, clipped gradients, a frozen block, layer decay,
+# recomputed activations, an average of the weights, figures, and an evaluation in which one process has more batches.
 EVERYTHING = dict(
     model='mae', accumulate=2, spoil=5, max_norm=0.1, val=True, paramwise=dict(no_decay_1d=True, layer_decay_rate=0.8),
     backbone=dict(frozen_stages=1, activation_checkpointing='all'),

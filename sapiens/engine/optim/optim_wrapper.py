@@ -10,7 +10,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.nn.utils import get_total_norm
 
 from sapiens.registry import OPTIM_WRAPPERS
-from sapiens.utils.shards import whole
+from sapiens.utils.shards import is_shard, whole
 
 from .skipped_steps import SkippedSteps
 
@@ -107,7 +107,9 @@ class OptimWrapper(_OptimWrapper):
 
     @property
     def device(self) -> torch.device:
-        return self.optimizer.param_groups[0]['params'][0].device
+        parameter = self.optimizer.param_groups[0]['params'][0]
+        # Parts of weights may lie on the host.
+        return torch.device(parameter.device_mesh.device_type) if is_shard(parameter) else parameter.device
 
     @property
     def uses_bf16(self) -> bool:

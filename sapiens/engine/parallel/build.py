@@ -16,7 +16,8 @@ DEFAULT = 'DDP'
 def build_parallel(cfg: Mapping) -> Parallel:
     """Build what the key ``parallel`` of a config names; by default :class:`.DDP`.
 
-    MMEngine's keys ``model_wrapper_cfg`` (which replaces the options of DDP) and ``find_unused_parameters`` are taken with DDP only.
+    MMEngine's keys ``model_wrapper_cfg``, which replaces the options of DDP, and ``find_unused_parameters`` are taken with DDP
+    only.
 
     Raises:
         ValueError: an unknown type or option, or one of MMEngine's keys that contradicts it.

@@ -35,14 +35,14 @@ class FSDP2(Parallel):
     and the optimizer's groups are those of one process.
 
     Args:
-        shard: ``'all'``: over all processes. ``'node'``: over those of a node (``LOCAL_WORLD_SIZE``, which torchrun sets), as HSDP:
-            nodes hold the same parts and average gradients.
+        shard: ``'all'``: over all processes. ``'node'`` (HSDP): over those of a node, whose number torchrun sets in
+            ``LOCAL_WORLD_SIZE``. Nodes hold the same parts and average gradients.
         reshard_after_forward: drop the weights of a block after its forward pass, and gather them again for its backward pass.
             False keeps them, which takes the memory of the model and saves a third of the communication.
-        param_dtype: type in which weights of blocks and heads are gathered: ``'bf16'``, ``'fp32'``, or ``'auto'``: bf16 on GPUs that
-            train with bf16 autocast. Autocast would round these weights for products and convolutions anyway; weights of norms,
-            tokens, and of layers that run in their own precision stay in float32. Evaluations during such a run use bf16
-            autocast too.
+        param_dtype: type in which weights of blocks and heads are gathered: ``'bf16'``, ``'fp32'``, or ``'auto'``: bf16 on GPUs
+            that train with bf16 autocast. Autocast rounds weights of products and convolutions anyway, so steps are the same.
+            Those of norms, tokens, and of layers that run in their own precision stay in float32. Evaluations during a run with
+            bf16 use bf16 autocast too.
         reduce_dtype: type in which gradients are added up: ``'fp32'`` or ``'bf16'``.
         cpu_offload: keep parts of weights, gradients and optimizer states in the memory of the host.
 
@@ -77,8 +77,8 @@ class FSDP2(Parallel):
     def prepare(self, uses_bf16: bool, accumulates: bool) -> None:
         if self.param_dtype == 'bf16' and not uses_bf16:
             raise ValueError(
-                "parallel.param_dtype='bf16' needs bf16 autocast, which this run does not use: set optim_wrapper.precision='bf16', "
-                "or parallel.param_dtype='fp32'"
+                "parallel.param_dtype='bf16' needs bf16 autocast, which this run does not use: set "
+                "optim_wrapper.precision='bf16', or parallel.param_dtype='fp32'"
             )
         if self.param_dtype == 'auto':
             self.param_dtype = 'bf16' if uses_bf16 and torch.cuda.is_available() else 'fp32'
@@ -138,6 +138,8 @@ class FSDP2(Parallel):
         del model._kept
         self._give_parts(model, parts)
         link_units(model, units)
+        for module in (*units, model):
+            type(module).__name__ = type(module).__mro__[2].__name__  # torch puts FSDP before it
         type(model).__deepcopy__ = copy_weights
         return model
 

@@ -56,8 +56,10 @@ def link_units(model: nn.Module, units: Iterable[nn.Module]) -> None:
 
 
 def parameters_in_fp32(units: Iterable[nn.Module]) -> dict[nn.Parameter, None]:
-    """Parameters of units, in order, whose values autocast does not round: norms, factors, tokens, and layers that run in their own
-    precision (``parts_in_own_precision()`` of a unit)."""
+    """Parameters of units, in order, whose values autocast does not round.
+
+    They are those of norms, factors and tokens, and of ``parts_in_own_precision()`` of a module.
+    """
     kept = {}
     for unit in units:
         exact = {

@@ -1,0 +1,127 @@
+"""The key ``parallel`` of a config: what it takes and what it refuses."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from sapiens.engine.parallel import DDP, FSDP2, build_parallel
+from sapiens.engine.parallel.units import copy_weights, parameters_in_fp32, units_of
+from sapiens.models.heads.pixel_shuffle import PixelShuffleHead
+from sapiens.registry import MODELS, STRATEGIES
+from sapiens.utils.config import load_config
+from tests.models import multi_task
+from tests.models.test_sapiens2_tasks import model as sapiens2_model
+
+from .test_runner import logged
+from .toy import make_runner
+
+TINY = 'configs/mae/sapiens_tiny_synthetic-128x128.py'
+
+
+def test_ddp_is_the_default():
+    for cfg in ({}, dict(parallel=None), dict(parallel=dict(type='DDP')), dict(parallel=dict(type=DDP))):
+        assert type(build_parallel(cfg)) is DDP
+    assert build_parallel({}).gradient_as_bucket_view and not build_parallel({}).find_unused_parameters
+    assert build_parallel(dict(find_unused_parameters=True)).find_unused_parameters
+    assert STRATEGIES.get('FSDP2') is FSDP2
+
+
+@pytest.mark.parametrize(
+    ('cfg', 'message'),
+    [
+        (dict(parallel='FSDP2'), r"parallel='FSDP2': expected a dict such as dict\(type='DDP'\)"),
+        (
+            dict(parallel=dict(type='FSDP')),
+            r"'FSDP' is not a way to train .*; did you mean 'FSDP2'\? \(known: DDP, FSDP2\)",
+        ),
+        (dict(parallel=dict(type='FSDPStrategy')), 'is not a way to train'),
+        (
+            dict(parallel=dict(type='FSDP2', reshard=True)),
+            r"FSDP2 has no option 'reshard'.*known: shard, reshard_after_forward, param_dtype, reduce_dtype, cpu_offload\)",
+        ),
+        (dict(parallel=dict(static_grap=True)), r"DDP has no option 'static_grap'; did you mean 'static_graph'"),
+        (dict(parallel=dict(type='FSDP2', shard='nodes')), r"parallel.shard='nodes' is not one of \('all', 'node'\)"),
+        (dict(parallel=dict(type='FSDP2', param_dtype='fp16')), "parallel.param_dtype='fp16' is not one of"),
+        (dict(parallel=dict(type='FSDP2', reshard_after_forward=2)), 'parallel.reshard_after_forward=2 is not one of'),
+        (dict(parallel=dict(reduce_dtype='fp16')), "parallel.reduce_dtype='fp16' is not one of"),
+        (
+            dict(parallel=dict(type='FSDP2'), find_unused_parameters=True),
+            r"find_unused_parameters=True has no effect with parallel=\{'type': 'FSDP2'\}: leave it out",
+        ),
+        (
+            dict(parallel=dict(type='DDP', static_graph=True), model_wrapper_cfg=dict(broadcast_buffers=True)),
+            'model_wrapper_cfg=.* has no effect with parallel',
+        ),
+    ],
+)
+def test_what_is_refused(cfg, message):
+    with pytest.raises(ValueError, match=message):
+        build_parallel(cfg)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='is right on a GPU')
+def test_options_that_need_a_gpu():
+    for options in (dict(type='FSDP2', cpu_offload=True), dict(type='DDP', reduce_dtype='bf16')):
+        with pytest.raises(ValueError, match='GPU'):
+            build_parallel(dict(parallel=options))
+
+
+def test_options_that_do_not_fit_the_run():
+    with pytest.raises(ValueError, match="param_dtype='bf16' needs bf16 autocast.*optim_wrapper.precision='bf16'"):
+        FSDP2(param_dtype='bf16').prepare(uses_bf16=False, accumulates=False)
+    with pytest.raises(ValueError, match='static_graph=True does not work with optim_wrapper.accumulative_counts'):
+        DDP(static_graph=True).prepare(uses_bf16=False, accumulates=True)
+    with pytest.raises(ValueError, match='static_graph=True: a step of MultiTaskEstimator'):
+        DDP(static_graph=True).wrap(MODELS.build(multi_task.config()), None)
+
+
+def test_the_command_line_changes_it():
+    options = ['parallel.type=FSDP2', 'parallel.shard=node', 'parallel.reshard_after_forward=False']
+    parallel = build_parallel(load_config(TINY, options))
+    assert type(parallel) is FSDP2 and parallel.shard == 'node' and parallel.reshard_after_forward is False
+    with pytest.raises(ValueError, match="FSDP2 has no option 'sharde'; did you mean 'shard'"):
+        build_parallel(load_config(TINY, ['parallel.type=FSDP2', 'parallel.sharde=node']))
+
+
+def test_one_process_without_a_launcher_has_whole_weights(tmp_path):
+    runner = make_runner(tmp_path, cfg=Config(dict(parallel=dict(type='FSDP2'))))
+    runner.train()
+    assert type(runner.model.backbone.weight) is nn.Parameter
+    assert "parallel.type='FSDP2' has no effect in one process without a launcher" in logged(tmp_path)
+
+
+def test_units_are_blocks_and_heads():
+    model = MODELS.build(multi_task.config())
+    names = {module: name for name, module in model.named_modules()}
+    assert [names[unit] for unit in units_of(model)] == [
+        'backbone.blocks.0', 'backbone.blocks.1', 'tasks.normal.decode_head', 'tasks.pose.decode_head', 'tasks.seg.decode_head',
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match='no part of Linear has a method parts_to_compile'):
+        units_of(nn.Linear(2, 2))
+
+
+def test_weights_that_autocast_does_not_round():
+    model = sapiens2_model('pointmap')
+    kept = parameters_in_fp32(units_of(model))
+    names = {name for name, parameter in model.named_parameters() if parameter in kept}
+    block = ['ln1.weight', 'ln2.weight', 'attn.q_norm.weight', 'attn.k_norm.weight', 'attn.gamma.weight']
+    last = [name for name, _ in model.named_parameters() if 'conv_pointmap' in name or 'scale_final_layer' in name]
+    assert names == {f'backbone.blocks.{index}.{name}' for index in range(2) for name in block} | set(last)
+    assert len(last) == 6
+    head = PixelShuffleHead(8, 3, (8,))
+    assert not parameters_in_fp32([head])  # autocast rounds the last layer of a map
+
+
+def test_a_copy_of_weights_has_their_names():
+    model = sapiens2_model('matting')
+    model.same = model.decode_head
+    copied = copy_weights(model, {})
+    assert list(copied.state_dict()) == list(model.state_dict())
+    for (name, value), (other, own) in zip(copied.named_parameters(), model.named_parameters(), strict=True):
+        assert name == other and value is not own and torch.equal(value, own)
+    assert [name for name, _ in copied.named_buffers()] == [name for name, _ in model.named_buffers()]
+    assert copied.same is copied.decode_head
+    copy.deepcopy(copied)
