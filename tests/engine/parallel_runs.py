@@ -106,6 +106,7 @@ class RecordHook(Hook):
     def __init__(self, spoil: int | None = None) -> None:
         self.spoil = spoil
         self.losses, self.metrics, self.initial = [], [], None
+        self.pending = []  # by iteration, whether parameters have gradients after it
 
     def before_train(self, runner) -> None:
         self.initial = gather({name: value.clone() for name, value in runner.bare_model.state_dict().items()}, True)
@@ -121,6 +122,7 @@ class RecordHook(Hook):
         loss = outputs['loss'].detach().clone().float()
         all_reduce(loss, op='mean')
         self.losses.append(loss.item())
+        self.pending.append(any(parameter.grad is not None for parameter in runner.bare_model.parameters()))
 
     def after_val_epoch(self, runner, metrics=None):
         self.metrics.append(dict(metrics))
@@ -203,6 +205,7 @@ def run(request: dict) -> None:
     parameters = list(runner.bare_model.parameters())
     result = dict(
         losses=record.losses,
+        pending=record.pending,
         metrics=record.metrics,
         initial=record.initial,
         weights=gather(runner.bare_model.state_dict(), True),

@@ -148,6 +148,8 @@ def test_several_tasks_equal_those_of_one_process(one, two, way):
 def test_all_that_a_step_can_do(one, two, name):
     first, other = result(one, 'everything'), result(two, name)
     assert_equal_runs(first, other)
+    # Gradients of the first of two batches wait, unreduced, in the whole weights.
+    assert first['pending'] == [True, False] * 10 and other['pending'] == [False] * 20
     assert first['skipped'] == 1 and len(first['metrics']) == 3
     frozen = [key for key in first['weights'] if key.startswith(('backbone.layers.0.', 'backbone.patch_embed'))]
     assert len(frozen) > 8

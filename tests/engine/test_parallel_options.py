@@ -8,7 +8,7 @@ from mmengine.config import Config
 from torch import nn
 
 from sapiens.engine.parallel import DDP, FSDP2, build_parallel
-from sapiens.engine.parallel.units import copy_weights, parameters_in_fp32, units_of
+from sapiens.engine.parallel.units import copy_weights, link_units, parameters_in_fp32, units_of
 from sapiens.models.heads.pixel_shuffle import PixelShuffleHead
 from sapiens.registry import MODELS, STRATEGIES
 from sapiens.utils.config import load_config
@@ -101,6 +101,41 @@ def test_units_are_blocks_and_heads():
     ]  # fmt: skip
     with pytest.raises(ValueError, match='no part of Linear has a method parts_to_compile'):
         units_of(nn.Linear(2, 2))
+
+
+class Linked(nn.Linear):
+    def __init__(self, name):
+        super().__init__(1, 1)
+        self.name, self.next = name, {}
+
+    def set_modules_to_forward_prefetch(self, modules):
+        self.next['forward'] = [module.name for module in modules]
+
+    def set_modules_to_backward_prefetch(self, modules):
+        self.next['backward'] = [module.name for module in modules]
+
+
+class Chain(nn.ModuleList):
+    def parts_to_compile(self):
+        return list(self)
+
+
+@pytest.mark.parametrize('several', [False, True])
+def test_units_gather_their_neighbors(several):
+    encoder, head = Chain(map(Linked, 'abc')), Chain([Linked('d')])
+    encoder[0].requires_grad_(False)  # the backward pass ends behind it
+    model = nn.ModuleList([encoder, head])
+    model.has_unused_parameters = several
+    link_units(model)
+    links = {unit.name: unit.next for unit in units_of(model)}
+    # Of several heads a step runs one.
+    last = {} if several else dict(forward=['d'])
+    assert links == dict(
+        a=dict(forward=['b']),
+        b=dict(forward=['c']),
+        c=dict(backward=['b'], **last),
+        d={} if several else dict(backward=['c']),
+    )
 
 
 def test_weights_that_autocast_does_not_round():

@@ -11,7 +11,7 @@ from mmengine.dist import broadcast, get_world_size
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, OffloadPolicy, fully_shard
-from torch.distributed.tensor import Replicate, Shard
+from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.optim import Optimizer
 
 from sapiens.registry import STRATEGIES
@@ -137,7 +137,7 @@ class FSDP2(Parallel):
         fully_shard(model, mp_policy=full, **policy)
         del model._kept
         self._give_parts(model, parts)
-        link_units(model, units)
+        link_units(model)
         for module in (*units, model):
             type(module).__name__ = type(module).__mro__[2].__name__  # torch puts FSDP before it
         type(model).__deepcopy__ = copy_weights
@@ -163,16 +163,19 @@ class FSDP2(Parallel):
         return parts
 
     def _give_parts(self, model: nn.Module, parts: dict[tuple[nn.Module, str], torch.Tensor]) -> None:
-        device, filled = 'cpu' if self.cpu_offload else self.mesh.device_type, {}
-        for (module, name), part in parts.items():
-            parameter = module._parameters[name]
-            if parameter not in filled:
-                filled[parameter] = nn.Parameter(
-                    torch.empty_like(parameter.data, device=device), parameter.requires_grad
-                )
-                with torch.no_grad():
-                    filled[parameter].to_local().copy_(part)
-            module._parameters[name] = filled[parameter]
+        """Put the parts into the shards that torch has made. Empties the dict."""
+        filled = {}
+        for module, name in list(parts):
+            empty, part = module._parameters[name], parts.pop((module, name))
+            if empty not in filled:
+                if self.cpu_offload:
+                    shard = torch.empty_like(empty.data, device='cpu')
+                    shard.to_local().copy_(part)
+                else:
+                    options = dict(run_check=False, shape=empty.shape, stride=empty.stride())
+                    shard = DTensor.from_local(part, empty.device_mesh, empty.placements, **options)
+                filled[empty] = nn.Parameter(shard, empty.requires_grad)
+            module._parameters[name] = filled[empty]
 
     # ------------------------------------------------------------------ evaluation
 

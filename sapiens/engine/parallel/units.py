@@ -40,7 +40,7 @@ def units_of(model: nn.Module) -> list[nn.Module]:
     return units
 
 
-def link_units(model: nn.Module, units: Iterable[nn.Module]) -> None:
+def link_units(model: nn.Module) -> None:
     """Let units gather the weights of their successor while they run, and of their predecessor in the backward pass.
 
     Where a step runs some units only (several tasks), those of one encoder or head are linked.
