@@ -209,7 +209,7 @@ def run(request: dict) -> None:
         metrics=record.metrics,
         initial=record.initial,
         weights=gather(runner.bare_model.state_dict(), True),
-        skipped=runner.optim_wrapper.skipped,
+        skipped=runner.optim_wrapper.skips.read()[0],
         held=sum((whole.to_local() if is_shard(whole) else whole).numel() for whole in parameters),
         size=sum(whole.numel() for whole in parameters),
         graphs=counters['stats']['unique_graphs'],
