@@ -7,6 +7,7 @@ from mmengine.model import MomentumAnnealingEMA as _MomentumAnnealingEMA
 from torch import nn
 
 from sapiens.registry import MODELS
+from sapiens.utils.shards import local
 
 __all__ = ['ExponentialMovingAverage', 'MomentumAnnealingEMA']
 
@@ -37,7 +38,7 @@ class _Fused(BaseAveragedModel):
         if first or self._updates % self.interval == 0:
             source = model.state_dict() if self.update_buffers else dict(model.named_parameters())
             pairs = [
-                (average.data, source[name].data)
+                (local(average.data), local(source[name].data))
                 for name, average in self.avg_parameters.items()
                 if first or (average.is_floating_point() and (self.update_buffers or source[name].requires_grad))
             ]

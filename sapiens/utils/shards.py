@@ -7,7 +7,7 @@ import torch
 from mmengine.dist import all_gather_object
 from torch import Tensor
 
-__all__ = ['agree', 'copy_whole', 'gather', 'is_shard', 'local_rows', 'shard_like', 'whole']
+__all__ = ['agree', 'copy_whole', 'gather', 'is_shard', 'local', 'local_rows', 'shard_like', 'whole']
 
 
 def is_shard(value: Any) -> bool:
@@ -19,6 +19,11 @@ def is_shard(value: Any) -> bool:
 def whole(tensor: Tensor) -> Tensor:
     """The whole tensor on every process. All processes that hold a part must call this."""
     return tensor.full_tensor() if is_shard(tensor) else tensor
+
+
+def local(tensor: Tensor) -> Tensor:
+    """The part of a shard that this process holds, which shares its memory; a whole tensor itself."""
+    return tensor.to_local() if is_shard(tensor) else tensor
 
 
 def local_rows(value: Tensor, like: Tensor) -> Tensor:
@@ -44,10 +49,7 @@ def local_rows(value: Tensor, like: Tensor) -> Tensor:
 @torch.no_grad()
 def copy_whole(target: Tensor, value: Tensor) -> None:
     """Copy a whole tensor into one of its shape, or into the part that this process holds."""
-    if is_shard(target):
-        target.to_local().copy_(local_rows(value, target))
-    else:
-        target.copy_(value)
+    local(target).copy_(local_rows(value, target))
 
 
 def shard_like(value: Tensor, like: Tensor) -> Tensor:

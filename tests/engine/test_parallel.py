@@ -21,6 +21,8 @@ EVERYTHING = dict(
         dict(type='ReconstructionHook', interval=8, num_images=2),
     ],
 )  # fmt: skip
+# A step has gradients for one of three heads. One of them is drawn.
+MULTI = dict(model='multi', steps=9, hooks=[dict(type='DenseFigureHook', task='seg', interval=6, num_images=2)])
 HEADS = ('pose', 'seg', 'normal', 'pointmap')
 BF16 = dict(precision='bf16', steps=6)
 
@@ -58,7 +60,7 @@ def group(tmp_path_factory):
 def one(group):
     """Folder of the runs of one process."""
     heads = {head: dict(model=head) for head in HEADS}
-    folder = group(1, dict(mae=dict(model='mae'), everything=EVERYTHING, multi=dict(model='multi', steps=9), **heads))
+    folder = group(1, dict(mae=dict(model='mae'), everything=EVERYTHING, multi=MULTI, **heads))
     spoilt = torch.load(folder / 'mae/iter_10.pth', weights_only=True)
     spoilt['state_dict']['backbone.layers.2.attn.proj.weight'][-1, -1] = torch.nan  # of the last process
     torch.save(dict(state_dict=spoilt['state_dict'], meta=spoilt['meta']), folder / 'spoilt.pth')
@@ -77,7 +79,7 @@ def two(group, one):
         'fsdp_loaded': dict(model='mae', steps=1, load_from=str(one / 'mae/iter_10.pth')),
         'fsdp_spoilt': dict(model='mae', steps=1, load_from=str(one / 'spoilt.pth'), fails=True),
         'fsdp_compiled': dict(model='mae', steps=4, compile=dict(backend='eager')),
-        'fsdp_multi': dict(model='multi', steps=9),
+        'fsdp_multi': MULTI,
         **{f'fsdp_{head}': dict(model=head) for head in HEADS},
     }
     runs = {name: dict(run, parallel=FSDP2) for name, run in sharded.items()}
@@ -88,7 +90,7 @@ def two(group, one):
         'ddp_bf16': dict(BF16, model='mae'),
         'ddp_bf16_pointmap': dict(BF16, model='pointmap'),
         'ddp_mae': dict(model='mae', parallel=dict(type='DDP', static_graph=True)),
-        'ddp_multi': dict(model='multi', steps=9),
+        'ddp_multi': MULTI,
         'ddp_resumed': resumed,
     }
     return group(2, runs)
@@ -108,6 +110,7 @@ def assert_equal_runs(one, other, steps=20):
     assert list(one['initial']) == list(other['initial'])
     for name, value in one['initial'].items():
         assert torch.equal(value, other['initial'][name]), name
+        assert torch.allclose(one['weights'][name], other['weights'][name], atol=1e-5), name
     assert one['skipped'] == other['skipped']
     for before, after in zip(one['metrics'], other['metrics'], strict=True):
         assert before == pytest.approx(after, abs=1e-5)
@@ -142,6 +145,7 @@ def test_finetuning_equals_that_of_one_process(one, two, head):
 @pytest.mark.parametrize('way', ['ddp', 'fsdp'])
 def test_several_tasks_equal_those_of_one_process(one, two, way):
     assert_equal_runs(result(one, 'multi'), result(two, f'{way}_multi'), 9)
+    assert len(list((two / f'{way}_multi').rglob('seg_*.png'))) == 2
 
 
 @pytest.mark.parametrize('name', ['fsdp_everything', 'fsdp_kept'])

@@ -128,8 +128,8 @@ class FSDP2(Parallel):
                 unit,
                 reshard_after_forward=self.reshard_after_forward,
                 mp_policy=half if self.param_dtype == 'bf16' else full,
-                ignored_params=set(kept) or None,
                 **policy,
+                **(dict(ignored_params=set(kept)) if kept else {}),
             )
         # The group of the root holds what is in no block, and weights of blocks that stay in float32: torch finds them where
         # they are, also in a block, if they are reachable without passing through it.

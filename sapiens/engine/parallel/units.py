@@ -43,16 +43,22 @@ def units_of(model: nn.Module) -> list[nn.Module]:
 def link_units(model: nn.Module) -> None:
     """Let units gather the weights of their successor while they run, and of their predecessor in the backward pass.
 
-    Where a step runs some units only (several tasks), those of one encoder or head are linked.
+    Where a step runs some heads only (several tasks), the encoder gathers none of them.
     """
-    chains = owners_of_units(model)
+    encoder, *others = chains = owners_of_units(model)
     if not getattr(model, 'has_unused_parameters', False):
         chains = [[unit for chain in chains for unit in chain]]
     for chain in chains:
         for unit, following in pairwise(chain):
             unit.set_modules_to_forward_prefetch([following])
-            if any(parameter.requires_grad for parameter in unit.parameters()):
-                following.set_modules_to_backward_prefetch([unit])
+    # Where none is named, torch takes the one that ran before. After evaluations, in which each process predicts alone, that one
+    # differs between processes, and they would wait for each other without end. The root is gathered already.
+    before = [(unit, previous) for chain in chains for previous, unit in pairwise(chain)]
+    before += [(chain[0], encoder[-1]) for chain in others] if len(chains) > 1 else []
+    before += [(encoder[0], model)]
+    for unit, previous in before:
+        trained = any(parameter.requires_grad for parameter in previous.parameters())
+        unit.set_modules_to_backward_prefetch([previous if trained else model])
 
 
 def parameters_in_fp32(units: Iterable[nn.Module]) -> dict[nn.Parameter, None]:
