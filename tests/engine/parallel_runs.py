@@ -174,6 +174,7 @@ def config(work_dir: str, request: dict) -> Config:
         resume=request.get('resume', False),
         parallel=request.get('parallel'),
         compile=request.get('compile', False),
+        activation_checkpointing=request.get('recompute'),
     )  # fmt: skip
     if request.get('val'):
         cfg.update(

@@ -15,7 +15,7 @@ FSDP2 = dict(type='FSDP2')
 # recomputed activations, an average of the weights, figures, and an evaluation in which one process has more batches.
 EVERYTHING = dict(
     model='mae', accumulate=2, spoil=5, max_norm=0.1, val=True, paramwise=dict(no_decay_1d=True, layer_decay_rate=0.8),
-    backbone=dict(frozen_stages=1, activation_checkpointing='all'),
+    backbone=dict(frozen_stages=1), recompute='all',
     hooks=[
         dict(type='EMAHook', ema_type='MomentumAnnealingEMA', momentum=0.1, gamma=10),
         dict(type='ReconstructionHook', interval=8, num_images=2),
@@ -85,9 +85,11 @@ def two(group, one):
     runs = {name: dict(run, parallel=FSDP2) for name, run in sharded.items()}
     runs |= {
         'fsdp_bf16': dict(BF16, model='mae', parallel=dict(FSDP2, param_dtype='bf16')),
-        'fsdp_bf16_pointmap': dict(BF16, model='pointmap', parallel=dict(FSDP2, param_dtype='bf16')),
+        'fsdp_bf16_pointmap': dict(
+            BF16, model='pointmap', recompute='selective', parallel=dict(FSDP2, param_dtype='bf16')
+        ),
         'ddp_bf16': dict(BF16, model='mae'),
-        'ddp_bf16_pointmap': dict(BF16, model='pointmap'),
+        'ddp_bf16_pointmap': dict(BF16, model='pointmap', recompute='selective'),
         'ddp_mae': dict(model='mae', parallel=dict(type='DDP', static_graph=True)),
         'ddp_multi': MULTI,
         'ddp_resumed': resumed,
