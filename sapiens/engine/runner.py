@@ -74,10 +74,8 @@ class Runner(BuildingRunner):
         dist_cfg = dict(env_cfg.get('dist_cfg') or {})
         if dist_cfg.get('backend', 'auto') == 'auto':
             dist_cfg['backend'] = 'nccl' if torch.cuda.is_available() else 'gloo'
-            if (self.cfg.get('parallel') or {}).get(
-                'cpu_offload'
-            ):  # the norm of gradients is that of parts on the host
-                dist_cfg['backend'] = 'cpu:gloo,cuda:nccl'
+            if torch.cuda.is_available() and (self.cfg.get('parallel') or {}).get('cpu_offload'):
+                dist_cfg['backend'] = 'cpu:gloo,cuda:nccl'  # the gradients' norm is that of parts on the host
         if self.distributed and not torch.cuda.is_available() and not torch.distributed.is_initialized():
             # mmengine selects a CUDA device before it starts any backend.
             if self.launcher != 'pytorch':

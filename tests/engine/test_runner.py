@@ -238,7 +238,7 @@ def processes(monkeypatch):
 
 def several(launcher='pytorch', distributed=True):
     runner = object.__new__(Runner)
-    runner._distributed, runner._launcher = distributed, launcher
+    runner._distributed, runner._launcher, runner.cfg = distributed, launcher, {}
     return runner
 
 
@@ -264,6 +264,10 @@ def test_processes_on_gpus_use_nccl(processes, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     several('slurm').setup_env(dict(dist_cfg=dict(backend='auto')))
     assert not started and seen == [dict(dist_cfg=dict(backend='nccl'))]
+    offloaded = several('slurm')
+    offloaded.cfg = dict(parallel=dict(type='FSDP2', cpu_offload=True))
+    offloaded.setup_env({})
+    assert seen[-1] == dict(dist_cfg=dict(backend='cpu:gloo,cuda:nccl'))
 
 
 def test_settings_of_loaders(monkeypatch):
