@@ -18,7 +18,6 @@ from torch._dynamo.utils import counters
 
 from sapiens.datasets.base import SampleDataset
 from sapiens.engine import Runner
-from sapiens.models import MAE
 from sapiens.registry import DATASETS, HOOKS
 from sapiens.structures import DenseDataSample
 from sapiens.utils.shards import gather, local
@@ -35,7 +34,7 @@ def dense(head: dict, **options) -> dict:
     return dict(type='DenseEstimator', head=head, **options)
 
 
-# Models by name. None of them draws random numbers in a step.
+# Models by name. Masks of pretraining are drawn from the seeds of samples.
 MODELS = dict(
     mae=dict(
         type='MAE', backbone=dict(V1, with_cls_token=True, pos_embed='sincos', patch_bias='uniform'), mask_ratio=0.5,
@@ -85,16 +84,6 @@ class Fixed(SampleDataset):
             sample = multi_task.samples(self.task, count=1 + index % 3, named=False)[-1]
         sample.set_metainfo(dict(sample_idx=index))
         return dict(inputs=image, data_samples=sample)
-
-
-def loss_with_masks_of_the_images(self, images):
-    grid = self.backbone.grid_of(*images.shape[-2:])
-    noise = torch.sin(1e4 * torch.nn.functional.adaptive_avg_pool2d(images, grid).sum(1)).flatten(1)
-    pred, wanted, _ = self.reconstruct(images, noise)
-    return dict(loss=self.pixel_losses(pred, images, wanted).mean())
-
-
-MAE.loss = loss_with_masks_of_the_images
 
 
 @HOOKS.register_module()
