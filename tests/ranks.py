@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import pickle
+import shutil
+import tempfile
 import traceback
 from pathlib import Path
 
@@ -14,13 +16,13 @@ def on_ranks(count, function, folder, *args):
 
     A failure on any rank raises its traceback.
     """
-    folder = Path(folder)
+    folder = Path(tempfile.mkdtemp(dir=folder, prefix='.ranks'))
     fork = multiprocessing.get_context('fork')
     processes = [fork.Process(target=_run, args=(rank, count, function, folder, args)) for rank in range(count)]
     for process in processes:
         process.start()
     for process in processes:
-        process.join(120)
+        process.join(60)
     alive = [process for process in processes if process.is_alive()]
     for process in alive:
         process.kill()
@@ -28,8 +30,7 @@ def on_ranks(count, function, folder, *args):
     results = [pickle.loads(file.read_bytes()) if file.exists() else (False, 'nothing returned') for file in files]
     failures = [value for done, value in results if not done]
     assert not failures and not alive, '\n'.join(map(str, failures)) or f'{len(alive)} ranks hang'
-    for file in files:
-        file.unlink()
+    shutil.rmtree(folder)
     return [value for _, value in results]
 
 

@@ -9,6 +9,7 @@ Examples:
     sapiens convert inspect sapiens-pose-1b --tensors
     sapiens convert convert mae_pretrain_vit_large.pth encoder.pth --part encoder
     sapiens convert convert work_dirs/x/iter_900 weights.safetensors --dtype bf16
+    sapiens convert convert work_dirs/x/iter_900 iter_900.pth --to training   # one file, from which a run resumes
     sapiens convert convert FILE OUT.pth --config CONFIG   # fitted: positions resized, head of this config
     sapiens convert convert FILE FOLDER --to huggingface   # Sapiens2, for transformers
     sapiens convert convert multi.pth pose.pth --task pose # one task of a model of several
@@ -31,6 +32,8 @@ from sapiens.checkpoints import (
     resolve_config,
     save_huggingface,
 )
+from sapiens.engine.checkpoint_folder import is_complete, read_tensors
+from sapiens.engine.checkpoint_io import load_training_state, write_checkpoint
 from sapiens.registry import MODELS
 from sapiens.tasks import MULTI, members_of, task_of
 from sapiens.utils.checkpoint import Checkpoint, read_checkpoint, save_weights
@@ -54,8 +57,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     text = '*.pth ({state_dict, meta}; with --part encoder flat) or *.safetensors'
     convert.add_argument('out', type=Path, help=text)
     inspect.add_argument('--tensors', action='store_true', help='list every tensor: name, shape, type')
-    text = "'weights', or 'huggingface' for a folder that transformers opens; default: %(default)s"
-    convert.add_argument('--to', choices=['weights', 'huggingface'], default='weights', help=text)
+    text = (
+        "'weights', 'huggingface' for a folder that transformers opens, or 'training': one file with the whole state of a run's "
+        'checkpoint folder; default: %(default)s'
+    )
+    convert.add_argument('--to', choices=['weights', 'huggingface', 'training'], default='weights', help=text)
     convert.add_argument('--part', choices=['all', 'encoder'], default='all', help='default: %(default)s')
     text = 'of a model of several tasks, the one whose model alone is written'
     convert.add_argument('--task', metavar='NAME', help=text)
@@ -66,6 +72,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     if args.command == 'convert' and args.to == 'huggingface':
         if args.part == 'encoder' or args.dtype:
             parser.error('--part and --dtype are for --to weights')
+    elif args.command == 'convert' and args.to == 'training':
+        if args.part == 'encoder' or args.dtype or args.task or args.config:
+            parser.error('--part, --dtype, --task and --config are for --to weights')
+        if args.out.suffix != '.pth':
+            parser.error(f'{args.out}: expected a name that ends in .pth')
     elif args.command == 'convert' and args.out.suffix not in ('.pth', '.safetensors'):
         parser.error(f'{args.out}: expected a name that ends in .pth or .safetensors')
     return args
@@ -132,11 +143,26 @@ def convert_to_huggingface(args: argparse.Namespace) -> None:
     print(f'{args.out}: config.json, preprocessor_config.json, model.safetensors')
 
 
+def convert_to_training(args: argparse.Namespace) -> None:
+    folder = Path(resolve_checkpoint(args.file))
+    if not is_complete(folder):
+        raise ValueError(
+            f'{folder} is not a checkpoint folder of a run (default_hooks.checkpoint.format): --to training reads these'
+        )
+    checkpoint = read_tensors(folder, load_training_state(folder), {}, [])
+    write_checkpoint(checkpoint, args.out)
+    size = args.out.stat().st_size / 1e6
+    print(f'{args.out}: iteration {checkpoint["meta"]["iter"]}, {size:,.1f} MB; continue with --resume {args.out}')
+
+
 def convert(args: argparse.Namespace) -> None:
     if args.out.exists() and args.out.samefile(resolve_checkpoint(args.file)):
         raise ValueError(f'{args.out} is the file to convert: choose another name')
     if args.to == 'huggingface':
         convert_to_huggingface(args)
+        return
+    if args.to == 'training':
+        convert_to_training(args)
         return
     checkpoint = read_weights(args.file)
     if args.task:

@@ -14,9 +14,12 @@ import torch
 from sapiens.utils.checkpoint import check_zip, diagnose, limited_memory
 from sapiens.utils.files import atomic_path
 
+from .checkpoint_folder import is_complete, read_state
+from .safe_reader import SafeReader
+
 __all__ = ['find_resumable', 'load_training_state', 'write_checkpoint']
 
-NAME = re.compile(r'(?:iter|epoch)_(\d+)\.pth')
+NAME = re.compile(r'(?:iter|epoch)_(\d+)(?:\.pth)?')
 # File of a work dir with the path of the latest checkpoint.
 LAST = 'last_checkpoint'
 # Entries that a run needs to continue. A file of weights lacks some.
@@ -60,7 +63,8 @@ def size_of(value: Any) -> int:
 def load_training_state(path: str | Path, verify: bool = True) -> dict:
     """Read a checkpoint of this engine. Only tensors and plain values are unpickled.
 
-    Tensors are mapped from the file, so the ranks of a machine share its pages. Copy tensors that are kept.
+    Of a folder only the state is read; :func:`.read_tensors` reads the tensors. Tensors of a file are mapped, so the ranks of a
+    machine share its pages. Copy tensors that are kept.
 
     Args:
         path: the file.
@@ -71,12 +75,12 @@ def load_training_state(path: str | Path, verify: bool = True) -> dict:
         FileNotFoundError
     """
     path = Path(path)
-    if not path.is_file():
-        if path.exists():
-            raise ValueError(
-                f'{path} is not a file: a run resumes from a checkpoint, or from its work dir by --work-dir'
-            )
+    if not path.exists():
         raise FileNotFoundError(f'no checkpoint {path} to resume from')
+    if path.is_dir():
+        return _load_folder_state(path)
+    if not path.is_file():
+        raise ValueError(f'{path} is not a file: a run resumes from a checkpoint, or from its work dir by --work-dir')
     try:
         check_zip(path)
         if verify:
@@ -95,6 +99,21 @@ def load_training_state(path: str | Path, verify: bool = True) -> dict:
             'weights use --cfg-options load_from=PATH instead of --resume'
         )
     return checkpoint
+
+
+def _load_folder_state(path: Path) -> dict:
+    if not is_complete(path):
+        raise ValueError(
+            f'{path} is a folder, and not a checkpoint: a run resumes from a checkpoint, or from its work dir by --work-dir'
+        )
+    try:
+        state = read_state(path)
+    except Exception as error:
+        raise ValueError(f'{path} cannot be read: {diagnose(path, error)}') from error
+    found = {part for (part, *_), _ in SafeReader(path).entries().values()} | set(state)
+    if missing := NEEDED - found:
+        raise ValueError(f'{path} holds no {", ".join(sorted(missing))}: a run cannot continue from it')
+    return state
 
 
 def find_resumable(work_dir: str | Path, logger) -> Path | None:
@@ -149,7 +168,13 @@ def _newest_first(folders: list[Path], names: list[str]) -> Iterator[Path]:
         names: of files that are checkpoints whatever they are called.
     """
     folders = {folder.resolve() for folder in folders}
-    paths = [path for folder in folders for path in folder.glob('*.pth') if NAME.fullmatch(path.name)]
+    paths = [
+        path
+        for folder in folders
+        if folder.is_dir()
+        for path in folder.iterdir()
+        if NAME.fullmatch(path.name) and (path.suffix or is_complete(path))
+    ]
     paths.sort(key=lambda path: int(NAME.fullmatch(path.name)[1]))
     stacks = [[path for path in paths if path.name.startswith(kind)] for kind in ('iter', 'epoch')]
     others = [folder / name for folder in folders for name in names if not NAME.fullmatch(name)]

@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -32,10 +32,12 @@ from sapiens.utils.memory import keep_tensor_memory
 from sapiens.utils.terminal import fact, log_brief, near_path
 from sapiens.version import __version__
 
+from .checkpoint_folder import FolderWriter, read_tensors
 from .checkpoint_io import find_resumable, load_training_state, write_checkpoint
 from .compiling import compile_parts
 from .estimate.out_of_memory import explain_memory_errors
 from .evaluators import complete_evaluators
+from .host_group import gather_on_hosts
 from .matmul_precision import matmul_precision
 from .message_hub import plain
 from .run_state import collect_state, get_progress, restore_state
@@ -191,6 +193,54 @@ class Runner(BuildingRunner):
 
         The training loop says which epoch and iteration it is of; ``by_epoch`` of MMEngine's method has no effect.
         """
+        checkpoint = self._collect_checkpoint(save_optimizer, save_param_scheduler, meta)
+        problem = [None]
+        if is_main_process() or self.parallel.is_sharded:  # hooks add shards too, which all ranks gather
+            self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+        checkpoint = self.parallel.gather(checkpoint)
+        if is_main_process():
+            # The file must load on a machine without a GPU.
+            checkpoint['state_dict'] = {key: value.cpu() for key, value in checkpoint['state_dict'].items()}
+            try:
+                if self._lock is not None:
+                    self._lock.check()
+                write_checkpoint(checkpoint, Path(out_dir) / filename)
+            except RuntimeError as error:
+                problem = [str(error)]
+        broadcast_object_list(problem)
+        if problem[0]:
+            raise RuntimeError(problem[0])  # on every rank, so that none waits for the one that failed
+
+    def save_folder(
+        self,
+        path: Path,
+        on_complete: Callable[[], None],
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+    ) -> None:
+        """Begin to save a checkpoint as a folder; training may go on. Every rank must call this.
+
+        Args:
+            path: the folder.
+            on_complete: called by the main process, in another thread, when the folder is complete.
+
+        Raises:
+            RuntimeError: on every rank, if the checkpoint before could not be written.
+        """
+        checkpoint = self._collect_checkpoint(save_optimizer, save_param_scheduler)
+        self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+        problem = None
+        if self._lock is not None and is_main_process():
+            try:
+                self._lock.check()
+            except RuntimeError as error:
+                problem = str(error)
+        problem = gather_on_hosts(problem)[0]
+        if problem:
+            raise RuntimeError(problem)
+        self.folder_writer.start(checkpoint, path, on_complete)
+
+    def _collect_checkpoint(self, save_optimizer: bool, save_param_scheduler: bool, meta: dict | None = None) -> dict:
         self.read_step_values()
         weights = self.bare_model.state_dict()
         meta = dict(
@@ -208,22 +258,12 @@ class Runner(BuildingRunner):
         checkpoint = dict(meta=meta, state_dict=weights)
         if save_optimizer:
             checkpoint.update(collect_state(self, save_param_scheduler))
-        problem = [None]
-        if is_main_process() or self.parallel.is_sharded:  # hooks add shards too, which all ranks gather
-            self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
-        checkpoint = self.parallel.gather(checkpoint)
-        if is_main_process():
-            # The file must load on a machine without a GPU.
-            checkpoint['state_dict'] = {key: value.cpu() for key, value in checkpoint['state_dict'].items()}
-            try:
-                if self._lock is not None:
-                    self._lock.check()
-                write_checkpoint(checkpoint, Path(out_dir) / filename)
-            except RuntimeError as error:
-                problem = [str(error)]
-        broadcast_object_list(problem)
-        if problem[0]:
-            raise RuntimeError(problem[0])  # on every rank, so that none waits for the one that failed
+        return checkpoint
+
+    @cached_property
+    def folder_writer(self) -> FolderWriter:
+        """Writes checkpoints while training goes on."""
+        return FolderWriter(self.logger)
 
     @cached_property
     def _config_text(self) -> str:
@@ -305,8 +345,13 @@ class Runner(BuildingRunner):
         if not isinstance(self.optim_wrapper, OptimWrapper):  # nothing is built yet
             self._resume, self._load_from, self._has_loaded = True, str(filename), False
             return
-        checkpoint = load_training_state(filename, verify=False)  # the main process has verified it
-        checkpoint = self.parallel.split(checkpoint, self.bare_model, self.optim_wrapper.optimizer)
+        if Path(filename).is_dir():
+            parameters = [one for group in self.optim_wrapper.param_groups for one in group['params']]
+            state = load_training_state(filename, verify=False)
+            checkpoint = read_tensors(Path(filename), state, self.bare_model.state_dict(), parameters)
+        else:
+            checkpoint = load_training_state(filename, verify=False)  # the main process has verified it
+            checkpoint = self.parallel.split(checkpoint, self.bare_model, self.optim_wrapper.optimizer)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         self.bare_model.load_state_dict(checkpoint['state_dict'], strict=True)
         restore_state(self, checkpoint, str(filename))

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,13 +29,13 @@ def temporary_path(path: str | Path, keep_suffix: bool = False) -> Path:
 
 
 def remove_temporaries(folder: str | Path, pattern: str = '*') -> None:
-    """Remove temporary files that killed processes have left. Call this only where no other process writes.
+    """Remove temporary files and folders that killed processes have left. Call this only where no other process writes.
 
     Args:
         pattern: shell pattern of the final names, of up to 40 characters.
     """
     for path in Path(folder).glob(f'.{pattern}.{"[0-9a-f]" * 12}.tmp'):
-        path.unlink(missing_ok=True)
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 @contextmanager

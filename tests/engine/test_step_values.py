@@ -10,7 +10,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.model import ExponentialMovingAverage, MomentumAnnealingEMA
 from torch import nn
 
-from sapiens.engine import GarbageHook, StopHook
+from sapiens.engine import GarbageHook, StopHook, agreement
 from sapiens.engine.matmul_precision import resolve_matmul_precision
 from sapiens.engine.step_values import StepValues
 from sapiens.registry import MODELS
@@ -93,22 +93,14 @@ def test_a_skipped_step_leaves_no_gradient_norm(tmp_path):
 
 def stop_on_rank(seconds, per_step, received_at):
     now = [0.0]
-    import sapiens.engine.hooks.stop as module
-
-    module.time = SimpleNamespace(monotonic=lambda: now[0])
-    hook, stopped = StopHook(seconds), []
+    agreement.time = SimpleNamespace(monotonic=lambda: now[0])
+    hook, stopped, exchanges = StopHook(seconds), [], []
     logger = SimpleNamespace(warning=lambda text: None)
-    runner = SimpleNamespace(
-        optim_wrapper=SimpleNamespace(should_update=lambda: True),
-        hooks=[],
-        logger=logger,
-        train_loop=SimpleNamespace(),
-        iter=0,
-    )
+    wrapper = SimpleNamespace(should_update=lambda: True)
+    runner = SimpleNamespace(optim_wrapper=wrapper, hooks=[], logger=logger, train_loop=SimpleNamespace(), iter=0)
     hook.before_train(runner)
-    exchanges = []
-    real = hook._exchange
-    hook._exchange = lambda: exchanges.append(runner.iter + 1) or real()
+    real = hook.agreement.exchange
+    hook.agreement.exchange = lambda value: exchanges.append(runner.iter + 1) or real(value)
     for runner.iter in range(60):
         now[0] += per_step * (1 + dist.get_rank())
         if runner.iter + 1 == received_at and dist.get_rank():

@@ -1,10 +1,13 @@
 """Writes checkpoints and removes outdated ones."""
 
 import os
+import shutil
+import time
+from functools import partial
 from inspect import signature
 from pathlib import Path
 
-from mmengine.dist import is_main_process
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook as _CheckpointHook
 
@@ -14,6 +17,7 @@ from sapiens.registry import HOOKS
 from sapiens.utils.files import remove_temporaries, write_atomically
 from sapiens.utils.terminal import log_brief, near_path
 
+from ..agreement import Agreement
 from ..checkpoint_io import LAST
 
 __all__ = ['CheckpointHook']
@@ -24,6 +28,9 @@ UNUSED = dict(
     file_client_args='checkpoints are local files; out_dir sets their folder',
     backend_args='checkpoints are local files; out_dir sets their folder',
 )
+FORMATS = ('auto', 'file', 'folder')
+# Parameters from which 'auto' writes folders.
+MANY = 1.5e9
 
 
 @HOOKS.register_module()
@@ -40,13 +47,28 @@ class CheckpointHook(_CheckpointHook):
       finds them again.
     * :meth:`save_now` writes a checkpoint at any iteration. ``max_keep_ckpts`` counts it too.
 
+    Args:
+        interval_minutes: also save this many minutes after the latest checkpoint, so that a crash costs no more.
+        format: ``'file'``, which the main process writes while the others wait; ``'folder'``, called ``epoch_N`` or ``iter_N``,
+            of which each process writes its part while training goes on (:mod:`sapiens.engine.checkpoint_folder`); ``'auto'``: a
+            folder on several nodes and for models of more than 1.5e9 parameters. What ``save_best`` keeps are weights in a file.
+        **options: of MMEngine's hook.
+
     Raises:
         ValueError: an option that is unknown or has no effect here; a ``save_best`` that evaluations do not report, before the
             first step where the metric says what it reports, otherwise after an evaluation.
     """
 
-    def __init__(self, **options) -> None:
+    def __init__(self, interval_minutes: float | None = None, format: str = 'auto', **options) -> None:
         super().__init__(**options)
+        if interval_minutes is not None and not interval_minutes > 0:
+            raise ValueError(
+                f'default_hooks.checkpoint.interval_minutes={interval_minutes}: expected a number above 0'
+            )
+        if format not in FORMATS:
+            raise ValueError(f'default_hooks.checkpoint.format={format!r} is not one of {FORMATS}')
+        self.interval_minutes, self.format = interval_minutes, format
+        self.agreement, self._saved_at = Agreement(seconds=10), 0.0
         for key in self.args:
             known = signature(_CheckpointHook).parameters
             raise ValueError(f'default_hooks.checkpoint has an unknown option {key!r}{near(key, known)}')
@@ -82,6 +104,12 @@ class CheckpointHook(_CheckpointHook):
         self.last_ckpt = hub.get_info('last_ckpt')
         self.kept: list[str] = list(hub.get_info('kept_checkpoints', []))
         self.due, self.first_iteration, self.saved_iteration = False, runner.iter, -1
+        self._saved_at = time.monotonic()
+        self.agreement.restart()
+        if self.format == 'auto':
+            nodes = get_world_size() / int(os.environ.get('LOCAL_WORLD_SIZE', get_world_size()))
+            count = sum(parameter.numel() for parameter in runner.bare_model.parameters())
+            self.format = 'folder' if nodes > 1 or count > MANY else 'file'
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         if self.by_epoch:
@@ -89,6 +117,9 @@ class CheckpointHook(_CheckpointHook):
         else:
             scheduled, last = self.every_n_train_iters(runner, self.interval, self.save_begin), True
         self.due |= scheduled or (last and self.save_last and self.is_last_train_iter(runner))
+        if self.interval_minutes is not None:
+            seconds = self.agreement.after_step(time.monotonic() - self._saved_at)
+            self.due |= seconds is not None and seconds >= 60 * self.interval_minutes
         if self.due and runner.optim_wrapper.should_update():
             self.save_now(runner, runner.iter + 1)
 
@@ -96,12 +127,24 @@ class CheckpointHook(_CheckpointHook):
         if self.save_last and runner.iter > self.first_iteration and runner.optim_wrapper.should_update():
             self.save_now(runner, runner.iter)
         super().after_train(runner)
+        self.finish(runner)
 
     def save_now(self, runner, iteration: int) -> None:
         """Write a checkpoint unless that iteration has one. All ranks must call this after it."""
         self.due = False
         if iteration != self.saved_iteration:
             self._write(runner, iteration)
+
+    def finish(self, runner) -> None:
+        """Wait for the checkpoint that is being written.
+
+        Raises:
+            RuntimeError: it could not be written.
+        """
+        if self.format == 'folder':
+            seconds = runner.folder_writer.wait()
+            if seconds > 1:
+                runner.logger.info(f'Waited {seconds:.1f} s for {self.last_ckpt}')
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
         if runner.optim_wrapper.should_update():
@@ -114,7 +157,8 @@ class CheckpointHook(_CheckpointHook):
 
     def _name(self, runner, iteration: int) -> str:
         epochs = runner.train_loop.finished_epochs if self.by_epoch else None
-        return f'iter_{iteration}.pth' if epochs is None else f'epoch_{epochs}.pth'
+        name = f'iter_{iteration}' if epochs is None else f'epoch_{epochs}'
+        return name if self.format == 'folder' else f'{name}.pth'
 
     def _write(self, runner, iteration: int) -> None:
         name = self._name(runner, iteration)
@@ -124,15 +168,24 @@ class CheckpointHook(_CheckpointHook):
         self.last_ckpt = self._path(name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         log_brief(f'Saving checkpoint {self.last_ckpt}', f'saving {near_path(self.last_ckpt)}', runner.logger)
-        parts = dict(save_optimizer=self.save_optimizer, save_param_scheduler=self.save_param_scheduler)
-        runner.save_checkpoint(self.out_dir, name, **parts)
-        self.saved_iteration = iteration
         outdated = self.kept[: -self.max_keep_ckpts] if self.max_keep_ckpts > 0 else []
+        complete = partial(self._complete, runner.work_dir, self.last_ckpt, [self._path(old) for old in outdated])
+        parts = dict(save_optimizer=self.save_optimizer, save_param_scheduler=self.save_param_scheduler)
+        if self.format == 'folder':
+            runner.save_folder(Path(self.last_ckpt), complete, **parts)
+        else:
+            runner.save_checkpoint(self.out_dir, name, **parts)
+            if is_main_process():
+                complete()
         self.kept = self.kept[len(outdated) :]
-        if is_main_process():
-            write_atomically(Path(runner.work_dir) / LAST, os.fsencode(self.last_ckpt))
-            for old in outdated:
-                Path(self._path(old)).unlink(missing_ok=True)
+        self.saved_iteration, self._saved_at = iteration, time.monotonic()
+
+    @staticmethod
+    def _complete(work_dir: str, path: str, outdated: list[str]) -> None:
+        """Note the latest checkpoint and remove outdated ones. Only the main process calls this, for a folder in its thread."""
+        write_atomically(Path(work_dir) / LAST, os.fsencode(path))
+        for old in map(Path, outdated):
+            shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
         for key in self.key_indicators if self.save_best else ():
@@ -142,7 +195,8 @@ class CheckpointHook(_CheckpointHook):
                     f'{", ".join(metrics)}). The last checkpoint is {self.last_ckpt or "not written yet"}; continue with '
                     '--resume'
                 )
-        self.filename_tmpl = self._name(runner, runner.iter)  # MMEngine's method fills in the epoch, also inside one
+        # MMEngine's method fills in the epoch, also inside one.
+        self.filename_tmpl = f'{Path(self._name(runner, runner.iter)).stem}.pth'
         backend = self.file_backend = _RemovesLater()
         super()._save_best_checkpoint(runner, metrics)
         best = {value for key, value in runner.message_hub.runtime_info.items() if key.startswith(BEST)}

@@ -3,16 +3,12 @@
 import logging
 import os
 import signal
-import time
 
-import torch
-import torch.distributed as dist
-from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 
 from sapiens.registry import HOOKS
 
-from ..host_group import host_group
+from ..agreement import Agreement
 from ..outputs import drop_closed_outputs
 from ..worker_signals import STOP_SIGNALS
 from .checkpoint import CheckpointHook
@@ -43,15 +39,13 @@ class StopHook(Hook):
     def __init__(self, seconds: float = 2.0) -> None:
         if seconds < 0:
             raise ValueError(f'default_hooks.stop.seconds={seconds}: expected 0 or more')
-        self.seconds = seconds
-        # Steps from the latest exchange to the next one, those that are left, and the time of the latest.
-        self._interval, self._left, self._since = 1, 1, 0.0
+        self.agreement = Agreement(seconds)
         self.received = 0
         self.previous: dict = {}
 
     def before_train(self, runner) -> None:
         self.received = 0
-        self._interval, self._left, self._since = 1, 1, time.monotonic()
+        self.agreement.restart()
         for number in STOP_SIGNALS:
             self.previous[number] = signal.signal(number, self._receive)
         self.previous[signal.SIGPIPE] = signal.signal(signal.SIGPIPE, drop_closed_outputs)
@@ -67,18 +61,16 @@ class StopHook(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         if runner.optim_wrapper.should_update():  # checkpoints do not hold pending gradients
-            self._left -= 1
-            if get_world_size() == 1 or self._left <= 0:
-                self._stop_if_received(runner, runner.iter + 1)
+            self._stop_if(self.agreement.after_step(self.received), runner, runner.iter + 1)
 
     def after_val_epoch(self, runner, metrics=None) -> None:
         if self.previous and runner.optim_wrapper.should_update():
-            self._stop_if_received(runner, runner.iter)
+            self._stop_if(self.agreement.exchange(self.received), runner, runner.iter)
 
-    def _stop_if_received(self, runner, iteration: int) -> None:
-        received = self._exchange() if get_world_size() > 1 else self.received
+    def _stop_if(self, received: float | None, runner, iteration: int) -> None:
         if not received:
             return
+        received = int(received)
         name = signal.Signals(received).name
         done = f'Stopped by {name} after iteration {iteration}'
         checkpoint = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
@@ -86,20 +78,10 @@ class StopHook(Hook):
             runner.logger.warning(f'{done}; nothing is saved, because there is no CheckpointHook')
         else:
             checkpoint.save_now(runner, iteration)
+            checkpoint.finish(runner)
             runner.logger.info(f'{done}: {checkpoint.last_ckpt} is written. Continue with --resume')
         runner.train_loop.stop_training = True
         runner.exit_status = 128 + received
-
-    def _exchange(self) -> int:
-        """The signal that any rank received, or 0. Every rank must call this after the same step."""
-        now, steps = time.monotonic(), self._interval - self._left
-        flags = torch.tensor([self.received, (now - self._since) / max(steps, 1)])
-        dist.all_reduce(flags, dist.ReduceOp.MAX, group=host_group())
-        received, per_step = flags.tolist()
-        # From numbers that all ranks have alike.
-        self._interval = self._left = max(1, min(1000, int(self.seconds / max(per_step, 1e-6))))
-        self._since = now
-        return int(received)
 
     def restore(self) -> None:
         """Restore the previous handlers."""

@@ -8,21 +8,26 @@ from .archive import patch_padding_of
 from .limits import check_zip, limited_memory
 from .loading import LoadReport, RefusedWeights, load_state
 from .reading import Checkpoint, diagnose, read_checkpoint, require_checkpoint
+from .restricted import load_restricted
 from .several_tasks import as_member, extract_task, names_of_tasks
+from .sharded import STATE, check_description
 from .start import load_encoder_start, load_head_start
 from .writing import save_weights
 
 __all__ = [
+    'STATE',
     'Checkpoint',
     'LoadReport',
     'RefusedWeights',
     'as_member',
+    'check_description',
     'check_zip',
     'diagnose',
     'extract_task',
     'limited_memory',
     'load_encoder_start',
     'load_head_start',
+    'load_restricted',
     'load_state',
     'names_of_tasks',
     'patch_padding_of',

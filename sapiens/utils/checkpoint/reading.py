@@ -144,11 +144,12 @@ def _reason(path: Path, error: Exception) -> str:
     if isinstance(error, MemoryError) or 'DefaultCPUAllocator' in str(error):
         return 'it unpacks to many times its size, as no file of weights does'
     # torch advises to load such a file without its safety, which is not advice for users.
-    asked = re.search(r'GLOBAL (\S+)', str(error))
+    asked = re.search(r'GLOBAL (\S+)|unrecognized function', str(error))
     if isinstance(error, UnsafeGlobal) or asked:
+        what = (asked[1] or 'a method') if asked else error
         return (
-            f'it asks to run code ({asked[1] if asked else error}), which a file of weights never needs; nothing was run. If '
-            'you trust its source, save its state_dict alone, with torch.save, where it was written'
+            f'it asks to run code ({what}), which a file of weights never needs; nothing was run. If you trust its source, save '
+            'its state_dict alone, with torch.save, where it was written'
         )
     if path.is_dir():
         return f'{error}' if str(error) else f'it is not a checkpoint ({type(error).__name__})'

@@ -14,8 +14,10 @@ from torch import Tensor
 
 from .restricted import UnsafeGlobal, load_restricted
 
-__all__ = ['is_checkpoint_folder', 'read_folder']
+__all__ = ['STATE', 'check_description', 'is_checkpoint_folder', 'read_folder']
 
+# File of a training checkpoint with everything that is not a tensor of its weights or of the optimizer.
+STATE = 'state.pt'
 INDEX, SINGLE = 'model.safetensors.index.json', 'model.safetensors'
 # Classes of the pickle that describes the shards. Each becomes a holder of its attributes.
 DESCRIPTIONS = {
@@ -45,7 +47,10 @@ def read_folder(path: Path, map_location: str | torch.device = 'cpu', wanted: tu
         ValueError: shards are missing, do not cover a tensor, or name files outside the folder.
     """
     if (path / '.metadata').is_file():
-        return _read_distributed(path, map_location, wanted)
+        content = _read_distributed(path, map_location, wanted)
+        if (path / STATE).is_file():
+            content['meta'] = load_restricted(path / STATE).get('meta')
+        return content
     from safetensors.torch import load_file
 
     # A folder may keep the parts of an earlier model; transformers prefers the single file too.
@@ -54,6 +59,23 @@ def read_folder(path: Path, map_location: str | torch.device = 'cpu', wanted: tu
     for name in names:
         content.update(load_file(_inside(path, name), device=str(map_location)))
     return content
+
+
+def check_description(folder: Path, content: bytes) -> None:
+    """Check what ``.metadata`` of a folder holds, before torch's own reader opens it.
+
+    Raises:
+        UnsafeGlobal: it asks for anything but descriptions.
+        ValueError: it names objects, which torch would unpickle, or files that are missing or outside of the folder.
+    """
+    about = _DescriptionUnpickler(io.BytesIO(content)).load().attributes
+    for name, entry in about['state_dict_metadata'].items():
+        if 'size' not in entry.attributes:
+            raise ValueError(f'its entry {name} is not a tensor')
+    for info in about['storage_data'].values():
+        file = _inside(folder, str(info.attributes['relative_path']))
+        if file.stat().st_size < info.attributes['offset'] + info.attributes['length']:
+            raise ValueError(f'its part {file.name} is truncated: copy the whole folder again')
 
 
 def _parts(index: Path) -> list[str]:

@@ -1,0 +1,372 @@
+"""Checkpoints as folders: written in the background, opened by any number of processes, sharded or not."""
+
+import io
+import logging
+import os
+import pickle
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from mmengine.hooks import EMAHook, Hook
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+
+from sapiens.commands.convert import main as convert
+from sapiens.engine import CheckpointHook
+from sapiens.engine.checkpoint_folder import FolderWriter, is_complete, read_state, read_tensors
+from sapiens.engine.checkpoint_io import find_resumable, load_training_state
+from sapiens.utils.checkpoint import read_checkpoint
+
+from ..ranks import on_ranks
+from .toy import make_runner
+
+FOLDERS = dict(checkpoint=dict(type='CheckpointHook', interval=5, by_epoch=False, format='folder'))
+FILES = dict(checkpoint=dict(FOLDERS['checkpoint'], format='file'))
+
+
+@pytest.fixture(autouse=True)
+def no_environment_report(monkeypatch):
+    monkeypatch.setattr('sapiens.engine.Runner._log_env', lambda *_: None)
+
+
+def names(folder):
+    return sorted(
+        path.name for path in Path(folder).iterdir() if path.name.startswith(('iter', 'epoch', '.iter', 'best'))
+    )
+
+
+def weights_of(path):
+    return read_checkpoint(path).state_dict
+
+
+# ---------------------------------------------------------------------- runs
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    length = dict(train_cfg=dict(type='TrainLoop', max_iters=15))
+    make_runner(tmp_path / 'files', default_hooks=FILES, hooks=[EMAHook()], **length).train()
+    make_runner(tmp_path / 'run', default_hooks=FOLDERS, hooks=[EMAHook()]).train()
+    assert names(tmp_path / 'run') == ['iter_10', 'iter_5']
+    # A copy goes on; the run also goes on from files, and from folders to files.
+    resumed = make_runner(tmp_path / 'run', default_hooks=FOLDERS, hooks=[EMAHook()], resume=True, **length)
+    resumed.train()
+    assert names(tmp_path / 'run') == ['iter_10', 'iter_15', 'iter_5']
+    file = torch.load(tmp_path / 'files' / 'iter_15.pth', weights_only=True)
+    folder = read_tensors(tmp_path / 'run' / 'iter_15', read_state(tmp_path / 'run' / 'iter_15'), {}, [])
+    assert file.keys() == folder.keys()
+    for part in ('state_dict', 'ema_state_dict'):
+        assert file[part].keys() == folder[part].keys()
+        assert all(torch.equal(file[part][name], folder[part][name]) for name in file[part])
+    for index, state in file['optimizer']['state'].items():
+        assert all(torch.equal(value, folder['optimizer']['state'][index][name]) for name, value in state.items())
+    assert file['optimizer']['param_groups'] == folder['optimizer']['param_groups']
+    assert torch.equal(file['rng'][0]['torch'], folder['rng'][0]['torch']) and file['data'] == folder['data']
+    curves = [content['message_hub']['curves'] for content in (file, folder)]
+    assert torch.equal(curves[0]['train/loss'][0], curves[1]['train/loss'][0])
+
+
+def test_old_folders_go_when_a_new_one_is_complete(tmp_path):
+    keep = dict(
+        checkpoint=dict(FOLDERS['checkpoint'], interval=2, max_keep_ckpts=2, save_best='toy/loss', rule='less')
+    )
+    runner = make_runner(tmp_path, default_hooks=keep, scores=[3.0, 2.0, 4.0, 5.0, 6.0],
+                         train_cfg=dict(type='TrainLoop', max_iters=10, val_interval=2))  # fmt: skip
+    runner.train()
+    assert names(tmp_path) == ['best_toy_loss_iter_4.pth', 'iter_10', 'iter_8']
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'iter_10')
+    assert find_resumable(tmp_path, logging.getLogger()).name == 'iter_10'
+
+
+class Slow(Hook):
+    """Records whether a save runs after each iteration."""
+
+    priority = 'LOWEST'
+
+    def __init__(self):
+        self.running = []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        running = runner.folder_writer._running
+        self.running.append(running is not None and not running.done())
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
+    gate, real, active = threading.Event(), dcp.FileSystemWriter.write_data, []
+
+    def write(self, *args):
+        active.append(1)
+        assert sum(active) == 1  # two saves never overlap
+        gate.wait(10)
+        result = real(self, *args)
+        active.append(-1)
+        return result
+
+    monkeypatch.setattr(dcp.FileSystemWriter, 'write_data', write)
+
+    class Open(Hook):
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            if runner.iter == 8:
+                gate.set()
+
+    slow = Slow()
+    runner = make_runner(tmp_path, default_hooks=FOLDERS, hooks=[slow, Open()])
+    runner.train()
+    assert slow.running[4:8] == [True] * 4 and names(tmp_path) == ['iter_10', 'iter_5']
+    # The copy is that of iteration 5, though the weights changed before it was written.
+    straight = make_runner(tmp_path / 'straight', default_hooks=FILES)
+    straight.train()
+    assert torch.equal(
+        weights_of(tmp_path / 'iter_5')['backbone.weight'],
+        weights_of(tmp_path / 'straight/iter_5.pth')['backbone.weight'],
+    )
+
+
+def test_a_full_disk_costs_no_older_checkpoint(tmp_path, monkeypatch):
+    real = dcp.FileSystemWriter.write_data
+
+    def write(self, *args):
+        if 'iter_10' in str(self.path):
+            raise OSError(28, 'No space left on device')
+        return real(self, *args)
+
+    monkeypatch.setattr(dcp.FileSystemWriter, 'write_data', write)
+    keep = dict(checkpoint=dict(FOLDERS['checkpoint'], max_keep_ckpts=1))
+    with pytest.raises(RuntimeError, match='iter_10: the disk .* is full'):
+        make_runner(tmp_path, default_hooks=keep, train_cfg=dict(type='TrainLoop', max_iters=20)).train()
+    assert names(tmp_path) == ['iter_5'] and is_complete(tmp_path / 'iter_5')
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'iter_5')
+    monkeypatch.undo()
+    make_runner(tmp_path, default_hooks=keep, resume=True).train()
+    assert names(tmp_path) == ['iter_10']
+
+
+@pytest.mark.parametrize('stage', ['tensors', 'metadata', 'state'])
+def test_a_save_that_dies_leaves_nothing_that_looks_complete(tmp_path, monkeypatch, stage):
+    """A killed process cannot tidy up: what it leaves is not opened, and removed by the next run."""
+    for name in ('run', 'killed'):
+        make_runner(tmp_path / name, default_hooks=FOLDERS, train_cfg=dict(type='TrainLoop', max_iters=5)).train()
+    partial = tmp_path / 'run' / f'.iter_10.{"0" * 12}.tmp'
+    (tmp_path / 'killed' / 'iter_5').rename(partial)
+    tmp_path = tmp_path / 'run'
+    for name in dict(tensors=['.metadata', 'state.pt'], metadata=['state.pt'], state=[])[stage]:
+        (partial / name).unlink()
+    assert find_resumable(tmp_path, logging.getLogger()).name == 'iter_5'
+    make_runner(tmp_path, default_hooks=FOLDERS, resume=True).train()
+    assert names(tmp_path) == ['iter_10', 'iter_5'] and not partial.exists()
+
+
+def test_a_checkpoint_after_some_minutes(tmp_path, monkeypatch):
+    import sapiens.engine.hooks.checkpoint as module
+
+    now = [0.0]
+    monkeypatch.setattr(module.time, 'monotonic', lambda: now[0])
+
+    class Clock(Hook):
+        priority = 'HIGHEST'
+
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            now[0] += 40
+
+    minutes = dict(
+        checkpoint=dict(type='CheckpointHook', interval=6, by_epoch=False, interval_minutes=2, max_keep_ckpts=-1)
+    )
+    make_runner(tmp_path, default_hooks=minutes, hooks=[Clock()]).train()
+    # Two minutes after the start, after iteration 3 and so on; that of 6 is also due.
+    assert names(tmp_path) == ['iter_10.pth', 'iter_3.pth', 'iter_6.pth', 'iter_9.pth']
+    with pytest.raises(ValueError, match='interval_minutes=0'):
+        CheckpointHook(interval_minutes=0)
+    with pytest.raises(ValueError, match="format='zip' is not one of"):
+        CheckpointHook(format='zip')
+
+
+# ---------------------------------------------------------------------- what a folder may hold
+
+
+@pytest.fixture
+def folder(tmp_path):
+    make_runner(tmp_path, default_hooks=FOLDERS, train_cfg=dict(type='TrainLoop', max_iters=5)).train()
+    return tmp_path / 'iter_5'
+
+
+class Attack:
+    def __reduce__(self):
+        return os.mkdir, (self.target,)
+
+
+def test_a_malicious_folder_runs_nothing(folder, tmp_path):
+    attack, target = Attack(), tmp_path / 'executed'
+    Attack.target = str(target)
+    pickle.loads(pickle.dumps(attack))
+    assert target.exists()
+    target.rmdir()
+    about = (folder / '.metadata').read_bytes()
+    metadata = pickle.loads(about)
+    metadata.planner_data = attack
+    (folder / '.metadata').write_bytes(pickle.dumps(metadata))
+    with pytest.raises(ValueError, match='asks to run code'):
+        load_training_state(folder)
+    (folder / '.metadata').write_bytes(about)
+    state = (folder / 'state.pt').read_bytes()
+    with open(folder / 'state.pt', 'wb') as file:
+        torch.save(dict(meta=attack), file)
+    with pytest.raises(ValueError, match='asks to run code'):
+        load_training_state(folder)
+    (folder / 'state.pt').write_bytes(state)
+    # A tensor replaced by an object, which torch's reader would unpickle.
+    metadata = pickle.loads(about)
+    name = next(iter(metadata.state_dict_metadata))
+    metadata.state_dict_metadata[name] = dcp.metadata.BytesStorageMetadata()
+    (folder / '.metadata').write_bytes(pickle.dumps(metadata))
+    with pytest.raises(ValueError, match='is not a tensor'):
+        load_training_state(folder)
+    # Bytes of an object in the place of those of a tensor.
+    (folder / '.metadata').write_bytes(about)
+    content = io.BytesIO()
+    torch.save(attack, content)
+    shard = next(folder.glob('*.distcp'))
+    size = shard.stat().st_size
+    info = next(iter(pickle.loads(about).storage_data.values()))
+    data = bytearray(shard.read_bytes())
+    data[info.offset : info.offset + info.length] = content.getvalue().ljust(info.length, b'\0')[: info.length]
+    shard.write_bytes(bytes(data)[:size].ljust(size, b'\0'))
+    with pytest.raises(BaseException):  # noqa: B017  (DCP's own exception)
+        read_tensors(folder, read_state(folder), {}, [])
+    assert not target.exists()
+
+
+def test_a_damaged_folder_is_skipped_by_name(folder, tmp_path, caplog):
+    shard = next(folder.glob('*.distcp'))
+    data = shard.read_bytes()
+    shard.write_bytes(data[:-10])
+    with pytest.raises(ValueError, match=f'{shard.name} is truncated'):
+        load_training_state(folder)
+    shard.unlink()
+    with pytest.raises(ValueError, match=f'part {shard.name} is missing'):
+        load_training_state(folder)
+    shard.write_bytes(data)
+    (folder / 'state.pt').unlink()
+    with pytest.raises(ValueError, match='not a checkpoint'):
+        load_training_state(folder)
+    with pytest.raises(ValueError, match='has no tensor absent.weight of the model'):
+        (folder / 'state.pt').write_bytes(b'')
+        read_tensors(folder, {}, {'absent.weight': torch.zeros(1)}, [])
+
+
+def test_weights_of_a_folder_open_as_those_of_a_file(folder):
+    checkpoint = read_checkpoint(folder)
+    assert set(checkpoint.state_dict) == {'backbone.weight', 'backbone.bias'} and checkpoint.meta['iter'] == 5
+
+
+def test_a_folder_becomes_a_file_that_a_run_resumes_from(folder, tmp_path, capsys):
+    convert(['convert', str(folder), str(tmp_path / 'one.pth'), '--to', 'training'])
+    assert 'iteration 5' in capsys.readouterr().out
+    ended = []
+    for start in (tmp_path / 'one.pth', folder):
+        runner = make_runner(tmp_path / start.stem, default_hooks=FILES, resume=True, load_from=str(start))
+        runner.train()
+        ended.append(runner.bare_model.backbone.weight)
+    assert torch.equal(*ended)
+    with pytest.raises(ValueError, match='is not a checkpoint folder'):
+        convert(['convert', str(tmp_path / 'one.pth'), str(tmp_path / 'two.pth'), '--to', 'training'])
+
+
+# ---------------------------------------------------------------------- several processes
+
+
+def build(seed, sharded, steps):
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(8, 7), nn.Linear(7, 5))
+    model.register_buffer('table', torch.arange(3.0))
+    model[1].bias.requires_grad_(False)
+    if sharded:
+        world = dist.get_world_size()
+        shape = (2, world // 2) if sharded == 'node' else (world,)
+        mesh = init_device_mesh('cpu', shape, mesh_dim_names=('replicate', 'shard')[-len(shape) :])
+        for layer in model:
+            fully_shard(layer, mesh=mesh)
+        fully_shard(model, mesh=mesh)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(steps):
+        model(torch.linspace(-1, 1, 16).view(2, 8)).square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return model, optimizer
+
+
+def save(path, sharded):
+    model, optimizer = build(0, sharded, 3)
+    completed = []
+    writer = FolderWriter(logging.getLogger())
+    checkpoint = dict(
+        meta=dict(iter=3), state_dict=model.state_dict(), optimizer=optimizer.state_dict(), rng=[torch.ones(2)]
+    )
+    writer.start(checkpoint, Path(path), lambda: completed.append(1))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()  # training goes on
+    writer.close()
+    return len(completed)
+
+
+def whole(value):
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def load(path, sharded):
+    model, optimizer = build(1, sharded, 1)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group['params']]
+    checkpoint = read_tensors(Path(path), read_state(Path(path)), model.state_dict(), parameters)
+    model.load_state_dict(checkpoint['state_dict'])
+    optimizer.load_state_dict(checkpoint['optimizer'])
+    states = optimizer.state_dict()['state']
+    return (
+        {name: whole(value).detach() for name, value in model.state_dict().items()},
+        {index: {name: whole(value) for name, value in state.items()} for index, state in states.items()},
+        checkpoint['meta'],
+    )
+
+
+@pytest.mark.parametrize(('writers', 'sharded'), [(4, 'all'), (4, 'node'), (2, False)])
+def test_a_folder_opens_on_any_number_of_processes(tmp_path, writers, sharded):
+    path = tmp_path / 'iter_3'
+    assert on_ranks(writers, save, tmp_path, path, sharded) == [1] + [0] * (writers - 1)
+    files = {file.name for file in path.iterdir()}
+    assert files == {'.metadata', 'state.pt', *(f'__{rank}_0.distcp' for rank in range(writers))}
+    weights = {name: value for name, value in weights_of(path).items()}
+    states = None
+    for readers, kind in ((1, False), (2, 'all'), (2, False)):
+        found = [load(path, False)] if readers == 1 else on_ranks(readers, load, tmp_path, path, kind)
+        for loaded, moments, meta in found:
+            assert meta == dict(iter=3)
+            assert all(torch.equal(loaded[name], weights[name]) for name in weights)
+            states = states or moments
+            assert [state['step'].item() for state in moments.values()] == [3.0] * 3
+            for index, state in moments.items():
+                assert all(torch.equal(value, states[index][name]) for name, value in state.items())
+    single, _ = build(0, False, 3)
+    for name, value in single.state_dict().items():
+        torch.testing.assert_close(weights[name], value, rtol=1e-5, atol=1e-6)
+
+
+def fail_on_one_rank(path):
+    def write(self, *args):
+        raise OSError(30, 'Read-only file system')
+
+    if dist.get_rank() == 1:
+        dcp.FileSystemWriter.write_data = write
+    try:
+        save(path, 'all')
+    except RuntimeError as error:
+        return str(error)
+
+
+def test_a_rank_that_cannot_write_fails_the_save_on_all(tmp_path):
+    found = on_ranks(2, fail_on_one_rank, tmp_path, tmp_path / 'iter_3')
+    assert all('iter_3: ' in text and 'Read-only file system' in text for text in found)
+    assert not [path for path in tmp_path.iterdir() if 'iter' in path.name]
