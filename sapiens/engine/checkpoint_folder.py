@@ -9,6 +9,7 @@ import io
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from logging import Logger
@@ -78,7 +79,13 @@ class FolderWriter:
         self._path = path
         self._hidden = Path(gather_on_hosts(str(temporary_path(path)))[0])
         writer = _Writer(self._hidden, path, content.getvalue(), on_complete)
-        self._running = dcp.async_save(
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', message='torch.distributed is disabled')
+            self._running = self._save(tensors, writer)
+        self._running.add_done_callback(self._note)
+
+    def _save(self, tensors: dict[tuple, Tensor], writer: dcp.FileSystemWriter) -> Future:
+        return dcp.async_save(
             _own_part(tensors),
             storage_writer=writer,
             planner=dcp.DefaultSavePlanner(dedup_save_to_lowest_rank=False),
@@ -86,7 +93,6 @@ class FolderWriter:
             async_stager=self._stager,
             no_dist=self._group is None,
         )
-        self._running.add_done_callback(self._note)
 
     def _note(self, done: Future) -> None:
         if done.exception() is not None and self._is_main:
@@ -95,6 +101,11 @@ class FolderWriter:
     @property
     def _is_main(self) -> bool:
         return self._group is None or dist.get_rank() == 0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no save is running in this process."""
+        return self._running is None or self._running.done()
 
     def wait(self) -> float:
         """Wait until the running save is complete; returns the seconds.

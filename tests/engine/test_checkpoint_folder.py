@@ -92,8 +92,7 @@ class Slow(Hook):
         self.running = []
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        running = runner.folder_writer._running
-        self.running.append(running is not None and not running.done())
+        self.running.append(not runner.folder_writer.is_done)
 
 
 def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
