@@ -16,7 +16,7 @@ from sapiens.checkpoints import (
     save_huggingface,
 )
 from sapiens.commands import convert
-from sapiens.engine.runner import model_facts
+from sapiens.engine.runner_checkpoints import model_facts
 from sapiens.registry import MODELS
 from sapiens.utils.checkpoint import save_weights
 

@@ -10,8 +10,8 @@ import torch
 
 from sapiens.engine import checkpoint_io
 from sapiens.engine.checkpoint_io import find_resumable, load_training_state, write_checkpoint
+from sapiens.engine.message_hub import plain
 from sapiens.engine.random_state import get_random_state, set_random_state
-from sapiens.engine.runner import plain
 
 
 def state(value=1.0):

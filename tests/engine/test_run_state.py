@@ -5,7 +5,7 @@ from mmengine.hooks import Hook
 
 from sapiens.checkpoints import recognise
 from sapiens.engine import PosePictureHook, run_state
-from sapiens.engine.runner import model_facts
+from sapiens.engine.runner_checkpoints import model_facts
 from sapiens.models import MAE
 
 from .stub_pose import StubPose
