@@ -10,7 +10,9 @@ default_hooks = dict(
     bad_data=dict(type='BadDataHook', max_share=0.01, min_samples=100),
     logger=dict(type='LoggerHook', interval=10, log_metric_by_epoch=False),  # metrics are logged by iteration too
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=True, max_keep_ckpts=3),
+    checkpoint=dict(
+        type='CheckpointHook', interval=1, by_epoch=True, max_keep_ckpts=3, interval_minutes=None, format='auto'
+    ),
     stop=dict(type='StopHook'),
     garbage=dict(type='GarbageHook'),
     sampler_seed=None,
