@@ -34,10 +34,11 @@ def dense(head: dict, **options) -> dict:
     return dict(type='DenseEstimator', head=head, **options)
 
 
-# Models by name. Masks of pretraining are drawn from the seeds of samples.
+# Models by name. They draw from the seeds of samples, whatever the process.
 MODELS = dict(
     mae=dict(
-        type='MAE', backbone=dict(V1, with_cls_token=True, pos_embed='sincos', patch_bias='uniform'), mask_ratio=0.5,
+        type='MAE', mask_ratio=0.5,
+        backbone=dict(V1, with_cls_token=True, pos_embed='sincos', patch_bias='uniform', drop_path_rate=0.2),
         decoder=dict(num_layers=2, embed_dims=16, num_heads=2),
     ),
     pose=dict(
