@@ -48,8 +48,8 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(
 STRATEGIES = _child('strategy', _mmengine.STRATEGIES, 'sapiens.engine')
 VISUALIZERS = _child('visualizer', _mmengine.VISUALIZERS, 'sapiens.visualization')
 VISBACKENDS = _child('vis_backend', _mmengine.VISBACKENDS, 'sapiens.visualization')
+OPTIMIZERS = _child('optimizer', _mmengine.OPTIMIZERS, 'sapiens.engine')
 # Nothing of ours is in these yet: without them MMEngine warns, at every run, that this scope has none.
 MODEL_WRAPPERS = _child('model_wrapper', _mmengine.MODEL_WRAPPERS)
-OPTIMIZERS = _child('optimizer', _mmengine.OPTIMIZERS)
 PARAM_SCHEDULERS = _child('parameter scheduler', _mmengine.PARAM_SCHEDULERS)
 LOG_PROCESSORS = _child('log_processor', _mmengine.LOG_PROCESSORS)

@@ -110,6 +110,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     cfg = load_runner_config(args)
     complete_evaluators(cfg)
+    cfg.pop('float8', None)  # of training: predictions are those of inference
     cfg.load_from, cfg.resume = None if args.graph else str(resolve_checkpoint(args.checkpoint)), False
     if args.dump:
         set_dump(cfg, args.dump)

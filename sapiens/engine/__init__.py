@@ -20,6 +20,7 @@ from .hooks.training_figures.mae import ReconstructionHook
 from .hooks.training_figures.pose import PosePictureHook
 from .loops import TrainLoop
 from .mmengine_loops import EpochBasedTrainLoop, IterBasedTrainLoop
+from .optim.low_bit import LowBitAdamW
 from .optim.optim_wrapper import OptimWrapper
 from .optim.param_groups import ParamGroupConstructor
 from .runner import Runner
@@ -37,6 +38,7 @@ __all__ = [
     'IterBasedTrainLoop',
     'IterTimerHook',
     'LoggerHook',
+    'LowBitAdamW',
     'MFUHook',
     'MomentumAnnealingEMA',
     'OptimWrapper',

@@ -30,7 +30,8 @@ class Runner(CheckpointingRunner):
     """Differences from :class:`mmengine.runner.Runner`, in addition to those of :class:`.BuildingRunner` and
     :class:`.CheckpointingRunner`:
 
-    * ``compile=True`` compiles blocks and heads. MMEngine compiles the whole step, which ends in an error.
+    * ``compile=True`` compiles blocks and heads. MMEngine compiles the whole step, which ends in an error. ``float8=True``
+      multiplies in float8 in blocks.
     * Several processes also work on CPUs (gloo). They end when torchrun was killed.
     * One run at a time trains in a work dir.
     * A training step does not wait for the device: the values of steps are read where they are logged.

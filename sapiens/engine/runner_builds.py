@@ -19,6 +19,7 @@ from sapiens.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS
 from sapiens.utils.terminal import Terminal, log_brief
 
 from .eval_loops import TestLoop, ValLoop
+from .float8 import use_float8
 from .loops import TrainLoop
 from .mmengine_loops import EpochBasedTrainLoop, IterBasedTrainLoop
 from .optim.optim_wrapper import autocasts_to_bf16
@@ -84,9 +85,12 @@ class BuildingRunner(_Runner):
         return parallel
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
-        """Build the model, in shards where ``parallel`` shards it; see also :func:`.recompute_activations`."""
+        """Build the model, in shards where ``parallel`` shards it; see also :func:`.use_float8` and
+        :func:`.recompute_activations`."""
         with self.parallel.building():
             model = super().build_model(model)
+        if options := self.cfg.get('float8'):
+            use_float8(model, options, get_device(), bool(self.cfg.get('compile')))
         recompute_activations(model, self.cfg.get('activation_checkpointing', 'off'), bool(self.cfg.get('compile')))
         return model
 

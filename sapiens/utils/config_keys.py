@@ -38,7 +38,12 @@ PRIMITIVES = {
 # how processes share a run.
 NAMES_OR_DICTS = {'arch', 'skeleton', 'classes', 'activation_checkpointing', 'parallel'}
 # Keys that options may set, with keys below them, though recipes do not have them. The second is the former place of the first.
-ADDABLE = ('activation_checkpointing', 'model.backbone.activation_checkpointing')
+ADDABLE = (
+    'activation_checkpointing',
+    'model.backbone.activation_checkpointing',
+    'optim_wrapper.state_dtype',
+    'float8',
+)
 
 # Sections of a config whose keys are counted here, with the keys that are not arguments of the function behind the section.
 AUTO_SCALE_LR = {'enable', 'base_batch_size'}
@@ -59,7 +64,8 @@ def top_level_keys() -> set[str]:
     from mmengine.runner import Runner
 
     return _arguments(Runner.__init__) | set(PRIMITIVES) | {
-        'custom_imports', 'compile', 'activation_checkpointing', 'parallel', 'model_wrapper_cfg', 'find_unused_parameters',
+        'custom_imports', 'compile', 'float8', 'activation_checkpointing', 'parallel', 'model_wrapper_cfg',
+        'find_unused_parameters',
     }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from torch.nn.utils import get_total_norm
 from sapiens.registry import OPTIM_WRAPPERS
 from sapiens.utils.shards import is_shard, whole
 
+from .low_bit import states_for
 from .skipped_steps import SkippedSteps
 
 __all__ = ['OptimWrapper', 'autocasts_to_bf16']
@@ -173,7 +174,7 @@ class OptimWrapper(_OptimWrapper):
     def load_state_dict(self, state_dict: dict) -> None:
         state_dict = dict(state_dict)
         self.skips.load_state_dict(state_dict.pop('skipped', [0, 0]))
-        super().load_state_dict(state_dict)
+        super().load_state_dict(states_for(self.optimizer, state_dict))
         # Tensors loaded on the CPU are views of the mapped file. Any view keeps the blocks of a removed file on the disk.
         for state in [*self.optimizer.state.values(), self.base_param_settings or {}]:
             for key, value in state.items():

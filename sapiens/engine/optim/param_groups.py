@@ -2,12 +2,13 @@
 
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
-from mmengine.registry import OPTIMIZERS
 from prettytable import PrettyTable
 from torch import nn
 
 from sapiens.metainfo.naming import near
-from sapiens.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+from sapiens.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
+
+from .state_formats import STATE_DTYPES
 
 __all__ = ['ParamGroupConstructor', 'make_param_groups']
 
@@ -78,11 +79,13 @@ class ParamGroupConstructor:
     """Builds the optimizer wrapper with the groups of :func:`make_param_groups` and logs them as a table.
 
     Args:
-        optim_wrapper_cfg: ``dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=..., weight_decay=...), ...)``.
+        optim_wrapper_cfg: ``dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=..., weight_decay=...), ...)``. With
+            ``state_dtype='bf16'`` or ``'int8'`` the moments of AdamW take 4 or about 2 bytes per parameter in place of 8
+            (:class:`.LowBitAdamW`, which has kernels of its own: ``fused`` and ``foreach`` are left out).
         paramwise_cfg: options of :func:`make_param_groups`.
 
     Raises:
-        ValueError: an unknown option, or an optimizer without ``lr`` or ``weight_decay``.
+        ValueError: an unknown option, an optimizer without ``lr`` or ``weight_decay``, or one without such moments.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -96,6 +99,22 @@ class ParamGroupConstructor:
         for key in ('lr', 'weight_decay'):
             if key not in self.optimizer_cfg:
                 raise ValueError(f'optim_wrapper.optimizer needs {key}, got {self.optimizer_cfg}')
+        self._set_state_dtype(self.optim_wrapper_cfg.pop('state_dtype', 'fp32'))
+
+    def _set_state_dtype(self, state_dtype: str) -> None:
+        if state_dtype not in STATE_DTYPES:
+            raise ValueError(f'optim_wrapper.state_dtype={state_dtype!r} is not one of {", ".join(STATE_DTYPES)}')
+        if state_dtype == 'fp32':
+            return
+        unused = ('fused', 'foreach')
+        options = {key: value for key, value in self.optimizer_cfg.items() if key not in unused}
+        unknown = sorted(set(options) - {'type', 'lr', 'betas', 'eps', 'weight_decay'})
+        if options['type'] != 'AdamW' or unknown:
+            raise ValueError(
+                f'optim_wrapper.state_dtype={state_dtype!r} is for optimizer.type=AdamW with lr, betas, eps and '
+                f'weight_decay, got {self.optimizer_cfg}'
+            )
+        self.optimizer_cfg = dict(options, type='LowBitAdamW', state_dtype=state_dtype)
 
     def __call__(self, model: nn.Module):
         model = model.module if is_model_wrapper(model) else model
