@@ -13,6 +13,7 @@ Examples:
     sapiens convert convert FILE OUT.pth --config CONFIG   # fitted: positions resized, head of this config
     sapiens convert convert FILE FOLDER --to huggingface   # Sapiens2, for transformers
     sapiens convert convert multi.pth pose.pth --task pose # one task of a model of several
+    sapiens convert convert lora.pth plain.pth        # adapters (LoRA) are merged into the weights
 """
 
 import argparse
@@ -100,10 +101,15 @@ def summary(checkpoint: Checkpoint) -> str:
         'names': checkpoint.layout,
         'tensors': f'{len(weights)}, {sum(value.numel() for value in weights.values()):,} numbers, {dtypes}',
         'what': describe(recognise(weights, meta)),
+        'adapters': f'LoRA, merged into the weights: {_listed(meta["lora"])}' if meta.get('lora') else '',
         'published as': f'{published[0].name} ({published[1]}), by its name' if published else '',
         'beside them': ', '.join(f'{key}={meta[key]}' for key in ('epoch', 'iter', 'time') if key in meta),
     }
     return '\n'.join(f'{name:<13} {text}' for name, text in lines.items() if text)
+
+
+def _listed(options: dict) -> str:
+    return ', '.join(f'{key} {value}' for key, value in options.items() if isinstance(value, int | float))
 
 
 def inspect(args: argparse.Namespace) -> None:

@@ -21,6 +21,7 @@ from sapiens.utils.terminal import Terminal, log_brief
 from .eval_loops import TestLoop, ValLoop
 from .float8 import use_float8
 from .loops import TrainLoop
+from .lora import add_lora
 from .mmengine_loops import EpochBasedTrainLoop, IterBasedTrainLoop
 from .optim.optim_wrapper import autocasts_to_bf16
 from .parallel import Parallel, build_parallel
@@ -85,12 +86,21 @@ class BuildingRunner(_Runner):
         return parallel
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
-        """Build the model, in shards where ``parallel`` shards it; see also :func:`.use_float8` and
-        :func:`.recompute_activations`."""
+        """Build the model, in shards where ``parallel`` shards it; see also :func:`.add_lora`, :func:`.use_float8` and
+        :func:`.recompute_activations`.
+
+        Raises:
+            ValueError: ``lora`` and ``float8`` together, which were not tried.
+        """
+        lora, float8 = self.cfg.get('lora'), self.cfg.get('float8')
+        if lora and float8:
+            raise ValueError('lora and float8 do not work together: set one of them')
         with self.parallel.building():
             model = super().build_model(model)
-        if options := self.cfg.get('float8'):
-            use_float8(model, options, get_device(), bool(self.cfg.get('compile')))
+            if lora:
+                add_lora(model, lora)
+        if float8:
+            use_float8(model, float8, get_device(), bool(self.cfg.get('compile')))
         recompute_activations(model, self.cfg.get('activation_checkpointing', 'off'), bool(self.cfg.get('compile')))
         return model
 

@@ -7,13 +7,14 @@ from functools import cached_property
 from pathlib import Path
 
 import mmengine
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.dist import broadcast_object_list, get_rank, is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from torch import nn
 
 from sapiens.checkpoints import explain_refusal, family_of, load_weights, read_weights, resolve_init_cfg
 from sapiens.tasks import members_of
+from sapiens.utils.checkpoint import original_names
 from sapiens.utils.folder_lock import FolderLock
 from sapiens.utils.terminal import fact, log_brief, near_path
 from sapiens.version import __version__
@@ -21,6 +22,7 @@ from sapiens.version import __version__
 from .checkpoint_folder import FolderWriter, read_tensors
 from .checkpoint_io import find_resumable, load_training_state, write_checkpoint
 from .host_group import gather_on_hosts
+from .lora import lora_options, plain_layers, require_equal_lora, reset_lora
 from .message_hub import plain
 from .run_state import collect_state, get_progress, restore_state
 from .runner_builds import BuildingRunner
@@ -205,13 +207,20 @@ class CheckpointingRunner(BuildingRunner):
     def _init_model_weights(self) -> None:
         """Initialize the model. Its ``init_cfg`` may name published models."""
         resolve_init_cfg(self.bare_model)
-        with explain_refusal(self.bare_model), self.parallel.initializing():
+        model = self.bare_model
+        with explain_refusal(model), plain_layers(model), self.parallel.initializing():
             if not self.parallel.is_sharded:
                 super()._init_model_weights()
-            elif hasattr(self.bare_model, 'init_weights'):
-                self.bare_model.init_weights()
+            elif hasattr(model, 'init_weights'):
+                model.init_weights()
+        reset_lora(model, self._seed_of_all)
         # Next, MMEngine reads this key as names of modules. load_or_resume puts it back.
         self._recomputed = self.cfg.pop('activation_checkpointing', None)
+
+    @property
+    def _seed_of_all(self) -> int:
+        """Seed of the run, which is that of the main process."""
+        return self.seed - (get_rank() if self._randomness_cfg.get('diff_rank_seed') else 0)
 
     def load_checkpoint(self, filename: str, map_location: str = 'cpu', strict: bool = False, revise_keys=()) -> None:
         """Load weights only: any file that :func:`sapiens.utils.checkpoint.read_checkpoint` reads, or a published model by name.
@@ -220,7 +229,8 @@ class CheckpointingRunner(BuildingRunner):
             ValueError: the file cannot be read, or most of the backbone would not be loaded.
         """
         checkpoint = read_weights(filename)
-        report = load_weights(self.bare_model, checkpoint, required='' if self.needs_all_weights else None)
+        with plain_layers(self.bare_model):  # adapters of the file are merged into its weights
+            report = load_weights(self.bare_model, checkpoint, required='' if self.needs_all_weights else None)
         # Hooks (such as an average of the weights) copy the weights as they fit this model.
         loaded = dict(state_dict=self.bare_model.state_dict(), meta=checkpoint.meta)
         self.call_hook('after_load_checkpoint', checkpoint=loaded)
@@ -235,9 +245,11 @@ class CheckpointingRunner(BuildingRunner):
         if Path(filename).is_dir():
             parameters = [one for group in self.optim_wrapper.param_groups for one in group['params']]
             state = load_training_state(filename, verify=False)
+            require_equal_lora(self.bare_model, state['meta'], str(filename))
             checkpoint = read_tensors(Path(filename), state, self.bare_model.state_dict(), parameters)
         else:
             checkpoint = load_training_state(filename, verify=False)  # the main process has verified it
+            require_equal_lora(self.bare_model, checkpoint['meta'], str(filename))
             checkpoint = self.parallel.split(checkpoint, self.bare_model, self.optim_wrapper.optimizer)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         self.bare_model.load_state_dict(checkpoint['state_dict'], strict=True)
@@ -263,12 +275,12 @@ def has_start(model: nn.Module) -> bool:
 
 def model_facts(model: nn.Module, names: Iterable[str]) -> dict[str, str | dict]:
     """Get what ``meta`` says of a model, by which a file is recognized: ``task`` and ``family``, where the model has them, and
-    ``tasks`` by name of a model of several.
+    ``tasks`` by name of a model of several; and the options of its adapters, ``lora``.
 
     Args:
         names: of its tensors.
     """
-    family = family_of(names, 'backbone.')
-    facts = dict(task=getattr(model, 'task_name', None), family=family and family.name)
+    family = family_of(original_names(names), 'backbone.')
+    facts = dict(task=getattr(model, 'task_name', None), family=family and family.name, lora=lora_options(model))
     facts['tasks'] = {name: part.task_name for name, part in members_of(model).items()} or None
     return {key: value for key, value in facts.items() if value is not None}

@@ -8,6 +8,8 @@ from mmengine.runner import BaseLoop
 from sapiens.utils.counting import count_of
 from sapiens.utils.terminal import fact, near_path
 
+from .lora import describe_lora
+
 __all__ = ['start_report']
 
 
@@ -18,6 +20,7 @@ def start_report(runner) -> str:
     """
     facts = dict(config=near_path(runner.cfg.filename)) if runner.cfg.filename else {}
     facts |= dict(device=_device(runner), model=_model(runner.bare_model))
+    facts |= dict(lora=text) if (text := describe_lora(runner.bare_model)) else {}
     train, val, test = (
         loop if isinstance(loop, BaseLoop) else None
         for loop in (runner._train_loop, runner._val_loop, runner._test_loop)

@@ -43,6 +43,7 @@ ADDABLE = (
     'model.backbone.activation_checkpointing',
     'optim_wrapper.state_dtype',
     'float8',
+    'lora',
 )
 
 # Sections of a config whose keys are counted here, with the keys that are not arguments of the function behind the section.
@@ -64,7 +65,7 @@ def top_level_keys() -> set[str]:
     from mmengine.runner import Runner
 
     return _arguments(Runner.__init__) | set(PRIMITIVES) | {
-        'custom_imports', 'compile', 'float8', 'activation_checkpointing', 'parallel', 'model_wrapper_cfg',
+        'custom_imports', 'compile', 'float8', 'activation_checkpointing', 'lora', 'parallel', 'model_wrapper_cfg',
         'find_unused_parameters',
     }  # fmt: skip
 

@@ -79,6 +79,7 @@ class SapiensViT(Encoder):
             raise ValueError(f"pos_embed={pos_embed!r} is not one of ('learned', 'sincos')")
         self.pos_embed = nn.Parameter(table, requires_grad=pos_embed == 'learned')
         self.drop_path_rate = drop_path_rate
+        self.learns_positions = pos_embed == 'learned'
         self.layers = nn.ModuleList(
             TransformerBlock(self.embed_dims, sizes['num_heads'], sizes['feedforward_channels'])
             for _ in range(self.num_layers)
@@ -138,5 +139,5 @@ class SapiensViT(Encoder):
             nn.init.zeros_(bias)
         if self.cls_token is not None:
             nn.init.normal_(self.cls_token, std=0.02)
-        if self.pos_embed.requires_grad:
+        if self.learns_positions:  # also where they are frozen
             nn.init.trunc_normal_(self.pos_embed, std=0.02)

@@ -4,6 +4,7 @@ Nothing but tensors and plain values is unpickled: a file cannot execute anythin
 are known to :mod:`sapiens.checkpoints`.
 """
 
+from .adapters import original_names
 from .archive import patch_padding_of
 from .limits import check_zip, limited_memory
 from .loading import LoadReport, RefusedWeights, load_state
@@ -30,6 +31,7 @@ __all__ = [
     'load_restricted',
     'load_state',
     'names_of_tasks',
+    'original_names',
     'patch_padding_of',
     'read_checkpoint',
     'require_checkpoint',

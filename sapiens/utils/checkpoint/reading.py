@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .adapters import merge_adapters
 from .archive import is_export, is_torchscript, read_export, read_torchscript
 from .limits import check_tensors, limited_memory
 from .names import canonical, layout_of, strip_wrappers
@@ -50,12 +51,14 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = 'cpu') 
 
     Forms: ``{state_dict, meta}`` and ``{model}`` of training, a flat dict of tensors, safetensors, TorchScript, torch.export, a
     folder of ``torch.distributed.checkpoint``, a folder of safetensors. Names: ours, timm's, facebookresearch/mae's, Hugging
-    Face's (see :mod:`sapiens.utils.checkpoint.names`). Prefixes of wrappers are removed.
+    Face's (see :mod:`sapiens.utils.checkpoint.names`). Prefixes of wrappers are removed. Adapters (LoRA) are merged into the
+    weights.
 
     Raises:
         FileNotFoundError: naming similar files.
         ValueError: a file that is truncated, foreign or would execute code (the message says what the file looks like), names
-            that are equal without the prefixes of wrappers, or another project's encoder with parts that ours does not have.
+            that are equal without the prefixes of wrappers, adapters without what merging them needs, or another project's
+            encoder with parts that ours does not have.
     """
     path = require_checkpoint(path)
     form, read = _reader_of(path)
@@ -77,7 +80,7 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = 'cpu') 
         check_tensors(named)
     except ValueError as error:
         raise ValueError(f'{path} cannot be used: {error}') from None
-    tensors = strip_wrappers(named, str(path))
+    tensors = merge_adapters(strip_wrappers(named, str(path)), meta, str(path))
     layout = layout_of(tensors)
     return Checkpoint(canonical(tensors, layout, str(path)), meta, str(path), form, key, layout)
 
