@@ -8,6 +8,8 @@ Imported first, by ``sapiens/__init__.py``.
   absent or does not load, the modules that mmpose imports resolve to faster-coco-eval.
 * mmpretrain imports its multimodal models where transformers and pycocotools are installed, and fails with
   transformers 5. They are switched off.
+* mmengine imports transformers, where it is installed, to register its Adafactor: seconds for each command, more with peft. It
+  is left out, unless transformers is imported already. torch's is ``TorchAdafactor``.
 """
 
 import importlib
@@ -137,7 +139,30 @@ class _MultimodalOff(importlib.abc.MetaPathFinder):
         return spec
 
 
+class _OptimizersOfTorch(importlib.abc.MetaPathFinder):
+    """Hides transformers while ``mmengine.optim.optimizer.builder`` is executed."""
+
+    name = 'mmengine.optim.optimizer.builder'
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname != self.name or 'transformers' in sys.modules:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path)
+        execute = spec.loader.exec_module
+
+        def exec_module(module):
+            sys.modules['transformers'] = None  # an import of it raises ImportError, as without it
+            try:
+                execute(module)
+            finally:
+                del sys.modules['transformers']
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
 torchvision_ops = _BeforeTorchvision()
 sys.meta_path.insert(0, torchvision_ops)
 xtcocotools = adapt_xtcocotools()
 sys.meta_path.insert(0, _MultimodalOff())
+sys.meta_path.insert(0, _OptimizersOfTorch())

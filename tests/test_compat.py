@@ -32,6 +32,15 @@ def test_mmpretrain_imports_with_a_recent_transformers_around():
     assert run(code) == ['False']
 
 
+def test_optimizers_are_registered_without_importing_transformers():
+    code = '''
+import sys, sapiens.engine
+from mmengine.registry import OPTIMIZERS
+print('transformers' in sys.modules, OPTIMIZERS.get('AdamW').__name__, OPTIMIZERS.get('TorchAdafactor').__name__)
+'''
+    assert run(code) == ['False', 'AdamW', 'Adafactor']
+
+
 def test_mmpose_datasets_use_the_adapted_coco_tools():
     code = """
 import sapiens
