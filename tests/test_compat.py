@@ -33,11 +33,11 @@ def test_mmpretrain_imports_with_a_recent_transformers_around():
 
 
 def test_optimizers_are_registered_without_importing_transformers():
-    code = '''
+    code = """
 import sys, sapiens.engine
 from mmengine.registry import OPTIMIZERS
 print('transformers' in sys.modules, OPTIMIZERS.get('AdamW').__name__, OPTIMIZERS.get('TorchAdafactor').__name__)
-'''
+"""
     assert run(code) == ['False', 'AdamW', 'Adafactor']
 
 

@@ -349,7 +349,7 @@ def test_processes_draw_the_same_matrices(tmp_path, monkeypatch):
             tmp_path / str(rank), iters=1, randomness=dict(seed=1 if rank == 0 else 2, diff_rank_seed=True)
         )
         assert runner.seed == 1 + rank  # as set_randomness makes it
-        monkeypatch.setattr('sapiens.engine.runner.get_rank', lambda rank=rank: rank)
+        monkeypatch.setattr('sapiens.engine.runner_checkpoints.get_rank', lambda rank=rank: rank)
         found.append(runner._seed_of_all)
         monkeypatch.undo()
     assert found == [1, 1]

@@ -120,7 +120,13 @@ def main() -> None:
             for kind in KINDS:
                 trained, state, kept, peak, flops = sizes(cfg, kind, args.setting)
                 first = first or flops
-                row = f'{trained:,}', f'{state / 1e9:.2f}', f'{kept / 1e9:.2f}', f'{peak / 1e9:.2f}', f'{flops / first:.0%}'
+                row = (
+                    f'{trained:,}',
+                    f'{state / 1e9:.2f}',
+                    f'{kept / 1e9:.2f}',
+                    f'{peak / 1e9:.2f}',
+                    f'{flops / first:.0%}',
+                )
                 table.add_row([name, kind, *row])
         table.add_divider()
     print(table)
