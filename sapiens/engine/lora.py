@@ -15,7 +15,7 @@ from torch import nn
 from sapiens.utils.config_keys import did_you_mean
 from sapiens.utils.counting import count_of
 from sapiens.utils.optional import require
-from sapiens.utils.shards import copy_whole
+from sapiens.utils.shards import copy_whole, is_shard
 
 __all__ = ['add_lora', 'describe_lora', 'lora_options', 'plain_layers', 'require_equal_lora', 'reset_lora']
 
@@ -73,7 +73,8 @@ def add_lora(model: nn.Module, setting: bool | Mapping) -> None:
         lora_dropout=options['dropout'],
         target_modules='|'.join(map(re.escape, names)),  # a text is matched with whole names
     )
-    with torch.random.fork_rng(devices=[]):  # reset_lora draws the weights
+    backbone.requires_grad_(False)
+    with torch.random.fork_rng(devices=[]), _whole_shapes(backbone):  # reset_lora draws the weights
         peft.inject_adapter_in_model(config, backbone)
     for layer in _layers(backbone):
         # Inputs are float32, or half precision by autocast, which casts for these matrices too. A copy would only be kept.
@@ -120,6 +121,22 @@ def _targets(block: nn.Module, targets: list[str]) -> list[str]:
                 f'(known: {", ".join(known)})'
             )
     return [name for name in layers if not set(targets).isdisjoint(parts[name])]
+
+
+@contextmanager
+def _whole_shapes(backbone: nn.Module) -> Iterator[None]:
+    """Inside, sharded weights of linear layers have a place holder of the whole shape: peft takes shards for tensor parallelism,
+    and their shape for that of the layer."""
+    shards = [module for module in backbone.modules() if isinstance(module, nn.Linear) and is_shard(module.weight)]
+    weights = [module.weight for module in shards]
+    for module, weight in zip(shards, weights, strict=True):
+        holder = torch.zeros(1, 1, dtype=weight.dtype, device=weight.device).expand(weight.shape)
+        module._parameters['weight'] = nn.Parameter(holder, requires_grad=False)
+    try:
+        yield
+    finally:
+        for module, weight in zip(shards, weights, strict=True):
+            module._parameters['weight'] = weight
 
 
 def _layers(module: nn.Module) -> list[nn.Module]:

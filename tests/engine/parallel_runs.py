@@ -165,6 +165,7 @@ def config(work_dir: str, request: dict) -> Config:
         parallel=request.get('parallel'),
         compile=request.get('compile', False),
         activation_checkpointing=request.get('recompute'),
+        lora=request.get('lora'),
     )  # fmt: skip
     if request.get('val'):
         cfg.update(
