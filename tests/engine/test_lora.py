@@ -290,6 +290,7 @@ def test_convert_writes_an_ordinary_checkpoint(tmp_path, capsys):
     assert not status_of('convert', 'convert', tmp_path / 'a/iter_3.pth', out)
     written, read = saved(out), read_checkpoint(tmp_path / 'a/iter_3.pth').state_dict
     assert 'lora' not in written['meta'] and list(written['state_dict']) == list(read)
+    assert not any('lora' in name or 'base_layer' in name for name in read)
     assert all(torch.equal(value, written['state_dict'][name]) for name, value in read.items())
     capsys.readouterr()
     assert not status_of('convert', 'inspect', tmp_path / 'a/iter_3.pth')
@@ -312,6 +313,9 @@ def test_a_run_starts_from_weights_by_their_original_names(tmp_path, family):
         same = [key for key in start if torch.equal(state[key], start[key])]
         assert set(same) >= {key for key in start if key.startswith('backbone.') or name == 'load_from'}
         assert list(state) == list(start)
+        drawn = copy.deepcopy(runner.model)
+        reset_lora(drawn, 1)
+        assert all(torch.equal(value, drawn.state_dict()[key]) for key, value in runner.model.state_dict().items())
         log = next((tmp_path / name).glob('*/*.log')).read_text()
         assert '100.0% of the' in log and 'lora' in log and 'of them fixed' in log
         assert (
