@@ -73,16 +73,26 @@ def test_what_must_be_had_comes_first(tool):
     assert {case.opponent for case in cases if case.opponent} == set(tool('gpu_opponents').OPPONENTS)
 
 
-def test_models_of_the_suite_can_be_built(tool, tmp_path):
+def watched(register, devices):
+    def register_parameter(module, name, value):
+        devices.update([] if value is None else [value.device.type])
+        register(module, name, value)
+
+    return register_parameter
+
+
+def test_models_of_the_suite_can_be_built(tool, tmp_path, monkeypatch):
     cases, step = tool('gpu_cases'), tool('gpu_step')
     steps = [case for case in cases.suite_cases() if case.kind == 'step']
+    devices = set()
+    monkeypatch.setattr(step.nn.Module, 'register_parameter', watched(step.nn.Module.register_parameter, devices))
     for case in steps:
         if case.mode in ('eager', 'compile + checkpointing'):
             cfg = step.config_of(case, str(tmp_path))
             assert cfg.get('compile', False) == (case.mode != 'eager') and cfg.optim_wrapper.precision == 'bf16'
         if case.mode == 'eager':
-            model = step.build_model(cfg.model, 'meta')  # as on a GPU: where it is built is where it stays
-            assert {value.device.type for value in model.parameters()} == {'meta'}
+            model = step.build_model(cfg.model, 'meta')
+            assert devices == {'meta'}  # not built on the host first, which takes minutes
             assert (case.size == '1b') == (sum(value.numel() for value in model.parameters()) > 1e9)
 
 
