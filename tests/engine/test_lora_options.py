@@ -9,6 +9,7 @@ from sapiens.engine.lora import add_lora
 from sapiens.utils.config import load_config
 
 from .test_recomputing import CASES
+from .toy import make_runner
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,11 @@ from .test_recomputing import CASES
 def test_wrong_settings_are_refused(setting, message):
     with pytest.raises(ValueError, match=message):
         add_lora(CASES['mae']()[0], setting)
+
+
+def test_float8_is_refused_with_it(tmp_path):
+    with pytest.raises(ValueError, match='lora and float8 do not work together'):
+        make_runner(tmp_path, cfg=dict(lora=True, float8=True))
 
 
 def test_a_model_without_blocks_is_refused():
