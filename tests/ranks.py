@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 
 
-def on_ranks(count, function, folder, *args):
+def on_ranks(count, function, folder, *args, killed=()):
     """Run ``function(*args)`` in forked processes of one gloo group; returns what it returns on each rank.
 
-    A failure on any rank raises its traceback.
+    A failure on any rank raises its traceback. Ranks of ``killed`` die, and return None.
     """
     folder = Path(tempfile.mkdtemp(dir=folder, prefix='.ranks'))
     fork = multiprocessing.get_context('fork')
@@ -28,6 +28,7 @@ def on_ranks(count, function, folder, *args):
         process.kill()
     files = [folder / f'rank{rank}.pkl' for rank in range(count)]
     results = [pickle.loads(file.read_bytes()) if file.exists() else (False, 'nothing returned') for file in files]
+    results = [(True, None) if rank in killed else result for rank, result in enumerate(results)]
     failures = [value for done, value in results if not done]
     assert not failures and not alive, '\n'.join(map(str, failures)) or f'{len(alive)} ranks hang'
     shutil.rmtree(folder)

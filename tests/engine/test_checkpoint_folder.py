@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import pickle
+import signal
 import threading
 from pathlib import Path
 
@@ -331,15 +332,21 @@ def load(path, sharded):
     )
 
 
-@pytest.mark.parametrize(('writers', 'sharded'), [(4, 'all'), (4, 'node'), (2, False)])
-def test_a_folder_opens_on_any_number_of_processes(tmp_path, writers, sharded):
+@pytest.mark.parametrize(
+    ('writers', 'sharded', 'largest'),
+    [(4, 'all', (2, 'all')), (4, 'node', (2, 'all')), (2, False, (2, 'all')), (1, False, (4, 'all'))],
+)
+def test_a_folder_opens_on_any_number_of_processes(tmp_path, writers, sharded, largest):
     path = tmp_path / 'iter_3'
-    assert on_ranks(writers, save, tmp_path, path, sharded) == [1] + [0] * (writers - 1)
+    if writers == 1:
+        assert save(path, False) == 1
+    else:
+        assert on_ranks(writers, save, tmp_path, path, sharded) == [1] + [0] * (writers - 1)
     files = {file.name for file in path.iterdir()}
     assert files == {'.metadata', 'state.pt', *(f'__{rank}_0.distcp' for rank in range(writers))}
     weights = {name: value for name, value in weights_of(path).items()}
     states = None
-    for readers, kind in ((1, False), (2, 'all'), (2, False)):
+    for readers, kind in ((1, False), largest, (2, False)):
         found = [load(path, False)] if readers == 1 else on_ranks(readers, load, tmp_path, path, kind)
         for loaded, moments, meta in found:
             assert meta == dict(iter=3)
@@ -368,4 +375,22 @@ def fail_on_one_rank(path):
 def test_a_rank_that_cannot_write_fails_the_save_on_all(tmp_path):
     found = on_ranks(2, fail_on_one_rank, tmp_path, tmp_path / 'iter_3')
     assert all('iter_3: ' in text and 'Read-only file system' in text for text in found)
+    assert not [path for path in tmp_path.iterdir() if 'iter' in path.name]
+
+
+def die_on_one_rank(path):
+    def write(self, *args):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if dist.get_rank() == 1:
+        dcp.FileSystemWriter.write_data = write
+    try:
+        save(path, 'all')
+    except RuntimeError as error:
+        return str(error)
+
+
+def test_a_rank_that_is_killed_in_a_save_leaves_nothing_that_looks_complete(tmp_path):
+    found, _ = on_ranks(2, die_on_one_rank, tmp_path, tmp_path / 'iter_3', killed=(1,))
+    assert 'Cannot write the checkpoint' in found and 'Older checkpoints are intact' in found
     assert not [path for path in tmp_path.iterdir() if 'iter' in path.name]

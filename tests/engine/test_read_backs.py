@@ -134,3 +134,30 @@ def test_no_step_waits_between_two_lines_of_the_log(config, tmp_path, monkeypatc
     between, logged = count.by_iteration[1:-1], count.by_iteration[-1]
     assert len(between) == ITERATIONS - 2 and sorted({place for found in between for place in found}) == []
     assert logged  # the counter works
+
+
+class Guard(Hook):
+    """Lets CUDA raise where the host waits for it, from the second iteration to the one before the last."""
+
+    priority = 'LOWEST'
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == ITERATIONS - 1:
+            torch.cuda.set_sync_debug_mode('default')
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter < ITERATIONS - 2:
+            torch.cuda.set_sync_debug_mode('error')
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('config', CONFIGS)
+def test_no_step_waits_for_a_gpu(config, tmp_path, monkeypatch):
+    # The first batches are checked on the host, where they are.
+    monkeypatch.setattr(DataCheckHook, 'before_train_iter', lambda *args, **kwargs: None)
+    runner, _ = build(config, tmp_path, ReadBacks(), **{'default_hooks.logger.interval': 50})
+    runner.register_hook(Guard())
+    try:
+        runner.train()
+    finally:
+        torch.cuda.set_sync_debug_mode('default')
