@@ -26,7 +26,7 @@ from sapiens.utils.checkpoint import STATE, load_restricted
 from sapiens.utils.files import sync_path, temporary_path
 
 from .host_group import gather_on_hosts
-from .safe_reader import SafeReader
+from .safe_reader import SafeReader, TensorsOnly
 
 __all__ = ['FolderWriter', 'is_complete', 'read_state', 'read_tensors']
 
@@ -251,7 +251,7 @@ def read_tensors(folder: Path, state: dict, weights: Mapping[str, Tensor], param
         size, dtype = tuple(entry.size), entry.properties.dtype
         sharded = isinstance(like, DTensor) and tuple(like.shape) == size
         insert(target, keys, torch.empty_like(like, dtype=dtype) if sharded else torch.empty(size, dtype=dtype))
-    dcp.load(target, storage_reader=reader, no_dist=not dist.is_initialized())
+    dcp.load(target, storage_reader=reader, planner=TensorsOnly(), no_dist=not dist.is_initialized())
     for keys in entries:
         # torch makes text of all keys; parameters of the optimizer have numbers.
         known = tuple(int(key) if keys[0] == 'optimizer' and key.isdigit() else key for key in keys)

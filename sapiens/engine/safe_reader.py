@@ -9,7 +9,14 @@ from torch.distributed.checkpoint.metadata import Metadata, StorageMeta, TensorS
 
 from sapiens.utils.checkpoint import check_description, diagnose
 
-__all__ = ['SafeReader']
+__all__ = ['SafeReader', 'TensorsOnly']
+
+
+class TensorsOnly(dcp.DefaultLoadPlanner):
+    """Loads tensors. torch unpickles other entries without limits."""
+
+    def load_bytes(self, read_item, value) -> None:
+        raise ValueError(f'the entry {read_item.dest_index.fqn} is not a tensor')
 
 
 class SafeReader(dcp.FileSystemReader):
@@ -27,6 +34,7 @@ class SafeReader(dcp.FileSystemReader):
             content = (folder / '.metadata').read_bytes()
             check_description(folder, content)
             metadata = pickle.load(io.BytesIO(content))
+            _require_tensors(metadata)
         except Exception as error:  # a damaged pickle raises any error
             raise ValueError(f'{folder} cannot be read: {diagnose(folder, error)}') from error
         metadata.storage_meta = metadata.storage_meta or StorageMeta()
@@ -37,3 +45,18 @@ class SafeReader(dcp.FileSystemReader):
         """Keys in nested dicts, and description, of each tensor by its name."""
         metadata = self.read_metadata()
         return {name: (metadata.planner_data[name], entry) for name, entry in metadata.state_dict_metadata.items()}
+
+
+def _require_tensors(metadata: Metadata) -> None:
+    """Check the objects themselves: the restricted reader does not see how they are filled."""
+    for name, entry in metadata.state_dict_metadata.items():
+        if type(entry) is not TensorStorageMetadata:
+            raise ValueError(f'its entry {name} is not a tensor')
+        if name not in (metadata.planner_data or {}):
+            raise ValueError(f'its entry {name} has no keys')
+    for info in metadata.storage_data.values():
+        path = Path(info.relative_path)
+        if path.is_absolute() or '..' in path.parts:
+            raise ValueError(f'its part {info.relative_path} lies outside the folder')
+        if info.transform_descriptors:
+            raise ValueError('its pieces are compressed or encrypted: not supported')

@@ -225,6 +225,19 @@ def test_a_malicious_folder_runs_nothing(folder, tmp_path):
     (folder / '.metadata').write_bytes(pickle.dumps(metadata))
     with pytest.raises(ValueError, match='is not a tensor'):
         load_training_state(folder)
+    # The same in the dress of a tensor, which only the real object shows.
+    metadata = pickle.loads(about)
+    entry = metadata.state_dict_metadata[name]
+    metadata.state_dict_metadata[name] = disguised = dcp.metadata.BytesStorageMetadata()
+    disguised.__dict__.update(vars(entry))
+    (folder / '.metadata').write_bytes(pickle.dumps(metadata))
+    with pytest.raises(ValueError, match='is not a tensor'):
+        load_training_state(folder)
+    metadata = pickle.loads(about)
+    metadata.planner_data = None
+    (folder / '.metadata').write_bytes(pickle.dumps(metadata))
+    with pytest.raises(ValueError, match='has no keys'):
+        load_training_state(folder)
     # Bytes of an object in the place of those of a tensor.
     (folder / '.metadata').write_bytes(about)
     content = io.BytesIO()
@@ -238,6 +251,17 @@ def test_a_malicious_folder_runs_nothing(folder, tmp_path):
     with pytest.raises(BaseException):  # noqa: B017  (DCP's own exception)
         read_tensors(folder, read_state(folder), {}, [])
     assert not target.exists()
+
+
+def test_a_checkpoint_removes_no_folder_outside_of_the_run(tmp_path):
+    precious = tmp_path / 'precious' / 'iter_1'
+    precious.mkdir(parents=True)
+    runner = make_runner(tmp_path / 'run', default_hooks=FOLDERS, train_cfg=dict(type='TrainLoop', max_iters=5))
+    runner.message_hub.update_info('kept_checkpoints', [str(precious), '../precious', '../precious/iter_1'])
+    runner.train()
+    keep = dict(checkpoint=dict(FOLDERS['checkpoint'], interval=1, max_keep_ckpts=1))
+    make_runner(tmp_path / 'run', default_hooks=keep, resume=True).train()
+    assert precious.is_dir() and names(tmp_path / 'run') == ['iter_10']
 
 
 def test_a_damaged_folder_is_skipped_by_name(folder, tmp_path, caplog):

@@ -248,3 +248,20 @@ def test_layer_decay_needs_a_model_that_knows_its_depths():
     assert lr[id(backbone.head.weight)] == 1 and lr[id(backbone.backbone.layers[0].ln1.weight)] == 0.5**3
     with pytest.raises(ValueError, match='layer_decay_rate=1.5'):
         make_param_groups(mae(), 1.0, 0.1, layer_decay_rate=1.5)
+
+
+def test_the_kernels_of_an_optimizer_are_those_of_the_run_that_resumes():
+    ended = []
+    for fused in (True, False):
+        torch.manual_seed(0)
+        layer = nn.Linear(3, 2)
+        wrappers = [
+            OptimWrapper(torch.optim.AdamW(layer.parameters(), lr=0.1, fused=kind), clip_grad=dict(max_norm=0.1))
+            for kind in (not fused, fused)
+        ]
+        wrappers[0].update_params(layer(torch.ones(1, 3)).sum())
+        wrappers[1].load_state_dict(wrappers[0].state_dict())
+        assert bool(wrappers[1].optimizer.param_groups[0]['fused']) == fused
+        wrappers[1].update_params(layer(torch.ones(1, 3)).sum())
+        ended.append(layer.weight.detach().clone())
+    torch.testing.assert_close(*ended)

@@ -18,7 +18,7 @@ from sapiens.utils.files import remove_temporaries, write_atomically
 from sapiens.utils.terminal import log_brief, near_path
 
 from ..agreement import Agreement
-from ..checkpoint_io import LAST
+from ..checkpoint_io import LAST, NAME
 
 __all__ = ['CheckpointHook']
 
@@ -102,7 +102,9 @@ class CheckpointHook(_CheckpointHook):
         elif self.save_best:
             self.best_ckpt_path_dict = {key: hub.get_info(f'{BEST}_{key}') for key in self.key_indicators}
         self.last_ckpt = hub.get_info('last_ckpt')
-        self.kept: list[str] = list(hub.get_info('kept_checkpoints', []))
+        # Names from a file, by which files are removed.
+        kept = [Path(name).name for name in hub.get_info('kept_checkpoints', [])]
+        self.kept: list[str] = [name for name in kept if NAME.fullmatch(name)]
         self.due, self.first_iteration, self.saved_iteration = False, runner.iter, -1
         self._saved_at = time.monotonic()
         self.agreement.restart()

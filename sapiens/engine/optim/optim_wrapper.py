@@ -18,6 +18,10 @@ from .skipped_steps import SkippedSteps
 __all__ = ['OptimWrapper', 'autocasts_to_bf16']
 
 
+# Options of an optimizer that choose its kernels.
+KERNELS = ('fused', 'foreach', 'capturable')
+
+
 def autocasts_to_bf16(precision: str, device: torch.device | str) -> bool:
     """Whether training steps use bf16 autocast by the option ``precision`` of :class:`OptimWrapper`."""
     if precision == 'auto':
@@ -174,7 +178,13 @@ class OptimWrapper(_OptimWrapper):
     def load_state_dict(self, state_dict: dict) -> None:
         state_dict = dict(state_dict)
         self.skips.load_state_dict(state_dict.pop('skipped', [0, 0]))
-        super().load_state_dict(states_for(self.optimizer, state_dict))
+        state_dict = states_for(self.optimizer, state_dict)
+        # How kernels run is a matter of this run: the one before may have been on another device.
+        groups = zip(state_dict['param_groups'], self.optimizer.param_groups, strict=False)
+        kept = [{**group, **{key: now[key] for key in KERNELS if key in now}} for group, now in groups]
+        if len(kept) == len(state_dict['param_groups']):
+            state_dict = dict(state_dict, param_groups=kept)
+        super().load_state_dict(state_dict)
         # Tensors loaded on the CPU are views of the mapped file. Any view keeps the blocks of a removed file on the disk.
         for state in [*self.optimizer.state.values(), self.base_param_settings or {}]:
             for key, value in state.items():
