@@ -225,7 +225,7 @@ def test_a_malicious_folder_runs_nothing(folder, tmp_path):
     (folder / '.metadata').write_bytes(pickle.dumps(metadata))
     with pytest.raises(ValueError, match='is not a tensor'):
         load_training_state(folder)
-    # The same in the dress of a tensor, which only the real object shows.
+    # The same with the attributes of a tensor's entry: only the class of the real object differs.
     metadata = pickle.loads(about)
     entry = metadata.state_dict_metadata[name]
     metadata.state_dict_metadata[name] = disguised = dcp.metadata.BytesStorageMetadata()

@@ -7,7 +7,7 @@ Samples have random labels of the size of the input, as after ``PackDense`` and 
 the labels in the samples (``stack_collate(labels=False)``), which are moved to the device one by one. ``stacked``: ``labels`` of
 the batch, see ``sapiens/utils/batch_labels.py``. Columns:
 
-- pieces, MB: of shared memory that cross from worker to trainer, images included; pipe KB: what the pickled batch has besides;
+- pieces, MB: of shared memory that cross from worker to trainer, images included; pipe KB: what else the pickled batch has;
 - copies, MB: to the device, labels only;
 - worker ms: CPU time to collate samples, images included, into shared memory, and to pickle the batch; trainer ms: CPU time to
   open it, to move the labels, and to stack those of samples. Medians. Both ways take turns in this process, and the last column
