@@ -142,9 +142,10 @@ class OptimWrapper(_OptimWrapper):
         if self.nonfinite == 'zero':
             for grad in grads:
                 grad.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
-        norm = whole(get_total_norm(grads)).float()
         loss = torch.stack([loss.float() for loss in self._losses]).mean()
         self._losses.clear()
+        # Offloaded gradients lie on the host. Otherwise no copy is made here and below.
+        norm = whole(get_total_norm(grads)).float().to(loss.device)
         # Gradients are equal on all ranks, losses are not: all must decide alike.
         nonfinite = 1 - (norm.isfinite() & loss.isfinite()).float()
         all_reduce(nonfinite, op='max')
@@ -152,6 +153,8 @@ class OptimWrapper(_OptimWrapper):
         self.skips.add(nonfinite.bool(), loss, norm, self.message_hub.get_info('iter', 0) + 1)
         # Gradients are divided by this number, which is 1 up to the limit.
         divisor = ((norm + 1e-6) / self.max_norm).clamp(min=1) if self.max_norm is not None else None
+        device = self.optimizer.param_groups[0]['params'][0].device
+        divisor, nonfinite = None if divisor is None else divisor.to(device), nonfinite.to(device)
         if getattr(self.optimizer, '_step_supports_amp_scaling', False):
             self.optimizer.grad_scale, self.optimizer.found_inf = divisor, nonfinite
             self.optimizer.step(**kwargs)

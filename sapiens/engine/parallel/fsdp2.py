@@ -182,16 +182,18 @@ class FSDP2(Parallel):
     @contextmanager
     def gathered(self, model: nn.Module) -> Iterator[None]:
         parts = [module for module in model.modules() if isinstance(module, FSDPModule)]
-        with ExitStack() as stack:
+        try:
+            with ExitStack() as stack:
+                for part in parts:
+                    part.set_reshard_after_forward(False, recurse=False)
+                    part.unshard()
+                if self.param_dtype == 'bf16':
+                    stack.enter_context(_autocast(model, self.mesh.device_type))
+                yield
+        finally:
             for part in parts:
-                part.set_reshard_after_forward(False, recurse=False)
-                part.unshard()
-            if self.param_dtype == 'bf16':
-                stack.enter_context(_autocast(model, self.mesh.device_type))
-            yield
-        for part in parts:
-            part.reshard()
-            part.set_reshard_after_forward(self.reshard_after_forward and part is not model, recurse=False)
+                part.reshard()
+                part.set_reshard_after_forward(self.reshard_after_forward and part is not model, recurse=False)
 
     # ------------------------------------------------------------------ checkpoints
 
