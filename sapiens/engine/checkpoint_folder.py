@@ -5,6 +5,7 @@ with everything else: progress, random states, positions in the data, curves. It
 all is on the disk, so a folder with the name of a checkpoint is complete. It opens with any number of processes, sharded or not.
 """
 
+import contextlib
 import io
 import os
 import shutil
@@ -22,7 +23,7 @@ from torch import Tensor
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 from torch.distributed.tensor import DTensor
 
-from sapiens.utils.checkpoint import STATE, load_restricted
+from sapiens.utils.checkpoint import STATE, check_description, load_restricted
 from sapiens.utils.files import sync_path, temporary_path
 
 from .host_group import gather_on_hosts
@@ -128,22 +129,25 @@ class FolderWriter:
         return time.perf_counter() - begin
 
     def close(self) -> None:
-        """Free the copy."""
-        self.wait()
+        """Wait for the running save and free the copy. A save that failed is in the log."""
+        with contextlib.suppress(RuntimeError):
+            self.wait()
         self._stager.close()
 
     def _failure(self, error: BaseException) -> str:
         parent = self._path.parent
-        free = shutil.disk_usage(parent).free if parent.exists() else 0
         text = next(
             (line for line in str(error).splitlines()[::-1] if 'Error' in line), str(error).strip() or repr(error)
         )
-        full = 'No space left' in str(error) or 'quota' in str(error)
-        reason = 'the disk (or the quota) is full' if full else ' '.join(text.split())[:300]
-        return (
-            f'Cannot write the checkpoint {self._path}: {reason}. {free / 2**20:.0f} MiB are free. Older checkpoints are intact. '
-            'Free some space (default_hooks.checkpoint.max_keep_ckpts keeps fewer checkpoints), then continue with --resume'
-        )
+        reason, advice = ' '.join(text.split())[:300], 'Continue with --resume when that is solved'
+        if 'No space left' in str(error) or 'quota' in str(error):
+            free = shutil.disk_usage(parent).free if parent.exists() else 0
+            reason = f'the disk (or the quota) is full, {free / 2**20:.0f} MiB are free'
+            advice = (
+                'Free some space (default_hooks.checkpoint.max_keep_ckpts keeps fewer checkpoints), then continue with '
+                '--resume'
+            )
+        return f'Cannot write the checkpoint {self._path}: {reason}. Older checkpoints are intact. {advice}'
 
 
 class _Writer(dcp.FileSystemWriter):
@@ -156,6 +160,7 @@ class _Writer(dcp.FileSystemWriter):
     def finish(self, metadata, results) -> None:
         super().finish(metadata, results)
         hidden = Path(self.path)
+        _require_parts(hidden)
         with open(hidden / STATE, 'wb') as file:
             file.write(self.state)
             file.flush()
@@ -164,12 +169,25 @@ class _Writer(dcp.FileSystemWriter):
         if self.final.exists():  # a run that was resumed from an older checkpoint writes this one again
             outdated = temporary_path(self.final)
             self.final.rename(outdated)
-            hidden.rename(self.final)
+            hidden.rename(
+                self.final
+            )  # a process that is killed before this line has lost nothing: a resume finds both
             shutil.rmtree(outdated, ignore_errors=True)
         else:
             hidden.rename(self.final)
         sync_path(self.final.parent)
         self.on_complete()
+
+
+def _require_parts(folder: Path) -> None:
+    """Raise an OSError if the main process does not see what the others have written."""
+    try:
+        check_description(folder, (folder / '.metadata').read_bytes())
+    except ValueError as error:
+        raise OSError(
+            f'the main process does not see what the others wrote ({error}). The work dir must lie on a file system that all '
+            'nodes share; where it does not, set default_hooks.checkpoint.format=file'
+        ) from error
 
 
 def split_tensors(checkpoint: Mapping) -> tuple[dict[tuple, Tensor], dict]:

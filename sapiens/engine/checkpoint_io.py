@@ -1,5 +1,6 @@
 """Checkpoint files of a training run: atomic writes, verified reads, and the search for the newest valid one."""
 
+import contextlib
 import errno
 import os
 import re
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 
 from sapiens.utils.checkpoint import check_zip, diagnose, limited_memory
-from sapiens.utils.files import atomic_path
+from sapiens.utils.files import TEMPORARY, atomic_path
 
 from .checkpoint_folder import is_complete, read_state
 from .safe_reader import SafeReader
@@ -63,12 +64,12 @@ def size_of(value: Any) -> int:
 def load_training_state(path: str | Path, verify: bool = True) -> dict:
     """Read a checkpoint of this engine. Only tensors and plain values are unpickled.
 
-    Of a folder only the state is read; :func:`.read_tensors` reads the tensors. Tensors of a file are mapped, so the ranks of a
-    machine share its pages. Copy tensors that are kept.
+    Of a folder only the state is returned; :func:`.read_tensors` reads the tensors. Tensors of a file are mapped, so the ranks of
+    a machine share its pages. Copy tensors that are kept.
 
     Args:
         path: the file.
-        verify: check the checksums of the whole file, which takes as long as reading it.
+        verify: check the checksums of the whole file or folder, which takes as long as reading it.
 
     Raises:
         ValueError: the file is truncated, damaged, or lacks entries that a run needs to continue.
@@ -78,7 +79,7 @@ def load_training_state(path: str | Path, verify: bool = True) -> dict:
     if not path.exists():
         raise FileNotFoundError(f'no checkpoint {path} to resume from')
     if path.is_dir():
-        return _load_folder_state(path)
+        return _load_folder_state(path, verify)
     if not path.is_file():
         raise ValueError(f'{path} is not a file: a run resumes from a checkpoint, or from its work dir by --work-dir')
     try:
@@ -101,7 +102,7 @@ def load_training_state(path: str | Path, verify: bool = True) -> dict:
     return checkpoint
 
 
-def _load_folder_state(path: Path) -> dict:
+def _load_folder_state(path: Path, verify: bool) -> dict:
     if not is_complete(path):
         raise ValueError(
             f'{path} is a folder, and not a checkpoint: a run resumes from a checkpoint, or from its work dir by --work-dir'
@@ -110,9 +111,12 @@ def _load_folder_state(path: Path) -> dict:
         state = read_state(path)
     except Exception as error:
         raise ValueError(f'{path} cannot be read: {diagnose(path, error)}') from error
-    found = {part for (part, *_), _ in SafeReader(path).entries().values()} | set(state)
+    reader = SafeReader(path)
+    found = {part for (part, *_), _ in reader.entries().values()} | set(state)
     if missing := NEEDED - found:
         raise ValueError(f'{path} holds no {", ".join(sorted(missing))}: a run cannot continue from it')
+    if verify:
+        reader.verify()
     return state
 
 
@@ -131,6 +135,8 @@ def find_resumable(work_dir: str | Path, logger) -> Path | None:
         names.append(last.name)
         if os.path.isdir(last.parent) and not os.path.exists(last.parent / LAST):
             folders.append(last.parent)
+    for folder in folders:
+        _restore_renamed(folder)
     for path in _newest_first(folders, names):
         count += 1
         try:
@@ -147,6 +153,17 @@ def find_resumable(work_dir: str | Path, logger) -> Path | None:
             f'{LAST} to start from the beginning'
         )
     return None
+
+
+def _restore_renamed(folder: Path) -> None:
+    """Give complete checkpoint folders their names. A process may be killed just before the last rename, or between the two by
+    which a folder replaces another of its name."""
+    for path in folder.glob(f'.*.{TEMPORARY}'):
+        name = path.name[1:].removesuffix(path.suffix).rpartition('.')[0]
+        if NAME.fullmatch(name) and is_complete(path) and not (folder / name).exists():
+            with contextlib.suppress(ValueError):
+                load_training_state(path, verify=False)
+                path.rename(folder / name)
 
 
 def _last_checkpoint(work_dir: Path, logger) -> Path | None:

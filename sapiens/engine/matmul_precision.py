@@ -1,4 +1,4 @@
-"""Precision of float32 matrix products in training."""
+"""Precision of float32 matrix products in training and in the evaluations of a training."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

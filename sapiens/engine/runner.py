@@ -94,6 +94,7 @@ class Runner(CheckpointingRunner):
             with products, explain_memory_errors(self.cfg, self.world_size):
                 model = super().train()
         finally:
+            self.close_folder_writer()  # it writes into the work dir
             lock.release()
             for hook in self.hooks:
                 if hasattr(hook, 'restore'):

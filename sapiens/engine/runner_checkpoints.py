@@ -154,6 +154,12 @@ class CheckpointingRunner(BuildingRunner):
         """Writes checkpoints while training goes on."""
         return FolderWriter(self.logger)
 
+    def close_folder_writer(self) -> None:
+        """Wait for the checkpoint that is being written, and free the copy. A failure is in the log."""
+        writer = self.__dict__.pop('folder_writer', None)
+        if writer is not None:
+            writer.close()
+
     @cached_property
     def _config_text(self) -> str:
         return self.cfg.pretty_text  # formatting it takes most of a second

@@ -7,8 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ['atomic_path', 'move_into_place', 'remove_temporaries', 'sync_path', 'temporary_path', 'write_atomically']
+__all__ = [
+    'TEMPORARY',
+    'atomic_path',
+    'move_into_place',
+    'remove_temporaries',
+    'sync_path',
+    'temporary_path',
+    'write_atomically',
+]
 
+# Shell pattern of the end of a temporary name.
+TEMPORARY = f'{"[0-9a-f]" * 12}.tmp'
 # Characters of a file's name in its temporary one, which must not exceed the 255 bytes of a file system.
 NAME_LENGTH = 40
 
@@ -34,7 +44,7 @@ def remove_temporaries(folder: str | Path, pattern: str = '*') -> None:
     Args:
         pattern: shell pattern of the final names, of up to 40 characters.
     """
-    for path in Path(folder).glob(f'.{pattern}.{"[0-9a-f]" * 12}.tmp'):
+    for path in Path(folder).glob(f'.{pattern}.{TEMPORARY}'):
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 

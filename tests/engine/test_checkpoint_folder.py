@@ -23,6 +23,7 @@ from sapiens.engine import CheckpointHook
 from sapiens.engine.checkpoint_folder import FolderWriter, is_complete, read_state, read_tensors
 from sapiens.engine.checkpoint_io import find_resumable, load_training_state
 from sapiens.utils.checkpoint import read_checkpoint
+from sapiens.utils.folder_lock import FolderLock
 
 from ..ranks import on_ranks
 from .toy import make_runner
@@ -156,9 +157,75 @@ def test_a_save_that_dies_leaves_nothing_that_looks_complete(tmp_path, monkeypat
     tmp_path = tmp_path / 'run'
     for name in dict(tensors=['.metadata', 'state.pt'], metadata=['state.pt'], state=[])[stage]:
         (partial / name).unlink()
-    assert find_resumable(tmp_path, logging.getLogger()).name == 'iter_5'
+    # A folder that lacks nothing but its name gets it.
+    assert find_resumable(tmp_path, logging.getLogger()).name == ('iter_10' if stage == 'state' else 'iter_5')
     make_runner(tmp_path, default_hooks=FOLDERS, resume=True).train()
     assert names(tmp_path) == ['iter_10', 'iter_5'] and not partial.exists()
+
+
+def test_a_save_that_dies_while_it_replaces_a_folder_loses_nothing(tmp_path, monkeypatch):
+    once = dict(checkpoint=dict(FOLDERS['checkpoint'], max_keep_ckpts=1))
+    make_runner(tmp_path, default_hooks=once).train()
+    rename = Path.rename
+
+    def die(path, target):
+        if path.name.startswith('.iter'):  # the second of two renames
+            raise OSError(5, 'gone')
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, 'rename', die)
+    runner = make_runner(tmp_path / 'other', default_hooks=once)
+    writer = FolderWriter(logging.getLogger())
+    checkpoint = dict(meta=dict(iter=10), state_dict=runner.model.state_dict(), optimizer={}, rng=[], data={})
+    writer.start(checkpoint, tmp_path / 'iter_10', lambda: None)
+    writer.close()
+    monkeypatch.undo()
+    assert not (tmp_path / 'iter_10').exists()
+    assert find_resumable(tmp_path, logging.getLogger()) == tmp_path / 'iter_10'
+
+
+def test_a_run_that_fails_keeps_its_work_dir_until_the_save_is_done(tmp_path, monkeypatch):
+    gate, real, order = threading.Event(), dcp.FileSystemWriter.write_data, []
+
+    def write(self, *args):
+        gate.wait(10)
+        return real(self, *args)
+
+    class Fail(Hook):
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            if runner.iter == 6:
+                threading.Timer(0.2, gate.set).start()
+                raise ArithmeticError
+
+    def complete(*args):
+        order.append('complete')
+
+    monkeypatch.setattr(dcp.FileSystemWriter, 'write_data', write)
+    monkeypatch.setattr(CheckpointHook, '_complete', staticmethod(complete))
+    monkeypatch.setattr(FolderLock, 'release', lambda self: order.append('released'))
+    with pytest.raises(ArithmeticError):
+        make_runner(tmp_path, default_hooks=FOLDERS, hooks=[Fail()]).train()
+    assert order == ['complete', 'released'] and names(tmp_path) == ['iter_5']
+
+
+def test_folders_need_a_disk_that_all_share(tmp_path, monkeypatch):
+    """The main process looks for what the others wrote before a folder gets its name."""
+    real = dcp.FileSystemWriter.finish
+
+    def finish(self, metadata, results):
+        real(self, metadata, results)
+        next(Path(self.path).glob('*.distcp')).unlink()  # on the disk of another node
+
+    monkeypatch.setattr(dcp.FileSystemWriter, 'finish', finish)
+    with pytest.raises(RuntimeError, match='file system that all nodes share; .*format=file'):
+        make_runner(tmp_path, default_hooks=FOLDERS).train()
+    assert names(tmp_path) == []
+
+
+def test_published_keys_need_files(tmp_path):
+    publish = dict(checkpoint=dict(FOLDERS['checkpoint'], published_keys=['state_dict']))
+    with pytest.raises(ValueError, match='published_keys=.* needs checkpoints in files: set format=file'):
+        make_runner(tmp_path, default_hooks=publish).train()
 
 
 def test_a_checkpoint_after_some_minutes(tmp_path, monkeypatch):
@@ -234,6 +301,11 @@ def test_a_malicious_folder_runs_nothing(folder, tmp_path):
     with pytest.raises(ValueError, match='is not a tensor'):
         load_training_state(folder)
     metadata = pickle.loads(about)
+    metadata.state_dict_metadata[name].size = torch.Size([10**12])
+    (folder / '.metadata').write_bytes(pickle.dumps(metadata))
+    with pytest.raises(ValueError, match='describes tensors of 4,000,000,'):
+        load_training_state(folder)
+    metadata = pickle.loads(about)
     metadata.planner_data = None
     (folder / '.metadata').write_bytes(pickle.dumps(metadata))
     with pytest.raises(ValueError, match='has no keys'):
@@ -269,6 +341,12 @@ def test_a_damaged_folder_is_skipped_by_name(folder, tmp_path, caplog):
     data = shard.read_bytes()
     shard.write_bytes(data[:-10])
     with pytest.raises(ValueError, match=f'{shard.name} is truncated'):
+        load_training_state(folder)
+    damaged = bytearray(data)
+    damaged[data.index(weights_of(folder)['backbone.weight'].numpy().tobytes())] ^= 1
+    shard.write_bytes(damaged)
+    load_training_state(folder, verify=False)
+    with pytest.raises(ValueError, match=f'part {shard.name} is damaged'):
         load_training_state(folder)
     shard.unlink()
     with pytest.raises(ValueError, match=f'part {shard.name} is missing'):
@@ -334,6 +412,7 @@ def save(path, sharded):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()  # training goes on
+    writer.wait()
     writer.close()
     return len(completed)
 

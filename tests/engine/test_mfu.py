@@ -1,17 +1,24 @@
 """MFUHook and the end of a run without memory, in runs of this process."""
 
+import time
+from types import SimpleNamespace
+
 import pytest
 import torch
+import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from torch import nn
 
 from sapiens.engine import MFUHook, Runner
+from sapiens.engine.device_time import collective_fraction, step_profiler
 from sapiens.engine.estimate import advice, out_of_memory
 from sapiens.engine.estimate.trace import trace_step
 from sapiens.engine.hooks import mfu
 from sapiens.engine.peak_rates import RATES, peak_rates
 from sapiens.utils.config import load_config
 
+from ..ranks import on_ranks
 from .toy import make_runner
 
 MAE = 'configs/mae/sapiens_tiny_folder-256x256.py'
@@ -98,6 +105,64 @@ def test_the_slowest_process(monkeypatch):
     assert MFUHook._over_processes(0.25) == dict(slowest_step=0.5, slowest_rank=1)
 
 
+def test_time_that_checkpoints_take(tmp_path, monkeypatch):
+    import sapiens.engine.hooks.checkpoint as module
+
+    clock = iter(range(0, 1000, 3))  # a save takes 3 s of this clock
+    monkeypatch.setattr(module.time, 'perf_counter', lambda: next(clock))
+    runner = make_runner(tmp_path, hooks=[MFUHook()], default_hooks=dict(logger=dict(type='LoggerHook', interval=5),
+        checkpoint=dict(type='CheckpointHook', interval=4, by_epoch=False, save_last=False)))  # fmt: skip
+    runner.train()
+    hub = runner.message_hub
+    shares, _ = hub.get_scalar('train/save_share').data
+    seconds, _ = hub.get_scalar('train/time').data
+    assert shares * [seconds[:5].sum(), seconds[5:].sum()] == pytest.approx([3, 3])  # after 4 and after 8 of 10 steps
+
+
+class Event:
+    def __init__(self, name, begin, end):
+        self.name, self.start_ns, self.duration_ns = lambda: name, lambda: begin, lambda: end - begin
+        self.device_type = lambda: torch.autograd.DeviceType.CPU
+
+
+def test_collectives_that_nothing_hides():
+    events = [Event('aten::mm', 0, 40), Event('gloo:all_reduce', 20, 60), Event('aten::add', 60, 70),
+              Event('autograd::wait', 0, 90), Event('gloo:broadcast', 85, 100), Event('aten::mul', 90, 95)]  # fmt: skip
+    results = SimpleNamespace(kineto_results=SimpleNamespace(events=lambda: events))
+    # 40 to 60, 85 to 90 and 95 to 100 of 100.
+    assert collective_fraction(SimpleNamespace(profiler=results)) == pytest.approx(0.3)
+    events.clear()
+    assert collective_fraction(SimpleNamespace(profiler=results)) == 0
+
+
+def wait_for_a_slow_process():
+    layer = nn.parallel.DistributedDataParallel(nn.Linear(4, 4))
+    profiler = step_profiler()
+    profiler.start()
+    end = time.perf_counter() + 0.5 * dist.get_rank()
+    while time.perf_counter() < end:
+        torch.ones(99, 99) @ torch.ones(99, 99)
+    layer(torch.ones(2, 4)).sum().backward()
+    profiler.stop()
+    return collective_fraction(profiler)
+
+
+def test_a_wait_for_a_slow_process_is_time_of_collectives(tmp_path):
+    fast, slow = on_ranks(2, wait_for_a_slow_process, tmp_path)
+    assert fast > 0.5 > slow
+
+
+def test_a_step_of_every_tenth_line_is_profiled(tmp_path, monkeypatch):
+    monkeypatch.setattr(mfu, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(mfu, 'all_gather', lambda row: [row, row])
+    lines = dict(logger=dict(type='LoggerHook', interval=2))
+    runner = make_runner(tmp_path, hooks=[MFUHook(profile_interval=2)], default_hooks=lines)
+    runner.train()
+    assert runner.iter == 10
+    shares, _ = runner.message_hub.get_scalar('train/collective_share').data
+    assert shares.tolist() == [0, 0, 0]  # lines 1, 3 and 5; there is no group
+
+
 def test_a_model_of_ones_own_has_no_operations(tmp_path):
     runner = make_runner(tmp_path, hooks=[MFUHook()])
     runner.train()
@@ -107,6 +172,8 @@ def test_a_model_of_ones_own_has_no_operations(tmp_path):
 def test_refused():
     with pytest.raises(ValueError, match='peak_tflops=0'):
         MFUHook(peak_tflops=0)
+    with pytest.raises(ValueError, match='profile_interval=-1'):
+        MFUHook(profile_interval=-1)
 
 
 @pytest.mark.parametrize(

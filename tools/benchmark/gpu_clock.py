@@ -5,10 +5,12 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 from torch.profiler import ProfilerActivity, profile
+
+from sapiens.engine.device_time import union
 
 __all__ = [
     'Marks',
@@ -21,7 +23,6 @@ __all__ = [
     'largest',
     'profiler_of',
     'take_turns',
-    'union',
 ]
 
 # Kinds of events in a trace of torch's profiler during which a device works.
@@ -90,15 +91,6 @@ def take_turns(sides: dict[str, Callable], device: str, turns: int, steps: int) 
                 found[name]['ms'].append(marks.milliseconds()[0] / steps)
                 found[name]['peak_gb'] = gigabytes(device)
     return found
-
-
-def union(intervals: Iterable[tuple[float, float]]) -> float:
-    """Length of the union of intervals (begin, end)."""
-    total, reached = 0.0, float('-inf')
-    for begin, end in sorted(intervals):
-        total += max(0.0, end - max(begin, reached))
-        reached = max(reached, end)
-    return total
 
 
 def idle_fraction(profiler: profile, device: str) -> float | None:

@@ -69,6 +69,7 @@ class CheckpointHook(_CheckpointHook):
             raise ValueError(f'default_hooks.checkpoint.format={format!r} is not one of {FORMATS}')
         self.interval_minutes, self.format = interval_minutes, format
         self.agreement, self._saved_at = Agreement(seconds=10), 0.0
+        self.seconds = 0.0  # for which saves have held the run so far
         for key in self.args:
             known = signature(_CheckpointHook).parameters
             raise ValueError(f'default_hooks.checkpoint has an unknown option {key!r}{near(key, known)}')
@@ -112,6 +113,11 @@ class CheckpointHook(_CheckpointHook):
             nodes = get_world_size() / int(os.environ.get('LOCAL_WORLD_SIZE', get_world_size()))
             count = sum(parameter.numel() for parameter in runner.bare_model.parameters())
             self.format = 'folder' if nodes > 1 or count > MANY else 'file'
+        if self.format == 'folder' and self.published_keys:
+            raise ValueError(
+                f'default_hooks.checkpoint.published_keys={self.published_keys!r} needs checkpoints in files: set format=file, '
+                'or remove it and make a file of weights by `sapiens convert` at the end'
+            )
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         if self.by_epoch:
@@ -163,6 +169,7 @@ class CheckpointHook(_CheckpointHook):
         return name if self.format == 'folder' else f'{name}.pth'
 
     def _write(self, runner, iteration: int) -> None:
+        begin = time.perf_counter()
         name = self._name(runner, iteration)
         # The checkpoint must list itself, for the run that resumes from it.
         self.kept = [other for other in self.kept if other != name] + [name]
@@ -181,6 +188,7 @@ class CheckpointHook(_CheckpointHook):
                 complete()
         self.kept = self.kept[len(outdated) :]
         self.saved_iteration, self._saved_at = iteration, time.monotonic()
+        self.seconds += time.perf_counter() - begin
 
     @staticmethod
     def _complete(work_dir: str, path: str, outdated: list[str]) -> None:

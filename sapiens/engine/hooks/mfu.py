@@ -8,9 +8,11 @@ from mmengine.logging import print_log
 from sapiens.registry import HOOKS
 from sapiens.tasks import members_of
 
+from ..device_time import collective_fraction, step_profiler
 from ..estimate.checkpointing import VARIANTS, apply_variant, variants_of
 from ..estimate.trace import trace_step
 from ..peak_rates import PeakRates, peak_rates
+from .checkpoint import CheckpointHook
 from .logger import LoggerHook
 
 __all__ = ['MFUHook']
@@ -28,7 +30,9 @@ class MFUHook(Hook):
     - ``mfu`` (model FLOPs utilization): ``tflops`` as a fraction of the peak rate of the device. Devices whose rate is not known
       (:mod:`sapiens.engine.peak_rates`), and CPUs, have none.
     - ``peak_memory`` and ``reserved_memory`` (MiB, CUDA only): the highest of all processes since the start.
-    - with several processes ``slowest_step`` (seconds, mean since the last line) and ``slowest_rank``.
+    - ``save_share``: fraction of the time since the last line in which checkpoints held the step.
+    - with several processes ``slowest_step`` (seconds, mean since the last line) and ``slowest_rank``, and ``collective_share``:
+      fraction of a profiled step in which only collectives ran, mean over the processes, see :func:`.collective_fraction`.
 
     The operations are those of one step on fake tensors, which is traced once for each size of images (1 to 5 s on one process,
     while the others wait). Between lines of the log the hook does nothing but count. Not a default hook, because of the time of
@@ -38,20 +42,32 @@ class MFUHook(Hook):
 
     Args:
         peak_tflops: peak rate of the device in TFLOP/s, where the table does not have it.
+        profile_interval: lines of the log from one profiled step to the next, which is the last before a line; 0 for none.
 
     Raises:
-        ValueError: ``peak_tflops`` is not above 0.
+        ValueError: ``peak_tflops`` is not above 0, or ``profile_interval`` is below 0.
     """
 
     priority = 56  # between IterTimerHook, whose times it reads, and LoggerHook
 
-    def __init__(self, peak_tflops: float | None = None) -> None:
+    def __init__(self, peak_tflops: float | None = None, profile_interval: int = 10) -> None:
         if peak_tflops is not None and not peak_tflops > 0:
             raise ValueError(f'peak_tflops={peak_tflops!r}: expected a number above 0, or None for that of the device')
-        self.peak_tflops = peak_tflops
+        if profile_interval < 0:
+            raise ValueError(f'profile_interval={profile_interval!r}: expected 0 (no profiles) or a number of lines')
+        self.peak_tflops, self.profile_interval = peak_tflops, profile_interval
         # Operations for an image of a size (h, w), by name of the task (None in a model of one).
         self.operations: dict[tuple, float] = {}
         self.steps, self.done = 0, 0.0
+        self.lines, self.profiler, self.saving = 0, None, 0.0
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        if get_world_size() == 1 or not self.profile_interval or not self.is_due(runner, batch_idx):
+            return
+        if self.lines % self.profile_interval == 0:
+            self.profiler = step_profiler()
+            self.profiler.start()
+        self.lines += 1
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         self.steps += 1
@@ -78,22 +94,41 @@ class MFUHook(Hook):
             found['tflops'] = self.done / (self.steps * seconds) / 1e12
             if (peak := self._peak(runner)) is not None:
                 found['mfu'] = found['tflops'] / peak
-        return found | self._over_processes(seconds)
+        saving = sum(hook.seconds for hook in runner.hooks if isinstance(hook, CheckpointHook))
+        found['save_share'] = (saving - self.saving) / (self.steps * seconds)
+        self.saving = saving
+        return found | self._over_processes(seconds, self._collectives())
+
+    def restore(self) -> None:
+        """Stop a profile that a failure interrupted."""
+        if self.profiler is not None:
+            self.profiler.stop()
+            self.profiler = None
 
     # ------------------------------------------------------------------ parts
 
+    def _collectives(self) -> float | None:
+        """Fraction of the step in which only collectives ran, if it was profiled."""
+        profiler, self.profiler = self.profiler, None
+        if profiler is None:
+            return None
+        profiler.stop()
+        return collective_fraction(profiler)
+
     @staticmethod
-    def _over_processes(seconds: float) -> dict[str, float]:
-        """The slowest process and the highest memory, by one exchange."""
+    def _over_processes(seconds: float, collectives: float | None = None) -> dict[str, float]:
+        """The slowest process, the highest memory and the mean wait for collectives, by one exchange."""
         has_gpu = torch.cuda.is_available()
         memory = [torch.cuda.max_memory_allocated() / MIB, torch.cuda.max_memory_reserved() / MIB] if has_gpu else []
         found = {}
-        rows = torch.tensor([seconds, *memory])
+        rows = torch.tensor([seconds, *memory, *([] if collectives is None else [collectives])])
         if get_world_size() > 1:
             rows = torch.stack(all_gather(rows.cuda() if has_gpu else rows)).cpu()
             found = dict(slowest_step=float(rows[:, 0].max()), slowest_rank=int(rows[:, 0].argmax()))
+        if collectives is not None:
+            found['collective_share'] = float(rows[..., -1].mean())
         if has_gpu:
-            peak, reserved = rows.reshape(-1, 3).amax(0)[1:].tolist()
+            peak, reserved = rows.reshape(-1, rows.shape[-1]).amax(0)[1:3].tolist()
             found |= dict(peak_memory=round(peak), reserved_memory=round(reserved))
         return found
 

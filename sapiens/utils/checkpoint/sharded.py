@@ -72,10 +72,13 @@ def check_description(folder: Path, content: bytes) -> None:
     for name, entry in about['state_dict_metadata'].items():
         if 'size' not in entry.attributes:
             raise ValueError(f'its entry {name} is not a tensor')
+    sizes: dict[str, int] = {}
     for info in about['storage_data'].values():
-        file = _inside(folder, str(info.attributes['relative_path']))
-        if file.stat().st_size < info.attributes['offset'] + info.attributes['length']:
-            raise ValueError(f'its part {file.name} is truncated: copy the whole folder again')
+        name = str(info.attributes['relative_path'])
+        if name not in sizes:
+            sizes[name] = _inside(folder, name).stat().st_size
+        if sizes[name] < info.attributes['offset'] + info.attributes['length']:
+            raise ValueError(f'its part {name} is truncated: copy the whole folder again')
 
 
 def _parts(index: Path) -> list[str]:
