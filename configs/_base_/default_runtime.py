@@ -47,7 +47,8 @@ env_cfg = dict(
     cudnn_benchmark=True,
     matmul_precision='auto',
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='auto'),
+    # Seconds that processes wait for each other: at the start, in evaluations and saves; in training steps.
+    dist_cfg=dict(backend='auto', timeout=1800, step_timeout=120),
 )
 visualizer = dict(
     type='Visualizer',

@@ -26,7 +26,7 @@ from torch.distributed.tensor import DTensor
 from sapiens.utils.checkpoint import STATE, check_description, load_restricted
 from sapiens.utils.files import sync_path, temporary_path
 
-from .host_group import gather_on_hosts
+from .host_group import SAVES, gather_on_hosts, timeout_of
 from .safe_reader import SafeReader, TensorsOnly
 
 __all__ = ['FolderWriter', 'is_complete', 'read_state', 'read_tensors']
@@ -57,7 +57,9 @@ class FolderWriter:
         self.logger = logger
         has_gpu = torch.cuda.is_available()
         self._stager = DefaultStager(StagingOptions(has_gpu, False, False, has_gpu))
-        self._group = dist.new_group(backend='gloo') if dist.is_initialized() else None
+        self._group = None
+        if dist.is_initialized():
+            self._group = dist.new_group(backend='gloo', timeout=timeout_of(dist.group.WORLD), group_desc=SAVES)
         self._running: Future | None = None
         self._path: Path | None = None
         self._hidden: Path | None = None

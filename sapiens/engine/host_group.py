@@ -1,11 +1,16 @@
 """Communication between processes on their hosts, which does not wait for devices."""
 
 import functools
+from datetime import timedelta
 from typing import Any
 
+import torch
 import torch.distributed as dist
 
-__all__ = ['gather_on_hosts', 'host_group']
+__all__ = ['SAVES', 'gather_on_hosts', 'host_group', 'timeout_of']
+
+# Description of the group of checkpoints that are written in the background. It keeps its timeout.
+SAVES = 'saves'
 
 
 def host_group() -> dist.ProcessGroup:
@@ -15,7 +20,12 @@ def host_group() -> dist.ProcessGroup:
 
 @functools.lru_cache(maxsize=1)
 def _host_group_of(world: dist.ProcessGroup) -> dist.ProcessGroup:
-    return world if dist.get_backend(world) == 'gloo' else dist.new_group(backend='gloo')
+    return world if dist.get_backend(world) == 'gloo' else dist.new_group(backend='gloo', timeout=timeout_of(world))
+
+
+def timeout_of(group: dist.ProcessGroup) -> timedelta:
+    """The time after which collectives of a group fail."""
+    return group._get_backend(torch.device('cuda' if 'nccl' in dist.get_backend(group) else 'cpu')).options._timeout
 
 
 def gather_on_hosts(value: Any) -> list[Any]:

@@ -113,6 +113,7 @@ class TrainLoop(BaseLoop):
         ):
             self.run_epoch()
         self.data.close()
+        self.runner.timeouts.end_steps()
         self.runner.call_hook('after_train')
         return self.runner.model
 
@@ -158,6 +159,8 @@ class TrainLoop(BaseLoop):
         self.runner.call_hook('after_train_iter', batch_idx=index, data_batch=batch, outputs=outputs)
         self._ends_iter = False
         self._iter += 1
+        if wrapper.should_update():
+            self.runner.timeouts.after_step()
 
     def _open_data(self) -> None:
         # The seed of workers depends on rank and epoch only, so a resumed epoch gets the same seeds.
@@ -172,7 +175,8 @@ class TrainLoop(BaseLoop):
             return
         self._validated = count  # a checkpoint that a hook writes after the evaluation knows of it
         self._random_state = self._random_state or get_random_state()
-        self.runner.val_loop.run()
+        with self.runner.timeouts.long():
+            self.runner.val_loop.run()
         set_random_state(self._random_state)
         self._random_state = None
         self.runner.model.train()

@@ -16,9 +16,12 @@ from sapiens.utils.foreign import refuse_foreign
 from sapiens.utils.launcher_watch import stop_with_launcher
 from sapiens.utils.memory import keep_tensor_memory
 
+from .collective_timeouts import CollectiveTimeouts
 from .compiling import compile_parts
 from .estimate.out_of_memory import explain_memory_errors
 from .evaluators import complete_evaluators
+from .flight_recorder import FlightRecorder
+from .flight_recorder import prepare as prepare_flight_recorder
 from .matmul_precision import matmul_precision
 from .runner_checkpoints import CheckpointingRunner
 from .worker_signals import kill_workers_at_exit
@@ -50,11 +53,14 @@ class Runner(CheckpointingRunner):
             dist_cfg['backend'] = 'nccl' if torch.cuda.is_available() else 'gloo'
             if torch.cuda.is_available() and (self.cfg.get('parallel') or {}).get('cpu_offload'):
                 dist_cfg['backend'] = 'cpu:gloo,cuda:nccl'  # the gradients' norm is that of parts on the host
+        self.timeouts = CollectiveTimeouts(dist_cfg.setdefault('timeout', 1800), dist_cfg.pop('step_timeout', 120))
+        if self.distributed:
+            prepare_flight_recorder(self.work_dir)
         if self.distributed and not torch.cuda.is_available() and not torch.distributed.is_initialized():
             # mmengine selects a CUDA device before it starts any backend.
             if self.launcher != 'pytorch':
                 raise ValueError(f'launcher={self.launcher!r} needs GPUs; on CPUs use torchrun and launcher=pytorch')
-            timeout = timedelta(seconds=dist_cfg.get('timeout', 1800))
+            timeout = timedelta(seconds=dist_cfg['timeout'])
             torch.distributed.init_process_group(dist_cfg['backend'], timeout=timeout)
         super().setup_env(dict(env_cfg, dist_cfg=dist_cfg))
         kill_workers_at_exit()
@@ -89,11 +95,15 @@ class Runner(CheckpointingRunner):
         products = matmul_precision(
             (self.cfg.get('env_cfg') or {}).get('matmul_precision', 'auto'), precision or 'auto'
         )
-        lock = self._lock_work_dir()
+        lock, recorder = self._lock_work_dir(), FlightRecorder(self.work_dir)
         try:
             with products, explain_memory_errors(self.cfg, self.world_size):
                 model = super().train()
+        except Exception as error:
+            recorder.report(error)
+            raise
         finally:
+            recorder.close()
             self.close_folder_writer()  # it writes into the work dir
             lock.release()
             for hook in self.hooks:

@@ -82,6 +82,10 @@ class CheckpointingRunner(BuildingRunner):
 
         The training loop says which epoch and iteration it is of; ``by_epoch`` of MMEngine's method has no effect.
         """
+        with self.timeouts.long():
+            self._save_file(Path(out_dir) / filename, save_optimizer, save_param_scheduler, meta)
+
+    def _save_file(self, path: Path, save_optimizer: bool, save_param_scheduler: bool, meta: dict | None) -> None:
         checkpoint = self._collect_checkpoint(save_optimizer, save_param_scheduler, meta)
         problem = [None]
         if is_main_process() or self.parallel.is_sharded:  # hooks add shards too, which all ranks gather
@@ -93,7 +97,7 @@ class CheckpointingRunner(BuildingRunner):
             try:
                 if self._lock is not None:
                     self._lock.check()
-                write_checkpoint(checkpoint, Path(out_dir) / filename)
+                write_checkpoint(checkpoint, path)
             except RuntimeError as error:
                 problem = [str(error)]
         broadcast_object_list(problem)
@@ -116,6 +120,12 @@ class CheckpointingRunner(BuildingRunner):
         Raises:
             RuntimeError: on every rank, if the checkpoint before could not be written.
         """
+        with self.timeouts.long():
+            self._start_folder(path, on_complete, save_optimizer, save_param_scheduler)
+
+    def _start_folder(
+        self, path: Path, on_complete: Callable[[], None], save_optimizer: bool, save_param_scheduler: bool
+    ) -> None:
         checkpoint = self._collect_checkpoint(save_optimizer, save_param_scheduler)
         self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
         problem = None

@@ -49,7 +49,7 @@ ADDABLE = (
 # Sections of a config whose keys are counted here, with the keys that are not arguments of the function behind the section.
 AUTO_SCALE_LR = {'enable', 'base_batch_size'}
 ENV_CFG = {'cudnn_benchmark', 'matmul_precision', 'mp_cfg', 'dist_cfg', 'resource_limit'}
-DIST_CFG = {'init_backend', 'port'}  # of MMEngine's init_dist
+DIST_CFG = {'init_backend', 'port', 'step_timeout'}  # the first two of MMEngine's init_dist
 MISSING = object()
 
 

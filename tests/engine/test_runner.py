@@ -238,7 +238,7 @@ def processes(monkeypatch):
 
 def several(launcher='pytorch', distributed=True):
     runner = object.__new__(Runner)
-    runner._distributed, runner._launcher, runner.cfg = distributed, launcher, {}
+    runner._distributed, runner._launcher, runner.cfg, runner._work_dir = distributed, launcher, {}, 'absent'
     return runner
 
 
@@ -246,15 +246,20 @@ def test_processes_on_cpus_use_gloo_and_wait_half_an_hour(processes):
     started, seen = processes
     several().setup_env(dict(cudnn_benchmark=True))
     assert started == [(('gloo',), dict(timeout=timedelta(seconds=1800)))]
-    assert seen == [dict(cudnn_benchmark=True, dist_cfg=dict(backend='gloo'))]
+    assert seen == [dict(cudnn_benchmark=True, dist_cfg=dict(backend='gloo', timeout=1800))]
     several().setup_env({})
     assert len(started) == 1, 'once'
     started.clear()
-    several().setup_env(dict(dist_cfg=dict(backend='mpi', timeout=60)))
+    runner = several()
+    runner.setup_env(dict(dist_cfg=dict(backend='mpi', timeout=60, step_timeout=5)))
+    assert (runner.timeouts.seconds, runner.timeouts.step_seconds) == (60, 5)
+    assert seen[-1] == dict(dist_cfg=dict(backend='mpi', timeout=60))
     assert started == [(('mpi',), dict(timeout=timedelta(seconds=60)))]
     started.clear()
     several('none', False).setup_env(dict(dist_cfg=None))
     assert not started
+    with pytest.raises(ValueError, match='env_cfg.dist_cfg.step_timeout=0: expected seconds above 0'):
+        several().setup_env(dict(dist_cfg=dict(step_timeout=0)))
     with pytest.raises(ValueError, match="launcher='slurm' needs GPUs"):
         several('slurm').setup_env({})
 
@@ -263,11 +268,11 @@ def test_processes_on_gpus_use_nccl(processes, monkeypatch):
     started, seen = processes
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     several('slurm').setup_env(dict(dist_cfg=dict(backend='auto')))
-    assert not started and seen == [dict(dist_cfg=dict(backend='nccl'))]
+    assert not started and seen == [dict(dist_cfg=dict(backend='nccl', timeout=1800))]
     offloaded = several('slurm')
     offloaded.cfg = dict(parallel=dict(type='FSDP2', cpu_offload=True))
     offloaded.setup_env({})
-    assert seen[-1] == dict(dist_cfg=dict(backend='cpu:gloo,cuda:nccl'))
+    assert seen[-1] == dict(dist_cfg=dict(backend='cpu:gloo,cuda:nccl', timeout=1800))
 
 
 def test_settings_of_loaders(monkeypatch):

@@ -1,0 +1,179 @@
+"""Which process did not come to a collective, from the files of :mod:`.flight_recorder`."""
+
+import io
+import json
+import pickle
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from .flight_recorder import FOLDER, NCCL, is_of_collective
+
+__all__ = ['Call', 'Process', 'find_hang', 'read_processes']
+
+
+@dataclass(frozen=True)
+class Call:
+    """A collective that a process has called.
+
+    Attributes:
+        group: name and description of the group of processes.
+        number: of the call in the group, from 1.
+        what: name and sizes.
+    """
+
+    group: tuple[str, str]
+    number: int
+    what: str
+
+    def __str__(self) -> str:
+        return f'{self.what}, call {self.number} of the group {self.group[1] or self.group[0]}'
+
+
+@dataclass
+class Process:
+    """A process and its latest calls.
+
+    Attributes:
+        calls: the latest of each group, by its name and description.
+        stack: of its main thread; '' where it wrote none.
+        error: '' where it did not fail itself.
+        seen: whether it wrote a file.
+    """
+
+    rank: int
+    host: str = ''
+    pid: int = 0
+    calls: dict[tuple[str, str], dict[int, Call]] = field(default_factory=dict)
+    stack: str = ''
+    error: str = ''
+    seen: bool = False
+    time: float = 0.0
+
+    @property
+    def name(self) -> str:
+        place = f' ({self.host}, process {self.pid})' if self.host else ''
+        return f'rank {self.rank}{place}'
+
+    def last(self, group: tuple[str, str]) -> int:
+        """Number of the latest call in a group; 0 without any."""
+        return max(self.calls.get(group, {}), default=0)
+
+    @property
+    def place(self) -> str:
+        """The innermost line that its main thread was in, outside of libraries where there is one."""
+        lines = re.findall(r'File "([^"]+)", line (\d+), in (\S+)', self.stack)
+        own = [
+            line
+            for line in lines
+            if '/sapiens/' in line[0] or not re.search('/(site-packages|lib/python.*)/', line[0])
+        ]
+        own = own or lines
+        return '{}:{} in {}'.format(*own[-1]) if own else ''
+
+
+def read_processes(path: Path) -> list[Process]:
+    """Read the files of a failure.
+
+    Args:
+        path: a work dir, or a folder of such files.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: a file is damaged.
+    """
+    folder = path / FOLDER if (path / FOLDER).is_dir() else path
+    files = [*folder.glob('rank_*.json'), *folder.glob(f'{NCCL}*')]
+    if not files:
+        raise FileNotFoundError(
+            f'{folder} holds no files of a failed collective: a training of several processes writes them to '
+            f'WORK_DIR/{FOLDER} when one fails'
+        )
+    known = folder / 'processes.json'
+    rows = json.loads(known.read_text()) if known.exists() else []
+    processes = {row['rank']: Process(row['rank'], row['host'], row['pid']) for row in rows}
+    for file in sorted(files):
+        rank = int(re.search(r'(\d+)(?:\.json)?$', file.name)[1])
+        try:
+            content = json.loads(file.read_text()) if file.suffix == '.json' else _Plain(file).load()
+            calls = list(_calls(content))
+        except (ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+            raise ValueError(f'{file} is damaged: {error}') from error
+        process = processes.setdefault(rank, Process(rank))
+        process.seen, process.time = True, content.get('time') or file.stat().st_mtime
+        process.stack, process.error = content.get('stack') or process.stack, content.get('error') or process.error
+        for call in calls:
+            process.calls.setdefault(call.group, {})[call.number] = call
+    return [processes[rank] for rank in sorted(processes)]
+
+
+class _Plain(pickle.Unpickler):
+    """Reads what NCCL writes: a pickle of plain values. Anything else is refused."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(io.BytesIO(file.read_bytes()))
+
+    def find_class(self, module: str, name: str):
+        raise pickle.UnpicklingError(f'it asks for {module}.{name}')
+
+
+def _calls(content: dict) -> Iterator[Call]:
+    for entry in content.get('entries', ()):
+        if not entry.get('is_p2p'):
+            kinds, sizes = entry.get('input_dtypes') or (), entry.get('input_sizes') or ()
+            inputs = ', '.join(f'{kind} {list(size)}' for kind, size in zip(kinds, sizes, strict=False))
+            what = f'{entry["profiling_name"].split(":")[-1]} of {inputs or "nothing"}'
+            yield Call(tuple(entry['process_group']), entry['collective_seq_id'], what)
+
+
+def find_hang(processes: list[Process]) -> list[str]:
+    """Lines that name the processes that did not come to a collective, the call, and where they were."""
+    seen = [process for process in processes if process.seen]
+    first = datetime.fromtimestamp(min(process.time for process in seen))
+    lines = [f'{len(seen)} of {len(processes)} processes wrote what they did, from {first:%Y-%m-%d %H:%M:%S}']
+    lines += [
+        f'{process.name} wrote nothing: it hangs, was killed, or its host is lost'
+        for process in processes
+        if not process.seen
+    ]
+    lines += _differences(seen) or ['All of these made the same calls.']
+    # What failed first is not a collective: those fail because of it.
+    failed = sorted(
+        (process for process in seen if process.error), key=lambda process: is_of_collective(process.error)
+    )
+    for process in failed[:3]:
+        lines.append(f'{process.name} failed: {" ".join(process.error.split())[:200]}')
+    return lines
+
+
+def _differences(seen: list[Process]) -> list[str]:
+    lines = []
+    for group in sorted({group for process in seen for group in process.calls}):
+        members = [process for process in seen if group in process.calls]
+        ahead, behind = (
+            max(process.last(group) for process in members),
+            min(process.last(group) for process in members),
+        )
+        waiting = [process for process in members if process.last(group) == ahead]
+        late = [process for process in members if process.last(group) < ahead]
+        for process in late:
+            number = process.last(group) + 1
+            call = next((other.calls[group][number] for other in waiting if number in other.calls[group]), None)
+            lines.append(f'{process.name} did not come to {call or f"call {number} of the group {group[1]}"}')
+            lines.append(f'    waiting there: {_ranks(waiting)}')
+            lines += [f'    it was in {process.place}'] if process.place else []
+        if not late:
+            kinds = {}
+            for process in members:
+                kinds.setdefault(process.calls[group][behind].what, []).append(process)
+            if len(kinds) > 1:
+                lines.append(f'call {behind} of the group {group[1]} is not the same on all processes:')
+                lines += [f'    {what}: {_ranks(those)}' for what, those in kinds.items()]
+    return lines
+
+
+def _ranks(processes: list[Process]) -> str:
+    ranks = [str(process.rank) for process in processes]
+    return f'rank{"s" if len(ranks) > 1 else ""} {", ".join(ranks[:16])}{", ..." if len(ranks) > 16 else ""}'

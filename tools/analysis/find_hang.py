@@ -1,0 +1,6 @@
+"""``sapiens hang`` from a clone of the repository. The code is sapiens/commands/hang.py."""
+
+from sapiens.commands import run
+
+if __name__ == '__main__':
+    run('hang')
