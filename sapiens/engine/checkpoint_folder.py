@@ -11,8 +11,10 @@ import os
 import shutil
 import time
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from logging import Logger
 from pathlib import Path
 
@@ -20,10 +22,12 @@ import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch import Tensor
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import _StoragePrefix
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 from torch.distributed.tensor import DTensor
 
-from sapiens.utils.checkpoint import STATE, check_description, load_restricted
+from sapiens.utils.checkpoint import STATE, check_description, diagnose, load_restricted
 from sapiens.utils.files import sync_path, temporary_path
 
 from .host_group import SAVES, gather_on_hosts, timeout_of
@@ -31,6 +35,8 @@ from .safe_reader import SafeReader, TensorsOnly
 
 __all__ = ['FolderWriter', 'is_complete', 'read_state', 'read_tensors']
 
+# Entry of the state that names the save, as the names of its parts do.
+SAVE = 'save'
 # Entries of a checkpoint whose tensors are written by all processes.
 SHARED = ('state_dict', 'ema_state_dict', 'optimizer')
 
@@ -77,10 +83,10 @@ class FolderWriter:
         """
         self.wait()
         tensors, rest = split_tensors(checkpoint)
-        content = io.BytesIO()
-        torch.save(rest, content)
         self._path = path
         self._hidden = Path(gather_on_hosts(str(temporary_path(path)))[0])
+        content = io.BytesIO()
+        torch.save(rest | {SAVE: _save_of(self._hidden)}, content)
         writer = _Writer(self._hidden, path, content.getvalue(), on_complete)
         with warnings.catch_warnings():
             warnings.filterwarnings('ignore', message='torch.distributed is disabled')
@@ -159,6 +165,11 @@ class _Writer(dcp.FileSystemWriter):
         super().__init__(hidden, sync_files=True, overwrite=True)
         self.final, self.state, self.on_complete = path, state, on_complete
 
+    def prepare_global_plan(self, plans: list[dcp.SavePlan]) -> list[dcp.SavePlan]:
+        # Names of parts hold the save: parts of two saves that are mixed up do not look like one.
+        name = _save_of(Path(self.path))
+        return [replace(plan, storage_data=_StoragePrefix(f'{name}_{rank}_')) for rank, plan in enumerate(plans)]
+
     def finish(self, metadata, results) -> None:
         super().finish(metadata, results)
         hidden = Path(self.path)
@@ -179,6 +190,11 @@ class _Writer(dcp.FileSystemWriter):
             hidden.rename(self.final)
         sync_path(self.final.parent)
         self.on_complete()
+
+
+def _save_of(hidden: Path) -> str:
+    """What tells a save from others: the random part of its hidden name."""
+    return hidden.stem.rpartition('.')[2]
 
 
 def _require_parts(folder: Path) -> None:
@@ -237,11 +253,17 @@ def read_state(folder: Path) -> dict:
     """Everything but the tensors of weights and optimizer.
 
     Raises:
-        ValueError: the folder is not a complete checkpoint. Nothing in it is executed.
+        ValueError: the folder is not a complete checkpoint of one save. Nothing in it is executed.
     """
     if not is_complete(folder):
         raise ValueError(f'{folder} is not a complete checkpoint: {STATE} or .metadata is missing')
-    return load_restricted(folder / STATE)
+    if not zipfile.is_zipfile(folder / STATE):
+        raise ValueError(f'its {STATE} is truncated')
+    state = load_restricted(folder / STATE)
+    save = state.pop(SAVE, None)
+    if save is not None and not all(name.startswith(f'{save}_') for name in SafeReader(folder).parts()):
+        raise ValueError(f'its {STATE} and its parts are of two saves')
+    return state
 
 
 def read_tensors(folder: Path, state: dict, weights: Mapping[str, Tensor], parameters: list[Tensor]) -> dict:
@@ -271,7 +293,11 @@ def read_tensors(folder: Path, state: dict, weights: Mapping[str, Tensor], param
         size, dtype = tuple(entry.size), entry.properties.dtype
         sharded = isinstance(like, DTensor) and tuple(like.shape) == size
         insert(target, keys, torch.empty_like(like, dtype=dtype) if sharded else torch.empty(size, dtype=dtype))
-    dcp.load(target, storage_reader=reader, planner=TensorsOnly(), no_dist=not dist.is_initialized())
+    try:
+        dcp.load(target, storage_reader=reader, planner=TensorsOnly(), no_dist=not dist.is_initialized())
+    except CheckpointException as error:  # that of all processes, which is no subclass of Exception
+        first = next(iter(error.failures.values()))[0]
+        raise ValueError(f'{folder} cannot be read: {diagnose(folder, first)}') from error
     for keys in entries:
         # torch makes text of all keys; parameters of the optimizer have numbers.
         known = tuple(int(key) if keys[0] == 'optimizer' and key.isdigit() else key for key in keys)

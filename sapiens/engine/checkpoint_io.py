@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from sapiens.utils.checkpoint import check_zip, diagnose, limited_memory
+from sapiens.utils.checkpoint import STATE, check_zip, diagnose, limited_memory
 from sapiens.utils.files import TEMPORARY, atomic_path
 
 from .checkpoint_folder import is_complete, read_state
@@ -85,10 +85,7 @@ def load_training_state(path: str | Path, verify: bool = True) -> dict:
     try:
         check_zip(path)
         if verify:
-            with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()
-            if damaged:
-                raise ValueError(f'its part {damaged} is damaged (checksum)')
+            _check_sums(path)
         with limited_memory(path):
             checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
     except Exception as error:  # zip, pickle and torch raise many types for a damaged file
@@ -109,6 +106,8 @@ def _load_folder_state(path: Path, verify: bool) -> dict:
         )
     try:
         state = read_state(path)
+        if verify:
+            _check_sums(path / STATE)
     except Exception as error:
         raise ValueError(f'{path} cannot be read: {diagnose(path, error)}') from error
     reader = SafeReader(path)
@@ -118,6 +117,12 @@ def _load_folder_state(path: Path, verify: bool) -> dict:
     if verify:
         reader.verify()
     return state
+
+
+def _check_sums(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        if damaged := archive.testzip():
+            raise ValueError(f'its part {damaged} is damaged (checksum)')
 
 
 def find_resumable(work_dir: str | Path, logger) -> Path | None:

@@ -209,9 +209,15 @@ class CheckpointingRunner(BuildingRunner):
                 text = f'Nothing to resume in {self.work_dir}: the run starts from the beginning'
                 log_brief(text, fact('resume', 'nothing yet: from the beginning'), self.logger, timed=False)
         elif self._resume:
-            path = self._load_from
+            path, problem = self._load_from, [None]
             if is_main_process():
-                load_training_state(path)
+                try:
+                    load_training_state(path)
+                except (ValueError, FileNotFoundError) as error:
+                    problem = [error]
+            broadcast_object_list(problem)
+            if problem[0]:
+                raise problem[0]  # on every rank, so that none waits for the main process
         if path is not None:
             self.resume(path)
         elif self._load_from is not None:

@@ -50,6 +50,10 @@ class SafeReader(dcp.FileSystemReader):
         metadata = self.read_metadata()
         return {name: (metadata.planner_data[name], entry) for name, entry in metadata.state_dict_metadata.items()}
 
+    def parts(self) -> set[str]:
+        """Names of the files that hold tensors."""
+        return {str(info.relative_path) for info in self.read_metadata().storage_data.values()}
+
     def verify(self) -> None:
         """Check the checksums of all pieces of tensors, which takes as long as reading them.
 

@@ -360,6 +360,38 @@ def test_a_damaged_folder_is_skipped_by_name(folder, tmp_path, caplog):
         read_tensors(folder, {}, {'absent.weight': torch.zeros(1)}, [])
 
 
+def test_parts_of_two_saves_are_not_mixed(tmp_path, caplog):
+    make_runner(tmp_path, default_hooks=FOLDERS).train()
+    old, new = tmp_path / 'iter_5', tmp_path / 'iter_10'
+    state = (new / 'state.pt').read_bytes()
+    (new / 'state.pt').write_bytes((old / 'state.pt').read_bytes())
+    with pytest.raises(ValueError, match='iter_10 cannot be read: its state.pt and its parts are of two saves'):
+        load_training_state(new)
+    damaged = bytearray(state)
+    damaged[len(state) // 2] ^= 1
+    for content, message in ((state[:-20], 'its state.pt is truncated'), (damaged, 'damaged')):
+        (new / 'state.pt').write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            load_training_state(new)
+    (new / 'state.pt').write_bytes(state)
+    load_training_state(new)
+    (part,) = new.glob('*.distcp')
+    (other,) = old.glob('*.distcp')
+    part.unlink()
+    other.rename(new / other.name)
+    with pytest.raises(ValueError, match=f'its part {part.name} is missing'):
+        load_training_state(new)
+
+
+def test_what_torch_cannot_read_is_named(folder):
+    """The older checkpoint is used by then; a run that names this one gets one line."""
+    (part,) = folder.glob('*.distcp')
+    part.write_bytes(b'\0' * part.stat().st_size)
+    state = load_training_state(folder, verify=False)
+    with pytest.raises(ValueError, match='iter_5 cannot be read: '):
+        read_tensors(folder, state, {}, [])
+
+
 def test_weights_of_a_folder_open_as_those_of_a_file(folder):
     checkpoint = read_checkpoint(folder)
     assert set(checkpoint.state_dict) == {'backbone.weight', 'backbone.bias'} and checkpoint.meta['iter'] == 5
@@ -445,8 +477,8 @@ def test_a_folder_opens_on_any_number_of_processes(tmp_path, writers, sharded, l
         assert save(path, False) == 1
     else:
         assert on_ranks(writers, save, tmp_path, path, sharded) == [1] + [0] * (writers - 1)
-    files = {file.name for file in path.iterdir()}
-    assert files == {'.metadata', 'state.pt', *(f'__{rank}_0.distcp' for rank in range(writers))}
+    files = {file.name.rpartition('_')[0][-2:] or file.name for file in path.iterdir()}
+    assert files == {'.metadata', 'state.pt', *(f'_{rank}' for rank in range(writers))}
     weights = {name: value for name, value in weights_of(path).items()}
     states = None
     for readers, kind in ((1, False), largest, (2, False)):
