@@ -51,7 +51,7 @@ def device_of(case: Case) -> str:
 def config_of(case: Case, work_dir: str) -> Config:
     """The config of a case: without files, evaluation, checkpoints and a learning rate that could spoil random training."""
     cfg = load_config(case.config, case.options)
-    cfg = Config({key: cfg[key] for key in KEYS if key in cfg})
+    cfg = Config({key: cfg[key] for key in KEYS if key in cfg}, format_python_code=False)  # nobody reads its text
     cfg.merge_from_dict(copy.deepcopy(MODES[case.mode]))
     cfg.work_dir, cfg.log_level, cfg.load_from, cfg.resume = work_dir, 'ERROR', None, False
     cfg.experiment_name = 'gpu_suite'  # MMEngine keeps runners by name
@@ -93,7 +93,7 @@ class Prepared(DataLoader):
 
     def __init__(self, batch: dict) -> None:
         count = len(batch['inputs'])
-        super().__init__([None] * 10**7, batch_size=count)
+        super().__init__(range(10**7), batch_size=count)
         self.batch = batch
 
     def __iter__(self):

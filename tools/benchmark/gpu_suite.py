@@ -110,11 +110,21 @@ def run(args: argparse.Namespace, output: Path) -> str:
         facts, context = facts_of(args, results, log)
         places, least = (SMOKE_PLACES, 0) if args.smoke else (PLACES, 8)
         run_cases(args.chosen, work, results, end, context, log=log, least=least, places=places, tell=tell)
-    from gpu_host import peak_rate
-
-    peak = 1e12 if args.smoke else peak_rate(facts.get('device', '').split(',')[0])
+    peak = 1e12 if args.smoke else rate_of(facts.get('device', '').split(',')[0])
     text = report(args.cases if not args.only else args.chosen, results.rows, facts, peak)
     return f'{text}\n\n{NOTE}' if args.smoke else text
+
+
+def has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def rate_of(device: str) -> float | None:
+    from gpu_host import peak_rate
+
+    return peak_rate(device)
 
 
 def tell(text: str) -> None:
@@ -131,9 +141,7 @@ def main() -> None:
     if args.list:
         print('\n'.join(f'{case.name}, {case.batch} images' for case in args.chosen))
         return
-    import torch
-
-    if not (args.smoke or args.table or torch.cuda.is_available()):
+    if not (args.smoke or args.table or has_gpu()):
         raise SystemExit('torch finds no GPU here: --smoke runs everything with tiny models on a CPU')
     try:
         if args.smoke and not args.output:

@@ -6,12 +6,14 @@ __all__ = ['HEAVY', 'work']
 
 # Modules to import once for all processes, where they are installed. None of them may touch the GPU.
 HEAVY = [
+    'sapiens',  # adapts the packages that the others import
     'gpu_step',
     'gpu_opponents',
     'gpu_host',
     'matplotlib.pyplot',
     'torchvision',
     'torch._dynamo',
+    'functorch.compile',
     'mmpretrain.models',
     'mmseg.models',
 ]
