@@ -1,9 +1,16 @@
+import gc
+
 import pytest
 from mmengine.logging import MMLogger
 from yapf.yapflib import yapf_api
 
 # The text of a config is formatted twice for each run, at the cost of a second. Without it the text is the same Python.
 yapf_api.FormatCode = lambda text, **style: (text, False)
+
+
+def pytest_collection_finish():
+    """A training collects garbage several times: it need not search what was imported for all tests."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

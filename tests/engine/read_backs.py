@@ -37,9 +37,9 @@ class ReadBacks:
 
     def note(self, what):
         if not self.paused:
-            frames = traceback.extract_stack()[:-2]
-            places = [f'{Path(frame.filename).name}:{frame.lineno} {frame.name}' for frame in frames if here(frame)]
-            self.found.append(f'{what} in {" < ".join(places[-6:][::-1])}')
+            frames = [frame for frame in traceback.extract_stack()[:-2] if here(frame)]
+            places = [f'{Path(frame.filename).name}:{frame.lineno} {frame.name}' for frame in frames[:-7:-1]]
+            self.found.append(f'{what} in {" < ".join(places)}')
 
     @contextmanager
     def hosted(self):

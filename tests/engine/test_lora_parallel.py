@@ -8,6 +8,7 @@ import sapiens.compat  # noqa: F401  (peft imports torchvision)
 from .test_parallel import (
     EVERYTHING,
     FSDP2,
+    STEPS,
     assert_equal_runs,
     assert_equal_tensors,
     checkpoint,
@@ -24,15 +25,15 @@ ALL = dict(EVERYTHING, lora=LORA)
 @pytest.fixture(scope='module')
 def runs(group):  # noqa: F811
     """Folder of runs of one and of two processes."""
-    seg = dict(model='seg', lora=dict(LORA, norms=True))
+    seg = dict(model='seg', steps=STEPS, saves=False, lora=dict(LORA, norms=True))
     folder = group(1, dict(all=ALL, seg=seg))
-    resumed = dict(ALL, resume=True, load_from=str(folder / 'all/iter_10.pth'), parallel=FSDP2)
+    resumed = dict(ALL, saves=False, resume=True, load_from=str(folder / 'all/iter_10.pth'), parallel=FSDP2)
     return group(
         2,
         dict(
             ddp_seg=seg,
             fsdp_seg=dict(seg, parallel=FSDP2),
-            fsdp_all=dict(ALL, parallel=FSDP2),
+            fsdp_all=dict(ALL, saves=False, parallel=FSDP2),
             fsdp_resumed=resumed,
             fsdp_again=dict(resumed, steps=10, save_again=True),
         ),
@@ -42,7 +43,7 @@ def runs(group):  # noqa: F811
 @pytest.mark.parametrize('name', ['ddp_seg', 'fsdp_seg', 'fsdp_all'])
 def test_two_processes_equal_one(runs, name):
     one, two = result(runs, name.partition('_')[2]), result(runs, name)
-    assert_equal_runs(one, two)
+    assert_equal_runs(one, two, 20 if name == 'fsdp_all' else STEPS)
     assert two['held'] < 0.65 * two['size'] if name.startswith('fsdp') else two['held'] == two['size']
     changed = {key for key, value in two['weights'].items() if not torch.equal(value, two['initial'][key])}
     inside = {key for key in changed if key.startswith('backbone.')}

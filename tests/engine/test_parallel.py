@@ -22,9 +22,13 @@ EVERYTHING = dict(
     ],
 )  # fmt: skip
 # A step has gradients for one of three heads. One of them is drawn.
-MULTI = dict(model='multi', steps=9, hooks=[dict(type='DenseFigureHook', task='seg', interval=6, num_images=2)])
+MULTI = dict(
+    model='multi', steps=9, saves=False, hooks=[dict(type='DenseFigureHook', task='seg', interval=6, num_images=2)]
+)
 HEADS = ('pose', 'seg', 'normal', 'pointmap')
-BF16 = dict(precision='bf16', steps=6)
+# Steps of a head; 20 are a slow test.
+STEPS = 10
+BF16 = dict(precision='bf16', steps=6, saves=False)
 
 
 @pytest.fixture(scope='module')
@@ -59,7 +63,7 @@ def group(tmp_path_factory):
 @pytest.fixture(scope='module')
 def one(group):
     """Folder of the runs of one process."""
-    heads = {head: dict(model=head) for head in HEADS}
+    heads = {head: dict(model=head, steps=STEPS, saves=False) for head in HEADS}
     folder = group(1, dict(mae=dict(model='mae'), everything=EVERYTHING, multi=MULTI, **heads))
     spoilt = torch.load(folder / 'mae/iter_10.pth', weights_only=True)
     spoilt['state_dict']['backbone.layers.2.attn.proj.weight'][-1, -1] = torch.nan  # of the last process
@@ -72,15 +76,15 @@ def two(group, one):
     """Folder of the runs of two processes."""
     resumed = dict(EVERYTHING, resume=True, load_from=str(one / 'everything/iter_10.pth'))
     sharded = {
-        'fsdp_mae': dict(model='mae'),
+        'fsdp_mae': dict(model='mae', saves=False),
         'fsdp_everything': EVERYTHING,
-        'fsdp_resumed': resumed,
+        'fsdp_resumed': dict(resumed, saves=False),
         'fsdp_again': dict(resumed, steps=10, save_again=True),
-        'fsdp_loaded': dict(model='mae', steps=1, load_from=str(one / 'mae/iter_10.pth')),
+        'fsdp_loaded': dict(model='mae', steps=1, saves=False, load_from=str(one / 'mae/iter_10.pth')),
         'fsdp_spoilt': dict(model='mae', steps=1, load_from=str(one / 'spoilt.pth'), fails=True),
-        'fsdp_compiled': dict(model='mae', steps=4, compile=dict(backend='eager')),
+        'fsdp_compiled': dict(model='mae', steps=4, saves=False, compile=dict(backend='eager')),
         'fsdp_multi': MULTI,
-        **{f'fsdp_{head}': dict(model=head) for head in HEADS},
+        **{f'fsdp_{head}': dict(model=head, steps=STEPS, saves=False) for head in HEADS},
     }
     runs = {name: dict(run, parallel=FSDP2) for name, run in sharded.items()}
     runs |= {
@@ -90,9 +94,9 @@ def two(group, one):
         ),
         'ddp_bf16': dict(BF16, model='mae'),
         'ddp_bf16_pointmap': dict(BF16, model='pointmap', recompute='selective'),
-        'ddp_mae': dict(model='mae', parallel=dict(type='DDP', static_graph=True)),
+        'ddp_mae': dict(model='mae', saves=False, parallel=dict(type='DDP', static_graph=True)),
         'ddp_multi': MULTI,
-        'ddp_resumed': resumed,
+        'ddp_resumed': dict(resumed, saves=False),
     }
     return group(2, runs)
 
@@ -140,7 +144,7 @@ def test_pretraining_equals_that_of_one_process(one, two, way):
 
 @pytest.mark.parametrize('head', HEADS)
 def test_finetuning_equals_that_of_one_process(one, two, head):
-    assert_equal_runs(result(one, head), result(two, f'fsdp_{head}'))
+    assert_equal_runs(result(one, head), result(two, f'fsdp_{head}'), STEPS)
 
 
 @pytest.mark.parametrize('way', ['ddp', 'fsdp'])
@@ -226,7 +230,7 @@ def test_weights_gathered_in_bf16_train_as_autocast_does(two, suffix):
 @pytest.mark.parametrize('name', ['mae', pytest.param('everything', marks=pytest.mark.slow)])
 def test_nodes_that_hold_the_same_parts(group, one, name):
     """Two nodes of one process; two nodes of two processes are a slow test."""
-    request = dict(dict(model='mae') if name == 'mae' else EVERYTHING, parallel=dict(FSDP2, shard='node'))
+    request = dict(dict(model='mae', saves=False) if name == 'mae' else EVERYTHING, parallel=dict(FSDP2, shard='node'))
     folder = group(2, {f'hsdp_{name}': request}, local=1)
     other = result(folder, f'hsdp_{name}')
     assert_equal_runs(result(one, name), other)
@@ -234,14 +238,16 @@ def test_nodes_that_hold_the_same_parts(group, one, name):
 
 
 @pytest.mark.slow
-def test_four_processes(group, one):
+def test_more_processes_and_steps(group):
     models = ('mae', *HEADS)
     folder = group(
         4, {f'four_{name}': dict(model=name, parallel=dict(FSDP2, shard='node')) for name in models}, local=2
     )
     group(4, {f'four_all_{name}': dict(model=name, parallel=FSDP2) for name in models})
     group(4, {f'four_ddp_{name}': dict(model=name) for name in models})
+    group(1, {f'whole_{name}': dict(model=name) for name in models})
+    group(2, {f'two_{name}': dict(model=name, parallel=FSDP2) for name in models})
     for name in models:
-        for way in ('four_', 'four_all_', 'four_ddp_'):
-            assert_equal_runs(result(one, name), result(folder, f'{way}{name}'))
+        for way in ('four_', 'four_all_', 'four_ddp_', 'two_'):
+            assert_equal_runs(result(folder, f'whole_{name}'), result(folder, f'{way}{name}'))
         assert 0.5 <= result(folder, f'four_{name}')['held'] / result(folder, f'four_{name}')['size'] < 0.65

@@ -125,6 +125,7 @@ def test_no_step_waits_between_two_lines_of_the_log(config, tmp_path, monkeypatc
     monkeypatch.setattr(Runner, '_log_env', lambda *_: None)  # asks the compilers of the machine for their versions
     reads = ReadBacks()
     changes = {'default_hooks.logger.interval': 50, 'optim_wrapper.accumulative_counts': 2}
+    changes['default_hooks.checkpoint.save_last'] = False
     runner, count = build(config, tmp_path, reads, **changes)
     monkeypatch.setattr(TrainingData, 'next', reads.paused_in(TrainingData.next))  # the loader works on the host
     monkeypatch.setattr(DataCheckHook, 'before_train_iter', reads.paused_in(DataCheckHook.before_train_iter))

@@ -30,7 +30,7 @@ def runs(data, tmp_path_factory):
     command = [sys.executable, '-W', 'ignore', '-m', 'tests.integration.ranks', root, data, port, *RECIPES]
     result = subprocess.run(
         [str(part) for part in command],
-        capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[2], env=dict(os.environ, OMP_NUM_THREADS='1'),
+        capture_output=True, text=True, timeout=1200, cwd=Path(__file__).parents[2], env=dict(os.environ, OMP_NUM_THREADS='1'),
     )  # fmt: skip
     assert result.returncode == 0, (result.stdout + result.stderr)[-4000:]
     return root

@@ -1,5 +1,6 @@
 """Run cases in processes of their own, within a number of seconds, and keep what they find in a file."""
 
+import gc
 import json
 import os
 import signal
@@ -163,6 +164,7 @@ class _Running:
 def _serve(pipe, work: Callable, case, log: str) -> None:
     """The process of a case."""
     os.setsid()
+    gc.freeze()  # a training collects garbage, and need not search what was imported
     with open(log, 'a', buffering=1) as file:
         print(f'==== {case.name}', file=file, flush=True)
         for number in (1, 2):
