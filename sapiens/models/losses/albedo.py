@@ -13,10 +13,13 @@ from torch import Tensor
 
 from sapiens.registry import MODELS
 
-from .base import DenseLoss, mean_where
+from .base import DenseLoss
 from .normal import NormalGradientLoss, NormalL1Loss, cleared
 
 __all__ = ['AlbedoChromaticityLoss', 'AlbedoGradientLoss', 'AlbedoL1Loss', 'AlbedoLowFrequencyLoss']
+
+# Lower bound of a sum of weights.
+TINY = torch.finfo(torch.float32).tiny
 
 
 @MODELS.register_module()
@@ -45,7 +48,7 @@ class AlbedoChromaticityLoss(DenseLoss):
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         output = torch.where(valid[:, None], output.float(), 0).clamp(0, 1)
         error = (chromaticity(output) - chromaticity(cleared(target, valid))).abs().sum(1)
-        return self.loss_weight * mean_where(valid, error)
+        return self.loss_weight * self.mean_where(valid, error)
 
 
 @MODELS.register_module()
@@ -56,7 +59,7 @@ class AlbedoLowFrequencyLoss(DenseLoss):
 
     Args:
         downscale: side of a square in pixels.
-        **options: ``loss_weight`` and ``name``, see :class:`DenseLoss`.
+        **options: of :class:`DenseLoss`.
 
     Raises:
         ValueError: ``downscale`` below 1.
@@ -75,7 +78,7 @@ class AlbedoLowFrequencyLoss(DenseLoss):
         size = [max(1, side // self.downscale) for side in error.shape[-2:]]
         error, weight = (F.interpolate(maps, size=size, mode='area') for maps in (error, valid[:, None].float()))
         # The sum of |averages| times their weights: the average is error / weight.
-        return self.loss_weight * error.abs().sum() / weight.sum().clamp(min=torch.finfo(torch.float32).tiny)
+        return self.loss_weight * error.abs().sum() / self.divisor(weight.sum(), TINY)
 
 
 def chromaticity(colors: Tensor) -> Tensor:

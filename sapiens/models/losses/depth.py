@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sapiens.registry import MODELS
 
-from .base import DenseLoss, mean_where
+from .base import DenseLoss
 
 __all__ = ['AlignedDepthLoss', 'DepthGradientLoss', 'ScaleShiftInvariantLoss', 'SiLogLoss']
 
@@ -39,7 +39,7 @@ class SiLogLoss(DenseLoss):
             0 in the mean.
         min_depth: lower bound of the logarithm, in the unit of the target; by default 0.01, or 1e-6 with ``published``.
         invariance: fraction of ``mean(d)^2`` to subtract, 0 to 1: 1 ignores a common factor of depth, 0 counts it fully.
-        **options: ``loss_weight`` and ``name``, see :class:`DenseLoss`.
+        **options: of :class:`DenseLoss`.
 
     Raises:
         ValueError: a ``min_depth`` or ``invariance`` out of range.
@@ -68,7 +68,7 @@ class SiLogLoss(DenseLoss):
         variance = masked_mean((error - mean[:, None]).square(), valid)
         square = variance + (1 - self.invariance) * mean.square()
         present = torch.ones_like(valid[:, 0]) if self.published else valid.any(1)
-        return self.loss_weight * mean_where(present, root(square))
+        return self.loss_weight * self.mean_where(present, root(square))
 
     def log(self, depth: Tensor) -> Tensor:
         """Logarithm with the continuation below ``min_depth``."""
@@ -92,7 +92,7 @@ class ScaleShiftInvariantLoss(DenseLoss):
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         output, target, valid = flat_pixels(output, target, valid)
         error = (normalized(output, valid) - normalized(target, valid)).abs()
-        return self.loss_weight * mean_where(valid.any(1), masked_mean(error, valid))
+        return self.loss_weight * self.mean_where(valid.any(1), masked_mean(error, valid))
 
 
 @MODELS.register_module()
@@ -116,7 +116,7 @@ class AlignedDepthLoss(DenseLoss):
         correlation = masked_mean(output * target, valid) / (spread * extent.clamp(min=FLAT))
         scale = correlation.clamp(min=MIN_CORRELATION) * extent / spread
         square = masked_mean((scale[:, None] * output - target).square(), valid)
-        return self.loss_weight * mean_where(valid.any(1), root(square))
+        return self.loss_weight * self.mean_where(valid.any(1), root(square))
 
 
 @MODELS.register_module()
@@ -130,7 +130,7 @@ class DepthGradientLoss(DenseLoss):
     Args:
         num_scales: 1 or more.
         invariant: compare the normalized maps of :class:`ScaleShiftInvariantLoss`.
-        **options: ``loss_weight`` and ``name``, see :class:`DenseLoss`.
+        **options: of :class:`DenseLoss`.
 
     Raises:
         ValueError: ``num_scales`` below 1.
@@ -160,7 +160,7 @@ class DepthGradientLoss(DenseLoss):
             ):
                 total = total + masked_mean(change.abs().flatten(1), both.flatten(1))
                 present = present | both.flatten(1).any(1)
-        return self.loss_weight * mean_where(present, total / self.num_scales)
+        return self.loss_weight * self.mean_where(present, total / self.num_scales)
 
 
 # ---------------------------------------------------------------------- parts

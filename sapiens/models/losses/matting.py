@@ -27,10 +27,11 @@ class MattingLoss(DenseLoss):
     Args:
         published: the published variant: invalid neighbors keep their values, so a foreground that is unknown at soft edges is
             drawn towards the black of its target.
-        **options: ``loss_weight`` and ``name``, see :class:`DenseLoss`.
+        **options: of :class:`DenseLoss`.
     """
 
     outputs = ('alpha', 'foreground')
+    divides_by_valid = False
 
     def __init__(self, published: bool = False, **options) -> None:
         super().__init__(**options)

@@ -12,7 +12,7 @@ from torch import Tensor
 from sapiens.registry import MODELS
 
 from ..layers.unit_vectors import unit_vectors
-from .base import DenseLoss, mean_where
+from .base import DenseLoss
 
 __all__ = ['NormalCosineLoss', 'NormalGradientLoss', 'NormalL1Loss']
 
@@ -29,7 +29,7 @@ class NormalCosineLoss(DenseLoss):
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         target = unit_vectors(cleared(target, valid), dim=1, eps=SHORTEST)
         cosine = (unit_vectors(output.float(), dim=1, eps=SHORTEST) * target).sum(1)
-        return self.loss_weight * mean_where(valid, 1 - cosine)
+        return self.loss_weight * self.mean_where(valid, 1 - cosine)
 
 
 @MODELS.register_module()
@@ -41,7 +41,7 @@ class NormalL1Loss(DenseLoss):
 
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         error = (output.float() - cleared(target, valid)).abs().sum(1)
-        return self.loss_weight * mean_where(valid, error)
+        return self.loss_weight * self.mean_where(valid, error)
 
 
 @MODELS.register_module()
@@ -57,8 +57,8 @@ class NormalGradientLoss(DenseLoss):
     def forward(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         error = output.float() - cleared(target, valid)
         right, down = error[..., 1:] - error[..., :-1], error[:, :, 1:] - error[:, :, :-1]
-        total = mean_where(valid[..., 1:] & valid[..., :-1], right.square().sum(1))
-        total = total + mean_where(valid[:, 1:] & valid[:, :-1], down.square().sum(1))
+        total = self.mean_where(valid[..., 1:] & valid[..., :-1], right.square().sum(1))
+        total = total + self.mean_where(valid[:, 1:] & valid[:, :-1], down.square().sum(1))
         return self.loss_weight * total
 
 

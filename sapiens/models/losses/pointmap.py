@@ -15,7 +15,7 @@ from torch import Tensor
 from sapiens.registry import MODELS
 
 from ..layers.unit_vectors import unit_vectors
-from .base import DenseLoss, mean_where
+from .base import DenseLoss
 from .depth import SiLogLoss
 
 __all__ = [
@@ -39,7 +39,7 @@ class PointmapLoss(DenseLoss):
 
     Args:
         clamp: largest value of the loss, its weight included; an outlier above has no gradient. None for no limit.
-        **options: ``loss_weight`` and ``name``, see :class:`DenseLoss`.
+        **options: of :class:`DenseLoss`.
 
     Raises:
         ValueError: a ``clamp`` that is not above 0.
@@ -58,7 +58,10 @@ class PointmapLoss(DenseLoss):
         depth = torch.where(valid.flatten(1).any(1), target['mean_depth'].float(), 1)[:, None, None, None]
         maps = (side['pointmap'].float() / depth for side in (output, target))
         value = self.loss_weight * self.error(*maps, valid)
-        return value if self.clamp is None else value.clamp(max=self.clamp)
+        if self.clamp is None:
+            return value
+        total, processes = self.over_processes(value)
+        return torch.where(total / processes > self.clamp, self.clamp, value)  # a value that is not finite stays
 
     def error(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         """Error of relative points (B, 3, H, W), a scalar."""
@@ -72,7 +75,7 @@ class PointmapL1Loss(PointmapLoss):
     default_name = 'l1'
 
     def error(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        return mean_where(valid, difference(output, target, valid).abs().sum(1))
+        return self.mean_where(valid, difference(output, target, valid).abs().sum(1))
 
 
 @MODELS.register_module()
@@ -99,7 +102,7 @@ class PointmapMultiscaleL1Loss(PointmapLoss):
         error = output - target.nan_to_num(0, 0, 0) if self.published else difference(output, target, valid)
         error = F.interpolate(error, scale_factor=self.factor, mode='bilinear', align_corners=False)
         valid = F.interpolate(valid[:, None].float(), scale_factor=self.factor, mode='nearest')[:, 0] > 0
-        return mean_where(valid, error.abs().sum(1))
+        return self.mean_where(valid, error.abs().sum(1))
 
 
 @MODELS.register_module()
@@ -112,7 +115,7 @@ class PointmapShiftInvariantLoss(PointmapLoss):
     def error(self, output: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         error = difference(output, target, valid)
         mean = error.sum((2, 3)) / valid.sum((1, 2)).clamp(min=1)[:, None]
-        return mean_where(valid, (error - mean[:, :, None, None]).abs().sum(1))
+        return self.mean_where(valid, (error - mean[:, :, None, None]).abs().sum(1))
 
 
 @MODELS.register_module()
@@ -152,7 +155,7 @@ class PointmapIntrinsicsLoss(DenseLoss):
             x, y, z = (camera[:, row, column, None, None] / camera[:, row, row, None, None] for column in range(3))
             z = z - pixel.to(points) / camera[:, row, row, None, None]
             total = total + (x * points[:, 0] + y * points[:, 1] + z * points[:, 2]).abs()
-        return self.loss_weight * mean_where(valid, total)
+        return self.loss_weight * self.mean_where(valid, total)
 
 
 @MODELS.register_module()
@@ -165,7 +168,7 @@ class PointmapNormalLoss(DenseLoss):
 
     Args:
         published: the published variant: invalid neighbors count too, so normals at the border of people mean nothing.
-        **options: ``loss_weight`` and ``name``, see :class:`DenseLoss`.
+        **options: of :class:`DenseLoss`.
     """
 
     default_name = 'normal'
@@ -184,7 +187,7 @@ class PointmapNormalLoss(DenseLoss):
             valid = valid & right(valid) & below(valid)
         output, target = (surface_normals(points) for points in (output, target))
         error = 1 - (output * target).sum(1) + (output - target).abs().mean(1)
-        return self.loss_weight * mean_where(valid, error)
+        return self.loss_weight * self.mean_where(valid, error)
 
 
 @MODELS.register_module()
@@ -196,7 +199,7 @@ class PointmapScaleLoss(DenseLoss):
 
     def forward(self, output: dict[str, Tensor], target: dict[str, Tensor], valid: Tensor) -> Tensor:
         error = (output['scale'].float() - target['scale'].float()).abs()
-        return self.loss_weight * mean_where(valid.flatten(1).any(1), error)
+        return self.loss_weight * self.mean_where(valid.flatten(1).any(1), error)
 
 
 # ---------------------------------------------------------------------- parts

@@ -29,7 +29,7 @@ class SegCrossEntropyLoss(DenseLoss):
             of the class list.
         average: ``'pixels'`` divides by the number of all pixels, including invalid ones, as published: an image of mostly
             ignored pixels counts little. ``'weights'`` divides by the sum of the weights of the valid pixels (weighted mean).
-        **options: ``loss_weight`` and ``name``, see :class:`DenseLoss`.
+        **options: of :class:`DenseLoss`.
 
     Raises:
         ValueError: an unknown ``average``; negative weights; when called, weights and classes differ in number.
@@ -38,9 +38,10 @@ class SegCrossEntropyLoss(DenseLoss):
     default_name = 'ce'
 
     def __init__(self, class_weight: Sequence[float] | None = None, average: str = 'pixels', **options) -> None:
-        super().__init__(**options)
         if average not in AVERAGES:
             raise ValueError(f'average={average!r} is not one of {AVERAGES}')
+        self.divides_by_valid = average == 'weights'
+        super().__init__(**options)
         if isinstance(class_weight, str):
             raise ValueError(
                 f"class_weight={class_weight!r}: expected a number for each class, or None; 'classes' has a meaning only "
@@ -63,7 +64,7 @@ class SegCrossEntropyLoss(DenseLoss):
         total = -(weights * found).sum()
         if self.average == 'pixels':
             return self.loss_weight * total / labels.numel()
-        return self.loss_weight * total / weights.sum().clamp(min=torch.finfo(torch.float32).tiny)
+        return self.loss_weight * total / self.divisor(weights.sum(), torch.finfo(torch.float32).tiny)
 
 
 @MODELS.register_module()
@@ -77,10 +78,11 @@ class SegDiceLoss(DenseLoss):
     Args:
         smooth: s.
         background: class that does not count, by convention 0; None counts all.
-        **options: ``loss_weight`` and ``name``, see :class:`DenseLoss`.
+        **options: of :class:`DenseLoss`.
     """
 
     default_name = 'dice'
+    divides_by_valid = False
 
     def __init__(self, smooth: float = 1e-3, background: int | None = 0, **options) -> None:
         super().__init__(**options)
