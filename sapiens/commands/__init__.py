@@ -1,17 +1,15 @@
 """The command line. Each module here is one command, with ``main(argv)``; ``sapiens --help`` lists them."""
 
-import contextlib
 import importlib
-import json
 import linecache
-import os
 import signal
 import sys
-import time
 import traceback
 from typing import NoReturn
 
+from sapiens.utils.first_error import report_end
 from sapiens.utils.launcher_watch import stop_with_launcher
+from sapiens.utils.stop_signals import STOPPED
 
 __all__ = ['COMMANDS', 'run']
 
@@ -47,8 +45,13 @@ def run(command: str, argv: list[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         sys.exit(130)
+    except SystemExit as end:
+        if end.code in STOPPED:
+            report_end('stopped', f'stopped by {STOPPED[end.code].name}')
+        raise
     except Exception as error:
         if not is_user_error(error):
+            report_end('failed', f'{type(error).__name__}: {error}', traceback.format_exc())
             raise
         # Imported here, since it imports torch, which `sapiens --help` does without.
         from sapiens.utils.explain import explain_error
@@ -58,7 +61,7 @@ def run(command: str, argv: list[str] | None = None) -> NoReturn:
             traceback.print_exc()
         text = f'error: {explain_error(error)}'
         print(text, file=sys.stderr)
-        _tell_torchrun(text)
+        report_end('refused', text)
         sys.exit(2)
     sys.exit(status)
 
@@ -68,13 +71,6 @@ def _shorten_lines() -> None:
     from sapiens.utils.terminal import Terminal  # imports torch, as the command does
 
     Terminal(sys.modules['mmengine.logging'].MMLogger.get_current_instance(), timed=False)
-
-
-def _tell_torchrun(text: str) -> None:
-    """Write a message to the file from which torchrun's table of failures takes it, where torchrun started this process."""
-    if file := os.environ.get('TORCHELASTIC_ERROR_FILE'):
-        with contextlib.suppress(OSError), open(file, 'w', encoding='utf-8') as output:
-            json.dump(dict(message=text, timestamp=int(time.time())), output)
 
 
 def is_user_error(error: Exception) -> bool:

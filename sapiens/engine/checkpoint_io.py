@@ -14,6 +14,7 @@ import torch
 
 from sapiens.utils.checkpoint import STATE, check_zip, diagnose, limited_memory
 from sapiens.utils.files import TEMPORARY, atomic_path
+from sapiens.utils.restarts import LAST
 
 from .checkpoint_folder import is_complete, read_state
 from .safe_reader import SafeReader
@@ -21,8 +22,6 @@ from .safe_reader import SafeReader
 __all__ = ['find_resumable', 'load_training_state', 'write_checkpoint']
 
 NAME = re.compile(r'(?:iter|epoch)_(\d+)(?:\.pth)?')
-# File of a work dir with the path of the latest checkpoint.
-LAST = 'last_checkpoint'
 # Entries that a run needs to continue. A file of weights lacks some.
 NEEDED = {'state_dict', 'optimizer', 'meta', 'data', 'rng'}
 

@@ -22,7 +22,9 @@ from .estimate.out_of_memory import explain_memory_errors
 from .evaluators import complete_evaluators
 from .flight_recorder import FlightRecorder
 from .flight_recorder import prepare as prepare_flight_recorder
+from .launch_state import resumes_by_itself
 from .matmul_precision import matmul_precision
+from .process_variables import set_process_variables
 from .runner_checkpoints import CheckpointingRunner
 from .worker_signals import kill_workers_at_exit
 
@@ -54,12 +56,12 @@ class Runner(CheckpointingRunner):
             if torch.cuda.is_available() and (self.cfg.get('parallel') or {}).get('cpu_offload'):
                 dist_cfg['backend'] = 'cpu:gloo,cuda:nccl'  # the gradients' norm is that of parts on the host
         self.timeouts = CollectiveTimeouts(dist_cfg.setdefault('timeout', 1800), dist_cfg.pop('step_timeout', 120))
-        if self.distributed:
+        if self.distributed and not torch.distributed.is_initialized():
+            set_process_variables(self.launcher)
+            self._launcher = 'pytorch'  # MMEngine reads variables of fewer launchers
             prepare_flight_recorder(self.work_dir)
         if self.distributed and not torch.cuda.is_available() and not torch.distributed.is_initialized():
             # mmengine selects a CUDA device before it starts any backend.
-            if self.launcher != 'pytorch':
-                raise ValueError(f'launcher={self.launcher!r} needs GPUs; on CPUs use torchrun and launcher=pytorch')
             timeout = timedelta(seconds=dist_cfg['timeout'])
             torch.distributed.init_process_group(dist_cfg['backend'], timeout=timeout)
         super().setup_env(dict(env_cfg, dist_cfg=dist_cfg))
@@ -97,6 +99,8 @@ class Runner(CheckpointingRunner):
         )
         lock, recorder = self._lock_work_dir(), FlightRecorder(self.work_dir)
         try:
+            if resumes_by_itself(self.work_dir):
+                self._resume = 'auto'
             with products, explain_memory_errors(self.cfg, self.world_size):
                 model = super().train()
         except Exception as error:

@@ -8,9 +8,9 @@ import signal
 
 import torch
 
-__all__ = ['STOP_SIGNALS', 'init_worker', 'kill_workers_at_exit']
+from sapiens.utils.stop_signals import STOP_SIGNALS
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+__all__ = ['init_worker', 'kill_workers_at_exit']
 
 
 @functools.cache
@@ -29,7 +29,7 @@ def kill_workers_at_exit() -> None:
 def init_worker(worker_id: int, **_) -> None:
     """Initialize a loader's worker: ignore stop signals, and collect garbage automatically.
 
-    A terminal sends Ctrl-C, and a cluster SIGTERM or SIGUSR1, to every process of the group. If a worker died of it, the run
+    A terminal sends Ctrl-C, and a cluster SIGTERM or SIGUSR2, to every process of the group. If a worker died of it, the run
     would fail before its checkpoint is written. Workers still end with the main process. torch seeds them from the loader's
     generator.
     """

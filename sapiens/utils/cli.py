@@ -167,13 +167,14 @@ def add_runner_arguments(parser: argparse.ArgumentParser, written: str) -> None:
     add_options_argument(parser)
     launchers = ['none', 'pytorch', 'slurm', 'mpi']
     parser.add_argument('--launcher', choices=launchers, default='none', help='who starts the processes')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
 
 
 def load_runner_config(args: argparse.Namespace) -> Config:
     """Read the config of parsed arguments (:func:`sapiens.utils.config.load_config`), with ``launcher`` and ``work_dir``; tell
     MMEngine the local rank."""
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if args.local_rank is not None:
+        os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(default_work_dir(find_config(args.config)))

@@ -1,24 +1,105 @@
-"""torchrun with the exit status of the training: ``python -m sapiens.utils.torchrun ARGUMENTS_OF_TORCHRUN``.
+"""torchrun for trainings: ``python -m sapiens.utils.torchrun ARGUMENTS_OF_TORCHRUN``, which tools/dist_train.sh starts.
 
-torchrun ends with status 1 and a table whatever happened, so that a job script cannot tell a stopped run from a failed one.
-Stop signals go to every process, which may take ``SHUTDOWN_TIMEOUT`` seconds (900) to write its checkpoint.
+Differences from torchrun:
+
+* Several machines meet by the variables that scripts usually take (:func:`meeting`).
+* A run that fails is started again up to ``--max-restarts`` times and resumes. It is not started again after two failures without
+  a new checkpoint in between, when it was stopped by a signal, or when it refuses its input.
+* It ends with the first error, and with the exit status of the training: torchrun ends with 1 and a table whatever happened.
+* Stop signals go to every process, which may take ``SHUTDOWN_TIMEOUT`` seconds (900) to write its checkpoint.
 """
 
 import logging
 import os
-import signal
+import shutil
 import sys
+import tempfile
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
 from typing import NoReturn
 
 from torch.distributed import DistNetworkError
+from torch.distributed.elastic.agent.server import WorkerGroup, WorkerState
+from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.elastic.rendezvous.api import RendezvousError
+from torch.distributed.launcher import api
 from torch.distributed.run import get_args_parser, run
+
+from .first_error import Failure, first_failure, read_failure
+from .restarts import RUN_FILE, RunFile
+from .stop_signals import STOP_SIGNALS
 
 __all__ = ['main']
 
-# Statuses of processes that have said why they end: a user error, and a stop.
-EXPLAINED = {2, *(128 + number for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1))}
+
+class Agent(LocalElasticAgent):
+    """torchrun's agent, which starts processes again only where that may help.
+
+    Attributes:
+        first, latest: the first and the latest failure, or None.
+        reason: why the run is not started again, or ''.
+    """
+
+    # The launcher builds the agent and hands it to nobody.
+    first: Failure | None = None
+    latest: Failure | None = None
+    reason = ''
+
+    def _monitor_workers(self, worker_group: WorkerGroup):
+        result = super()._monitor_workers(worker_group)
+        if result.state in (WorkerState.FAILED, WorkerState.UNHEALTHY) and not self._helps(result.failures):
+            self._remaining_restarts = 0  # as torch's agent does for processes that cannot be ended
+        return result
+
+    def _helps(self, failures: dict[int, ProcessFailure]) -> bool:
+        """Whether another start may help after these failures; note and tell them."""
+        if not failures:
+            return True
+        failure, most = _first(failures), self._worker_group.spec.max_restarts
+        Agent.first, Agent.latest = Agent.first or failure, failure
+        if failure.kind != 'failed' or not most:
+            return False
+        run = RunFile(os.environ[RUN_FILE])
+        Agent.reason = run.add_failure(str(failure), most)
+        if not Agent.reason:
+            text = f'restart {len(run.ends)} of {most}, checkpoint: {run.checkpoint_name}'
+            print(f'{failure}; {text}', file=sys.stderr, flush=True)
+        return not Agent.reason
+
+
+def meeting(environ: Mapping[str, str]) -> dict:
+    """Read from variables where the machines of a run meet; returns arguments of torchrun that are not given by its own (PET_*).
+
+    ``NNODES`` is a number, or ``2:4`` for any number from 2 to 4 (default 1). The first machine is ``RDZV_ENDPOINT=host:port``
+    or ``MASTER_ADDR`` with ``MASTER_PORT`` or ``PORT`` (29500). ``NODE_RANK`` is optional: 0 names the first machine where its
+    address is not that of its own interfaces. Kubernetes' PyTorchJob sets ``WORLD_SIZE`` and ``RANK``, which count pods, in place
+    of ``NNODES`` and ``NODE_RANK``. One machine takes a free port, so that several runs fit on it.
+
+    Raises:
+        ValueError: several machines, and no address.
+    """
+    address = environ.get('MASTER_ADDR')
+    port = environ.get('MASTER_PORT') or environ.get('PORT')
+    pods = environ if address and 'LOCAL_RANK' not in environ else {}
+    nodes = environ.get('NNODES') or pods.get('WORLD_SIZE') or '1'
+    node = environ.get('NODE_RANK') or pods.get('RANK')
+    endpoint = environ.get('RDZV_ENDPOINT') or (f'{address}:{port or 29500}' if address else '')
+    found = dict(rdzv_backend='c10d', nnodes=nodes)
+    if nodes in ('1', '1:1'):
+        # A name that other machines know is not always one that this machine knows.
+        found.update(rdzv_endpoint=f'localhost:{port or 0}', rdzv_id=str(uuid.uuid4()), local_addr='127.0.0.1')
+    elif endpoint:
+        found.update(rdzv_endpoint=endpoint, rdzv_id=environ.get('RDZV_ID', 'sapiens'))
+        if node is not None:
+            found['rdzv_conf'] = f'is_host={int(node == "0")}'
+    elif 'PET_RDZV_ENDPOINT' not in environ:
+        raise ValueError(
+            f'NNODES={nodes}: set MASTER_ADDR to the name or address of the first machine, the same on each (MASTER_PORT: 29500)'
+        )
+    return {name: value for name, value in found.items() if f'PET_{name.upper()}' not in environ}
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
@@ -26,34 +107,72 @@ def main(argv: list[str] | None = None) -> NoReturn:
     if 'LOGLEVEL' not in os.environ:
         logging.disable(logging.ERROR)  # torchrun's reports of what the processes say themselves
     parser = get_args_parser()
-    parser.set_defaults(
-        signals_to_handle='SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1',
-        shutdown_timeout=int(os.environ.get('SHUTDOWN_TIMEOUT', 900)),
-    )
+    try:
+        parser.set_defaults(
+            **meeting(os.environ),
+            signals_to_handle=','.join(['SIGHUP', 'SIGQUIT', *(number.name for number in STOP_SIGNALS)]),
+            shutdown_timeout=int(os.environ.get('SHUTDOWN_TIMEOUT', 900)),
+        )
+    except ValueError as error:
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)
+    api.LocalElasticAgent = Agent
+    Agent.first, Agent.latest, Agent.reason = None, None, ''
+    folder = tempfile.mkdtemp(prefix='sapiens_run_')
+    os.environ[RUN_FILE] = str(Path(folder, 'run.json'))
     try:
         run(parser.parse_args(argv))
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        status = failure.exitcode if failure.exitcode >= 0 else 128 - failure.exitcode
-        if status not in EXPLAINED:
-            print(f'error: {describe(rank, failure)}', file=sys.stderr)
-        sys.exit(status)
+        sys.exit(report(error.failures))
     except SignalException as error:
         sys.exit(128 + error.sigval)
     except DistNetworkError as error:
         text = str(error).splitlines()[0]
         print(f'error: the processes cannot meet: {text} Choose another port (PORT=29501 ...)', file=sys.stderr)
         sys.exit(2)
+    except RendezvousError as error:
+        sys.exit(report_meeting(error))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     sys.exit(0)
 
 
-def describe(rank: int, failure: ProcessFailure) -> str:
-    """Say in a sentence how a process failed."""
-    if failure.exitcode >= 0:
-        return f'rank {rank} failed first, with status {failure.exitcode}: its message is above'
-    name = signal.Signals(-failure.exitcode).name
-    hint = ' (the system kills with it when the memory is full)' if name == 'SIGKILL' else ''
-    return f'rank {rank} was ended by {name}{hint}'
+def report(failures: dict[int, ProcessFailure]) -> int:
+    """Print why the run has ended, the first error first; returns the exit status."""
+    latest = Agent.latest or _first(failures)
+    first = Agent.first or latest
+    status = latest.status if latest.status >= 0 else 128 - latest.status
+    if first is latest and first.kind != 'failed':
+        return status  # it has said itself why it ends
+    print(f'error: {first}', file=sys.stderr)
+    if first is not latest:
+        why = f': {Agent.reason}' if Agent.reason else ''
+        print(f'{first.trace}The run was started again, and has ended{why}.\nLast: {latest}', file=sys.stderr)
+    elif first.trace:
+        print(first.trace, end='', file=sys.stderr)
+    return status
+
+
+def report_meeting(error: RendezvousError) -> int:
+    """Print why the machines do not meet, or no longer do; returns the exit status."""
+    if Agent.first:
+        print(f'error: {Agent.first}\n{Agent.first.trace}The other machines have ended the run: {error}', file=sys.stderr)
+        return 1
+    cause = error.__cause__ or error
+    text = next(iter(str(cause).splitlines()), '') or type(cause).__name__
+    print(
+        f'error: the machines cannot meet: {text} All of them need the same MASTER_ADDR, MASTER_PORT and NNODES, and must reach '
+        'that address',
+        file=sys.stderr,
+    )
+    return 2
+
+
+def _first(failures: dict[int, ProcessFailure]) -> Failure:
+    return first_failure(
+        read_failure(failure.error_file, rank, failure.exitcode, failure.timestamp)
+        for rank, failure in failures.items()
+    )
 
 
 if __name__ == '__main__':

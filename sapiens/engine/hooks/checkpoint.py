@@ -15,10 +15,11 @@ from sapiens.evaluation import refuse_unreported, rule_of
 from sapiens.metainfo.naming import near
 from sapiens.registry import HOOKS
 from sapiens.utils.files import remove_temporaries, write_atomically
+from sapiens.utils.restarts import LAST
 from sapiens.utils.terminal import log_brief, near_path
 
 from ..agreement import Agreement
-from ..checkpoint_io import LAST, NAME
+from ..checkpoint_io import NAME
 
 __all__ = ['CheckpointHook']
 

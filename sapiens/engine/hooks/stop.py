@@ -7,10 +7,10 @@ import signal
 from mmengine.hooks import Hook
 
 from sapiens.registry import HOOKS
+from sapiens.utils.stop_signals import STOP_SIGNALS
 
 from ..agreement import Agreement
 from ..outputs import drop_closed_outputs
-from ..worker_signals import STOP_SIGNALS
 from .checkpoint import CheckpointHook
 
 __all__ = ['StopHook']
@@ -18,11 +18,11 @@ __all__ = ['StopHook']
 
 @HOOKS.register_module()
 class StopHook(Hook):
-    """On SIGTERM, SIGUSR1 (pre-emption notice of a cluster) or Ctrl-C: finish the step, write a checkpoint, exit.
+    """On SIGTERM, SIGUSR1, SIGUSR2 (notices of a cluster) or Ctrl-C: finish the step, write a checkpoint, exit.
 
     A signal to one rank stops all ranks after the same optimizer step. Ranks tell each other about signals every ``seconds``, by
-    one reduction on the host, which does not wait for the device. The exit status is 128 + the signal's number (143, 138, 130),
-    so a job script can requeue a stopped run with ``--resume``. A signal during validation takes effect after it. A second Ctrl-C
+    one reduction on the host, which does not wait for the device. The exit status is 128 + the signal's number (143, 138, 140,
+    130), so a job script can requeue a stopped run with ``--resume``. A signal during validation takes effect after it. A second Ctrl-C
     aborts at once, without a checkpoint. Without a :class:`CheckpointHook` the run stops without one. A run goes on when the
     reader of its output ends (as the ``tee`` of ``... | tee log`` on Ctrl-C).
 

@@ -1,0 +1,112 @@
+"""The first error of several processes: each leaves its own in a file, as processes of torchrun do.
+
+The files have torch's format (``torch.distributed.elastic.multiprocessing.errors``), and the kind of the end in addition.
+"""
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .stop_signals import STOPPED
+
+__all__ = ['ERROR_PREFIX', 'Failure', 'error_file', 'first_failure', 'read_failure', 'report_end']
+
+ERROR_PREFIX = 'SAPIENS_ERRORS'
+"""Variable of a Slurm job: the path of the files of its tasks, up to their numbers."""
+
+# What a process says whose partner has ended. NCCL's watchdog aborts the process.
+CONSEQUENCE = re.compile(r'Dist\w*Error|gloo|NCCL|Connection (closed|reset|refused)|Broken pipe|Socket Timeout')
+CONSEQUENCE_SIGNALS = (signal.SIGTERM, signal.SIGABRT)
+
+
+@dataclass
+class Failure:
+    """How a process has ended.
+
+    Attributes:
+        rank: number of the process.
+        status: its exit status, negative for the number of a signal; None if it is not known.
+        kind: ``'failed'``; ``'refused'`` for a wrong input; ``'stopped'`` by a signal, after a checkpoint.
+        message: the type and the text of its exception, or ''.
+        trace: the traceback of its exception, or ''.
+        time: when it wrote its message, or was found ended; nanoseconds.
+    """
+
+    rank: int
+    status: int | None
+    kind: str
+    message: str
+    trace: str
+    time: int
+
+    def __str__(self) -> str:
+        if self.message:
+            return f'rank {self.rank} failed first: {self.message}'
+        if self.status is None or self.status >= 0:
+            return f'rank {self.rank} failed first, with status {self.status}: its message is above'
+        name = signal.Signals(-self.status).name
+        hint = ' (the system kills with it when the memory is full)' if name == 'SIGKILL' else ''
+        return f'rank {self.rank} was ended by {name}{hint}'
+
+    @property
+    def is_consequence(self) -> bool:
+        """Whether it probably failed because another process had ended."""
+        if self.message:
+            return self.kind == 'failed' and CONSEQUENCE.search(self.message) is not None
+        return self.kind == 'stopped' or (self.status or 0) in [-number for number in CONSEQUENCE_SIGNALS]
+
+
+def error_file() -> Path | None:
+    """Where this process leaves its error: for torchrun, or for the batch script of a Slurm job. None without them."""
+    if file := os.environ.get('TORCHELASTIC_ERROR_FILE'):
+        return Path(file)
+    prefix, rank = os.environ.get(ERROR_PREFIX), os.environ.get('SLURM_PROCID')
+    return Path(f'{prefix}_{rank}.json') if prefix and rank else None
+
+
+def report_end(kind: str, message: str, trace: str = '') -> None:
+    """Leave the reason why this process ends, where its launcher looks for it; see :class:`Failure` for the arguments."""
+    file = error_file()
+    if file is None:
+        return
+    now = int(time.time())
+    if trace:
+        content = dict(message=dict(message=message, extraInfo=dict(py_callstack=trace, timestamp=str(now))))
+    else:
+        content = dict(message=message, timestamp=now)
+    try:
+        file.write_text(json.dumps(dict(content, kind=kind)), encoding='utf-8')
+    except OSError:
+        pass  # a full disk must not hide the error itself
+
+
+def read_failure(file: str | Path, rank: int, status: int | None = None, found: float = 0.0) -> Failure:
+    """Read how a process has ended.
+
+    Args:
+        file: where it may have left its error.
+        rank: its number.
+        status: its exit status, negative for the number of a signal.
+        found: when it was found ended, in seconds; used if it has left no error.
+    """
+    message, trace, moment, kind = '', '', int(found * 1e9), None
+    try:
+        content = json.loads(Path(file).read_text(encoding='utf-8'))
+        moment, kind, message = os.stat(file).st_mtime_ns, content.get('kind', 'failed'), content['message']
+        if isinstance(message, dict):
+            trace, message = message.get('extraInfo', {}).get('py_callstack', ''), message['message']
+    except (OSError, ValueError, KeyError, AttributeError):
+        pass  # it has left none, or was killed while it wrote
+    if kind is None:
+        kind = 'refused' if status == 2 else 'stopped' if status in STOPPED else 'failed'
+    return Failure(rank, status, kind, message, trace, moment)
+
+
+def first_failure(failures: Iterable[Failure]) -> Failure:
+    """The one that others followed: the earliest that does not tell of a lost connection, else the earliest."""
+    return min(failures, key=lambda failure: (failure.is_consequence, failure.time))
