@@ -16,7 +16,7 @@ __all__ = ['COMMANDS', 'run']
 # In the order of ``sapiens --help``.
 COMMANDS = (
     *('quickstart', 'render', 'labels', 'new', 'check', 'browse'),
-    *('train', 'test', 'curves', 'score', 'config', 'flops', 'estimate', 'hang'),
+    *('train', 'test', 'submit', 'curves', 'score', 'config', 'flops', 'estimate', 'hang'),
     *('download', 'convert', 'verify', 'export'),
     *('infer', 'keypoints', 'relight', 'features', 'demo'),
 )

@@ -6,10 +6,12 @@ Examples:
     sapiens train CONFIG --cfg-options train_dataloader.batch_size=64 optim_wrapper.accumulative_counts=8
     sapiens train CONFIG --cfg-options load_from=sapiens-pose-1b    # from the weights of a published model
     bash tools/dist_train.sh CONFIG 8                           # 8 GPUs of this machine
-    bash tools/slurm_train.sh PARTITION JOB CONFIG 4            # 4 nodes of 8 GPUs
+    sapiens submit CONFIG --nodes 4 --partition P               # 4 nodes of 8 GPUs, by Slurm
 
-A run stopped by Ctrl-C, SIGTERM or SIGUSR1 writes a checkpoint first; --resume continues exactly.
+A run stopped by Ctrl-C, SIGTERM, SIGUSR1 or SIGUSR2 writes a checkpoint first; --resume continues exactly.
 """
+
+import argparse
 
 from sapiens.engine import Runner
 from sapiens.engine.refusal import leave_no_traces
@@ -18,7 +20,7 @@ from sapiens.utils.cli import add_foreign_arguments, add_runner_arguments, load_
 FIGURES = 'hooks such as PosePictureHook and DenseFigureHook write figures to vis_data/ of the work dir (custom_hooks)'
 
 
-def main(argv: list[str] | None = None) -> None:
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__, first=('--work-dir', '--resume', '--amp', '--cfg-options', '--launcher'))
     parser.add_argument('config', help='path or name of a config, e.g. sapiens_0.3b_humans300m-1024x1024')
     text = 'without a path: resume from the newest valid checkpoint of the work dir, or start if there is none'
@@ -37,7 +39,11 @@ def main(argv: list[str] | None = None) -> None:
         no_validate='use --cfg-options val_dataloader=None val_evaluator=None val_cfg=None '
         'default_hooks.checkpoint.save_best=None',
     )
-    args = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
     cfg = load_runner_config(args)
     if args.amp:
         cfg.optim_wrapper.precision = 'bf16'

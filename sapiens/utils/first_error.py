@@ -56,9 +56,9 @@ class Failure:
     @property
     def is_consequence(self) -> bool:
         """Whether it probably failed because another process had ended."""
-        if self.message:
-            return self.kind == 'failed' and CONSEQUENCE.search(self.message) is not None
-        return self.kind == 'stopped' or (self.status or 0) in [-number for number in CONSEQUENCE_SIGNALS]
+        if self.kind == 'failed' and self.message:
+            return CONSEQUENCE.search(self.message) is not None
+        return self.kind == 'stopped' or self.status in [-number for number in CONSEQUENCE_SIGNALS]
 
 
 def error_file() -> Path | None:

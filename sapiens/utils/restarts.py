@@ -38,7 +38,8 @@ class RunFile:
         work_dir: of the run; None until it has told it.
         at_start: the latest checkpoint when the run was first started, which may be that of an earlier run.
         ends: the latest checkpoint at each failure.
-        first_error: of the first failure, with its traceback.
+        limits: the latest checkpoint at each time limit of a Slurm job.
+        first_error: message of the first failure.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -49,6 +50,7 @@ class RunFile:
         self.work_dir: str | None = content.get('work_dir')
         self.at_start: str | None = content.get('at_start')
         self.ends: list[str | None] = content.get('ends', [])
+        self.limits: list[str | None] = content.get('limits', [])
         self.first_error: str = content.get('first_error', '')
 
     def write(self) -> None:

@@ -1,4 +1,4 @@
-"""Exit statuses behind torchrun."""
+"""Trainings behind torchrun: exit statuses, restarts and where machines meet."""
 
 import os
 import signal
@@ -11,12 +11,61 @@ import pytest
 from torch.distributed import DistNetworkError
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.elastic.rendezvous.api import RendezvousConnectionError
 
 from sapiens.utils import torchrun
+from sapiens.utils.torchrun import meeting
+
+# A run of the script: it tells its launcher the work dir, as a training does.
+PREPARE = """
+import os, signal, sys, time, traceback
+from pathlib import Path
+from sapiens.utils.first_error import report_end
+from sapiens.utils.restarts import LAST, RunFile
+
+rank, work_dir = int(os.environ['RANK']), Path(sys.argv[0]).with_suffix('')
+run = RunFile(os.environ['SAPIENS_RUN_FILE'])
+number = len(run.ends)
+
+
+def save():
+    if rank == 0:
+        run.work_dir = str(work_dir)
+        run.write()
+        work_dir.mkdir(exist_ok=True)
+        (work_dir / LAST).write_text(f'{work_dir}/iter_{number}.pth')
+        (work_dir / f'saved_{number}').touch()
+    while not (work_dir / f'saved_{number}').exists():
+        time.sleep(0.01)
+
+
+def fail(error):
+    try:
+        raise error
+    except Exception:
+        report_end('failed', f'{type(error).__name__}: {error}', traceback.format_exc())
+        raise SystemExit(1)
+
+
+"""
 
 CASES = dict(
     failed='raise ArithmeticError if rank else SystemExit(time.sleep(60))',
-    signalled='signal.signal(10, lambda *_: sys.exit(138)); open(f"{sys.argv[0]}.{rank}", "w"); time.sleep(60)',
+    signalled='signal.signal(12, lambda *_: sys.exit(140)); open(f"{work_dir}.{rank}", "w"); time.sleep(60)',
+    refused='print("error: no file") if rank else time.sleep(60); sys.exit(2)',
+    killed="""
+if number == 0:
+    save()
+    os.kill(os.getpid(), 9) if rank else time.sleep(60)
+print("finished") if rank else None
+""",
+    twice="""
+if number < 2:
+    save()
+if rank:
+    fail(KeyError(number))
+time.sleep(60)
+""",
 )
 
 
@@ -43,7 +92,15 @@ def failures(**statuses):
             'error: rank 0 was ended by SIGKILL (the system kills with it when the memory is full)\n',
         ),
         (failures(r0=-11), 139, 'error: rank 0 was ended by SIGSEGV\n'),
+        (failures(r0=1, r1=-9), 1, 'error: rank 0 failed first, with status 1'),
+        (failures(r0=-6, r1=-9), 137, 'error: rank 1 was ended by SIGKILL'),
+        (failures(r0=140, r1=143), 140, ''),
         (SignalException('', signal.SIGUSR1), 138, ''),
+        (
+            RendezvousConnectionError('The connection to the C10d store has failed.'),
+            2,
+            'error: the machines cannot meet: The connection to the C10d store has failed. All of them need the same',
+        ),
         (
             DistNetworkError('port: 29500\nmore'),
             2,
@@ -53,13 +110,15 @@ def failures(**statuses):
 )
 def test_the_status_is_that_of_the_process_that_failed_first(monkeypatch, capsys, error, status, words):
     def run(args):
-        assert (
-            'SIGUSR1' in args.signals_to_handle and args.shutdown_timeout == 77 and args.training_script == 'train.py'
-        )
+        assert args.shutdown_timeout == 77 and args.training_script == 'train.py'
+        assert args.signals_to_handle == 'SIGHUP,SIGQUIT,SIGTERM,SIGINT,SIGUSR1,SIGUSR2'
+        assert (args.nnodes, args.rdzv_backend, args.rdzv_endpoint) == ('1', 'c10d', 'localhost:29777')
         if error:
             raise error
 
     monkeypatch.setenv('SHUTDOWN_TIMEOUT', '77')
+    monkeypatch.setenv('PORT', '29777')
+    monkeypatch.setenv('SAPIENS_RUN_FILE', '')  # it stays in this process
     monkeypatch.setenv('LOGLEVEL', 'WARNING')  # other loggers of this process stay
     monkeypatch.setattr(torchrun, 'run', run)
     with pytest.raises(SystemExit) as ended:
@@ -68,23 +127,83 @@ def test_the_status_is_that_of_the_process_that_failed_first(monkeypatch, capsys
     assert ended.value.code == status and printed.startswith(words) and bool(printed) == bool(words)
 
 
+class Run:
+    """A run of two ranks, where code knows rank, work_dir and the number of the start. Its launcher is a fork of this process,
+    which has imported torch."""
+
+    def __init__(self, script, code, restarts):
+        script.write_text(PREPARE + code)
+        self.log = script.with_suffix('.log')
+        self.pid = os.fork()
+        if self.pid == 0:
+            log = os.open(self.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+            os.dup2(log, 1), os.dup2(log, 2)
+            sys.stderr = open(2, 'w', buffering=1, closefd=False)
+            try:
+                torchrun.main(['--nproc-per-node=2', f'--max-restarts={restarts}', str(script)])
+            except SystemExit as end:
+                os._exit(end.code)
+            finally:
+                os._exit(99)
+
+    def end(self):
+        """Wait; returns status and output."""
+        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return status, self.log.read_text()
+
+
 def test_real_processes(tmp_path):
-    running = {}
-    for name, code in CASES.items():
-        script = tmp_path / f'{name}.py'
-        script.write_text(f'import os, signal, sys, time\nrank = int(os.environ["RANK"])\n{code}\n')
-        command = [sys.executable, '-m', 'sapiens.utils.torchrun', '--standalone', '--nproc-per-node=2', script]
-        running[name] = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    """Several runs of a machine at once: none needs a port."""
+    runs = {name: Run(tmp_path / f'{name}.py', code, 0 if name == 'failed' else 3) for name, code in CASES.items()}
     for rank in '01':
-        while not (tmp_path / f'signalled.py.{rank}').exists():
-            assert running['signalled'].poll() is None
+        while not (tmp_path / f'signalled.{rank}').exists():
+            assert os.waitpid(runs['signalled'].pid, os.WNOHANG) == (0, 0)
             time.sleep(0.1)
-    running['signalled'].send_signal(signal.SIGUSR1)
-    output = {name: process.communicate(timeout=120)[0] for name, process in running.items()}
-    assert (running['signalled'].returncode, output['signalled']) == (138, '')
-    last = output['failed'].strip().splitlines()[-2:]
-    assert last == ['ArithmeticError', 'error: rank 1 failed first, with status 1: its message is above']
-    assert running['failed'].returncode == 1
+    os.kill(runs['signalled'].pid, signal.SIGUSR2)
+    ended = {name: run.end() for name, run in runs.items()}
+    assert ended['signalled'] == (140, '')
+    assert ended['refused'] == (2, 'error: no file\n'), 'not started again'
+    status, output = ended['failed']
+    last = ['ArithmeticError', 'error: rank 1 failed first, with status 1: its message is above']
+    assert status == 1 and output.splitlines()[-2:] == last
+    told = (
+        'rank 1 was ended by SIGKILL (the system kills with it when the memory is full); restart 1 of 3, checkpoint: '
+    )
+    assert ended['killed'] == (0, f'{told}iter_0.pth\nfinished\n')
+
+    status, output = ended['twice']
+    lines = output.splitlines()
+    assert status == 1 and lines[:2] == [
+        'rank 1 failed first: KeyError: 0; restart 1 of 3, checkpoint: iter_0.pth',
+        'rank 1 failed first: KeyError: 1; restart 2 of 3, checkpoint: iter_1.pth',
+    ]
+    assert lines[2:4] == ['error: rank 1 failed first: KeyError: 0', 'Traceback (most recent call last):']
+    assert lines[-3:] == [
+        'KeyError: 0',
+        'The run was started again, and has ended: it has failed twice without a new checkpoint in between.',
+        'Last: rank 1 failed first: KeyError: 2',
+    ]
+
+
+def test_machines_meet_by_variables():
+    assert meeting({}) | dict(rdzv_id=None) == dict(
+        rdzv_backend='c10d', nnodes='1', rdzv_endpoint='localhost:0', rdzv_id=None, local_addr='127.0.0.1'
+    )
+    assert meeting({})['rdzv_id'] != meeting({})['rdzv_id']
+    several = dict(rdzv_backend='c10d', nnodes='2:4', rdzv_endpoint='a:29500', rdzv_id='sapiens')
+    assert meeting(dict(NNODES='2:4', MASTER_ADDR='a')) == several
+    second = dict(several, rdzv_endpoint='a:7', rdzv_conf='is_host=0')
+    assert meeting(dict(NNODES='2:4', MASTER_ADDR='a', NODE_RANK='1', MASTER_PORT='7')) == second
+    assert meeting(dict(NNODES='2:4', MASTER_ADDR='a', NODE_RANK='0', PORT='7'))['rdzv_conf'] == 'is_host=1'
+    assert meeting(dict(NNODES='2:4', RDZV_ENDPOINT='a:7', RDZV_ID='x'))['rdzv_id'] == 'x'
+    pods = dict(MASTER_ADDR='job-master-0', MASTER_PORT='7', WORLD_SIZE='3', RANK='2')
+    found = meeting(pods)
+    assert (found['nnodes'], found['rdzv_endpoint'], found['rdzv_conf']) == ('3', 'job-master-0:7', 'is_host=0')
+    assert meeting(dict(pods, LOCAL_RANK='0'))['nnodes'] == '1', 'variables of a process of torchrun'
+    elastic = dict(PET_NNODES='1:2', PET_RDZV_ENDPOINT='a:7', PET_RDZV_BACKEND='c10d', PET_RDZV_ID='j', NNODES='2')
+    assert meeting(elastic) == {}, "torchrun reads its own variables, which Kubernetes' elastic jobs set"
+    with pytest.raises(ValueError, match='NNODES=2: set MASTER_ADDR'):
+        meeting(dict(NNODES='2'))
 
 
 @pytest.mark.parametrize('script', ['dist_train.sh', 'dist_test.sh'])
@@ -93,9 +212,10 @@ def test_scripts_hand_the_status_on(script, tmp_path):
     fake = tmp_path / 'python'
     fake.write_text('#!/bin/sh\necho "$@"\nexit 138\n')
     fake.chmod(0o755)
-    environment = dict(os.environ, PATH=f'{tmp_path}:{os.environ["PATH"]}', PORT='29777')
+    environment = dict(os.environ, PATH=f'{tmp_path}:{os.environ["PATH"]}')
     arguments = ['config.py', *(['weights.pth'] if 'test' in script else []), '2', '--resume']
     script = Path(__file__).parents[2] / 'tools' / script
     done = subprocess.run(['bash', script, *arguments], env=environment, capture_output=True, text=True)
-    assert done.returncode == 138 and done.stdout.startswith('-m sapiens.utils.torchrun --nnodes=1')
-    assert '--nproc_per_node=2' in done.stdout and '--master_port=29777' in done.stdout and '--resume' in done.stdout
+    assert done.returncode == 138 and done.stdout.startswith('-m sapiens.utils.torchrun --nproc_per_node=2')
+    restarts = 0 if 'test' in script.name else 3
+    assert f'--max_restarts={restarts}' in done.stdout and done.stdout.endswith('--launcher pytorch --resume\n')

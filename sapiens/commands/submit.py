@@ -1,0 +1,157 @@
+"""Submit a training, or the test of a checkpoint, to Slurm.
+
+Examples:
+    sapiens submit CONFIG --nodes 4 --partition P --time 24:00:00 -- --cfg-options train_dataloader.batch_size=4
+    sapiens submit CONFIG CHECKPOINT --partition P -- --out metrics.json      # a test
+    sapiens submit CONFIG --nodes 4 --dry-run                                 # print the file that sbatch would get
+    sapiens submit CONFIG --container image.sqsh --container-mounts /data     # with pyxis
+    bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR              # with the arguments of OpenMMLab's script
+
+What follows -- are options of sapiens train or sapiens test. They are checked before the job is submitted. Logs go to
+WORK_DIR/slurm, one for each task. A training continues from the newest checkpoint of its work dir, if there is one. It is queued
+again after its time limit, a pre-emption or a failure: docs/clusters.md.
+"""
+
+import argparse
+import importlib
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from sapiens.utils.cli import load_runner_config, positive, tool_parser
+from sapiens.utils.first_error import ERROR_PREFIX
+from sapiens.utils.optional import require
+from sapiens.utils.restarts import RUN_FILE
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    argv = sys.argv[1:] if argv is None else list(argv)
+    place = argv.index('--') if '--' in argv else len(argv)
+    parser = tool_parser(__doc__, first=('--nodes', '--gpus', '--partition', '--time', '--dry-run'))
+    parser.add_argument('config', help='path or name of a config')
+    add = parser.add_argument
+    add('checkpoint', nargs='?', help='test these weights; without them the config is trained')
+    add('--nodes', type=positive, default=1, help='default: %(default)s')
+    add('--gpus', type=positive, default=8, help='GPUs of each node, and tasks on it; default: %(default)s')
+    add('--cpus-per-task', type=positive, default=12, help='default: %(default)s')
+    add('--partition')
+    text = "as Slurm writes it, such as 30 (minutes), 24:00:00 or 7-00:00:00; default: the partition's"
+    add('--time', help=text)
+    add('--job-name', help='default: name of the config')
+    for name in ('account', 'qos', 'constraint', 'exclude'):
+        add(f'--{name}')
+    add('--container', metavar='IMAGE', help='container image of the tasks (pyxis); it needs this package')
+    add('--container-mounts', metavar='LIST', help='folders in the container, besides the current one and the work dir')
+    text = 'how often a training that failed is queued again; default: %(default)s'
+    add('--max-restarts', type=int, default=3, metavar='NUMBER', help=text)
+    text = 'how long before the time limit the run is told to write a checkpoint and end; default: %(default)s'
+    add('--signal-seconds', type=positive, default=300, metavar='SECONDS', help=text)
+    add('--setup', nargs='+', default=[], metavar='COMMAND', help='shell commands before the start, such as module load')
+    text = 'further options of sbatch, such as mem=0 mail-type=END'
+    add('--sbatch', nargs='+', default=[], metavar='KEY=VALUE', help=text)
+    add('--srun-args', default='', metavar='TEXT', help='further options of srun in one text: --srun-args="--mpi=none"')
+    add('--dry-run', action='store_true', help='print the file for sbatch, and submit nothing')
+    args = parser.parse_args(argv[:place])
+    args.options = argv[place + 1 :]
+    if wrong := [option for option in args.sbatch if '=' not in option]:
+        parser.error(f'--sbatch {wrong[0]}: expected KEY=VALUE')
+    if '--launcher' in args.options or any(option.startswith('--launcher=') for option in args.options):
+        parser.error('--launcher is always slurm here: leave it out')
+    return args
+
+
+def run_arguments(args: argparse.Namespace) -> tuple[list[str], Path]:
+    """Arguments of ``sapiens`` for the run, and its work dir. Wrong options and configs are refused as the run would."""
+    name = 'test' if args.checkpoint else 'train'
+    options = [args.config, *([args.checkpoint] if args.checkpoint else []), *args.options, '--launcher', 'slurm']
+    parsed = importlib.import_module(f'sapiens.commands.{name}').parse_args(options)
+    work_dir = Path(load_runner_config(parsed).work_dir).absolute()
+    if name == 'train' and not parsed.resume:
+        options.append('--resume')
+    return [name, *options], work_dir
+
+
+def batch_parameters(args: argparse.Namespace, folder: Path, is_training: bool) -> dict:
+    """Parameters of submitit's executor."""
+    container = []
+    if args.container:
+        here = os.getcwd()
+        mounts = ','.join(f'{path}:{path}' for path in dict.fromkeys([here, str(folder.parent)]))
+        if args.container_mounts:
+            mounts += f',{args.container_mounts}'
+        container = [f'--container-image={args.container}', f'--container-mounts={mounts}', f'--container-workdir={here}']
+    python = python_command(args)
+    restarts = ['--max-restarts', str(args.max_restarts)] if is_training else []
+    end = [*python, '-m', 'sapiens.utils.requeue', *restarts]
+    if container:
+        end = ['srun', '--nodes=1', '--ntasks=1', '--ntasks-per-node=1', *container, *end]
+    requeue = 'scontrol show job "$SLURM_JOB_ID" | grep -q JobState=RUNNING && scontrol requeue "$SLURM_JOB_ID"'
+    files = shlex.quote(str(folder))
+    return dict(
+        {name: getattr(args, name) for name in ('partition', 'time', 'account', 'qos', 'constraint', 'exclude')},
+        job_name=args.job_name or Path(args.config).stem,
+        nodes=args.nodes,
+        ntasks_per_node=args.gpus,
+        cpus_per_task=args.cpus_per_task,
+        gres=f'gpu:{args.gpus}',
+        signal_delay_s=args.signal_seconds,
+        wckey=None,
+        stderr_to_stdout=True,
+        additional_parameters=dict(requeue=True, **dict(option.split('=', 1) for option in args.sbatch)),
+        setup=[
+            *args.setup,
+            'trap : TERM  # a pre-emption ends the tasks, and this script goes on',
+            'export MASTER_ADDR="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"',
+            f'export {RUN_FILE}={files}/"$SLURM_JOB_ID"_run.json',
+            f'export {ERROR_PREFIX}={files}/"$SLURM_JOB_ID"_error_"${{SLURM_RESTART_COUNT:-0}}"',
+        ],
+        srun_args=[
+            '--open-mode=append',
+            '--kill-on-bad-exit=1',
+            f'--cpus-per-task={args.cpus_per_task}',  # which srun does not take from the job since Slurm 22.05
+            *container,
+            *shlex.split(args.srun_args),
+        ],
+        teardown=[
+            'status=$?',
+            f'if {shlex.join(end)} $status; then' if is_training else f'{shlex.join(end)} $status',
+            *([f'    {requeue}', 'fi'] if is_training else []),
+            'exit $status',
+        ],
+    )
+
+
+def python_command(args: argparse.Namespace) -> list[str]:
+    return ['python' if args.container else sys.executable]
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    submitit = require('submitit', 'sapiens submit')
+    arguments, work_dir = run_arguments(args)
+    folder = work_dir / 'slurm'
+
+    class Executor(submitit.SlurmExecutor):
+        """submitit's executor, whose text can also be printed where there is no Slurm."""
+
+        @classmethod
+        def affinity(cls) -> int:
+            return 2 if args.dry_run else super().affinity()
+
+    try:
+        executor = Executor(folder)
+    except RuntimeError as error:
+        raise ValueError(f'{error} --dry-run prints the file for sbatch') from error
+    executor.update_parameters(**batch_parameters(args, folder, arguments[0] == 'train'))
+    # The command itself, where submitit would pickle a function: the printed file is complete, and a container needs no submitit.
+    command = shlex.join([*python_command(args), '-u', '-m', 'sapiens.commands', *arguments])
+    if args.dry_run:
+        print(executor._make_submission_file_text(command, ''))
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        job = executor._submit_command(command)
+    except submitit.core.utils.FailedJobError as error:
+        raise ValueError(f'sbatch has refused the job: {str(error).strip()}') from error
+    print(f'job {job.job_id}: {folder}/{job.job_id}_*_log.out, its batch file {job.job_id}_submission.sh')

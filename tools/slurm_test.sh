@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Usage: tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [options of tools/test.py]
+# From the environment: GPUS (in all), GPUS_PER_NODE (8), CPUS_PER_TASK (12), TIME (1-00:00:00), SRUN_ARGS, and SUBMIT_ARGS, further
+# options of tools/submit.py, which this script calls: SUBMIT_ARGS="--account A --dry-run".
+set -euo pipefail
+if [ $# -lt 4 ]; then
+    sed -n '2,4p' "$0" >&2
+    exit 2
+fi
+PARTITION=$1 JOB_NAME=$2 CONFIG=$3 CHECKPOINT=$4
+shift 4
+GPUS_PER_NODE=${GPUS_PER_NODE:-8}
+GPUS=${GPUS:-$GPUS_PER_NODE}
+if [ "$GPUS" -lt "$GPUS_PER_NODE" ]; then GPUS_PER_NODE=$GPUS; fi
+# shellcheck disable=SC2086
+exec python "$(dirname "$0")/submit.py" "$CONFIG" "$CHECKPOINT" --partition "$PARTITION" --job-name "$JOB_NAME" \
+    --nodes "$(((GPUS + GPUS_PER_NODE - 1) / GPUS_PER_NODE))" --gpus "$GPUS_PER_NODE" \
+    --cpus-per-task "${CPUS_PER_TASK:-12}" --time "${TIME:-1-00:00:00}" \
+    ${SRUN_ARGS:+--srun-args="$SRUN_ARGS"} ${SUBMIT_ARGS:-} -- "$@"
