@@ -42,15 +42,25 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     for name in ('account', 'qos', 'constraint', 'exclude'):
         add(f'--{name}')
     add('--container', metavar='IMAGE', help='container image of the tasks (pyxis); it needs this package')
-    add('--container-mounts', metavar='LIST', help='folders in the container, besides the current one and the work dir')
+    add(
+        '--container-mounts', metavar='LIST', help='folders in the container, besides the current one and the work dir'
+    )
     text = 'how often a training that failed is queued again; default: %(default)s'
     add('--max-restarts', type=int, default=3, metavar='NUMBER', help=text)
     text = 'how long before the time limit the run is told to write a checkpoint and end; default: %(default)s'
     add('--signal-seconds', type=positive, default=300, metavar='SECONDS', help=text)
-    add('--setup', nargs='+', default=[], metavar='COMMAND', help='shell commands before the start, such as module load')
+    add(
+        '--setup',
+        nargs='+',
+        default=[],
+        metavar='COMMAND',
+        help='shell commands before the start, such as module load',
+    )
     text = 'further options of sbatch, such as mem=0 mail-type=END'
     add('--sbatch', nargs='+', default=[], metavar='KEY=VALUE', help=text)
-    add('--srun-args', default='', metavar='TEXT', help='further options of srun in one text: --srun-args="--mpi=none"')
+    add(
+        '--srun-args', default='', metavar='TEXT', help='further options of srun in one text: --srun-args="--mpi=none"'
+    )
     add('--dry-run', action='store_true', help='print the file for sbatch, and submit nothing')
     args = parser.parse_args(argv[:place])
     args.options = argv[place + 1 :]
@@ -80,7 +90,11 @@ def batch_parameters(args: argparse.Namespace, folder: Path, is_training: bool) 
         mounts = ','.join(f'{path}:{path}' for path in dict.fromkeys([here, str(folder.parent)]))
         if args.container_mounts:
             mounts += f',{args.container_mounts}'
-        container = [f'--container-image={args.container}', f'--container-mounts={mounts}', f'--container-workdir={here}']
+        container = [
+            f'--container-image={args.container}',
+            f'--container-mounts={mounts}',
+            f'--container-workdir={here}',
+        ]
     python = python_command(args)
     restarts = ['--max-restarts', str(args.max_restarts)] if is_training else []
     end = [*python, '-m', 'sapiens.utils.requeue', *restarts]

@@ -3,6 +3,7 @@
 The files have torch's format (``torch.distributed.elastic.multiprocessing.errors``), and the kind of the end in addition.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -79,10 +80,8 @@ def report_end(kind: str, message: str, trace: str = '') -> None:
         content = dict(message=dict(message=message, extraInfo=dict(py_callstack=trace, timestamp=str(now))))
     else:
         content = dict(message=message, timestamp=now)
-    try:
+    with contextlib.suppress(OSError):  # a full disk must not hide the error itself
         file.write_text(json.dumps(dict(content, kind=kind)), encoding='utf-8')
-    except OSError:
-        pass  # a full disk must not hide the error itself
 
 
 def read_failure(file: str | Path, rank: int, status: int | None = None, found: float = 0.0) -> Failure:
@@ -95,13 +94,12 @@ def read_failure(file: str | Path, rank: int, status: int | None = None, found: 
         found: when it was found ended, in seconds; used if it has left no error.
     """
     message, trace, moment, kind = '', '', int(found * 1e9), None
-    try:
+    # It may have left none, or was killed while it wrote.
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         content = json.loads(Path(file).read_text(encoding='utf-8'))
         moment, kind, message = os.stat(file).st_mtime_ns, content.get('kind', 'failed'), content['message']
         if isinstance(message, dict):
             trace, message = message.get('extraInfo', {}).get('py_callstack', ''), message['message']
-    except (OSError, ValueError, KeyError, AttributeError):
-        pass  # it has left none, or was killed while it wrote
     if kind is None:
         kind = 'refused' if status == 2 else 'stopped' if status in STOPPED else 'failed'
     return Failure(rank, status, kind, message, trace, moment)

@@ -1,4 +1,4 @@
-"""The end of a Slurm job of ``sapiens submit``: ``python -m sapiens.utils.requeue STATUS``, which its batch script runs after srun.
+"""The end of a Slurm job of ``sapiens submit``, whose batch script runs ``python -m sapiens.utils.requeue STATUS`` after srun.
 
 It prints the first error and exits with 0 if the job is to be queued again:
 
@@ -32,7 +32,9 @@ def main(argv: list[str] | None = None) -> int:
     run, failures = RunFile(os.environ[RUN_FILE]), left_failures(os.environ[ERROR_PREFIX])
     failed = [failure for failure in failures if failure.kind != 'stopped']
     if not failed and (failures or args.status == 128 + signal.SIGUSR2):
-        return 1 if args.max_restarts is None else stopped(run, failures[0].message if failures else 'stopped by SIGUSR2')
+        return (
+            1 if args.max_restarts is None else stopped(run, failures[0].message if failures else 'stopped by SIGUSR2')
+        )
     # Of a killed task the only trace is the status, and what the others say.
     first = first_failure(failed) if failed else Failure(0, args.status, 'failed', '', '', 0)
     text = str(first) if failed else f'the tasks ended with status {args.status} and left no message'

@@ -156,7 +156,9 @@ def report(failures: dict[int, ProcessFailure]) -> int:
 def report_meeting(error: RendezvousError) -> int:
     """Print why the machines do not meet, or no longer do; returns the exit status."""
     if Agent.first:
-        print(f'error: {Agent.first}\n{Agent.first.trace}The other machines have ended the run: {error}', file=sys.stderr)
+        print(
+            f'error: {Agent.first}\n{Agent.first.trace}The other machines have ended the run: {error}', file=sys.stderr
+        )
         return 1
     cause = error.__cause__ or error
     text = next(iter(str(cause).splitlines()), '') or type(cause).__name__

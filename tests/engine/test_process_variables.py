@@ -6,7 +6,8 @@ from sapiens.engine.process_variables import set_process_variables
 
 HYDRA = dict(PMI_RANK='5', PMI_SIZE='8', MPI_LOCALRANKID='1', MPI_LOCALNRANKS='4')
 OPEN_MPI = {
-    f'OMPI_COMM_WORLD_{name}': value for name, value in dict(RANK='5', SIZE='8', LOCAL_RANK='1', LOCAL_SIZE='4').items()
+    f'OMPI_COMM_WORLD_{name}': value
+    for name, value in dict(RANK='5', SIZE='8', LOCAL_RANK='1', LOCAL_SIZE='4').items()
 }
 TASK = dict(SLURM_PROCID='5', SLURM_NTASKS='12', SLURM_LOCALID='1', SLURM_NODEID='1', SLURM_JOB_ID='70123')
 
@@ -44,7 +45,9 @@ def test_slurm_tells_the_processes_of_a_node(counts, local):
 
 
 def test_jobs_of_a_node_have_ports_of_their_own():
-    ports = {int(variables('slurm', **dict(TASK, SLURM_JOB_ID=str(70000 + job)), MASTER_ADDR='a')[5]) for job in range(999)}
+    ports = {
+        int(variables('slurm', **dict(TASK, SLURM_JOB_ID=str(70000 + job)), MASTER_ADDR='a')[5]) for job in range(999)
+    }
     assert len(ports) == 999 and min(ports) >= 10000 and max(ports) < 30000
     assert variables('slurm', **TASK, MASTER_ADDR='a', MASTER_PORT='7')[5] == '7'
 

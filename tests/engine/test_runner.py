@@ -233,6 +233,9 @@ def processes(monkeypatch):
         torch.distributed, 'init_process_group', lambda *arguments, **options: started.append((arguments, options))
     )
     monkeypatch.setattr('mmengine.runner.Runner.setup_env', lambda self, env_cfg: seen.append(env_cfg))
+    variables = dict(RANK='1', WORLD_SIZE='2', LOCAL_RANK='1', MASTER_ADDR='127.0.0.1', MASTER_PORT='7')
+    for name, value in dict(variables, SLURM_PROCID='1', SLURM_NTASKS='2', SLURM_LOCALID='1').items():
+        monkeypatch.setenv(name, value)
     return started, seen
 
 
@@ -242,7 +245,7 @@ def several(launcher='pytorch', distributed=True):
     return runner
 
 
-def test_processes_on_cpus_use_gloo_and_wait_half_an_hour(processes):
+def test_processes_on_cpus_use_gloo_and_wait_half_an_hour(processes, monkeypatch):
     started, seen = processes
     several().setup_env(dict(cudnn_benchmark=True))
     assert started == [(('gloo',), dict(timeout=timedelta(seconds=1800)))]
@@ -260,8 +263,15 @@ def test_processes_on_cpus_use_gloo_and_wait_half_an_hour(processes):
     assert not started
     with pytest.raises(ValueError, match='env_cfg.dist_cfg.step_timeout=0: expected seconds above 0'):
         several().setup_env(dict(dist_cfg=dict(step_timeout=0)))
-    with pytest.raises(ValueError, match="launcher='slurm' needs GPUs"):
-        several('slurm').setup_env({})
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '')  # removed at the end
+    monkeypatch.setenv('SLURM_STEP_TASKS_PER_NODE', '2')
+    task = several('slurm')
+    task.setup_env({})
+    assert started and task.launcher == 'pytorch' and os.environ['LOCAL_WORLD_SIZE'] == '2'
+    started.clear()
+    monkeypatch.delenv('RANK')
+    with pytest.raises(ValueError, match='--launcher pytorch: RANK not set'):
+        several().setup_env({})
 
 
 def test_processes_on_gpus_use_nccl(processes, monkeypatch):

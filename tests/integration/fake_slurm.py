@@ -1,6 +1,6 @@
 """A Slurm of one machine: ``sbatch``, ``srun`` and ``scontrol``, as links to this file on the PATH. Not collected.
 
-The folder ``FAKE_SLURM`` holds its state. A job reaches its time limit, for the first time it runs, when the file that the variable
+The folder ``FAKE_SLURM`` holds its state. A job reaches the time limit of its first start when the file that the variable
 ``FAKE_LIMIT`` names is there. Without ``--kill-on-bad-exit=1``, tasks of srun go on when one has failed, as those of Slurm do.
 """
 

@@ -31,6 +31,9 @@ def test_the_config_knows_launcher_work_dir_and_options(config, monkeypatch):
     monkeypatch.setenv('LOCAL_RANK', '5')  # what a launcher has set stays
     load_runner_config(args)
     assert os.environ['LOCAL_RANK'] == '5'
+    monkeypatch.delenv('LOCAL_RANK')
+    load_runner_config(parse(str(config))[1])
+    assert 'LOCAL_RANK' not in os.environ, 'by which pods of Kubernetes are known'
 
 
 @pytest.mark.parametrize('options', [['--work-dir', ''], ['--work-dir='], ['']])

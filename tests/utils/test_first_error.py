@@ -49,7 +49,9 @@ def test_an_error_goes_where_the_launcher_looks(tmp_path, monkeypatch, left):
 
 
 def test_the_first_error_is_not_that_of_a_lost_connection(left):
-    lost = read_failure(left(0, 'failed', 'RuntimeError: [gloo/transport/tcp/pair.cc:547] Connection closed by peer'), 0)
+    lost = read_failure(
+        left(0, 'failed', 'RuntimeError: [gloo/transport/tcp/pair.cc:547] Connection closed by peer'), 0
+    )
     stopped = read_failure(left(1, 'stopped', 'stopped by SIGTERM'), 1)
     own = read_failure(left(2, 'failed', 'ValueError: 3'), 2)
     later = read_failure(left(3, 'failed', 'ValueError: 4'), 3)

@@ -14,7 +14,9 @@ def test_a_run_is_not_started_again_after_two_failures_at_one_checkpoint(tmp_pat
     assert run.add_failure('first', 5) == '' and run.checkpoint_name == 'none'
     save(tmp_path, 'iter_5.pth', 1)
     again = RunFile(tmp_path / 'run.json')
-    assert again.add_failure('second', 5) == '' and again.first_error == 'first' and again.checkpoint_name == 'iter_5.pth'
+    assert (
+        again.add_failure('second', 5) == '' and again.first_error == 'first' and again.checkpoint_name == 'iter_5.pth'
+    )
     save(tmp_path, 'iter_5.pth', 2)
     assert again.add_failure('third', 5) == '', 'written again, after a damaged one'
     reason = RunFile(tmp_path / 'run.json').add_failure('fourth', 5)

@@ -138,7 +138,7 @@ class Run:
         if self.pid == 0:
             log = os.open(self.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
             os.dup2(log, 1), os.dup2(log, 2)
-            sys.stderr = open(2, 'w', buffering=1, closefd=False)
+            sys.stderr = os.fdopen(2, 'w', buffering=1)
             try:
                 torchrun.main(['--nproc-per-node=2', f'--max-restarts={restarts}', str(script)])
             except SystemExit as end:

@@ -22,9 +22,9 @@ class StopHook(Hook):
 
     A signal to one rank stops all ranks after the same optimizer step. Ranks tell each other about signals every ``seconds``, by
     one reduction on the host, which does not wait for the device. The exit status is 128 + the signal's number (143, 138, 140,
-    130), so a job script can requeue a stopped run with ``--resume``. A signal during validation takes effect after it. A second Ctrl-C
-    aborts at once, without a checkpoint. Without a :class:`CheckpointHook` the run stops without one. A run goes on when the
-    reader of its output ends (as the ``tee`` of ``... | tee log`` on Ctrl-C).
+    130), so a job script can requeue a stopped run with ``--resume``. A signal during validation takes effect after it. A second
+    Ctrl-C aborts at once, without a checkpoint. Without a :class:`CheckpointHook` the run stops without one. A run goes on when
+    the reader of its output ends (as the ``tee`` of ``... | tee log`` on Ctrl-C).
 
     Args:
         seconds: from one exchange between ranks to the next, rounded to whole steps; 0 for every step. A single process stops
