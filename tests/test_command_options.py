@@ -231,6 +231,28 @@ results
 --prefix
 --out
 
+sapiens.commands.submit:
+config
+checkpoint ?
+--nodes positive =1
+--gpus positive =8
+--cpus-per-task positive =12
+--partition
+--time
+--job-name
+--account
+--qos
+--constraint
+--exclude
+--container
+--container-mounts
+--max-restarts int =3
+--signal-seconds positive =300
+--setup +
+--sbatch +
+--srun-args
+--dry-run flag
+
 sapiens.commands.test:
 config
 checkpoint

@@ -58,9 +58,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     text = 'further options of sbatch, such as mem=0 mail-type=END'
     add('--sbatch', nargs='+', default=[], metavar='KEY=VALUE', help=text)
-    add(
-        '--srun-args', default='', metavar='TEXT', help='further options of srun in one text: --srun-args="--mpi=none"'
-    )
+    add('--srun-args', metavar='TEXT', help='further options of srun in one text: --srun-args="--mpi=none"')
     add('--dry-run', action='store_true', help='print the file for sbatch, and submit nothing')
     args = parser.parse_args(argv[:place])
     args.options = argv[place + 1 :]
@@ -125,7 +123,7 @@ def batch_parameters(args: argparse.Namespace, folder: Path, is_training: bool) 
             '--kill-on-bad-exit=1',
             f'--cpus-per-task={args.cpus_per_task}',  # which srun does not take from the job since Slurm 22.05
             *container,
-            *shlex.split(args.srun_args),
+            *shlex.split(args.srun_args or ''),
         ],
         teardown=[
             'status=$?',

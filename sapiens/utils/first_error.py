@@ -47,7 +47,8 @@ class Failure:
 
     def __str__(self) -> str:
         if self.message:
-            return f'rank {self.rank} failed first: {self.message}'
+            what = 'lost its connection' if self.kind == 'failed' and self.is_consequence else 'failed first'
+            return f'rank {self.rank} {what}: {self.message}'
         if self.status is None or self.status >= 0:
             return f'rank {self.rank} failed first, with status {self.status}: its message is above'
         name = signal.Signals(-self.status).name

@@ -118,6 +118,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
         sys.exit(2)
     api.LocalElasticAgent = Agent
     Agent.first, Agent.latest, Agent.reason = None, None, ''
+    # The store of an agent keeps the addresses of processes that have ended, which those of the next start would try to reach.
+    os.environ.setdefault('TORCH_DISABLE_SHARE_RDZV_TCP_STORE', '1')
     folder = tempfile.mkdtemp(prefix='sapiens_run_')
     os.environ[RUN_FILE] = str(Path(folder, 'run.json'))
     try:
@@ -156,9 +158,8 @@ def report(failures: dict[int, ProcessFailure]) -> int:
 def report_meeting(error: RendezvousError) -> int:
     """Print why the machines do not meet, or no longer do; returns the exit status."""
     if Agent.first:
-        print(
-            f'error: {Agent.first}\n{Agent.first.trace}The other machines have ended the run: {error}', file=sys.stderr
-        )
+        text = f'error: {Agent.first}\n{Agent.first.trace}Another machine has ended the run: see its log'
+        print(text, file=sys.stderr)
         return 1
     cause = error.__cause__ or error
     text = next(iter(str(cause).splitlines()), '') or type(cause).__name__

@@ -168,7 +168,7 @@ def test_a_task_that_fails_is_not_a_stop_of_the_others(tmp_path, monkeypatch, ca
     (tmp_path / 'error_1_0.json').write_text(json.dumps(dict(message='of another start', kind='refused')))
     assert requeue.main(['137', '--max-restarts', '1']) == 0
     assert capsys.readouterr().out.splitlines() == [
-        'error: rank 1 failed first: NCCL error',
+        'error: rank 1 lost its connection: NCCL error',
         'A task was ended by SIGKILL; the others lost their connection to it',
         'restart 1 of 1 with checkpoint none: queued again',
     ]
