@@ -42,11 +42,13 @@ def run(command: str, argv: list[str] | None = None) -> NoReturn:
         main = importlib.import_module(f'sapiens.commands.{command}').main
         _shorten_lines()
         status = main(argv)
+        _leave_group()
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         sys.exit(130)
     except SystemExit as end:
         if end.code in STOPPED:
+            _leave_group()
             report_end('stopped', f'stopped by {STOPPED[end.code].name}')
         raise
     except Exception as error:
@@ -64,6 +66,12 @@ def run(command: str, argv: list[str] | None = None) -> NoReturn:
         report_end('refused', text)
         sys.exit(2)
     sys.exit(status)
+
+
+def _leave_group() -> None:
+    """Leave the group of processes. A process that ends with threads of a group may be aborted after it has done its work."""
+    if (torch := sys.modules.get('torch')) and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _shorten_lines() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -47,6 +48,23 @@ def fail(error):
         raise SystemExit(1)
 
 
+"""
+
+# A group of torch; rank 1 is killed at its first start.
+GROUP = """
+import torch
+
+torch.distributed.init_process_group('gloo')
+try:
+    if rank == 1 and not work_dir.exists():
+        work_dir.mkdir()
+        os.kill(os.getpid(), 9)
+    total = torch.tensor(rank)
+    torch.distributed.all_reduce(total)
+except RuntimeError as error:
+    fail(error)
+print(f'sum {total.item()} of rank {rank}', flush=True)
+torch.distributed.destroy_process_group()
 """
 
 CASES = dict(
@@ -131,16 +149,17 @@ class Run:
     """A run of two ranks, where code knows rank, work_dir and the number of the start. Its launcher is a fork of this process,
     which has imported torch."""
 
-    def __init__(self, script, code, restarts):
+    def __init__(self, script, code, restarts, processes=2, **variables):
         script.write_text(PREPARE + code)
         self.log = script.with_suffix('.log')
         self.pid = os.fork()
         if self.pid == 0:
+            os.environ.update(variables)
             log = os.open(self.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
             os.dup2(log, 1), os.dup2(log, 2)
             sys.stderr = os.fdopen(2, 'w', buffering=1)
             try:
-                torchrun.main(['--nproc-per-node=2', f'--max-restarts={restarts}', str(script)])
+                torchrun.main([f'--nproc-per-node={processes}', f'--max-restarts={restarts}', str(script)])
             except SystemExit as end:
                 os._exit(end.code)
             finally:
@@ -183,6 +202,19 @@ def test_real_processes(tmp_path):
         'The run was started again, and has ended: it has failed twice without a new checkpoint in between.',
         'Last: rank 1 failed first: KeyError: 2',
     ]
+
+
+@pytest.mark.slow
+def test_a_killed_rank_of_another_machine(tmp_path):
+    """The processes of the next start must not look for the addresses of those that have ended."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        meet = dict(NNODES='2', MASTER_ADDR='127.0.0.1', MASTER_PORT=str(probe.getsockname()[1]))
+    runs = [Run(tmp_path / 'run.py', GROUP, 3, 1, NODE_RANK=str(node), **meet) for node in range(2)]
+    ended = [run.end() for run in runs]
+    assert [status for status, _ in ended] == [0, 0], ended
+    log = ended[0][1]
+    assert 'rank 1 was ended by SIGKILL' in log and log.count('sum 1 of rank') == 2, log
 
 
 def test_machines_meet_by_variables():
