@@ -48,7 +48,7 @@ class Failure:
     def __str__(self) -> str:
         if self.message:
             what = 'lost its connection' if self.kind == 'failed' and self.is_consequence else 'failed first'
-            return f'rank {self.rank} {what}: {self.message}'
+            return f'rank {self.rank} {what}: {self.message.removeprefix("error: ")}'
         if self.status is None or self.status >= 0:
             return f'rank {self.rank} failed first, with status {self.status}: its message is above'
         name = signal.Signals(-self.status).name
