@@ -33,7 +33,7 @@ from sapiens.utils.files import sync_path, temporary_path
 from .host_group import SAVES, gather_on_hosts, timeout_of
 from .safe_reader import SafeReader, TensorsOnly
 
-__all__ = ['FolderWriter', 'is_complete', 'read_state', 'read_tensors']
+__all__ = ['FolderWriter', 'is_complete', 'read_state', 'read_tensors', 'tensor_shapes']
 
 # Entry of the state that names the save, as the names of its parts do.
 SAVE = 'save'
@@ -264,6 +264,12 @@ def read_state(folder: Path) -> dict:
     if save is not None and not all(name.startswith(f'{save}_') for name in SafeReader(folder).parts()):
         raise ValueError(f'its {STATE} and its parts are of two saves')
     return state
+
+
+def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of the weights by name."""
+    entries = SafeReader(folder).entries().values()
+    return {keys[1]: tuple(entry.size) for keys, entry in entries if keys[0] == 'state_dict'}
 
 
 def read_tensors(folder: Path, state: dict, weights: Mapping[str, Tensor], parameters: list[Tensor]) -> dict:

@@ -57,6 +57,13 @@ def recompute_activations(model: nn.Module, setting: str | int | Mapping, compil
             )
     if offload and all(value == 'off' for value in values.values()):
         raise ValueError(f'{KEY}.offload=True moves the inputs of recomputed parts, but no part is recomputed')
+    if not values:
+        raise ValueError(f'{KEY}={setting!r} names no part of {type(model).__name__} (its parts: {", ".join(known)})')
+    longest = {name: max(len(parts) for _, part, parts in found if part == name) for name in values}
+    for name, value in values.items():
+        most = longest[name] if isinstance(setting, Mapping) else max(longest.values())
+        if isinstance(value, int) and value > most:
+            raise ValueError(f'{KEY}={setting!r}: expected n of at most {most}, the number of blocks or layers')
     if offload and compiled:
         raise ValueError(f'{KEY}.offload=True does not work with compile: torch would move the weights too')
     if offload and not torch.cuda.is_available():

@@ -80,7 +80,7 @@ class BuildingRunner(_Runner):
         wrapper = self.optim_wrapper
         if isinstance(wrapper, dict):
             uses_bf16 = autocasts_to_bf16(wrapper.get('precision', 'auto'), get_device())
-            parallel.prepare(uses_bf16, wrapper.get('accumulative_counts', 1) > 1)
+            parallel.prepare(uses_bf16, wrapper.get('accumulative_counts', 1) != 1)
         else:  # None in a test
             parallel.prepare(getattr(wrapper, 'uses_bf16', False), getattr(wrapper, '_accumulative_counts', 1) > 1)
         return parallel

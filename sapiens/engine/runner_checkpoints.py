@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -19,8 +19,9 @@ from sapiens.utils.folder_lock import FolderLock
 from sapiens.utils.terminal import fact, log_brief, near_path
 from sapiens.version import __version__
 
-from .checkpoint_folder import FolderWriter, read_tensors
+from .checkpoint_folder import FolderWriter, read_tensors, tensor_shapes
 from .checkpoint_io import find_resumable, load_training_state, write_checkpoint
+from .equal_model import require_equal_model
 from .host_group import gather_on_hosts
 from .lora import lora_options, plain_layers, require_equal_lora, reset_lora
 from .message_hub import plain
@@ -224,6 +225,10 @@ class CheckpointingRunner(BuildingRunner):
             self.load_checkpoint(self._load_from)
         elif not (self.needs_all_weights or has_start(self.bare_model)):
             log_brief('Weights: random', fact('weights', 'random'), self.logger, timed=False)
+            if lora_options(self.bare_model):
+                self.logger.warning(
+                    'lora trains adapters of an encoder with random weights, which it keeps: set load_from=CHECKPOINT'
+                )
         self._has_loaded = True
 
     def _init_model_weights(self) -> None:
@@ -260,18 +265,23 @@ class CheckpointingRunner(BuildingRunner):
         log_brief(f'Weights from {filename}:\n{report}', fact('weights', report.brief), self.logger, timed=False)
 
     def resume(self, filename: str | Path) -> None:
-        """Continue a run with its weights and its whole state. Before :meth:`train`, this is what training begins with."""
+        """Continue a run with its weights and its whole state. Before :meth:`train`, this is what training begins with.
+
+        Raises:
+            ValueError: the checkpoint is of another model, other adapters or other trained parameters. Nothing is replaced.
+        """
         if not isinstance(self.optim_wrapper, OptimWrapper):  # nothing is built yet
             self._resume, self._load_from, self._has_loaded = True, str(filename), False
             return
         if Path(filename).is_dir():
             parameters = [one for group in self.optim_wrapper.param_groups for one in group['params']]
             state = load_training_state(filename, verify=False)
-            require_equal_lora(self.bare_model, state['meta'], str(filename))
+            self._require_equal(state, tensor_shapes(Path(filename)), filename)
             checkpoint = read_tensors(Path(filename), state, self.bare_model.state_dict(), parameters)
         else:
             checkpoint = load_training_state(filename, verify=False)  # the main process has verified it
-            require_equal_lora(self.bare_model, checkpoint['meta'], str(filename))
+            shapes = {name: value.shape for name, value in checkpoint['state_dict'].items()}
+            self._require_equal(checkpoint, shapes, filename)
             checkpoint = self.parallel.split(checkpoint, self.bare_model, self.optim_wrapper.optimizer)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         self.bare_model.load_state_dict(checkpoint['state_dict'], strict=True)
@@ -287,6 +297,12 @@ class CheckpointingRunner(BuildingRunner):
         place = f'epoch {self.epoch}, iteration {self.iter}'
         text = fact('weights', f'of {near_path(filename)}, which the run continues from: {place}')
         log_brief(f'Resumed from {filename}: {place}', text, self.logger, timed=False)
+
+    def _require_equal(self, checkpoint: dict, shapes: Mapping[str, Sequence[int]], source: str | Path) -> None:
+        """Check that a checkpoint is of this model, with these adapters, and of its trained parameters."""
+        require_equal_lora(self.bare_model, checkpoint['meta'], str(source))
+        groups = checkpoint['optimizer']['param_groups']
+        require_equal_model(self.bare_model, self.optim_wrapper.optimizer, shapes, groups, str(source))
 
 
 def has_start(model: nn.Module) -> bool:

@@ -14,9 +14,10 @@ from .pointmap import draw_inverse_depth, draw_pointmap_panel
 from .pose import draw_heatmaps, draw_pose, skeleton_of
 from .pose_panel import PosePanelRow, draw_pose_panel
 from .segmentation import draw_seg_panel, draw_wrong_pixels
-from .tensorboard import TensorboardVisBackend
+from .tensorboard import SPEED_AND_MEMORY, TensorboardVisBackend
 
 __all__ = [
+    'SPEED_AND_MEMORY',
     'DenseRow',
     'MLflowVisBackend',
     'MattingRow',

@@ -8,8 +8,11 @@ from sapiens.registry import VISBACKENDS
 
 __all__ = ['TensorboardVisBackend']
 
-# What says how fast a run is, not how good.
-TIMES = ('time', 'data_time', 'images_per_s', 'data_share', 'memory')
+# What says how fast a run is and how much memory it takes, not how good it is.
+SPEED_AND_MEMORY = (
+    'time', 'data_time', 'images_per_s', 'data_share', 'memory', 'peak_memory', 'reserved_memory', 'tflops', 'mfu',
+    'slowest_step', 'slowest_rank', 'save_share', 'collective_share',
+)  # fmt: skip
 # The position on the axis, which is not a value.
 PLACES = ('iter', 'step', 'epoch')
 
@@ -43,7 +46,7 @@ def name_by_group(values: dict, split: str) -> dict:
     rate = dict(lr=values['base_lr']) if 'base_lr' in values else {}
     named = {}
     for name, value in (values | rate).items():
-        if name in TIMES:
+        if name in SPEED_AND_MEMORY:
             named[f'time/{name if split == "train" else f"{split}_{name}"}'] = value
         elif name not in (*PLACES, 'base_lr'):
             named[f'{split}/{name.removeprefix(f"{split}_")}'] = value

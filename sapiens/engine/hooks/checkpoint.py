@@ -15,6 +15,7 @@ from sapiens.evaluation import refuse_unreported, rule_of
 from sapiens.metainfo.naming import near
 from sapiens.registry import HOOKS
 from sapiens.utils.files import remove_temporaries, write_atomically
+from sapiens.utils.option_values import require_number
 from sapiens.utils.restarts import LAST
 from sapiens.utils.terminal import log_brief, near_path
 
@@ -23,6 +24,7 @@ from ..checkpoint_io import NAME
 
 __all__ = ['CheckpointHook']
 
+KEY = 'default_hooks.checkpoint'
 BEST = 'best_ckpt'  # beginning of the entries of the message hub with the paths of best checkpoints
 UNUSED = dict(
     filename_tmpl='a run finds its checkpoints by the names iter_N.pth and epoch_N.pth',
@@ -62,21 +64,20 @@ class CheckpointHook(_CheckpointHook):
 
     def __init__(self, interval_minutes: float | None = None, format: str = 'auto', **options) -> None:
         super().__init__(**options)
-        if interval_minutes is not None and not interval_minutes > 0:
-            raise ValueError(
-                f'default_hooks.checkpoint.interval_minutes={interval_minutes}: expected a number above 0'
-            )
+        require_number(f'{KEY}.interval_minutes', interval_minutes, above=0, none='no such saves')
+        for key in ('interval', 'max_keep_ckpts'):
+            require_number(f'{KEY}.{key}', getattr(self, key), whole=True)
         if format not in FORMATS:
-            raise ValueError(f'default_hooks.checkpoint.format={format!r} is not one of {FORMATS}')
+            raise ValueError(f'{KEY}.format={format!r} is not one of {FORMATS}')
         self.interval_minutes, self.format = interval_minutes, format
         self.agreement, self._saved_at = Agreement(seconds=10), 0.0
         self.seconds = 0.0  # for which saves have held the run so far
         for key in self.args:
             known = signature(_CheckpointHook).parameters
-            raise ValueError(f'default_hooks.checkpoint has an unknown option {key!r}{near(key, known)}')
+            raise ValueError(f'{KEY} has an unknown option {key!r}{near(key, known)}')
         for key, reason in UNUSED.items():
             if options.get(key) is not None:
-                raise ValueError(f'default_hooks.checkpoint.{key}={options[key]!r} has no effect: {reason}')
+                raise ValueError(f'{KEY}.{key}={options[key]!r} has no effect: {reason}')
 
     def _init_rule(self, rules: list[str | None], key_indicators: list[str]) -> None:
         """Complete the rules by what is known of the metrics."""
@@ -88,7 +89,7 @@ class CheckpointHook(_CheckpointHook):
     def before_train(self, runner) -> None:
         for key in self.key_indicators if self.save_best else ():
             if key != 'auto':
-                refuse_unreported(key, runner.val_loop, 'default_hooks.checkpoint.save_best')
+                refuse_unreported(key, runner.val_loop, f'{KEY}.save_best')
         # Replaces MMEngine's method, which builds a deprecated client for remote files.
         work_dir, hub = runner.work_dir, runner.message_hub
         self.out_dir = work_dir if self.out_dir is None else str(Path(self.out_dir) / Path(work_dir).name)
@@ -116,7 +117,7 @@ class CheckpointHook(_CheckpointHook):
             self.format = 'folder' if nodes > 1 or count > MANY else 'file'
         if self.format == 'folder' and self.published_keys:
             raise ValueError(
-                f'default_hooks.checkpoint.published_keys={self.published_keys!r} needs checkpoints in files: set format=file, '
+                f'{KEY}.published_keys={self.published_keys!r} needs checkpoints in files: set format=file, '
                 'or remove it and make a file of weights by `sapiens convert` at the end'
             )
 
@@ -202,7 +203,7 @@ class CheckpointHook(_CheckpointHook):
         for key in self.key_indicators if self.save_best else ():
             if key != 'auto' and key not in metrics:
                 raise ValueError(
-                    f'default_hooks.checkpoint.save_best={key!r} is none of the metrics{near(key, metrics)} (reported: '
+                    f'{KEY}.save_best={key!r} is none of the metrics{near(key, metrics)} (reported: '
                     f'{", ".join(metrics)}). The last checkpoint is {self.last_ckpt or "not written yet"}; continue with '
                     '--resume'
                 )

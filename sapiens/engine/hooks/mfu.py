@@ -7,6 +7,7 @@ from mmengine.logging import print_log
 
 from sapiens.registry import HOOKS
 from sapiens.tasks import members_of
+from sapiens.utils.option_values import require_number
 
 from ..device_time import collective_fraction, step_profiler
 from ..estimate.checkpointing import VARIANTS, apply_variant, variants_of
@@ -45,16 +46,14 @@ class MFUHook(Hook):
         profile_interval: lines of the log from one profiled step to the next, which is the last before a line; 0 for none.
 
     Raises:
-        ValueError: ``peak_tflops`` is not above 0, or ``profile_interval`` is below 0.
+        ValueError: ``peak_tflops`` is not a number above 0, or ``profile_interval`` not a number of lines.
     """
 
     priority = 56  # between IterTimerHook, whose times it reads, and LoggerHook
 
     def __init__(self, peak_tflops: float | None = None, profile_interval: int = 10) -> None:
-        if peak_tflops is not None and not peak_tflops > 0:
-            raise ValueError(f'peak_tflops={peak_tflops!r}: expected a number above 0, or None for that of the device')
-        if profile_interval < 0:
-            raise ValueError(f'profile_interval={profile_interval!r}: expected 0 (no profiles) or a number of lines')
+        require_number('MFUHook.peak_tflops', peak_tflops, above=0, none='that of the device')
+        require_number('MFUHook.profile_interval', profile_interval, least=0, whole=True)
         self.peak_tflops, self.profile_interval = peak_tflops, profile_interval
         # Operations for an image of a size (h, w), by name of the task (None in a model of one).
         self.operations: dict[tuple, float] = {}

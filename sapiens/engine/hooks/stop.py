@@ -7,6 +7,7 @@ import signal
 from mmengine.hooks import Hook
 
 from sapiens.registry import HOOKS
+from sapiens.utils.option_values import require_number
 from sapiens.utils.stop_signals import STOP_SIGNALS
 
 from ..agreement import Agreement
@@ -31,14 +32,13 @@ class StopHook(Hook):
             after its step.
 
     Raises:
-        ValueError: ``seconds`` below 0.
+        ValueError: ``seconds`` is not a number of 0 or more.
     """
 
     priority = 'LOWEST'  # after a scheduled checkpoint
 
     def __init__(self, seconds: float = 2.0) -> None:
-        if seconds < 0:
-            raise ValueError(f'default_hooks.stop.seconds={seconds}: expected 0 or more')
+        require_number('default_hooks.stop.seconds', seconds, least=0)
         self.agreement = Agreement(seconds)
         self.received = 0
         self.previous: dict = {}

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from sapiens.registry import OPTIMIZERS
+from sapiens.utils.option_values import require_number
 from sapiens.utils.shards import is_shard, local, local_rows
 
 from .state_formats import MOMENTS, decode, encode, format_of, state_format, zero_state
@@ -37,7 +38,7 @@ class LowBitAdamW(torch.optim.Optimizer):
         state_dtype: ``'bf16'`` or ``'int8'``.
 
     Raises:
-        ValueError: another ``state_dtype``, or parameters that are not float32.
+        ValueError: another ``state_dtype``, a number outside of its range, or parameters that are not float32.
     """
 
     _step_supports_amp_scaling = True
@@ -55,10 +56,11 @@ class LowBitAdamW(torch.optim.Optimizer):
         if state_dtype not in ('bf16', 'int8'):
             raise ValueError(f"state_dtype={state_dtype!r} of LowBitAdamW: expected 'bf16' or 'int8'")
         self.state_dtype = state_dtype
-        super().__init__(params, dict(lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay, calls=0))
+        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, calls=0))
 
     def add_param_group(self, param_group: dict) -> None:
         super().add_param_group(param_group)
+        _require_numbers(self.param_groups[-1])
         for parameter in self.param_groups[-1]['params']:
             if parameter.dtype != torch.float32:
                 raise ValueError(f'LowBitAdamW updates float32 parameters, got {parameter.dtype}')
@@ -192,6 +194,19 @@ def states_for(optimizer: torch.optim.Optimizer, state_dict: dict) -> dict:
         group.pop('calls', None)
     print_log(f'Optimizer states converted from {", ".join(sorted(low))} to fp32', 'current')
     return dict(state_dict, state=states, param_groups=groups)
+
+
+def _require_numbers(group: dict) -> None:
+    for name in ('lr', 'eps', 'weight_decay'):
+        require_number(f'LowBitAdamW: {name}', group[name], least=0)
+    betas = group['betas']
+    if not isinstance(betas, list | tuple) or len(betas) != 2:
+        raise ValueError(f'LowBitAdamW: betas={betas!r}: expected two numbers')
+    for beta in betas:
+        require_number('LowBitAdamW: each of betas', beta, least=0)
+        if beta >= 1:
+            raise ValueError(f'LowBitAdamW: betas={betas!r} must lie in [0, 1)')
+    group['betas'] = tuple(betas)
 
 
 def _require_moments(state: dict) -> None:

@@ -1,5 +1,6 @@
 """Optimizer steps: autocast, gradient accumulation and clipping, and skipping of non-finite steps."""
 
+from collections.abc import Mapping
 from contextlib import contextmanager
 
 import torch
@@ -10,6 +11,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.nn.utils import get_total_norm
 
 from sapiens.registry import OPTIM_WRAPPERS
+from sapiens.utils.option_values import require_number
 from sapiens.utils.shards import is_shard, whole
 
 from .low_bit import states_for
@@ -45,8 +47,9 @@ class OptimWrapper(_OptimWrapper):
         precision: ``'bf16'`` autocast, ``'fp32'``, or ``'auto'``: bf16 on GPUs that support it, fp32 elsewhere. There is no
             fp16, which overflows with thousands of tokens.
         accumulative_counts: number of iterations averaged into one step. The last step of an epoch averages the remaining
-            ones, so gradients never cross the end of an epoch or a checkpoint.
-        clip_grad: ``dict(max_norm=...)``, or None.
+            ones, so gradients never cross the end of an epoch or a checkpoint. The first step of a resumed run begins where the
+            run resumes.
+        clip_grad: ``dict(max_norm=...)`` with a number above 0, or None.
         nonfinite: ``'skip'``, or ``'zero'`` to set non-finite gradient elements to 0, as the published system did. A step with
             a non-finite loss is always skipped.
         max_skipped_in_a_row: number of consecutive skipped steps that stops the run, at the next :meth:`report`.
@@ -55,7 +58,7 @@ class OptimWrapper(_OptimWrapper):
         grad_norm: gradient norm of the latest step before clipping, a float32 scalar on the device; None before the first step.
 
     Raises:
-        ValueError: an unknown option.
+        ValueError: an unknown option, or a value outside of its range.
     """
 
     def __init__(
@@ -67,19 +70,25 @@ class OptimWrapper(_OptimWrapper):
         nonfinite: str = 'skip',
         max_skipped_in_a_row: int = 10,
     ) -> None:
+        for key, value in dict(
+            accumulative_counts=accumulative_counts, max_skipped_in_a_row=max_skipped_in_a_row
+        ).items():
+            require_number(f'optim_wrapper.{key}', value, least=1, whole=True)
         super().__init__(optimizer, accumulative_counts)
         if precision not in ('auto', 'bf16', 'fp32'):
             raise ValueError(f"precision={precision!r} is not one of 'auto', 'bf16', 'fp32'")
         if nonfinite not in ('skip', 'zero'):
             raise ValueError(f"nonfinite={nonfinite!r} is not one of 'skip', 'zero'")
-        if clip_grad is not None and set(clip_grad) != {'max_norm'}:
-            raise ValueError(f'clip_grad={clip_grad!r}: expected dict(max_norm=NUMBER) or None')
+        if clip_grad is not None and (not isinstance(clip_grad, Mapping) or set(clip_grad) != {'max_norm'}):
+            raise ValueError(f'optim_wrapper.clip_grad={clip_grad!r}: expected dict(max_norm=NUMBER) or None')
         self.precision, self.nonfinite = precision, nonfinite
         self.max_norm = clip_grad['max_norm'] if clip_grad else None
+        require_number('optim_wrapper.clip_grad.max_norm', self.max_norm, above=0, none='no clipping')
         self.skips = SkippedSteps(max_skipped_in_a_row)
         self.grad_norm: Tensor | None = None
         self._losses: list[Tensor] = []
-        self._step_batches: int = accumulative_counts
+        # Of the step that the current batch belongs to: index of its first batch, and number of batches.
+        self._first, self._step_batches = 0, accumulative_counts
         self._completes_step: bool | None = None
 
     # ------------------------------------------------------------------ accumulation
@@ -89,9 +98,10 @@ class OptimWrapper(_OptimWrapper):
 
         Without this call, MMEngine's count continues across epochs.
         """
-        first = index - index % self._accumulative_counts
-        self._step_batches = min(self._accumulative_counts, end - first)
-        self._completes_step = index + 1 == first + self._step_batches
+        if self._completes_step is not False:  # also for the first batch of a resumed run, wherever it is in the epoch
+            self._first = index
+        self._step_batches = min(self._accumulative_counts, end - self._first)
+        self._completes_step = index + 1 == self._first + self._step_batches
 
     def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
         # Sets the counts only. MMEngine's method warns of gradients lost in a resume, which enter_batch prevents.

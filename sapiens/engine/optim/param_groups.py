@@ -7,6 +7,7 @@ from torch import nn
 
 from sapiens.metainfo.naming import near
 from sapiens.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
+from sapiens.utils.option_values import require_number
 
 from .state_formats import STATE_DTYPES
 
@@ -85,7 +86,7 @@ class ParamGroupConstructor:
         paramwise_cfg: options of :func:`make_param_groups`.
 
     Raises:
-        ValueError: an unknown option, an optimizer without ``lr`` or ``weight_decay``, or one without such moments.
+        ValueError: an unknown option, an optimizer without a number for ``lr`` and ``weight_decay``, or one without such moments.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -99,6 +100,7 @@ class ParamGroupConstructor:
         for key in ('lr', 'weight_decay'):
             if key not in self.optimizer_cfg:
                 raise ValueError(f'optim_wrapper.optimizer needs {key}, got {self.optimizer_cfg}')
+            require_number(f'optim_wrapper.optimizer.{key}', self.optimizer_cfg[key], least=0)
         self._set_state_dtype(self.optim_wrapper_cfg.pop('state_dtype', 'fp32'))
 
     def _set_state_dtype(self, state_dtype: str) -> None:
@@ -109,7 +111,7 @@ class ParamGroupConstructor:
         unused = ('fused', 'foreach')
         options = {key: value for key, value in self.optimizer_cfg.items() if key not in unused}
         unknown = sorted(set(options) - {'type', 'lr', 'betas', 'eps', 'weight_decay'})
-        if options['type'] != 'AdamW' or unknown:
+        if options.get('type') != 'AdamW' or unknown:
             raise ValueError(
                 f'optim_wrapper.state_dtype={state_dtype!r} is for optimizer.type=AdamW with lr, betas, eps and '
                 f'weight_decay, got {self.optimizer_cfg}'

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from sapiens.metainfo.naming import near
 from sapiens.registry import STRATEGIES
+from sapiens.utils.option_values import require_bool
 
 from .base import Parallel
 
@@ -28,7 +29,13 @@ def build_parallel(cfg: Mapping) -> Parallel:
     options = dict(given or {})
     name = options.pop('type', DEFAULT)
     kinds = {kind: cls for kind, cls in STRATEGIES.module_dict.items() if issubclass(cls, Parallel)}
-    kind = name if isinstance(name, type) and issubclass(name, Parallel) else kinds.get(name)
+    kind = (
+        name
+        if isinstance(name, type) and issubclass(name, Parallel)
+        else kinds.get(name)
+        if isinstance(name, str)
+        else None
+    )
     if kind is None:
         known = f'{near(str(name), kinds)} (known: {", ".join(kinds)})'
         raise ValueError(f'parallel.type={name!r} is not a way to train with several processes{known}')
@@ -45,6 +52,7 @@ def build_parallel(cfg: Mapping) -> Parallel:
                 f'{key}={cfg[key]!r} has no effect with parallel={dict(given)}: leave it out, or set '
                 f'parallel=dict(type={DEFAULT!r}) alone'
             )
+    require_bool('find_unused_parameters', cfg.get('find_unused_parameters'), none='what the model needs')
     if cfg.get('find_unused_parameters'):
         options.setdefault('find_unused_parameters', True)
     return kind(**options)

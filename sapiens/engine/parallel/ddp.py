@@ -7,6 +7,7 @@ from torch import nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
 
 from sapiens.registry import STRATEGIES
+from sapiens.utils.option_values import require_bool
 
 from .base import Parallel
 
@@ -26,7 +27,7 @@ class DDP(Parallel):
         reduce_dtype: ``'fp32'``, or ``'bf16'`` to send and average gradients in bfloat16: half the bytes, rounded to 8 bits.
 
     Raises:
-        ValueError: an unknown ``reduce_dtype``, or bf16 without GPUs; ``static_graph`` with accumulated gradients, or for a
+        ValueError: an unknown value, or bf16 without GPUs; ``static_graph`` with accumulated gradients, or for a
             model whose graph changes.
     """
 
@@ -37,6 +38,9 @@ class DDP(Parallel):
         find_unused_parameters: bool | None = None,
         reduce_dtype: str = 'fp32',
     ) -> None:
+        require_bool('parallel.static_graph', static_graph)
+        require_bool('parallel.gradient_as_bucket_view', gradient_as_bucket_view)
+        require_bool('parallel.find_unused_parameters', find_unused_parameters, none='what the model needs')
         if reduce_dtype not in ('fp32', 'bf16'):
             raise ValueError(f"parallel.reduce_dtype={reduce_dtype!r} is not one of 'fp32', 'bf16'")
         if reduce_dtype == 'bf16' and not torch.cuda.is_available():

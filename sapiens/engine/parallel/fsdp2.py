@@ -15,6 +15,7 @@ from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.optim import Optimizer
 
 from sapiens.registry import STRATEGIES
+from sapiens.utils.option_values import require_bool
 from sapiens.utils.shards import gather, is_shard, shard_like
 
 from .base import Parallel
@@ -62,15 +63,16 @@ class FSDP2(Parallel):
     ) -> None:
         for key, value, known in (
             ('shard', shard, ('all', 'node')),
-            ('reshard_after_forward', reshard_after_forward, (True, False)),
             ('param_dtype', param_dtype, ('auto', *DTYPES)),
             ('reduce_dtype', reduce_dtype, tuple(DTYPES)),
-            ('cpu_offload', cpu_offload, (True, False)),
         ):
             if value not in known:
                 raise ValueError(f'parallel.{key}={value!r} is not one of {known}')
+        require_bool('parallel.reshard_after_forward', reshard_after_forward)
+        require_bool('parallel.cpu_offload', cpu_offload)
         self.shard, self.reshard_after_forward = shard, reshard_after_forward
         self.param_dtype, self.reduce_dtype, self.cpu_offload = param_dtype, reduce_dtype, cpu_offload
+        self.accumulates = False
         if cpu_offload and not torch.cuda.is_available():
             raise ValueError('parallel.cpu_offload=True has no effect without a GPU: leave it out')
 
@@ -82,6 +84,7 @@ class FSDP2(Parallel):
             )
         if self.param_dtype == 'auto':
             self.param_dtype = 'bf16' if uses_bf16 and torch.cuda.is_available() else 'fp32'
+        self.accumulates = accumulates
 
     # ------------------------------------------------------------------ construction
 
@@ -138,6 +141,11 @@ class FSDP2(Parallel):
         del model._kept
         self._give_parts(model, parts)
         link_units(model)
+        if self.accumulates and getattr(model, 'has_unused_parameters', False):
+            # Where gradients are not reduced, torch fails at units that were never gathered: heads that no step has run yet.
+            for unit in units:
+                unit.unshard()
+                unit.reshard()
         for module in (*units, model):
             type(module).__name__ = type(module).__mro__[2].__name__  # torch puts FSDP before it
         type(model).__deepcopy__ = copy_weights

@@ -1,0 +1,49 @@
+"""Checks of the values of options: a wrong one is refused with its key, before anything computes with it."""
+
+import sys
+from numbers import Integral, Real
+from typing import Any
+
+__all__ = ['require_bool', 'require_number']
+
+
+def require_number(
+    key: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    whole: bool = False,
+    none: str = '',
+) -> None:
+    """Require a finite number. A bool is none.
+
+    Args:
+        key: of the option, for the message.
+        above, least: the number is greater than this, or at least this.
+        whole: it is an integer.
+        none: what None means, where None is allowed.
+
+    Raises:
+        ValueError: another value.
+    """
+    if value is None and none:
+        return
+    # Compares integers of any size, and refuses nan and infinity.
+    is_number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+    is_number = is_number and abs(value) <= sys.float_info.max
+    if is_number and (above is None or value > above) and (least is None or value >= least):
+        return
+    kind = 'a whole number' if whole else 'a finite number'
+    limit = f' above {above:g}' if above is not None else f' of at least {least:g}' if least is not None else ''
+    raise ValueError(f'{key}={value!r}: expected {kind}{limit}{f", or None for {none}" if none else ""}')
+
+
+def require_bool(key: str, value: Any, none: str = '') -> None:
+    """Require True or False. ``none``: what None means, where None is allowed.
+
+    Raises:
+        ValueError: another value, which is often a string that counts as true.
+    """
+    if not isinstance(value, bool) and not (value is None and none):
+        raise ValueError(f'{key}={value!r}: expected True or False{f", or None for {none}" if none else ""}')
