@@ -14,6 +14,7 @@ from torch import nn
 
 from sapiens.utils.config_keys import did_you_mean
 from sapiens.utils.counting import count_of
+from sapiens.utils.option_values import require_bool, require_number
 from sapiens.utils.optional import require
 from sapiens.utils.shards import copy_whole, is_shard
 
@@ -34,7 +35,8 @@ def add_lora(model: nn.Module, setting: bool | Mapping) -> None:
     Args:
         setting: True, or a dict of
 
-            * ``rank`` of the matrices (default 16), ``alpha`` (32), ``dropout`` of their input (0);
+            * ``rank`` of the matrices (default 16), ``alpha`` (32), ``dropout`` of their input (0), which peft draws from torch's
+              global generator: another number of processes draws other values;
             * ``targets``: names of layers, or of parts of a block whose linear layers are meant (``('attn', 'ffn')``, which are
               all of them). Others of the first family are ``qkv`` and ``proj``, of the second ``wq``, ``wk``, ``wv``, ``proj``,
               ``w12`` and ``w3``;
@@ -94,18 +96,15 @@ def _checked(setting: bool | Mapping) -> dict:
             known = f'{did_you_mean(key, DEFAULTS)} (known: {", ".join(DEFAULTS)})'
             raise ValueError(f'lora has an unknown option {key!r}{known}')
     options = {**DEFAULTS, **given}
-    rank, alpha, dropout, targets = (options[key] for key in ('rank', 'alpha', 'dropout', 'targets'))
-    if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
-        raise ValueError(f'lora.rank={rank!r}: expected a number of at least 1')
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 < alpha < float('inf'):
-        raise ValueError(f'lora.alpha={alpha!r}: expected a number above 0')
+    dropout, targets = options['dropout'], options['targets']
+    require_number('lora.rank', options['rank'], least=1, whole=True)
+    require_number('lora.alpha', options['alpha'], above=0)
     if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
         raise ValueError(f'lora.dropout={dropout!r} must lie in [0, 1)')
     targets = [targets] if isinstance(targets, str) else targets
     if not isinstance(targets, list | tuple) or not targets or not all(isinstance(one, str) for one in targets):
         raise ValueError(f"lora.targets={targets!r}: expected names of layers, such as ('attn', 'ffn')")
-    if not isinstance(options['norms'], bool):
-        raise ValueError(f'lora.norms={options["norms"]!r}: expected True or False')
+    require_bool('lora.norms', options['norms'])
     return dict(options, targets=sorted(set(targets)))
 
 

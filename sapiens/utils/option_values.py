@@ -1,6 +1,6 @@
 """Checks of the values of options: a wrong one is refused with its key, before anything computes with it."""
 
-import sys
+import math
 from numbers import Integral, Real
 from typing import Any
 
@@ -16,7 +16,7 @@ def require_number(
     whole: bool = False,
     none: str = '',
 ) -> None:
-    """Require a finite number. A bool is none.
+    """Require a finite number. True and False are no numbers.
 
     Args:
         key: of the option, for the message.
@@ -29,9 +29,8 @@ def require_number(
     """
     if value is None and none:
         return
-    # Compares integers of any size, and refuses nan and infinity.
     is_number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
-    is_number = is_number and abs(value) <= sys.float_info.max
+    is_number = is_number and _is_finite(value)
     if is_number and (above is None or value > above) and (least is None or value >= least):
         return
     kind = 'a whole number' if whole else 'a finite number'
@@ -47,3 +46,10 @@ def require_bool(key: str, value: Any, none: str = '') -> None:
     """
     if not isinstance(value, bool) and not (value is None and none):
         raise ValueError(f'{key}={value!r}: expected True or False{f", or None for {none}" if none else ""}')
+
+
+def _is_finite(value: Real) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that no float holds
+        return False

@@ -1,5 +1,6 @@
 import json
 import logging
+import math
 import os
 import shutil
 import signal
@@ -10,7 +11,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from sapiens.engine import BadDataHook, CheckpointHook, IterTimerHook, Runner
+from sapiens.engine import BadDataHook, CheckpointHook, IterTimerHook, Runner, StopHook
 from sapiens.structures import LoaderRecord
 from sapiens.utils.files import temporary_path
 
@@ -124,6 +125,18 @@ def test_a_new_best_is_written_before_the_former_goes(tmp_path, monkeypatch):
 def test_unknown_checkpoint_options_are_refused():
     with pytest.raises(ValueError, match="'max_keep_ckpt'; did you mean 'max_keep_ckpts'"):
         CheckpointHook(max_keep_ckpt=3)
+    for key, values in dict(
+        interval=('x', 1.5), max_keep_ckpts=('x', 1.5), interval_minutes=('x', math.inf, True)
+    ).items():
+        for value in values:
+            with pytest.raises(ValueError, match=f'default_hooks.checkpoint.{key}={value!r}: expected'):
+                CheckpointHook(**{key: value})
+
+
+def test_seconds_of_a_stop_are_a_number():
+    for value in (math.nan, math.inf, 'x', None, -1):
+        with pytest.raises(ValueError, match=f'default_hooks.stop.seconds={value!r}: expected a finite number'):
+            StopHook(value)
 
 
 def test_an_unreported_best_metric_is_refused_with_the_path_of_the_run(tmp_path):

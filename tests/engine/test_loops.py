@@ -103,6 +103,17 @@ def test_the_last_iterations_make_a_step_too(tmp_path):
     assert steps == {3}
 
 
+def test_a_resumed_accumulation_begins_at_its_checkpoint(tmp_path):
+    """Five batches an epoch: by two, steps end after 2, 4, 5, 7, ... By three from the second on, after 5, 8, 10."""
+    options = dict(default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=False)))
+    whole = make_runner(tmp_path / 'whole', accumulate=2, **options).train()
+    start = tmp_path / 'whole/iter_2.pth'
+    resumed = make_runner(tmp_path / 'resumed', accumulate=2, resume=True, load_from=str(start), **options).train()
+    assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
+    make_runner(tmp_path / 'other', accumulate=3, resume=True, load_from=str(start), **options).train()
+    assert {file.name for file in (tmp_path / 'other').glob('*.pth')} == {'iter_5.pth', 'iter_8.pth', 'iter_10.pth'}
+
+
 class Samples(Hook):
     """Records the samples of each batch, counted from 1."""
 

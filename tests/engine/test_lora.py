@@ -284,6 +284,14 @@ def test_a_run_trains_resumes_and_merges(tmp_path):
     assert not torch.equal(checkpoint.state_dict[layer], start[layer])
 
 
+def test_an_encoder_with_random_weights_is_reported(tmp_path):
+    for name, setting, resume, expected in (('a', SMALL, False, 1), ('a', SMALL, True, 1), ('b', None, False, 0)):
+        make_run(tmp_path / name, iters=3, setting=setting, resume=resume).train()
+        log = '\n'.join(file.read_text() for file in (tmp_path / name).glob('*/*.log'))
+        text = 'lora trains adapters of an encoder with random weights, which it keeps: set load_from=CHECKPOINT'
+        assert log.count(text) == expected
+
+
 def test_convert_writes_an_ordinary_checkpoint(tmp_path, capsys):
     make_run(tmp_path / 'a', iters=3).train()
     out = tmp_path / 'plain.pth'
@@ -317,6 +325,7 @@ def test_a_run_starts_from_weights_by_their_original_names(tmp_path, family):
         reset_lora(drawn, 1)
         assert all(torch.equal(value, drawn.state_dict()[key]) for key, value in runner.model.state_dict().items())
         log = next((tmp_path / name).glob('*/*.log')).read_text()
+        assert 'encoder with random weights' not in log
         assert '100.0% of the' in log and 'lora' in log and 'of them fixed' in log
         assert (
             f'{sum(value.numel() for key, value in runner.model.named_parameters() if "lora_" in key):,} parameters'

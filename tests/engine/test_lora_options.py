@@ -17,9 +17,9 @@ from .toy import make_runner
     [
         ('yes', "lora='yes': expected True, False or a dict of rank, alpha, dropout, targets, norms"),
         (dict(rnak=4), "unknown option 'rnak'; did you mean 'rank'"),
-        (dict(rank=0), 'lora.rank=0: expected a number of at least 1'),
+        (dict(rank=0), 'lora.rank=0: expected a whole number of at least 1'),
         (dict(rank=True), 'lora.rank=True'),
-        (dict(alpha=0), 'lora.alpha=0: expected a number above 0'),
+        (dict(alpha=0), 'lora.alpha=0: expected a finite number above 0'),
         (dict(dropout=1), r'lora.dropout=1 must lie in \[0, 1\)'),
         (dict(targets=()), r'lora.targets=\(\): expected names of layers'),
         (

@@ -430,3 +430,26 @@ def test_wrong_arguments_are_refused():
         LowBitAdamW(model().parameters(), state_dtype='fp32')
     with pytest.raises(ValueError, match=r'float32 parameters, got torch.bfloat16'):
         LowBitAdamW(model().bfloat16().parameters(), state_dtype='bf16')
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(lr=-1), 'lr=-1'),
+        (dict(lr=float('nan')), 'lr=nan'),
+        (dict(betas=(2, 0.9)), r'betas=\(2, 0.9\) must lie in'),
+        (dict(betas=(0.9, 1.0)), r'betas=\(0.9, 1.0\) must lie in'),
+        (dict(betas=(-0.1, 0.9)), 'betas=-0.1'),
+        (dict(betas=(0.9,)), 'expected two numbers'),
+        (dict(betas=0.9), 'betas=0.9: expected two numbers'),
+        (dict(eps=-1), 'eps=-1'),
+        (dict(weight_decay=None), 'weight_decay=None'),
+    ],
+)
+def test_wrong_numbers_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        adam(model(), 'int8', **options)
+    with pytest.raises(ValueError, match=message):  # of a group
+        LowBitAdamW([dict(params=model().parameters(), **options)], state_dtype='bf16')
+    with pytest.raises(ValueError, match="state_dtype='int8' is for optimizer.type=AdamW"):
+        ParamGroupConstructor(dict(optimizer=dict(lr=1e-3, weight_decay=0.0), state_dtype='int8'))

@@ -170,8 +170,9 @@ def test_a_model_of_ones_own_has_no_operations(tmp_path):
 
 
 def test_refused():
-    with pytest.raises(ValueError, match='peak_tflops=0'):
-        MFUHook(peak_tflops=0)
+    for value in (0, 'x', float('inf'), True):
+        with pytest.raises(ValueError, match=f'peak_tflops={value!r}: expected a finite number above 0'):
+            MFUHook(peak_tflops=value)
     with pytest.raises(ValueError, match='profile_interval=-1'):
         MFUHook(profile_interval=-1)
 

@@ -158,6 +158,25 @@ def test_precision():
         (dict(precision='fp16'), "precision='fp16'"),
         (dict(nonfinite='ignore'), "nonfinite='ignore'"),
         (dict(clip_grad=dict(norm=1)), 'max_norm'),
+        (dict(clip_grad=5), r'optim_wrapper.clip_grad=5: expected dict\(max_norm=NUMBER\) or None'),
+        *(
+            (
+                dict(clip_grad=dict(max_norm=value)),
+                f'optim_wrapper.clip_grad.max_norm={value!r}: expected a finite number',
+            )
+            for value in (float('nan'), float('inf'), 0, -1, 'x', True)
+        ),
+        *(
+            (dict(accumulative_counts=value), f'optim_wrapper.accumulative_counts={value!r}: expected a whole number')
+            for value in (1.5, True, 0, '2')
+        ),
+        *(
+            (
+                dict(max_skipped_in_a_row=value),
+                f'optim_wrapper.max_skipped_in_a_row={value!r}: expected a whole number',
+            )
+            for value in ('x', -1, 0)
+        ),
     ],
 )
 def test_unknown_options_are_refused(options, message):
@@ -176,6 +195,29 @@ def test_an_accumulation_ends_with_the_epoch(wrapper):
         steps.append((before - layer.weight)[0, 0].item())
         assert optim.should_update() == (layer.weight.grad is None)
     assert steps == pytest.approx([0, 1.5, 0, 3.5, 5])
+
+
+def test_no_clipping(wrapper):
+    assert wrapper(clip_grad=dict(max_norm=None))[1].max_norm is None
+
+
+def test_an_accumulation_begins_where_a_run_resumes(wrapper):
+    """Ten batches an epoch by four, from the third on: steps of four, of four, and of the first four of the next epoch."""
+    optim = wrapper(accumulative_counts=4)[1]
+    ends, scales = [], []
+    for index in (2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3):
+        optim.enter_batch(index, 10)
+        scales.append(optim.scale_loss(torch.tensor(1.0)).item())
+        if optim.should_update():
+            ends.append(index)
+    assert ends == [5, 9, 3] and scales == [0.25] * 12
+
+
+def test_an_optimizer_without_numbers_is_refused():
+    for key, value in dict(lr='x', weight_decay=None).items():
+        optimizer = {**dict(type='AdamW', lr=1e-3, weight_decay=0.0), key: value}
+        with pytest.raises(ValueError, match=f'optim_wrapper.optimizer.{key}={value!r}: expected a finite number'):
+            ParamGroupConstructor(dict(type='OptimWrapper', optimizer=optimizer))
 
 
 def test_groups_of_the_pretraining_recipe():

@@ -7,14 +7,17 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
+from sapiens.engine.optim.optim_wrapper import OptimWrapper
 from sapiens.engine.parallel import DDP, FSDP2, build_parallel
 from sapiens.engine.parallel.units import copy_weights, link_units, parameters_in_fp32, units_of
 from sapiens.models.heads.pixel_shuffle import PixelShuffleHead
 from sapiens.registry import MODELS, STRATEGIES
 from sapiens.utils.config import load_config
+from sapiens.utils.shards import gather
 from tests.models import multi_task
 from tests.models.test_sapiens2_tasks import model as sapiens2_model
 
+from ..ranks import on_ranks
 from .test_runner import logged
 from .toy import make_runner
 
@@ -45,7 +48,23 @@ def test_ddp_is_the_default():
         (dict(parallel=dict(static_grap=True)), r"DDP has no option 'static_grap'; did you mean 'static_graph'"),
         (dict(parallel=dict(type='FSDP2', shard='nodes')), r"parallel.shard='nodes' is not one of \('all', 'node'\)"),
         (dict(parallel=dict(type='FSDP2', param_dtype='fp16')), "parallel.param_dtype='fp16' is not one of"),
-        (dict(parallel=dict(type='FSDP2', reshard_after_forward=2)), 'parallel.reshard_after_forward=2 is not one of'),
+        (
+            dict(parallel=dict(type='FSDP2', reshard_after_forward=2)),
+            'reshard_after_forward=2: expected True or False',
+        ),
+        (
+            dict(parallel=dict(type='FSDP2', reshard_after_forward=1)),
+            'reshard_after_forward=1: expected True or False',
+        ),
+        (dict(parallel=dict(type='FSDP2', cpu_offload='no')), "parallel.cpu_offload='no': expected True or False"),
+        (dict(parallel=dict(type=['FSDP2'])), r"parallel.type=\['FSDP2'\] is not a way to train"),
+        (dict(parallel=dict(static_graph='no')), "parallel.static_graph='no': expected True or False"),
+        (dict(parallel=dict(gradient_as_bucket_view=1)), 'parallel.gradient_as_bucket_view=1: expected True or False'),
+        (
+            dict(parallel=dict(find_unused_parameters='no')),
+            "parallel.find_unused_parameters='no': .* or None for what",
+        ),
+        (dict(find_unused_parameters='no'), "^find_unused_parameters='no': expected True or False"),
         (dict(parallel=dict(reduce_dtype='fp16')), "parallel.reduce_dtype='fp16' is not one of"),
         (
             dict(parallel=dict(type='FSDP2'), find_unused_parameters=True),
@@ -76,6 +95,28 @@ def test_options_that_do_not_fit_the_run():
         DDP(static_graph=True).prepare(uses_bf16=False, accumulates=True)
     with pytest.raises(ValueError, match='static_graph=True: a step of MultiTaskEstimator'):
         DDP(static_graph=True).wrap(MODELS.build(multi_task.config()), None)
+
+
+def accumulate_over_two_heads():
+    """The largest difference of weights between shards and a whole model after one step; the third head never runs."""
+    torch.manual_seed(0)
+    whole = MODELS.build(multi_task.config()).train()
+    parallel = FSDP2()
+    parallel.prepare(uses_bf16=False, accumulates=True)
+    sharded = parallel.wrap(copy.deepcopy(whole), None)
+    for model in (whole, sharded):
+        wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1), accumulative_counts=2)
+        for index, task in enumerate(('pose', 'seg')):
+            wrapper.enter_batch(index, 2)
+            with wrapper.optim_context(model):
+                losses = model(multi_task.images(), multi_task.samples(task), mode='loss')
+            wrapper.update_params(model.parse_losses(losses)[0])
+    weights = gather(sharded.state_dict(), True)
+    return max((weights[name] - value).abs().max().item() for name, value in whole.state_dict().items())
+
+
+def test_shards_accumulate_gradients_of_some_heads(tmp_path):
+    assert max(on_ranks(2, accumulate_over_two_heads, tmp_path)) < 1e-6
 
 
 def test_the_command_line_changes_it():

@@ -305,6 +305,9 @@ def test_memory_of_the_host_is_that_of_torch():
         (dict(head='all'), r'activation_checkpointing.head: MAE has no such part \(its parts: backbone, decoder; and offload\)'),
         (dict(decode='all'), "activation_checkpointing.decode: MAE has no such part; did you mean 'decoder'?"),
         (dict(decoder='all', offload='yes'), "activation_checkpointing.offload='yes': expected True or False"),
+        ({}, r'activation_checkpointing={} names no part of MAE \(its parts: backbone, decoder\)'),
+        (10**9, 'activation_checkpointing=1000000000: expected n of at most 3, the number of blocks or layers'),
+        (dict(decoder=4), r"activation_checkpointing={'decoder': 4}: expected n of at most 3"),
         (dict(decoder='off', offload=True), 'offload=True moves the inputs of recomputed parts, but no part is recomputed'),
     ],
 )  # fmt: skip

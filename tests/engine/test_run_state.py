@@ -4,9 +4,10 @@ import torch
 from mmengine.hooks import Hook
 
 from sapiens.checkpoints import recognise
-from sapiens.engine import PosePictureHook, run_state
+from sapiens.engine import MFUHook, PosePictureHook, run_state
 from sapiens.engine.runner_checkpoints import model_facts
 from sapiens.models import MAE
+from sapiens.visualization import SPEED_AND_MEMORY
 
 from .stub_pose import StubPose
 from .toy import make_runner
@@ -60,6 +61,32 @@ def test_checkpoints_name_task_and_family(tmp_path):
     assert recognise(model.state_dict(), dict(task='mae', family='sapiens'))['task'] == 'mae'
     make_runner(tmp_path, default_hooks=EVERY_FIVE).train()
     assert not {'task', 'family'} & set(torch.load(tmp_path / 'iter_5.pth', weights_only=True)['meta'])
+
+
+def test_speed_and_memory_are_those_of_the_running_process(tmp_path):
+    """No value of them is kept, and none of a checkpoint of an earlier version comes back."""
+    hooks = dict(EVERY_FIVE, throughput=dict(type='ThroughputHook'))
+    runner = make_runner(tmp_path, hooks=[MFUHook()], default_hooks=hooks)
+    runner.train()
+    curves = {name: history.data[0] for name, history in runner.message_hub.log_scalars.items()}
+    run = {'train/loss', 'train/grad_norm', 'train/lr', 'train/base_lr'}
+    measured = {f'train/{name}' for name in SPEED_AND_MEMORY} & set(curves)
+    assert set(curves) - measured <= run and measured >= {'train/time', 'train/images_per_s', 'train/save_share'}
+    path = tmp_path / 'iter_5.pth'
+    checkpoint = torch.load(path, weights_only=True)
+    assert (
+        not measured & set(checkpoint['message_hub']['curves']) and 'train/loss' in checkpoint['message_hub']['curves']
+    )
+    old = [torch.full((5,), 77.0, dtype=torch.float64), torch.ones(5, dtype=torch.int64)]
+    checkpoint['message_hub']['curves'] |= {'train/tflops': old, 'train/time': old, 'train/memory': old}
+    torch.save(checkpoint, path)
+    resumed = make_runner(tmp_path / 'resumed', default_hooks=hooks, resume=True, load_from=str(path))
+    resumed.train()
+    scalars = resumed.message_hub.log_scalars
+    assert 'train/tflops' not in scalars and len(scalars['train/time'].data[0]) == 5
+    assert len(scalars['train/loss'].data[0]) == 10
+    log = '\n'.join(file.read_text() for file in (tmp_path / 'resumed').glob('*/*.log'))
+    assert 'tflops' not in log and 'save_share' not in log and 'time: 77' not in log
 
 
 class Counter(Hook):

@@ -87,6 +87,7 @@ def test_tensorboard_gets_names_in_groups(tmp_path):
 def test_the_learning_rate_is_that_of_the_config():
     values = dict(base_lr=1.0, lr=0.1, loss=2.0, memory=5, iter=3, epoch=1)
     assert name_by_group(values, 'train') == {'train/lr': 1.0, 'train/loss': 2.0, 'time/memory': 5}
+    assert name_by_group(dict(mfu=0.4, grad_norm=1.0), 'train') == {'time/mfu': 0.4, 'train/grad_norm': 1.0}
     assert name_by_group(dict(lr=0.1), 'train') == {'train/lr': 0.1}
     assert name_by_group({'val_loss': 1.0, 'a/b': 2.0, 'time': 3.0}, 'val') == {
         'val/loss': 1.0, 'val/a/b': 2.0, 'time/val_time': 3.0

@@ -35,6 +35,8 @@ class MFUHook(Hook):
     - with several processes ``slowest_step`` (seconds, mean since the last line) and ``slowest_rank``, and ``collective_share``:
       fraction of a profiled step in which only collectives ran, mean over the processes, see :func:`.collective_fraction`.
 
+    ``time`` and ``images_per_s`` of the same line cover the last 10 steps, see :class:`.ThroughputHook`.
+
     The operations are those of one step on fake tensors, which is traced once for each size of images (1 to 5 s on one process,
     while the others wait). Between lines of the log the hook does nothing but count. Not a default hook, because of the time of
     the trace::

@@ -14,7 +14,10 @@ WINDOW = 10  # iterations, as in the smoothing of the log
 @HOOKS.register_module()
 class ThroughputHook(Hook):
     """Logs ``images_per_s`` over all ranks, ``data_share`` (fraction of time spent waiting for data) and, without CUDA,
-    ``memory`` (resident MiB of this process; with CUDA, MMEngine logs the peak allocation)."""
+    ``memory`` (resident MiB of this process; with CUDA, MMEngine logs the peak allocation).
+
+    The first two are means over the last 10 steps of this process, as ``time`` in the log.
+    """
 
     priority = 55  # between IterTimerHook, whose times it reads, and LoggerHook
 
