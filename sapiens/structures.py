@@ -21,15 +21,13 @@ class LoaderRecord:
         bad: (path, reason) of every file that was skipped while this batch was made.
         rejected: why the pipeline rejected a sample, once for each sample that it rejected while this batch was made.
         samples: number of good samples in the batch.
-        worker: for streams, the stream of this rank (0 .. workers - 1) that made the batch; None otherwise.
-        state: for streams, that stream's position after the batch (JSON-able); None otherwise.
+        notes: lines for the log.
     """
 
     bad: list = field(default_factory=list)
     samples: int = 0
-    worker: int | None = None
-    state: dict | None = None
     rejected: list = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 class DenseDataSample(BaseDataElement):

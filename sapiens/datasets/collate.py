@@ -15,8 +15,8 @@ def stack_collate(samples: list[dict], labels: bool = True) -> Batch:
 
     Args:
         samples: dicts with ``inputs`` (uint8 (3, H, W) tensor) and optionally ``data_samples``, ``bad`` (list of
-            (path, reason)), ``rejected`` (reasons, one in a line), ``state`` (a stream's position after the sample) and
-            ``seeds`` (the sample's seed, an int).
+            (path, reason)), ``rejected`` (reasons, one in a line), ``notes`` (lines for the log) and ``seeds`` (the sample's
+            seed, an int).
         labels: also stack the labels of the samples (:func:`sapiens.utils.batch_labels.stack_labels`), for training. The model
             gets them as ``labels``. Evaluation reads labels from the samples.
 
@@ -33,16 +33,14 @@ def stack_collate(samples: list[dict], labels: bool = True) -> Batch:
             f'a batch has images of different shapes {sorted(shapes)}: give the pipeline a fixed output size '
             "(LoadRandomResizedCrop or LoadResize), or use mmengine's pseudo_collate"
         )
-    state = samples[-1].get('state')
     batch = Batch(
         inputs=default_collate([sample['inputs'] for sample in samples]),
         data_samples=[sample.get('data_samples') for sample in samples],
         loader=LoaderRecord(
             bad=[entry for sample in samples for entry in sample.get('bad', ())],
             samples=len(samples),
-            worker=None if state is None else state['worker'],
-            state=state,
             rejected=[reason for sample in samples for reason in sample.get('rejected', '').splitlines()],
+            notes=[line for sample in samples for line in sample.get('notes', ())],
         ),
     )
     if all('seeds' in sample for sample in samples):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-__all__ = ['SAVES', 'gather_on_hosts', 'host_group', 'timeout_of']
+__all__ = ['SAVES', 'gather_on_hosts', 'host_group', 'sum_on_hosts', 'timeout_of']
 
 # Description of the group of checkpoints that are written in the background. It keeps its timeout.
 SAVES = 'saves'
@@ -26,6 +26,15 @@ def _host_group_of(world: dist.ProcessGroup) -> dist.ProcessGroup:
 def timeout_of(group: dist.ProcessGroup) -> timedelta:
     """The time after which collectives of a group fail."""
     return group._get_backend(torch.device('cuda' if 'nccl' in dist.get_backend(group) else 'cpu')).options._timeout
+
+
+def sum_on_hosts(numbers: list[int]) -> list[int]:
+    """Add up whole numbers over all processes, each by itself. Every process must call this."""
+    if not dist.is_initialized():
+        return numbers
+    sums = torch.tensor(numbers, dtype=torch.int64)
+    dist.all_reduce(sums, group=host_group())
+    return sums.tolist()
 
 
 def gather_on_hosts(value: Any) -> list[Any]:

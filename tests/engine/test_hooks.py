@@ -12,6 +12,7 @@ import torch
 from mmengine.hooks import Hook
 
 from sapiens.engine import BadDataHook, CheckpointHook, IterTimerHook, Runner, StopHook
+from sapiens.engine.hooks import bad_data as module
 from sapiens.structures import LoaderRecord
 from sapiens.utils.files import temporary_path
 
@@ -245,6 +246,40 @@ def test_twenty_bad_files_are_shown_and_all_are_listed(tmp_path):
     assert (tmp_path / 'bad_files.txt').read_text().splitlines()[-1] == 'last.png\twhy'
     hook.report(runner)
     assert len(runner.lines) == 1, 'nothing new'
+
+
+def test_a_shard_that_is_missing_is_one_line_and_counts_for_each_sample(tmp_path):
+    hook, runner = bad_data(tmp_path, 0, 1000, max_logged=2, max_share=0.5)
+    hook.notes = ['a line of a loader']
+    for _ in range(2):
+        hook.new = 30 * [('3.tar', 'missing')]
+        hook.report(runner)
+    assert hook.bad == 60 and hook.opened == 1060 and hook.notes == []
+    file = tmp_path / 'bad_files.txt'
+    assert [line.partition(':')[0] for line in runner.lines] == [
+        'a line of a loader', 'Bad file 1 skipped', '30 bad files of 1030 so far, listed in ' + str(file),
+        '60 bad files of 1060 so far, listed in ' + str(file),
+    ]  # fmt: skip
+    assert file.read_text() == 2 * '3.tar\tmissing\n'
+    hook.new = [('a.png', 'why'), ('b.png', 'why')]
+    hook.report(runner)
+    assert runner.lines[4] == 'Bad file 61 skipped: a.png: why' and 'b.png' not in ''.join(runner.lines)
+
+
+def test_ranks_exchange_names_only_where_there_are_any(tmp_path, monkeypatch):
+    hook, runner = bad_data(tmp_path, 0, 100)
+    sent = []
+    monkeypatch.setattr(module, 'sum_on_hosts', lambda numbers: [2 * number for number in numbers])
+    monkeypatch.setattr(module, 'gather_on_hosts', lambda value: sent.append(value) or [value, value])
+    runner.logger.info = lambda line: None
+    hook.report(runner)
+    assert hook.opened == 200 and hook.samples == 0 and not sent
+    hook.new_rejected.update(['dark'])
+    hook.report(runner)
+    assert sent == [([], [], dict(dark=1))] and hook.rejected == dict(dark=2)
+    hook.new = [('a', 'b')]
+    hook.report(runner)
+    assert len(sent) == 2 and (hook.bad, hook.opened) == (2, 202)
 
 
 def test_bad_data_is_reported_every_ten_iterations_and_at_the_end(tmp_path):

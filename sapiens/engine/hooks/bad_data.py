@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 
 from sapiens.registry import HOOKS
 
-from ..host_group import gather_on_hosts
+from ..host_group import gather_on_hosts, sum_on_hosts
 
 __all__ = ['BadDataHook']
 
@@ -17,8 +17,9 @@ __all__ = ['BadDataHook']
 class BadDataHook(Hook):
     """Counts the samples that loaders skipped (``LoaderRecord.bad``), logs path and reason, and stops the run above a limit.
 
-    All bad files are listed in ``bad_files.txt`` of the work dir (path, tab, reason); the log shows the first ones. Checkpoints
-    hold the counts. Bad files in evaluation are logged too, because the metric misses them.
+    All bad files are listed in ``bad_files.txt`` of the work dir (path, tab, reason); the log shows the first different ones. A
+    missing shard counts once for each of its samples, and is one line. Checkpoints hold the counts. Bad files in evaluation are
+    logged too, because the metric misses them, and lines of loaders (``LoaderRecord.notes``).
 
     Samples that the pipeline rejected (``LoaderRecord.rejected``) are no fault. They are counted by reason, and the log shows the
     counts at the first of them and each time that their number has doubled.
@@ -26,7 +27,7 @@ class BadDataHook(Hook):
     Args:
         max_share: largest allowed fraction of bad files among all opened files.
         min_samples: number of opened files before the fraction is checked.
-        interval: iterations between checks. A check exchanges a few bytes between ranks.
+        interval: iterations between checks. A check adds up four numbers over the ranks; names are exchanged where there are any.
         max_logged: number of files shown in the log.
     """
 
@@ -42,7 +43,9 @@ class BadDataHook(Hook):
         self.interval, self.max_logged = interval, max_logged
         self.bad, self.opened = 0, 0  # reported counts over all ranks
         self.new: list[tuple[str, str]] = []  # files of this rank that are not reported yet
+        self.notes: list[str] = []
         self.samples = 0
+        self.shown: set[tuple[str, str]] = set()  # files of which the log has a line
         self.rejected = Counter()  # by reason: reported counts over all ranks
         self.new_rejected = Counter()  # of this rank, not reported yet
 
@@ -70,25 +73,29 @@ class BadDataHook(Hook):
         self.new = self.new + [(_readable(path), reason) for path, reason in record.bad]
         self.samples += record.samples
         self.new_rejected.update(record.rejected)
+        self.notes += record.notes
         if (runner.iter + 1) % self.interval == 0 or self.is_last_train_iter(runner):
             self.report(runner)
 
     def report(self, runner) -> None:
         """Add the counts of all ranks, log new files, and stop the run if there are too many."""
-        gathered = gather_on_hosts((self.new, self.samples, self.new_rejected))
-        self.new, self.samples, self.new_rejected = [], 0, Counter()
-        new = [entry for entries, *_ in gathered for entry in entries]
+        counts = [len(self.new), self.samples, len(self.notes), self.new_rejected.total()]
+        bad, samples, notes, rejected = sum_on_hosts(counts)
         first = self.bad + 1
-        self.bad += len(new)
-        self.opened += sum(samples for _, samples, _ in gathered) + len(new)
-        self._report_rejections(runner, sum((counts for *_, counts in gathered), Counter()))
+        self.bad += bad
+        self.opened += samples + bad
+        self.samples = 0
+        before = self.rejected.total()
+        has_doubled = (before + rejected).bit_length() > before.bit_length()
+        new = self._exchange(runner, has_doubled) if bad or notes or has_doubled else []
         file = Path(runner.work_dir) / 'bad_files.txt'
         if new and is_main_process():
             with open(file, 'a') as output:
-                output.writelines(f'{path}\t{reason}\n' for path, reason in new)
-            for number, (path, reason) in enumerate(new, start=first):
-                if number <= self.max_logged:
-                    runner.logger.warning(f'Bad file {number} skipped: {path}: {reason}')
+                output.writelines(f'{path}\t{reason}\n' for path, reason in dict.fromkeys(new))
+            for number, entry in enumerate(new, start=first):
+                if entry not in self.shown and len(self.shown) < self.max_logged:
+                    self.shown.add(entry)
+                    runner.logger.warning(f'Bad file {number} skipped: {": ".join(entry)}')
             if self.bad > self.max_logged:
                 runner.logger.warning(f'{self.bad} bad files of {self.opened} so far, listed in {file}')
         if self.opened >= self.min_samples and self.bad > self.max_share * self.opened:
@@ -99,13 +106,19 @@ class BadDataHook(Hook):
                 'default_hooks.bad_data.max_share'
             )
 
-    def _report_rejections(self, runner, new: Counter) -> None:
-        before = self.rejected.total()
-        self.rejected = self.rejected + new
-        total = self.rejected.total()
-        if total.bit_length() > before.bit_length() and is_main_process():
-            reasons = ', '.join(f'{reason} ({count})' for reason, count in self.rejected.most_common())
-            runner.logger.info(f'Rejected samples so far: {total}; others were drawn instead: {reasons}')
+    def _exchange(self, runner, has_doubled: bool) -> list[tuple[str, str]]:
+        """Return the new bad files of all ranks, log their notes, and add up the rejections."""
+        gathered = gather_on_hosts((self.new, self.notes, self.new_rejected))
+        self.new, self.notes, self.new_rejected = [], [], Counter()
+        self.rejected = sum((counts for *_, counts in gathered), self.rejected)
+        if is_main_process():
+            for line in (line for _, notes, _ in gathered for line in notes):
+                runner.logger.warning(line)
+            if has_doubled:
+                reasons = ', '.join(f'{reason} ({count})' for reason, count in self.rejected.most_common())
+                total = self.rejected.total()
+                runner.logger.info(f'Rejected samples so far: {total}; others were drawn instead: {reasons}')
+        return [entry for entries, *_ in gathered for entry in entries]
 
     def _after_iter(self, runner, batch_idx: int, data_batch=None, outputs=None, mode: str = 'val') -> None:
         # MMEngine's after_val_iter and after_test_iter call this.
