@@ -15,7 +15,7 @@ __all__ = ['COMMANDS', 'run']
 
 # In the order of ``sapiens --help``.
 COMMANDS = (
-    *('quickstart', 'render', 'labels', 'new', 'check', 'browse'),
+    *('quickstart', 'render', 'labels', 'index', 'new', 'check', 'browse'),
     *('train', 'test', 'submit', 'curves', 'score', 'config', 'flops', 'estimate', 'hang'),
     *('download', 'convert', 'verify', 'export'),
     *('infer', 'keypoints', 'relight', 'features', 'demo'),
