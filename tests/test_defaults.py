@@ -49,9 +49,11 @@ datasets.keypoints.KeypointDataset score_thr=0.0 min_keypoints=1 test_mode=False
 datasets.paired_folders.PairedFolders part=(0.0,1.0) partial=False test_mode=False
 datasets.samplers.ResumableSampler shuffle=True repeat=1 round_up=True
 datasets.segmentation.SegmentationDataset unlabeled=0
+datasets.shard_order.ShardOrder shuffle=True
+datasets.shard_order.ShardSampler shuffle=True
 datasets.synthetic_humans.SyntheticHumans size=(768,1024) people=(1,4) seed=0 fixed=True labels=True per_person=False
     test_mode=False
-datasets.tar_shards.TarShards seed=0 interleave=4
+datasets.tar_shards.TarShards canonical_nodes=64 interleave=4 timeout=30
 datasets.transforms.background.RandomBackground prob=0.5 color_transfer=1.0 ignored=True max_megapixels=150
 datasets.transforms.decoding.EncodedImage max_megapixels=150
 datasets.transforms.degradation.GaussianBlur sigma=(0.1,2.0) prob=0.3

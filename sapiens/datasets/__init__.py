@@ -12,6 +12,7 @@ from .matting import MattingDataset
 from .multi_task import MultiTaskDataset, TaskSampler
 from .samplers import ResumableSampler
 from .segmentation import SegmentationDataset
+from .shard_order import ShardSampler
 from .synthetic_humans import SyntheticHumans
 from .tar_shards import TarShards
 
@@ -26,6 +27,7 @@ __all__ = [
     'MultiTaskDataset',
     'ResumableSampler',
     'SegmentationDataset',
+    'ShardSampler',
     'SyntheticHumans',
     'TarShards',
     'TaskSampler',

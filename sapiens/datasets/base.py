@@ -33,10 +33,16 @@ class SampleDataset(Dataset):
         metainfo: ``dataset_name`` and what evaluation and visualization need.
         test_mode: for evaluation: replace nothing, since a metric over other samples would be wrong.
 
+    Attributes:
+        sampler: the kind of sampler that takes the place of a ResumableSampler in training, for datasets whose samples cannot be
+            read in any order at the same cost; else None.
+
     Raises:
         ValueError: on access, where ten files in a row cannot be used, or a thousand samples in a row are rejected; in
             test mode where one is.
     """
+
+    sampler = None
 
     def __init__(self, pipeline: list, metainfo: dict | None, test_mode: bool = False):
         self.pipeline = build_pipeline(pipeline)
@@ -50,6 +56,10 @@ class SampleDataset(Dataset):
     def load_drawn(self, index: int, seed: int | None) -> dict:
         """Like :meth:`load`, for datasets that make a new sample from the seed of each draw; None for a plain int."""
         return self.load(index)
+
+    def another(self, index: int, number: int) -> int:
+        """Draw the ``number``-th sample, from 1, that takes the place of one that cannot be used; from the global generator."""
+        return int(np.random.randint(len(self)))
 
     def check(self, findings: Findings, read: bool = False, progress=iter) -> None:
         """Add problems of the data to ``findings``; with ``read`` decode every image. ``progress`` wraps a long iterable."""
@@ -74,8 +84,8 @@ class SampleDataset(Dataset):
                         rejected.append(error.name)
                         last = error
                     else:
-                        bad.append((path, str(error)))
-                    index = int(np.random.randint(len(self)))
+                        bad.append((error.path or path, str(error)))
+                    index = self.another(index, len(bad) + len(rejected))
                     seed = None if seed is None else hash63(seed, len(bad) + len(rejected))
                     continue
                 sample['bad'], sample['rejected'] = bad, '\n'.join(rejected)

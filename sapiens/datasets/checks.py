@@ -132,7 +132,7 @@ def check_samples(
                 results = dataset.load_drawn(draw.index, draw.seed)
                 packed = dataset.pipeline(results)
             except BadImage as error:
-                findings.add('unreadable image', f'{results["img_path"]}: {error}')
+                findings.add('unreadable image', f'{error.path or results["img_path"]}: {error}')
                 continue
             except Rejected as error:
                 rejections[error.name] += 1

@@ -58,6 +58,10 @@ class CombinedDataset(SampleDataset):
         for item in self.datasets:
             if not isinstance(item, SampleDataset):
                 raise ValueError(f'{item!r} cannot be combined: expected a dataset with numbered samples')
+            if item.sampler is not None:
+                raise ValueError(
+                    f'{item!r} cannot be combined: its samples are read in the order of {item.sampler.__name__}'
+                )
             if item.pipeline.transforms:
                 raise ValueError(f'{item!r} has a pipeline, which would not be used: give it to the CombinedDataset')
         modes = {item.test_mode for item in self.datasets}

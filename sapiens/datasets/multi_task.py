@@ -26,7 +26,7 @@ class TaskDataset(Dataset):
         task: name of the task.
 
     Raises:
-        ValueError: a dataset that has no numbered samples or no pipeline.
+        ValueError: a dataset that has no numbered samples, no pipeline or a sampler of its own.
     """
 
     def __init__(self, dataset: Dataset | dict, task: str):
@@ -34,6 +34,11 @@ class TaskDataset(Dataset):
         self.task = task
         if not isinstance(self.dataset, SampleDataset):
             raise ValueError(f'datasets.{task}: {self.dataset!r} has no numbered samples, which a resume counts')
+        if self.dataset.sampler is not None:
+            name = self.dataset.sampler.__name__
+            raise ValueError(
+                f'datasets.{task}: {self.dataset!r} is read in the order of {name}, a TaskSampler has its own'
+            )
         if not self.dataset.pipeline.transforms:
             raise ValueError(f'datasets.{task} has no pipeline: each task of a MultiTaskDataset has its own')
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from .draw import hash63
 
-__all__ = ['Permutation']
+__all__ = ['Permutation', 'shuffled']
 
 _ROUNDS = 8
 
@@ -46,6 +46,11 @@ class Permutation:
             else:
                 high = high ^ (_mix(low ^ key) & high_mask)
         return (high << low_bits) | low
+
+
+def shuffled(n: int, *seeds: int) -> np.ndarray:
+    """A pseudo-random order (n,) int64 of 0 .. n-1, all of it at once: faster than :class:`Permutation` for a list."""
+    return np.argsort(_mix(np.arange(n, dtype=np.uint64) ^ np.uint64(hash63(n, *seeds))), kind='stable')
 
 
 def _mix(x: np.ndarray) -> np.ndarray:

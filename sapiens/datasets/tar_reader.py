@@ -4,9 +4,9 @@ import re
 import tarfile
 from typing import BinaryIO, NamedTuple
 
-__all__ = ['BrokenTar', 'Member', 'next_member', 'read_content']
+__all__ = ['BLOCK', 'BrokenTar', 'Member', 'next_member', 'read_content']
 
-_BLOCK = 512
+BLOCK = 512
 # Extra headers: a long name (GNU), attributes of the next member (pax), and two types that are not used.
 _LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL = b'L', b'K', b'x', b'g'
 _MAX_HEADER_BYTES = 1 << 20
@@ -38,7 +38,7 @@ def next_member(file: BinaryIO, offset: int) -> Member | None:
     """
     name = size = None
     while True:
-        header = _read(file, offset, _BLOCK)
+        header = _read(file, offset, BLOCK)
         if not header:
             return None
         try:
@@ -47,7 +47,7 @@ def next_member(file: BinaryIO, offset: int) -> Member | None:
             return None
         except tarfile.HeaderError as error:
             raise BrokenTar(f'{error} at byte {offset}') from None
-        start = offset + _BLOCK
+        start = offset + BLOCK
         if info.type in (_LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL):
             if info.size > _MAX_HEADER_BYTES:
                 raise BrokenTar(f'a header of {info.size} bytes at byte {offset}')
@@ -82,7 +82,7 @@ def _read(file, offset, size) -> bytes:
 
 
 def _after(start, size) -> int:
-    return start + -(-size // _BLOCK) * _BLOCK
+    return start + -(-size // BLOCK) * BLOCK
 
 
 def _pax_attributes(content: bytes) -> dict:

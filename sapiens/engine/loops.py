@@ -65,7 +65,7 @@ class TrainLoop(BaseLoop):
         super().__init__(runner, dataloader)
         self.by_epoch = max_epochs is not None
         self.data = TrainingData(self.dataloader, runner.world_size, runner.logger)
-        if self.by_epoch and self.data.is_endless:
+        if self.by_epoch and self.data.is_endless and not self.data.counts_epochs:
             raise ValueError(
                 f'max_epochs with {type(self.dataloader.sampler).__name__}, which has no epochs: use max_iters, or '
                 "train_dataloader.sampler=dict(type='ResumableSampler')"
@@ -208,16 +208,7 @@ class TrainLoop(BaseLoop):
 
         A sampler continues at the same sample. Models and transforms draw from the seeds of samples. The random state, for code
         that does not, is a function of seed, iteration and rank.
-
-        Raises:
-            ValueError: a stream, which needs the same number of processes.
         """
-        if self.data.is_stream:
-            raise ValueError(
-                f'the checkpoint holds stream positions of {len(states)} process(es), this run has '
-                f'{self.runner.world_size}: use the same number, or restart the data with --cfg-options '
-                'load_from=CHECKPOINT and without --resume'
-            )
         self.runner.logger.warning(
             f'The checkpoint was written by {len(states)} process(es), this run has {self.runner.world_size}: the data '
             'continue at the same sample, and what is drawn from the seeds of samples stays the same; learning rate and '

@@ -117,18 +117,26 @@ class BuildingRunner(_Runner):
     @staticmethod
     def build_dataloader(dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False):
         """Build a loader. Its workers survive the signals that stop a run. It does not use the global random state. Streams
-        need no sampler."""
+        need no sampler, and a dataset may name the one (``sampler``) that takes the place of a ResumableSampler."""
         if isinstance(dataloader, DataLoader):
             return dataloader
         dataloader = dict(dataloader)
         if seed is not None and diff_rank_seed:
             seed -= get_rank()  # all ranks shuffle alike; samples differ by their position in the epoch
         dataset, sampler = dataloader['dataset'], dataloader.get('sampler')
+        kind = dataset['type'] if isinstance(dataset, dict) else type(dataset)
+        kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+        own = getattr(kind, 'sampler', None)
+        if (
+            own
+            and isinstance(sampler, dict)
+            and getattr(sampler['type'], '__name__', sampler['type']) == 'ResumableSampler'
+        ):
+            sampler = dataloader['sampler'] = dict(sampler, type=own)
         if isinstance(sampler, dict) and _takes_batch_size(sampler['type']):
             if 'batch_size' in sampler:
                 raise ValueError('sampler.batch_size follows from the batch_size of the loader; leave it out')
             dataloader['sampler'] = dict(sampler, batch_size=dataloader['batch_size'])
-        kind = DATASETS.get(dataset['type']) if isinstance(dataset, dict) else type(dataset)
         if kind is not None and issubclass(kind, IterableDataset):
             dataloader['sampler'] = None
         if not dataloader.get('num_workers'):

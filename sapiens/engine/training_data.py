@@ -12,8 +12,10 @@ __all__ = ['TrainingData']
 class TrainingData:
     """Batches of one process, epoch by epoch.
 
-    A sampler begins again in each epoch. A stream, and a sampler without an end (it has a method ``skip``, as
-    ``mmengine.InfiniteSampler``), is iterated on; its epoch is ``len(loader)`` batches.
+    A sampler begins again in each epoch. A stream, and a sampler without an end, is iterated on; its epoch is ``len(loader)``
+    batches. Samplers without an end are those with a method ``skip``, as ``mmengine.InfiniteSampler``, and those with a method
+    ``identity``, as :class:`sapiens.datasets.ShardSampler`: they continue after any number of samples of all processes, and a
+    checkpoint holds this dict, to which the order belongs.
 
     Attributes:
         batches: number of batches taken in this epoch.
@@ -44,9 +46,6 @@ class TrainingData:
         self.batches = 0
         # Samples that all processes have taken from a sampler without an end.
         self._consumed = 0
-        # Positions of a stream's workers after the batches taken since the start.
-        self._streams: dict[int, dict] = {}
-        self._stream_batches = 0
         self._iterator = None
 
     @property
@@ -56,7 +55,12 @@ class TrainingData:
     @property
     def is_endless(self) -> bool:
         """Whether the sampler has no end."""
-        return hasattr(self.loader.sampler, 'skip')
+        return hasattr(self.loader.sampler, 'skip') or self.counts_epochs
+
+    @property
+    def counts_epochs(self) -> bool:
+        """Whether the sampler has no end, and knows the length of an epoch."""
+        return hasattr(self.loader.sampler, 'identity')
 
     @property
     def total_batch(self) -> int:
@@ -75,12 +79,11 @@ class TrainingData:
         if self._iterator is not None and (self.is_stream or self.is_endless):
             return
         sampler = self.loader.sampler
-        if self.is_stream:
-            if self._streams:
-                self.loader.dataset.load_stream_state(self._streams, self._stream_batches)
+        if self.counts_epochs:
+            sampler.set_start(self._consumed)
         elif self.is_endless:
             sampler.skip(self._consumed // self.world_size)
-        else:
+        elif not self.is_stream:
             if hasattr(sampler, 'set_epoch'):
                 sampler.set_epoch(epoch)
             if self.batches:
@@ -106,11 +109,8 @@ class TrainingData:
                 f'{type(source).__name__} gave fewer samples than its length'
             )
         self.batches += 1
-        self._stream_batches += 1
         self._consumed += self.total_batch
         record = batch.pop('loader', None) or LoaderRecord(samples=self.loader.batch_size)
-        if record.state is not None:
-            self._streams[record.worker] = record.state
         return batch, record
 
     def close(self) -> None:
@@ -123,30 +123,46 @@ class TrainingData:
         """Position of this process. ``ends_epoch``: the next batch is that of a new epoch."""
         batches = 0 if ends_epoch else self.batches
         if self.is_stream:
-            streams = {str(worker): state for worker, state in self._streams.items()}
-            return dict(batches=batches, stream_batches=self._stream_batches, streams=streams)
+            return dict(batches=batches)
+        state = dict(samples=batches * self.total_batch)
         if self.is_endless:
-            return dict(samples=batches * self.total_batch, consumed=self._consumed)
-        return dict(samples=batches * self.total_batch)
+            state['consumed'] = self._consumed
+        if self.counts_epochs:
+            state['order'] = self.loader.sampler.identity()
+        return state
 
     def load_state_dict(self, state: dict) -> None:
         """Continue from :meth:`state_dict`. The batch size may differ.
 
         Raises:
-            ValueError: the checkpoint is of a stream and this run is not, or the reverse; or the sampler cannot skip samples.
+            ValueError: the checkpoint is of another kind of data, of other shards or of another order; or the sampler cannot
+                skip samples.
         """
         name = type(self.loader.dataset).__name__
-        if ('streams' in state) != self.is_stream:
+        restart = 'or restart the data with --cfg-options load_from=CHECKPOINT and without --resume'
+        if state.get('streams'):
             raise ValueError(
-                f'the checkpoint holds a position in {"shards" if "streams" in state else "a dataset"}, this run reads '
-                f'{name}: resume with the data of the first run, or restart the data with --cfg-options '
-                'load_from=CHECKPOINT and without --resume'
+                'the checkpoint holds positions in shards of an earlier version, which ordered the samples by processes and '
+                f'workers: {name} cannot continue there. Restart the data with --cfg-options load_from=CHECKPOINT and without '
+                '--resume'
             )
+        kind = 'shards' if 'order' in state else 'a dataset' if 'samples' in state else 'a stream'
+        if kind != ('a stream' if self.is_stream else 'shards' if self.counts_epochs else 'a dataset'):
+            raise ValueError(
+                f'the checkpoint holds a position in {kind}, this run reads {name}: resume with the data of the first run, '
+                f'{restart}'
+            )
+        if self.counts_epochs:
+            order = self.loader.sampler.identity()
+            for key, before in state['order'].items():
+                if order.get(key) != before:
+                    raise ValueError(
+                        f'the order of samples of the checkpoint cannot continue: {key} was {before} and is now '
+                        f'{order.get(key)}. Resume with the shards and options of the first run, {restart}'
+                    )
         if self.is_stream:
-            self.batches, self._stream_batches = state['batches'], state['stream_batches']
-            self._streams = {int(worker): position for worker, position in state['streams'].items()}
-            if self._stream_batches and not self._streams:
-                self.logger.warning(f'{name} gives no positions to resume from: its data begin again')
+            self.batches = state['batches']
+            self.logger.warning(f'{name} gives no positions to resume from: its data begin again')
             return
         samples, sampler = state['samples'], self.loader.sampler
         self.batches, rest = divmod(samples, self.total_batch)
@@ -157,7 +173,7 @@ class TrainingData:
                 f'{samples} samples of this epoch were consumed, and {type(sampler).__name__} cannot skip them: use '
                 "train_dataloader.sampler=dict(type='ResumableSampler')"
             )
-        if rest:
+        if rest and not self.is_endless:
             self.logger.warning(
                 f'{samples} samples of this epoch were consumed, which is not a multiple of the total batch '
                 f'{self.total_batch}: the last {rest} of them are used again'

@@ -2,10 +2,19 @@ import numpy as np
 import pytest
 import torch
 
-from sapiens.datasets import CombinedDataset, Draw, ImageFolder, KeypointDataset, ResumableSampler, TarShards
+from sapiens.datasets import (
+    CombinedDataset,
+    Draw,
+    ImageFolder,
+    KeypointDataset,
+    MultiTaskDataset,
+    ResumableSampler,
+    TarShards,
+)
 from sapiens.metainfo import get_skeleton
 from sapiens.registry import DATASETS
 
+from .helpers import write_shard
 from .people import person, write_people
 
 PIPELINE = [
@@ -150,8 +159,12 @@ def test_incompatible_datasets(tmp_path, body, goliath):
         CombinedDataset([body, goliath])
     with pytest.raises(ValueError, match='has a pipeline, which would not be used'):
         CombinedDataset([dict(goliath, pipeline=PIPELINE)])
-    with pytest.raises(ValueError, match='TarShards.*cannot be combined'):
-        CombinedDataset([TarShards('a.tar', 10)])
+    shard = tmp_path / 'a.tar'
+    write_shard(shard, ['a'])
+    with pytest.raises(ValueError, match='TarShards.*cannot be combined.*in the order of ShardSampler'):
+        CombinedDataset([TarShards(shard)])
+    with pytest.raises(ValueError, match='datasets.a: TarShards.* read in the order of ShardSampler'):
+        MultiTaskDataset(dict(a=TarShards(shard, pipeline=[dict(type='PackImage')])))
     for weights in ((1,), (1, -1), (1, 0), (1, float('nan'))):
         with pytest.raises(ValueError, match='expected 2 positive numbers'):
             CombinedDataset([body, body], weights)

@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sapiens.commands.index import main as write_index
 from sapiens.utils.folder_lock import FolderLock
 
 TOY = Path(__file__).with_name('toy.py')
@@ -194,6 +195,38 @@ def test_kill_9_and_resume_of_a_stream(run, succeed, images, shards, straight_st
     assert stopped.status == (KILLED if kill > 5 else 128 + signal.SIGUSR1)
     succeed(tmp_path, shards, *options, '--resume')
     assert_same_end(straight_stream, tmp_path)
+
+
+def test_shards_are_one_run_on_one_and_two_processes_and_resume_on_another_number(
+    run, succeed, images, shards, straight_stream, tmp_path
+):
+    """With the same global batch. Two workers each, or none."""
+    one = losses(straight_stream)
+    options = (shards, '--shards', '--val-images', images)
+    two = tmp_path / 'two'
+    stopped = run(two, *options, '--batch', 2, '--workers', 2, '--kill', 'SIGUSR1:8:0', processes=2)
+    assert set(stopped.statuses) == {128 + signal.SIGUSR1} and sorted(losses(two)) == list(range(1, 9))
+    result = succeed(two, *options, '--resume')
+    assert 'was written by 2 process(es), this run has 1' in result.log
+    assert losses(two) == pytest.approx(one, rel=1e-5)
+
+
+def test_a_lost_shard_ends_as_max_share_says(run, succeed, images, shards, tmp_path):
+    """Each of its samples counts. The log has one line."""
+    folder = tmp_path / 'shards'
+    folder.mkdir()
+    for shard in Path(shards).parent.glob('*.tar'):
+        (folder / shard.name).write_bytes(shard.read_bytes())
+    write_index([str(folder / 's-{0..4}.tar')])
+    (folder / 's-3.tar').unlink()
+    options = (folder / 'index.safetensors', '--shards', '--val-images', images, '--no-val')
+    result = succeed(tmp_path / 'goes_on', *options, '--max-bad-share', 0.5)
+    assert result.log.count('s-3.tar: the shard is missing') == 1
+    assert (tmp_path / 'goes_on/iter_20.pth').is_file()
+    bad = torch.load(tmp_path / 'goes_on/iter_20.pth', weights_only=False)['hooks'][0]['BadDataHook']['bad']
+    assert 12 <= bad <= 18, 'six samples in each of two passes and a part'
+    stopped = run(tmp_path / 'stops', *options, '--max-bad-share', 0.01, processes=1)
+    assert stopped.status == 1 and 'files could not be used, more than the allowed fraction of 0.01' in stopped.log
 
 
 def test_two_processes_of_which_one_gets_a_stop_signal(run, succeed, images, tmp_path):

@@ -54,7 +54,18 @@ def reason_of(error: Exception) -> str:
 
 
 class BadImage(ValueError):
-    """A file that cannot be used. The text is the reason, without the path."""
+    """A file that cannot be used. The text is the reason, without the path.
+
+    Args:
+        path: of the file where it is another one than the image's, such as that of an archive.
+    """
+
+    def __init__(self, reason: str, path: str | None = None) -> None:
+        super().__init__(reason)
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return type(self), (str(self), self.path)
 
 
 class EncodedImage:
