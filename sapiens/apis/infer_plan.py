@@ -49,7 +49,10 @@ def make_plan(args: argparse.Namespace) -> Plan:
             if_no_detections=args.if_no_detections,
         )
     elif args.boxes or args.detector != 'auto':
-        raise ValueError('--boxes and --detector are for pose')
+        given = f'--boxes {args.boxes}' if args.boxes else f'--detector {args.detector}'
+        raise ValueError(
+            f'{given}: --boxes and --detector are for pose, and no model here ({", ".join(models)}) is: leave it out'
+        )
     if args.mask_dir and not args.mask_dir.is_dir():
         raise FileNotFoundError(f'--mask-dir {args.mask_dir} is not a folder')
     if args.figure and args.task != 'all':

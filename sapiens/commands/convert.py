@@ -101,15 +101,20 @@ def summary(checkpoint: Checkpoint) -> str:
         'names': checkpoint.layout,
         'tensors': f'{len(weights)}, {sum(value.numel() for value in weights.values()):,} numbers, {dtypes}',
         'what': describe(recognise(weights, meta)),
-        'adapters': f'LoRA, merged into the weights: {_listed(meta["lora"])}' if meta.get('lora') else '',
+        'adapters': _adapters(checkpoint),
         'published as': f'{published[0].name} ({published[1]}), by its name' if published else '',
         'beside them': ', '.join(f'{key}={meta[key]}' for key in ('epoch', 'iter', 'time') if key in meta),
     }
     return '\n'.join(f'{name:<13} {text}' for name, text in lines.items() if text)
 
 
-def _listed(options: dict) -> str:
-    return ', '.join(f'{key} {value}' for key, value in options.items() if isinstance(value, int | float))
+def _adapters(checkpoint: Checkpoint) -> str:
+    options = checkpoint.meta.get('lora')
+    if not options:
+        return ''
+    values = ', '.join(f'{key} {value}' for key, value in options.items() if type(value) in (int, float))
+    text = f'LoRA of {values}, on {", ".join(options.get("targets", ()))}'
+    return f'{text} (merged when commands read it)' if checkpoint.has_adapters else f'{text}, merged into the weights'
 
 
 def inspect(args: argparse.Namespace) -> None:

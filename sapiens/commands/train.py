@@ -2,7 +2,7 @@
 
 Examples:
     sapiens train configs/mae/sapiens_tiny_folder-256x256.py
-    sapiens train CONFIG --resume                       # resume from the newest valid checkpoint of the work dir
+    sapiens train CONFIG --resume                       # (or --resume auto) from the newest valid checkpoint of the work dir
     sapiens train CONFIG --cfg-options train_dataloader.batch_size=64 optim_wrapper.accumulative_counts=8
     sapiens train CONFIG --cfg-options load_from=sapiens-pose-1b    # from the weights of a published model
     bash tools/dist_train.sh CONFIG 8                           # 8 GPUs of this machine
@@ -23,7 +23,7 @@ FIGURES = 'hooks such as PosePictureHook and DenseFigureHook write figures to vi
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__, first=('--work-dir', '--resume', '--amp', '--cfg-options', '--launcher'))
     parser.add_argument('config', help='path or name of a config, e.g. sapiens_0.3b_humans300m-1024x1024')
-    text = 'without a path: resume from the newest valid checkpoint of the work dir, or start if there is none'
+    text = "without a path, or with 'auto': resume from the newest valid checkpoint of the work dir, or start if there is none"
     parser.add_argument('--resume', nargs='?', const='auto', metavar='PATH', help=text)
     parser.add_argument('--amp', action='store_true', help='bf16 autocast, also on CPUs (default: on GPUs only)')
     text = 'scale the learning rate by the total batch over auto_scale_lr.base_batch_size of the config'

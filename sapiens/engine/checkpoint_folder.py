@@ -300,7 +300,9 @@ def read_tensors(folder: Path, state: dict, weights: Mapping[str, Tensor], param
         sharded = isinstance(like, DTensor) and tuple(like.shape) == size
         insert(target, keys, torch.empty_like(like, dtype=dtype) if sharded else torch.empty(size, dtype=dtype))
     try:
-        dcp.load(target, storage_reader=reader, planner=TensorsOnly(), no_dist=not dist.is_initialized())
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', message='torch.distributed is disabled')  # of one process
+            dcp.load(target, storage_reader=reader, planner=TensorsOnly(), no_dist=not dist.is_initialized())
     except CheckpointException as error:  # that of all processes, which is no subclass of Exception
         first = next(iter(error.failures.values()))[0]
         raise ValueError(f'{folder} cannot be read: {diagnose(folder, first)}') from error

@@ -90,7 +90,9 @@ def _require_device(device: torch.device, options: bool | Mapping) -> None:
         found = f'{torch.cuda.get_device_name(device)} has compute capability {capability[0]}.{capability[1]}'
         able = capability >= (8, 9)
     if not able:
+        instead = 'train in bf16' if device.type == 'cuda' else 'train without it'
         raise ValueError(
             f'float8={options!r} needs a GPU that multiplies in float8: compute capability 8.9 or higher (Ada, Hopper, '
-            f'Blackwell), or AMD MI300. Here {found}. Leave float8 out to train in bf16'
+            f'Blackwell), or AMD MI300. Here {found}. Leave float8 out to {instead}, or set '
+            'float8.emulate=True to round to float8 on any device, which is slow'
         )

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 import torch
 
+from sapiens.utils.config_keys import did_you_mean
+
 __all__ = ['matmul_precision', 'resolve_matmul_precision']
 
 CHOICES = ('auto', 'highest', 'high', 'medium')
@@ -23,7 +25,9 @@ def resolve_matmul_precision(choice: str, precision: str) -> str:
         ValueError: an unknown choice.
     """
     if choice not in CHOICES:
-        raise ValueError(f'env_cfg.matmul_precision={choice!r} is not one of {CHOICES}')
+        raise ValueError(
+            f'env_cfg.matmul_precision={choice!r} is not one of {", ".join(CHOICES)}{did_you_mean(choice, CHOICES)}'
+        )
     if choice != 'auto':
         return choice
     in_float32 = precision == 'fp32' or (precision == 'auto' and not torch.cuda.is_bf16_supported())

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ['PeakRates', 'peak_rates']
+__all__ = ['PeakRates', 'known_devices', 'peak_rates']
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,11 @@ RATES = {
     'MI300X': PeakRates(1307, 163.4),
     'MI325X': PeakRates(1307, 163.4),
 }
+
+
+def known_devices() -> list[str]:
+    """Names of the devices whose rates are known."""
+    return list(RATES)
 
 
 def peak_rates(device: str) -> PeakRates | None:

@@ -101,12 +101,12 @@ def _loss_parts(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def _as_many(words: Sequence[str], between: str, width: int) -> str:
-    """As many of the words as fit a width, and dots if these are not all."""
+    """As many of the words as fit a width, and dots if these are not all or none."""
     for count in range(len(words), 0, -1):
         text = between.join([*words[:count], *(['…'] if count < len(words) else [])])
         if len(text) <= width:
             return text
-    return ''
+    return '…' if width > 0 else ''
 
 
 def progress_line(kind: str, batch: int, batches: int, eta: float | None) -> str:

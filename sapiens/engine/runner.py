@@ -1,6 +1,7 @@
 """MMEngine's runner with exact resume."""
 
 import copy
+import os
 from datetime import timedelta
 
 import torch
@@ -60,6 +61,8 @@ class Runner(CheckpointingRunner):
             set_process_variables(self.launcher)
             self._launcher = 'pytorch'  # MMEngine reads variables of fewer launchers
             prepare_flight_recorder(self.work_dir)
+            for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS'):
+                os.environ.setdefault(name, '1')  # as mmengine does, with a warning by each process
         if self.distributed and not torch.cuda.is_available() and not torch.distributed.is_initialized():
             # mmengine selects a CUDA device before it starts any backend.
             timeout = timedelta(seconds=dist_cfg['timeout'])

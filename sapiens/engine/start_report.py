@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import torch
+from mmengine.config import Config
 from mmengine.runner import BaseLoop
 
+from sapiens.utils.config_keys import flatten, get_value, has_key
 from sapiens.utils.counting import count_of
 from sapiens.utils.terminal import fact, near_path
 
@@ -12,9 +14,18 @@ from .lora import describe_lora
 
 __all__ = ['start_report']
 
+# Keys of a config that change memory, speed or files and that no other line shows, with their defaults.
+OPTIONS = {
+    'activation_checkpointing': 'off',
+    'optim_wrapper.state_dtype': 'fp32',
+    'default_hooks.checkpoint.format': 'auto',
+    'env_cfg.matmul_precision': 'auto',
+}
+
 
 def start_report(runner) -> str:
-    """Describe a run whose loops are built, a fact per line: config, device, model, data, batch, steps, optimizer and log.
+    """Describe a run whose loops are built, a fact per line: config, device, model, data, batch, steps, optimizer,
+    options that are not the default, and log.
 
     A line ``weights`` follows when they are loaded.
     """
@@ -31,6 +42,7 @@ def start_report(runner) -> str:
         facts |= dict(
             batch=_batch(runner, train), steps=_steps(train, val), optimizer=_optimizer(runner.optim_wrapper)
         )
+        facts |= dict(options=text) if (text := _options(runner.cfg)) else {}
     facts['log'] = near_path(Path(runner.log_dir) / f'{runner.timestamp}.log')
     return '\n'.join(fact(name, value) for name, value in facts.items())
 
@@ -78,6 +90,15 @@ def _batch(runner, loop) -> str:
     more = runner.world_size > 1 or accumulated > 1
     workers = count_of(loop.dataloader.num_workers, 'worker')
     return f'{count_of(total, "image")}{f" = {text}" if more else ""}, {workers} reading'
+
+
+def _options(cfg: Config) -> str:
+    """Those of :data:`OPTIONS` that are not the default; '' if all are."""
+    found = {}
+    for key, default in OPTIONS.items():
+        if has_key(cfg._cfg_dict, key) and get_value(cfg._cfg_dict, key) not in (default, None):
+            found |= flatten(get_value(cfg._cfg_dict, key), key)
+    return ', '.join(f'{key}={value}' for key, value in found.items())
 
 
 def _steps(loop, val) -> str:

@@ -119,11 +119,21 @@ def find_config(name: str | Path) -> Path:
         return found[0]
     if found:
         raise FileNotFoundError(f'{name} names {len(found)} configs: {", ".join(names[file] for file in found)}')
-    beside = [str(file) for file in path.parent.glob('*.py')] if path.parent.is_dir() and path.parent != Path() else []
+    beside = (
+        sorted(str(file) for file in path.parent.glob('*.py'))
+        if path.parent.is_dir() and path.parent != Path()
+        else []
+    )
     near = {file: Path(file).stem for file in [*beside, *names.values()]}
     stems = get_close_matches(path.name.removesuffix('.py'), set(near.values()), n=3, cutoff=0.4)
     hint = ', '.join([file for stem in stems for file in near if near[file] == stem][:3])
-    raise FileNotFoundError(f'no config file {path}{f"; there is {hint}" if hint else ""}')
+    if hint:
+        raise FileNotFoundError(f'no config file {path}; there is {hint}')
+    some = ', '.join(beside[:3])
+    others = (
+        f'{path.parent} has {some} and {len(beside) - 3} others' if len(beside) > 3 else some and f'there is {some}'
+    )
+    raise FileNotFoundError(f'no config file {path}; {others or f"configs that are shipped lie below {root}"}')
 
 
 def _refuse_unwired(path: Path, merged: dict) -> dict:

@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from .arithmetic import Cluster
 from .plan import Choice, Plan, Planner
+from .units import show
 
 __all__ = ['advise', 'explain_out_of_memory', 'settings_of']
 
@@ -35,7 +36,7 @@ def settings_of(choice: Choice, own: Choice) -> list[str]:
 def advise(plan: Plan) -> list[str]:
     """Lines that say whether the config fits its GPUs as it is, and which options make it fit, the fastest first."""
     own, usable = plan.own, plan.cluster.usable
-    size = f'{own.peak / GB:.1f} of {usable / GB:.1f} GB'
+    size = f'{show(own.peak)} of {show(usable)}'
     way = f'{own.parallel.name}, checkpointing {own.checkpointing.name}, batch {own.batch}'
     if own.fits:
         lines = [f'The config fits as it is ({way}): {size}.']
@@ -69,7 +70,7 @@ def _has_more_than_needed(choice: Choice, others: Sequence[Choice], own: Choice)
 
 def _describe(choice: Choice, own: Choice) -> str:
     settings = ' '.join(settings_of(choice, own)) or 'as configured'
-    return f'{choice.peak / GB:.1f} GB, {choice.images_per_second:,.0f} images/s: {settings}'
+    return f'{show(choice.peak)}, {choice.images_per_second:,.0f} images/s: {settings}'
 
 
 # ---------------------------------------------------------------------- after an error
@@ -91,16 +92,16 @@ def explain_out_of_memory(cfg: Config, processes: int) -> str:
     own = planner.choose(planner.own_parallel, planner.own_variant)
     found = sorted(_single_changes(planner, own), key=lambda one: one.peak)[:SHOWN]
     lines = [
-        f'Estimate for this config on {processes} GPU(s) of {memory:.1f} GB (sapiens estimate): {own.peak / GB:.2f} GB at batch '
-        f'{own.batch}, of which {own.state / GB:.2f} GB are weights, gradients and states, and {own.per_image / GB:.2f} GB are '
-        'taken by an image.'
+        f'Estimate for this config on {processes} GPU(s) of {memory:.1f} GB (sapiens estimate): {show(own.peak)} at batch '
+        f'{own.batch}, of which {show(own.state)} are weights, gradients and states, and {show(own.per_image)} are taken by '
+        'an image.'
     ]
     if found:
         lines.append('The options that help most, each by itself:')
     for one in found:
         saved, slower = own.peak - one.peak, own.images_per_second / one.images_per_second - 1
         speed = f', {slower:.0%} slower' if slower > 0.005 else ''
-        lines.append(f'  {" ".join(settings_of(one, own))}: saves {saved / GB:.2f} GB ({saved / own.peak:.0%}){speed}')
+        lines.append(f'  {" ".join(settings_of(one, own))}: saves {show(saved)} ({saved / own.peak:.0%}){speed}')
     return '\n'.join(lines)
 
 

@@ -112,7 +112,14 @@ class Cluster:
         if self.utilization > 1:
             raise ValueError(f'utilization={self.utilization}: expected a fraction of the peak rate, at most 1')
         if self.gpus > self.gpus_per_node and self.gpus % self.gpus_per_node:
-            raise ValueError(f'gpus={self.gpus} do not fill nodes of {self.gpus_per_node}')
+            raise ValueError(
+                f'--gpus {self.gpus} do not fill machines of --gpus-per-node {self.gpus_per_node}: take a multiple of '
+                f'{self.gpus_per_node}, or --gpus-per-node {self._largest_node}'
+            )
+
+    @property
+    def _largest_node(self) -> int:
+        return max(size for size in range(1, self.gpus_per_node) if self.gpus % size == 0)
 
     @property
     def node(self) -> int:

@@ -9,11 +9,8 @@ from mmengine.registry import DefaultScope
 from torch._C._profiler import _EventType
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from sapiens.registry import MODELS
-
-from ..recomputing import recompute_activations
 from .samples import training_batch
-from .trace import without_log
+from .trace import build_trained, without_log
 
 __all__ = ['measure_step']
 
@@ -36,7 +33,7 @@ def measure_step(
     own count, without the context and the free parts of its blocks.
 
     Args:
-        cfg: with ``model`` and ``optim_wrapper``.
+        cfg: with ``model``, ``optim_wrapper`` and, where they are set, ``lora`` and ``activation_checkpointing``.
         batch: number of images, with random labels, see :func:`.training_batch`.
         precision: ``'bf16'`` or ``'fp32'``.
         device: ``'cpu'`` or ``'cuda'``.
@@ -46,8 +43,7 @@ def measure_step(
 
     def run(begin_last: Callable[[], None]) -> None:
         with DefaultScope.overwrite_default_scope('sapiens'), without_log():
-            built = MODELS.build(cfg.model).to(device).train()
-            recompute_activations(built, cfg.get('activation_checkpointing', 'off'))
+            built = build_trained(cfg).to(device)
             wrapper = build_optim_wrapper(built, dict(cfg.optim_wrapper, precision=precision))
             data = training_batch(built, batch, task)
             for index in range(steps):

@@ -1,12 +1,16 @@
 """What the training of a config needs under each way of distributing and recomputing it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mmengine.config import Config
 
+from sapiens.utils.config_keys import did_you_mean
+
+from ..parallel import parallel_options
 from .arithmetic import (
+    BYTES,
     PARALLEL,
     Cluster,
     Parallel,
@@ -20,7 +24,7 @@ from .checkpointing import Variant, apply_variant, own_variant, variants_of
 from .counts import ModelCounts, StepTrace, merge
 from .trace import tasks_of, trace_step
 
-__all__ = ['Choice', 'Plan', 'plan_training']
+__all__ = ['Choice', 'Plan', 'plan_training', 'steps_to_trace']
 
 DAY = 86400
 
@@ -99,7 +103,8 @@ class Plan:
 class Planner:
     """Makes choices for one config, and traces each variant of it once."""
 
-    def __init__(self, cfg: Config, cluster: Cluster) -> None:
+    def __init__(self, cfg: Config, cluster: Cluster, on_trace: Callable[[], None] = lambda: None) -> None:
+        self.on_trace = on_trace  # called after each traced step
         self.cfg, self.cluster = cfg, cluster
         self.batch = cfg.train_dataloader.batch_size
         wrapper = cfg.optim_wrapper
@@ -113,8 +118,10 @@ class Planner:
 
     def trace(self, variant: Variant) -> StepTrace:
         if variant.name not in self._traces:
-            cfg = apply_variant(self.cfg, variant)
-            parts = [trace_step(cfg, self.precision, task=task) for task in tasks_of(cfg)]
+            cfg, parts = apply_variant(self.cfg, variant), []
+            for task in tasks_of(cfg):
+                parts.append(trace_step(cfg, self.precision, task=task))
+                self.on_trace()
             self._traces[variant.name] = merge(parts)
         return self._traces[variant.name]
 
@@ -159,10 +166,14 @@ class Planner:
     @property
     def own_parallel(self) -> Parallel:
         """The way of distribution that the config sets; DDP without one."""
-        wanted = self.cfg.get('parallel') or {}
-        kind, shard = wanted.get('type', 'DDP'), wanted.get('shard', 'all')
+        cls, wanted = parallel_options(self.cfg)
+        kind, shard, reduced = cls.__name__, wanted.get('shard', 'all'), wanted.get('reduce_dtype', 'fp32')
+        _require_one_of('type', kind, [way.type for way in PARALLEL])
+        _require_one_of('shard', shard, [way.shard for way in PARALLEL if way.shard])
+        for key in ('reduce_dtype', 'param_dtype'):
+            if wanted.get(key, 'auto') != 'auto':
+                _require_one_of(key, wanted[key], BYTES)
         base = next(way for way in PARALLEL if way.type == kind and way.shard in ('', shard))
-        reduced = wanted.get('reduce_dtype', 'fp32')
         same = [way for way in PARALLEL if (way.type, way.shard, way.reduce_dtype) == (kind, base.shard, reduced)]
         way = replace(
             same[0] if same else replace(base, name=f'{base.name}, {reduced} sent', reduce_dtype=reduced),
@@ -185,13 +196,21 @@ class Planner:
         return replace(way, param_dtype='fp32') if is_full else way
 
 
-def plan_training(cfg: Config, cluster: Cluster, images: int | None = None) -> Plan:
+def steps_to_trace(cfg: Config) -> int:
+    """How many steps :func:`plan_training` traces."""
+    return len(variants_of(cfg)) * len(tasks_of(cfg))
+
+
+def plan_training(
+    cfg: Config, cluster: Cluster, images: int | None = None, on_trace: Callable[[], None] = lambda: None
+) -> Plan:
     """Compute what the training of a config needs.
 
     Args:
         cfg: with ``model``, ``optim_wrapper``, ``train_dataloader.batch_size`` and ``train_cfg``.
         cluster: the machines.
         images: in an epoch, for a config that counts epochs.
+        on_trace: called after each of the :func:`steps_to_trace`.
 
     Raises:
         ValueError: the config trains nothing, or counts iterations and ``images`` is given.
@@ -203,10 +222,16 @@ def plan_training(cfg: Config, cluster: Cluster, images: int | None = None) -> P
         raise ValueError(
             f'--images {images} has no effect: the config counts iterations (train_cfg.max_iters={cfg.train_cfg.max_iters})'
         )
-    planner = Planner(cfg, cluster)
+    planner = Planner(cfg, cluster, on_trace)
     own = planner.choose(planner.own_parallel, planner.own_variant)
     choices = [planner.choose(way, variant) for way in planner.ways() for variant in planner.variants]
     return Plan(planner.model_counts, cluster, planner.precision, own, choices, _total_images(cfg, cluster, images))
+
+
+def _require_one_of(key: str, value: str, known: Iterable[str]) -> None:
+    known = list(dict.fromkeys(known))
+    if value not in known:
+        raise ValueError(f'parallel.{key}={value!r} is not one of {", ".join(known)}{did_you_mean(value, known)}')
 
 
 def _total_images(cfg: Config, cluster: Cluster, images: int | None) -> int | None:

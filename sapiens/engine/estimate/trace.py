@@ -22,12 +22,13 @@ from sapiens.models.layers import transformer
 from sapiens.registry import MODELS
 from sapiens.tasks import members_of
 
+from ..lora import add_lora
 from ..recomputing import recompute_activations
 from .counts import ModelCounts, StepMemory, StepTrace
 from .live_memory import LiveMemory, profile_of
 from .samples import image_size, training_batch
 
-__all__ = ['tasks_of', 'trace_step', 'without_log']
+__all__ = ['build_trained', 'tasks_of', 'trace_step', 'without_log']
 
 # Batches of a trace: primes, so that a size that they divide is proportional to the batch.
 BATCHES = (61, 59, 53, 47, 43, 41, 37, 31, 29)
@@ -45,7 +46,7 @@ def trace_step(
     """Trace a step.
 
     Args:
-        cfg: with ``model``, ``optim_wrapper`` and, if activations are recomputed, ``activation_checkpointing``.
+        cfg: with ``model``, ``optim_wrapper`` and, where they are set, ``lora`` and ``activation_checkpointing``.
         precision: ``'bf16'`` autocast or ``'fp32'``.
         device: ``'gpu'`` or ``'cpu'``, which trains short attention in float32.
         task: of a model of several, see :func:`.training_batch`.
@@ -61,8 +62,7 @@ def trace_step(
         if device == 'gpu':
             stack.enter_context(_attention_as_on_gpus())
         with torch.device('meta'):
-            built = MODELS.build(cfg.model).train()
-            recompute_activations(built, cfg.get('activation_checkpointing', 'off'))
+            built = build_trained(cfg)
         size = size or image_size(built)
         batch = _prime_for(built, size)
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
@@ -87,6 +87,15 @@ def trace_step(
         image=size,
     )
     return StepTrace(counts, _memory(live, begin, end, batch, step.turn - begin))
+
+
+def build_trained(cfg: Config) -> nn.Module:
+    """The model of a config as a training has it: with adapters (``lora``) and recomputed activations."""
+    built = MODELS.build(cfg.model).train()
+    if lora := cfg.get('lora'):
+        add_lora(built, lora)
+    recompute_activations(built, cfg.get('activation_checkpointing', 'off'))
+    return built
 
 
 class _Step:

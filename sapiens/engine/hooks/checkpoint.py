@@ -68,9 +68,10 @@ class CheckpointHook(_CheckpointHook):
         for key in ('interval', 'max_keep_ckpts'):
             require_number(f'{KEY}.{key}', getattr(self, key), whole=True)
         if format not in FORMATS:
-            raise ValueError(f'{KEY}.format={format!r} is not one of {FORMATS}')
+            raise ValueError(f'{KEY}.format={format!r} is not one of {", ".join(FORMATS)}{near(str(format), FORMATS)}')
         self.interval_minutes, self.format = interval_minutes, format
         self.agreement, self._saved_at = Agreement(seconds=10), 0.0
+        self.reason = ''  # of the next save, where no schedule says so
         self.seconds = 0.0  # for which saves have held the run so far
         for key in self.args:
             known = signature(_CheckpointHook).parameters
@@ -129,7 +130,8 @@ class CheckpointHook(_CheckpointHook):
         self.due |= scheduled or (last and self.save_last and self.is_last_train_iter(runner))
         if self.interval_minutes is not None:
             seconds = self.agreement.after_step(time.monotonic() - self._saved_at)
-            self.due |= seconds is not None and seconds >= 60 * self.interval_minutes
+            if seconds is not None and seconds >= 60 * self.interval_minutes and not self.due:
+                self.due, self.reason = True, f'{self.interval_minutes:g} min after the one before'
         if self.due and runner.optim_wrapper.should_update():
             self.save_now(runner, runner.iter + 1)
 
@@ -178,7 +180,10 @@ class CheckpointHook(_CheckpointHook):
         runner.message_hub.update_info('kept_checkpoints', list(self.kept))
         self.last_ckpt = self._path(name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        log_brief(f'Saving checkpoint {self.last_ckpt}', f'saving {near_path(self.last_ckpt)}', runner.logger)
+        reason, self.reason = f' ({self.reason})' if self.reason else '', ''
+        log_brief(
+            f'Saving checkpoint {self.last_ckpt}{reason}', f'saving {near_path(self.last_ckpt)}{reason}', runner.logger
+        )
         outdated = self.kept[: -self.max_keep_ckpts] if self.max_keep_ckpts > 0 else []
         complete = partial(self._complete, runner.work_dir, self.last_ckpt, [self._path(old) for old in outdated])
         parts = dict(save_optimizer=self.save_optimizer, save_param_scheduler=self.save_param_scheduler)

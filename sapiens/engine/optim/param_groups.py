@@ -105,7 +105,10 @@ class ParamGroupConstructor:
 
     def _set_state_dtype(self, state_dtype: str) -> None:
         if state_dtype not in STATE_DTYPES:
-            raise ValueError(f'optim_wrapper.state_dtype={state_dtype!r} is not one of {", ".join(STATE_DTYPES)}')
+            raise ValueError(
+                f'optim_wrapper.state_dtype={state_dtype!r} is not one of {", ".join(STATE_DTYPES)}'
+                f'{near(str(state_dtype), STATE_DTYPES)}'
+            )
         if state_dtype == 'fp32':
             return
         unused = ('fused', 'foreach')

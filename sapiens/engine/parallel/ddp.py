@@ -1,5 +1,6 @@
 """Data parallel training: every process has all weights and averages gradients with the others."""
 
+import inspect
 from collections.abc import Callable
 
 import torch
@@ -12,6 +13,10 @@ from sapiens.utils.option_values import require_bool
 from .base import Parallel
 
 __all__ = ['DDP']
+
+# torch's option by its name: `broadcast_buffers`, which newer versions warn of, was renamed.
+NAMES = inspect.signature(nn.parallel.DistributedDataParallel).parameters
+SYNC_BUFFERS = 'forward_sync_buffers' if 'forward_sync_buffers' in NAMES else 'broadcast_buffers'
 
 
 @STRATEGIES.register_module()
@@ -64,7 +69,7 @@ class DDP(Parallel):
                 'graph changes'
             )
         config = dict(
-            broadcast_buffers=False,
+            {SYNC_BUFFERS: False},
             find_unused_parameters=unused,
             static_graph=self.static_graph,
             gradient_as_bucket_view=self.gradient_as_bucket_view,
