@@ -37,7 +37,8 @@ def test_the_command(capsys, tmp_path):
     assert [row['parallel'] for row in rows if '*' in row['parallel']] == ['DDP *']
     assert [(row['parallel'], row['checkpointing']) for row in written['choices']] == ways
     for row, numbers in zip(rows, written['choices'], strict=True):
-        assert float(row['state GB']) == round(numbers['state'] / 1e9, 1)
+        assert float(row['state MB']) == pytest.approx(numbers['state'] / 1e6, rel=5e-3)
+        assert float(row['step ms']) == pytest.approx((numbers['compute'] + numbers['exposed']) * 1e3, rel=5e-3)
         assert int(row['largest batch']) == numbers['largest'] > 1000
         assert numbers['peak'] >= numbers['state'] and numbers['fits']
     assert f'{written["counts"]["parameters"]:,} parameters' in shown
@@ -47,6 +48,7 @@ def test_the_command(capsys, tmp_path):
     assert own['gpu_days'] == pytest.approx(51200 / own['images_per_second'] * 16 / 86400)
     assert own['cost'] == pytest.approx(own['gpu_days'] * 24 * 2.5)
     assert 'The config fits as it is (DDP, checkpointing off, batch 8)' in shown
+    assert f'numbers: {file}' in shown and 'currency of --price, 2.5 for an hour' in shown
 
 
 def test_epochs_need_the_number_of_images(capsys):
@@ -62,9 +64,18 @@ def test_epochs_need_the_number_of_images(capsys):
 @pytest.mark.parametrize(
     ('arguments', 'text'),
     [
-        (('--gpu', 'T4'), '--gpu T4: no peak rate is known'),
-        (('--gpus', '12'), 'gpus=12 do not fill nodes of 8'),
-        (('--mfu', '1.5'), 'utilization=1.5'),
+        (
+            ('--gpu', 'A1000'),
+            "--gpu A1000: no peak rate is known; did you mean 'A100'.*known: GB200, B200, .*RTX 4090",
+        ),
+        (
+            ('--gpus', '12'),
+            '--gpus 12 do not fill machines of --gpus-per-node 8: .* multiple of 8, or --gpus-per-node 6',
+        ),
+        (('--json', 'nowhere/x.json'), '--json nowhere/x.json: there is no folder nowhere'),
+        (('--cfg-options', 'parallel.type=FSDP3'), "parallel.type='FSDP3' is not one of DDP, FSDP2"),
+        (('--cfg-options', 'parallel.type=FSDP2', 'parallel.shard=nod'), "shard='nod' is not one of all, node"),
+        (('--cfg-options', 'parallel.reduce_dtype=fp8'), "parallel.reduce_dtype='fp8' is not one of fp32, bf16"),
         (('--images', '9'), '--images 9 has no effect: the config counts iterations .train_cfg.max_iters=400.'),
         (('--cfg-options', 'train_cfg=None'), 'no train_cfg: there is no training'),
     ],
@@ -74,9 +85,20 @@ def test_refused(arguments, text):
         estimate.main([MAE, *arguments])
 
 
-def test_compilation_is_not_estimated(capsys):
-    estimate.main([MAE, '--gpus', '1', '--cfg-options', '+compile=True'])
-    assert 'The table is for uncompiled training' in capsys.readouterr().out
+def test_what_the_table_does_not_cover(capsys):
+    estimate.main([MAE, '--gpus', '1', '--cfg-options', '+compile=True', 'float8.emulate=True'])
+    shown = capsys.readouterr()
+    assert 'compile=True is not covered: the table is for uncompiled training' in shown.out
+    assert "float8={'emulate': True} is not covered" in shown.out
+    assert shown.err.startswith(f'tracing 4 training steps of {MAE}\n')
+
+
+def test_options_are_refused_before_the_config_is_read(capsys):
+    with pytest.raises(ValueError, match='--gpus 12'):
+        estimate.main(['nowhere.py', '--gpus', '12'])
+    with pytest.raises(SystemExit):
+        estimate.main(['nowhere.py', '--mfu', '40'])
+    assert '--mfu: 40: expected a fraction of the peak rate, at most 1; did you mean 0.4?' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('text', ['0', '-1', 'x', 'inf', 'nan'])
@@ -170,6 +192,19 @@ def test_several_tasks_on_one_encoder():
     one = trace_step(planner.cfg, task='pose')
     assert joined.memory.peak(8) >= one.memory.peak(8) and joined.counts.parameters == one.counts.parameters
     assert len(joined.memory.fixed) > 2 * len(one.memory.fixed)
+
+
+@pytest.mark.parametrize('kind', ['bf16', 'int8'])
+def test_states_in_fewer_bytes(kind):
+    full, small_states = (
+        Planner(load_config(SEG, {'optim_wrapper.state_dtype': dtype}), Cluster(gpus=1)) for dtype in ('fp32', kind)
+    )
+    counts = full.model_counts
+    before, after = (planner.trace(planner.variants[0]).memory.state for planner in (full, small_states))
+    assert before == pytest.approx(8 * counts.trained, rel=1e-3)
+    assert after == pytest.approx(dict(bf16=4, int8=2)[kind] * counts.trained, rel=0.1)
+    states = [planner.choose(DDP, planner.variants[0]).state for planner in (full, small_states)]
+    assert states[1] < 0.9 * states[0]
 
 
 def test_fp32_keeps_no_copies_of_weights():

@@ -101,20 +101,19 @@ def summary(checkpoint: Checkpoint) -> str:
         'names': checkpoint.layout,
         'tensors': f'{len(weights)}, {sum(value.numel() for value in weights.values()):,} numbers, {dtypes}',
         'what': describe(recognise(weights, meta)),
-        'adapters': _adapters(checkpoint),
+        'adapters': _adapters(meta.get('lora')),
         'published as': f'{published[0].name} ({published[1]}), by its name' if published else '',
         'beside them': ', '.join(f'{key}={meta[key]}' for key in ('epoch', 'iter', 'time') if key in meta),
     }
     return '\n'.join(f'{name:<13} {text}' for name, text in lines.items() if text)
 
 
-def _adapters(checkpoint: Checkpoint) -> str:
-    options = checkpoint.meta.get('lora')
+def _adapters(options: dict | None) -> str:
+    """What a training with adapters writes beside the weights; a merged file has no such options."""
     if not options:
         return ''
     values = ', '.join(f'{key} {value}' for key, value in options.items() if type(value) in (int, float))
-    text = f'LoRA of {values}, on {", ".join(options.get("targets", ()))}'
-    return f'{text} (merged when commands read it)' if checkpoint.has_adapters else f'{text}, merged into the weights'
+    return f'LoRA of {values}, on {", ".join(options.get("targets", ()))} (merged when commands read it)'
 
 
 def inspect(args: argparse.Namespace) -> None:

@@ -83,7 +83,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--cfg-options', nargs='+', action='extend', metavar='KEY=VALUE', help='changes of the config')
 
     add = parser.add_argument_group('people (pose)').add_argument
-    text = f'{" | ".join(DETECTORS.values())}; default: %(default)s, the best one that this machine has or can fetch'
+    text = f'for pose: {" | ".join(DETECTORS.values())}; default: %(default)s, the best one that this machine has or can fetch'
     add('--detector', default='auto', help=text)
     add('--boxes', metavar='FILE', help='boxes instead of a detector: COCO detections or a COCO dataset')
     add('--box-threshold', type=float, help=f'minimum score of a box; default: {BOX_THRESHOLD}, with --boxes 0')

@@ -12,7 +12,7 @@ from sapiens.utils.terminal import fact, near_path
 
 from .lora import describe_lora
 
-__all__ = ['start_report']
+__all__ = ['describe_options', 'start_report']
 
 # Keys of a config that change memory, speed or files and that no other line shows, with their defaults.
 OPTIONS = {
@@ -42,7 +42,7 @@ def start_report(runner) -> str:
         facts |= dict(
             batch=_batch(runner, train), steps=_steps(train, val), optimizer=_optimizer(runner.optim_wrapper)
         )
-        facts |= dict(options=text) if (text := _options(runner.cfg)) else {}
+        facts |= dict(options=text) if (text := describe_options(runner.cfg)) else {}
     facts['log'] = near_path(Path(runner.log_dir) / f'{runner.timestamp}.log')
     return '\n'.join(fact(name, value) for name, value in facts.items())
 
@@ -92,7 +92,7 @@ def _batch(runner, loop) -> str:
     return f'{count_of(total, "image")}{f" = {text}" if more else ""}, {workers} reading'
 
 
-def _options(cfg: Config) -> str:
+def describe_options(cfg: Config) -> str:
     """Those of :data:`OPTIONS` that are not the default; '' if all are."""
     found = {}
     for key, default in OPTIONS.items():

@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import pickle
+import re
 import signal
 import threading
 from pathlib import Path
@@ -248,8 +249,14 @@ def test_a_checkpoint_after_some_minutes(tmp_path, monkeypatch):
     assert names(tmp_path) == ['iter_10.pth', 'iter_3.pth', 'iter_6.pth', 'iter_9.pth']
     with pytest.raises(ValueError, match='interval_minutes=0'):
         CheckpointHook(interval_minutes=0)
-    with pytest.raises(ValueError, match="format='zip' is not one of"):
-        CheckpointHook(format='zip')
+    (log,) = tmp_path.glob('*/*.log')
+    saves = re.findall(r'Saving checkpoint \S*/(\w+)\.pth(.*)', log.read_text())
+    reason = ' (2 min after the one before)'
+    assert saves == [('iter_3', reason), ('iter_6', ''), ('iter_9', reason), ('iter_10', '')]
+    with pytest.raises(
+        ValueError, match="checkpoint.format='foldr' is not one of auto, file, folder; did you mean 'folder'"
+    ):
+        CheckpointHook(format='foldr')
 
 
 # ---------------------------------------------------------------------- what a folder may hold

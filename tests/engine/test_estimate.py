@@ -106,6 +106,21 @@ def test_states_and_copies_of_weights():
     assert frozen.memory.gradients.max() == 4 * frozen.counts.trained
 
 
+def test_adapters_are_what_is_trained():
+    lora = dict(rank=2, alpha=4)
+    plain, adapted = trace_step(small(SEG)), trace_step(small(SEG, lora=lora))
+    width, hidden, blocks = 32, 128, ARCH['num_layers']
+    sizes = [(width, 3 * width), (width, width), (width, hidden), (hidden, width)]
+    adapters = blocks * sum(2 * (inputs + outputs) for inputs, outputs in sizes)
+    assert adapted.counts.parameters == plain.counts.parameters + adapters
+    encoder = sum(value.numel() for value in flops.build(small(SEG)).backbone.parameters())
+    assert adapted.counts.trained == plain.counts.parameters - encoder + adapters
+    assert adapted.memory.state == pytest.approx(8 * adapted.counts.trained, rel=0.01)
+    assert adapted.memory.gradients.max() == 4 * adapted.counts.trained
+    # The weights of the encoder have no gradients to compute.
+    assert adapted.counts.backward < plain.counts.backward
+
+
 def test_drop_path_is_part_of_the_step():
     plain, dropping = (
         trace_step(small(SEG, **{'model.backbone.drop_path_rate': rate})).memory.per_image.max() for rate in (0.0, 0.5)
@@ -114,9 +129,9 @@ def test_drop_path_is_part_of_the_step():
 
 
 @pytest.mark.parametrize('precision', ['fp32', 'bf16'])
-@pytest.mark.parametrize(('path', 'batch'), [(MAE, 8), (SEG, 12)])
-def test_peak_is_that_of_a_real_step(path, batch, precision):
-    cfg = small(path)
+@pytest.mark.parametrize(('path', 'batch', 'options'), [(MAE, 8, {}), (SEG, 12, {}), (SEG, 12, dict(lora=True))])
+def test_peak_is_that_of_a_real_step(path, batch, options, precision):
+    cfg = small(path, **options)
     measured = measure_step(cfg, batch, precision)
     assert trace_step(cfg, precision, 'cpu').memory.peak(batch) == pytest.approx(measured, rel=0.1)
 

@@ -129,7 +129,8 @@ def test_runs_convert_their_model(tmp_path, torchao):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='CPUs have no float8')
 def test_runs_on_cpus_are_refused_before_the_first_step(tmp_path):
-    with pytest.raises(ValueError, match='Here the device is cpu'):
+    text = 'Here the device is cpu. Leave float8 out to train without it, or set float8.emulate=True'
+    with pytest.raises(ValueError, match=text):
         build(CONFIG, tmp_path, ReadBacks(), float8=True)
 
 

@@ -302,7 +302,9 @@ def test_convert_writes_an_ordinary_checkpoint(tmp_path, capsys):
     assert all(torch.equal(value, written['state_dict'][name]) for name, value in read.items())
     capsys.readouterr()
     assert not status_of('convert', 'inspect', tmp_path / 'a/iter_3.pth')
-    assert 'adapters      LoRA, merged into the weights: rank 2, alpha 3' in capsys.readouterr().out
+    shown = 'adapters      LoRA of rank 2, alpha 3, dropout 0.0, on attn, ffn (merged when commands read it)'
+    assert shown in capsys.readouterr().out.splitlines()
+    assert not status_of('convert', 'inspect', out) and 'adapters' not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('family', BACKBONES)

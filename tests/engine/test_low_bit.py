@@ -408,7 +408,7 @@ def test_one_option_selects_the_format(kind):
 @pytest.mark.parametrize(
     ('config', 'message'),
     [
-        (dict(state_dtype='fp8'), "state_dtype='fp8' is not one of fp32, bf16, int8"),
+        (dict(state_dtype='int4'), "state_dtype='int4' is not one of fp32, bf16, int8; did you mean 'int8'"),
         (
             dict(state_dtype='int8', optimizer=dict(type='SGD', lr=1, weight_decay=0)),
             "is for optimizer.type=AdamW.*'SGD'",

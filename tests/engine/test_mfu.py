@@ -16,6 +16,7 @@ from sapiens.engine.estimate import advice, out_of_memory
 from sapiens.engine.estimate.trace import trace_step
 from sapiens.engine.hooks import mfu
 from sapiens.engine.peak_rates import RATES, peak_rates
+from sapiens.registry import HOOKS
 from sapiens.utils.config import load_config
 
 from ..ranks import on_ranks
@@ -228,11 +229,19 @@ def test_the_end_of_a_run_without_memory(images, monkeypatch):
     ]
 
 
+def test_the_command_line_adds_the_hook():
+    path = 'configs/mae/sapiens_tiny_synthetic-128x128.py'
+    before, cfg = load_config(path), load_config(path, ["+default_hooks.mfu=dict(type='MFUHook')"])
+    assert cfg.custom_hooks == before.custom_hooks and cfg.custom_hooks
+    assert cfg.default_hooks == {**before.default_hooks, 'mfu': dict(type='MFUHook')}
+    assert isinstance(HOOKS.build(cfg.default_hooks.mfu), MFUHook)
+
+
 def test_several_processes_may_share_the_weights(images):
     cfg = Config(dict(make_mae(images, **{'train_dataloader.batch_size': 2})))
     lines = advice.explain_out_of_memory(cfg, 8).splitlines()
     assert len(lines) == 2 + advice.SHOWN
-    saved = [float(line.split('saves ')[1].split(' GB')[0]) for line in lines[2:]]
+    saved = [float(line.split('saves ')[1].split(' MB')[0]) for line in lines[2:]]
     assert saved == sorted(saved, reverse=True)
     assert any("parallel=dict(type='FSDP2',shard='all')" in line for line in lines)
 

@@ -1,11 +1,13 @@
 """The key ``parallel`` of a config: what it takes and what it refuses."""
 
 import copy
+from inspect import signature
 
 import pytest
 import torch
 from mmengine.config import Config
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from sapiens.engine.optim.optim_wrapper import OptimWrapper
 from sapiens.engine.parallel import DDP, FSDP2, build_parallel
@@ -38,9 +40,10 @@ def test_ddp_is_the_default():
         (dict(parallel='FSDP2'), r"parallel='FSDP2': expected a dict such as dict\(type='DDP'\)"),
         (
             dict(parallel=dict(type='FSDP')),
-            r"'FSDP' is not a way to train .*; did you mean 'FSDP2'\? \(known: DDP, FSDP2\)",
+            r"parallel.type='FSDP' is not one of DDP, FSDP2; did you mean 'FSDP2'\?$",
         ),
-        (dict(parallel=dict(type='FSDPStrategy')), 'is not a way to train'),
+        (dict(parallel=dict(type='FSDPStrategy')), "type='FSDPStrategy' is not one of DDP, FSDP2"),
+        (dict(parallel=dict(shard='node')), "DDP has no option 'shard': it needs parallel.type=FSDP2 "),
         (
             dict(parallel=dict(type='FSDP2', reshard=True)),
             r"FSDP2 has no option 'reshard'.*known: shard, reshard_after_forward, param_dtype, reduce_dtype, cpu_offload\)",
@@ -79,6 +82,14 @@ def test_ddp_is_the_default():
 def test_what_is_refused(cfg, message):
     with pytest.raises(ValueError, match=message):
         build_parallel(cfg)
+
+
+def test_torch_is_given_the_option_that_it_does_not_warn_of():
+    configs = []
+    DDP().wrap(torch.nn.Linear(1, 1), lambda config, model: configs.append(config))
+    names = {'broadcast_buffers', 'forward_sync_buffers'} & set(signature(DistributedDataParallel).parameters)
+    used = [name for name in names if name in configs[0]]
+    assert used == ['forward_sync_buffers' if len(names) == 2 else 'broadcast_buffers'] and not configs[0][used[0]]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='is right on a GPU')

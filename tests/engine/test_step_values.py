@@ -211,7 +211,7 @@ def test_matrix_products(tmp_path, monkeypatch):
     options = dict(env_cfg=dict(matmul_precision='high'), cfg=dict(env_cfg=dict(matmul_precision='high')))
     make_runner(tmp_path / 'b', hooks=[Watch()], train_cfg=dict(type='TrainLoop', max_iters=1), **options).train()
     assert seen == ['highest', 'high'] and torch.get_float32_matmul_precision() == 'highest'
-    with pytest.raises(ValueError, match="matmul_precision='tf32' is not one of"):
+    with pytest.raises(ValueError, match="matmul_precision='hgih' is not one of .*; did you mean 'high'"):
         resolve_matmul_precision('tf32', 'fp32')
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda: True)

@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from sapiens.engine import LoggerHook, TrainLoop
 from sapiens.engine.run_lines import metric_table, progress_line, show_bytes, show_seconds, training_line
+from sapiens.engine.start_report import describe_options
 from sapiens.utils.terminal import TIMED_WIDTH, VARIABLE, WIDTH, log_brief
 
 from .toy import make_runner
@@ -29,6 +30,12 @@ def test_the_line_of_a_step():
     assert training_line(dict(VALUES, memory=40_000, loss=12_345.0), 70_000, 100_000, 3 * 86_400 + 7_300) == (
         'step  70000/100000  eta 3d02h  loss 1.23e+04 (aligned 0.216, …)  lr 2.1e-05  9.14 img/s  39.1 GiB  wait 24%'
     )
+
+
+def test_a_full_line_says_that_values_are_left_out():
+    values = dict(VALUES, memory=40_000, grad_norm=3.5) | {'pose_acc_of_all_tasks': 0.5}
+    line = training_line(values, 70_000, 100_000, 86_400)
+    assert line.endswith('  wait 24%  …') and 'gradient' not in line
 
 
 def test_losses_of_several_tasks_are_summed_by_task():
@@ -133,6 +140,25 @@ def test_the_start_is_ten_lines(shown, tmp_path):
         '                 3.0000',
     ]
     assert max(map(len, lines)) <= WIDTH
+
+
+def test_the_start_shows_options_that_are_not_the_default():
+    cfg = Config(dict(activation_checkpointing='off', default_hooks=dict(checkpoint=dict(format='auto'))))
+    assert describe_options(cfg) == describe_options(Config({})) == ''
+    cfg = Config(
+        dict(
+            activation_checkpointing=dict(backbone='all'),
+            optim_wrapper=dict(state_dtype='bf16'),
+            default_hooks=dict(checkpoint=dict(format='folder')),
+            env_cfg=dict(matmul_precision='high'),
+        )
+    )
+    assert describe_options(cfg).split(', ') == [
+        'activation_checkpointing.backbone=all',
+        'optim_wrapper.state_dtype=bf16',
+        'default_hooks.checkpoint.format=folder',
+        'env_cfg.matmul_precision=high',
+    ]
 
 
 def test_the_log_file_keeps_everything(shown, tmp_path):

@@ -103,7 +103,7 @@ def test_plan_of_all_tasks_and_of_masks(tmp_path):
         ('depth', ('--keypoints-as', 'coco17'), '--keypoints-as is for pose'),
         ('pose', ('--keypoints-as', 'coco71'), "did you mean 'coco17'"),
         ('depth', ('--boxes', 'x.json'), '--boxes and --detector are for pose'),
-        ('seg', ('--detector', 'embedded'), '--boxes and --detector are for pose'),
+        ('seg', ('--detector', 'embedded'), '--detector embedded: --boxes and --detector are for pose'),
         ('pose', ('--mask-model', CONFIGS['seg']), '--mask-model is for depth and normal'),
         ('depth', ('--mask-model', CONFIGS['normal']), 'gives no masks of people'),
         ('depth', ('--mask-model', CONFIGS['seg'], '--mask-dir', '.'), 'leave out --mask-dir'),

@@ -41,7 +41,7 @@ class MFUHook(Hook):
     while the others wait). Between lines of the log the hook does nothing but count. Not a default hook, because of the time of
     the trace::
 
-        custom_hooks = [dict(type='MFUHook')]
+        default_hooks = dict(mfu=dict(type='MFUHook'))
 
     Args:
         peak_tflops: peak rate of the device in TFLOP/s, where the table does not have it.

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .adapters import is_adapter, merge_adapters
+from .adapters import merge_adapters
 from .archive import is_export, is_torchscript, read_export, read_torchscript
 from .limits import check_tensors, limited_memory
 from .names import canonical, layout_of, strip_wrappers
@@ -36,7 +36,6 @@ class Checkpoint:
         key: of the weights in the file, ``''`` for flat weights.
         layout: project whose names the file has: ``'sapiens'`` (mmpretrain's), ``'timm'`` (facebookresearch/mae too), or
             ``'huggingface'``.
-        has_adapters: whether the file has adapters (LoRA) beside the weights, which ``state_dict`` has merged.
     """
 
     state_dict: dict[str, Tensor]
@@ -45,7 +44,6 @@ class Checkpoint:
     form: str = 'PyTorch file'
     key: str = ''
     layout: str = 'sapiens'
-    has_adapters: bool = False
 
 
 def read_checkpoint(path: str | Path, map_location: str | torch.device = 'cpu') -> Checkpoint:
@@ -84,8 +82,7 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = 'cpu') 
         raise ValueError(f'{path} cannot be used: {error}') from None
     tensors = merge_adapters(strip_wrappers(named, str(path)), meta, str(path))
     layout = layout_of(tensors)
-    has_adapters = any(map(is_adapter, named))
-    return Checkpoint(canonical(tensors, layout, str(path)), meta, str(path), form, key, layout, has_adapters)
+    return Checkpoint(canonical(tensors, layout, str(path)), meta, str(path), form, key, layout)
 
 
 def require_checkpoint(path: str | Path) -> Path:
