@@ -32,6 +32,12 @@ from sapiens.utils.config_options import add_options_argument
 from sapiens.utils.counting import count_of
 from sapiens.utils.files import write_atomically
 
+# Keys of a config that change a training and not the table.
+NOT_COVERED = dict(
+    compile='the table is for uncompiled training, since what a compiler keeps is not known without running it.',
+    float8='memory and time are those of training without it.',
+)
+
 
 def main(argv: list[str] | None = None) -> None:
     parser = tool_parser(__doc__, first=('--gpus', '--memory', '--nic', '--images', '--cfg-options'))
@@ -87,13 +93,6 @@ def main(argv: list[str] | None = None) -> None:
     if args.json is not None:
         write_atomically(args.json, json.dumps(as_json(plan), indent=2) + '\n')
         print(f'numbers: {args.json}')
-
-
-# Keys of a config that change a training and not the table.
-NOT_COVERED = dict(
-    compile='the table is for uncompiled training, since what a compiler keeps is not known without running it.',
-    float8='memory and time are those of training without it.',
-)
 
 
 def fraction(text: str) -> float:
