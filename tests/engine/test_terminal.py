@@ -22,13 +22,13 @@ VALUES = dict(
 
 def test_the_line_of_a_step():
     assert training_line(VALUES, 5, 20, 6.4) == (
-        'step  5/20  eta 6s  loss 0.3290 (aligned 0.216, silog 0.113)  lr 2.1e-05  9.14 img/s  533 MiB  wait 24%'
+        'step  5/20  eta 6s  loss 0.3290 (aligned 0.216, silog 0.113)  lr 2.1e-05  9.14 img/s  533 MiB  wait 24%  …'
     )
     assert training_line(dict(loss=2.0, lr=1e-3), 5, 20, None, '2/4') == (
         'epoch 2/4  step  5/20  loss 2.0000  lr 1.0e-03'
     )
     assert training_line(dict(VALUES, memory=40_000, loss=12_345.0), 70_000, 100_000, 3 * 86_400 + 7_300) == (
-        'step  70000/100000  eta 3d02h  loss 1.23e+04 (aligned 0.216, …)  lr 2.1e-05  9.14 img/s  39.1 GiB  wait 24%'
+        'step  70000/100000  eta 3d02h  loss 1.23e+04 (aligned 0.216, …)  lr 2.1e-05  9.14 img/s  39.1 GiB  wait 24%  …'
     )
 
 
