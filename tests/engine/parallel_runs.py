@@ -1,16 +1,11 @@
-"""Small runs on one, two or four processes (gloo), whose results are files. Used by test_parallel.py; not collected.
+"""Small runs on one, two or four processes (gloo), whose results are files. Used by test_parallel.py; not collected."""
 
-``python -m tests.engine.parallel_runs`` imports everything once. For each line of JSON it forks the processes of a group, which
-do the runs of the line one after the other, and answers with their exit statuses.
-"""
-
-import gc
 import json
 import os
-import signal
-import sys
 from pathlib import Path
 
+import functorch.compile  # noqa: F401  (what runs import, once for all processes that are forked)
+import matplotlib.pyplot  # noqa: F401
 import torch
 from mmengine.config import Config
 from mmengine.dist import all_reduce
@@ -27,7 +22,7 @@ from tests.models.test_sapiens2_tasks import HEADS, LOSSES
 from tests.models.test_sapiens2_tasks import sample as sapiens2_sample
 
 SIZE = multi_task.SIZE
-ARCH = dict(multi_task.ARCH, num_layers=3)
+ARCH = dict(multi_task.ARCH, num_layers=2)
 V1 = dict(type='SapiensViT', arch=ARCH, img_size=SIZE)
 
 
@@ -35,6 +30,8 @@ def dense(head: dict, **options) -> dict:
     return dict(type='DenseEstimator', head=head, **options)
 
 
+# Of a run that does not say how many.
+STEPS = 20
 # Models by name. They draw from the seeds of samples, whatever the process.
 MODELS = dict(
     mae=dict(
@@ -56,8 +53,11 @@ MODELS = dict(
         dict(HEADS['pointmap'], norm='rms'), backbone=dict(V1, type='Sapiens2ViT'), task=dict(type='PointmapTask'),
         losses=[LOSSES['pointmap'][0], LOSSES['pointmap'][-1]],
     ),
-    multi=dict(multi_task.config(), backbone=dict(V1, type='Sapiens2ViT')),
 )  # fmt: skip
+MODELS['multi'] = multi_task.config(
+    backbone=dict(V1, type='Sapiens2ViT'),
+    tasks={name: dict(task, head=MODELS[name]['head']) for name, task in multi_task.TASKS.items()},
+)
 
 
 @DATASETS.register_module()
@@ -143,7 +143,7 @@ def config(work_dir: str, request: dict) -> Config:
             batch_size=4 // world, num_workers=0, drop_last=True, sampler=sampler, collate_fn=dict(type='stack_collate'),
             dataset=data,
         ),
-        train_cfg=dict(type='TrainLoop', max_iters=request.get('steps', 20), val_interval=1000),
+        train_cfg=dict(type='TrainLoop', max_iters=request.get('steps', STEPS), val_interval=1000),
         optim_wrapper=dict(
             type='OptimWrapper', precision=request.get('precision', 'fp32'),
             optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05, eps=1e-4, fused=request.get('fused', True)),
@@ -153,7 +153,7 @@ def config(work_dir: str, request: dict) -> Config:
         param_scheduler=[dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=5)],
         default_hooks=dict(
             logger=dict(type='LoggerHook', interval=5), sampler_seed=None, stop=dict(type='StopHook'),
-            checkpoint=dict(type='CheckpointHook', interval=10, by_epoch=False) if request.get('saves', True) else None,
+            checkpoint=dict(type='CheckpointHook', interval=request['saves'], by_epoch=False) if 'saves' in request else None,
         ),
         custom_hooks=hooks,
         log_processor=dict(by_epoch=False),
@@ -177,7 +177,7 @@ def config(work_dir: str, request: dict) -> Config:
             val_cfg=dict(type='ValLoop'),
             val_evaluator=dict(type='ReconstructionLoss'),
         )  # fmt: skip
-        cfg['train_cfg']['val_interval'] = 7
+        cfg['train_cfg']['val_interval'] = request['val']
     return Config({key: value for key, value in cfg.items() if value is not None})
 
 
@@ -185,6 +185,7 @@ def run(request: dict) -> None:
     """Run in this process, and write ``result.pt`` into the work dir; with ``fails`` what it raises, as ``error_<rank>.txt``."""
     work_dir = Path(request['work_dir'])
     work_dir.mkdir(parents=True, exist_ok=True)
+    counters.clear()
     try:
         runner = Runner.from_cfg(config(str(work_dir), request))
         runner.train()
@@ -212,42 +213,12 @@ def run(request: dict) -> None:
         torch.save(result, work_dir / 'result.pt')
 
 
-def serve() -> list[dict]:
-    """Fork the processes of each group of runs, which run one after the other. Returns the runs in the children."""
-    import matplotlib.pyplot  # noqa: F401  (what a Runner imports, at the cost of seconds)
-    import torchvision  # noqa: F401
-
-    import sapiens.datasets
-    import sapiens.evaluation  # noqa: F401
-
+def run_all(requests: list[dict]) -> None:
+    """Do runs one after the other in this process, which was forked for them."""
     Runner._log_env = lambda *_: None  # asks the compilers of the machine for their versions
-    Config.pretty_text = property(lambda self: '')  # formatting it takes a second
-    gc.freeze()  # a run collects garbage, and need not search what was imported
-    print('ready', flush=True)
-    for line in sys.stdin:
-        group, children = json.loads(line), []
-        for rank in range(group['processes']):
-            child = os.fork()
-            if child == 0:
-                signal.alarm(1200)
-                with open(group['log'], 'a') as log:
-                    os.dup2(log.fileno(), 1)
-                    os.dup2(log.fileno(), 2)
-                if group['processes'] > 1:
-                    world = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=group['processes'])
-                    world['LOCAL_WORLD_SIZE'] = group['local']
-                    os.environ.update({name: str(value) for name, value in world.items()})
-                    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(group['port']))
-                return group['runs']
-            children.append(child)
-        print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]), flush=True)
-    os._exit(0)
-
-
-if __name__ == '__main__':
-    for request in serve():
+    os.environ['SAPIENS_VERBOSE'] = '1'
+    local = os.environ.get('LOCAL_WORLD_SIZE')
+    for request in requests:
+        if local:
+            os.environ['LOCAL_WORLD_SIZE'] = str(request.get('local', local))
         run(request)
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-    sys.stdout.flush()
-    os._exit(0)  # taking apart all modules takes a second

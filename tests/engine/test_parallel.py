@@ -1,72 +1,52 @@
-"""Runs of several processes equal the run of one: weights, losses, metrics, checkpoints. They are separate processes (gloo)."""
-
-import json
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
+"""Runs of several processes equal the run of one: weights, losses, metrics, checkpoints. They are forked processes (gloo)."""
 
 import pytest
 import torch
 
+from ..ranks import on_ranks
+from .parallel_runs import run_all
+from .test_runner import logged
+
 FSDP2 = dict(type='FSDP2')
 # All that a run can do at once: two batches a step, of which one is not finite, clipped gradients, a frozen block, layer decay,
-# recomputed activations, an average of the weights, figures, and an evaluation in which one process has more batches.
+# recomputed activations, an average of weights, figures, checkpoints, and an evaluation in which one process has more batches.
 EVERYTHING = dict(
-    model='mae', accumulate=2, spoil=5, max_norm=0.1, val=True, paramwise=dict(no_decay_1d=True, layer_decay_rate=0.8),
-    backbone=dict(frozen_stages=1), recompute='all',
+    model='mae', accumulate=2, spoil=3, max_norm=0.1, paramwise=dict(no_decay_1d=True, layer_decay_rate=0.8),
+    backbone=dict(frozen_stages=1), recompute='all', steps=10, saves=6, val=4,
     hooks=[
         dict(type='EMAHook', ema_type='MomentumAnnealingEMA', momentum=0.1, gamma=10),
-        dict(type='ReconstructionHook', interval=8, num_images=2),
+        dict(type='ReconstructionHook', interval=5, num_images=2),
     ],
 )  # fmt: skip
-# A step has gradients for one of three heads. One of them is drawn.
-MULTI = dict(
-    model='multi', steps=9, saves=False, hooks=[dict(type='DenseFigureHook', task='seg', interval=6, num_images=2)]
-)
-HEADS = ('pose', 'seg', 'normal', 'pointmap')
-# Steps of a head; 20 are a slow test.
-STEPS = 10
-BF16 = dict(precision='bf16', steps=6, saves=False)
+SAVED = f'iter_{EVERYTHING["saves"]}.pth'
+# A step has gradients for one of three heads, which are those of pose, segmentation and normals. One of them is drawn.
+MULTI = dict(model='multi', steps=6, hooks=[dict(type='DenseFigureHook', task='seg', interval=5, num_images=2)])
+# Steps of most runs. 20 steps, also of EVERYTHING, are a slow test.
+STEPS = 5
+SHORT = dict(model='mae', steps=STEPS)
+BF16 = dict(precision='bf16', steps=4)
 
 
 @pytest.fixture(scope='module')
 def group(tmp_path_factory):
-    """group(processes, runs by name, local=...) does runs; the results are in folder/<name>."""
+    """group(processes, runs by name) does runs; the results are in folder/<name>."""
     folder = tmp_path_factory.mktemp('runs')
-    environment = dict(os.environ, OMP_NUM_THREADS='1', SAPIENS_VERBOSE='1')
-    server = subprocess.Popen(
-        [sys.executable, '-W', 'ignore', '-m', 'tests.engine.parallel_runs'],
-        cwd=Path(__file__).parents[2], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert server.stdout.readline() == 'ready\n'
 
-    def group(processes, runs, local=None):
-        with socket.socket() as probe:
-            probe.bind(('127.0.0.1', 0))
-            port = probe.getsockname()[1]
-        log = folder / f'{next(iter(runs))}.log'
-        runs = [dict(request, name=name, work_dir=str(folder / name)) for name, request in runs.items()]
-        request = dict(processes=processes, local=local or processes, port=port, log=str(log), runs=runs)
-        server.stdin.write(json.dumps(request) + '\n')
-        server.stdin.flush()
-        statuses = json.loads(server.stdout.readline())
-        assert set(statuses) == {0}, log.read_text()[-4000:]
+    def group(processes, runs):
+        requests = [dict(request, name=name, work_dir=str(folder / name)) for name, request in runs.items()]
+        on_ranks(processes, run_all, folder, requests, seconds=1200, joined=False)
         return folder
 
-    yield group
-    server.stdin.close()
-    server.wait()
+    return group
 
 
 @pytest.fixture(scope='module')
 def one(group):
     """Folder of the runs of one process."""
-    heads = {head: dict(model=head, steps=STEPS, saves=False) for head in HEADS}
-    folder = group(1, dict(mae=dict(model='mae'), everything=EVERYTHING, multi=MULTI, **heads))
-    spoilt = torch.load(folder / 'mae/iter_10.pth', weights_only=True)
-    spoilt['state_dict']['backbone.layers.2.attn.proj.weight'][-1, -1] = torch.nan  # of the last process
+    short, pointmap = dict(SHORT, saves=STEPS), dict(SHORT, model='pointmap')
+    folder = group(1, dict(mae=dict(model='mae'), short=short, everything=EVERYTHING, multi=MULTI, pointmap=pointmap))
+    spoilt = checkpoint(folder, 'short', f'iter_{STEPS}.pth')
+    spoilt['state_dict']['backbone.layers.1.attn.proj.weight'][-1, -1] = torch.nan  # of the last process
     torch.save(dict(state_dict=spoilt['state_dict'], meta=spoilt['meta']), folder / 'spoilt.pth')
     return folder
 
@@ -74,30 +54,32 @@ def one(group):
 @pytest.fixture(scope='module')
 def two(group, one):
     """Folder of the runs of two processes."""
-    resumed = dict(EVERYTHING, resume=True, load_from=str(one / 'everything/iter_10.pth'))
-    sharded = {
-        'fsdp_mae': dict(model='mae', saves=False),
-        'fsdp_everything': EVERYTHING,
-        'fsdp_resumed': dict(resumed, saves=False),
-        'fsdp_again': dict(resumed, steps=10, save_again=True),
-        'fsdp_loaded': dict(model='mae', steps=1, saves=False, load_from=str(one / 'mae/iter_10.pth')),
-        'fsdp_spoilt': dict(model='mae', steps=1, load_from=str(one / 'spoilt.pth'), fails=True),
-        'fsdp_compiled': dict(model='mae', steps=4, saves=False, compile=dict(backend='eager')),
-        'fsdp_multi': MULTI,
-        **{f'fsdp_{head}': dict(model=head, steps=STEPS, saves=False) for head in HEADS},
-    }
+    resumed = dict(EVERYTHING, resume=True, load_from=str(one / 'everything' / SAVED))
+    sharded = dict(
+        fsdp_mae=dict(model='mae'),
+        fsdp_everything=EVERYTHING,
+        fsdp_resumed=resumed,
+        fsdp_again=dict(resumed, steps=EVERYTHING['saves'], save_again=True),
+        fsdp_loaded=dict(SHORT, steps=1, load_from=str(one / f'short/iter_{STEPS}.pth')),
+        fsdp_spoilt=dict(SHORT, load_from=str(one / 'spoilt.pth'), fails=True),
+        fsdp_compiled=dict(SHORT, steps=2, compile=dict(backend='eager')),
+        fsdp_multi=MULTI,
+        fsdp_pointmap=dict(SHORT, model='pointmap'),
+    )
     runs = {name: dict(run, parallel=FSDP2) for name, run in sharded.items()}
-    runs |= {
-        'fsdp_bf16': dict(BF16, model='mae', parallel=dict(FSDP2, param_dtype='bf16')),
-        'fsdp_bf16_pointmap': dict(
-            BF16, model='pointmap', recompute='selective', parallel=dict(FSDP2, param_dtype='bf16')
-        ),
-        'ddp_bf16': dict(BF16, model='mae'),
-        'ddp_bf16_pointmap': dict(BF16, model='pointmap', recompute='selective'),
-        'ddp_mae': dict(model='mae', saves=False, parallel=dict(type='DDP', static_graph=True)),
-        'ddp_multi': MULTI,
-        'ddp_resumed': dict(resumed, saves=False),
-    }
+    gathered = dict(BF16, parallel=dict(FSDP2, param_dtype='bf16'))
+    pointmap = dict(model='pointmap', recompute='selective')
+    runs |= dict(
+        # Two nodes of one process.
+        hsdp_short=dict(SHORT, parallel=dict(FSDP2, shard='node'), local=1),
+        fsdp_bf16=dict(gathered, model='mae'),
+        fsdp_bf16_pointmap=dict(gathered, **pointmap),
+        ddp_bf16=dict(BF16, model='mae'),
+        ddp_bf16_pointmap=dict(BF16, **pointmap),
+        ddp_mae=dict(model='mae', parallel=dict(type='DDP', static_graph=True)),
+        ddp_multi=MULTI,
+        ddp_resumed=resumed,
+    )
     return group(2, runs)
 
 
@@ -105,17 +87,18 @@ def result(folder, name):
     return torch.load(folder / name / 'result.pt', weights_only=True)
 
 
-def checkpoint(folder, name, file='iter_10.pth'):
+def checkpoint(folder, name, file=SAVED):
     return torch.load(folder / name / file, weights_only=True)
 
 
 def assert_equal_runs(one, other, steps=20):
     assert one['losses'] == pytest.approx(other['losses'], abs=1e-5) and len(one['losses']) == steps
-    assert one['losses'][-1] < one['losses'][0]
+    assert steps < 20 or one['losses'][-1] < one['losses'][0]
     assert list(one['initial']) == list(other['initial'])
     for name, value in one['initial'].items():
         assert torch.equal(value, other['initial'][name]), name
         assert torch.allclose(one['weights'][name], other['weights'][name], atol=1e-5), name
+    assert any(not torch.equal(value, one['weights'][name]) for name, value in one['initial'].items())
     assert one['skipped'] == other['skipped']
     for before, after in zip(one['metrics'], other['metrics'], strict=True):
         assert before == pytest.approx(after, abs=1e-5)
@@ -142,34 +125,33 @@ def test_pretraining_equals_that_of_one_process(one, two, way):
     assert other['held'] == other['size'] if way == 'ddp' else 0.5 <= other['held'] / other['size'] < 0.65
 
 
-@pytest.mark.parametrize('head', HEADS)
-def test_finetuning_equals_that_of_one_process(one, two, head):
-    assert_equal_runs(result(one, head), result(two, f'fsdp_{head}'), STEPS)
+def test_finetuning_equals_that_of_one_process(one, two):
+    """Each head by itself is a slow test."""
+    assert_equal_runs(result(one, 'pointmap'), result(two, 'fsdp_pointmap'), STEPS)
 
 
 @pytest.mark.parametrize('way', ['ddp', 'fsdp'])
 def test_several_tasks_equal_those_of_one_process(one, two, way):
-    assert_equal_runs(result(one, 'multi'), result(two, f'{way}_multi'), 9)
+    assert_equal_runs(result(one, 'multi'), result(two, f'{way}_multi'), MULTI['steps'])
     assert len(list((two / f'{way}_multi').rglob('seg_*.png'))) == 2
 
 
-@pytest.mark.parametrize('name', ['fsdp_everything', pytest.param('fsdp_kept', marks=pytest.mark.slow)])
-def test_all_that_a_run_can_do(group, one, two, name):
-    if name == 'fsdp_kept':
-        group(2, {name: dict(EVERYTHING, parallel=dict(FSDP2, reshard_after_forward=False))})
-    first, other = result(one, 'everything'), result(two, name)
-    assert_equal_runs(first, other)
+def assert_all_was_done(folder, one, other, steps):
+    """``one`` and ``other`` are names of runs of EVERYTHING."""
+    names, (first, other) = (one, other), (result(folder, name) for name in (one, other))
+    assert_equal_runs(first, other, steps)
     # Gradients of the first of two batches wait, unreduced, in the whole weights.
-    assert first['pending'] == [True, False] * 10 and other['pending'] == [False] * 20
-    assert first['skipped'] == 1 and len(first['metrics']) == 3
+    assert first['pending'] == [True, False] * (steps // 2) and other['pending'] == [False] * steps
+    assert first['skipped'] == 1 and len(first['metrics']) == -(-steps // EVERYTHING['val'])
     frozen = [key for key in first['weights'] if key.startswith(('backbone.layers.0.', 'backbone.patch_embed'))]
     assert len(frozen) > 8
     assert all(torch.equal(other['initial'][key], other['weights'][key]) for key in frozen)
-    figures = [
-        sorted(path.name for path in (folder / run).rglob('*.png'))
-        for folder, run in ((one, 'everything'), (two, name))
-    ]
-    assert figures[0] == figures[1] and len(figures[0]) == 3
+    figures = [sorted(path.name for path in (folder / name).rglob('*.png')) for name in names]
+    assert figures[0] == figures[1] and len(figures[0]) == steps // 5
+
+
+def test_all_that_a_run_can_do(two):
+    assert_all_was_done(two, 'everything', 'fsdp_everything', EVERYTHING['steps'])
 
 
 def test_a_checkpoint_is_that_of_one_process(one, two):
@@ -189,11 +171,12 @@ def test_a_checkpoint_is_that_of_one_process(one, two):
 
 def test_a_run_resumes_on_another_number_of_processes(group, one, two):
     """From one process on two, from two sharded ones on one, and what is written at once is what was read."""
-    resumed = dict(EVERYTHING, resume=True, load_from=str(two / 'fsdp_everything/iter_10.pth'))
-    group(1, dict(one_resumed=resumed, one_again=dict(resumed, steps=10, save_again=True)))
-    straight = result(one, 'everything')['losses'][10:]
+    resumed = dict(EVERYTHING, resume=True, load_from=str(two / 'fsdp_everything' / SAVED))
+    again = dict(resumed, steps=EVERYTHING['saves'], save_again=True)
+    group(1, dict(one_resumed=resumed, one_again=again))
+    straight = result(one, 'everything')['losses'][EVERYTHING['saves'] :]
     for name in ('fsdp_resumed', 'ddp_resumed', 'one_resumed'):
-        assert result(two, name)['losses'] == pytest.approx(straight, abs=1e-5) and len(straight) == 10
+        assert result(two, name)['losses'] == pytest.approx(straight, abs=1e-5) and len(straight) == 4
     for read, written in (
         (checkpoint(one, 'everything'), 'fsdp_again'),
         (checkpoint(two, 'fsdp_everything'), 'one_again'),
@@ -204,17 +187,16 @@ def test_a_run_resumes_on_another_number_of_processes(group, one, two):
 
 
 def test_weights_are_read_in_parts(one, two):
-    loaded, file = result(two, 'fsdp_loaded')['initial'], checkpoint(one, 'mae')['state_dict']
+    loaded, file = result(two, 'fsdp_loaded')['initial'], checkpoint(one, 'short', f'iter_{STEPS}.pth')['state_dict']
     assert_equal_tensors(dict(loaded), dict(file))
-    log = (two / 'fsdp_mae.log').read_text()
-    assert '100.0% of the backbone loaded from' in log
+    assert '100.0% of the backbone loaded from' in logged(two / 'fsdp_loaded')
     errors = [(two / f'fsdp_spoilt/error_{rank}.txt').read_text() for rank in (0, 1)]
-    assert errors[0] == errors[1] and 'backbone.layers.2.attn.proj.weight has values that are not finite' in errors[0]
+    assert errors[0] == errors[1] and 'backbone.layers.1.attn.proj.weight has values that are not finite' in errors[0]
 
 
 def test_compiled_blocks(one, two):
     compiled = result(two, 'fsdp_compiled')
-    assert compiled['losses'] == pytest.approx(result(one, 'mae')['losses'][:4], abs=1e-5)
+    assert compiled['losses'] == pytest.approx(result(one, 'short')['losses'][:2], abs=1e-5)
     assert compiled['graphs'] >= 1
 
 
@@ -227,22 +209,33 @@ def test_weights_gathered_in_bf16_train_as_autocast_does(two, suffix):
         assert torch.allclose(value, fsdp['weights'][name], atol=1e-4), name
 
 
-@pytest.mark.parametrize('name', ['mae', pytest.param('everything', marks=pytest.mark.slow)])
-def test_nodes_that_hold_the_same_parts(group, one, name):
+def test_nodes_that_hold_the_same_parts(one, two):
     """Two nodes of one process; two nodes of two processes are a slow test."""
-    request = dict(dict(model='mae', saves=False) if name == 'mae' else EVERYTHING, parallel=dict(FSDP2, shard='node'))
-    folder = group(2, {f'hsdp_{name}': request}, local=1)
-    other = result(folder, f'hsdp_{name}')
-    assert_equal_runs(result(one, name), other)
+    other = result(two, 'hsdp_short')
+    assert_equal_runs(result(one, 'short'), other, STEPS)
     assert other['held'] == other['size']
 
 
 @pytest.mark.slow
-def test_more_processes_and_steps(group):
-    models = ('mae', *HEADS)
-    folder = group(
-        4, {f'four_{name}': dict(model=name, parallel=dict(FSDP2, shard='node')) for name in models}, local=2
+def test_more_steps_of_all_that_a_run_can_do(group):
+    """Also with weights that stay gathered, and on two nodes."""
+    long = dict(EVERYTHING, steps=20)
+    ways = dict(
+        fsdp=dict(parallel=FSDP2),
+        kept=dict(parallel=dict(FSDP2, reshard_after_forward=False)),
+        hsdp=dict(parallel=dict(FSDP2, shard='node'), local=1),
     )
+    group(1, dict(long=long))
+    folder = group(2, {f'long_{way}': long | options for way, options in ways.items()})
+    for way in ways:
+        assert_all_was_done(folder, 'long', f'long_{way}', 20)
+
+
+@pytest.mark.slow
+def test_more_processes_and_steps(group):
+    models = ('mae', 'pose', 'seg', 'normal', 'pointmap', 'multi')
+    sharded = dict(parallel=dict(FSDP2, shard='node'), local=2)
+    folder = group(4, {f'four_{name}': dict(sharded, model=name) for name in models})
     group(4, {f'four_all_{name}': dict(model=name, parallel=FSDP2) for name in models})
     group(4, {f'four_ddp_{name}': dict(model=name) for name in models})
     group(1, {f'whole_{name}': dict(model=name) for name in models})

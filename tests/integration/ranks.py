@@ -1,12 +1,9 @@
-"""Recipes of three tasks on small data, each trained by one and by two processes: ``python -m tests.integration.ranks``."""
+"""Recipes of three tasks on small data, each trained by one and by two processes. Used by test_ranks.py; not collected."""
 
-import gc
 import json
 import os
-import sys
-import traceback
 
-import torch
+import matplotlib.pyplot  # noqa: F401  (what a Runner imports, once for all processes that are forked)
 from mmengine.config import Config
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
@@ -28,9 +25,9 @@ CHANGES = dict(
     seg={'model.loss_stride': 4, 'model.head.dropout': 0.5, 'model.backbone.activation_checkpointing': 'all'},
     pose={'model.backbone.activation_checkpointing': 2},
 )
-BATCH, STEPS, SAVED = 4, 10, 5
-# Folder, number of processes, and the run that it continues in the middle.
-RUNS = (('one', 1, None), ('two', 2, None), ('two-then-one', 1, 'two'), ('one-then-two', 2, 'one'))
+BATCH, STEPS, SAVED = 4, 6, 3
+# By folder, the number of processes, and the run that is continued in the middle.
+RUNS = {'one': (1, None), 'two': (2, None), 'two-then-one': (1, 'two'), 'one-then-two': (2, 'one')}
 
 
 @HOOKS.register_module(force=True)
@@ -78,48 +75,12 @@ def make_config(task: str, work_dir: str, processes: int, resume: str | None = N
     return cfg
 
 
-def train(task: str, work_dir: str, processes: int, port: str, resume: str | None = None) -> None:
-    """Fork the processes of one run, and wait until all have succeeded."""
-    children = []
-    for rank in range(processes):
-        child = os.fork()
-        if child == 0:
-            if processes > 1:
-                world = dict(
-                    RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=processes, MASTER_ADDR='127.0.0.1', MASTER_PORT=port
-                )
-                os.environ.update({name: str(value) for name, value in world.items()})
-            try:
-                Runner.from_cfg(make_config(task, work_dir, processes, resume)).train()
-                if processes > 1:
-                    torch.distributed.destroy_process_group()
-            except BaseException:
-                traceback.print_exc()
-                os._exit(1)
-            sys.stdout.flush()
-            os._exit(0)  # taking apart all modules takes a second
-        children.append(child)
-    if any([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]):
-        raise SystemExit(f'{work_dir}: a process has failed')
-
-
-def main(root: str, data_root: str, port: str, *tasks: str) -> None:
-    import matplotlib.pyplot  # noqa: F401  (what a Runner imports, once for all processes)
-    import torchvision  # noqa: F401
-
-    import sapiens.datasets
-    import sapiens.models  # noqa: F401
-
+def train(root: str, data_root: str, *names: str) -> None:
+    """The runs of all recipes in this process, which was forked for them."""
     os.environ['DATA_ROOT'] = data_root
-    # Two thirds of the time of such runs.
-    Config.pretty_text = property(lambda cfg: '# not formatted')
     Runner._log_env = lambda *_: None  # asks the compilers of the machine for their versions
-    gc.freeze()  # a run collects garbage, and need not search what was imported
-    for task in tasks:
-        for name, processes, start in RUNS:
+    for task in RECIPES:
+        for name in names:
+            processes, start = RUNS[name]
             resume = start and f'{root}/{task}/{start}/iter_{SAVED}.pth'
-            train(task, f'{root}/{task}/{name}', processes, port, resume)
-
-
-if __name__ == '__main__':
-    main(*sys.argv[1:])
+            Runner.from_cfg(make_config(task, f'{root}/{task}/{name}', processes, resume)).train()

@@ -1,16 +1,12 @@
 """Training does not depend on the number of processes, up to rounding: what a model draws follows from the samples."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from ..ranks import on_ranks
 from .multi_task import render_people
-from .ranks import RECIPES, SAVED, STEPS
+from .ranks import RECIPES, SAVED, STEPS, train
 
 
 @pytest.fixture(scope='module')
@@ -24,15 +20,8 @@ def data(tmp_path_factory):
 def runs(data, tmp_path_factory):
     """Folder of the runs of all recipes."""
     root = tmp_path_factory.mktemp('runs')
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, '-W', 'ignore', '-m', 'tests.integration.ranks', root, data, port, *RECIPES]
-    result = subprocess.run(
-        [str(part) for part in command],
-        capture_output=True, text=True, timeout=1200, cwd=Path(__file__).parents[2], env=dict(os.environ, OMP_NUM_THREADS='1'),
-    )  # fmt: skip
-    assert result.returncode == 0, (result.stdout + result.stderr)[-4000:]
+    for processes, *names in ((1, 'one'), (2, 'two', 'one-then-two'), (1, 'two-then-one')):
+        on_ranks(processes, train, root, str(root), str(data), *names, seconds=1200, joined=False)
     return root
 
 
