@@ -11,6 +11,7 @@ import traceback
 from pathlib import Path
 
 import torch
+import torch._dynamo  # every optimizer imports it: once for all processes that are forked
 
 
 def on_ranks(count, function, folder, *args, killed=(), seconds=60, joined=True):

@@ -3,7 +3,8 @@
 import json
 import os
 
-import matplotlib.pyplot  # noqa: F401  (what a Runner imports, once for all processes that are forked)
+import matplotlib.pyplot  # noqa: F401  (what runs import, once for all processes that are forked)
+import mmpose.datasets  # noqa: F401
 from mmengine.config import Config
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook

@@ -240,6 +240,29 @@ def test_without_a_gpu(tool):
     assert failed.returncode and '--smoke' in failed.stderr
 
 
+def assert_estimates_are_right(text, rows, steps, estimated):
+    """``estimated`` is the number of steps whose recipe and mode have an estimate."""
+    cells = [[cell.strip() for cell in line.split('|')[1:-1]] for line in text.splitlines() if line[:2] == '| ']
+    found = [row for row in cells if len(row) == 11 and row[3].isdigit()]
+    assert len(found) == sum(name.startswith('step/') for name in rows) == steps
+    assert all(row[7] for row in found)
+    right = [row for row in found if row[9].endswith('%')]
+    assert len(right) == estimated and all(abs(float(row[9].rstrip('%'))) < 10 and row[6] for row in right)
+
+
+@pytest.mark.slow
+def test_estimates_of_all_recipes(tool):
+    """Of all modes; the smoke test has two recipes."""
+    cases = [
+        case for case in tool('gpu_cases').tiny(tool('gpu_cases').suite_cases()) if case.kind in ('step', 'estimate')
+    ]
+    results, end = tool('gpu_lanes').Results(), time.monotonic() + 1200
+    tool('gpu_lanes').run_cases(cases, tool('gpu_work').work, results, end, FORKED, least=0)
+    assert {row['state'] for row in results.rows.values()} == {'done'}
+    text = tool('gpu_table').report(cases, results.rows, dict(device='CPU'), peak=1e12)
+    assert_estimates_are_right(text, results.rows, steps=32, estimated=32)
+
+
 def test_all_of_it_on_a_cpu(tmp_path):
     path = tmp_path / 'results.jsonl'
     done = run(
@@ -257,10 +280,7 @@ def test_all_of_it_on_a_cpu(tmp_path):
         row for row in rows.values() if row['state'] != 'done'
     ]
     assert 'Left out' not in done.stdout and 'No results' not in done.stdout
-    cells = [[cell.strip() for cell in line.split('|')[1:-1]] for line in done.stdout.splitlines() if line[:2] == '| ']
-    steps = [row for row in cells if len(row) == 11 and row[9].endswith('%')]
-    assert len(steps) == sum(name.startswith('step/') for name in rows) > 10
-    assert all(abs(float(row[9].rstrip('%'))) < 10 and row[6] and row[7] for row in steps)
+    assert_estimates_are_right(done.stdout, rows, steps=11, estimated=5)
     for name, row in rows.items():
         if name.endswith('/mmpretrain'):
             ours, theirs = row['values']['losses']

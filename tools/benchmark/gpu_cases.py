@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-__all__ = ['MODES', 'RECIPES', 'SETTINGS', 'Case', 'smallest', 'suite_cases']
+__all__ = ['MODES', 'RECIPES', 'SETTINGS', 'Case', 'smallest', 'suite_cases', 'tiny']
 
 # How a model is trained, by keys of its config.
 MODES = {
@@ -148,14 +148,22 @@ def _case(kind: str, recipe: str, size: str, mode: str = 'eager', opponent: str 
 
 
 def smallest(cases: list[Case]) -> list[Case]:
-    """Cases of a smoke test, with tiny models: each recipe, each mode with two of them, each opponent, each kind."""
-    tiny = [replace(case, size='tiny', batch=2, is_tiny=True) for case in cases]
-    return [case for case in dict.fromkeys(tiny) if _is_tried(case)]
+    """Cases of a smoke test: each recipe, mode, opponent and kind."""
+    return [case for case in tiny(cases) if _is_tried(case)]
+
+
+def tiny(cases: list[Case]) -> list[Case]:
+    """The cases with tiny models."""
+    return [*dict.fromkeys(replace(case, size='tiny', batch=2, is_tiny=True) for case in cases)]
 
 
 def _is_tried(case: Case) -> bool:
     if case.kind == 'largest':
         return case.recipe == 'MAE 0.95' and case.mode == 'eager'
-    if case.kind == 'pair':
-        return case.recipe in ('MAE 0.95', 'pose 308', 'segmentation')
-    return case.mode == 'eager' or case.recipe in ('MAE 0.95', 'segmentation')
+    if case.opponent == 'mmpretrain':
+        return case.recipe == 'MAE 0.95'
+    if case.opponent == 'plain eager':
+        return case.recipe == 'pose 308'
+    if case.kind == 'estimate' and case.mode == 'eager':
+        return case.recipe in ('MAE 0.95', 'segmentation')
+    return case.mode == 'eager' or case.recipe == 'MAE 0.95'

@@ -32,7 +32,7 @@ __all__ = ['batch_of', 'build_model', 'config_of', 'device_of', 'measure_largest
 
 # Steps that are not measured, measured, and profiled.
 WARM_UP, MEASURED, PROFILED = 5, 20, 3
-TINY = dict(warm_up=1, measured=2)
+TINY = dict(warm_up=1, measured=1, profiled=1)
 # Of images for tiny models, (h, w) in pixels.
 SIZE = {True: (128, 128), False: (64, 48)}  # by whether the model is an MAE
 # Keys of a config that training reads. Others, such as pipelines, take seconds to format.
@@ -65,8 +65,10 @@ def config_of(case: Case, work_dir: str) -> Config:
         cfg.compile = dict(backend='eager')  # the compiler of kernels takes longer than all other cases
     if case.is_tiny:
         archs = SAPIENS2_ARCHS if 'sapiens2' in case.config else SAPIENS_ARCHS
-        cfg.model.backbone.arch = dict(archs[cfg.model.backbone.arch], num_layers=2)
+        cfg.model.backbone.arch = dict(archs[cfg.model.backbone.arch], num_layers=1)
         cfg.model.backbone.img_size = SIZE[cfg.model.type == 'MAE']
+        if cfg.model.type == 'MAE':
+            cfg.model.decoder.num_layers = 1
     return cfg
 
 
@@ -116,9 +118,12 @@ class Watch(Hook):
 
     priority = 'LOWEST'
 
-    def __init__(self, device: str, batch: int, warm_up: int = WARM_UP, measured: int = MEASURED) -> None:
+    def __init__(
+        self, device: str, batch: int, warm_up: int = WARM_UP, measured: int = MEASURED, profiled: int = PROFILED
+    ) -> None:
         self.device, self.batch = device, batch
         self.first, self.last = warm_up - 1, warm_up - 1 + measured
+        self.end = self.last + profiled
         self.marks, self.profiler, self.values = Marks(device), profiler_of(device), {}
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
@@ -134,7 +139,7 @@ class Watch(Hook):
             self.values |= dict(peak_gb=gigabytes(self.device), loss=float(outputs['loss']))
             self.held = live_bytes(runner) / 1e9
             self.profiler.start()
-        if index == self.last + PROFILED:
+        if index == self.end:
             if self.device == 'cuda':
                 torch.cuda.synchronize()
             self.profiler.stop()

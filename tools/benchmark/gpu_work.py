@@ -12,8 +12,10 @@ HEAVY = [
     'gpu_host',
     'matplotlib.pyplot',
     'torchvision',
-    'torch._dynamo',
+    'torch._dynamo.backends.debugging',
+    'torch.export._trace',
     'functorch.compile',
+    'yapf.yapflib.yapf_api',
     'mmpretrain.models',
     'mmseg.models',
 ]
