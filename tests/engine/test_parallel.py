@@ -91,13 +91,13 @@ def checkpoint(folder, name, file=SAVED):
     return torch.load(folder / name / file, weights_only=True)
 
 
-def assert_equal_runs(one, other, steps=20):
+def assert_equal_runs(one, other, steps=20, atol=1e-5):
     assert one['losses'] == pytest.approx(other['losses'], abs=1e-5) and len(one['losses']) == steps
     assert steps < 20 or one['losses'][-1] < one['losses'][0]
     assert list(one['initial']) == list(other['initial'])
     for name, value in one['initial'].items():
         assert torch.equal(value, other['initial'][name]), name
-        assert torch.allclose(one['weights'][name], other['weights'][name], atol=1e-5), name
+        assert torch.allclose(one['weights'][name], other['weights'][name], atol=atol), name
     assert any(not torch.equal(value, one['weights'][name]) for name, value in one['initial'].items())
     assert one['skipped'] == other['skipped']
     for before, after in zip(one['metrics'], other['metrics'], strict=True):
@@ -242,5 +242,6 @@ def test_more_processes_and_steps(group):
     group(2, {f'two_{name}': dict(model=name, parallel=FSDP2) for name in models})
     for name in models:
         for way in ('four_', 'four_all_', 'four_ddp_', 'two_'):
-            assert_equal_runs(result(folder, f'whole_{name}'), result(folder, f'{way}{name}'))
+            # Rounding adds up: weights differ by up to 3e-5 after 20 steps, also between one and two processes of DDP.
+            assert_equal_runs(result(folder, f'whole_{name}'), result(folder, f'{way}{name}'), atol=1e-4)
         assert 0.5 <= result(folder, f'four_{name}')['held'] / result(folder, f'four_{name}')['size'] < 0.65
