@@ -84,7 +84,7 @@ config
 --nic above_zero =400.0
 --link above_zero =370.0
 --gpu =H100
---mfu above_zero =0.4
+--mfu fraction =0.4
 --price above_zero =2.5
 --images positive
 --json Path

@@ -77,7 +77,7 @@ def test_every_command_has_a_script_in_tools():
         (('browse', CONFIG, '--out', 'OUT'), 'DATA_ROOT'),
         (('config', CONFIG, '--only', 'nothing'), '--only nothing'),
         (('estimate', 'nowhere.py'), 'nowhere.py'),
-        (('estimate', CONFIG, '--gpus', '12'), 'gpus=12 do not fill nodes of 8'),
+        (('estimate', CONFIG, '--gpus', '12'), '--gpus 12 do not fill machines of --gpus-per-node 8'),
         (('curves', 'nowhere', '--keys', 'loss'), 'nowhere'),
         (('score', 'nowhere.json', '--ann-file', 'nowhere.json', '--skeleton', 'coco17'), 'nowhere.json'),
         (('download', 'sapiens-pos-1b'), "did you mean 'sapiens-pose-1b'"),

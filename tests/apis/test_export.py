@@ -309,7 +309,7 @@ def test_the_ending_of_a_file_is_that_of_its_format(tmp_path, weights):
     for format, ending in (('onnx', '.onnx'), ('export', '.pt2'), ('safetensors', '.safetensors'), ('clean', '.pth')):
         with pytest.raises(ValueError, match=f'x.bin: .*{ending}'):
             export_model(config('pose'), weights['pose'], ExportOptions(format), tmp_path / 'x.bin')
-    with pytest.raises(ValueError, match=r'x: files of the format torchscript .*\.pt2 or \.pt'):
+    with pytest.raises(ValueError, match='x: files of the format torchscript'):
         export_model(config('pose'), weights['pose'], ExportOptions('torchscript'), tmp_path / 'x')
     assert not list(tmp_path.iterdir())
 

@@ -60,7 +60,7 @@ def test_ddp_is_the_default():
             'reshard_after_forward=1: expected True or False',
         ),
         (dict(parallel=dict(type='FSDP2', cpu_offload='no')), "parallel.cpu_offload='no': expected True or False"),
-        (dict(parallel=dict(type=['FSDP2'])), r"parallel.type=\['FSDP2'\] is not a way to train"),
+        (dict(parallel=dict(type=['FSDP2'])), r"parallel.type=\['FSDP2'\] is not one of DDP, FSDP2"),
         (dict(parallel=dict(static_graph='no')), "parallel.static_graph='no': expected True or False"),
         (dict(parallel=dict(gradient_as_bucket_view=1)), 'parallel.gradient_as_bucket_view=1: expected True or False'),
         (

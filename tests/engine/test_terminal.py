@@ -165,7 +165,7 @@ def test_the_log_file_keeps_everything(shown, tmp_path):
     _, log = shown()
     for text in (
         'System environment:',
-        'Config:\nnumber = 3',
+        'Config:\nnumber',
         'Hooks will be executed',
         'Parameter groups:',
         'Exp name: toy',

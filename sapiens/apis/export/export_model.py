@@ -95,10 +95,8 @@ def export_model(
         for package in ('onnx', 'onnxscript', 'onnxruntime'):
             require(package, 'the format onnx')
     ending = Path(options.file_name('x')).suffix
-    endings = (ending, '.pt', '.ts') if options.format == 'torchscript' else (ending,)
-    if path.suffix not in endings:
-        known = ' or '.join(endings)
-        raise ValueError(f'{path}: files of the format {options.format} are known by their ending, {known}')
+    if path.suffix != ending and (options.format != 'torchscript' or not path.suffix):
+        raise ValueError(f'{path}: files of the format {options.format} are known by their ending, {ending}')
     existing = [file for file in (path, path.with_name(f'{path.name}.data')) if file.exists()]
     if existing and not overwrite:
         raise FileExistsError(f'{existing[0]} exists; remove it, choose another name, or overwrite it (--overwrite)')
