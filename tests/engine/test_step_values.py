@@ -212,7 +212,7 @@ def test_matrix_products(tmp_path, monkeypatch):
     make_runner(tmp_path / 'b', hooks=[Watch()], train_cfg=dict(type='TrainLoop', max_iters=1), **options).train()
     assert seen == ['highest', 'high'] and torch.get_float32_matmul_precision() == 'highest'
     with pytest.raises(ValueError, match="matmul_precision='hgih' is not one of .*; did you mean 'high'"):
-        resolve_matmul_precision('tf32', 'fp32')
+        resolve_matmul_precision('hgih', 'fp32')
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda: True)
     assert [resolve_matmul_precision('auto', precision) for precision in ('fp32', 'bf16', 'auto')] == [
