@@ -1,4 +1,4 @@
-"""Arithmetic of data-parallel training: bytes of a process, bytes on the wire, seconds, money."""
+"""Arithmetic of data-parallel training: ways, machines, and the bytes of a process."""
 
 # P parameters, n processes, GB = 1e9 bytes
 
@@ -7,19 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .counts import ModelCounts, StepTrace
+from .counts import StepTrace
 
-__all__ = [
-    'PARALLEL',
-    'Cluster',
-    'Parallel',
-    'exposed_seconds',
-    'largest_batch',
-    'network_seconds',
-    'peak_bytes',
-    'unsharded_bytes',
-    'wire_bytes',
-]
+__all__ = ['FULL', 'PARALLEL', 'Cluster', 'Parallel', 'largest_batch', 'peak_bytes', 'unsharded_bytes']
 
 # Fraction of the line rate of a network card that collectives reach, and of a card's memory that tensors can take: the rest is
 # for the context, buffers of collectives, workspaces and gaps between blocks.
@@ -27,8 +17,6 @@ NETWORK_SHARE, MEMORY_SHARE = 0.8, 0.92
 # Bytes of a number.
 BYTES = dict(fp32=4, bf16=2)
 FULL = BYTES['fp32']
-# The backward pass is two thirds of the operations of a step.
-BACKWARD_SHARE = 2 / 3
 
 
 @dataclass(frozen=True)
@@ -86,14 +74,15 @@ class Cluster:
         gpus: in all.
         gpus_per_node: at most; a smaller job has one node.
         memory: of a GPU in GB.
-        network: of the card of each GPU between nodes, in Gbit/s.
+        network: between nodes, in Gbit/s: a network card for each GPU, or the share of a GPU in the cards of its node.
         link: between the GPUs of a node, in GB/s and direction, as collectives reach it.
         rate: dense operations of a GPU, in TFLOP/s.
         utilization: fraction of it that the operations of a step reach, those that are computed again included.
         price: of a GPU for an hour.
+        spread: standard deviation of the time of a step between GPUs, as a fraction of it. All wait for the slowest.
 
     Raises:
-        ValueError: a number that is not above 0, or GPUs that do not fill their nodes.
+        ValueError: a number that is not above 0 (``spread``: is below 0), or GPUs that do not fill their nodes.
     """
 
     gpus: int = 8
@@ -104,10 +93,11 @@ class Cluster:
     rate: float = 989.0
     utilization: float = 0.4
     price: float = 2.5
+    spread: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not value > 0:
+            if not (value > 0 or (name == 'spread' and value == 0)):
                 raise ValueError(f'{name}={value}: expected a number above 0')
         if self.utilization > 1:
             raise ValueError(f'utilization={self.utilization}: expected a fraction of the peak rate, at most 1')
@@ -136,9 +126,18 @@ class Cluster:
         return MEMORY_SHARE * self.memory * 1e9
 
     @property
+    def card(self) -> float:
+        """Bytes per second that a GPU sends to other nodes while all GPUs of its node do the same."""
+        return NETWORK_SHARE * self.network / 8 * 1e9
+
+    @property
     def bandwidth(self) -> float:
-        """Bytes per second and GPU that collectives over all GPUs reach."""
-        return self.link * 1e9 if self.nodes == 1 else NETWORK_SHARE * self.network / 8 * 1e9
+        """Bytes per second that each GPU passes on in rings over all GPUs.
+
+        There is a ring through each network card, with a part of the data. It enters and leaves a node once, so all cards of a
+        node together carry what one of its GPUs passes on.
+        """
+        return self.link * 1e9 if self.nodes == 1 else min(self.link * 1e9, self.node * self.card)
 
     def shards(self, parallel: Parallel) -> int:
         """The number of processes that share one copy of the weights."""
@@ -149,41 +148,6 @@ class Cluster:
     def compute_seconds(self, operations: float) -> float:
         """Seconds of the operations of a GPU."""
         return operations / (self.rate * 1e12 * self.utilization)
-
-
-def wire_bytes(counts: ModelCounts, parallel: Parallel, cluster: Cluster, accumulated: int = 1) -> tuple[float, float]:
-    """Bytes that a GPU sends in a step, with rings of n processes: (within the node, over the slowest link of all GPUs).
-
-    DDP reduces gradients: ``2 (n - 1) / n`` of their bytes. FSDP2 gathers the weights for the forward and the backward
-    pass and scatters reduced gradients: ``(n - 1) / n`` each. With one copy of the weights in each node, this stays in the node,
-    and each GPU reduces its shard of the gradients with those of the other nodes. Of ``accumulated`` batches each gathers the
-    weights, and the last one reduces the gradients.
-    """
-
-    def ring(size: float, count: int) -> float:
-        return size * (count - 1) / count
-
-    if parallel.type == 'DDP':
-        return 0.0, ring(2 * parallel.reduce_bytes * counts.trained, cluster.gpus)
-    shards = cluster.shards(parallel)
-    gathered = (2 if parallel.reshard else 1) * parallel.param_bytes * counts.parameters * accumulated
-    sharded = ring(gathered + parallel.reduce_bytes * counts.trained, shards)
-    if shards == cluster.gpus:
-        return 0.0, sharded
-    return sharded, ring(2 * parallel.reduce_bytes * counts.trained / shards, cluster.nodes)
-
-
-def network_seconds(sent: tuple[float, float], cluster: Cluster) -> float:
-    """Seconds of :func:`wire_bytes`."""
-    within, between = sent
-    return within / (cluster.link * 1e9) + between / cluster.bandwidth
-
-
-def exposed_seconds(compute: float, network: float, parallel: Parallel, accumulated: int = 1) -> float:
-    """Seconds that a step waits for the network: DDP hides it behind the backward pass of the last of ``accumulated`` batches,
-    FSDP2 behind the whole step."""
-    hidden = compute * (BACKWARD_SHARE / accumulated if parallel.type == 'DDP' else 1.0)
-    return max(0.0, network - hidden)
 
 
 def unsharded_bytes(blocks: Sequence[int], root: int, parallel: Parallel) -> int:

@@ -1,5 +1,6 @@
 """What the training of a config needs under each way of distributing and recomputing it."""
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -9,19 +10,10 @@ from mmengine.config import Config
 from sapiens.utils.config_keys import did_you_mean
 
 from ..parallel import parallel_options
-from .arithmetic import (
-    BYTES,
-    PARALLEL,
-    Cluster,
-    Parallel,
-    exposed_seconds,
-    largest_batch,
-    network_seconds,
-    peak_bytes,
-    wire_bytes,
-)
+from .arithmetic import BYTES, PARALLEL, Cluster, Parallel, largest_batch, peak_bytes
 from .checkpointing import Variant, apply_variant, own_variant, variants_of
 from .counts import ModelCounts, StepTrace, merge
+from .network import exposed_seconds, latency_seconds, network_seconds, straggling_seconds, wire_bytes
 from .trace import tasks_of, trace_step
 
 __all__ = ['Choice', 'Plan', 'plan_training', 'steps_to_trace']
@@ -43,8 +35,9 @@ class Choice:
         largest: the largest batch that fits, 0 if none does.
         operations: of an image, with those that are computed again.
         recomputed: fraction of the model's operations that is computed again.
-        sent: bytes on the wire in a step: (within the node, over all GPUs).
-        compute, exposed: seconds of a step of the optimizer: operations, and waiting for the network.
+        sent: bytes on the wire in a step, see :func:`.wire_bytes`.
+        compute, exposed, straggling: seconds of a step of the optimizer: operations, waiting for the network, and for the slowest
+            GPU.
         images_per_second: over all GPUs.
     """
 
@@ -62,12 +55,18 @@ class Choice:
     sent: tuple[float, float]
     compute: float
     exposed: float
+    straggling: float
     images_per_second: float
 
     @property
     def seconds(self) -> float:
         """Of a step of the optimizer."""
-        return self.compute + self.exposed
+        return self.compute + self.exposed + self.straggling
+
+    @property
+    def efficiency(self) -> float:
+        """Images per second and GPU, as a fraction of those of one GPU that had memory for the same step."""
+        return self.compute / self.seconds
 
 
 @dataclass(frozen=True)
@@ -116,6 +115,12 @@ class Planner:
         self.own_variant = own_variant(cfg) if own_variant(cfg) in self.variants else self.variants[0]
         self._traces: dict[str, StepTrace] = {}
 
+    def on(self, cluster: Cluster) -> 'Planner':
+        """For the same config on other machines. Traces are shared."""
+        other = copy.copy(self)
+        other.cluster = cluster
+        return other
+
     def trace(self, variant: Variant) -> StepTrace:
         if variant.name not in self._traces:
             cfg, parts = apply_variant(self.cfg, variant), []
@@ -144,7 +149,10 @@ class Planner:
         operations = trace.counts.step
         sent = wire_bytes(trace.counts, parallel, cluster, accumulated)
         compute = cluster.compute_seconds(operations * batch * accumulated)
-        exposed = exposed_seconds(compute, network_seconds(sent, cluster), parallel, accumulated)
+        network = network_seconds(sent, parallel, cluster)
+        network += latency_seconds(trace.counts, parallel, cluster, accumulated)
+        exposed = exposed_seconds(compute, network, parallel, accumulated)
+        straggling = straggling_seconds(compute, cluster)
         return Choice(
             parallel=parallel,
             checkpointing=variant,
@@ -160,7 +168,8 @@ class Planner:
             sent=sent,
             compute=compute,
             exposed=exposed,
-            images_per_second=batch * accumulated * cluster.gpus / (compute + exposed),
+            straggling=straggling,
+            images_per_second=batch * accumulated * cluster.gpus / (compute + exposed + straggling),
         )
 
     @property
