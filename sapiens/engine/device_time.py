@@ -7,7 +7,7 @@ import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-__all__ = ['collective_fraction', 'step_profiler', 'union']
+__all__ = ['collective_fraction', 'collective_times', 'step_profiler', 'union']
 
 # Beginnings of the names of collectives: kernels of NCCL, calls of gloo.
 COLLECTIVES = ('nccl', 'gloo:')
@@ -29,6 +29,15 @@ def collective_fraction(profiler: profile) -> float:
     Args:
         profiler: of :func:`step_profiler`, stopped.
     """
+    _, alone, whole = collective_times(profiler)
+    return alone / whole if whole else 0.0
+
+
+def collective_times(profiler: profile) -> tuple[float, float, float]:
+    """Nanoseconds of a profile in which collectives run, in which nothing else does, and from its first event to its last.
+
+    See :func:`collective_fraction`.
+    """
     events = profiler.profiler.kineto_results.events()
     device = DeviceType.CUDA if torch.cuda.is_available() else DeviceType.CPU
     collectives, others = [], []
@@ -43,9 +52,9 @@ def collective_fraction(profiler: profile) -> float:
             others.append(span)
     spans = collectives + others
     if not spans:
-        return 0.0
+        return 0.0, 0.0, 0.0
     whole = max(end for _, end in spans) - min(begin for begin, _ in spans)
-    return (union(spans) - union(others)) / whole
+    return union(collectives), union(spans) - union(others), whole
 
 
 def union(intervals: Iterable[tuple[float, float]]) -> float:
