@@ -1,0 +1,45 @@
+"""The benchmark of scaling, as a user would run it: two processes, a tiny model."""
+
+from .test_tools import run
+
+SCRIPT = 'tools/benchmark/scaling.py'
+
+
+def tables(text):
+    """Rows of each table by their first two cells."""
+    found = []
+    for block in text.split('\n\n'):
+        lines = [
+            [cell.strip() for cell in line.split('|')[1:-1]] for line in block.splitlines() if line.startswith('|')
+        ]
+        found.append({tuple(line[:2]): dict(zip(lines[0], line, strict=True)) for line in lines[2:]})
+    return found
+
+
+def test_all_parts():
+    done = run(SCRIPT, '--smoke', '--spread', '0', OMP_NUM_THREADS='1')
+    measured, predicted, failures = tables(done.stdout)
+    assert list(measured) == [('one process', '1'), ('DDP', '2'), ('FSDP2', '2')]
+    for (name, _), row in measured.items():
+        counted, computed = (float(row[f'MB sent, {kind}']) for kind in ('counted', 'computed'))
+        # FSDP2 also fills up parameters whose rows do not divide, and sums the norms of gradients.
+        assert computed <= counted <= {'FSDP2': 1.01}.get(name, 1.0005) * computed
+        assert (computed > 0) == (int(row['collectives']) > 0) == (name != 'one process')
+        assert 0 <= int(row['they run alone'].rstrip('%')) <= int(row['they run'].rstrip('%')) <= 100
+    names = ['DDP', 'DDP, bf16 sent', 'FSDP2', 'HSDP']
+    assert [way for _, way in predicted] == names
+    for row in predicted.values():
+        assert 0 <= int(row['64 GPUs'].rstrip('%')) <= int(row['8 GPUs'].rstrip('%')) <= 100
+    assert list(failures) == [(hours, gpus) for hours in ('10,000', '50,000') for gpus in ('8', '64')]
+    row = failures['50,000', '64']
+    assert row['hours between failures'] == '781.2' and row['killed: minutes a failure'] == '20.2'
+    assert '120 s later (step_timeout)' in done.stdout
+
+
+def test_help_and_mistakes():
+    shown = run(SCRIPT, '--help').stdout
+    assert all(
+        flag in shown for flag in ('--measure', '--predict', '--failures', '--nic', '--gpus-per-node', '--smoke')
+    )
+    failed = run(SCRIPT, '--failures', '--stall', '0', check=False)
+    assert failed.returncode == 1 and failed.stderr.strip().endswith('error: stall=0.0: expected a number above 0')
