@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     add('--gpus', type=positive, default=8, help='number of GPUs in all; default: %(default)s')
     add('--gpus-per-node', type=positive, default=8, help='GPUs of a machine; default: %(default)s')
     add('--memory', type=above_zero, default=80.0, metavar='GB', help='memory of a GPU; default: %(default)g')
-    text = 'network card of each GPU, between machines; default: %(default)g'
+    text = 'network card of each GPU between machines, or its share in those of its machine; default: %(default)g'
     add('--nic', type=above_zero, default=400.0, metavar='GBIT', help=text)
     text = 'what collectives reach between the GPUs of a machine, in GB/s; default: %(default)g'
     add('--link', type=above_zero, default=370.0, metavar='GB', help=text)

@@ -1,8 +1,14 @@
-"""The benchmark of scaling, as a user would run it: two processes, a tiny model."""
+"""The benchmark of scaling: two processes, a tiny model."""
 
-from .test_tools import run
+import importlib
 
-SCRIPT = 'tools/benchmark/scaling.py'
+import pytest
+
+
+@pytest.fixture
+def scaling(monkeypatch):
+    monkeypatch.syspath_prepend('tools/benchmark')
+    return importlib.import_module('scaling')
 
 
 def tables(text):
@@ -16,9 +22,10 @@ def tables(text):
     return found
 
 
-def test_all_parts():
-    done = run(SCRIPT, '--smoke', '--spread', '0', OMP_NUM_THREADS='1')
-    measured, predicted, failures = tables(done.stdout)
+def test_all_parts(scaling, capsys):
+    scaling.main(['--smoke', '--spread', '0'])
+    shown = capsys.readouterr().out
+    measured, predicted, failures = tables(shown)
     assert list(measured) == [('one process', '1'), ('DDP', '2'), ('FSDP2', '2')]
     for (name, _), row in measured.items():
         counted, computed = (float(row[f'MB sent, {kind}']) for kind in ('counted', 'computed'))
@@ -33,13 +40,16 @@ def test_all_parts():
     assert list(failures) == [(hours, gpus) for hours in ('10,000', '50,000') for gpus in ('8', '64')]
     row = failures['50,000', '64']
     assert row['hours between failures'] == '781.2' and row['killed: minutes a failure'] == '20.2'
-    assert '120 s later (step_timeout)' in done.stdout
+    assert '120 s later (step_timeout)' in shown
 
 
-def test_help_and_mistakes():
-    shown = run(SCRIPT, '--help').stdout
-    assert all(
-        flag in shown for flag in ('--measure', '--predict', '--failures', '--nic', '--gpus-per-node', '--smoke')
-    )
-    failed = run(SCRIPT, '--failures', '--stall', '0', check=False)
-    assert failed.returncode == 1 and failed.stderr.strip().endswith('error: stall=0.0: expected a number above 0')
+def test_help_and_mistakes(scaling, capsys):
+    with pytest.raises(SystemExit) as ended:
+        scaling.main(['--help'])
+    shown = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert all(f'--{name}' in shown for name in ('measure', 'predict', 'failures', 'nic', 'gpus-per-node', 'smoke'))
+    with pytest.raises(SystemExit, match=r'error: stall=0.0: expected a number above 0'):
+        scaling.main(['--failures', '--stall', '0'])
+    with pytest.raises(SystemExit, match='error: --total-batch 12: expected a multiple of --gpus 8'):
+        scaling.main(['--predict', '--smoke', '--total-batch', '12'])

@@ -19,6 +19,7 @@ import argparse
 import os
 import statistics
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 # Asking for a GPU must not touch it: processes are forked from one that has imported everything.
 os.environ.setdefault('PYTORCH_NVML_BASED_CUDA_CHECK', '1')
@@ -32,7 +33,6 @@ from sapiens.engine.estimate.arithmetic import Cluster, Parallel
 from sapiens.engine.estimate.checkpointing import Variant
 from sapiens.engine.estimate.failures import HOUR, Failures
 from sapiens.engine.estimate.plan import Choice, Planner
-from sapiens.engine.estimate.trace import tasks_of, trace_step
 from sapiens.utils.cli import positive, tool_parser
 from sapiens.utils.config import load_config
 
@@ -52,7 +52,7 @@ MINUTE, MEGA = 60, 1e6
 PARTS = ('measure', 'predict', 'failures')
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
     add = parser.add_argument
     for part in PARTS:
@@ -83,7 +83,7 @@ def parse_args() -> argparse.Namespace:
     add('--interval', type=float, default=30.0, metavar='MINUTES', help=text)
     text = 'in which training stands during a save, assumed; default: %(default)g'
     add('--stall', type=float, default=5.0, metavar='SECONDS', help=text)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if not any(getattr(args, part) for part in PARTS):
         args.measure = args.predict = args.failures = True
     if args.smoke:
@@ -92,8 +92,8 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def main() -> None:
-    args = parse_args()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_args(argv)
     try:
         if args.measure:
             print_measured(args)
@@ -103,6 +103,12 @@ def main() -> None:
             print_failures(args)
     except ValueError as error:
         raise SystemExit(f'error: {error}') from None
+
+
+@cache
+def planner_of(name: str, is_small: bool) -> Planner:
+    """Of a config. It traces each step once."""
+    return Planner(load_config(name, SMALLER if is_small else None), Cluster())
 
 
 def table_of(columns: Sequence[str], texts: int) -> PrettyTable:
@@ -123,9 +129,9 @@ def print_measured(args: argparse.Namespace) -> None:
     columns += ['collectives', 'they run', 'they run alone', 'hidden']
     gpus = torch.cuda.device_count()
     for name in args.config or [TINY]:
-        cfg, batch = load_config(name, SMALLER if args.smoke else None), args.batch or 16
-        half = bool(gpus) and cfg.optim_wrapper.get('precision', 'auto') != 'fp32'
-        counts = trace_step(cfg, 'bf16' if half else 'fp32', 'gpu' if gpus else 'cpu', tasks_of(cfg)[0]).counts
+        planner, batch = planner_of(name, args.smoke), args.batch or 16
+        cfg, counts = planner.cfg, planner.trace(planner.own_variant).counts
+        half = bool(gpus) and planner.precision == 'bf16'
         place = f'{gpus} GPUs, NCCL' if gpus else f'{os.cpu_count()} cores, gloo'
         print(f'{name}, {counts.parameters / MEGA:.2f} M parameters, {batch} images a process; {place}')
         table = table_of(columns, 1)
@@ -157,10 +163,7 @@ def print_measured(args: argparse.Namespace) -> None:
 
 def print_predicted(args: argparse.Namespace) -> None:
     trainings = {name: args.batch or 16 for name in args.config} if args.config else TRAININGS
-    options = SMALLER if args.smoke else None
-    planners = {
-        name: Planner(load_config(name, options), cluster_of(args, min(args.gpus), args.nic[0])) for name in trainings
-    }
+    planners = {name: planner_of(name, args.smoke) for name in trainings}
     columns = [
         'training',
         'parallel',
