@@ -49,14 +49,15 @@ GPUS = (8, 16, 64, 128, 256, 512, 1024)
 # Ways of recomputing activations whose time the estimate has, the fastest first.
 CHECKPOINTING = ('off', 'encoder', 'all', 'as configured')
 MINUTE, MEGA = 60, 1e6
-PARTS = ('measure', 'predict', 'failures')
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__)
     add = parser.add_argument
-    for part in PARTS:
-        add(f'--{part}', action='store_true', help='only this part, and others that are named')
+    text = 'only this part, and others that are named'
+    add('--measure', action='store_true', help=text)
+    add('--predict', action='store_true', help=text)
+    add('--failures', action='store_true', help=text)
     add('--smoke', action='store_true', help='a tiny model, two processes, few steps')
     text = 'paths or names; default: a tiny one to measure; pretraining and segmentation of all sizes to predict'
     add('--config', nargs='+', metavar='CONFIG', help=text)
@@ -84,7 +85,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     text = 'in which training stands during a save, assumed; default: %(default)g'
     add('--stall', type=float, default=5.0, metavar='SECONDS', help=text)
     args = parser.parse_args(argv)
-    if not any(getattr(args, part) for part in PARTS):
+    if not (args.measure or args.predict or args.failures):
         args.measure = args.predict = args.failures = True
     if args.smoke:
         args.config, args.processes, args.gpus, args.nic = [TINY], [1, 2], [8, 64], [400.0]
