@@ -215,7 +215,7 @@ def test_cluster():
     [
         (dict(memory=0), 'memory=0: expected a number above 0'),
         (dict(utilization=1.2), 'utilization=1.2'),
-        (dict(gpus=12), 'gpus=12 do not fill nodes of 8'),
+        (dict(gpus=12), '--gpus 12 do not fill machines of --gpus-per-node 8'),
     ],
 )
 def test_refused(options, text):
