@@ -90,7 +90,7 @@ def export(family, folder, dtype='bf16'):
 def test_random_weights_in_bf16(tmp_path, family):
     keypoints, scores = export(family, tmp_path).differences
     assert keypoints.passed and scores.passed and keypoints.near_ties > 0
-    assert 0.6 < keypoints.compared < scores.compared < 1
+    assert 0.5 < keypoints.compared < scores.compared < 1  # 10 of 17 on some processors, whose sums round otherwise
 
 
 def test_without_the_measurement_a_tie_is_a_fault(tmp_path, monkeypatch):
