@@ -43,7 +43,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         add(f'--{name}')
     add('--container', metavar='IMAGE', help='container image of the tasks (pyxis); it needs this package')
     add(
-        '--container-mounts', metavar='LIST', help='folders in the container, besides the current one and the work dir'
+        '--container-mounts',
+        metavar='LIST',
+        help='folders in the container, in addition to the current one and the work dir',
     )
     text = 'how often a training that failed is queued again; default: %(default)s'
     add('--max-restarts', type=int, default=3, metavar='NUMBER', help=text)

@@ -88,7 +88,7 @@ class ShardCache:
         return notes
 
     def _copy_path(self, path: str, size: int) -> Path:
-        # A shard that was written anew usually has another size.
+        # A shard that was written again usually has another size.
         key = hashlib.sha256(f'{path}\0{size}'.encode(errors='surrogateescape')).hexdigest()[:16]
         return self.folder / f'{key}-{posixpath.basename(path)[-100:]}{_COPY}'
 

@@ -150,7 +150,7 @@ def _parse(content: bytes) -> tuple[str, bytes]:
             return member.name, read_content(file, member)
     except BrokenTar:
         pass
-    raise BrokenTar('not the one that was indexed: index it anew')
+    raise BrokenTar('not the one that was indexed: index it again')
 
 
 class _NoAnswer(Exception):

@@ -261,7 +261,7 @@ def lose(tmp_path, how):
     [
         ('missing', 6, 'the shard is missing'),
         ('short', 3, 'the shard is shorter than the 20480 bytes of the index'),
-        ('another', 6, 'the shard is not the one that was indexed: index it anew'),
+        ('another', 6, 'the shard is not the one that was indexed: index it again'),
     ],
 )
 def test_a_lost_shard_costs_its_samples(shards, tmp_path, how, lost, reason):

@@ -148,7 +148,7 @@ def test_a_failure_that_is_not_of_a_collective_comes_first(folder):
 
 class Attack:
     def __reduce__(self):
-        return os.mkdir, ('/tmp/attacked',)
+        return os.mkdir, ('attacked',)
 
 
 def test_refused(folder, tmp_path):
