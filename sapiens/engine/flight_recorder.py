@@ -110,6 +110,8 @@ class FlightRecorder:
         content = dict(rank=dist.get_rank(), time=time.time(), error=error, stack=stack, **recorded())
         path = self.folder / f'rank_{dist.get_rank()}.json'
         try:
+            # Another start in the same work dir, which is refused, has put the folder away.
+            self.folder.mkdir(parents=True, exist_ok=True)
             path.with_suffix('.tmp').write_text(json.dumps(content))
             path.with_suffix('.tmp').rename(path)
             self._store.add(WRITTEN, 1)

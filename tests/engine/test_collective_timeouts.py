@@ -174,6 +174,21 @@ def test_files_of_an_earlier_failure_are_kept(folder, tmp_path, monkeypatch):
     assert os.environ['TORCH_FR_DUMP_TEMP_FILE'] == str(folder / 'nccl_rank_')
 
 
+def report_after_another_start(work_dir):
+    recorder = flight_recorder.FlightRecorder(work_dir)
+    dist.barrier()
+    if dist.get_rank() == 0:
+        flight_recorder.prepare(work_dir)
+    dist.barrier()
+    recorder.report(ValueError('a bad file'))
+    recorder.close()
+
+
+def test_another_start_in_the_work_dir_loses_no_report(tmp_path):
+    on_ranks(2, report_after_another_start, tmp_path, tmp_path / 'run')
+    assert {file.name for file in (tmp_path / 'run/flight_recorder').iterdir()} == {'rank_0.json', 'rank_1.json'}
+
+
 def test_one_process_has_no_timeouts(tmp_path):
     runner = make_runner(tmp_path, train_cfg=dict(type='TrainLoop', max_iters=FIRST_STEPS + 2))
     runner.train()
