@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sapiens.engine.estimate.arithmetic import PARALLEL, Cluster, largest_batch, peak_bytes
+from sapiens.engine.estimate.arithmetic import PARALLEL, Cluster, largest_batch, peak_bytes, unsharded_bytes
 from sapiens.engine.estimate.counts import ModelCounts, StepMemory, StepTrace, merge
 from sapiens.engine.estimate.network import (
     exposed_seconds,
@@ -166,7 +166,8 @@ def test_buckets_of_ddp():
 
 
 def test_shards():
-    whole = 4 * 50 + 2 * 3 * 30 + 2 * 30  # 50 outside of the blocks, the largest of 30
+    # 50 outside of the blocks. One of 30 runs, or is fetched through a buffer next to one of 20. Its gradients are 30.
+    whole = 4 * 50 + 2 * (2 * 30 + 20) + 2 * 30
     for gpus in (2, 8):
         assert peak_bytes(step(), FSDP, Cluster(gpus=gpus), 2) == round(whole + 1200 / gpus + max(10, 400 / gpus))
     sixteen = Cluster(gpus=16)
@@ -174,9 +175,11 @@ def test_shards():
     assert peak_bytes(step(), FSDP, sixteen, 2) == whole + 75 + 25
     assert peak_bytes(step(), FSDP_FULL, sixteen, 2) == whole + 60 + 75 + 25
     kept = replace(FSDP, reshard=False)
-    assert peak_bytes(step(), kept, sixteen, 2) == whole + 2 * (50 - 90) + 75 + 25
+    assert peak_bytes(step(), kept, sixteen, 2) == whole + 2 * (50 - 80) + 75 + 25
     assert wire_bytes(counts_of(160, (160,)), kept, sixteen) == (0, 15 * (2 + 2) * 10)
     assert peak_bytes(step(), FSDP, sixteen, 2, accumulated=2) == whole + 75 + 25 + 10 + 200
+    assert unsharded_bytes((30,), 0, FSDP) == 2 * 2 * 30 + 2 * 30 and unsharded_bytes((), 50, FSDP) == 4 * 50
+    assert unsharded_bytes((20, 20, 30, 10), 0, FSDP) == 2 * 80 + 2 * 30
 
 
 def test_largest_batch():

@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -247,15 +247,21 @@ def assert_estimates_are_right(text, rows, steps, estimated):
     assert len(found) == sum(name.startswith('step/') for name in rows) == steps
     assert all(row[7] for row in found)
     right = [row for row in found if row[9].endswith('%')]
-    assert len(right) == estimated and all(abs(float(row[9].rstrip('%'))) < 10 and row[6] for row in right)
+    assert len(right) == estimated and all(row[6] for row in right)
+    for row in right:
+        # That of FSDP2 is an upper bound (tests/engine/test_estimate.py): gathered blocks count at the peak of activations too.
+        lowest, highest = (0, 20) if row[2] == 'FSDP2' else (-10, 10)
+        assert lowest <= float(row[9].rstrip('%')) <= highest, row
 
 
 @pytest.mark.slow
 def test_estimates_of_all_recipes(tool):
-    """Of all modes; the smoke test has two recipes."""
-    cases = [
-        case for case in tool('gpu_cases').tiny(tool('gpu_cases').suite_cases()) if case.kind in ('step', 'estimate')
-    ]
+    """Of all modes; the smoke test has two recipes.
+
+    A loss works on parts of 1 MiB. The estimate has a whole part, which the maps of two tiny images do not fill.
+    """
+    cases = tool('gpu_cases').tiny(tool('gpu_cases').suite_cases())
+    cases = [replace(case, batch=6) for case in cases if case.kind in ('step', 'estimate')]
     results, end = tool('gpu_lanes').Results(), time.monotonic() + 1200
     tool('gpu_lanes').run_cases(cases, tool('gpu_work').work, results, end, FORKED, least=0)
     assert {row['state'] for row in results.rows.values()} == {'done'}

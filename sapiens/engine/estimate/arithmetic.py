@@ -4,6 +4,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -151,12 +152,12 @@ class Cluster:
 
 
 def unsharded_bytes(blocks: Sequence[int], root: int, parallel: Parallel) -> int:
-    """Bytes of FSDP2 in addition to the shards: in float32 the weights outside of the blocks; in ``param_dtype`` those of the
-    largest block and of the next one, which is fetched meanwhile through a buffer; and the gradients of a block, before they are
-    reduced. An upper bound."""
-    largest = max(blocks, default=0)
-    gathered = 3 * largest if parallel.reshard else sum(blocks)
-    return FULL * root + parallel.param_bytes * gathered + parallel.reduce_bytes * largest
+    """Bytes of FSDP2 in addition to the shards: in float32 the weights outside of the blocks; in ``param_dtype`` those of a block
+    and of its neighbor, which is fetched meanwhile through a buffer; and the gradients of a block, before they are reduced. An
+    upper bound."""
+    pairs = [2 * max(pair) + min(pair) for pair in pairwise(blocks)]
+    gathered = max([*pairs, *(2 * block for block in blocks)], default=0) if parallel.reshard else sum(blocks)
+    return FULL * root + parallel.param_bytes * gathered + parallel.reduce_bytes * max(blocks, default=0)
 
 
 def peak_bytes(
