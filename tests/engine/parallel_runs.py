@@ -54,6 +54,10 @@ MODELS = dict(
         losses=[LOSSES['pointmap'][0], LOSSES['pointmap'][-1]],
     ),
 )  # fmt: skip
+# Of samples with different numbers of valid pixels.
+for reduce in ('global', 'process'):
+    losses = [dict(type=f'Pointmap{name}Loss', reduce=reduce) for name in ('L1', 'ShiftInvariant', 'Scale')]
+    MODELS[f'valid_{reduce}'] = dict(MODELS['pointmap'], losses=losses)
 MODELS['multi'] = multi_task.config(
     backbone=dict(V1, type='Sapiens2ViT'),
     tasks={name: dict(task, head=MODELS[name]['head']) for name, task in multi_task.TASKS.items()},
@@ -82,6 +86,9 @@ class Fixed(SampleDataset):
         elif self.task == 'pointmap':
             sample = sapiens2_sample('pointmap', seed=index)
             sample.valid_mask = torch.ones(SIZE, dtype=torch.bool)
+        elif self.task.startswith('valid'):
+            sample = sapiens2_sample('pointmap', seed=index)
+            sample.valid_mask[: SIZE[0] * (index % 4) // 4] = False
         else:
             sample = multi_task.samples(self.task, count=1 + index % 3, named=False)[-1]
         sample.set_metainfo(dict(sample_idx=index))
@@ -146,7 +153,9 @@ def config(work_dir: str, request: dict) -> Config:
         train_cfg=dict(type='TrainLoop', max_iters=request.get('steps', STEPS), val_interval=1000),
         optim_wrapper=dict(
             type='OptimWrapper', precision=request.get('precision', 'fp32'),
-            optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05, eps=1e-4, fused=request.get('fused', True)),
+            optimizer=dict(
+                type='AdamW', lr=request.get('lr', 1e-3), weight_decay=0.05, eps=1e-4, fused=request.get('fused', True),
+            ),
             clip_grad=dict(max_norm=request.get('max_norm', 0.5)), accumulative_counts=accumulate,
             constructor='ParamGroupConstructor', paramwise_cfg=request.get('paramwise', dict(no_decay_1d=True)),
         ),

@@ -44,7 +44,8 @@ def group(tmp_path_factory):
 def one(group):
     """Folder of the runs of one process."""
     short, pointmap = dict(SHORT, saves=STEPS), dict(SHORT, model='pointmap')
-    folder = group(1, dict(mae=dict(model='mae'), short=short, everything=EVERYTHING, multi=MULTI, pointmap=pointmap))
+    runs = dict(mae=dict(model='mae'), short=short, everything=EVERYTHING, multi=MULTI, pointmap=pointmap)
+    folder = group(1, runs | dict(valid=dict(SHORT, model='valid_global')))
     spoilt = checkpoint(folder, 'short', f'iter_{STEPS}.pth')
     spoilt['state_dict']['backbone.layers.1.attn.proj.weight'][-1, -1] = torch.nan  # of the last process
     torch.save(dict(state_dict=spoilt['state_dict'], meta=spoilt['meta']), folder / 'spoilt.pth')
@@ -65,6 +66,7 @@ def two(group, one):
         fsdp_compiled=dict(SHORT, steps=2, compile=dict(backend='eager')),
         fsdp_multi=MULTI,
         fsdp_pointmap=dict(SHORT, model='pointmap'),
+        fsdp_valid=dict(SHORT, model='valid_global'),
     )
     runs = {name: dict(run, parallel=FSDP2) for name, run in sharded.items()}
     gathered = dict(BF16, parallel=dict(FSDP2, param_dtype='bf16'))
@@ -79,6 +81,8 @@ def two(group, one):
         ddp_mae=dict(model='mae', parallel=dict(type='DDP', static_graph=True)),
         ddp_multi=MULTI,
         ddp_resumed=resumed,
+        ddp_valid=dict(SHORT, model='valid_global'),
+        ddp_valid_process=dict(SHORT, model='valid_process'),
     )
     return group(2, runs)
 
@@ -128,6 +132,13 @@ def test_pretraining_equals_that_of_one_process(one, two, way):
 def test_finetuning_equals_that_of_one_process(one, two):
     """Each head by itself is a slow test."""
     assert_equal_runs(result(one, 'pointmap'), result(two, 'fsdp_pointmap'), STEPS)
+
+
+@pytest.mark.parametrize('way', ['ddp', 'fsdp'])
+def test_means_over_the_valid_pixels_of_all_processes(one, two, way):
+    assert_equal_runs(result(one, 'valid'), result(two, f'{way}_valid'), STEPS)
+    differ = zip(result(one, 'valid')['losses'], result(two, 'ddp_valid_process')['losses'], strict=True)
+    assert all(abs(whole - mean) > 1e-3 for whole, mean in differ)  # the published mean of means
 
 
 @pytest.mark.parametrize('way', ['ddp', 'fsdp'])
@@ -233,15 +244,20 @@ def test_more_steps_of_all_that_a_run_can_do(group):
 
 @pytest.mark.slow
 def test_more_processes_and_steps(group):
-    models = ('mae', 'pose', 'seg', 'normal', 'pointmap', 'multi')
-    sharded = dict(parallel=dict(FSDP2, shard='node'), local=2)
-    folder = group(4, {f'four_{name}': dict(sharded, model=name) for name in models})
-    group(4, {f'four_all_{name}': dict(model=name, parallel=FSDP2) for name in models})
-    group(4, {f'four_ddp_{name}': dict(model=name) for name in models})
-    group(1, {f'whole_{name}': dict(model=name) for name in models})
-    group(2, {f'two_{name}': dict(model=name, parallel=FSDP2) for name in models})
+    """The L1 loss of pointmaps has kinks. At lr=1e-3, initial weights that differ by rounding change its losses by 3e-4."""
+    models = {name: dict(model=name) for name in ('mae', 'pose', 'seg', 'normal', 'multi')}
+    models['pointmap'] = dict(model='pointmap', lr=1e-4)
+    group(1, {f'whole_{name}': run for name, run in models.items()})
+    hsdp = dict(parallel=dict(FSDP2, shard='node'), local=2)
+    for processes, ways in (
+        (4, dict(hsdp=hsdp, fsdp=dict(parallel=FSDP2), ddp={})),
+        (2, dict(two=dict(parallel=FSDP2))),
+    ):
+        for way, options in ways.items():
+            folder = group(processes, {f'{way}_{name}': run | options for name, run in models.items()})
+            for name in models:
+                # Rounding adds up: 2e-5 for normals, also between one and two processes of DDP; 5e-7 for all others.
+                limit = 5e-5 if name == 'normal' else 1e-5
+                assert_equal_runs(result(folder, f'whole_{name}'), result(folder, f'{way}_{name}'), atol=limit)
     for name in models:
-        for way in ('four_', 'four_all_', 'four_ddp_', 'two_'):
-            # Rounding adds up: weights differ by up to 3e-5 after 20 steps, also between one and two processes of DDP.
-            assert_equal_runs(result(folder, f'whole_{name}'), result(folder, f'{way}{name}'), atol=1e-4)
-        assert 0.5 <= result(folder, f'four_{name}')['held'] / result(folder, f'four_{name}')['size'] < 0.65
+        assert 0.5 <= result(folder, f'hsdp_{name}')['held'] / result(folder, f'hsdp_{name}')['size'] < 0.65
