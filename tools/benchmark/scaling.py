@@ -39,11 +39,12 @@ from sapiens.utils.config import load_config
 TINY = 'mae/sapiens_tiny_synthetic-128x128'
 # Of --smoke.
 SMALLER = {'model.backbone.arch': dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)}
-# Trainings with images of a GPU that fit 80 GB under DDP without recomputation; of 5b, one.
+# Trainings with images of a GPU that fit 80 GB under DDP without recomputation; of 5b and of 4096x3072 pixels, one.
 TRAININGS = {
     **{f'mae/sapiens_{size}_humans300m-1024x1024': batch for size, batch in {'0.3b': 64, '0.6b': 48, '1b': 32, '2b': 16}.items()},
     **{f'seg/sapiens_{size}_goliath-1024x768': batch for size, batch in {'0.3b': 8, '0.6b': 4, '1b': 4, '2b': 2}.items()},
     'seg/sapiens2_5b_goliath-1024x768': 1,
+    'seg/sapiens2_1b_goliath-4096x3072': 1,
 }  # fmt: skip
 GPUS = (8, 16, 64, 128, 256, 512, 1024)
 # Ways of recomputing activations whose time the estimate has, the fastest first.
