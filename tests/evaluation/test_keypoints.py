@@ -2,26 +2,25 @@
 
 import json
 import os
-import pickle
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from mmengine.structures import InstanceData
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from sapiens.datasets import KeypointDataset
-from sapiens.evaluation import KeypointMetric, keypoints
+from sapiens.evaluation import KeypointMetric, ValLoss, keypoints
 from sapiens.metainfo import get_skeleton, match_keypoints
 from sapiens.metainfo.goliath308 import WHOLEBODY_HANDS
 from sapiens.registry import DATASETS, METRICS
 from sapiens.utils.config import load_config
 
+from ..ranks import on_ranks
+from ..scripts import run
 from .people import OWN, all_points, annotations, evaluate, perfect, perturbed, sample, write
 
 DATA = os.environ.get('SAPIENS_TEST_DATA')
@@ -341,15 +340,31 @@ def test_the_tool_scores_a_dump(wholebody, tmp_path, said):
     dump, out = tmp_path / 'results.json', tmp_path / 'scores.json'
     metric = KeypointMetric('goliath308', ann_file, common_with='wholebody133', common_names='wide', dump=str(dump))
     numbers = evaluate(metric, as_goliath(data, wide=False))
-    tool = Path(__file__).parents[2] / 'tools/misc/score_keypoints.py'
-    command = [sys.executable, '-W', 'ignore', tool, dump, '--ann-file', ann_file, '--skeleton', 'goliath308',
-               '--common-with', 'wholebody133', '--common-names', 'wide', '--out', out]  # fmt: skip
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+    command = ['tools/misc/score_keypoints.py', dump, '--ann-file', ann_file, '--skeleton', 'goliath308',
+               '--common-with', 'wholebody133', '--common-names', 'wide']  # fmt: skip
+    result = run(*command, '--out', out)
     assert json.loads(out.read_text()) == numbers
     assert f'coco-wholebody/AP: {numbers["coco-wholebody/AP"]:.4f}' in result.stdout
-    result = subprocess.run([*command[:-2], '--groups', 'tail'], capture_output=True, text=True, cwd=tmp_path)
+    result = run(*command, '--groups', 'tail', check=False)
     assert result.returncode == 2 and "group 'tail'" in result.stderr
+
+
+def evaluate_on_rank(ann_file, samples):
+    """Numbers of this process, which evaluates together with another one, and whether it read the file."""
+    # As the loader deals them out: by turns, and the first ones again until ranks have equally many.
+    mine = (samples + samples[: len(samples) % 2])[dist.get_rank() :: 2]
+    numbers = {}
+    # A size that is told too large leaves the padding to the metric itself.
+    for name, size in (('exact', len(samples)), ('padded', len(samples) + 1)):
+        metric = KeypointMetric('coco17', ann_file)
+        for item in mine:
+            metric.process({}, [item])
+        numbers[name] = metric.evaluate(size)
+    loss = ValLoss()
+    for item in mine:
+        loss.process({}, [item])
+    numbers['loss'] = loss.evaluate(len(samples))
+    return dict(numbers=numbers, read='people' in vars(metric))
 
 
 def test_two_processes_evaluate_as_one(tmp_path, said):
@@ -359,17 +374,7 @@ def test_two_processes_evaluate_as_one(tmp_path, said):
     samples = samples[: len(samples) // 2 * 2 - 1]  # an odd number, so that a rank gets one again
     for index, item in enumerate(samples):
         item['loss'] = float(index)
-    (tmp_path / 'inputs.pkl').write_bytes(pickle.dumps((ann_file, samples)))
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    environment = dict(os.environ, MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port), WORLD_SIZE='2', OMP_NUM_THREADS='1')
-    command = [sys.executable, '-W', 'ignore', Path(__file__).with_name('rank.py'), 'inputs.pkl', 'answer.json']
-    pipes = dict(cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    ranks = [subprocess.Popen(command, env=environment | dict(RANK=str(rank)), **pipes) for rank in range(2)]
-    logs = [rank.communicate(timeout=120)[0] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0], logs
-    answers = [json.loads((tmp_path / f'{rank}_answer.json').read_text()) for rank in range(2)]
+    answers = on_ranks(2, evaluate_on_rank, tmp_path, ann_file, samples)
     alone = evaluate(KeypointMetric('coco17', ann_file), samples)
     assert 0.1 < alone['coco/AP'] < 0.9
     for answer in answers:

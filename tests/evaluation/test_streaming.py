@@ -1,24 +1,43 @@
 """Sums over samples: each counts once, regardless of the number of processes and repetitions."""
 
-import json
-import os
 import pickle
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from mmengine.dist import get_world_size
 
-from sapiens.evaluation import NormalMetric, StreamingMetric, streaming
+from sapiens.evaluation import (
+    AlbedoMetric,
+    DepthMetric,
+    MattingMetric,
+    NormalMetric,
+    PointmapMetric,
+    SegMetric,
+    StreamingMetric,
+    streaming,
+)
 from sapiens.evaluation.streaming import field_of
 from sapiens.structures import DenseDataSample
 
+from ..ranks import on_ranks
 from .dense import dense_samples, evaluate
-from .dense_rank import metrics
+
+
+def metrics():
+    return [
+        SegMetric('lip20', min_share=0.01),
+        DepthMetric(),
+        DepthMetric('median', average='pixel'),
+        NormalMetric(),
+        NormalMetric('image', prefix='image'),
+        PointmapMetric(),
+        PointmapMetric('image', prefix='pointmap_image'),
+        AlbedoMetric(),
+        AlbedoMetric('linear', 'pixel', prefix='albedo_pixel'),
+        MattingMetric(band=0.1),
+    ]
 
 
 class Total(StreamingMetric):
@@ -138,21 +157,33 @@ def test_a_gpu_counts_as_the_cpu(monkeypatch):
         torch.use_deterministic_algorithms(False)
 
 
+def evaluate_on_rank(samples):
+    """Numbers of this process, which evaluates together with another one, and what a sample that both have leads to."""
+    # As the loader deals them out: by turns, and the first ones again until ranks have equally many.
+    mine = (samples + samples[: len(samples) % 2])[dist.get_rank() :: 2]
+    numbers = {}
+    for metric in metrics():
+        for start in range(0, len(mine), 2):
+            part = mine[start : start + 2]
+            metric.process(dict(inputs=torch.stack([sample['image'] for sample in part])), part)
+        numbers |= metric.evaluate(len(samples))
+    # A sample that both have in the middle cannot be taken out of their sums.
+    metric = NormalMetric()
+    metric.process({}, [samples[0], *mine[1:]])
+    try:
+        metric.evaluate(len(samples))
+        shared = None
+    except ValueError as error:
+        shared = str(error)
+    except RuntimeError:  # the other process has gone
+        shared = 'gone'
+    dist.destroy_process_group()
+    return dict(numbers=numbers, shared=shared)
+
+
 def test_two_processes_evaluate_as_one(tmp_path):
     samples = dense_samples(7)  # an odd number, so that a rank gets one again
-    (tmp_path / 'inputs.pkl').write_bytes(pickle.dumps(samples))
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    environment = dict(os.environ, MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port), WORLD_SIZE='2', OMP_NUM_THREADS='1')
-    root = Path(__file__).parents[2]
-    environment['PYTHONPATH'] = str(root)
-    command = [sys.executable, '-W', 'ignore', '-m', 'tests.evaluation.dense_rank', 'inputs.pkl', 'answer.json']
-    pipes = dict(cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    ranks = [subprocess.Popen(command, env=environment | dict(RANK=str(rank)), **pipes) for rank in range(2)]
-    logs = [rank.communicate(timeout=120)[0] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0], logs
-    answers = [json.loads((tmp_path / f'{rank}_answer.json').read_text()) for rank in range(2)]
+    answers = on_ranks(2, evaluate_on_rank, tmp_path, samples)
     alone, twice = {}, {}
     for metric, other in zip(metrics(), metrics(), strict=True):
         alone |= evaluate(metric, samples)

@@ -1,4 +1,4 @@
-"""The recipe of several tasks on small data, as a config and as a process: ``python -m tests.integration.multi_task``."""
+"""The recipe of several tasks on small data. Not collected."""
 
 import os
 import sys
@@ -79,6 +79,18 @@ def make_config(work_dir, data_root, iterations=6, batch=2, workers=0, **changes
     cfg.launcher = 'pytorch' if 'RANK' in os.environ else 'none'
     cfg.merge_from_dict(changes)
     return cfg
+
+
+def train_on_rank(work_dir, data_root) -> None:
+    """Train together with the other ranks, without and with accumulation."""
+    for accumulate in (1, 2):
+        cfg = make_config(f'{work_dir}/{accumulate}', data_root)
+        cfg.optim_wrapper.accumulative_counts = accumulate
+        cfg.custom_hooks = [dict(type='AgreeHook', priority='LOW')]
+        cfg.default_hooks.checkpoint.save_best = None
+        for part in ('dataloader', 'evaluator', 'cfg'):
+            cfg[f'val_{part}'] = None
+        Runner.from_cfg(cfg).train()
 
 
 def train_on_two_ranks(work_dir: str, data_root: str, port: str) -> int:

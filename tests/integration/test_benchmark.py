@@ -9,7 +9,7 @@ import torch
 from sapiens.apis import build_model
 
 from ..apis.tiny import write_pictures
-from .test_tools import run
+from ..scripts import run
 
 if not os.environ.get('CI'):
     pytest.importorskip('transformers')

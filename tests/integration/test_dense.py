@@ -12,7 +12,7 @@ from sapiens.commands import render
 from sapiens.engine import Runner
 from sapiens.utils.config import load_config
 
-from .test_tools import ROOT, run
+from ..scripts import ROOT, run
 
 FAKE = ['--generator', 'tests.synthetic.fake:FakeGenerator', '--size', '48x64', '--workers', '0', '--people', '1-2']
 # The recipe as it is, but for a narrow model, few and small images, and a short run of few processes.

@@ -3,10 +3,7 @@
 import fcntl
 import hashlib
 import io
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,10 +13,10 @@ from sapiens.apis.loading.download import compare_with_card, download
 from sapiens.checkpoints import ZOO, expected_shapes, resolve_checkpoint
 from sapiens.commands.download import wanted_form
 
+from ..scripts import run
 from . import status_of
 from .hub import Hub, served
 
-ROOT = Path(__file__).parents[2]
 ENTRY = ZOO['sapiens-seg-0.3b']
 NAME = Path(ENTRY.files()[0]).name
 
@@ -146,9 +143,7 @@ def test_differences_to_the_model_card(tmp_path):
 
 
 def test_the_command(hub, capsys):
-    command = [sys.executable, '-W', 'ignore', 'tools/download.py', ENTRY.name, 'sapiens-depth-1b']
-    environment = {**os.environ, 'HF_ENDPOINT': hub.address}
-    result = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, env=environment)
+    result = run('tools/download.py', ENTRY.name, 'sapiens-depth-1b', check=False, HF_ENDPOINT=hub.address)
     assert result.returncode == 1, result.stderr
     assert 'cc-by-nc-4.0' in result.stdout and 'commercial' in result.stdout
     assert f'{ENTRY.name}: 304 tensors as expected' in result.stdout

@@ -10,8 +10,8 @@ from sapiens.checkpoints import Entry, zoo
 from sapiens.commands import export
 from sapiens.utils.checkpoint import read_checkpoint, save_weights
 
+from ..scripts import ROOT, run
 from . import status_of
-from .test_tools import ROOT, run
 
 POSE = 'configs/pose/sapiens_tiny_coco-128x96.py'
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from .test_tools import run
+from ..scripts import run
 
 FORKED = multiprocessing.get_context('fork')
 

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -18,9 +16,9 @@ from sapiens.apis.results import Saving
 from sapiens.utils.folder_lock import FolderLock
 
 from ..apis.tiny import SIZES, picture, write_pictures
+from ..scripts import ROOT, run
 from . import status_of
 
-ROOT = Path(__file__).parents[2]
 CONFIGS = {task: str(ROOT / f'configs/{task}/sapiens_tiny_synthetic{"17" * (task == "pose")}-128x96.py')
            for task in ('pose', 'seg', 'depth', 'normal')}  # fmt: skip
 CONFIGS['features'] = str(ROOT / 'configs/mae/sapiens_tiny_synthetic-128x128.py')
@@ -605,8 +603,6 @@ def test_videos_of_one_name_and_videos_that_break(infer, weights, tmp_path):
 
 
 def test_help_teaches_with_examples():
-    result = subprocess.run(
-        [sys.executable, '-W', 'ignore', 'tools/infer.py', '--help'], cwd=ROOT, capture_output=True, text=True
-    )
-    assert result.returncode == 0 and result.stdout.count('sapiens infer') >= 6
-    assert all(word in result.stdout for word in ('--detector', 'openpose', 'transformers:', '--jobs-per-device'))
+    text = run('tools/infer.py', '--help').stdout
+    assert text.count('sapiens infer') >= 6
+    assert all(word in text for word in ('--detector', 'openpose', 'transformers:', '--jobs-per-device'))

@@ -1,10 +1,6 @@
 """Several tasks on one encoder with their recipe: training, resuming, evaluation, figures, several processes."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +18,11 @@ from sapiens.registry import DATASETS
 from sapiens.utils.config import load_config
 from sapiens.visualization.layout import contact_sheet
 
+from ..ranks import on_ranks
+from ..scripts import run
 from . import status_of
-from .multi_task import RECIPE, Stop, make_config, render_people
+from .multi_task import RECIPE, Stop, make_config, render_people, train_on_rank
 from .test_resume import differences
-from .test_tools import run
 
 TASKS = ('normal', 'pose', 'seg')  # in their order
 
@@ -108,15 +105,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(straight, data, tmp_path):
 
 
 def test_several_processes_train_the_same_weights_also_with_accumulation_over_tasks(data, tmp_path):
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, '-m', 'tests.integration.multi_task', str(tmp_path), str(data), str(port)]
-    environment = dict(os.environ, OMP_NUM_THREADS='1')
-    result = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[2], env=environment
-    )
-    assert result.returncode == 0, (result.stdout + result.stderr)[-4000:]
+    on_ranks(2, train_on_rank, tmp_path, tmp_path, data, seconds=300, joined=False)
     for accumulate in ('1', '2'):
         one, two = weights_at(tmp_path / accumulate, 2), weights_at(tmp_path / accumulate, 6)
         heads = {name.split('.')[1] for name in one if not torch.equal(one[name], two[name]) and 'tasks.' in name}

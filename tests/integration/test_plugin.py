@@ -16,7 +16,7 @@ from sapiens.checkpoints.recognition import describe, recognise
 from sapiens.commands import export, render, test, train
 from sapiens.utils.checkpoint import read_checkpoint
 
-from .test_tools import ROOT
+from ..scripts import ROOT
 
 PLUGINS = ROOT / 'tests' / 'plugins'
 CONFIG = str(PLUGINS / 'shading_64x48.py')

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from .test_tools import ROOT, run
+from ..scripts import ROOT, run
 
 SKELETON = """
 skeleton = dict(

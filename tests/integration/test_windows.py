@@ -8,7 +8,7 @@ import torch
 
 from sapiens.apis import build_model
 
-from .test_tools import ROOT
+from ..scripts import ROOT
 
 
 @pytest.fixture(scope='module')

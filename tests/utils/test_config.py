@@ -1,8 +1,5 @@
 import argparse
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +10,8 @@ from sapiens.utils.config import find_config, load_config, origin_of
 from sapiens.utils.config_keys import flatten
 from sapiens.utils.config_options import add_options_argument, parse_options
 
-ROOT = Path(__file__).parents[2]
+from ..scripts import ROOT, run
+
 LEAF = ROOT / 'configs' / 'mae' / 'sapiens_tiny_folder-256x256.py'
 
 
@@ -364,9 +362,7 @@ def test_a_wired_value_comes_from_the_file_of_its_primitive():
 
 
 def test_config_command_writes_json_with_data_root_set(tmp_path):
-    command = [sys.executable, '-W', 'ignore', 'tools/misc/print_config.py', str(LEAF), '--json']
-    environment = dict(os.environ, DATA_ROOT=str(tmp_path))
-    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    process = run('tools/misc/print_config.py', LEAF, '--json', DATA_ROOT=str(tmp_path))
     assert 'DATA_ROOT' not in process.stderr, 'the variable is not announced once per file'
     shown = json.loads(process.stdout)
     place = shown['train_dataloader.dataset.data_root']
@@ -379,9 +375,8 @@ def test_flatten():
 
 
 def test_print_config_shows_values_with_their_files():
-    command = [sys.executable, '-W', 'ignore', 'tools/misc/print_config.py', str(LEAF), '--only', 'model']
-    command += ['--cfg-options', 'model.mask_ratio=0.5', 'model.mask_block_size=1']
-    lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    options = ['--only', 'model', '--cfg-options', 'model.mask_ratio=0.5', 'model.mask_block_size=1']
+    lines = run('tools/misc/print_config.py', LEAF, *options).stdout.splitlines()
     shown = {line.split(' = ')[0]: line for line in lines}
     assert shown['model.mask_ratio'].endswith('# command line') and ' = 0.5 ' in shown['model.mask_ratio']
     assert len({line.index('# ') for line in lines}) == 1, 'aligned'

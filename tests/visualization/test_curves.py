@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -9,6 +7,8 @@ from PIL import Image
 
 from sapiens.commands.curves import key_and_number, main
 from sapiens.visualization import draw_curves, read_curves
+
+from .. import scripts
 
 
 def write_log(work_dir, date, rows):
@@ -58,8 +58,7 @@ def test_folders_without_a_run_are_refused(tmp_path, run):
 
 def test_the_tool_lists_draws_and_prints(tmp_path, run):
     def call(*arguments):
-        command = [sys.executable, 'tools/misc/plot_curves.py', str(run), *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        return scripts.run('tools/misc/plot_curves.py', run, *arguments, check=False)
 
     assert 'run: a/b, loss, time, val_time' in call().stdout
     done = call('--keys', 'loss', 'a/b', '--names', 'resumed', '--minutes', '--out', tmp_path / 'curves.png')
