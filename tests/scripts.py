@@ -26,7 +26,6 @@ PACKAGES = [
     'cv2',
     'scipy.ndimage',
 ]
-_SERVER = multiprocessing.get_context('forkserver')
 
 
 def run(script, *arguments, check=True, cwd=ROOT, seconds=600, **environment):
@@ -39,10 +38,9 @@ def run(script, *arguments, check=True, cwd=ROOT, seconds=600, **environment):
         environment: variables in addition to those of this process.
     """
     command = [str(script), *map(str, arguments)]
-    _SERVER.set_forkserver_preload(PACKAGES)
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, name) for name in ('output', 'errors')]
-        process = _SERVER.Process(target=_run, args=(command, cwd, os.environ | environment, *files))
+        process = server().Process(target=_run, args=(command, cwd, os.environ | environment, *files))
         with _without_main():
             process.start()
         process.join(seconds)
@@ -53,6 +51,13 @@ def run(script, *arguments, check=True, cwd=ROOT, seconds=600, **environment):
     assert not hangs, f'{command} hangs: {errors[-3000:]}'
     assert process.exitcode == 0 or not check, output[-1500:] + errors[-3000:]
     return subprocess.CompletedProcess(command, process.exitcode, output, errors)
+
+
+def server():
+    """The context of multiprocessing whose processes are forked by the server."""
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(PACKAGES)
+    return context
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from sapiens.commands import estimate
+from sapiens.engine.estimate import plan
 from sapiens.engine.estimate.advice import advise, settings_of
 from sapiens.engine.estimate.arithmetic import PARALLEL, Cluster
 from sapiens.engine.estimate.plan import Planner, plan_training
@@ -15,6 +16,22 @@ MAE = 'configs/mae/sapiens_tiny_folder-256x256.py'
 SEG = 'configs/seg/sapiens_tiny_synthetic-128x96.py'
 DDP, DDP_HALF, FSDP, HSDP = PARALLEL
 SMALL = {'model.backbone.arch': dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)}
+
+
+@pytest.fixture(autouse=True, scope='module')
+def each_step_is_traced_once():
+    """Tests ask about the same steps. The key is the whole config."""
+    traces = {}
+
+    def trace(cfg, precision, task):
+        key = (repr(cfg), precision, task)
+        if key not in traces:
+            traces[key] = trace_step(cfg, precision, task=task)
+        return traces[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, 'trace_step', trace)
+        yield
 
 
 def small(path=MAE, **options):

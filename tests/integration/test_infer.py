@@ -10,11 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
+from sapiens.apis import batch_job
 from sapiens.apis.batch_job import Outcome, Plan, run_plan
 from sapiens.apis.inputs import find_inputs
 from sapiens.apis.results import Saving
 from sapiens.utils.folder_lock import FolderLock
 
+from .. import scripts
 from ..apis.tiny import SIZES, picture, write_pictures
 from ..scripts import ROOT, run
 from . import status_of
@@ -32,6 +34,12 @@ def infer(capsys):
         return (status_of('infer', *arguments, '--device', 'cpu'), *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def spawned_by_the_server(monkeypatch):
+    """Workers import this package themselves, as spawned ones do."""
+    monkeypatch.setattr(batch_job.multiprocessing, 'get_context', dict(spawn=scripts.server()).__getitem__)
 
 
 @pytest.fixture(scope='module')
@@ -479,7 +487,7 @@ def plan_of(out, weights):
     return Plan(models=models, out=out, saving=Saving(kinds=('json',)))
 
 
-def test_workers_share_the_images(weights, tmp_path):
+def test_workers_share_the_images(weights, tmp_path, spawned_by_the_server):
     """Two processes give the files of one, and report the same failures."""
     write_pictures(tmp_path / 'in', SIZES * 2)
     (tmp_path / 'in/bad.jpg').write_bytes(b'')
@@ -498,12 +506,11 @@ def test_workers_share_the_images(weights, tmp_path):
     assert len(list((tmp_path / 'two').iterdir())) == 8
 
 
-def test_images_of_a_killed_worker_are_computed_by_another(weights, tmp_path, monkeypatch):
+def test_images_of_a_killed_worker_are_computed_by_another(weights, tmp_path, monkeypatch, spawned_by_the_server):
     """The worker that first has an image to write is killed."""
     write_pictures(tmp_path / 'in', SIZES[:1] * 6)
     (tmp_path / 'killing.py').write_text(f"""
 import os, pathlib
-from sapiens.apis import batch_job
 save = batch_job.save
 def killed(plan, job):
     try:
