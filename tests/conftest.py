@@ -2,10 +2,10 @@ import gc
 
 import pytest
 from mmengine.logging import MMLogger
-from yapf.yapflib import yapf_api
 
-# The text of a config is formatted twice for each run, at the cost of a second. Without it the text is the same Python.
-yapf_api.FormatCode = lambda text, **style: (text, False)
+from .scripts import leave_configs_unformatted
+
+leave_configs_unformatted()
 
 
 def pytest_collection_finish():

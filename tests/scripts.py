@@ -14,6 +14,8 @@ import tempfile
 import warnings
 from pathlib import Path
 
+from yapf.yapflib import yapf_api
+
 ROOT = Path(__file__).parents[1]
 # `sapiens` by itself imports only its adapters of these packages.
 PACKAGES = [
@@ -60,6 +62,11 @@ def server():
     return context
 
 
+def leave_configs_unformatted():
+    """The text of a config is formatted twice for each run, at the cost of a second. Without it the text is the same Python."""
+    yapf_api.FormatCode = lambda text, **style: (text, False)
+
+
 @contextlib.contextmanager
 def _without_main():
     """The script is the main module of its process: that of this one, pytest, is not imported there."""
@@ -83,5 +90,7 @@ def _run(command, cwd, environment, output, errors):
         int(environment.get('OMP_NUM_THREADS', 1))
     )  # read when the server imported torch
     warnings.simplefilter('ignore')
+    leave_configs_unformatted()
+    sys.path[1:1] = filter(None, environment.get('PYTHONPATH', '').split(os.pathsep))
     sys.argv, sys.path[0] = command, str(Path(command[0]).resolve().parent)
     runpy.run_path(command[0], run_name='__main__')

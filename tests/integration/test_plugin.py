@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 
 import numpy as np
@@ -16,6 +15,7 @@ from sapiens.checkpoints.recognition import describe, recognise
 from sapiens.commands import export, render, test, train
 from sapiens.utils.checkpoint import read_checkpoint
 
+from .. import scripts
 from ..scripts import ROOT
 
 PLUGINS = ROOT / 'tests' / 'plugins'
@@ -96,10 +96,7 @@ def test_its_checkpoint_is_recognized_as_its_own(trained):
 
 
 def infer(*arguments):
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(PLUGINS), str(ROOT)]), OMP_NUM_THREADS='1')
-    command = [sys.executable, '-W', 'ignore', 'tools/infer.py', *map(str, arguments), '--device', 'cpu']
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    scripts.run('tools/infer.py', *arguments, '--device', 'cpu', PYTHONPATH=os.pathsep.join([str(PLUGINS), str(ROOT)]))
 
 
 def test_infers_from_the_command_line(trained, tmp_path):
