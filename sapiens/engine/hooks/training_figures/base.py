@@ -127,7 +127,7 @@ class TrainingFigureHook(Hook):
         folder = Path(runner.log_dir) / 'vis_data'
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f'{self.name}_{step:07d}.png'
-        Image.fromarray(figure).save(path)
+        Image.fromarray(figure).save(path, compress_level=1)  # training waits
         for backend in runner.visualizer._vis_backends.values():
             # The local backend would write the same file again.
             if type(backend).__name__ != 'LocalVisBackend':
