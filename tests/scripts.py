@@ -62,6 +62,12 @@ def server():
     return context
 
 
+def fork_spawned_processes(monkeypatch):
+    """The server forks what this process would spawn. These processes import this package themselves, as spawned ones do."""
+    contexts = dict(spawn=server(), forkserver=server())
+    monkeypatch.setattr(multiprocessing, 'get_context', contexts.__getitem__)
+
+
 def leave_configs_unformatted():
     """The text of a config is formatted twice for each run, at the cost of a second. Without it the text is the same Python."""
     yapf_api.FormatCode = lambda text, **style: (text, False)

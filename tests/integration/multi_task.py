@@ -1,7 +1,6 @@
 """The recipe of several tasks on small data. Not collected."""
 
 import os
-import sys
 
 import torch
 from mmengine.config import Config
@@ -91,30 +90,3 @@ def train_on_rank(work_dir, data_root) -> None:
         for part in ('dataloader', 'evaluator', 'cfg'):
             cfg[f'val_{part}'] = None
         Runner.from_cfg(cfg).train()
-
-
-def train_on_two_ranks(work_dir: str, data_root: str, port: str) -> int:
-    """Fork two processes that train together, without and with accumulation. Returns 0 where both succeed."""
-    children = []
-    for rank in range(2):
-        child = os.fork()
-        if child == 0:
-            world = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=2, MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
-            os.environ.update({name: str(value) for name, value in world.items()})
-            for accumulate in (1, 2):
-                cfg = make_config(f'{work_dir}/{accumulate}', data_root)
-                cfg.optim_wrapper.accumulative_counts = accumulate
-                cfg.custom_hooks = [dict(type='AgreeHook', priority='LOW')]
-                cfg.default_hooks.checkpoint.save_best = None
-                for part in ('dataloader', 'evaluator', 'cfg'):
-                    cfg[f'val_{part}'] = None
-                Runner.from_cfg(cfg).train()
-            # Threads that wait for the other process would end this one with an error.
-            torch.distributed.destroy_process_group()
-            return 0
-        children.append(child)
-    return max(abs(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])) for child in children)
-
-
-if __name__ == '__main__':
-    sys.exit(train_on_two_ranks(*sys.argv[1:]))

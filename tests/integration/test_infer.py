@@ -16,9 +16,8 @@ from sapiens.apis.inputs import find_inputs
 from sapiens.apis.results import Saving
 from sapiens.utils.folder_lock import FolderLock
 
-from .. import scripts
 from ..apis.tiny import SIZES, picture, write_pictures
-from ..scripts import ROOT, run
+from ..scripts import ROOT, fork_spawned_processes, run
 from . import status_of
 
 CONFIGS = {task: str(ROOT / f'configs/{task}/sapiens_tiny_synthetic{"17" * (task == "pose")}-128x96.py')
@@ -34,12 +33,6 @@ def infer(capsys):
         return (status_of('infer', *arguments, '--device', 'cpu'), *capsys.readouterr())
 
     return call
-
-
-@pytest.fixture
-def spawned_by_the_server(monkeypatch):
-    """Workers import this package themselves, as spawned ones do."""
-    monkeypatch.setattr(batch_job.multiprocessing, 'get_context', dict(spawn=scripts.server()).__getitem__)
 
 
 @pytest.fixture(scope='module')
@@ -487,8 +480,9 @@ def plan_of(out, weights):
     return Plan(models=models, out=out, saving=Saving(kinds=('json',)))
 
 
-def test_workers_share_the_images(weights, tmp_path, spawned_by_the_server):
+def test_workers_share_the_images(weights, tmp_path, monkeypatch):
     """Two processes give the files of one, and report the same failures."""
+    fork_spawned_processes(monkeypatch)
     write_pictures(tmp_path / 'in', SIZES * 2)
     (tmp_path / 'in/bad.jpg').write_bytes(b'')
     items = find_inputs(tmp_path / 'in')
@@ -506,11 +500,13 @@ def test_workers_share_the_images(weights, tmp_path, spawned_by_the_server):
     assert len(list((tmp_path / 'two').iterdir())) == 8
 
 
-def test_images_of_a_killed_worker_are_computed_by_another(weights, tmp_path, monkeypatch, spawned_by_the_server):
+def test_images_of_a_killed_worker_are_computed_by_another(weights, tmp_path, monkeypatch):
     """The worker that first has an image to write is killed."""
+    fork_spawned_processes(monkeypatch)
     write_pictures(tmp_path / 'in', SIZES[:1] * 6)
     (tmp_path / 'killing.py').write_text(f"""
 import os, pathlib
+from sapiens.apis import batch_job
 save = batch_job.save
 def killed(plan, job):
     try:
@@ -532,7 +528,6 @@ batch_job.save = killed
 
 def test_an_image_that_ends_its_worker_is_the_only_failure(monkeypatch):
     """A worker holds several images when it ends. Which of them was the reason is found out at the end."""
-    from sapiens.apis import batch_job
 
     def share(plan, items, places):
         lost = items if 'bad' in items else []

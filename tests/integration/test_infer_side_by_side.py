@@ -15,6 +15,7 @@ from sapiens.visualization.layout import LINE
 
 from ..apis.tiny import SIZES, lively, picture, write_pictures
 from ..apis.tiny import config as tiny_config
+from ..scripts import fork_spawned_processes
 from . import status_of
 from .test_infer import CONFIGS
 
@@ -162,7 +163,8 @@ def test_figures_belong_to_the_results_of_an_image(infer, tmp_path):
     assert pixels(tmp_path / 'out/figure/1.jpg').shape[1] == 3 * 204 - 4
 
 
-def test_workers_of_a_device_give_the_same_files(infer, tmp_path):
+def test_workers_of_a_device_give_the_same_files(infer, tmp_path, monkeypatch):
+    fork_spawned_processes(monkeypatch)
     write_pictures(tmp_path / 'in')
     options = ('--mask-by', 'seg', '--figure', '--save', 'normal', 'labels')
     tasks = ('seg', 'normal')

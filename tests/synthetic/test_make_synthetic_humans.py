@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
-from pathlib import Path
 
 import cv2
 import pytest
@@ -13,7 +12,8 @@ import pytest
 from sapiens.commands import render as tool
 from sapiens.datasets.draw import hash63
 
-ROOT = Path(__file__).parents[2]
+from ..scripts import ROOT, fork_spawned_processes
+
 SMALL = ['--generator', 'tests.synthetic.fake:FakeGenerator', '--size', '40x56']
 
 
@@ -28,7 +28,8 @@ def content(root):
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
-def test_bytes_do_not_depend_on_workers_or_interruptions(tmp_path):
+def test_bytes_do_not_depend_on_workers_or_interruptions(tmp_path, monkeypatch):
+    fork_spawned_processes(monkeypatch)
     make(tmp_path / 'here', '--num', 7, '--seed', 3)
     make(tmp_path / 'workers', '--num', 7, '--seed', 3, workers=2)
     make(tmp_path / 'parts', '--num', 2, '--seed', 3)
