@@ -143,7 +143,7 @@ def main(argv: list[str] | None = None) -> None:
         tiles.setdefault(task, []).append(draw(sample, args.tile, metainfo, args.palette))
         bad += sample.get('bad', [])
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet(tiles)).save(args.out, compress_level=1)  # of PNG: a fifth of the time
+    Image.fromarray(sheet(tiles)).save(args.out, compress_level=1)  # PNG: small files cost most of the time
     for path, reason in bad:
         print(f'bad file {path}: {reason}')
     print(f'{dataset}: {sum(map(len, tiles.values()))} samples drawn to {args.out}')
