@@ -51,11 +51,19 @@ def wheel(tmp_path_factory):
     return path
 
 
-def make_environment(python, folder, wheel, *options):
+def make_environment(python, folder, wheel, *options, with_pip=False):
     """A fresh virtual environment with the wheel; returns its folder of programs."""
-    call(python, '-m', 'venv', folder, cwd=folder.parent)
-    pip = (folder / 'bin' / 'python', '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check')
-    call(*pip, *options, wheel, cwd=folder.parent)
+    call(python, '-m', 'venv', *([] if with_pip else ['--without-pip']), folder, cwd=folder.parent)
+    pip = (
+        sys.executable,
+        '-m',
+        'pip',
+        '--python',
+        folder / 'bin' / 'python',
+        '--disable-pip-version-check',
+        '--quiet',
+    )
+    call(*pip, 'install', *options, wheel, cwd=folder.parent)
     return folder / 'bin'
 
 
@@ -140,7 +148,7 @@ def test_without_its_dependencies_the_import_prints_one_command(wheel, python, t
 @pytest.mark.slow
 @pytest.mark.parametrize('python', PYTHONS)
 def test_a_wheel_installs_from_the_package_index(wheel, python, people, tmp_path):
-    programs = make_environment(python, tmp_path / 'env', wheel)
+    programs = make_environment(python, tmp_path / 'env', wheel, with_pip=True)
     said = call(programs / 'python', '-c', 'import sapiens', cwd=tmp_path, check=False).stderr
     command = said.splitlines()[-1].partition('Fix: pip ')[2]
     call(programs / 'python', '-m', 'pip', *command.split(), cwd=tmp_path)
