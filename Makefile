@@ -29,7 +29,7 @@ quickstart: install ## Render people and pretrain the tiny model on them, minute
 	$(BIN)/python tools/quickstart.py $(if $(DATA_ROOT),--images "$(DATA_ROOT)")
 
 # Files side by side, a core each: most of a test's time is one core's.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 test: install ## Run the tests (CPU, minutes)
 	$(PYTEST)

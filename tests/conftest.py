@@ -8,6 +8,11 @@ from .scripts import leave_configs_unformatted
 leave_configs_unformatted()
 
 
+def pytest_collection_modifyitems(items):
+    """Files of tests/integration take the longest. Workers take files in this order, and the short ones fill the end."""
+    items.sort(key=lambda item: '/integration/' not in item.nodeid)
+
+
 def pytest_collection_finish():
     """A training collects garbage several times: it need not search what was imported for all tests."""
     gc.freeze()
