@@ -97,6 +97,24 @@ def test_several_processes_equal_one(tmp_path, world):
     assert differs == {name for name, _ in all_losses()}
 
 
+def losses_of_an_evaluation():
+    """The first process has two samples, the second one."""
+    (output, target), valid = (part[:2] for part in batch()[0]['normal']), batch()[1][:2]
+    loss = models.NormalL1Loss(reduce='global')
+    with torch.no_grad():
+        return [
+            float(loss(output[i : i + 1], target[i : i + 1], valid[i : i + 1])) for i in range(2 - dist.get_rank())
+        ]
+
+
+def test_evaluations_may_have_different_numbers_of_samples(tmp_path):
+    first, second = on_ranks(2, losses_of_an_evaluation, tmp_path, seconds=20)
+    (output, target), valid = (part[:2] for part in batch()[0]['normal']), batch()[1][:2]
+    loss = models.NormalL1Loss()
+    expected = [float(loss(output[i : i + 1], target[i : i + 1], valid[i : i + 1])) for i in range(2)]
+    assert first == expected and second == expected[:1]
+
+
 def test_one_process_needs_no_group():
     for name, options in all_losses():
         assert (

@@ -21,6 +21,8 @@ class DenseLoss(nn.Module):
         reduce: with several processes, a mean over valid values is ``'process'``, as published, one over those of the process,
             so that few valid values in one process weigh as much as many in another; or ``'global'``, one over those of all
             processes, so that gradients are those of one process with the whole batch. It exchanges one number for each mean.
+            Without gradients it is that of the process: evaluations compute losses of single samples, of which processes may have
+            different numbers.
 
     Raises:
         ValueError: an unknown ``reduce``, or ``'global'`` for a loss that divides by the same number in each process.
@@ -56,8 +58,8 @@ class DenseLoss(nn.Module):
 
     def over_processes(self, value: Tensor) -> tuple[Tensor, int]:
         """Sum of a scalar without gradient over the processes that share a mean, and their number."""
-        is_shared = self.reduce == 'global' and dist.is_initialized() and not isinstance(value, FakeTensor)
-        if not is_shared:
+        is_shared = self.reduce == 'global' and dist.is_initialized() and torch.is_grad_enabled()
+        if not is_shared or isinstance(value, FakeTensor):
             return value, 1
         value = value.detach().float().clone()
         dist.all_reduce(value)
