@@ -31,13 +31,15 @@ INTERVAL, PATIENCE = 2.0, 10.0
 
 
 def prepare(work_dir: str | Path) -> None:
-    """Make NCCL write to the work dir, and put away the files of an earlier run. Call this before processes form a group."""
-    folder = Path(work_dir) / FOLDER
-    rank = os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))
-    if rank == '0' and folder.exists():
-        folder.rename(folder.with_name(f'{FOLDER}_{datetime.fromtimestamp(folder.stat().st_mtime):%Y%m%d_%H%M%S_%f}'))
-    os.environ.setdefault('TORCH_FR_DUMP_TEMP_FILE', str(folder / NCCL))
+    """Make NCCL write to the work dir. Call this before processes form a group."""
+    os.environ.setdefault('TORCH_FR_DUMP_TEMP_FILE', str(Path(work_dir) / FOLDER / NCCL))
     os.environ.setdefault('TORCH_NCCL_DUMP_ON_TIMEOUT', '1')
+
+
+def put_away(folder: Path) -> None:
+    """Rename the folder of an earlier run."""
+    if folder.exists():
+        folder.rename(folder.with_name(f'{FOLDER}_{datetime.fromtimestamp(folder.stat().st_mtime):%Y%m%d_%H%M%S_%f}'))
 
 
 def is_collective_error(error: BaseException) -> bool:
@@ -53,7 +55,8 @@ def is_of_collective(text: str) -> bool:
 class FlightRecorder:
     """Watches for the failure of a collective in any process, in a thread of its own.
 
-    Every process must construct one. Without several processes nothing happens.
+    Every process must construct one, when no other run works in the work dir. Files of an earlier run are put away. Without
+    several processes nothing happens.
 
     Args:
         work_dir: of the run, on a disk that all processes share.
@@ -65,6 +68,8 @@ class FlightRecorder:
         self._closed = threading.Event()
         if not dist.is_initialized() or dist.get_world_size() == 1:
             return
+        if dist.get_rank() == 0:
+            put_away(self.folder)
         processes = gather_on_hosts(dict(rank=dist.get_rank(), host=socket.gethostname(), pid=os.getpid()))
         if dist.get_rank() == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +105,7 @@ class FlightRecorder:
                     self._write(''.join(traceback.format_stack(frame)))
                     return
         except RuntimeError:
-            pass
+            put_away(self.folder)
 
     def _write(self, stack: str, error: str | None = None) -> None:
         with self._lock:
@@ -110,8 +115,6 @@ class FlightRecorder:
         content = dict(rank=dist.get_rank(), time=time.time(), error=error, stack=stack, **recorded())
         path = self.folder / f'rank_{dist.get_rank()}.json'
         try:
-            # Another start in the same work dir, which is refused, has put the folder away.
-            self.folder.mkdir(parents=True, exist_ok=True)
             path.with_suffix('.tmp').write_text(json.dumps(content))
             path.with_suffix('.tmp').rename(path)
             self._store.add(WRITTEN, 1)

@@ -162,31 +162,24 @@ def test_refused(folder, tmp_path):
         read_processes(tmp_path)
 
 
-def test_files_of_an_earlier_failure_are_kept(folder, tmp_path, monkeypatch):
-    monkeypatch.delenv('TORCH_FR_DUMP_TEMP_FILE', raising=False)
-    monkeypatch.setenv('RANK', '1')
-    flight_recorder.prepare(tmp_path)
-    assert folder.exists()
-    monkeypatch.setenv('RANK', '0')
-    flight_recorder.prepare(tmp_path)
-    (kept,) = tmp_path.glob('flight_recorder_2*')
-    assert not folder.exists() and (kept / 'processes.json').exists()
-    assert os.environ['TORCH_FR_DUMP_TEMP_FILE'] == str(folder / 'nccl_rank_')
-
-
 def report_after_another_start(work_dir):
+    """A run that fails, after another start in the work dir that comes no further than ``prepare``."""
     recorder = flight_recorder.FlightRecorder(work_dir)
     dist.barrier()
-    if dist.get_rank() == 0:
-        flight_recorder.prepare(work_dir)
+    flight_recorder.prepare(work_dir)
     dist.barrier()
     recorder.report(ValueError('a bad file'))
     recorder.close()
+    return os.environ['TORCH_FR_DUMP_TEMP_FILE']
 
 
-def test_another_start_in_the_work_dir_loses_no_report(tmp_path):
-    on_ranks(2, report_after_another_start, tmp_path, tmp_path / 'run')
-    assert {file.name for file in (tmp_path / 'run/flight_recorder').iterdir()} == {'rank_0.json', 'rank_1.json'}
+def test_files_of_an_earlier_failure_are_kept(folder, tmp_path, monkeypatch):
+    monkeypatch.delenv('TORCH_FR_DUMP_TEMP_FILE', raising=False)
+    (folder / 'nccl_rank_3').touch()
+    assert on_ranks(2, report_after_another_start, tmp_path, tmp_path) == [str(folder / 'nccl_rank_')] * 2
+    (kept,) = tmp_path.glob('flight_recorder_2*')
+    assert {file.name for file in kept.iterdir()} == {'processes.json', 'nccl_rank_3'}
+    assert {file.name for file in folder.iterdir()} == {'processes.json', 'rank_0.json', 'rank_1.json'}
 
 
 def test_one_process_has_no_timeouts(tmp_path):
