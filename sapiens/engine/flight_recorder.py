@@ -123,8 +123,11 @@ class FlightRecorder:
 
 
 def recorded() -> dict:
-    """The latest collectives of this process, as torch describes them."""
+    """The latest collectives of this process that are not NCCL's, as torch describes them, and the groups of these."""
     from torch._C import _distributed_c10d
 
     dump = getattr(_distributed_c10d, '_dump_fr_trace_json', None)  # not in older versions of torch
-    return json.loads(dump()) if dump else {}
+    # Of gloo, torch's own entry ``pg_config`` is empty.
+    groups = [group for group in dist.distributed_c10d._world.pg_map if dist.get_backend(group) == 'gloo']
+    config = {group.group_name: dict(name=group.group_name, desc=group.group_desc) for group in groups}
+    return dict(json.loads(dump()), pg_config=config) if dump else {}

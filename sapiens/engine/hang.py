@@ -38,6 +38,7 @@ class Process:
 
     Attributes:
         calls: the latest of each group, by its name and description.
+        groups: those that it is in, also without a call.
         stack: of its main thread; '' where it wrote none.
         error: '' where it did not fail itself.
         seen: whether it wrote a file.
@@ -47,6 +48,7 @@ class Process:
     host: str = ''
     pid: int = 0
     calls: dict[tuple[str, str], dict[int, Call]] = field(default_factory=dict)
+    groups: set[tuple[str, str]] = field(default_factory=set)
     stack: str = ''
     error: str = ''
     seen: bool = False
@@ -99,11 +101,13 @@ def read_processes(path: Path) -> list[Process]:
         try:
             content = json.loads(file.read_text()) if file.suffix == '.json' else _Plain(file).load()
             calls = list(_calls(content))
+            groups = {(one['name'], one['desc']) for one in content.get('pg_config', {}).values()}
         except (ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
             raise ValueError(f'{file} is damaged: {error}') from error
         process = processes.setdefault(rank, Process(rank))
         process.seen, process.time = True, content.get('time') or file.stat().st_mtime
         process.stack, process.error = content.get('stack') or process.stack, content.get('error') or process.error
+        process.groups |= groups
         for call in calls:
             process.calls.setdefault(call.group, {})[call.number] = call
     return [processes[rank] for rank in sorted(processes)]
@@ -151,7 +155,9 @@ def find_hang(processes: list[Process]) -> list[str]:
 def _differences(seen: list[Process]) -> list[str]:
     lines = []
     for group in sorted({group for process in seen for group in process.calls}):
-        members = [process for process in seen if group in process.calls]
+        # Only the latest calls are recorded: a process without any made none if others have still their first one.
+        has_first = any(1 in process.calls.get(group, ()) for process in seen)
+        members = [process for process in seen if group in process.calls or (has_first and group in process.groups)]
         ahead, behind = (
             max(process.last(group) for process in members),
             min(process.last(group) for process in members),

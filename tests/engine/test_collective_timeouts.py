@@ -125,6 +125,31 @@ def test_files_of_nccl(folder, tmp_path):
     ]
 
 
+def test_the_first_call_of_a_group(folder):
+    shards = dict(name='7', desc='shard')
+    for rank in range(3):
+        entries = [entry(5)] + [entry(1, group=('7', 'shard'))] * (rank < 1)
+        config = {'7': shards} if rank < 2 else {}  # the third process is in another group
+        (folder / f'nccl_rank_{rank}').write_bytes(pickle.dumps(dict(entries=entries, pg_config=config)))
+    assert find_hang(read_processes(folder))[2:] == [
+        'rank 1 (node0, process 101) did not come to all_reduce of Float [4], call 1 of the group shard',
+        '    waiting there: rank 0',
+    ]
+    late = dict(entries=[entry(5), entry(4, group=('7', 'shard'))], pg_config={'7': shards})
+    (folder / 'nccl_rank_0').write_bytes(pickle.dumps(late))
+    assert find_hang(read_processes(folder))[2:] == ['All of these made the same calls.'], 'its calls may be too old'
+
+
+def record_a_group():
+    dist.new_group(group_desc='pair')
+    return flight_recorder.recorded()
+
+
+def test_processes_record_their_groups(tmp_path):
+    for found in on_ranks(2, record_a_group, tmp_path):
+        assert {group['desc'] for group in found['pg_config'].values()} == {'default_pg', 'pair'}
+
+
 def test_calls_that_differ(folder):
     for rank in range(4):
         content = dict(entries=[entry(1), entry(2, ((8 if rank == 3 else 4,),))])
