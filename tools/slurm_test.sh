@@ -12,8 +12,12 @@ shift 4
 GPUS_PER_NODE=${GPUS_PER_NODE:-8}
 GPUS=${GPUS:-$GPUS_PER_NODE}
 if [ "$GPUS" -lt "$GPUS_PER_NODE" ]; then GPUS_PER_NODE=$GPUS; fi
+if [ $((GPUS % GPUS_PER_NODE)) -ne 0 ]; then
+    echo "error: GPUS=$GPUS is not a multiple of GPUS_PER_NODE=$GPUS_PER_NODE: all nodes have equally many GPUs" >&2
+    exit 2
+fi
 # shellcheck disable=SC2086
 exec python "$(dirname "$0")/submit.py" "$CONFIG" "$CHECKPOINT" --partition "$PARTITION" --job-name "$JOB_NAME" \
-    --nodes "$(((GPUS + GPUS_PER_NODE - 1) / GPUS_PER_NODE))" --gpus "$GPUS_PER_NODE" \
+    --nodes "$((GPUS / GPUS_PER_NODE))" --gpus "$GPUS_PER_NODE" \
     --cpus-per-task "${CPUS_PER_TASK:-12}" --time "${TIME:-1-00:00:00}" \
     ${SRUN_ARGS:+--srun-args="$SRUN_ARGS"} ${SUBMIT_ARGS:-} -- "$@"

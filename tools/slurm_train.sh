@@ -12,7 +12,11 @@ shift 3
 GPUS_PER_NODE=${GPUS_PER_NODE:-8}
 GPUS=${GPUS:-$GPUS_PER_NODE}
 if [ "$GPUS" -lt "$GPUS_PER_NODE" ]; then GPUS_PER_NODE=$GPUS; fi
-NODES=$(((GPUS + GPUS_PER_NODE - 1) / GPUS_PER_NODE))
+if [ $((GPUS % GPUS_PER_NODE)) -ne 0 ]; then
+    echo "error: GPUS=$GPUS is not a multiple of GPUS_PER_NODE=$GPUS_PER_NODE: all nodes have equally many GPUs" >&2
+    exit 2
+fi
+NODES=$((GPUS / GPUS_PER_NODE))
 case ${1:--} in
     -*) ;;
     *[!0-9]*) set -- --work-dir "$@" ;;

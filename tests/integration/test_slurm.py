@@ -255,6 +255,10 @@ def test_the_scripts_take_the_arguments_of_openmmlab(script, arguments, variable
         *('--srun-args=--mpi=none -v', '--account', 'me', *options),
     ]  # fmt: skip
     assert subprocess.run([*command[:4]], capture_output=True).returncode == 2
+    refused = subprocess.run(
+        command, env=dict(environment, GPUS='12', GPUS_PER_NODE='8'), capture_output=True, text=True
+    )
+    assert refused.returncode == 2 and 'GPUS=12 is not a multiple of GPUS_PER_NODE=8' in refused.stderr
 
 
 @pytest.mark.slow
