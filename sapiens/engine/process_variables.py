@@ -20,7 +20,9 @@ MPI = (
 SLURM = dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID')
 
 
-def set_process_variables(launcher: str, environ: MutableMapping[str, str] = os.environ) -> None:
+def set_process_variables(
+    launcher: str, environ: MutableMapping[str, str] = os.environ, visible_gpus: int = 0
+) -> None:
     """Set the variables with which torch's processes meet, and ``LOCAL_WORLD_SIZE``, the number of processes on this node.
 
     Args:
@@ -28,6 +30,8 @@ def set_process_variables(launcher: str, environ: MutableMapping[str, str] = os.
             ``LOCAL_RANK``. ``'slurm'``: tasks of srun. ``'mpi'``: of mpirun (Open MPI, MPICH, Intel MPI). The latter two take
             ``MASTER_ADDR`` and ``MASTER_PORT`` where they are set.
         environ: variables of the process.
+        visible_gpus: number of GPUs that the process sees. A task whose scheduler shows it one (``srun --gpus-per-task=1``) uses
+            that one, whose number is 0.
 
     Raises:
         ValueError: the launcher did not start this process, or the first machine is not known.
@@ -44,6 +48,8 @@ def set_process_variables(launcher: str, environ: MutableMapping[str, str] = os.
         )
     if 'LOCAL_RANK' not in environ:
         environ.update(LOCAL_RANK='0', LOCAL_WORLD_SIZE='1')
+    if launcher != 'pytorch' and visible_gpus == 1:
+        environ['LOCAL_RANK'] = '0'
 
 
 def _copy(environ: MutableMapping[str, str], names: dict[str, str], launcher: str, start: str) -> None:

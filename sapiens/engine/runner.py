@@ -58,7 +58,7 @@ class Runner(CheckpointingRunner):
                 dist_cfg['backend'] = 'cpu:gloo,cuda:nccl'  # the gradients' norm is that of parts on the host
         self.timeouts = CollectiveTimeouts(dist_cfg.setdefault('timeout', 1800), dist_cfg.pop('step_timeout', 120))
         if self.distributed and not torch.distributed.is_initialized():
-            set_process_variables(self.launcher)
+            set_process_variables(self.launcher, visible_gpus=torch.cuda.device_count())
             self._launcher = 'pytorch'  # MMEngine reads variables of fewer launchers
             prepare_flight_recorder(self.work_dir)
             for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS'):

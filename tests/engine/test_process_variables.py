@@ -44,6 +44,14 @@ def test_slurm_tells_the_processes_of_a_node(counts, local):
     assert variables('slurm', **TASK, SLURM_NTASKS_PER_NODE='4', MASTER_ADDR='a')[3] == '4'
 
 
+@pytest.mark.parametrize(('launcher', 'theirs'), [('slurm', TASK), ('mpi', OPEN_MPI)])
+def test_a_task_that_sees_one_gpu_uses_it(launcher, theirs):
+    for count, local in ((8, '1'), (1, '0')):
+        environ = dict(theirs, MASTER_ADDR='a')
+        set_process_variables(launcher, environ, count)
+        assert (environ['LOCAL_RANK'], environ['RANK']) == (local, '5')
+
+
 def test_jobs_of_a_node_have_ports_of_their_own():
     ports = {
         int(variables('slurm', **dict(TASK, SLURM_JOB_ID=str(70000 + job)), MASTER_ADDR='a')[5]) for job in range(999)
