@@ -25,9 +25,11 @@ __all__ = ['ShardCache']
 _CHUNK = 16 << 20
 _LOCK = '.lock'
 _COPY, _PART = '.copy', '.part'
-# Seconds between two notes, over all processes of the machine; and without copies after there was no room.
+# Seconds between two notes, over all processes of the machine; without copies after there was no room; and until a shard that
+# could not be copied is tried again.
 _QUIET = 600
 _PAUSE = 60
+_RETRY = 600
 
 
 class ShardCache:
@@ -97,9 +99,10 @@ class ShardCache:
     def _order(self, path: str, size: int) -> None:
         if self._owner != os.getpid():  # a thread does not survive a fork
             self._owner, self._ordered, self._paused = os.getpid(), set(), 0.0
+            self._failed: dict[str, float] = {}  # until when a shard is left alone
             self._orders = queue.SimpleQueue()
             threading.Thread(target=self._serve, daemon=True).start()
-        if path not in self._ordered and time.monotonic() >= self._paused:
+        if path not in self._ordered and time.monotonic() >= max(self._paused, self._failed.get(path, 0.0)):
             self._ordered.add(path)
             self._orders.put((path, size))
 
@@ -111,6 +114,8 @@ class ShardCache:
             except Exception as error:  # the reader meets the same error, and reports it
                 if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                     self._pause(error.strerror)
+                else:  # such as a short shard, all of which would be read again for each of its samples
+                    self._failed[path] = time.monotonic() + _RETRY
             self._ordered.discard(path)
 
     def copy(self, path: str, size: int) -> bool:

@@ -255,3 +255,21 @@ def test_a_short_shard_is_not_copied(shards, cache, tmp_path):
     with pytest.raises(EOFError, match=f'ends after {SIZE - 1} of {SIZE} bytes'):
         cache.copy(shards[0], SIZE)
     assert not list(cache.folder.glob('*.[cp]*'))
+
+
+def test_a_shard_that_cannot_be_copied_is_left_alone_for_a_while(shards, cache, tmp_path, monkeypatch):
+    whole = (tmp_path / '0.tar').read_bytes()
+    (tmp_path / '0.tar').write_bytes(whole[:-1])
+    tried, real = [], module.read_range
+    monkeypatch.setattr(module, 'read_range', lambda *args: (tried.append(args[0]), real(*args))[1])
+    for _ in range(3):
+        assert cache.open(shards[0], SIZE) is None
+        wait_for(lambda: not cache._ordered)
+    assert cache.open(shards[1], SIZE) is None
+    wait_for(lambda: copies(cache) == ['1.tar.copy'])
+    assert tried == [shards[0]] * 2 + [shards[1]], 'up to its end, and once'
+    (tmp_path / '0.tar').write_bytes(whole)
+    monkeypatch.setattr(module.time, 'monotonic', lambda now=time.monotonic(): now + module._RETRY + 1)
+    cache.open(shards[0], SIZE)
+    monkeypatch.undo()
+    wait_for(lambda: copies(cache) == ['0.tar.copy', '1.tar.copy'])
