@@ -102,6 +102,14 @@ def meeting(environ: Mapping[str, str]) -> dict:
     return {name: value for name, value in found.items() if f'PET_{name.upper()}' not in environ}
 
 
+def shutdown_seconds(environ: Mapping[str, str]) -> int:
+    """Seconds that a stop signal leaves for the checkpoint. Raises ValueError for another text than a whole number."""
+    text = environ.get('SHUTDOWN_TIMEOUT', '900')
+    if not text.isdecimal():
+        raise ValueError(f'SHUTDOWN_TIMEOUT={text}: expected whole seconds')
+    return int(text)
+
+
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run torchrun and exit: with the status of the process that failed first, or 128 + the number of a signal."""
     if 'LOGLEVEL' not in os.environ:
@@ -111,7 +119,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
         parser.set_defaults(
             **meeting(os.environ),
             signals_to_handle=','.join(['SIGHUP', 'SIGQUIT', *(number.name for number in STOP_SIGNALS)]),
-            shutdown_timeout=int(os.environ.get('SHUTDOWN_TIMEOUT', 900)),
+            shutdown_timeout=shutdown_seconds(os.environ),
         )
     except ValueError as error:
         print(f'error: {error}', file=sys.stderr)
@@ -121,6 +129,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
     # The store of an agent keeps the addresses of processes that have ended, which those of the next start would try to reach.
     os.environ.setdefault('TORCH_DISABLE_SHARE_RDZV_TCP_STORE', '1')
     folder = tempfile.mkdtemp(prefix='sapiens_run_')
+    if 'PET_LOG_DIR' not in os.environ:  # processes leave their errors there; torchrun's own folder would stay
+        parser.set_defaults(log_dir=folder)
     os.environ[RUN_FILE] = str(Path(folder, 'run.json'))
     try:
         run(parser.parse_args(argv))

@@ -269,7 +269,8 @@ def test_a_shard_that_cannot_be_copied_is_left_alone_for_a_while(shards, cache, 
     wait_for(lambda: copies(cache) == ['1.tar.copy'])
     assert tried == [shards[0]] * 2 + [shards[1]], 'up to its end, and once'
     (tmp_path / '0.tar').write_bytes(whole)
-    monkeypatch.setattr(module.time, 'monotonic', lambda now=time.monotonic(): now + module._RETRY + 1)
+    later = time.monotonic() + module._RETRY + 1
+    monkeypatch.setattr(module.time, 'monotonic', lambda: later)
     cache.open(shards[0], SIZE)
     monkeypatch.undo()
     wait_for(lambda: copies(cache) == ['0.tar.copy', '1.tar.copy'])

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -154,7 +155,8 @@ class Run:
         self.log = script.with_suffix('.log')
         self.pid = os.fork()
         if self.pid == 0:
-            os.environ.update(variables)
+            os.environ.update(variables, TMPDIR=str(script.parent))
+            tempfile.tempdir = None
             log = os.open(self.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
             os.dup2(log, 1), os.dup2(log, 2)
             sys.stderr = os.fdopen(2, 'w', buffering=1)
@@ -180,6 +182,7 @@ def test_real_processes(tmp_path):
             time.sleep(0.1)
     os.kill(runs['signalled'].pid, signal.SIGUSR2)
     ended = {name: run.end() for name, run in runs.items()}
+    assert not list(tmp_path.glob('sapiens_run_*')) and not list(tmp_path.glob('torchelastic_*')), 'nothing is left'
     assert ended['signalled'] == (140, '')
     assert ended['refused'] == (2, 'error: no file\n'), 'not started again'
     status, output = ended['failed']
@@ -236,6 +239,8 @@ def test_machines_meet_by_variables():
     assert meeting(elastic) == {}, "torchrun reads its own variables, which Kubernetes' elastic jobs set"
     with pytest.raises(ValueError, match='NNODES=2: set MASTER_ADDR'):
         meeting(dict(NNODES='2'))
+    with pytest.raises(ValueError, match='SHUTDOWN_TIMEOUT=15m: expected whole seconds'):
+        torchrun.shutdown_seconds(dict(SHUTDOWN_TIMEOUT='15m'))
 
 
 @pytest.mark.parametrize('script', ['dist_train.sh', 'dist_test.sh'])
