@@ -1,5 +1,8 @@
 """The ``sapiens`` command: its map, its errors, and the wrappers in tools/."""
 
+import errno
+import json
+import os
 import re
 import subprocess
 import sys
@@ -117,6 +120,21 @@ def test_bugs_keep_their_traceback():
     assert not is_user_error(raised(lambda: int('x')))
     assert not is_user_error(raised(lambda: {}['x']))
     assert is_user_error(raised(Path('/nowhere/x').read_text))
+
+
+@pytest.mark.parametrize(
+    ('number', 'kind'), [(errno.ENOENT, 'refused'), (errno.ESTALE, 'failed'), (errno.ENOSPC, 'failed')]
+)
+def test_a_file_system_that_fails_is_no_wrong_input(number, kind, monkeypatch, tmp_path, capsys):
+    """A launcher starts the run again."""
+
+    def fail(argv):
+        raise OSError(number, os.strerror(number), 'file')
+
+    monkeypatch.setattr('sapiens.commands.hang.main', fail)
+    monkeypatch.setenv('TORCHELASTIC_ERROR_FILE', str(tmp_path / 'error.json'))
+    assert status_of('hang', 'x') == 2
+    assert json.loads((tmp_path / 'error.json').read_text())['kind'] == kind
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The command line. Each module here is one command, with ``main(argv)``; ``sapiens --help`` lists them."""
 
+import errno
 import importlib
 import linecache
 import signal
@@ -20,6 +21,13 @@ COMMANDS = (
     *('download', 'convert', 'verify', 'export'),
     *('infer', 'keypoints', 'relight', 'features', 'demo'),
 )
+
+# Errors of a file system that fails or is full, whatever the name of the file: another start of a training may succeed.
+_FAILING = {
+    getattr(errno, name)
+    for name in ('EIO', 'ENOSPC', 'EDQUOT', 'ESTALE', 'ETIMEDOUT', 'ENOTCONN', 'EREMOTEIO')
+    if hasattr(errno, name)
+}
 
 
 def run(command: str, argv: list[str] | None = None) -> NoReturn:
@@ -63,7 +71,7 @@ def run(command: str, argv: list[str] | None = None) -> NoReturn:
             traceback.print_exc()
         text = f'error: {explain_error(error)}'
         print(text, file=sys.stderr)
-        report_end('refused', text)
+        report_end('failed' if is_failing_system(error) else 'refused', text)
         sys.exit(2)
     sys.exit(status)
 
@@ -79,6 +87,11 @@ def _shorten_lines() -> None:
     from sapiens.utils.terminal import Terminal  # imports torch, as the command does
 
     Terminal(sys.modules['mmengine.logging'].MMLogger.get_current_instance(), timed=False)
+
+
+def is_failing_system(error: Exception) -> bool:
+    """Whether an error is that of a file system that fails or is full, and not of a wrong input."""
+    return isinstance(error, OSError) and error.errno in _FAILING
 
 
 def is_user_error(error: Exception) -> bool:

@@ -39,10 +39,12 @@ def main(argv: list[str] | None = None) -> int:
     first = first_failure(failed) if failed else Failure(0, args.status, 'failed', '', '', 0)
     text = str(first) if failed else f'the tasks ended with status {args.status} and left no message'
     say(f'error: {text}' + (f'\n{first.trace.rstrip()}' if first.trace else ''))
-    if failed and first.is_consequence and args.status > 128:
-        number = args.status - 128
-        say(f'A task was ended by {signal.Signals(number).name}; the others lost their connection to it')
-    if first.kind == 'refused' or args.status == 2 or args.max_restarts is None:
+    ended_by = {128 + number: number.name for number in signal.Signals}.get(args.status)
+    if failed and first.is_consequence and ended_by:
+        say(f'A task was ended by {ended_by}; the others lost their connection to it')
+    # Options that argparse refuses leave no message.
+    is_refused = first.kind == 'refused' if failed else args.status == 2
+    if is_refused or args.max_restarts is None:
         return 1
     return decide(run, text, args.max_restarts)
 

@@ -173,6 +173,11 @@ def test_a_task_that_fails_is_not_a_stop_of_the_others(tmp_path, monkeypatch, ca
         'A task was ended by SIGKILL; the others lost their connection to it',
         'restart 1 of 1 with checkpoint none: queued again',
     ]
+    assert requeue.main(['255', '--max-restarts', '9']) == 1, 'twice without a checkpoint'
+    assert 'was ended by' not in capsys.readouterr().out, 'no signal has the number 127'
+    monkeypatch.setenv('SAPIENS_RUN_FILE', str(tmp_path / 'other.json'))
+    assert requeue.main(['2', '--max-restarts', '9']) == 0, 'a task with an error that is no wrong input'
+    monkeypatch.setenv('SAPIENS_ERRORS', str(tmp_path / 'none'))
     assert requeue.main(['2', '--max-restarts', '9']) == 1, 'options that argparse refuses'
 
 
