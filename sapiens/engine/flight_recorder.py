@@ -18,10 +18,12 @@ import torch.distributed as dist
 
 from .host_group import gather_on_hosts
 
-__all__ = ['FOLDER', 'FlightRecorder', 'is_collective_error', 'prepare']
+__all__ = ['FOLDER', 'PROCESSES', 'FlightRecorder', 'is_collective_error', 'prepare']
 
 # Folder in the work dir.
 FOLDER = 'flight_recorder'
+# File in it: rank, host and number of each process.
+PROCESSES = 'processes.json'
 # Beginning of the names of files that NCCL writes; the rank follows.
 NCCL = 'nccl_rank_'
 # Key of the store that tells the other processes, and the counter of those that have written.
@@ -37,8 +39,8 @@ def prepare(work_dir: str | Path) -> None:
 
 
 def put_away(folder: Path) -> None:
-    """Rename the folder of an earlier run."""
-    if folder.exists():
+    """Rename the folder of an earlier run that has failed."""
+    if folder.exists() and any(file.name != PROCESSES for file in folder.iterdir()):
         folder.rename(folder.with_name(f'{FOLDER}_{datetime.fromtimestamp(folder.stat().st_mtime):%Y%m%d_%H%M%S_%f}'))
 
 
@@ -73,7 +75,7 @@ class FlightRecorder:
         processes = gather_on_hosts(dict(rank=dist.get_rank(), host=socket.gethostname(), pid=os.getpid()))
         if dist.get_rank() == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / 'processes.json').write_text(json.dumps(processes))
+            (self.folder / PROCESSES).write_text(json.dumps(processes))
         store = dist.distributed_c10d._get_default_store()
         self._store = store.clone()  # a connection of its own: the other one may be in use while a process hangs
         threading.Thread(target=self._watch, daemon=True).start()

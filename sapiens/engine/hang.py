@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from .flight_recorder import FOLDER, NCCL, is_of_collective
+from .flight_recorder import FOLDER, NCCL, PROCESSES, is_of_collective
 
 __all__ = ['Call', 'Process', 'find_hang', 'read_processes']
 
@@ -93,7 +93,7 @@ def read_processes(path: Path) -> list[Process]:
             f'{folder} holds no files of a failed collective: a training of several processes writes them to '
             f'WORK_DIR/{FOLDER} when one fails'
         )
-    known = folder / 'processes.json'
+    known = folder / PROCESSES
     rows = json.loads(known.read_text()) if known.exists() else []
     processes = {row['rank']: Process(row['rank'], row['host'], row['pid']) for row in rows}
     for file in sorted(files):

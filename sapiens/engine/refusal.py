@@ -12,6 +12,7 @@ from mmengine.visualization import Visualizer
 
 from sapiens.utils.folder_lock import NAME
 
+from .flight_recorder import FOLDER, is_collective_error
 from .runner import Runner
 
 __all__ = ['Start', 'leave_no_traces']
@@ -44,13 +45,13 @@ def leave_no_traces(work_dir: str | Path) -> Iterator[Start]:
     start = Start()
     try:
         yield start
-    except Exception:
+    except Exception as error:
         if not start.is_done and is_main_process():
-            _remove(work_dir, before, made)
+            _remove(work_dir, before, made, is_collective_error(error))
         raise
 
 
-def _remove(work_dir: Path, before: set[Path], made: list[Path]) -> None:
+def _remove(work_dir: Path, before: set[Path], made: list[Path], keep_reports: bool) -> None:
     if (work_dir / NAME).exists():  # another run works there
         return
     logger = MMLogger.get_current_instance()
@@ -67,6 +68,8 @@ def _remove(work_dir: Path, before: set[Path], made: list[Path]) -> None:
                 kind._instance_dict.pop(logger.instance_name, None)
     for path in set(work_dir.glob('*.py')) - before:  # the config
         path.unlink(missing_ok=True)
+    if work_dir / FOLDER not in before and not keep_reports:
+        shutil.rmtree(work_dir / FOLDER, ignore_errors=True)
     with contextlib.suppress(OSError):  # a folder that is not empty
         for folder in made:
             folder.rmdir()

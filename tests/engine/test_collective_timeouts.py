@@ -205,6 +205,10 @@ def test_files_of_an_earlier_failure_are_kept(folder, tmp_path, monkeypatch):
     (kept,) = tmp_path.glob('flight_recorder_2*')
     assert {file.name for file in kept.iterdir()} == {'processes.json', 'nccl_rank_3'}
     assert {file.name for file in folder.iterdir()} == {'processes.json', 'rank_0.json', 'rank_1.json'}
+    for file in folder.glob('rank_*'):
+        file.unlink()
+    flight_recorder.put_away(folder)
+    assert folder.exists(), 'of a run without a failure'
 
 
 def test_one_process_has_no_timeouts(tmp_path):

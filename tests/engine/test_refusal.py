@@ -1,5 +1,6 @@
 """A run that is refused leaves nothing behind."""
 
+import os
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from mmengine.logging import MMLogger
 from sapiens.engine.refusal import leave_no_traces
 
 from ..integration import status_of
+from ..ranks import on_ranks
 
 CONFIG = 'configs/mae/sapiens_tiny_folder-256x256.py'
 ROOT = Path(__file__).parents[2]
@@ -24,6 +26,18 @@ def test_a_refused_training_leaves_no_folder(arguments, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
     # TensorBoard's thread would write to the folder that is gone.
     assert not [one for one in threading.enumerate() if type(one).__name__ == '_AsyncWriterThread']
+
+
+def refused_start(folder):
+    os.chdir(folder)
+    return status_of('train', str(ROOT / CONFIG), '--launcher', 'pytorch')
+
+
+def test_a_refused_training_of_several_processes_leaves_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv('DATA_ROOT', str(tmp_path / 'no_data'))
+    (tmp_path / 'here').mkdir()
+    assert on_ranks(2, refused_start, tmp_path, tmp_path / 'here', joined=False) == [2, 2]
+    assert not list((tmp_path / 'here').iterdir())
 
 
 def test_a_refused_test_leaves_no_folder(tmp_path, monkeypatch):
