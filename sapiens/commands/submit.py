@@ -9,7 +9,7 @@ Examples:
 
 What follows -- are options of sapiens train or sapiens test. They are checked before the job is submitted. Logs go to
 WORK_DIR/slurm, one for each task. A training continues from the newest checkpoint of its work dir, if there is one. It is queued
-again after its time limit, a pre-emption or a failure: docs/clusters.md.
+again after its time limit, a pre-emption or a failure: docs/launch.md.
 """
 
 import argparse
