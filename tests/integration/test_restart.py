@@ -41,6 +41,6 @@ def test_a_killed_rank_is_started_again_and_resumes(tmp_path):
         assert run.wait() == 0, (tmp_path / f'{name}.log').read_text()
     log = (tmp_path / 'killed.log').read_text()
     assert 'rank 1 was ended by SIGKILL' in log and 'restart 1 of 3, checkpoint: iter_' in log, log
-    assert 'which the run continues' in log
+    assert f'weights     of {tmp_path}/killed/iter_' in log, log
     one, other = (torch.load(tmp_path / f'{name}/iter_{STEPS}.pth', weights_only=True)['state_dict'] for name in runs)
     assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
