@@ -122,6 +122,18 @@ def test_bugs_keep_their_traceback():
     assert is_user_error(raised(Path('/nowhere/x').read_text))
 
 
+def test_a_stopped_run_says_so_also_where_the_others_are_gone(monkeypatch, tmp_path):
+    def fail():
+        raise RuntimeError('Connection closed by peer')
+
+    monkeypatch.setattr('sapiens.commands.hang.main', lambda argv: sys.exit(140))
+    monkeypatch.setattr('sapiens.commands._leave_group', fail)
+    monkeypatch.setenv('TORCHELASTIC_ERROR_FILE', str(tmp_path / 'error.json'))
+    with pytest.raises(RuntimeError):
+        run('hang', [])
+    assert json.loads((tmp_path / 'error.json').read_text())['kind'] == 'stopped'
+
+
 @pytest.mark.parametrize(
     ('number', 'kind'), [(errno.ENOENT, 'refused'), (errno.ESTALE, 'failed'), (errno.ENOSPC, 'failed')]
 )

@@ -56,8 +56,8 @@ def run(command: str, argv: list[str] | None = None) -> NoReturn:
         sys.exit(130)
     except SystemExit as end:
         if end.code in STOPPED:
+            report_end('stopped', f'stopped by {STOPPED[end.code].name}')  # whether the others are still there or not
             _leave_group()
-            report_end('stopped', f'stopped by {STOPPED[end.code].name}')
         raise
     except Exception as error:
         if not is_user_error(error):

@@ -76,10 +76,10 @@ def run_arguments(args: argparse.Namespace) -> tuple[list[str], Path]:
     name = 'test' if args.checkpoint else 'train'
     options = [args.config, *([args.checkpoint] if args.checkpoint else []), *args.options, '--launcher', 'slurm']
     parsed = importlib.import_module(f'sapiens.commands.{name}').parse_args(options)
-    work_dir = Path(load_runner_config(parsed).work_dir).absolute()
-    if name == 'train' and not parsed.resume:
+    cfg = load_runner_config(parsed)
+    if name == 'train' and not (parsed.resume or cfg.get('resume')):
         options.append('--resume')
-    return [name, *options], work_dir
+    return [name, *options], Path(cfg.work_dir).absolute()
 
 
 def batch_parameters(args: argparse.Namespace, folder: Path, is_training: bool) -> dict:

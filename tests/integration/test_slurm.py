@@ -205,6 +205,8 @@ def test_the_file_for_sbatch(capsys, monkeypatch, tmp_path):
 
     given = ['--resume', 'x.pth']
     assert dry_run(capsys, CONFIG, given)[1][-4:] == [*given, '--launcher', 'slurm']
+    given = ['--cfg-options', 'resume=True', 'load_from=x.pth']
+    assert dry_run(capsys, CONFIG, given)[1][-5:] == [*given, '--launcher', 'slurm'], 'another --resume would win'
     text, srun = dry_run(
         capsys, CONFIG, 'w.pth', '--container', 'image', '--container-mounts', '/data:/data', ['--out', 'm']
     )
