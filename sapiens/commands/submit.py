@@ -100,7 +100,10 @@ def batch_parameters(args: argparse.Namespace, folder: Path, is_training: bool) 
     end = [*python, '-m', 'sapiens.utils.requeue', *restarts]
     if container:
         end = ['srun', '--nodes=1', '--ntasks=1', '--ntasks-per-node=1', *container, *end]
-    requeue = 'scontrol show job "$SLURM_JOB_ID" | grep -q JobState=RUNNING && scontrol requeue "$SLURM_JOB_ID"'
+    requeue = (
+        'scontrol show job "$SLURM_JOB_ID" | grep -q JobState=RUNNING && scontrol requeue "$SLURM_JOB_ID" || '
+        'echo "not queued again: Slurm has ended the job (cancelled, or at its time limit), or refuses it"'
+    )
     files = shlex.quote(str(folder))
     return dict(
         {name: getattr(args, name) for name in ('partition', 'time', 'account', 'qos', 'constraint', 'exclude')},

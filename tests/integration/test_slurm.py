@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from PIL import Image
 
 from sapiens.commands import submit
@@ -112,7 +113,7 @@ def test_jobs_end_as_their_tasks_do(slurm, tmp_path, monkeypatch):
     monkeypatch.setattr(submit, 'python_command', lambda args: [sys.executable, str(tmp_path / 'stub.py')])
     special = ['train_dataloader.dataset.pipeline.0.size=(256, 256)', "load_from='a $HOME b'", '*', '"', '\\', '`id`']
     options = ['--cfg-options', special[0], special[1].replace("'", '')]
-    monkeypatch.setattr(submit, 'load_runner_config', lambda parsed: parsed)
+    monkeypatch.setattr(submit, 'load_runner_config', lambda parsed: Config(dict(work_dir=str(parsed.work_dir))))
     names = ('arguments', 'killed', 'twice', 'refused', 'cancelled')
     for name in names:
         monkeypatch.setenv('STUB', name)
@@ -136,6 +137,8 @@ def test_jobs_end_as_their_tasks_do(slurm, tmp_path, monkeypatch):
     reason = 'it has failed twice without a new checkpoint in between'
     assert lines[-1] == f'not queued again: {reason}. Its first error: {first}'
     assert logs['refused'] == 'error: rank 0 failed first: no file\n'
+    refused = 'not queued again: Slurm has ended the job (cancelled, or at its time limit), or refuses it'
+    assert logs['cancelled'].splitlines()[-1] == refused and refused not in logs['killed']
 
 
 @pytest.mark.parametrize(
