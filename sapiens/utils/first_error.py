@@ -49,7 +49,9 @@ class Failure:
         if self.message:
             what = 'lost its connection' if self.kind == 'failed' and self.is_consequence else 'failed first'
             return f'rank {self.rank} {what}: {self.message.removeprefix("error: ")}'
-        if self.status is None or self.status >= 0:
+        if self.status is None:
+            return f'rank {self.rank} failed first, and could not leave its message'
+        if self.status >= 0:
             return f'rank {self.rank} failed first, with status {self.status}: its message is above'
         name = signal.Signals(-self.status).name
         hint = ' (the system kills with it when the memory is full)' if name == 'SIGKILL' else ''

@@ -51,12 +51,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def stopped(run: RunFile, message: str) -> int:
     """Decide about a run that was stopped by a signal: SIGUSR2 is the time limit, others come with a pre-emption."""
-    if message.endswith('SIGUSR2'):
-        run.limits.append(run.checkpoint)
-        run.write()
-        if len(run.limits) > 1 and run.limits[-1] == run.limits[-2]:
-            say('error: the time limit came twice without a new checkpoint in between: ask for more --time')
-            return 1
+    if message.endswith('SIGUSR2') and (reason := run.add_limit()):
+        say(f'error: {reason}')
+        return 1
     say(f'{message} with checkpoint {run.checkpoint_name}: queued again')
     return 0
 

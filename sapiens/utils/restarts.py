@@ -74,11 +74,29 @@ class RunFile:
         """
         self.ends.append(self.checkpoint)
         self.first_error = self.first_error or error
-        self.write()
+        if problem := self._write():
+            return problem
         if len(self.ends) > 1 and self.ends[-1] == self.ends[-2]:
             return 'it has failed twice without a new checkpoint in between'
         if len(self.ends) > most:
             return f'it has failed {len(self.ends)} times, and may be restarted {most} times'
+        return ''
+
+    def add_limit(self) -> str:
+        """Note that the run was stopped by the time limit of its job; returns why it is not started again, or ''."""
+        self.limits.append(self.checkpoint)
+        if problem := self._write():
+            return problem
+        if len(self.limits) > 1 and self.limits[-1] == self.limits[-2]:
+            return 'the time limit came twice without a new checkpoint in between: ask for more --time'
+        return ''
+
+    def _write(self) -> str:
+        """Write the file; returns why that is not possible, or ''. Without it, the next start would not know of this one."""
+        try:
+            self.write()
+        except OSError as error:
+            return f'{self.path} cannot be written ({error.strerror})'
         return ''
 
     @property

@@ -67,3 +67,4 @@ def test_without_a_message_the_status_tells(tmp_path):
     for content in ('', '{"mess', '[]', '{}'):
         (tmp_path / 'damaged').write_text(content)
         assert read_failure(tmp_path / 'damaged', 0, -9).message == ''
+    assert str(read_failure(tmp_path / 'damaged', 3)) == 'rank 3 failed first, and could not leave its message'

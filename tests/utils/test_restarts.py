@@ -1,5 +1,7 @@
+import errno
 import os
 
+from sapiens.utils import restarts
 from sapiens.utils.restarts import LAST, RunFile, latest_checkpoint
 
 
@@ -37,6 +39,16 @@ def test_a_run_that_never_told_its_work_dir_has_no_checkpoint(tmp_path):
     run = RunFile(tmp_path / 'run.json')
     assert run.add_failure('import', 3) == ''
     assert 'twice' in run.add_failure('import', 3)
+
+
+def test_a_full_disk_ends_the_run_with_its_reason(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(restarts, 'write_atomically', full)
+    run = RunFile(tmp_path / 'run.json')
+    reason = f'{tmp_path}/run.json cannot be written (No space left on device)'
+    assert run.add_failure('first', 3) == reason and run.add_limit() == reason
 
 
 def test_a_damaged_file_is_an_empty_one(tmp_path):
