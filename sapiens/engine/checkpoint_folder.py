@@ -9,12 +9,11 @@ import contextlib
 import io
 import os
 import shutil
-import threading
 import time
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from dataclasses import replace
 from logging import Logger
 from pathlib import Path
@@ -40,8 +39,6 @@ __all__ = ['FolderWriter', 'is_complete', 'read_state', 'read_tensors', 'tensor_
 SAVE = 'save'
 # Entries of a checkpoint whose tensors are written by all processes.
 SHARED = ('state_dict', 'ema_state_dict', 'optimizer')
-# Seconds in which a process prints its error, before it ends although a thread of it waits for another process.
-LAST_WORDS = 5.0
 
 
 def is_complete(folder: Path) -> bool:
@@ -139,19 +136,8 @@ class FolderWriter:
             raise RuntimeError(self._failure(error)) from error
         return time.perf_counter() - begin
 
-    def close(self, seconds: float | None = None) -> None:
-        """Wait for the running save and free the copy. A save that failed is in the log.
-
-        Args:
-            seconds: after which the save is given up. Its thread may wait for a process that does not come, for as long as saves
-                may take, and would keep this process from ending. It then ends with status 1 soon after this call.
-        """
-        if seconds is not None and self._running is not None and not wait([self._running], seconds).done:
-            self.logger.error(
-                f'The checkpoint {self._path} is given up: another process does not write its part. Older checkpoints are intact'
-            )
-            threading.Thread(target=_end_process, daemon=True).start()
-            return
+    def close(self) -> None:
+        """Wait for the running save and free the copy. A save that failed is in the log."""
         with contextlib.suppress(RuntimeError):
             self.wait()
         self._stager.close()
@@ -170,11 +156,6 @@ class FolderWriter:
                 '--resume'
             )
         return f'Cannot write the checkpoint {self._path}: {reason}. Older checkpoints are intact. {advice}'
-
-
-def _end_process() -> None:
-    time.sleep(LAST_WORDS)
-    os._exit(1)
 
 
 class _Writer(dcp.FileSystemWriter):

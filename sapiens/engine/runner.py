@@ -21,7 +21,7 @@ from .collective_timeouts import CollectiveTimeouts
 from .compiling import compile_parts
 from .estimate.out_of_memory import explain_memory_errors
 from .evaluators import complete_evaluators
-from .flight_recorder import FlightRecorder, is_collective_error
+from .flight_recorder import FlightRecorder
 from .flight_recorder import prepare as prepare_flight_recorder
 from .launch_state import resumes_by_itself
 from .matmul_precision import matmul_precision
@@ -30,9 +30,6 @@ from .runner_checkpoints import CheckpointingRunner
 from .worker_signals import kill_workers_at_exit
 
 __all__ = ['Runner']
-
-# Seconds for a checkpoint that is being written when another process was lost.
-LOST_SAVE = 60.0
 
 
 class Runner(CheckpointingRunner):
@@ -104,7 +101,6 @@ class Runner(CheckpointingRunner):
             (self.cfg.get('env_cfg') or {}).get('matmul_precision', 'auto'), precision or 'auto'
         )
         lock, recorder = self._lock_work_dir(), FlightRecorder(self.work_dir)
-        for_save = None  # seconds
         try:
             if resumes_by_itself(self.work_dir):
                 self._resume = 'auto'
@@ -112,12 +108,10 @@ class Runner(CheckpointingRunner):
                 model = super().train()
         except Exception as error:
             recorder.report(error)
-            if is_collective_error(error):
-                for_save = LOST_SAVE
             raise
         finally:
             recorder.close()
-            self.close_folder_writer(for_save)  # it writes into the work dir
+            self.close_folder_writer()  # it writes into the work dir
             lock.release()
             for hook in self.hooks:
                 if hasattr(hook, 'restore'):

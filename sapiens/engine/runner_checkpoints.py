@@ -165,11 +165,11 @@ class CheckpointingRunner(BuildingRunner):
         """Writes checkpoints while training goes on."""
         return FolderWriter(self.logger)
 
-    def close_folder_writer(self, seconds: float | None = None) -> None:
-        """Wait for the checkpoint that is being written, and free the copy; see :meth:`.FolderWriter.close`."""
+    def close_folder_writer(self) -> None:
+        """Wait for the checkpoint that is being written, and free the copy. A failure is in the log."""
         writer = self.__dict__.pop('folder_writer', None)
         if writer is not None:
-            writer.close(seconds)
+            writer.close()
 
     @cached_property
     def _config_text(self) -> str:

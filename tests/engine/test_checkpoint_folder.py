@@ -2,7 +2,6 @@
 
 import io
 import logging
-import multiprocessing
 import os
 import pickle
 import re
@@ -22,8 +21,6 @@ from torch.distributed.tensor import DTensor
 
 from sapiens.commands.convert import main as convert
 from sapiens.engine import CheckpointHook
-from sapiens.engine import checkpoint_folder as module
-from sapiens.engine import runner as runner_module
 from sapiens.engine.checkpoint_folder import FolderWriter, is_complete, read_state, read_tensors
 from sapiens.engine.checkpoint_io import find_resumable, load_training_state
 from sapiens.utils.checkpoint import read_checkpoint
@@ -210,34 +207,6 @@ def test_a_run_that_fails_keeps_its_work_dir_until_the_save_is_done(tmp_path, mo
     with pytest.raises(ArithmeticError):
         make_runner(tmp_path, default_hooks=FOLDERS, hooks=[Fail()]).train()
     assert order == ['complete', 'released'] and names(tmp_path) == ['iter_5']
-
-
-class Lost(Hook):
-    """A step in which another process was lost."""
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        if runner.iter == 6:
-            raise RuntimeError('[gloo/transport/tcp/pair.cc:547] Connection closed by peer')
-
-
-def train_while_a_save_waits_forever(work_dir):
-    module.LAST_WORDS, runner_module.LOST_SAVE = 0.5, 0.5
-    dcp.FileSystemWriter.write_data = lambda *_: threading.Event().wait()
-    try:
-        make_runner(work_dir, default_hooks=FOLDERS, hooks=[Lost()]).train()
-    except RuntimeError as error:
-        (work_dir / 'error').write_text(str(error))
-
-
-def test_a_save_that_waits_for_a_lost_process_does_not_keep_the_others(tmp_path):
-    process = multiprocessing.get_context('fork').Process(target=train_while_a_save_waits_forever, args=(tmp_path,))
-    process.start()
-    process.join(40)
-    state = process.exitcode
-    process.kill()
-    assert state == 1 and 'Connection closed' in (tmp_path / 'error').read_text()
-    (log,) = tmp_path.glob('*/*.log')
-    assert f'The checkpoint {tmp_path}/iter_5 is given up' in log.read_text() and not (tmp_path / '.lock').exists()
 
 
 def test_folders_need_a_disk_that_all_share(tmp_path, monkeypatch):
