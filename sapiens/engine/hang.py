@@ -101,7 +101,7 @@ def read_processes(path: Path) -> list[Process]:
         try:
             content = json.loads(file.read_text()) if file.suffix == '.json' else _Plain(file).load()
             calls = list(_calls(content))
-            groups = {(one['name'], one['desc']) for one in content.get('pg_config', {}).values()}
+            groups = {(one.get('name', ''), one.get('desc', '')) for one in content.get('pg_config', {}).values()}
         except (ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
             raise ValueError(f'{file} is damaged: {error}') from error
         process = processes.setdefault(rank, Process(rank))
