@@ -201,6 +201,10 @@ def test_settings_are_those_of_a_command_line():
         'train_dataloader.batch_size=4',
         'optim_wrapper.accumulative_counts=2',
     ]
+    planner = Planner(small(**{'+train_dataloader.total_batch_size': 128}), Cluster(gpus=16))
+    own = planner.choose(DDP, off)
+    assert own.batch == 8
+    assert settings_of(planner.choose(DDP, off, batch=4), own) == ['train_dataloader.total_batch_size=64']
 
 
 def test_several_tasks_on_one_encoder():

@@ -174,12 +174,16 @@ def table(plan: Plan) -> PrettyTable:
     return table
 
 
+# Of a choice, what its row of the JSON has in other words or places.
+NOT_NUMBERS = ('parallel', 'checkpointing', 'counts_all', 'gpus')
+
+
 def as_json(plan: Plan) -> dict:
     """All numbers of a plan, in bytes, seconds and floating-point operations."""
     images = plan.total_images
 
     def row(one: Choice) -> dict:
-        numbers = {key: value for key, value in asdict(one).items() if key not in ('parallel', 'checkpointing')}
+        numbers = {key: value for key, value in asdict(one).items() if key not in NOT_NUMBERS}
         return dict(
             parallel=one.parallel.name,
             checkpointing=one.checkpointing.name,

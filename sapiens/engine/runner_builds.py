@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from sapiens.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS
 from sapiens.utils.terminal import Terminal, log_brief
+from sapiens.utils.total_batch import TOTAL, batch_of_process
 
 from .eval_loops import TestLoop, ValLoop
 from .float8 import use_float8
@@ -155,11 +156,16 @@ class BuildingRunner(_Runner):
         """Build the training loop.
 
         Raises:
-            ValueError: a loop of another kind, whose state a checkpoint cannot hold.
+            ValueError: a loop of another kind, whose state a checkpoint cannot hold, or a wrong ``total_batch_size``, see
+                :func:`.batch_of_process`.
         """
         if isinstance(loop, dict) and 'by_epoch' in loop and 'type' not in loop:
             loop = dict(loop)
             loop['type'] = EpochBasedTrainLoop if loop.pop('by_epoch') else IterBasedTrainLoop
+        if isinstance(self._train_dataloader, dict):
+            batch = batch_of_process(self._train_dataloader, self.world_size)
+            others = {key: value for key, value in self._train_dataloader.items() if key != TOTAL}
+            self._train_dataloader = dict(others, batch_size=batch)
         loop = super().build_train_loop(loop)
         if not isinstance(loop, TrainLoop):
             raise ValueError(

@@ -147,7 +147,7 @@ def config(work_dir: str, request: dict) -> Config:
         work_dir=work_dir,
         experiment_name=request['name'],
         train_dataloader=dict(
-            batch_size=4 // world, num_workers=0, drop_last=True, sampler=sampler, collate_fn=dict(type='stack_collate'),
+            total_batch_size=4, num_workers=0, drop_last=True, sampler=sampler, collate_fn=dict(type='stack_collate'),
             dataset=data,
         ),
         train_cfg=dict(type='TrainLoop', max_iters=request.get('steps', STEPS), val_interval=1000),

@@ -27,7 +27,7 @@ def settings_of(choice: Choice, own: Choice) -> list[str]:
     if choice.checkpointing != own.checkpointing:
         found += choice.checkpointing.options
     if choice.batch != own.batch:
-        found.append(f'train_dataloader.batch_size={choice.batch}')
+        found.append(choice.batch_option(choice.batch))
     if choice.accumulated != own.accumulated:
         found.append(f'optim_wrapper.accumulative_counts={choice.accumulated}')
     return found
@@ -55,7 +55,7 @@ def advise(plan: Plan) -> list[str]:
     lines.append('A smaller batch with more accumulation (optim_wrapper.accumulative_counts) fits:')
     for one in smaller:
         options = ' '.join(text for text in settings_of(one, own)) or 'the other options as they are'
-        lines.append(f'  train_dataloader.batch_size={one.largest} with {options}')
+        lines.append(f'  {one.batch_option(one.largest)} with {options}')
     return lines
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from mmengine.config import Config
 
 from sapiens.utils.config_keys import did_you_mean
+from sapiens.utils.total_batch import TOTAL, batch_of_process
 
 from ..parallel import parallel_options
 from .arithmetic import BYTES, PARALLEL, Cluster, Parallel, largest_batch, peak_bytes
@@ -39,6 +40,8 @@ class Choice:
         compute, exposed, straggling: seconds of a step of the optimizer: operations, waiting for the network, and for the slowest
             GPU.
         images_per_second: over all GPUs.
+        counts_all: whether the config sets the images of all GPUs.
+        gpus: that train together.
     """
 
     parallel: Parallel
@@ -57,11 +60,21 @@ class Choice:
     exposed: float
     straggling: float
     images_per_second: float
+    counts_all: bool
+    gpus: int
 
     @property
     def seconds(self) -> float:
         """Of a step of the optimizer."""
         return self.compute + self.exposed + self.straggling
+
+    def batch_option(self, batch: int) -> str:
+        """The option that sets a number of images of a GPU."""
+        return (
+            f'train_dataloader.{TOTAL}={batch * self.gpus}'
+            if self.counts_all
+            else f'train_dataloader.batch_size={batch}'
+        )
 
     @property
     def efficiency(self) -> float:
@@ -105,7 +118,7 @@ class Planner:
     def __init__(self, cfg: Config, cluster: Cluster, on_trace: Callable[[], None] = lambda: None) -> None:
         self.on_trace = on_trace  # called after each traced step
         self.cfg, self.cluster = cfg, cluster
-        self.batch = cfg.train_dataloader.batch_size
+        self.batch = batch_of_process(cfg.train_dataloader, cluster.gpus)
         wrapper = cfg.optim_wrapper
         self.accumulated = wrapper.get('accumulative_counts', 1)
         self.precision = 'fp32' if wrapper.get('precision', 'auto') == 'fp32' else 'bf16'
@@ -170,6 +183,8 @@ class Planner:
             exposed=exposed,
             straggling=straggling,
             images_per_second=batch * accumulated * cluster.gpus / (compute + exposed + straggling),
+            counts_all=self.cfg.train_dataloader.get(TOTAL) is not None,
+            gpus=cluster.gpus,
         )
 
     @property
@@ -216,7 +231,7 @@ def plan_training(
     """Compute what the training of a config needs.
 
     Args:
-        cfg: with ``model``, ``optim_wrapper``, ``train_dataloader.batch_size`` and ``train_cfg``.
+        cfg: with ``model``, ``optim_wrapper``, its batch, and ``train_cfg``.
         cluster: the machines.
         images: in an epoch, for a config that counts epochs.
         on_trace: called after each of the :func:`steps_to_trace`.
@@ -246,5 +261,5 @@ def _require_one_of(key: str, value: str, known: Iterable[str]) -> None:
 def _total_images(cfg: Config, cluster: Cluster, images: int | None) -> int | None:
     schedule = cfg.train_cfg
     if schedule.get('max_iters'):
-        return schedule.max_iters * cfg.train_dataloader.batch_size * cluster.gpus
+        return schedule.max_iters * batch_of_process(cfg.train_dataloader, cluster.gpus) * cluster.gpus
     return None if images is None else math.floor(schedule.max_epochs * images)

@@ -1,0 +1,26 @@
+"""The batch of all processes."""
+
+import pytest
+
+from sapiens.utils.total_batch import batch_of_process
+
+
+@pytest.mark.parametrize(('processes', 'batch'), [(1, 48), (16, 3), (24, 2), (48, 1)])
+def test_processes_share_it(processes, batch):
+    assert batch_of_process(dict(total_batch_size=48, batch_size=5), processes) == batch
+    assert batch_of_process(dict(batch_size=5), processes) == 5
+
+
+@pytest.mark.parametrize(
+    ('total', 'text'),
+    [
+        (50, 'total_batch_size=50 is not a multiple of the 16 processes'),
+        (0, 'total_batch_size=0: expected'),
+        (48.0, 'total_batch_size=48.0: expected'),
+        ('48', "total_batch_size='48': expected"),
+        (True, 'total_batch_size=True: expected'),
+    ],
+)
+def test_refused(total, text):
+    with pytest.raises(ValueError, match=text):
+        batch_of_process(dict(total_batch_size=total), 16)
