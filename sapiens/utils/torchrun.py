@@ -9,9 +9,11 @@ Differences from torchrun:
 * Stop signals go to every process, which may take ``SHUTDOWN_TIMEOUT`` seconds (900) to write its checkpoint.
 """
 
+import ipaddress
 import logging
 import os
 import shutil
+import socket
 import sys
 import tempfile
 import uuid
@@ -75,8 +77,9 @@ def meeting(environ: Mapping[str, str]) -> dict:
 
     ``NNODES`` is a number, or ``2:4`` for any number from 2 to 4 (default 1). The first machine is ``RDZV_ENDPOINT=host:port``
     or ``MASTER_ADDR`` with ``MASTER_PORT`` or ``PORT`` (29500). ``NODE_RANK`` is optional: 0 names the first machine where its
-    address is not that of its own interfaces. Kubernetes' PyTorchJob sets ``WORLD_SIZE`` and ``RANK``, which count pods, in place
-    of ``NNODES`` and ``NODE_RANK``. One machine takes a free port, so that several runs fit on it.
+    address is not that of its own interfaces. The others reach each machine by its :func:`own_address`. Kubernetes' PyTorchJob
+    sets ``WORLD_SIZE`` and ``RANK``, which count pods, in place of ``NNODES`` and ``NODE_RANK``. One machine takes a free port,
+    so that several runs fit on it.
 
     Raises:
         ValueError: several machines, and no address.
@@ -95,6 +98,8 @@ def meeting(environ: Mapping[str, str]) -> dict:
         found.update(rdzv_endpoint=endpoint, rdzv_id=environ.get('RDZV_ID', 'sapiens'))
         if node is not None:
             found['rdzv_conf'] = f'is_host={int(node == "0")}'
+        if own := own_address(endpoint):
+            found['local_addr'] = own
     elif 'PET_RDZV_ENDPOINT' not in environ:
         raise ValueError(
             f'NNODES={nodes}: set MASTER_ADDR to the name or address of the first machine, the same on each (MASTER_PORT: 29500)'
@@ -108,6 +113,26 @@ def shutdown_seconds(environ: Mapping[str, str]) -> int:
     if not text.isdecimal():
         raise ValueError(f'SHUTDOWN_TIMEOUT={text}: expected whole seconds')
     return int(text)
+
+
+def own_address(endpoint: str) -> str | None:
+    """Return the address by which the other machines reach this one, None if it is not known.
+
+    It is that of the interface that leads to the endpoint, and on the first machine the name in the endpoint. torch would take the
+    name of this machine, which the others need not be able to resolve: they would wait for it until a timeout.
+    """
+    name, _, port = endpoint.rpartition(':')
+    name = name.strip('[]')
+    try:
+        family, kind, *_, first = socket.getaddrinfo(name, port or None, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.connect(first)  # sends nothing
+            own = ipaddress.ip_address(probe.getsockname()[0].partition('%')[0])
+    except (OSError, ValueError):
+        return None
+    if str(own) == first[0] or own.is_loopback:
+        return None if name == 'localhost' else name
+    return None if own.is_link_local else str(own)
 
 
 def main(argv: list[str] | None = None) -> NoReturn:

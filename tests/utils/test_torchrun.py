@@ -16,7 +16,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from torch.distributed.elastic.rendezvous.api import RendezvousConnectionError
 
 from sapiens.utils import torchrun
-from sapiens.utils.torchrun import meeting
+from sapiens.utils.torchrun import meeting, own_address
 
 # A run of the script: it tells its launcher the work dir, as a training does.
 PREPARE = """
@@ -220,7 +220,35 @@ def test_a_killed_rank_of_another_machine(tmp_path):
     assert 'rank 1 was ended by SIGKILL' in log and log.count('sum 1 of rank') == 2, log
 
 
-def test_machines_meet_by_variables():
+def test_others_reach_a_machine_by_its_address(monkeypatch):
+    class Socket(socket.socket):
+        def connect(self, _):
+            pass
+
+        def getsockname(self):
+            return found['own'], 1
+
+    monkeypatch.setattr(torchrun.socket, 'socket', Socket)
+    found = {}
+    monkeypatch.setattr(
+        torchrun.socket, 'getaddrinfo', lambda *_, **__: [(socket.AF_INET, socket.SOCK_DGRAM, 17, '', found['first'])]
+    )
+    for first, own, expected in (
+        ('10.9.0.1', '10.9.0.2', '10.9.0.2'),
+        ('10.9.0.1', '10.9.0.1', 'node1'),  # the first machine
+        ('127.0.1.1', '127.0.0.1', 'node1'),  # the first machine, whose own name is one of its loopback
+        ('10.9.0.1', '169.254.0.7', None),
+    ):
+        found.update(first=(first, 29500), own=own)
+        assert own_address('node1:29500') == expected
+    found.update(first=('127.0.0.1', 0), own='127.0.0.1')
+    assert own_address('localhost:0') is None
+    monkeypatch.undo()
+    assert own_address('127.0.0.1:7') == '127.0.0.1' and own_address('[::1') is None
+
+
+def test_machines_meet_by_variables(monkeypatch):
+    monkeypatch.setattr(torchrun, 'own_address', {}.get)
     assert meeting({}) | dict(rdzv_id=None) == dict(
         rdzv_backend='c10d', nnodes='1', rdzv_endpoint='localhost:0', rdzv_id=None, local_addr='127.0.0.1'
     )
@@ -231,6 +259,8 @@ def test_machines_meet_by_variables():
     assert meeting(dict(NNODES='2:4', MASTER_ADDR='a', NODE_RANK='1', MASTER_PORT='7')) == second
     assert meeting(dict(NNODES='2:4', MASTER_ADDR='a', NODE_RANK='0', PORT='7'))['rdzv_conf'] == 'is_host=1'
     assert meeting(dict(NNODES='2:4', RDZV_ENDPOINT='a:7', RDZV_ID='x'))['rdzv_id'] == 'x'
+    monkeypatch.setattr(torchrun, 'own_address', {'a:29500': '10.9.0.2'}.get)
+    assert meeting(dict(NNODES='2:4', MASTER_ADDR='a')) == dict(several, local_addr='10.9.0.2')
     pods = dict(MASTER_ADDR='job-master-0', MASTER_PORT='7', WORLD_SIZE='3', RANK='2')
     found = meeting(pods)
     assert (found['nnodes'], found['rdzv_endpoint'], found['rdzv_conf']) == ('3', 'job-master-0:7', 'is_host=0')
