@@ -118,8 +118,8 @@ def shutdown_seconds(environ: Mapping[str, str]) -> int:
 def own_address(endpoint: str) -> str | None:
     """Return the address by which the other machines reach this one, None if it is not known.
 
-    It is that of the interface that leads to the endpoint, and on the first machine the name in the endpoint. torch would take the
-    name of this machine, which the others need not be able to resolve: they would wait for it until a timeout.
+    It is that of the interface that leads to the endpoint, and on the first machine the name in the endpoint. torch would take
+    the name of this machine. Where the others cannot resolve it, they would try until a timeout.
     """
     name, _, port = endpoint.rpartition(':')
     name = name.strip('[]')
