@@ -4,6 +4,7 @@ Torch keeps the latest collectives of each process. When one fails, the process 
 the others, which then do the same, also those that hang. :mod:`sapiens.commands.hang` reads the files.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -67,6 +68,7 @@ class FlightRecorder:
     def __init__(self, work_dir: str | Path) -> None:
         self.folder = Path(work_dir) / FOLDER
         self._main, self._lock, self._is_written = threading.main_thread().ident, threading.Lock(), False
+        self._is_counted = False
         self._closed = threading.Event()
         if not dist.is_initialized() or dist.get_world_size() == 1:
             return
@@ -85,9 +87,17 @@ class FlightRecorder:
         if not hasattr(self, '_store'):
             return
         self._write(''.join(traceback.format_exception(error)), f'{type(error).__name__}: {error}')
-        if not is_collective_error(error):
-            return
+        # A call of the store does not return for minutes where the network has lost the process that holds it.
+        telling = threading.Thread(target=self._tell, args=(is_collective_error(error),), daemon=True)
+        telling.start()
+        telling.join(PATIENCE)
+
+    def _tell(self, waits: bool) -> None:
+        """Tell the others that this process has failed, and wait until they have written."""
         try:
+            self._count()
+            if not waits:
+                return
             self._store.set(FAILED, str(dist.get_rank()))
             end = time.monotonic() + PATIENCE
             while self._store.add(WRITTEN, 0) < dist.get_world_size() and time.monotonic() < end:
@@ -105,23 +115,30 @@ class FlightRecorder:
                 if self._store.check([FAILED]):
                     frame = sys._current_frames().get(self._main)
                     self._write(''.join(traceback.format_stack(frame)))
+                    self._count()
                     return
         except RuntimeError:
             put_away(self.folder)
 
     def _write(self, stack: str, error: str | None = None) -> None:
+        """Write the file of this process, once."""
         with self._lock:
             if self._is_written:
                 return
             self._is_written = True
-        content = dict(rank=dist.get_rank(), time=time.time(), error=error, stack=stack, **recorded())
-        path = self.folder / f'rank_{dist.get_rank()}.json'
-        try:
-            path.with_suffix('.tmp').write_text(json.dumps(content))
-            path.with_suffix('.tmp').rename(path)
+            content = dict(rank=dist.get_rank(), time=time.time(), error=error, stack=stack, **recorded())
+            path = self.folder / f'rank_{dist.get_rank()}.json'
+            # The error of the collective is the one to show.
+            with contextlib.suppress(OSError, RuntimeError):
+                path.with_suffix('.tmp').write_text(json.dumps(content))
+                path.with_suffix('.tmp').rename(path)
+
+    def _count(self) -> None:
+        """Tell the others, once, that this process has written."""
+        with self._lock:
+            is_counted, self._is_counted = self._is_counted, True
+        if not is_counted:
             self._store.add(WRITTEN, 1)
-        except (OSError, RuntimeError):
-            pass  # the error of the collective is the one to show
 
 
 def recorded() -> dict:

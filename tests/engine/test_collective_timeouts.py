@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import threading
 import time
 from contextlib import suppress
 
@@ -209,6 +210,26 @@ def test_files_of_an_earlier_failure_are_kept(folder, tmp_path, monkeypatch):
         file.unlink()
     flight_recorder.put_away(folder)
     assert folder.exists(), 'of a run without a failure'
+
+
+class Lost:
+    """A store that the network has lost: no call returns."""
+
+    def __getattr__(self, _):
+        return lambda *_: threading.Event().wait()
+
+
+def report_without_a_store(work_dir):
+    flight_recorder.PATIENCE = 0.1
+    recorder = flight_recorder.FlightRecorder(work_dir)
+    recorder._store = Lost()
+    recorder.report(RuntimeError('[gloo] Timed out'))
+    return True
+
+
+def test_a_host_that_is_cut_off_reports_and_ends(tmp_path):
+    assert on_ranks(2, report_without_a_store, tmp_path, tmp_path / 'run') == [True, True]
+    assert {file.name for file in (tmp_path / 'run/flight_recorder').glob('rank*')} == {'rank_0.json', 'rank_1.json'}
 
 
 def test_one_process_has_no_timeouts(tmp_path):
