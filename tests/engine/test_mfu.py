@@ -103,7 +103,12 @@ def test_recomputed_operations_do_not_count(images):
 def test_the_slowest_process(monkeypatch):
     monkeypatch.setattr(mfu, 'get_world_size', lambda: 3)
     monkeypatch.setattr(mfu, 'all_gather', lambda row: [row, row * 2, row * 0.5])
-    assert MFUHook._over_processes(0.25) == dict(slowest_step=0.5, slowest_rank=1)
+    assert MFUHook._over_processes(0.25) == dict(slowest_step=0.5)
+    # A step takes all processes the same time. The one that waits least in collectives is the slowest.
+    monkeypatch.setattr(mfu, 'all_gather', lambda row: [torch.tensor([0.3, share]) for share in (0.5, 0.2, 0.8)])
+    assert MFUHook._over_processes(0.3, 0.5) == pytest.approx(
+        dict(slowest_step=0.3, slowest_rank=1, collective_share=0.5)
+    )
 
 
 def test_time_that_checkpoints_take(tmp_path, monkeypatch):

@@ -32,8 +32,9 @@ class MFUHook(Hook):
       (:mod:`sapiens.engine.peak_rates`), and CPUs, have none.
     - ``peak_memory`` and ``reserved_memory`` (MiB, CUDA only): the highest of all processes since the start.
     - ``save_share``: fraction of the time since the last line in which checkpoints held the step.
-    - with several processes ``slowest_step`` (seconds, mean since the last line) and ``slowest_rank``, and ``collective_share``:
-      fraction of a profiled step in which only collectives ran, mean over the processes, see :func:`.collective_fraction`.
+    - with several processes ``slowest_step`` (seconds, the highest of their means since the last line), and of a profiled step
+      ``collective_share``: the fraction in which only collectives ran, mean over the processes (:func:`.collective_fraction`),
+      and ``slowest_rank``: the process with the lowest such fraction, which waited least for the others.
 
     ``time`` and ``images_per_s`` of the same line cover the last 10 steps, see :class:`.ThroughputHook`.
 
@@ -118,15 +119,17 @@ class MFUHook(Hook):
 
     @staticmethod
     def _over_processes(seconds: float, collectives: float | None = None) -> dict[str, float]:
-        """The slowest process, the highest memory and the mean wait for collectives, by one exchange."""
+        """The longest step, the highest memory, the mean wait for collectives and who waited least, by one exchange."""
         has_gpu = torch.cuda.is_available()
         memory = [torch.cuda.max_memory_allocated() / MIB, torch.cuda.max_memory_reserved() / MIB] if has_gpu else []
         found = {}
         rows = torch.tensor([seconds, *memory, *([] if collectives is None else [collectives])])
         if get_world_size() > 1:
             rows = torch.stack(all_gather(rows.cuda() if has_gpu else rows)).cpu()
-            found = dict(slowest_step=float(rows[:, 0].max()), slowest_rank=int(rows[:, 0].argmax()))
+            found = dict(slowest_step=float(rows[:, 0].max()))
         if collectives is not None:
+            # All processes take the same time for a step: the fast ones wait for the slowest one in collectives.
+            found['slowest_rank'] = int(rows[..., -1].argmin())
             found['collective_share'] = float(rows[..., -1].mean())
         if has_gpu:
             peak, reserved = rows.reshape(-1, rows.shape[-1]).amax(0)[1:3].tolist()
