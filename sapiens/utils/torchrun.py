@@ -6,16 +6,20 @@ Differences from torchrun:
 * A run that fails is started again up to ``--max-restarts`` times and resumes. It is not started again after two failures without
   a new checkpoint in between, when it was stopped by a signal, or when it refuses its input.
 * It ends with the first error, and with the exit status of the training: torchrun ends with 1 and a table whatever happened.
+* A machine that the network has cut off joins again when it is back, and does not end the run of the others.
 * Stop signals go to every process, which may take ``SHUTDOWN_TIMEOUT`` seconds (900) to write its checkpoint.
 """
 
+import argparse
 import ipaddress
 import logging
 import os
+import re
 import shutil
 import socket
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +30,7 @@ from torch.distributed.elastic.agent.server import WorkerGroup, WorkerState
 from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
-from torch.distributed.elastic.rendezvous.api import RendezvousError
+from torch.distributed.elastic.rendezvous.api import RendezvousConnectionError, RendezvousError
 from torch.distributed.launcher import api
 from torch.distributed.run import get_args_parser, run
 
@@ -36,6 +40,9 @@ from .stop_signals import STOP_SIGNALS
 
 __all__ = ['main']
 
+JOINING_SECONDS = 600
+"""For which a machine tries to join again when the first one does not answer. For as long the first one waits for others."""
+
 
 class Agent(LocalElasticAgent):
     """torchrun's agent, which starts processes again only where that may help.
@@ -43,12 +50,28 @@ class Agent(LocalElasticAgent):
     Attributes:
         first, latest: the first and the latest failure, or None.
         reason: why the run is not started again, or ''.
+        has_started: whether processes were started in this try to join.
     """
 
     # The launcher builds the agent and hands it to nobody.
     first: Failure | None = None
     latest: Failure | None = None
     reason = ''
+    has_started = False
+
+    def run(self, *args, **kwargs):
+        try:
+            return super().run(*args, **kwargs)
+        except RendezvousConnectionError as error:
+            if is_silence(error):
+                # torch closes the meeting here. Once the network is back, that ends the run on all machines.
+                handler = self._worker_group.spec.rdzv_handler
+                handler.shutdown = handler._stop_heartbeats
+            raise
+
+    def _initialize_workers(self, worker_group: WorkerGroup) -> None:
+        super()._initialize_workers(worker_group)
+        Agent.has_started = True
 
     def _monitor_workers(self, worker_group: WorkerGroup):
         result = super()._monitor_workers(worker_group)
@@ -158,7 +181,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
         parser.set_defaults(log_dir=folder)
     os.environ[RUN_FILE] = str(Path(folder, 'run.json'))
     try:
-        run(parser.parse_args(argv))
+        launch(parser.parse_args(argv))
     except ChildFailedError as error:
         sys.exit(report(error.failures))
     except SignalException as error:
@@ -172,6 +195,27 @@ def main(argv: list[str] | None = None) -> NoReturn:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     sys.exit(0)
+
+
+def launch(args: argparse.Namespace) -> None:
+    """Run torchrun, and again where the first machine has stopped to answer: the network may come back."""
+    lost = None
+    while True:
+        Agent.has_started = False
+        try:
+            run(args)
+            return
+        except RendezvousConnectionError as error:
+            lost = time.monotonic() if Agent.has_started else lost
+            if lost is None or not is_silence(error) or time.monotonic() > lost + JOINING_SECONDS:
+                raise
+            text = f'{args.rdzv_endpoint} does not answer. This machine tries to join again for {JOINING_SECONDS / 60:.0f} min'
+            print(text, file=sys.stderr, flush=True)
+
+
+def is_silence(error: RendezvousConnectionError) -> bool:
+    """Whether the first machine does not answer, because of the network. Where torchrun has ended there, it is refused."""
+    return re.search('time(d )?out', str(error.__cause__ or error)) is not None
 
 
 def report(failures: dict[int, ProcessFailure]) -> int:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from torch.distributed import DistNetworkError
@@ -218,6 +219,38 @@ def test_a_killed_rank_of_another_machine(tmp_path):
     assert [status for status, _ in ended] == [0, 0], ended
     log = ended[0][1]
     assert 'rank 1 was ended by SIGKILL' in log and log.count('sum 1 of rank') == 2, log
+
+
+def test_a_machine_that_was_cut_off_joins_again(monkeypatch, capsys):
+    def lost(text):
+        error = RendezvousConnectionError('lost')
+        error.__cause__ = RuntimeError(text)
+        return error
+
+    silence = lost('wait timeout after 60000ms')
+    ends, clock = [], []
+    monkeypatch.setattr(torchrun.time, 'monotonic', lambda: clock.pop(0))
+
+    def run(_):
+        started, error = ends.pop(0)
+        torchrun.Agent.has_started = started
+        if error:
+            raise error
+
+    monkeypatch.setattr(torchrun, 'run', run)
+    args = SimpleNamespace(rdzv_endpoint='node1:29500')
+    # Lost, not there yet, joined, lost again, joined until the end.
+    ends[:], clock[:] = [(True, silence), (False, silence), (True, silence), (True, None)], [0, 1, 500, 700, 800]
+    torchrun.launch(args)
+    assert capsys.readouterr().err.count('node1:29500 does not answer') == 3 and not ends
+    for ends[:], clock[:] in (
+        ([(True, lost('Connection reset by peer'))], [0]),  # torchrun has ended there
+        ([(False, silence)], []),  # was never there
+        ([(True, silence), (False, silence)], [0, 1, 601]),
+    ):
+        with pytest.raises(RendezvousConnectionError):
+            torchrun.launch(args)
+        assert not ends
 
 
 def test_others_reach_a_machine_by_its_address(monkeypatch):
