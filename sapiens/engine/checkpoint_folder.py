@@ -9,11 +9,12 @@ import contextlib
 import io
 import os
 import shutil
+import threading
 import time
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from logging import Logger
 from pathlib import Path
@@ -39,6 +40,8 @@ __all__ = ['FolderWriter', 'is_complete', 'read_state', 'read_tensors', 'tensor_
 SAVE = 'save'
 # Entries of a checkpoint whose tensors are written by all processes.
 SHARED = ('state_dict', 'ema_state_dict', 'optimizer')
+# Seconds for a save after a collective has failed, and then for the process to tell its error and end.
+PATIENCE = 10.0
 
 
 def is_complete(folder: Path) -> bool:
@@ -136,6 +139,17 @@ class FolderWriter:
             raise RuntimeError(self._failure(error)) from error
         return time.perf_counter() - begin
 
+    def give_up(self) -> None:
+        """Wait for the running save for a short time, since processes that it needs may be lost. Its collectives have a long
+        timeout, which nothing ends: this process ends without it, a while after its error is told."""
+        if self._running is None or self._running.done():
+            return
+        wait([self._running], PATIENCE)
+        if not self._running.done():
+            self.logger.error(f'The checkpoint {self._path} cannot be completed. Older checkpoints are intact')
+            self._running = None
+            threading.Thread(target=_end_process, daemon=True).start()
+
     def close(self) -> None:
         """Wait for the running save and free the copy. A save that failed is in the log."""
         with contextlib.suppress(RuntimeError):
@@ -156,6 +170,11 @@ class FolderWriter:
                 '--resume'
             )
         return f'Cannot write the checkpoint {self._path}: {reason}. Older checkpoints are intact. {advice}'
+
+
+def _end_process() -> None:
+    time.sleep(PATIENCE)
+    os._exit(1)
 
 
 class _Writer(dcp.FileSystemWriter):

@@ -21,7 +21,7 @@ from .collective_timeouts import CollectiveTimeouts
 from .compiling import compile_parts
 from .estimate.out_of_memory import explain_memory_errors
 from .evaluators import complete_evaluators
-from .flight_recorder import FlightRecorder
+from .flight_recorder import FlightRecorder, is_collective_error
 from .flight_recorder import prepare as prepare_flight_recorder
 from .launch_state import resumes_by_itself
 from .matmul_precision import matmul_precision
@@ -108,6 +108,7 @@ class Runner(CheckpointingRunner):
                 model = super().train()
         except Exception as error:
             recorder.report(error)
+            self.close_folder_writer(others_lost=is_collective_error(error))
             raise
         finally:
             recorder.close()

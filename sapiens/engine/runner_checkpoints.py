@@ -165,10 +165,16 @@ class CheckpointingRunner(BuildingRunner):
         """Writes checkpoints while training goes on."""
         return FolderWriter(self.logger)
 
-    def close_folder_writer(self) -> None:
-        """Wait for the checkpoint that is being written, and free the copy. A failure is in the log."""
+    def close_folder_writer(self, others_lost: bool = False) -> None:
+        """Wait for the checkpoint that is being written, and free the copy. A failure is in the log.
+
+        Args:
+            others_lost: whether processes may be gone, so that the wait is short.
+        """
         writer = self.__dict__.pop('folder_writer', None)
         if writer is not None:
+            if others_lost:
+                writer.give_up()
             writer.close()
 
     @cached_property

@@ -7,6 +7,7 @@ import pickle
 import re
 import signal
 import threading
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
 from sapiens.commands.convert import main as convert
-from sapiens.engine import CheckpointHook
+from sapiens.engine import CheckpointHook, checkpoint_folder
 from sapiens.engine.checkpoint_folder import FolderWriter, is_complete, read_state, read_tensors
 from sapiens.engine.checkpoint_io import find_resumable, load_training_state
 from sapiens.utils.checkpoint import read_checkpoint
@@ -127,6 +128,19 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
         weights_of(tmp_path / 'iter_5')['backbone.weight'],
         weights_of(tmp_path / 'straight/iter_5.pth')['backbone.weight'],
     )
+
+
+def test_a_save_whose_other_processes_are_lost_does_not_hold_the_end(tmp_path, monkeypatch, caplog):
+    ended = threading.Event()
+    monkeypatch.setattr(checkpoint_folder, 'PATIENCE', 0.01)
+    monkeypatch.setattr(checkpoint_folder, '_end_process', ended.set)
+    writer = FolderWriter(logging.getLogger('saves'))
+    writer.give_up()
+    assert not ended.is_set(), 'nothing runs'
+    writer._path, writer._running = tmp_path / 'iter_5', Future()
+    writer.give_up()
+    assert ended.wait(60) and 'iter_5 cannot be completed' in caplog.text
+    writer.close()  # does not wait
 
 
 def test_a_full_disk_costs_no_older_checkpoint(tmp_path, monkeypatch):
