@@ -62,11 +62,10 @@ class Agent(LocalElasticAgent):
     def run(self, *args, **kwargs):
         try:
             return super().run(*args, **kwargs)
-        except RendezvousConnectionError as error:
-            if is_silence(error):
-                # torch closes the meeting here. Once the network is back, that ends the run on all machines.
-                handler = self._worker_group.spec.rdzv_handler
-                handler.shutdown = handler._stop_heartbeats
+        except RendezvousConnectionError:
+            # torch closes the meeting here. Once the network is back, that ends the run on all machines.
+            handler = self._worker_group.spec.rdzv_handler
+            handler.shutdown = handler._stop_heartbeats
             raise
 
     def _initialize_workers(self, worker_group: WorkerGroup) -> None:
@@ -198,7 +197,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
 
 
 def launch(args: argparse.Namespace) -> None:
-    """Run torchrun, and again where the first machine has stopped to answer: the network may come back."""
+    """Run torchrun, and again where the connection to the first machine was lost: it may come back."""
     lost = None
     while True:
         Agent.has_started = False
@@ -207,15 +206,26 @@ def launch(args: argparse.Namespace) -> None:
             return
         except RendezvousConnectionError as error:
             lost = time.monotonic() if Agent.has_started else lost
-            if lost is None or not is_silence(error) or time.monotonic() > lost + JOINING_SECONDS:
+            may_return = is_silence(error) or is_there(args.rdzv_endpoint)
+            if lost is None or not may_return or time.monotonic() > lost + JOINING_SECONDS:
                 raise
-            text = f'{args.rdzv_endpoint} does not answer. This machine tries to join again for {JOINING_SECONDS / 60:.0f} min'
-            print(text, file=sys.stderr, flush=True)
+            text = f'The connection to {args.rdzv_endpoint} was lost. This machine joins again, within '
+            print(f'{text}{JOINING_SECONDS / 60:.0f} minutes', file=sys.stderr, flush=True)
 
 
 def is_silence(error: RendezvousConnectionError) -> bool:
-    """Whether the first machine does not answer, because of the network. Where torchrun has ended there, it is refused."""
+    """Whether the first machine does not answer. Where torchrun has ended there, it answers and refuses."""
     return re.search('time(d )?out', str(error.__cause__ or error)) is not None
+
+
+def is_there(endpoint: str) -> bool:
+    """Whether the first machine has been started again and waits for the others."""
+    name, _, port = endpoint.rpartition(':')
+    try:
+        with socket.create_connection((name.strip('[]'), int(port)), timeout=5):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def report(failures: dict[int, ProcessFailure]) -> int:
