@@ -90,7 +90,7 @@ class FlightRecorder:
         # A call of the store does not return for minutes where the network has lost the process that holds it.
         telling = threading.Thread(target=self._tell, args=(is_collective_error(error),), daemon=True)
         telling.start()
-        telling.join(PATIENCE)
+        telling.join(PATIENCE + INTERVAL)
 
     def _tell(self, waits: bool) -> None:
         """Tell the others that this process has failed, and wait until they have written."""

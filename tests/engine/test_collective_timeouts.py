@@ -220,7 +220,7 @@ class Lost:
 
 
 def report_without_a_store(work_dir):
-    flight_recorder.PATIENCE = 0.1
+    flight_recorder.PATIENCE = flight_recorder.INTERVAL = 0.1
     recorder = flight_recorder.FlightRecorder(work_dir)
     recorder._store = Lost()
     recorder.report(RuntimeError('[gloo] Timed out'))
