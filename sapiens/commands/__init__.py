@@ -8,7 +8,7 @@ import sys
 import traceback
 from typing import NoReturn
 
-from sapiens.utils.first_error import report_end
+from sapiens.utils.first_error import describe, report_end
 from sapiens.utils.launcher_watch import stop_with_launcher
 from sapiens.utils.stop_signals import STOPPED
 
@@ -61,7 +61,7 @@ def run(command: str, argv: list[str] | None = None) -> NoReturn:
         raise
     except Exception as error:
         if not is_user_error(error):
-            report_end('failed', f'{type(error).__name__}: {error}', traceback.format_exc())
+            report_end('failed', describe(error), traceback.format_exc())
             raise
         # Imported here, since it imports torch, which `sapiens --help` does without.
         from sapiens.utils.explain import explain_error

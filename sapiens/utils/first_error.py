@@ -4,6 +4,7 @@ The files have torch's format (``torch.distributed.elastic.multiprocessing.error
 """
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from .stop_signals import STOPPED
 
-__all__ = ['ERROR_PREFIX', 'Failure', 'error_file', 'first_failure', 'read_failure', 'report_end']
+__all__ = ['ERROR_PREFIX', 'Failure', 'describe', 'error_file', 'first_failure', 'read_failure', 'report_end']
 
 ERROR_PREFIX = 'SAPIENS_ERRORS'
 """Variable of a Slurm job: the path of the files of its tasks, up to their numbers."""
@@ -71,6 +72,14 @@ def error_file() -> Path | None:
         return Path(file)
     prefix, rank = os.environ.get(ERROR_PREFIX), os.environ.get('SLURM_PROCID')
     return Path(f'{prefix}_{rank}.json') if prefix and rank else None
+
+
+def describe(error: BaseException) -> str:
+    """The type and the text of an exception, and what to do where the disk is full."""
+    text = f'{type(error).__name__}: {error}'
+    if getattr(error, 'errno', None) in (errno.ENOSPC, errno.EDQUOT):
+        text += '. The disk (or the quota) is full: free some space'
+    return text
 
 
 def report_end(kind: str, message: str, trace: str = '') -> None:

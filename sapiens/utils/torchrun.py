@@ -51,13 +51,14 @@ class Agent(LocalElasticAgent):
         first, latest: the first and the latest failure, or None.
         reason: why the run is not started again, or ''.
         has_started: whether processes were started in this try to join.
+        has_met: whether they were started in any.
     """
 
     # The launcher builds the agent and hands it to nobody.
     first: Failure | None = None
     latest: Failure | None = None
     reason = ''
-    has_started = False
+    has_started = has_met = False
 
     def run(self, *args, **kwargs):
         try:
@@ -70,7 +71,7 @@ class Agent(LocalElasticAgent):
 
     def _initialize_workers(self, worker_group: WorkerGroup) -> None:
         super()._initialize_workers(worker_group)
-        Agent.has_started = True
+        Agent.has_started = Agent.has_met = True
 
     def _monitor_workers(self, worker_group: WorkerGroup):
         result = super()._monitor_workers(worker_group)
@@ -172,7 +173,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
         print(f'error: {error}', file=sys.stderr)
         sys.exit(2)
     api.LocalElasticAgent = Agent
-    Agent.first, Agent.latest, Agent.reason = None, None, ''
+    Agent.first, Agent.latest, Agent.reason, Agent.has_met = None, None, '', False
     # The store of an agent keeps the addresses of processes that have ended, which those of the next start would try to reach.
     os.environ.setdefault('TORCH_DISABLE_SHARE_RDZV_TCP_STORE', '1')
     folder = tempfile.mkdtemp(prefix='sapiens_run_')
@@ -246,9 +247,9 @@ def report(failures: dict[int, ProcessFailure]) -> int:
 
 def report_meeting(error: RendezvousError) -> int:
     """Print why the machines do not meet, or no longer do; returns the exit status."""
-    if Agent.first:
-        text = f'error: {Agent.first}\n{Agent.first.trace}Another machine has ended the run: see its log'
-        print(text, file=sys.stderr)
+    if Agent.has_met:
+        first = f'{Agent.first}\n{Agent.first.trace}' if Agent.first else ''
+        print(f'error: {first}Another machine has ended the run, or is lost: see its log', file=sys.stderr)
         return 1
     cause = error.__cause__ or error
     text = next(iter(str(cause).splitlines()), '') or type(cause).__name__

@@ -311,16 +311,15 @@ def test_a_full_disk(folder, undisturbed):
         with pytest.raises(OSError, match='No space left'), open(hosts.disk() / 'other', 'wb', buffering=0) as other:
             while other.write(bytes(1 << 12)):
                 pass
-        statuses = run.wait(*both)
-        print(statuses, run.report())
-        assert statuses == [1, 1], run.report()
-        text = run.text(0)
-        assert text.count('Cannot write the checkpoint') and 'the disk (or the quota) is full' in text, run.report()
-        saved = [path.name for path in run.seen.iterdir() if path.name.startswith('iter')]
+        assert run.wait(*both) == [1, 1], run.report()
+        assert run.text(0).count('Cannot write the checkpoint') == 1, run.report()
+        assert 'The disk (or the quota) is full: free some space' in run.text(0), run.report()
+        assert 'Another machine has ended the run' in run.text(1), run.report()
+        assert (run.seen / 'iter_20').exists()
         (hosts.disk() / 'other').unlink()
         both = run.start_both(hosts, '--resume')
         assert run.wait(*both) == [0, 0], run.report()
-        print(saved)
+        assert 'iter_20, which the run continues from' in run.text(0), run.report()
         require_equal(run, undisturbed)
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from sapiens.utils.first_error import error_file, first_failure, read_failure, report_end
+from sapiens.utils.first_error import describe, error_file, first_failure, read_failure, report_end
 from sapiens.utils.stop_signals import STOP_SIGNALS, STOPPED
 
 
@@ -68,3 +68,12 @@ def test_without_a_message_the_status_tells(tmp_path):
         (tmp_path / 'damaged').write_text(content)
         assert read_failure(tmp_path / 'damaged', 0, -9).message == ''
     assert str(read_failure(tmp_path / 'damaged', 3)) == 'rank 3 failed first, and could not leave its message'
+
+
+
+
+def test_a_full_disk_is_explained():
+    assert describe(OSError(28, 'No space left')) == (
+        'OSError: [Errno 28] No space left. The disk (or the quota) is full: free some space'
+    )
+    assert describe(OSError(5, 'I/O')) == 'OSError: [Errno 5] I/O'

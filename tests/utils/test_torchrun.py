@@ -221,6 +221,17 @@ def test_a_killed_rank_of_another_machine(tmp_path):
     assert 'rank 1 was ended by SIGKILL' in log and log.count('sum 1 of rank') == 2, log
 
 
+def test_a_machine_whose_run_was_ended_by_another(monkeypatch, capsys):
+    monkeypatch.setattr(torchrun.Agent, 'first', None)
+    for has_met, status, text in (
+        (False, 2, 'the machines cannot meet: gone'),
+        (True, 1, 'Another machine has ended the run'),
+    ):
+        monkeypatch.setattr(torchrun.Agent, 'has_met', has_met)
+        assert torchrun.report_meeting(RendezvousConnectionError('gone')) == status
+        assert text in capsys.readouterr().err
+
+
 def test_a_machine_that_was_cut_off_joins_again(monkeypatch, capsys):
     def lost(text):
         error = RendezvousConnectionError('lost')
