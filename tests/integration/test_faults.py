@@ -288,7 +288,7 @@ def test_the_first_host_is_restarted(folder, undisturbed):
 
 
 def test_a_half_written_checkpoint(folder, undisturbed):
-    marker = folder / 'half'
+    marker = folder / 'half-marker'
     run = Run(folder, 'half', hooks=(f"dict(type='DieInSaveHook', name='iter_20', rank=3, marker={str(marker)!r})",))
     with Hosts(2) as hosts:
         both = run.start_both(hosts)
