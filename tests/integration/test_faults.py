@@ -368,6 +368,5 @@ def test_a_slow_process(folder, undisturbed):
     (scalars,) = run.work_dir.glob('*/vis_data/2*.json')
     rows = [json.loads(line) for line in scalars.read_text().splitlines()]
     slowest = [row['slowest_rank'] for row in rows if 'slowest_rank' in row]
-    print(slowest)
-    assert slowest and set(slowest) == {2}
+    assert set(slowest[10:]) == {2}, slowest  # one step of ten is profiled; the first one is not like others
     require_equal(run, undisturbed)
