@@ -80,14 +80,16 @@ def read_processes(path: Path) -> list[Process]:
     """Read the files of a failure.
 
     Args:
-        path: a work dir, or a folder of such files.
+        path: a work dir, or a folder of such files. Of a work dir, the latest failure: a restart renames the folder.
 
     Raises:
         FileNotFoundError: there are none.
         ValueError: a file is damaged.
     """
-    folder = path / FOLDER if (path / FOLDER).is_dir() else path
-    files = [*folder.glob('rank_*.json'), *folder.glob(f'{NCCL}*')]
+    earlier = sorted(path.glob(f'{FOLDER}_*'), reverse=True)  # by time
+    folders = [path / FOLDER, *earlier] if (path / FOLDER).is_dir() or earlier else [path]
+    folder = next(filter(_files_of, folders), folders[0])
+    files = _files_of(folder)
     if not files:
         raise FileNotFoundError(
             f'{folder} holds no files of a failed collective: a training of several processes writes them to '
@@ -111,6 +113,10 @@ def read_processes(path: Path) -> list[Process]:
         for call in calls:
             process.calls.setdefault(call.group, {})[call.number] = call
     return [processes[rank] for rank in sorted(processes)]
+
+
+def _files_of(folder: Path) -> list[Path]:
+    return [*folder.glob('rank_*.json'), *folder.glob(f'{NCCL}*')]
 
 
 class _Plain(pickle.Unpickler):

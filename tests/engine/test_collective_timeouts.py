@@ -172,6 +172,16 @@ def test_a_failure_that_is_not_of_a_collective_comes_first(folder):
     assert lines[-1].startswith('rank 0 (node0, process 100) failed: RuntimeError')
 
 
+def test_the_latest_failure_is_that_before_a_restart(folder, tmp_path):
+    """A run that was started again has a folder without a failure."""
+    for name, rank in (('20260101_120000_000000', 1), ('20260102_120000_000000', 2)):
+        (tmp_path / f'flight_recorder_{name}').mkdir()
+        (tmp_path / f'flight_recorder_{name}/nccl_rank_{rank}').write_bytes(pickle.dumps(dict(entries=[entry(1)])))
+    assert [process.rank for process in read_processes(tmp_path)] == [2]
+    (folder / 'nccl_rank_3').write_bytes(pickle.dumps(dict(entries=[entry(1)])))
+    assert [process.rank for process in read_processes(tmp_path) if process.seen] == [3]
+
+
 class Attack:
     def __reduce__(self):
         return os.mkdir, ('attacked',)
