@@ -119,10 +119,13 @@ def meeting(environ: Mapping[str, str]) -> dict:
         found.update(rdzv_endpoint=f'localhost:{port or 0}', rdzv_id=str(uuid.uuid4()), local_addr='127.0.0.1')
     elif endpoint:
         found.update(rdzv_endpoint=endpoint, rdzv_id=environ.get('RDZV_ID', 'sapiens'))
+        own = own_address(endpoint)
+        if own is not None:
+            found['local_addr'] = own
+        if node is None and own is not None and not has_known_name():
+            node = '0' if own == endpoint.rpartition(':')[0].strip('[]') else '1'  # torch would look for its own name
         if node is not None:
             found['rdzv_conf'] = f'is_host={int(node == "0")}'
-        if own := own_address(endpoint):
-            found['local_addr'] = own
     elif 'PET_RDZV_ENDPOINT' not in environ:
         raise ValueError(
             f'NNODES={nodes}: set MASTER_ADDR to the name or address of the first machine, the same on each (MASTER_PORT: 29500)'
@@ -156,6 +159,14 @@ def own_address(endpoint: str) -> str | None:
     if str(own) == first[0] or own.is_loopback:
         return None if name == 'localhost' else name
     return None if own.is_link_local else str(own)
+
+
+def has_known_name() -> bool:
+    """Whether this machine can resolve its own name."""
+    try:
+        return bool(socket.getaddrinfo(socket.gethostname(), None))
+    except OSError:
+        return False
 
 
 def main(argv: list[str] | None = None) -> NoReturn:

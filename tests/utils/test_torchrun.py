@@ -308,7 +308,12 @@ def test_machines_meet_by_variables(monkeypatch):
     assert meeting(dict(NNODES='2:4', MASTER_ADDR='a', NODE_RANK='0', PORT='7'))['rdzv_conf'] == 'is_host=1'
     assert meeting(dict(NNODES='2:4', RDZV_ENDPOINT='a:7', RDZV_ID='x'))['rdzv_id'] == 'x'
     monkeypatch.setattr(torchrun, 'own_address', {'a:29500': '10.9.0.2'}.get)
+    monkeypatch.setattr(torchrun, 'has_known_name', lambda: True)
     assert meeting(dict(NNODES='2:4', MASTER_ADDR='a')) == dict(several, local_addr='10.9.0.2')
+    monkeypatch.setattr(torchrun, 'has_known_name', lambda: False)
+    assert meeting(dict(NNODES='2:4', MASTER_ADDR='a'))['rdzv_conf'] == 'is_host=0'
+    monkeypatch.setattr(torchrun, 'own_address', {'a:29500': 'a'}.get)
+    assert meeting(dict(NNODES='2:4', MASTER_ADDR='a'))['rdzv_conf'] == 'is_host=1'
     pods = dict(MASTER_ADDR='job-master-0', MASTER_PORT='7', WORLD_SIZE='3', RANK='2')
     found = meeting(pods)
     assert (found['nnodes'], found['rdzv_endpoint'], found['rdzv_conf']) == ('3', 'job-master-0:7', 'is_host=0')
