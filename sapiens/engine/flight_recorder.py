@@ -118,7 +118,7 @@ class FlightRecorder:
                     self._count()
                     return
         except RuntimeError:
-            put_away(self.folder)
+            pass  # the process that holds the store has ended
 
     def _write(self, stack: str, error: str | None = None) -> None:
         """Write the file of this process, once."""

@@ -11,7 +11,6 @@ Differences from torchrun:
 """
 
 import argparse
-import ipaddress
 import logging
 import os
 import re
@@ -35,6 +34,7 @@ from torch.distributed.launcher import api
 from torch.distributed.run import get_args_parser, run
 
 from .first_error import Failure, first_failure, read_failure
+from .own_address import has_known_name, own_address, own_interface
 from .restarts import RUN_FILE, RunFile
 from .stop_signals import STOP_SIGNALS
 
@@ -122,8 +122,8 @@ def meeting(environ: Mapping[str, str]) -> dict:
         own = own_address(endpoint)
         if own is not None:
             found['local_addr'] = own
-        if node is None and own is not None and not has_known_name():
-            node = '0' if own == endpoint.rpartition(':')[0].strip('[]') else '1'  # torch would look for its own name
+        if node is None and own_interface(endpoint) and not has_known_name():
+            node = '0' if own == endpoint.rpartition(':')[0].strip('[]') else '1'  # torch would compare names
         if node is not None:
             found['rdzv_conf'] = f'is_host={int(node == "0")}'
     elif 'PET_RDZV_ENDPOINT' not in environ:
@@ -141,34 +141,6 @@ def shutdown_seconds(environ: Mapping[str, str]) -> int:
     return int(text)
 
 
-def own_address(endpoint: str) -> str | None:
-    """Return the address by which the other machines reach this one, None if it is not known.
-
-    It is that of the interface that leads to the endpoint, and on the first machine the name in the endpoint. torch would take
-    the name of this machine. Where the others cannot resolve it, they would try until a timeout.
-    """
-    name, _, port = endpoint.rpartition(':')
-    name = name.strip('[]')
-    try:
-        family, kind, *_, first = socket.getaddrinfo(name, port or None, type=socket.SOCK_DGRAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.connect(first)  # sends nothing
-            own = ipaddress.ip_address(probe.getsockname()[0].partition('%')[0])
-    except (OSError, ValueError):
-        return None
-    if str(own) == first[0] or own.is_loopback:
-        return None if name == 'localhost' else name
-    return None if own.is_link_local else str(own)
-
-
-def has_known_name() -> bool:
-    """Whether this machine can resolve its own name."""
-    try:
-        return bool(socket.getaddrinfo(socket.gethostname(), None))
-    except OSError:
-        return False
-
-
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run torchrun and exit: with the status of the process that failed first, or 128 + the number of a signal."""
     if 'LOGLEVEL' not in os.environ:
@@ -183,6 +155,9 @@ def main(argv: list[str] | None = None) -> NoReturn:
     except ValueError as error:
         print(f'error: {error}', file=sys.stderr)
         sys.exit(2)
+    endpoint = parser.get_default('rdzv_endpoint')
+    if not has_known_name() and (interface := own_interface(endpoint)):
+        os.environ.setdefault('GLOO_SOCKET_IFNAME', interface)  # gloo would take the loopback
     api.LocalElasticAgent = Agent
     Agent.first, Agent.latest, Agent.reason, Agent.has_met = None, None, '', False
     # The store of an agent keeps the addresses of processes that have ended, which those of the next start would try to reach.

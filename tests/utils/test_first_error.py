@@ -70,8 +70,6 @@ def test_without_a_message_the_status_tells(tmp_path):
     assert str(read_failure(tmp_path / 'damaged', 3)) == 'rank 3 failed first, and could not leave its message'
 
 
-
-
 def test_a_full_disk_is_explained():
     assert describe(OSError(28, 'No space left')) == (
         'OSError: [Errno 28] No space left. The disk (or the quota) is full: free some space'

@@ -17,7 +17,8 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from torch.distributed.elastic.rendezvous.api import RendezvousConnectionError
 
 from sapiens.utils import torchrun
-from sapiens.utils.torchrun import meeting, own_address
+from sapiens.utils.own_address import own_address, own_interface
+from sapiens.utils.torchrun import meeting
 
 # A run of the script: it tells its launcher the work dir, as a training does.
 PREPARE = """
@@ -276,7 +277,7 @@ def test_others_reach_a_machine_by_its_address(monkeypatch):
         def getsockname(self):
             return found['own'], 1
 
-    monkeypatch.setattr(torchrun.socket, 'socket', Socket)
+    monkeypatch.setattr(socket, 'socket', Socket)
     found = {}
     monkeypatch.setattr(
         torchrun.socket, 'getaddrinfo', lambda *_, **__: [(socket.AF_INET, socket.SOCK_DGRAM, 17, '', found['first'])]
@@ -293,6 +294,7 @@ def test_others_reach_a_machine_by_its_address(monkeypatch):
     assert own_address('localhost:0') is None
     monkeypatch.undo()
     assert own_address('127.0.0.1:7') == '127.0.0.1' and own_address('[::1') is None
+    assert own_interface('127.0.0.1:7') is None, 'the loopback'
 
 
 def test_machines_meet_by_variables(monkeypatch):
@@ -309,6 +311,7 @@ def test_machines_meet_by_variables(monkeypatch):
     assert meeting(dict(NNODES='2:4', RDZV_ENDPOINT='a:7', RDZV_ID='x'))['rdzv_id'] == 'x'
     monkeypatch.setattr(torchrun, 'own_address', {'a:29500': '10.9.0.2'}.get)
     monkeypatch.setattr(torchrun, 'has_known_name', lambda: True)
+    monkeypatch.setattr(torchrun, 'own_interface', lambda _: 'eth0')
     assert meeting(dict(NNODES='2:4', MASTER_ADDR='a')) == dict(several, local_addr='10.9.0.2')
     monkeypatch.setattr(torchrun, 'has_known_name', lambda: False)
     assert meeting(dict(NNODES='2:4', MASTER_ADDR='a'))['rdzv_conf'] == 'is_host=0'
