@@ -34,7 +34,7 @@ from torch.distributed.launcher import api
 from torch.distributed.run import get_args_parser, run
 
 from .first_error import Failure, first_failure, read_failure
-from .own_address import has_known_name, own_address, own_interface
+from .own_address import has_known_name, limit_silence, own_address, own_interface
 from .restarts import RUN_FILE, RunFile
 from .stop_signals import STOP_SIGNALS
 
@@ -42,6 +42,9 @@ __all__ = ['main']
 
 JOINING_SECONDS = 600
 """For which a machine tries to join again when the first one does not answer. For as long the first one waits for others."""
+
+SILENCE_SECONDS = 60
+"""Without an answer, after which a machine counts the first one as lost."""
 
 
 class Agent(LocalElasticAgent):
@@ -70,6 +73,7 @@ class Agent(LocalElasticAgent):
             raise
 
     def _initialize_workers(self, worker_group: WorkerGroup) -> None:
+        limit_silence(SILENCE_SECONDS)
         super()._initialize_workers(worker_group)
         Agent.has_started = Agent.has_met = True
 

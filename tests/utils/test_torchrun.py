@@ -17,7 +17,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from torch.distributed.elastic.rendezvous.api import RendezvousConnectionError
 
 from sapiens.utils import torchrun
-from sapiens.utils.own_address import own_address, own_interface
+from sapiens.utils.own_address import limit_silence, own_address, own_interface
 from sapiens.utils.torchrun import meeting
 
 # A run of the script: it tells its launcher the work dir, as a training does.
@@ -295,6 +295,13 @@ def test_others_reach_a_machine_by_its_address(monkeypatch):
     monkeypatch.undo()
     assert own_address('127.0.0.1:7') == '127.0.0.1' and own_address('[::1') is None
     assert own_interface('127.0.0.1:7') is None, 'the loopback'
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='an option of Linux')
+def test_connections_have_a_limit():
+    with socket.create_server(('127.0.0.1', 0)) as server, socket.create_connection(server.getsockname()) as one:
+        limit_silence(7)
+        assert one.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7000
 
 
 def test_machines_meet_by_variables(monkeypatch):
