@@ -37,7 +37,8 @@ custom_imports = dict(imports=['sapiens.engine', 'tests.integration.fault_hooks'
 SHARDS = """
 _base_ = {base!r}
 train_dataloader = dict(
-    dataset=dict(_delete_=True, type='TarShards', shards={index!r}, pipeline=_base_.train_pipeline)
+    sampler=dict(_delete_=True, type='ResumableSampler', shuffle=True),
+    dataset=dict(_delete_=True, type='TarShards', shards={index!r}, pipeline=_base_.train_pipeline),
 )
 """
 
