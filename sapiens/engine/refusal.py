@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from .flight_recorder import FOLDER, is_collective_error
 from .runner import Runner
 
 __all__ = ['Start', 'leave_no_traces']
+
+# Seconds that other processes wait for the main one.
+PATIENCE = 5
 
 
 class Start:
@@ -46,12 +50,14 @@ def leave_no_traces(work_dir: str | Path) -> Iterator[Start]:
     try:
         yield start
     except Exception as error:
-        if not start.is_done and is_main_process():
-            _remove(work_dir, before, made, is_collective_error(error))
+        if not start.is_done:
+            if is_main_process():
+                _remove(work_dir, before, is_collective_error(error))
+            _remove_empty(made)
         raise
 
 
-def _remove(work_dir: Path, before: set[Path], made: list[Path], keep_reports: bool) -> None:
+def _remove(work_dir: Path, before: set[Path], keep_reports: bool) -> None:
     if (work_dir / NAME).exists():  # another run works there
         return
     logger = MMLogger.get_current_instance()
@@ -70,6 +76,19 @@ def _remove(work_dir: Path, before: set[Path], made: list[Path], keep_reports: b
         path.unlink(missing_ok=True)
     if work_dir / FOLDER not in before and not keep_reports:
         shutil.rmtree(work_dir / FOLDER, ignore_errors=True)
-    with contextlib.suppress(OSError):  # a folder that is not empty
-        for folder in made:
-            folder.rmdir()
+
+
+def _remove_empty(made: list[Path]) -> None:
+    """Remove the folders that this process did not find at its start, the innermost first.
+
+    Any of several processes may have been the first to make them. It waits until the main process has removed their files.
+    """
+    end = time.monotonic() + (0 if is_main_process() else PATIENCE)
+    for folder in made:
+        while folder.exists():
+            with contextlib.suppress(OSError):  # a folder that is not empty, or that another process removes
+                folder.rmdir()
+                break
+            if time.monotonic() > end:
+                return
+            time.sleep(0.1)
