@@ -36,7 +36,12 @@ from sapiens.utils.config import load_config
 CONFIGS = Path(__file__).parents[1] / 'configs'
 LEAVES = sorted(path for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts)
 TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
-NAME = re.compile(r'(?P<model>sapiens2?)_(?P<size>[^_]+)_(?P<data>[^-_]+)-(?P<h>\d+)x(?P<w>\d+)(_(?P<what>.+))?')
+NAME = re.compile(
+    r'(?P<model>sapiens2?|(timm|mmpretrain)-[a-z]+)_(?P<size>[^_]+)_(?P<data>[^-_]+)-(?P<h>\d+)x(?P<w>\d+)(_(?P<what>.+))?'
+)
+# Encoders of other libraries: their class, and what the name of the network contains.
+LIBRARIES = dict(timm='TimmBackbone', mmpretrain='MMPretrainBackbone')
+NETWORKS = dict(vit='vit|VisionTransformer', swin='swin|SwinTransformer', convnext='convnext|ConvNeXt')
 
 
 def task_of(path):
@@ -97,7 +102,12 @@ def test_name_tells_the_truth(path):
     match = NAME.fullmatch(path.stem)
     assert match, f'{path.name} is not <model>_<size>_<data>-<h>x<w>[_<what>].py'
     size = (int(match['h']), int(match['w']))
-    assert cfg.model.backbone.arch == match['size']
+    library, _, network = match['model'].partition('-')
+    if network:
+        assert cfg.model.backbone.type == LIBRARIES[library] and re.match(NETWORKS[network], cfg.model.backbone.name)
+        assert f'../_base_/backbones/{match["model"]}_{match["size"]}.py' in path.read_text()
+    else:
+        assert cfg.model.backbone.arch == match['size']
     assert tuple(cfg.model.backbone.img_size) == size
     for pipeline in pipelines(cfg, 'train'):
         sizes = [tuple(step['size']) for step in flat(pipeline) if step.get('size') and step['type'] != 'RandomResize']
@@ -171,8 +181,10 @@ def labeled_sample(model):
 @pytest.mark.parametrize('path', dict.fromkeys(ONE_OF_EACH), ids=lambda path: str(path.relative_to(CONFIGS)))
 def test_builds_and_trains_with_a_tiny_encoder(path):
     cfg = read(path)
-    resolve_arch(cfg.model.backbone.arch, SAPIENS2_ARCHS if 'Sapiens2' in cfg.model.backbone.type else SAPIENS_ARCHS)
-    shrink(cfg)
+    if cfg.model.backbone.type not in LIBRARIES.values():
+        archs = SAPIENS2_ARCHS if 'Sapiens2' in cfg.model.backbone.type else SAPIENS_ARCHS
+        resolve_arch(cfg.model.backbone.arch, archs)
+        shrink(cfg)
     model = MODELS.build(cfg.model).train()
     model.init_weights()
     height, width = cfg.model.backbone.img_size

@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import nn
 
 from sapiens.tasks import task_names
-from sapiens.utils.checkpoint import require_checkpoint
+from sapiens.utils.checkpoint import named_start, require_checkpoint
 from sapiens.utils.config import find_config
 
 from .zoo import look_up, published_as
@@ -56,7 +56,8 @@ def resolve_checkpoint(text: str | Path, form: str = 'original') -> Path:
 
 
 def require_starts(cfg: Mapping) -> None:
-    """Refuse a config that starts from a checkpoint which is not on this machine: ``load_from``, or an ``init_cfg`` of its model.
+    """Refuse a config that starts from a checkpoint which is not on this machine: ``load_from``, or an ``init_cfg`` or
+    ``pretrained`` of its model.
 
     Raises:
         FileNotFoundError, ValueError: see :func:`resolve_checkpoint`.
@@ -68,9 +69,8 @@ def require_starts(cfg: Mapping) -> None:
     while parts:
         part = parts.pop()
         parts += [value for value in part.values() if isinstance(value, Mapping)]
-        init_cfg = part.get('init_cfg')
-        start = init_cfg.get('checkpoint') if isinstance(init_cfg, Mapping) else None
-        if isinstance(start, str) and '://' not in start:
+        start = named_start(part)
+        if start is not None and '://' not in start:
             require_checkpoint(resolve_checkpoint(start))
 
 

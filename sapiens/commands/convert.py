@@ -37,7 +37,7 @@ from sapiens.engine.checkpoint_folder import is_complete, read_tensors
 from sapiens.engine.checkpoint_io import load_training_state, write_checkpoint
 from sapiens.registry import MODELS
 from sapiens.tasks import MULTI, members_of, task_of
-from sapiens.utils.checkpoint import Checkpoint, read_checkpoint, save_weights
+from sapiens.utils.checkpoint import START_KEYS, Checkpoint, read_checkpoint, save_weights
 from sapiens.utils.cli import tool_parser
 from sapiens.utils.config import load_config
 from sapiens.utils.config_options import add_options_argument
@@ -86,7 +86,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 def build(args: argparse.Namespace, device: str) -> torch.nn.Module:
     cfg = load_config(resolve_config(args.config), args.cfg_options)
     for part in (cfg.model.backbone, *members_of(cfg.model).values()):
-        part.pop('init_cfg', None)  # the weights come from the file
+        for key in START_KEYS:
+            part.pop(key, None)  # the weights come from the file
     with torch.device(device):
         return MODELS.build(cfg.model)
 

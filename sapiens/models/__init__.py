@@ -1,7 +1,9 @@
 from .backbones.archs import SAPIENS2_ARCHS, SAPIENS_ARCHS
 from .backbones.interface import Encoder
+from .backbones.mmpretrain_backbone import MMPretrainBackbone
 from .backbones.sapiens_v1 import SapiensViT
 from .backbones.sapiens_v2 import Sapiens2ViT
+from .backbones.timm_backbone import TimmBackbone
 from .codecs.heatmap_target import HeatmapTarget
 from .codecs.udp_heatmap import UDPHeatmap
 from .data_preprocessor import ImageNormalizer
@@ -57,6 +59,7 @@ __all__ = [
     'HeatmapTarget',
     'ImageNormalizer',
     'MAEDecoder',
+    'MMPretrainBackbone',
     'MattingGradientLoss',
     'MattingL1Loss',
     'MattingLaplacianLoss',
@@ -83,5 +86,6 @@ __all__ = [
     'SegDiceLoss',
     'SegTask',
     'SiLogLoss',
+    'TimmBackbone',
     'UDPHeatmap',
 ]

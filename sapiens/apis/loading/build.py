@@ -22,6 +22,7 @@ from sapiens.models import MAE
 from sapiens.models.data_preprocessor import build_normalizer
 from sapiens.registry import MODELS
 from sapiens.tasks import members_of
+from sapiens.utils.checkpoint import START_KEYS
 from sapiens.utils.config import load_config
 from sapiens.utils.config_options import parse_options, set_option
 from sapiens.utils.device import pick_device
@@ -81,7 +82,7 @@ def build_model(
             (its weights too are read if no checkpoint is given), or a config.
         checkpoint: path or name of the weights of the whole model, or of the encoder of an autoencoder, which is all that
             inference uses; random weights without, and the log says so. What a config names as the start of a training
-            (``init_cfg``) is not read.
+            (``init_cfg``, ``pretrained``) is not read.
         device: ``'auto'``, ``'cpu'``, ``'cuda'``, ``'cuda:1'``, ``'mps'``.
         cfg_options: changes of the config, as on a command line (``'model.backbone.arch=tiny'``) or by flat key.
         partial: accept weights without some tensors of the model, such as those of an encoder or of another task; these tensors
@@ -100,7 +101,8 @@ def build_model(
         checkpoint = config
     options = copy.deepcopy(cfg.model)
     for part in (options, options.get('backbone', {}), *members_of(options).values()):
-        part.pop('init_cfg', None)
+        for key in START_KEYS:
+            part.pop(key, None)
     weights = read_weights(checkpoint) if checkpoint else None  # a wrong path fails before a large model is built
     model = MODELS.build(options)
     if weights is None:
@@ -135,7 +137,7 @@ def load_encoder(
         out_type: ``'featmap'`` (C, h, w), ``'raw'`` (tokens, C), or ``'cls_token'`` (C).
         out_indices: blocks whose outputs are returned; negative ones count from the end.
     """
-    options = {key: value for key, value in cfg.model.backbone.items() if key != 'init_cfg'}
+    options = {key: value for key, value in cfg.model.backbone.items() if key not in START_KEYS}
     encoder = MODELS.build(dict(options, out_type=out_type, out_indices=out_indices))
     if checkpoint:
         load_weights(encoder, checkpoint, required='')

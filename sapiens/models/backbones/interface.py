@@ -13,7 +13,7 @@ from sapiens.utils.terminal import fact, log_brief
 from ..layers.recompute import recompute_parts, require_recompute_value
 from ..layers.sample_random import draw_seeds, drop_path_factors, pass_seeds
 
-__all__ = ['Encoder', 'require_members']
+__all__ = ['Encoder', 'require_members', 'tile']
 
 OUT_TYPES = ('raw', 'cls_token', 'featmap')
 
@@ -171,16 +171,7 @@ class Encoder(BaseModule):
         Raises:
             ValueError: the patches do not tile the image; the message names the nearest sizes.
         """
-        step = self.patch_size
-        if height % step or width % step or not height or not width:
-            nearest = [
-                tuple(max(step, side // step * step + add * step) for side in (height, width)) for add in (0, 1)
-            ]
-            raise ValueError(
-                f'image size (h={height}, w={width}) is not a multiple of the patch size {step}; '
-                f'the nearest sizes are (h, w) = {nearest[0]} and {nearest[1]}'
-            )
-        return height // step, width // step
+        return tile(height, width, self.patch_size, 'patch size')
 
     def set_image_size(self, size: tuple[int, int]) -> None:
         """Make (h, w) pixels the size that the encoder is built for.
@@ -261,6 +252,24 @@ class Encoder(BaseModule):
         if not blocks or blocks != sorted(set(blocks)) or blocks[0] < 0 or blocks[-1] >= self.num_layers:
             raise ValueError(f'out_indices={indices} must be increasing block numbers of a depth of {self.num_layers}')
         return tuple(blocks)
+
+
+def tile(height: int, width: int, step: int, what: str) -> tuple[int, int]:
+    """Return the grid (h, w) of squares of ``step`` pixels that tile an image size in pixels.
+
+    Args:
+        what: name of the step, for the message.
+
+    Raises:
+        ValueError: they do not tile it; the message names the nearest sizes.
+    """
+    if height % step or width % step or not height or not width:
+        nearest = [tuple(max(step, side // step * step + add * step) for side in (height, width)) for add in (0, 1)]
+        raise ValueError(
+            f'image size (h={height}, w={width}) is not a multiple of the {what} {step}; '
+            f'the nearest sizes are (h, w) = {nearest[0]} and {nearest[1]}'
+        )
+    return height // step, width // step
 
 
 def require_members(encoder: nn.Module, *members: str, what: str) -> None:

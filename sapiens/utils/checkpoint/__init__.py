@@ -12,10 +12,11 @@ from .reading import Checkpoint, diagnose, read_checkpoint, require_checkpoint
 from .restricted import load_restricted
 from .several_tasks import as_member, extract_task, names_of_tasks
 from .sharded import STATE, check_description
-from .start import load_encoder_start, load_head_start
+from .start import START_KEYS, load_encoder_start, load_head_start, named_start
 from .writing import save_weights
 
 __all__ = [
+    'START_KEYS',
     'STATE',
     'Checkpoint',
     'LoadReport',
@@ -30,6 +31,7 @@ __all__ = [
     'load_head_start',
     'load_restricted',
     'load_state',
+    'named_start',
     'names_of_tasks',
     'original_names',
     'patch_padding_of',

@@ -13,10 +13,13 @@ from torch import Tensor
 
 from . import names_v2
 
-__all__ = ['WRAPPERS', 'canonical', 'layout_of', 'strip_wrappers']
+__all__ = ['LIBRARY_PARTS', 'WRAPPERS', 'canonical', 'layout_of', 'strip_wrappers']
 
 # Prefixes of wrappers: DistributedDataParallel, torch.compile, FSDP.
 WRAPPERS = re.compile(r'(?:^|(?<=\.))(?:module|_orig_mod|_fsdp_wrapped_module)\.')
+
+# Networks of other libraries inside of our encoders (TimmBackbone, MMPretrainBackbone). Names after it stay those of the library.
+LIBRARY_PARTS = re.compile(r'^(?:backbone\.)?(?:timm|mmpretrain)\.')
 
 # A name that only files of this layout have. The text before it is the prefix of the encoder.
 MARKS = {
@@ -71,6 +74,8 @@ def strip_wrappers(state_dict: dict[str, Tensor], origin: str = 'the weights') -
 def layout_of(state_dict: dict[str, Tensor]) -> str:
     """Project whose names these are: ``'timm'``, ``'huggingface'``, the two of :mod:`.names_v2`, or ``'sapiens'`` for ours and
     unknown ones."""
+    if any(map(LIBRARY_PARTS.match, state_dict)):
+        return 'sapiens'
     marks = {**names_v2.MARKS, **MARKS}
     return next((name for name, mark in marks.items() if any(map(mark.match, state_dict))), 'sapiens')
 

@@ -46,13 +46,16 @@ class Checkpoint:
     layout: str = 'sapiens'
 
 
-def read_checkpoint(path: str | Path, map_location: str | torch.device = 'cpu') -> Checkpoint:
+def read_checkpoint(path: str | Path, map_location: str | torch.device = 'cpu', rename: bool = True) -> Checkpoint:
     """Read weights of any form, under our names.
 
     Forms: ``{state_dict, meta}`` and ``{model}`` of training, a flat dict of tensors, safetensors, TorchScript, torch.export, a
     folder of ``torch.distributed.checkpoint``, a folder of safetensors. Names: ours, timm's, facebookresearch/mae's, Hugging
     Face's (see :mod:`sapiens.utils.checkpoint.names`). Prefixes of wrappers are removed. Adapters (LoRA) are merged into the
     weights.
+
+    Args:
+        rename: False keeps the names of the other project.
 
     Raises:
         FileNotFoundError: naming similar files.
@@ -82,7 +85,8 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = 'cpu') 
         raise ValueError(f'{path} cannot be used: {error}') from None
     tensors = merge_adapters(strip_wrappers(named, str(path)), meta, str(path))
     layout = layout_of(tensors)
-    return Checkpoint(canonical(tensors, layout, str(path)), meta, str(path), form, key, layout)
+    renamed = canonical(tensors, layout, str(path)) if rename else tensors
+    return Checkpoint(renamed, meta, str(path), form, key, layout)
 
 
 def require_checkpoint(path: str | Path) -> Path:

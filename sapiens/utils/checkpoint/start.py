@@ -1,5 +1,6 @@
 """The weights that an ``init_cfg`` names, into the part of a model that has it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import nn
@@ -8,7 +9,17 @@ from .loading import LoadReport, load_state
 from .reading import read_checkpoint
 from .several_tasks import extract_task, names_of_tasks
 
-__all__ = ['load_encoder_start', 'load_head_start']
+__all__ = ['START_KEYS', 'load_encoder_start', 'load_head_start', 'named_start']
+
+# Keys of a part of a model that name the weights that it starts from.
+START_KEYS = ('init_cfg', 'pretrained')
+
+
+def named_start(part: Mapping) -> str | None:
+    """The checkpoint that the config of a part of a model starts from, if it names one."""
+    init_cfg = part.get('init_cfg')
+    found = init_cfg.get('checkpoint') if isinstance(init_cfg, Mapping) else part.get('pretrained')
+    return found if isinstance(found, str) else None
 
 
 def load_encoder_start(encoder: nn.Module, path: str | Path) -> LoadReport:
