@@ -55,6 +55,8 @@ class LibraryEncoder(BaseModule):
 
     part: str
     reserved: Sequence[str] = ()
+    # Whether weights under the names of other projects are renamed to those of Sapiens, which are mmpretrain's.
+    reads_other_names = False
 
     def __init__(
         self,
@@ -74,7 +76,8 @@ class LibraryEncoder(BaseModule):
         kind = type(self).__name__
         if (out_type, out_indices) != ('featmap', -1):
             raise ValueError(
-                f"{kind}: out_type={out_type!r}, out_indices={out_indices!r}: it returns 'featmap' of -1 only"
+                f'{kind}: out_type={out_type!r}, out_indices={out_indices!r}: it returns the feature map only (out_type=featmap, '
+                'out_indices=-1); pretraining as a masked autoencoder and outputs of other blocks need SapiensViT or Sapiens2ViT'
             )
         if taken := sorted(set(options) & set(self.reserved)):
             raise ValueError(f'{kind}: {", ".join(taken)} cannot be set: the feature map follows from stride')
@@ -186,7 +189,7 @@ class LibraryEncoder(BaseModule):
 
     def _read(self, path: str) -> dict[str, Tensor]:
         """The weights of a file under the names of this module. The wrapper's own names may have ``backbone.`` before them."""
-        weights = read_checkpoint(path, rename=self.part != 'timm').state_dict
+        weights = read_checkpoint(path, rename=self.reads_other_names).state_dict
         if any(name.startswith('backbone.') for name in weights):
             weights = {name: value for name, value in weights.items() if name.startswith('backbone.')}
         prefix = re.compile(rf'^(?:backbone\.)?(?:{self.part}\.)?')

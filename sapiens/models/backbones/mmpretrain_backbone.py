@@ -65,6 +65,10 @@ class MMPretrainBackbone(LibraryEncoder):
             out_type, out_indices,
         )  # fmt: skip
 
+    @property
+    def reads_other_names(self) -> bool:
+        return self.name == 'VisionTransformer'
+
     def build_network(self) -> tuple[nn.Module, int]:
         index = self._index_of_stage()
         optional = dict(drop_path_rate=self.drop_path_rate, img_size=self._network_size, pad_small_map=True)
