@@ -70,11 +70,11 @@ class LibraryEncoder(BaseModule):
         init_cfg: dict | None,
         options: Mapping,
         out_type: str = 'featmap',
-        out_indices: int = -1,
+        out_indices: int | Sequence[int] = -1,
     ) -> None:
         super().__init__(start_of(pretrained, init_cfg))
         kind = type(self).__name__
-        if (out_type, out_indices) != ('featmap', -1):
+        if out_type != 'featmap' or out_indices not in (-1, [-1], (-1,)):
             raise ValueError(
                 f'{kind}: out_type={out_type!r}, out_indices={out_indices!r}: it returns the feature map only (out_type=featmap, '
                 'out_indices=-1); pretraining as a masked autoencoder and outputs of other blocks need SapiensViT or Sapiens2ViT'

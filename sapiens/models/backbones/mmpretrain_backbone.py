@@ -2,7 +2,7 @@
 
 # B batch, C channels, H W image size in pixels, h w size of the feature map
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
@@ -54,7 +54,7 @@ class MMPretrainBackbone(LibraryEncoder):
         pretrained: str | None = None,
         init_cfg: dict | None = None,
         out_type: str = 'featmap',
-        out_indices: int = -1,
+        out_indices: int | Sequence[int] = -1,
         **options,
     ) -> None:
         if name not in FIRST_STRIDES:

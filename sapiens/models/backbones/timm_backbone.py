@@ -3,6 +3,7 @@
 # B batch, C channels, H W image size in pixels, h w size of the feature map
 
 import sys
+from collections.abc import Sequence
 from functools import partial
 from types import SimpleNamespace
 
@@ -51,7 +52,7 @@ class TimmBackbone(LibraryEncoder):
         pretrained: str | None = None,
         init_cfg: dict | None = None,
         out_type: str = 'featmap',
-        out_indices: int = -1,
+        out_indices: int | Sequence[int] = -1,
         **options,
     ) -> None:
         super().__init__(
