@@ -47,10 +47,13 @@ def test_recipe_trains_and_its_weights_are_read_again(network, data, tmp_path, m
     monkeypatch.setenv('DATA_ROOT', str(data))
     runner, path = train(network, tmp_path / 'first')
     optimizer = runner.optim_wrapper.optimizer
-    assert len({group['initial_lr'] for group in optimizer.param_groups}) == runner.model.backbone.get_layer_depth(
-        next(iter(dict(runner.model.backbone.named_parameters())))
-    )[1]
-    moved = [optimizer.state[one]['exp_avg'].abs().max() for group in optimizer.param_groups for one in group['params']]
+    assert (
+        len({group['initial_lr'] for group in optimizer.param_groups})
+        == runner.model.backbone.get_layer_depth(next(iter(dict(runner.model.backbone.named_parameters()))))[1]
+    )
+    moved = [
+        optimizer.state[one]['exp_avg'].abs().max() for group in optimizer.param_groups for one in group['params']
+    ]
     assert all(value > 0 for value in moved) and len(moved) == len(list(runner.model.parameters()))
     checkpoint = tmp_path / 'first' / 'iter_2.pth'
 

@@ -278,6 +278,23 @@ def test_files_of_the_library(case, tmp_path):
     torch.testing.assert_close(other.eval()(images), source.eval()(images), rtol=1e-4, atol=1e-4)
 
 
+def test_tables_of_windows_of_another_size_are_resized(tmp_path):
+    source, path = build('mmpretrain-swin', window_size=7), tmp_path / 'library.pth'
+    offsets = torch.arange(-6, 7)
+    bump = (-(offsets[:, None] ** 2 + offsets**2) / 8).exp()
+    source.network.stages[0].blocks[0].attn.w_msa.relative_position_bias_table.data.copy_(bump.view(169, 1))
+    torch.save(source.network.state_dict(), path)
+    name = 'stages.0.blocks.0.attn.w_msa.relative_position_bias_table'
+    model = build('mmpretrain-swin', window_size=5, pretrained=str(path))
+    model.init_weights()
+    table = model.network.state_dict()[name].view(9, 9)
+    torch.testing.assert_close(table, table.flip(0), rtol=0, atol=1e-4)
+    torch.testing.assert_close(table, table.T, rtol=0, atol=1e-4)
+    assert table[4, 4] == pytest.approx(1, abs=1e-4) and (table[4, 4:].diff() < 0).all() and table[4, -1] < 0.2
+    plain = 'stages.0.blocks.0.ffn.layers.1.weight'
+    assert torch.equal(model.network.state_dict()[plain], source.network.state_dict()[plain])
+
+
 @pytest.mark.parametrize('case', ['timm-vit', 'mmpretrain-vit'])
 def test_another_image_size_is_set_once(case):
     model = build(case).eval()

@@ -2,6 +2,7 @@
 
 # B batch, C channels, H W image size in pixels, h w size of the feature map
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -22,6 +23,7 @@ FIRST_STRIDES = {
     'SwinTransformer': ('patch_size', 4),
     'ConvNeXt': ('stem_patch_size', 4),
 }
+TABLE = 'relative_position_bias_table'
 # Stages of the hierarchical networks that have a name.
 NUM_STAGES = 4
 
@@ -145,8 +147,16 @@ class MMPretrainBackbone(LibraryEncoder):
         return resize_pos_embed(patches, source, target, self.network.interpolate_mode, num_extra_tokens=0)
 
     def adapt_weights(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Resize tables of relative positions as mmpretrain does when it loads weights."""
+        """Resize tables of relative positions of windows of another size.
+
+        timm does it: what mmpretrain calls is not in SciPy any more. The tables of both are equal.
+        """
+        from timm.layers import resize_rel_pos_bias_table
+
         adapted = dict(weights)
-        if self.name == 'SwinTransformer':
-            self.network._prepare_relative_position_bias_table(adapted, '')
+        for name, value in self.network.state_dict().items():
+            if name.endswith(TABLE) and name in weights and weights[name].shape != value.shape:
+                window = (math.isqrt(len(value)) + 1) // 2
+                adapted[name] = resize_rel_pos_bias_table(weights[name], (window, window), tuple(value.shape))
+                adapted.pop(name.replace(TABLE, 'relative_position_index'), None)  # of the other windows
         return adapted
