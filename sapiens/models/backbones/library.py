@@ -93,8 +93,6 @@ class LibraryEncoder(BaseModule):
         recompute_parts(self.blocks, activation_checkpointing)
         self._freeze()
 
-    # ------------------------------------------------------------------ the network
-
     @property
     def network(self) -> nn.Module:
         """The network, without the parts that the feature map does not need."""
@@ -124,8 +122,6 @@ class LibraryEncoder(BaseModule):
     def resize_positions(self, patches: Tensor, source: tuple[int, int]) -> Tensor:
         """Resize the position embedding (1, h*w, C) of the patches of another grid ``source`` (h, w), as the library does."""
         raise NotImplementedError
-
-    # ------------------------------------------------------------------ forward
 
     def forward(self, images: Tensor) -> tuple[Tensor]:
         """Encode normalized images (B, 3, H, W) to one feature map (B, C, h, w)."""
@@ -165,8 +161,6 @@ class LibraryEncoder(BaseModule):
         """Rows of the position embedding before those of the patches."""
         embed = getattr(self.network, 'pos_embed', None)
         return 0 if embed is None else embed.shape[1] - math.prod(self.grid_size)
-
-    # ------------------------------------------------------------------ weights
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -209,8 +203,6 @@ class LibraryEncoder(BaseModule):
                 'another architecture'
             ) from error
         return {f'{self.part}.{name}': value for name, value in (others | positions).items()}
-
-    # ------------------------------------------------------------------ training
 
     def parts_to_compile(self) -> list[nn.Module]:
         """Modules for :func:`sapiens.engine.compiling.compile_parts`: the blocks, one by one."""

@@ -158,5 +158,4 @@ class MMPretrainBackbone(LibraryEncoder):
             if name.endswith(TABLE) and name in weights and weights[name].shape != value.shape:
                 window = (math.isqrt(len(value)) + 1) // 2
                 adapted[name] = resize_rel_pos_bias_table(weights[name], (window, window), tuple(value.shape))
-                adapted.pop(name.replace(TABLE, 'relative_position_index'), None)  # of the other windows
         return adapted
