@@ -67,6 +67,7 @@ class Run:
         pace: seconds of a step.
         hooks: further hooks.
         config: in the folder.
+        nodes: ``NNODES``.
     """
 
     def __init__(
@@ -77,8 +78,9 @@ class Run:
         pace: float = 0.15,
         hooks: tuple[str, ...] = (),
         config: str = 'config.py',
+        nodes: str = '2',
     ) -> None:
-        self.config = folder / config
+        self.config, self.nodes = folder / config, nodes
         self.folder = folder
         self.work_dir = self.seen = folder / name  # of the hosts, and as this process sees it
         hooks = [f"dict(type='PaceHook', seconds={pace})" if pace else None, *hooks]
@@ -106,7 +108,7 @@ class Run:
         """
         command = ['bash', 'tools/dist_train.sh', self.config, 2, *arguments, *self.options]
         meeting = dict(
-            NNODES='2', RDZV_ENDPOINT=f'{hosts.address(first)}:29500', NODE_RANK='0' if host == first else '1'
+            NNODES=self.nodes, RDZV_ENDPOINT=f'{hosts.address(first)}:29500', NODE_RANK='0' if host == first else '1'
         )
         variables = dict(self.variables, **meeting)
         with open(self.log_of(host), 'a') as log:
@@ -263,6 +265,19 @@ def test_the_first_host_is_lost(folder, undisturbed):
         again = [run.start(hosts, host, '--resume', first=1) for host in (1, 2)]
         assert run.wait(*again) == [0, 0], run.report()
     assert 'iter_20, which the run continues from' in run.text(1), run.report()
+    require_equal(run, undisturbed)
+
+
+def test_one_of_one_to_two_hosts_is_lost(folder, undisturbed):
+    """The other one goes on with the batch of both."""
+    run = Run(folder, 'fewer', '+train_dataloader.total_batch_size=8', nodes='1:2')
+    with Hosts(2) as hosts:
+        both = run.start_both(hosts)
+        run.wait_for(lambda: '8 images = 2 per process x 4 processes' in run.text(0), 'start of both hosts', *both)
+        run.wait_for_step(22, *both)
+        hosts.power_off(1)
+        assert run.wait(both[0]) == [0], run.report()
+    assert '8 images = 4 per process x 2 processes' in run.text(0), run.report()
     require_equal(run, undisturbed)
 
 
