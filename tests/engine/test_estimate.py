@@ -49,6 +49,21 @@ def test_operations_of_a_step(path, in_loss):
     assert 1.9 * forward < counts.backward <= 2 * counts.forward
 
 
+@pytest.mark.parametrize('groups', [1, 2, 6])
+@pytest.mark.parametrize('kind', [torch.nn.Conv2d, torch.nn.ConvTranspose2d])
+def test_the_backward_pass_of_a_convolution_is_twice_its_forward_pass(kind, groups):
+    layer, images = kind(6, 12, 3, groups=groups), torch.randn(2, 6, 8, 7, requires_grad=True)
+    with FlopCounterMode(display=False) as theirs, LiveMemory() as ours:
+        out = layer(images)
+        forward = ours.flops
+        out.sum().backward()
+    assert forward > 0 and ours.flops == 3 * forward
+    assert groups > 1 or ours.flops == theirs.get_total_flops()
+    with LiveMemory() as ours:
+        layer(images.detach()).sum().backward()
+    assert ours.flops == 2 * forward  # no gradient of the images
+
+
 def test_attention_of_cpus_is_counted_where_torch_does_not():
     shape = (2, 3, 7, 8)
     q, k, v = (torch.rand(shape, requires_grad=True) for _ in range(3))

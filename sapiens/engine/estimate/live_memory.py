@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry, sdpa_flop_count
+from torch.utils.flop_counter import conv_flop_count, flop_registry, sdpa_flop_count
 
 __all__ = ['LiveMemory', 'Span', 'profile_of']
 
@@ -28,8 +28,26 @@ def _attention_backward(grad: Tensor, query: Tensor, key: Tensor, value: Tensor,
     return 2 * sdpa_flop_count(query.shape, key.shape, value.shape)
 
 
-# torch counts the attention of GPUs only, and the scores that its backward pass computes again.
+def _convolution_backward(
+    grad: Tensor,
+    inputs: Tensor,
+    weight: Tensor,
+    _sizes,
+    _stride,
+    _padding,
+    _dilation,
+    transposed: bool,
+    *args,
+    **options,
+) -> int:
+    wanted = args[-1]  # gradients of inputs and weights, each with the operations of the forward pass
+    return sum(wanted[:2]) * conv_flop_count(inputs.shape, weight.shape, grad.shape, transposed)
+
+
+# torch counts the attention of GPUs only, and the scores that its backward pass computes again. It counts the gradient of the
+# weights of a grouped convolution as if there were no groups.
 OPERATIONS = {
+    aten.convolution_backward: _convolution_backward,
     aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
     aten._scaled_dot_product_flash_attention_backward: _attention_backward,
