@@ -197,7 +197,7 @@ def launch(args: argparse.Namespace) -> None:
             return
         except RendezvousConnectionError as error:
             lost = time.monotonic() if Agent.has_started else lost
-            may_return = is_silence(error) or is_there(args.rdzv_endpoint)
+            may_return = is_silence(error) or not refuses(args.rdzv_endpoint)
             if lost is None or not may_return or time.monotonic() > lost + JOINING_SECONDS:
                 raise
             text = f'The connection to {args.rdzv_endpoint} was lost. This machine joins again, within '
@@ -205,16 +205,18 @@ def launch(args: argparse.Namespace) -> None:
 
 
 def is_silence(error: RendezvousConnectionError) -> bool:
-    """Whether the first machine does not answer. Where torchrun has ended there, it answers and refuses."""
+    """Whether the connection was lost since the first machine did not answer. A later call finds it closed and cannot tell."""
     return re.search('time(d )?out', str(error.__cause__ or error)) is not None
 
 
-def is_there(endpoint: str) -> bool:
-    """Whether the first machine has been started again and waits for the others."""
+def refuses(endpoint: str) -> bool:
+    """Whether the first machine answers, and torchrun has ended there."""
     name, _, port = endpoint.rpartition(':')
     try:
         with socket.create_connection((name.strip('[]'), int(port)), timeout=5):
-            return True
+            return False
+    except ConnectionRefusedError:
+        return True
     except (OSError, ValueError):
         return False
 

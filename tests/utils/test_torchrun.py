@@ -233,6 +233,13 @@ def test_a_machine_whose_run_was_ended_by_another(monkeypatch, capsys):
         assert text in capsys.readouterr().err
 
 
+def raises(error):
+    def function(*args, **options):
+        raise error
+
+    return function
+
+
 def test_a_machine_that_was_cut_off_joins_again(monkeypatch, capsys):
     def lost(text):
         error = RendezvousConnectionError('lost')
@@ -254,6 +261,11 @@ def test_a_machine_that_was_cut_off_joins_again(monkeypatch, capsys):
         args = SimpleNamespace(rdzv_endpoint=f'127.0.0.1:{server.getsockname()[1]}')
         ends[:], clock[:] = [(True, lost('Connection reset by peer')), (True, None)], [0, 1]
         torchrun.launch(args)  # started again there
+        assert capsys.readouterr().err.count(' was lost') == 1 and not ends
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, 'create_connection', raises(OSError(113, 'No route to host')))
+        ends[:], clock[:] = [(True, lost('Broken pipe')), (True, None)], [0, 1]
+        torchrun.launch(args)  # a call before found out that it does not answer, and closed the connection
         assert capsys.readouterr().err.count(' was lost') == 1 and not ends
     # Lost, not there yet, joined, lost again, joined until the end.
     ends[:], clock[:] = [(True, silence), (False, silence), (True, silence), (True, None)], [0, 1, 500, 700, 800]
