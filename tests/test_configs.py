@@ -34,7 +34,8 @@ from sapiens.structures import DenseDataSample
 from sapiens.utils.config import load_config
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
-LEAVES = sorted(path for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts)
+STUDIES = CONFIGS / 'ablations'  # studies are no models: tests/studies plans them
+LEAVES = sorted(p for p in CONFIGS.rglob('*.py') if '_base_' not in p.parts and not p.is_relative_to(STUDIES))
 TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
 NAME = re.compile(
     r'(?P<model>sapiens2?|(timm|mmpretrain)-[a-z]+)_(?P<size>[^_]+)_(?P<data>[^-_]+)-(?P<h>\d+)x(?P<w>\d+)(_(?P<what>.+))?'

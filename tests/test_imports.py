@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 # the floor of plain modules.
 FLOORS = [
     {'commands'},
+    {'studies'},
     {'apis', 'engine', 'own_data'},
     {'checkpoints'},
     {'models', 'datasets', 'evaluation'},

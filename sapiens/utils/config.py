@@ -20,7 +20,7 @@ from .config_keys import (
 from .config_options import parse_options, set_option
 from .foreign import refuse_foreign
 
-__all__ = ['config_folder', 'find_config', 'load_config', 'origin_of']
+__all__ = ['apply_options', 'config_folder', 'find_config', 'load_config', 'origin_of']
 
 
 def load_config(path: str | Path, options: list[str] | dict[str, Any] | None = None) -> Config:
@@ -49,11 +49,20 @@ def load_config(path: str | Path, options: list[str] | dict[str, Any] | None = N
             )
     refuse_unknown_keys(cfg._cfg_dict, str(path))
     _refuse_unwired(path.resolve(), cfg._cfg_dict)
-    for key, value in parse_options(options).items():
-        set_option(cfg, key, value, str(path))
-    refuse_unknown_keys(cfg._cfg_dict, '--cfg-options')
-    refuse_foreign(cfg._cfg_dict, str(path))
+    apply_options(cfg, options, str(path))
     return cfg
+
+
+def apply_options(cfg: Config, options: list[str] | dict[str, Any] | None, source: str) -> None:
+    """Apply options to a config in place, and check the result; see :func:`load_config`.
+
+    Args:
+        source: where the config is from, for messages.
+    """
+    for key, value in parse_options(options).items():
+        set_option(cfg, key, value, source)
+    refuse_unknown_keys(cfg._cfg_dict, '--cfg-options')
+    refuse_foreign(cfg._cfg_dict, source)
 
 
 def _read(path: Path) -> Config:

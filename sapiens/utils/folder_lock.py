@@ -17,7 +17,7 @@ import psutil
 
 from .files import temporary_path
 
-__all__ = ['FolderLock']
+__all__ = ['FolderLock', 'living_owner']
 
 NAME = '.lock'
 
@@ -178,6 +178,26 @@ class FolderLock:
                     self._create()  # removed by hand
             except OSError:
                 pass  # a file system that does not answer for a while
+
+
+def living_owner(folder: str | Path) -> dict | None:
+    """Look, without waiting, who holds the lock of a folder.
+
+    Returns:
+        The content of the lock, empty for one that cannot be read; None without a lock and where its owner has ended. An owner
+        on another machine counts as ended after :attr:`FolderLock.silence`.
+    """
+    path = Path(folder) / NAME
+    try:
+        with open(path, 'rb') as file:
+            owner, touched = _parse(file.read()), os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return None
+    here = (owner.get('machine'), owner.get('folder')) == (_machine(), str(Path(folder).resolve()))
+    running = _is_running(owner) if here else None
+    if running is None:
+        running = time.time() - touched <= FolderLock.silence
+    return owner if running else None
 
 
 def _parse(content: bytes) -> dict:

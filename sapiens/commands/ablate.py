@@ -1,0 +1,127 @@
+"""Plan, run and compare the variants of an ablation study.
+
+A study is a config file with a base, variants or a grid, seeds, metrics and checks. Its runs are those of sapiens train and
+sapiens test, with work dirs in work_dirs/ablations/STUDY/VARIANT/STAGE-seedN. Guide: docs/ablations.md.
+
+Examples:
+    sapiens ablate mini/layer_decay                            # what would run, what is done, what it costs
+    sapiens ablate mini/layer_decay run --on local:2           # two runs at a time; again to continue
+    sapiens ablate STUDY.py run --only 'decay-*' --seeds 0-2 --retry-failed
+    sapiens ablate STUDY.py status
+    sapiens ablate STUDY.py table --out results                # results.md, .csv, .json, .png
+    sapiens ablate STUDY.py diff decay-1.0 decay-0.85          # which options of two variants differ
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from sapiens.studies.plan import ROOT, Plan, plan_study
+from sapiens.studies.results import collect
+from sapiens.studies.runner import Local, Stopped, run_plan, state_of
+from sapiens.studies.study import load_study, parse_seeds
+from sapiens.studies.table import as_csv, as_json, as_markdown, insert
+from sapiens.utils.cli import tool_parser
+from sapiens.utils.counting import count_of
+from sapiens.utils.files import write_atomically
+
+ACTIONS = ('plan', 'run', 'status', 'table', 'diff', 'clean')
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = tool_parser(__doc__, first=('--on', '--only', '--seeds', '--retry-failed', '--out', '--into'))
+    parser.add_argument('study', help='file of a study, or the name of one below configs/ablations')
+    parser.add_argument('action', nargs='?', choices=ACTIONS, default='plan', help='default: %(default)s')
+    parser.add_argument('names', nargs='*', metavar='VARIANT', help='of diff: two variants')
+    add = parser.add_argument
+    add(
+        '--on',
+        default='local',
+        metavar='WHERE',
+        help='local, local:N (N runs at a time) or slurm; default: %(default)s',
+    )
+    add('--only', metavar='GLOB', help='variants whose name fits')
+    add('--seeds', metavar='SEEDS', help='instead of those of the study: 0-2 or 0,3')
+    add('--root', type=Path, default=ROOT, metavar='DIR', help='folder of all studies; default: %(default)s')
+    add('--retry-failed', action='store_true', help='run: also start those that have failed')
+    add('--yes', action='store_true', help='run more than 200 runs')
+    add('--out', type=Path, metavar='STEM', help='table: write STEM.md, STEM.csv, STEM.json and STEM.png')
+    add(
+        '--into', type=Path, metavar='FILE', help='table: replace what stands between the markers of the study in FILE'
+    )
+    args = parser.parse_intermixed_args(argv)
+    if args.names and args.action != 'diff':
+        parser.error(f'{args.names[0]}: only diff takes variants (--only chooses them for {args.action})')
+    if not re.fullmatch(r'local(:[1-9]\d*)?|slurm', args.on):
+        parser.error(f'--on {args.on}: expected local, local:N or slurm')
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    study = load_study(args.study, parse_seeds(args.seeds) if args.seeds else None)
+    plan = plan_study(study, args.root, args.only, args.yes)
+    return globals()[f'_{args.action}'](args, plan)
+
+
+def _plan(args: argparse.Namespace, plan: Plan) -> int:
+    _print_tree(plan)
+    return 0
+
+
+def _status(args: argparse.Namespace, plan: Plan) -> int:
+    _print_tree(plan)
+    return 0
+
+
+def _print_tree(plan: Plan) -> None:
+    """Print the runs below their variants, shared ones once."""
+    shown: set[str] = set()
+    counts: dict[str, int] = {}
+    for variant in dict.fromkeys(name for name, _ in plan.chains):
+        print(variant)
+        for (name, _), chain in plan.chains.items():
+            if name != variant:
+                continue
+            for depth, run in enumerate(chain.values()):
+                line = f'{"  " * (depth + 1)}{run.stage.name}-seed{run.seed}'
+                if run.hash in shown:
+                    print(f'{line}  as {run.name}')
+                    continue
+                shown.add(run.hash)
+                state = state_of(run)
+                counts[state.name] = counts.get(state.name, 0) + 1
+                print(f'{line}  {state.name}' + (f' ({state.why})' if state.why else ''))
+    for note in plan.notes:
+        print(f'note: {note}')
+    print(f'{count_of(len(plan.runs), "run")}: ' + ', '.join(f'{count} {name}' for name, count in counts.items()))
+
+
+def _run(args: argparse.Namespace, plan: Plan) -> int:
+    local = Local(int(args.on.partition(':')[2] or 1))
+    try:
+        run_plan(plan, local, retry_failed=args.retry_failed, report=lambda text: print(text, flush=True))
+    except Stopped as stop:
+        sys.exit(128 + stop.number)
+    return summarize(plan)
+
+
+def summarize(plan: Plan) -> int:
+    """Print how the runs have ended; returns 1 if one has failed."""
+    states = [state_of(run).name for run in plan.runs]
+    print(', '.join(f'{states.count(name)} {name}' for name in dict.fromkeys(states)))
+    return int('failed' in states)
+
+
+def _table(args: argparse.Namespace, plan: Plan) -> int:
+    results = collect(plan)
+    text = as_markdown(results)
+    print(text)
+    if args.into:
+        insert(as_markdown(results, links_from=args.into.parent.absolute()), args.into, plan.study.name)
+    if args.out:
+        write_atomically(f'{args.out}.md', as_markdown(results, links_from=args.out.parent.absolute()) + '\n')
+        write_atomically(f'{args.out}.csv', as_csv(results))
+        write_atomically(f'{args.out}.json', as_json(results))
+    return 0

@@ -1,0 +1,1 @@
+"""Ablation studies: variants of a training from one file, run, resumed and compared."""

@@ -1,0 +1,276 @@
+"""The runs of a study: what each computes, from which other run it starts, and where it lies."""
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from sapiens.checkpoints import resolve_checkpoint
+from sapiens.metainfo.naming import near
+from sapiens.utils.config import apply_options, load_config
+
+from .checks import parse_check
+from .metrics import find_name, names_of_config
+from .resolve import hash_of, identity, option_texts
+from .state import RECORD, read_record
+from .study import Stage, Study, Variant
+
+__all__ = ['MOST', 'ROOT', 'Plan', 'Run', 'plan_study']
+
+ROOT = Path('work_dirs/ablations')
+MOST = 200
+"""Number of runs from which a study needs ``--yes``."""
+
+
+@dataclass(eq=False)
+class Run:
+    """One training or test. Variants whose stages are equal share it.
+
+    Attributes:
+        stage: of the chain.
+        variants: names of those that share it; the folder is named after the first.
+        seed: of the run.
+        config, options: of its command.
+        cfg: the resolved config.
+        parent: the run whose checkpoint it starts from or tests.
+        content: what its result depends on, by flat keys.
+        hash: of the content and of the parent.
+        folder: its work dir.
+    """
+
+    stage: Stage
+    variants: list[str]
+    seed: int
+    config: str
+    options: Mapping[str, Any]
+    cfg: Config = field(repr=False)
+    parent: 'Run | None'
+    content: Mapping[str, Any] = field(repr=False)
+    hash: str
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """``variant/stage-seed0``."""
+        return f'{self.folder.parent.name}/{self.folder.name}'
+
+
+@dataclass
+class Plan:
+    """All runs of a study.
+
+    Attributes:
+        study: of the runs.
+        folder: of the study.
+        runs: each after its parent.
+        chains: {(variant, seed): {stage: run}}.
+        notes: what could not be checked.
+    """
+
+    study: Study
+    folder: Path
+    runs: list[Run]
+    chains: dict[tuple[str, int], dict[str, Run]]
+    notes: list[str]
+
+
+class _Resolver:
+    """Resolves configs, each file read once, and collects all that is wrong with them."""
+
+    def __init__(self) -> None:
+        self.problems: dict[str, list[str]] = {}
+        self._files: dict[str, Config] = {}
+
+    def resolve(self, config: str, options: Mapping[str, Any], variant: str) -> Config | None:
+        """The config with its options; None if it is refused, which :attr:`problems` says then."""
+        try:
+            return self._load(config, options)
+        except (ValueError, FileNotFoundError) as error:
+            found = [text for key, value in options.items() if (text := self._problem(config, {key: value}))]
+            for text in found or [str(error)]:
+                names = self.problems.setdefault(text, [])
+                names += [variant] if variant not in names else []
+            return None
+
+    def _problem(self, config: str, options: Mapping[str, Any]) -> str:
+        try:
+            self._load(config, options)
+        except (ValueError, FileNotFoundError) as error:
+            return str(error).removeprefix('--cfg-options ')
+        return ''
+
+    def _load(self, config: str, options: Mapping[str, Any]) -> Config:
+        if config not in self._files:
+            self._files[config] = load_config(config)
+        cfg = copy.deepcopy(self._files[config])
+        apply_options(cfg, copy.deepcopy(dict(options)), config)
+        option_texts(options)
+        if isinstance(cfg.get('load_from'), str):
+            path = resolve_checkpoint(cfg.load_from)
+            if not path.exists():
+                raise FileNotFoundError(f'no checkpoint {path} (load_from of {config})')
+        return cfg
+
+
+def plan_study(
+    study: Study,
+    root: str | Path = ROOT,
+    only: str | None = None,
+    yes: bool = False,
+    variants: Sequence[Variant] | None = None,
+) -> Plan:
+    """Resolve the runs of a study.
+
+    Args:
+        root: folder of all studies.
+        only: shell pattern of the variants that are taken.
+        yes: allow more than :data:`MOST` runs.
+        variants: instead of those of the study: trials of its search.
+
+    Raises:
+        ValueError: options that the strict loader refuses, of all variants in one message; variants that are equal; a metric that
+            no stage reports; a check that names something unknown; a study that is too large; no variant of this name.
+    """
+    if variants is None:
+        variants = [one for one in study.variants if only is None or fnmatch(one.name, only)]
+        if not variants:
+            raise ValueError(
+                f'--only {only}: no variant of {study.file} ({", ".join(one.name for one in study.variants)})'
+            )
+        count = len(variants) * len(study.seeds) * len(study.stages)
+        if count > MOST and not yes:
+            raise ValueError(
+                f'{study.file}: {len(variants)} variants, {len(study.seeds)} seeds and {len(study.stages)} stages are {count} '
+                f'runs, more than {MOST}: take some with --only, or confirm with --yes'
+            )
+    folder, resolver = Path(root) / study.name, _Resolver()
+    runs: dict[str, Run] = {}
+    chains: dict[tuple[str, int], dict[str, Run]] = {}
+    for seed in study.seeds:  # the first result of all variants before the second of one
+        for variant in variants:
+            chains[variant.name, seed] = _add_chain(study, variant, seed, folder, resolver, runs)
+    if resolver.problems:
+        parts = [f'{", ".join(names)}: {text}' for text, names in resolver.problems.items()]
+        raise ValueError(f'{study.file} cannot run: ' + '; '.join(parts))
+    _refuse_equal(study, chains)
+    plan = Plan(study, folder, list(runs.values()), chains, [])
+    _place(plan)
+    _check_metrics(plan)
+    for text in study.checks:
+        try:
+            parse_check(text, [one.name for one in study.variants], [metric.name for metric in study.metrics])
+        except ValueError as error:
+            raise ValueError(f'{study.file}: {error}') from None
+    return plan
+
+
+def _add_chain(
+    study: Study, variant: Variant, seed: int, folder: Path, resolver: _Resolver, runs: dict[str, Run]
+) -> dict[str, Run]:
+    """Add the runs of a variant with a seed, those of them that are new. {stage: run}."""
+    chain: dict[str, Run] = {}
+    configs: dict[str, str] = {}
+    given: dict[str, dict] = {}
+    for stage in study.stages:
+        own = dict(variant.options.get(stage.name, {}))
+        is_test = stage.command == 'test'
+        # A test has the model of the stage that it tests.
+        inherited = stage.after if is_test and stage.config == _stage(study, stage.after).config else None
+        config = variant.configs.get(stage.name) or (configs.get(inherited) if inherited else None) or stage.config
+        base = given.get(inherited, {}) if inherited else {}
+        options = {**stage.options, **base, **own}
+        configs[stage.name], given[stage.name] = config, options
+        options = options if 'randomness.seed' in options else {**options, 'randomness.seed': seed}
+        if is_test:
+            options.pop('load_from', None)
+        cfg = resolver.resolve(config, options, variant.name)
+        if cfg is None:
+            continue
+        # A variant that names other weights, or none, does without the stage before.
+        parent = chain.get(stage.after) if is_test or 'load_from' not in options else None
+        content = identity(cfg, stage.command)
+        hash = hash_of(stage.name, stage.command, content, parent and [parent.hash, parent.stage.checkpoint])
+        run = runs.get(hash)
+        if run is None:
+            place = folder / variant.name / f'{stage.name}-seed{seed}'
+            run = runs[hash] = Run(stage, [], seed, config, options, cfg, parent, content, hash, place)
+        if variant.name not in run.variants:
+            run.variants.append(variant.name)
+        chain[stage.name] = run
+    leaves = {stage.name for stage in study.stages} - {stage.after for stage in study.stages}
+    needed = {run.hash for name in leaves & chain.keys() for run in _line(chain[name])}
+    for name, run in list(chain.items()):
+        if run.hash not in needed:  # the stage before one that begins elsewhere
+            del chain[name]
+            run.variants.remove(variant.name)
+            if not run.variants:
+                del runs[run.hash]
+    return chain
+
+
+def _stage(study: Study, name: str | None) -> Stage:
+    return next(stage for stage in study.stages if stage.name == name)
+
+
+def _line(run: Run | None) -> Iterable[Run]:
+    """A run and those before it."""
+    while run is not None:
+        yield run
+        run = run.parent
+
+
+def _refuse_equal(study: Study, chains: Mapping[tuple[str, int], Mapping[str, Run]]) -> None:
+    seen: dict[tuple, str] = {}
+    for (variant, seed), chain in chains.items():
+        key = (seed, *(run.hash for run in chain.values()))
+        if key in seen:
+            raise ValueError(
+                f'{study.file}: variants {seen[key]} and {variant} are equal: remove one, or correct its options'
+            )
+        seen[key] = variant
+
+
+def _place(plan: Plan) -> None:
+    """Choose the folder of runs that several variants share, or that another variant had before: the one that has the result."""
+    found: dict[str, Path] = {}
+    for file in sorted(plan.folder.glob(f'*/*/{RECORD}')):
+        record = read_record(file.parent)
+        if record is not None:
+            found.setdefault(record.hash, file.parent)
+    wanted = {run.folder for run in plan.runs}
+    for run in plan.runs:
+        own = [plan.folder / variant / run.folder.name for variant in run.variants]
+        place = found.get(run.hash)
+        if place is not None and (place in own or place not in wanted):
+            run.folder = place
+
+
+def _check_metrics(plan: Plan) -> None:
+    """Refuse a metric that no stage reports."""
+    study, names = plan.study, {}
+    for stage, run in next(iter(plan.chains.values())).items():
+        names[stage] = names_of_config(run.cfg, run.stage.command)
+    for metric in study.metrics:
+        stage, colon, name = metric.name.rpartition(':')
+        if colon and stage not in names:
+            raise ValueError(f'{study.file}: metric {metric.name!r} names no stage{near(stage, list(names))}')
+        looked = {stage: names[stage]} if colon else names
+        try:
+            if any(find_name(name, found) for found, _ in looked.values()):
+                continue
+        except ValueError as error:
+            raise ValueError(f'{study.file}: {error}') from None
+        unknown = [one for one, (_, is_complete) in looked.items() if not is_complete]
+        if not unknown:
+            known = [f'{stage}:{name}' for stage, (found, _) in names.items() for name in found]
+            plain = sorted({one.partition(':')[2] for one in known})
+            raise ValueError(
+                f'{study.file}: no stage reports the metric {metric.name!r}{near(name, plain)} (reported: {", ".join(known)})'
+            )
+        plan.notes.append(
+            f'whether {" or ".join(unknown)} reports {metric.name} is seen when it runs: its evaluator cannot be built here'
+        )

@@ -1,0 +1,259 @@
+"""The loop that works on the runs of a study, several at a time, next to other processes that do the same."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+from sapiens.utils.stop_signals import STOP_SIGNALS
+
+from .child import PROGRAM, Child, checkpoint_of, is_training, why_outdated
+from .plan import Plan, Run
+from .state import Record, claim, owner_of, read_record
+
+__all__ = ['Local', 'RunState', 'Stopped', 'run_plan', 'state_of']
+
+INTERVAL = 0.2
+"""Seconds between two looks at the children."""
+ELSEWHERE = 2.0
+"""Seconds between two looks at runs that other processes work on."""
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Where a run stands.
+
+    Attributes:
+        name: ``'done'``, ``'running'``, ``'interrupted'``, ``'failed'``, ``'changed'``, ``'waiting'`` (for the run before it) or
+            ``'ready'``.
+        why: in words, or ''.
+        record: of its last start, None without one.
+    """
+
+    name: str
+    why: str = ''
+    record: Record | None = None
+
+
+def state_of(run: Run) -> RunState:
+    """Find the state of a run in its work dir."""
+    record = read_record(run.folder)
+    owner = owner_of(run.folder)
+    if owner is not None:
+        return RunState(
+            'running', f'by process {owner.get("pid", "?")} on {owner.get("host", "another machine")}', record
+        )
+    if is_training(run.folder):
+        return RunState('running', 'its training goes on without its runner', record)
+    if record is not None and (why := why_outdated(run, record)):
+        return RunState('changed', why, record)
+    if record is not None and record.state == 'done':
+        return RunState('done', '', record)
+    if record is not None and record.state == 'failed':
+        return RunState('failed', record.error, record)
+    if record is not None:
+        return RunState('interrupted', record.error or 'its runner was killed', record)
+    if run.parent is not None:
+        if state_of(run.parent).name != 'done':
+            return RunState('waiting', f'for {run.parent.name}')
+        if checkpoint_of(run.parent.folder, run.parent.stage.checkpoint) is None:
+            return RunState(
+                'waiting', f'for the checkpoint of {run.parent.name}, which was removed: remove its run.json too'
+            )
+    return RunState('ready')
+
+
+class Stopped(Exception):
+    """A signal has stopped the runner. Its children have written their checkpoints.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+@dataclass
+class Local:
+    """Places for runs on this machine.
+
+    Attributes:
+        slots: number of runs at a time.
+        gpus: of each run; 0 where there are none.
+        cores: of each run.
+    """
+
+    slots: int = 1
+    gpus: int = field(default_factory=lambda: int(torch.cuda.is_available()))
+    cores: int = 0
+
+    def __post_init__(self) -> None:
+        self.cores = self.cores or max(1, len(_cores()) // self.slots)
+        self.free = list(range(self.slots))
+
+    def environment(self, slot: int) -> dict[str, str]:
+        """Variables of the run in a slot: its cores, or its GPUs of those that this process may use."""
+        found = {'OMP_NUM_THREADS': str(self.cores)}
+        if self.gpus:
+            visible = os.environ.get('CUDA_VISIBLE_DEVICES') or ','.join(map(str, range(torch.cuda.device_count())))
+            devices = [one for one in visible.split(',') if one]
+            own = [devices[(slot * self.gpus + index) % len(devices)] for index in range(self.gpus)]
+            found['CUDA_VISIBLE_DEVICES'] = ','.join(dict.fromkeys(own))
+        return found
+
+
+def _cores() -> set[int]:
+    return os.sched_getaffinity(0) if hasattr(os, 'sched_getaffinity') else set(range(os.cpu_count() or 1))
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect stop signals instead of ending by them. The handlers are put back at the end."""
+    received: list[int] = []
+    before = {number: signal.signal(number, lambda got, frame: received.append(int(got))) for number in STOP_SIGNALS}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Loop:
+    """Works on runs until none is left that it may start."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        local: Local,
+        program: Sequence[str],
+        retry_failed: bool,
+        report: Callable[[str], None],
+        watch: Callable[[Child], bool],
+    ) -> None:
+        self.plan, self.local, self.program, self.report, self.watch = plan, local, program, report, watch
+        self.children: dict[int, Child] = {}
+        self.retry = {run.hash for run in plan.runs if state_of(run).name == 'failed'} if retry_failed else set()
+        self.tried: set[str] = set()  # no run is started twice by one process
+        self.open = list(plan.runs)  # those whose end this process has not seen
+
+    def step(self) -> bool:
+        """End and start what there is; returns whether work is left."""
+        for slot, child in list(self.children.items()):
+            if child.has_ended:
+                self._end(slot)
+            elif self.watch(child):
+                child.stop()
+        elsewhere = self._start() if self.local.free else False
+        return bool(self.children) or elsewhere
+
+    def _end(self, slot: int) -> None:
+        child = self.children.pop(slot)
+        record = child.end()
+        self.local.free.append(slot)
+        self.local.free.sort()
+        took = f'{record.seconds:.0f} s'
+        self.report(f'{child.run.name}: {record.state} after {took}' + (f': {record.error}' if record.error else ''))
+
+    def _start(self) -> bool:
+        """Start runs in the free slots. Returns whether another process works on one, whose end may free others."""
+        elsewhere = False
+        own = {child.run.hash for child in self.children.values()}
+        for run in list(self.open):
+            if run.hash in own:
+                continue
+            state = state_of(run)
+            if state.name == 'done':
+                self.open.remove(run)
+            elif state.name == 'running':
+                elsewhere = True
+            elif self.local.free and self._may_start(run, state):
+                self._claim(run)
+        return elsewhere
+
+    def _may_start(self, run: Run, state: RunState) -> bool:
+        if run.hash in self.tried or (state.name == 'failed' and run.hash not in self.retry):
+            return False
+        if run.parent is None:
+            return True
+        has_checkpoint = checkpoint_of(run.parent.folder, run.parent.stage.checkpoint) is not None
+        return has_checkpoint and state_of(run.parent).name == 'done'
+
+    def _claim(self, run: Run) -> None:
+        lock = claim(run.folder, self.report)
+        if lock is None:
+            return
+        # Another process may have ended it between the look and the claim. Its lock is this process's now.
+        record = read_record(run.folder)
+        if record is not None and record.hash == run.hash and record.state == 'done':
+            lock.release()
+            return
+        self.tried.add(run.hash)
+        slot = self.local.free.pop(0)
+        why = f' ({why_outdated(run, record)})' if record is not None and record.hash != run.hash else ''
+        verb = 'continues' if record is not None and record.hash == run.hash else 'starts'
+        self.report(f'{run.name}: {verb}{why}')
+        try:
+            environment = self.local.environment(slot)
+            self.children[slot] = Child(run, lock, self.plan.study.name, self.program, environment, self.local.gpus)
+        except BaseException:
+            lock.release()
+            raise
+
+    def stop(self, received: list[int]) -> None:
+        """Stop all children, which write checkpoints. The second signal ends them at once."""
+        self.report(f'{signal.Signals(received[0]).name}: {len(self.children)} runs write checkpoints and end')
+        for child in self.children.values():
+            child.stop()
+        while not all(child.has_ended for child in self.children.values()):
+            if len(received) > 1:
+                for child in self.children.values():
+                    child.kill()
+            time.sleep(INTERVAL)
+        for slot in list(self.children):
+            self._end(slot)
+
+
+def run_plan(
+    plan: Plan,
+    local: Local | None = None,
+    program: Sequence[str] = PROGRAM,
+    retry_failed: bool = False,
+    report: Callable[[str], None] = print,
+    watch: Callable[[Child], bool] = lambda child: False,
+) -> None:
+    """Work on the runs of a plan until each is done, has failed, or waits for one that has.
+
+    Several processes may do this at the same time, also on other machines that share the folder. A run is claimed by a lock.
+    Interrupted runs resume.
+
+    Args:
+        plan: of a study.
+        local: how many runs at a time, and what each gets; default: one, with everything.
+        program: see :data:`.child.PROGRAM`.
+        retry_failed: also start runs that have failed before.
+        report: takes a line about each start and end.
+        watch: is called for each running child, and returns whether to stop it.
+
+    Raises:
+        Stopped: by a signal, after the children have written checkpoints.
+    """
+    loop = _Loop(plan, local or Local(), program, retry_failed, report, watch)
+    with _signals() as received:
+        try:
+            while loop.step():
+                deadline = time.monotonic() + (INTERVAL if loop.children else ELSEWHERE)
+                while time.monotonic() < deadline and not received:
+                    time.sleep(0.05)
+                if received:
+                    break
+        finally:
+            if loop.children:
+                loop.stop(received or [int(signal.SIGTERM)])
+    if received:
+        raise Stopped(received[0])

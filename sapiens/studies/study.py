@@ -1,0 +1,379 @@
+"""Studies: several variants of a training, described in one config file."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from sapiens.utils.config import config_folder, find_config
+from sapiens.utils.config_keys import did_you_mean
+
+from .grid import expand_grid
+
+__all__ = ['Metric', 'Search', 'Stage', 'Study', 'Variant', 'load_study', 'parse_seeds']
+
+KEYS = dict(
+    base='config of the stages that have none of their own',
+    variants='list of dict(name=..., options=..., config=...)',
+    grid='{option: [values]} or {option: {name: value}}',
+    exclude='list of {option: value} that the grid leaves out',
+    seeds='list of whole numbers',
+    chain='list of dict(name=..., config=..., after=..., command=..., options=..., checkpoint=...)',
+    metrics="{name: 'higher' or 'lower'}",
+    checks="list of texts such as 'a.AP > b.AP'",
+    reference='variant that the others are compared with',
+    options='options of every run',
+    search='dict(space=..., metric=..., trials=..., sampler=..., pruner=...)',
+)
+STAGE_KEYS = ('name', 'config', 'after', 'command', 'options', 'checkpoint')
+VARIANT_KEYS = ('name', 'options', 'config')
+SEARCH_KEYS = ('space', 'metric', 'trials', 'sampler', 'pruner')
+NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._+=,-]*')
+# Options of the runs that the study sets, and the folders that it owns.
+OWN_OPTIONS = {
+    'randomness.seed': 'use seeds',
+    'resume': 'interrupted runs resume by themselves',
+    'work_dir': 'each run has a folder of its own below that of the study',
+    'default_hooks.checkpoint.out_dir': 'checkpoints stay in the folder of the run',
+    'launcher': 'the executor sets it',
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the chain.
+
+    Attributes:
+        name: of the stage.
+        config: of its runs.
+        after: name of the stage whose checkpoint it starts from or tests; None without one.
+        command: ``'train'`` or ``'test'``.
+        options: of all its runs, by flat keys.
+        checkpoint: which one of its run goes to the next stage: ``'last'`` or ``'best'`` (by ``save_best``).
+    """
+
+    name: str
+    config: str
+    after: str | None = None
+    command: str = 'train'
+    options: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: str = 'last'
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a variant changes.
+
+    Attributes:
+        name: of the variant.
+        options: {stage: {flat key: value}}.
+        configs: {stage: config}, where it is not that of the stage.
+    """
+
+    name: str
+    options: Mapping[str, Mapping[str, Any]]
+    configs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that the table shows.
+
+    Attributes:
+        name: as in the log (``coco/AP``), or its last part (``AP``).
+        better: ``'higher'`` or ``'lower'``.
+    """
+
+    name: str
+    better: str
+
+    @property
+    def sign(self) -> int:
+        """1 if higher is better, else -1."""
+        return 1 if self.better == 'higher' else -1
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search over options by Optuna, see :mod:`.search`.
+
+    Attributes:
+        space: {stage: {flat key: range or choices}}.
+        metric: that is optimized.
+        trials: number of runs of the last stage.
+        sampler, pruner: dicts with ``type``, a class of ``optuna.samplers`` or ``optuna.pruners``, and its arguments.
+    """
+
+    space: Mapping[str, Mapping[str, Any]]
+    metric: Metric
+    trials: int
+    sampler: Mapping[str, Any]
+    pruner: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as its file describes it; :func:`.plan.plan_study` makes runs of it.
+
+    Attributes:
+        name: of its folder.
+        file: where it stands.
+        stages: in the order of the chain, each after the one that it needs.
+        variants: at least one.
+        seeds: of every variant.
+        metrics: in the order of the table's columns.
+        checks: claims, see :mod:`.checks`.
+        reference: name of a variant.
+        search: over further options, or None.
+    """
+
+    name: str
+    file: str
+    stages: Sequence[Stage]
+    variants: Sequence[Variant]
+    seeds: Sequence[int]
+    metrics: Sequence[Metric]
+    checks: Sequence[str]
+    reference: str
+    search: Search | None = None
+
+
+def load_study(path: str | Path, seeds: Sequence[int] | None = None) -> Study:
+    """Read a study and check all that can be checked without its configs.
+
+    Args:
+        path: a file, or the name of a study below ``configs/ablations``.
+        seeds: instead of those of the file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a file that is not a study, or whose parts do not fit each other.
+    """
+    file = _find(path)
+    try:
+        cfg = Config.fromfile(str(file))._cfg_dict.to_dict()
+    except Exception as error:  # whatever the file raises
+        raise ValueError(f'{file} cannot be read ({type(error).__name__}): {error}') from error
+    for key in cfg:
+        if key not in KEYS and not key.startswith('_'):
+            raise ValueError(f'{file} sets an unknown key {key!r}{did_you_mean(key, KEYS)} (keys: {", ".join(KEYS)})')
+    stages = _read_chain(cfg, file)
+    variants = _read_variants(cfg, stages, file)
+    names = [variant.name for variant in variants]
+    reference = cfg.get('reference', names[0])
+    if reference not in names:
+        raise ValueError(f'{file}: reference={reference!r} is not a variant{did_you_mean(reference, names)}')
+    metrics = _read_metrics(cfg.get('metrics'), file)
+    return Study(
+        name=_name_of(file),
+        file=str(file),
+        stages=stages,
+        variants=variants,
+        seeds=_read_seeds(cfg.get('seeds', [0]) if seeds is None else seeds, file),
+        metrics=metrics,
+        checks=tuple(cfg.get('checks', ())),
+        reference=reference,
+        search=_read_search(cfg.get('search'), stages, metrics, file),
+    )
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Seeds of a text such as '0-2' or '0,3,5'.
+
+    Raises:
+        ValueError: another text.
+    """
+    seeds: list[int] = []
+    for part in text.split(','):
+        found = re.fullmatch(r'(\d+)(?:-(\d+))?', part.strip())
+        if not found or (found[2] and int(found[2]) < int(found[1])):
+            raise ValueError(f'--seeds {text}: expected numbers such as 0-2 or 0,3')
+        seeds += range(int(found[1]), int(found[2] or found[1]) + 1)
+    return seeds
+
+
+def _find(path: str | Path) -> Path:
+    """The file of a study; names are looked for in ``configs/ablations`` first."""
+    name = Path(path).as_posix().removesuffix('.py')
+    if not Path(path).is_file() and (file := config_folder() / 'ablations' / f'{name}.py').is_file():
+        return file
+    return find_config(path)
+
+
+def _name_of(file: Path) -> str:
+    """``mini/layer_decay`` of a shipped study, else the name of the file."""
+    root = (config_folder() / 'ablations').resolve()
+    file = file.resolve()
+    return (file.relative_to(root) if file.is_relative_to(root) else Path(file.name)).with_suffix('').as_posix()
+
+
+def _check_keys(entry: Any, known: Sequence[str], what: str, file: Path) -> None:
+    if not isinstance(entry, Mapping):
+        raise ValueError(f'{file}: {what} is {entry!r}, expected a dict with {", ".join(known)}')
+    for key in entry:
+        if key not in known:
+            raise ValueError(f'{file}: {what} has an unknown key {key!r}{did_you_mean(key, known)}')
+
+
+def _check_names(names: Iterable[Any], what: str, file: Path) -> None:
+    """Refuse names that are no names of folders, and equal ones."""
+    seen = set()
+    for name in names:
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise ValueError(
+                f'{file}: {what} is called {name!r}, which would write outside of its folder or is no name: use letters, '
+                'digits and ._+=,-'
+            )
+        if name in seen:
+            raise ValueError(f'{file}: two of its entries are called {name!r} ({what}): rename one')
+        seen.add(name)
+
+
+def _read_chain(cfg: dict, file: Path) -> tuple[Stage, ...]:
+    entries = cfg.get('chain') or [dict(name='train')]
+    for entry in entries:
+        _check_keys(entry, STAGE_KEYS, 'a stage of chain', file)
+    _check_names([entry.get('name') for entry in entries], 'a stage', file)
+    by_name = {entry['name']: entry for entry in entries}
+    for name, entry in by_name.items():
+        if entry.get('command', 'train') not in ('train', 'test'):
+            raise ValueError(f"{file}: stage {name} has command={entry['command']!r}, expected 'train' or 'test'")
+        if entry.get('checkpoint', 'last') not in ('last', 'best'):
+            raise ValueError(f"{file}: stage {name} has checkpoint={entry['checkpoint']!r}, expected 'last' or 'best'")
+        after = entry.get('after')
+        if after is not None and after not in by_name:
+            raise ValueError(f'{file}: stage {name} is after {after!r}, not a stage{did_you_mean(after, by_name)}')
+        if entry.get('command') == 'test' and after is None:
+            raise ValueError(f'{file}: stage {name} is a test without a checkpoint: name the stage that it is after')
+        if after is not None and by_name[after].get('command') == 'test':
+            raise ValueError(f'{file}: stage {name} is after {after}, a test, which writes no checkpoint')
+    ordered: dict[str, Stage] = {}
+    for name in by_name:
+        _add_stage(name, by_name, ordered, (), cfg, file)
+    return tuple(ordered.values())
+
+
+def _add_stage(
+    name: str, entries: dict, ordered: dict[str, Stage], pending: tuple[str, ...], cfg: dict, file: Path
+) -> None:
+    """Add a stage after those that it needs."""
+    if name in ordered:
+        return
+    if name in pending:
+        raise ValueError(f'{file}: its chain is a circle: {" -> ".join([*pending[pending.index(name) :], name])}')
+    entry = entries[name]
+    after = entry.get('after')
+    if after is not None:
+        _add_stage(after, entries, ordered, (*pending, name), cfg, file)
+    is_test = entry.get('command') == 'test'
+    config = entry.get('config') or (ordered[after].config if is_test else cfg.get('base'))
+    if not config:
+        raise ValueError(f'{file}: stage {name} has no config: set base, or config in the stage')
+    options = dict(cfg.get('options') or {}) | dict(entry.get('options') or {})
+    _refuse_own_options(options, f'stage {name}', file)
+    inherited = ordered[after].options if is_test else {}
+    ordered[name] = Stage(
+        name, config, after, entry.get('command', 'train'), {**inherited, **options}, entry.get('checkpoint', 'last')
+    )
+
+
+def _refuse_own_options(options: Mapping[str, Any], what: str, file: Path) -> None:
+    for key in options:
+        for own, hint in OWN_OPTIONS.items():
+            if f'{key.removeprefix("+")}.'.startswith(f'{own}.'):
+                raise ValueError(f'{file}: {what} sets {key}, which belongs to the study: {hint}')
+
+
+def split_options(options: Mapping[str, Any], stages: Sequence[Stage], what: str, file: Path) -> dict[str, dict]:
+    """{stage: {key: value}} of options whose keys may begin with a stage: ``'pretrain:model.mask_ratio'``.
+
+    Without one they belong to the only stage that trains. ValueError where there are several.
+    """
+    training = [stage.name for stage in stages if stage.command == 'train']
+    names, found = [stage.name for stage in stages], {}
+    for key, value in options.items():
+        stage, colon, rest = key.partition(':')
+        if not colon:
+            if len(training) > 1:
+                raise ValueError(
+                    f'{file}: {what} has {key!r}, and {" and ".join(training)} are trained: write STAGE:{key}'
+                )
+            stage, rest = training[0], key
+        elif stage not in names:
+            raise ValueError(f'{file}: {what} has {key!r}: no stage {stage!r}{did_you_mean(stage, names)}')
+        found.setdefault(stage, {})[rest] = value
+    for part in found.values():
+        _refuse_own_options(part, what, file)
+    return found
+
+
+def _read_variants(cfg: dict, stages: Sequence[Stage], file: Path) -> tuple[Variant, ...]:
+    entries = list(cfg.get('variants') or ())
+    for entry in entries:
+        _check_keys(entry, VARIANT_KEYS, 'a variant', file)
+    if 'grid' in cfg:
+        entries += expand_grid(cfg['grid'], cfg.get('exclude') or (), str(file))
+    elif cfg.get('exclude'):
+        raise ValueError(f'{file}: exclude has no effect without grid')
+    if not entries:
+        raise ValueError(f'{file} has no variants: set variants or grid')
+    _check_names([entry.get('name') for entry in entries], 'a variant', file)
+    found = []
+    for entry in entries:
+        what = f'variant {entry["name"]}'
+        config = entry.get('config')
+        if config is None:
+            configs = {}
+        else:
+            given = config if isinstance(config, Mapping) else {'': config}
+            split = split_options(
+                {f'{stage}:x' if stage else 'config': one for stage, one in given.items()}, stages, what, file
+            )
+            configs = {stage: next(iter(one.values())) for stage, one in split.items()}
+        found.append(Variant(entry['name'], split_options(entry.get('options') or {}, stages, what, file), configs))
+    return tuple(found)
+
+
+def _read_seeds(seeds: Any, file: Path) -> tuple[int, ...]:
+    if not isinstance(seeds, list | tuple) or not seeds or any(type(seed) is not int or seed < 0 for seed in seeds):
+        raise ValueError(f'{file}: seeds={seeds!r}, expected a list of whole numbers, such as [0, 1]')
+    if len(set(seeds)) < len(seeds):
+        twice = next(seed for seed in seeds if list(seeds).count(seed) > 1)
+        raise ValueError(f'{file}: seed {twice} is given twice in seeds={list(seeds)}: a run has one result')
+    return tuple(seeds)
+
+
+def _read_metrics(metrics: Any, file: Path) -> tuple[Metric, ...]:
+    if not isinstance(metrics, Mapping) or not metrics:
+        raise ValueError(f"{file} has no metrics: set metrics = {{'AP': 'higher'}}")
+    for name, better in metrics.items():
+        if better not in ('higher', 'lower'):
+            raise ValueError(
+                f"{file}: metrics[{name!r}]={better!r}, expected 'higher' or 'lower' (which one is better)"
+            )
+    return tuple(Metric(name, better) for name, better in metrics.items())
+
+
+def _read_search(search: Any, stages: Sequence[Stage], metrics: Sequence[Metric], file: Path) -> Search | None:
+    if not search:
+        return None
+    _check_keys(search, SEARCH_KEYS, 'search', file)
+    names = {metric.name: metric for metric in metrics}
+    name = search.get('metric', metrics[0].name)
+    if name not in names:
+        raise ValueError(f'{file}: search.metric={name!r} is not in metrics{did_you_mean(name, names)}')
+    if not search.get('space'):
+        raise ValueError(f'{file}: search has no space: set space = {{option: dict(low=..., high=..., log=...)}}')
+    trials = search.get('trials', 20)
+    if type(trials) is not int or trials < 1:
+        raise ValueError(f'{file}: search.trials={trials!r}, expected a whole number, 1 or more')
+    return Search(
+        space=split_options(search['space'], stages, 'search.space', file),
+        metric=names[name],
+        trials=trials,
+        sampler=dict(search.get('sampler') or dict(type='TPESampler')),
+        pruner=search.get('pruner'),
+    )

@@ -1,0 +1,262 @@
+"""Tables of a study: Markdown, CSV and JSON."""
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from sapiens.utils.files import write_atomically
+
+from .child import LOG
+from .plan import Run
+from .results import LEVEL, Difference, Results
+from .state import Record
+from .study import Metric
+
+__all__ = ['as_csv', 'as_json', 'as_markdown', 'insert', 'warnings_of']
+
+EMPTY = '-'
+
+
+def as_markdown(
+    results: Results, sizes: dict[str, tuple[int, int]] | None = None, links_from: Path | None = None
+) -> str:
+    """Write the results as Markdown: variants, checks, runs, and what to be careful with.
+
+    Args:
+        sizes: {variant: (parameters, operations of an image)} of the models.
+        links_from: folder of the document, to which links are relative; default: the current folder.
+    """
+    parts = [_variants(results, sizes or {})]
+    if verdicts := results.verdicts():
+        parts.append(_rows(['check', 'verdict', 'reason'], [(f'`{v.check}`', v.verdict, v.reason) for v in verdicts]))
+    parts.append(_runs(results, links_from or Path.cwd()))
+    parts += [f'Note: {text}' for text in warnings_of(results)]
+    return '\n\n'.join(parts)
+
+
+def _rows(columns: Sequence[str], rows: Sequence[Sequence[str]], right: int = 0) -> str:
+    """A Markdown table whose last ``right`` columns are aligned to the right."""
+    left = len(columns) - right
+    lines = ['| ' + ' | '.join(columns) + ' |', '|' + '---|' * left + '--:|' * right]
+    lines += [
+        '| ' + ' | '.join(str(cell).replace('|', '\\|').replace('\n', ' ') for cell in row) + ' |' for row in rows
+    ]
+    return '\n'.join(lines)
+
+
+def _variants(results: Results, sizes: dict[str, tuple[int, int]]) -> str:
+    study = results.plan.study
+    columns = ['variant']
+    for metric in study.metrics:
+        arrow = '↑' if metric.better == 'higher' else '↓'
+        columns += [f'{metric.name} {arrow}', f'difference to {study.reference}']
+    columns += ['seeds', 'minutes']
+    columns += ['parameters', 'GFLOPs'] if sizes else []
+    rows = []
+    for variant in results.variants:
+        row = [variant]
+        for metric in study.metrics:
+            row += [
+                mean_and_spread(list(results.of(metric.name, variant).values())),
+                _difference(results, metric, variant),
+            ]
+        row += [_count(results, variant), _minutes(results, variant)]
+        if sizes:
+            parameters, operations = sizes.get(variant, (None, None))
+            row += [f'{parameters:,}', f'{operations / 1e9:.2f}'] if parameters else [EMPTY, EMPTY]
+        rows.append(row)
+    text = _rows(columns, rows, right=len(columns) - 1)
+    return f'{text}\n\nMean ± standard deviation over seeds. Differences: mean, and {LEVEL:.0%} interval of paired seeds (t).'
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+    """'0.512 ± 0.004', without a spread for one value."""
+    if not values:
+        return EMPTY
+    if len(values) == 1:
+        return f'{values[0]:.4g}'
+    return f'{np.mean(values):.4g} ± {np.std(values, ddof=1):.2g}'
+
+
+def _difference(results: Results, metric: Metric, variant: str) -> str:
+    if variant == results.plan.study.reference:
+        return ''
+    found = results.against_reference(metric, variant)
+    if found.seeds == 0:
+        return EMPTY
+    return (
+        f'{found.mean:+.4g} (one seed, no interval)' if found.half is None else f'{found.mean:+.4g} ± {found.half:.2g}'
+    )
+
+
+def _chains(results: Results, variant: str) -> list[dict[str, Run]]:
+    return [chain for (name, _), chain in results.plan.chains.items() if name == variant]
+
+
+def _count(results: Results, variant: str) -> str:
+    chains = _chains(results, variant)
+    done = sum(all(results.states[run.hash].name == 'done' for run in chain.values()) for chain in chains)
+    return str(done) if done == len(chains) else f'{done} of {len(chains)}'
+
+
+def _minutes(results: Results, variant: str) -> str:
+    """Mean time of a seed, shared stages included."""
+    totals = []
+    for chain in _chains(results, variant):
+        records = [results.states[run.hash].record for run in chain.values()]
+        if all(record is not None for record in records):
+            totals.append(sum(record.seconds for record in records) / 60)
+    return f'{np.mean(totals):.1f}' if totals else EMPTY
+
+
+def _runs(results: Results, links_from: Path) -> str:
+    rows = []
+    for run in results.plan.runs:
+        state = results.states[run.hash]
+        record = state.record
+        text = state.name if state.name == 'done' else f'{state.name}: {state.why}' if state.why else state.name
+        log, checkpoint = run.folder / LOG, record and record.checkpoint and run.folder / record.checkpoint
+        rows.append(
+            [
+                ', '.join(run.variants),
+                run.stage.name,
+                run.seed,
+                text,
+                _config(run.config, links_from),
+                _commit(record),
+                _link('log', log, links_from) if log.is_file() else EMPTY,
+                _link(checkpoint.name, checkpoint, links_from) if checkpoint and checkpoint.exists() else EMPTY,
+                f'{record.step_seconds:.3g}' if record and record.step_seconds else EMPTY,
+                f'{record.memory / 2**30:.2f}' if record and record.memory else EMPTY,
+            ]
+        )
+    columns = ['variants', 'stage', 'seed', 'state', 'config', 'commit', 'log', 'checkpoint', 'step s', 'memory GiB']
+    return _rows(columns, rows, right=2)
+
+
+def _link(text: str, path: Path, links_from: Path) -> str:
+    return f'[{text}]({os.path.relpath(path, links_from)})'
+
+
+def _config(config: str, links_from: Path) -> str:
+    from sapiens.utils.config import find_config
+
+    try:
+        return _link(Path(config).stem, find_config(config), links_from)
+    except FileNotFoundError:
+        return config
+
+
+def _commit(record: Record | None) -> str:
+    if record is None or record.commit is None:
+        return EMPTY
+    return record.commit[:10] + (' (changed)' if record.is_dirty else '')
+
+
+def warnings_of(results: Results) -> list[str]:
+    """What limits the comparison: several commits, changed code, several machines, one seed."""
+    records = [state.record for state in results.states.values() if state.record is not None and state.name == 'done']
+    commits = sorted({record.commit[:10] for record in records if record.commit})
+    machines = sorted({record.machine for record in records})
+    found = []
+    if len(commits) > 1:
+        found.append(
+            f'its runs are of {len(commits)} commits ({", ".join(commits)}): differences may be those of the code.'
+        )
+    dirty = sum(record.is_dirty for record in records)
+    if dirty:
+        found.append(f'{dirty} of {len(records)} runs had changes in the code that no commit has.')
+    if len(machines) > 1:
+        found.append(f'its runs are of {len(machines)} machines ({"; ".join(machines)}): times do not compare.')
+    if len(results.plan.study.seeds) == 1:
+        found.append('there is one seed, so no spread and no interval.')
+    return found
+
+
+def as_rows(results: Results) -> list[dict]:
+    """A dict for each variant and seed: metrics, cost, and where its files lie."""
+    rows = []
+    for (variant, seed), chain in results.plan.chains.items():
+        last = next(reversed(chain.values()))
+        states = [results.states[run.hash] for run in chain.values()]
+        record = states[-1].record
+        rows.append(
+            dict(
+                variant=variant,
+                seed=seed,
+                state=next((state.name for state in states if state.name != 'done'), 'done'),
+                error=next((state.why for state in states if state.why), ''),
+                **{
+                    metric.name: results.values.get((metric.name, variant, seed))
+                    for metric in results.plan.study.metrics
+                },
+                seconds=sum(state.record.seconds for state in states if state.record),
+                memory=max((state.record.memory or 0 for state in states if state.record), default=0) or None,
+                commit=record and record.commit,
+                config=last.config,
+                folder=str(last.folder),
+            )
+        )
+    return rows
+
+
+def as_csv(results: Results) -> str:
+    """A line for each variant and seed."""
+    rows, text = as_rows(results), io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def as_json(results: Results) -> str:
+    """Rows, means, differences with intervals, and verdicts."""
+    study = results.plan.study
+
+    def numbers(found: Difference) -> dict:
+        return {
+            key: None if isinstance(value, float) and math.isnan(value) else value
+            for key, value in asdict(found).items()
+        }
+
+    summary = {
+        variant: {
+            metric.name: dict(
+                mean=float(np.mean(values)) if (values := list(results.of(metric.name, variant).values())) else None,
+                deviation=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+                difference=numbers(results.against_reference(metric, variant)),
+            )
+            for metric in study.metrics
+        }
+        for variant in results.variants
+    }
+    verdicts = [dict(check=v.check, verdict=v.verdict, difference=numbers(v.difference)) for v in results.verdicts()]
+    content = dict(
+        study=study.name, reference=study.reference, variants=summary, checks=verdicts, rows=as_rows(results),
+        notes=warnings_of(results),
+    )  # fmt: skip
+    return json.dumps(content, indent=1) + '\n'
+
+
+def insert(text: str, file: Path, name: str) -> None:
+    """Replace what stands between the markers of a study in a document.
+
+    Raises:
+        ValueError: the document has no markers, which the message gives.
+    """
+    begin, end = (f'<!-- {which} of ablation {name} -->' for which in ('begin', 'end'))
+    content = file.read_text(encoding='utf-8')
+    before, found, rest = content.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(
+            f'{file} has no markers of this study: put the lines {begin} and {end} where its table belongs'
+        )
+    write_atomically(file, f'{before}{begin}\n\n{text}\n\n{end}{after}')

@@ -1,0 +1,233 @@
+"""The loop over the runs of a study, with stubs as trainings: order, sharing, failures, changes, kills, several runners."""
+
+import json
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from sapiens.studies.results import collect
+from sapiens.studies.runner import Stopped, run_plan, state_of
+from sapiens.studies.state import read_record
+from sapiens.studies.table import as_json
+
+from .toy import CHAIN, PROGRAM, RATE, STUDY, places, plan_of
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr('sapiens.studies.runner.INTERVAL', 0.02)
+    monkeypatch.setattr('sapiens.studies.runner.ELSEWHERE', 0.05)
+
+
+def execute(plan, slots=2, **options):
+    """Run a plan; returns the reported lines."""
+    lines = []
+    run_plan(plan, places(slots), PROGRAM, report=lines.append, **options)
+    return lines
+
+
+def starts(plan):
+    """{run: number of its starts}."""
+    return {run.name: len((run.folder / 'starts.txt').read_text().splitlines()) for run in plan.runs}
+
+
+def values(plan):
+    return dict(collect(plan).values)
+
+
+class Runner:
+    """A process that works on a plan: a fork of this one, which has imported everything."""
+
+    def __init__(self, plan, folder, slots=1, **variables):
+        self.log = folder / f'runner-{len(list(folder.glob("runner-*")))}.txt'
+        self.log.touch()
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 1
+            try:
+                os.setsid()
+                os.environ.update(variables)
+                with open(self.log, 'a') as log:
+                    os.dup2(log.fileno(), 1), os.dup2(log.fileno(), 2)
+                status = self.work(plan, slots)
+            finally:
+                os._exit(status)
+
+    def work(self, plan, slots):
+        try:
+            run_plan(plan, places(slots), PROGRAM, report=lambda text: os.write(1, f'{text}\n'.encode()))
+        except Stopped as stop:
+            return 128 + stop.number
+        return 0
+
+    def send(self, number):
+        os.kill(self.pid, number)
+
+    def wait(self):
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_study_runs_once(tmp_path):
+    plan = plan_of(tmp_path)
+    lines = execute(plan)
+    assert [line for line in lines if 'starts' in line] == [f'{run.name}: starts' for run in plan.runs]
+    assert {state_of(run).name for run in plan.runs} == {'done'}
+    record = read_record(plan.runs[1].folder)
+    assert record.metrics['coco/AP'] == values(plan)['AP', 'decay-0.5', 0] and record.checkpoint == 'iter_3.pth'
+    assert (record.step_seconds, record.stage, record.seed, record.options[RATE]) == (0.25, 'train', 0, 0.5)
+    assert len(record.commit) == 40 and record.attempts[0].status == 0 and record.seconds > 0
+    assert (plan.runs[0].folder / 'starts.txt').read_text().split()[1] == '1'  # threads
+    again = plan_of(tmp_path)
+    assert execute(again) == [] and set(starts(again).values()) == {1}
+
+
+def test_stages_follow_each_other_and_shared_ones_run_once(tmp_path):
+    plan = plan_of(tmp_path, CHAIN)
+    execute(plan)
+    assert set(starts(plan).values()) == {1} and len(starts(plan)) == 7
+    found = values(plan)
+    assert found['test:AP', 'decay-0.5', 0] == found['pose:AP', 'decay-0.5', 0] / 2
+    pose = read_record(tmp_path / 'runs/toy/decay-0.5/pose-seed0')
+    assert f'load_from={tmp_path}/runs/toy/decay-1.0/pretrain-seed0/iter_3.pth' in pose.program
+    assert not any('load_from=/' in word for word in read_record(tmp_path / 'runs/toy/scratch/pose-seed0').program)
+    # The shared run is found where it lies when another variant comes first.
+    moved = CHAIN.replace('variants = [', "variants = [dict(name='new', options={'pose:train_cfg.max_iters': 7}),")
+    plan = plan_of(tmp_path, moved)
+    assert [line for line in execute(plan) if 'start' in line] == ['new/pose-seed0: starts', 'new/test-seed0: starts']
+
+
+def test_a_failed_variant_is_a_result_and_the_others_go_on(tmp_path):
+    text = STUDY.replace('(1.0, 0.5)', '(0.13, 0.14, 0.5)').replace("['decay-1.0.AP > decay-0.5.AP']", '[]')
+    plan = plan_of(tmp_path, text)
+    execute(plan)
+    found = {run.name: (state_of(run).name, state_of(run).why) for run in plan.runs if run.seed == 0}
+    assert found == {
+        'decay-0.13/train-seed0': ('failed', 'RuntimeError: the loss is wrong'),
+        'decay-0.14/train-seed0': ('failed', 'out of memory'),
+        'decay-0.5/train-seed0': ('done', ''),
+    }
+    execute(plan)
+    assert starts(plan)['decay-0.13/train-seed0'] == 1
+    execute(plan, retry_failed=True)
+    assert starts(plan)['decay-0.13/train-seed0'] == 2 and starts(plan)['decay-0.5/train-seed0'] == 1
+
+
+def test_what_follows_a_failed_stage_waits(tmp_path):
+    plan = plan_of(tmp_path, CHAIN.replace('1.0})', '0.13})').replace('decay-1.0', 'decay-0.13'))
+    execute(plan)
+    states = {run.name: state_of(run) for run in plan.runs}
+    assert states['decay-0.13/pose-seed0'].name == 'failed'
+    assert states['decay-0.13/test-seed0'].why == 'for decay-0.13/pose-seed0'
+    assert states['decay-0.5/test-seed0'].name == 'done'
+
+
+def test_a_changed_study_runs_again_what_changed_and_says_why(tmp_path):
+    execute(plan_of(tmp_path, CHAIN))
+    changed = plan_of(
+        tmp_path, CHAIN.replace("'pose:load_from': None", "'pose:load_from': None, 'pose:train_cfg.max_iters': 9")
+    )
+    states = {run.name: state_of(run) for run in changed.runs if state_of(run).name != 'done'}
+    assert {name: state.why for name, state in states.items()} == {
+        'scratch/pose-seed0': 'train_cfg.max_iters: 5000 -> 9',
+        'scratch/test-seed0': 'the run before it has changed (scratch/pose-seed0)',
+    }
+    before = values(changed)
+    lines = execute(changed)
+    assert 'scratch/pose-seed0: starts (train_cfg.max_iters: 5000 -> 9)' in lines and len(lines) == 4
+    after = values(changed)
+    assert ('test:AP', 'scratch', 0) not in before and after.items() >= before.items()
+    assert len(list((tmp_path / 'runs/toy/scratch/outdated').glob('pose-seed0-*/iter_3.pth'))) == 1
+
+
+def test_two_runners_share_the_runs(tmp_path):
+    text = STUDY.replace('[0, 1]', '[0, 1, 2, 3]')
+    plan = plan_of(tmp_path, text)
+    runners = [Runner(plan, tmp_path, STUB_SECONDS='0.05') for _ in range(2)]
+    assert [one.wait() for one in runners] == [0, 0]
+    outputs = [one.log.read_text() for one in runners]
+    assert all(output.count(': starts') >= 1 for output in outputs), outputs
+    assert set(starts(plan).values()) == {1} and {state_of(run).name for run in plan.runs} == {'done'}
+    assert not list(tmp_path.rglob('twice'))
+
+
+def table(plan):
+    """The numbers of a table, without times and commits."""
+    content = json.loads(as_json(collect(plan)))
+    return content['variants'], content['checks']
+
+
+def test_kills_at_random_times_change_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv('STUB_SECONDS', '0.03')
+    undisturbed = tmp_path / 'undisturbed'
+    undisturbed.mkdir()
+    execute(plan_of(undisturbed, CHAIN))
+    expected = table(plan_of(undisturbed, CHAIN))
+    plan = plan_of(tmp_path, CHAIN)
+    source = random.Random(0)
+    for attempt in range(4):
+        process = Runner(plan, tmp_path)
+        time.sleep(source.uniform(0.1, 0.5))
+        if attempt % 2:  # a child
+            records = [(run.folder, read_record(run.folder)) for run in plan.runs if run.folder.exists()]
+            for folder, record in records:
+                if record and record.state == 'running' and (folder / 'busy').exists():
+                    os.kill(int((folder / 'busy').read_text()), signal.SIGKILL)
+        process.send(signal.SIGKILL)
+        process.wait()
+    wait_until(lambda: all(state_of(run).name != 'running' for run in plan.runs))
+    execute(plan)
+    assert table(plan) == expected and not list(tmp_path.rglob('twice'))
+
+
+def test_a_child_that_is_killed_twice_has_failed(tmp_path, monkeypatch):
+    monkeypatch.setenv('STUB_SECONDS', '30')
+    plan = plan_of(tmp_path, only='decay-1.0')
+    for end in ('interrupted', 'failed'):
+        process = Runner(plan, tmp_path)
+        pid = plan.runs[0].folder / 'busy'
+        pid.unlink(missing_ok=True)
+        wait_until(lambda file=pid: file.exists() and file.read_text())
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+        wait_until(lambda state=end: read_record(plan.runs[0].folder).state == state)
+        process.send(signal.SIGTERM)
+        assert process.wait() == 128 + signal.SIGTERM
+    assert 'SIGKILL twice' in state_of(plan.runs[0]).why
+
+
+def test_ctrl_c_stops_all_children_with_checkpoints(tmp_path):
+    plan = plan_of(tmp_path)
+    process = Runner(plan, tmp_path, 2, STUB_SECONDS='0.3', STUB_STEPS='100')
+    wait_until(lambda: sum((run.folder / 'last_checkpoint').exists() for run in plan.runs) == 2)
+    process.send(signal.SIGINT)
+    assert process.wait() == 130, process.log.read_text()
+    records = [read_record(run.folder) for run in plan.runs[:2]]
+    assert [(record.state, record.attempts[0].status) for record in records] == [('interrupted', 143)] * 2
+    assert state_of(plan.runs[0]).why == 'ended by SIGTERM' and not (plan.runs[2].folder / 'run.json').exists()
+    done = int(json.loads((plan.runs[0].folder / records[0].checkpoint).read_text())['step'])
+    lines = execute(plan)
+    assert f'{plan.runs[0].name}: continues' in lines and done >= 1
+    assert len(read_record(plan.runs[0].folder).attempts) == 2
+
+
+def test_stopped_names_the_signal():
+    assert str(Stopped(signal.SIGINT)) == 'SIGINT'
+
+
+def test_a_run_elsewhere_is_left_alone(tmp_path):
+    plan = plan_of(tmp_path, only='decay-1.0')
+    process = Runner(plan, tmp_path, STUB_SECONDS='0.5')
+    wait_until(lambda: (plan.runs[0].folder / 'busy').exists())
+    assert state_of(plan.runs[0]).name == 'running' and f'process {process.pid}' in state_of(plan.runs[0]).why
+    process.send(signal.SIGKILL)
+    process.wait()
+    wait_until(lambda: state_of(plan.runs[0]).name == 'interrupted')

@@ -1,0 +1,174 @@
+"""Studies: what is read, what is planned, and what is refused before anything runs."""
+
+import pytest
+
+from sapiens.studies.checks import parse_check
+from sapiens.studies.grid import expand_grid
+from sapiens.studies.plan import plan_study
+from sapiens.studies.study import load_study, parse_seeds
+
+from .toy import BASE, CHAIN, RATE, STUDY, plan_of, write_study
+
+GRID = f"""
+base = '{BASE}'
+grid = {{'{RATE}': {{'low': 0.5, 'high': 1.0}}, 'train_dataloader.batch_size': [4, 8]}}
+exclude = [{{'{RATE}': 'low', 'train_dataloader.batch_size': 8}}]
+metrics = {{'AP': 'higher'}}
+"""
+
+
+def test_runs_of_all_variants_and_seeds(tmp_path):
+    plan = plan_of(tmp_path)
+    assert [run.name for run in plan.runs] == [
+        'decay-1.0/train-seed0',
+        'decay-0.5/train-seed0',
+        'decay-1.0/train-seed1',
+        'decay-0.5/train-seed1',
+    ]
+    assert [(run.cfg.optim_wrapper.paramwise_cfg.layer_decay_rate, run.cfg.randomness.seed) for run in plan.runs] == [
+        (1.0, 0),
+        (0.5, 0),
+        (1.0, 1),
+        (0.5, 1),
+    ]
+    assert len({run.hash for run in plan.runs}) == 4
+    assert plan.runs[0].folder == tmp_path / 'runs/toy/decay-1.0/train-seed0'
+
+
+def test_grid_is_a_product_with_names_and_exclusions(tmp_path):
+    plan = plan_of(tmp_path, GRID)
+    found = {run.variants[0]: run.options for run in plan.runs}
+    assert list(found) == ['low_batch_size-4', 'high_batch_size-4', 'high_batch_size-8']
+    assert found['high_batch_size-8'] == {RATE: 1.0, 'train_dataloader.batch_size': 8, 'randomness.seed': 0}
+
+
+def test_names_of_values():
+    grid = {'pretrain:model.mask_ratio': [0.5, 0.75], 'a.size': [[128, 96], 'x']}
+    names = [variant['name'] for variant in expand_grid(grid, (), 'study.py')]
+    assert names == [
+        'mask_ratio-0.5_size-128x96',
+        'mask_ratio-0.5_size-x',
+        'mask_ratio-0.75_size-128x96',
+        'mask_ratio-0.75_size-x',
+    ]
+
+
+def test_equal_stages_are_shared_and_load_the_checkpoint_before(tmp_path):
+    plan = plan_of(tmp_path, CHAIN)
+    by_name = {run.name: run for run in plan.runs}
+    pretrain = by_name['decay-1.0/pretrain-seed0']
+    assert pretrain.variants == ['decay-1.0', 'decay-0.5']
+    assert len(plan.runs) == 1 + 3 + 3
+    assert by_name['decay-0.5/pose-seed0'].parent is pretrain
+    assert by_name['scratch/pose-seed0'].parent is None
+    test = by_name['decay-0.5/test-seed0']
+    assert test.cfg.optim_wrapper.paramwise_cfg.layer_decay_rate == 0.5  # of the model that it tests
+    # What changes the test does not change the training.
+    other = plan_of(tmp_path, f"{CHAIN}\nchain[2]['options'] = {{'test_dataloader.batch_size': 7}}\n")
+    assert {run.name for run in other.runs if run.hash != by_name[run.name].hash} == {
+        f'{variant}/test-seed0' for variant in ('decay-1.0', 'decay-0.5', 'scratch')
+    }
+
+
+def test_the_hash_does_not_depend_on_the_place_of_the_data(tmp_path, monkeypatch):
+    hashes = []
+    for place in ('/disk1/data', '/disk2/people/'):
+        monkeypatch.setenv('DATA_ROOT', place)
+        hashes.append([run.hash for run in plan_of(tmp_path).runs])
+    assert hashes[0] == hashes[1]
+
+
+def test_a_study_may_have_a_base_and_another_model(tmp_path):
+    write_study(tmp_path, STUDY, 'first')
+    file = write_study(tmp_path, "_base_ = './first.py'\nbase = 'pose/sapiens_0.3b_coco-1024x768'\n", 'full')
+    plan = plan_study(load_study(file), tmp_path)
+    assert plan.study.name == 'full' and plan.runs[0].cfg.model.backbone.arch == '0.3b'
+
+
+def test_shipped_studies_are_found_by_name():
+    study = load_study('mini/layer_decay')
+    assert study.name == 'mini/layer_decay' and study.variants[0].name == 'decay-1.0'
+
+
+def refuse(folder, text, message, **options):
+    with pytest.raises((ValueError, FileNotFoundError)) as raised:
+        plan_of(folder, text, **options)
+    assert message in str(raised.value) and '\n' not in str(raised.value)
+    assert 'toy.py' in str(raised.value)
+    return str(raised.value)
+
+
+def test_all_wrong_options_of_all_variants_are_in_one_message(tmp_path):
+    variants = """[
+        dict(name='a', options={'model.hed.x': 1, 'train_cfg.max_iter': 3}),
+        dict(name='b', options={'model.hed.x': 1}), dict(name='c', options={'train_cfg.max_iters': 3}),
+    ]"""
+    message = refuse(tmp_path, f'{STUDY}\nvariants = {variants}\nchecks = []\n', 'cannot run')
+    assert "a, b: no key 'hed' in model" in message and "a: no key 'max_iter'" in message and 'c:' not in message
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('metric = {}', "unknown key 'metric'; did you mean 'metrics'?"),
+        ('grid = {}', 'its grid is empty'),
+        ("grid = {'train_dataloader.batch_size': []}", 'no values for train_dataloader.batch_size'),
+        ("grid = {'train_cfg.max_iters': [1]}\nexclude = [{'train_cfg.max_iters': 2}]", 'fits no combination'),
+        ("grid = {'train_cfg.max_iters': [1]}\nexclude = [{'train_cfg.max_iters': 1}]", 'exclude leaves nothing'),
+        ("variants = [dict(name='a'), dict(name='a')]", "two of its entries are called 'a'"),
+        ("variants = [dict(name='a'), dict(name='b')]\nchecks = []", 'variants a and b are equal'),
+        ("variants = [dict(name='../a')]", "called '../a', which would write outside of its folder"),
+        ("variants = [dict(name='a', option={})]", "unknown key 'option'; did you mean 'options'?"),
+        ("variants = [dict(name='a', options={'work_dir': '/tmp'})]", 'work_dir, which belongs to the study'),
+        ("variants = [dict(name='a', config='no_such_config')]\nchecks = []", 'a: no config file no_such_config'),
+        ("metrics = {'AP': 'up'}", "expected 'higher' or 'lower'"),
+        ('metrics = {}', 'has no metrics'),
+        ('seeds = [0, 1, 0]', 'seed 0 is given twice'),
+        ('seeds = []', 'expected a list of whole numbers'),
+        ("reference = 'decay-2.0'", "reference='decay-2.0' is not a variant"),
+        ("options = {'load_from': 'nowhere.pth'}", 'no checkpoint nowhere.pth'),
+        ("checks = ['decay-1.0.AP > decay-0.6.AP']", "no variant 'decay-0.6'; did you mean 'decay-0.5'?"),
+        ("checks = ['decay-1.0.AR > decay-0.5.AP']", "'AR' is not in metrics"),
+        ("chain = [dict(name='a', after='b'), dict(name='b', after='a')]", 'its chain is a circle: a -> b -> a'),
+        ("chain = [dict(name='a', after='c')]", "after 'c', not a stage"),
+        ("chain = [dict(name='a', command='test')]", 'a test without a checkpoint'),
+        ('seeds = list(range(101))', '202 runs, more than 200'),
+    ],
+)
+def test_what_is_refused(text, message, tmp_path):
+    refuse(tmp_path, f'{STUDY}\n{text}\n', message)
+
+
+def test_a_metric_that_no_stage_reports_is_refused(tmp_path):
+    text = CHAIN.replace("'test:AP': 'higher', 'pose:AP': 'higher'", "'pretrain:mae/los': 'lower'")
+    message = refuse(tmp_path, text, "no stage reports the metric 'pretrain:mae/los'; did you mean 'mae/loss'?")
+    assert 'pretrain:mae/loss' in message
+    # The data that its evaluator needs are not here.
+    assert 'whether pose reports pose:AP is seen when it runs' in plan_of(tmp_path, CHAIN).notes[1]
+
+
+def test_options_need_a_stage_where_several_are_trained(tmp_path):
+    refuse(tmp_path, CHAIN.replace('pose:optim', 'optim'), f'write STAGE:{RATE}')
+    refuse(tmp_path, CHAIN.replace('pose:optim', 'pos:optim'), "no stage 'pos'; did you mean 'pose'?")
+
+
+def test_more_runs_with_a_confirmation(tmp_path):
+    assert len(plan_of(tmp_path, f'{STUDY}\nseeds = list(range(101))\n', yes=True, only='decay-1*').runs) == 101
+
+
+def test_seeds():
+    assert parse_seeds('0-2,7') == [0, 1, 2, 7]
+    for text in ('', '2-0', 'a', '1.5'):
+        with pytest.raises(ValueError, match='--seeds'):
+            parse_seeds(text)
+
+
+def test_checks_are_sums_of_metrics():
+    values = {('a-1', 'AP'): 2.0, ('a-1.5', 'AP'): 3.0, ('b', 'coco/AR'): 10.0}
+    check = parse_check('a-1.5.AP - 2 * a-1.AP < b.coco/AR + 0.5', ['a-1', 'a-1.5', 'b'], ['AP', 'coco/AR'])
+    assert check.difference(lambda *names: values.get(names)) == 10.5 - (3.0 - 4.0)
+    assert check.difference(lambda *names: None) is None
+    assert check.variants == ['b', 'a-1.5', 'a-1']
+    for text in ('a-1.AP', 'a-1.AP > b.coco/AR > 1', 'a-1.AP >', 'a-1.AP 3 > 1', "__import__('os') > 1"):
+        with pytest.raises(ValueError, match='check'):
+            parse_check(text, ['a-1', 'b'], ['AP', 'coco/AR'])
