@@ -14,15 +14,18 @@ Examples:
 
 import argparse
 import re
+import shlex
 import sys
 from pathlib import Path
 
+from sapiens.commands.submit import add_batch_arguments, refuse_wrong_sbatch, shared_parameters
+from sapiens.studies.cluster import minutes_of, submit_plan
 from sapiens.studies.plan import ROOT, Plan, plan_study
 from sapiens.studies.results import collect
 from sapiens.studies.runner import Local, Stopped, run_plan, state_of
 from sapiens.studies.study import load_study, parse_seeds
 from sapiens.studies.table import as_csv, as_json, as_markdown, insert
-from sapiens.utils.cli import tool_parser
+from sapiens.utils.cli import positive, tool_parser
 from sapiens.utils.counting import count_of
 from sapiens.utils.files import write_atomically
 
@@ -35,12 +38,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('action', nargs='?', choices=ACTIONS, default='plan', help='default: %(default)s')
     parser.add_argument('names', nargs='*', metavar='VARIANT', help='of diff: two variants')
     add = parser.add_argument
-    add(
-        '--on',
-        default='local',
-        metavar='WHERE',
-        help='local, local:N (N runs at a time) or slurm; default: %(default)s',
+    text = (
+        'local, or local:N for N runs at a time; slurm, or slurm:N; submitit-local:N and submitit-debug run its jobs here; '
+        'default: %(default)s'
     )
+    add('--on', default='local', metavar='WHERE', help=text)
+    add('--gpus', type=positive, metavar='N', help='of each run, on one machine; default: 1, or 0 where there is none')
     add('--only', metavar='GLOB', help='variants whose name fits')
     add('--seeds', metavar='SEEDS', help='instead of those of the study: 0-2 or 0,3')
     add('--root', type=Path, default=ROOT, metavar='DIR', help='folder of all studies; default: %(default)s')
@@ -50,11 +53,15 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add(
         '--into', type=Path, metavar='FILE', help='table: replace what stands between the markers of the study in FILE'
     )
+    add_batch_arguments(parser.add_argument_group('jobs of --on slurm').add_argument)
     args = parser.parse_intermixed_args(argv)
+    refuse_wrong_sbatch(parser, args)
     if args.names and args.action != 'diff':
         parser.error(f'{args.names[0]}: only diff takes variants (--only chooses them for {args.action})')
-    if not re.fullmatch(r'local(:[1-9]\d*)?|slurm', args.on):
-        parser.error(f'--on {args.on}: expected local, local:N or slurm')
+    if not re.fullmatch(r'(local|slurm|submitit-local|submitit-debug)(:[1-9]\d*)?', args.on):
+        parser.error(f'--on {args.on}: expected local, local:N, slurm, slurm:N, submitit-local:N or submitit-debug')
+    if args.on.startswith('slurm') and args.action == 'run' and args.time is None:
+        parser.error('--on slurm needs --time, after which a run is queued again and resumes')
     return args
 
 
@@ -99,12 +106,32 @@ def _print_tree(plan: Plan) -> None:
 
 
 def _run(args: argparse.Namespace, plan: Plan) -> int:
-    local = Local(int(args.on.partition(':')[2] or 1))
+    where, _, number = args.on.partition(':')
+    if where != 'local':
+        return _submit(args, plan, where.removeprefix('submitit-'), int(number or (256 if where == 'slurm' else 1)))
+    local = Local(int(number or 1)) if args.gpus is None else Local(int(number or 1), args.gpus)
     try:
         run_plan(plan, local, retry_failed=args.retry_failed, report=lambda text: print(text, flush=True))
     except Stopped as stop:
         sys.exit(128 + stop.number)
     return summarize(plan)
+
+
+def _submit(args: argparse.Namespace, plan: Plan, executor: str, parallel: int) -> int:
+    gpus = args.gpus or 1
+    parameters = dict(
+        shared_parameters(args),
+        time=args.time and minutes_of(args.time),  # submitit computes with it
+        job_name=f'ablate-{Path(plan.study.name).name}',
+        nodes=1,
+        ntasks_per_node=1,
+        gres=f'gpu:{gpus}',
+        setup=args.setup,
+        srun_args=[f'--cpus-per-task={args.cpus_per_task}', *shlex.split(args.srun_args or '')],
+    )
+    options = dict(retry_failed=args.retry_failed, report=lambda text: print(text, flush=True))
+    submit_plan(plan, executor, parallel, parameters, gpus, args.cpus_per_task, args.root.absolute(), **options)
+    return 0 if executor == 'slurm' else summarize(plan)
 
 
 def summarize(plan: Plan) -> int:

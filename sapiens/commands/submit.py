@@ -17,6 +17,7 @@ import importlib
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from sapiens.utils.cli import load_runner_config, positive, tool_parser
@@ -34,13 +35,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('checkpoint', nargs='?', help='test these weights; without them the config is trained')
     add('--nodes', type=positive, default=1, help='default: %(default)s')
     add('--gpus', type=positive, default=8, help='GPUs of each node, and tasks on it; default: %(default)s')
-    add('--cpus-per-task', type=positive, default=12, help='default: %(default)s')
-    add('--partition')
-    text = "as Slurm writes it, such as 30 (minutes), 24:00:00 or 7-00:00:00; default: the partition's"
-    add('--time', help=text)
+    add_batch_arguments(add)
     add('--job-name', help='default: name of the config')
-    for name in ('account', 'qos', 'constraint', 'exclude'):
-        add(f'--{name}')
     add('--container', metavar='IMAGE', help='container image of the tasks (pyxis); it needs this package')
     add(
         '--container-mounts',
@@ -49,26 +45,48 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     text = 'how often a training that failed is queued again; default: %(default)s'
     add('--max-restarts', type=int, default=3, metavar='NUMBER', help=text)
-    text = 'how long before the time limit the run is told to write a checkpoint and end; default: %(default)s'
-    add('--signal-seconds', type=positive, default=300, metavar='SECONDS', help=text)
-    add(
-        '--setup',
-        nargs='+',
-        default=[],
-        metavar='COMMAND',
-        help='shell commands before the start, such as module load',
-    )
-    text = 'further options of sbatch, such as mem=0 mail-type=END'
-    add('--sbatch', nargs='+', default=[], metavar='KEY=VALUE', help=text)
-    add('--srun-args', metavar='TEXT', help='further options of srun in one text: --srun-args="--mpi=none"')
     add('--dry-run', action='store_true', help='print the file for sbatch, and submit nothing')
     args = parser.parse_args(argv[:place])
     args.options = argv[place + 1 :]
-    if wrong := [option for option in args.sbatch if '=' not in option]:
-        parser.error(f'--sbatch {wrong[0]}: expected KEY=VALUE')
+    refuse_wrong_sbatch(parser, args)
     if '--launcher' in args.options or any(option.startswith('--launcher=') for option in args.options):
         parser.error('--launcher is always slurm here: leave it out')
     return args
+
+
+def add_batch_arguments(add: Callable) -> None:
+    """Add the options of jobs that all commands which submit some have, by the ``add_argument`` of a parser."""
+    add('--cpus-per-task', type=positive, default=12, help='default: %(default)s')
+    add('--partition')
+    text = "as Slurm writes it, such as 30 (minutes), 24:00:00 or 7-00:00:00; default: the partition's"
+    add('--time', help=text)
+    for name in ('account', 'qos', 'constraint', 'exclude'):
+        add(f'--{name}')
+    text = 'how long before the time limit the run is told to write a checkpoint and end; default: %(default)s'
+    add('--signal-seconds', type=positive, default=300, metavar='SECONDS', help=text)
+    text = 'shell commands before the start, such as module load'
+    add('--setup', nargs='+', default=[], metavar='COMMAND', help=text)
+    text = 'further options of sbatch, such as mem=0 mail-type=END'
+    add('--sbatch', nargs='+', default=[], metavar='KEY=VALUE', help=text)
+    add('--srun-args', metavar='TEXT', help='further options of srun in one text: --srun-args="--mpi=none"')
+
+
+def refuse_wrong_sbatch(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Check the form of ``--sbatch``."""
+    if wrong := [option for option in args.sbatch if '=' not in option]:
+        parser.error(f'--sbatch {wrong[0]}: expected KEY=VALUE')
+
+
+def shared_parameters(args: argparse.Namespace) -> dict:
+    """Parameters of submitit's executor that follow from :func:`add_batch_arguments`, except ``setup`` and ``srun_args``."""
+    return dict(
+        {name: getattr(args, name) for name in ('partition', 'time', 'account', 'qos', 'constraint', 'exclude')},
+        cpus_per_task=args.cpus_per_task,
+        signal_delay_s=args.signal_seconds,
+        wckey=None,
+        stderr_to_stdout=True,
+        additional_parameters=dict(requeue=True, **dict(option.split('=', 1) for option in args.sbatch)),
+    )
 
 
 def run_arguments(args: argparse.Namespace) -> tuple[list[str], Path]:
@@ -106,16 +124,11 @@ def batch_parameters(args: argparse.Namespace, folder: Path, is_training: bool) 
     )
     files = shlex.quote(str(folder))
     return dict(
-        {name: getattr(args, name) for name in ('partition', 'time', 'account', 'qos', 'constraint', 'exclude')},
+        shared_parameters(args),
         job_name=args.job_name or Path(args.config).stem,
         nodes=args.nodes,
         ntasks_per_node=args.gpus,
-        cpus_per_task=args.cpus_per_task,
         gres=f'gpu:{args.gpus}',
-        signal_delay_s=args.signal_seconds,
-        wckey=None,
-        stderr_to_stdout=True,
-        additional_parameters=dict(requeue=True, **dict(option.split('=', 1) for option in args.sbatch)),
         setup=[
             *args.setup,
             'trap : TERM  # a pre-emption ends the tasks, and this script goes on',

@@ -135,23 +135,21 @@ def plan_study(
         ValueError: options that the strict loader refuses, of all variants in one message; variants that are equal; a metric that
             no stage reports; a check that names something unknown; a study that is too large; no variant of this name.
     """
-    if variants is None:
-        variants = [one for one in study.variants if only is None or fnmatch(one.name, only)]
-        if not variants:
-            raise ValueError(
-                f'--only {only}: no variant of {study.file} ({", ".join(one.name for one in study.variants)})'
-            )
-        count = len(variants) * len(study.seeds) * len(study.stages)
-        if count > MOST and not yes:
-            raise ValueError(
-                f'{study.file}: {len(variants)} variants, {len(study.seeds)} seeds and {len(study.stages)} stages are {count} '
-                f'runs, more than {MOST}: take some with --only, or confirm with --yes'
-            )
+    chosen = [one for one in variants or study.variants if only is None or fnmatch(one.name, only)]
+    if not chosen:
+        names = ', '.join(one.name for one in study.variants)
+        raise ValueError(f'--only {only}: no variant of {study.file} ({names})')
+    count = len(chosen) * len(study.seeds) * len(study.stages)
+    if count > MOST and not yes:
+        raise ValueError(
+            f'{study.file}: {len(chosen)} variants, {len(study.seeds)} seeds and {len(study.stages)} stages are {count} '
+            f'runs, more than {MOST}: take some with --only, or confirm with --yes'
+        )
     folder, resolver = Path(root) / study.name, _Resolver()
     runs: dict[str, Run] = {}
     chains: dict[tuple[str, int], dict[str, Run]] = {}
     for seed in study.seeds:  # the first result of all variants before the second of one
-        for variant in variants:
+        for variant in variants or study.variants:
             chains[variant.name, seed] = _add_chain(study, variant, seed, folder, resolver, runs)
     if resolver.problems:
         parts = [f'{", ".join(names)}: {text}' for text, names in resolver.problems.items()]
@@ -160,6 +158,7 @@ def plan_study(
     plan = Plan(study, folder, list(runs.values()), chains, [])
     _place(plan)
     _check_metrics(plan)
+    _keep(plan, {one.name for one in chosen})
     for text in study.checks:
         try:
             parse_check(text, [one.name for one in study.variants], [metric.name for metric in study.metrics])
@@ -232,6 +231,13 @@ def _refuse_equal(study: Study, chains: Mapping[tuple[str, int], Mapping[str, Ru
                 f'{study.file}: variants {seen[key]} and {variant} are equal: remove one, or correct its options'
             )
         seen[key] = variant
+
+
+def _keep(plan: Plan, variants: set[str]) -> None:
+    """Drop the runs of other variants. The folders of shared ones do not depend on the choice."""
+    plan.chains = {key: chain for key, chain in plan.chains.items() if key[0] in variants}
+    used = {run.hash for chain in plan.chains.values() for run in chain.values()}
+    plan.runs = [run for run in plan.runs if run.hash in used]
 
 
 def _place(plan: Plan) -> None:

@@ -19,9 +19,26 @@ GRACE = 3.0  # from SIGTERM to SIGKILL (KillWait)
 
 def sbatch(file: str) -> None:
     number = 100 + len(list(STATE.glob('*.sh')))
-    (STATE / f'{number}.sh').write_text(Path(file).read_text())
-    subprocess.Popen([sys.executable, __file__, 'job', str(number)], start_new_session=True, stdin=subprocess.DEVNULL)
+    text = Path(file).read_text()
+    (STATE / f'{number}.sh').write_text(text)
+    for index in indices(text):
+        job = [sys.executable, __file__, 'job', str(number), *index]
+        silent = dict.fromkeys(('stdin', 'stdout', 'stderr'), subprocess.DEVNULL)  # sbatch returns at once
+        subprocess.Popen(job, start_new_session=True, **silent)
     print(f'Submitted batch job {number}')
+
+
+def indices(text: str) -> list[list[str]]:
+    """Indices of the tasks of an array, one empty list for a job that is none. The number of tasks at a time has no effect."""
+    found = re.search(r'--array=0-(\d+)', text)
+    return [[str(index)] for index in range(int(found[1]) + 1)] if found else [[]]
+
+
+def wait_for(dependency: str) -> None:
+    number = dependency.removeprefix('afterany:')
+    for index in indices((STATE / f'{number}.sh').read_text()):
+        while not (STATE / f'{"_".join([number, *index])}.status').exists():
+            time.sleep(0.05)
 
 
 def options_of(text: str) -> dict:
@@ -29,10 +46,13 @@ def options_of(text: str) -> dict:
     return dict(flag.removeprefix('--').partition('=')[::2] for flag in flags)
 
 
-def job(number: str) -> None:
-    """Run the batch script, and again for every requeue."""
+def job(number: str, index: str = '') -> None:
+    """Run the batch script, or a task of its array, and again for every requeue."""
+    name = f'{number}_{index}' if index else number
     text = (STATE / f'{number}.sh').read_text()
     options = options_of(text)
+    if 'dependency' in options:
+        wait_for(options['dependency'])
     tasks = int(options['nodes']) * int(options['ntasks-per-node'])
     environment = dict(
         os.environ,
@@ -42,18 +62,20 @@ def job(number: str) -> None:
         SLURM_NTASKS_PER_NODE=options['ntasks-per-node'],
         FAKE_SIGNAL=options['signal'].partition('@')[0],
     )
-    requeued, restarts = STATE / f'{number}.requeue', 0
+    if index:
+        environment.update(SLURM_ARRAY_JOB_ID=number, SLURM_ARRAY_TASK_ID=index)
+    requeued, restarts = STATE / f'{name}.requeue', 0
     while True:
         if restarts:
             environment['SLURM_RESTART_COUNT'] = str(restarts)
             environment.pop('FAKE_LIMIT', None)
-        with open(options['output'].replace('%j', number), 'a') as log:
+        with open(options['output'].replace('%j', number).replace('%A_%a', name), 'a') as log:
             done = subprocess.run(['bash', STATE / f'{number}.sh'], env=environment, stdout=log, stderr=log)
         if not requeued.exists():
             break
         requeued.unlink()
         restarts += 1
-    (STATE / f'{number}.status').write_text(f'{done.returncode} {restarts}')
+    (STATE / f'{name}.status').write_text(f'{done.returncode} {restarts}')
 
 
 def srun(*arguments: str) -> int:
@@ -68,6 +90,7 @@ def srun(*arguments: str) -> int:
     tasks = []
     for rank in range(count):
         path = found['--output'].replace('%j', os.environ['SLURM_JOB_ID']).replace('%t', str(rank))
+        path = path.replace('%A_%a', job_name())
         environment = dict(
             os.environ,
             SLURM_PROCID=str(rank),
@@ -102,8 +125,14 @@ def scontrol(*arguments: str) -> None:
     elif arguments[:2] == ('show', 'job'):
         print(f'JobId={arguments[2]} JobState={os.environ.get("FAKE_STATE", "RUNNING")} Reason=None')
     else:
-        assert arguments[0] == 'requeue' and arguments[1] == os.environ['SLURM_JOB_ID']
+        assert arguments[0] == 'requeue' and arguments[1] == job_name()
         (STATE / f'{arguments[1]}.requeue').touch()
+
+
+def job_name() -> str:
+    """The number of this job, with that of the task of an array."""
+    number, index = os.environ['SLURM_JOB_ID'], os.environ.get('SLURM_ARRAY_TASK_ID')
+    return number if index is None else f'{number}_{index}'
 
 
 if __name__ == '__main__':
