@@ -10,6 +10,35 @@ import importlib
 import pytest
 
 OPTIONS = """
+sapiens.commands.ablate:
+study
+action ? plan|run|status|table|diff|clean =plan
+names *
+--on =local
+--gpus positive
+--only
+--seeds
+--root Path =work_dirs/ablations
+--no-trial flag
+--gpu =H100
+--retry-failed flag
+--yes flag
+--checkpoints flag
+--tensorboard flag
+--out Path
+--into Path
+--cpus-per-task positive =12
+--partition
+--time
+--account
+--qos
+--constraint
+--exclude
+--signal-seconds positive =300
+--setup +
+--sbatch +
+--srun-args
+
 sapiens.commands.browse:
 config
 --out Path =work_dirs/browse.png

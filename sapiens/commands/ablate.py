@@ -18,17 +18,29 @@ import shlex
 import sys
 from pathlib import Path
 
+from prettytable import PrettyTable
+
 from sapiens.commands.submit import add_batch_arguments, refuse_wrong_sbatch, shared_parameters
+from sapiens.studies.child import PROGRAM
+from sapiens.studies.clean import remove, superfluous
 from sapiens.studies.cluster import minutes_of, submit_plan
+from sapiens.studies.compare import compare
+from sapiens.studies.cost import Cost, check_disk, cost_of_plan, disk_bytes, model_sizes
+from sapiens.studies.figure import draw_study, write_hparams
 from sapiens.studies.plan import ROOT, Plan, plan_study
 from sapiens.studies.results import collect
 from sapiens.studies.runner import Local, Stopped, run_plan, state_of
+from sapiens.studies.search import run_search, trial_variants
 from sapiens.studies.study import load_study, parse_seeds
 from sapiens.studies.table import as_csv, as_json, as_markdown, insert
 from sapiens.utils.cli import positive, tool_parser
 from sapiens.utils.counting import count_of
 from sapiens.utils.files import write_atomically
 
+COSTS = '.costs'
+"""Folder of measured and estimated costs below that of all studies."""
+HPARAMS = 'hparams'
+LONGEST = 60  # characters of a value in a table of differences
 ACTIONS = ('plan', 'run', 'status', 'table', 'diff', 'clean')
 
 
@@ -47,8 +59,17 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--only', metavar='GLOB', help='variants whose name fits')
     add('--seeds', metavar='SEEDS', help='instead of those of the study: 0-2 or 0,3')
     add('--root', type=Path, default=ROOT, metavar='DIR', help='folder of all studies; default: %(default)s')
+    add('--no-trial', action='store_true', help='plan: without a trial of a few steps for each distinct model')
+    text = 'plan --on slurm: the kind whose time is estimated; default: %(default)s'
+    add('--gpu', default='H100', metavar='NAME', help=text)
     add('--retry-failed', action='store_true', help='run: also start those that have failed')
-    add('--yes', action='store_true', help='run more than 200 runs')
+    add('--yes', action='store_true', help='allow more than 200 runs; clean: remove what it lists')
+    add('--checkpoints', action='store_true', help='clean: also checkpoints of done runs that no other run needs')
+    add(
+        '--tensorboard',
+        action='store_true',
+        help="table: also write options and metrics for TensorBoard's HParams page",
+    )
     add('--out', type=Path, metavar='STEM', help='table: write STEM.md, STEM.csv, STEM.json and STEM.png')
     add(
         '--into', type=Path, metavar='FILE', help='table: replace what stands between the markers of the study in FILE'
@@ -68,13 +89,55 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     study = load_study(args.study, parse_seeds(args.seeds) if args.seeds else None)
-    plan = plan_study(study, args.root, args.only, args.yes)
+    if args.action == 'clean' and (args.only or args.seeds):
+        raise ValueError('clean takes neither --only nor --seeds: what they leave out would count as superfluous')
+    variants = None
+    if args.action in ('table', 'status') and (trials := trial_variants(study, args.root)):
+        variants = [*study.variants, *trials]
+    plan = plan_study(study, args.root, args.only, args.yes or args.action != 'run', variants)
     return globals()[f'_{args.action}'](args, plan)
 
 
+def say(text: str) -> None:
+    """Print a line at once, also into a file."""
+    print(text, flush=True)
+
+
 def _plan(args: argparse.Namespace, plan: Plan) -> int:
-    _print_tree(plan)
+    where, _, number = args.on.partition(':')
+    is_local = where != 'slurm'
+    local = _local(args, int(number or 1) if is_local else 1)
+    costs = cost_of_plan(plan, args.root / COSTS, local, None if is_local else args.gpu, not args.no_trial, PROGRAM)
+    _print_tree(plan, costs)
+    print(total(costs, local, int(number or 1) if is_local else 0))
+    needed = disk_bytes(plan, model_sizes(plan, args.root / COSTS))
+    print(f'checkpoints: up to {needed / 2**30:.2f} GiB')
+    check_disk(plan, needed)
     return 0
+
+
+def _local(args: argparse.Namespace, slots: int) -> Local:
+    return Local(slots) if args.gpus is None else Local(slots, args.gpus)
+
+
+def describe_cost(cost: Cost) -> str:
+    """'12.3 min (0.15 s a step, 1.2 GiB)'."""
+    if cost.seconds is None and cost.step_seconds is None:
+        return cost.source
+    time = 'unknown length' if cost.seconds is None else f'{cost.seconds / 60:.1f} min'
+    if cost.step_seconds is None:
+        return f'{time} (as equal runs took)'
+    return f'{time} ({cost.step_seconds:.3g} s a step, {cost.memory / 2**30:.2f} GiB, {cost.source})'
+
+
+def total(costs: dict[str, Cost], local: Local, slots: int) -> str:
+    """The sum of what is known, in hours, and in hours of GPUs where there are some."""
+    known = [cost.seconds for cost in costs.values() if cost.seconds is not None]
+    hours, unknown = sum(known) / 3600, len(costs) - len(known)
+    text = f'total: {hours:.2f} h of runs without their evaluations'
+    text += f', {hours / slots:.2f} h with {slots} at a time' if slots > 1 else ''
+    text += f', {hours * local.gpus:.2f} GPU-hours' if local.gpus else ''
+    return text + (f'; {count_of(unknown, "run")} of unknown cost' if unknown else '')
 
 
 def _status(args: argparse.Namespace, plan: Plan) -> int:
@@ -82,7 +145,7 @@ def _status(args: argparse.Namespace, plan: Plan) -> int:
     return 0
 
 
-def _print_tree(plan: Plan) -> None:
+def _print_tree(plan: Plan, costs: dict[str, Cost] | None = None) -> None:
     """Print the runs below their variants, shared ones once."""
     shown: set[str] = set()
     counts: dict[str, int] = {}
@@ -99,19 +162,23 @@ def _print_tree(plan: Plan) -> None:
                 shown.add(run.hash)
                 state = state_of(run)
                 counts[state.name] = counts.get(state.name, 0) + 1
-                print(f'{line}  {state.name}' + (f' ({state.why})' if state.why else ''))
+                cost = f'  {describe_cost(costs[run.hash])}' if costs and run.hash in costs else ''
+                print(f'{line}  {state.name}' + (f' ({state.why})' if state.why else '') + cost)
     for note in plan.notes:
         print(f'note: {note}')
     print(f'{count_of(len(plan.runs), "run")}: ' + ', '.join(f'{count} {name}' for name, count in counts.items()))
 
 
 def _run(args: argparse.Namespace, plan: Plan) -> int:
+    check_disk(plan, disk_bytes(plan, model_sizes(plan, args.root / COSTS)))
     where, _, number = args.on.partition(':')
     if where != 'local':
         return _submit(args, plan, where.removeprefix('submitit-'), int(number or (256 if where == 'slurm' else 1)))
-    local = Local(int(number or 1)) if args.gpus is None else Local(int(number or 1), args.gpus)
+    local = _local(args, int(number or 1))
     try:
-        run_plan(plan, local, retry_failed=args.retry_failed, report=lambda text: print(text, flush=True))
+        run_plan(plan, local, PROGRAM, args.retry_failed, say)
+        if plan.study.search is not None and args.only is None:
+            run_search(plan.study, args.root, local, PROGRAM, say)
     except Stopped as stop:
         sys.exit(128 + stop.number)
     return summarize(plan)
@@ -129,7 +196,7 @@ def _submit(args: argparse.Namespace, plan: Plan, executor: str, parallel: int) 
         setup=args.setup,
         srun_args=[f'--cpus-per-task={args.cpus_per_task}', *shlex.split(args.srun_args or '')],
     )
-    options = dict(retry_failed=args.retry_failed, report=lambda text: print(text, flush=True))
+    options = dict(program=PROGRAM, retry_failed=args.retry_failed, report=say)
     submit_plan(plan, executor, parallel, parameters, gpus, args.cpus_per_task, args.root.absolute(), **options)
     return 0 if executor == 'slurm' else summarize(plan)
 
@@ -143,12 +210,49 @@ def summarize(plan: Plan) -> int:
 
 def _table(args: argparse.Namespace, plan: Plan) -> int:
     results = collect(plan)
-    text = as_markdown(results)
-    print(text)
+    by_run = model_sizes(plan, args.root / COSTS)
+    sizes = {name: by_run[next(reversed(chain.values())).hash] for (name, _), chain in plan.chains.items()}
+    print(as_markdown(results, sizes))
     if args.into:
-        insert(as_markdown(results, links_from=args.into.parent.absolute()), args.into, plan.study.name)
+        insert(as_markdown(results, sizes, args.into.parent.absolute()), args.into, plan.study.name)
+    if args.tensorboard:
+        write_hparams(results, plan.folder / HPARAMS)
+        print(f'tensorboard --logdir {plan.folder / HPARAMS}')
     if args.out:
-        write_atomically(f'{args.out}.md', as_markdown(results, links_from=args.out.parent.absolute()) + '\n')
+        write_atomically(f'{args.out}.md', as_markdown(results, sizes, args.out.parent.absolute()) + '\n')
         write_atomically(f'{args.out}.csv', as_csv(results))
         write_atomically(f'{args.out}.json', as_json(results))
+        draw_study(results, f'{args.out}.png')
+    return 0
+
+
+def _diff(args: argparse.Namespace, plan: Plan) -> int:
+    if len(args.names) != 2:
+        raise ValueError(
+            f'diff needs two variants, and got {len(args.names)}: sapiens ablate STUDY diff VARIANT VARIANT'
+        )
+    rows = compare(plan, *args.names)
+    table = PrettyTable(['stage', 'key', *args.names])
+    table.align = 'l'
+    table.add_rows([(stage, key, *(_shorten(value) for value in values)) for stage, key, *values in rows])
+    print(table if rows else 'no difference')
+    return 0
+
+
+def _shorten(value) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST else f'{text[: LONGEST - 1]}…'
+
+
+def _clean(args: argparse.Namespace, plan: Plan) -> int:
+    """List what may go, and remove it with ``--yes``."""
+    paths = list(superfluous(plan, args.checkpoints))
+    for path in paths:
+        print(path)
+    if not paths:
+        print('nothing to remove')
+    elif args.yes:
+        print(f'removed {sum(map(remove, paths)) / 2**20:.1f} MiB')
+    else:
+        print(f'{count_of(len(paths), "path")}; --yes removes them')
     return 0

@@ -1,5 +1,6 @@
 """The process of a run: ``sapiens train`` or ``sapiens test``."""
 
+import contextlib
 import json
 import os
 import signal
@@ -148,6 +149,11 @@ class Child:
         with open(run.folder / LOG, 'ab') as log:
             log.write(f'--- {" ".join(command)}\n'.encode())
             log.flush()
+            with contextlib.suppress(ImportError, OSError):  # Windows; a file system without locks
+                import fcntl
+
+                # Held by the process too, and after this one was killed: see is_training.
+                fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=variables, start_new_session=True
             )
@@ -248,5 +254,21 @@ def read_metrics(folder: Path, command: str) -> tuple[dict[str, float], float | 
 
 
 def is_training(folder: Path) -> bool:
-    """Whether a training works in the folder of a run, such as one whose runner was killed."""
-    return living_owner(folder) is not None
+    """Whether a process works in the folder of a run, such as one whose runner was killed.
+
+    A training locks its work dir when it has read its data. Until then, the lock of the log shows it, which the system releases
+    when the last process that writes there has ended.
+    """
+    if living_owner(folder) is not None:
+        return True
+    with contextlib.suppress(ImportError, FileNotFoundError):
+        import fcntl
+
+        with open(folder / LOG, 'rb') as log:
+            try:
+                fcntl.flock(log, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            except OSError:  # a file system without locks
+                return False
+    return False

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from sapiens.utils.counting import count_of
 from sapiens.utils.stop_signals import STOP_SIGNALS
 
 from .child import PROGRAM, Child, checkpoint_of, is_training, why_outdated
@@ -96,15 +97,19 @@ class Local:
     def __post_init__(self) -> None:
         self.cores = self.cores or max(1, len(_cores()) // self.slots)
         self.free = list(range(self.slots))
+        there = torch.cuda.device_count()
+        if self.slots * self.gpus > there:
+            wanted = f'{self.slots} at a time, each on {count_of(self.gpus, "GPU")}'
+            raise ValueError(
+                f'{wanted}: this machine has {there}. Run fewer at a time (--on local:N), or each on fewer (--gpus)'
+            )
 
     def environment(self, slot: int) -> dict[str, str]:
         """Variables of the run in a slot: its cores, or its GPUs of those that this process may use."""
         found = {'OMP_NUM_THREADS': str(self.cores)}
         if self.gpus:
             visible = os.environ.get('CUDA_VISIBLE_DEVICES') or ','.join(map(str, range(torch.cuda.device_count())))
-            devices = [one for one in visible.split(',') if one]
-            own = [devices[(slot * self.gpus + index) % len(devices)] for index in range(self.gpus)]
-            found['CUDA_VISIBLE_DEVICES'] = ','.join(dict.fromkeys(own))
+            found['CUDA_VISIBLE_DEVICES'] = ','.join(visible.split(',')[slot * self.gpus : (slot + 1) * self.gpus])
         return found
 
 
@@ -190,7 +195,8 @@ class _Loop:
             return
         # Another process may have ended it between the look and the claim. Its lock is this process's now.
         record = read_record(run.folder)
-        if record is not None and record.hash == run.hash and record.state == 'done':
+        is_done = record is not None and record.hash == run.hash and record.state == 'done'
+        if is_done or is_training(run.folder):
             lock.release()
             return
         self.tried.add(run.hash)

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from sapiens.utils.files import write_atomically
 from sapiens.utils.folder_lock import FolderLock, living_owner
 from sapiens.utils.restarts import latest_checkpoint
@@ -168,7 +170,6 @@ def commit_here() -> tuple[str | None, bool]:
 
 def machine_here() -> str:
     """Describe this machine: its GPU, or its processor and number of cores."""
-    import psutil
     import torch
 
     if torch.cuda.is_available():

@@ -3,7 +3,7 @@
 ``train CONFIG --resume --work-dir DIR --cfg-options ...`` counts iterations, writes checkpoints and logs, resumes, and stops on
 SIGTERM. Its result depends on its options, its seed and the checkpoint that it starts from. ``layer_decay_rate=0.13`` fails,
 ``0.14`` has no memory left. ``starts.txt`` of the work dir has a line for each start. The variables ``STUB_STEPS`` and
-``STUB_SECONDS`` are the number of iterations and the time of each.
+``STUB_SECONDS`` are the number of iterations and the time of each; with ``STUB_VALIDATE`` each is followed by a validation.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ def main(argv: list[str]) -> None:
     try:
         os.close(os.open(folder / 'busy', os.O_CREAT | os.O_EXCL))
     except FileExistsError:
-        if 'STUB_SHARED' not in os.environ and is_alive(int((folder / 'busy').read_text() or 0)):
+        if is_alive(int((folder / 'busy').read_text() or 0)):
             (folder / 'twice').touch()
     (folder / 'busy').write_text(str(os.getpid()))
     with open(folder / 'starts.txt', 'a') as file:
@@ -46,7 +46,11 @@ def main(argv: list[str]) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    return pid > 0 and Path(f'/proc/{pid}').exists()
+    """Whether a process runs. One that was killed may stay in the list of processes as a zombie."""
+    try:
+        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
+    except FileNotFoundError:
+        return False
 
 
 def train(folder: Path, config: str, options: dict) -> None:
@@ -73,7 +77,7 @@ def train(folder: Path, config: str, options: dict) -> None:
             raise MemoryError('out of memory')
         with open(log, 'a') as file:
             file.write(json.dumps(dict(step=step, iter=step, loss=1 / step, time=0.25)) + '\n')
-            if step == steps:
+            if step == steps or 'STUB_VALIDATE' in os.environ:
                 file.write(json.dumps(dict(step=step, val_loss=1 - value, **{'coco/AP': value})) + '\n')
         path = folder / f'iter_{step}.pth'
         path.with_suffix('.tmp').write_text(json.dumps(dict(step=step, value=value)))

@@ -230,4 +230,6 @@ def test_a_run_elsewhere_is_left_alone(tmp_path):
     assert state_of(plan.runs[0]).name == 'running' and f'process {process.pid}' in state_of(plan.runs[0]).why
     process.send(signal.SIGKILL)
     process.wait()
+    assert state_of(plan.runs[0]).why == 'its training goes on without its runner'  # until the end of its step
     wait_until(lambda: state_of(plan.runs[0]).name == 'interrupted')
+    assert (plan.runs[0].folder / 'last_checkpoint').exists()
