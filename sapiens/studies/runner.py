@@ -145,6 +145,7 @@ class _Loop:
         self.children: dict[int, Child] = {}
         self.retry = {run.hash for run in plan.runs if state_of(run).name == 'failed'} if retry_failed else set()
         self.tried: set[str] = set()  # no run is started twice by one process
+        self.next_look, self.has_others = 0.0, False
         self.open = list(plan.runs)  # those whose end this process has not seen
 
     def step(self) -> bool:
@@ -154,12 +155,16 @@ class _Loop:
                 self._end(slot)
             elif self.watch(child):
                 child.stop()
-        elsewhere = self._start() if self.local.free else False
-        return bool(self.children) or elsewhere
+        # Each look reads the records of all open runs, which takes time on a shared file system.
+        if self.local.free and time.monotonic() >= self.next_look:
+            self.has_others = self._start()
+            self.next_look = time.monotonic() + ELSEWHERE
+        return bool(self.children) or self.has_others
 
     def _end(self, slot: int) -> None:
         child = self.children.pop(slot)
         record = child.end()
+        self.next_look = 0.0
         self.local.free.append(slot)
         self.local.free.sort()
         took = f'{record.seconds:.0f} s'
