@@ -35,6 +35,7 @@ from torch.distributed.run import get_args_parser, run
 
 from .first_error import Failure, first_failure, read_failure
 from .own_address import has_known_name, limit_silence, own_address, own_interface
+from .launcher_watch import stop_with_launcher
 from .restarts import RUN_FILE, RunFile
 from .stop_signals import STOP_SIGNALS
 
@@ -147,6 +148,7 @@ def shutdown_seconds(environ: Mapping[str, str]) -> int:
 
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run torchrun and exit: with the status of the process that failed first, or 128 + the number of a signal."""
+    stop_with_launcher()  # of a runner of studies; torchrun then stops its processes
     if 'LOGLEVEL' not in os.environ:
         logging.disable(logging.ERROR)  # torchrun's reports of what the processes say themselves
     parser = get_args_parser()

@@ -41,7 +41,7 @@ def main(argv: list[str]) -> None:
         value = json.loads(Path(argv[2]).read_text())['value']
         Path(argv[argv.index('--out') + 1]).write_text(json.dumps({'coco/AP': value / 2}))
     else:
-        train(folder, config, options)
+        train(folder, config, options, '--resume' in argv)
     (folder / 'busy').unlink()
 
 
@@ -53,7 +53,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def train(folder: Path, config: str, options: dict) -> None:
+def train(folder: Path, config: str, options: dict, is_resumed: bool) -> None:
     received = []
     signal.signal(signal.SIGTERM, lambda *_: received.append(1))
     load_from = options.pop('load_from', None)
@@ -64,7 +64,7 @@ def train(folder: Path, config: str, options: dict) -> None:
         int(hashlib.sha256(text.encode()).hexdigest()[:6], 16) / 16**6 * 0.01 + float(rate or 0) + 0.001 * int(seed)
     )
     start = 0
-    if (folder / 'last_checkpoint').exists():
+    if is_resumed and (folder / 'last_checkpoint').exists():
         start = json.loads(Path((folder / 'last_checkpoint').read_text()).read_text())['step']
     log = folder / time.strftime('%Y%m%d') / 'vis_data' / 'scalars.json'
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -133,6 +133,9 @@ def test_what_may_be_removed(tmp_path):
     assert list(superfluous(plan)) == []
     names = {path.relative_to(plan.folder).as_posix() for path in superfluous(plan, checkpoints=True)}
     assert 'decay-0.5/pose-seed0/iter_3.pth' in names and len(names) == 4 * 3
+    open_tests = plan_of(tmp_path, f"{CHAIN}\nchain[2]['options'] = {{'test_dataloader.batch_size': 7}}\n")
+    kept = {path.parent.parent.name for path in superfluous(open_tests, checkpoints=True)}
+    assert kept == {'decay-1.0'}  # those of the pretraining: no open stage starts from it
     smaller = plan_of(tmp_path, CHAIN.replace("dict(name='scratch', options={'pose:load_from': None}),", ''))
     gone = list(superfluous(smaller))
     assert [path.name for path in gone] == ['pose-seed0', 'test-seed0'] and {path.parent.name for path in gone} == {

@@ -204,7 +204,7 @@ def test_a_child_that_is_killed_twice_has_failed(tmp_path, monkeypatch):
     assert 'SIGKILL twice' in state_of(plan.runs[0]).why
 
 
-def test_ctrl_c_stops_all_children_with_checkpoints(tmp_path):
+def test_ctrl_c_stops_all_children_with_checkpoints(tmp_path, monkeypatch):
     plan = plan_of(tmp_path)
     process = Runner(plan, tmp_path, 2, STUB_SECONDS='0.3', STUB_STEPS='100')
     wait_until(lambda: sum((run.folder / 'last_checkpoint').exists() for run in plan.runs) == 2)
@@ -214,8 +214,11 @@ def test_ctrl_c_stops_all_children_with_checkpoints(tmp_path):
     assert [(record.state, record.attempts[0].status) for record in records] == [('interrupted', 143)] * 2
     assert state_of(plan.runs[0]).why == 'ended by SIGTERM' and not (plan.runs[2].folder / 'run.json').exists()
     done = int(json.loads((plan.runs[0].folder / records[0].checkpoint).read_text())['step'])
+    monkeypatch.setenv('STUB_STEPS', str(done + 3))
     lines = execute(plan)
     assert f'{plan.runs[0].name}: continues' in lines and done >= 1
+    steps = [json.loads(line) for line in next(plan.runs[0].folder.glob('*/vis_data/*')).read_text().splitlines()]
+    assert [row['step'] for row in steps if 'loss' in row] == list(range(1, done + 4))
     assert len(read_record(plan.runs[0].folder).attempts) == 2
 
 
@@ -225,11 +228,11 @@ def test_stopped_names_the_signal():
 
 def test_a_run_elsewhere_is_left_alone(tmp_path):
     plan = plan_of(tmp_path, only='decay-1.0')
-    process = Runner(plan, tmp_path, STUB_SECONDS='0.5')
+    process = Runner(plan, tmp_path, STUB_SECONDS='0.5', STUB_STEPS='100')
     wait_until(lambda: (plan.runs[0].folder / 'busy').exists())
     assert state_of(plan.runs[0]).name == 'running' and f'process {process.pid}' in state_of(plan.runs[0]).why
     process.send(signal.SIGKILL)
     process.wait()
     assert state_of(plan.runs[0]).why == 'its training goes on without its runner'  # until the end of its step
     wait_until(lambda: state_of(plan.runs[0]).name == 'interrupted')
-    assert (plan.runs[0].folder / 'last_checkpoint').exists()
+    assert int((plan.runs[0].folder / 'last_checkpoint').read_text().rpartition('_')[2].removesuffix('.pth')) < 20
