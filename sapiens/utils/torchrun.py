@@ -34,8 +34,8 @@ from torch.distributed.launcher import api
 from torch.distributed.run import get_args_parser, run
 
 from .first_error import Failure, first_failure, read_failure
-from .own_address import has_known_name, limit_silence, own_address, own_interface
 from .launcher_watch import stop_with_launcher
+from .own_address import has_known_name, limit_silence, own_address, own_interface
 from .restarts import RUN_FILE, RunFile
 from .stop_signals import STOP_SIGNALS
 
