@@ -41,13 +41,12 @@ COSTS = '.costs'
 """Folder of measured and estimated costs below that of all studies."""
 HPARAMS = 'hparams'
 LONGEST = 60  # characters of a value in a table of differences
-ACTIONS = ('plan', 'run', 'status', 'table', 'diff', 'clean')
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__, first=('--on', '--only', '--seeds', '--retry-failed', '--out', '--into'))
     parser.add_argument('study', help='file of a study, or the name of one below configs/ablations')
-    parser.add_argument('action', nargs='?', choices=ACTIONS, default='plan', help='default: %(default)s')
+    parser.add_argument('action', nargs='?', choices=list(RUN), default='plan', help='default: %(default)s')
     parser.add_argument('names', nargs='*', metavar='VARIANT', help='of diff: two variants')
     add = parser.add_argument
     text = (
@@ -95,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.action in ('table', 'status') and (trials := trial_variants(study, args.root)):
         variants = [*study.variants, *trials]
     plan = plan_study(study, args.root, args.only, args.yes or args.action != 'run', variants)
-    return globals()[f'_{args.action}'](args, plan)
+    return RUN[args.action](args, plan)
 
 
 def say(text: str) -> None:
@@ -123,7 +122,7 @@ def _local(args: argparse.Namespace, slots: int) -> Local:
 def describe_cost(cost: Cost) -> str:
     """'12.3 min (0.15 s a step, 1.2 GiB)'."""
     if cost.seconds is None and cost.step_seconds is None:
-        return cost.source
+        return cost.source.partition(': ')[0]  # the reason is told once, for all
     time = 'unknown length' if cost.seconds is None else f'{cost.seconds / 60:.1f} min'
     if cost.step_seconds is None:
         return f'{time} (as equal runs took)'
@@ -164,7 +163,8 @@ def _print_tree(plan: Plan, costs: dict[str, Cost] | None = None) -> None:
                 counts[state.name] = counts.get(state.name, 0) + 1
                 cost = f'  {describe_cost(costs[run.hash])}' if costs and run.hash in costs else ''
                 print(f'{line}  {state.name}' + (f' ({state.why})' if state.why else '') + cost)
-    for note in plan.notes:
+    reasons = {cost.source for cost in (costs or {}).values() if ': ' in cost.source}
+    for note in [*plan.notes, *sorted(reasons)]:
         print(f'note: {note}')
     print(f'{count_of(len(plan.runs), "run")}: ' + ', '.join(f'{count} {name}' for name, count in counts.items()))
 
@@ -256,3 +256,7 @@ def _clean(args: argparse.Namespace, plan: Plan) -> int:
     else:
         print(f'{count_of(len(paths), "path")}; --yes removes them')
     return 0
+
+
+RUN = dict(plan=_plan, run=_run, status=_status, table=_table, diff=_diff, clean=_clean)
+"""What each action calls, with the arguments and the plan."""
