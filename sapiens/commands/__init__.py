@@ -3,12 +3,13 @@
 import errno
 import importlib
 import linecache
+import os
 import signal
 import sys
 import traceback
 from typing import NoReturn
 
-from sapiens.utils.first_error import describe, report_end
+from sapiens.utils.first_error import describe, is_lost_connection, report_end
 from sapiens.utils.launcher_watch import stop_with_launcher
 from sapiens.utils.stop_signals import STOPPED
 
@@ -34,7 +35,8 @@ def run(command: str, argv: list[str] | None = None) -> NoReturn:
     """Run a command and exit with its status.
 
     A wrong path, key or value ends it with one line on stderr and status 2; ``--verbose`` shows where. Other errors are bugs and
-    keep their traceback.
+    keep their traceback. Behind :mod:`sapiens.utils.torchrun`, which prints the first error of all processes, the line is printed
+    once, and a process that only lost its connection to another one prints no traceback.
 
     Args:
         command: one of :data:`COMMANDS`.
@@ -60,18 +62,22 @@ def run(command: str, argv: list[str] | None = None) -> NoReturn:
             _leave_group()
         raise
     except Exception as error:
-        if not is_user_error(error):
-            report_end('failed', describe(error), traceback.format_exc())
-            raise
         # Imported here, since it imports torch, which `sapiens --help` does without.
         from sapiens.utils.explain import explain_error
         from sapiens.utils.terminal import is_verbose
 
+        if not is_user_error(error):
+            is_told = report_end('failed', describe(error), traceback.format_exc())
+            if is_told and is_lost_connection(describe(error)) and not is_verbose():
+                # The launcher prints the first error. As many tracebacks as processes would hide it.
+                print(f'rank {os.environ["RANK"]} lost its connection: {describe(error)}', file=sys.stderr)
+                sys.exit(1)
+            raise
         if is_verbose():
             traceback.print_exc()
         text = f'error: {explain_error(error)}'
-        print(text, file=sys.stderr)
-        report_end('failed' if is_failing_system(error) else 'refused', text)
+        if not report_end('failed' if is_failing_system(error) else 'refused', text):
+            print(text, file=sys.stderr)
         sys.exit(2)
     sys.exit(status)
 

@@ -14,9 +14,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from .restarts import RUN_FILE
 from .stop_signals import STOPPED
 
-__all__ = ['ERROR_PREFIX', 'Failure', 'describe', 'error_file', 'first_failure', 'read_failure', 'report_end']
+__all__ = [
+    'ERROR_PREFIX',
+    'Failure',
+    'describe',
+    'error_file',
+    'first_failure',
+    'is_lost_connection',
+    'read_failure',
+    'report_end',
+]
 
 ERROR_PREFIX = 'SAPIENS_ERRORS'
 """Variable of a Slurm job: the path of the files of its tasks, up to their numbers."""
@@ -37,6 +47,7 @@ class Failure:
         message: the type and the text of its exception, or ''.
         trace: the traceback of its exception, or ''.
         time: when it wrote its message, or was found ended; nanoseconds.
+        hung: whether its launcher killed it, since it did not end after the others had failed.
     """
 
     rank: int
@@ -45,6 +56,7 @@ class Failure:
     message: str
     trace: str
     time: int
+    hung: bool = False
 
     def __str__(self) -> str:
         if self.message:
@@ -54,6 +66,8 @@ class Failure:
             return f'rank {self.rank} failed first, and could not leave its message'
         if self.status >= 0:
             return f'rank {self.rank} failed first, with status {self.status}: its message is above'
+        if self.hung:
+            return f'rank {self.rank} hung, and was killed after the others had failed (sapiens hang WORK_DIR has their calls)'
         name = signal.Signals(-self.status).name
         hint = ' (the system kills with it when the memory is full)' if name == 'SIGKILL' else ''
         return f'rank {self.rank} was ended by {name}{hint}'
@@ -62,8 +76,13 @@ class Failure:
     def is_consequence(self) -> bool:
         """Whether it probably failed because another process had ended."""
         if self.kind == 'failed' and self.message:
-            return CONSEQUENCE.search(self.message) is not None
-        return self.kind == 'stopped' or self.status in [-number for number in CONSEQUENCE_SIGNALS]
+            return is_lost_connection(self.message)
+        return self.hung or self.kind == 'stopped' or self.status in [-number for number in CONSEQUENCE_SIGNALS]
+
+
+def is_lost_connection(message: str) -> bool:
+    """Whether the text of an error tells that another process has ended or does not answer."""
+    return CONSEQUENCE.search(message) is not None
 
 
 def error_file() -> Path | None:
@@ -82,11 +101,14 @@ def describe(error: BaseException) -> str:
     return text
 
 
-def report_end(kind: str, message: str, trace: str = '') -> None:
-    """Leave the reason why this process ends, where its launcher looks for it; see :class:`Failure` for the arguments."""
+def report_end(kind: str, message: str, trace: str = '') -> bool:
+    """Leave the reason why this process ends, where its launcher looks for it; see :class:`Failure` for the arguments.
+
+    Returns whether the launcher will find it and print it for all processes of the machine (:mod:`.torchrun`).
+    """
     file = error_file()
     if file is None:
-        return
+        return False
     now = int(time.time())
     if trace:
         content = dict(message=dict(message=message, extraInfo=dict(py_callstack=trace, timestamp=str(now))))
@@ -94,6 +116,8 @@ def report_end(kind: str, message: str, trace: str = '') -> None:
         content = dict(message=message, timestamp=now)
     with contextlib.suppress(OSError):  # a full disk must not hide the error itself
         file.write_text(json.dumps(dict(content, kind=kind)), encoding='utf-8')
+        return RUN_FILE in os.environ and 'TORCHELASTIC_ERROR_FILE' in os.environ
+    return False
 
 
 def read_failure(file: str | Path, rank: int, status: int | None = None, found: float = 0.0) -> Failure:
@@ -118,5 +142,5 @@ def read_failure(file: str | Path, rank: int, status: int | None = None, found: 
 
 
 def first_failure(failures: Iterable[Failure]) -> Failure:
-    """The one that others followed: the earliest that does not tell of a lost connection, else the earliest."""
-    return min(failures, key=lambda failure: (failure.is_consequence, failure.time))
+    """The one that others followed: the earliest that is no consequence, else one that hung, else the earliest."""
+    return min(failures, key=lambda failure: (failure.is_consequence, not failure.hung, failure.time))

@@ -15,6 +15,7 @@ import logging
 import os
 import re
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -43,6 +44,9 @@ __all__ = ['main']
 
 JOINING_SECONDS = 600
 """For which a machine tries to join again when the first one does not answer. For as long the first one waits for others."""
+
+KILL_SECONDS = 30
+"""After which torch kills the processes that a failed one has left behind, and that do not end by SIGTERM."""
 
 SILENCE_SECONDS = 60
 """Without an answer, after which a machine counts the first one as lost."""
@@ -138,6 +142,28 @@ def meeting(environ: Mapping[str, str]) -> dict:
     return {name: value for name, value in found.items() if f'PET_{name.upper()}' not in environ}
 
 
+def refuse_wrong_numbers(environ: Mapping[str, str]) -> None:
+    """Check the variables that are numbers. torch ends with a traceback for them, or takes another meaning.
+
+    Raises:
+        ValueError: another text than a number, or than a range in ``NNODES``.
+    """
+    for name in ('MAX_RESTARTS', 'NODE_RANK', 'MASTER_PORT', 'PORT'):
+        if (text := environ.get(name)) and not text.isdecimal():
+            raise ValueError(f'{name}={text}: expected a whole number, 0 or more')
+    if nodes := environ.get('NNODES'):
+        numbers = re.fullmatch(r'(\d+)(?::(\d+))?', nodes)
+        if not numbers or not 1 <= int(numbers[1]) <= int(numbers[2] or numbers[1]):
+            raise ValueError(f'NNODES={nodes}: expected a number of machines, or a range such as 2:4')
+
+
+def processes_of_machine(text: str) -> str:
+    """The ``type`` of the number of processes: a whole number above 0, or a word of torchrun."""
+    if text not in ('auto', 'cpu', 'gpu') and not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f'{text}: expected the number of GPUs of this machine, 1 or more')
+    return text
+
+
 def shutdown_seconds(environ: Mapping[str, str]) -> int:
     """Seconds that a stop signal leaves for the checkpoint. Raises ValueError for another text than a whole number."""
     text = environ.get('SHUTDOWN_TIMEOUT', '900')
@@ -152,7 +178,10 @@ def main(argv: list[str] | None = None) -> NoReturn:
     if 'LOGLEVEL' not in os.environ:
         logging.disable(logging.ERROR)  # torchrun's reports of what the processes say themselves
     parser = get_args_parser()
+    # Defined by torch without a type.
+    next(action for action in parser._actions if action.dest == 'nproc_per_node').type = processes_of_machine
     try:
+        refuse_wrong_numbers(os.environ)
         parser.set_defaults(
             **meeting(os.environ),
             signals_to_handle=','.join(['SIGHUP', 'SIGQUIT', *(number.name for number in STOP_SIGNALS)]),
@@ -229,7 +258,9 @@ def report(failures: dict[int, ProcessFailure]) -> int:
     first = Agent.first or latest
     status = latest.status if latest.status >= 0 else 128 - latest.status
     if first is latest and first.kind != 'failed':
-        return status  # it has said itself why it ends
+        if first.kind == 'refused' and first.message:
+            print(first.message, file=sys.stderr)  # which no process has printed
+        return status  # a stopped process has said itself why it ends
     print(f'error: {first}', file=sys.stderr)
     if first is not latest:
         why = f': {Agent.reason}' if Agent.reason else ''
@@ -256,10 +287,12 @@ def report_meeting(error: RendezvousError) -> int:
 
 
 def _first(failures: dict[int, ProcessFailure]) -> Failure:
-    return first_failure(
-        read_failure(failure.error_file, rank, failure.exitcode, failure.timestamp)
-        for rank, failure in failures.items()
-    )
+    ended = min(failure.timestamp for failure in failures.values())
+    found = []
+    for rank, failure in failures.items():
+        found.append(read_failure(failure.error_file, rank, failure.exitcode, failure.timestamp))
+        found[-1].hung = failure.exitcode == -signal.SIGKILL and failure.timestamp >= ended + KILL_SECONDS - 1
+    return first_failure(found)
 
 
 if __name__ == '__main__':

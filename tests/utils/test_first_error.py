@@ -1,10 +1,13 @@
 import json
 import os
 import signal
+import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from sapiens.commands import run
 from sapiens.utils.first_error import describe, error_file, first_failure, read_failure, report_end
 from sapiens.utils.stop_signals import STOP_SIGNALS, STOPPED
 
@@ -59,6 +62,37 @@ def test_the_first_error_is_not_that_of_a_lost_connection(left):
     assert first_failure([lost, stopped]) is lost, 'the earliest, if none is more likely'
     killed, aborted = (read_failure('none', 4, -number, time.time()) for number in (signal.SIGKILL, signal.SIGABRT))
     assert first_failure([lost, aborted, killed]) is killed
+    killed.hung = True
+    assert first_failure([lost, killed, own]) is own, 'killed since the others had failed'
+    assert first_failure([lost, stopped, killed]) is killed
+
+
+@pytest.mark.parametrize('verbose', [False, True])
+def test_the_launcher_prints_what_all_processes_find(tmp_path, monkeypatch, capsys, verbose):
+    def fail():
+        raise error
+
+    monkeypatch.setitem(sys.modules, 'sapiens.commands.stub', SimpleNamespace(main=lambda argv: fail()))
+    for name in ('stop_with_launcher', '_shorten_lines', 'signal'):
+        monkeypatch.setattr(f'sapiens.commands.{name}', lambda: None)
+    monkeypatch.setattr('sapiens.utils.terminal.is_verbose', lambda: verbose)
+    monkeypatch.setenv('RANK', '1')
+    launched = dict(TORCHELASTIC_ERROR_FILE=str(tmp_path / 'error.json'))
+    for variables, shown in ((dict(), True), (launched, True), (dict(launched, SAPIENS_RUN_FILE='run.json'), False)):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        error = FileNotFoundError(2, 'missing', 'images')
+        with pytest.raises(SystemExit) as end:
+            run('stub', [])
+        assert end.value.code == 2 and ('error: ' in capsys.readouterr().err) == shown
+        error = RuntimeError('[gloo/pair.cc:547] Connection closed by peer')
+        with pytest.raises(RuntimeError if shown or verbose else SystemExit):
+            run('stub', [])
+        lost = 'rank 1 lost its connection: RuntimeError: [gloo/pair.cc:547] Connection closed by peer\n'
+        assert capsys.readouterr().err == ('' if shown or verbose else lost)
+        error = KeyError('a bug')
+        with pytest.raises(KeyError):
+            run('stub', [])
 
 
 def test_without_a_message_the_status_tells(tmp_path):

@@ -74,6 +74,7 @@ CASES = dict(
     failed='raise ArithmeticError if rank else SystemExit(time.sleep(60))',
     signalled='signal.signal(12, lambda *_: sys.exit(140)); open(f"{work_dir}.{rank}", "w"); time.sleep(60)',
     refused='print("error: no file") if rank else time.sleep(60); sys.exit(2)',
+    told='report_end("refused", "error: no key"); sys.exit(2)',
     killed="""
 if number == 0:
     save()
@@ -90,12 +91,12 @@ time.sleep(60)
 )
 
 
-def failures(**statuses):
-    """The error of torchrun for exit codes of ranks, in the order of their ends."""
+def failures(apart=1, **statuses):
+    """The error of torchrun for exit codes of ranks, in the order of their ends, which are so many seconds apart."""
     found = {}
-    for second, (rank, status) in enumerate(statuses.items()):
+    for place, (rank, status) in enumerate(statuses.items()):
         failure = ProcessFailure(local_rank=0, pid=1, exitcode=status, error_file='')
-        failure.timestamp = second
+        failure.timestamp = place * apart
         found[int(rank[1:])] = failure
     return ChildFailedError('train.py', found)
 
@@ -115,6 +116,17 @@ def failures(**statuses):
         (failures(r0=-11), 139, 'error: rank 0 was ended by SIGSEGV\n'),
         (failures(r0=1, r1=-9), 1, 'error: rank 0 failed first, with status 1'),
         (failures(r0=-6, r1=-9), 137, 'error: rank 1 was ended by SIGKILL'),
+        (
+            failures(30, r0=1, r1=-9),
+            1,
+            'error: rank 0 failed first, with status 1',
+        ),
+        (
+            failures(30, r0=-6, r1=-9),
+            137,
+            'error: rank 1 hung, and was killed after the others had failed (sapiens hang',
+        ),
+        (failures(28, r0=-6, r1=-9), 137, 'error: rank 1 was ended by SIGKILL (the system kills'),
         (failures(r0=140, r1=143), 140, ''),
         (SignalException('', signal.SIGUSR1), 138, ''),
         (
@@ -187,6 +199,7 @@ def test_real_processes(tmp_path):
     assert not list(tmp_path.glob('sapiens_run_*')) and not list(tmp_path.glob('torchelastic_*')), 'nothing is left'
     assert ended['signalled'] == (140, '')
     assert ended['refused'] == (2, 'error: no file\n'), 'not started again'
+    assert ended['told'] == (2, 'error: no key\n'), 'once for both'
     status, output = ended['failed']
     last = ['ArithmeticError', 'error: rank 1 failed first, with status 1: its message is above']
     assert status == 1 and output.splitlines()[-2:] == last
@@ -220,6 +233,30 @@ def test_a_killed_rank_of_another_machine(tmp_path):
     assert [status for status, _ in ended] == [0, 0], ended
     log = ended[0][1]
     assert 'rank 1 was ended by SIGKILL' in log and log.count('sum 1 of rank') == 2, log
+
+
+@pytest.mark.parametrize(
+    'setting',
+    ['NNODES=two', 'NNODES=0', 'NNODES=4:2', 'PORT=x', 'MASTER_PORT=-1', 'NODE_RANK=first', 'MAX_RESTARTS=many'],
+)
+def test_variables_that_are_no_numbers_are_refused(monkeypatch, capsys, setting):
+    monkeypatch.setenv('MASTER_ADDR', 'node1')
+    monkeypatch.setenv('LOGLEVEL', 'WARNING')
+    monkeypatch.setenv(*setting.split('='))
+    monkeypatch.setattr(torchrun, 'run', lambda args: None)
+    with pytest.raises(SystemExit) as ended:
+        torchrun.main(['--nproc-per-node=2', 'train.py'])
+    assert ended.value.code == 2 and capsys.readouterr().err.startswith(f'error: {setting}: expected a')
+
+
+@pytest.mark.parametrize('number', ['two', '0', '--amp', '-1'])
+def test_the_number_of_processes_is_checked(monkeypatch, capsys, number):
+    monkeypatch.setenv('LOGLEVEL', 'WARNING')
+    monkeypatch.setattr(torchrun, 'run', lambda args: None)
+    with pytest.raises(SystemExit) as ended:
+        torchrun.main([f'--nproc-per-node={number}', 'train.py'])
+    assert ended.value.code == 2
+    assert f'{number}: expected the number of GPUs of this machine, 1 or more' in capsys.readouterr().err
 
 
 def test_a_machine_whose_run_was_ended_by_another(monkeypatch, capsys):
