@@ -148,7 +148,7 @@ def find_hang(processes: list[Process]) -> list[str]:
         for process in processes
         if not process.seen
     ]
-    lines += _differences(seen) or ['All of these made the same calls.']
+    lines += _differences(seen) or _latest(seen)
     # What failed first is not a collective: those fail because of it.
     failed = sorted(
         (process for process in seen if process.error), key=lambda process: is_of_collective(process.error)
@@ -156,6 +156,13 @@ def find_hang(processes: list[Process]) -> list[str]:
     for process in failed[:3]:
         lines.append(f'{process.name} failed: {" ".join(process.error.split())[:200]}')
     return lines
+
+
+def _latest(seen: list[Process]) -> list[str]:
+    """The latest call of each group, which all of these processes have made."""
+    calls = {group: process.calls[group][process.last(group)] for process in seen for group in process.calls}
+    where = f', the latest: {" and ".join(str(calls[group]) for group in sorted(calls))}' if calls else ''
+    return [f'{_ranks(seen)} made the same calls{where}']
 
 
 def _differences(seen: list[Process]) -> list[str]:

@@ -138,7 +138,14 @@ def test_the_first_call_of_a_group(folder):
     ]
     late = dict(entries=[entry(5), entry(4, group=('7', 'shard'))], pg_config={'7': shards})
     (folder / 'nccl_rank_0').write_bytes(pickle.dumps(late))
-    assert find_hang(read_processes(folder))[2:] == ['All of these made the same calls.'], 'its calls may be too old'
+    latest = [
+        f'all_reduce of Float [4], call {call}' for call in ('5 of the group default_pg', '4 of the group shard')
+    ]
+    same = f'ranks 0, 1, 2 made the same calls, the latest: {latest[0]} and {latest[1]}'
+    assert find_hang(read_processes(folder))[2:] == [same], 'its calls may be too old'
+    for rank in range(3):
+        (folder / f'nccl_rank_{rank}').write_bytes(pickle.dumps(dict(entries=[])))
+    assert find_hang(read_processes(folder))[2:] == ['ranks 0, 1, 2 made the same calls']
 
 
 def record_a_group():
