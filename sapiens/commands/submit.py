@@ -15,6 +15,7 @@ again after its time limit, a pre-emption or a failure: docs/launch.md.
 import argparse
 import importlib
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from sapiens.utils.cli import load_runner_config, positive, tool_parser
 from sapiens.utils.first_error import ERROR_PREFIX
 from sapiens.utils.optional import require
 from sapiens.utils.restarts import RUN_FILE
+from sapiens.utils.total_batch import TOTAL, batch_of_process
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -46,7 +48,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     text = 'how often a training that failed is queued again; default: %(default)s'
     add('--max-restarts', type=int, default=3, metavar='NUMBER', help=text)
     add('--dry-run', action='store_true', help='print the file for sbatch, and submit nothing')
-    args = parser.parse_args(argv[:place])
+    args, unknown = parser.parse_known_args(argv[:place])
+    if unknown:
+        parser.error(
+            f'unrecognized arguments: {" ".join(unknown)}; options of sapiens train or sapiens test follow --'
+        )
     args.options = argv[place + 1 :]
     refuse_wrong_sbatch(parser, args)
     if '--launcher' in args.options or any(option.startswith('--launcher=') for option in args.options):
@@ -72,9 +78,15 @@ def add_batch_arguments(add: Callable) -> None:
 
 
 def refuse_wrong_sbatch(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Check the form of ``--sbatch``."""
+    """Check the form of ``--sbatch``, and that ``--time`` leaves time to train."""
     if wrong := [option for option in args.sbatch if '=' not in option]:
         parser.error(f'--sbatch {wrong[0]}: expected KEY=VALUE')
+    seconds = seconds_of_limit(args.time) if args.time else None
+    if seconds is not None and seconds <= args.signal_seconds:
+        parser.error(
+            f'--time {args.time} leaves no time to train before the signal, which comes --signal-seconds {args.signal_seconds} '
+            'before the limit: give more time, or fewer --signal-seconds'
+        )
 
 
 def shared_parameters(args: argparse.Namespace) -> dict:
@@ -89,12 +101,28 @@ def shared_parameters(args: argparse.Namespace) -> dict:
     )
 
 
+def seconds_of_limit(text: str) -> int | None:
+    """Seconds of a time limit as Slurm writes it; None for another text (``UNLIMITED``), which sbatch takes or refuses.
+
+    Forms: minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes, days-hours:minutes:seconds.
+    """
+    if not re.fullmatch(r'(\d+-)?\d+(:\d+){0,2}', text):
+        return None
+    days, dash, rest = text.rpartition('-')
+    parts = [int(part) for part in rest.split(':')]
+    # The first number is hours behind days and with two colons, else minutes.
+    hours = parts if dash or len(parts) == 3 else [0, *parts]
+    return sum(part * unit for part, unit in zip([int(days or 0), *hours], (86400, 3600, 60, 1), strict=False))
+
+
 def run_arguments(args: argparse.Namespace) -> tuple[list[str], Path]:
     """Arguments of ``sapiens`` for the run, and its work dir. Wrong options and configs are refused as the run would."""
     name = 'test' if args.checkpoint else 'train'
     options = [args.config, *([args.checkpoint] if args.checkpoint else []), *args.options, '--launcher', 'slurm']
     parsed = importlib.import_module(f'sapiens.commands.{name}').parse_args(options)
     cfg = load_runner_config(parsed)
+    if name == 'train' and TOTAL in cfg.train_dataloader:
+        batch_of_process(cfg.train_dataloader, args.nodes * args.gpus)
     if name == 'train' and not (parsed.resume or cfg.get('resume')):
         options.append('--resume')
     return [name, *options], Path(cfg.work_dir).absolute()

@@ -25,5 +25,10 @@ def batch_of_process(loader: Mapping[str, Any], processes: int) -> int:
     if type(total) is not int or total < 1:
         raise ValueError(f'train_dataloader.{TOTAL}={total!r}: expected a number of images, 1 or more')
     if total % processes:
-        raise ValueError(f'train_dataloader.{TOTAL}={total} is not a multiple of the {processes} processes')
+        near = ' or '.join(
+            str(one) for one in (total - total % processes, total + processes - total % processes) if one
+        )
+        raise ValueError(
+            f'train_dataloader.{TOTAL}={total} is not a multiple of the {processes} processes: take {near}'
+        )
     return total // processes

@@ -228,6 +228,12 @@ def test_the_file_for_sbatch(capsys, monkeypatch, tmp_path):
         ((CONFIG, '--', '--resumee'), "did you mean '--resume'"),
         ((CONFIG, '--', '--launcher', 'pytorch'), '--launcher is always slurm here'),
         ((CONFIG, '--sbatch', 'mem', '--'), '--sbatch mem: expected KEY=VALUE'),
+        ((CONFIG, '--cfg-options', 'a=1'), 'options of sapiens train or sapiens test follow --'),
+        ((CONFIG, '--time', '5:00'), '--time 5:00 leaves no time to train before the signal'),
+        (
+            (CONFIG, '--nodes', '2', '--', '--cfg-options', '+train_dataloader.total_batch_size=20'),
+            'total_batch_size=20 is not a multiple of the 16 processes: take 16 or 32',
+        ),
         ((CONFIG,), 'Could not detect "srun"'),
     ],
 )
@@ -236,6 +242,12 @@ def test_wrong_options_are_refused_before_the_job_waits(arguments, text, capsys,
     monkeypatch.setenv('DATA_ROOT', str(tmp_path))
     assert status_of('submit', *arguments) == 2
     assert text in capsys.readouterr().err
+
+
+def test_time_limits_as_slurm_writes_them():
+    texts = ('30', '5:00', '24:00:00', '7-00:00:00', '1-2', '1-2:30', 'UNLIMITED', '24h')
+    seconds = [1800, 300, 86_400, 604_800, 93_600, 95_400, None, None]
+    assert [submit.seconds_of_limit(text) for text in texts] == seconds
 
 
 @pytest.mark.parametrize(

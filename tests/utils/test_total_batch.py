@@ -14,7 +14,8 @@ def test_processes_share_it(processes, batch):
 @pytest.mark.parametrize(
     ('total', 'text'),
     [
-        (50, 'total_batch_size=50 is not a multiple of the 16 processes'),
+        (50, 'total_batch_size=50 is not a multiple of the 16 processes: take 48 or 64$'),
+        (5, 'total_batch_size=5 is not a multiple of the 16 processes: take 16$'),
         (0, 'total_batch_size=0: expected'),
         (48.0, 'total_batch_size=48.0: expected'),
         ('48', "total_batch_size='48': expected"),
