@@ -107,7 +107,13 @@ def scan_shards(paths: list[str], progress: Callable = iter) -> list[Scan]:
         try:
             return scan_shard(path)
         except FileNotFoundError as error:
-            raise FileNotFoundError(f'no shard {path!r} ({error}): check `shards` of the dataset') from error
+            raise FileNotFoundError(
+                f'no shard {path!r}: check the names of the shards (`shards` of a dataset)'
+            ) from error
+        except IsADirectoryError as error:
+            raise IsADirectoryError(
+                f'{path} is a folder: give the shards in it, such as {path.rstrip("/")}/shard-{{000000..000999}}.tar'
+            ) from error
 
     with ThreadPoolExecutor(_SCANNED_AT_A_TIME) as pool:
         return list(progress(pool.map(scan, paths)))

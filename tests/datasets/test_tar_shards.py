@@ -383,6 +383,8 @@ def test_the_check_compares_shards_with_the_index(shards, tmp_path):
 def test_errors(shards, tmp_path):
     with pytest.raises(FileNotFoundError, match=r'no shard .*/none\.tar'):
         dataset(tmp_path / 'none.tar')
+    with pytest.raises(IsADirectoryError, match=r'is a folder: give the shards in it, such as .*/shard-\{000000'):
+        dataset(tmp_path)
     with pytest.raises(FileNotFoundError, match=r'no index .*/none\.safetensors.*sapiens index SHARDS'):
         dataset(tmp_path / 'none.safetensors')
     for content in (b'', b'no index at all', bytes(100)):
