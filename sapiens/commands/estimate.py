@@ -26,7 +26,7 @@ from sapiens.engine.estimate.plan import Choice, Plan, plan_training, steps_to_t
 from sapiens.engine.estimate.units import BYTES, OPERATIONS, SECONDS, show, three_digits, unit_of
 from sapiens.engine.peak_rates import known_devices, peak_rates
 from sapiens.metainfo.naming import near
-from sapiens.utils.cli import positive, tool_parser
+from sapiens.utils.cli import above_zero, positive, tool_parser
 from sapiens.utils.config import load_config
 from sapiens.utils.config_options import add_options_argument
 from sapiens.utils.counting import count_of
@@ -101,17 +101,6 @@ def fraction(text: str) -> float:
     if value > 1:
         hint = f'; did you mean {value / 100:g}?' if value <= 100 else ''
         raise argparse.ArgumentTypeError(f'{text}: expected a fraction of the peak rate, at most 1{hint}')
-    return value
-
-
-def above_zero(text: str) -> float:
-    """The ``type`` of an argument that is a number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float('inf'):
-        raise argparse.ArgumentTypeError(f'{text}: expected a number above 0')
     return value
 
 

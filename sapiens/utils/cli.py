@@ -20,6 +20,7 @@ from .help_text import HelpFormatter, format_help
 from .terminal import be_verbose
 
 __all__ = [
+    'above_zero',
     'add_dataset_arguments',
     'add_foreign_arguments',
     'add_model_arguments',
@@ -93,6 +94,17 @@ def positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f'{text}: expected a whole number, 1 or more')
     return int(text)
+
+
+def above_zero(text: str) -> float:
+    """The ``type`` of an argument that is a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float('inf'):
+        raise argparse.ArgumentTypeError(f'{text}: expected a number above 0')
+    return value
 
 
 def add_dataset_arguments(parser: argparse.ArgumentParser, samples: int, what: str) -> None:

@@ -53,3 +53,17 @@ def test_help_and_mistakes(scaling, capsys):
         scaling.main(['--failures', '--stall', '0'])
     with pytest.raises(SystemExit, match='error: --total-batch 12: expected a multiple of --gpus 8'):
         scaling.main(['--predict', '--smoke', '--total-batch', '12'])
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'text'),
+    [
+        ('--failures --interval 0', '--interval: 0: expected a number above 0'),
+        ('--predict --nic fast', '--nic: fast: expected a number above 0'),
+        ('--predict --config mae/nope', 'error: no config file mae/nope'),
+    ],
+)
+def test_wrong_options_end_in_a_line(scaling, capsys, arguments, text):
+    with pytest.raises(SystemExit) as end:
+        scaling.main(arguments.split())
+    assert text in f'{end.value} {capsys.readouterr().err}'

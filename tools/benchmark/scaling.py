@@ -2,11 +2,11 @@
 
 Without an option that chooses a part, all three are printed. docs/scaling.md describes formulas and assumptions.
 
-- --measure: time of a step, bytes that a process sends, and overlap, for 1, 2 and 4 processes under DDP, FSDP2 and HSDP. Each
-  process has a GPU (NCCL) or a thread (gloo). Bytes are counted where collectives are called, and computed by the estimate.
-- --predict: efficiency, images per second and GPU as a fraction of those of one GPU that had memory for the same step, from
-  the estimate of `sapiens estimate`. Nothing is measured.
-- --failures: time lost to failures and saves, by GPU-hours between failures.
+--measure: time of a step, bytes that a process sends, and overlap, for 1, 2 and 4 processes under DDP, FSDP2 and HSDP. Each
+process has a GPU (NCCL) or a thread (gloo). Bytes are counted where collectives are called, and computed by the estimate.
+--predict: efficiency, images per second and GPU as a fraction of those of one GPU that had memory for the same step, from the
+estimate of `sapiens estimate`. Nothing is measured.
+--failures: time lost to failures and saves, by GPU-hours between failures.
 
 Examples:
     python tools/benchmark/scaling.py --measure
@@ -33,7 +33,7 @@ from sapiens.engine.estimate.arithmetic import Cluster, Parallel
 from sapiens.engine.estimate.checkpointing import Variant
 from sapiens.engine.estimate.failures import HOUR, Failures
 from sapiens.engine.estimate.plan import Choice, Planner
-from sapiens.utils.cli import positive, tool_parser
+from sapiens.utils.cli import above_zero, positive, tool_parser
 from sapiens.utils.config import load_config
 
 TINY = 'mae/sapiens_tiny_synthetic-128x128'
@@ -62,7 +62,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add('--smoke', action='store_true', help='a tiny model, two processes, few steps')
     text = 'paths or names; default: a tiny one to measure; pretraining and segmentation of all sizes to predict'
     add('--config', nargs='+', metavar='CONFIG', help=text)
-    text = 'images of a GPU; default: as many as fit, or 16 to measure'
+    text = 'images of a GPU; default: 16, and without --config those of the table in docs/scaling.md'
     add('--batch', type=positive, metavar='NUMBER', help=text)
     add('--processes', type=positive, nargs='+', default=[1, 2, 4], metavar='NUMBER', help='default: 1 2 4')
     add('--gpus', type=positive, nargs='+', default=GPUS, metavar='NUMBER', help='default: 8 to 1024')
@@ -70,21 +70,21 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     text = (
         'Gbit/s between nodes: the network card of each GPU, or its share in those of the node; default: 100 200 400'
     )
-    add('--nic', type=float, nargs='+', default=[100.0, 200.0, 400.0], metavar='GBIT', help=text)
+    add('--nic', type=above_zero, nargs='+', default=[100.0, 200.0, 400.0], metavar='GBIT', help=text)
     text = 'images of all GPUs in a step of the optimizer: a GPU takes its part in batches of --batch or less'
     add('--total-batch', type=positive, metavar='NUMBER', help=text)
     text = 'standard deviation of the time of a step between GPUs, as a fraction; default: %(default)g'
     add('--spread', type=float, default=0.01, metavar='FRACTION', help=text)
     text = 'hours of a GPU from failure to failure; default: 10000 50000'
-    add('--failure-hours', type=float, nargs='+', default=[10_000.0, 50_000.0], metavar='HOURS', help=text)
+    add('--failure-hours', type=above_zero, nargs='+', default=[10_000.0, 50_000.0], metavar='HOURS', help=text)
     text = 'until all processes have ended after one was killed; default: %(default)g'
-    add('--killed', type=float, default=15.0, metavar='SECONDS', help=text)
+    add('--killed', type=above_zero, default=15.0, metavar='SECONDS', help=text)
     text = 'until the first step after a failure, assumed; default: %(default)g'
-    add('--restart', type=float, default=300.0, metavar='SECONDS', help=text)
+    add('--restart', type=above_zero, default=300.0, metavar='SECONDS', help=text)
     text = 'between checkpoints (interval_minutes of the hook); default: %(default)g'
-    add('--interval', type=float, default=30.0, metavar='MINUTES', help=text)
+    add('--interval', type=above_zero, default=30.0, metavar='MINUTES', help=text)
     text = 'in which training stands during a save, assumed; default: %(default)g'
-    add('--stall', type=float, default=5.0, metavar='SECONDS', help=text)
+    add('--stall', type=above_zero, default=5.0, metavar='SECONDS', help=text)
     args = parser.parse_args(argv)
     if not (args.measure or args.predict or args.failures):
         args.measure = args.predict = args.failures = True
@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             print_predicted(args)
         if args.failures:
             print_failures(args)
-    except ValueError as error:
+    except (FileNotFoundError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
 
 
