@@ -48,11 +48,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     text = 'how often a training that failed is queued again; default: %(default)s'
     add('--max-restarts', type=int, default=3, metavar='NUMBER', help=text)
     add('--dry-run', action='store_true', help='print the file for sbatch, and submit nothing')
-    args, unknown = parser.parse_known_args(argv[:place])
-    if unknown:
-        parser.error(
-            f'unrecognized arguments: {" ".join(unknown)}; options of sapiens train or sapiens test follow --'
-        )
+    parser.others = 'options of sapiens train or sapiens test follow --'
+    args = parser.parse_args(argv[:place])
     args.options = argv[place + 1 :]
     refuse_wrong_sbatch(parser, args)
     if '--launcher' in args.options or any(option.startswith('--launcher=') for option in args.options):

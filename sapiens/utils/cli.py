@@ -37,9 +37,11 @@ class _Parser(argparse.ArgumentParser):
 
     Attributes:
         first: flags that ``--help`` shows at the top, see :func:`sapiens.utils.help_text.format_help`.
+        others: says where other flags belong, for the message about an unknown one.
     """
 
     first: Sequence[str] = ()
+    others = ''
 
     def __init__(self, *args, **options) -> None:
         options.setdefault('formatter_class', HelpFormatter)
@@ -62,7 +64,7 @@ class _Parser(argparse.ArgumentParser):
             known = [
                 flag for action in self._actions if action.help != argparse.SUPPRESS for flag in action.option_strings
             ]
-            message += near(found[1], known)
+            message += near(found[1], known) or (self.others and f'; {self.others}')
         self.exit(2, f'error: {message} ({self.prog} --help)\n')
 
 
