@@ -162,7 +162,8 @@ def _latest(seen: list[Process]) -> list[str]:
     """The latest call of each group, which all of these processes have made."""
     calls = {group: process.calls[group][process.last(group)] for process in seen for group in process.calls}
     where = f', the latest: {" and ".join(str(calls[group]) for group in sorted(calls))}' if calls else ''
-    return [f'{_ranks(seen)} made the same calls{where}']
+    made = 'made the same calls' if len(seen) > 1 else 'made calls'
+    return [f'{_ranks(seen)} {made}{where}']
 
 
 def _differences(seen: list[Process]) -> list[str]:

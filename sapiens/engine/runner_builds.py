@@ -133,6 +133,7 @@ class BuildingRunner(_Runner):
             and isinstance(sampler, dict)
             and getattr(sampler['type'], '__name__', sampler['type']) == 'ResumableSampler'
         ):
+            _refuse_other_options(sampler, own, kind)
             sampler = dataloader['sampler'] = dict(sampler, type=own)
         if isinstance(sampler, dict) and _takes_batch_size(sampler['type']):
             if 'batch_size' in sampler:
@@ -238,3 +239,12 @@ def _takes_batch_size(kind: str | type) -> bool:
     """Whether a sampler needs to know the size of a batch."""
     kind = DATA_SAMPLERS.get(kind) if isinstance(kind, str) else kind
     return kind is not None and 'batch_size' in inspect.signature(kind).parameters
+
+
+def _refuse_other_options(sampler: dict, own: type, dataset: type) -> None:
+    """Raise ValueError for an option of a sampler in whose place a dataset has its own, which does not take it."""
+    for key in sampler.keys() - {'type', *inspect.signature(own).parameters}:
+        raise ValueError(
+            f'sampler.{key}={sampler[key]!r} is no option of {own.__name__}, which orders the samples of {dataset.__name__}: '
+            f"leave it out with sampler=dict(_delete_=True, type='{own.__name__}')"
+        )

@@ -161,9 +161,14 @@ def _refuse_unwired(path: Path, merged: dict) -> dict:
             if changed and has_key(before, place) and not all(_is_wired(merged, key, name, place) for key in changed):
                 raise ValueError(
                     f'{path} changes {name}, which has no effect: {place} keeps the value of its _base_. Wire it in this file '
-                    f'too: set {place} to {name}'
+                    f'too: set {place} to {_wiring(name, place)}'
                 )
     return merged
+
+
+def _wiring(name: str, place: str) -> str:
+    """What a file sets at the place of a primitive. A dataset replaces that of the base, whose arguments it may not take."""
+    return f'dict(_delete_=True, pipeline=_base_.{place}.pipeline, **{name})' if place.endswith('.dataset') else name
 
 
 def _equals(cfg: dict, key: str, value: Any) -> bool:

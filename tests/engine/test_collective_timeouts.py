@@ -143,6 +143,9 @@ def test_the_first_call_of_a_group(folder):
     ]
     same = f'ranks 0, 1, 2 made the same calls, the latest: {latest[0]} and {latest[1]}'
     assert find_hang(read_processes(folder))[2:] == [same], 'its calls may be too old'
+    for rank in range(1, 3):
+        (folder / f'nccl_rank_{rank}').unlink()
+    assert find_hang(read_processes(folder))[-1] == same.replace('ranks 0, 1, 2 made the same', 'rank 0 made')
     for rank in range(3):
         (folder / f'nccl_rank_{rank}').write_bytes(pickle.dumps(dict(entries=[])))
     assert find_hang(read_processes(folder))[2:] == ['ranks 0, 1, 2 made the same calls']

@@ -296,6 +296,10 @@ def test_settings_of_loaders(monkeypatch):
     assert build().generator.initial_seed() == 0 and build(pin_memory=True).pin_memory is True
     assert build(num_workers=1, persistent_workers=True).persistent_workers
     assert Runner.build_dataloader(loader) is loader
+    with pytest.raises(
+        ValueError, match='sampler.repeat=100 is no option of ShardSampler, which orders the samples of TarS'
+    ):
+        build(dataset=dict(type='TarShards', shards='s'), sampler=dict(type='ResumableSampler', repeat=100))
     monkeypatch.setattr('sapiens.engine.runner_builds.get_rank', lambda: 3)
     assert build(5, True).generator.initial_seed() == 2 and build(5).generator.initial_seed() == 5
 

@@ -295,6 +295,16 @@ def test_a_primitive_that_is_changed_without_being_wired_is_refused(tmp_path, ba
         load_config(grandchild)
 
 
+def test_another_dataset_is_wired_as_the_message_says(tmp_path):
+    text = "train_dataset = dict(type='TarShards', shards='index.safetensors')"
+    with pytest.raises(ValueError) as refused:
+        load_config(child(tmp_path, text, LEAF))
+    wiring = str(refused.value).partition('set train_dataloader.dataset to ')[2]
+    wired = load_config(child(tmp_path, f'{text}\ntrain_dataloader = dict(dataset={wiring})', LEAF))
+    dataset = wired.train_dataloader.dataset
+    assert set(dataset) == {'type', 'shards', 'pipeline'} and dataset.pipeline == wired.train_pipeline
+
+
 @pytest.mark.parametrize(
     ('base', 'text'),
     [
