@@ -118,7 +118,7 @@ def run_arguments(args: argparse.Namespace) -> tuple[list[str], Path]:
     options = [args.config, *([args.checkpoint] if args.checkpoint else []), *args.options, '--launcher', 'slurm']
     parsed = importlib.import_module(f'sapiens.commands.{name}').parse_args(options)
     cfg = load_runner_config(parsed)
-    if name == 'train' and TOTAL in cfg.train_dataloader:
+    if name == 'train' and TOTAL in cfg.get('train_dataloader', {}):
         batch_of_process(cfg.train_dataloader, args.nodes * args.gpus)
     if name == 'train' and not (parsed.resume or cfg.get('resume')):
         options.append('--resume')

@@ -77,6 +77,8 @@ def test_the_launcher_prints_what_all_processes_find(tmp_path, monkeypatch, caps
         monkeypatch.setattr(f'sapiens.commands.{name}', lambda: None)
     monkeypatch.setattr('sapiens.utils.terminal.is_verbose', lambda: verbose)
     monkeypatch.setenv('RANK', '1')
+    for name in ('TORCHELASTIC_ERROR_FILE', 'SAPIENS_RUN_FILE', 'SAPIENS_ERRORS'):
+        monkeypatch.delenv(name, raising=False)
     launched = dict(TORCHELASTIC_ERROR_FILE=str(tmp_path / 'error.json'))
     for variables, shown in ((dict(), True), (launched, True), (dict(launched, SAPIENS_RUN_FILE='run.json'), False)):
         for name, value in variables.items():

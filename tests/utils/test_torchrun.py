@@ -243,6 +243,7 @@ def test_variables_that_are_no_numbers_are_refused(monkeypatch, capsys, setting)
     monkeypatch.setenv('MASTER_ADDR', 'node1')
     monkeypatch.setenv('LOGLEVEL', 'WARNING')
     monkeypatch.setenv(*setting.split('='))
+    monkeypatch.setenv('SAPIENS_RUN_FILE', '')  # it stays in this process
     monkeypatch.setattr(torchrun, 'run', lambda args: None)
     with pytest.raises(SystemExit) as ended:
         torchrun.main(['--nproc-per-node=2', 'train.py'])
@@ -252,6 +253,7 @@ def test_variables_that_are_no_numbers_are_refused(monkeypatch, capsys, setting)
 @pytest.mark.parametrize('number', ['two', '0', '--amp', '-1'])
 def test_the_number_of_processes_is_checked(monkeypatch, capsys, number):
     monkeypatch.setenv('LOGLEVEL', 'WARNING')
+    monkeypatch.setenv('SAPIENS_RUN_FILE', '')
     monkeypatch.setattr(torchrun, 'run', lambda args: None)
     with pytest.raises(SystemExit) as ended:
         torchrun.main([f'--nproc-per-node={number}', 'train.py'])
