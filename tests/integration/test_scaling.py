@@ -49,8 +49,8 @@ def test_help_and_mistakes(scaling, capsys):
     shown = capsys.readouterr().out
     assert ended.value.code == 0
     assert all(f'--{name}' in shown for name in ('measure', 'predict', 'failures', 'nic', 'gpus-per-node', 'smoke'))
-    with pytest.raises(SystemExit, match=r'error: stall=0.0: expected a number above 0'):
-        scaling.main(['--failures', '--stall', '0'])
+    with pytest.raises(SystemExit, match=r'error: restart=-1.0: expected a number above 0'):
+        scaling.main(['--failures', '--restart=-1'])
     with pytest.raises(SystemExit, match='error: --total-batch 12: expected a multiple of --gpus 8'):
         scaling.main(['--predict', '--smoke', '--total-batch', '12'])
 
@@ -58,6 +58,7 @@ def test_help_and_mistakes(scaling, capsys):
 @pytest.mark.parametrize(
     ('arguments', 'text'),
     [
+        ('--failures --stall 0', '--stall: 0: expected a number above 0'),
         ('--failures --interval 0', '--interval: 0: expected a number above 0'),
         ('--predict --nic fast', '--nic: fast: expected a number above 0'),
         ('--predict --config mae/nope', 'error: no config file mae/nope'),

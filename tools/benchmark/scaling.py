@@ -78,9 +78,9 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     text = 'hours of a GPU from failure to failure; default: 10000 50000'
     add('--failure-hours', type=above_zero, nargs='+', default=[10_000.0, 50_000.0], metavar='HOURS', help=text)
     text = 'until all processes have ended after one was killed; default: %(default)g'
-    add('--killed', type=above_zero, default=15.0, metavar='SECONDS', help=text)
+    add('--killed', type=float, default=15.0, metavar='SECONDS', help=text)
     text = 'until the first step after a failure, assumed; default: %(default)g'
-    add('--restart', type=above_zero, default=300.0, metavar='SECONDS', help=text)
+    add('--restart', type=float, default=300.0, metavar='SECONDS', help=text)
     text = 'between checkpoints (interval_minutes of the hook); default: %(default)g'
     add('--interval', type=above_zero, default=30.0, metavar='MINUTES', help=text)
     text = 'in which training stands during a save, assumed; default: %(default)g'
