@@ -178,6 +178,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     if 'LOGLEVEL' not in os.environ:
         logging.disable(logging.ERROR)  # torchrun's reports of what the processes say themselves
     parser = get_args_parser()
+    parser.error = lambda message: parser.exit(2, f'error: {message}\n')  # without the usage of torchrun
     # Defined by torch without a type.
     next(action for action in parser._actions if action.dest == 'nproc_per_node').type = processes_of_machine
     try:

@@ -258,7 +258,10 @@ def test_the_number_of_processes_is_checked(monkeypatch, capsys, number):
     with pytest.raises(SystemExit) as ended:
         torchrun.main([f'--nproc-per-node={number}', 'train.py'])
     assert ended.value.code == 2
-    assert f'{number}: expected the number of GPUs of this machine, 1 or more' in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert shown.startswith('error: ') and shown.endswith(
+        f'{number}: expected the number of GPUs of this machine, 1 or more\n'
+    )
 
 
 def test_a_machine_whose_run_was_ended_by_another(monkeypatch, capsys):
