@@ -5,6 +5,7 @@ import json
 import pickle
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,9 @@ from pathlib import Path
 from .flight_recorder import FOLDER, NCCL, PROCESSES, is_of_collective
 
 __all__ = ['Call', 'Process', 'find_hang', 'read_processes']
+
+# Names of the files of processes, with the rank.
+FILE = re.compile(rf'(?:{NCCL}|rank_)(\d+)(?:\.json)?')
 
 
 @dataclass(frozen=True)
@@ -96,27 +100,47 @@ def read_processes(path: Path) -> list[Process]:
             f'WORK_DIR/{FOLDER} when one fails'
         )
     known = folder / PROCESSES
-    rows = json.loads(known.read_text()) if known.exists() else []
-    processes = {row['rank']: Process(row['rank'], row['host'], row['pid']) for row in rows}
+    processes = {}
+    if known.exists():
+        with _named(known):
+            rows = json.loads(known.read_text())
+            processes = {int(row['rank']): Process(int(row['rank']), row['host'], row['pid']) for row in rows}
     for file in sorted(files):
-        rank = int(re.search(r'(\d+)(?:\.json)?$', file.name)[1])
-        try:
-            content = json.loads(file.read_text()) if file.suffix == '.json' else _Plain(file).load()
-            calls = list(_calls(content))
-            groups = {(one.get('name', ''), one.get('desc', '')) for one in content.get('pg_config', {}).values()}
-        except (ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
-            raise ValueError(f'{file} is damaged: {error}') from error
-        process = processes.setdefault(rank, Process(rank))
-        process.seen, process.time = True, content.get('time') or file.stat().st_mtime
-        process.stack, process.error = content.get('stack') or process.stack, content.get('error') or process.error
-        process.groups |= groups
-        for call in calls:
-            process.calls.setdefault(call.group, {})[call.number] = call
+        rank = int(FILE.fullmatch(file.name)[1])
+        with _named(file):
+            _add_file(processes.setdefault(rank, Process(rank)), file)
     return [processes[rank] for rank in sorted(processes)]
 
 
 def _files_of(folder: Path) -> list[Path]:
-    return [*folder.glob('rank_*.json'), *folder.glob(f'{NCCL}*')]
+    return [file for file in folder.glob('*rank_*') if FILE.fullmatch(file.name)]
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Name a file that is damaged. Such content may end in any error."""
+    try:
+        yield
+    except OSError:
+        raise  # it cannot be read, and the error names it
+    except Exception as error:
+        reason = ' '.join(f'{type(error).__name__}: {error}'.split())
+        raise ValueError(f'{file} is damaged ({reason}): remove it to read the others') from error
+
+
+def _add_file(process: Process, file: Path) -> None:
+    """Add to a process what it has written."""
+    content = json.loads(file.read_text()) if file.suffix == '.json' else _Plain(file).load()
+    calls = list(_calls(content))
+    groups = {(one.get('name', ''), one.get('desc', '')) for one in content.get('pg_config', {}).values()}
+    process.seen, process.time = True, content.get('time') or file.stat().st_mtime
+    datetime.fromtimestamp(process.time)
+    process.stack, process.error = content.get('stack') or process.stack, content.get('error') or process.error
+    if not isinstance(process.stack + process.error, str):
+        raise TypeError('a stack or an error that is not a text')
+    process.groups |= groups
+    for call in calls:
+        process.calls.setdefault(call.group, {})[call.number] = call
 
 
 class _Plain(pickle.Unpickler):
@@ -135,7 +159,8 @@ def _calls(content: dict) -> Iterator[Call]:
             kinds, sizes = entry.get('input_dtypes') or (), entry.get('input_sizes') or ()
             inputs = ', '.join(f'{kind} {list(size)}' for kind, size in zip(kinds, sizes, strict=False))
             what = f'{entry["profiling_name"].split(":")[-1]} of {inputs or "nothing"}'
-            yield Call(tuple(entry['process_group']), entry['collective_seq_id'], what)
+            name, description = map(str, entry['process_group'])
+            yield Call((name, description), int(entry['collective_seq_id']), what)
 
 
 def find_hang(processes: list[Process]) -> list[str]:

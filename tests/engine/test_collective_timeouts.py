@@ -201,11 +201,46 @@ def test_refused(folder, tmp_path):
     with pytest.raises(FileNotFoundError, match='holds no files of a failed collective'):
         read_processes(tmp_path)
     (folder / 'nccl_rank_0').write_bytes(pickle.dumps(Attack()))
-    with pytest.raises(ValueError, match='nccl_rank_0 is damaged: it asks for posix.mkdir'):
+    with pytest.raises(ValueError, match='nccl_rank_0 is damaged .*it asks for posix.mkdir'):
         read_processes(tmp_path)
     (folder / 'nccl_rank_0').write_bytes(b'')
     with pytest.raises(ValueError, match='nccl_rank_0 is damaged'):
         read_processes(tmp_path)
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        [1],
+        None,
+        dict(entries=['text']),
+        dict(pg_config=[1]),
+        dict(time='today'),
+        dict(time=1e30),
+        dict(error=3),
+        dict(entries=[dict(entry(1), collective_seq_id='one')]),
+        dict(entries=[dict(entry(1), process_group=['0'])]),
+    ],
+)
+def test_a_damaged_file_is_named(folder, content):
+    (folder / 'nccl_rank_7').write_bytes(pickle.dumps(content))
+    with pytest.raises(ValueError, match='nccl_rank_7 is damaged .*: remove it to read the others'):
+        read_processes(folder)
+
+
+@pytest.mark.parametrize('text', ['[{"rank": 0', '[1]', '[{"rank": 0}]', 'null'])
+def test_a_damaged_list_of_processes_is_named(folder, text):
+    (folder / 'nccl_rank_0').write_bytes(pickle.dumps(dict(entries=[entry(1)])))
+    (folder / 'processes.json').write_text(text)
+    with pytest.raises(ValueError, match='processes.json is damaged'):
+        read_processes(folder)
+
+
+def test_other_files_are_passed_over(folder):
+    (folder / 'nccl_rank_0').write_bytes(pickle.dumps(dict(entries=[entry(1)])))
+    for name in ('rank_a.json', 'rank_0.tmp', 'nccl_rank_', 'nccl_rank_0.bak'):
+        (folder / name).write_text('text')
+    assert [process.rank for process in read_processes(folder) if process.seen] == [0]
 
 
 def report_after_another_start(work_dir):
