@@ -46,13 +46,15 @@ class ShardCache:
         limit: bytes of all copies together.
 
     Raises:
-        ValueError: a limit of 0 or less, or a system without ``fcntl``.
+        ValueError: no folder, a limit of 0 or less, or a system without ``fcntl``.
         OSError: the folder cannot be made or written to.
     """
 
     def __init__(self, folder: str | Path, limit: int) -> None:
         if fcntl is None:
             raise ValueError(f'cache_dir={folder!r}: the cache of shards needs the file locks of Linux or macOS')
+        if not (isinstance(folder, str | Path) and str(folder)):
+            raise ValueError(f'cache_dir={folder!r}: expected a folder on a local disk')
         if limit <= 0:
             raise ValueError(f'a cache of {limit} bytes: expected more than 0')
         self.folder, self.limit = Path(folder).expanduser(), limit

@@ -40,15 +40,27 @@ class Scan:
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
 
+def _filesystem(path: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system of a file or URL, and its name there.
+
+    Raises:
+        ValueError: a protocol that is not known, or whose package is not installed.
+    """
+    try:
+        return fsspec.core.url_to_fs(path)
+    except (ImportError, ValueError) as error:
+        raise ValueError(f'{path!r} in `shards` cannot be opened: {error}') from error
+
+
 def read_range(path: str, begin: int, end: int) -> bytes:
     """Bytes ``begin`` to ``end`` of a file or URL, or fewer where it ends before."""
-    filesystem, name = fsspec.core.url_to_fs(path)
+    filesystem, name = _filesystem(path)
     return filesystem.cat_file(name, begin, end)
 
 
 def size_of(path: str) -> int:
     """Bytes of a file or URL."""
-    filesystem, name = fsspec.core.url_to_fs(path)
+    filesystem, name = _filesystem(path)
     size = filesystem.size(name)
     if size is None:
         raise OSError(f'the server does not tell the size of {path}')
@@ -60,7 +72,7 @@ def scan_shard(path: str) -> Scan:
 
     The first image of a sample counts. Raises FileNotFoundError or another OSError where the shard cannot be read.
     """
-    filesystem, name = fsspec.core.url_to_fs(path)
+    filesystem, name = _filesystem(path)
     scan, places = Scan(size_of(path), np.empty((0, 2), np.uint32)), []
     with filesystem.open(name, 'rb') as file:
         offset, stem, latest = 0, None, ''
@@ -101,6 +113,7 @@ def scan_shards(paths: list[str], progress: Callable = iter) -> list[Scan]:
 
     Raises:
         FileNotFoundError: a shard that does not exist.
+        ValueError: a folder.
     """
 
     def scan(path):
@@ -138,7 +151,7 @@ def write_index(path: str, shards: list[str], scans: list[Scan]) -> None:
         metadata=dict(format=_FORMAT, shards=json.dumps(names)),
     )
     if '://' in path:
-        filesystem, name = fsspec.core.url_to_fs(path)
+        filesystem, name = _filesystem(path)
         filesystem.pipe_file(name, content)
     else:
         write_atomically(path, content)
@@ -146,6 +159,14 @@ def write_index(path: str, shards: list[str], scans: list[Scan]) -> None:
 
 def _absolute(name: str) -> str:
     return name if '://' in name else os.path.abspath(name)
+
+
+def _offset(tensor: dict, bytes_: int) -> int:
+    """Where a tensor of an index begins behind the header. Raises ValueError where it has another size."""
+    begin, end = map(int, tensor['data_offsets'])
+    if begin < 0 or end - begin != bytes_:
+        raise ValueError(f'{end - begin} bytes: expected {bytes_}')
+    return begin
 
 
 class ShardIndex:
@@ -182,27 +203,41 @@ class ShardIndex:
 
         Raises:
             FileNotFoundError: no such file.
-            ValueError: another file.
+            ValueError: another file, or one that has been cut off.
         """
+        _filesystem(path)  # its error is another one than that of a damaged index
         try:
             (length,) = struct.unpack('<Q', read_range(path, 0, 8))
             header = json.loads(read_range(path, 8, 8 + length)) if length < 1 << 30 else {}
             if header['__metadata__']['format'] != _FORMAT:
                 raise KeyError('format')
             names = json.loads(header['__metadata__']['shards'])
+            if not (names and isinstance(names, list) and all(isinstance(name, str) and name for name in names)):
+                raise ValueError('names of shards')
+            samples = int(header['places']['shape'][0])
+            counts, sizes, places = (
+                8 + length + _offset(header[key], bytes_)
+                for key, bytes_ in dict(counts=8 * len(names), sizes=8 * len(names), places=8 * samples).items()
+            )
         except FileNotFoundError as error:
             raise FileNotFoundError(f'no index {path!r} ({error}): `sapiens index SHARDS` writes one') from error
-        except (struct.error, KeyError, ValueError) as error:
+        except (struct.error, KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f'{path!r} is no index of shards: `sapiens index SHARDS` writes one') from error
 
-        def array(key):
-            begin, end = (8 + length + offset for offset in header[key]['data_offsets'])
-            return np.frombuffer(read_range(path, begin, end), '<i8')
+        def content(begin, bytes_):
+            found = read_range(path, begin, begin + bytes_)
+            if len(found) < bytes_:
+                raise ValueError(f'the index {path!r} has been cut off: `sapiens index SHARDS` writes it again')
+            return np.frombuffer(found, '<i8')
 
+        counts, sizes = content(counts, 8 * len(names)), content(sizes, 8 * len(names))
+        if samples:
+            content(places + 8 * (samples - 1), 8)
+        if (counts < 0).any() or (counts > samples).any() or counts.sum() != samples or (sizes < 0).any():
+            raise ValueError(f'the index {path!r} is damaged: `sapiens index SHARDS` writes it again')
         folder = posixpath.dirname(path)
         paths = [name if '://' in name or name.startswith('/') else posixpath.join(folder, name) for name in names]
-        places = (path, 8 + length + header['places']['data_offsets'][0], header['places']['shape'][0])
-        return cls(paths, array('counts'), array('sizes'), [places])
+        return cls(paths, counts, sizes, [(path, places, samples)])
 
     @classmethod
     def join(cls, parts: list['ShardIndex']) -> 'ShardIndex':

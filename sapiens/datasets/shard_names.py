@@ -3,7 +3,7 @@
 import os
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from os import PathLike
 
 import fsspec
@@ -24,10 +24,14 @@ def expand_shards(shards: str | PathLike | Iterable[str | PathLike]) -> list[str
     is a chained URL of fsspec (``simplecache::s3://bucket/a.tar``), not a list.
 
     Raises:
-        ValueError: unbalanced braces, or braces around a single name.
+        ValueError: not a path, an empty one, unbalanced braces, or braces around a single name.
     """
+    listed = [shards] if isinstance(shards, str | PathLike) else shards
+    is_list = isinstance(listed, Iterable) and not isinstance(listed, Mapping)
+    if not is_list or not all(isinstance(given, str | PathLike) and os.fspath(given) for given in listed):
+        raise ValueError(f'shards={shards!r}: expected a path or URL, or a list of them')
     names = []
-    for given in [shards] if isinstance(shards, str | PathLike) else shards:
+    for given in listed:
         chained = ''
         for part in os.path.expandvars(os.fspath(given)).split('::'):
             if part in fsspec.available_protocols():

@@ -43,7 +43,7 @@ class ShardOrder:
         self.canonical_nodes = max(1, min(canonical_nodes, used // interleave))
         self.length = int(counts.sum())
         self._firsts = np.cumsum(counts) - counts
-        self._block = max(1, interleave * self.length // used)
+        self._block = max(1, min(interleave, used) * self.length // used)
         self._line: tuple = (None,)  # the latest pass, its order of shards, and where each of them begins on the line
         self._blocks: OrderedDict[tuple, np.ndarray] = OrderedDict()
 

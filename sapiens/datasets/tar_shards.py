@@ -10,6 +10,7 @@ from mmengine.dist import all_gather_object, get_dist_info
 from mmengine.logging import print_log
 
 from sapiens.registry import DATASETS
+from sapiens.utils.option_values import require_number
 
 from .base import SampleDataset
 from .checks import Findings
@@ -23,6 +24,8 @@ from .shard_reader import ShardReader
 __all__ = ['TarShards']
 
 _SLOW_SCAN = 10
+# Beyond these, integers of 64 bits and timers overflow.
+_MOST, _MOST_SECONDS = 1e15, 1e9
 
 
 @DATASETS.register_module()
@@ -73,21 +76,19 @@ class TarShards(SampleDataset):
         compressed = [name for name in names if name.endswith(('.gz', '.tgz', '.zst', '.bz2', '.xz'))]
         if compressed:
             raise ValueError(f'{compressed[0]!r} is compressed, which cannot be read in the middle: unpack it to .tar')
+        require_number('samples_per_epoch', samples_per_epoch, least=1, most=_MOST, whole=True, none='all images')
         for name, value in dict(canonical_nodes=canonical_nodes, interleave=interleave).items():
-            if not (isinstance(value, int) and value >= 1):
-                raise ValueError(f'{name}={value!r}: expected a whole number of 1 or more')
-        if not timeout > 0:
-            raise ValueError(f'timeout={timeout!r}: expected seconds above 0')
+            require_number(name, value, least=1, whole=True)
+        require_number('timeout', timeout, above=0, most=_MOST_SECONDS)
         if (cache_dir is None) != (cache_gb is None):
             raise ValueError(f'cache_dir={cache_dir!r} and cache_gb={cache_gb!r}: give both, or none')
+        require_number('cache_gb', cache_gb, least=1e-9, most=_MOST, none='no cache')
         self.canonical_nodes, self.interleave, self.timeout = canonical_nodes, interleave, timeout
         self.cache = None if cache_dir is None else ShardCache(cache_dir, int(cache_gb * 1e9))
         self.index = _read_index(names)
         if not len(self.index):
             raise ValueError(f'no image in the shards {names[0]!r}{" and others" if len(names) > 1 else ""}')
         self.samples_per_epoch = len(self.index) if samples_per_epoch is None else samples_per_epoch
-        if self.samples_per_epoch < 1:
-            raise ValueError(f'samples_per_epoch={samples_per_epoch}: expected 1 or more')
         self._order: ShardOrder | None = None
         self._reader: tuple[int, ShardReader] | None = None
 

@@ -7,12 +7,16 @@ from datetime import timedelta
 import torch.distributed as dist
 from torch.distributed.distributed_c10d import _set_pg_timeout, _world
 
+from sapiens.utils.option_values import require_number
+
 from .host_group import SAVES, gather_on_hosts
 
 __all__ = ['CollectiveTimeouts']
 
 # Steps of a run that may take long: compilation, first batches, caches of kernels.
 FIRST_STEPS = 10
+# What torch can count.
+MOST_SECONDS = 1e9
 
 
 class CollectiveTimeouts:
@@ -25,13 +29,12 @@ class CollectiveTimeouts:
         step_seconds: in all other steps.
 
     Raises:
-        ValueError: a number that is not above 0.
+        ValueError: another value than a number above 0.
     """
 
     def __init__(self, seconds: float, step_seconds: float) -> None:
         for key, value in dict(timeout=seconds, step_timeout=step_seconds).items():
-            if not value > 0:
-                raise ValueError(f'env_cfg.dist_cfg.{key}={value!r}: expected seconds above 0')
+            require_number(f'env_cfg.dist_cfg.{key}', value, above=0, most=MOST_SECONDS)
         self.seconds, self.step_seconds = seconds, step_seconds
         self._steps, self._in_steps = 0, False
 

@@ -13,6 +13,7 @@ def require_number(
     *,
     above: float | None = None,
     least: float | None = None,
+    most: float | None = None,
     whole: bool = False,
     none: str = '',
 ) -> None:
@@ -20,7 +21,7 @@ def require_number(
 
     Args:
         key: of the option, for the message.
-        above, least: the number is greater than this, or at least this.
+        above, least, most: the number is greater than this, at least this, or at most this.
         whole: it is an integer.
         none: what None means, where None is allowed.
 
@@ -31,10 +32,12 @@ def require_number(
         return
     is_number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
     is_number = is_number and _is_finite(value)
-    if is_number and (above is None or value > above) and (least is None or value >= least):
+    is_within = is_number and (above is None or value > above) and (least is None or value >= least)
+    if is_within and (most is None or value <= most):
         return
     kind = 'a whole number' if whole else 'a finite number'
     limit = f' above {above:g}' if above is not None else f' of at least {least:g}' if least is not None else ''
+    limit += f'{" and" if limit else " of"} at most {most:g}' if most is not None else ''
     raise ValueError(f'{key}={value!r}: expected {kind}{limit}{f", or None for {none}" if none else ""}')
 
 

@@ -61,7 +61,7 @@ def test_each_sample_once_a_pass_over_any_number_of_ranks(ranks):
     assert len({seed for _, seed in seen}) == len(seen)
 
 
-@pytest.mark.parametrize(('canonical_nodes', 'interleave'), [(1, 4), (7, 1), (64, 4), (7, 1000)])
+@pytest.mark.parametrize(('canonical_nodes', 'interleave'), [(1, 4), (7, 1), (64, 4), (7, 1000), (7, 10**20)])
 def test_a_pass_is_a_permutation_that_changes(canonical_nodes, interleave):
     order = ShardOrder(COUNTS, canonical_nodes, interleave, 3)
     passes = [order(np.arange(number * TOTAL, (number + 1) * TOTAL)) for number in (0, 1, 6)]

@@ -1,5 +1,7 @@
 import io
+import json
 import pickle
+import re
 import tarfile
 import threading
 import time
@@ -397,16 +399,64 @@ def test_errors(shards, tmp_path):
         dataset('a.tar.gz')
     for options, text in [
         (dict(samples_per_epoch=0), 'samples_per_epoch=0'),
-        (dict(canonical_nodes=0), 'canonical_nodes=0: expected a whole number of 1 or more'),
-        (dict(interleave=1.5), 'interleave=1.5: expected a whole number of 1 or more'),
+        (dict(samples_per_epoch='100'), "samples_per_epoch='100': expected a whole number"),
+        (dict(samples_per_epoch=1.5), 'samples_per_epoch=1.5: expected a whole number'),
+        (dict(samples_per_epoch=10**30), 'samples_per_epoch=1000.*at most 1e.15'),
+        (dict(canonical_nodes=0), 'canonical_nodes=0: expected a whole number of at least 1'),
+        (dict(interleave=1.5), 'interleave=1.5: expected a whole number of at least 1'),
         (dict(timeout=0), 'timeout=0'),
+        (dict(timeout='30'), "timeout='30': expected"),
+        (dict(timeout=float('inf')), 'timeout=inf: expected'),
         (dict(cache_dir='x'), "cache_dir='x' and cache_gb=None: give both, or none"),
-        (dict(cache_dir=tmp_path, cache_gb=0), 'a cache of 0 bytes'),
+        (dict(cache_dir=tmp_path, cache_gb=0), 'cache_gb=0: expected'),
+        (dict(cache_dir=tmp_path, cache_gb='5'), "cache_gb='5': expected"),
+        (dict(cache_dir=tmp_path, cache_gb=float('nan')), 'cache_gb=nan: expected'),
+        (dict(cache_dir='', cache_gb=1), "cache_dir='': expected a folder"),
     ]:
         with pytest.raises(ValueError, match=text):
             dataset(shards, **options)
     with pytest.raises(ValueError, match='--out index.bin: expected a name that ends in .safetensors'):
         index([shards, '--out', 'index.bin'])
+    for names in ('', None, 3, [None], {'a': 1}):
+        with pytest.raises(ValueError, match=rf'shards={re.escape(repr(names))}: expected a path or URL'):
+            dataset(names)
+    with pytest.raises(ValueError, match=r'is a folder: name its shards, such as .*\.tar'):
+        dataset(tmp_path)
+    for url in ('nothing://bucket/a.tar', 'nothing://bucket/a.safetensors'):
+        with pytest.raises(ValueError, match=f'{url}.*cannot be opened: Protocol not known: nothing'):
+            dataset(url)
+
+
+def test_a_damaged_index_is_refused(shards, tmp_path):
+    index([shards])
+    whole = (tmp_path / 'index.safetensors').read_bytes()
+    end = 8 + int.from_bytes(whole[:8], 'little')
+    header = json.loads(whole[8:end])
+
+    def refuse(header, content, text):
+        head = json.dumps(header).encode()
+        (tmp_path / 'x.safetensors').write_bytes(len(head).to_bytes(8, 'little') + head + content)
+        with pytest.raises(ValueError, match=rf'x\.safetensors. {text}.*sapiens index SHARDS. writes'):
+            dataset(tmp_path / 'x.safetensors')
+
+    for other in (
+        [1],
+        None,
+        {key: value for key, value in header.items() if key != 'counts'},
+        dict(header, __metadata__=dict(header['__metadata__'], shards='3')),
+        dict(header, __metadata__=dict(header['__metadata__'], shards='["a.tar"]')),
+        dict(header, counts=dict(header['counts'], data_offsets=[0, 10**15])),
+        dict(header, counts=dict(header['counts'], data_offsets='ab')),
+        dict(header, places=dict(header['places'], shape=[])),
+        dict(header, places=dict(header['places'], shape=[10**15, 2])),
+    ):
+        refuse(other, whole[end:], 'is no index')
+    for length in (0, 20, len(whole) - end - 1):
+        refuse(header, whole[end : end + length], 'has been cut off')
+    begin = end + header['counts']['data_offsets'][0]
+    for count in (-1, 10**17, 7):
+        counted = whole[:begin] + count.to_bytes(8, 'little', signed=True) + whole[begin + 8 :]
+        refuse(header, counted[end:], 'is damaged')
 
 
 def test_the_runner_gives_shards_their_own_sampler(shards):

@@ -1,5 +1,6 @@
 import logging
 import os
+import re
 from datetime import timedelta
 
 import pytest
@@ -261,8 +262,11 @@ def test_processes_on_cpus_use_gloo_and_wait_half_an_hour(processes, monkeypatch
     started.clear()
     several('none', False).setup_env(dict(dist_cfg=None))
     assert not started
-    with pytest.raises(ValueError, match='env_cfg.dist_cfg.step_timeout=0: expected seconds above 0'):
-        several().setup_env(dict(dist_cfg=dict(step_timeout=0)))
+    for value in (0, '120', None, float('inf'), 1e300, True):
+        for key in ('timeout', 'step_timeout'):
+            text = re.escape(f'env_cfg.dist_cfg.{key}={value!r}: expected a finite number')
+            with pytest.raises(ValueError, match=text):
+                several().setup_env(dict(dist_cfg={key: value}))
     monkeypatch.setenv('LOCAL_WORLD_SIZE', '')  # removed at the end
     monkeypatch.setenv('SLURM_STEP_TASKS_PER_NODE', '2')
     task = several('slurm')

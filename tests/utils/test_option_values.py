@@ -28,6 +28,8 @@ def test_numbers(value, options):
         (0, dict(above=0, none='no limit'), 'a finite number above 0, or None for no limit'),
         (-0.1, dict(least=0), 'a finite number of at least 0'),
         (1.0, dict(least=1, whole=True), 'a whole number of at least 1'),
+        (9, dict(above=0, most=8), 'a finite number above 0 and at most 8'),
+        (9, dict(most=8, whole=True), 'a whole number of at most 8'),
     ],
 )
 def test_other_values_are_refused(value, options, expected):
