@@ -32,7 +32,7 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.elastic.rendezvous.api import RendezvousConnectionError, RendezvousError
 from torch.distributed.launcher import api
-from torch.distributed.run import get_args_parser, run
+from torch.distributed.run import determine_local_world_size, get_args_parser, run
 
 from .first_error import Failure, first_failure, read_failure
 from .launcher_watch import stop_with_launcher
@@ -114,20 +114,29 @@ def meeting(environ: Mapping[str, str]) -> dict:
     so that several runs fit on it.
 
     Raises:
-        ValueError: several machines, and no address.
+        ValueError: several machines and no address, or a wrong value, with the name of its variable.
     """
     address = environ.get('MASTER_ADDR')
-    port = environ.get('MASTER_PORT') or environ.get('PORT')
+    port = _first_of(environ, 'MASTER_PORT', 'PORT', most=65535)
     pods = environ if address and 'LOCAL_RANK' not in environ else {}
     nodes = environ.get('NNODES') or pods.get('WORLD_SIZE') or '1'
-    node = environ.get('NODE_RANK') or pods.get('RANK')
+    least, _, most = nodes.partition(':')
+    if not (_is_whole(least, 1) and _is_whole(most or least, int(least))) or nodes.endswith(':'):
+        name = 'NNODES' if environ.get('NNODES') else 'WORLD_SIZE'
+        raise ValueError(
+            f'{name}={nodes}: expected a number of machines, such as 4, or 2:4 for any number from 2 to 4'
+        )
+    node = _first_of(environ, 'NODE_RANK') or _first_of(pods, 'RANK')
     endpoint = environ.get('RDZV_ENDPOINT') or (f'{address}:{port or 29500}' if address else '')
+    host, _, number = endpoint.rpartition(':')
+    if endpoint and not (host and _is_whole(number, 0, 65535)):
+        raise ValueError(f'RDZV_ENDPOINT={endpoint}: expected host:port, such as node1:29500')
     found = dict(rdzv_backend='c10d', nnodes=nodes)
     if nodes in ('1', '1:1'):
         # A name that other machines know is not always one that this machine knows.
         found.update(rdzv_endpoint=f'localhost:{port or 0}', rdzv_id=str(uuid.uuid4()), local_addr='127.0.0.1')
     elif endpoint:
-        found.update(rdzv_endpoint=endpoint, rdzv_id=environ.get('RDZV_ID', 'sapiens'))
+        found.update(rdzv_endpoint=endpoint, rdzv_id=environ.get('RDZV_ID') or 'sapiens')
         own = own_address(endpoint)
         if own is not None:
             found['local_addr'] = own
@@ -166,10 +175,42 @@ def processes_of_machine(text: str) -> str:
 
 def shutdown_seconds(environ: Mapping[str, str]) -> int:
     """Seconds that a stop signal leaves for the checkpoint. Raises ValueError for another text than a whole number."""
-    text = environ.get('SHUTDOWN_TIMEOUT', '900')
-    if not text.isdecimal():
+    text = environ.get('SHUTDOWN_TIMEOUT') or '900'
+    if not _is_whole(text):
         raise ValueError(f'SHUTDOWN_TIMEOUT={text}: expected whole seconds')
     return int(text)
+
+
+def _is_whole(text: str, least: int = 0, most: int = 10**9) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 12 and least <= int(text) <= most
+
+
+def _first_of(environ: Mapping[str, str], *names: str, most: int = 10**9) -> str | None:
+    """The first variable that is set, a whole number."""
+    name = next((name for name in names if environ.get(name)), None)
+    if name and not _is_whole(environ[name], most=most):
+        raise ValueError(f'{name}={environ[name]}: expected a whole number from 0 to {most}')
+    return environ[name] if name else None
+
+
+def _parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+    """Parse torchrun's arguments. Raises ValueError for those that torchrun would end in a traceback for."""
+
+    def refuse(message):
+        raise ValueError(message)
+
+    _first_of(os.environ, 'MAX_RESTARTS')  # which the scripts hand on
+    parser.error = refuse
+    args = parser.parse_args(argv)
+    if args.max_restarts < 0:
+        raise ValueError(f'--max_restarts={args.max_restarts}: expected a whole number of 0 or more')
+    try:
+        count = determine_local_world_size(args.nproc_per_node)
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise ValueError(f'GPUS={args.nproc_per_node}: expected the number of GPUs of this machine, 1 or more')
+    return args
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
@@ -188,6 +229,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
             signals_to_handle=','.join(['SIGHUP', 'SIGQUIT', *(number.name for number in STOP_SIGNALS)]),
             shutdown_timeout=shutdown_seconds(os.environ),
         )
+        args = _parse(parser, argv)
     except ValueError as error:
         print(f'error: {error}', file=sys.stderr)
         sys.exit(2)
@@ -199,11 +241,11 @@ def main(argv: list[str] | None = None) -> NoReturn:
     # The store of an agent keeps the addresses of processes that have ended, which those of the next start would try to reach.
     os.environ.setdefault('TORCH_DISABLE_SHARE_RDZV_TCP_STORE', '1')
     folder = tempfile.mkdtemp(prefix='sapiens_run_')
-    if 'PET_LOG_DIR' not in os.environ:  # processes leave their errors there; torchrun's own folder would stay
-        parser.set_defaults(log_dir=folder)
+    if 'PET_LOG_DIR' not in os.environ and not args.log_dir:
+        args.log_dir = folder  # processes leave their errors there; torchrun's own folder would stay
     os.environ[RUN_FILE] = str(Path(folder, 'run.json'))
     try:
-        launch(parser.parse_args(argv))
+        launch(args)
     except ChildFailedError as error:
         sys.exit(report(error.failures))
     except SignalException as error:

@@ -390,6 +390,30 @@ def test_machines_meet_by_variables(monkeypatch):
         torchrun.shutdown_seconds(dict(SHUTDOWN_TIMEOUT='15m'))
 
 
+@pytest.mark.parametrize(
+    ('variables', 'gpus', 'text'),
+    [
+        *((dict(), gpus, f'GPUS={gpus}: expected the number of GPUs') for gpus in ('0', '-1', 'abc', '', '1.5')),
+        *((dict(MAX_RESTARTS=text), '1', f'MAX_RESTARTS={text}: expected a whole number') for text in ('abc', '-1', '1.5')),
+        *((dict(NNODES=text), '1', f'NNODES={text}: expected a number of machines')
+          for text in ('abc', '0', '-1', '2:1', '2:', ':2', '1:2:3', ' ', '1' * 5000)),
+        *((dict(PORT=text), '1', f'PORT={text}: expected a whole number from 0 to 65535') for text in ('abc', '-1', '65536')),
+        (dict(MASTER_PORT='x', PORT='1'), '1', 'MASTER_PORT=x: expected'),
+        (dict(NNODES='2', MASTER_ADDR='a', NODE_RANK='one'), '1', 'NODE_RANK=one: expected a whole number'),
+        *((dict(NNODES='2', RDZV_ENDPOINT=text), '1', f'RDZV_ENDPOINT={text}: expected host:port')
+          for text in ('node1', 'node1:', ':29500', 'a:b')),
+    ],
+)  # fmt: skip
+def test_wrong_values_are_refused_in_a_line(monkeypatch, capsys, variables, gpus, text):
+    for name, value in dict(variables, LOGLEVEL='WARNING', SAPIENS_RUN_FILE='').items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torchrun, 'run', lambda args: pytest.fail('it has started'))
+    with pytest.raises(SystemExit) as ended:
+        torchrun.main([f'--nproc_per_node={gpus}', f'--max_restarts={variables.get("MAX_RESTARTS", 3)}', 'train.py'])
+    printed = capsys.readouterr().err
+    assert ended.value.code == 2 and printed.startswith(f'error: {text}') and printed.count('\n') == 1
+
+
 @pytest.mark.parametrize('script', ['dist_train.sh', 'dist_test.sh'])
 def test_scripts_hand_the_status_on(script, tmp_path):
     """A python that prints its arguments and ends as a stopped training."""
