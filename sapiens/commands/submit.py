@@ -17,6 +17,7 @@ import importlib
 import os
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,17 @@ from sapiens.utils.first_error import ERROR_PREFIX
 from sapiens.utils.optional import require
 from sapiens.utils.restarts import RUN_FILE
 from sapiens.utils.total_batch import TOTAL, batch_of_process
+
+OWN = {
+    **{name: f'use --{name}' for name in ('nodes', 'partition', 'time', 'job-name', 'account', 'qos', 'constraint')},
+    **{name: f'use --{name}' for name in ('exclude', 'cpus-per-task')},
+    **{name: 'use --gpus, which is the number of tasks too' for name in ('ntasks', 'ntasks-per-node')},
+    'signal': 'use --signal-seconds',
+    **{name: 'use --max-restarts' for name in ('requeue', 'no-requeue')},
+    **{name: 'logs go to WORK_DIR/slurm' for name in ('output', 'error', 'open-mode')},
+    'array': 'a job is one run',
+}
+"""Options of sbatch that the batch file depends on, and what to do in their place."""
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -46,7 +58,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help='folders in the container, in addition to the current one and the work dir',
     )
     text = 'how often a training that failed is queued again; default: %(default)s'
-    add('--max-restarts', type=int, default=3, metavar='NUMBER', help=text)
+    add('--max-restarts', type=_count, default=3, metavar='NUMBER', help=text)
     add('--dry-run', action='store_true', help='print the file for sbatch, and submit nothing')
     parser.others = 'options of sapiens train or sapiens test follow --'
     args = parser.parse_args(argv[:place])
@@ -75,9 +87,23 @@ def add_batch_arguments(add: Callable) -> None:
 
 
 def refuse_wrong_sbatch(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Check the form of ``--sbatch``, and that ``--time`` leaves time to train."""
-    if wrong := [option for option in args.sbatch if '=' not in option]:
-        parser.error(f'--sbatch {wrong[0]}: expected KEY=VALUE')
+    """Refuse options of jobs that would break the batch file, or leave no time to train."""
+    for option in args.sbatch:
+        key, equals, _ = option.partition('=')
+        if not equals or not re.fullmatch(r'[A-Za-z][\w-]*', key):
+            parser.error(f'--sbatch {option}: expected KEY=VALUE')
+        if instead := OWN.get(key.replace('_', '-')):
+            parser.error(f'--sbatch {option} is set by sapiens submit: {instead}')
+    lines = (args.partition, args.time, getattr(args, 'job_name', None), args.account, args.qos, args.constraint, args.exclude)
+    if wrong := [text for text in (*lines, *args.sbatch) if text and '\n' in text]:
+        parser.error(f'{wrong[0]!r}: the batch file has one line for an option, and this text has several')
+    try:
+        shlex.split(args.srun_args or '')
+    except ValueError as error:
+        parser.error(f'--srun-args {args.srun_args!r}: {error}')
+    setup = subprocess.run(['bash', '-n'], input='\n'.join(args.setup), text=True, capture_output=True)
+    if setup.returncode:
+        parser.error(f'--setup: {" ".join(setup.stderr.split())}')
     seconds = seconds_of_limit(args.time) if args.time else None
     if seconds is not None and seconds <= args.signal_seconds:
         parser.error(
@@ -94,7 +120,7 @@ def shared_parameters(args: argparse.Namespace) -> dict:
         signal_delay_s=args.signal_seconds,
         wckey=None,
         stderr_to_stdout=True,
-        additional_parameters=dict(requeue=True, **dict(option.split('=', 1) for option in args.sbatch)),
+        additional_parameters=dict(requeue=True, **dict(map(_keyword, args.sbatch))),
     )
 
 
@@ -112,6 +138,12 @@ def seconds_of_limit(text: str) -> int | None:
     return sum(part * unit for part, unit in zip([int(days or 0), *hours], (86400, 3600, 60, 1), strict=False))
 
 
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f'{text}: expected a whole number, 0 or more')
+    return int(text)
+
+
 def run_arguments(args: argparse.Namespace) -> tuple[list[str], Path]:
     """Arguments of ``sapiens`` for the run, and its work dir. Wrong options and configs are refused as the run would."""
     name = 'test' if args.checkpoint else 'train'
@@ -122,7 +154,12 @@ def run_arguments(args: argparse.Namespace) -> tuple[list[str], Path]:
         batch_of_process(cfg.train_dataloader, args.nodes * args.gpus)
     if name == 'train' and not (parsed.resume or cfg.get('resume')):
         options.append('--resume')
-    return [name, *options], Path(cfg.work_dir).absolute()
+    work_dir = Path(cfg.work_dir).absolute()
+    if wrong := re.search(r'[%\\\n]', str(work_dir)):
+        raise ValueError(
+            f'work dir {str(work_dir)!r}: Slurm gives {wrong[0]!r} a meaning in the names of logs: set another --work-dir'
+        )
+    return [name, *options], work_dir
 
 
 def batch_parameters(args: argparse.Namespace, folder: Path, is_training: bool) -> dict:
@@ -175,6 +212,12 @@ def batch_parameters(args: argparse.Namespace, folder: Path, is_training: bool) 
             'exit $status',
         ],
     )
+
+
+def _keyword(option: str) -> tuple[str, str]:
+    """``a-key=value`` as submitit names it, so that it takes the place of submitit's own."""
+    key, _, value = option.partition('=')
+    return key.replace('-', '_'), value
 
 
 def python_command(args: argparse.Namespace) -> list[str]:
