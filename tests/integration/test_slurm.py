@@ -292,6 +292,14 @@ def test_the_scripts_take_the_arguments_of_openmmlab(script, arguments, variable
         command, env=dict(environment, GPUS='12', GPUS_PER_NODE='8'), capture_output=True, text=True
     )
     assert refused.returncode == 2 and 'GPUS=12 is not a multiple of GPUS_PER_NODE=8' in refused.stderr
+    for name, text in (('GPUS', '0'), ('GPUS', '-1'), ('GPUS', 'abc'), ('GPUS', '08'), ('GPUS_PER_NODE', '0')):
+        refused = subprocess.run(command, env=dict(environment, **{name: text}), capture_output=True, text=True)
+        assert (
+            refused.returncode == 2
+            and refused.stderr == f'error: {name}={text}: expected a number of GPUs, 1 or more\n'
+        )
+    starred = subprocess.run(command, env=dict(environment, SUBMIT_ARGS='--exclude *'), capture_output=True, text=True)
+    assert '--exclude\n*\n' in starred.stdout
 
 
 @pytest.mark.slow
