@@ -11,7 +11,7 @@ PARTITION=$1 JOB_NAME=$2 CONFIG=$3
 shift 3
 GPUS_PER_NODE=${GPUS_PER_NODE:-8}
 GPUS=${GPUS:-$GPUS_PER_NODE}
-for name in GPUS GPUS_PER_NODE; do
+for name in GPUS_PER_NODE GPUS; do
     if [[ ! ${!name} =~ ^[1-9][0-9]{0,6}$ ]]; then
         echo "error: $name=${!name}: expected a number of GPUs, 1 or more" >&2
         exit 2
