@@ -17,11 +17,17 @@ def batch_of_process(loader: Mapping[str, Any], processes: int) -> int:
         processes: that train together.
 
     Raises:
-        ValueError: a total that is no whole number above 0, or that the processes do not divide.
+        ValueError: a batch or a total that is no whole number above 0, or a total that the processes do not divide.
     """
     total = loader.get(TOTAL)
     if total is None:
-        return loader['batch_size']
+        batch = loader.get('batch_size')
+        if type(batch) is not int or batch < 1:
+            raise ValueError(
+                f'train_dataloader.batch_size={batch!r}: expected the number of images of a process, 1 or more (or {TOTAL}, that '
+                'of all processes)'
+            )
+        return batch
     if type(total) is not int or total < 1:
         raise ValueError(f'train_dataloader.{TOTAL}={total!r}: expected a number of images, 1 or more')
     if total % processes:

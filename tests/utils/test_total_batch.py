@@ -25,3 +25,11 @@ def test_processes_share_it(processes, batch):
 def test_refused(total, text):
     with pytest.raises(ValueError, match=text):
         batch_of_process(dict(total_batch_size=total), 16)
+
+
+@pytest.mark.parametrize('batch', [None, 0, -1, 2.0, True])
+def test_a_wrong_batch_is_refused(batch):
+    with pytest.raises(ValueError, match=f'train_dataloader.batch_size={batch}: expected the number of images'):
+        batch_of_process(dict(batch_size=batch), 16)
+    with pytest.raises(ValueError, match='train_dataloader.batch_size=None: expected'):
+        batch_of_process({}, 16)
