@@ -38,8 +38,9 @@ class ShardCache:
     The first process that needs a shard copies it, while all of them read the shard itself; nobody waits for a copy. It is
     written to a file ``.part``, which only one process can lock, and renamed when it is complete. An open copy is locked too:
     before a copy is made, the copies that were opened the longest ago and that nobody has open are removed until there is room.
-    Locks end with their process. Where the disk is full, or open copies reach the limit, shards are read where they are, and a
-    process of the machine takes a note of it every ten minutes.
+    Locks end with their process. Where the disk is full or the folder cannot be written, or open copies reach the limit, shards
+    are read where they are, and a process of the machine takes a note of it every ten minutes. A folder that is removed while a
+    run uses it is made again.
 
     Args:
         folder: on a local disk; made if missing. Several datasets may share it.
@@ -58,12 +59,16 @@ class ShardCache:
         if limit <= 0:
             raise ValueError(f'a cache of {limit} bytes: expected more than 0')
         self.folder, self.limit = Path(folder).expanduser(), limit
-        self.folder.mkdir(parents=True, exist_ok=True)
         self._lock_path = self.folder / _LOCK
+        self._make_folder()
+        self._notes: list[str] = []
+        self._quiet = 0.0  # until when this process takes no note, where the folder does not tell of the latest one
+        self._owner = None  # the process whose thread copies
+
+    def _make_folder(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError), open(self._lock_path, 'xb'):
             os.utime(self._lock_path, (0, 0))  # the time of the latest note
-        self._notes: list[str] = []
-        self._owner = None  # the process whose thread copies
 
     def open(self, path: str, size: int) -> BinaryIO | None:
         """Open the copy of a shard of ``size`` bytes. Without one, order it and return None."""
@@ -84,7 +89,9 @@ class ShardCache:
 
     def __getstate__(self) -> dict:
         # The thread and its queue belong to this process.
-        return dict(folder=self.folder, limit=self.limit, _lock_path=self._lock_path, _notes=[], _owner=None)
+        return dict(
+            folder=self.folder, limit=self.limit, _lock_path=self._lock_path, _notes=[], _quiet=0.0, _owner=None
+        )
 
     def take_notes(self) -> list[str]:
         """Lines for the log that have come up in this process since the last call."""
@@ -113,19 +120,27 @@ class ShardCache:
             path, size = self._orders.get()
             try:
                 self.copy(path, size)
-            except Exception as error:  # the reader meets the same error, and reports it
-                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            except Exception as error:
+                if self._is_of_cache(error):
                     self._pause(error.strerror)
-                else:  # such as a short shard, all of which would be read again for each of its samples
+                else:  # Such as a short shard: all of it would be read again for each sample. The reader reports this error
                     self._failed[path] = time.monotonic() + _RETRY
             self._ordered.discard(path)
+
+    def _is_of_cache(self, error: Exception) -> bool:
+        """Whether an error is that of the folder or its disk, and not of the shard."""
+        if not isinstance(error, OSError):
+            return False
+        is_there = error.filename is not None and Path(os.fsdecode(error.filename)).is_relative_to(self.folder)
+        return is_there or error.errno in (errno.ENOSPC, errno.EDQUOT)
 
     def copy(self, path: str, size: int) -> bool:
         """Copy a shard now, unless another process does. Returns whether this process has copied it.
 
         Raises:
-            OSError: the shard cannot be read, or the disk is full.
+            OSError: the shard cannot be read, the folder cannot be written, or the disk is full.
         """
+        self._make_folder()
         target = self._copy_path(path, size)
         part = target.with_suffix(_PART)
         with open(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), 'r+b', buffering=0) as file:
@@ -190,10 +205,15 @@ class ShardCache:
     def _pause(self, reason: str) -> None:
         """Order no copies for a while, and take a note unless a process of this machine has lately."""
         self._paused = time.monotonic() + _PAUSE
-        with self._all_locked():
-            if time.time() - self._lock_path.stat().st_mtime < _QUIET:
+        try:
+            with self._all_locked():
+                if time.time() - self._lock_path.stat().st_mtime < _QUIET:
+                    return
+                os.utime(self._lock_path)
+        except OSError:  # the folder cannot be written
+            if time.monotonic() < self._quiet:
                 return
-            os.utime(self._lock_path)
+            self._quiet = time.monotonic() + _QUIET
         self._notes.append(
             f'{self.folder} on {socket.gethostname()} takes no more copies of shards ({reason}): they are read where they are'
         )

@@ -6,6 +6,7 @@ import fcntl
 import multiprocessing
 import os
 import pickle
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -223,6 +224,33 @@ def test_a_full_disk_leaves_the_reads_where_the_shards_are(shards, tmp_path, mon
     monkeypatch.undo()
     data[Draw(0, 0)]
     assert data.cache._orders.empty() and not copies(data.cache), 'none are ordered for a while'
+    data.cache._paused = 0.0
+    data[Draw(0, 0)]
+    wait_for(lambda: copies(data.cache) == ['0.tar.copy'])
+
+
+def test_a_folder_that_is_removed_is_made_again(shards, tmp_path):
+    data = TarShards(shards, cache_dir=tmp_path / 'cache', cache_gb=1, pipeline=PIPELINE)
+    data[Draw(0, 0)]
+    wait_for(lambda: copies(data.cache) == ['0.tar.copy'])
+    shutil.rmtree(tmp_path / 'cache')
+    assert data[Draw(0, 0)]['bad'] == [] and data[Draw(2, 0)]['bad'] == []
+    wait_for(lambda: '1.tar.copy' in copies(data.cache))
+
+
+def test_a_folder_that_cannot_be_written_leaves_the_reads_where_the_shards_are(shards, tmp_path):
+    data = TarShards(shards, cache_dir=tmp_path / 'cache', cache_gb=1, pipeline=PIPELINE)
+    shutil.rmtree(tmp_path / 'cache')
+    (tmp_path / 'cache').write_text('a file')
+    notes = data[Draw(0, 0)].get('notes', [])
+    wait_for(lambda: data.cache._notes or notes)
+    (note,) = notes + data[Draw(2, 0)].get('notes', [])
+    assert 'takes no more copies of shards (File exists): they are read where they are' in note
+    data.cache._paused = 0.0
+    assert 'notes' not in data[Draw(4, 0)]
+    wait_for(lambda: data.cache._paused > 0)
+    assert data.cache.take_notes() == [], 'one note in ten minutes'
+    (tmp_path / 'cache').unlink()
     data.cache._paused = 0.0
     data[Draw(0, 0)]
     wait_for(lambda: copies(data.cache) == ['0.tar.copy'])
