@@ -49,10 +49,14 @@ def test_help_and_mistakes(scaling, capsys):
     shown = capsys.readouterr().out
     assert ended.value.code == 0
     assert all(f'--{name}' in shown for name in ('measure', 'predict', 'failures', 'nic', 'gpus-per-node', 'smoke'))
-    with pytest.raises(SystemExit, match=r'error: restart=-1.0: expected a number above 0'):
-        scaling.main(['--failures', '--restart=-1'])
-    with pytest.raises(SystemExit, match='error: --total-batch 12: expected a multiple of --gpus 8'):
-        scaling.main(['--predict', '--smoke', '--total-batch', '12'])
+    for options, text in (
+        (['--failures', '--restart=-1'], 'error: restart=-1.0: expected a number above 0'),
+        (['--predict', '--smoke', '--total-batch', '12'], 'error: --total-batch 12: expected a multiple of --gpus 8'),
+        (['--predict', '--config', 'nosuch'], 'error: no config file nosuch'),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            scaling.main(options)
+        assert ended.value.code == 2 and capsys.readouterr().err.startswith(text)
 
 
 @pytest.mark.parametrize(

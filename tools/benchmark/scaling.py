@@ -18,6 +18,7 @@ Examples:
 import argparse
 import os
 import statistics
+import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
 
@@ -103,8 +104,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             print_predicted(args)
         if args.failures:
             print_failures(args)
-    except (FileNotFoundError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from None
+    except (ValueError, FileNotFoundError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)
 
 
 @cache

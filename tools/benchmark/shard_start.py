@@ -16,15 +16,15 @@ import numpy as np
 
 from sapiens.datasets import ShardSampler, TarShards
 from sapiens.datasets.shard_index import Scan, write_index
-from sapiens.utils.cli import tool_parser
+from sapiens.utils.cli import positive, tool_parser
 
 
 def parse_args():
     parser = tool_parser(__doc__)
-    parser.add_argument('--ranks', type=int, default=64)
-    parser.add_argument('--shards', type=int, default=10_000)
-    parser.add_argument('--images', type=int, default=5000, help='mean number of images in a shard')
-    parser.add_argument('--batch', type=int, default=64, help='of each rank')
+    parser.add_argument('--ranks', type=positive, default=64)
+    parser.add_argument('--shards', type=positive, default=10_000)
+    parser.add_argument('--images', type=positive, default=5000, help='mean number of images in a shard')
+    parser.add_argument('--batch', type=positive, default=64, help='of each rank')
     return parser.parse_args()
 
 
