@@ -58,12 +58,14 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help='folders in the container, in addition to the current one and the work dir',
     )
     text = 'how often a training that failed is queued again; default: %(default)s'
-    add('--max-restarts', type=_count, default=3, metavar='NUMBER', help=text)
+    add('--max-restarts', type=int, default=3, metavar='NUMBER', help=text)
     add('--dry-run', action='store_true', help='print the file for sbatch, and submit nothing')
     parser.others = 'options of sapiens train or sapiens test follow --'
     args = parser.parse_args(argv[:place])
     args.options = argv[place + 1 :]
     refuse_wrong_sbatch(parser, args)
+    if args.max_restarts < 0:
+        parser.error(f'--max-restarts {args.max_restarts}: expected a whole number, 0 or more')
     if '--launcher' in args.options or any(option.startswith('--launcher=') for option in args.options):
         parser.error('--launcher is always slurm here: leave it out')
     return args
@@ -136,12 +138,6 @@ def seconds_of_limit(text: str) -> int | None:
     # The first number is hours behind days and with two colons, else minutes.
     hours = parts if dash or len(parts) == 3 else [0, *parts]
     return sum(part * unit for part, unit in zip([int(days or 0), *hours], (86400, 3600, 60, 1), strict=False))
-
-
-def _count(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f'{text}: expected a whole number, 0 or more')
-    return int(text)
 
 
 def run_arguments(args: argparse.Namespace) -> tuple[list[str], Path]:

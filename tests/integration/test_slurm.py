@@ -242,7 +242,7 @@ def test_the_file_for_sbatch(capsys, monkeypatch, tmp_path):
         ((CONFIG, '--job-name', 'a\nb', '--'), 'the batch file has one line for an option'),
         ((CONFIG, "--srun-args=it's", '--'), 'it\'s": No closing quotation'),
         ((CONFIG, '--setup', 'if true', '--'), '--setup: bash: line 2: syntax error'),
-        ((CONFIG, '--max-restarts', '-1', '--'), '--max-restarts: -1: expected a whole number, 0 or more'),
+        ((CONFIG, '--max-restarts', '-1', '--'), '--max-restarts -1: expected a whole number, 0 or more'),
         ((CONFIG, '--', '--work-dir', 'a%jb'), "a%jb': Slurm gives '%' a meaning in the names of logs"),
         ((CONFIG, '--', '--work-dir', 'a\nb'), 'Slurm gives'),
         ((CONFIG,), 'Could not detect "srun"'),
