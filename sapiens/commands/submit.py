@@ -96,7 +96,15 @@ def refuse_wrong_sbatch(parser: argparse.ArgumentParser, args: argparse.Namespac
             parser.error(f'--sbatch {option}: expected KEY=VALUE')
         if instead := OWN.get(key.replace('_', '-')):
             parser.error(f'--sbatch {option} is set by sapiens submit: {instead}')
-    lines = (args.partition, args.time, getattr(args, 'job_name', None), args.account, args.qos, args.constraint, args.exclude)
+    lines = (
+        args.partition,
+        args.time,
+        getattr(args, 'job_name', None),
+        args.account,
+        args.qos,
+        args.constraint,
+        args.exclude,
+    )
     if wrong := [text for text in (*lines, *args.sbatch) if text and '\n' in text]:
         parser.error(f'{wrong[0]!r}: the batch file has one line for an option, and this text has several')
     try:
