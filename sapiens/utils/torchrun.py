@@ -151,28 +151,6 @@ def meeting(environ: Mapping[str, str]) -> dict:
     return {name: value for name, value in found.items() if f'PET_{name.upper()}' not in environ}
 
 
-def refuse_wrong_numbers(environ: Mapping[str, str]) -> None:
-    """Check the variables that are numbers. torch ends with a traceback for them, or takes another meaning.
-
-    Raises:
-        ValueError: another text than a number, or than a range in ``NNODES``.
-    """
-    for name in ('MAX_RESTARTS', 'NODE_RANK', 'MASTER_PORT', 'PORT'):
-        if (text := environ.get(name)) and not text.isdecimal():
-            raise ValueError(f'{name}={text}: expected a whole number, 0 or more')
-    if nodes := environ.get('NNODES'):
-        numbers = re.fullmatch(r'(\d+)(?::(\d+))?', nodes)
-        if not numbers or not 1 <= int(numbers[1]) <= int(numbers[2] or numbers[1]):
-            raise ValueError(f'NNODES={nodes}: expected a number of machines, or a range such as 2:4')
-
-
-def processes_of_machine(text: str) -> str:
-    """The ``type`` of the number of processes: a whole number above 0, or a word of torchrun."""
-    if text not in ('auto', 'cpu', 'gpu') and not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f'{text}: expected the number of GPUs of this machine, 1 or more')
-    return text
-
-
 def shutdown_seconds(environ: Mapping[str, str]) -> int:
     """Seconds that a stop signal leaves for the checkpoint. Raises ValueError for another text than a whole number."""
     text = environ.get('SHUTDOWN_TIMEOUT') or '900'
@@ -219,11 +197,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     if 'LOGLEVEL' not in os.environ:
         logging.disable(logging.ERROR)  # torchrun's reports of what the processes say themselves
     parser = get_args_parser()
-    parser.error = lambda message: parser.exit(2, f'error: {message}\n')  # without the usage of torchrun
-    # Defined by torch without a type.
-    next(action for action in parser._actions if action.dest == 'nproc_per_node').type = processes_of_machine
     try:
-        refuse_wrong_numbers(os.environ)
         parser.set_defaults(
             **meeting(os.environ),
             signals_to_handle=','.join(['SIGHUP', 'SIGQUIT', *(number.name for number in STOP_SIGNALS)]),

@@ -420,8 +420,6 @@ def test_errors(shards, tmp_path):
     for names in ('', None, 3, [None], {'a': 1}):
         with pytest.raises(ValueError, match=rf'shards={re.escape(repr(names))}: expected a path or URL'):
             dataset(names)
-    with pytest.raises(ValueError, match=r'is a folder: name its shards, such as .*\.tar'):
-        dataset(tmp_path)
     for url in ('nothing://bucket/a.tar', 'nothing://bucket/a.safetensors'):
         with pytest.raises(ValueError, match=f'{url}.*cannot be opened: Protocol not known: nothing'):
             dataset(url)

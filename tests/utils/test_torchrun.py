@@ -235,35 +235,6 @@ def test_a_killed_rank_of_another_machine(tmp_path):
     assert 'rank 1 was ended by SIGKILL' in log and log.count('sum 1 of rank') == 2, log
 
 
-@pytest.mark.parametrize(
-    'setting',
-    ['NNODES=two', 'NNODES=0', 'NNODES=4:2', 'PORT=x', 'MASTER_PORT=-1', 'NODE_RANK=first', 'MAX_RESTARTS=many'],
-)
-def test_variables_that_are_no_numbers_are_refused(monkeypatch, capsys, setting):
-    monkeypatch.setenv('MASTER_ADDR', 'node1')
-    monkeypatch.setenv('LOGLEVEL', 'WARNING')
-    monkeypatch.setenv(*setting.split('='))
-    monkeypatch.setenv('SAPIENS_RUN_FILE', '')  # it stays in this process
-    monkeypatch.setattr(torchrun, 'run', lambda args: None)
-    with pytest.raises(SystemExit) as ended:
-        torchrun.main(['--nproc-per-node=2', 'train.py'])
-    assert ended.value.code == 2 and capsys.readouterr().err.startswith(f'error: {setting}: expected a')
-
-
-@pytest.mark.parametrize('number', ['two', '0', '--amp', '-1'])
-def test_the_number_of_processes_is_checked(monkeypatch, capsys, number):
-    monkeypatch.setenv('LOGLEVEL', 'WARNING')
-    monkeypatch.setenv('SAPIENS_RUN_FILE', '')
-    monkeypatch.setattr(torchrun, 'run', lambda args: None)
-    with pytest.raises(SystemExit) as ended:
-        torchrun.main([f'--nproc-per-node={number}', 'train.py'])
-    assert ended.value.code == 2
-    shown = capsys.readouterr().err
-    assert shown.startswith('error: ') and shown.endswith(
-        f'{number}: expected the number of GPUs of this machine, 1 or more\n'
-    )
-
-
 def test_a_machine_whose_run_was_ended_by_another(monkeypatch, capsys):
     monkeypatch.setattr(torchrun.Agent, 'first', None)
     for has_met, status, text in (
