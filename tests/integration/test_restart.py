@@ -8,15 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-import pytest
 import torch
 from PIL import Image
 
 from .test_slurm import CONFIG, OPTIONS, ROOT, SAVED, STEPS
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
 def test_a_killed_rank_is_started_again_and_resumes(tmp_path):
     (tmp_path / 'images').mkdir()
     for index in range(8):
