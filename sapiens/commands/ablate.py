@@ -46,7 +46,7 @@ LONGEST = 60  # characters of a value in a table of differences
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__, first=('--on', '--only', '--seeds', '--retry-failed', '--out', '--into'))
     parser.add_argument('study', help='file of a study, or the name of one below configs/ablations')
-    parser.add_argument('action', nargs='?', choices=list(RUN), default='plan', help='default: %(default)s')
+    parser.add_argument('action', nargs='?', choices=list(RUN), default='plan', help='default: plan')
     parser.add_argument('names', nargs='*', metavar='VARIANT', help='of diff: two variants')
     add = parser.add_argument
     text = (
