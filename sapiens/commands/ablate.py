@@ -46,7 +46,7 @@ LONGEST = 60  # characters of a value in a table of differences
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__, first=('--on', '--only', '--seeds', '--retry-failed', '--out', '--into'))
     parser.add_argument('study', help='file of a study, or the name of one below configs/ablations')
-    parser.add_argument('action', nargs='?', choices=list(RUN), default='plan', help='default: plan')
+    parser.add_argument('action', nargs='?', choices=list(RUN), default='plan', help='default: %(default)s')
     parser.add_argument('names', nargs='*', metavar='VARIANT', help='of diff: two variants')
     add = parser.add_argument
     text = (
@@ -74,7 +74,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         '--into', type=Path, metavar='FILE', help='table: replace what stands between the markers of the study in FILE'
     )
     add_batch_arguments(parser.add_argument_group('jobs of --on slurm').add_argument)
-    args = parser.parse_intermixed_args(argv)
+    argv = sys.argv[1:] if argv is None else list(argv)
+    # The help of the second one lacks the positional arguments.
+    asks = not {'-h', '--help'}.isdisjoint(argv)
+    args = parser.parse_args(argv) if asks else parser.parse_intermixed_args(argv)
     refuse_wrong_sbatch(parser, args)
     if args.names and args.action != 'diff':
         parser.error(f'{args.names[0]}: only diff takes variants (--only chooses them for {args.action})')
