@@ -7,6 +7,7 @@ from sapiens.utils.image_files import SUFFIXES, LeftOut, walk_images
 from sapiens.utils.paths import describe_path, require_folder
 
 from .base import PathDataset
+from .paired_folders import part_of
 from .path_table import PathTable
 
 __all__ = ['ImageFolder']
@@ -22,14 +23,21 @@ class ImageFolder(PathDataset):
 
     Args:
         data_root: the folder.
+        part: (begin, end), within [0, 1]: the range of images to take, in the order of their names.
         pipeline, metainfo: see :class:`sapiens.datasets.base.PathDataset`.
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: no image files in it.
+        ValueError: no image files in it, or a part that is not a range or has none of them.
     """
 
-    def __init__(self, data_root: str, pipeline: list = (), metainfo: dict | None = None):
+    def __init__(
+        self,
+        data_root: str,
+        pipeline: list = (),
+        metainfo: dict | None = None,
+        part: tuple[float, float] = (0.0, 1.0),
+    ):
         data_root = require_folder(data_root)
         left_out = LeftOut()
         table = PathTable.from_strings(walk_images(data_root, left_out))
@@ -40,4 +48,7 @@ class ImageFolder(PathDataset):
             )
         if left_out:
             print_log(f'{data_root}: {left_out}', 'current')
+        begin, end = part_of(part, len(table), describe_path(data_root))
+        if end - begin < len(table):
+            table = PathTable.from_strings(table[index] for index in range(begin, end))
         super().__init__(table, data_root, pipeline, metainfo)

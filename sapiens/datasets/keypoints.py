@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from mmengine.dataset import Compose
 
 from sapiens.coco import read_people
@@ -14,7 +16,8 @@ from sapiens.registry import DATASETS
 
 from .base import SampleDataset, join_path
 from .checks import Findings, check_images
-from .instances import annotated_instances, detected_instances
+from .instances import Instances, annotated_instances, detected_instances
+from .paired_folders import part_of
 
 __all__ = ['KeypointDataset', 'map_keypoints', 'refuse_unreachable', 'skeleton_fields']
 
@@ -53,6 +56,8 @@ class KeypointDataset(SampleDataset):
             :func:`sapiens.metainfo.dataset_metainfo` of the skeleton, so that checkpoints and mmpose's metrics have it.
         source_skeleton: of the file, if it is another one: keypoints are mapped by name, the rest is not labeled.
         names: {name in skeleton: name in source_skeleton} of keypoints whose names differ.
+        part: (begin, end), within [0, 1]: the range of images to take, in the order of the file, of those with usable people. For
+            training only, since the metric expects all people of the file.
 
     Raises:
         FileNotFoundError: no such file.
@@ -74,6 +79,7 @@ class KeypointDataset(SampleDataset):
         metainfo: dict | None = None,
         source_skeleton: str | Path | Mapping | Skeleton | None = None,
         names: Mapping[str, str] | None = None,
+        part: tuple[float, float] = (0.0, 1.0),
     ):
         self.skeleton = get_skeleton(skeleton)
         super().__init__(pipeline, {**dataset_metainfo(self.skeleton), **(metainfo or {})}, test_mode)
@@ -88,6 +94,10 @@ class KeypointDataset(SampleDataset):
             raise ValueError(f'score_thr={score_thr}: annotated boxes have no scores; set boxes= to detections')
         if not (isinstance(min_keypoints, int) and min_keypoints >= 1):
             raise ValueError(f'min_keypoints={min_keypoints!r}: expected 1 or more')
+        if test_mode and tuple(part) != (0, 1):
+            raise ValueError(
+                f'part={part!r} in test mode: the metric expects all people of {ann_file!r}; write a smaller file instead'
+            )
         if names and source_skeleton is None:
             raise ValueError('names= gives names in another skeleton: give source_skeleton= too')
         source = self.skeleton if source_skeleton is None else get_skeleton(source_skeleton)
@@ -98,6 +108,7 @@ class KeypointDataset(SampleDataset):
             self.instances = annotated_instances(people, self.skeleton, source, ids, least, for_evaluation=test_mode)
         else:
             self.instances = detected_instances(join_path(data_root, boxes), people, score_thr)
+        self.instances = _part_of_images(self.instances, part, self.ann_file)
         self._fields = skeleton_fields(self.skeleton)
         if not len(self):
             what = 'annotations' if boxes == 'gt' else f'detections of {boxes!r}'
@@ -150,6 +161,17 @@ class KeypointDataset(SampleDataset):
     def __repr__(self) -> str:
         boxes = '' if self.boxes == 'gt' else f' in detected boxes of {self.boxes!r}'
         return f'{type(self).__name__}({len(self)} people{boxes} of {self.ann_file!r}, {self.skeleton.name})'
+
+
+def _part_of_images(people: Instances, part: tuple[float, float], where: str) -> Instances:
+    """The people of a range of the images that show any."""
+    images = torch.unique(people.image)
+    begin, end = part_of(part, len(images), repr(where))
+    if end - begin == len(images):
+        return people
+    kept = torch.isin(people.image, images[begin:end])
+    columns = ('image', 'ids', 'boxes', 'scores', 'areas', 'categories', 'keypoints', 'visible')
+    return replace(people, **{name: getattr(people, name)[kept] for name in columns})
 
 
 def refuse_unreachable(pipeline: Compose, skeleton: Skeleton) -> None:

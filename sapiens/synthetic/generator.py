@@ -39,6 +39,7 @@ class HumanGenerator:
         rays: additional rays for each pixel on an edge; 0 for hard edges.
         hair_rays: those on edges of hair: n give n + 1 levels of alpha, for matting. None for as many as elsewhere.
         device: device of the ray casting, 'cpu' or 'cuda'.
+        empty: leave the people out after the scene is drawn: the same places, cameras and lights without anyone.
 
     Raises:
         ValueError: an option is out of range, or ``backgrounds`` has no images.
@@ -56,6 +57,7 @@ class HumanGenerator:
         rays: int = 3,
         hair_rays: int | None = None,
         device: str = 'cpu',
+        empty: bool = False,
     ):
         width, height = size
         if min(width, height) < 32:
@@ -76,7 +78,7 @@ class HumanGenerator:
         self.size, self.people = (int(width), int(height)), tuple(people)
         self.backgrounds = [] if backgrounds is None else _list_images(Path(backgrounds).expanduser())
         self.background_share, self.occlusion, self.shots = background_share, occlusion, shots
-        self.rays, self.hair_rays, self.device = rays, hair_rays, device
+        self.rays, self.hair_rays, self.device, self.empty = rays, hair_rays, device, empty
 
     def __call__(self, seed: int) -> SyntheticSample:
         rng = np.random.default_rng(seed)
@@ -95,10 +97,12 @@ class HumanGenerator:
             sway: largest distance of the camera from its place in meters.
 
         Raises:
-            ValueError: fewer than 1 image, or a negative distance.
+            ValueError: fewer than 1 image, a negative distance, or a generator with ``empty``: the camera turns around people.
         """
         if frames < 1 or not sway >= 0:
             raise ValueError(f'frames={frames}, sway={sway}: expected at least 1 image, and 0 meters or more')
+        if self.empty:
+            raise ValueError('empty=True: a sequence needs people, around whom the camera turns')
         with _one_thread():
             scene = self.scene(np.random.default_rng(seed))
         place, middle = scene.camera, np.mean([person.posed.vertices.mean(0) for person in scene.people], 0)
@@ -144,6 +148,8 @@ class HumanGenerator:
             scene.planes, scene.place, scene.ground = scene.planes[:1], 'photograph', 'photograph'
             scene.things = [surface for surface in scene.things if surface.name in _KEPT_OBJECTS]
             scene.photo.aperture = 0.0  # the photograph has its own focus
+        if self.empty:
+            scene.people = []
         return scene
 
     def render(self, scene: Scene, seed: int) -> Rendering:

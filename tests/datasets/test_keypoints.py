@@ -359,3 +359,14 @@ def test_numbers_that_are_not_finite_are_left_out(tmp_path):
 
 def test_common_names_with_wholebody_are_the_published_ones():
     assert (match_keypoints('wholebody133', 'goliath308') >= 0).sum() == 53
+
+
+def test_a_part_of_the_images_takes_all_of_their_people(tmp_path):
+    people = [person(0), person(1, image=2), person(2), person(3, image=3)]
+    file = write_people(tmp_path, people)
+    whole, first, rest = (KeypointDataset(file, 'coco17', part=part) for part in ((0, 1), (0, 0.34), (0.34, 1)))
+    ids = [[one.load(i)['id'] for i in range(len(one))] for one in (whole, first, rest)]
+    assert ids == [[100, 102, 101, 103], [100, 102], [101, 103]]
+    assert rest.load(0)['bbox'].tolist() == whole.load(2)['bbox'].tolist() and rest.path(1) == whole.path(3)
+    with pytest.raises(ValueError, match='in test mode: the metric expects all people'):
+        KeypointDataset(file, 'coco17', part=(0, 0.5), test_mode=True)

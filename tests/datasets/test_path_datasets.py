@@ -157,3 +157,14 @@ def test_plain_ints_do_not_seed(folder):
 def test_collate_names_different_shapes():
     with pytest.raises(ValueError, match=r'\(3, 2, 2\).*\(3, 2, 3\)'):
         stack_collate([dict(inputs=torch.zeros(3, 2, 2)), dict(inputs=torch.zeros(3, 2, 3))])
+
+
+def test_a_part_of_a_folder_is_a_range_of_its_names(folder):
+    whole = ImageFolder(str(folder), pipeline=PIPELINE)
+    paths = [whole.path(i) for i in range(12)]
+    parts = [ImageFolder(str(folder), part=part) for part in ((0, 0.25), (0.25, 1))]
+    assert [part.path(i) for part in parts for i in range(len(part))] == paths and len(parts[0]) == 3
+    with pytest.raises(ValueError, match=r'part=\(0, 0.01\) of the 12 samples'):
+        ImageFolder(str(folder), part=(0, 0.01))
+    with pytest.raises(ValueError, match='begin < end'):
+        ImageFolder(str(folder), part=(0.5, 0.5))

@@ -389,3 +389,14 @@ def test_glasses_are_a_class_of_their_own():
     assert part('Eyeglass') == 28 and fewer[28] == get_classes('goliath28').index('Apparel')
     assert more[28] == get_classes('goliath29').index('Eyeglass') and sorted(more) == list(range(29))
     assert (fewer[:28] == labels[:28]).all() and fewer.dtype == more.dtype == np.uint8
+
+
+def test_empty_scenes_are_those_of_people_without_them():
+    options = dict(size=(48, 64), people=(1, 1), occlusion=0.0, shots={'full': 1})
+    empty, full = HumanGenerator(empty=True, **options), HumanGenerator(**options)
+    bare, peopled = empty(3), full(3)
+    assert not bare.people and not bare.instance.any() and not bare.alpha.any()
+    assert peopled.people and np.array_equal(bare.camera.intrinsics, peopled.camera.intrinsics)
+    assert np.array_equal(bare.camera.position, peopled.camera.position)
+    with pytest.raises(ValueError, match='a sequence needs people'):
+        next(empty.sequence(3, 2))
