@@ -1,0 +1,7 @@
+_base_ = ['../_base_/full.py', '../_base_/augmentation.py']
+
+chain = [dict(name='pose', config='pose/sapiens_1b_coco-1024x768')]
+variants = [
+    dict(name='ours'),
+    dict(name='published', config='pose/ablations/sapiens_1b_coco-1024x768_published-augmentation'),
+]

@@ -1,0 +1,3 @@
+_base_ = ['../_base_/full.py', '../_base_/ema.py']
+
+chain = [_base_._stages['pose']]

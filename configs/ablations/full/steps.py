@@ -1,0 +1,20 @@
+_base_ = ['../_base_/full.py', '../_base_/steps.py']
+
+chain = [_base_._stages['pretrain'], _base_._pretrained['pose']]
+_pretrain = {
+    'scratch': {'pose:load_from': None},
+    **{
+        f'steps-x{epochs / 1600:g}': {
+            'pretrain:train_cfg.max_epochs': epochs,
+            'pretrain:param_scheduler.1.T_max': epochs - 40,
+            'pretrain:param_scheduler.1.end': epochs,
+        }
+        for epochs in (200, 400, 800, 1600)
+    },
+}
+variants = [
+    dict(name=f'{name}_labels-{percent}', options={**options, _base_._part: (0.0, percent / 100)})
+    for name, options in _pretrain.items()
+    for percent in (100, 10, 1)
+]
+checks = ['steps-x1_labels-100.pose:AP > steps-x0.125_labels-100.pose:AP']

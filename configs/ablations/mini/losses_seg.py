@@ -1,0 +1,3 @@
+_base_ = ['../_base_/mini.py', '../_base_/losses_seg.py']
+
+chain = [_base_._stages['pretrain'], _base_._pretrained['seg']]
