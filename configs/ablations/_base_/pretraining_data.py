@@ -2,7 +2,7 @@
 
 ``people-100`` and ``people-1k`` take the first of 10000 rendered images. The rooms are those of the rendered people:
 ``sapiens render --scene empty=True`` with the options and the seed of ``synthetic/train`` into ``rooms/train``.
-Photographs of people are yours: ``humans300m/train``. Without them: ``--only '[!p]*'`` and ``--only 'people*'``.
+Photographs of people are yours: ``humans300m/train``. Without them: ``--only '?[!h]*'``.
 """
 
 _root, _part = 'pretrain:train_dataloader.dataset.data_root', 'pretrain:+train_dataloader.dataset.part'

@@ -1,19 +1,15 @@
 _base_ = ['../_base_/mini.py', '../_base_/steps.py']
 
 chain = [_base_._stages['pretrain'], _base_._pretrained['pose']]
-_steps = (1000, 2000, 4000, 8000)
+_counts = (1000, 2000, 4000, 8000)
 _pretrain = {
     'scratch': {'pose:load_from': None},
     **{
         f'steps-x{steps / 8000:g}': {
-            'pretrain:train_cfg.max_iters': steps,
-            'pretrain:train_cfg.val_interval': steps,
-            'pretrain:param_scheduler.1.T_max': steps - 400,
-            'pretrain:param_scheduler.1.end': steps,
-            'pretrain:default_hooks.checkpoint.interval': steps,
-            'pretrain:custom_hooks.0.interval': steps,
+            f'pretrain:{key}': steps - 400 if key.endswith('T_max') else steps
+            for key in _base_._stages['pretrain']['options']
         }
-        for steps in _steps
+        for steps in _counts
     },
 }
 variants = [
