@@ -10,12 +10,10 @@ from sapiens.studies.plan import plan_study
 from sapiens.studies.runner import Local, run_plan, state_of
 from sapiens.studies.state import read_record
 from sapiens.studies.study import load_study
-from sapiens.utils.config import config_folder
 
 from ..integration import status_of
 from .toy import PROGRAM, STUDY, write_study
 
-SHIPPED = sorted((config_folder() / 'ablations').rglob('*.py'))
 REAL = """
 base = 'mae/sapiens_tiny_folder-256x256'
 chain = [dict(name='pretrain'), dict(name='test', command='test', after='pretrain')]
@@ -96,11 +94,6 @@ def test_wrong_arguments_end_in_one_line(study, arguments, message, capsys):
     file, *root = study
     status, text = ablate(capsys, file, *arguments, *root)
     assert status == 2 and message in text.splitlines()[-1]
-
-
-@pytest.mark.parametrize('file', SHIPPED, ids=lambda file: str(file.relative_to(config_folder() / 'ablations')))
-def test_shipped_studies_can_be_planned(file, tmp_path):
-    assert plan_study(load_study(file), tmp_path).runs
 
 
 def test_a_real_training_and_its_test(tmp_path, monkeypatch):

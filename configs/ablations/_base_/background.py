@@ -16,7 +16,7 @@ _unseen = [
 _metrics = {'mIoU': 'higher', 'RMSE': 'lower', 'mean': 'lower'}
 metrics = {
     f'{task}{place}:{metric}': better
-    for task, (metric, better) in zip(('seg', 'depth', 'normal'), _metrics.items())
+    for task, (metric, better) in zip(('seg', 'depth', 'normal'), _metrics.items(), strict=True)
     for place in ('', '-unseen')
 }
 reference = 'plain'
