@@ -108,6 +108,6 @@ def test_all_variants_of_a_small_study_train_two_steps(name, data, monkeypatch):
         else:
             options = option_texts({**run.options, **SHORT, **({'load_from': str(start)} if start else {})})
             arguments = ['train', run.config]
-        assert status_of(*arguments, '--work-dir', str(place), '--cfg-options', *options) == 0, run.name
+        assert not status_of(*arguments, '--work-dir', str(place), '--cfg-options', *options), run.name
         done[run.hash] = place / 'iter_2.pth'
         assert run.stage.command == 'test' or done[run.hash].is_file()
