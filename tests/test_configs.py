@@ -258,7 +258,8 @@ def test_recipes_of_several_tasks_at_full_size(size):
 
 
 def test_every_base_file_is_used_by_a_leaf():
-    used = {file for leaf in LEAVES for file, depth in chain(leaf) if depth}
+    studies = [path for path in STUDIES.rglob('*.py') if '_base_' not in path.parts]
+    used = {file for leaf in [*LEAVES, *studies] for file, depth in chain(leaf) if depth}
     bases = {path for path in CONFIGS.rglob('*.py') if '_base_' in path.parts}
     assert bases == {file for file in used if '_base_' in file.parts}
 
