@@ -2,8 +2,8 @@
 
 _hook = dict(type='EMAHook', ema_type='MomentumAnnealingEMA', gamma=10)
 variants = [
-    # An average that never begins is a copy of the weights.
-    dict(name='off', options={'pose:+default_hooks.ema': dict(_hook, momentum=0.002, begin_iter=10**9)}),
+    # Current weights count gamma / (gamma + step), here 1: the average is a copy of them.
+    dict(name='off', options={'pose:+default_hooks.ema': dict(_hook, momentum=0.002, gamma=10**12)}),
     *(
         dict(name=f'momentum-{momentum}', options={'pose:+default_hooks.ema': dict(_hook, momentum=momentum)})
         for momentum in (0.0005, 0.002, 0.01)
