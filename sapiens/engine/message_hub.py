@@ -44,7 +44,11 @@ def hub_state(hub: MessageHub) -> dict:
 
 
 def load_hub_state(hub: MessageHub, state: dict) -> None:
-    """Continue the curves of :func:`hub_state`. Earlier versions stored values of speed and memory too."""
+    """Continue the curves of :func:`hub_state`. Earlier versions stored values of speed and memory too.
+
+    A run that began in the same process in the same second has the same name, and left its curves in the hub.
+    """
+    hub.log_scalars.clear()
     for key, (values, counts) in state['curves'].items():
         if _is_measured(key):
             continue
