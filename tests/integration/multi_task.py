@@ -56,8 +56,8 @@ def _resized(node):
 
 def make_config(work_dir, data_root, iterations=6, batch=2, workers=0, **changes) -> Config:
     """The recipe with a narrow model, few small images and a short run."""
-    os.environ['DATA_ROOT'] = str(data_root)
-    cfg = load_config(RECIPE)
+    with patch.dict(os.environ, DATA_ROOT=str(data_root)):
+        cfg = load_config(RECIPE)
     cfg = Config(_resized(cfg.to_dict()))
     cfg.model.backbone.update(arch=ARCH, img_size=(64, 48), drop_path_rate=0.2)
     for part in cfg.model.tasks.values():

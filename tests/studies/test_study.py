@@ -139,11 +139,12 @@ def test_what_is_refused(text, message, tmp_path):
     refuse(tmp_path, f'{STUDY}\n{text}\n', message)
 
 
-def test_a_metric_that_no_stage_reports_is_refused(tmp_path):
+def test_a_metric_that_no_stage_reports_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv('DATA_ROOT', str(tmp_path / 'no_data'))
     text = CHAIN.replace("'test:AP': 'higher', 'pose:AP': 'higher'", "'pretrain:mae/los': 'lower'")
     message = refuse(tmp_path, text, "no stage reports the metric 'pretrain:mae/los'; did you mean 'mae/loss'?")
     assert 'pretrain:mae/loss' in message
-    # The data that its evaluator needs are not here.
+    # Its evaluator needs the data.
     assert 'whether pose reports pose:AP is seen when it runs' in plan_of(tmp_path, CHAIN).notes[1]
 
 
