@@ -1,6 +1,7 @@
 """The recipe of several tasks on small data. Not collected."""
 
 import os
+from unittest.mock import patch
 
 import torch
 from mmengine.config import Config
