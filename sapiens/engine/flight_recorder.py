@@ -74,9 +74,9 @@ class FlightRecorder:
             return
         if dist.get_rank() == 0:
             put_away(self.folder)
+            self.folder.mkdir(parents=True, exist_ok=True)  # before any process goes on, which may fail at once
         processes = gather_on_hosts(dict(rank=dist.get_rank(), host=socket.gethostname(), pid=os.getpid()))
         if dist.get_rank() == 0:
-            self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / PROCESSES).write_text(json.dumps(processes))
         store = dist.distributed_c10d._get_default_store()
         self._store = store.clone()  # a connection of its own: the other one may be in use while a process hangs
