@@ -124,6 +124,8 @@ def _local(args: argparse.Namespace, slots: int) -> Local:
 
 def describe_cost(cost: Cost) -> str:
     """'12.3 min (0.15 s a step, 1.2 GiB)'."""
+    if cost.source == 'shared':
+        return 'another study has its result'
     if cost.seconds is None and cost.step_seconds is None:
         return cost.source.partition(': ')[0]  # the reason is told once, for all
     time = 'unknown length' if cost.seconds is None else f'{cost.seconds / 60:.1f} min'
@@ -165,6 +167,8 @@ def _print_tree(plan: Plan, costs: dict[str, Cost] | None = None) -> None:
                 state = state_of(run)
                 counts[state.name] = counts.get(state.name, 0) + 1
                 cost = f'  {describe_cost(costs[run.hash])}' if costs and run.hash in costs else ''
+                if state.record is not None and state.record.origin and state.name == 'done':
+                    line += f'  from {state.record.origin}'
                 print(f'{line}  {state.name}' + (f' ({state.why})' if state.why else '') + cost)
     reasons = {cost.source for cost in (costs or {}).values() if ': ' in cost.source}
     for note in [*plan.notes, *sorted(reasons)]:

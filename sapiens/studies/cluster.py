@@ -12,6 +12,7 @@ from sapiens.utils.optional import require
 from .child import PROGRAM, Child
 from .plan import ROOT, Plan, Run, plan_study
 from .runner import Local, state_of
+from .share import find_equal, take_over
 from .state import claim
 from .study import load_study
 
@@ -64,6 +65,11 @@ class Task:
         lock = claim(run.folder, print)
         if lock is None:
             return 'running'
+        if source := find_equal(run, plan.root):
+            take_over(run, source, plan.study.name, run.variants)
+            lock.release()
+            print(f'{run.name}: taken over from {source}')
+            return 'done'
         environment = Local(1, gpus=0, cores=cores).environment(0)  # Slurm has chosen the GPUs
         self.child = Child(run, lock, plan.study.name, program, environment, gpus)
         while not self.child.has_ended:

@@ -27,6 +27,7 @@ from .child import PROGRAM, error_of, read_metrics
 from .plan import Plan, Run
 from .resolve import hash_of, option_texts
 from .runner import Local, state_of
+from .share import find_equal
 from .state import machine_here
 
 __all__ = ['Cost', 'check_disk', 'checkpoint_bytes', 'cost_of_plan', 'disk_bytes', 'estimate', 'model_sizes', 'trial']
@@ -51,7 +52,8 @@ class Cost:
         step_seconds: of an iteration, None if it is not known.
         memory: peak in bytes, None if it is not known.
         seconds: of the whole run without its evaluations, None if the number of iterations or their time is not known.
-        source: ``'trial'``, ``'estimate'``, ``'runs'`` (equal ones that are done, with evaluations), or why there is none.
+        source: ``'trial'``, ``'estimate'``, ``'runs'`` (equal ones that are done, with evaluations), ``'shared'`` (another
+            study has the result), or why there is none.
     """
 
     step_seconds: float | None
@@ -209,6 +211,9 @@ def cost_of_plan(
     found, costs = {}, {}
     for run in plan.runs:
         if states[run.hash].name == 'done':
+            continue
+        if find_equal(run, plan.root):
+            costs[run.hash] = Cost(None, None, 0.0, 'shared')
             continue
         if seconds := measured.get(_whole_key(run)):
             costs[run.hash] = Cost(None, None, float(np.mean(seconds)), 'runs')

@@ -8,6 +8,7 @@ import numpy as np
 from sapiens.visualization import read_curves
 
 from .metrics import find_name
+from .power_law import fits_of, points_of
 from .results import Results
 
 __all__ = ['bands', 'draw_study', 'write_hparams']
@@ -17,10 +18,11 @@ POINTS = 200
 
 
 def draw_study(results: Results, path: str | Path, width: float = 4.5) -> None:
-    """Write a figure with two rows of panels, one column for each metric.
+    """Write a figure with two rows of panels, one column for each metric, and one for the power laws of the study.
 
     Above: mean and standard deviation over seeds of each variant, with single seeds as dots. Below: the curve of the metric over
-    iterations, the mean of the seeds in a band of one standard deviation.
+    iterations, the mean of the seeds in a band of one standard deviation. Power laws: results and fitted lines, above with
+    logarithmic axes.
 
     Args:
         path: of the figure; the suffix selects the format.
@@ -29,9 +31,13 @@ def draw_study(results: Results, path: str | Path, width: float = 4.5) -> None:
     from matplotlib.figure import Figure  # slow to import
 
     metrics = results.plan.study.metrics
-    figure = Figure(figsize=(width * len(metrics), 1.4 * width), layout='constrained')
-    panels = figure.subplots(2, len(metrics), squeeze=False)
-    for (above, below), metric in zip(panels.T, metrics, strict=True):
+    fits = fits_of(results)
+    columns = len(metrics) + bool(fits)
+    figure = Figure(figsize=(width * columns, 1.4 * width), layout='constrained')
+    panels = figure.subplots(2, columns, squeeze=False)
+    if fits:
+        _draw_power_laws(results, *panels[:, -1])
+    for (above, below), metric in zip(panels.T, metrics, strict=False):
         for place, variant in enumerate(results.variants):
             values = list(results.of(metric.name, variant).values())
             if values:
@@ -49,6 +55,20 @@ def draw_study(results: Results, path: str | Path, width: float = 4.5) -> None:
             panel.grid(alpha=0.3)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
+
+
+def _draw_power_laws(results: Results, *panels) -> None:
+    for panel in panels:
+        for name, fit in fits_of(results).items():
+            x, error = points_of(results, fit.law)
+            (dots,) = panel.plot(x, error, '.', label=name)
+            if fit.is_known:
+                line = np.geomspace(x.min(), x.max(), 50)
+                panel.plot(line, fit.factor * line**fit.exponent, color=dots.get_color())
+        panel.set(xlabel='x', ylabel='error')
+        panel.grid(alpha=0.3, which='both')
+        panel.legend(fontsize='small')
+    panels[0].set(title='power laws', xscale='log', yscale='log')
 
 
 def bands(results: Results, metric: str, variant: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -65,6 +65,7 @@ class Plan:
 
     Attributes:
         study: of the runs.
+        root: folder of all studies.
         folder: of the study.
         runs: each after its parent.
         chains: {(variant, seed): {stage: run}}.
@@ -72,6 +73,7 @@ class Plan:
     """
 
     study: Study
+    root: Path
     folder: Path
     runs: list[Run]
     chains: dict[tuple[str, int], dict[str, Run]]
@@ -155,7 +157,7 @@ def plan_study(
         parts = [f'{", ".join(names)}: {text}' for text, names in resolver.problems.items()]
         raise ValueError(f'{study.file} cannot run: ' + '; '.join(parts))
     _refuse_equal(study, chains)
-    plan = Plan(study, folder, list(runs.values()), chains, [])
+    plan = Plan(study, Path(root), folder, list(runs.values()), chains, [])
     _place(plan)
     _check_metrics(plan)
     _keep(plan, {one.name for one in chosen})

@@ -14,6 +14,7 @@ from sapiens.utils.stop_signals import STOP_SIGNALS
 
 from .child import PROGRAM, Child, checkpoint_of, is_training, why_outdated
 from .plan import Plan, Run
+from .share import find_equal, take_over
 from .state import Record, claim, owner_of, read_record
 
 __all__ = ['Local', 'RunState', 'Stopped', 'run_plan', 'state_of']
@@ -205,6 +206,11 @@ class _Loop:
             lock.release()
             return
         self.tried.add(run.hash)
+        if source := find_equal(run, self.plan.root):
+            take_over(run, source, self.plan.study.name, run.variants)
+            lock.release()
+            self.report(f'{run.name}: taken over from {source}')
+            return
         slot = self.local.free.pop(0)
         why = f' ({why_outdated(run, record)})' if record is not None and record.hash != run.hash else ''
         verb = 'continues' if record is not None and record.hash == run.hash else 'starts'

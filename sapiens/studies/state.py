@@ -16,7 +16,18 @@ from sapiens.utils.files import write_atomically
 from sapiens.utils.folder_lock import FolderLock, living_owner
 from sapiens.utils.restarts import latest_checkpoint
 
-__all__ = ['CONTENT', 'RECORD', 'Attempt', 'Record', 'claim', 'commit_here', 'machine_here', 'owner_of', 'read_record']
+__all__ = [
+    'CLAIM',
+    'CONTENT',
+    'RECORD',
+    'Attempt',
+    'Record',
+    'claim',
+    'commit_here',
+    'machine_here',
+    'owner_of',
+    'read_record',
+]
 
 RECORD = 'run.json'
 CONTENT = 'content.json'
@@ -61,6 +72,7 @@ class Record:
         checkpoint: path relative to the work dir, None without one.
         error: of the last attempt, or ''.
         program: the command that was run.
+        origin: folder of the equal run of another study whose result this is, '' for one of its own.
     """
 
     hash: str
@@ -83,6 +95,7 @@ class Record:
     memory: int | None = None
     checkpoint: str | None = None
     error: str = ''
+    origin: str = ''
 
     def write(self, folder: Path) -> None:
         """Write ``run.json``."""

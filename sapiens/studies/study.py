@@ -13,7 +13,7 @@ from sapiens.utils.config_keys import did_you_mean
 
 from .grid import expand_grid
 
-__all__ = ['Metric', 'Search', 'Stage', 'Study', 'Variant', 'load_study', 'parse_seeds']
+__all__ = ['Metric', 'PowerLaw', 'Search', 'Stage', 'Study', 'Variant', 'load_study', 'parse_seeds']
 
 KEYS = dict(
     base='config of the stages that have none of their own',
@@ -24,12 +24,14 @@ KEYS = dict(
     chain='list of dict(name=..., config=..., after=..., command=..., options=..., checkpoint=...)',
     metrics="{name: 'higher' or 'lower'}",
     checks="list of texts such as 'a.AP > b.AP'",
+    power_laws='list of dict(name=..., metric=..., points={variant: x}): error = factor * x ** exponent',
     reference='variant that the others are compared with',
     options='options of every run',
     search='dict(space=..., metric=..., trials=..., sampler=..., pruner=...)',
 )
 STAGE_KEYS = ('name', 'config', 'after', 'command', 'options', 'checkpoint')
 VARIANT_KEYS = ('name', 'options', 'config')
+POWER_LAW_KEYS = ('name', 'metric', 'points')
 SEARCH_KEYS = ('space', 'metric', 'trials', 'sampler', 'pruner')
 NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._+=,-]*')
 # Options of the runs that the study sets, and the folders that it owns.
@@ -97,6 +99,21 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class PowerLaw:
+    """A law that is fitted to results, see :mod:`.power_law`.
+
+    Attributes:
+        name: in the table.
+        metric: whose error is fitted: its value where lower is better, else 1 minus the value.
+        points: {variant: x}.
+    """
+
+    name: str
+    metric: str
+    points: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Search:
     """A search over options by Optuna, see :mod:`.search`.
 
@@ -127,6 +144,7 @@ class Study:
         metrics: in the order of the table's columns.
         checks: claims, see :mod:`.checks`.
         reference: name of a variant.
+        power_laws: that are fitted to the results.
         search: over further options, or None.
     """
 
@@ -138,6 +156,7 @@ class Study:
     metrics: Sequence[Metric]
     checks: Sequence[str]
     reference: str
+    power_laws: Sequence[PowerLaw] = ()
     search: Search | None = None
 
 
@@ -176,6 +195,7 @@ def load_study(path: str | Path, seeds: Sequence[int] | None = None) -> Study:
         metrics=metrics,
         checks=tuple(cfg.get('checks', ())),
         reference=reference,
+        power_laws=_read_power_laws(cfg.get('power_laws') or (), names, metrics, file),
         search=_read_search(cfg.get('search'), stages, metrics, file),
     )
 
@@ -355,6 +375,30 @@ def _read_metrics(metrics: Any, file: Path) -> tuple[Metric, ...]:
                 f"{file}: metrics[{name!r}]={better!r}, expected 'higher' or 'lower' (which one is better)"
             )
     return tuple(Metric(name, better) for name, better in metrics.items())
+
+
+def _read_power_laws(
+    entries: Iterable[Any], variants: Sequence[str], metrics: Sequence[Metric], file: Path
+) -> tuple[PowerLaw, ...]:
+    known, found = [metric.name for metric in metrics], []
+    for entry in entries:
+        _check_keys(entry, POWER_LAW_KEYS, 'a power law', file)
+    _check_names([entry.get('name') for entry in entries], 'a power law', file)
+    for entry in entries:
+        what, metric, points = f'power law {entry["name"]}', entry.get('metric'), entry.get('points')
+        if metric not in known:
+            raise ValueError(f'{file}: metric={metric!r} of {what} is not in metrics{did_you_mean(metric, known)}')
+        if not isinstance(points, Mapping) or len(set(points.values())) < 3:
+            raise ValueError(
+                f'{file}: points of {what} are {points!r}, expected {{variant: x}} with three different x'
+            )
+        for variant, x in points.items():
+            if variant not in variants:
+                raise ValueError(f'{file}: {what} has no variant {variant!r}{did_you_mean(variant, variants)}')
+            if not isinstance(x, int | float) or not x > 0:
+                raise ValueError(f'{file}: {what} has x={x!r} at {variant}, expected a number above 0')
+        found.append(PowerLaw(entry['name'], metric, dict(points)))
+    return tuple(found)
 
 
 def _read_search(search: Any, stages: Sequence[Stage], metrics: Sequence[Metric], file: Path) -> Search | None:

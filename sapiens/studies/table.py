@@ -15,6 +15,7 @@ from sapiens.utils.files import write_atomically
 
 from .child import LOG
 from .plan import Run
+from .power_law import Fit, fits_of
 from .results import LEVEL, Difference, Results
 from .state import Record
 from .study import Metric
@@ -36,6 +37,9 @@ def as_markdown(
     parts = [_variants(results, sizes or {})]
     if verdicts := results.verdicts():
         parts.append(_rows(['check', 'verdict', 'reason'], [(f'`{v.check}`', v.verdict, v.reason) for v in verdicts]))
+    if fits := fits_of(results):
+        rows = [(f'`{name}`', f'`{fit.law.metric}`', fit) for name, fit in fits.items()]
+        parts.append(_rows(['power law', 'metric', 'fit'], rows))
     parts.append(_runs(results, links_from or Path.cwd()))
     parts += [f'Note: {text}' for text in warnings_of(results)]
     return '\n\n'.join(parts)
@@ -220,10 +224,11 @@ def as_json(results: Results) -> str:
     """Rows, means, differences with intervals, and verdicts."""
     study = results.plan.study
 
-    def numbers(found: Difference) -> dict:
+    def numbers(found: Difference | Fit) -> dict:
         return {
             key: None if isinstance(value, float) and math.isnan(value) else value
             for key, value in asdict(found).items()
+            if key != 'law'
         }
 
     summary = {
@@ -238,8 +243,13 @@ def as_json(results: Results) -> str:
         for variant in results.variants
     }
     verdicts = [dict(check=v.check, verdict=v.verdict, difference=numbers(v.difference)) for v in results.verdicts()]
+    laws = [
+        dict(name=name, metric=fit.law.metric, **numbers(fit))
+        for name, fit in fits_of(results).items()
+        if fit.is_known
+    ]
     content = dict(
-        study=study.name, reference=study.reference, variants=summary, checks=verdicts, rows=as_rows(results),
+        study=study.name, reference=study.reference, variants=summary, checks=verdicts, power_laws=laws, rows=as_rows(results),
         notes=warnings_of(results),
     )  # fmt: skip
     return json.dumps(content, indent=1) + '\n'

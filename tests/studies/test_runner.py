@@ -3,17 +3,22 @@
 import json
 import os
 import random
+import shutil
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 
+from sapiens.studies.cost import cost_of_plan
+from sapiens.studies.plan import plan_study
 from sapiens.studies.results import collect
 from sapiens.studies.runner import Stopped, run_plan, state_of
 from sapiens.studies.state import read_record
+from sapiens.studies.study import load_study
 from sapiens.studies.table import as_json
 
-from .toy import CHAIN, PROGRAM, RATE, STUDY, places, plan_of
+from .toy import CHAIN, PROGRAM, RATE, STUDY, places, plan_of, write_study
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +109,46 @@ def test_stages_follow_each_other_and_shared_ones_run_once(tmp_path):
     moved = CHAIN.replace('variants = [', "variants = [dict(name='new', options={'pose:train_cfg.max_iters': 7}),")
     plan = plan_of(tmp_path, moved)
     assert [line for line in execute(plan) if 'start' in line] == ['new/pose-seed0: starts', 'new/test-seed0: starts']
+
+
+def test_what_another_study_has_done_is_taken_over(tmp_path):
+    first = plan_of(tmp_path, CHAIN)
+    execute(first)
+    other = CHAIN.replace("decay-0.5', options={'pose:", "steps', options={'pose:train_cfg.max_iters': 7, 'pose:")
+    plan = plan_study(load_study(write_study(tmp_path, other, 'other'), [0]), tmp_path / 'runs')
+    costs = cost_of_plan(plan, tmp_path / 'costs', places(), try_steps=False)
+    lines = execute(plan)
+    own = [run for run in plan.runs if run.folder.parent.name == 'steps']
+    assert [line for line in lines if 'starts' in line] == [f'{run.name}: starts' for run in own] and len(own) == 2
+    shared = [run for run in plan.runs if run not in own]
+    assert len(shared) == 5
+    for run in shared:
+        source = first.folder / run.name
+        assert f'{run.name}: taken over from {source}' in lines and costs[run.hash].source == 'shared'
+        record = read_record(run.folder)
+        assert record == replace(read_record(source), study='other', variants=run.variants, origin=str(source))
+        assert state_of(run).name == 'done'
+    # The two folders do not depend on each other.
+    shutil.rmtree(first.folder)
+    assert {state_of(run).name for run in plan.runs} == {'done'}
+    changed = other.replace("max_iters': 7", "max_iters': 8")
+    plan = plan_study(load_study(write_study(tmp_path, changed, 'other'), [0]), tmp_path / 'runs')
+    assert len([line for line in execute(plan) if 'starts' in line]) == 2
+    assert (
+        'load_from=' + str(plan.folder / 'decay-1.0/pretrain-seed0/iter_3.pth') in read_record(own[0].folder).program
+    )
+
+
+def test_a_result_whose_checkpoint_is_gone_is_not_taken_over(tmp_path):
+    first = plan_of(tmp_path, CHAIN)
+    execute(first)
+    for run in first.runs:
+        for path in run.folder.glob('*.pth'):
+            path.unlink()
+    plan = plan_study(load_study(write_study(tmp_path, CHAIN, 'other'), [0]), tmp_path / 'runs')
+    lines = execute(plan)
+    assert [line for line in lines if 'taken over' in line and 'test' not in line] == []
+    assert {state_of(run).name for run in plan.runs} == {'done'}
 
 
 def test_a_failed_variant_is_a_result_and_the_others_go_on(tmp_path):

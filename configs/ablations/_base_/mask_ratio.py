@@ -8,7 +8,7 @@ _ratio, _block = 'pretrain:model.mask_ratio', 'pretrain:model.mask_block_size'
 _common = {'common:model.mask_ratio': 0.75, 'common:model.mask_block_size': 1}
 _test = dict(name='common', command='test', after='pretrain')
 variants = [
-    *(dict(name=f'mask-{ratio}', options={_ratio: ratio, _block: 1, **_common}) for ratio in (0.5, 0.75, 0.9, 0.95)),
+    *(dict(name=f'mask-{ratio}', options={_ratio: ratio, **_common}) for ratio in (0.5, 0.75, 0.9, 0.95)),
     *(dict(name=f'block-{ratio}', options={_ratio: ratio, _block: 2, **_common}) for ratio in (0.75, 0.95)),
 ]
 reference = 'mask-0.75'

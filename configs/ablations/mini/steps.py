@@ -13,8 +13,8 @@ _pretrain = {
     },
 }
 variants = [
-    dict(name=f'{name}_labels-{percent}', options={**options, _base_._part: (0.0, percent / 100)})
+    dict(name=f'{name}_labels-{percent}', options={**options, **part})
     for name, options in _pretrain.items()
-    for percent in (100, 10, 1)
+    for percent, part in _base_._labels.items()
 ]
 checks = ['steps-x1_labels-100.pose:AP > steps-x0.125_labels-100.pose:AP']
