@@ -221,7 +221,8 @@ def _table(args: argparse.Namespace, plan: Plan) -> int:
     sizes = {name: by_run[next(reversed(chain.values())).hash] for (name, _), chain in plan.chains.items()}
     print(as_markdown(results, sizes))
     if args.into:
-        insert(as_markdown(results, sizes, args.into.parent.absolute()), args.into, plan.study.name)
+        text = as_markdown(results, sizes, args.into.parent.absolute(), list_runs=False)
+        insert(text, args.into, plan.study.name)
     if args.tensorboard:
         write_hparams(results, plan.folder / HPARAMS)
         print(f'tensorboard --logdir {plan.folder / HPARAMS}')

@@ -5,12 +5,14 @@ import io
 import json
 import math
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from sapiens.utils.counting import count_of
 from sapiens.utils.files import write_atomically
 
 from .child import LOG
@@ -26,13 +28,18 @@ EMPTY = '-'
 
 
 def as_markdown(
-    results: Results, sizes: dict[str, tuple[int, int]] | None = None, links_from: Path | None = None
+    results: Results,
+    sizes: dict[str, tuple[int, int]] | None = None,
+    links_from: Path | None = None,
+    list_runs: bool = True,
 ) -> str:
-    """Write the results as Markdown: variants, checks, runs, and what to be careful with.
+    """Write the results as Markdown: variants, checks, power laws, runs, and what to be careful with.
 
     Args:
         sizes: {variant: (parameters, operations of an image)} of the models.
         links_from: folder of the document, to which links are relative; default: the current folder.
+        list_runs: with a row for each run, which links its files; without, a sentence on all: for documents that other people read,
+            who do not have them.
     """
     parts = [_variants(results, sizes or {})]
     if verdicts := results.verdicts():
@@ -40,7 +47,7 @@ def as_markdown(
     if fits := fits_of(results):
         rows = [(f'`{name}`', f'`{fit.law.metric}`', fit) for name, fit in fits.items()]
         parts.append(_rows(['power law', 'metric', 'fit'], rows))
-    parts.append(_runs(results, links_from or Path.cwd()))
+    parts.append(_runs(results, links_from or Path.cwd()) if list_runs else summary_of(results))
     parts += [f'Note: {text}' for text in warnings_of(results)]
     return '\n\n'.join(parts)
 
@@ -143,6 +150,24 @@ def _runs(results: Results, links_from: Path) -> str:
         )
     columns = ['variants', 'stage', 'seed', 'state', 'config', 'commit', 'log', 'checkpoint', 'step s', 'memory GiB']
     return _rows(columns, rows, right=2)
+
+
+def summary_of(results: Results) -> str:
+    """Number of runs, seeds, time, dates, commit and machine in a few sentences."""
+    study = results.plan.study
+    done = [state.record for state in results.states.values() if state.name == 'done' and state.record is not None]
+    own, seeds = [record for record in done if not record.origin], ', '.join(map(str, study.seeds))
+    text = f'{len(done)} of {count_of(len(results.states), "run")} are done, of '
+    text += f'{"seed" if len(study.seeds) == 1 else "seeds"} {seeds}'
+    if len(own) < len(done):
+        text += f'; {len(done) - len(own)} of them are those of other studies'
+    if own:
+        text += f'. The others took {sum(record.seconds for record in own) / 3600:.2f} h in all'
+        days = sorted({time.strftime('%Y-%m-%d', time.gmtime(record.attempts[-1].start)) for record in own})
+        text += f', on {" to ".join(dict.fromkeys((days[0], days[-1])))}'
+        text += f', with commit {", ".join(sorted({_commit(record) for record in own}))}'
+        text += f', on {"; ".join(sorted({record.machine for record in own}))}'
+    return f'{text}. `sapiens ablate {study.name} table` lists them.'
 
 
 def _link(text: str, path: Path, links_from: Path) -> str:

@@ -1,13 +1,13 @@
 _base_ = ['../_base_/mini.py', '../_base_/steps.py']
 
 chain = [_base_._stages['pretrain'], _base_._pretrained['pose']]
-_counts = (1000, 2000, 4000, 8000)
+_counts = [int(fraction * 2 * _base_._pretrain_steps) for fraction in _base_._fractions]
 _pretrain = {
     'scratch': {'pose:load_from': None},
     **{
-        f'steps-x{steps / 8000:g}': {
-            f'pretrain:{key}': steps - 400 if key.endswith('T_max') else steps
-            for key in _base_._stages['pretrain']['options']
+        f'steps-x{steps / _counts[-1]:g}': {
+            f'pretrain:{key}': steps - _base_._pretrain_warm_up if key.endswith('T_max') else steps
+            for key in _base_._pretrain_length
         }
         for steps in _counts
     },
