@@ -38,8 +38,8 @@ def as_markdown(
     Args:
         sizes: {variant: (parameters, operations of an image)} of the models.
         links_from: folder of the document, to which links are relative; default: the current folder.
-        list_runs: with a row for each run, which links its files; without, a sentence on all: for documents that other people read,
-            who do not have them.
+        list_runs: with a row for each run, which links its files; without, a sentence on all: for documents whose readers do not have
+            them.
     """
     parts = [_variants(results, sizes or {})]
     if verdicts := results.verdicts():
@@ -160,9 +160,9 @@ def summary_of(results: Results) -> str:
     text = f'{len(done)} of {count_of(len(results.states), "run")} are done, of '
     text += f'{"seed" if len(study.seeds) == 1 else "seeds"} {seeds}'
     if len(own) < len(done):
-        text += f'; {len(done) - len(own)} of them are those of other studies'
+        text += f'. {len(done) - len(own)} of them are those of other studies'
     if own:
-        text += f'. The others took {sum(record.seconds for record in own) / 3600:.2f} h in all'
+        text += f'. The study took {sum(record.seconds for record in own) / 3600:.2f} h of runs'
         days = sorted({time.strftime('%Y-%m-%d', time.gmtime(record.attempts[-1].start)) for record in own})
         text += f', on {" to ".join(dict.fromkeys((days[0], days[-1])))}'
         text += f', with commit {", ".join(sorted({_commit(record) for record in own}))}'

@@ -59,7 +59,11 @@ def test_actions(study, capsys, tmp_path):
     outputs = ('--out', tmp_path / 'results', '--into', tmp_path / 'log.md', '--tensorboard')
     status, text = ablate(capsys, file, 'table', *outputs, *root)
     assert status == 0 and '| `decay-1.0.AP > decay-0.5.AP` | confirmed |' in text
-    assert '(runs/toy/decay-1.0/train-seed0/log.txt)' in (tmp_path / 'log.md').read_text()
+    text = (tmp_path / 'log.md').read_text()
+    assert (
+        '4 of 4 runs are done, of seeds 0, 1. The study took 0.00 h of runs, on 20' in text and 'log.txt' not in text
+    )
+    assert '`sapiens ablate toy table` lists them.' in text
     assert {path.suffix for path in tmp_path.glob('results.*')} == {'.md', '.csv', '.json', '.png'}
     assert len(list((tmp_path / 'runs/toy/hparams').iterdir())) == 4
     status, text = ablate(capsys, file, 'diff', 'decay-1.0', 'decay-0.5', *root)
