@@ -38,8 +38,8 @@ def as_markdown(
     Args:
         sizes: {variant: (parameters, operations of an image)} of the models.
         links_from: folder of the document, to which links are relative; default: the current folder.
-        list_runs: with a row for each run, which links its files; without, a sentence on all: for documents whose readers do not have
-            them.
+        list_runs: with a row for each run, which links its files; without, a sentence on all: for documents whose readers
+            do not have them.
     """
     parts = [_variants(results, sizes or {})]
     if verdicts := results.verdicts():
