@@ -1,0 +1,331 @@
+"""Score small models and detectors on photographs of people, next to the same number of rendered people.
+
+    python tools/benchmark/real.py CONFIG,CHECKPOINT --photographs ../shared/data/real
+    python tools/benchmark/real.py pose.py,pose.pth seg.py,seg.pth --detectors embedded torchvision:ssdlite320_mobilenet_v3_large
+
+A model is the name of one, or a config and its checkpoint. What is scored follows from its task:
+
+pose      AP, AP .5 and PCK (share of keypoints within 0.1 and 0.05 of the longer side of the annotated box), in annotated
+          boxes and in those of each detector; of all people, and of those with 10 keypoints in boxes of 96 pixels. The first row
+          is one constant pose in each box, the median of the people themselves: it knows the labels and sees no image
+seg       IoU of person and background, of each annotated person in its box
+detector  AP .5 of boxes, recall by height at the default threshold, photographs with somebody found
+depth     share of pairs of points that are ordered by hand (tools/benchmark/data/depth_pairs.json) in the right order
+
+The folder of photographs has people_val.json (COCO, 17 keypoints and polygons) and images/. The rendered people are those of
+"sapiens render --num 250 --seed 11 --size 192x256 --people 1-1", written below --rendered when they are not there. They have been
+seen by no training whose people have another seed. The last table has milliseconds on one and on two threads: the best of the
+repeats, on a machine that should do nothing else.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from harness import seconds
+from prettytable import PrettyTable
+from pycocotools import mask as masks
+from real_scores import (
+    average_precision,
+    correct_keypoints,
+    match,
+    median_pose,
+    place_pose,
+    recall_by_height,
+)
+
+from sapiens.apis import load_model
+from sapiens.apis.detectors import build_detector
+from sapiens.commands.__main__ import main as sapiens
+from sapiens.utils.cli import positive, tool_parser
+
+POINTS, SIDE = 10, 96
+"""People who show enough: keypoints, and pixels of the longer side of the box."""
+RENDER = '--num 250 --seed 11 --size 192x256 --people 1-1 --format jpg --labels mask,seg,depth'
+PAIRS = Path(__file__).parent / 'data/depth_pairs.json'
+LOWEST = 0.01  # of the score of a detection that counts in AP
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images with annotated people.
+
+    Attributes:
+        name: of the table.
+        truth: COCO file.
+        folder: of its file names.
+    """
+
+    name: str
+    truth: Mapping[str, Any]
+    folder: Path
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, int, list[dict]]]:
+        """Image (H, W, 3) uint8 RGB, its id, and its people who are no crowds."""
+        people: dict[int, list[dict]] = {}
+        for one in self.truth['annotations']:
+            if not one.get('iscrowd'):
+                people.setdefault(one['image_id'], []).append(one)
+        for entry in self.truth['images']:
+            pixels = cv2.imread(str(self.folder / entry['file_name']))
+            if pixels is None:
+                raise SystemExit(f'{self.folder / entry["file_name"]} cannot be read')
+            yield cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), entry['id'], people.get(entry['id'], [])
+
+    @property
+    def with_keypoints(self) -> list[dict]:
+        """People with labeled keypoints."""
+        return [one for _, _, people in self.entries for one in people if one.get('num_keypoints')]
+
+    @property
+    def entries(self) -> list[tuple[None, int, list[dict]]]:
+        """As iteration, without reading images."""
+        ids = [entry['id'] for entry in self.truth['images']]
+        people = [one for one in self.truth['annotations'] if not one.get('iscrowd')]
+        return [(None, key, [one for one in people if one['image_id'] == key]) for key in ids]
+
+
+def parse_args():
+    parser = tool_parser(__doc__)
+    parser.add_argument('models', nargs='*', metavar='MODEL', help='name, or CONFIG,CHECKPOINT')
+    parser.add_argument('--detectors', nargs='+', default=['embedded'], metavar='NAME', help='default: embedded')
+    parser.add_argument('--photographs', type=Path, required=True, metavar='DIR', help='people_val.json and images/')
+    parser.add_argument('--rendered', type=Path, default='work_dirs/real', metavar='DIR', help='default: %(default)s')
+    parser.add_argument('--repeats', type=positive, default=3, help='of the clock (default: %(default)s)')
+    parser.add_argument('--out', type=Path, metavar='FILE', help='also write the numbers as JSON')
+    return parser.parse_args()
+
+
+def corners(box: Sequence[float]) -> list[float]:
+    x, y, width, height = box
+    return [x, y, x + width, y + height]
+
+
+def shows_enough(person: Mapping) -> bool:
+    return person['num_keypoints'] >= POINTS and max(person['bbox'][2:]) >= SIDE
+
+
+def as_result(person: Mapping, points: np.ndarray, scores: np.ndarray, confidence: float = 1.0) -> dict:
+    """A COCO result; its score is that of the evaluation of the package."""
+    sure = scores > 0.2
+    keypoints = np.concatenate([points, scores[:, None]], 1).reshape(-1).tolist()
+    score = confidence * float(scores[sure].mean()) if sure.any() else 0.0
+    return dict(image_id=person['image_id'], category_id=1, keypoints=keypoints, score=score)
+
+
+def score_pose(pictures: Pictures, predict: Callable, detector: Callable | None = None) -> dict[str, float]:
+    """Scores of keypoints.
+
+    Args:
+        predict: (image, boxes (N, 4) x1, y1, x2, y2) -> keypoints (N, K, 2), scores (N, K).
+        detector: of the boxes; None for the annotated ones.
+    """
+    results, people, points = [], [], []
+    for image, _, found in pictures:
+        labeled = [one for one in found if one.get('num_keypoints')]
+        if detector is None:
+            boxes, confidence = [corners(one['bbox']) for one in labeled], [1.0] * len(labeled)
+            owner = np.arange(len(labeled))
+        else:
+            boxes, confidence = detector([image])[0]
+            sizes = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
+            owner = match(labeled, sizes)
+        places, scores = predict(image, boxes) if len(boxes) else (np.zeros((0, 17, 2)), np.zeros((0, 17)))
+        image_id = dict(image_id=found[0]['image_id']) if found else None
+        if image_id:
+            results += [as_result(image_id, *one) for one in zip(places, scores, confidence, strict=True)]
+        people += labeled
+        nothing = np.full((17, 2), np.nan)
+        points += [places[index] if index >= 0 else nothing for index in owner]
+    enough = [shows_enough(one) for one in people]
+    row = {}
+    for name, chosen in (('all', [True] * len(people)), ('enough', enough)):
+        ids = [one['id'] for one, is_in in zip(people, chosen, strict=True) if is_in]
+        kept = [(one, at) for one, at, is_in in zip(people, points, chosen, strict=True) if is_in]
+        row[f'{name}: people'] = len(ids)
+        row[f'{name}: AP'], row[f'{name}: AP .5'] = average_precision(pictures.truth, results, 'keypoints', ids)
+        for share in (0.1, 0.05):
+            row[f'{name}: PCK@{share:g}'] = correct_keypoints(*zip(*kept, strict=True), share) if kept else 0.0
+    return row
+
+
+def score_segmentation(pictures: Pictures, model: Any) -> dict[str, float]:
+    """Mean IoU of person and background in the annotated boxes, of people with polygons or masks."""
+    values = []
+    for image, _, people in pictures:
+        height, width = image.shape[:2]
+        for person in people:
+            if not person.get('segmentation') or max(person['bbox'][2:]) < SIDE:
+                continue
+            x1, y1, x2, y2 = corners(person['bbox'])
+            left, top = max(0, int(x1)), max(0, int(y1))
+            window = slice(top, min(height, int(np.ceil(y2)) + 1)), slice(left, min(width, int(np.ceil(x2)) + 1))
+            found = model(np.ascontiguousarray(image[window])).foreground
+            encoded = person['segmentation']
+            if isinstance(encoded, list):
+                encoded = masks.merge(masks.frPyObjects(encoded, height, width))
+            elif isinstance(encoded['counts'], list):
+                encoded = masks.frPyObjects(encoded, height, width)
+            truth = masks.decode(encoded).astype(bool)[window]
+            values.append((found & truth).sum() / max((found | truth).sum(), 1))
+    return {'person IoU': float(np.mean(values)), 'people': len(values)} if values else {'people': 0}
+
+
+def score_detector(pictures: Pictures, detector: Any) -> dict[str, Any]:
+    """AP .5 of boxes, recall by height, and images with somebody found."""
+    results, people, matched, images = [], [], [], 0
+    threshold = detector.threshold
+    for image, image_id, found in pictures:
+        detector.threshold = LOWEST
+        boxes, scores = detector([image])[0]
+        detector.threshold = threshold
+        sizes = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
+        results += [
+            dict(image_id=image_id, category_id=1, bbox=box.tolist(), score=float(score))
+            for box, score in zip(sizes, scores, strict=True)
+        ]
+        good = scores >= threshold
+        images += bool(good.any())
+        people += found
+        matched += (match(found, sizes[good]) >= 0).tolist()
+    row: dict[str, Any] = {'AP .5': average_precision(pictures.truth, results, 'bbox')[1]}
+    for name, (right, total) in recall_by_height(people, matched).items():
+        row[f'recall {name}'] = f'{right}/{total}'
+    return row | {'images with somebody': f'{images}/{len(pictures.truth["images"])}'}
+
+
+def score_pairs(folder: Path, model: Any) -> dict[str, Any]:
+    """Share of hand-ordered pairs of points whose nearer one has the smaller depth."""
+    pairs: dict[str, list] = {}
+    for name, first, second, nearer, *_ in json.loads(PAIRS.read_text(encoding='utf-8'))['pairs']:
+        pairs.setdefault(name, []).append((first, second, nearer))
+    right = total = 0
+    for name, rows in pairs.items():
+        depth = model(folder / name).depth
+        for first, second, nearer in rows:
+            values = [depth[int(y), int(x)] for x, y in (first, second)]
+            right += values[nearer] < values[1 - nearer]
+            total += 1
+    return {'pairs in order': right / total, 'pairs': total}
+
+
+def read(file: Path, folder: Path, name: str) -> Pictures:
+    if not file.is_file():
+        raise SystemExit(f'no {file}: give the folder of the photographs, see --help')
+    return Pictures(name, json.loads(file.read_text(encoding='utf-8')), folder)
+
+
+def rendered(folder: Path) -> Pictures:
+    """The rendered people, written when they are not there."""
+    if not (folder / 'dataset_card.json').is_file():
+        sapiens(['render', '--out', str(folder), *RENDER.split()])
+    return read(folder / 'annotations/person_keypoints.json', folder, 'rendered')
+
+
+def milliseconds(run: Callable, threads: int, repeats: int) -> float:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    run()
+    best = min(seconds(run)[0] for _ in range(repeats))
+    torch.set_num_threads(before)
+    return 1000 * best
+
+
+def show(title: str, rows: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
+    """Print a table: a row for each model and kind of picture."""
+    if not rows:
+        return
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    table = PrettyTable([title, 'pictures', *columns])
+    table.align = 'r'
+    table.align[title] = table.align['pictures'] = 'l'
+    for key, row in rows.items():
+        cells = [row.get(name, '') for name in columns]
+        table.add_row([*key, *(f'{cell:.3f}' if isinstance(cell, float) else cell for cell in cells)])
+    print(table, flush=True)
+
+
+def constant(pictures: Pictures) -> Callable:
+    """The median pose in each box, with certain scores."""
+    pose = median_pose(pictures.with_keypoints)
+
+    def predict(image: np.ndarray, boxes: Sequence) -> tuple[np.ndarray, np.ndarray]:
+        sizes = [(x1, y1, x2 - x1, y2 - y1) for x1, y1, x2, y2 in boxes]
+        return np.stack([place_pose(pose, np.array(box)) for box in sizes]), np.ones((len(boxes), len(pose)))
+
+    return predict
+
+
+def of_model(model: Any) -> Callable:
+    def predict(image: np.ndarray, boxes: Sequence) -> tuple[np.ndarray, np.ndarray]:
+        result = model(image, boxes=np.asarray(boxes, np.float32))
+        return result.keypoints, result.scores
+
+    return predict
+
+
+def main() -> None:
+    args = parse_args()
+    sources = [
+        read(args.photographs / 'people_val.json', args.photographs / 'images', 'photographs'),
+        rendered(args.rendered),
+    ]
+    detectors = {name: build_detector(name) for name in args.detectors}
+    tables: dict[str, dict] = {'pose': {}, 'seg': {}, 'depth': {}, 'detector': {}, 'milliseconds': {}}
+    for name, detector in detectors.items():
+        for pictures in sources:
+            tables['detector'][name, pictures.name] = score_detector(pictures, detector)
+    image = next(iter(sources[0]))[0]
+    for name, detector in detectors.items():
+        row = {f'{t} threads': milliseconds(lambda d=detector: d([image]), t, args.repeats) for t in (1, 2)}
+        tables['milliseconds'][f'{name}, a photograph', 'photographs'] = row
+    for text in args.models:
+        model = load_model(*text.split(','))
+        _score_model(text, model, sources, detectors, args, tables)
+    for title, rows in tables.items():
+        show(title, rows)
+    if args.out:
+        content = {title: {' '.join(key): row for key, row in rows.items()} for title, rows in tables.items()}
+        args.out.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
+
+
+def _score_model(
+    text: str,
+    model: Any,
+    sources: Sequence[Pictures],
+    detectors: Mapping[str, Any],
+    args: argparse.Namespace,
+    tables: Mapping[str, dict],
+) -> None:
+    """Add the rows of a model to the tables."""
+    name = Path(text.rpartition(',')[2]).stem
+    if model.task == 'pose':
+        for pictures in sources:
+            tables['pose'].setdefault(('constant pose', pictures.name), score_pose(pictures, constant(pictures)))
+            tables['pose'][name, pictures.name] = score_pose(pictures, of_model(model))
+            for kind, detector in detectors.items():
+                tables['pose'][f'{name}, {kind}', pictures.name] = score_pose(pictures, of_model(model), detector)
+        image, _, people = next(one for one in sources[0] if one[2])
+        boxes = np.array([corners(people[0]['bbox'])], np.float32)
+        clocked: Callable = lambda: model(image, boxes=boxes)  # noqa: E731
+    else:
+        image = next(iter(sources[1]))[0]
+        clocked = lambda: model(image)  # noqa: E731
+    if model.task == 'seg':
+        tables['seg'] |= {(name, pictures.name): score_segmentation(pictures, model) for pictures in sources}
+    if model.task == 'depth':
+        tables['depth'][name, 'photographs'] = score_pairs(args.photographs / 'images', model)
+    row = {f'{t} threads': milliseconds(clocked, t, args.repeats) for t in (1, 2)}
+    tables['milliseconds'][f'{name}, a person', 'photographs'] = row
+
+
+if __name__ == '__main__':
+    sys.exit(main())
