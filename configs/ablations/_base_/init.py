@@ -20,9 +20,21 @@ variants = [
     for percent, part in _parts.items()
     for kind, options in _kinds.items()
 ]
-metrics = {'pose:AP': 'higher', 'seg:mIoU': 'higher', 'depth:RMSE': 'lower', 'normal:mean': 'lower'}
+metrics = {
+    'pose:AP': 'higher',
+    'pose:val_loss': 'lower',
+    'seg:mIoU': 'higher',
+    'depth:RMSE': 'lower',
+    'normal:mean': 'lower',
+}
 checks = [
     f'pretrained-{percent}.{metric} {sign} random-{percent}.{metric}'
     for percent in _parts
-    for metric, sign in (('pose:AP', '>'), ('seg:mIoU', '>'), ('depth:RMSE', '<'), ('normal:mean', '<'))
+    for metric, sign in (
+        ('pose:AP', '>'),
+        ('pose:val_loss', '<'),
+        ('seg:mIoU', '>'),
+        ('depth:RMSE', '<'),
+        ('normal:mean', '<'),
+    )
 ]

@@ -5,4 +5,4 @@ variants = [
     for rate in (1.0, 0.95, 0.85, 0.75)
 ]
 metrics = {'pose:AP': 'higher', 'pose:val_loss': 'lower'}
-checks = ['decay-0.85.pose:AP > decay-1.0.pose:AP']
+checks = ['decay-0.85.pose:AP > decay-1.0.pose:AP', 'decay-0.85.pose:val_loss < decay-1.0.pose:val_loss']

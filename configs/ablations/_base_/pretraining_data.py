@@ -16,9 +16,9 @@ variants = [
     dict(name='people-100', options={_root: _rendered}),
     dict(name='photographs', options={_root: '{{$DATA_ROOT:data}}/humans300m/train'}),
 ]
-metrics = {'pose:AP': 'higher', 'seg:mIoU': 'higher'}
+metrics = {'pose:AP': 'higher', 'pose:val_loss': 'lower', 'seg:mIoU': 'higher'}
 checks = [
-    f'{better}.{metric} > {worse}.{metric}'
+    f'{better}.{metric} {sign} {worse}.{metric}'
     for better, worse in (('people-100', 'none'), ('people-100', 'rooms'), ('people-100', 'people-1'))
-    for metric in ('pose:AP', 'seg:mIoU')
+    for metric, sign in (('pose:AP', '>'), ('pose:val_loss', '<'), ('seg:mIoU', '>'))
 ]

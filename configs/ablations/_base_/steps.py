@@ -21,3 +21,8 @@ power_laws = [
         points={f'steps-x1_labels-{percent}': percent for percent in _percents},
     ),
 ]
+checks = [
+    f'steps-x1_labels-{percent}.pose:{claim.format(percent)}'
+    for percent in _percents
+    for claim in ('AP > steps-x0.125_labels-{}.pose:AP', 'val_loss < steps-x0.125_labels-{}.pose:val_loss')
+]

@@ -17,4 +17,3 @@ variants = [
     for name, options in _pretrain.items()
     for percent, part in _base_._labels.items()
 ]
-checks = ['steps-x1_labels-100.pose:AP > steps-x0.125_labels-100.pose:AP']
