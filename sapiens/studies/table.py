@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import textwrap
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -25,6 +26,8 @@ from .study import Metric
 __all__ = ['as_csv', 'as_json', 'as_markdown', 'insert', 'warnings_of']
 
 EMPTY = '-'
+WIDTH = 120
+"""Characters of a line in a document."""
 
 
 def as_markdown(
@@ -49,7 +52,13 @@ def as_markdown(
         parts.append(_rows(['power law', 'metric', 'fit'], rows))
     parts.append(_runs(results, links_from or Path.cwd()) if list_runs else summary_of(results))
     parts += [f'Note: {text}' for text in warnings_of(results)]
-    return '\n\n'.join(parts)
+    return '\n\n'.join(parts if list_runs else map(_wrap, parts))
+
+
+def _wrap(text: str) -> str:
+    """Break the lines of a paragraph, but not of a table."""
+    lines = text.splitlines()
+    return '\n'.join(line if line.startswith('|') else textwrap.fill(line, WIDTH) for line in lines)
 
 
 def _rows(columns: Sequence[str], rows: Sequence[Sequence[str]], right: int = 0) -> str:

@@ -59,7 +59,9 @@ def test_actions(study, capsys, tmp_path):
     outputs = ('--out', tmp_path / 'results', '--into', tmp_path / 'log.md', '--tensorboard')
     status, text = ablate(capsys, file, 'table', *outputs, *root)
     assert status == 0 and '| `decay-1.0.AP > decay-0.5.AP` | confirmed |' in text
-    text = (tmp_path / 'log.md').read_text()
+    lines = (tmp_path / 'log.md').read_text().splitlines()
+    assert all(len(line) <= 120 for line in lines if not line.startswith('|'))
+    text = ' '.join(lines)
     assert (
         '4 of 4 runs are done, of seeds 0, 1. The study took 0.00 h of runs, on 20' in text and 'log.txt' not in text
     )
