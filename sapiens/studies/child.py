@@ -54,8 +54,8 @@ def why_outdated(run: Run, record: Record) -> str:
     if record.hash == run.hash:
         return ''
     try:
-        before = json.loads((run.folder / CONTENT).read_text(encoding='utf-8'))
-    except (OSError, ValueError):
+        before = dict(json.loads((run.folder / CONTENT).read_text(encoding='utf-8')))
+    except (OSError, ValueError, TypeError):
         return 'its config has changed'
     changed = differences(before, json.loads(json.dumps(run.content, default=str)))
     if not changed:
@@ -113,10 +113,8 @@ class Child:
     ) -> None:
         self.run, self.lock, self.memory, self.is_stopped = run, lock, 0, False
         self.looked = 0.0
+        set_aside(run.folder, run.hash)
         record = read_record(run.folder)
-        if record is not None and record.hash != run.hash:
-            set_aside(run.folder, record.hash)
-            record = None
         command = command_of(run, program, gpus)
         if record is None:
             record = Record(
@@ -238,8 +236,8 @@ def read_metrics(folder: Path, command: str) -> tuple[dict[str, float], float | 
     """What a run has logged: the last value of each name, the median seconds of an iteration, and bytes of the GPU."""
     if command == 'test':
         try:
-            values = json.loads((folder / METRICS).read_text(encoding='utf-8'))
-        except (OSError, ValueError):
+            values = dict(json.loads((folder / METRICS).read_text(encoding='utf-8')))
+        except (OSError, ValueError, TypeError):
             return {}, None, None
         return {name: value for name, value in values.items() if isinstance(value, int | float)}, None, None
     try:

@@ -8,7 +8,7 @@ from .child import checkpoint_of
 from .plan import Plan
 from .runner import state_of
 from .search import PREFIX
-from .state import RECORD, owner_of
+from .state import OUTDATED, RECORD, owner_of
 
 __all__ = ['remove', 'superfluous']
 
@@ -20,7 +20,7 @@ def superfluous(plan: Plan, checkpoints: bool = False) -> Iterator[Path]:
     Only folders with a ``run.json`` count, so that other files are left alone.
     """
     used = {run.folder for run in plan.runs}
-    yield from sorted(plan.folder.glob('*/outdated'))
+    yield from sorted(plan.folder.glob(f'*/{OUTDATED}'))
     for record in sorted(plan.folder.glob(f'*/*/{RECORD}')):
         folder = record.parent
         is_trial = plan.study.search is not None and folder.parent.name.startswith(PREFIX)

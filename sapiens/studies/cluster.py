@@ -65,8 +65,7 @@ class Task:
         lock = claim(run.folder, print)
         if lock is None:
             return 'running'
-        if source := find_equal(run, plan.root):
-            take_over(run, source, plan.study.name, run.variants)
+        if (source := find_equal(run, plan.root)) and take_over(run, source, plan.study.name):
             lock.release()
             print(f'{run.name}: taken over from {source}')
             return 'done'

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 import torch
 
 from sapiens.utils.counting import count_of
+from sapiens.utils.folder_lock import FolderLock
 from sapiens.utils.stop_signals import STOP_SIGNALS
 
 from .child import PROGRAM, Child, checkpoint_of, is_training, why_outdated
 from .plan import Plan, Run
 from .share import find_equal, take_over
-from .state import Record, claim, owner_of, read_record
+from .state import CONTENT, RECORD, Record, claim, owner_of, read_record
 
 __all__ = ['Local', 'RunState', 'Stopped', 'run_plan', 'state_of']
 
@@ -51,22 +52,27 @@ def state_of(run: Run) -> RunState:
         )
     if is_training(run.folder):
         return RunState('running', 'its training goes on without its runner', record)
-    if record is not None and (why := why_outdated(run, record)):
+    state = _recorded_state(run, record)
+    parent = run.parent
+    if parent is None or state.name in ('done', 'failed'):
+        return state
+    if record is None and state_of(parent).name != 'done':
+        return RunState('waiting', f'for {parent.name}')
+    if state_of(parent).name == 'done' and checkpoint_of(parent.folder, parent.stage.checkpoint) is None:
+        why = f'for the checkpoint of {parent.name}, which was removed: remove {parent.folder / RECORD} to run that again'
+        return RunState('waiting', why, record)
+    return state
+
+
+def _recorded_state(run: Run, record: Record | None) -> RunState:
+    if record is None:
+        is_unknown = (run.folder / CONTENT).exists()
+        return RunState('changed', f'its {RECORD} is missing or damaged') if is_unknown else RunState('ready')
+    if why := why_outdated(run, record):
         return RunState('changed', why, record)
-    if record is not None and record.state == 'done':
-        return RunState('done', '', record)
-    if record is not None and record.state == 'failed':
-        return RunState('failed', record.error, record)
-    if record is not None:
-        return RunState('interrupted', record.error or 'its runner was killed', record)
-    if run.parent is not None:
-        if state_of(run.parent).name != 'done':
-            return RunState('waiting', f'for {run.parent.name}')
-        if checkpoint_of(run.parent.folder, run.parent.stage.checkpoint) is None:
-            return RunState(
-                'waiting', f'for the checkpoint of {run.parent.name}, which was removed: remove its run.json too'
-            )
-    return RunState('ready')
+    if record.state in ('done', 'failed'):
+        return RunState(record.state, record.error, record)
+    return RunState('interrupted', record.error or 'its runner was killed', record)
 
 
 class Stopped(Exception):
@@ -184,7 +190,7 @@ class _Loop:
             elif state.name == 'running':
                 elsewhere = True
             elif self.local.free and self._may_start(run, state):
-                self._claim(run)
+                self._claim(run, state)
         return elsewhere
 
     def _may_start(self, run: Run, state: RunState) -> bool:
@@ -195,36 +201,40 @@ class _Loop:
         has_checkpoint = checkpoint_of(run.parent.folder, run.parent.stage.checkpoint) is not None
         return has_checkpoint and state_of(run.parent).name == 'done'
 
-    def _claim(self, run: Run) -> None:
+    def _claim(self, run: Run, state: RunState) -> None:
         lock = claim(run.folder, self.report)
         if lock is None:
             return
-        # Another process may have ended it between the look and the claim. Its lock is this process's now.
-        record = read_record(run.folder)
-        is_done = record is not None and record.hash == run.hash and record.state == 'done'
-        if is_done or is_training(run.folder):
-            lock.release()
-            return
-        self.tried.add(run.hash)
-        if source := find_equal(run, self.plan.root):
-            take_over(run, source, self.plan.study.name, run.variants)
-            lock.release()
-            self.report(f'{run.name}: taken over from {source}')
-            return
-        slot = self.local.free.pop(0)
-        why = f' ({why_outdated(run, record)})' if record is not None and record.hash != run.hash else ''
-        verb = 'continues' if record is not None and record.hash == run.hash else 'starts'
-        self.report(f'{run.name}: {verb}{why}')
         try:
-            environment = self.local.environment(slot)
-            self.children[slot] = Child(run, lock, self.plan.study.name, self.program, environment, self.local.gpus)
+            if not self._begin(run, state, lock):
+                lock.release()
         except BaseException:
             lock.release()
             raise
 
+    def _begin(self, run: Run, state: RunState, lock: FolderLock) -> bool:
+        """Take over the result of a claimed run, or start it. Returns whether its process holds the claim now."""
+        # Another process may have ended it between the look and the claim.
+        record = read_record(run.folder)
+        is_known = record is not None and record.hash == run.hash
+        has_ended = is_known and (record.state == 'done' or (record.state == 'failed' and run.hash not in self.retry))
+        if has_ended or is_training(run.folder):
+            return False
+        self.tried.add(run.hash)
+        if (source := find_equal(run, self.plan.root)) and take_over(run, source, self.plan.study.name):
+            self.report(f'{run.name}: taken over from {source}')
+            return False
+        slot = self.local.free.pop(0)
+        why = f' ({state.why})' if state.name == 'changed' else ''
+        self.report(f'{run.name}: {"continues" if is_known else "starts"}{why}')
+        environment = self.local.environment(slot)
+        self.children[slot] = Child(run, lock, self.plan.study.name, self.program, environment, self.local.gpus)
+        return True
+
     def stop(self, received: list[int]) -> None:
         """Stop all children, which write checkpoints. The second signal ends them at once."""
-        self.report(f'{signal.Signals(received[0]).name}: {len(self.children)} runs write checkpoints and end')
+        name = signal.Signals(received[0]).name
+        self.report(f'{name}: stopping {count_of(len(self.children), "run")}, after a checkpoint of each')
         for child in self.children.values():
             child.stop()
         while not all(child.has_ended for child in self.children.values()):

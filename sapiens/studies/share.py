@@ -2,13 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from .child import checkpoint_of
 from .plan import Run
-from .state import CLAIM, RECORD, read_record, set_aside
+from .state import CLAIM, OUTDATED, RECORD, read_record, set_aside
 
 __all__ = ['find_equal', 'take_over']
 
@@ -22,33 +21,47 @@ def find_equal(run: Run, root: Path) -> Path | None:
     place = f'{run.stage.name}-seed*/{RECORD}'
     for file in sorted([*root.glob(f'*/*/{place}'), *root.glob(f'*/*/*/{place}')]):
         folder = file.parent
-        if folder == run.folder or 'outdated' in folder.relative_to(root).parts:
+        if folder == run.folder or OUTDATED in folder.relative_to(root).parts:
             continue
-        record = read_record(folder)
-        if record is None or record.hash != run.hash or record.state != 'done':
-            continue
-        if run.stage.command == 'test' or checkpoint_of(folder, run.stage.checkpoint) is not None:
+        if _is_result(run, folder) and _has_checkpoint(run, folder):
             return folder
     return None
 
 
-def take_over(run: Run, source: Path, study: str, variants: Sequence[str]) -> None:
+def _is_result(run: Run, folder: Path) -> bool:
+    record = read_record(folder)
+    return record is not None and record.hash == run.hash and record.state == 'done'
+
+
+def _has_checkpoint(run: Run, folder: Path) -> bool:
+    return run.stage.command == 'test' or checkpoint_of(folder, run.stage.checkpoint) is not None
+
+
+def take_over(run: Run, source: Path, study: str) -> bool:
     """Make the result of an equal run that of this one. The folders share files until one of them is removed.
 
     The claim of the run must be held.
+
+    Returns:
+        False if the result was removed, or was moved aside by another process, in the meantime: the run must be done.
     """
-    record = read_record(run.folder)
-    if record is not None and record.hash != run.hash:
-        set_aside(run.folder, record.hash)
-    shutil.copytree(
-        source,
-        run.folder,
-        copy_function=_link,
-        ignore=shutil.ignore_patterns(CLAIM, RECORD, '.lock'),
-        dirs_exist_ok=True,
-    )
     found = read_record(source)
-    replace(found, study=study, variants=list(variants), origin=f'{source}').write(run.folder)
+    set_aside(run.folder, None)
+    try:
+        shutil.copytree(
+            source,
+            run.folder,
+            copy_function=_link,
+            ignore=shutil.ignore_patterns(CLAIM, RECORD, '.lock'),
+            dirs_exist_ok=True,
+        )
+    except (FileNotFoundError, shutil.Error):
+        return False
+    # What was copied is the result only if it was there until now.
+    if not _is_result(run, source) or not _has_checkpoint(run, run.folder):
+        return False
+    replace(found, study=study, variants=list(run.variants), origin=f'{source}').write(run.folder)
+    return True
 
 
 def _link(source: str, target: str) -> None:

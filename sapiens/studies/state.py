@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import psutil
 
@@ -19,6 +20,7 @@ from sapiens.utils.restarts import latest_checkpoint
 __all__ = [
     'CLAIM',
     'CONTENT',
+    'OUTDATED',
     'RECORD',
     'Attempt',
     'Record',
@@ -32,6 +34,8 @@ __all__ = [
 RECORD = 'run.json'
 CONTENT = 'content.json'
 """Name of the file with the flat config of a run."""
+OUTDATED = 'outdated'
+"""Folder of a variant for results of runs that it does not have any more."""
 CLAIM = 'claim'
 """Name of the folder whose lock is held by the process that works on a run. The training itself locks the work dir."""
 SHA = 40
@@ -117,9 +121,23 @@ def read_record(folder: Path) -> Record | None:
     try:
         content = json.loads((folder / RECORD).read_text(encoding='utf-8'))
         content['attempts'] = [Attempt(**one) for one in content['attempts']]
-        return Record(**content)
+        record = Record(**content)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return record if _is_sound(record) else None
+
+
+def _is_sound(record: Record) -> bool:
+    """Whether the values of a record have its types, which a file that was edited by hand may not have."""
+    parts = [record, *record.attempts]
+    fit = all(_fits(getattr(part, name), kind) for part in parts for name, kind in get_type_hints(type(part)).items())
+    return fit and bool(record.attempts) and all(_fits(value, float) for value in record.metrics.values())
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    found = tuple(get_origin(one) or one for one in kinds)
+    return isinstance(value, (*found, int) if float in found else found)
 
 
 def claim(folder: Path, report: Callable[[str], None]) -> FolderLock | None:
@@ -139,16 +157,24 @@ def owner_of(folder: Path) -> Mapping[str, Any] | None:
     return living_owner(folder / CLAIM)
 
 
-def set_aside(folder: Path, hash: str) -> Path:
-    """Move an outdated result of a run out of its folder, which the claim stays in. Returns the new place."""
-    target = folder.parent / 'outdated' / f'{folder.name}-{hash[:8]}'
+def set_aside(folder: Path, hash: str | None) -> None:
+    """Move the result of another run out of a folder, where the claim stays.
+
+    Args:
+        hash: of the run that may keep its result there, None if none may. Without a ``run.json`` that can be read, nobody knows
+            whose result the files are, and what is trained from their checkpoint would be the result of neither.
+    """
+    record = read_record(folder)
+    # run.json goes last, so that a process that is killed here leaves a folder that is still outdated.
+    found = sorted((path for path in folder.iterdir() if path.name != CLAIM), key=lambda path: path.name == RECORD)
+    if not found or (record is not None and record.hash == hash):
+        return
+    target = folder.parent / OUTDATED / f'{folder.name}-{record.hash[:8] if record else "unknown"}'
     while target.exists():
         target = target.with_name(f'{target.name}-')
     target.mkdir(parents=True)
-    for path in folder.iterdir():
-        if path.name != CLAIM:
-            path.rename(target / path.name)
-    return target
+    for path in found:
+        path.rename(target / path.name)
 
 
 def new_attempt() -> Attempt:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from sapiens.studies.child import read_metrics, why_outdated
 from sapiens.studies.cost import cost_of_plan
 from sapiens.studies.plan import plan_study
 from sapiens.studies.results import collect
@@ -149,6 +150,79 @@ def test_a_result_whose_checkpoint_is_gone_is_not_taken_over(tmp_path):
     lines = execute(plan)
     assert [line for line in lines if 'taken over' in line and 'test' not in line] == []
     assert {state_of(run).name for run in plan.runs} == {'done'}
+
+
+def test_a_result_that_disappears_while_it_is_taken_over_is_computed(tmp_path, monkeypatch):
+    first = plan_of(tmp_path)
+    execute(first)
+    plan = plan_study(load_study(write_study(tmp_path, STUDY, 'other'), [0]), tmp_path / 'runs')
+
+    def link(source, target):
+        shutil.copy2(source, target)
+        (first.runs[0].folder / 'run.json').unlink(missing_ok=True)  # set aside by another process
+        if 'decay-0.5' in source:
+            shutil.rmtree(first.runs[1].folder)
+
+    monkeypatch.setattr('sapiens.studies.share._link', link)
+    lines = execute(plan)
+    assert [line for line in lines if 'start' in line] == [f'{run.name}: starts' for run in plan.runs]
+    assert {state_of(run).name for run in plan.runs} == {'done'} and not read_record(plan.runs[0].folder).origin
+    assert set(starts(plan).values()) == {1}
+
+
+def test_what_is_taken_over_replaces_an_interrupted_run(tmp_path):
+    execute(plan_of(tmp_path, only='decay-1.0'))
+    plan = plan_study(load_study(write_study(tmp_path, STUDY, 'other'), [0]), tmp_path / 'runs', only='decay-1.0')
+    execute(plan)
+    folder = plan.runs[0].folder
+    replace(read_record(folder), state='interrupted', origin='').write(folder)
+    (folder / 'iter_2000.pth').touch()
+    assert 'taken over' in execute(plan)[0] and not (folder / 'iter_2000.pth').exists()
+    assert len(list(plan.folder.glob('decay-1.0/outdated/*/iter_2000.pth'))) == 1
+
+
+@pytest.mark.parametrize('damage', ['', 'null', {'metrics': {'AP': 'x'}}, {'seconds': None}, {'attempts': []}])
+def test_a_folder_whose_record_is_damaged_is_not_resumed(tmp_path, damage):
+    plan = plan_of(tmp_path, only='decay-1.0')
+    run = plan.runs[0]
+    execute(plan)
+    if isinstance(damage, dict):
+        damage = json.dumps(json.loads((run.folder / 'run.json').read_text()) | damage)
+    (run.folder / 'run.json').write_text(damage)
+    assert (state_of(run).name, state_of(run).why) == ('changed', 'its run.json is missing or damaged')
+    as_json(collect(plan))
+    (run.folder / 'last_checkpoint').unlink()  # or the stub would find the step of the old checkpoint
+    assert execute(plan)[0] == f'{run.name}: starts (its run.json is missing or damaged)'
+    assert starts(plan)[run.name] == 1 and state_of(run).name == 'done'
+    assert len(list(plan.folder.glob('decay-1.0/outdated/train-seed0-unknown/iter_3.pth'))) == 1
+
+
+def test_a_damaged_content_file_and_damaged_numbers_of_a_test_are_told(tmp_path):
+    plan = plan_of(tmp_path, CHAIN, only='scratch')
+    execute(plan)
+    pose, test = plan.runs
+    for text in ('[1]', '3', '['):
+        (pose.folder / 'content.json').write_text(text)
+        (test.folder / 'metrics.json').write_text(text)
+        assert why_outdated(pose, replace(read_record(pose.folder), hash='other')) == 'its config has changed'
+        assert read_metrics(test.folder, 'test')[0] == {}
+
+
+def test_a_stage_whose_checkpoint_was_removed_is_named(tmp_path):
+    execute(plan_of(tmp_path, CHAIN))
+    changed = plan_of(
+        tmp_path, CHAIN.replace("0.5', options={'pose:", "0.5', options={'pose:train_cfg.max_iters': 9, 'pose:")
+    )
+    before = changed.runs[0].folder
+    for path in before.glob('*.pth'):
+        path.unlink()
+    states = {run.name: state_of(run) for run in changed.runs}
+    assert states['decay-0.5/pose-seed0'].name == 'waiting' and states['decay-1.0/pose-seed0'].name == 'done'
+    assert f'was removed: remove {before / "run.json"} to run that again' in states['decay-0.5/pose-seed0'].why
+    assert execute(changed) == []
+    (before / 'run.json').unlink()
+    assert [line for line in execute(changed) if 'starts' in line][0].startswith('decay-1.0/pretrain-seed0: starts')
+    assert {state_of(run).name for run in changed.runs} == {'done'}
 
 
 def test_a_failed_variant_is_a_result_and_the_others_go_on(tmp_path):
