@@ -30,7 +30,7 @@ from sapiens.studies.figure import draw_study, write_hparams
 from sapiens.studies.plan import ROOT, Plan, plan_study
 from sapiens.studies.results import collect
 from sapiens.studies.runner import Local, Stopped, run_plan, state_of
-from sapiens.studies.search import run_search, trial_variants
+from sapiens.studies.search import check_search, run_search, trial_variants
 from sapiens.studies.study import load_study, parse_seeds
 from sapiens.studies.table import as_csv, as_json, as_markdown, insert
 from sapiens.utils.cli import positive, tool_parser
@@ -110,6 +110,11 @@ def _plan(args: argparse.Namespace, plan: Plan) -> int:
     is_local = where != 'slurm'
     local = _local(args, int(number or 1) if is_local else 1)
     costs = cost_of_plan(plan, args.root / COSTS, local, None if is_local else args.gpu, not args.no_trial, PROGRAM)
+    if plan.study.search is not None:
+        try:
+            check_search(plan.study)
+        except ImportError as error:
+            plan.notes.append(str(error))
     _print_tree(plan, costs)
     print(total(costs, local, int(number or 1) if is_local else 0))
     needed = disk_bytes(plan, model_sizes(plan, args.root / COSTS))
@@ -182,9 +187,12 @@ def _run(args: argparse.Namespace, plan: Plan) -> int:
     if where != 'local':
         return _submit(args, plan, where.removeprefix('submitit-'), int(number or (256 if where == 'slurm' else 1)))
     local = _local(args, int(number or 1))
+    has_search = plan.study.search is not None and args.only is None
+    if has_search:
+        check_search(plan.study)
     try:
         run_plan(plan, local, PROGRAM, args.retry_failed, say)
-        if plan.study.search is not None and args.only is None:
+        if has_search:
             run_search(plan.study, args.root, local, PROGRAM, say)
     except Stopped as stop:
         sys.exit(128 + stop.number)

@@ -11,7 +11,7 @@ __all__ = ['Check', 'Term', 'parse_check']
 # Names of variants hold '-', '+' and '.', so operators stand between spaces.
 COMPARISONS = ('>', '<')
 SIGNS = {'+': 1.0, '-': -1.0}
-NUMBER = re.compile(r'\d+(\.\d*)?([eE][+-]?\d+)?|\.\d+')
+NUMBER = re.compile(r'[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?')
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,10 @@ def parse_check(text: str, variants: Sequence[str], metrics: Sequence[str]) -> C
     left, right = (_parse_sum(part, text, variants, metrics) for part in (words[:place], words[place + 1 :]))
     if words[place] == '<':
         left, right = right, left
-    return Check(text, (*left, *(Term(-term.factor, term.variant, term.metric) for term in right)))
+    check = Check(text, (*left, *(Term(-term.factor, term.variant, term.metric) for term in right)))
+    if not check.variants:
+        raise ValueError(f"check {text!r} names no variant: expected a claim such as 'a.AP > b.AP + 0.01'")
+    return check
 
 
 def _parse_sum(words: Sequence[str], text: str, variants: Sequence[str], metrics: Sequence[str]) -> list[Term]:

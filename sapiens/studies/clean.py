@@ -7,8 +7,8 @@ from pathlib import Path
 from .child import checkpoint_of
 from .plan import Plan
 from .runner import state_of
-from .search import PREFIX
 from .state import OUTDATED, RECORD, owner_of
+from .study import TRIAL
 
 __all__ = ['remove', 'superfluous']
 
@@ -23,7 +23,7 @@ def superfluous(plan: Plan, checkpoints: bool = False) -> Iterator[Path]:
     yield from sorted(plan.folder.glob(f'*/{OUTDATED}'))
     for record in sorted(plan.folder.glob(f'*/*/{RECORD}')):
         folder = record.parent
-        is_trial = plan.study.search is not None and folder.parent.name.startswith(PREFIX)
+        is_trial = plan.study.search is not None and folder.parent.name.startswith(TRIAL)
         if folder not in used and not is_trial and owner_of(folder) is None:
             yield folder
     if not checkpoints:

@@ -21,8 +21,8 @@ def draw_study(results: Results, path: str | Path, width: float = 4.5) -> None:
     """Write a figure with two rows of panels, one column for each metric, and one for the power laws of the study.
 
     Above: mean and standard deviation over seeds of each variant, with single seeds as dots. Below: the curve of the metric over
-    iterations, the mean of the seeds in a band of one standard deviation. Power laws: results and fitted lines, above with
-    logarithmic axes.
+    iterations, the mean of the seeds in a band of one standard deviation; none of a test. Power laws: results and fitted lines,
+    above with logarithmic axes.
 
     Args:
         path: of the figure; the suffix selects the format.
@@ -30,31 +30,66 @@ def draw_study(results: Results, path: str | Path, width: float = 4.5) -> None:
     """
     from matplotlib.figure import Figure  # slow to import
 
-    metrics = results.plan.study.metrics
-    fits = fits_of(results)
+    variants, metrics, fits = results.variants, results.plan.study.metrics, fits_of(results)
     columns = len(metrics) + bool(fits)
-    figure = Figure(figsize=(width * columns, 1.4 * width), layout='constrained')
+    longest = max(map(len, variants))
+    # Names stand below the points.
+    size = max(width, 0.25 * len(variants)) * columns, 1.4 * width + 0.05 * longest
+    figure = Figure(figsize=size, layout='constrained')
     panels = figure.subplots(2, columns, squeeze=False)
     if fits:
         _draw_power_laws(results, *panels[:, -1])
+    colors = _colors(len(variants))
     for (above, below), metric in zip(panels.T, metrics, strict=False):
-        for place, variant in enumerate(results.variants):
-            values = list(results.of(metric.name, variant).values())
-            if values:
-                above.plot([place] * len(values), values, '.', color='gray', markersize=4)
-                spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
-                above.errorbar(place, np.mean(values), spread, marker='o', capsize=4)
-            places, mean, spread = bands(results, metric.name, variant)
-            (line,) = below.plot(places, mean, label=variant, marker='.' if len(places) <= 40 else None)
-            below.fill_between(places, mean - spread, mean + spread, color=line.get_color(), alpha=0.2, linewidth=0)
-        above.set_xticks(range(len(results.variants)), results.variants, rotation=30, ha='right')
-        above.set(title=f'{metric.name} ({metric.better} is better)')
-        below.set(xlabel='iterations')
-        below.legend(fontsize='small')
-        for panel in (above, below):
-            panel.grid(alpha=0.3)
+        _draw_values(results, metric.name, above, colors)
+        above.set_xticks(
+            range(len(variants)),
+            variants,
+            rotation=90 if longest > 12 else 30,
+            ha='center' if longest > 12 else 'right',
+        )
+        above.set(title=f'{metric.name} ({metric.better} is better)', xlim=(-0.5, len(variants) - 0.5))
+        _draw_curves(results, metric.name, below, colors)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
+
+
+def _colors(count: int) -> Sequence:
+    from matplotlib import colormaps
+
+    return colormaps['tab10'].colors[:count] if count <= 10 else colormaps['turbo'](np.linspace(0, 1, count))
+
+
+def _draw_values(results: Results, metric: str, panel, colors: Sequence) -> None:
+    """Mean, deviation and single values of each variant."""
+    for place, (variant, color) in enumerate(zip(results.variants, colors, strict=True)):
+        values = list(results.of(metric, variant).values())
+        if values:
+            panel.plot([place] * len(values), values, '.', color='gray', markersize=4)
+            spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
+            panel.errorbar(place, np.mean(values), spread, marker='o', capsize=4, color=color)
+    panel.ticklabel_format(axis='y', useOffset=False)
+    panel.grid(alpha=0.3)
+
+
+def _draw_curves(results: Results, metric: str, panel, colors: Sequence) -> None:
+    """The curve of each variant that has one. Without any, the panel stays empty."""
+    from matplotlib.ticker import MaxNLocator
+
+    for variant, color in zip(results.variants, colors, strict=True):
+        places, mean, spread = bands(results, metric, variant)
+        if len(places):
+            panel.plot(places, mean, label=variant, marker='.' if len(places) <= 40 else None, color=color)
+            panel.fill_between(places, mean - spread, mean + spread, color=color, alpha=0.2, linewidth=0)
+    if not panel.lines:
+        panel.set_axis_off()
+        return
+    panel.set(xlabel='iterations')
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.ticklabel_format(axis='y', useOffset=False)
+    if len(panel.lines) <= 8:  # else the names below the panel above have to do, where colors are the same
+        panel.legend(fontsize='small')
+    panel.grid(alpha=0.3)
 
 
 def _draw_power_laws(results: Results, *panels) -> None:

@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .entries import check_kind
+
 __all__ = ['expand_grid']
 
 
@@ -20,13 +22,13 @@ def expand_grid(grid: Any, exclude: Sequence[Mapping[str, Any]], source: str) ->
         dicts with ``name`` and ``options``, the last option changing first.
 
     Raises:
-        ValueError: an empty grid, an exclusion that fits nothing, or a grid of which nothing is left.
+        ValueError: an empty grid, two values of one name, an exclusion that fits nothing, or a grid of which nothing is left.
     """
-    if not isinstance(grid, Mapping) or not grid or not all(grid.values()):
-        empty = next((key for key, values in grid.items() if not values), None) if isinstance(grid, Mapping) else None
-        what = f'no values for {empty}' if empty else f'grid={grid!r}'
-        raise ValueError(f'{source}: its grid is empty ({what}): give each option a list of values')
-    axes = {key: _named(key, values) for key, values in grid.items()}
+    if not isinstance(grid, Mapping) or not grid:
+        raise ValueError(f'{source}: its grid is empty (grid={grid!r}): give each option a list of values')
+    axes = {key: _named(key, values, source) for key, values in grid.items()}
+    for one in exclude:
+        check_kind(one, dict, 'an entry of exclude', source)
     unused = [dict(one) for one in exclude]
     found = []
     for combination in itertools.product(*(axis.items() for axis in axes.values())):
@@ -45,11 +47,24 @@ def expand_grid(grid: Any, exclude: Sequence[Mapping[str, Any]], source: str) ->
     return found
 
 
-def _named(key: str, values: Any) -> dict[str, Any]:
-    if isinstance(values, Mapping):
+def _named(key: str, values: Any, source: str) -> dict[str, Any]:
+    if isinstance(values, Mapping) and values:
         return dict(values)
+    if not isinstance(values, list | tuple) or not values:
+        raise ValueError(
+            f'{source}: its grid is empty (no values for {key}, but {values!r}): give each option a list of values'
+        )
     last = key.rpartition(':')[2].rpartition('.')[2]
-    return {f'{last}-{_text(value)}': value for value in values}
+    named: dict[str, Any] = {}
+    for value in values:
+        name = f'{last}-{_text(value)}'
+        if name in named:
+            raise ValueError(
+                f'{source}: its grid has the values {named[name]!r} and {value!r} of {key}, which are both called {name}: remove '
+                'one, or name them ({name: value})'
+            )
+        named[name] = value
+    return named
 
 
 def _text(value: Any) -> str:

@@ -111,6 +111,11 @@ class _Resolver:
         cfg = copy.deepcopy(self._files[config])
         apply_options(cfg, copy.deepcopy(dict(options)), config)
         option_texts(options)
+        place = ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('out_dir')
+        if place is not None:
+            raise ValueError(
+                f'default_hooks.checkpoint.out_dir={place!r} of {config}: checkpoints stay in the folder of the run'
+            )
         if isinstance(cfg.get('load_from'), str):
             path = resolve_checkpoint(cfg.load_from)
             if not path.exists():
@@ -153,6 +158,13 @@ def plan_study(
     for seed in study.seeds:  # the first result of all variants before the second of one
         for variant in variants or study.variants:
             chains[variant.name, seed] = _add_chain(study, variant, seed, folder, resolver, runs)
+    if study.search is not None and variants is None:
+        # What its trials set, by one value of each.
+        first = {
+            stage: {key: one['low'] if isinstance(one, Mapping) else one[0] for key, one in part.items()}
+            for stage, part in study.search.space.items()
+        }
+        _add_chain(study, Variant('search', first), study.seeds[0], folder, resolver, {})
     if resolver.problems:
         parts = [f'{", ".join(names)}: {text}' for text, names in resolver.problems.items()]
         raise ValueError(f'{study.file} cannot run: ' + '; '.join(parts))

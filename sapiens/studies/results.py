@@ -13,7 +13,7 @@ from .plan import Plan, Run
 from .runner import RunState, state_of
 from .study import Metric
 
-__all__ = ['Difference', 'Results', 'Verdict', 'collect', 'paired_difference']
+__all__ = ['Difference', 'Results', 'Verdict', 'collect', 'paired_difference', 'with_spread']
 
 LEVEL = 0.95
 """Of the confidence intervals."""
@@ -50,7 +50,7 @@ class Verdict:
             return 'no seed has all of its results'
         if found.half is None:
             return f'difference {found.mean:+.4g} with one seed, which has no interval'
-        return f'difference {found.mean:+.4g} ± {found.half:.2g} ({found.seeds} seeds, {LEVEL:.0%} interval)'
+        return f'difference {with_spread(found.mean, found.half, "+")} ({found.seeds} seeds, {LEVEL:.0%} interval)'
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,18 @@ def paired_difference(values: Mapping[int, float], reference: Mapping[int, float
         return Difference(float(pairs[0]), None, 1)
     half = stats.t.ppf((1 + LEVEL) / 2, count - 1) * pairs.std(ddof=1) / math.sqrt(count)
     return Difference(float(pairs.mean()), float(half), count)
+
+
+def with_spread(mean: float, spread: float, sign: str = '') -> str:
+    """'0.5120 ± 0.0043': two digits of the spread, and the mean to the same decimal.
+
+    Args:
+        sign: ``'+'`` writes that of positive numbers too.
+    """
+    decimals = 1 - math.floor(math.log10(spread)) if spread > 0 else 0
+    if spread == 0 or not 0 <= decimals <= 8:
+        return f'{mean:{sign}.4g} ± {spread:.2g}'
+    return f'{mean:{sign}.{decimals}f} ± {spread:.{decimals}f}'
 
 
 def value_of(metric: Metric, chain: Mapping[str, Run], states: Mapping[str, RunState]) -> float | None:

@@ -22,13 +22,12 @@ from .plan import plan_study
 from .results import collect
 from .runner import Local, Stopped, run_plan
 from .state import owner_of
-from .study import Study, Variant
+from .study import TRIAL, Study, Variant
 
-__all__ = ['JOURNAL', 'run_search', 'trial_variants']
+__all__ = ['JOURNAL', 'check_search', 'run_search', 'trial_variants']
 
 JOURNAL = 'optuna.journal'
 """Name of the file in the folder of the study that all hosts share."""
-PREFIX = 'trial-'
 PATIENCE = 300.0
 """Seconds after which a trial without a process that works on it counts as abandoned, if another host has begun it."""
 WORKER = 'worker'
@@ -45,6 +44,18 @@ def _optuna() -> ModuleType:
     return optuna
 
 
+def check_search(study: Study) -> None:
+    """Check the sampler and the pruner of a search, before its variants run.
+
+    Raises:
+        ImportError: Optuna is not installed.
+        ValueError: one of them is refused.
+    """
+    optuna = _optuna()
+    _build(optuna.samplers, _sampler_options(study), 'sampler', study)
+    _build(optuna.pruners, _pruner_options(study), 'pruner', study)
+
+
 def _open(study: Study, folder: Path) -> Any:
     """Optuna's study, made when it is not there."""
     optuna = _optuna()
@@ -54,7 +65,7 @@ def _open(study: Study, folder: Path) -> Any:
         study_name=study.name,
         storage=storage,
         sampler=_build(optuna.samplers, _sampler_options(study), 'sampler', study),
-        pruner=_build(optuna.pruners, study.search.pruner or dict(type='NopPruner'), 'pruner', study),
+        pruner=_build(optuna.pruners, _pruner_options(study), 'pruner', study),
         direction='maximize' if study.search.metric.better == 'higher' else 'minimize',
         load_if_exists=True,
     )
@@ -63,8 +74,15 @@ def _open(study: Study, folder: Path) -> Any:
 def _sampler_options(study: Study) -> dict[str, Any]:
     options = dict(study.search.sampler)
     if options.get('type') == 'GridSampler':
+        for key, values in _space(study).items():
+            if isinstance(values, Mapping):
+                raise ValueError(f'{study.file}: search.space has a range of {key}: GridSampler needs lists of values')
         options.setdefault('search_space', {key: list(values) for key, values in _space(study).items()})
     return options
+
+
+def _pruner_options(study: Study) -> Mapping[str, Any]:
+    return study.search.pruner or dict(type='NopPruner')
 
 
 def _build(module: ModuleType, options: Mapping[str, Any], what: str, study: Study) -> Any:
@@ -94,13 +112,9 @@ def _space(study: Study) -> dict[str, Any]:
     }
 
 
-def _suggest(trial: Any, name: str, values: Any, study: Study) -> Any:
+def _suggest(trial: Any, name: str, values: Any) -> Any:
     if isinstance(values, list | tuple):
         return trial.suggest_categorical(name, list(values))
-    if not isinstance(values, Mapping) or not {'low', 'high'} <= values.keys() <= {'low', 'high', 'log', 'step'}:
-        raise ValueError(
-            f'{study.file}: search.space has {name}={values!r}, expected a list or dict(low=..., high=..., log=...)'
-        )
     whole = isinstance(values['low'], int) and isinstance(values['high'], int)
     return (trial.suggest_int if whole else trial.suggest_float)(name, **values)
 
@@ -110,7 +124,7 @@ def _variant(number: int, parameters: Mapping[str, Any]) -> Variant:
     for name, value in parameters.items():
         stage, _, key = name.partition(':')
         options.setdefault(stage, {})[key] = value
-    return Variant(f'{PREFIX}{number:04d}', options)
+    return Variant(f'{TRIAL}{number:04d}', options)
 
 
 def trial_variants(study: Study, root: str | Path) -> list[Variant]:
@@ -139,10 +153,9 @@ def run_search(
 ) -> None:
     """Work on trials until the search has as many as the study says. Other processes may do the same.
 
-    A trial is the chain of a variant with each seed; its value is the mean of the metric over them. The first seed is pruned at
-    its validations. Variants that set nothing but options of the space, to
-    values in it, are tried first. A trial whose process has ended is
-    taken over.
+    A trial is the chain of a variant with each seed. Its value is the mean of the metric over them. The first seed is pruned at
+    its validations. Variants that set nothing but options of the space, to values in it, are tried first. A trial whose process
+    has ended is taken over.
 
     Raises:
         ImportError: Optuna is not installed.
@@ -157,7 +170,7 @@ def run_search(
 
     def objective(trial: Any) -> float:
         trial.set_user_attr(WORKER, [socket.gethostname(), os.getpid(), time.time()])
-        parameters = {name: _suggest(trial, name, values, study) for name, values in _space(study).items()}
+        parameters = {name: _suggest(trial, name, values) for name, values in _space(study).items()}
         variant = _variant(trial.number, parameters)
         report(f'{variant.name}: {", ".join(f"{key}={value}" for key, value in parameters.items())}')
         try:
@@ -206,13 +219,13 @@ def _take_over(study: Study, search: Any, folder: Path, report: Callable[[str], 
     states = _optuna().trial.TrialState
     for trial in search.get_trials(deepcopy=False, states=[states.RUNNING]):
         host, pid, begin = trial.user_attrs.get(WORKER, ['', 0, 0.0])
-        places = (folder / f'{PREFIX}{trial.number:04d}').glob('*')
+        places = (folder / f'{TRIAL}{trial.number:04d}').glob('*')
         if any(owner_of(place) is not None for place in places):
             continue
         ended = not psutil.pid_exists(pid) if host == socket.gethostname() else time.time() > begin + PATIENCE
         if not ended:
             continue
-        report(f'{PREFIX}{trial.number:04d} was abandoned: it is enqueued again')
+        report(f'{TRIAL}{trial.number:04d} was abandoned: it is enqueued again')
         search._storage.set_trial_user_attr(trial._trial_id, ABANDONED, True)
         search.tell(trial.number, state=states.FAIL)
         if trial.params:

@@ -1,7 +1,8 @@
 """Studies: several variants of a training, described in one config file."""
 
+import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from mmengine.config import Config
 from sapiens.utils.config import config_folder, find_config
 from sapiens.utils.config_keys import did_you_mean
 
+from .entries import check_keys, check_kind, check_names, check_options
 from .grid import expand_grid
 
 __all__ = ['Metric', 'PowerLaw', 'Search', 'Stage', 'Study', 'Variant', 'load_study', 'parse_seeds']
@@ -29,11 +31,19 @@ KEYS = dict(
     options='options of every run',
     search='dict(space=..., metric=..., trials=..., sampler=..., pruner=...)',
 )
+KINDS = dict(
+    base=str, variants=list, chain=list, exclude=list, checks=list, options=dict, power_laws=list, reference=str, search=dict,
+)  # fmt: skip
 STAGE_KEYS = ('name', 'config', 'after', 'command', 'options', 'checkpoint')
 VARIANT_KEYS = ('name', 'options', 'config')
 POWER_LAW_KEYS = ('name', 'metric', 'points')
+TRIAL = 'trial-'
+"""Beginning of the names of variants that a search makes."""
 SEARCH_KEYS = ('space', 'metric', 'trials', 'sampler', 'pruner')
-NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._+=,-]*')
+# Names of variants that would share a folder with something else.
+TAKEN = dict(
+    jobs='the folder of jobs', hparams="the folder of TensorBoard's page", outdated='the folder of old results'
+)
 # Options of the runs that the study sets, and the folders that it owns.
 OWN_OPTIONS = {
     'randomness.seed': 'use seeds',
@@ -179,6 +189,8 @@ def load_study(path: str | Path, seeds: Sequence[int] | None = None) -> Study:
     for key in cfg:
         if key not in KEYS and not key.startswith('_'):
             raise ValueError(f'{file} sets an unknown key {key!r}{did_you_mean(key, KEYS)} (keys: {", ".join(KEYS)})')
+    for key, kind in KINDS.items():
+        check_kind(cfg.get(key), kind, key, file)
     stages = _read_chain(cfg, file)
     variants = _read_variants(cfg, stages, file)
     names = [variant.name for variant in variants]
@@ -186,6 +198,10 @@ def load_study(path: str | Path, seeds: Sequence[int] | None = None) -> Study:
     if reference not in names:
         raise ValueError(f'{file}: reference={reference!r} is not a variant{did_you_mean(reference, names)}')
     metrics = _read_metrics(cfg.get('metrics'), file)
+    search = _read_search(cfg.get('search'), stages, metrics, file)
+    for name in names if search else ():
+        if name.startswith(TRIAL):
+            raise ValueError(f'{file}: a variant is called {name!r}, as trials of its search are: rename it')
     return Study(
         name=_name_of(file),
         file=str(file),
@@ -193,10 +209,10 @@ def load_study(path: str | Path, seeds: Sequence[int] | None = None) -> Study:
         variants=variants,
         seeds=_read_seeds(cfg.get('seeds', [0]) if seeds is None else seeds, file),
         metrics=metrics,
-        checks=tuple(cfg.get('checks', ())),
+        checks=tuple(cfg.get('checks') or ()),
         reference=reference,
         power_laws=_read_power_laws(cfg.get('power_laws') or (), names, metrics, file),
-        search=_read_search(cfg.get('search'), stages, metrics, file),
+        search=search,
     )
 
 
@@ -230,35 +246,15 @@ def _name_of(file: Path) -> str:
     return (file.relative_to(root) if file.is_relative_to(root) else Path(file.name)).with_suffix('').as_posix()
 
 
-def _check_keys(entry: Any, known: Sequence[str], what: str, file: Path) -> None:
-    if not isinstance(entry, Mapping):
-        raise ValueError(f'{file}: {what} is {entry!r}, expected a dict with {", ".join(known)}')
-    for key in entry:
-        if key not in known:
-            raise ValueError(f'{file}: {what} has an unknown key {key!r}{did_you_mean(key, known)}')
-
-
-def _check_names(names: Iterable[Any], what: str, file: Path) -> None:
-    """Refuse names that are no names of folders, and equal ones."""
-    seen = set()
-    for name in names:
-        if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise ValueError(
-                f'{file}: {what} is called {name!r}, which would write outside of its folder or is no name: use letters, '
-                'digits and ._+=,-'
-            )
-        if name in seen:
-            raise ValueError(f'{file}: two of its entries are called {name!r} ({what}): rename one')
-        seen.add(name)
-
-
 def _read_chain(cfg: dict, file: Path) -> tuple[Stage, ...]:
     entries = cfg.get('chain') or [dict(name='train')]
     for entry in entries:
-        _check_keys(entry, STAGE_KEYS, 'a stage of chain', file)
-    _check_names([entry.get('name') for entry in entries], 'a stage', file)
+        check_keys(entry, STAGE_KEYS, 'a stage of chain', file)
+    check_names([entry.get('name') for entry in entries], 'a stage', file)
     by_name = {entry['name']: entry for entry in entries}
     for name, entry in by_name.items():
+        for key in ('after', 'config'):
+            check_kind(entry.get(key), str, f'{key} of stage {name}', file)
         if entry.get('command', 'train') not in ('train', 'test'):
             raise ValueError(f"{file}: stage {name} has command={entry['command']!r}, expected 'train' or 'test'")
         if entry.get('checkpoint', 'last') not in ('last', 'best'):
@@ -292,7 +288,8 @@ def _add_stage(
     config = entry.get('config') or (ordered[after].config if is_test else cfg.get('base'))
     if not config:
         raise ValueError(f'{file}: stage {name} has no config: set base, or config in the stage')
-    options = dict(cfg.get('options') or {}) | dict(entry.get('options') or {})
+    options = check_options(cfg.get('options'), 'the study', file)
+    options |= check_options(entry.get('options'), f'stage {name}', file)
     _refuse_own_options(options, f'stage {name}', file)
     inherited = ordered[after].options if is_test else {}
     ordered[name] = Stage(
@@ -333,14 +330,14 @@ def split_options(options: Mapping[str, Any], stages: Sequence[Stage], what: str
 def _read_variants(cfg: dict, stages: Sequence[Stage], file: Path) -> tuple[Variant, ...]:
     entries = list(cfg.get('variants') or ())
     for entry in entries:
-        _check_keys(entry, VARIANT_KEYS, 'a variant', file)
+        check_keys(entry, VARIANT_KEYS, 'a variant', file)
     if 'grid' in cfg:
         entries += expand_grid(cfg['grid'], cfg.get('exclude') or (), str(file))
     elif cfg.get('exclude'):
         raise ValueError(f'{file}: exclude has no effect without grid')
     if not entries:
         raise ValueError(f'{file} has no variants: set variants or grid')
-    _check_names([entry.get('name') for entry in entries], 'a variant', file)
+    check_names([entry.get('name') for entry in entries], 'a variant', file, TAKEN)
     found = []
     for entry in entries:
         what = f'variant {entry["name"]}'
@@ -349,17 +346,24 @@ def _read_variants(cfg: dict, stages: Sequence[Stage], file: Path) -> tuple[Vari
             configs = {}
         else:
             given = config if isinstance(config, Mapping) else {'': config}
+            for one in given.values():
+                check_kind(one, str, f'a config of {what}', file)
             split = split_options(
                 {f'{stage}:x' if stage else 'config': one for stage, one in given.items()}, stages, what, file
             )
             configs = {stage: next(iter(one.values())) for stage, one in split.items()}
-        found.append(Variant(entry['name'], split_options(entry.get('options') or {}, stages, what, file), configs))
+        options = check_options(entry.get('options'), what, file)
+        found.append(Variant(entry['name'], split_options(options, stages, what, file), configs))
     return tuple(found)
 
 
 def _read_seeds(seeds: Any, file: Path) -> tuple[int, ...]:
-    if not isinstance(seeds, list | tuple) or not seeds or any(type(seed) is not int or seed < 0 for seed in seeds):
-        raise ValueError(f'{file}: seeds={seeds!r}, expected a list of whole numbers, such as [0, 1]')
+    if (
+        not isinstance(seeds, list | tuple)
+        or not seeds
+        or any(type(seed) is not int or not 0 <= seed < 2**32 for seed in seeds)
+    ):
+        raise ValueError(f'{file}: seeds={seeds!r}, expected a list of whole numbers below 2**32, such as [0, 1]')
     if len(set(seeds)) < len(seeds):
         twice = next(seed for seed in seeds if list(seeds).count(seed) > 1)
         raise ValueError(f'{file}: seed {twice} is given twice in seeds={list(seeds)}: a run has one result')
@@ -370,6 +374,7 @@ def _read_metrics(metrics: Any, file: Path) -> tuple[Metric, ...]:
     if not isinstance(metrics, Mapping) or not metrics:
         raise ValueError(f"{file} has no metrics: set metrics = {{'AP': 'higher'}}")
     for name, better in metrics.items():
+        check_kind(name, str, 'a metric', file)
         if better not in ('higher', 'lower'):
             raise ValueError(
                 f"{file}: metrics[{name!r}]={better!r}, expected 'higher' or 'lower' (which one is better)"
@@ -378,25 +383,26 @@ def _read_metrics(metrics: Any, file: Path) -> tuple[Metric, ...]:
 
 
 def _read_power_laws(
-    entries: Iterable[Any], variants: Sequence[str], metrics: Sequence[Metric], file: Path
+    entries: Sequence[Any], variants: Sequence[str], metrics: Sequence[Metric], file: Path
 ) -> tuple[PowerLaw, ...]:
     known, found = [metric.name for metric in metrics], []
     for entry in entries:
-        _check_keys(entry, POWER_LAW_KEYS, 'a power law', file)
-    _check_names([entry.get('name') for entry in entries], 'a power law', file)
+        check_keys(entry, POWER_LAW_KEYS, 'a power law', file)
+    check_names([entry.get('name') for entry in entries], 'a power law', file)
     for entry in entries:
         what, metric, points = f'power law {entry["name"]}', entry.get('metric'), entry.get('points')
         if metric not in known:
             raise ValueError(f'{file}: metric={metric!r} of {what} is not in metrics{did_you_mean(metric, known)}')
-        if not isinstance(points, Mapping) or len(set(points.values())) < 3:
+        for x in check_kind(points, dict, f'points of {what}', file).values() if points else ():
+            if type(x) not in (int, float) or not 0 < x < math.inf:
+                raise ValueError(f'{file}: {what} has x={x!r}, expected a number above 0')
+        if len(set((points or {}).values())) < 3:
             raise ValueError(
                 f'{file}: points of {what} are {points!r}, expected {{variant: x}} with three different x'
             )
-        for variant, x in points.items():
+        for variant in points:
             if variant not in variants:
                 raise ValueError(f'{file}: {what} has no variant {variant!r}{did_you_mean(variant, variants)}')
-            if not isinstance(x, int | float) or not x > 0:
-                raise ValueError(f'{file}: {what} has x={x!r} at {variant}, expected a number above 0')
         found.append(PowerLaw(entry['name'], metric, dict(points)))
     return tuple(found)
 
@@ -404,20 +410,37 @@ def _read_power_laws(
 def _read_search(search: Any, stages: Sequence[Stage], metrics: Sequence[Metric], file: Path) -> Search | None:
     if not search:
         return None
-    _check_keys(search, SEARCH_KEYS, 'search', file)
+    check_keys(search, SEARCH_KEYS, 'search', file)
     names = {metric.name: metric for metric in metrics}
     name = search.get('metric', metrics[0].name)
     if name not in names:
         raise ValueError(f'{file}: search.metric={name!r} is not in metrics{did_you_mean(name, names)}')
-    if not search.get('space'):
+    space = check_options(search.get('space'), 'search.space', file)
+    if not space:
         raise ValueError(f'{file}: search has no space: set space = {{option: dict(low=..., high=..., log=...)}}')
+    for key, values in space.items():
+        _check_range(key, values, file)
+    for what in ('sampler', 'pruner'):
+        check_kind(search.get(what), dict, f'search.{what}', file)
     trials = search.get('trials', 20)
     if type(trials) is not int or trials < 1:
         raise ValueError(f'{file}: search.trials={trials!r}, expected a whole number, 1 or more')
     return Search(
-        space=split_options(search['space'], stages, 'search.space', file),
+        space=split_options(space, stages, 'search.space', file),
         metric=names[name],
         trials=trials,
         sampler=dict(search.get('sampler') or dict(type='TPESampler')),
         pruner=search.get('pruner'),
     )
+
+
+def _check_range(key: str, values: Any, file: Path) -> None:
+    """Refuse what is neither a list of choices nor a range of numbers."""
+    if isinstance(values, list | tuple) and values:
+        return
+    is_range = isinstance(values, Mapping) and {'low', 'high'} <= values.keys() <= {'low', 'high', 'log', 'step'}
+    ends = [values['low'], values['high']] if is_range else []
+    if not ends or any(type(end) not in (int, float) for end in ends) or not ends[0] <= ends[1]:
+        raise ValueError(
+            f'{file}: search.space has {key}={values!r}, expected a list or dict(low=..., high=..., log=...) with low <= high'
+        )

@@ -19,7 +19,7 @@ from sapiens.utils.files import write_atomically
 from .child import LOG
 from .plan import Run
 from .power_law import Fit, fits_of
-from .results import LEVEL, Difference, Results
+from .results import LEVEL, Difference, Results, with_spread
 from .state import Record
 from .study import Metric
 
@@ -102,7 +102,7 @@ def mean_and_spread(values: Sequence[float]) -> str:
         return EMPTY
     if len(values) == 1:
         return f'{values[0]:.4g}'
-    return f'{np.mean(values):.4g} ± {np.std(values, ddof=1):.2g}'
+    return with_spread(float(np.mean(values)), float(np.std(values, ddof=1)))
 
 
 def _difference(results: Results, metric: Metric, variant: str) -> str:
@@ -111,9 +111,9 @@ def _difference(results: Results, metric: Metric, variant: str) -> str:
     found = results.against_reference(metric, variant)
     if found.seeds == 0:
         return EMPTY
-    return (
-        f'{found.mean:+.4g} (one seed, no interval)' if found.half is None else f'{found.mean:+.4g} ± {found.half:.2g}'
-    )
+    if found.half is None:
+        return f'{found.mean:+.4g} (one seed, no interval)'
+    return with_spread(found.mean, found.half, '+')
 
 
 def _chains(results: Results, variant: str) -> list[dict[str, Run]]:
@@ -213,8 +213,25 @@ def warnings_of(results: Results) -> list[str]:
         found.append(f'{dirty} of {len(records)} runs had changes in the code that no commit has.')
     if len(machines) > 1:
         found.append(f'its runs are of {len(machines)} machines ({"; ".join(machines)}): times do not compare.')
+    found += missing_of(results)
     if len(results.plan.study.seeds) == 1:
         found.append('there is one seed, so no spread and no interval.')
+    return found
+
+
+def missing_of(results: Results) -> list[str]:
+    """Metrics that runs lack which are done: what they have reported is no finite number, or they have not reported it."""
+    found = []
+    for metric in results.plan.study.metrics:
+        stage, colon, _ = metric.name.rpartition(':')
+        names = [
+            f'{variant} (seed {seed})'
+            for (variant, seed), chain in results.plan.chains.items()
+            if (not colon or stage in chain) and (metric.name, variant, seed) not in results.values
+            if all(results.states[run.hash].name == 'done' for run in chain.values())
+        ]
+        if names:
+            found.append(f'no finite {metric.name} of {", ".join(names)}, whose runs are done.')
     return found
 
 

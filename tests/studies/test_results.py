@@ -11,7 +11,7 @@ from sapiens.studies import cost
 from sapiens.studies.clean import remove, superfluous
 from sapiens.studies.compare import compare
 from sapiens.studies.figure import bands, draw_study, write_hparams
-from sapiens.studies.results import collect, paired_difference
+from sapiens.studies.results import collect, paired_difference, with_spread
 from sapiens.studies.runner import run_plan
 from sapiens.studies.state import read_record
 from sapiens.studies.table import as_csv, as_json, as_markdown, insert
@@ -55,7 +55,7 @@ def test_markdown_has_numbers_links_and_warnings(done, monkeypatch):
     results = collect(plan_of(done))
     text = as_markdown(results, {'decay-1.0': (1000, 2_500_000_000)}, done)
     value = np.mean([results.values['AP', 'decay-1.0', seed] for seed in (0, 1)])
-    assert f'{value:.4g} ± ' in text and '| 1,000 | 2.50 |' in text
+    assert f'| {value:.4f} ± ' in text and '| 1,000 | 2.50 |' in text
     assert '[log](runs/toy/decay-0.5/train-seed1/log.txt)' in text
     assert '[iter_3.pth](runs/toy/decay-0.5/train-seed1/iter_3.pth)' in text
     assert '`decay-1.0.AP > decay-0.5.AP` | confirmed' in text
@@ -191,3 +191,21 @@ def test_disk(tmp_path, monkeypatch):
     monkeypatch.setattr('shutil.disk_usage', lambda place: namedtuple('Usage', 'free')(needed - 1))
     with pytest.raises(ValueError, match=r'toy.py: checkpoints of its runs take up to .* free: keep fewer'):
         cost.check_disk(plan, needed)
+
+
+def test_numbers_have_the_digits_of_their_spread():
+    assert with_spread(6.643061697, 0.00019160) == '6.64306 ± 0.00019'
+    assert with_spread(0.0001203418, 0.00029688, '+') == '+0.00012 ± 0.00030'
+    assert with_spread(123.456, 12.3) == '123 ± 12' and with_spread(0.5, 0.0) == '0.5 ± 0'
+    assert with_spread(1234.5, 200.0) == '1234 ± 2e+02' and with_spread(1e-9, 2e-10, '+') == '+1e-09 ± 2e-10'
+
+
+def test_a_metric_that_is_not_finite_is_noted(tmp_path):
+    plan = plan_of(tmp_path, only='decay-1.0')
+    run_plan(plan, places(2), PROGRAM, report=lambda text: None)
+    record = read_record(plan.runs[1].folder)
+    record.metrics['coco/AP'] = math.nan
+    record.write(plan.runs[1].folder)
+    results = collect(plan)
+    assert 'Note: no finite AP of decay-1.0 (seed 1), whose runs are done.' in as_markdown(results)
+    assert json.loads(as_json(results))['variants']['decay-1.0']['AP']['deviation'] is None

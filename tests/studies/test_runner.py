@@ -221,7 +221,7 @@ def test_a_stage_whose_checkpoint_was_removed_is_named(tmp_path):
     assert f'was removed: remove {before / "run.json"} to run that again' in states['decay-0.5/pose-seed0'].why
     assert execute(changed) == []
     (before / 'run.json').unlink()
-    assert [line for line in execute(changed) if 'starts' in line][0].startswith('decay-1.0/pretrain-seed0: starts')
+    assert next(line for line in execute(changed) if 'starts' in line).startswith('decay-1.0/pretrain-seed0: starts')
     assert {state_of(run).name for run in changed.runs} == {'done'}
 
 

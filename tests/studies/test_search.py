@@ -8,7 +8,7 @@ import pytest
 from sapiens.studies.plan import plan_study
 from sapiens.studies.results import collect
 from sapiens.studies.runner import Stopped, run_plan
-from sapiens.studies.search import run_search, trial_variants
+from sapiens.studies.search import check_search, run_search, trial_variants
 from sapiens.studies.state import read_record
 from sapiens.studies.study import load_study
 
@@ -111,8 +111,8 @@ def test_a_trial_that_fails_is_counted(tmp_path):
 @pytest.mark.parametrize(
     ('search', 'message'),
     [
-        (f"space={{'{RATE}': 3}}", 'expected a list or dict'),
         (f"space={{'{RATE}': [1.0]}}, sampler=dict(type='Nothing')", "search.sampler has type='Nothing'"),
+        (f"space={{'{RATE}': dict(low=0.1, high=1.0)}}, sampler=dict(type='GridSampler')", 'GridSampler needs lists'),
         (f"space={{'{RATE}': [1.0]}}, pruner=dict(type='ThresholdPruner')", 'search.pruner'),
         ('space={}', 'search has no space'),
         (f"space={{'{RATE}': [1.0]}}, metric='AR'", "search.metric='AR' is not in metrics"),
@@ -121,7 +121,7 @@ def test_a_trial_that_fails_is_counted(tmp_path):
 )
 def test_what_is_refused(search, message, tmp_path):
     with pytest.raises(ValueError, match='toy.py') as raised:
-        execute(search_of(tmp_path, search), tmp_path)
+        check_search(search_of(tmp_path, search))
     assert message in str(raised.value)
 
 

@@ -133,6 +133,37 @@ def test_all_wrong_options_of_all_variants_are_in_one_message(tmp_path):
         ("chain = [dict(name='a', after='c')]", "after 'c', not a stage"),
         ("chain = [dict(name='a', command='test')]", 'a test without a checkpoint'),
         ('seeds = list(range(101))', '202 runs, more than 200'),
+        ('seeds = [2**32]', 'expected a list of whole numbers below 2**32'),
+        ('base = 3', 'base is 3, expected a text'),
+        ('variants = 3', 'variants is 3, expected a list'),
+        ("variants = [dict(name='a', options=[1])]", 'options of variant a is [1], expected a dict'),
+        ("variants = [dict(name='a', options={3: 4})]", 'an option of variant a is 3, expected a text'),
+        ("variants = [dict(name='a', config=['x'])]", "a config of variant a is ['x'], expected a text"),
+        ("variants = [dict(name='hparams')]", "called 'hparams', as the folder of TensorBoard's page of the study"),
+        ("variants = [dict(name='a' * 201)]", 'at most 200'),
+        ("grid = {'train_cfg.max_iters': 3}", 'no values for train_cfg.max_iters, but 3'),
+        ("grid = {'optim_wrapper.optimizer.lr': [0.1, 0.1000000001]}", 'which are both called lr-0.1'),
+        ("grid = {'train_cfg.max_iters': [1]}\nexclude = ['ab']", "an entry of exclude is 'ab', expected a dict"),
+        ("chain = [dict(name='a', after=['b'])]", "after of stage a is ['b'], expected a text"),
+        ("chain = [dict(name='a', options=3)]", 'options of stage a is 3, expected a dict'),
+        ('options = [1]', 'options is [1], expected a dict'),
+        ("options = {'default_hooks.checkpoint': dict(type='CheckpointHook', out_dir='/tmp')}", "out_dir='/tmp' of"),
+        ("metrics = {3: 'higher'}", 'a metric is 3, expected a text'),
+        ("checks = 'decay-1.0.AP > 1'", "checks is 'decay-1.0.AP > 1', expected a list"),
+        ("checks = ['2 > 1']", "check '2 > 1' names no variant"),
+        ("power_laws = [dict(name='x', metric='AP', points={'decay-1.0': [1]})]", 'x=[1], expected a number above 0'),
+        ("power_laws = [dict(name='x', metric='AP', points={'decay-1.0': float('inf')})]", 'x=inf, expected a number'),
+        (f"search = dict(space={{'{RATE}': 3}})", 'expected a list or dict(low=..., high=..., log=...)'),
+        (f"search = dict(space={{'{RATE}': dict(low=2, high=1)}})", 'with low <= high'),
+        (f"search = dict(space={{'{RATE[:-1]}': [1.0, 0.9]}})", "search: no key 'layer_decay_rat'"),
+        (
+            f"search = dict(space={{'{RATE}': [1.0]}}, sampler='TPESampler')",
+            "search.sampler is 'TPESampler', expected a dict",
+        ),
+        (
+            f"search = dict(space={{'{RATE}': [1.0]}})\nvariants = [dict(name='trial-1')]\nchecks = []",
+            "called 'trial-1', as trials",
+        ),
     ],
 )
 def test_what_is_refused(text, message, tmp_path):
@@ -166,6 +197,7 @@ def test_seeds():
 
 def test_checks_are_sums_of_metrics():
     values = {('a-1', 'AP'): 2.0, ('a-1.5', 'AP'): 3.0, ('b', 'coco/AR'): 10.0}
+    assert parse_check('a-1.AP > -1.5e-1', ['a-1'], ['AP']).difference(lambda *names: 1.0) == 1.15
     check = parse_check('a-1.5.AP - 2 * a-1.AP < b.coco/AR + 0.5', ['a-1', 'a-1.5', 'b'], ['AP', 'coco/AR'])
     assert check.difference(lambda *names: values.get(names)) == 10.5 - (3.0 - 4.0)
     assert check.difference(lambda *names: None) is None
