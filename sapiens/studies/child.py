@@ -185,6 +185,13 @@ class Child:
     def end(self) -> Record:
         """Wait for the process, write the record of the run, and release the claim."""
         status = self.process.wait()
+        try:
+            self._write_end(status)
+        finally:
+            self.lock.release()
+        return self.record
+
+    def _write_end(self, status: int) -> None:
         record, folder = self.record, self.run.folder
         end_attempt(record, folder, status)
         checkpoint = checkpoint_of(folder, self.run.stage.checkpoint) if self.run.stage.command == 'train' else None
@@ -203,8 +210,6 @@ class Child:
         else:
             record.state, record.error = 'failed', error_of(folder, status)
         record.write(folder)
-        self.lock.release()
-        return record
 
 
 def _how(status: int) -> str:

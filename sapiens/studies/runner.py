@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import torch
 
 from sapiens.utils.counting import count_of
-from sapiens.utils.folder_lock import FolderLock
 from sapiens.utils.stop_signals import STOP_SIGNALS
 
 from .child import PROGRAM, Child, checkpoint_of, is_training, why_outdated
@@ -190,7 +189,7 @@ class _Loop:
             elif state.name == 'running':
                 elsewhere = True
             elif self.local.free and self._may_start(run, state):
-                self._claim(run, state)
+                elsewhere |= not self._claim(run, state)
         return elsewhere
 
     def _may_start(self, run: Run, state: RunState) -> bool:
@@ -201,35 +200,35 @@ class _Loop:
         has_checkpoint = checkpoint_of(run.parent.folder, run.parent.stage.checkpoint) is not None
         return has_checkpoint and state_of(run.parent).name == 'done'
 
-    def _claim(self, run: Run, state: RunState) -> None:
+    def _claim(self, run: Run, state: RunState) -> bool:
+        """Take over the result of a run, or start it. Returns False if another process was faster."""
         lock = claim(run.folder, self.report)
         if lock is None:
-            return
+            return False
+        child = None
         try:
-            if not self._begin(run, state, lock):
+            # Another process may have ended it between the look and the claim.
+            record = read_record(run.folder)
+            is_known = record is not None and record.hash == run.hash
+            has_ended = is_known and (
+                record.state == 'done' or (record.state == 'failed' and run.hash not in self.retry)
+            )
+            if has_ended or is_training(run.folder):
+                return False
+            self.tried.add(run.hash)
+            if (source := find_equal(run, self.plan.root)) and take_over(run, source, self.plan.study.name):
+                self.report(f'{run.name}: taken over from {source}')
+                return True
+            why = f' ({state.why})' if state.name == 'changed' else ''
+            self.report(f'{run.name}: {"continues" if is_known else "starts"}{why}')
+            slot = self.local.free[0]
+            environment = self.local.environment(slot)
+            child = Child(run, lock, self.plan.study.name, self.program, environment, self.local.gpus)
+            self.children[self.local.free.pop(0)] = child
+            return True
+        finally:
+            if child is None:
                 lock.release()
-        except BaseException:
-            lock.release()
-            raise
-
-    def _begin(self, run: Run, state: RunState, lock: FolderLock) -> bool:
-        """Take over the result of a claimed run, or start it. Returns whether its process holds the claim now."""
-        # Another process may have ended it between the look and the claim.
-        record = read_record(run.folder)
-        is_known = record is not None and record.hash == run.hash
-        has_ended = is_known and (record.state == 'done' or (record.state == 'failed' and run.hash not in self.retry))
-        if has_ended or is_training(run.folder):
-            return False
-        self.tried.add(run.hash)
-        if (source := find_equal(run, self.plan.root)) and take_over(run, source, self.plan.study.name):
-            self.report(f'{run.name}: taken over from {source}')
-            return False
-        slot = self.local.free.pop(0)
-        why = f' ({state.why})' if state.name == 'changed' else ''
-        self.report(f'{run.name}: {"continues" if is_known else "starts"}{why}')
-        environment = self.local.environment(slot)
-        self.children[slot] = Child(run, lock, self.plan.study.name, self.program, environment, self.local.gpus)
-        return True
 
     def stop(self, received: list[int]) -> None:
         """Stop all children, which write checkpoints. The second signal ends them at once."""

@@ -6,11 +6,12 @@ from collections import namedtuple
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from sapiens.studies import cost
 from sapiens.studies.clean import remove, superfluous
 from sapiens.studies.compare import compare
-from sapiens.studies.figure import bands, draw_study, write_hparams
+from sapiens.studies.figure import _draw_curves, bands, draw_study, write_hparams
 from sapiens.studies.results import collect, paired_difference, with_spread
 from sapiens.studies.runner import run_plan
 from sapiens.studies.state import read_record
@@ -105,6 +106,16 @@ def test_bands_and_figure(done, tmp_path):
     assert bands(results, 'AP', 'another')[0].size == 0
     draw_study(results, tmp_path / 'figures/study.png')
     assert (tmp_path / 'figures/study.png').stat().st_size > 10_000
+
+
+def test_panels_without_a_curve_are_empty(done):
+    results = collect(plan_of(done))
+    panel, empty = Figure().subplots(2)
+    colors = [(0, 0, 1), (1, 0, 0)]
+    _draw_curves(results, 'AP', panel, colors)
+    _draw_curves(results, 'nothing', empty, colors)
+    assert [line.get_label() for line in panel.lines] == ['decay-1.0', 'decay-0.5'] and panel.axison
+    assert [line.get_color() for line in panel.lines] == colors and not empty.axison
 
 
 def test_hparams_of_tensorboard(done, tmp_path):

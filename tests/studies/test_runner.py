@@ -1,5 +1,6 @@
 """The loop over the runs of a study, with stubs as trainings: order, sharing, failures, changes, kills, several runners."""
 
+import errno
 import json
 import os
 import random
@@ -15,7 +16,7 @@ from sapiens.studies.cost import cost_of_plan
 from sapiens.studies.plan import plan_study
 from sapiens.studies.results import collect
 from sapiens.studies.runner import Stopped, run_plan, state_of
-from sapiens.studies.state import read_record
+from sapiens.studies.state import Record, claim, read_record
 from sapiens.studies.study import load_study
 from sapiens.studies.table import as_json
 
@@ -277,6 +278,42 @@ def test_two_runners_share_the_runs(tmp_path):
     assert all(output.count(': starts') >= 1 for output in outputs), outputs
     assert set(starts(plan).values()) == {1} and {state_of(run).name for run in plan.runs} == {'done'}
     assert not list(tmp_path.rglob('twice'))
+
+
+def test_a_runner_that_was_too_slow_for_a_claim_waits_for_what_follows(tmp_path, monkeypatch):
+    plan, other = plan_of(tmp_path, CHAIN, only='decay-0.5'), plan_of(tmp_path, CHAIN, only='decay-1.0')
+    others = []
+
+    def first_by_another(folder, report):
+        if not others:
+            others.append(None)  # not again in the other process
+            others[0] = Runner(other, tmp_path, STUB_SECONDS='0.05')
+            wait_until(lambda: (folder / 'busy').exists(), 20)
+        return claim(folder, report)
+
+    monkeypatch.setattr('sapiens.studies.runner.claim', first_by_another)
+    lines = execute(plan)
+    assert others[0].wait() == 0 and [line for line in lines if 'starts' in line] == [
+        'decay-0.5/pose-seed0: starts',
+        'decay-0.5/test-seed0: starts',
+    ]
+
+
+def test_the_claim_is_released_where_the_end_cannot_be_written(tmp_path, monkeypatch):
+    plan = plan_of(tmp_path, only='decay-1.0')
+
+    def fail(record, folder):
+        if record.state == 'done':
+            raise OSError(errno.ENOSPC, 'No space left on device', str(folder / 'run.json'))
+        write(record, folder)
+
+    write = Record.write
+    with monkeypatch.context() as patch, pytest.raises(OSError, match='No space'):
+        patch.setattr(Record, 'write', fail)
+        execute(plan)
+    assert state_of(plan.runs[0]).name == 'interrupted'
+    execute(plan)
+    assert {state_of(run).name for run in plan.runs} == {'done'}
 
 
 def table(plan):
