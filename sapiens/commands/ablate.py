@@ -217,8 +217,12 @@ def _submit(args: argparse.Namespace, plan: Plan, executor: str, parallel: int) 
 
 
 def summarize(plan: Plan) -> int:
-    """Print how the runs have ended; returns 1 if one has failed."""
-    states = [state_of(run).name for run in plan.runs]
+    """Print which runs are not done, and why, and how many have ended how; returns 1 if one has failed."""
+    found = [(run, state_of(run)) for run in plan.runs]
+    for run, state in found:
+        if state.name != 'done':
+            print(f'{run.name}: {state.name}' + (f' ({state.why})' if state.why else ''))
+    states = [state.name for _, state in found]
     print(', '.join(f'{states.count(name)} {name}' for name in dict.fromkeys(states)))
     return int('failed' in states)
 

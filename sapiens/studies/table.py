@@ -176,7 +176,9 @@ def summary_of(results: Results) -> str:
         text += f', on {" to ".join(dict.fromkeys((days[0], days[-1])))}'
         text += f', with commit {", ".join(sorted({_commit(record) for record in own}))}'
         text += f', on {"; ".join(sorted({record.machine for record in own}))}'
-    return f'{text}. `sapiens ablate {study.name} table` lists them.'
+    # Studies of this package are found by name.
+    name = study.name if '/' in study.name else Path(study.file).name
+    return f'{text}. `sapiens ablate {name} table` lists them.'
 
 
 def _link(text: str, path: Path, links_from: Path) -> str:
@@ -242,23 +244,23 @@ def as_rows(results: Results) -> list[dict]:
         last = next(reversed(chain.values()))
         states = [results.states[run.hash] for run in chain.values()]
         record = states[-1].record
-        rows.append(
-            dict(
-                variant=variant,
-                seed=seed,
-                state=next((state.name for state in states if state.name != 'done'), 'done'),
-                error=next((state.why for state in states if state.why), ''),
-                **{
-                    metric.name: results.values.get((metric.name, variant, seed))
-                    for metric in results.plan.study.metrics
-                },
-                seconds=sum(state.record.seconds for state in states if state.record),
-                memory=max((state.record.memory or 0 for state in states if state.record), default=0) or None,
-                commit=record and record.commit,
-                config=last.config,
-                folder=str(last.folder),
-            )
+        values = {
+            metric.name: results.values.get((metric.name, variant, seed)) for metric in results.plan.study.metrics
+        }
+        row = dict(
+            variant=variant,
+            seed=seed,
+            state=next((state.name for state in states if state.name != 'done'), 'done'),
+            error=next((state.why for state in states if state.why), ''),
         )
+        cost = dict(
+            seconds=sum(state.record.seconds for state in states if state.record),
+            memory=max((state.record.memory or 0 for state in states if state.record), default=0) or None,
+            commit=record and record.commit,
+            config=last.config,
+            folder=str(last.folder),
+        )
+        rows.append(row | values | cost | values)  # a metric may be called memory
     return rows
 
 

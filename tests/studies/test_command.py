@@ -65,7 +65,7 @@ def test_actions(study, capsys, tmp_path):
     assert (
         '4 of 4 runs are done, of seeds 0, 1. The study took 0.00 h of runs, on 20' in text and 'log.txt' not in text
     )
-    assert '`sapiens ablate toy table` lists them.' in text
+    assert '`sapiens ablate toy.py table` lists them.' in text
     assert {path.suffix for path in tmp_path.glob('results.*')} == {'.md', '.csv', '.json', '.png'}
     assert len(list((tmp_path / 'runs/toy/hparams').iterdir())) == 4
     status, text = ablate(capsys, file, 'diff', 'decay-1.0', 'decay-0.5', *root)
@@ -80,6 +80,9 @@ def test_a_failed_run_is_the_exit_status(study, capsys):
     file.write_text(STUDY.replace('(1.0, 0.5)', '(0.13,)').replace("['decay-1.0.AP > decay-0.5.AP']", '[]'))
     status, text = ablate(capsys, file, 'run', *root)
     assert status == 1 and text.endswith('2 failed\n')
+    status, text = ablate(capsys, file, 'run', *root)  # nothing is started again, which is told
+    reason = 'failed (RuntimeError: the loss is wrong)'
+    assert (status, text) == (1, ''.join(f'decay-0.13/train-seed{seed}: {reason}\n' for seed in (0, 1)) + '2 failed\n')
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import math
 from collections import namedtuple
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from sapiens.studies.figure import _draw_curves, bands, draw_study, write_hparam
 from sapiens.studies.results import collect, paired_difference, with_spread
 from sapiens.studies.runner import run_plan
 from sapiens.studies.state import read_record
+from sapiens.studies.study import Metric
 from sapiens.studies.table import as_csv, as_json, as_markdown, insert
 
 from .toy import CHAIN, PROGRAM, RATE, STUDY, places, plan_of
@@ -74,6 +76,16 @@ def test_csv_and_json_have_a_row_for_each_variant_and_seed(done):
     assert content['rows'][0]['AP'] == results.values['AP', 'decay-1.0', 0]
     difference = content['variants']['decay-0.5']['AP']['difference']
     assert difference['mean'] == pytest.approx(-0.5, abs=0.02) and difference['seeds'] == 2
+
+
+def test_a_metric_may_have_the_name_of_a_column(done):
+    plan = plan_of(done)
+    plan.study = replace(plan.study, metrics=(Metric('memory', 'lower'), Metric('AP', 'higher')), checks=())
+    results = collect(plan)
+    results.values['memory', 'decay-1.0', 0] = 7.0
+    header, first, *_ = as_csv(results).splitlines()
+    columns = header.split(',')
+    assert len(columns) == len(set(columns)) and first.split(',')[columns.index('memory')] == '7.0'
 
 
 def test_a_failed_run_is_a_row_with_its_error(tmp_path):
