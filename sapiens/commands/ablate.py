@@ -200,6 +200,8 @@ def _run(args: argparse.Namespace, plan: Plan) -> int:
 
 
 def _submit(args: argparse.Namespace, plan: Plan, executor: str, parallel: int) -> int:
+    if plan.study.search is not None:
+        say('note: the named variants run; the search runs with --on local only')
     gpus = args.gpus or 1
     parameters = dict(
         shared_parameters(args),

@@ -13,7 +13,7 @@ from .child import PROGRAM, Child
 from .plan import ROOT, Plan, Run, plan_study
 from .runner import Local, state_of
 from .share import find_equal, take_over
-from .state import claim
+from .state import claim, read_record
 from .study import load_study
 
 __all__ = ['EXECUTORS', 'Task', 'minutes_of', 'submit_plan']
@@ -65,12 +65,18 @@ class Task:
         lock = claim(run.folder, print)
         if lock is None:
             return 'running'
-        if (source := find_equal(run, plan.root)) and take_over(run, source, plan.study.name):
-            lock.release()
-            print(f'{run.name}: taken over from {source}')
-            return 'done'
-        environment = Local(1, gpus=0, cores=cores).environment(0)  # Slurm has chosen the GPUs
-        self.child = Child(run, lock, plan.study.name, program, environment, gpus)
+        try:
+            record = read_record(run.folder)
+            if record is not None and record.hash == run.hash and record.state == 'done':
+                return 'done'  # by another process, between the look and the claim
+            if (source := find_equal(run, plan.root)) and take_over(run, source, plan.study.name):
+                print(f'{run.name}: taken over from {source}')
+                return 'done'
+            environment = Local(1, gpus=0, cores=cores).environment(0)  # Slurm has chosen the GPUs
+            self.child = Child(run, lock, plan.study.name, program, environment, gpus)
+        finally:
+            if self.child is None:
+                lock.release()
         while not self.child.has_ended:
             time.sleep(INTERVAL)
         record = self.child.end()
@@ -117,6 +123,17 @@ def levels_of(plan: Plan, retry_failed: bool) -> list[list[Run]]:
         if name not in ('done', 'running') and (name != 'failed' or retry_failed):
             levels.setdefault(depth, []).append(run)
     return [levels[depth] for depth in sorted(levels)]
+
+
+def _result_of(job: Any) -> str:
+    """The state of the run of a job, or how the job was lost."""
+    from submitit.core.utils import FailedJobError, UncompletedJobError
+
+    try:
+        return job.result()
+    except (FailedJobError, UncompletedJobError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return f'its job has failed ({lines[-1] if lines else type(error).__name__})'
 
 
 def submit_plan(
@@ -178,6 +195,6 @@ def submit_plan(
         for begin in range(0, len(tasks), parallel):
             new = [made.submit(task) for task in tasks[begin : begin + parallel]]
             for run, job in zip(runs[begin:], new, strict=False):
-                report(f'{run.name}: {job.result()}')
+                report(f'{run.name}: {_result_of(job)}')
             jobs += new
     return jobs

@@ -271,9 +271,13 @@ def _place(plan: Plan) -> None:
 
 def _check_metrics(plan: Plan) -> None:
     """Refuse a metric that no stage reports."""
-    study, names = plan.study, {}
-    for stage, run in next(iter(plan.chains.values())).items():
-        names[stage] = names_of_config(run.cfg, run.stage.command)
+    study = plan.study
+    first = {run.stage.name: run for run in reversed(plan.runs)}  # a variant may lack a stage
+    names = {
+        stage.name: names_of_config(first[stage.name].cfg, stage.command)
+        for stage in study.stages
+        if stage.name in first
+    }
     for metric in study.metrics:
         stage, colon, name = metric.name.rpartition(':')
         if colon and stage not in names:

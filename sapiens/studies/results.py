@@ -129,28 +129,31 @@ def with_spread(mean: float, spread: float, sign: str = '') -> str:
     return f'{mean:{sign}.{decimals}f} ± {spread:.{decimals}f}'
 
 
-def value_of(metric: Metric, chain: Mapping[str, Run], states: Mapping[str, RunState]) -> float | None:
-    """The value of a metric, of the last stage that reports it; ``stage:name`` takes that stage."""
-    stage, colon, name = metric.name.rpartition(':')
-    for run in reversed(chain.values()):
-        if colon and run.stage.name != stage:
-            continue
-        state = states[run.hash]
-        if state.name != 'done' or state.record is None:
-            continue
-        found = find_name(name, state.record.metrics)
-        if found is not None and math.isfinite(state.record.metrics[found]):
-            return state.record.metrics[found]
-    return None
+def stages_of(metric: Metric, plan: Plan, states: Mapping[str, RunState]) -> list[str]:
+    """The stages that report a metric, as their runs show that are done: ``stage:name`` is that of one stage."""
+    wanted, colon, _ = metric.name.rpartition(':')
+    found = {run.stage.name for run in plan.runs if _reported(metric, run, states) is not None}
+    return [stage.name for stage in plan.study.stages if stage.name in found and (not colon or stage.name == wanted)]
+
+
+def _reported(metric: Metric, run: Run, states: Mapping[str, RunState]) -> float | None:
+    state = states[run.hash]
+    if state.name != 'done' or state.record is None:
+        return None
+    found = find_name(metric.name.rpartition(':')[2], state.record.metrics)
+    return None if found is None else state.record.metrics[found]
 
 
 def collect(plan: Plan, metrics: Sequence[Metric] | None = None) -> Results:
     """Read the results of a plan from its work dirs."""
     states = {run.hash: state_of(run) for run in plan.runs}
     values = {}
-    for (variant, seed), chain in plan.chains.items():
-        for metric in plan.study.metrics if metrics is None else metrics:
-            value = value_of(metric, chain, states)
-            if value is not None:
+    for metric in plan.study.metrics if metrics is None else metrics:
+        # Of all variants the same stage, the last one that reports it. Until it is done, there is no value.
+        stages = stages_of(metric, plan, states)
+        for (variant, seed), chain in plan.chains.items():
+            own = [stage for stage in stages if stage in chain]
+            value = _reported(metric, chain[own[-1]], states) if own else None
+            if value is not None and math.isfinite(value):
                 values[metric.name, variant, seed] = value
     return Results(plan, states, values)

@@ -55,9 +55,10 @@ def state_of(run: Run) -> RunState:
     parent = run.parent
     if parent is None or state.name in ('done', 'failed'):
         return state
-    if record is None and state_of(parent).name != 'done':
+    is_ready = state_of(parent).name == 'done'
+    if record is None and not is_ready:
         return RunState('waiting', f'for {parent.name}')
-    if state_of(parent).name == 'done' and checkpoint_of(parent.folder, parent.stage.checkpoint) is None:
+    if is_ready and checkpoint_of(parent.folder, parent.stage.checkpoint) is None:
         why = f'for the checkpoint of {parent.name}, which was removed: remove {parent.folder / RECORD} to run that again'
         return RunState('waiting', why, record)
     return state

@@ -18,7 +18,7 @@ def find_equal(run: Run, root: Path) -> Path | None:
     Args:
         root: folder of all studies.
     """
-    place = f'{run.stage.name}-seed*/{RECORD}'
+    place = f'{run.stage.name}-seed{run.seed}/{RECORD}'  # the hash has the stage and the seed
     for file in sorted([*root.glob(f'*/*/{place}'), *root.glob(f'*/*/*/{place}')]):
         folder = file.parent
         if folder == run.folder or OUTDATED in folder.relative_to(root).parts:

@@ -9,12 +9,12 @@ import pytest
 
 from sapiens.studies.cluster import Task, minutes_of, submit_plan
 from sapiens.studies.results import collect
-from sapiens.studies.runner import state_of
+from sapiens.studies.runner import RunState, state_of
 from sapiens.studies.state import read_record
 
 from .toy import CHAIN, PROGRAM, plan_of
 
-pytest.importorskip('submitit')
+submitit = pytest.importorskip('submitit')
 FAKE = Path(__file__).parents[1] / 'integration/fake_slurm.py'
 SLURM = dict(time=60, nodes=1, ntasks_per_node=1, cpus_per_task=1, stderr_to_stdout=True, signal_delay_s=1)
 
@@ -60,6 +60,26 @@ def test_local_executor(tmp_path):
     plan = plan_of(tmp_path, only='decay-1.0')
     _, lines = submit(plan, tmp_path, 'local')
     assert lines == ['decay-1.0/train-seed0: done', 'decay-1.0/train-seed1: done']
+
+
+def test_a_job_that_is_lost_does_not_end_the_others(tmp_path, monkeypatch):
+    class Lost:
+        def result(self):
+            raise submitit.core.utils.UncompletedJobError('Job 3 was killed\n')
+
+    monkeypatch.setattr(submitit.LocalExecutor, 'submit', lambda self, task: Lost())
+    jobs, lines = submit(plan_of(tmp_path, only='decay-1.0'), tmp_path, 'local', 1)
+    assert lines == [f'decay-1.0/train-seed{seed}: its job has failed (Job 3 was killed)' for seed in (0, 1)]
+    assert len(jobs) == 2
+
+
+def test_a_task_whose_run_ended_before_its_claim_does_nothing(tmp_path, monkeypatch):
+    plan = plan_of(tmp_path, only='decay-1.0')
+    submit(plan, tmp_path, 'debug')
+    monkeypatch.setattr('sapiens.studies.cluster.state_of', lambda run: RunState('ready'))
+    task = Task(plan.study.file, [0, 1], tmp_path / 'runs', plan.runs[0].hash, 1, 1, PROGRAM)
+    assert task() == 'done' and state_of(plan.runs[0]).name == 'done'
+    assert len((plan.runs[0].folder / 'starts.txt').read_text().splitlines()) == 1
 
 
 def test_an_array_of_slurm_that_reaches_its_time_limit_goes_on(tmp_path, slurm, monkeypatch):

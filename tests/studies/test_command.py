@@ -85,6 +85,16 @@ def test_a_failed_run_is_the_exit_status(study, capsys):
     assert (status, text) == (1, ''.join(f'decay-0.13/train-seed{seed}: {reason}\n' for seed in (0, 1)) + '2 failed\n')
 
 
+def test_jobs_do_not_search_which_is_told(study, capsys, tmp_path):
+    pytest.importorskip('submitit'), pytest.importorskip('optuna')
+    file, *root = study
+    rate = 'optim_wrapper.paramwise_cfg.layer_decay_rate'
+    file.write_text(f"{STUDY}\nseeds = [0]\nsearch = dict(space={{'{rate}': [0.5]}}, trials=3)\n")
+    status, text = ablate(capsys, file, 'run', '--on', 'submitit-debug', *root)
+    assert status == 0 and 'note: the named variants run; the search runs with --on local only' in text
+    assert '2 done' in text and not list(tmp_path.rglob('trial-*'))
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [

@@ -223,6 +223,18 @@ def test_numbers_have_the_digits_of_their_spread():
     assert with_spread(1234.5, 200.0) == '1234 ± 2e+02' and with_spread(1e-9, 2e-10, '+') == '+1e-09 ± 2e-10'
 
 
+def test_a_metric_of_several_stages_is_that_of_the_last_one(tmp_path):
+    plan = plan_of(tmp_path, CHAIN.replace("'test:AP'", "'AP'"))
+    run_plan(plan, places(2), PROGRAM, report=lambda text: None)
+    tested = {variant: collect(plan).values['AP', variant, 0] for variant in ('decay-1.0', 'scratch')}
+    assert tested['scratch'] == collect(plan).values['pose:AP', 'scratch', 0] / 2
+    scratch = next(run for run in plan.runs if run.name == 'scratch/test-seed0')
+    replace(read_record(scratch.folder), state='failed').write(scratch.folder)
+    found = collect(plan).values
+    assert ('AP', 'scratch', 0) not in found and found['AP', 'decay-1.0', 0] == tested['decay-1.0']
+    assert ('pose:AP', 'scratch', 0) in found
+
+
 def test_a_metric_that_is_not_finite_is_noted(tmp_path):
     plan = plan_of(tmp_path, only='decay-1.0')
     run_plan(plan, places(2), PROGRAM, report=lambda text: None)

@@ -179,6 +179,15 @@ def test_a_metric_that_no_stage_reports_is_refused(tmp_path, monkeypatch):
     assert 'whether pose reports pose:AP is seen when it runs' in plan_of(tmp_path, CHAIN).notes[1]
 
 
+def test_a_metric_may_be_of_a_stage_that_the_first_variant_lacks(tmp_path):
+    text = CHAIN.replace(
+        'variants = [',
+        "variants = [dict(name='none', options={'pose:load_from': None, 'pose:train_cfg.max_iters': 3}),",
+    )
+    assert 'pretrain' not in plan_of(tmp_path, text).chains['none', 0]
+    plan_of(tmp_path, text.replace("'test:AP'", "'pretrain:mae/loss'"))
+
+
 def test_options_need_a_stage_where_several_are_trained(tmp_path):
     refuse(tmp_path, CHAIN.replace('pose:optim', 'optim'), f'write STAGE:{RATE}')
     refuse(tmp_path, CHAIN.replace('pose:optim', 'pos:optim'), "no stage 'pos'; did you mean 'pose'?")
