@@ -393,10 +393,11 @@ def _read_power_laws(
         what, metric, points = f'power law {entry["name"]}', entry.get('metric'), entry.get('points')
         if metric not in known:
             raise ValueError(f'{file}: metric={metric!r} of {what} is not in metrics{did_you_mean(metric, known)}')
-        for x in check_kind(points, dict, f'points of {what}', file).values() if points else ():
+        points = check_kind(points, dict, f'points of {what}', file) or {}
+        for variant, x in points.items():
             if type(x) not in (int, float) or not 0 < x < math.inf:
-                raise ValueError(f'{file}: {what} has x={x!r}, expected a number above 0')
-        if len(set((points or {}).values())) < 3:
+                raise ValueError(f'{file}: {what} has x={x!r} at {variant}, expected a number above 0')
+        if len(set(points.values())) < 3:
             raise ValueError(
                 f'{file}: points of {what} are {points!r}, expected {{variant: x}} with three different x'
             )

@@ -151,8 +151,14 @@ def test_all_wrong_options_of_all_variants_are_in_one_message(tmp_path):
         ("metrics = {3: 'higher'}", 'a metric is 3, expected a text'),
         ("checks = 'decay-1.0.AP > 1'", "checks is 'decay-1.0.AP > 1', expected a list"),
         ("checks = ['2 > 1']", "check '2 > 1' names no variant"),
-        ("power_laws = [dict(name='x', metric='AP', points={'decay-1.0': [1]})]", 'x=[1], expected a number above 0'),
-        ("power_laws = [dict(name='x', metric='AP', points={'decay-1.0': float('inf')})]", 'x=inf, expected a number'),
+        (
+            "power_laws = [dict(name='x', metric='AP', points={'decay-1.0': [1]})]",
+            'x=[1] at decay-1.0, expected a number above 0',
+        ),
+        (
+            "power_laws = [dict(name='x', metric='AP', points={'decay-1.0': float('inf')})]",
+            'x=inf at decay-1.0, expected a number',
+        ),
         (f"search = dict(space={{'{RATE}': 3}})", 'expected a list or dict(low=..., high=..., log=...)'),
         (f"search = dict(space={{'{RATE}': dict(low=2, high=1)}})", 'with low <= high'),
         (f"search = dict(space={{'{RATE[:-1]}': [1.0, 0.9]}})", "search: no key 'layer_decay_rat'"),
