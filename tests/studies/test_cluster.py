@@ -40,7 +40,7 @@ def slurm(tmp_path, monkeypatch):
 
 
 def statuses(slurm, count):
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300  # a busy machine
     while len(list(slurm.glob('*.status'))) < count:
         assert time.monotonic() < end, [path.read_text() for path in slurm.parent.rglob('*.out')]
         time.sleep(0.05)
@@ -91,7 +91,7 @@ def test_an_array_of_slurm_that_reaches_its_time_limit_goes_on(tmp_path, slurm, 
     jobs, lines = submit(plan, tmp_path, 'slurm')
     assert [job.job_id for job in jobs] == ['100_0', '100_1']
     assert '--array=0-1%2' in (slurm / '100.sh').read_text() and '100: 2 runs' in lines[0]
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300  # a busy machine
     while not all((run.folder / 'last_checkpoint').exists() for run in plan.runs):
         assert time.monotonic() < end
         time.sleep(0.02)
