@@ -15,7 +15,7 @@ class Camera:
     """Position, orientation and intrinsics of the camera.
 
     Attributes:
-        intrinsics: (3, 3) float64, in pixels: ``[[f, 0, cx], [0, f, cy], [0, 0, 1]]``.
+        intrinsics: (3, 3) float64, in pixels: ``[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]``.
         rotation: (3, 3) float64; ``camera point = rotation @ world point + translation``.
         translation: (3,) float64 meters.
         width, height: size of the image in pixels.
@@ -90,10 +90,10 @@ class Camera:
     def unproject(self, depth: np.ndarray) -> np.ndarray:
         """Convert a depth map (H, W) in meters along z to (H, W, 3) points in the camera frame."""
         height, width = depth.shape
-        f, cx, cy = self.intrinsics[0, 0], self.intrinsics[0, 2], self.intrinsics[1, 2]
+        (fx, fy), (cx, cy) = np.diag(self.intrinsics)[:2], self.intrinsics[:2, 2]
         points = np.empty((height, width, 3), np.float32)
-        points[..., 0] = (np.arange(width) - cx) / f * depth
-        points[..., 1] = ((np.arange(height) - cy) / f)[:, None] * depth
+        points[..., 0] = (np.arange(width) - cx) / fx * depth
+        points[..., 1] = ((np.arange(height) - cy) / fy)[:, None] * depth
         points[..., 2] = depth
         return points
 

@@ -9,7 +9,19 @@ albedo, coverage and the color of people alone.
 
 import warp as wp
 
-from .shading import Backdrop, Finish, Light, Paint, albedo_of, backdrop, frac, orthogonal, shade, shading_normal
+from .shading import (
+    Backdrop,
+    Finish,
+    Level,
+    Light,
+    Paint,
+    albedo_of,
+    backdrop,
+    frac,
+    orthogonal,
+    shade,
+    shading_normal,
+)
 from .tracing import (
     EMPTY,
     NOTHING,
@@ -28,6 +40,7 @@ __all__ = [
     'Backdrop',
     'Finish',
     'Geometry',
+    'Level',
     'Light',
     'Paint',
     'Rectangle',

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .images import ImageLevels
+
 __all__ = ['KINDS', 'PATTERNS', 'Material', 'srgb']
 
 # Reflection of a surface, and what is painted on it. The renderer switches on the index.
@@ -29,6 +31,8 @@ PATTERNS = (
     'grass',
     'speckle',  # fine grains (terrazzo, asphalt, carpet)
     'print',  # one blob-shaped motif of color2 and color3 on the chest (u = v = 0), plain elsewhere
+    'image',  # pixels of an image file: u and v are fractions of its sides, v upwards, w is its pixels per meter of the surface
+    'vertices',  # the texture coordinates are the color, linear RGB
 )
 
 
@@ -46,6 +50,7 @@ class Material:
         stubble: darkness of the shaved beard, 0..1, for skin only. The texture coordinates of skin are places on the template
             body. ``color`` is the skin, ``color2`` brows and stubble, ``color3`` the factor of blush; ``scale`` multiplies the
             width of the brows (1: given by Goliath's brow keypoints). For eyes, ``color`` is the iris.
+        image: of the pattern 'image'. ``color`` is a factor on it.
     """
 
     kind: str = 'matte'
@@ -58,11 +63,14 @@ class Material:
     bump: float = 0.0
     seed: float = 0.0
     stubble: float = 0.0
+    image: ImageLevels | None = None
 
     def __post_init__(self):
         for name, known in (('kind', KINDS), ('pattern', PATTERNS)):
             if getattr(self, name) not in known:
                 raise ValueError(f'material {name} {getattr(self, name)!r}: expected one of {", ".join(known)}')
+        if (self.pattern == 'image') != (self.image is not None):
+            raise ValueError(f"material of pattern {self.pattern!r}: 'image', and it alone, has an image")
 
 
 def srgb(*rgb: float) -> tuple:

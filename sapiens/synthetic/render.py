@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from sapiens.utils.srgb import decode_srgb
 from sapiens.utils.terminal import without_lines
 
 from .body import NO_GPU, import_warp
@@ -13,7 +14,7 @@ from .camera import Camera
 from .materials import KINDS, PATTERNS, Material
 from .mesh import Surface, vertex_normals
 
-__all__ = ['Lighting', 'Plane', 'Rendering', 'render']
+__all__ = ['Lighting', 'Plane', 'Rendering', 'make_paint', 'render']
 
 _NO_FACE = (np.full((2, 2, 3), 1e3, np.float32), np.full((2, 3), 1e3, np.float32), 0.0, 0.0)
 
@@ -38,6 +39,8 @@ class Lighting:
         spread: radius of the shadow-casting light in radians; it determines the softness of shadows.
         sky, ground: ambient colors from above and below.
         horizon, zenith: colors of the visible sky.
+        around: (9, 3) spherical harmonics of the light of an environment map, instead of ``sky`` and ``ground``, see
+            :mod:`sapiens.synthetic.scans.environments`; None for none.
     """
 
     sun: tuple = (0.4, -0.6, 0.7)
@@ -49,6 +52,7 @@ class Lighting:
     ground: tuple = (0.3, 0.27, 0.24)
     horizon: tuple = (0.75, 0.82, 0.9)
     zenith: tuple = (0.25, 0.42, 0.75)
+    around: np.ndarray | None = None
 
 
 @dataclass
@@ -131,15 +135,12 @@ def render(
         geometry.face_group = wp.array(mesh['face_group'], dtype=wp.int32)
         geometry.planes = _structs(kernels.Rectangle, rows)
         geometry.catcher = -2 if background is not None and planes else 0
-        paint = kernels.Paint()
-        paint.materials = _structs(kernels.Finish, [_material_row(m) for m in materials])
-        brows, iris, paint.iris_radius, paint.pupil_radius = face or _NO_FACE
-        paint.brows = wp.array(brows.reshape(-1, 3), dtype=wp.vec3)
-        paint.iris = wp.array(iris, dtype=wp.vec3)
+        paint = make_paint(materials, face)
         view = kernels.View()
         view.origin = wp.vec3(*camera.position)
         view.right, view.down, view.forward = (wp.vec3(*row) for row in camera.rotation)
-        view.focal, view.cx, view.cy = (float(camera.intrinsics[i]) for i in ((0, 0), (0, 2), (1, 2)))
+        view.focal, view.focal_y = (float(focal) for focal in np.diag(camera.intrinsics)[:2])
+        view.cx, view.cy = (float(center) for center in camera.intrinsics[:2, 2])
         view.width, view.height = width, height
         light, behind = kernels.Light(), kernels.Backdrop()
         for target, name, value in (
@@ -150,6 +151,8 @@ def render(
         ):  # fmt: skip
             setattr(target, name, wp.vec3(*(float(v) for v in value)))
         light.spread = lighting.spread
+        around = np.zeros((0, 3)) if lighting.around is None else lighting.around
+        light.around = wp.array(np.ascontiguousarray(around, np.float32), dtype=wp.vec3)
         picture = (
             np.zeros((1, 1, 3), np.float32) if background is None else np.ascontiguousarray(background, np.float32)
         )
@@ -207,7 +210,6 @@ def render(
 
 
 @functools.cache
-@functools.cache
 def _kernels():
     """Import the device code late: warp is an optional dependency and takes a second to import."""
     with without_lines(NO_GPU):
@@ -225,6 +227,40 @@ def _unit(vector) -> np.ndarray:
 def _material_row(m: Material) -> tuple:
     kind, pattern = KINDS.index(m.kind), PATTERNS.index(m.pattern)
     return (kind, pattern, m.color, m.color2, m.color3, m.scale, m.gloss, m.bump, m.seed, m.stubble)
+
+
+def make_paint(materials: list[Material], face: tuple | None = None):
+    """The materials on the device, with their images. See :func:`render` for ``face``."""
+    import warp as wp
+
+    kernels = _kernels()
+    paint = kernels.Paint()
+    rows, levels, pixels = _images(materials)
+    paint.materials = _structs(
+        kernels.Finish, [(*_material_row(m), *row) for m, row in zip(materials, rows, strict=True)]
+    )
+    paint.levels = _structs(kernels.Level, levels)
+    paint.pixels = wp.array(pixels, dtype=wp.uint32, copy=False)
+    paint.linear = wp.array(decode_srgb(np.arange(256) / 255).astype(np.float32), dtype=wp.float32)
+    brows, iris, paint.iris_radius, paint.pupil_radius = face or _NO_FACE
+    paint.brows = wp.array(brows.reshape(-1, 3), dtype=wp.vec3)
+    paint.iris = wp.array(iris, dtype=wp.vec3)
+    return paint
+
+
+def _images(materials: list) -> tuple[list, list, np.ndarray]:
+    """Join the images of materials: (first level, number of levels) of each material, rows of all levels, and their pixels."""
+    rows, levels, pixels, places, start = [], [], [], {}, 0
+    for image in (material.image for material in materials):
+        if image is not None and id(image) not in places:
+            places[id(image)] = len(levels), len(image.levels)
+            levels += [(start + place, width, height) for place, width, height in image.levels]
+            pixels.append(image.pixels)
+            start += len(image.pixels)
+        rows.append(places.get(id(image), (0, 0)))
+    if len(pixels) == 1:  # without a copy of hundreds of megabytes
+        return rows, levels, pixels[0]
+    return rows, levels or [(0, 1, 1)], np.concatenate([*pixels, np.zeros(1, np.uint32)])
 
 
 def _structs(struct, rows: list):

@@ -11,7 +11,7 @@ from .photo import Photo, sample_photo
 from .render import Lighting
 from .rooms import Place, sample_occluder, sample_place, seat_surfaces
 
-__all__ = ['SHOTS', 'Scene', 'sample_scene']
+__all__ = ['SHOTS', 'Scene', 'aim_at', 'sample_scene', 'sample_yaw']
 
 # Weight of each framing, and the part of the main person that fills the image.
 SHOTS = {'full': 0.46, 'three_quarter': 0.16, 'upper': 0.18, 'head': 0.12, 'wide': 0.08}
@@ -102,7 +102,7 @@ def _place_people(body: Body, rng: np.random.Generator, count: int, shot: str) -
             if placed:
                 side = rng.choice([-1, 1])
                 shift[:2] = side * rng.uniform(0.35, 1.3) * spread, rng.normal(0.25, 0.55) * spread
-            yaw = _yaw(rng, shot)
+            yaw = sample_yaw(rng, shot)
             cells = _cells(points, yaw, shift)
             if not np.isin(cells, taken, assume_unique=True).any():
                 taken = np.union1d(taken, cells)
@@ -113,7 +113,7 @@ def _place_people(body: Body, rng: np.random.Generator, count: int, shot: str) -
     return placed
 
 
-def _yaw(rng: np.random.Generator, shot: str) -> float:
+def sample_yaw(rng: np.random.Generator, shot: str) -> float:
     """Radians away from facing the camera."""
     kind = rng.random()
     if kind < 0.6 or (shot == 'head' and kind < 0.85):
@@ -144,7 +144,6 @@ def _cells(points: np.ndarray, yaw: float, shift: np.ndarray) -> np.ndarray:
 
 def _aim(rng: np.random.Generator, body: Body, group: list[Person], shot: str, size: tuple[int, int]) -> Camera:
     """Draw a camera on the side of -y with the framing of the shot."""
-    width, height = size
     main = group[0].posed
     skin = main.vertices[body.quads['body'].ravel()[::7]]
     bone = body.bones
@@ -166,6 +165,12 @@ def _aim(rng: np.random.Generator, body: Body, group: list[Person], shot: str, s
     else:
         points = skin if rng.random() < 0.4 else np.concatenate([p.posed.vertices[:13380:20] for p in group])
         fill = rng.uniform(0.72, 0.97)
+    return aim_at(rng, points, fill, size)
+
+
+def aim_at(rng: np.random.Generator, points: np.ndarray, fill: float, size: tuple[int, int]) -> Camera:
+    """Draw a camera on the side of -y from which points (N, 3) fill a fraction of the image in one of its directions."""
+    width, height = size
     low, high = points.min(0), points.max(0)
     target = (low + high) / 2
 

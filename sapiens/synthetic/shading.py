@@ -13,6 +13,7 @@ __all__ = [
     'Backdrop',
     'Finish',
     'Hit',
+    'Level',
     'Light',
     'Paint',
     'albedo_of',
@@ -33,6 +34,7 @@ STRIPES_U, STRIPES_V, CHECKS, DOTS = (_pattern[n] for n in ('stripes_u', 'stripe
 BLOTCHES, MARBLE, TWILL, KNIT = (_pattern[n] for n in ('blotches', 'marble', 'twill', 'knit'))
 PLANKS, TILES, BRICKS, GRASS = (_pattern[n] for n in ('planks', 'tiles', 'bricks', 'grass'))
 SPECKLE, PRINT = _pattern['speckle'], _pattern['print']
+IMAGE, VERTICES = _pattern['image'], _pattern['vertices']
 
 
 @wp.struct
@@ -49,11 +51,25 @@ class Finish:
     bump: wp.float32
     seed: wp.float32
     stubble: wp.float32
+    level: wp.int32  # first level of its image, and their number
+    levels: wp.int32
+
+
+@wp.struct
+class Level:
+    """One size of the image of a material."""
+
+    start: wp.int64  # of its pixels, row by row
+    width: wp.int32
+    height: wp.int32
 
 
 @wp.struct
 class Paint:
     materials: wp.array(dtype=Finish)
+    levels: wp.array(dtype=Level)
+    pixels: wp.array(dtype=wp.uint32)  # of all levels: sRGB, red in the lowest byte
+    linear: wp.array(dtype=wp.float32)  # (256,) linear light of a byte
     brows: wp.array(dtype=wp.vec3)  # lines of the left and then the right brow on the template: x, z, half-width
     iris: wp.array(dtype=wp.vec3)  # centers on the template, left and right
     iris_radius: wp.float32
@@ -69,6 +85,7 @@ class Light:
     fill_color: wp.vec3
     sky: wp.vec3  # ambient light from above and below
     ground: wp.vec3
+    around: wp.array(dtype=wp.vec3)  # (9,) spherical harmonics of the ambient light instead; or empty
 
 
 @wp.struct
@@ -333,12 +350,56 @@ def eye_color(paint: Paint, m: Finish, p: wp.vec3):
 
 
 @wp.func
+def pixel_of(paint: Paint, level: Level, x: int, y: int):
+    """Return the linear color of a pixel; images repeat beyond their borders."""
+    column = x % level.width
+    row = y % level.height
+    if column < 0:
+        column += level.width
+    if row < 0:
+        row += level.height
+    code = paint.pixels[level.start + wp.int64(row) * wp.int64(level.width) + wp.int64(column)]
+    r = int(code & wp.uint32(255))
+    g = int((code >> wp.uint32(8)) & wp.uint32(255))
+    b = int((code >> wp.uint32(16)) & wp.uint32(255))
+    return wp.vec3(paint.linear[r], paint.linear[g], paint.linear[b])
+
+
+@wp.func
+def between_pixels(paint: Paint, level: Level, u: float, v: float):
+    x = u * float(level.width) - 0.5
+    y = (1.0 - v) * float(level.height) - 0.5
+    i = int(wp.floor(x))
+    j = int(wp.floor(y))
+    tx = x - wp.floor(x)
+    ty = y - wp.floor(y)
+    above = mix(pixel_of(paint, level, i, j), pixel_of(paint, level, i + 1, j), tx)
+    below = mix(pixel_of(paint, level, i, j + 1), pixel_of(paint, level, i + 1, j + 1), tx)
+    return mix(above, below, ty)
+
+
+@wp.func
+def image_color(paint: Paint, m: Finish, tex: wp.vec3, footprint: float):
+    """Return the color of an image, between its two levels whose pixels are about as large as the footprint in meters."""
+    fine = wp.clamp(wp.log2(wp.max(footprint * tex[2], 1.0)), 0.0, float(m.levels - 1))
+    first = wp.min(int(wp.floor(fine)), m.levels - 1)
+    second = wp.min(first + 1, m.levels - 1)
+    a = between_pixels(paint, paint.levels[m.level + first], tex[0], tex[1])
+    b = between_pixels(paint, paint.levels[m.level + second], tex[0], tex[1])
+    return wp.cw_mul(mix(a, b, fine - float(first)), m.color)
+
+
+@wp.func
 def albedo_of(paint: Paint, m: Finish, hit: Hit, footprint: float):
     kind = m.kind
     if kind == SKIN:
         color = skin_color(paint, m, hit.texture, footprint)
     elif kind == EYE:
         color = eye_color(paint, m, hit.texture)
+    elif m.pattern == IMAGE:
+        color = image_color(paint, m, hit.texture, footprint)
+    elif m.pattern == VERTICES:
+        color = hit.texture
     else:
         color = pattern_color(m, hit.texture, footprint)
     return color
@@ -373,6 +434,17 @@ def orthogonal(n: wp.vec3):
 
 
 @wp.func
+def ambient_light(light: Light, n: wp.vec3):
+    if light.around.shape[0] == 0:
+        return mix(light.ground, light.sky, 0.5 + 0.5 * n[2])
+    a = light.around
+    out = a[0] * 0.282095 + (a[1] * n[1] + a[2] * n[2] + a[3] * n[0]) * 0.488603
+    out += (a[4] * (n[0] * n[1]) + a[5] * (n[1] * n[2]) + a[7] * (n[0] * n[2])) * 1.092548
+    out += a[6] * (0.315392 * (3.0 * n[2] * n[2] - 1.0)) + a[8] * (0.546274 * (n[0] * n[0] - n[1] * n[1]))
+    return wp.vec3(wp.max(out[0], 0.0), wp.max(out[1], 0.0), wp.max(out[2], 0.0))
+
+
+@wp.func
 def shade(
     light: Light,
     m: Finish,
@@ -396,8 +468,7 @@ def shade(
         soft = wp.max(cosine + 0.12, 0.0) / 1.12
         direct = wp.vec3(soft, soft, soft)
     arriving = wp.cw_mul(light.sun_color, direct) * shadow
-    up = 0.5 + 0.5 * n[2]
-    ambient = mix(light.ground, light.sky, up)
+    ambient = ambient_light(light, n)
     arriving += (ambient + light.fill_color * wp.max(wp.dot(n, light.fill), 0.0)) * open_fraction
     color = wp.cw_mul(albedo, arriving)
     half = wp.normalize(light.sun - d)

@@ -34,7 +34,8 @@ class View:
     right: wp.vec3
     down: wp.vec3
     forward: wp.vec3
-    focal: wp.float32
+    focal: wp.float32  # along x
+    focal_y: wp.float32
     cx: wp.float32
     cy: wp.float32
     width: wp.int32
@@ -71,7 +72,7 @@ class Geometry:
 def ray_direction(view: View, x: float, y: float):
     """Return the unit direction through a pixel."""
     return wp.normalize(
-        view.forward + view.right * ((x - view.cx) / view.focal) + view.down * ((y - view.cy) / view.focal)
+        view.forward + view.right * ((x - view.cx) / view.focal) + view.down * ((y - view.cy) / view.focal_y)
     )
 
 
@@ -204,13 +205,13 @@ def raster_kernel(
         q = points[faces[3 * face + k]] - view.origin
         z = wp.dot(q, view.forward)
         px[k] = wp.float64(wp.dot(q, view.right) * view.focal + view.cx * z)
-        py[k] = wp.float64(wp.dot(q, view.down) * view.focal + view.cy * z)
+        py[k] = wp.float64(wp.dot(q, view.down) * view.focal_y + view.cy * z)
         pz[k] = wp.float64(z)
         if z < 0.02:
             behind += 1
         else:
             sx = wp.dot(q, view.right) / z * view.focal + view.cx
-            sy = wp.dot(q, view.down) / z * view.focal + view.cy
+            sy = wp.dot(q, view.down) / z * view.focal_y + view.cy
             x0 = wp.min(x0, sx)
             x1 = wp.max(x1, sx)
             y0 = wp.min(y0, sy)

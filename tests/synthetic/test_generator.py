@@ -9,8 +9,8 @@ pytest.importorskip('anny')
 from sapiens.frames import to_published
 from sapiens.metainfo import get_classes, get_skeleton
 from sapiens.synthetic import HumanGenerator
+from sapiens.synthetic.backgrounds import load_background
 from sapiens.synthetic.camera import Camera
-from sapiens.synthetic.generator import _load_background
 from sapiens.synthetic.keypoints import SKELETONS, keypoint_status, load_landmarks
 from sapiens.synthetic.materials import Material
 from sapiens.synthetic.photo import Photo, develop, sample_photo, to_linear
@@ -352,7 +352,7 @@ def test_background_photographs_have_the_scale_and_horizon_of_the_camera(tmp_pat
     for height, focal in ((1.2, 260.0), (1.7, 330.0)):
         camera = Camera.look_at((0, -4, height), (0, 0, 1.2), focal, 120, 160)
         for seed in range(4):
-            made = _load_background(tmp_path / 'rows.png', camera, np.random.default_rng(seed))
+            made = load_background(tmp_path / 'rows.png', camera, np.random.default_rng(seed))
             made = encode_srgb(made[:, 60, 0]) * 255 / 240 * 600
             scale = np.polyfit(np.arange(160), made, 1)[0]
             assert 0.8 < scale / (800 * 28 / 36 / focal) < 1.2

@@ -1,0 +1,1 @@
+"""Scans of people, files of textured meshes, rendered with depth, normals, albedo and alpha (docs/scans.md)."""
