@@ -93,9 +93,9 @@ def _pair(separator: str):
     return parse
 
 
-def generator_options(args: argparse.Namespace) -> dict:
-    """What the generator is built with. Raises ValueError for what is not KEY=VALUE."""
-    options = dict(size=args.size, people=args.people, backgrounds=None)
+def generator_options(args: argparse.Namespace, **own) -> dict:
+    """What the generator is built with, beside the options of one command. Raises ValueError for what is not KEY=VALUE."""
+    options = dict(size=args.size, **own, backgrounds=None)
     if args.backgrounds is not None:
         options['backgrounds'] = str(args.backgrounds.expanduser().resolve())
     for item in args.scene:
@@ -175,16 +175,19 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _work(index: int) -> None:
-    _maker(index)
+def _work(index) -> int:
+    return _maker(index) or 1
 
 
-def make_images(maker: Maker, missing: list[int], workers: int, bar: LateBar) -> None:
-    """Make the missing images. Raises ImageFailed at the first that cannot be made."""
+def make_images(maker: Maker, missing: list, workers: int, bar: LateBar) -> None:
+    """Make the missing images. Raises ImageFailed at the first that cannot be made.
+
+    Args:
+        missing: what ``maker`` is called with; it returns how many images that were, or None for one.
+    """
     if not workers:
         for index in missing:
-            maker(index)
-            bar.update()
+            _count(bar, maker(index) or 1)
         return
     # One thread each: more would fight for the cores, and linear algebra rounds differently with another number of them.
     # Neither warp nor torch survives a fork.
@@ -199,14 +202,18 @@ def make_images(maker: Maker, missing: list[int], workers: int, bar: LateBar) ->
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                future.result()
-                bar.update()
+                _count(bar, future.result())
     except BrokenProcessPool as error:
         raise RuntimeError(
             'a worker was killed, most likely because memory ran out: use fewer --workers; the same command continues'
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _count(bar: LateBar, images: int) -> None:
+    for _ in range(images):
+        bar.update()
 
 
 def draw_previews(root: Path, images: int) -> list[Path]:
@@ -256,11 +263,12 @@ def preview_tiles(labels: dict) -> dict:
         composed = over(multiply(labels['foreground'][..., :3], alpha), alpha, CHROMA_GREEN)
         tiles['foreground'] = fit(composed, PREVIEW_SIDE)
     if 'albedo' in labels:
-        linear = fit(labels['albedo'], PREVIEW_SIDE) / np.float32(65535)
-        tiles['albedo'] = np.rint(encode_srgb(linear) * 255).astype(np.uint8)
+        colors = fit(labels['albedo'], PREVIEW_SIDE) / np.float32(65535)
+        coded = colors if entry.get('albedo_coding') == 'srgb' else encode_srgb(colors)
+        tiles['albedo'] = np.rint(coded * 255).astype(np.uint8)
     scale = image.shape[1] / full.shape[1]
     boxes = np.array([person['bbox'] for person in entry['people']]).reshape(-1, 4) * scale
-    for name in FILES:
+    for name in FILES if all('keypoints' in person for person in entry['people']) else ():
         count = name.lstrip('abcdefghijklmnopqrstuvwxyz')
         picture = draw.draw_boxes(image, boxes, thickness=1) if name == 'coco17' else image
         for person in entry['people']:
@@ -275,7 +283,7 @@ def run(args: argparse.Namespace) -> None:
     kinds = [kind for kind in folders.KINDS if kind in args.labels.split(',')]
     unknown = [kind for kind in args.labels.split(',') if kind and kind not in folders.KINDS]
     writer = folders.SampleWriter(args.out, kinds + unknown, args.format, args.compact)
-    options = generator_options(args)
+    options = generator_options(args, people=args.people)
     maker = Maker(args.generator, options, writer, args.seed)
     maker.generator = build_generator(args.generator, options)  # options that it refuses are found out here
     missing = [index for index in range(args.num) if not writer.is_complete(index)]

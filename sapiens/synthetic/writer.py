@@ -25,7 +25,8 @@ from .camera import Camera
 from .sample import SyntheticSample
 
 __all__ = [
-    'CARD', 'KINDS', 'SampleWriter', 'begin_folder', 'estimate_bytes', 'finish_folder', 'folders_of_seed', 'read_labels',
+    'CARD', 'COMPACT_NORMAL', 'CONVENTIONS', 'KINDS', 'SampleWriter', 'begin_folder', 'encode_image', 'estimate_bytes',
+    'finish_folder', 'folders_of_seed', 'read_labels', 'to_integers', 'write_card',
 ]  # fmt: skip
 
 CARD = 'dataset_card.json'
@@ -50,7 +51,7 @@ KINDS = {
     ),
     'camera': ('JSON; the matrices also as text: camera_intrinsics/*.txt 3 x 3, camera_extrinsics/*.txt 4 x 4', 0.0),
 }
-_COMPACT_NORMAL = (
+COMPACT_NORMAL = (
     '.npz with one float16 array "normal" (H, W, 3); unit vectors x right, y up, z towards the camera; zeros unknown'
 )
 # Lists of the published matting readers, and what they are.
@@ -84,12 +85,14 @@ class SampleWriter:
         ValueError: a kind or format is unknown.
     """
 
+    KINDS = KINDS
+
     def __init__(
         self, root: str | Path, kinds: Sequence[str] = tuple(KINDS), image_format: str = 'png', compact: bool = False
     ):
-        unknown = [kind for kind in kinds if kind not in KINDS]
+        unknown = [kind for kind in kinds if kind not in self.KINDS]
         if unknown:
-            raise ValueError(f'unknown labels {unknown}: expected some of {", ".join(KINDS)}')
+            raise ValueError(f'unknown labels {unknown}: expected some of {", ".join(self.KINDS)}')
         if image_format not in _RGB_BYTES:
             raise ValueError(f'unknown format {image_format!r}: expected png or jpg')
         self.root, self.kinds, self.image_format, self.compact = Path(root), tuple(kinds), image_format, compact
@@ -116,23 +119,23 @@ class SampleWriter:
     def _encode(self, folder: str, index: int, sample: SyntheticSample) -> bytes:
         if folder == 'rgb':
             options = [cv2.IMWRITE_JPEG_QUALITY, 95] if self.image_format == 'jpg' else []
-            return _image(sample.image, self.image_format, options)
+            return encode_image(sample.image, self.image_format, options)
         if folder == 'mask':
-            return _image(sample.mask.astype(np.uint8) * 255)
+            return encode_image(sample.mask.astype(np.uint8) * 255)
         if folder == 'depth':
             return _array(sample.depth.astype(np.float32, copy=False))
         if folder == 'normal':
             normal = to_published(sample.normal.astype(np.float32, copy=False)) + np.float32(0)  # no -0
             return _archive(normal=normal.astype(np.float16)) if self.compact else _array(normal)
         if folder in ('seg', 'seg29', 'lip', 'instance'):
-            return _image(getattr(sample, folder.replace('seg', 'part')))
+            return encode_image(getattr(sample, folder.replace('seg', 'part')))
         if folder == 'albedo':
-            return _image(_integers(sample.albedo, np.uint16))
+            return encode_image(to_integers(sample.albedo, np.uint16))
         if folder == 'alpha':
-            return _image(_integers(sample.alpha, np.uint8))
+            return encode_image(to_integers(sample.alpha, np.uint8))
         if folder == 'foreground':
             colors = straight_colors(sample.foreground, sample.alpha)
-            return _image(np.dstack([colors, _integers(sample.alpha, np.uint8)]))
+            return encode_image(np.dstack([colors, to_integers(sample.alpha, np.uint8)]))
         if folder == 'camera':
             return (json.dumps(_camera_entry(sample.camera), indent=1) + '\n').encode()
         if folder == 'camera_intrinsics':
@@ -177,10 +180,10 @@ def begin_folder(root: str | Path, images: int, options: dict) -> None:
             )
         if card['complete'] and card['images'] == images:
             return
-    elif root.is_dir() and any(root.iterdir()):
+    elif root.is_dir() and any(path.name[0] != '.' for path in root.iterdir()):
         raise ValueError(f'{root} is not empty and has no {CARD}: use a new folder')
     root.mkdir(parents=True, exist_ok=True)
-    _write_card(root, dict(complete=False, images=images, options=options))
+    write_card(root, dict(complete=False, images=images, options=options))
 
 
 def folders_of_seed(root: str | Path, seed: int) -> list[Path]:
@@ -222,7 +225,7 @@ def finish_folder(root: str | Path, writer: SampleWriter) -> dict:
         _write_matting_lists(root, writer, images)
     kinds = {kind: KINDS[kind][0] for kind in writer.kinds}
     if writer.compact and 'normal' in kinds:
-        kinds['normal'] = _COMPACT_NORMAL
+        kinds['normal'] = COMPACT_NORMAL
     rgb = 'PNG' if writer.image_format == 'png' else 'JPEG, quality 95'
     card = dict(
         complete=True,
@@ -246,7 +249,7 @@ def finish_folder(root: str | Path, writer: SampleWriter) -> dict:
             'mesh, blend shapes and skeleton of the body': 'MakeHuman, CC0-1.0',
         },
     )
-    _write_card(root, card)
+    write_card(root, card)
     return card
 
 
@@ -304,16 +307,16 @@ def _camera_entry(camera: Camera) -> dict:
     return dict(matrices, width=camera.width, height=camera.height, conventions=conventions)
 
 
-def _write_card(root: Path, card: dict) -> None:
+def write_card(root: Path, card: dict) -> None:
     write_atomically(root / CARD, json.dumps(card, indent=1) + '\n')
 
 
-def _integers(values: np.ndarray, dtype) -> np.ndarray:
+def to_integers(values: np.ndarray, dtype) -> np.ndarray:
     """Convert 0..1 to the range of an integer type."""
     return np.rint(np.clip(values, 0, 1) * np.float32(np.iinfo(dtype).max)).astype(dtype)
 
 
-def _image(pixels: np.ndarray, suffix: str = 'png', options: Sequence[int] = ()) -> bytes:
+def encode_image(pixels: np.ndarray, suffix: str = 'png', options: Sequence[int] = ()) -> bytes:
     """Encode (H, W), RGB (H, W, 3) or RGBA (H, W, 4) pixels."""
     pixels = pixels[..., [2, 1, 0, 3][: pixels.shape[2]]] if pixels.ndim == 3 else pixels
     done, data = cv2.imencode(f'.{suffix}', np.ascontiguousarray(pixels), list(options))

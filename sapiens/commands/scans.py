@@ -1,0 +1,392 @@
+"""Render scans of people, textured meshes, with depth, normals and albedo.
+
+SCANS is a folder of meshes, OBJ with MTL and images, PLY or GLB, at any depth: RenderPeople's, THuman2's, or your own. Poses
+are those of the scans. Cameras are drawn at random: focal length, direction, height, and face, upper body or full body. Light
+comes from rooms and streets, from environment maps with shadows, or from a photograph behind.
+The folders of OUT are those that configs of depth, normals, pointmaps and albedo read as render_people (data/README.md).
+
+All scans are looked at first. A missing texture, an unknown unit or a hole is told by the name of its file.
+
+Examples:
+    # training data of the depth and normal configs, lit by environment maps
+    sapiens scans RenderPeople --out data/render_people --num 500000 --environments hdris
+    # a look at 24 images before photographs without people
+    sapiens scans RenderPeople --out look --num 24 --backgrounds data/coco/no_people --preview
+    # the first 90 % of the scans, so that the others are unseen; with an option of the generator
+    sapiens scans RenderPeople --out data/faces --num 5000 --part 0-0.9 --scene "shots={'face': 1}"
+    # evaluation: three views of each scan of THuman2, and what configs/{depth,normal} lack of Hi4D
+    sapiens scans THuman2.0_Release --out data/thuman2 --protocol thuman2
+    sapiens scans data/hi4d --protocol hi4d
+
+Image i shows scan i modulo the number of scans, and depends only on --seed, i and the options, not on the number of workers.
+Ctrl-C stops at any time. The same command continues, and a larger --num adds images.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from sapiens.datasets.draw import hash63
+from sapiens.datasets.paired_folders import part_of
+from sapiens.synthetic import writer as folders
+from sapiens.synthetic.scans import hi4d
+from sapiens.synthetic.scans.files import find_scans
+from sapiens.synthetic.scans.fits import FIT, find_fits, read_scale
+from sapiens.synthetic.scans.folders import ScanWriter, finish_scans
+from sapiens.synthetic.scans.generator import ScanGenerator
+from sapiens.synthetic.scans.inspection import UNITS, Inspector, choose_unit, choose_up, find_doubts
+from sapiens.synthetic.scans.scan import UPS
+from sapiens.utils.cli import positive, tool_parser
+from sapiens.utils.files import write_atomically
+from sapiens.utils.progress import LateBar
+
+from . import render
+
+PROTOCOLS = ('thuman2', 'hi4d')
+VIEWS = ('face', 'upper', 'full')  # of THuman2, in the order of their seeds
+PUBLISHED_SCANS = 526
+NO_FIT = (
+    2.26  # meters of a unit of THuman2 where the fits are missing: 1 over the mean of the scales that were published
+)
+FACTS = 'scans.json'
+INSPECTED = '.inspected'
+BATCH = 16  # images of one scan that a worker makes in a row: reading a scan takes as long as several images
+SHOWN = 10
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = tool_parser(
+        __doc__, first=('--num', '--environments', '--backgrounds', '--protocol', '--size', '--workers')
+    )
+    add = parser.add_argument
+    add('scans', type=Path, metavar='SCANS', help='folder of meshes at any depth, or one mesh')
+    add('--out', type=Path, help='folder of the dataset; created, continued or extended. Of hi4d it is SCANS')
+    add('--num', type=positive, help='images in all, with those that are there already')
+    text = 'an evaluation set: thuman2 (three views of each scan) or hi4d (depth and normals of its cameras)'
+    add('--protocol', choices=PROTOCOLS, help=text)
+    add('--size', type=render._pair('x'), default=(768, 1024), help='width x height in pixels; default: 768x1024')
+    add('--seed', type=int, default=0, help='of the whole dataset, another one for each; default: %(default)s')
+    add('--workers', type=int, help='processes; 0: in this one, to debug. Default: one per core')
+    add('--environments', type=Path, help='folder of environment maps (.hdr, .exr), for light and behind the scans')
+    add('--backgrounds', type=Path, help='folder of photographs without people; their license then applies')
+    text = 'of the files: auto (most of them decide), m, cm, mm, the meters of one unit, or smplx: that of the fits of THuman2'
+    add('--unit', type=_unit, default='auto', help=text)
+    add(
+        '--up',
+        choices=['auto', *UPS],
+        default='auto',
+        help='axis of the files that points up; default: most of them decide',
+    )
+    text = 'range of the scans in the order of their names, such as 0-0.9'
+    add('--part', type=_part, default=(0.0, 1.0), metavar='BEGIN-END', help=text)
+    add('--labels', default=','.join(ScanWriter.KINDS), help='kinds, with commas between; default: %(default)s')
+    add('--format', choices=['png', 'jpg'], default='png', help='of the images; default: %(default)s')
+    add('--compact', action='store_true', help='normals as float16 .npz, a fifth of their size, exact to 0.0005')
+    add(
+        '--preview',
+        action='store_true',
+        help=f'also draw OUT/preview_*.png of the first {render.PREVIEW_IMAGES} images',
+    )
+    text = "the generator's further options: shots, background_share, photo, rays, device"
+    add('--scene', nargs='+', default=[], metavar='KEY=VALUE', help=text)
+    args = parser.parse_args(argv)
+    if args.protocol is None and args.num is None:
+        parser.error('--num is missing: the number of images. With --protocol it is that of the evaluation')
+    if args.protocol is not None and args.num is not None:
+        parser.error(f'--num {args.num}: the number of images is that of --protocol {args.protocol}')
+    if args.protocol == 'hi4d':
+        if args.out is not None:
+            parser.error('--out: depth and normals of hi4d belong beside its images, in SCANS')
+    elif args.out is None:
+        parser.error('--out is missing: the folder of the dataset')
+    if args.workers is None:
+        affinity = getattr(os, 'sched_getaffinity', None)
+        args.workers = len(affinity(0)) if affinity else os.cpu_count()
+    return args
+
+
+def _unit(text: str) -> str | float:
+    if text in ('auto', 'smplx', *UNITS):
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f'{text}: expected auto, smplx, {", ".join(UNITS)}, or a number above 0')
+    return value
+
+
+def _part(text: str) -> tuple[float, float]:
+    begin, _, end = text.partition('-')
+    try:
+        return float(begin), float(end)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text!r}: expected two fractions like 0-0.9') from None
+
+
+# ---------------------------------------------------------------------- looking at the scans
+
+
+def inspect_scans(args: argparse.Namespace) -> tuple[list[Path], dict]:
+    """Look at all scans, and choose their unit and axis.
+
+    Returns:
+        The paths, and dict(names, facts, units, up, digest).
+
+    Raises:
+        FileNotFoundError, ValueError: the folder has no scans, or some cannot be used; the message names them.
+    """
+    root = args.scans.expanduser()
+    paths = find_scans(root)
+    begin, end = part_of(args.part, len(paths), str(root))
+    paths = paths[begin:end]
+    inspector = Inspector(root, paths, args.out / INSPECTED)
+    missing = [index for index in range(len(paths)) if not inspector.file(index).is_file()]
+    with LateBar(len(paths), len(paths) - len(missing), 'scan', 'looking at the scans') as bar:
+        render.make_images(inspector, missing, min(args.workers, len(missing)) if missing else 0, bar)
+    facts = [json.loads(inspector.file(index).read_text()) for index in range(len(paths))]
+    names = [inspector.name(index) for index in range(len(paths))]
+    errors = [(index, fact['error']) for index, fact in enumerate(facts) if 'error' in fact]
+    for index, _ in errors:
+        inspector.file(index).unlink()  # it is looked at again when it was repaired
+    if errors:
+        more = '' if len(errors) == 1 else f'\n{len(errors)} of {len(facts)} scans cannot be used:\n'
+        listing = '\n'.join(text for _, text in errors[:SHOWN])
+        raise ValueError(f'{more}{listing}{_and_more(len(errors))}')
+    units = choose_units(args, root, paths, names, facts)
+    up, warnings = choose_up(names, facts, args.up)
+    warnings += find_doubts(names, facts, float(np.median(units)))
+    for text in warnings[:SHOWN]:
+        print(f'warning: {text}', file=sys.stderr)
+    if len(warnings) > SHOWN:
+        print(f'warning: {len(warnings) - SHOWN} more in {args.out / FACTS}', file=sys.stderr)
+    listing = json.dumps([[name, path.stat().st_size] for name, path in zip(names, paths, strict=True)])
+    digest = hashlib.sha256(listing.encode()).hexdigest()[:12]
+    return paths, dict(names=names, facts=facts, units=units, up=up, warnings=warnings, digest=digest)
+
+
+def _and_more(count: int) -> str:
+    return f'\nand {count - SHOWN} more' if count > SHOWN else ''
+
+
+def choose_units(args: argparse.Namespace, root: Path, paths: list, names: list, facts: list) -> list[float]:
+    """Meters of a unit of each scan."""
+    wanted = args.unit
+    if wanted == 'smplx' or (wanted == 'auto' and args.protocol == 'thuman2'):
+        fits = find_fits(root, paths)
+        lacking = [name for name, fit in zip(names, fits, strict=True) if fit is None]
+        if not lacking:
+            return [1 / read_scale(fit) for fit in fits]
+        if wanted == 'smplx':
+            raise FileNotFoundError(
+                f'--unit smplx: the scan {lacking[0]} has no {FIT} in a folder of its name, below {str(root)!r} or beside it'
+            )
+        print(
+            f'warning: the scan {lacking[0]} has no {FIT}, which has its scale: all are taken with {NO_FIT} meters for a unit. '
+            'Errors of depth in meters depend on it',
+            file=sys.stderr,
+        )
+        wanted = NO_FIT
+    return [choose_unit(names, facts, wanted)] * len(paths)
+
+
+# ---------------------------------------------------------------------- rendering
+
+
+class ScanMaker(render.Maker):
+    """Makes images of scans; see :class:`sapiens.commands.render.Maker`.
+
+    Args:
+        build: makes the generator.
+        writer: of the files.
+        seed: of the dataset.
+        count: number of scans.
+    """
+
+    def __init__(self, build: Callable, writer: ScanWriter, seed: int, count: int):
+        self.build, self.writer, self.seed, self.count = build, writer, seed, count
+        self.generator = None
+
+    def __call__(self, batch: list[int]) -> int:
+        for index in batch:
+            seed = hash63(self.seed, index)
+            try:
+                if self.generator is None:
+                    self.generator = self.build()
+                self.writer.write(index, self.generator(seed, index % self.count))
+            except Exception as error:
+                scan = self.generator.scans[index % self.count] if self.generator else ''
+                raise render.ImageFailed(
+                    f'{traceback.format_exc()}\nimage {index} (seed {seed}) of the scan {str(scan)!r} failed: '
+                    f'{type(error).__name__}: {error}'
+                ) from None
+        return len(batch)
+
+
+class Build:
+    """Makes a generator, in each worker."""
+
+    def __init__(self, paths: list, options: dict):
+        self.paths, self.options = paths, options
+
+    def __call__(self) -> ScanGenerator:
+        try:
+            return ScanGenerator(self.paths, **self.options)
+        except TypeError as error:  # an option that it does not have
+            raise ValueError(f'--scene: ScanGenerator does not take these options: {error}') from error
+
+
+def batches(missing: list[int], count: int) -> list[list[int]]:
+    """Group images by their scans, in rounds of :data:`BATCH` images of each, so that an interrupted run has the first ones."""
+    groups: dict[tuple, list] = {}
+    for index in missing:
+        groups.setdefault((index // count // BATCH, index % count), []).append(index)
+    return [groups[key] for key in sorted(groups)]
+
+
+def run_folder(
+    args: argparse.Namespace,
+    paths: list,
+    found: dict,
+    out: Path,
+    num: int,
+    seed: int,
+    scene: dict,
+    bar_unit: str = 'image',
+) -> None:
+    """Render a folder."""
+    kinds = [kind for kind in ScanWriter.KINDS if kind in args.labels.split(',')]
+    unknown = [kind for kind in args.labels.split(',') if kind and kind not in ScanWriter.KINDS]
+    writer = ScanWriter(out, kinds + unknown, args.format, args.compact)
+    units = found['units']
+    same = units[0] if len(set(units)) == 1 else units
+    maps = None if args.environments is None else str(args.environments.expanduser().resolve())
+    options = render.generator_options(args, unit=same, up=found['up'], environments=maps, **scene)
+    maker = ScanMaker(Build(paths, options), writer, seed, len(paths))
+    maker.generator = maker.build()  # options that it refuses are found out here
+    missing = [index for index in range(num) if not writer.is_complete(index)]
+    _require_space(out, len(missing), num, args.size, writer)
+    files = dict(labels=kinds, format=args.format, compact=args.compact)
+    scans = f'{len(paths)} files, {found["digest"]}'
+    folders.begin_folder(out, num, dict(options, seed=seed, scans=scans, part=list(args.part), **files))
+    if args.workers:
+        maker.generator = None  # each worker builds its own
+    groups = batches(missing, len(paths))
+    notice = 'the first image: reading a scan and compiling the renderer'
+    with LateBar(num, num - len(missing), 'image', notice) as bar:
+        render.make_images(maker, groups, min(args.workers, len(groups)) if groups else 0, bar)
+    licence = f'that of the scans in {args.scans}'
+    if args.backgrounds is not None:
+        licence += f' and of the backgrounds in {args.backgrounds}'
+    if args.environments is not None:
+        licence += f' and of the environment maps in {args.environments}'
+    card = finish_scans(out, writer, licence)
+    print(
+        f'{card["images"]} images of {len(card["counts"]["scan"])} scans, {card["bytes"] / 1e9:.2f} GB: {out / folders.CARD}'
+    )
+    if args.preview:
+        print(f'{len(render.draw_previews(out, num))} previews: {out}/preview_*.png')
+
+
+def _require_space(out: Path, missing: int, num: int, size: tuple, writer: ScanWriter) -> None:
+    need = missing * folders.estimate_bytes(size, writer)
+    place = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free
+    print(
+        f'{out}: {missing} images of {size[0]} x {size[1]} to make, {num - missing} are there; about {need / 1e9:.2f} GB more, '
+        f'{free / 1e9:.1f} GB free'
+    )
+    if need > free:
+        raise ValueError(
+            f'{out} has {free / 1e9:.1f} GB free, about {need / 1e9:.1f} GB are needed: fewer --num, --labels without normal, '
+            '--compact, --format jpg, or another disk'
+        )
+
+
+def run_thuman2(args: argparse.Namespace) -> None:
+    """Three views of each scan, in a folder each."""
+    paths, found = inspect_scans(args)
+    for number, view in enumerate(VIEWS):
+        run_folder(args, paths, found, args.out / view, len(paths), args.seed + number, dict(shots={view: 1}))
+    _write_facts(args, found)
+    other = f'; the published evaluation has {PUBLISHED_SCANS} scans' if len(paths) != PUBLISHED_SCANS else ''
+    print(f'{len(VIEWS) * len(paths)} images of {len(paths)} scans{other}')
+    _print_next(args.out, 'thuman2')
+
+
+def run(args: argparse.Namespace) -> None:
+    paths, found = inspect_scans(args)
+    run_folder(args, paths, found, args.out, args.num, args.seed, {})
+    _write_facts(args, found)
+
+
+def _write_facts(args: argparse.Namespace, found: dict) -> None:
+    rows = zip(found['names'], found['facts'], found['units'], strict=True)
+    scans = [dict(file=name, **fact, unit=unit) for name, fact, unit in rows]
+    content = dict(up=found['up'], warnings=found['warnings'], scans=scans)
+    write_atomically(args.out / FACTS, json.dumps(content, indent=1) + '\n')
+
+
+def _print_next(root: Path, name: str) -> None:
+    print(
+        f'next, with this folder as DATA_ROOT/{name}: sapiens test sapiens_1b_{name}-1024x768 sapiens-depth-1b ({root})'
+    )
+
+
+# ---------------------------------------------------------------------- Hi4D
+
+
+def run_hi4d(args: argparse.Namespace) -> None:
+    root = args.scans.expanduser()
+    frames = hi4d.find_frames(root)
+    for sequence in {frame.sequence: frame for frame in frames}.values():
+        hi4d.read_camera(sequence.sequence, hi4d.size_of(sequence.image))  # wrong ones are found out here
+    maker = hi4d.FrameMaker(frames, root / INSPECTED)
+    missing = [index for index, frame in enumerate(frames) if not frame.is_complete()]
+    print(f'{root}: {len(missing)} frames to make, {len(frames) - len(missing)} are there')
+    with LateBar(len(frames), len(frames) - len(missing), 'frame', 'the first frame: compiling the renderer') as bar:
+        render.make_images(maker, missing, min(args.workers, len(missing)) if missing else 0, bar)
+    rows = [json.loads(maker.file(index).read_text()) for index in range(len(frames)) if maker.file(index).is_file()]
+    _report_overlap([row for row in rows if row['overlap'] is not None])
+    other = f'; the published evaluation has {hi4d.PUBLISHED_IMAGES}' if len(frames) != hi4d.PUBLISHED_IMAGES else ''
+    print(f'{len(frames)} frames of camera {hi4d.CAMERA} with depth and normals{other}')
+    _print_next(root, 'hi4d')
+
+
+def _report_overlap(rows: list[dict]) -> None:
+    """Warn where meshes do not cover the released masks: of another camera, unit or frame."""
+    if not rows:
+        print(
+            'warning: no masks of people to compare with (seg/img_seg_mask/4/all): the evaluation needs them',
+            file=sys.stderr,
+        )
+        return
+    worst = min(rows, key=lambda row: row['overlap'])
+    print(f'intersection over union with the masks: {np.mean([row["overlap"] for row in rows]):.3f} in the mean')
+    if worst['overlap'] < 0.8:
+        print(
+            f'warning: {worst["mesh"]} covers its mask by {worst["overlap"]:.2f} only: is it of this camera and frame?',
+            file=sys.stderr,
+        )
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clusters and `timeout` stop it as Ctrl-C does
+    try:
+        dict(thuman2=run_thuman2, hi4d=run_hi4d).get(args.protocol, run)(args)
+    except KeyboardInterrupt:
+        print('\nStopped. What is complete is kept; the same command continues.', file=sys.stderr)
+        sys.exit(130)
+    except RuntimeError as error:
+        sys.exit(f'error: {error}')
