@@ -36,19 +36,16 @@ class Baked:
     image: np.ndarray
 
 
-def bake(surfaces: list[Surface], size: int = 2048) -> Baked:
+def bake(surfaces: list[Surface], size: int = 2048, painted: bool = True) -> Baked:
     """Paint the colors of surfaces into an image.
 
     Args:
         size: width and height of the image in pixels.
+        painted: False leaves the image gray.
 
     Raises:
         ValueError: fewer than 5 x 5 pixels for two triangles.
     """
-    import warp as wp
-
-    from .bake_kernel import bake_kernel
-
     vertices, faces, texture, material, materials, start = [], [], [], [], [], 0
     for surface in surfaces:
         used, index = compact(surface.faces[_near_each_other(surface)])
@@ -64,16 +61,29 @@ def bake(surfaces: list[Surface], size: int = 2048) -> Baked:
     side = size // columns
     if side < 5:
         raise ValueError(f'size={size}: {len(faces)} triangles need an image of at least {5 * columns} pixels')
+    image = np.full((size, size, 3), 128, np.uint8)
+    if painted:
+        image = _paint(
+            vertices, faces, np.concatenate(texture), np.concatenate(material), materials, columns, side, size
+        )
+    return Baked(vertices, faces, _corners(len(faces), columns, side, size), image)
+
+
+def _paint(vertices, faces, texture, material, materials, columns, side, size) -> np.ndarray:
+    import warp as wp
+
+    from .bake_kernel import bake_kernel
+
     paint = make_paint(materials, (brow_lines(), *iris_centres()))
     pixels = wp.zeros((size, size), dtype=wp.vec3)
     arrays = [
-        wp.array(vertices, dtype=wp.vec3), wp.array(faces.ravel(), dtype=wp.int32),
-        wp.array(np.concatenate(texture).astype(np.float32), dtype=wp.vec3),
-        wp.array(np.concatenate(material), dtype=wp.int32),
-    ]  # fmt: skip
+        wp.array(vertices, dtype=wp.vec3),
+        wp.array(faces.ravel(), dtype=wp.int32),
+        wp.array(texture.astype(np.float32), dtype=wp.vec3),
+        wp.array(material, dtype=wp.int32),
+    ]
     wp.launch(bake_kernel, (size, size), [paint, columns, side, *arrays, pixels])
-    image = np.rint(np.clip(encode_srgb(pixels.numpy()), 0, 1) * 255).astype(np.uint8)
-    return Baked(vertices, faces, _corners(len(faces), columns, side, size), image)
+    return np.rint(np.clip(encode_srgb(pixels.numpy()), 0, 1) * 255).astype(np.uint8)
 
 
 def _near_each_other(surface: Surface) -> np.ndarray:

@@ -20,6 +20,7 @@ __all__ = ['SUFFIXES', 'backdrop', 'find_environments', 'light_of', 'read_enviro
 SUFFIXES = ('.hdr', '.pic', '.exr')
 _FIT = 256, 128  # width and height to which a map is reduced to find its lights
 _CAP = 0.25  # radians around the brightest direction that belong to the light with shadows
+_SATURATED = 3.0  # times the mean light: cameras are exposed for people, and what is brighter is white
 _BRIGHT = 0.2  # of the brightest pixel: what is darker is no part of that light
 
 
@@ -130,7 +131,7 @@ def light_of(image: np.ndarray, turn: float = 0.0) -> Lighting:
 
 
 def backdrop(image: np.ndarray, camera: Camera, turn: float = 0.0) -> np.ndarray:
-    """(H, W, 3) float32 linear RGB of a map as the camera sees it, infinitely far away."""
+    """(H, W, 3) float32 linear RGB of a map as the camera sees it, infinitely far away, up to where its sensor is saturated."""
     rows, columns = np.mgrid[: camera.height, : camera.width]
     rays = np.stack([columns, rows, np.ones_like(rows)], -1) @ np.linalg.inv(camera.intrinsics).T @ camera.rotation
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
@@ -144,9 +145,10 @@ def backdrop(image: np.ndarray, camera: Camera, turn: float = 0.0) -> np.ndarray
     azimuth = np.arctan2(rays[..., 0], rays[..., 1]) - turn
     x = (azimuth / (2 * np.pi) + 0.5) % 1.0 * width + 0.5
     y = np.arccos(np.clip(rays[..., 2], -1, 1)) / np.pi * height - 0.5
-    return cv2.remap(
+    seen = cv2.remap(
         image, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
+    return np.minimum(seen, np.float32(_SATURATED))
 
 
 def _directions(height: int, width: int, turn: float) -> np.ndarray:

@@ -195,12 +195,14 @@ def _one_mesh(mesh, colors: bool) -> MeshFile:
     if kind == 'texture':
         material = mesh.visual.material
         image = getattr(material, 'image', None) or getattr(material, 'baseColorTexture', None)
+        if image is not None and max(image.size) <= 2:  # trimesh's stand-in for a material that it does not find
+            image = None
         if mesh.visual.uv is not None and len(mesh.visual.uv) == len(vertices):
             uv = np.asarray(mesh.visual.uv[:, :2], np.float32)
         if image is None:
-            tint = tuple(decode_srgb(np.asarray(material.main_color[:3], np.float64) / 255))
+            tint = tuple(decode_srgb(np.asarray(material.main_color[:3], np.float64) / 255).tolist())
         elif getattr(material, 'baseColorFactor', None) is not None:
-            tint = tuple(np.asarray(material.baseColorFactor[:3], np.float64) / 255)  # linear, of glTF
+            tint = tuple((np.asarray(material.baseColorFactor[:3], np.float64) / 255).tolist())  # linear, of glTF
     elif kind == 'vertex':
         shades = _linear(mesh.visual.vertex_colors)
     elif kind == 'face':
