@@ -24,6 +24,7 @@ SHOTS = {'face': 0.3, 'upper': 0.3, 'full': 0.4}
 
 _FILL = {'face': (0.5, 0.95), 'upper': (0.75, 1.05), 'full': (0.72, 0.97)}  # of the image
 _FACE = 0.17  # meters around the middle of the head
+_REFLECTANCE = 0.4  # mean of what photographs show: their light is brighter than they are by this factor
 _KEPT = 2  # scans and maps in memory; a scan with an image of 4096 x 4096 pixels takes 100 MB
 
 
@@ -173,7 +174,7 @@ class ScanGenerator:
         """Light for a scan before a photograph: that of an environment map, as bright as the photograph; or the photograph's."""
         if lighting.around is None:
             return match_light(background, lighting)
-        level = max(float(background.mean()), 0.02)
+        level = max(float(background.mean()), 0.02) / _REFLECTANCE
         lighting.sun_color = tuple(level * value for value in lighting.sun_color)
         lighting.around = level * lighting.around
         return lighting

@@ -124,13 +124,14 @@ def test_openexr_by_its_package(tmp_path, monkeypatch):
             pass
 
         def channels(self):
-            return names
+            return found
 
     monkeypatch.setitem(sys.modules, 'OpenEXR', SimpleNamespace(File=File))
     single = {name: SimpleNamespace(pixels=image[..., index]) for index, name in enumerate('RGB')}
-    for names in (dict(RGBA=SimpleNamespace(pixels=np.dstack([image, image[..., :1]]))), single):
+    for found in (dict(RGBA=SimpleNamespace(pixels=np.dstack([image, image[..., :1]]))), single):
+        assert found
         np.testing.assert_allclose(read_environment(tmp_path / 'a.exr'), 1, rtol=1e-5)
-    names = dict(Y=SimpleNamespace(pixels=image[..., 0]))
+    found = dict(Y=SimpleNamespace(pixels=image[..., 0]))
     with pytest.raises(ValueError, match=r"'.*a\.exr' has the channels Y: expected R, G and B"):
         read_environment(tmp_path / 'a.exr')
     monkeypatch.setitem(sys.modules, 'OpenEXR', None)
