@@ -279,6 +279,22 @@ def preview_tiles(labels: dict) -> dict:
     return tiles
 
 
+def require_space(out: Path, missing: int, num: int, size: tuple, writer: folders.SampleWriter) -> None:
+    """Say what is to be made. Raises ValueError where the disk has no space for it."""
+    need = missing * folders.estimate_bytes(size, writer)
+    place = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free
+    print(
+        f'{out}: {missing} images of {size[0]} x {size[1]} to make, {num - missing} are there; about {need / 1e9:.2f} GB more, '
+        f'{free / 1e9:.1f} GB free'
+    )
+    if need > free:
+        raise ValueError(
+            f'{out} has {free / 1e9:.1f} GB free, about {need / 1e9:.1f} GB are needed: fewer --num, --labels without normal, '
+            '--compact, --format jpg, or another disk'
+        )
+
+
 def run(args: argparse.Namespace) -> None:
     kinds = [kind for kind in folders.KINDS if kind in args.labels.split(',')]
     unknown = [kind for kind in args.labels.split(',') if kind and kind not in folders.KINDS]
@@ -287,18 +303,7 @@ def run(args: argparse.Namespace) -> None:
     maker = Maker(args.generator, options, writer, args.seed)
     maker.generator = build_generator(args.generator, options)  # options that it refuses are found out here
     missing = [index for index in range(args.num) if not writer.is_complete(index)]
-    need = len(missing) * folders.estimate_bytes(args.size, writer)
-    place = next(folder for folder in (args.out, *args.out.absolute().parents) if folder.is_dir())
-    free = shutil.disk_usage(place).free
-    print(
-        f'{args.out}: {len(missing)} images of {args.size[0]} x {args.size[1]} to make, '
-        f'{args.num - len(missing)} are there; about {need / 1e9:.2f} GB more, {free / 1e9:.1f} GB free'
-    )
-    if need > free:
-        raise ValueError(
-            f'{args.out} has {free / 1e9:.1f} GB free, about {need / 1e9:.1f} GB are needed: fewer --num, --labels '
-            'without normal, --compact, --format jpg, or another disk'
-        )
+    require_space(args.out, len(missing), args.num, args.size, writer)
     for other in folders.folders_of_seed(args.out, args.seed):
         print(
             f'warning: {other} was rendered with the same --seed {args.seed}: images of the same number show the same scene. '

@@ -26,7 +26,6 @@ import argparse
 import hashlib
 import json
 import os
-import shutil
 import signal
 import sys
 import traceback
@@ -150,6 +149,9 @@ def inspect_scans(args: argparse.Namespace) -> tuple[list[Path], dict]:
     paths = find_scans(root)
     begin, end = part_of(args.part, len(paths), str(root))
     paths = paths[begin:end]
+    make_writer(args, args.out)
+    scene = dict(shots={VIEWS[0]: 1}) if args.protocol == 'thuman2' else {}
+    generator_of(args, paths, unit=1.0, up='y', **scene)()  # wrong options are found out before all scans are read
     inspector = Inspector(root, paths, args.out / INSPECTED)
     missing = [index for index in range(len(paths)) if not inspector.file(index).is_file()]
     with LateBar(len(paths), len(paths) - len(missing), 'scan', 'looking at the scans') as bar:
@@ -246,6 +248,19 @@ class Build:
             raise ValueError(f'--scene: ScanGenerator does not take these options: {error}') from error
 
 
+def make_writer(args: argparse.Namespace, out: Path) -> ScanWriter:
+    """The writer of a folder."""
+    kinds = [kind for kind in ScanWriter.KINDS if kind in args.labels.split(',')]
+    unknown = [kind for kind in args.labels.split(',') if kind and kind not in ScanWriter.KINDS]
+    return ScanWriter(out, kinds + unknown, args.format, args.compact)
+
+
+def generator_of(args: argparse.Namespace, paths: list, **own) -> Build:
+    """What makes the generator of a folder."""
+    maps = None if args.environments is None else str(args.environments.expanduser().resolve())
+    return Build(paths, render.generator_options(args, environments=maps, **own))
+
+
 def batches(missing: list[int], count: int) -> list[list[int]]:
     """Group images by their scans, in rounds of :data:`BATCH` images of each, so that an interrupted run has the first ones."""
     groups: dict[tuple, list] = {}
@@ -255,32 +270,18 @@ def batches(missing: list[int], count: int) -> list[list[int]]:
 
 
 def run_folder(
-    args: argparse.Namespace,
-    paths: list,
-    found: dict,
-    out: Path,
-    num: int,
-    seed: int,
-    scene: dict,
-    bar_unit: str = 'image',
+    args: argparse.Namespace, paths: list, found: dict, out: Path, num: int, seed: int, scene: dict
 ) -> None:
     """Render a folder."""
-    kinds = [kind for kind in ScanWriter.KINDS if kind in args.labels.split(',')]
-    unknown = [kind for kind in args.labels.split(',') if kind and kind not in ScanWriter.KINDS]
-    writer = ScanWriter(out, kinds + unknown, args.format, args.compact)
+    writer = make_writer(args, out)
     units = found['units']
-    same = units[0] if len(set(units)) == 1 else units
-    maps = None if args.environments is None else str(args.environments.expanduser().resolve())
-    options = render.generator_options(args, unit=same, up=found['up'], environments=maps, **scene)
-    maker = ScanMaker(Build(paths, options), writer, seed, len(paths))
-    maker.generator = maker.build()  # options that it refuses are found out here
+    build = generator_of(args, paths, unit=units[0] if len(set(units)) == 1 else units, up=found['up'], **scene)
+    maker = ScanMaker(build, writer, seed, len(paths))
     missing = [index for index in range(num) if not writer.is_complete(index)]
-    _require_space(out, len(missing), num, args.size, writer)
-    files = dict(labels=kinds, format=args.format, compact=args.compact)
+    render.require_space(out, len(missing), num, args.size, writer)
+    files = dict(labels=list(writer.kinds), format=args.format, compact=args.compact)
     scans = f'{len(paths)} files, {found["digest"]}'
-    folders.begin_folder(out, num, dict(options, seed=seed, scans=scans, part=list(args.part), **files))
-    if args.workers:
-        maker.generator = None  # each worker builds its own
+    folders.begin_folder(out, num, dict(build.options, seed=seed, scans=scans, **files))
     groups = batches(missing, len(paths))
     notice = 'the first image: reading a scan and compiling the renderer'
     with LateBar(num, num - len(missing), 'image', notice) as bar:
@@ -296,21 +297,6 @@ def run_folder(
     )
     if args.preview:
         print(f'{len(render.draw_previews(out, num))} previews: {out}/preview_*.png')
-
-
-def _require_space(out: Path, missing: int, num: int, size: tuple, writer: ScanWriter) -> None:
-    need = missing * folders.estimate_bytes(size, writer)
-    place = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
-    free = shutil.disk_usage(place).free
-    print(
-        f'{out}: {missing} images of {size[0]} x {size[1]} to make, {num - missing} are there; about {need / 1e9:.2f} GB more, '
-        f'{free / 1e9:.1f} GB free'
-    )
-    if need > free:
-        raise ValueError(
-            f'{out} has {free / 1e9:.1f} GB free, about {need / 1e9:.1f} GB are needed: fewer --num, --labels without normal, '
-            '--compact, --format jpg, or another disk'
-        )
 
 
 def run_thuman2(args: argparse.Namespace) -> None:

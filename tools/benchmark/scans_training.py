@@ -6,7 +6,7 @@ within 1.5 degrees of that of the generator's own images.
 
 Examples:
     python tools/benchmark/scans_training.py --work-dir work_dirs/scans
-    python tools/benchmark/scans_training.py --work-dir work_dirs/scans --people 2 --images 4 --held-out 4 --iterations 4 --seeds 0
+    python tools/benchmark/scans_training.py --work-dir work_dirs/scans --people 2 --images 4 --held-out 4 --iterations 4
 """
 
 import json

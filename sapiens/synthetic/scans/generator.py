@@ -1,6 +1,7 @@
 """Images of scans with depth, normals, albedo and alpha, from a seed."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,11 +131,9 @@ class ScanGenerator:
 
     def scan(self, number: int) -> Scan:
         """A scan, which is kept for the next images."""
-        return self._keep(
-            ('scan', number), lambda: load_scan(self.scans[number], self.units[number], self.up), self.scans[number]
-        )
+        return self._keep(('scan', number), lambda: load_scan(self.scans[number], self.units[number], self.up))
 
-    def _keep(self, key: tuple, load, path: Path):
+    def _keep(self, key: tuple, load: Callable):
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
@@ -156,7 +155,7 @@ class ScanGenerator:
         attributes = dict(scan=scan.name, shot=shot, light=place.kind, behind=place.kind)
         if self.environments:
             path = self.environments[int(rng.integers(len(self.environments)))]
-            image = self._keep(('map', path), lambda: read_environment(path), path)
+            image = self._keep(('map', path), lambda: read_environment(path))
             turn = float(rng.uniform(-np.pi, np.pi))
             lighting, background = light_of(image, turn), backdrop(image, camera, turn)
             things, planes = [], planes[:1]
