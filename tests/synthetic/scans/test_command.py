@@ -233,7 +233,7 @@ def hi4d(tmp_path):
     depth, normal = mannequin.trace(camera, parts)
     for pair, action in (('pair28', 'talk28'), ('pair32', 'hug32'), ('pair37', 'dance37')):
         sequence = root / pair / action
-        mannequin.write(sequence / 'frames/mesh-f00012.obj', mannequin.build(64, 96), up='z', image='Atlas-F00012.png')
+        mannequin.write(sequence / 'frames/mesh-f00012.obj', mannequin.build(32, 40), up='z', image='Atlas-F00012.png')
         (sequence / 'cameras').mkdir()
         np.savez(
             sequence / 'cameras/rgb_cameras.npz', ids=[16, 4], intrinsics=[np.eye(3), intrinsics],
