@@ -131,6 +131,8 @@ def write_obj(
     ]
     write_atomically(path, '\n'.join(lines) + '\n')
     write_atomically(path.parent / material, f'newmtl scan\nKd 1 1 1\nmap_Kd {image}\n')
-    done, data = cv2.imencode(Path(image).suffix, baked.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+    suffix = Path(image).suffix
+    options = [cv2.IMWRITE_JPEG_QUALITY, 95] if suffix in ('.jpg', '.jpeg') else []
+    done, data = cv2.imencode(suffix, baked.image[..., ::-1], options)
     assert done
     write_atomically(path.parent / image, data.tobytes())
