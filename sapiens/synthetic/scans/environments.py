@@ -76,15 +76,15 @@ def _read_radiance(path: Path) -> np.ndarray:
 def _read_exr(path: Path) -> np.ndarray:
     openexr = require('OpenEXR', f'the environment map {str(path)!r}')
     try:
-        with openexr.File(str(path)) as file:
-            channels = file.channels()
+        with openexr.File(str(path)) as file:  # which drops its channels at the end
+            channels = {name: np.array(channel.pixels, np.float32) for name, channel in file.channels().items()}
     except Exception as error:  # any error of its reader
         raise ValueError(f'the environment map {str(path)!r} is not a readable OpenEXR file: {error}') from error
     for name in ('RGB', 'RGBA'):
         if name in channels:
-            return np.asarray(channels[name].pixels[..., :3], np.float32)
+            return np.ascontiguousarray(channels[name][..., :3])
     if {'R', 'G', 'B'} <= set(channels):
-        return np.stack([np.asarray(channels[name].pixels, np.float32) for name in 'RGB'], -1)
+        return np.stack([channels[name] for name in 'RGB'], -1)
     raise ValueError(
         f'the environment map {str(path)!r} has the channels {", ".join(sorted(channels))}: expected R, G and B'
     )
