@@ -140,6 +140,20 @@ def test_openexr_by_its_package(tmp_path, monkeypatch):
         read_environment(tmp_path / 'a.exr')
 
 
+def test_openexr_files(tmp_path):
+    openexr = pytest.importorskip('OpenEXR')
+    image = sky(30, 20, power=20, base=0.5)
+    header = dict(compression=openexr.ZIP_COMPRESSION, type=openexr.scanlineimage)
+    for channels in (dict(RGB=image), dict(RGBA=np.dstack([image, image[..., :1]]))):
+        with openexr.File(header, channels) as file:
+            file.write(str(tmp_path / 'a.exr'))
+        made = read_environment(tmp_path / 'a.exr')
+        np.testing.assert_allclose(made / made[0, 0, 0], image / image[0, 0, 0], rtol=1e-5)
+    (tmp_path / 'a.exr').write_bytes(b'no light')
+    with pytest.raises(ValueError, match=r"'.*a\.exr' is not a readable OpenEXR file"):
+        read_environment(tmp_path / 'a.exr')
+
+
 def test_wrong_files_are_named(tmp_path):
     for content, text in ((sky(size=(64, 64)), '64 x 64 pixels: expected a panorama'), (sky(base=0.0), 'is black')):
         assert cv2.imwrite(str(tmp_path / 'a.hdr'), content[..., ::-1])
