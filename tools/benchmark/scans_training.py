@@ -84,7 +84,7 @@ def train(root: Path, side: str, seed: int, iterations: int) -> float:
     out = root / f'runs/{side}_{seed}'
     result = out / 'result.json'
     if not result.is_file():
-        warm = min(200, iterations // 4)
+        warm = max(min(200, iterations // 4), 2)
         steps = [
             f'train_cfg.max_iters={iterations}', f'train_cfg.val_interval={iterations}', f'randomness.seed={seed}',
             f'param_scheduler.0.end={warm}', f'param_scheduler.1.begin={warm}', f'param_scheduler.1.end={iterations}',
