@@ -5,7 +5,7 @@ Legend: N annotations, M images, K keypoints. Coordinates are pixels with the ce
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from sapiens.metainfo import Skeleton, get_skeleton, skeleton_names
 from sapiens.metainfo.naming import find_names
 from sapiens.utils.paths import require_file
 
-from .columns import GOLIATH_FIELD, WHOLEBODY_LISTS, Columns, read_category, read_image
+from .columns import GOLIATH_FIELD, WHOLEBODY_LISTS, Columns, read_category, read_image, whole
 from .json_stream import BrokenJson, NotAnObject, stream_items
 
 __all__ = ['AnnotatedPeople', 'read_people']
@@ -48,6 +48,7 @@ class AnnotatedPeople:
         lists: {(field, count of numbers): (rows (n,), numbers (n, count) float32)}. Coordinates that are not numbers are 0 where
             the keypoint is not labeled.
         category_names: {category: names of its ``keypoints``} of categories that name them.
+        person_categories: ids of the categories called person; without one, that of COCO, 1.
     """
 
     path: str
@@ -65,6 +66,7 @@ class AnnotatedPeople:
     categories: np.ndarray
     lists: dict
     category_names: dict
+    person_categories: tuple[int, ...] = (1,)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -240,7 +242,7 @@ def read_people(path: str, keep: bool = False) -> AnnotatedPeople:
 
 
 def _read(path: str) -> AnnotatedPeople:
-    images, repeated, columns, names = {}, [], Columns(), {}
+    images, repeated, columns, names, persons = {}, [], Columns(), {}, []
     count = dict(images=0, categories=0)
     try:
         for kind, item in stream_items(path, ('images', 'annotations'), optional=('categories',)):
@@ -255,6 +257,7 @@ def _read(path: str) -> AnnotatedPeople:
             else:
                 number, named = read_category(item, count[kind])
                 names |= {number: named} if named else {}
+                persons += [_category_id(item, count[kind])] if str(item.get('name')).lower() == 'person' else []
             count[kind] += 1
     except NotAnObject as error:
         hint = '. Detections belong in boxes=' if "'score'" in str(error) else ''
@@ -266,7 +269,16 @@ def _read(path: str) -> AnnotatedPeople:
         raise ValueError(f'{path!r} is not JSON: {error}') from None
     except ValueError as error:
         raise ValueError(f'{path!r}: {error}') from error
-    return _people(path, images, repeated, columns, names)
+    people = _people(path, images, repeated, columns, names)
+    return replace(people, person_categories=tuple(persons)) if persons else people
+
+
+def _category_id(item: dict, position: int) -> int:
+    """Id of a category. Raises ValueError for one that is no integer."""
+    try:
+        return whole(item.get('id'))
+    except TypeError as error:
+        raise ValueError(f'entry {position} of categories: id {error}') from None
 
 
 def _people(path: str, images: dict, repeated: list, columns: Columns, names: dict) -> AnnotatedPeople:

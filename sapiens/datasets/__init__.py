@@ -9,7 +9,9 @@ from .image_folder import ImageFolder
 from .image_list import ImageList
 from .keypoints import KeypointDataset
 from .matting import MattingDataset
+from .mosaic import MosaicDataset
 from .multi_task import MultiTaskDataset, TaskSampler
+from .person_boxes import PersonBoxDataset
 from .samplers import ResumableSampler
 from .segmentation import SegmentationDataset
 from .shard_order import ShardSampler
@@ -24,7 +26,9 @@ __all__ = [
     'ImageList',
     'KeypointDataset',
     'MattingDataset',
+    'MosaicDataset',
     'MultiTaskDataset',
+    'PersonBoxDataset',
     'ResumableSampler',
     'SegmentationDataset',
     'ShardSampler',

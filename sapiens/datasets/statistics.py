@@ -15,6 +15,7 @@ from sapiens.tasks import MapField, TaskSpec, resolve
 
 __all__ = [
     'FARTHEST',
+    'BoxStatistics',
     'Doubt',
     'KeypointStatistics',
     'MapStatistics',
@@ -152,6 +153,44 @@ class KeypointStatistics(MapStatistics):
 
     def empty(self, row: dict) -> str:
         return '' if row['inside'] else 'sample without a visible keypoint'
+
+
+class BoxStatistics(MapStatistics):
+    """Statistics of the boxes of people in the network's inputs."""
+
+    def measure_labels(self, sample) -> dict:
+        labels = getattr(sample, 'gt_instance_labels', ())
+        if 'box_kinds' not in labels:
+            return dict(labels=False, people=0, ignored=0, annotated=0, side=np.nan)
+        kinds, boxes = labels.box_kinds[0].numpy(), labels.boxes[0].numpy()
+        own = boxes[kinds == 1]
+        annotated = len(sample.gt_instances.bboxes) if 'gt_instances' in sample else 0
+        side = float(np.median((own[:, 2:] - own[:, :2]).max(1))) if len(own) else np.nan
+        ignored = int((kinds == 2).sum())
+        return dict(labels=True, people=len(own), ignored=ignored, annotated=annotated, side=side)
+
+    def judge_labels(self, rows: Sequence[dict]) -> list[Doubt]:
+        people, ignored, annotated = (sum(row[key] for row in rows) for key in ('people', 'ignored', 'annotated'))
+        if not people:
+            found = f'{annotated} boxes of people, none of which shows in the inputs' if annotated else 'no person'
+            return [Doubt(found, nothing=True)]
+        if ignored > people:
+            return [
+                Doubt(f'{ignored} ignored boxes beside those of {people} people: crowds, or people who hardly show')
+            ]
+        return []
+
+    def describe(self, rows: Sequence[dict]) -> str:
+        people, sides = (np.array([row[key] for row in rows]) for key in ('people', 'side'))
+        sides = sides[np.isfinite(sides)]
+        middle = f', with longer sides of {np.median(sides):.0f} pixels in the median sample' if len(sides) else ''
+        return (
+            f'{people.mean():.1f} people on average, at most {people.max()}{middle}; {np.mean(people == 0):.0%} of the samples '
+            f'show nobody, {sum(row["ignored"] for row in rows)} boxes are ignored'
+        )
+
+    def empty(self, row: dict) -> str:
+        return ''  # nobody is a label too
 
 
 def measure_field(field: MapField, values: np.ndarray, valid: np.ndarray) -> dict:

@@ -15,8 +15,8 @@ from sapiens.tasks import get_field
 
 __all__ = ['Batch', 'stack_labels']
 
-# Of ``gt_instance_labels`` of the crop of one person: (1, K, 2) and (1, K).
-_KEYPOINTS = ('keypoints', 'keypoint_weights')
+# Of ``gt_instance_labels``: of the crop of one person (1, K, 2) and (1, K), of an image (1, M, 4) and (1, M).
+_INSTANCES = ('keypoints', 'keypoint_weights', 'boxes', 'box_kinds')
 # Arrays of the metainfo that losses take, and their shapes.
 _METAINFO = {'intrinsics': (3, 3)}
 
@@ -34,6 +34,7 @@ def stack_labels(samples: Sequence, size: tuple[int, int]) -> dict[str, Tensor]:
         - declared maps of the size of the input, such as ``gt_depth`` (B, 1, H, W), ``gt_sem_seg`` (B, H, W), ``valid_mask``
           (B, H, W). Maps of another size, as in evaluation, and maps that some samples lack, are left out;
         - of the crops of persons ``keypoints`` (B, K, 2) and ``keypoint_weights`` (B, K);
+        - of images with boxes of people ``boxes`` (B, M, 4) and ``box_kinds`` (B, M);
         - next to maps ``intrinsics`` (B, 3, 3) float32 of the metainfo.
     """
     if not samples or not all(isinstance(sample, BaseDataElement) for sample in samples):
@@ -49,7 +50,7 @@ def stack_labels(samples: Sequence, size: tuple[int, int]) -> dict[str, Tensor]:
             if all(array is not None and np.shape(array) == shape for array in arrays):
                 found[name] = torch.from_numpy(np.stack([np.asarray(array, np.float32) for array in arrays]))
     persons = [sample.get('gt_instance_labels') for sample in samples]
-    for name in _KEYPOINTS if all(person is not None for person in persons) else ():
+    for name in _INSTANCES if all(person is not None for person in persons) else ():
         values = [person.get(name) for person in persons]
         if _are_alike(values) and len(values[0]) == 1:
             found[name] = default_collate([value[0] for value in values])
@@ -78,7 +79,7 @@ def _restored(items: dict) -> Batch:
     batch, labels = Batch(items), items.get('labels', {})
     for index, sample in enumerate(batch['data_samples'] if labels else ()):
         for name, stacked in labels.items():
-            if name in _KEYPOINTS:
+            if name in _INSTANCES:
                 setattr(sample.gt_instance_labels, name, stacked[index : index + 1])
             elif _is_label(name):
                 sample.set_field(stacked[index], name)
@@ -88,7 +89,7 @@ def _restored(items: dict) -> Batch:
 def _without(sample: BaseDataElement, labels: dict[str, Tensor]) -> BaseDataElement:
     """A copy of a sample without its stacked labels. Other fields are shared."""
     kept = {name: value for name, value in sample.items() if name not in labels}
-    if 'keypoints' in labels:
+    if not labels.keys().isdisjoint(_INSTANCES):
         person = sample.gt_instance_labels
         others = {name: value for name, value in person.items() if name not in labels}
         kept['gt_instance_labels'] = type(person)(metainfo=person.metainfo, **others)

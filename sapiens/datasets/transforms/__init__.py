@@ -2,6 +2,7 @@
 
 from .alpha import ComposeRGBA, CropToAlpha
 from .background import RandomBackground
+from .boxes import PackBoxes
 from .decoding import BadImage
 from .degradation import GaussianBlur, GaussianNoise, JPEGCompression, LowerResolution, Solarize
 from .dense import LoadDense
@@ -10,7 +11,16 @@ from .loading import LoadLetterbox, LoadRandomResizedCrop, LoadResize
 from .occlusion import CoarseDropout
 from .packing import PackDense, PackImage, PackPose
 from .photometric import PhotometricDistortion, RandomBlur
-from .random_geometry import Letterbox, RandomAreaCrop, RandomCrop, RandomFlip, RandomResize, RandomRotate, Resize
+from .random_geometry import (
+    Letterbox,
+    RandomAreaCrop,
+    RandomCrop,
+    RandomFlip,
+    RandomResize,
+    RandomRotate,
+    Resize,
+    ScaleJitter,
+)
 from .rejection import Rejected, RejectLabels
 from .topdown import LoadPerson
 
@@ -30,6 +40,7 @@ __all__ = [
     'LoadRandomResizedCrop',
     'LoadResize',
     'LowerResolution',
+    'PackBoxes',
     'PackDense',
     'PackImage',
     'PackPose',
@@ -44,5 +55,6 @@ __all__ = [
     'RejectLabels',
     'Rejected',
     'Resize',
+    'ScaleJitter',
     'Solarize',
 ]

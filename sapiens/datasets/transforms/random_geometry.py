@@ -25,6 +25,7 @@ __all__ = [
     'RandomResize',
     'RandomRotate',
     'Resize',
+    'ScaleJitter',
 ]
 
 # The classes of a crop are counted on a 1-in-4 pixel grid.
@@ -187,6 +188,38 @@ class Letterbox(GeometricStep):
     def draw(self, view: View, results: dict) -> View:
         left, top, *inner = letterbox(view.size, self.size)
         return view.resize(tuple(inner)).then(np.array([[1.0, 0, left], [0, 1, top]]), self.size)
+
+
+@TRANSFORMS.register_module()
+class ScaleJitter(GeometricStep):
+    """Resize the image by a random factor and show a random part of it, or all of it at a random place: large-scale jittering
+    (Ghiasi et al., "Simple Copy-Paste", CVPR 2021). Black is around it, as in :class:`Letterbox`.
+
+    Args:
+        size: (w, h) of the result in pixels.
+        ratio: smallest and largest multiple of the size that :class:`Letterbox` gives the image, drawn log-uniformly.
+        aspect: the width is also multiplied by up to this factor and divided by up to it, drawn log-uniformly.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    def __init__(self, size: tuple, ratio: tuple = (0.5, 2.0), aspect: float = 1.0):
+        self.size = check_size(size)
+        if len(ratio) != 2 or not 0 < ratio[0] <= ratio[1]:
+            raise ValueError(f'ratio={ratio!r}: expected (smallest, largest), above 0')
+        if not aspect >= 1:
+            raise ValueError(f'aspect={aspect!r}: expected the largest factor, 1 or more')
+        self.ratio, self.aspect = tuple(ratio), aspect
+
+    def draw(self, view: View, results: dict) -> View:
+        ratio = math.exp(np.random.uniform(*map(math.log, self.ratio)))
+        aspect = math.exp(np.random.uniform(-1, 1) * math.log(self.aspect))
+        inner = letterbox(view.size, self.size)[2:]
+        inner = max(1, round(inner[0] * ratio * aspect)), max(1, round(inner[1] * ratio))
+        # Free pixels are on both sides, or are those of the image that do not show.
+        places = [round(np.random.random() * (whole - side)) for whole, side in zip(self.size, inner, strict=True)]
+        return view.resize(inner).then(np.array([[1.0, 0, places[0]], [0, 1, places[1]]]), self.size)
 
 
 @TRANSFORMS.register_module()
