@@ -172,6 +172,11 @@ def labeled_sample(model):
                 sample.set_field(sample.valid_mask, f'valid_{field.name}')
         sample.set_metainfo(dict(intrinsics=np.array([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1.0]])))
         return sample
+    if type(model).__name__ == 'BoxEstimator':
+        sample, kinds = DenseDataSample(), torch.tensor([[1, 2, 0]], dtype=torch.uint8)
+        boxes = torch.tensor([[[10.0, 10, 60, 90], [0, 80, 40, 128], [0, 0, 0, 0]]])
+        sample.gt_instance_labels = InstanceData(boxes=boxes, box_kinds=kinds)
+        return sample
     sample = PoseDataSample()
     count = len(model.skeleton)
     points = torch.rand(1, count, 2) * torch.tensor(model.backbone.img_size[::-1])

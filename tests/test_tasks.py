@@ -48,6 +48,7 @@ def test_readers_of_common_fields_resolve():
 def test_models_tell_their_task():
     assert task_of(dict(type='PoseEstimator')).name == 'pose'
     assert task_of(dict(type='sapiens.MAE')).name == 'mae'
+    assert task_of(dict(type='BoxEstimator')).name == 'person'
     for kind, name in KINDS.items():
         assert task_of(dict(type='DenseEstimator', task=dict(type=kind))).name == name
         assert task_of(MODELS.get(kind)).name == name
@@ -56,7 +57,7 @@ def test_models_tell_their_task():
 
 
 def test_names_of_inference():
-    assert task_names() == ('mae', 'pose', 'seg', 'depth', 'normal', 'pointmap', 'matting', 'albedo')
+    assert task_names() == ('mae', 'pose', 'seg', 'depth', 'normal', 'pointmap', 'matting', 'albedo', 'person')
     assert task_names(inference=True) == (
         'features',
         'pose',
@@ -66,6 +67,7 @@ def test_names_of_inference():
         'pointmap',
         'matting',
         'albedo',
+        'person',
     )
 
 

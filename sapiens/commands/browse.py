@@ -1,8 +1,8 @@
 """Draw augmented samples of a config's dataset, with their labels, as one figure.
 
-Labeled keypoints are drawn over the image. Dense labels are drawn beside it, gray where the loss ignores them: depth and points
-by their distance, points also by the normals of their surface, albedo as a picture, foregrounds on a checkerboard. Several tasks
-have one block each.
+Labeled keypoints and boxes are drawn over the image, ignored boxes gray. Dense labels are drawn beside it, gray where the loss
+ignores them: depth and points by their distance, points also by the normals of their surface, albedo as a picture, foregrounds
+on a checkerboard. Several tasks have one block each.
 
 Examples:
     sapiens browse configs/mae/sapiens_tiny_folder-256x256.py --out batch.png
@@ -28,6 +28,7 @@ from sapiens.utils.config import load_config
 from sapiens.utils.srgb import encode_srgb
 from sapiens.visualization import draw_pose, skeleton_of
 from sapiens.visualization.albedo import draw_albedo
+from sapiens.visualization.boxes import IGNORED_COLOR, TRUE_COLOR, draw_boxes, resized_boxes
 from sapiens.visualization.labels import draw_depth, draw_normals, draw_segmentation
 from sapiens.visualization.layout import LINE, NOTHING, caption, contact_sheet, join, resized_points, scaled
 from sapiens.visualization.maps import draw_map
@@ -79,7 +80,14 @@ def draw(sample: dict, side: int, metainfo: dict, palette: str) -> np.ndarray:
     pixels = np.ascontiguousarray(sample['inputs'].permute(1, 2, 0).numpy())
     image = scaled(pixels, side)
     lines = [Path(str(data.get('img_path', ''))).name, *describe(data)]
-    if skeleton is not None and 'gt_instance_labels' in data:
+    if 'box_kinds' in data.get('gt_instance_labels', ()):
+        labels = data.gt_instance_labels
+        boxes, kinds = resized_boxes(labels.boxes[0].numpy(), pixels, image), labels.box_kinds[0].numpy()
+        image = draw_boxes(
+            draw_boxes(image, boxes[kinds == 2], color=IGNORED_COLOR), boxes[kinds == 1], color=TRUE_COLOR
+        )
+        lines.append(f'{(kinds == 1).sum()} people, {(kinds == 2).sum()} ignored')
+    elif skeleton is not None and 'gt_instance_labels' in data:
         labels = data.gt_instance_labels
         points, weights = labels.keypoints[0].numpy(), labels.keypoint_weights[0].numpy()
         points = resized_points(points, pixels, image)

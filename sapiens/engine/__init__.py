@@ -10,11 +10,13 @@ from .hooks.mfu import MFUHook
 from .hooks.runtime_info import RuntimeInfoHook
 from .hooks.stop import StopHook
 from .hooks.test_figures.base import ShowHook
+from .hooks.test_figures.boxes import BoxShowHook
 from .hooks.test_figures.dense import DenseShowHook, show_hook_for
 from .hooks.test_figures.pose import PoseShowHook
 from .hooks.throughput import ThroughputHook
 from .hooks.timer import IterTimerHook
 from .hooks.training_figures.base import TrainingFigureHook
+from .hooks.training_figures.boxes import BoxFigureHook
 from .hooks.training_figures.dense import DenseFigureHook
 from .hooks.training_figures.mae import ReconstructionHook
 from .hooks.training_figures.pose import PosePictureHook
@@ -27,6 +29,8 @@ from .runner import Runner
 
 __all__ = [
     'BadDataHook',
+    'BoxFigureHook',
+    'BoxShowHook',
     'CheckpointHook',
     'DataCheckHook',
     'DenseFigureHook',

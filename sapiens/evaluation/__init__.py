@@ -1,4 +1,5 @@
 from .albedo import AlbedoMetric
+from .boxes import BoxMetric
 from .depth import DepthMetric
 from .direction import rule_of
 from .keypoints import KeypointMetric
@@ -13,6 +14,7 @@ from .val_loss import ValLoss
 
 __all__ = [
     'AlbedoMetric',
+    'BoxMetric',
     'DepthMetric',
     'KeypointMetric',
     'MattingMetric',

@@ -216,3 +216,26 @@ register_task(
         masked_by_people=True,
     )
 )  # fmt: skip
+register_task(
+    TaskSpec(
+        name='person',
+        description='detection of people',
+        title='People (boxes)',
+        raw_outputs=(
+            Output(
+                'raw_boxes',
+                '(B, 5, h, w) float32: the logit of the center of a person in this cell, and the logarithms of the distances '
+                'from the middle of the cell to the left, upper, right and lower edge of the box, in cells',
+            ),
+        ),
+        decoded_outputs=(
+            Output('boxes', '(B, N, 4) float32 x1, y1, x2, y2 in pixels of the input, best first'),
+            Output('scores', '(B, N) float32 in [0, 1]; rows without a person have 0'),
+        ),
+        predictor='sapiens.apis.predictors:PersonPredictor',
+        result='sapiens.apis.results:PersonResult',
+        metric='BoxMetric',
+        statistics='sapiens.datasets.statistics:BoxStatistics',
+        drawing='sapiens.engine.hooks.test_figures.boxes:BoxShowHook',
+    )
+)

@@ -1,5 +1,6 @@
 from .albedo import draw_albedo, draw_albedo_panel
 from .backends import MLflowVisBackend, WandbVisBackend
+from .boxes import draw_boxes
 from .curves import draw_curves, read_curves
 from .dense_panel import DenseRow
 from .depth import draw_depth_panel
@@ -26,6 +27,7 @@ __all__ = [
     'WandbVisBackend',
     'draw_albedo',
     'draw_albedo_panel',
+    'draw_boxes',
     'draw_curves',
     'draw_depth_panel',
     'draw_heatmaps',

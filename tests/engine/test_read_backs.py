@@ -33,6 +33,7 @@ CONFIGS = [
     'pointmap/sapiens2_tiny_synthetic-128x96',
     'matting/sapiens2_tiny_synthetic-128x96',
     'albedo/sapiens2_tiny_synthetic-128x96',
+    'person/sapiens_tiny_synthetic-256x256',
     'multi/sapiens2_tiny_synthetic-128x96',
 ]
 
@@ -43,6 +44,13 @@ def pose_sample(keypoints):
         keypoints=torch.rand(1, keypoints, 2) * torch.tensor(SIZE[::-1]),
         keypoint_weights=(torch.rand(1, keypoints) > 0.2).float(),
     )
+    return sample
+
+
+def box_sample():
+    sample = DenseDataSample(metainfo=dict(ori_shape=SIZE, img_shape=SIZE))
+    boxes = torch.tensor([[[4.0, 8, 30, 60], [20, 0, 48, 30], [0, 0, 0, 0]]])
+    sample.gt_instance_labels = InstanceData(boxes=boxes, box_kinds=torch.tensor([[1, 2, 0]], dtype=torch.uint8))
     return sample
 
 
@@ -75,6 +83,8 @@ class Samples(Dataset):
             sample = DenseDataSample() if kind == 'mae' else None
             if kind == 'pose':
                 sample = pose_sample(len(part.skeleton))
+            if kind == 'person':
+                sample = box_sample()
             sample = sample or dense_sample(kind)
             if name:
                 sample.set_metainfo(dict(task=name))

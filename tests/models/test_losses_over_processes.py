@@ -44,15 +44,26 @@ def batch():
     camera = torch.tensor([[20.0, 0, 5], [0, 20, 6], [0, 0, 1]]).expand(4, 3, 3)
     points = [dict(pointmap=numbers(3) + 0.5, scale=torch.rand(4, generator=generator) + 0.5) for _ in range(2)]
     points[1].update(mean_depth=torch.tensor([1.0, 1.2, 0.8, 1.0]), intrinsics=camera)
-    return sides | dict(pointmap=points), valid
+    heat = (torch.rand(4, 1, *SIZE, generator=generator) * (valid[:, None] & (numbers(1) < 0.5))).masked_fill(
+        numbers(1) > 0.9, 1
+    )
+    centers = [torch.randn(4, 1, *SIZE, generator=generator), heat]
+    boxes = [numbers(4) + 0.1, numbers(4) + 0.1]
+    return sides | dict(pointmap=points, center=centers, box=boxes), valid
 
 
 def loss_and_gradients(name, options, rows, reduce):
     """The loss of some rows of the batch, and the gradients of the output."""
     sides, valid = batch()
-    kind = {'Seg': 'seg', 'Norm': 'normal', 'Albe': 'albedo', 'Poin': 'pointmap'}.get(
-        name[:4].removesuffix('C'), 'depth'
-    )
+    kind = {
+        'Seg': 'seg',
+        'Norm': 'normal',
+        'Albe': 'albedo',
+        'Poin': 'pointmap',
+        'Cent': 'center',
+        'BoxG': 'box',
+        'BoxL': 'box',
+    }.get(name[:4].removesuffix('C'), 'depth')
     output, target = sides[kind]
     output, target = ({key: value[rows] for key, value in side.items()} if isinstance(side, dict) else side[rows]
                       for side in (output, target))  # fmt: skip

@@ -15,6 +15,8 @@ from sapiens.utils.batch_labels import stack_labels
 
 __all__ = ['image_size', 'training_batch']
 
+# Rows of boxes of an image, as many as PackBoxes makes by default.
+ROWS = 64
 # What a pretraining reads of a sample: nothing.
 UNLABELED = 'mae'
 
@@ -36,8 +38,8 @@ def image_size(model: nn.Module) -> tuple[int, int]:
 def training_batch(model: nn.Module, batch: int, task: str | None = None, size: tuple[int, int] | None = None) -> dict:
     """Make a batch as the loaders of this package give it, with random images and labels.
 
-    Labels are those that the task of the model declares: keypoints of its skeleton, or a map for each field. They are valid
-    everywhere. Under a ``FakeTensorMode`` nothing is computed and no memory is used.
+    Labels are those that the task of the model declares: keypoints of its skeleton, boxes, or a map for each field. They are
+    valid everywhere. Under a ``FakeTensorMode`` nothing is computed and no memory is used.
 
     Args:
         model: the model that is trained.
@@ -79,9 +81,15 @@ def _sample(model: nn.Module, height: int, width: int, facts: Mapping) -> DenseD
     spec = task_of(model)
     if spec.name == UNLABELED:
         return sample
-    if not spec.fields:
+    if not spec.fields and hasattr(model, 'skeleton'):
         points = torch.rand(1, len(model.skeleton), 2) * torch.tensor([width - 1.0, height - 1.0])
         sample.gt_instance_labels = InstanceData(keypoints=points, keypoint_weights=torch.ones(points.shape[:2]))
+        return sample
+    if not spec.fields:
+        sides = torch.tensor([width, height], dtype=torch.float32) * torch.rand(1, ROWS, 2)
+        corners = (torch.tensor([width, height]) - sides) * torch.rand(1, ROWS, 2)
+        kinds = torch.ones(1, ROWS, dtype=torch.uint8)
+        sample.gt_instance_labels = InstanceData(boxes=torch.cat([corners, corners + sides], 2), box_kinds=kinds)
         return sample
     for field in spec.fields:
         sample.set_field(_map(field, getattr(model.task, 'channels', 1), height, width), f'gt_{field.name}')
