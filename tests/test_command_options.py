@@ -171,6 +171,7 @@ input +
 --boxes
 --box-threshold float
 --nms-threshold float
+--tiles positive
 --if-no-detections empty|whole-image =empty
 --when-nobody empty|whole-image
 --num-keypoints keypoint_count 17|133|308

@@ -24,6 +24,7 @@ apis.loading.load_model.load_model batch_size=8 compile=False heatmaps=False pro
 apis.masks.Masking by=None classes=()
 apis.output_dir.write_combined coco=True csv=False
 apis.pipeline.run workers=2
+apis.predictors.PersonPredictor tiles=1
 apis.predictors.base.Predictor batch_size=8 compile=False
 apis.predictors.base.Predictor.stream workers=2
 apis.predictors.features.extract_features batch_size=8 num_workers=2
@@ -33,15 +34,17 @@ apis.results.depth.DepthResult relative=True
 apis.results.depth.DepthResult.normals relief=2048.0
 apis.results.depth.DepthResult.points fov=50.0 distance=2.0 extent=0.5
 apis.results.image_results.ImageResults.draw side=1024
-apis.results.saving.Saving threshold=0.3 show_boxes=False show_indices=False opacity=0.5 over='green'
 apis.results.saving.Saving light='srgb' colors='predicted' palette='distinct' legend=True
   fov=50.0 distance=2.0 extent=0.5
+apis.results.saving.Saving threshold=0.3 show_boxes=False show_indices=False opacity=0.5 over='green'
 apis.results.seg.SegResult.draw opacity=0.5 legend=False
 apis.video.tracking.OneEuroFilter min_cutoff=1.0 beta=5.0 speed_cutoff=1.0
 apis.video.tracking.Tracker smooth=False min_overlap=0.3 memory=2.0 min_colors=0.6 min_cutoff=1.0 beta=5.0
 apis.video.video_job.VideoOptions track=False smooth=False min_cutoff=1.0 beta=5.0 side_by_side=False
 checkpoints.load.load_weights min_share=0.5
 coco.people.read_people keep=False
+datasets.MosaicDataset share=0.5 size=(512,512) min_visible=0.25
+datasets.PersonBoxDataset keep_empty=True
 datasets.checks.Findings.add wrong=True
 datasets.depth_normal.GeometryDataset fields=('depth',) part=(0.0,1.0) partial=False test_mode=False
 datasets.instances.annotated_instances min_keypoints=1 for_evaluation=False
@@ -54,6 +57,7 @@ datasets.shard_order.ShardSampler shuffle=True
 datasets.synthetic_humans.SyntheticHumans size=(768,1024) people=(1,4) seed=0 fixed=True labels=True per_person=False
     test_mode=False
 datasets.tar_shards.TarShards canonical_nodes=64 interleave=4 timeout=30
+datasets.transforms.PackBoxes min_size=8.0 min_visible=0.25 max_people=64
 datasets.transforms.background.RandomBackground prob=0.5 color_transfer=1.0 ignored=True max_megapixels=150
 datasets.transforms.decoding.EncodedImage max_megapixels=150
 datasets.transforms.degradation.GaussianBlur sigma=(0.1,2.0) prob=0.3
@@ -77,6 +81,7 @@ datasets.transforms.random_geometry.RandomFlip prob=0.5
 datasets.transforms.random_geometry.RandomResize keep_ratio=True
 datasets.transforms.random_geometry.RandomRotate prob=0.5 seg_padding=255
 datasets.transforms.random_geometry.Resize keep_ratio=False
+datasets.transforms.random_geometry.ScaleJitter ratio=(0.5,2.0) aspect=1.0
 datasets.transforms.sampling.transform_sample exact=True antialias=True max_megapixels=150
 datasets.transforms.topdown.LoadPerson flip_prob=0.0 min_visible=0 max_megapixels=150
 datasets.transforms.view.View padding=255
@@ -106,6 +111,7 @@ engine.optim.param_groups.make_param_groups no_decay_1d=False
 engine.run_state.collect_state schedules=True
 engine.runner.Runner.build_dataloader diff_rank_seed=False
 engine.runner.Runner.save_checkpoint save_optimizer=True save_param_scheduler=True by_epoch=True
+evaluation.BoxMetric score_threshold=0.3
 evaluation.albedo.AlbedoMetric encoding='srgb' average='image'
 evaluation.depth.DepthMetric min_depth=0.001
 evaluation.keypoints.KeypointMetric keypoint_score_thr=0.2 nms_thr=0.9 use_area=True
@@ -115,6 +121,9 @@ frames.to_published dim=-1
 metainfo.openpose.openpose_skeleton whole=False
 metainfo.openpose.to_openpose threshold=0.3
 metainfo.parsing.numbers_of zero=False
+models.CenterBoxes alpha=0.54
+models.CenterFocalLoss gamma=2.0 beta=4.0
+models.CenterHead reduced_channels=96 deconv_channels=(48,48) conv_channels=(48,) prior=0.01
 models.backbones.interface.Encoder out_indices=-1 final_norm=True frozen_stages=-1
 models.backbones.sapiens_v1.SapiensViT img_size=1024 patch_size=16 patch_padding=0 with_cls_token=False drop_path_rate=0.0
 models.backbones.sapiens_v2.Sapiens2ViT img_size=(1024,768) patch_size=16 tokenizer=False window_chunk=1024 drop_path_rate=0.0
@@ -151,6 +160,7 @@ utils.files.atomic_path sync=True keep_suffix=False
 utils.files.move_into_place sync=True
 utils.files.temporary_path keep_suffix=False
 utils.files.write_atomically sync=True
+visualization.boxes.draw_boxes threshold=0.0
 visualization.curves.draw_curves width=4.5
 visualization.curves.read_curves minutes=False
 visualization.depth.draw_depth_panel side=384

@@ -125,6 +125,7 @@ def make_models(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dic
         options = dict(flip_test=args.flip_test, num_keypoints=args.num_keypoints)
         if args.keypoints_as:
             options['keypoints_as'] = args.keypoints_as
+        options.update(box_threshold=args.box_threshold, nms_threshold=args.nms_threshold, tiles=args.tiles)
         options.update(camera)
         options.update((file.needs, True) for file in get_result_class(task).chosen(saving) if file.needs)
         known = get_predictor_class(task).options
@@ -138,6 +139,11 @@ def make_models(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dic
     for name in ('num_keypoints', 'keypoints_as'):
         if getattr(args, name) and not any(name in options for options in models.values()):
             raise ValueError(f'--{name.replace("_", "-")} is for pose')
+    if args.tiles is not None and not any('tiles' in options for options in models.values()):
+        raise ValueError(
+            f'--tiles {args.tiles} is for person, and no model here ({", ".join(models)}) is. A detector for pose takes tiles '
+            'in its text, sapiens:<config>,<checkpoint>,<tiles>'
+        )
     check_tasks(args, models)
     hidden = ()
     if args.mask_model:

@@ -2,7 +2,8 @@
 
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from sapiens.metainfo import Skeleton, get_skeleton
@@ -15,14 +16,15 @@ from .loading.build import read_config
 from .loading.load_model import model_of
 from .masks import MASK_SUFFIXES
 from .predictors import SKELETONS
-from .results import PoseResult
+from .results import PersonResult, PoseResult
 from .results.by_task import get_result_class
 from .run_record import RECORD
+from .writers.box_formats import box_entries, read_boxes
 from .writers.pose_formats import read_people, write_coco, write_csv
 
 __all__ = ['COMBINED', 'FAILURES', 'check_overwriting', 'check_places', 'clashes', 'skeleton_of', 'write_combined']
 
-FAILURES, COMBINED = 'failures.txt', ('keypoints.coco.json', 'keypoints.csv')
+FAILURES, COMBINED = 'failures.txt', ('keypoints.coco.json', 'keypoints.csv', 'people.coco.json')
 
 
 def check_places(items: Sequence[Item], sources: Sequence[str], out: Path) -> None:
@@ -94,7 +96,8 @@ def _own_files(plan: Plan) -> set[Path]:
 def write_combined(
     plan: Plan, items: Sequence[Item], coco: bool = True, csv: bool = False, since: int = 0
 ) -> tuple[list[str], list[Outcome]]:
-    """Combine the JSON files of all images, including earlier runs, to ``keypoints.coco.json`` and ``keypoints.csv``.
+    """Combine the JSON files of all images, including earlier runs: poses to ``keypoints.coco.json`` and ``keypoints.csv``, boxes
+    of people to ``people.coco.json``.
 
     The id of an image is that of the boxes file if there is one; else its name, if all names are different numbers; else its
     position in the input, from 1. Ids are unique.
@@ -105,34 +108,47 @@ def write_combined(
     Returns:
         A line of text for each written file, and the failures: results that cannot be read.
     """
-    kinds = {file.kind for file in PoseResult.chosen(plan.saving)}
-    task = next((task for task in plan.written() if issubclass(get_result_class(task), PoseResult)), None)
-    if not items or task is None or 'json' not in kinds:
+    tasks = {
+        kind: next((task for task in plan.written() if issubclass(get_result_class(task), kind)), None)
+        for kind in (PoseResult, PersonResult)
+    }
+    chosen = {
+        kind: task
+        for kind, task in tasks.items()
+        if task is not None and 'json' in {file.kind for file in kind.chosen(plan.saving)}
+    }
+    if not items or not chosen:
         return [], []
     ids = _image_ids(items, BoxesFile(plan.boxes) if plan.boxes else None)
     failed: dict[Item, Outcome] = {}
 
-    def rows():
+    def rows(kind: type, task: str, read: Callable):
         for image_id, item in zip(ids, items, strict=True):
-            path = PoseResult.paths(plan.stem(task, item.name), plan.saving)['json']
+            path = kind.paths(plan.stem(task, item.name), plan.saving)['json']
             if not os.path.isfile(path) or path.stat().st_mtime_ns < since:
                 continue
             try:
-                people = read_people(path)
+                people = read(path)
             except (OSError, ValueError) as error:
                 failed[item] = Outcome(item, f'its result cannot be read: {error}')
                 continue
             yield image_id, str(Path(item.name).with_name(Path(item.source).name)), people
 
-    folder, texts = plan.stem(task, 'x').parent, []
-    if coco:
-        path = folder / COMBINED[0]
-        texts.append(f'{count_of(write_coco(path, rows()), "person", "people")} in {path}')
-    if csv:
-        path = folder / COMBINED[1]
-        texts.append(
-            f'{count_of(write_csv(path, rows(), skeleton_of(plan.models[task])), "person", "people")} in {path}'
-        )
+    writers = []
+    if task := chosen.get(PoseResult):
+        poses = partial(rows, PoseResult, task, read_people)
+        if coco:
+            writers.append((task, COMBINED[0], lambda path: write_coco(path, poses())))
+        if csv:
+            skeleton = skeleton_of(plan.models[task])
+            writers.append((task, COMBINED[1], lambda path: write_csv(path, poses(), skeleton)))
+    if coco and (task := chosen.get(PersonResult)):
+        boxes = partial(rows, PersonResult, task, read_boxes)
+        writers.append((task, COMBINED[2], lambda path: write_coco(path, boxes(), box_entries)))
+    texts = []
+    for task, name, write in writers:
+        path = plan.stem(task, 'x').parent / name
+        texts.append(f'{count_of(write(path), "person", "people")} in {path}')
     return texts, list(failed.values())
 
 

@@ -1,4 +1,4 @@
-"""Run models on images and videos: keypoints, parts, depth, normals, points, mattes.
+"""Run models on images and videos: people, keypoints, parts, depth, normals, points, mattes.
 
 INPUT is an image, a folder (searched at any depth), a quoted glob pattern, a .txt list of paths, a URL, a video, the number of a
 camera, or several of these. Results go to --out under the names of the images. Existing results are skipped, so an interrupted
@@ -11,6 +11,7 @@ Examples:
     sapiens infer pose dancer.jpg --model sapiens-pose-1b-133 --out out --style openpose    # for ControlNet
     sapiens infer pose photos --model sapiens-pose-1b --num-keypoints 17 --crop face --out out
     sapiens infer pose photos --model sapiens2-pose-1b --keypoints-as openpose25 --out out
+    sapiens infer person photos --model CONFIG --checkpoint FILE --out boxes    # then: pose --boxes boxes/people.coco.json
     sapiens infer seg 'photos/*.jpg' --model sapiens-seg-1b --out out --save labels picture cutout
     sapiens infer depth photos --model sapiens-depth-1b --mask-model sapiens-seg-1b --save depth picture ply --out out
     sapiens infer pointmap photos --model sapiens2-pointmap-1b --mask-model sapiens2-seg-1b --save points ply --out out
@@ -82,13 +83,17 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--workers', type=positive, default=2, help='threads per process that read images; default: %(default)s')
     add('--cfg-options', nargs='+', action='extend', metavar='KEY=VALUE', help='changes of the config')
 
-    add = parser.add_argument_group('people (pose)').add_argument
+    add = parser.add_argument_group('people (pose, person)').add_argument
     text = f'for pose: {" | ".join(DETECTORS.values())}; default: %(default)s, the best one that this machine has or can fetch'
     add('--detector', default='auto', help=text)
     add('--boxes', metavar='FILE', help='boxes instead of a detector: COCO detections or a COCO dataset')
     add('--box-threshold', type=float, help=f'minimum score of a box; default: {BOX_THRESHOLD}, with --boxes 0')
-    text = f'maximum overlap (IoU) of two boxes; default: {NMS_THRESHOLD}, with --boxes 1, which keeps all'
+    text = (
+        f'maximum overlap (IoU) of two boxes; default: {NMS_THRESHOLD}, with --boxes 1, for person as the config says'
+    )
     add('--nms-threshold', type=float, help=text)
+    text = 'person: also look at N x N overlapping parts of each image, for small people'
+    add('--tiles', type=positive, metavar='N', help=text)
     text = 'an image without boxes has no people, or is one person; default: %(default)s'
     add('--if-no-detections', choices=IF_NO_DETECTIONS, default='empty', help=text)
     add('--when-nobody', dest='if_no_detections', choices=IF_NO_DETECTIONS, help=argparse.SUPPRESS)
@@ -102,7 +107,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--save', nargs='+', metavar='KIND', help=f'kinds of files. {kinds}; default: all data and images')
     text = 'keypoints: plain, published (nested boxes) or lite (no boxes); default: %(default)s'
     add('--json-layout', choices=CHOICES['json_layout'], default=Saving.json_layout, help=text)
-    text = 'write one COCO results file of all people, keypoints.coco.json; default: on'
+    text = 'write one COCO results file of all people, keypoints.coco.json or people.coco.json; default: on'
     add('--coco', action=argparse.BooleanOptionalAction, default=True, help=text)
     add('--csv', action='store_true', help='write one table of all people, keypoints.csv')
     text = 'format of label maps and masks; default: %(default)s'

@@ -12,6 +12,7 @@ DETECTORS = {
     'auto': 'auto',
     'whole-image': 'whole-image',
     'embedded': 'embedded',
+    'sapiens': 'sapiens:<config>,<checkpoint>[,<tiles>]',
     'torchvision': 'torchvision:<name>[,<weights file>]',
     'transformers': 'transformers:<name or folder>',
     'mmdet': 'mmdet:<config>,<checkpoint>',
@@ -24,10 +25,11 @@ def build_detector(text: str, device: str = 'auto', **options) -> PersonDetector
     Args:
         text: 'auto': the best one of these that this machine has or can fetch, see :func:`.choose_detector`; it is chosen when
             the first image needs it. 'whole-image': the image is one person. 'embedded': OpenCV's histograms of gradients, which
-            need no download and find standing people. 'torchvision:NAME' or 'torchvision:NAME,FILE': a model of
-            ``torchvision.models.detection`` with its weights or those of a file. 'transformers:NAME_OR_FOLDER': an
-            object detection model of that library. 'mmdet:CONFIG,CHECKPOINT': a model of MMDetection, such as the
-            published RTMDet-m.
+            need no download and find standing people. 'sapiens:CONFIG,CHECKPOINT' or 'sapiens:NAME': a detector of this
+            package. A number after another comma is that of tiles along each side, for small people. 'torchvision:NAME' or
+            'torchvision:NAME,FILE': a model of ``torchvision.models.detection`` with its weights or those of a file.
+            'transformers:NAME_OR_FOLDER': an object detection model of that library. 'mmdet:CONFIG,CHECKPOINT': a model of
+            MMDetection, such as the published RTMDet-m.
         device: of models.
         **options: ``threshold``, ``nms_threshold``, ``if_no_detections`` of :class:`PersonDetector`.
 
@@ -46,6 +48,10 @@ def build_detector(text: str, device: str = 'auto', **options) -> PersonDetector
         from .hog import load_hog
 
         find = load_hog()
+    elif kind == 'sapiens':
+        from .own import load_own
+
+        find = load_own(rest, device)
     elif kind == 'torchvision':
         from .torchvision import load_torchvision
 

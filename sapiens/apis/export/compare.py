@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from sapiens.models import MAE, DenseEstimator, PoseEstimator
+from sapiens.models import MAE, BoxEstimator, DenseEstimator, PoseEstimator
 from sapiens.models.layers.upsample import upsample
 from sapiens.tasks import members_of
 
@@ -126,6 +126,8 @@ def _decode(model: nn.Module, raw: Tensor | dict[str, Tensor], size: tuple[int, 
     if isinstance(model, PoseEstimator):
         points, scores = model.codec.decode(raw, size[::-1])
         return dict(keypoints=points, scores=scores)
+    if isinstance(model, BoxEstimator):
+        return dict(zip(('boxes', 'scores'), model.decode(raw, size[::-1]), strict=True))
     one = {name: value[0] for name, value in raw.items()} if isinstance(raw, dict) else raw[0]
     fields = model.task.finish(one, size, model.test_cfg)
     return {name: fields[f'pred_{key}'][None] for name, key in field_names(model, decode=True).items()}
@@ -177,6 +179,8 @@ def compare(
             rows.append([_values(name, got[name], want, _range(want), tolerance) for name, want in wanted.items()])
         elif isinstance(model, PoseEstimator):
             rows.append(_keypoints(model, got, reference, tolerance))
+        elif isinstance(model, BoxEstimator):
+            rows.append(_boxes(model, got, reference, tolerance))
         else:
             rows.append(_fields(model, got, reference, tolerance))
     return [_merge(column) for column in zip(*rows, strict=True)]
@@ -275,6 +279,29 @@ def _keypoints(model: nn.Module, got: dict, reference: Reference, tolerance: Tol
     return [
         Difference('keypoints', *_summarize(error), KEYPOINT_TOLERANCE, 'pixels of the crop', compared, ties),
         replace(scores, compared=fraction),
+    ]
+
+
+def _boxes(model: BoxEstimator, got: dict, reference: Reference, tolerance: Tolerance) -> list[Difference]:
+    """Each box of the export against those of the eager model's cells, of which it must be one with such a score.
+
+    Which of two cells with nearly equal scores is a person may change, so rows are not compared with each other.
+    """
+    size = reference.size[::-1]
+    boxes, scores = (value[0].flatten(1) for value in model.codec.boxes(reference.raw, size))
+    limits = torch.tensor(size, dtype=torch.float32, device=boxes.device).repeat(2)[:, None]
+    boxes = boxes.clamp(min=0).minimum(limits)
+    real = got['scores'][0] > 0
+    apart = (got['boxes'][0].T[:, real, None] - boxes[:, None]).abs().amax(0) / max(size)  # (found, cells)
+    unlike = (got['scores'][0][real, None] - scores).abs()
+    error = torch.maximum(apart, unlike).amin(1)
+    limit = Tolerance(tolerance.largest, tolerance.largest)
+    unit = 'fractions of the side of the input, and of 1 of scores'
+    kept = float(real.float().mean()) if len(error) else 1.0
+    lists = [values['scores'].sort(descending=True).values for values in (got, reference.decoded)]
+    return [
+        Difference('boxes', *_summarize(error), limit, unit, kept),
+        Difference('scores', *_summarize((lists[0] - lists[1]).abs()), limit, 'of sorted lists, fractions of 1'),
     ]
 
 

@@ -5,7 +5,7 @@
 import torch
 from torch import Tensor, nn
 
-from sapiens.models import DenseEstimator, PoseEstimator
+from sapiens.models import BoxEstimator, DenseEstimator, PoseEstimator
 
 from .load_export import Exported
 from .outputs import field_names, outputs_of
@@ -24,7 +24,7 @@ def run_graph_in(model: nn.Module, exported: Exported) -> None:
     Raises:
         ValueError: a graph that normalizes or decodes, or one of another task.
     """
-    if not isinstance(model, PoseEstimator | DenseEstimator):
+    if not isinstance(model, PoseEstimator | DenseEstimator | BoxEstimator):
         raise ValueError(f'{type(model).__name__} has no head whose output an exported graph could replace')
     wanted = [output.name for output in outputs_of(model, decode=False)]
     if exported.meta.get('task'):

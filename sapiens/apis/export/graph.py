@@ -6,7 +6,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from sapiens.models import DenseEstimator, PoseEstimator, UDPHeatmap
+from sapiens.models import BoxEstimator, DenseEstimator, PoseEstimator, UDPHeatmap
 from sapiens.models.codecs import udp_heatmap
 from sapiens.tasks import members_of
 
@@ -55,7 +55,8 @@ class ExportGraph(nn.Module):
         # the file too.
         members = members_of(model)
         self.heads = list(members) or [None]
-        self.model = model if members or isinstance(model, PoseEstimator | DenseEstimator) else model.backbone
+        whole = members or isinstance(model, PoseEstimator | DenseEstimator | BoxEstimator)
+        self.model = model if whole else model.backbone
         self.codecs, self.names, self.min_grid = {}, {}, MIN_GRID
         for head in self.heads:
             part = members.get(head, model)
@@ -106,6 +107,8 @@ class ExportGraph(nn.Module):
             heatmaps = part.loss_module.to_heatmaps(output.float())
             return [*self.codecs[head].decode(heatmaps, size[::-1])] if self.decode else [heatmaps]
         output = as_float(output)
+        if isinstance(part, BoxEstimator):
+            return [*part.decode(output, size[::-1])] if self.decode else [output]
         named = part.task.decode(output, size) if self.decode else part.task.named(output)
         return [named[name] for name in self.names[head]]
 

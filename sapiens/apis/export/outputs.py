@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from sapiens.models import MAE, DenseEstimator, PoseEstimator
+from sapiens.models import MAE, BoxEstimator, DenseEstimator, PoseEstimator
 from sapiens.tasks import Output, TaskSpec, members_of, task_of
 
 __all__ = ['field_names', 'outputs_of', 'task_spec']
@@ -15,10 +15,10 @@ def task_spec(model: nn.Module) -> TaskSpec:
     Raises:
         ValueError: a model that cannot be exported, or one of several tasks.
     """
-    if not isinstance(model, MAE | PoseEstimator | DenseEstimator):
+    if not isinstance(model, MAE | PoseEstimator | DenseEstimator | BoxEstimator):
         raise ValueError(
-            f'{type(model).__name__} cannot be exported: supported are MAE, PoseEstimator and DenseEstimator with any '
-            'task, and several of these on one encoder'
+            f'{type(model).__name__} cannot be exported: supported are MAE, PoseEstimator, BoxEstimator and DenseEstimator with '
+            'any task, and several of these on one encoder'
         )
     return task_of(model)
 

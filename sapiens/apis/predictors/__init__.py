@@ -4,6 +4,7 @@ from .base import Predictor
 from .dense import DensePredictor
 from .features import FeaturePredictor
 from .multi_task import MultiTaskPredictor
+from .person import PersonPredictor
 from .pointmap import PointmapPredictor
 from .pose import SKELETONS, PosePredictor
 from .side_by_side import Pipeline
@@ -13,6 +14,7 @@ __all__ = [
     'DensePredictor',
     'FeaturePredictor',
     'MultiTaskPredictor',
+    'PersonPredictor',
     'Pipeline',
     'PointmapPredictor',
     'PosePredictor',

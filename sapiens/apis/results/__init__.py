@@ -7,6 +7,7 @@ from .features import FeatureResult
 from .image_results import ImageResults
 from .matting import MattingResult
 from .normal import NormalResult
+from .person import PersonResult
 from .pointmap import PointmapResult
 from .pose import PoseResult
 from .saving import Saving
@@ -19,6 +20,7 @@ __all__ = [
     'ImageResults',
     'MattingResult',
     'NormalResult',
+    'PersonResult',
     'PointmapResult',
     'PoseResult',
     'Result',

@@ -5,7 +5,7 @@ Coordinates are in pixels of the image. NaN is written as ``null`` in JSON and a
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,12 +153,15 @@ def coco_entries(people: Iterable[Mapping], image_id: int | str, file_name: str)
         yield entry
 
 
-def write_coco(path: Path, images: Iterable[tuple[int | str, str, list[dict]]]) -> int:
+def write_coco(
+    path: Path, images: Iterable[tuple[int | str, str, list[dict]]], entries: Callable = coco_entries
+) -> int:
     """Write one COCO results file. Memory does not grow with the number of images.
 
     Args:
         path: of the results file.
         images: id, name, and people (:func:`read_people`) of each.
+        entries: makes the entries of an image from its people, id and name.
 
     Returns:
         Number of people.
@@ -167,7 +170,7 @@ def write_coco(path: Path, images: Iterable[tuple[int | str, str, list[dict]]]) 
     with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
         file.write('[')
         for image_id, name, people in images:
-            for entry in coco_entries(people, image_id, name):
+            for entry in entries(people, image_id, name):
                 file.write((',\n' if count else '\n') + json.dumps(entry, allow_nan=False))
                 count += 1
         file.write('\n]\n')
