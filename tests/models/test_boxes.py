@@ -90,6 +90,17 @@ def test_decoding_inverts_the_targets():
     assert codec.decode(*codec.boxes(perfect(found), SIZE), SIZE, 10_000, 0.6)[1].shape == (1, 24 * 16)
 
 
+def test_two_peaks_of_one_person_are_one_box():
+    """The second peak, three cells away, has the same box."""
+    output = perfect(targets((8, 8, 64, 56, PERSON)))
+    output[0, 0, 8, 12] = 2.0
+    output[0, 1:, 8, 12] = torch.tensor([10.5, 6.5, 3.5, 5.5]).log()
+    codec = CenterBoxes()
+    for threshold, count in ((0.6, 1), (1.0, 2)):
+        _, scores = codec.decode(*codec.boxes(output, SIZE), SIZE, 10, threshold)
+        assert (scores > 0.5).sum() == count
+
+
 def test_boxes_are_clipped_to_the_input():
     output = torch.full((1, 5, 16, 24), math.log(100.0))
     boxes, _ = CenterBoxes().decode(*CenterBoxes().boxes(output, SIZE), SIZE, 3, 1.0)
