@@ -228,6 +228,13 @@ source Path
 --out! Path
 --overlap smaller|later =smaller
 
+sapiens.commands.prepare:
+name ?
+--root Path
+--from + Path
+--only train|val
+--images flag
+
 sapiens.commands.quickstart:
 --images Path
 --people int =64

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     {'commands'},
     {'studies'},
-    {'apis', 'engine', 'own_data'},
+    {'apis', 'engine', 'known_data', 'own_data'},
     {'checkpoints'},
     {'models', 'datasets', 'evaluation'},
     {'visualization', 'synthetic'},
