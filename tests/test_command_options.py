@@ -256,6 +256,18 @@ sapiens.commands.render:
 --scene +
 --generator =sapiens.synthetic.generator:HumanGenerator
 
+sapiens.commands.reproduce:
+name ?
+--quick flag
+--root Path
+--devices
+--batch-size positive
+--workers positive
+--checkpoint Path
+--work-dir Path
+--table Path
+--cfg-options +
+
 sapiens.commands.score:
 results
 --ann-file!

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 # the floor of plain modules.
 FLOORS = [
     {'commands'},
-    {'studies'},
+    {'reproduction', 'studies'},
     {'apis', 'engine', 'known_data', 'own_data'},
     {'checkpoints'},
     {'models', 'datasets', 'evaluation'},

@@ -37,7 +37,8 @@ class Entry:
         config: the config that fits, relative to ``configs/``; None where there is none.
         keypoints, classes: outputs of a pose or segmentation head, else None.
         tokenizer: whether the encoder has a tokenizer of windows (4K).
-        published: score by metric, as published. Test sets of Sapiens2 and of the first family differ.
+        published: scores by protocol and name, with the digits that were published; :mod:`sapiens.reproduction` evaluates them.
+            Test sets of Sapiens2 and of the first family differ.
         sha256, bytes: of the file of a form, where known. The hub's own checksum is used for the others.
     """
 
@@ -50,7 +51,7 @@ class Entry:
     keypoints: int | None = None
     classes: int | None = None
     tokenizer: bool = False
-    published: dict[str, float] = field(default_factory=dict)
+    published: dict[str, dict[str, str]] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
     bytes: dict[str, int] = field(default_factory=dict)
 

@@ -19,7 +19,7 @@ __all__ = ['COMMANDS', 'run']
 COMMANDS = (
     *('quickstart', 'render', 'scans', 'prepare', 'labels', 'index', 'new', 'check', 'browse'),
     *('train', 'test', 'submit', 'ablate', 'curves', 'score', 'config', 'flops', 'estimate', 'hang'),
-    *('download', 'convert', 'verify', 'export'),
+    *('download', 'convert', 'verify', 'reproduce', 'export'),
     *('infer', 'keypoints', 'relight', 'features', 'demo'),
 )
 

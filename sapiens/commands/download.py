@@ -47,7 +47,10 @@ def table(root: Path) -> str:
     rows = [('name', 'task', 'size', 'outputs', 'forms', 'here', 'license', 'published')]
     for entry in ZOO.values():
         here = [form for form in entry.repos if any((root / name).is_file() for name in entry.files(form))]
-        scores = ', '.join(f'{metric} {value:g}' for metric, value in entry.published.items())
+        scores = '; '.join(
+            f'{protocol} ' + ', '.join(f'{name} {score}' for name, score in scores.items())
+            for protocol, scores in entry.published.items()
+        )
         outputs = str(entry.num_outputs or '-')
         forms = ' '.join(entry.repos), ' '.join(here) or '-'
         rows.append((entry.name, entry.task, entry.size, outputs, *forms, entry.licence, scores or '-'))

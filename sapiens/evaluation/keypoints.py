@@ -1,7 +1,7 @@
 """Average precision of 2D keypoints, for any skeleton and its keypoint groups."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -141,6 +141,35 @@ class KeypointMetric(BaseMetric):
                 boxes[:, 5] = _array(sample['input_scale']).prod()
             people = np.concatenate([points.reshape(len(points), -1), scores, boxes], 1)
             self.results.append((sample['img_id'], sample['id'], people))
+
+    def take(self) -> list:
+        """Hand over the people since the last call, in plain values and arrays, and forget them."""
+        taken = [list(result) for result in self.results]
+        self.results = []
+        return taken
+
+    def put(self, records: list) -> None:
+        """Add people that :meth:`take` has handed over, here or in another process."""
+        self.results += [tuple(record) for record in records]
+
+    def keep_images(self, image_ids: Iterable) -> None:
+        """Evaluate against the people of some images only."""
+        self.__dict__['people'] = self.people.of_images(image_ids)
+
+    @property
+    def num_units(self) -> int:
+        """Number of images of the annotation file."""
+        return len(self.people.image_ids)
+
+    def redrawn(self, draws: Iterable[np.ndarray]) -> Iterator[dict[str, float]]:
+        """The metrics, without the prefix, over each draw: positions of images, as often as they count."""
+        people, detections = self.people, self._detections(self.results)
+        try:
+            for draw in draws:
+                self.__dict__['people'] = people.redrawn(draw)
+                yield self._evaluate(detections.redrawn(draw))
+        finally:
+            self.__dict__['people'] = people
 
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
         if not results:

@@ -2,7 +2,8 @@
 
 import json
 import os
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -16,6 +17,8 @@ __all__ = ['Detections', 'GroundTruth', 'read_detections', 'read_ground_truth', 
 
 # Coordinates and scores of results are held as float32.
 _LARGEST = float(np.finfo(np.float32).max)
+# Columns of people in images.
+_ROWS = ('image', 'keypoints', 'visible', 'boxes', 'areas', 'crowd')
 
 
 @dataclass
@@ -58,6 +61,23 @@ class GroundTruth:
             )
         return np.array([known[image_id] for image_id in image_ids], np.int64)
 
+    def of_images(self, image_ids: Iterable) -> 'GroundTruth':
+        """The people of some images."""
+        wanted = set(image_ids)
+        kept = np.array([image_id in wanted for image_id in self.image_ids], bool)
+        rows = kept[self.image]
+        columns = {name: getattr(self, name)[rows] for name in _ROWS}
+        columns['image'] = (np.cumsum(kept) - 1)[columns['image']]
+        return replace(
+            self, image_ids=[one for one, keep in zip(self.image_ids, kept, strict=True) if keep], **columns
+        )
+
+    def redrawn(self, draw: np.ndarray) -> 'GroundTruth':
+        """The people of drawn images, each draw an image of its own. ``draw``: (D,) positions in ``image_ids``."""
+        rows, image = _rows_of(self.image, draw)
+        columns = {name: getattr(self, name)[rows] for name in _ROWS} | dict(image=image)
+        return replace(self, image_ids=list(range(len(draw))), **columns)
+
 
 @dataclass
 class Detections:
@@ -91,6 +111,11 @@ class Detections:
     def select(self, index: np.ndarray) -> 'Detections':
         return Detections(*(getattr(self, field.name)[index] for field in fields(self)))
 
+    def redrawn(self, draw: np.ndarray) -> 'Detections':
+        """The detections in drawn images, see :meth:`GroundTruth.redrawn`. They are sorted by image."""
+        rows, image = _rows_of(self.image, draw)
+        return replace(self.select(rows), image=image)
+
     def areas(self, ids: np.ndarray | None) -> np.ndarray:
         """(M,) float64 square pixels: of the box, or where there is none or ``ids`` are given, of (these) keypoints.
 
@@ -102,6 +127,15 @@ class Detections:
             return extent
         boxes = self.boxes.astype(np.float64)
         return np.where(np.isnan(boxes).any(-1), extent, boxes[:, 2] * boxes[:, 3])
+
+
+def _rows_of(image: np.ndarray, draw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the drawn images, one after the other, and for each row the number of its draw. ``image`` ascends."""
+    first, last = np.searchsorted(image, draw), np.searchsorted(image, draw, side='right')
+    count = last - first
+    start = np.cumsum(count) - count
+    rows = np.arange(count.sum()) + np.repeat(first - start, count)
+    return rows, np.repeat(np.arange(len(draw)), count)
 
 
 def read_ground_truth(path: str, skeleton: Skeleton, use_area: bool = True) -> GroundTruth:

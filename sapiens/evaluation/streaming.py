@@ -3,7 +3,7 @@
 import logging
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -22,6 +22,9 @@ class StreamingMetric(BaseMetric):
     back the sums of its last samples, as many as there are processes, until all are merged. A sample (``sample_idx`` and
     ``img_path``) that occurs again counts once. In addition to the sums, 8 bytes are kept for each sample.
 
+    With ``by_sample`` the sums of every sample are kept by themselves: :meth:`take` and :meth:`put` move them to and from a file,
+    and :meth:`redrawn` counts samples several times or not at all.
+
     A subclass defines the sums of a sample (:meth:`measure`) and the metrics from the sums (:meth:`report`).
 
     Args:
@@ -34,6 +37,7 @@ class StreamingMetric(BaseMetric):
 
     # Whether :meth:`measure` gets the network's input, where the batch has it: ``inputs``, (3, h, w) uint8 RGB.
     needs_inputs = False
+    by_sample = False
 
     def __init__(self, prefix: str | None = None, collect_device: str = 'cpu', collect_dir: str | None = None):
         super().__init__(collect_device, prefix, collect_dir)
@@ -68,8 +72,39 @@ class StreamingMetric(BaseMetric):
             if inputs is not None:
                 sample = dict(sample, inputs=inputs[index])
             self._waiting.append((key, dict(self.measure(sample), samples=1)))
-            if len(self._waiting) > get_world_size():
+            if not self.by_sample and len(self._waiting) > get_world_size():
                 _add(self._settled, self._waiting.popleft()[1])
+
+    def take(self) -> list:
+        """Hand over the samples since the last call, in plain values and arrays, and forget them; needs ``by_sample``."""
+        taken = [[key, sums, self._examples] for key, sums in self._waiting]
+        self._reset()
+        return taken
+
+    def put(self, records: list) -> None:
+        """Add samples that :meth:`take` has handed over, here or in another process."""
+        for key, sums, examples in records:
+            if key not in self._seen:
+                self._seen.add(key)
+                self._waiting.append((key, sums))
+                self._examples = {**examples, **self._examples}
+
+    @property
+    def num_units(self) -> int:
+        """Number of samples that are there by themselves."""
+        return len(self._waiting)
+
+    def redrawn(self, draws: Iterable[np.ndarray]) -> Iterator[dict[str, float]]:
+        """The metrics, without the prefix, over each draw: positions of samples, as often as they count."""
+        every = [sums for _, sums in self._waiting]
+        names = {name for sums in every for name in sums if not name.startswith('note: ')}
+        columns = {}
+        for name in names:
+            like = np.asarray(next(sums[name] for sums in every if name in sums))
+            columns[name] = np.stack([np.asarray(sums.get(name, np.zeros_like(like))) for sums in every])
+        for draw in draws:
+            weights = np.bincount(draw, minlength=len(every))
+            yield self.report({name: np.tensordot(weights, values, 1)[()] for name, values in columns.items()})
 
     def evaluate(self, size: int) -> dict:
         waiting = {key for key, _ in self._waiting}

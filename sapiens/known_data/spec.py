@@ -98,10 +98,10 @@ class KnownData:
     config: str = ''
     convert: str = ''
 
-    def place(self, path: str, splits: tuple[str, ...]) -> tuple[Rule, str] | None:
+    def place(self, path: str) -> tuple[Rule, str] | None:
         """The first rule that takes a path of a download, and the path below the folder of the data set."""
         for rule in (rule for download in self.downloads for rule in download.rules):
-            if set(rule.splits) & set(splits) and (target := rule.place(path)) is not None:
+            if (target := rule.place(path)) is not None:
                 return rule, target
         return None
 

@@ -111,13 +111,15 @@ class _Wanted:
         self.seen = self.taken = 0
         for member in self.source.members():
             self.seen += 1
-            found = self.data.place(member.path, self.splits)
+            found = self.data.place(member.path)
             if found is None:
                 if len(self.others) < 3:
                     self.others.append(member.path)
                 continue
             self.taken += 1
             rule, place = found
+            if not set(rule.splits) & set(self.splits):
+                continue
             target = self.folder / place
             if member.file is not None and target.exists() and os.path.samefile(member.file, target):
                 continue  # the source is the folder of the data set itself
@@ -129,8 +131,7 @@ class _Wanted:
     def require_some(self) -> None:
         if self.taken or self.source.may_be_empty:
             return
-        rules = [rule for download in self.data.downloads for rule in download.rules]
-        wanted = ', '.join(dict.fromkeys(rule.example for rule in rules if set(rule.splits) & set(self.splits)))
+        wanted = ', '.join(dict.fromkeys(rule.example for download in self.data.downloads for rule in download.rules))
         holds = f'it holds {", ".join(self.others)}' if self.others else 'it is empty'
         raise ValueError(
             f'{self.source.path} has no file of {self.data.title}: expected paths such as {wanted}; {holds}'

@@ -1,0 +1,6 @@
+"""``sapiens reproduce`` from a clone of the repository. The code is sapiens/commands/reproduce.py."""
+
+from sapiens.commands import run
+
+if __name__ == '__main__':
+    run('reproduce')
