@@ -43,7 +43,7 @@ def prepare(
         FileNotFoundError, ValueError, OSError: see :func:`.unpack.find_sources` and :func:`.unpack.unpack`.
     """
     require_root(data, root)
-    sources = find_sources(data, root, given)
+    sources = find_sources(data, root, given, splits)
     if sources:
         with FolderLock(root / data.folder, 'wait until it has ended', report):
             for source in _in_order(data, sources):

@@ -20,11 +20,12 @@ _CHUNK = 1 << 20
 _SPARE = 1 << 26  # bytes that stay free
 
 
-def find_sources(data: KnownData, root: Path, given: Iterable[Path]) -> list[Source]:
+def find_sources(data: KnownData, root: Path, given: Iterable[Path], splits: Iterable[str]) -> list[Source]:
     """The archives, folders and files that a data set is unpacked from.
 
     Args:
         root: its archives are looked for there and in the folder of the data set, by their published names.
+        splits: whose archives are looked for.
         given: paths of the user. A folder is searched for archives by name, and is taken as an unpacked tree itself.
 
     Raises:
@@ -38,7 +39,7 @@ def find_sources(data: KnownData, root: Path, given: Iterable[Path]) -> list[Sou
     trees = {one.path: one for one in found.values() if one.path.is_dir()}
     for folder in dict.fromkeys((*trees, root, root / data.folder)):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if not _has_name(path, data) or path.is_dir():
+            if not _has_name(path, data, splits) or path.is_dir():
                 continue
             is_single = not (is_archive(path) or path.name.endswith(DOWNLOADING))
             if folder in trees and is_single:
@@ -191,9 +192,9 @@ def _can_link(source: Source, folder: Path) -> bool:
     return source.path.is_dir() and source.path.stat().st_dev == place.stat().st_dev
 
 
-def _has_name(path: Path, data: KnownData) -> bool:
+def _has_name(path: Path, data: KnownData, splits: Iterable[str]) -> bool:
     """Whether a file has the published name of a download, perhaps with the ending of one that is not complete."""
     name = path.name
     for ending in DOWNLOADING:
         name = name.removesuffix(ending)
-    return any(download.has_name(name) for download in data.downloads)
+    return any(download.has_name(name) and download.splits() & set(splits) for download in data.downloads)

@@ -24,9 +24,25 @@ COLUMNS = (
 )
 _INTRO = """# Published and reproduced scores
 
-`sapiens reproduce NAME` evaluates a published model by the published protocol and adds a row here: the number, its difference
-from the published one, versions, the device, the minutes of all devices together, and the command. An empty cell was not
-reproduced. "equal" is equal to the last published digit.
+`sapiens reproduce NAME` evaluates a published model by the published protocol and adds a row here: the score, its difference
+from the published one, versions, the device, the minutes of all devices together, and the command. "Equal" means equal to the
+last published digit. Where the cells are empty, nobody has reproduced the score with this package yet.
+
+```bash
+sapiens reproduce                                        # all scores, and which data and weights are here
+sapiens prepare coco --root /data --only val             # the data
+sapiens download sapiens-pose-0.3b-17                    # the weights
+sapiens reproduce sapiens-pose-0.3b-17 --root /data      # on all GPUs, or on the CPU
+```
+
+A run that was stopped continues with the parts that are missing. Other devices may do them.
+
+**`--quick`** evaluates a fixed twentieth of the images, those with the smallest checksums of their names, and prints the interval
+in which the score of all images lies. The images of the part are drawn again 200 times, with repetition. The standard deviation
+of the 200 scores, times sqrt(1 - n / N) for n of N images, is the error of the part. The interval is the score plus and minus
+1.96 errors, 95 percent of a normal distribution. Of people in COCO files, an image counts with all its people.
+
+## Scores
 """
 
 

@@ -70,9 +70,12 @@ def test_only_what_an_evaluation_reads(tmp_path, capsys):
     miniatures.coco(tmp_path)
     assert run('coco', '--root', tmp_path, '--only', 'val') == 0
     text = capsys.readouterr().out
-    assert 'val of coco17.py: 3 samples' in text and 'train of' not in text and 'train2017.zip' not in text
+    assert 'val of coco17.py: 3 samples' in text and 'train of coco17' not in text and 'train2017.zip' not in text
     assert not (tmp_path / 'coco/annotations/person_keypoints_train2017.json').exists()
     assert not (tmp_path / 'coco/train2017').exists()
+    # An archive of the other split that is given is no mistake.
+    assert run('coco', '--root', tmp_path, '--only', 'val', '--from', tmp_path / 'train2017.zip') == 0
+    assert 'train2017.zip: 0 files unpacked' in capsys.readouterr().out
     (tmp_path / 'train2017.zip').unlink()
     assert run('coco', '--root', tmp_path) == 1
     assert '4 missing image: ' in capsys.readouterr().out
