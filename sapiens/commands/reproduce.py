@@ -120,15 +120,11 @@ def reproduce(target: Target, root: Path, table: Path, args: argparse.Namespace)
         values = target.values(evaluation.evaluate())
         report(target, values, intervals, evaluation)
         is_published = not (args.quick or args.checkpoint or args.cfg_options)
-        done = is_recorded(folder, table)
-        write_atomically(
-            folder / RESULT,
-            json.dumps(dict(values=values, table=str(table.resolve()) if is_published else '', **run), indent=1)
-            + '\n',
-        )
-        if is_published and not done:
+        if is_published and not is_recorded(folder, table):
             add_rows(table, rows_with(target, values, run, args))
             print(f'added to {table}')
+        result = dict(values=values, table=str(table.resolve()) if is_published else '', **run)
+        write_atomically(folder / RESULT, json.dumps(result, indent=1) + '\n')
 
 
 def evaluate(evaluation: Evaluation, devices: list[str]) -> None:

@@ -4,15 +4,16 @@ The samples are cut into blocks. A block is a file when it is done, whatever dev
 that are missing. The score is computed from all files, as ``sapiens test`` computes it from one run.
 """
 
+import contextlib
 import json
 import multiprocessing
 import os
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cached_property
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
@@ -192,27 +193,28 @@ class Evaluation:
 
     def _distribute(self, devices: Sequence[str], missing: list[int]) -> Iterator[int]:
         """Give each device its share of the blocks, in processes of their own."""
-        shares = [missing[number :: len(devices)] for number in range(len(devices))]
-        context, done = multiprocessing.get_context('spawn'), set()
-        with ProcessPoolExecutor(len(devices), context) as pool:
-            jobs = [pool.submit(_work, self.plan, *pair) for pair in zip(devices, shares, strict=True)]
-            try:
-                running = set(jobs)
-                while running:
-                    ended, running = wait(running, 1.0, FIRST_COMPLETED)
-                    for job in ended:
-                        job.result()
-                    new = [block for block in missing if block not in done and self.part(block).exists()]
-                    done.update(new)
-                    yield from (len(self.blocks[block]) for block in new)
-            except BrokenProcessPool as error:
-                raise ChildProcessError(
-                    'a process of the evaluation was killed, perhaps for its memory. Finished parts are kept: run the command '
-                    'again, with a smaller --batch-size if the memory was full'
-                ) from error
-            finally:
-                for job in jobs:
-                    job.cancel()
+        context, started, done = multiprocessing.get_context('spawn'), [], set()
+        try:
+            for number, device in enumerate(devices):
+                pipe, end = context.Pipe(duplex=False)
+                process = context.Process(target=_work, args=(self.plan, device, missing[number :: len(devices)], end))
+                process.start()
+                end.close()
+                started.append((process, pipe))
+            running = [process.sentinel for process, _ in started]
+            while running:
+                wait(running, 1.0)
+                running = [process.sentinel for process, _ in started if process.is_alive()]
+                new = [block for block in missing if block not in done and self.part(block).exists()]
+                done.update(new)
+                yield from (len(self.blocks[block]) for block in new)
+                for process, pipe in started:
+                    _raise_error(process, pipe)
+        finally:
+            for process, _ in started:
+                process.terminate()
+            for process, _ in started:
+                process.join()
 
     def collect(self) -> dict:
         """Give all parts to the metrics.
@@ -240,12 +242,28 @@ class Evaluation:
         return found
 
 
-def _work(plan: Plan, device: str, blocks: list[int]) -> None:
-    """Main function of a process."""
+def _work(plan: Plan, device: str, blocks: list[int], pipe: Connection) -> None:
+    """Main function of a process, which sends its error."""
     if torch.device(device).type == 'cpu':
         torch.set_num_threads(1)
-    for _ in Evaluation(plan).work(device, blocks):
-        pass
+    try:
+        for _ in Evaluation(plan).work(device, blocks):
+            pass
+    except (OSError, ValueError, ImportError) as error:
+        pipe.send(error)
+
+
+def _raise_error(process: BaseProcess, pipe: Connection) -> None:
+    """Raise the error that a process has sent, or that it was killed."""
+    with contextlib.suppress(EOFError):
+        error = pipe.recv() if pipe.poll() else None
+        if error is not None:
+            raise error
+    if process.exitcode:
+        raise ChildProcessError(
+            f'a process of the evaluation ended with exit code {process.exitcode}, perhaps for its memory. Finished parts are '
+            'kept: run the command again, with a smaller --batch-size if the memory was full'
+        )
 
 
 def device_name(device: torch.device) -> str:

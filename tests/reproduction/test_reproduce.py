@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import psutil
 import pytest
 import torch
 
@@ -108,6 +109,21 @@ def test_two_devices_give_the_same(monkeypatch, tmp_path):
     assert run(name, '--work-dir', 'two', '--devices', 'cpu,cpu', root=tmp_path) == 0
     one, two = (json.loads((tmp_path / folder / 'scores.json').read_text()) for folder in ('one', 'two'))
     assert one['values'] == two['values']
+    # A process is killed: what is done is kept, and the next run goes on.
+    [target] = command.find_targets(name)
+    evaluation = evaluate.Evaluation(plan_of(target, tmp_path, tmp_path / 'three'))
+    evaluation.begin()
+    with pytest.raises(ChildProcessError, match='ended with exit code -9.*run the command again'):
+        for _ in evaluation.run(['cpu', 'cpu']):
+            for child in psutil.Process().children():
+                if 'spawn_main' in ' '.join(child.cmdline()):
+                    child.kill()
+    assert 0 < len(evaluation.missing()) < len(evaluation.blocks)
+    assert run(name, '--work-dir', 'three', root=tmp_path) == 0
+    assert json.loads((tmp_path / 'three/scores.json').read_text())['values'] == one['values']
+    write_weights('configs/pose/sapiens_tiny_synthetic17-128x96.py', tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match='other.pth'):
+        run(name, '--work-dir', 'four', '--devices', 'cpu,cpu', '--checkpoint', 'other.pth', root=tmp_path)
 
 
 def test_missing_data_and_weights(monkeypatch, tmp_path):
