@@ -40,7 +40,7 @@ A run that was stopped continues with the parts that are missing. Other devices 
 **`--quick`** evaluates a fixed twentieth of the images, those with the smallest checksums of their names, and prints the interval
 in which the score of all images lies. The images of the part are drawn again 200 times, with repetition. The standard deviation
 of the 200 scores, times sqrt(1 - n / N) for n of N images, is the error of the part. The interval is the score plus and minus
-1.96 errors, 95 percent of a normal distribution. Of people in COCO files, an image counts with all its people.
+1.96 errors, 95 percent of a normal distribution. An image counts with all its people.
 
 ## Scores
 """
@@ -91,7 +91,8 @@ def blank() -> str:
     rows = [row for target in all_targets() for row in rows_of(target)]
     notes = [f'- `{one.name}`: {one.notes}' for one in PROTOCOLS.values()]
     return '\n'.join([_INTRO, *_table(rows), '', '## Protocols', '', *notes, '']) + (
-        '\nNo score on CIHP or LIP is published, and no weights are. On 308 keypoints mapped to 114, no list of the 114 is.\n'
+        '\nNo score on CIHP or LIP is published, and no weights for them. The scores of 308 keypoints on 114 common ones are left out,\n'
+        'since the list of the 114 is not published.\n'
     )
 
 
