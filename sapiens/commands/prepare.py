@@ -97,7 +97,7 @@ def about(data: KnownData, root: Path, splits: tuple[str, ...]) -> str:
             f'{place}: {"missing" if count is None else f"{count:,} files" if count > 1 else "there"}'
             for place, count in state_of(download, root / data.folder)
         )
-        without = f' (only needed for more than {download.optional})' if download.optional else ''
+        without = f' (not needed for {download.optional})' if download.optional else ''
         lines.append(f'  {download.name} from {where(download, data)}{without}\n    in {root / data.folder}: {places}')
     if data.rendered:
         lines.append(f'  rendered from scans: {rendered_by(data)}')

@@ -70,7 +70,10 @@ _ALL = (
     ),
     Protocol('goliath', dict(AP=('goliath/AP',)), PERCENT, notes=f'5,000 images. {_NOT_PUBLIC}'),
     Protocol(
-        'goliath-parts', dict(mIoU=('seg/mIoU',), mAcc=('seg/mAcc',)), PERCENT, notes=f'28 classes. {_NOT_PUBLIC} mAcc is taken from texts that quote the paper.'
+        'goliath-parts',
+        dict(mIoU=('seg/mIoU',), mAcc=('seg/mAcc',)),
+        PERCENT,
+        notes=f'28 classes. {_NOT_PUBLIC} mAcc is taken from texts that quote the paper.',
     ),
     Protocol(
         'hi4d-depth',

@@ -339,5 +339,5 @@ def test_detections_are_optional_but_named(tmp_path, capsys):
     (tmp_path / 'COCO_val2017_detections_AP_H_70_person.json').unlink()
     assert run('coco', '--root', tmp_path) == 1
     text = capsys.readouterr().out
-    assert 'only needed for more than evaluation in ground-truth boxes' in text
+    assert 'not needed for evaluation in ground-truth boxes' in text
     assert 'It is in COCO_val2017_detections_AP_H_70_person.json' in text
