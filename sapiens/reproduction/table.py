@@ -91,8 +91,8 @@ def blank() -> str:
     rows = [row for target in all_targets() for row in rows_of(target)]
     notes = [f'- `{one.name}`: {one.notes}' for one in PROTOCOLS.values()]
     return '\n'.join([_INTRO, *_table(rows), '', '## Protocols', '', *notes, '']) + (
-        '\nNo score on CIHP or LIP is published, and no weights for them. The scores of 308 keypoints on 114 common ones are left\n'
-        'out, since the list of the 114 is not published.\n'
+        '\nNo score on CIHP or LIP is published, and no weights for them. The scores of 308 keypoints on 114 common ones are\n'
+        'left out, since the list of the 114 is not published.\n'
     )
 
 
