@@ -44,15 +44,16 @@ def prepare(
     """
     require_root(data, root)
     sources = find_sources(data, root, given, splits)
+    if (root / data.folder).is_dir():
+        convert(data, root, report)  # what a run that was stopped has unpacked
     if sources:
         with FolderLock(root / data.folder, 'wait until it has ended', report):
             for source in _in_order(data, sources):
                 written, there = unpack(source, data, root, splits)
                 kept = f', {count_of(there, "file")} there already' if there else ''
                 report(f'{source.path}: {count_of(written, "file")} unpacked{kept}')
-                convert(data, root, report)
-    elif (root / data.folder).is_dir():
-        convert(data, root, report)
+                if written:
+                    convert(data, root, report)
     return check_parts(data, root, splits, read, progress)
 
 

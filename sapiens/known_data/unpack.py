@@ -151,7 +151,8 @@ class _Wanted:
             state = count_of(target.stat().st_size, 'byte') if target.is_file() else 'no file'
             raise ValueError(
                 f'{target} is in the way: it has {state}, {member.path} of {self.source.path} has {member.size:,}. An '
-                'unpacking that was stopped leaves such files. Nothing is written over: remove it, and run this again'
+                'unpacking that was stopped leaves such files. Nothing is written over: remove it, or take the archive away, and '
+                'run this again'
             )
 
 

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -19,13 +19,14 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
-from torch.utils.data import Subset
+from torch.utils.data import DataLoader
 
 from sapiens.apis.fingerprint import fingerprint
 from sapiens.apis.loading.build import build_model
-from sapiens.engine import Runner
 from sapiens.engine.evaluators import complete_evaluators
+from sapiens.engine.worker_signals import init_worker
 from sapiens.known_data import data_root
+from sapiens.registry import FUNCTIONS
 from sapiens.utils.config import load_config
 from sapiens.utils.device import pick_device
 from sapiens.utils.files import remove_temporaries, write_atomically
@@ -36,7 +37,8 @@ from .records import read_part, write_part
 
 __all__ = ['Evaluation', 'Plan', 'device_name']
 
-BLOCKS = 200  # about as many parts
+BLOCKS = 200  # at most about as many parts
+FEWEST = 16  # samples of a part, except the last
 PLAN = 'plan.json'
 
 
@@ -77,7 +79,6 @@ class Plan:
             loader.batch_size = self.batch_size
         cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
         loader.num_workers = min(loader.get('num_workers', 0), cores) if self.workers is None else self.workers
-        loader.sampler = dict(type='DefaultSampler', shuffle=False)
         return cfg
 
 
@@ -96,9 +97,9 @@ class Evaluation:
 
     @cached_property
     def blocks(self) -> list[range]:
-        """Positions among the chosen samples. Only the last block is not a multiple of the batch."""
-        count, batch = len(self.data.indices), self.cfg.test_dataloader.batch_size
-        size = -(-count // BLOCKS // batch) * batch or batch
+        """Positions among the chosen samples, whatever the batch: another run may have a smaller one."""
+        count = len(self.data.indices)
+        size = max(FEWEST, -(-count // BLOCKS))
         return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
     def part(self, block: int) -> Path:
@@ -121,7 +122,7 @@ class Evaluation:
             config=json.loads(json.dumps(parts, default=str)),
             weights=fingerprint(self.plan.checkpoint),
             data=self.data.identity(),
-            blocks=[len(self.blocks), len(self.data.indices)],
+            parts=[len(self.blocks), len(self.data.indices)],
             quick=self.plan.quick,
         )
 
@@ -172,11 +173,8 @@ class Evaluation:
         target = pick_device(device)
         model = build_model(self.cfg, self.plan.checkpoint, str(target))
         evaluator = Evaluator(self.metrics)
-        dataset = self.data.dataset
-        evaluator.dataset_meta = dataset.metainfo
-        chosen = [self.data.indices[position] for block in blocks for position in self.blocks[block]]
-        loader = Runner.build_dataloader(dict(self.cfg.test_dataloader, dataset=Subset(dataset, chosen)))
-        batches = iter(loader)
+        evaluator.dataset_meta = self.data.dataset.metainfo
+        batches = iter(self._loader(blocks))
         for block in blocks:
             start, seen = time.time(), 0
             while seen < len(self.blocks[block]):
@@ -190,6 +188,23 @@ class Evaluation:
                 self.part(block), dict(records=records, seconds=time.time() - start, device=device_name(target))
             )
             yield block
+
+    def _loader(self, blocks: Sequence[int]) -> DataLoader:
+        """Load blocks in order. No batch has samples of two."""
+        options = self.cfg.test_dataloader
+        step, batches = options.batch_size, []
+        for block in blocks:
+            chosen = [self.data.indices[position] for position in self.blocks[block]]
+            batches += [chosen[start : start + step] for start in range(0, len(chosen), step)]
+        collate = dict(options.get('collate_fn') or dict(type='pseudo_collate'))
+        return DataLoader(
+            self.data.dataset,
+            batch_sampler=batches,
+            num_workers=options.num_workers,
+            collate_fn=partial(FUNCTIONS.get(collate.pop('type')), **collate),
+            worker_init_fn=init_worker,
+            pin_memory=torch.cuda.is_available(),
+        )
 
     def _distribute(self, devices: Sequence[str], missing: list[int]) -> Iterator[int]:
         """Give each device its share of the blocks, in processes of their own."""

@@ -174,7 +174,9 @@ def test_half_a_file_of_another_unpacking_is_not_written_over(tmp_path):
     half = tmp_path / 'lip/images/train_images/77_471474.jpg'
     half.parent.mkdir(parents=True)
     half.write_bytes(b'half')
-    with pytest.raises(ValueError, match=r'77_471474.jpg is in the way: it has 4 bytes, .* remove it, and run this'):
+    with pytest.raises(
+        ValueError, match=r'77_471474.jpg is in the way: it has 4 bytes, .* remove it, or take the archive away'
+    ):
         run('lip', '--root', tmp_path)
     assert half.read_bytes() == b'half'
 
