@@ -161,7 +161,7 @@ def pascal_person_part(folder):
     write_tar(folder / 'VOCtrainval_03-May-2010.tar', photographs)
 
 
-def face_synthetics(folder, count=200):
+def face_synthetics(folder, count=100):
     files = {}
     for n in range(count):
         files[f'{n:06d}.png'] = image(n % 3, 'PNG')
