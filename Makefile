@@ -5,7 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.installed
-REQUIREMENTS := $(wildcard requirements/*.txt) setup.py
+TEST_STAMP := $(VENV)/.installed-tests
+# What the tests need in addition, which `make install` and `make quickstart` do without.
+TEST_REQUIREMENTS := requirements/tests.txt requirements/distributed.txt
+REQUIREMENTS := $(filter-out $(TEST_REQUIREMENTS),$(wildcard requirements/*.txt)) setup.py
 
 .PHONY: help install quickstart test test-slow lint format clean
 
@@ -18,11 +21,14 @@ $(STAMP): $(REQUIREMENTS)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 13) or sys.exit( \
 		"sapiens needs Python 3.10 to 3.13, and $(PYTHON) is %d.%d: run `make PYTHON=python3.11 install`" % v)'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -r requirements/runtime.txt -r requirements/optional.txt -r requirements/tests.txt \
-		-c requirements/constraints.txt
+	$(PIP) install --quiet -r requirements/runtime.txt -r requirements/optional.txt -c requirements/constraints.txt
 	$(PIP) install --quiet --no-deps -r requirements/mminstall.txt
 	$(PIP) install --quiet --no-deps --editable .
 	$(BIN)/python -c 'import sapiens; print("sapiens", sapiens.__version__, "is installed in $(VENV)")'
+	@touch $@
+
+$(TEST_STAMP): $(STAMP) $(TEST_REQUIREMENTS)
+	$(PIP) install --quiet $(addprefix -r ,$(TEST_REQUIREMENTS)) -c requirements/constraints.txt
 	@touch $@
 
 quickstart: install ## Render people and pretrain the tiny model on them, minutes (DATA_ROOT=folder for your own images)
@@ -31,17 +37,17 @@ quickstart: install ## Render people and pretrain the tiny model on them, minute
 # Files side by side, a core each: most of a test's time is one core's.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-test: install ## Run the tests (CPU, minutes)
+test: $(TEST_STAMP) ## Run the tests (CPU, minutes)
 	$(PYTEST)
 
-test-slow: install ## Run the slow tests too
+test-slow: $(TEST_STAMP) ## Run the slow tests too
 	$(PYTEST) -m 'not gpu'
 
-lint: install ## Check style and format
+lint: $(TEST_STAMP) ## Check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: install ## Fix style and format
+format: $(TEST_STAMP) ## Fix style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -43,6 +43,6 @@ setup(
     package_data={'sapiens': ['**/*.json', 'apis/web/*.css', 'apis/web/examples/*.jpg']},
     entry_points={'console_scripts': ['sapiens = sapiens.commands.__main__:main']},
     install_requires=requirements('runtime'),
-    extras_require={name: requirements(name) for name in ('optional', 'demo', 'tests')},
+    extras_require={name: requirements(name) for name in ('optional', 'demo', 'distributed', 'tests')},
     classifiers=[f'Programming Language :: Python :: 3.{minor}' for minor in (10, 11, 12, 13)],
 )

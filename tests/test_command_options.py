@@ -80,6 +80,21 @@ out Path
 --task
 --dtype fp32|bf16|fp16
 
+sapiens.commands.curate:
+sources *
+--out! Path
+--config =curation/humans300m.py
+--from-table Path
+--column =path
+--no-shards flag
+--examples zero_or_more =24
+--cfg-options +
+--engine local|ray =local
+--workers zero_or_more
+--address
+--devices +
+--gpus-per-worker above_zero
+
 sapiens.commands.curves:
 runs +
 --keys +

@@ -34,8 +34,12 @@ from sapiens.structures import DenseDataSample
 from sapiens.utils.config import load_config
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
-STUDIES = CONFIGS / 'ablations'  # studies are no models: tests/studies plans them
-LEAVES = sorted(p for p in CONFIGS.rglob('*.py') if '_base_' not in p.parts and not p.is_relative_to(STUDIES))
+STUDIES = CONFIGS / 'ablations'
+# Studies and curations are no models: tests/studies and tests/curation read them.
+OTHERS = ('ablations', 'curation')
+LEAVES = sorted(
+    p for p in CONFIGS.rglob('*.py') if '_base_' not in p.parts and p.relative_to(CONFIGS).parts[0] not in OTHERS
+)
 TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
 NAME = re.compile(
     r'(?P<model>sapiens2?|(timm|mmpretrain)-[a-z]+)_(?P<size>[^_]+)_(?P<data>[^-_]+)-(?P<h>\d+)x(?P<w>\d+)(_(?P<what>.+))?'

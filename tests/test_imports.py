@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[1]
 # the floor of plain modules.
 FLOORS = [
     {'commands'},
-    {'reproduction', 'studies'},
+    {'curation', 'reproduction', 'studies'},
     {'apis', 'engine', 'known_data', 'own_data'},
     {'checkpoints'},
     {'models', 'datasets', 'evaluation'},
     {'visualization', 'synthetic'},
-    {'tasks', 'coco', 'frames', 'structures', 'metainfo', 'registry', 'utils'},
+    {'tasks', 'coco', 'frames', 'structures', 'metainfo', 'registry', 'utils', 'bulk'},
     {'compat', 'version'},
 ]
 PLAIN = FLOORS[-2]

@@ -17,7 +17,7 @@ __all__ = ['COMMANDS', 'run']
 
 # In the order of ``sapiens --help``.
 COMMANDS = (
-    *('quickstart', 'render', 'scans', 'prepare', 'labels', 'index', 'new', 'check', 'browse'),
+    *('quickstart', 'render', 'scans', 'prepare', 'curate', 'labels', 'index', 'new', 'check', 'browse'),
     *('train', 'test', 'submit', 'ablate', 'curves', 'score', 'config', 'flops', 'estimate', 'hang'),
     *('download', 'convert', 'verify', 'reproduce', 'export'),
     *('infer', 'keypoints', 'relight', 'features', 'demo'),

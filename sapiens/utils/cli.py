@@ -29,6 +29,7 @@ __all__ = [
     'load_runner_config',
     'positive',
     'tool_parser',
+    'zero_or_more',
 ]
 
 
@@ -95,6 +96,13 @@ def positive(text: str) -> int:
     """The ``type`` of an argument that is a whole number of 1 or more."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f'{text}: expected a whole number, 1 or more')
+    return int(text)
+
+
+def zero_or_more(text: str) -> int:
+    """The ``type`` of an argument that is a whole number of 0 or more."""
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f'{text}: expected a whole number, 0 or more')
     return int(text)
 
 

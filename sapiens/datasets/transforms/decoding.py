@@ -78,6 +78,7 @@ class EncodedImage:
 
     Attributes:
         size: (w, h) of the upright image.
+        format: Pillow's name of the format.
 
     Raises:
         BadImage: empty, not an image, too large, truncated, or of a pixel type without a defined white.
@@ -96,6 +97,7 @@ class EncodedImage:
             raise BadImage(f'not an image ({len(data)} bytes; known are {", ".join(FORMATS)})') from None
         except Exception as error:  # a broken header raises any error of the format's reader
             raise BadImage(reason_of(error)) from error
+        self.format = self._image.format
         self._stored_size = width, height = self._image.size
         if width * height > max_megapixels * 1e6:
             raise BadImage(f'{width} x {height} pixels are more than the limit of {max_megapixels:g} megapixels')

@@ -1,0 +1,199 @@
+"""Scores of the filters, and what passes them."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from sapiens.curation import load_settings
+from sapiens.curation.filters import FILTERS, build_filters, image_text
+from sapiens.curation.filters import people as people_module
+from sapiens.curation.filters.natural import natural_score
+from sapiens.curation.filters.text import find_weights, measure_text
+from sapiens.curation.hashes import content_hash, perceptual_hash
+from sapiens.curation.photo import Photo
+
+from .images import Detector, drawing, encoded, photo, textured
+
+
+def one(**options):
+    return build_filters({'x': options})[0]
+
+
+def test_hashes_of_copies_are_near_and_of_others_far():
+    import cv2
+
+    image = textured(0)
+    base = perceptual_hash(photo(image).small)
+    small = cv2.resize(image, (240, 200), interpolation=cv2.INTER_AREA)
+    copies = [Photo(encoded(image, quality=40)), photo(small), Photo(encoded(image, 'WEBP', quality=60))]
+    bits = [(base ^ perceptual_hash(copy.small)).bit_count() for copy in copies]
+    assert max(bits) <= 4
+    assert min((base ^ perceptual_hash(photo(textured(seed)).small)).bit_count() for seed in range(1, 9)) > 12
+    assert content_hash(b'a') != content_hash(b'b') and content_hash(b'a') == content_hash(b'a') < 2**64
+
+
+def test_drawings_look_less_natural_than_textures():
+    textures = [natural_score(photo(textured(seed)).small) for seed in range(5)]
+    drawings = [natural_score(photo(drawing(seed)).small) for seed in range(5)]
+    assert min(textures) > 2 * max(drawings) and max(textures) <= 1
+    assert natural_score(np.zeros((9, 9, 3), np.uint8)) == 0
+    table = pa.table({'x_score': pa.array([0.29, 0.3, None], pa.float32())})
+    assert one(type='Natural', threshold=0.295).passes(table).tolist() == [False, True, False]
+
+
+def test_size_and_aspect():
+    table = pa.table(dict(width=[400, 300, 2000], height=[300, 299, 400], x_side=[300, 299, 400]))
+    assert one(type='MinSize', side=300, aspect=4).passes(table).tolist() == [True, False, False]
+
+
+def test_photos_decode_once_upright_and_reduced():
+    made = Photo(encoded(textured(0, 600, 300)))
+    assert made.size == (600, 300) and made.format == 'JPEG' and made.small.shape == (128, 256, 3)
+    assert made.pixels.shape == (300, 600, 3) and Photo(encoded(textured(0, 20, 10))).small.shape == (10, 20, 3)
+
+
+def test_people_count_by_score_and_both_sides(monkeypatch):
+    monkeypatch.setattr(people_module, 'build_detector', lambda text, device, threshold: Detector())
+    made = one(type='People', detector='stub', score=0.5, side=200)
+    made.setup()
+    red = np.zeros((300, 260, 3), np.uint8)
+    red[..., 0] = 204
+    [values] = made.measure([photo(red)])
+    assert values['best'] == pytest.approx(0.8) and values['boxes'].tolist() == [10, 10, 250, 290]
+    boxes = [[0, 0, 300, 300, 5, 5, 255, 255], [0, 0, 200, 400], None, [], [10, 10, 250, 320, 5, 5, 205, 400]]
+    scores = [[0.9, 0.6], [0.9], None, [], [0.5, 0.51]]
+    table = pa.table(dict(
+        x_boxes=pa.array(boxes, pa.list_(pa.float32())), x_scores=pa.array(scores, pa.list_(pa.float32())),
+        x_best=pa.array([0.9, 0.9, None, 0, 0.51], pa.float32()), width=[300] * 5, height=[400] * 5,
+    ))  # fmt: skip
+    assert made.counts(table).tolist() == [2, 0, 0, 0, 0]
+    assert one(type='People', score=0.5, side=199).counts(table).tolist() == [2, 1, 0, 0, 1]
+    assert one(type='People', score=0.4, side=199).passes(table).tolist() == [True, True, False, False, True]
+    # The whole person: inside of the image, and taller than wide.
+    whole = one(type='People', score=0.4, side=199, view='whole').counts(table)
+    assert whole.tolist() == [0, 0, 0, 0, 1]
+
+
+def test_text_is_measured_by_area_and_repetition():
+    probabilities = np.zeros((100, 200), np.float32)
+    probabilities[10:20, 10:60] = 0.9
+    found = measure_text(probabilities)
+    assert found == dict(fraction=pytest.approx(500 / 20000), lines=1, repeats=1)
+    for row in range(3):
+        probabilities[30 + 20 * row : 40 + 20 * row, 100:151] = 0.9
+    probabilities[0, 0] = 1  # noise
+    assert measure_text(probabilities) == dict(fraction=pytest.approx(0.1015), lines=4, repeats=4)
+    assert measure_text(np.zeros((64, 64), np.float32)) == dict(fraction=0, lines=0, repeats=0)
+    table = pa.table(dict(x_fraction=[0.0, 0.2, 0.0], x_repeats=[1, 1, 6]))
+    assert one(type='Text', most=0.1, repeats=6).passes(table).tolist() == [True, False, False]
+
+
+def test_the_weights_of_the_text_detector_are_asked_for(monkeypatch):
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    with pytest.raises(ImportError, match='python -m pip install --no-deps rapidocr-onnxruntime'):
+        find_weights()
+
+
+def test_a_function_of_the_user():
+    made = one(type='Function', function='tests.curation.images:brightness', least=10, most=20)
+    assert made.measure([photo(np.full((20, 20, 3), 12, np.uint8))]) == [dict(score=12.0)]
+    table = pa.table(dict(x_score=[9.0, 10, 20, 21]))
+    assert made.passes(table).tolist() == [False, True, True, False] and made.threshold == 10
+
+
+def test_images_are_compared_with_texts(monkeypatch):
+    class Part:
+        def __init__(self, answer):
+            self.answer, self.device = answer, 'cpu'
+
+        def eval(self):
+            return self
+
+        def to(self, device):
+            return self
+
+        def __call__(self, **inputs):
+            return self.answer(**inputs)
+
+        def from_pretrained(self, name):
+            if name != 'here':
+                raise OSError('nothing there\nat all')
+            return self
+
+    class Inputs(dict):
+        def to(self, device):
+            return self
+
+    def process(text, images, **_):
+        assert text == ['a photo', 'a face', 'a drawing'] and images[0].shape == (20, 20, 3)
+        return Inputs(level=torch.tensor([float(image.mean()) for image in images]))
+
+    def compare(level):  # odds of 1 : 1 : level
+        ones = torch.ones_like(level)
+        return SimpleNamespace(logits_per_image=torch.stack([ones, ones, level], 1).log())
+
+    stub = SimpleNamespace(AutoModel=Part(compare), AutoProcessor=Part(process))
+    monkeypatch.setattr(image_text, 'require', lambda *_: stub)
+    options = dict(type='ImageText', wanted=['a photo', 'a face'], unwanted=['a drawing'])
+    made = one(model='here', **options)
+    made.setup('cpu')
+    scores = [row['score'] for row in made.measure([photo(np.full((20, 20, 3), value, np.uint8)) for value in (2, 6)])]
+    assert scores == pytest.approx([0.5, 0.25])
+    assert made.passes(pa.table(dict(x_score=[0.5, 0.49, None]))).tolist() == [True, False, False]
+    with pytest.raises(ValueError, match="model='away' of the filter x cannot be loaded: nothing there$"):
+        one(model='away', **options).setup('cpu')
+
+
+def test_versions_are_those_of_scores_and_not_of_thresholds():
+    assert one(type='People', score=0.5).version == one(type='People', score=0.9, side=5).version
+    assert one(type='People', detector='embedded').version != one(type='People').version
+    for kind in FILTERS.values():
+        assert set(kind.thresholds) <= set(kind.__init__.__annotations__)
+        assert not kind.score or kind.score in kind.columns
+
+
+@pytest.mark.parametrize(
+    ('filters', 'text'),
+    [
+        ({}, "'filters' is empty"),
+        ({'x': {'type': 'Peopel'}}, "did you mean 'People'"),
+        ({'x': {'type': 'People', 'scor': 1}}, "filters.x: People has no argument 'scor'; did you mean 'score'"),
+        ({'x': {'type': 'People', 'score': 2}}, 'filters.x: score=2: expected a finite number'),
+        ({'x': {'type': 'People', 'view': 'face'}}, "view='face' is not one of"),
+        ({'x y': {'type': 'People'}}, 'cannot be the name of a filter'),
+        ({'a': {'type': 'People'}, 'b': {'type': 'Natural'}}, "'b' \\(image\\) comes after 'a' \\(model\\)"),
+        ({'a': {'type': 'Duplicates'}, 'b': {'type': 'Duplicates'}}, 'two filters of duplicates'),
+        ({'a': {'type': 'Function', 'function': 'os:path', 'least': 1}}, "expected 'package.module:name'"),
+        ({'a': {'type': 'Function', 'function': 'no_such:f', 'least': 1}}, 'cannot be found'),
+        ({'a': {'type': 'Function', 'function': 'os:getcwd'}}, 'has no limit'),
+        (
+            {'a': {'type': 'ImageText', 'model': 'm', 'wanted': 'text', 'unwanted': ['b']}},
+            "wanted='text': expected a list",
+        ),
+    ],
+)
+def test_wrong_filters_are_refused(filters, text):
+    with pytest.raises(ValueError, match=text):
+        build_filters(filters)
+
+
+def test_the_shipped_config_and_its_options(tmp_path):
+    settings = load_settings('curation/humans300m.py')
+    assert [one.name for one in settings.build()] == ['size', 'natural', 'duplicates', 'people']
+    options = ['filters.people.score=0.5', 'filters.text.type=Text', 'filters.duplicates=None', 'unit_size=7']
+    settings = load_settings('curation/humans300m.py', options)
+    assert [one.name for one in settings.build()] == ['size', 'natural', 'text', 'people'] and settings.unit_size == 7
+    assert settings.build()[-1].threshold == 0.5
+    for option, text in (
+        ('filters.peple.score=1', "no 'filters.peple'; did you mean 'people'"),
+        ('unitsize=1', "unknown key 'unitsize'; did you mean 'unit_size'"),
+        ('unit_size=0', 'unit_size=0: expected a whole number'),
+    ):
+        with pytest.raises(ValueError, match=text):
+            load_settings('curation/humans300m.py', [option])
+    (tmp_path / 'x.py').write_text('filters = 1 / 0')
+    with pytest.raises(ValueError, match='cannot be read: ZeroDivisionError'):
+        load_settings(tmp_path / 'x.py')
