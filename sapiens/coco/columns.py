@@ -10,6 +10,8 @@ __all__ = ['GOLIATH_FIELD', 'WHOLEBODY_LISTS', 'Columns', 'read_category', 'read
 # COCO-WholeBody stores the 133 keypoints of a person in five lists.
 WHOLEBODY_LISTS = {'keypoints': 17, 'foot_kpts': 6, 'face_kpts': 68, 'lefthand_kpts': 21, 'righthand_kpts': 21}
 GOLIATH_FIELD = 'goliath_wholebody_kpts'
+# Sums of weights are float32.
+_MOST_WEIGHT = 1e30
 
 
 class Columns:
@@ -18,9 +20,15 @@ class Columns:
     Attributes:
         ids, image_id, num_keypoints, categories, boxes, areas, crowd: see :class:`sapiens.coco.AnnotatedPeople`.
         lists: {(field, count of numbers): (rows, numbers)}.
+        weights: of the field ``weight``, 1 where there is none; empty without that name.
+        has_weights: whether an annotation has the field.
+
+    Args:
+        weight: name of the field of weights.
     """
 
-    def __init__(self):
+    def __init__(self, weight: str | None = None):
+        self.weight, self.weights, self.has_weights = weight, array('d'), False
         self.ids, self.image_id, self.num_keypoints, self.categories = (array('q') for _ in range(4))
         self.boxes, self.areas, self.crowd = array('d'), array('d'), array('b')
         self.lists = {}
@@ -44,6 +52,8 @@ class Columns:
 
     def _add(self, annotation: dict, number: int, image_id: int) -> None:
         row = len(self.ids)
+        if self.weight is not None:
+            self._add_weight(annotation.get(self.weight), number)
         box, area, known = annotation.get('bbox'), annotation.get('area'), annotation.get('num_keypoints')
         category, crowd = annotation.get('category_id'), annotation.get('iscrowd')
         box = array('d') if box is None else _floats(box, 'd', 'bbox')
@@ -63,6 +73,15 @@ class Columns:
             for name, part in zip(WHOLEBODY_LISTS, parts, strict=True):
                 numbers.extend(_floats(part, 'f', name))
             self._add_list(row, '+'.join(WHOLEBODY_LISTS), numbers)
+
+    def _add_weight(self, value: object, number: int) -> None:
+        self.has_weights |= value is not None
+        value = 1.0 if value is None else value
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _MOST_WEIGHT:
+            raise ValueError(
+                f'annotation {number} has the weight {_short(value)} in {self.weight!r}: expected a number, 0 or more'
+            )
+        self.weights.append(value)
 
     def _add_list(self, row: int, field: str, numbers: array) -> None:
         rows, values = self.lists.setdefault((field, len(numbers)), (array('q'), array('f')))

@@ -49,6 +49,7 @@ class AnnotatedPeople:
             the keypoint is not labeled.
         category_names: {category: names of its ``keypoints``} of categories that name them.
         person_categories: ids of the categories called person; without one, that of COCO, 1.
+        weights: (N,) float64, 0 or more; None if they were not asked for.
     """
 
     path: str
@@ -67,6 +68,7 @@ class AnnotatedPeople:
     lists: dict
     category_names: dict
     person_categories: tuple[int, ...] = (1,)
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -215,34 +217,38 @@ class AnnotatedPeople:
         return f'{problem}. {hint}'
 
 
-def read_people(path: str, keep: bool = False) -> AnnotatedPeople:
+def read_people(path: str, keep: bool = False, weight: str | None = None) -> AnnotatedPeople:
     """Read and check the annotations of a COCO file, one item at a time.
 
     Args:
         path: JSON file with ``images`` and ``annotations``.
         keep: keep the result in memory for the next reader of the file: evaluation reads what its dataset has read. A
             file that has changed is read again.
+        weight: field of the annotations with their weights. Those without it have weight 1.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not COCO's format, ids that are not integers, or values that are not numbers.
+        ValueError: not COCO's format, ids that are not integers, or values that are not numbers; a weight below 0, or a field of
+            weights that no annotation has.
     """
     path = require_file(path, 'annotation file')
     key, status = os.path.abspath(path), os.stat(path)
     version = status.st_size, status.st_mtime_ns
-    if key in _kept and _kept[key][0] == version:
+    if weight is None and key in _kept and _kept[key][0] == version:
         return _kept[key][1]
-    people = _read(path)
+    people = _read(path, weight)
+    if weight is not None and len(people) and people.weights is None:
+        raise ValueError(f'{path!r}: no annotation has the field {weight!r}, which weight= names')
     _kept.pop(key, None)
-    if keep:
+    if keep and weight is None:
         _kept[key] = version, people
         while len(_kept) > _MAX_KEPT:
             del _kept[next(iter(_kept))]
     return people
 
 
-def _read(path: str) -> AnnotatedPeople:
-    images, repeated, columns, names, persons = {}, [], Columns(), {}, []
+def _read(path: str, weight: str | None) -> AnnotatedPeople:
+    images, repeated, columns, names, persons = {}, [], Columns(weight), {}, []
     count = dict(images=0, categories=0)
     try:
         for kind, item in stream_items(path, ('images', 'annotations'), optional=('categories',)):
@@ -304,6 +310,7 @@ def _people(path: str, images: dict, repeated: list, columns: Columns, names: di
         categories=_array(columns.categories),
         lists=lists,
         category_names=names,
+        weights=_array(columns.weights, np.float64) if columns.has_weights else None,
     )
 
 

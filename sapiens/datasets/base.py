@@ -1,9 +1,10 @@
 """Base classes of datasets with numbered samples."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from mmengine.dataset import Compose
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from sapiens.registry import TRANSFORMS
@@ -12,6 +13,7 @@ from .checks import Findings, check_images
 from .draw import Draw, hash63, seed_everything_for
 from .path_table import PathTable
 from .transforms import BadImage, Rejected
+from .weights import read_weights
 
 __all__ = ['PathDataset', 'SampleDataset', 'build_pipeline']
 
@@ -33,7 +35,11 @@ class SampleDataset(Dataset):
         metainfo: ``dataset_name`` and what evaluation and visualization need.
         test_mode: for evaluation: replace nothing, since a metric over other samples would be wrong.
 
+    A data set whose samples have weights sets ``weights``. They are in the metainfo of its packed samples (``weight``), whatever
+    the pipeline, and losses weigh the samples (:mod:`sapiens.models.losses.weights`).
+
     Attributes:
+        weights: (N,) float32, of each sample, 0 or more; None for no weights.
         sampler: the kind of sampler that takes the place of a ResumableSampler in training, for datasets whose samples cannot be
             read in any order at the same cost; else None.
 
@@ -48,6 +54,7 @@ class SampleDataset(Dataset):
         self.pipeline = build_pipeline(pipeline)
         self.metainfo = {'dataset_name': type(self).__name__, **(metainfo or {})}
         self.test_mode = test_mode
+        self.weights: Tensor | None = None
 
     def load(self, index: int) -> dict:
         """The input of the pipeline; it has ``img_path``, for reports, and ``sample_idx``."""
@@ -56,6 +63,27 @@ class SampleDataset(Dataset):
     def load_drawn(self, index: int, seed: int | None) -> dict:
         """Like :meth:`load`, for datasets that make a new sample from the seed of each draw; None for a plain int."""
         return self.load(index)
+
+    def load_weighed(self, index: int, seed: int | None) -> dict:
+        """Like :meth:`load_drawn`, with ``weight`` where the data set has weights."""
+        results = self.load_drawn(index, seed)
+        if self.weights is not None:
+            results['weight'] = float(self.weights[index])
+        return results
+
+    def set_weights(self, path: str, names: Iterable[str]) -> None:
+        """Take the weights of all samples from a table; see :func:`sapiens.datasets.weights.read_weights`.
+
+        Raises:
+            FileNotFoundError, ValueError: no such table, or a wrong one; weights in test mode.
+        """
+        self.refuse_weights_in_test_mode(f'weights={path!r}')
+        self.weights = read_weights(path, names)
+
+    def refuse_weights_in_test_mode(self, given: str) -> None:
+        """Raise ValueError for an option that has an effect in training only."""
+        if self.test_mode:
+            raise ValueError(f'{given} in test mode: an evaluation counts every sample once. Leave it out')
 
     def another(self, index: int, number: int) -> int:
         """Draw the ``number``-th sample, from 1, that takes the place of one that cannot be used; from the global generator."""
@@ -71,8 +99,9 @@ class SampleDataset(Dataset):
             while len(bad) < _TRIES and len(rejected) < _REJECTIONS:
                 path = ''
                 try:
-                    results = self.load_drawn(index, seed)
+                    results = self.load_weighed(index, seed)
                     path = results['img_path']
+                    weight = results.pop('weight', None)
                     sample = self.pipeline(results)
                 except (BadImage, Rejected) as error:
                     if self.test_mode:
@@ -89,6 +118,8 @@ class SampleDataset(Dataset):
                     seed = None if seed is None else hash63(seed, len(bad) + len(rejected))
                     continue
                 sample['bad'], sample['rejected'] = bad, '\n'.join(rejected)
+                if weight is not None:
+                    sample['data_samples'].set_metainfo(dict(weight=weight))
                 if isinstance(draw, Draw):
                     sample['seeds'] = draw.seed
                 return sample

@@ -16,6 +16,11 @@ from .keypoints import map_keypoints, refuse_unreachable, skeleton_fields
 __all__ = ['CombinedDataset']
 
 
+def is_weighted(dataset: SampleDataset) -> bool:
+    """Whether the samples of a data set have weights."""
+    return getattr(dataset, 'is_weighted', dataset.weights is not None)
+
+
 @DATASETS.register_module()
 class CombinedDataset(SampleDataset):
     """Datasets one after the other, or mixed by weights, with one pipeline.
@@ -26,6 +31,8 @@ class CombinedDataset(SampleDataset):
     depends on its :class:`Draw` only, so a run resumes exactly. Shuffle with the sampler: places of one dataset are adjacent.
 
     A file that cannot be used is replaced by a sample of the mixture.
+
+    Samples keep their own weights in the losses (:attr:`.SampleDataset.weights`); those of datasets without have weight 1.
 
     Args:
         datasets: datasets or their configs, without pipelines.
@@ -76,6 +83,7 @@ class CombinedDataset(SampleDataset):
         super().__init__(pipeline, {**first, **(metainfo or {})}, test_mode)
         if self.skeleton is not None:
             refuse_unreachable(self.pipeline, self.skeleton)
+        self.is_weighted = any(is_weighted(item) for item in self.datasets)
         self._set_counts(weights, length)
 
     def _set_skeleton(self, skeleton) -> None:
@@ -154,7 +162,9 @@ class CombinedDataset(SampleDataset):
 
     def load_drawn(self, index: int, seed: int | None) -> dict:
         number, inner = self.locate(index)
-        results = self.datasets[number].load_drawn(inner, seed)
+        results = self.datasets[number].load_weighed(inner, seed)
+        if self.is_weighted:  # all samples or none: processes exchange the sums
+            results.setdefault('weight', 1.0)
         results['sample_idx'] = index
         if self._maps[number] is not None:
             map_keypoints(results, self._maps[number], self._fields)

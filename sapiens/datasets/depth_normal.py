@@ -41,7 +41,7 @@ class GeometryDataset(PairedFolders):
             this is given: then samples have ``intrinsics`` in their metainfo.
         options: {name: value} for the readers of your own fields, and the tables of ids that swap in a mirrored image.
         sequences: pattern of folders below ``data_root`` that each have the folders above, or several: 'pair28/*'.
-        part, partial, pipeline, metainfo, test_mode: see :class:`sapiens.datasets.paired_folders.PairedFolders`.
+        part, partial, pipeline, metainfo, test_mode, weights: see :class:`sapiens.datasets.paired_folders.PairedFolders`.
         **folders: {field: folder} of fields with another folder name: ``depth='metres'``. ``mask=''`` for data without masks:
             every pixel whose label is known counts as one of a person. ``instance='...'`` adds maps with a number for each person
             (8-bit PNG, 0 for background), which evaluation may use; ``alpha='...'`` the fraction of each pixel that people cover
@@ -68,6 +68,7 @@ class GeometryDataset(PairedFolders):
         test_mode: bool = False,
         pipeline: list = (),
         metainfo: dict | None = None,
+        weights: str | None = None,
         **folders: str | None,
     ):
         declared = map_fields()
@@ -120,7 +121,9 @@ class GeometryDataset(PairedFolders):
         files = {name: (folders[name], declared[name].suffixes) for name in order if folders[name]}
         if camera is not None or any(declared[name].on_rays for name in fields):
             files[CAMERA] = camera or self._find_cameras(data_root, sequences), CAMERA_SUFFIXES
-        super().__init__(data_root or '.', images, files, '', sequences, part, partial, pipeline, metainfo, test_mode)
+        super().__init__(
+            data_root or '.', images, files, '', sequences, part, partial, pipeline, metainfo, test_mode, weights
+        )
 
     @staticmethod
     def _find_cameras(data_root: str, sequences: str | Sequence[str]) -> str:

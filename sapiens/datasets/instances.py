@@ -37,6 +37,7 @@ class Instances:
         categories: (N,) int64.
         keypoints, visible: (N, K, 2) float32 pixels and (N, K) uint8, 1 where labeled; None for detections.
         findings: annotations that are left out, by reason, and suspicious values.
+        weights: (N,) float32; None for no weights.
     """
 
     names: PathTable
@@ -51,6 +52,7 @@ class Instances:
     keypoints: torch.Tensor | None
     visible: torch.Tensor | None
     findings: Findings
+    weights: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -142,6 +144,7 @@ def annotated_instances(
         categories=people.categories[rows],
         keypoints=torch.from_numpy(keypoints),
         visible=torch.from_numpy(visible.astype(np.uint8)),
+        weights=None if people.weights is None else torch.from_numpy(people.weights[rows].astype(np.float32)),
     )
 
 

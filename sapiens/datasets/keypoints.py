@@ -58,6 +58,8 @@ class KeypointDataset(SampleDataset):
         names: {name in skeleton: name in source_skeleton} of keypoints whose names differ.
         part: (begin, end), within [0, 1]: the range of images to take, in the order of the file, of those with usable people. For
             training only, since the metric expects all people of the file.
+        weight: field of the annotations with the weight of a person, such as 'score' of pseudo-labels: a number of 0 or more; an
+            annotation without it has weight 1. None for no weights.
 
     Raises:
         FileNotFoundError: no such file.
@@ -80,6 +82,7 @@ class KeypointDataset(SampleDataset):
         source_skeleton: str | Path | Mapping | Skeleton | None = None,
         names: Mapping[str, str] | None = None,
         part: tuple[float, float] = (0.0, 1.0),
+        weight: str | None = None,
     ):
         self.skeleton = get_skeleton(skeleton)
         super().__init__(pipeline, {**dataset_metainfo(self.skeleton), **(metainfo or {})}, test_mode)
@@ -101,7 +104,9 @@ class KeypointDataset(SampleDataset):
         if names and source_skeleton is None:
             raise ValueError('names= gives names in another skeleton: give source_skeleton= too')
         source = self.skeleton if source_skeleton is None else get_skeleton(source_skeleton)
-        people = read_people(self.ann_file, keep=test_mode)  # evaluation reads the same file
+        if weight is not None:
+            self.refuse_weights_in_test_mode(f'weight={weight!r}')
+        people = read_people(self.ann_file, keep=test_mode, weight=weight)  # evaluation reads the same file
         if boxes == 'gt':
             ids = match_keypoints(source, self.skeleton, names)
             least = 1 if test_mode else min_keypoints
@@ -114,6 +119,12 @@ class KeypointDataset(SampleDataset):
             what = 'annotations' if boxes == 'gt' else f'detections of {boxes!r}'
             left_out = self.instances.findings.counts() or 'there are none'
             raise ValueError(f'{self.ann_file!r}: none of the {what} can be used; {left_out}')
+        if weight is not None:
+            self.weights = self.instances.weights
+            if not self.weights.any():
+                raise ValueError(
+                    f'{self.ann_file!r}: the weights {weight!r} of all {len(self)} people are 0: nothing to learn from'
+                )
 
     def __len__(self) -> int:
         return len(self.instances)
@@ -170,8 +181,9 @@ def _part_of_images(people: Instances, part: tuple[float, float], where: str) ->
     if end - begin == len(images):
         return people
     kept = torch.isin(people.image, images[begin:end])
-    columns = ('image', 'ids', 'boxes', 'scores', 'areas', 'categories', 'keypoints', 'visible')
-    return replace(people, **{name: getattr(people, name)[kept] for name in columns})
+    columns = ('image', 'ids', 'boxes', 'scores', 'areas', 'categories', 'keypoints', 'visible', 'weights')
+    columns = {name: getattr(people, name) for name in columns}
+    return replace(people, **{name: values[kept] for name, values in columns.items() if values is not None})
 
 
 def refuse_unreachable(pipeline: Compose, skeleton: Skeleton) -> None:

@@ -43,6 +43,8 @@ class MattingDataset(PairedFolders):
         premultiplied: whether colors of foreground files are multiplied by alpha; the published ones are not. Those of a list of
             RGBA files are read by :class:`.transforms.ComposeRGBA`, which has this option.
         sequences, part, partial: see :class:`.paired_folders.PairedFolders`; ``part`` also divides lists.
+        weights: table of the weights of images, see :class:`.paired_folders.PairedFolders`. With a list the names are its
+            entries.
         pipeline, metainfo, test_mode: see :class:`SampleDataset`.
 
     Raises:
@@ -64,13 +66,14 @@ class MattingDataset(PairedFolders):
         pipeline: list = (),
         metainfo: dict | None = None,
         test_mode: bool = False,
+        weights: str | None = None,
     ):
         self.premultiplied = premultiplied
         if ann_file is None:
             folders = dict(image=images, alpha=alpha, foreground=foreground)
             images, files = _folders(data_root, folders, sequences)
             super().__init__(
-                data_root or '.', images, files, '', sequences, part, partial, pipeline, metainfo, test_mode
+                data_root or '.', images, files, '', sequences, part, partial, pipeline, metainfo, test_mode, weights
             )
             return
         for name, given in dict(
@@ -93,6 +96,8 @@ class MattingDataset(PairedFolders):
             parts = {key: PathTable.from_strings(table[i] for i in range(begin, end)) for key, table in tables.items()}
             self.tables = {kind: parts[id(table)] for kind, table in lists.items()}
         self.table = self.tables['image']
+        if weights is not None:
+            self.set_weights(join_path(self.root, weights), self.names())
 
     def label_options(self) -> dict:
         return dict(premultiplied=self.premultiplied)

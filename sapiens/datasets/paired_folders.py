@@ -3,7 +3,7 @@
 import fnmatch
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from sapiens.utils.image_files import SUFFIXES, is_image
 from sapiens.utils.paths import describe_path, require_folder
@@ -36,6 +36,8 @@ class PairedFolders(PathDataset):
         part: (begin, end), within [0, 1]: the range of samples to take, in the order of their names. To hold out one percent:
             (0, 0.99) and (0.99, 1).
         partial: skip images that lack a label. Otherwise they are an error.
+        weights: table of the weights of images, relative to ``data_root``: CSV or parquet with the columns ``image`` (the path
+            relative to ``data_root``) and ``weight``, see :func:`sapiens.datasets.weights.read_weights`. None for no weights.
         pipeline, metainfo, test_mode: see :class:`SampleDataset`.
 
     Raises:
@@ -55,6 +57,7 @@ class PairedFolders(PathDataset):
         pipeline: list = (),
         metainfo: dict | None = None,
         test_mode: bool = False,
+        weights: str | None = None,
     ):
         self.root = require_folder(data_root)
         where = describe_path(self.root)
@@ -75,6 +78,8 @@ class PairedFolders(PathDataset):
                 f'no image of {images!r} in {where} has a file of the same stem in {listing}; {self.unused.counts()}'
                 f'{"".join(self._hints.values())}'
             )
+        if weights is not None:
+            self.set_weights(join_path(self.root, weights), self.names())
 
     def _pair(self, root, images, folders, ending, partial, lists) -> None:
         """Add the pairs of one folder to the lists of paths relative to ``data_root``."""
@@ -131,6 +136,10 @@ class PairedFolders(PathDataset):
             if name[len(stem)] == '.':
                 return f'\nThere is {name!r}, of another format: convert such files to one of these'
         return ''
+
+    def names(self) -> Iterator[str]:
+        """Names of the images, as tables of weights have them: their paths relative to ``data_root``."""
+        return (self.tables['image'][index] for index in range(len(self)))
 
     def path(self, index: int, kind: str = 'image') -> str:
         """Path of the image, or of a label file, of a sample."""

@@ -51,8 +51,9 @@ class SegmentationDataset(PairedFolders):
         mask, alpha: folders of masks of people (PNG, JPEG) and of the fraction of each pixel that they cover (PNG), for
             :class:`sapiens.datasets.transforms.RandomBackground`, which otherwise takes the labels above 0.
         metainfo: begins with the class list, so that it travels with the checkpoint.
-        **options: sequences, part, partial, pipeline, test_mode of :class:`sapiens.datasets.paired_folders.PairedFolders`; with
-            ``ann_file`` the last two, and part.
+        **options: sequences, part, partial, pipeline, test_mode, weights of
+            :class:`sapiens.datasets.paired_folders.PairedFolders`; with ``ann_file`` the last three, and part. Names in the table
+            of weights are those of ``ann_file`` then.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -75,6 +76,7 @@ class SegmentationDataset(PairedFolders):
         mask: str | None = None,
         alpha: str | None = None,
         metainfo: dict | None = None,
+        weights: str | None = None,
         **options,
     ):
         self.classes = get_classes(classes)
@@ -90,7 +92,9 @@ class SegmentationDataset(PairedFolders):
         if ann_file is None:
             folders = dict(sem_seg=labels, mask=mask, alpha=alpha)
             folders = {name: (folder, map_fields()[name].suffixes) for name, folder in folders.items() if folder}
-            super().__init__(data_root or '.', images, folders, label_ending, metainfo=metainfo, **options)
+            super().__init__(
+                data_root or '.', images, folders, label_ending, metainfo=metainfo, weights=weights, **options
+            )
             return
         unused = dict(label_ending=label_ending, source_classes=source_classes, values=values, mask=mask, alpha=alpha)
         for name, value in unused.items():
@@ -102,6 +106,8 @@ class SegmentationDataset(PairedFolders):
             raise ValueError(f'unlabeled={unlabeled!r}: expected a class, or {IGNORE} to ignore such pixels')
         self.unlabeled, self.overlap = unlabeled, overlap
         self._read(join_path(data_root, images), dict(categories or {}), metainfo, **options)
+        if weights is not None:
+            self.set_weights(join_path(data_root, weights), self.names())
 
     def _read(self, root, names, metainfo, part=(0.0, 1.0), pipeline=(), test_mode=False) -> None:
         """Take images and segments of ``ann_file``."""

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from sapiens.models.layers.sample_random import pass_seeds
 from sapiens.registry import LOOPS
+from sapiens.utils.batch_labels import SAMPLE_WEIGHTS
 
 from .random_state import derived_random_state, get_random_state, set_random_state
 from .runner_type import require_runner
@@ -152,7 +153,9 @@ class TrainLoop(BaseLoop):
         seeds = batch.pop('seeds', None)
         batch.update(pass_seeds(self.runner.bare_model.forward, seeds))  # not every model takes them
         if hasattr(wrapper, 'enter_batch'):  # MMEngine's wrappers count on their own
-            wrapper.enter_batch(index, min(self.data.epoch_length, index + self.max_iters - self._iter))
+            end = min(self.data.epoch_length, index + self.max_iters - self._iter)
+            weights = (batch.get('labels') or {}).get(SAMPLE_WEIGHTS)
+            wrapper.enter_batch(index, end, **({} if weights is None else dict(weights=weights)))
         self.runner.call_hook('before_train_iter', batch_idx=index, data_batch=batch)
         outputs = self.runner.model.train_step(batch, optim_wrapper=wrapper)
         self._ends_iter = True

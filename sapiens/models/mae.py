@@ -26,6 +26,7 @@ from .layers.patches import patchify, take, unpatchify
 from .layers.pos_embed import resize_grid, sincos_2d
 from .layers.sample_random import DECODE, bits, draw_seeds, pass_seeds
 from .layers.transformer import LAYER_NORM_EPS, TransformerBlock, init_transformer
+from .losses.weights import SampleWeights
 
 __all__ = ['MAE', 'MAEDecoder', 'Masking']
 
@@ -96,27 +97,31 @@ class MAE(BaseModel):
     ):
         """``'tensor'``: features of the whole image; ``'loss'``: see :meth:`loss`; ``'predict'``: see :meth:`predict`.
 
-        ``labels`` of a batch, which images of another task have, are not used.
+        Of the ``labels`` of a batch, which images of another task have, only the weights of samples are used.
         """
         if mode == 'tensor':
             return self.backbone(inputs)
         if mode == 'loss':
-            return self.loss(inputs, seeds)
+            return self.loss(inputs, seeds, SampleWeights.of(data_samples, labels, inputs.device))
         if mode == 'predict':
             return self.predict(inputs, data_samples)
         raise ValueError(f"mode={mode!r} is not one of 'tensor', 'loss', 'predict'")
 
     # ------------------------------------------------------------------ the loss, step by step
 
-    def loss(self, images: Tensor, seeds: Tensor | None = None) -> dict[str, Tensor]:
-        """Mean squared error of the pixels of removed patches, from normalized images (B, 3, H, W).
+    def loss(
+        self, images: Tensor, seeds: Tensor | None = None, weights: SampleWeights | None = None
+    ) -> dict[str, Tensor]:
+        """Mean squared error of the pixels of removed patches, from normalized images (B, 3, H, W), each as often as its weight
+        says.
 
         The seeds (B,) of the samples decide which patches are removed; by default they are drawn from torch's generator.
         """
         seeds = draw_seeds(len(images), images.device) if seeds is None else seeds
         noise = training_noise(seeds, self.backbone.grid_of(*images.shape[-2:]), self.mask_block_size)
         pred, wanted, _ = self.reconstruct(images, noise, seeds)
-        return dict(loss=self.pixel_losses(pred, images, wanted).mean())
+        losses = self.pixel_losses(pred, images, wanted)
+        return dict(loss=(losses if weights is None else weights.weigh(losses)).mean())
 
     def reconstruct(
         self, images: Tensor, noise: Tensor, seeds: Tensor | None = None

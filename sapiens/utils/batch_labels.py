@@ -13,12 +13,14 @@ from torch.utils.data import default_collate
 
 from sapiens.tasks import get_field
 
-__all__ = ['Batch', 'stack_labels']
+__all__ = ['SAMPLE_WEIGHTS', 'Batch', 'stack_labels', 'stack_weights']
 
 # Of ``gt_instance_labels``: of the crop of one person (1, K, 2) and (1, K), of an image (1, M, 4) and (1, M).
 _INSTANCES = ('keypoints', 'keypoint_weights', 'boxes', 'box_kinds')
 # Arrays of the metainfo that losses take, and their shapes.
 _METAINFO = {'intrinsics': (3, 3)}
+# Name of the stacked weights of samples.
+SAMPLE_WEIGHTS = 'sample_weights'
 
 
 def stack_labels(samples: Sequence, size: tuple[int, int]) -> dict[str, Tensor]:
@@ -35,7 +37,8 @@ def stack_labels(samples: Sequence, size: tuple[int, int]) -> dict[str, Tensor]:
           (B, H, W). Maps of another size, as in evaluation, and maps that some samples lack, are left out;
         - of the crops of persons ``keypoints`` (B, K, 2) and ``keypoint_weights`` (B, K);
         - of images with boxes of people ``boxes`` (B, M, 4) and ``box_kinds`` (B, M);
-        - next to maps ``intrinsics`` (B, 3, 3) float32 of the metainfo.
+        - next to maps ``intrinsics`` (B, 3, 3) float32 of the metainfo;
+        - ``sample_weights`` (B,), see :func:`stack_weights`.
     """
     if not samples or not all(isinstance(sample, BaseDataElement) for sample in samples):
         return {}
@@ -54,7 +57,16 @@ def stack_labels(samples: Sequence, size: tuple[int, int]) -> dict[str, Tensor]:
         values = [person.get(name) for person in persons]
         if _are_alike(values) and len(values[0]) == 1:
             found[name] = default_collate([value[0] for value in values])
-    return found
+    weights = stack_weights(samples)
+    return found if weights is None else {**found, SAMPLE_WEIGHTS: weights}
+
+
+def stack_weights(samples: Sequence) -> Tensor | None:
+    """Weights (B,) float32 in the metainfo of samples (``weight``), 1 where there is none; None if no sample has one."""
+    found = [sample.metainfo.get('weight') if isinstance(sample, BaseDataElement) else None for sample in samples]
+    if all(weight is None for weight in found):
+        return None
+    return torch.tensor([1.0 if weight is None else float(weight) for weight in found])
 
 
 class Batch(dict):

@@ -197,6 +197,18 @@ def test_an_accumulation_ends_with_the_epoch(wrapper):
     assert steps == pytest.approx([0, 1.5, 0, 3.5, 5])
 
 
+def test_an_accumulation_weighs_its_batches(wrapper):
+    """Batches of weights 3, none, 0 and 1 by two: each loss is the weighted mean of its batch."""
+    layer, optim = wrapper(accumulative_counts=2)
+    steps, weights = [], ([4.0, 2.0], None, [0.0, 0.0], [1.0, 1.0], [0.0, 0.0], [0.0, 0.0])
+    for index, weight in enumerate(weights):
+        before = layer.weight.detach().clone()
+        optim.enter_batch(index, 6, None if weight is None else torch.tensor(weight))
+        optim.update_params(layer((index + 1) * torch.ones(1, 4)).sum())
+        steps.append((before - layer.weight)[0, 0].item())
+    assert steps == pytest.approx([0, (3 * 1 + 1 * 2) / 4, 0, 4, 0, 0])
+
+
 def test_no_clipping(wrapper):
     assert wrapper(clip_grad=dict(max_norm=None))[1].max_norm is None
 

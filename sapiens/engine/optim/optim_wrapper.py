@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.nn.utils import get_total_norm
 
+from sapiens.models.losses.weights import mean_over_processes
 from sapiens.registry import OPTIM_WRAPPERS
 from sapiens.utils.option_values import require_number
-from sapiens.utils.shards import is_shard, whole
+from sapiens.utils.shards import is_shard, local, whole
 
 from .low_bit import states_for
 from .skipped_steps import SkippedSteps
@@ -46,9 +47,9 @@ class OptimWrapper(_OptimWrapper):
         optimizer: the optimizer.
         precision: ``'bf16'`` autocast, ``'fp32'``, or ``'auto'``: bf16 on GPUs that support it, fp32 elsewhere. There is no
             fp16, which overflows with thousands of tokens.
-        accumulative_counts: number of iterations averaged into one step. The last step of an epoch averages the remaining
-            ones, so gradients never cross the end of an epoch or a checkpoint. The first step of a resumed run begins where the
-            run resumes.
+        accumulative_counts: number of iterations averaged into one step, by the weights of their samples where these have some.
+            The last step of an epoch averages the remaining ones, so gradients never cross the end of an epoch or a checkpoint.
+            The first step of a resumed run begins where the run resumes.
         clip_grad: ``dict(max_norm=...)`` with a number above 0, or None.
         nonfinite: ``'skip'``, or ``'zero'`` to set non-finite gradient elements to 0, as the published system did. A step with
             a non-finite loss is always skipped.
@@ -90,18 +91,30 @@ class OptimWrapper(_OptimWrapper):
         # Of the step that the current batch belongs to: index of its first batch, and number of batches.
         self._first, self._step_batches = 0, accumulative_counts
         self._completes_step: bool | None = None
+        # Mean weights of the samples of the batches of a step; None for batches without weights.
+        self._weights: list[Tensor | None] = []
 
     # ------------------------------------------------------------------ accumulation
 
-    def enter_batch(self, index: int, end: int) -> None:
+    def enter_batch(self, index: int, end: int, weights: Tensor | None = None) -> None:
         """Set the index of the next batch and the number of batches of the epoch, or of its part in this run.
 
         Without this call, MMEngine's count continues across epochs.
+
+        Args:
+            index: of the batch in its epoch.
+            end: number of batches.
+            weights: (B,) of its samples, see :mod:`sapiens.models.losses.weights`; None without. Its loss is a weighted mean, and
+                counts in the mean over the batches of a step by the sum of the weights.
         """
         if self._completes_step is not False:  # also for the first batch of a resumed run, wherever it is in the epoch
             self._first = index
         self._step_batches = min(self._accumulative_counts, end - self._first)
         self._completes_step = index + 1 == self._first + self._step_batches
+        if index == self._first:
+            self._weights.clear()
+        if self._step_batches > 1:
+            self._weights.append(None if weights is None else mean_over_processes(weights.to(self.device)))
 
     def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
         # Sets the counts only. MMEngine's method warns of gradients lost in a resume, which enter_batch prevents.
@@ -116,7 +129,22 @@ class OptimWrapper(_OptimWrapper):
         return super().should_update() if self._completes_step is None else self._completes_step
 
     def scale_loss(self, loss: Tensor) -> Tensor:
-        return super().scale_loss(loss) if self._completes_step is None else loss / self._step_batches
+        if self._completes_step is None:
+            return super().scale_loss(loss)
+        weight = self._weights[-1] if self._weights else None
+        return loss / self._step_batches if weight is None else loss * weight / self._step_batches
+
+    def _divide_by_weights(self, grads: list[Tensor]) -> None:
+        """Divide gradients by the mean weight of the batches of the step."""
+        if all(weight is None for weight in self._weights):
+            return
+        weights = torch.stack([self._weight_or_one(weight) for weight in self._weights])
+        mean = weights.mean().clamp(min=torch.finfo(torch.float32).tiny)  # all may be 0
+        for grad in map(local, grads):
+            grad.div_(mean.to(grad.device))
+
+    def _weight_or_one(self, weight: Tensor | None) -> Tensor:
+        return torch.ones((), device=self.device) if weight is None else weight
 
     # ------------------------------------------------------------------ precision
 
@@ -149,6 +177,7 @@ class OptimWrapper(_OptimWrapper):
     def step(self, **kwargs) -> None:
         trained = [p for group in self.optimizer.param_groups for p in group['params'] if p.grad is not None]
         grads = [parameter.grad for parameter in trained]
+        self._divide_by_weights(grads)
         if self.nonfinite == 'zero':
             for grad in grads:
                 grad.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)

@@ -14,6 +14,8 @@ from sapiens.utils.batch_labels import stack_labels
 
 from ..layers.sample_random import draw_seeds
 from ..layers.upsample import upsample, upsample_grid
+from ..losses.base import DenseLoss
+from ..losses.weights import SampleWeights
 from .base import Estimator, loss_configs
 from .dense_task import DenseTask, Outputs, content_box
 from .pixel_grid import PixelGrid
@@ -103,12 +105,15 @@ class DenseEstimator(Estimator):
         """``loss_<name>`` of each loss, weighted, which the runner sums; and what the task monitors (``acc_seg``).
 
         Maps are upsampled to the size of the input and compared there with the labels, at every ``loss_stride``-th pixel.
+        A sample of weight w (``weight`` in its metainfo) counts as w samples, see :mod:`sapiens.models.losses.weights`.
         """
         size = tuple(inputs.shape[-2:])
         if self.loss_stride > min(size):
             raise ValueError(f'loss_stride={self.loss_stride} is larger than an input of (h, w) = {size}')
         labels = self._stacked(data_samples, size, inputs.device) if labels is None else labels
+        weights = SampleWeights.of(data_samples, labels, inputs.device)
         targets, grid = self.task.read(data_samples, size, inputs.device, labels), None
+        targets = {name: (target, weights.keep(valid)) for name, (target, valid) in targets.items()}
         if self.loss_stride > 1:
             seeds = draw_seeds(len(inputs), inputs.device) if seeds is None else seeds
             grid = PixelGrid.draw(seeds, size, self.loss_stride)
@@ -119,7 +124,7 @@ class DenseEstimator(Estimator):
         else:
             output = _each_map(output, lambda value: upsample_grid(value, size, grid.rows, grid.columns))
             targets = {name: tuple(map(grid.take, pair)) for name, pair in targets.items()}
-        losses = self._losses(output, targets, whole, data_samples, labels)
+        losses = self._losses(output, targets, whole, data_samples, labels, weights)
         return {**losses, **self.task.monitor(_each(output, Tensor.detach), targets)}
 
     @torch.no_grad()
@@ -186,7 +191,13 @@ class DenseEstimator(Estimator):
         return _each(total, lambda value: value / count)
 
     def _losses(
-        self, output: Outputs, targets: dict, whole: dict, samples: list, labels: dict[str, Tensor]
+        self,
+        output: Outputs,
+        targets: dict,
+        whole: dict,
+        samples: list,
+        labels: dict[str, Tensor],
+        weights: SampleWeights | None = None,
     ) -> dict[str, Tensor]:
         named, losses = self.task.named(output), {}
         every = {name: target for name, (target, _) in targets.items()}
@@ -199,6 +210,13 @@ class DenseEstimator(Estimator):
             if hasattr(loss, 'outputs'):
                 target, given = every | whole, {key: named[key] for key in loss.outputs}
             context = self.task.context(samples, getattr(loss, 'context', ()), valid.device, labels)
+            if weights is not None and weights.relative is not None:
+                if not isinstance(loss, DenseLoss):
+                    raise ValueError(
+                        f'{type(loss).__name__} does not weigh samples, and the data set gives weights: derive the loss from '
+                        'sapiens.models.losses.base.DenseLoss'
+                    )
+                context['weights'] = weights.relative
             losses[f'loss_{name}'] = loss(given, target, valid, **context)
         return losses
 

@@ -14,6 +14,7 @@ from sapiens.metainfo import get_skeleton
 from sapiens.registry import MODELS
 
 from ..codecs.heatmap_target import HeatmapTarget
+from ..losses.weights import SampleWeights
 from .base import Estimator, loss_configs
 
 __all__ = ['PoseEstimator']
@@ -86,11 +87,13 @@ class PoseEstimator(Estimator):
         self, inputs: Tensor, data_samples: list, labels: dict[str, Tensor] | None = None, seeds: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Loss over a batch, and ``acc_pose``: the fraction of keypoints with weight whose highest cell lies within 5 % of the
-        map's size of the truth."""
+        map's size of the truth. A sample of weight w (``weight`` in its metainfo) counts as w samples in the loss, see
+        :mod:`sapiens.models.losses.weights`."""
         output = self.network(inputs, seeds=seeds)
+        samples = SampleWeights.of(data_samples, labels, output.device)
         keypoints, weights = self._labels(data_samples, output.device, labels)
-        target, weights = self._encode(keypoints, weights, inputs, output)
-        losses = self._losses(output, target, weights)
+        target, weights = self._encode(keypoints, samples.keep(weights), inputs, output)
+        losses = samples.weigh(self._losses(output, target, weights))
         return dict(loss=losses.mean(), acc_pose=self._accuracy(output.detach(), keypoints, weights, inputs))
 
     @torch.no_grad()

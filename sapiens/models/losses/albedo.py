@@ -78,7 +78,7 @@ class AlbedoLowFrequencyLoss(DenseLoss):
         size = [max(1, side // self.downscale) for side in error.shape[-2:]]
         error, weight = (F.interpolate(maps, size=size, mode='area') for maps in (error, valid[:, None].float()))
         # The sum of |averages| times their weights: the average is error / weight.
-        return self.loss_weight * error.abs().sum() / self.divisor(weight.sum(), TINY)
+        return self.loss_weight * self.weigh(error.abs()).sum() / self.divisor(self.weigh(weight).sum(), TINY)
 
 
 def chromaticity(colors: Tensor) -> Tensor:

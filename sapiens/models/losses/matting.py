@@ -58,7 +58,7 @@ class MattingL1Loss(MattingLoss):
     default_name = 'l1'
 
     def error(self, output: Tensor, target: Tensor, known: Tensor) -> Tensor:
-        return torch.where(known, (output - target).abs(), 0).mean()
+        return self.mean(torch.where(known, (output - target).abs(), 0))
 
 
 @MODELS.register_module()
@@ -68,7 +68,7 @@ class MattingGradientLoss(MattingLoss):
     default_name = 'grad'
 
     def error(self, output: Tensor, target: Tensor, known: Tensor) -> Tensor:
-        return torch.where(known, (sobel(output) - sobel(target)).abs(), 0).mean()
+        return self.mean(torch.where(known, (sobel(output) - sobel(target)).abs(), 0))
 
 
 @MODELS.register_module()
@@ -99,7 +99,7 @@ class MattingLaplacianLoss(MattingLoss):
         total = 0
         for level, values in enumerate(laplacian_pyramid(output - target, self.levels)):  # linear: of the difference
             at_level = F.interpolate(known.float(), size=values.shape[-2:], mode='nearest') > 0
-            total = total + 2**level * torch.where(at_level, values.abs(), 0).mean()
+            total = total + 2**level * self.mean(torch.where(at_level, values.abs(), 0))
         return total / self.levels
 
 

@@ -61,6 +61,7 @@ class SegCrossEntropyLoss(DenseLoss):
         # Not F.cross_entropy, which has no deterministic kernel for images on GPUs.
         found = output.float().log_softmax(1).gather(1, labels[:, None])[:, 0]
         weights = valid.float() if self.class_weight is None else self.class_weight[labels] * valid
+        weights = self.weigh(weights)
         total = -(weights * found).sum()
         if self.average == 'pixels':
             return self.loss_weight * total / labels.numel()
@@ -104,4 +105,4 @@ class SegDiceLoss(DenseLoss):
         counted = size > 0
         if self.background is not None:
             counted[:, self.background] = False
-        return self.loss_weight * (losses.where(counted, 0).sum(1) / counted.sum(1).clamp(min=1)).mean()
+        return self.loss_weight * self.mean(losses.where(counted, 0).sum(1) / counted.sum(1).clamp(min=1))
