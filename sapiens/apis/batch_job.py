@@ -55,6 +55,8 @@ class Plan:
         masking: how the result of one task masks those of others.
         figure: write a picture of the image and all results side by side too, to the folder ``figure`` below ``out``.
         workers: threads per worker that read and preprocess.
+        form: 'files' for a file or several of each image, else one of :data:`sapiens.apis.bulk.FORMS`.
+        label_threshold: score of keypoints that count as labeled, in COCO files of labels.
         content: texts that change with the files that decide the results (weights, configs, boxes), by what they are.
     """
 
@@ -69,6 +71,8 @@ class Plan:
     masking: Masking = field(default_factory=Masking)
     figure: bool = False
     workers: int = 2
+    form: str = 'files'
+    label_threshold: float = Saving.threshold
     content: dict[str, str] = field(default_factory=dict)
 
     def stem(self, task: str, name: str) -> Path:

@@ -69,6 +69,8 @@ def make_plan(args: argparse.Namespace) -> Plan:
         masking=make_masking(args, models),
         figure=args.figure,
         workers=args.workers,
+        form=args.out_format,
+        label_threshold=Saving.threshold if args.label_threshold is None else args.label_threshold,
     )
     return dataclasses.replace(plan, content=content_of(plan))
 

@@ -15,9 +15,13 @@ import numpy as np
 from mmengine.logging import print_log
 from PIL import Image
 
+from sapiens.datasets.shard_names import expand_shards
 from sapiens.datasets.transforms.decoding import BadImage, EncodedImage, upright_pixels
 from sapiens.datasets.transforms.loading import MAX_FILE_BYTES, read_file
 from sapiens.utils.image_files import SUFFIXES, LeftOut, walk_images
+
+from .path_lists import LIST_SUFFIXES, PATH_COLUMN, list_entries
+from .tar_images import SHARD_SUFFIX, open_shard, read_member, shard_members, split_member
 
 __all__ = ['VIDEO_SUFFIXES', 'Item', 'find_images', 'find_inputs', 'is_video', 'read_pixels']
 
@@ -51,7 +55,7 @@ def _is_camera(source: str) -> bool:
     return source.isascii() and source.isdigit()
 
 
-def find_inputs(source: str | Path | Sequence[str | Path]) -> list[Item]:
+def find_inputs(source: str | Path | Sequence[str | Path], column: str = PATH_COLUMN) -> list[Item]:
     """Find images and videos.
 
     A file or folder that exists wins over the camera of that number. The files of a folder that are not images are counted in
@@ -61,15 +65,17 @@ def find_inputs(source: str | Path | Sequence[str | Path]) -> list[Item]:
     suffix keep it, and further files of one name are numbered.
 
     Args:
-        source: a folder (images at any depth, no videos), a file, a glob pattern, a .txt file with one path per line, a URL, the
-            number of a camera, or several of these.
+        source: a folder (images at any depth, no videos), a file, a glob pattern, a list (a .txt file with one path per line, or
+            a .parquet file), tar shards (also with braces, ``photos-{000..127}.tar``), a URL, the number of a camera, or several
+            of these.
+        column: of parquet files.
 
     Raises:
         FileNotFoundError: the source does not exist.
-        ValueError: a folder, pattern or list without images.
+        ValueError: a folder, pattern, list or shard without images.
     """
     sources = [source] if isinstance(source, str | Path) else list(source)
-    pairs = [pair for one in sources for pair in _expand(str(one))]
+    pairs = [pair for one in sources for pair in _expand(str(one), column)]
     if not pairs:
         raise ValueError('no images: the list of sources is empty')
     pairs = list(dict.fromkeys(pairs))
@@ -98,8 +104,10 @@ def find_images(source: str | Path) -> list[Path]:
     return [Path(item.source) for item in find_inputs(source)]
 
 
-def _expand(source: str) -> list[tuple[str, str]]:
+def _expand(source: str, column: str) -> list[tuple[str, str]]:
     """Return (path, relative name) of each image of one source."""
+    if is_shards(source):
+        return [pair for shard in expand_shards(source) for pair in _shard_images(shard)]
     if '://' in source:
         return [(source, _name_of_url(source))]
     path = Path(os.path.expanduser(source))
@@ -114,12 +122,8 @@ def _expand(source: str) -> list[tuple[str, str]]:
         if left_out:
             print_log(f'{source}: {left_out}', 'current')
         return [(os.path.join(path, name), name) for name in found]
-    if os.path.isfile(path) and path.suffix.lower() == '.txt':
-        # Names are split at line feeds only: they may hold other characters that separate lines in Unicode.
-        lines = [line.strip() for line in path.read_text('utf-8-sig', 'surrogateescape').split('\n')]
-        entries = [
-            line if '://' in line else os.path.join(path.parent, os.path.expanduser(line)) for line in lines if line
-        ]
+    if os.path.isfile(path) and path.suffix.lower() in LIST_SUFFIXES:
+        entries = [entry for entry, _ in list_entries(str(path), column)]
         if not entries:
             raise ValueError(f'the list {source} is empty: expected one path per line')
         return _below_common(entries)
@@ -133,6 +137,22 @@ def _expand(source: str) -> list[tuple[str, str]]:
             raise ValueError(f'no file matches {source!r}')
         return _below_common(found)
     raise FileNotFoundError(f'{source} is not a file, folder, pattern or URL')
+
+
+def is_shards(source: str) -> bool:
+    """Whether a source names tar shards."""
+    return source.lower().endswith(SHARD_SUFFIX) and not glob.has_magic(source) and not os.path.isdir(source)
+
+
+def _shard_images(shard: str) -> list[tuple[str, str]]:
+    try:
+        with open_shard(shard) as file:
+            names = [member.name for _, member in shard_members(shard, file)]
+    except FileNotFoundError:
+        raise FileNotFoundError(f'no shard {shard}') from None
+    if not names:
+        raise ValueError(f'no images in the shard {shard}')
+    return [(f'{shard}/{name}', name.removeprefix('./')) for name in names]
 
 
 def _unlike_camera(path: str) -> str:
@@ -174,12 +194,20 @@ def read_pixels(image: str | Path | np.ndarray | Image.Image, max_megapixels: fl
         return image
     if isinstance(image, Image.Image):
         return upright_pixels(image)
-    encoded = EncodedImage(read_bytes(os.fspath(image)), max_megapixels)
+    return decode(read_bytes(os.fspath(image)), max_megapixels)
+
+
+def decode(content: bytes, max_megapixels: float = 150) -> np.ndarray:
+    """Decode the content of an image file; see :func:`read_pixels`."""
+    encoded = EncodedImage(content, max_megapixels)
     return encoded.crop((0, 0, *encoded.size), encoded.size, exact=True)[0]
 
 
 def read_bytes(source: str) -> bytes:
-    """Read a file or URL. Raises BadImage if it cannot be read."""
+    """Read a file, a URL or an image of a tar shard. Raises BadImage if it cannot be read."""
+    in_shard = split_member(source)
+    if in_shard and not os.path.exists(source):
+        return read_member(*in_shard)
     if not source.lower().startswith(('http://', 'https://')):
         return read_file(source)
     try:

@@ -15,6 +15,7 @@ from .inputs import Item, is_inside
 from .loading.build import read_config
 from .loading.load_model import model_of
 from .masks import MASK_SUFFIXES
+from .path_lists import LIST_SUFFIXES
 from .predictors import SKELETONS
 from .results import PersonResult, PoseResult
 from .results.by_task import get_result_class
@@ -52,7 +53,7 @@ def check_overwriting(plan: Plan, items: Sequence[Item], sources: Sequence[str])
     for path in _own_files(plan):
         if path.is_dir():
             raise ValueError(f'{path} is a folder, and the run writes a file of this name: choose another --out')
-    read = [Path(source).expanduser() for source in sources if source.lower().endswith('.txt')]
+    read = [Path(source).expanduser() for source in sources if source.lower().endswith(LIST_SUFFIXES)]
     read += [Path(plan.boxes).expanduser()] if plan.boxes else []
     if plan.mask_dir:
         read += [Path(f'{plan.mask_dir / item.name}{suffix}') for item in items for suffix in MASK_SUFFIXES]

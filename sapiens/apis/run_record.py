@@ -25,7 +25,7 @@ RECORD = '.run.json'
 # Types of its entries.
 TYPES = dict(
     models=dict, saving=dict, detector=dict | None, boxes=str | None, mask_dir=str | None, mask_by=str | None,
-    mask_classes=list | None, content=dict, video=dict, since=int,
+    mask_classes=list | None, content=dict, video=dict, since=int, form=str, label_threshold=float,
 )  # fmt: skip
 RANDOM = 'random'  # in the place of the fingerprint of weights
 # Files of a model, and the settings that name them.
@@ -77,6 +77,8 @@ def check_settings(plan: Plan, video: VideoOptions | None = None) -> None:
             settings.pop(key, None)  # no videos were processed yet; versions before did not record the content
     if 'saving' in before:  # options that earlier versions did not have
         before['saving'] = {**_deciding(Saving(), cut_out=False), **FORMER, **before['saving']}
+    for one in (before, settings):
+        one.setdefault('form', 'files')
     content, given = before.pop('content', {}), settings.pop('content', {})
     # The settings of one thing (a model, the detector) are a dict: name what differs in it.
     old, new = (flatten({key: values.get(key) for key in settings}) for values in (before, settings))
@@ -191,6 +193,10 @@ def _settings(plan: Plan, video: VideoOptions | None) -> dict:
     settings = dict(models=models, saving=saving, detector=plan.detector, boxes=plan.boxes, mask_dir=mask_dir)
     settings.update(mask_by=plan.masking.by, mask_classes=list(plan.masking.classes) or None)
     settings['content'] = plan.content
+    if plan.form != 'files':
+        settings['form'] = plan.form
+    if plan.form == 'coco':
+        settings['label_threshold'] = plan.label_threshold
     if video is not None:
         settings['video'] = dataclasses.asdict(video)
     return json.loads(json.dumps(settings))  # tuples become lists, as in the file

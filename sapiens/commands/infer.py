@@ -1,9 +1,10 @@
 """Run models on images and videos: people, keypoints, parts, depth, normals, points, mattes.
 
-INPUT is an image, a folder (searched at any depth), a quoted glob pattern, a .txt list of paths, a URL, a video, the number of a
-camera, or several of these. Results go to --out under the names of the images. Existing results are skipped, so an interrupted
-run continues. Unreadable files are listed at the end and in --out/failures.txt. Exit status: 0 all done, 1 some failed,
-2 wrong arguments.
+INPUT is an image, a folder (searched at any depth), a quoted glob pattern, a .txt or .parquet list of paths, tar shards
+('photos-{000..127}.tar'), a URL, a video, the number of a camera, or several of these. Results go to --out under the names of
+the images, or with --out-format into tables, a COCO file or tar shards. Existing results are skipped, so an interrupted run
+continues. Unreadable files are listed at the end and in --out/failures.txt. Exit status: 0 all done, 1 some failed, 2 wrong
+arguments.
 
 Examples:
     sapiens infer pose photos --model sapiens-pose-1b --detector torchvision:fasterrcnn_resnet50_fpn_v2 --out out
@@ -22,6 +23,9 @@ Examples:
     sapiens infer all photos --model sapiens-pose-1b sapiens-seg-1b sapiens-depth-1b sapiens-normal-1b --out out
     sapiens infer all photos --model sapiens2-pose-1b sapiens2-seg-1b sapiens2-normal-1b --mask-by seg --figure --out out
     sapiens infer pose photos --model sapiens-pose-1b --out out --devices 0,1,2,3 --jobs-per-device 2
+    sapiens infer pose photos --model sapiens-pose-1b --out labels --out-format coco    # a data set for a student
+    sapiens infer seg 'photos-{000..127}.tar' --model sapiens-seg-1b --map-format png --out labels --out-format shards
+    sapiens infer pose photos.parquet --model sapiens-pose-1b --out s --out-format parquet --engine ray --address auto
     sapiens infer pose dance.mp4 --model sapiens-pose-1b --out out --track --smooth --side-by-side
     sapiens infer pose 0 --model sapiens-pose-0.3b --out out --max-frames 500    # the first camera
 """
@@ -36,11 +40,13 @@ from sapiens.apis.arguments import (
 )
 from sapiens.apis.batch_job import Plan
 from sapiens.apis.batch_run import BatchRun
+from sapiens.apis.bulk.arguments import add_bulk_arguments, check_without_bulk, run_bulk
 from sapiens.apis.detectors import DETECTORS, BoxesFile
 from sapiens.apis.detectors.base import IF_NO_DETECTIONS, NMS_THRESHOLD
 from sapiens.apis.infer_plan import make_plan
 from sapiens.apis.inputs import Item, find_inputs, is_video
 from sapiens.apis.output_dir import check_overwriting, check_places
+from sapiens.apis.path_lists import PATH_COLUMN
 from sapiens.apis.predictors import SKELETONS
 from sapiens.apis.predictors.huggingface import PROCESSINGS
 from sapiens.apis.results import Saving
@@ -126,6 +132,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     text = 'point clouds from relative depth: nearest to farthest point; default: %(default)s'
     add('--ply-extent', type=float, default=Saving.extent, help=text)
 
+    add_bulk_arguments(parser)
     add_camera_arguments(parser)
     add_background_arguments(parser)
     masked = [name for name in tasks if get_inference_task(name).masked_by_people]
@@ -214,12 +221,29 @@ def check_arguments(args: argparse.Namespace, plan: Plan, items: list[Item], vid
     check_overwriting(plan, items, args.input)
 
 
+def warn_of_random_weights(plan: Plan) -> None:
+    for name in [name for name, text in plan.content.items() if text == RANDOM]:
+        print(f'the {name} are random: no --checkpoint was given', file=sys.stderr)
+
+
+def label_units(args: argparse.Namespace) -> int:
+    """Write tables, a COCO file or tar shards. Returns the number of failures."""
+    plan, devices = make_plan(args), parse_devices(args)
+    if not args.overwrite:
+        check_settings(plan)
+    warn_of_random_weights(plan)
+    return run_bulk(args, plan, devices)
+
+
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ['relight']:  # takes several models and gives one picture
         return relight.main(argv[1:])
     args = parse_args(argv)
-    found = find_inputs(args.input)
+    if args.out_format != 'files':
+        return int(label_units(args) > 0)
+    check_without_bulk(args)
+    found = find_inputs(args.input, args.column or PATH_COLUMN)
     items = [item for item in found if not is_video(item.source)]
     videos = [item for item in found if is_video(item.source)]
     plan, devices = make_plan(args), parse_devices(args)
@@ -229,8 +253,7 @@ def main(argv: list[str] | None = None) -> int:
         check_settings(plan, options if videos else None)
     if args.boxes:
         print(BoxesFile(args.boxes).check(items))
-    for name in [name for name, text in plan.content.items() if text == RANDOM]:
-        print(f'the {name} are random: no --checkpoint was given', file=sys.stderr)
+    warn_of_random_weights(plan)
     job = BatchRun(plan, devices, args.jobs_per_device, args.overwrite, args.coco, args.csv)
     with FolderLock(args.out, 'wait for that run, or choose another --out'):
         return int(job.write_results(items, videos, options) > 0)

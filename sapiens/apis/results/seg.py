@@ -30,10 +30,12 @@ class SegResult(Result):
     Attributes:
         labels: (H, W) uint8.
         classes: names and colors of the labels.
+        score: mean probability of the labels, see :class:`sapiens.models.SegTask`; None unless requested.
     """
 
     labels: np.ndarray | None = None
     classes: ClassList | None = None
+    score: float | None = None
     task: ClassVar[str] = 'seg'
     files: ClassVar[tuple[ResultFile, ...]] = (
         ResultFile(
@@ -53,7 +55,8 @@ class SegResult(Result):
 
     @classmethod
     def read_fields(cls, fields: Mapping[str, Tensor], task) -> dict:
-        return dict(labels=fields['sem_seg'].to(torch.uint8).cpu().numpy(), classes=task.classes)
+        score = float(fields['score']) if 'score' in fields else None
+        return dict(labels=fields['sem_seg'].to(torch.uint8).cpu().numpy(), classes=task.classes, score=score)
 
     @property
     def foreground(self) -> np.ndarray:

@@ -24,8 +24,9 @@ FLAT = 1e-6
 class SegTask(DenseTask):
     """Segmentation: a score for each class, ``pred_sem_seg`` (H, W) int64 is the class with the highest.
 
-    Option of prediction ``output_logits``: also keep ``pred_logits`` (C, H, W). Without it scores are upsampled only where
-    classes meet, so that an image of many pixels needs little memory.
+    Options of prediction: ``output_logits`` also keeps ``pred_logits`` (C, H, W). Without it scores are upsampled only where
+    classes meet, so that an image of many pixels needs little memory. ``output_score`` also keeps ``pred_score``, how sure the
+    prediction is: the mean over the cells of the output of the probability of their class, a scalar in (0, 1].
 
     Args:
         classes: name, path of a .py file, or dict; see :func:`sapiens.metainfo.get_classes`.
@@ -36,7 +37,7 @@ class SegTask(DenseTask):
 
     task_name = 'seg'
     default_losses = (dict(type='SegCrossEntropyLoss', class_weight='classes'),)
-    test_options = dict(output_logits=False)
+    test_options = dict(output_logits=False, output_score=False)
 
     def __init__(self, classes) -> None:
         self.classes = get_classes(classes)
@@ -84,10 +85,11 @@ class SegTask(DenseTask):
         return dict(sem_seg=upsample(output, size).argmax(1).to(torch.uint8))
 
     def finish(self, output: Tensor, size: tuple[int, int], options: dict) -> dict[str, Tensor]:
+        score = dict(pred_score=output.softmax(0).amax(0).mean()) if options['output_score'] else {}
         if options['output_logits']:
             logits = upsample(output[None], size)[0]
-            return dict(pred_sem_seg=logits.argmax(0), pred_logits=logits)
-        return dict(pred_sem_seg=upsampled_argmax(output, size))
+            return dict(pred_sem_seg=logits.argmax(0), pred_logits=logits, **score)
+        return dict(pred_sem_seg=upsampled_argmax(output, size), **score)
 
     def monitor(self, output: Tensor, targets: dict[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         """``acc_seg``: fraction of the valid pixels whose class is found."""
