@@ -19,8 +19,8 @@ from .units import Row
 
 __all__ = ['FORMS', 'PARTS', 'Form', 'parts_of']
 
-# Folder of what is joined at the end of a run.
-PARTS = 'parts'
+# Folder of tables and shards, and that of what is joined at the end of a run.
+LABELS, PARTS = 'labels', 'parts'
 
 
 def parts_of(plan: Plan) -> dict[str, tuple[str, str]]:
@@ -111,7 +111,7 @@ class ShardForm(Form):
     def __init__(self, plan: Plan, folder: Path, name: str) -> None:
         super().__init__(plan, folder, name)
         self.weights: list[str] = []
-        self.tar = tarfile.open(folder / f'labels-{name}.tar', 'w', format=tarfile.PAX_FORMAT)  # noqa: SIM115
+        self.tar = tarfile.open(labels_file(folder, f'{name}.tar'), 'w', format=tarfile.PAX_FORMAT)  # noqa: SIM115
 
     def add(self, row: Row, results: Mapping[str, Result], content: bytes | None) -> None:
         facts = self.facts(row, results)
@@ -161,7 +161,7 @@ class ParquetForm(Form):
             columns['score'] = pa.float32()
         columns |= {part: pa.binary() for part in self.parts}
         self.schema, self.rows = pa.schema(list(columns.items())), []
-        self.writer = pq.ParquetWriter(folder / f'labels-{name}.parquet', self.schema, compression='zstd')
+        self.writer = pq.ParquetWriter(labels_file(folder, f'{name}.parquet'), self.schema, compression='zstd')
 
     def add(self, row: Row, results: Mapping[str, Result], content: bytes | None) -> None:
         facts = self.facts(row, results)
@@ -217,6 +217,11 @@ class CocoForm(Form):
 
 
 FORMS: dict[str, type[Form]] = dict(coco=CocoForm, parquet=ParquetForm, shards=ShardForm)
+
+
+def labels_file(folder: Path, name: str) -> Path:
+    (folder / LABELS).mkdir()
+    return folder / LABELS / name
 
 
 def write_part(folder: Path, name: str, text: str) -> None:

@@ -55,7 +55,7 @@ def _all_data(sources: Sequence[str], images: int, column: str) -> Iterator[dict
     for is_tar, group in itertools.groupby(sources, is_shards):
         if is_tar:
             for shard in itertools.chain.from_iterable(map(expand_shards, group)):
-                yield dict(shard=_absolute(shard), bytes=_size(shard))
+                yield dict(shard=_absolute(shard), **_version(shard))
             continue
         group = list(group)
         entries = itertools.chain.from_iterable(_entries(source, column, len(sources) > 1) for source in group)
@@ -101,9 +101,10 @@ def _absolute(path: str) -> str:
     return path if '://' in path else os.path.abspath(path)
 
 
-def _size(shard: str) -> int:
+def _version(shard: str) -> dict[str, int]:
+    """What changes with the content of a shard: its size, and of a local one its time, since tar files are padded."""
     try:
-        return size_of(shard)
+        return dict(bytes=size_of(shard)) | ({} if '://' in shard else dict(changed=os.stat(shard).st_mtime_ns))
     except FileNotFoundError:
         raise FileNotFoundError(f'no shard {shard}') from None
 
