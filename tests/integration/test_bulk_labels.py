@@ -13,6 +13,7 @@ from mmengine.logging import MMLogger
 from PIL import Image
 
 from sapiens.apis import build_model
+from sapiens.apis.bulk import arguments as bulk_arguments
 from sapiens.apis.bulk import run as bulk_run
 from sapiens.apis.bulk import worker as bulk_worker
 from sapiens.bulk import LocalEngine, RayEngine
@@ -200,7 +201,12 @@ def test_processes_and_ray_write_the_same_bytes(tmp_path, infer, monkeypatch):
     write_pictures(tmp_path / 'photos', [(40, 30)] * 6)
     options = ['--out-format', 'shards', '--images-per-unit', 2]
     infer('pose', tmp_path / 'photos', '--out', tmp_path / 'here', *options)
-    monkeypatch.setattr(bulk_run, 'RayEngine', lambda address: RayEngine(address, num_cpus=2))
+    make = bulk_run.make_engine
+    monkeypatch.setattr(
+        bulk_arguments,
+        'make_engine',
+        lambda name, *given: RayEngine(None, num_cpus=2) if name == 'ray' else make(name, *given),
+    )
     code, text, errors = infer('pose', tmp_path / 'photos', '--out', tmp_path / 'ray', *options, '--engine', 'ray')
     assert code == 0, text + errors
     monkeypatch.setattr('os.cpu_count', lambda: 2)
