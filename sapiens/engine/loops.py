@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from sapiens.models.layers.sample_random import pass_seeds
 from sapiens.registry import LOOPS
-from sapiens.utils.batch_labels import SAMPLE_WEIGHTS
+from sapiens.utils.batch_labels import SAMPLE_WEIGHTS, stack_weights
 
 from .random_state import derived_random_state, get_random_state, set_random_state
 from .runner_type import require_runner
@@ -154,7 +154,12 @@ class TrainLoop(BaseLoop):
         batch.update(pass_seeds(self.runner.bare_model.forward, seeds))  # not every model takes them
         if hasattr(wrapper, 'enter_batch'):  # MMEngine's wrappers count on their own
             end = min(self.data.epoch_length, index + self.max_iters - self._iter)
-            weights = (batch.get('labels') or {}).get(SAMPLE_WEIGHTS)
+            # Other collate functions than stack_collate stack no labels.
+            weights = (
+                batch['labels'].get(SAMPLE_WEIGHTS)
+                if 'labels' in batch
+                else stack_weights(batch.get('data_samples') or ())
+            )
             wrapper.enter_batch(index, end, **({} if weights is None else dict(weights=weights)))
         self.runner.call_hook('before_train_iter', batch_idx=index, data_batch=batch)
         outputs = self.runner.model.train_step(batch, optim_wrapper=wrapper)
