@@ -40,7 +40,7 @@ from sapiens.apis.arguments import (
 )
 from sapiens.apis.batch_job import Plan
 from sapiens.apis.batch_run import BatchRun
-from sapiens.apis.bulk.arguments import add_bulk_arguments, check_without_bulk, run_bulk
+from sapiens.apis.bulk.arguments import add_bulk_arguments, check_bulk, check_without_bulk, run_bulk
 from sapiens.apis.detectors import DETECTORS, BoxesFile
 from sapiens.apis.detectors.base import IF_NO_DETECTIONS, NMS_THRESHOLD
 from sapiens.apis.infer_plan import make_plan
@@ -228,6 +228,7 @@ def warn_of_random_weights(plan: Plan) -> None:
 
 def label_units(args: argparse.Namespace) -> int:
     """Write tables, a COCO file or tar shards. Returns the number of failures."""
+    check_bulk(args)
     plan, devices = make_plan(args), parse_devices(args)
     if not args.overwrite:
         check_settings(plan)

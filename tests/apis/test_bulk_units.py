@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sapiens.apis.bulk import units as units_module
-from sapiens.apis.bulk.units import find_units, rows_of
+from sapiens.apis.bulk.units import check_sources, find_units, rows_of
 from sapiens.apis.inputs import find_inputs, read_pixels
 from sapiens.bulk import Unit
 from sapiens.datasets.transforms import BadImage
@@ -178,3 +178,20 @@ def test_refused_inputs(tmp_path):
         list(find_units([str(tmp_path / 'list.txt')], 2))
     with pytest.raises(FileNotFoundError, match=r'no shard .*x.tar'):
         list(find_units([str(tmp_path / 'x.tar')], 2))
+
+
+def test_every_source_is_looked_up_first(tmp_path):
+    write_pictures(tmp_path / 'photos', [(8, 8)])
+    (tmp_path / 'list.txt').write_text('gone.jpg')
+    photos(tmp_path, 0)
+    good = ['photos', 'list.txt', 'photos-0.tar', 'photos/*.png', 'photos/0.png']
+    good = [str(tmp_path / name) for name in good]
+    check_sources([*good, 'http://host/a.jpg', 's3://bucket/a-{0..9}.tar'])
+    for name, error, message in (
+        ('nowhere', FileNotFoundError, 'nowhere is not a file'),
+        ('photos-{0..1}.tar', FileNotFoundError, r'no shard .*photos-1.tar'),
+        ('photos/*.jpg', ValueError, 'no file matches'),
+        ('a.mp4', ValueError, 'a.mp4 is a video'),
+    ):
+        with pytest.raises(error, match=message):
+            check_sources([*good, str(tmp_path / name)])

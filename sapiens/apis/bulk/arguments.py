@@ -12,8 +12,9 @@ from ..path_lists import PATH_COLUMN
 from ..results import Saving
 from .forms import FORMS
 from .run import BulkRun, make_engine
+from .units import check_sources
 
-__all__ = ['add_bulk_arguments', 'check_without_bulk', 'run_bulk']
+__all__ = ['add_bulk_arguments', 'check_bulk', 'check_without_bulk', 'run_bulk']
 
 IMAGES = 1000
 # Options that say something about units, and their defaults.
@@ -54,24 +55,29 @@ def check_without_bulk(args: argparse.Namespace) -> None:
     _check_column(args)
 
 
-def run_bulk(args: argparse.Namespace, plan: Plan, devices: list[str]) -> int:
-    """Label the inputs of parsed arguments. Returns the number of failures.
-
-    Raises:
-        FileNotFoundError, ValueError: inputs that do not exist, or options that do not fit together.
-        ImportError: Ray is not installed.
-    """
+def check_bulk(args: argparse.Namespace) -> None:
+    """Raise ValueError for options that do not fit together, before anything is loaded."""
     for name, default in FILE_OPTIONS.items():
         if getattr(args, name) != default:
-            raise ValueError(f'{_flag(name)} is for a file for each image: leave it out, or --out-format {plan.form}')
+            raise ValueError(f'{_flag(name)} is for a file for each image: leave it out, or --out-format files')
     if args.address is not None and args.engine != 'ray':
         raise ValueError(f'--address {args.address} is that of a Ray cluster: add --engine ray')
-    if args.label_threshold is not None and plan.form != 'coco':
+    if args.label_threshold is not None and args.out_format != 'coco':
         raise ValueError('--label-threshold is for --out-format coco: other formats hold all scores')
     if args.engine == 'ray' and args.devices:
         raise ValueError(f'--devices {args.devices}: Ray gives out the GPUs itself; leave it out')
     _check_column(args)
+
+
+def run_bulk(args: argparse.Namespace, plan: Plan, devices: list[str]) -> int:
+    """Label the inputs of parsed arguments. Returns the number of failures.
+
+    Raises:
+        FileNotFoundError, ValueError: inputs that do not exist, or results that the format cannot hold.
+        ImportError: Ray is not installed.
+    """
     FORMS[plan.form].check(plan)
+    check_sources(args.input)
     check_places([], args.input, args.out)
     for source in args.input:
         if is_inside(source, [args.out]):

@@ -134,7 +134,7 @@ class ShardForm(Form):
     def close(self) -> None:
         self.tar.close()
         if self.weights:
-            write_part(self.folder, f'{self.name}.weights.csv', ''.join(self.weights))
+            part_file(self.folder, f'{self.name}.weights.csv').write_text(''.join(self.weights), 'utf-8')
 
 
 class ParquetForm(Form):
@@ -195,7 +195,7 @@ class CocoForm(Form):
 
     def __init__(self, plan: Plan, folder: Path, name: str) -> None:
         super().__init__(plan, folder, name)
-        self.lines: list[str] = []
+        self.file = open(part_file(folder, f'{name}.jsonl'), 'w', encoding='utf-8')  # noqa: SIM115
 
     @classmethod
     def check(cls, plan: Plan) -> None:
@@ -210,10 +210,10 @@ class CocoForm(Form):
         height, width = result.image.shape[:2]
         image = dict(file_name=readable(row.name), width=width, height=height)
         annotations = list(coco_annotations(result, self.plan.label_threshold))
-        self.lines.append(json.dumps(dict(image=image, annotations=annotations), allow_nan=False) + '\n')
+        self.file.write(json.dumps(dict(image=image, annotations=annotations), allow_nan=False) + '\n')
 
     def close(self) -> None:
-        write_part(self.folder, f'{self.name}.jsonl', ''.join(self.lines))
+        self.file.close()
 
 
 FORMS: dict[str, type[Form]] = dict(coco=CocoForm, parquet=ParquetForm, shards=ShardForm)
@@ -224,9 +224,9 @@ def labels_file(folder: Path, name: str) -> Path:
     return folder / LABELS / name
 
 
-def write_part(folder: Path, name: str, text: str) -> None:
+def part_file(folder: Path, name: str) -> Path:
     (folder / PARTS).mkdir(exist_ok=True)
-    (folder / PARTS / name).write_text(text, 'utf-8')
+    return folder / PARTS / name
 
 
 def readable(name: str) -> str:

@@ -17,7 +17,7 @@ from ..inputs import Item, is_shards, is_video
 from ..path_lists import LIST_SUFFIXES, PATH_COLUMN, list_entries
 from ..tar_images import open_shard, shard_members
 
-__all__ = ['Row', 'find_units', 'rows_of']
+__all__ = ['Row', 'check_sources', 'find_units', 'rows_of']
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,30 @@ def find_units(sources: Sequence[str], images: int, column: str = PATH_COLUMN) -
         yield Unit(f'{number:06d}', data)
 
 
+def check_sources(sources: Sequence[str]) -> None:
+    """Check that every source exists, before hours of work on the ones before it. URLs are not looked up.
+
+    Raises:
+        FileNotFoundError: one does not.
+        ValueError: a pattern without a file, or a video.
+    """
+    for source in sources:
+        if is_shards(source):
+            for shard in expand_shards(source):
+                if '://' not in shard and not os.path.isfile(shard):
+                    raise FileNotFoundError(f'no shard {shard}')
+            continue
+        for path, _ in itertools.islice(_expand(source, PATH_COLUMN, opens=False), 1):
+            _refuse_video(path)
+        if glob.has_magic(source) and not os.path.exists(source) and not any(glob.iglob(os.path.expanduser(source))):
+            raise ValueError(f'no file matches {source!r}')
+
+
+def _refuse_video(path: str) -> None:
+    if is_video(path):
+        raise ValueError(f'{path} is a video: --out-format is for images')
+
+
 def _all_data(sources: Sequence[str], images: int, column: str) -> Iterator[dict]:
     for is_tar, group in itertools.groupby(sources, is_shards):
         if is_tar:
@@ -71,18 +95,20 @@ def _entries(source: str, column: str, is_one_of_many: bool) -> Iterator[list[st
     """
     count = 0
     for path, name in _expand(source, column):
-        if is_video(path):
-            raise ValueError(f'{path} is a video: --out-format is for images')
+        _refuse_video(path)
         count += 1
         yield [_absolute(path), path if is_one_of_many else name]
     if not count:
         raise ValueError(f'no images in {source}')
 
 
-def _expand(source: str, column: str) -> Iterable[tuple[str, str]]:
+def _expand(source: str, column: str, opens: bool = True) -> Iterable[tuple[str, str]]:
+    """(path, name) of each image of a source; none of a list or folder without ``opens``."""
     path = os.path.expanduser(source)
     if '://' in source:
         return [(source, source)]
+    if not opens and (os.path.isdir(path) or (path.lower().endswith(LIST_SUFFIXES) and os.path.isfile(path))):
+        return []
     if os.path.isdir(path):
         return ((os.path.join(path, name), name) for name in walk_images(path, LeftOut()))
     if os.path.isfile(path) and path.lower().endswith(LIST_SUFFIXES):

@@ -17,7 +17,7 @@ from ..masks import set_masks
 from ..pipeline import Job, run
 from ..predictors import DensePredictor
 from ..results import PoseResult
-from .forms import FORMS, PARTS, Form, write_part
+from .forms import FORMS, PARTS, Form, part_file
 from .units import Row, rows_of
 
 __all__ = ['Labeler', 'failures_of', 'with_absolute_paths']
@@ -67,7 +67,7 @@ class Labeler:
             counts['people'] += sum(map(len, people)) if not error else 0
         form.close()
         if failed:
-            write_part(folder, f'{unit.name}.failed.tsv', ''.join(failed))
+            part_file(folder, f'{unit.name}.failed.tsv').write_text(''.join(failed), 'utf-8')
         return counts
 
     def _add(self, form: Form, job: Job, content: bytes | None) -> str:

@@ -1,7 +1,8 @@
 """Weights of samples in losses.
 
 A sample of weight w counts as w samples of weight 1, so one of weight 0 as none. All means over samples are weighted means: twice
-the weights for all samples change nothing. Without weights, all is as before weights were thought of, to the last bit.
+the weights for all samples change nothing. Without weights nothing is multiplied or exchanged. All processes have weights or
+none.
 """
 
 # B batch
