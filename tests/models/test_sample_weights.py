@@ -8,7 +8,7 @@ import torch.distributed as dist
 from torch import nn
 
 import sapiens.models  # noqa: F401  registers the losses
-from sapiens.models import MAE, HeatmapCrossEntropyLoss, HeatmapMSELoss
+from sapiens.models import MAE, BoxGIoULoss, BoxL1Loss, CenterFocalLoss, HeatmapCrossEntropyLoss, HeatmapMSELoss
 from sapiens.models.codecs.heatmap_target import HeatmapTarget
 from sapiens.models.losses.base import DenseLoss
 from sapiens.models.losses.weights import SampleWeights
@@ -17,13 +17,29 @@ from sapiens.utils.batch_labels import stack_labels
 
 from ..ranks import on_ranks
 from . import multi_task
+from . import test_boxes as boxes
 from . import test_dense_estimator as dense
 from . import test_dense_losses as first
 from . import test_pose_estimator as pose
 from . import test_sapiens2_losses as second
 from . import test_sapiens2_tasks as sapiens2
 
+
+def person_data(loss, batch, seed):
+    """A batch with three people in each sample: output, target, and valid cells or weights of cells."""
+    generator = torch.Generator().manual_seed(seed)
+    at = torch.stack([torch.randperm(48, generator=generator)[:3] for _ in range(batch)])
+    places = torch.zeros(batch, 48).scatter(1, at, 1.0).view(batch, 8, 6)
+    if loss.part == 'center':
+        heat = torch.maximum(0.9 * torch.rand(batch, 8, 6, generator=generator), places)[:, None]
+        return torch.randn(batch, 1, 8, 6, generator=generator), heat, torch.ones(batch, 8, 6, dtype=torch.bool)
+    output, target = (0.5 + torch.rand(batch, 4, 8, 6, generator=generator) for _ in range(2))
+    return output, target, places
+
+
+PERSON = [(loss, person_data) for loss in (CenterFocalLoss(), BoxGIoULoss(), BoxL1Loss())]
 DENSE = [(loss, first.data) for loss in first.ALL] + [(loss, second.data) for loss in second.ALL + second.PUBLISHED]
+DENSE += PERSON
 NAMES = [f'{type(loss).__name__}-{index}' for index, (loss, _) in enumerate(DENSE)]
 HEATMAP = [HeatmapMSELoss(), HeatmapMSELoss(top_k=3), HeatmapCrossEntropyLoss()]
 WEIGHTS = torch.tensor([2.0, 0.0, 1.0, 3.0])
@@ -62,7 +78,7 @@ def loss_and_gradients(loss, data, rows, weights=None):
 
 
 def kept(valid, options):
-    return valid & (options['weights'] > 0)[:, None, None] if options else valid
+    return valid * (options['weights'] > 0)[:, None, None] if options else valid
 
 
 @pytest.mark.parametrize(('loss', 'data'), DENSE, ids=NAMES)
@@ -120,6 +136,8 @@ def estimators():
         found[task] = sapiens2.model(task), torch.randn(4, 3, *dense.SIZE), samples
     # Normals of the almost flat output of an untrained network are rounding errors.
     del found['pointmap'][0].loss_modules['normal']
+    samples = [boxes.sample(*rows) for rows in (boxes.ROWS, boxes.ROWS[:1], boxes.ROWS[1:], boxes.ROWS[:2])]
+    found['person'] = boxes.build(), torch.randn(4, 3, *boxes.SIZE[::-1]), samples
     several = multi_task.build()
     for task in multi_task.TASKS:
         found[f'{task} of several'] = several, multi_task.images(4), multi_task.samples(task, 4)

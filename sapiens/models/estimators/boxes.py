@@ -13,6 +13,7 @@ from sapiens.registry import MODELS
 from sapiens.utils.boxes import clip_boxes, transform_boxes
 
 from ..codecs.center_boxes import BoxTargets
+from ..losses.weights import SampleWeights
 from .base import Estimator, loss_configs
 
 __all__ = ['BoxEstimator']
@@ -77,10 +78,18 @@ class BoxEstimator(Estimator):
     def loss(
         self, inputs: Tensor, data_samples: list, labels: dict[str, Tensor] | None = None, seeds: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """``loss_<name>`` of each loss, weighted; and ``center_score``: the mean score at the centers of people."""
+        """``loss_<name>`` of each loss, weighted; and ``center_score``: the mean score at the centers of people.
+
+        A sample of weight w counts as w samples, see :mod:`sapiens.models.losses.weights`.
+        """
         output = self.network(inputs, seeds=seeds)
+        weights = SampleWeights.of(data_samples, labels, output.device)
         targets = self._targets(data_samples, inputs, output, labels)
-        return {**self._losses(output, targets), 'center_score': self._center_score(output.detach(), targets)}
+        targets = targets._replace(counted=weights.keep(targets.counted), weights=weights.keep(targets.weights))
+        return {
+            **self._losses(output, targets, weights.relative),
+            'center_score': self._center_score(output.detach(), targets),
+        }
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: list, encode: Callable | None = None, **options) -> list:
@@ -145,13 +154,13 @@ class BoxEstimator(Estimator):
         size, cells = (inputs.shape[-1], inputs.shape[-2]), (output.shape[-1], output.shape[-2])
         return self.codec.targets(boxes, kinds, size, cells)
 
-    def _losses(self, output: Tensor, targets: BoxTargets) -> dict[str, Tensor]:
+    def _losses(self, output: Tensor, targets: BoxTargets, weights: Tensor | None = None) -> dict[str, Tensor]:
         distances, losses = self.codec.distances(output), {}
         for loss in self.loss_modules:
             if loss.part == 'center':
-                losses[f'loss_{loss.name}'] = loss(output[:, :1], targets.heat, targets.counted)
+                losses[f'loss_{loss.name}'] = loss(output[:, :1], targets.heat, targets.counted, weights=weights)
             else:
-                losses[f'loss_{loss.name}'] = loss(distances, targets.distances, targets.weights)
+                losses[f'loss_{loss.name}'] = loss(distances, targets.distances, targets.weights, weights=weights)
         return losses
 
     def _each_loss(self, inputs: Tensor, samples: list, output: Tensor) -> list[float | None]:

@@ -24,7 +24,7 @@ class PersonLoss(DenseLoss):
 
     def per_person(self, sums: Tensor, people: Tensor) -> Tensor:
         """The weighted loss from its sum and the number of people of each sample, both (B,)."""
-        return self.loss_weight * sums.sum() / self.divisor(people.sum())
+        return self.loss_weight * self.weigh(sums).sum() / self.divisor(self.weigh(people).sum())
 
 
 @MODELS.register_module()
