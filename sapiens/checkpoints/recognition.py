@@ -164,7 +164,11 @@ def _kind_of(config: Path) -> tuple[int | tuple | None, bool]:
 def _outputs_of(model: Mapping) -> int | None:
     if 'skeleton' in model:
         return len(get_skeleton(model['skeleton']))
-    return sum(MODELS.build(model['task']).maps.values()) if 'task' in model else None
+    if 'task' in model:
+        return sum(MODELS.build(model['task']).maps.values())
+    if model['type'] == 'BoxEstimator':
+        return MODELS.build(model.get('codec') or dict(type='CenterBoxes')).channels
+    return None
 
 
 def describe(found: dict | None) -> str:

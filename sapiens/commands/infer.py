@@ -1,4 +1,4 @@
-"""Run models on images and videos: people, keypoints, parts, depth, normals, points, mattes.
+"""Run models on images and videos: people, keypoints, parts, depth, normals, points.
 
 INPUT is an image, a folder (searched at any depth), a quoted glob pattern, a .txt or .parquet list of paths, tar shards
 ('photos-{000..127}.tar'), a URL, a video, the number of a camera, or several of these. Results go to --out under the names of

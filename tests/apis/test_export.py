@@ -323,7 +323,7 @@ def test_torchscript_may_end_in_anything(tmp_path, weights):
 def test_a_model_without_an_export_is_named():
     for decode in (False, True):
         with pytest.raises(
-            ValueError, match='^Linear cannot be exported: supported are MAE, PoseEstimator and DenseEstimator'
+            ValueError, match='^Linear cannot be exported: supported are MAE, PoseEstimator, BoxEstimator and DenseEst'
         ):
             outputs_of(torch.nn.Linear(1, 1), decode)
 

@@ -154,7 +154,7 @@ from functools import partial
 from sapiens.bulk import *
 from tests.bulk.workers import Writer
 if __name__ == '__main__':
-    stage = Stage('write', partial(Writer, sys.argv[2], 0.2))
+    stage = Stage('write', partial(Writer, sys.argv[2], 0.5))
     with OutputFolder(sys.argv[1]) as out:
         for outcome in LocalEngine(2).run(stage, [Unit(f'unit-{i}', {'value': i}) for i in range(8)], out):
             print(outcome.unit, flush=True)

@@ -12,7 +12,7 @@ from sapiens.registry import MODELS
 from sapiens.utils.checkpoint import Checkpoint
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-LEAVES = sorted(path for path in CONFIGS.glob('*/*.py') if path.parent.name != '_base_')
+LEAVES = sorted(path for path in CONFIGS.glob('*/*.py') if path.parent.name not in ('_base_', 'curation'))
 
 
 def on_meta(*kind, **options):

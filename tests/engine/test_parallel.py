@@ -215,7 +215,8 @@ def test_compiled_blocks(one, two):
 def test_weights_gathered_in_bf16_train_as_autocast_does(two, suffix):
     """Autocast rounds the same weights, and those of norms and of the last layers of pointmaps stay in float32."""
     ddp, fsdp = result(two, f'ddp_bf16{suffix}'), result(two, f'fsdp_bf16{suffix}')
-    assert ddp['losses'] == fsdp['losses']
+    # The first step is equal to the last bit. Later ones are so on some processors only, whose products round alike.
+    assert ddp['losses'][0] == fsdp['losses'][0] and ddp['losses'] == pytest.approx(fsdp['losses'], rel=2e-5)
     for name, value in ddp['weights'].items():
         assert torch.allclose(value, fsdp['weights'][name], atol=1e-4), name
 

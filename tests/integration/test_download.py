@@ -162,8 +162,11 @@ def test_the_command(hub, capsys):
         'bfloat16',
         'original',
         'cc-by-nc-4.0',
+        'goliath-parts',
         'mIoU',
-        '76.73',
+        '76.73,',
+        'mAcc',
+        '86.1',
     ]
     assert status_of('download', ENTRY.name, 'sapiens-pos-1b') == 2
     assert "did you mean 'sapiens-pose-1b'" in capsys.readouterr().err

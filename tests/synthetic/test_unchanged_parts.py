@@ -155,7 +155,9 @@ def photo(seed: int) -> list:
     return [round(float(v), 2) for v in np.concatenate([blocks.mean((1, 3)).ravel(), blocks.std((1, 3)).ravel()])]
 
 
-MATERIALS = [(kind, 'plain') for kind in KINDS] + [('cloth', pattern) for pattern in PATTERNS[1:]]
+# Patterns of scans have no colors of their own.
+PAINTED = [pattern for pattern in PATTERNS[1:] if pattern not in ('image', 'vertices')]
+MATERIALS = [(kind, 'plain') for kind in KINDS] + [('cloth', pattern) for pattern in PAINTED]
 
 
 @functools.cache
