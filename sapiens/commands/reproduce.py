@@ -2,7 +2,7 @@
 
 Without a name: lists every published score, what it needs, and what was reproduced.
 
-With a name: checks data and weights, evaluates on the devices at hand, compares each score with the published one to its last
+With a name: checks data and weights, evaluates on the given devices, compares each score with the published one to its last
 digit, and adds a row to docs/reproduced.md. A run that was stopped continues with the parts that are missing, also on other
 devices.
 

@@ -23,7 +23,7 @@ class Part:
         config: file below ``configs/_base_/datasets``; '' for data that no config reads.
         split: train, val or test.
         samples: number of samples; 0 if the data cannot be read.
-        problems: what is wrong or missing, as sentences.
+        problems: errors and missing parts, as sentences.
     """
 
     config: str

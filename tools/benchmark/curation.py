@@ -5,8 +5,8 @@ brightness. Pages of text, drawings, photographs with watermarks, broken and sma
 score them all. Detectors and models of images and texts need weights, and are not measured.
 
 Examples:
-    python tools/benchmark/curation.py ../shared/data --out work_dirs/curation
-    PYTHONPATH=FOLDER_OF_RAPIDOCR python tools/benchmark/curation.py ../shared/data --out work_dirs/curation --text
+    python tools/benchmark/curation.py photographs --out work_dirs/curation
+    PYTHONPATH=FOLDER_OF_RAPIDOCR python tools/benchmark/curation.py photographs --out work_dirs/curation --text
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Score small models and detectors on photographs of people, next to the same number of rendered people.
 
-    python tools/benchmark/real.py CONFIG,CHECKPOINT --photographs ../shared/data/real
+    python tools/benchmark/real.py CONFIG,CHECKPOINT --photographs photographs
     python tools/benchmark/real.py pose.py,pose.pth seg.py,seg.pth --detectors embedded torchvision:ssdlite320_mobilenet_v3_large
 
 A model is the name of one, or a config and its checkpoint. What is scored follows from its task:

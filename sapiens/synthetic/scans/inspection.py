@@ -1,4 +1,4 @@
-"""What is wrong with scans, before hours are spent on rendering them: unit, axis, holes, colors.
+"""Problems of scans, found before hours are spent on rendering them: unit, axis, holes, colors.
 
 Each scan is looked at by itself. The unit and the axis are then those of most of them, since the files of a set have one
 convention: a scan that differs is an error or a warning that names it.
