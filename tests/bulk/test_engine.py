@@ -149,11 +149,12 @@ def test_progress_sums_counts(capsys):
 
 
 SCRIPT = """
-import sys
+import signal, sys
 from functools import partial
 from sapiens.bulk import *
 from tests.bulk.workers import Writer
 if __name__ == '__main__':
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what runs in the background of a shell
     stage = Stage('write', partial(Writer, sys.argv[2], 0.5))
     with OutputFolder(sys.argv[1]) as out:
         for outcome in LocalEngine(2).run(stage, [Unit(f'unit-{i}', {'value': i}) for i in range(8)], out):
