@@ -11,7 +11,7 @@ import psutil
 import torch
 from PIL import Image
 
-from .test_slurm import CONFIG, OPTIONS, ROOT, SAVED, STEPS
+from .test_slurm import CONFIG, OPTIONS, ROOT, STEPS
 
 
 def test_a_killed_rank_is_started_again_and_resumes(tmp_path):
@@ -28,7 +28,7 @@ def test_a_killed_rank_is_started_again_and_resumes(tmp_path):
             return subprocess.Popen(command, cwd=ROOT, env=dict(os.environ, **variables), stdout=log, stderr=log)
 
     runs = {name: start(name) for name in ('straight', 'killed')}  # at once on one machine, without a port
-    while not (tmp_path / f'killed/iter_{SAVED}.pth').exists():
+    while not (tmp_path / 'killed/last_checkpoint').exists():  # written after the checkpoint
         assert runs['killed'].poll() is None, (tmp_path / 'killed.log').read_text()
         time.sleep(0.02)
     ranks = [one for one in psutil.Process(runs['killed'].pid).children() if one.environ().get('RANK') == '1']
