@@ -80,7 +80,7 @@ def test_scales_of_fits(tmp_path):
 def test_fits_that_would_run_code_are_refused(tmp_path):
     path = tmp_path / 'smplx_param.pkl'
     for content, text in (
-        (pickle.dumps(dict(scale=print)), 'it holds builtins.print'), (pickle.dumps(dict(a=1)), "'scale'"), (b'x', 'no readable'),
+        (pickle.dumps(dict(scale=eval)), 'it holds builtins.eval'), (pickle.dumps(dict(a=1)), "'scale'"), (b'x', 'no readable'),
         (pickle.dumps(dict(scale=np.zeros(1))), 'the scale 0'),
     ):  # fmt: skip
         path.write_bytes(content)
