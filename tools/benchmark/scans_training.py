@@ -6,7 +6,7 @@ within 1.5 degrees of that of the generator's own images.
 
 Examples:
     python tools/benchmark/scans_training.py --work-dir work_dirs/scans
-    python tools/benchmark/scans_training.py --work-dir work_dirs/scans --people 2 --images 4 --held-out 4 --iterations 4
+    python tools/benchmark/scans_training.py --work-dir work_dirs/scans --people 2 --images 16 --held-out 4 --iterations 4
 """
 
 import json
@@ -105,9 +105,9 @@ def train(root: Path, side: str, seed: int, iterations: int) -> float:
 
 def sapiens(*arguments, **environment) -> None:
     command = [sys.executable, '-m', 'sapiens.commands', *map(str, arguments)]
-    subprocess.run(
-        command, env=dict(os.environ, **{key: str(value) for key, value in environment.items()}), check=True
-    )
+    result = subprocess.run(command, env=dict(os.environ, **{key: str(value) for key, value in environment.items()}))
+    if result.returncode:  # The command has said why.
+        sys.exit(result.returncode)
 
 
 if __name__ == '__main__':
