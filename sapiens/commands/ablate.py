@@ -27,11 +27,11 @@ from sapiens.studies.cluster import minutes_of, submit_plan
 from sapiens.studies.compare import compare
 from sapiens.studies.cost import Cost, check_disk, cost_of_plan, disk_bytes, model_sizes
 from sapiens.studies.figure import draw_study, write_hparams
+from sapiens.studies.load import load_study, parse_seeds
 from sapiens.studies.plan import ROOT, Plan, plan_study
 from sapiens.studies.results import collect
 from sapiens.studies.runner import Local, Stopped, run_plan, state_of
 from sapiens.studies.search import check_search, run_search, trial_variants
-from sapiens.studies.study import load_study, parse_seeds
 from sapiens.studies.table import as_csv, as_json, as_markdown, insert
 from sapiens.utils.cli import positive, tool_parser
 from sapiens.utils.counting import count_of

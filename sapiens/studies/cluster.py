@@ -10,11 +10,11 @@ from sapiens.utils.counting import count_of
 from sapiens.utils.optional import require
 
 from .child import PROGRAM, Child
+from .load import load_study
 from .plan import ROOT, Plan, Run, plan_study
 from .runner import Local, state_of
 from .share import find_equal, take_over
 from .state import claim, read_record
-from .study import load_study
 
 __all__ = ['EXECUTORS', 'Task', 'minutes_of', 'submit_plan']
 

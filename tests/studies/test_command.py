@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sapiens.studies.load import load_study
 from sapiens.studies.plan import plan_study
 from sapiens.studies.runner import Local, run_plan, state_of
 from sapiens.studies.state import read_record
-from sapiens.studies.study import load_study
 
 from ..integration import status_of
 from .toy import PROGRAM, STUDY, write_study

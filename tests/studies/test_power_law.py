@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from sapiens.studies.figure import draw_study
+from sapiens.studies.load import load_study
 from sapiens.studies.power_law import fit_power_law, fits_of, points_of
 from sapiens.studies.results import Results, collect
-from sapiens.studies.study import Metric, PowerLaw, load_study
+from sapiens.studies.study import Metric, PowerLaw
 from sapiens.studies.table import as_json, as_markdown
 
 from .toy import STUDY, plan_of, write_study

@@ -13,11 +13,11 @@ import pytest
 
 from sapiens.studies.child import read_metrics, why_outdated
 from sapiens.studies.cost import cost_of_plan
+from sapiens.studies.load import load_study
 from sapiens.studies.plan import plan_study
 from sapiens.studies.results import collect
 from sapiens.studies.runner import Stopped, run_plan, state_of
 from sapiens.studies.state import Record, claim, read_record
-from sapiens.studies.study import load_study
 from sapiens.studies.table import as_json
 
 from .toy import CHAIN, PROGRAM, RATE, STUDY, places, plan_of, write_study

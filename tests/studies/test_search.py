@@ -5,12 +5,12 @@ import signal
 
 import pytest
 
+from sapiens.studies.load import load_study
 from sapiens.studies.plan import plan_study
 from sapiens.studies.results import collect
 from sapiens.studies.runner import Stopped, run_plan
 from sapiens.studies.search import check_search, run_search, trial_variants
 from sapiens.studies.state import read_record
-from sapiens.studies.study import load_study
 
 from .toy import PROGRAM, RATE, STUDY, places, plan_of, write_study
 

@@ -6,9 +6,9 @@ from functools import cache
 import pytest
 
 from sapiens.commands import render
+from sapiens.studies.load import load_study
 from sapiens.studies.plan import Plan, plan_study
 from sapiens.studies.resolve import option_texts
-from sapiens.studies.study import load_study
 from sapiens.utils.config import config_folder
 
 from ..integration import status_of

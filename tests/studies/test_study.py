@@ -4,8 +4,8 @@ import pytest
 
 from sapiens.studies.checks import parse_check
 from sapiens.studies.grid import expand_grid
+from sapiens.studies.load import load_study, parse_seeds
 from sapiens.studies.plan import plan_study
-from sapiens.studies.study import load_study, parse_seeds
 
 from .toy import BASE, CHAIN, RATE, STUDY, plan_of, write_study
 

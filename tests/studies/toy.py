@@ -4,9 +4,9 @@ import sys
 import textwrap
 from pathlib import Path
 
+from sapiens.studies.load import load_study
 from sapiens.studies.plan import plan_study
 from sapiens.studies.runner import Local
-from sapiens.studies.study import load_study
 
 PROGRAM = (sys.executable, '-S', str(Path(__file__).with_name('stub.py')))
 BASE = 'pose/sapiens_tiny_synthetic17-128x96'
