@@ -9,19 +9,8 @@ albedo, coverage and the color of people alone.
 
 import warp as wp
 
-from .shading import (
-    Backdrop,
-    Finish,
-    Level,
-    Light,
-    Paint,
-    albedo_of,
-    backdrop,
-    frac,
-    orthogonal,
-    shade,
-    shading_normal,
-)
+from .shading import Backdrop, Light, backdrop, orthogonal, shade
+from .surfaces import Finish, Level, Paint, albedo_of, frac, shading_normal
 from .tracing import (
     EMPTY,
     NOTHING,

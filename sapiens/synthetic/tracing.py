@@ -4,7 +4,7 @@
 
 import warp as wp
 
-from .shading import Hit
+from .surfaces import Hit
 
 __all__ = [
     'EMPTY',

@@ -2,7 +2,7 @@
 
 import warp as wp
 
-from ..shading import Hit, Paint, albedo_of
+from ..surfaces import Hit, Paint, albedo_of
 
 __all__ = ['bake_kernel']
 
