@@ -1,11 +1,11 @@
 """Stages of small studies: the tiny model on rendered people, minutes of each stage on two cores.
 
 Data: $DATA_ROOT/synthetic, for train and, with another seed, for val (docs/ablations.md has the command).
-Lengths: 6000 steps of 16 images for a pretraining, 500 of 16 for a finetuning, with one evaluation at its end. Images are loaded
+Lengths: 2000 steps of 16 images for a pretraining, 500 of 16 for a finetuning, with one evaluation at its end. Images are loaded
 by the process that trains, since --on local:N fills the cores.
 """
 
-_pretrain_steps, _steps, _pretrain_warm_up, _warm_up = 6000, 500, 200, 100
+_pretrain_steps, _steps, _pretrain_warm_up, _warm_up = 2000, 500, 200, 100
 _shared = {
     'train_dataloader.num_workers': 0,
     'val_dataloader.num_workers': 0,
