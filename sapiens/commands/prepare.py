@@ -100,7 +100,7 @@ def about(data: KnownData, root: Path, splits: tuple[str, ...]) -> str:
         without = f' (not needed for {download.optional})' if download.optional else ''
         lines.append(f'  {download.name} from {where(download, data)}{without}\n    in {root / data.folder}: {places}')
     if data.rendered:
-        lines.append(f'  rendered from scans: {rendered_by(data)}')
+        lines.append(f'  rendered from scans: {rendered_by(data, root)}')
     return '\n'.join(lines)
 
 
@@ -108,7 +108,7 @@ def next_command(data: KnownData, root: Path, splits: set[str], problems: bool) 
     """The command that follows: to get what is missing, or to use the data."""
     again = f'sapiens prepare {data.name} --root {root}'
     if problems and data.rendered:
-        return f'{rendered_by(data)}, then {again}'
+        return f'{rendered_by(data, root)}, then {again}'
     if problems:
         return f'put what is missing into {root / data.folder}, then {again}'
     if not data.config:

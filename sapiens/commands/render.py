@@ -47,7 +47,7 @@ from sapiens.metainfo import get_classes
 from sapiens.metainfo.palettes import PALETTES, with_palette
 from sapiens.synthetic import writer as folders
 from sapiens.synthetic.annotations import FILES
-from sapiens.utils.cli import positive, tool_parser
+from sapiens.utils.cli import positive, tool_parser, zero_or_more
 from sapiens.utils.matte import multiply
 from sapiens.utils.progress import LateBar
 from sapiens.utils.srgb import encode_srgb
@@ -66,7 +66,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--num', type=positive, required=True, help='images in all, with those that are there already')
     add('--size', type=_pair('x'), default=(768, 1024), help='width x height in pixels; default: 768x1024')
     add('--seed', type=int, default=0, help='of the whole dataset, another one for each; default: %(default)s')
-    add('--workers', type=int, help='processes; 0: in this one, to debug. Default: one per core')
+    add('--workers', type=zero_or_more, help='processes; 0: in this one, to debug. Default: one per core')
     add('--people', type=_pair('-'), default=(1, 4), help='fewest and most people in an image; default: 1-4')
     add('--backgrounds', type=Path, help='folder of photographs without people; their license then applies')
     add('--labels', default=','.join(folders.KINDS), help='kinds, with commas between; default: %(default)s')

@@ -44,13 +44,15 @@ from sapiens.synthetic.scans.folders import ScanWriter, finish_scans
 from sapiens.synthetic.scans.generator import ScanGenerator
 from sapiens.synthetic.scans.inspection import UNITS, Inspector, choose_unit, choose_up, find_doubts
 from sapiens.synthetic.scans.scan import UPS
-from sapiens.utils.cli import positive, tool_parser
+from sapiens.utils.cli import positive, tool_parser, zero_or_more
 from sapiens.utils.files import write_atomically
+from sapiens.utils.folder_lock import FolderLock
 from sapiens.utils.progress import LateBar
 
 from . import render
 
 PROTOCOLS = ('thuman2', 'hi4d')
+OF_HI4D = ('scans', 'protocol', 'workers', 'verbose')  # options that have an effect there
 VIEWS = ('face', 'upper', 'full')  # of THuman2, in the order of their seeds
 PUBLISHED_SCANS = 526
 NO_FIT = (
@@ -74,7 +76,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--protocol', choices=PROTOCOLS, help=text)
     add('--size', type=render._pair('x'), default=(768, 1024), help='width x height in pixels; default: 768x1024')
     add('--seed', type=int, default=0, help='of the whole dataset, another one for each; default: %(default)s')
-    add('--workers', type=int, help='processes; 0: in this one, to debug. Default: one per core')
+    add('--workers', type=zero_or_more, help='processes; 0: in this one, to debug. Default: one per core')
     add('--environments', type=Path, help='folder of environment maps (.hdr, .exr), for light and behind the scans')
     add('--backgrounds', type=Path, help='folder of photographs without people; their license then applies')
     text = 'of the files: auto (most of them decide), m, cm, mm, the meters of one unit, or smplx: that of the fits of THuman2'
@@ -105,6 +107,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     if args.protocol == 'hi4d':
         if args.out is not None:
             parser.error('--out: depth and normals of hi4d belong beside its images, in SCANS')
+        for name, value in vars(args).items():
+            if name not in OF_HI4D and value != parser.get_default(name):
+                parser.error(f'--{name}: images, cameras and scale of hi4d are those of its release; leave it out')
     elif args.out is None:
         parser.error('--out is missing: the folder of the dataset')
     if args.workers is None:
@@ -301,19 +306,26 @@ def run_folder(
 
 def run_thuman2(args: argparse.Namespace) -> None:
     """Three views of each scan, in a folder each."""
-    paths, found = inspect_scans(args)
-    for number, view in enumerate(VIEWS):
-        run_folder(args, paths, found, args.out / view, len(paths), args.seed + number, dict(shots={view: 1}))
-    _write_facts(args, found)
+    with locked(args.out):
+        paths, found = inspect_scans(args)
+        for number, view in enumerate(VIEWS):
+            run_folder(args, paths, found, args.out / view, len(paths), args.seed + number, dict(shots={view: 1}))
+        _write_facts(args, found)
     other = f'; the published evaluation has {PUBLISHED_SCANS} scans' if len(paths) != PUBLISHED_SCANS else ''
     print(f'{len(VIEWS) * len(paths)} images of {len(paths)} scans{other}')
     _print_next(args.out, 'thuman2')
 
 
 def run(args: argparse.Namespace) -> None:
-    paths, found = inspect_scans(args)
-    run_folder(args, paths, found, args.out, args.num, args.seed, {})
-    _write_facts(args, found)
+    with locked(args.out):
+        paths, found = inspect_scans(args)
+        run_folder(args, paths, found, args.out, args.num, args.seed, {})
+        _write_facts(args, found)
+
+
+def locked(folder: Path) -> FolderLock:
+    """A lock, so that a second command does not complete the folder of one that has begun it with more images."""
+    return FolderLock(folder, 'wait until it has ended, or give another folder')
 
 
 def _write_facts(args: argparse.Namespace, found: dict) -> None:
@@ -338,10 +350,12 @@ def run_hi4d(args: argparse.Namespace) -> None:
     for sequence in {frame.sequence: frame for frame in frames}.values():
         hi4d.read_camera(sequence.sequence, hi4d.size_of(sequence.image))  # wrong ones are found out here
     maker = hi4d.FrameMaker(frames, root / INSPECTED)
-    missing = [index for index, frame in enumerate(frames) if not frame.is_complete()]
-    print(f'{root}: {len(missing)} frames to make, {len(frames) - len(missing)} are there')
-    with LateBar(len(frames), len(frames) - len(missing), 'frame', 'the first frame: compiling the renderer') as bar:
-        render.make_images(maker, missing, min(args.workers, len(missing)) if missing else 0, bar)
+    with locked(root):
+        missing = [index for index, frame in enumerate(frames) if not frame.is_complete()]
+        print(f'{root}: {len(missing)} frames to make, {len(frames) - len(missing)} are there')
+        notice = 'the first frame: compiling the renderer'
+        with LateBar(len(frames), len(frames) - len(missing), 'frame', notice) as bar:
+            render.make_images(maker, missing, min(args.workers, len(missing)) if missing else 0, bar)
     rows = [json.loads(maker.file(index).read_text()) for index in range(len(frames)) if maker.file(index).is_file()]
     _report_overlap([row for row in rows if row['overlap'] is not None])
     other = f'; the published evaluation has {hi4d.PUBLISHED_IMAGES}' if len(frames) != hi4d.PUBLISHED_IMAGES else ''

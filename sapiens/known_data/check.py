@@ -91,7 +91,7 @@ def check_parts(
                 part.problems.append(f'{found.count} {what}: {", ".join(found.examples[:2])}{more}')
         expected = data.expected.get(part.split)
         if expected and part.samples != expected:
-            part.problems.append(f'{part.samples} samples, but the published evaluation has {expected:,}')
+            part.problems.append(f'{part.samples:,} samples, but the published set has {expected:,}')
     return parts
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -116,6 +117,7 @@ def _count(path: Path) -> int | None:
         return sum(not entry.name.startswith('.') for entry in entries)
 
 
-def rendered_by(data: KnownData) -> str:
+def rendered_by(data: KnownData, root: Path) -> str:
     """The command that renders what the configs read; '' for photographs."""
-    return f'python tools/data/render_scans.py {data.rendered}' if data.rendered else ''
+    folder = shlex.quote(str(root / data.folder))
+    return f'sapiens scans {data.rendered.format(folder=folder)}' if data.rendered else ''

@@ -78,7 +78,7 @@ class KnownData:
         configs: files below ``configs/_base_/datasets`` whose datasets read it.
         datasets: {split: config of a dataset} of data that no config reads; ``data_root`` is relative to the root.
         needs: other data sets that it is an addition to.
-        rendered: arguments of ``tools/data/render_scans.py`` that render what the configs read; '' for photographs.
+        rendered: arguments of ``sapiens scans`` that render what the configs read, with ``{folder}``; '' for photographs.
         expected: {split: samples} where the published number is known.
         config: leaf below ``configs/`` to go on with.
         convert: name of a conversion after unpacking.

@@ -94,6 +94,7 @@ _SETS = (
             ),
         ),
         configs=('cihp.py',),
+        expected=dict(train=28280, val=5000),
         config='seg/sapiens_0.3b_cihp-1024x768.py',
     ),
     KnownData(
@@ -120,6 +121,7 @@ _SETS = (
             )
         ),
         configs=('lip.py',),
+        expected=dict(train=30462, val=10000),
         config='seg/sapiens_0.3b_lip-1024x768.py',
     ),
     KnownData(
@@ -189,7 +191,7 @@ _SETS = (
         configs=(
             'render_people_depth.py', 'render_people_normal.py', 'render_people_pointmap.py', 'render_people_albedo.py',
         ),
-        rendered='--help',
+        rendered='RenderPeople --out {folder} --num 500000',
         config='depth/sapiens_0.3b_renderpeople-1024x768.py',
     ),
     KnownData(
@@ -202,7 +204,7 @@ _SETS = (
             Download('pair*', (Rule(_HI4D, r'\1', 'pair28/dance28/images/4/000001.jpg', ('test',)),)),
         ),
         configs=('hi4d_depth.py', 'hi4d_normal.py'),
-        rendered='--protocol hi4d',
+        rendered='{folder} --protocol hi4d',
         expected=dict(test=1195),
         config='depth/sapiens_0.3b_hi4d-1024x768.py',
     ),
@@ -213,7 +215,8 @@ _SETS = (
         source='https://github.com/ytrock/THuman2.0-Dataset',
         license=_REQUEST,
         configs=('thuman2_depth.py', 'thuman2_normal.py'),
-        rendered='--protocol thuman2',
+        rendered='THuman2.0_Release --out {folder} --protocol thuman2',
+        expected=dict(test=1578),
         config='depth/sapiens_0.3b_thuman2-1024x768.py',
     ),
 )  # fmt: skip

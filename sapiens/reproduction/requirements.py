@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sapiens.checkpoints import resolve_checkpoint
-from sapiens.known_data import KnownData, check_parts, data_root, find_data, rendered_by
+from sapiens.known_data import KnownData, check_parts, data_root, find_data
 from sapiens.known_data.check import datasets_of
 from sapiens.registry import DATASETS
 from sapiens.utils.config import load_config
@@ -39,9 +39,8 @@ def find_needs(target: Target, root: Path, checkpoint: Path | None = None) -> li
     for name in protocol.data:
         data = find_data(name)
         parts = [part for part in check_parts(data, root, EVALUATION) if _is_read(part.config, data, entry.task)]
-        how = f'{rendered_by(data)}, then ' if data.rendered else ''
         for problem in dict.fromkeys(problem for part in parts for problem in part.problems):
-            missing.append(f'data: {problem}\n    {how}`sapiens prepare {name} --root {root} --only val`')
+            missing.append(f'data: {problem}\n    `sapiens prepare {name} --root {root} --only val` says what to do')
     if not protocol.data:
         missing += _own_data(target, root)
     return missing

@@ -92,7 +92,8 @@ def blank() -> str:
     notes = [f'- `{one.name}`: {one.notes}' for one in PROTOCOLS.values()]
     return '\n'.join([_INTRO, *_table(rows), '', '## Protocols', '', *notes, '']) + (
         '\nNo score on CIHP or LIP is published, and no weights for them. The scores of 308 keypoints on 114 common ones are\n'
-        'left out, since the list of the 114 is not published.\n'
+        'left out, since the list of the 114 is not published. So are scores of models whose weights `sapiens download`\n'
+        'does not know: segmentation of Sapiens 2b, and albedo and the 4K models of Sapiens2.\n'
     )
 
 

@@ -5,6 +5,7 @@ import re
 import tarfile
 import zipfile
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,16 @@ from sapiens.registry import DATASETS
 from . import miniatures
 
 ROOT = Path(__file__).parents[2]
+
+
+PUBLISHED = dict(KNOWN)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Miniatures have fewer images than the published sets."""
+    for name in ('cihp', 'lip'):
+        monkeypatch.setitem(KNOWN, name, replace(PUBLISHED[name], expected={}))
 
 
 def run(*arguments):
@@ -55,6 +66,16 @@ def test_archives_become_what_configs_read(tmp_path, capsys, name, expected):
     assert ' 0 files unpacked, ' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(('name', 'train', 'val'), [('cihp', '28,280', '5,000'), ('lip', '30,462', '10,000')])
+def test_a_part_of_a_published_set_is_told(tmp_path, capsys, monkeypatch, name, train, val):
+    monkeypatch.setitem(KNOWN, name, PUBLISHED[name])
+    getattr(miniatures, name)(tmp_path)
+    assert run(name, '--root', tmp_path) == 1
+    text = capsys.readouterr().out
+    assert f'2 samples, but the published set has {train}' in text
+    assert f'1 samples, but the published set has {val}' in text and 'next: put what is missing into' in text
+
+
 def test_wholebody_needs_the_images_of_coco(tmp_path, capsys):
     miniatures.coco_wholebody(tmp_path)
     assert run('coco-wholebody', '--root', tmp_path) == 1
@@ -86,7 +107,10 @@ def test_hi4d_is_unpacked_and_its_renderer_named(tmp_path, capsys):
     (tmp_path / 'data').mkdir()
     assert run('hi4d', '--root', tmp_path / 'data', '--from', tmp_path / 'down/pair28_1.tar.gz') == 1
     text = capsys.readouterr().out
-    assert 'next: python tools/data/render_scans.py --protocol hi4d' in text and 'not complete' in text
+    assert (
+        f'next: sapiens scans {tmp_path}/data/hi4d --protocol hi4d, then sapiens prepare hi4d' in text
+        and 'not complete' in text
+    )
     unpacked = tmp_path / 'data/hi4d'
     assert (unpacked / 'pair28/dance28/images/4/000001.jpg').is_file()
     # Cameras and pairs that are not evaluated stay in the archive.
@@ -94,14 +118,19 @@ def test_hi4d_is_unpacked_and_its_renderer_named(tmp_path, capsys):
     miniatures.hi4d_rendered(unpacked)
     assert run('hi4d', '--root', tmp_path / 'data', '--only', 'val') == 1
     text = capsys.readouterr().out
-    assert 'test of hi4d_depth.py: 6 samples' in text and '6 samples, but the published evaluation has 1,195' in text
+    assert 'test of hi4d_depth.py: 6 samples' in text and '6 samples, but the published set has 1,195' in text
 
 
-def test_rendered_sets_are_checked(tmp_path, capsys):
+def test_rendered_sets_are_checked(tmp_path, capsys, monkeypatch):
     miniatures.thuman2_rendered(tmp_path / 'thuman2')
-    assert run('thuman2', '--root', tmp_path) == 0
+    assert run('thuman2', '--root', tmp_path) == 1
     text = capsys.readouterr().out
-    assert 'test of thuman2_depth.py: 6 samples' in text and text.splitlines()[-1].endswith('--split test')
+    assert 'test of thuman2_depth.py: 6 samples' in text and 'the published set has 1,578' in text
+    last = text.splitlines()[-1]
+    assert last.startswith(f'next: sapiens scans THuman2.0_Release --out {tmp_path}/thuman2 --protocol thuman2, then ')
+    monkeypatch.setitem(KNOWN, 'thuman2', replace(PUBLISHED['thuman2'], expected={}))
+    assert run('thuman2', '--root', tmp_path) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith('--split test')
     (tmp_path / 'thuman2/face/normal/000001.npy').unlink()
     assert run('thuman2', '--root', tmp_path) == 1
     text = capsys.readouterr().out

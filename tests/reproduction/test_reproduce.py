@@ -139,7 +139,9 @@ def test_missing_data_and_weights(monkeypatch, tmp_path):
     with pytest.raises(FileNotFoundError, match=r'1 missing image: .*000000000003.jpg'):
         run('sapiens-pose-0.3b-17', root=tmp_path)
     stand_in(monkeypatch, 'sapiens-normal-0.3b', tmp_path)
-    with pytest.raises(FileNotFoundError, match='render_scans.py --protocol hi4d, then `sapiens prepare hi4d'):
+    with pytest.raises(
+        FileNotFoundError, match='depth.*\n +`sapiens prepare hi4d --root .* --only val` says what to do'
+    ):
         run('sapiens-normal-0.3b/hi4d-normal', root=tmp_path)
     stand_in(monkeypatch, 'sapiens-seg-0.3b', tmp_path)
     with pytest.raises(FileNotFoundError, match='goliath.*\n.*The test images are not public'):
@@ -151,7 +153,7 @@ def test_the_number_of_images_is_that_of_the_protocol(monkeypatch, tmp_path):
     monkeypatch.setitem(KNOWN, 'hi4d', replace(KNOWN['hi4d'], expected=dict(test=1195)))
     stand_in(monkeypatch, 'sapiens-depth-0.3b', tmp_path)
     write_data('sapiens-depth-0.3b', tmp_path)
-    with pytest.raises(FileNotFoundError, match='66 samples, but the published evaluation has 1,195'):
+    with pytest.raises(FileNotFoundError, match='66 samples, but the published set has 1,195'):
         run('sapiens-depth-0.3b', root=tmp_path)
 
 

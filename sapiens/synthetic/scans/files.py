@@ -3,6 +3,7 @@
 Legend: V vertices, F triangles, N materials.
 """
 
+import io
 import os
 import re
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ __all__ = ['SUFFIXES', 'MeshFile', 'find_scans', 'read_scan']
 
 SUFFIXES = ('.obj', '.ply', '.glb', '.gltf')
 _PICTURES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp')
+_NO_PICTURES = ('.mtl', '.bin')  # what else a mesh names
 # Folders beside a mesh in which its images may lie: RenderPeople's of OBJ and of Maya, and what others call them.
 _PLACES = ('.', 'tex', 'textures', 'texture', 'sourceimages')
 # Number of thousand triangles or pixels at the end of a name: rp_x_100k.obj, rp_x_dif_8k.jpg.
@@ -93,7 +95,8 @@ def read_scan(path: str | Path, colors: bool = True) -> MeshFile:
         colors: False for the triangles only: images are not opened, and may be missing.
 
     Raises:
-        ValueError: not a mesh, no triangles, coordinates that are not finite, or no colors. The message names the file.
+        ValueError: not a mesh, no triangles, coordinates that are not finite, triangles of vertices that do not exist, an image
+            that cannot be read, or no colors. The message names the file.
         FileNotFoundError: an image of the mesh is missing.
     """
     path = Path(path)
@@ -101,16 +104,29 @@ def read_scan(path: str | Path, colors: bool = True) -> MeshFile:
     files = _files_beside(trimesh)(path, colors)
     try:
         scene = trimesh.load_scene(str(path), process=False, resolver=files, skip_materials=not colors)
-        meshes = [mesh for mesh in scene.dump() if isinstance(mesh, trimesh.Trimesh) and len(mesh.faces)]
+        # Not scene.dump(), which decodes and copies the images: large JPEG files are decoded at half their size.
+        placed = [(scene.geometry[name], matrix) for matrix, name in map(scene.graph.get, scene.graph.nodes_geometry)]
+        meshes = [
+            _one_mesh(mesh, matrix, colors)
+            for mesh, matrix in placed
+            if isinstance(mesh, trimesh.Trimesh) and len(mesh.faces)
+        ]
     except Exception as error:  # any error of a parser
         text = ' '.join(str(error).split())
         raise ValueError(f'the scan {str(path)!r} cannot be read: {type(error).__name__}: {text}') from error
     if not meshes:
         raise ValueError(f'the scan {str(path)!r} has no triangles: a cloud of points or an empty file?')
-    out = _join([_one_mesh(mesh, colors) for mesh in meshes])
-    if not np.isfinite(out.vertices).all():
+    out = _join(meshes)
+    if not np.isfinite(out.vertices).all() or not (out.uv is None or np.isfinite(out.uv).all()):
         raise ValueError(f'the scan {str(path)!r} has coordinates that are not finite numbers')
+    if out.faces.min() < 0 or out.faces.max() >= len(out.vertices):
+        raise ValueError(
+            f'the scan {str(path)!r} is damaged: it has {len(out.vertices)} vertices, and a triangle of vertex '
+            f'{out.faces.max() if out.faces.min() >= 0 else out.faces.min()} (from 0)'
+        )
     if colors:
+        if files.broken:
+            raise ValueError(f'the scan {str(path)!r} has an image that cannot be read: {files.broken[0]}')
         _require_colors(path, out, files.missing)
     return out
 
@@ -129,22 +145,28 @@ def _require_colors(path: Path, mesh: MeshFile, missing: list) -> None:
             f'{", ".join(place for place in _PLACES if place != ".")}: add the file'
         )
     if mesh.colors is None and (mesh.uv is None or not any(mesh.images)):
-        raise ValueError(
-            f'the scan {str(path)!r} has no texture and no colors of vertices: its material file (.mtl) names no image (map_Kd)'
-        )
+        reason = ': its material file (.mtl) names no image (map_Kd)' if path.suffix.lower() == '.obj' else ''
+        raise ValueError(f'the scan {str(path)!r} has no texture and no colors of vertices{reason}')
 
 
 def _files_beside(trimesh) -> type:
-    """The class of a resolver that finds the files of a mesh where scans keep them, and remembers those that it does not find."""
+    """The class of a resolver that finds the files of a mesh where scans keep them, and remembers those that it does not find
+    and images that are none: trimesh leaves out both without a word."""
 
     class FilesBeside(trimesh.resolvers.Resolver):
         def __init__(self, path: Path, colors: bool):
-            self.path, self.colors, self.missing = path, colors, []
+            self.path, self.colors, self.missing, self.broken = path, colors, [], []
             self.file_name = path.name
 
         def get(self, name: str) -> bytes:
             if found := _find_beside(self.path, name):
-                return found.read_bytes()
+                content = found.read_bytes()
+                if found.suffix.lower() not in _NO_PICTURES:
+                    try:
+                        Image.open(io.BytesIO(content))  # reads the header only
+                    except Exception as error:  # any error of a format's reader
+                        self.broken.append(f'{str(found)!r} ({type(error).__name__}): replace it')
+                return content
             self.missing.append(name)
             raise FileNotFoundError(name)
 
@@ -186,9 +208,12 @@ def _find_beside(mesh: Path, name: str) -> Path | None:
     return max(found)[1] if found else None
 
 
-def _one_mesh(mesh, colors: bool) -> MeshFile:
-    """A mesh of trimesh. Colors of triangles become those of their own vertices."""
+def _one_mesh(mesh, matrix: np.ndarray, colors: bool) -> MeshFile:
+    """A mesh of trimesh, placed by a matrix (4, 4). Colors of triangles become those of their own vertices."""
     vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int32)
+    if not np.array_equal(matrix, np.eye(4)):
+        vertices = vertices @ matrix[:3, :3].T + matrix[:3, 3]
+        faces = faces[:, ::-1] if np.linalg.det(matrix[:3, :3]) < 0 else faces  # the outside stays outside
     kind = getattr(mesh.visual, 'kind', None) if colors else None
     uv = shades = image = None
     tint = (1.0, 1.0, 1.0)

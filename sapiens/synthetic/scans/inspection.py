@@ -36,16 +36,17 @@ def describe_scan(path: str | Path) -> dict:
         hole (length around the largest one, in units of the file), image (width and height of the largest, or None)).
 
     Raises:
-        FileNotFoundError, ValueError: see :func:`.files.read_scan`.
+        FileNotFoundError, ValueError: see :func:`.files.read_scan`; an image that is cut off.
     """
     mesh = read_scan(path)
+    images = [image.size for image in mesh.images if image is not None]
+    _decode(path, mesh.images)
     points = sample_surface(mesh.vertices, mesh.faces)
     extent = np.ptp(points, axis=0)
     longest = float(extent.max())
     if not longest > 0:
         raise ValueError(f'the scan {str(path)!r} is a single point')
     unit = next((unit for unit in UNITS.values() if _LONG[0] <= longest * unit <= _LONG[1]), 1.7 / longest)
-    images = [image.size for image in mesh.images if image is not None]
     return dict(
         triangles=len(mesh.faces),
         extent=[float(value) for value in extent],
@@ -53,6 +54,19 @@ def describe_scan(path: str | Path) -> dict:
         hole=largest_hole(mesh.vertices, mesh.faces),
         image=[int(value) for value in max(images)] if images else None,
     )
+
+
+def _decode(path: str | Path, images: list) -> None:
+    """Read images to their end, JPEG files at an eighth of their size. Raises ValueError for one that is damaged."""
+    for image in {id(image): image for image in images if image is not None}.values():
+        try:
+            image.draft('RGB', (image.width // 8, image.height // 8))
+            image.load()
+        except Exception as error:  # any error of a format's reader
+            name = image.info.get('file_path', '')
+            raise ValueError(
+                f'the scan {str(path)!r} has a damaged image{f" {name!r}" if name else ""}: {error}'
+            ) from error
 
 
 def largest_hole(vertices: np.ndarray, faces: np.ndarray) -> float:

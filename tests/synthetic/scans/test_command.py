@@ -16,6 +16,7 @@ from sapiens.commands import scans as tool
 from sapiens.datasets import GeometryDataset
 from sapiens.datasets.transforms.color_files import read_albedo
 from sapiens.synthetic.writer import read_labels
+from sapiens.utils.folder_lock import FolderLock
 
 from ...scripts import ROOT, fork_spawned_processes
 from . import mannequin
@@ -153,6 +154,12 @@ def test_doubts_are_warnings(source, tmp_path, capsys):
         (['--protocol', 'thuman2'], '--out is missing'),
         (['--protocol', 'thuman2', '--out', 'x', '--num', '3'], 'the number of images is that of --protocol thuman2'),
         (['--protocol', 'hi4d', '--out', 'x'], 'belong beside its images'),
+        (
+            ['--protocol', 'hi4d', '--size', '40x56'],
+            '--size: images, cameras and scale of hi4d are those of its release',
+        ),
+        (['--protocol', 'hi4d', '--preview'], '--preview: images, cameras and scale of hi4d'),
+        (['--num', '3', '--out', 'x', '--workers', '-1'], '-1: expected a whole number, 0 or more'),
         (['--num', '3', '--out', 'x', '--unit', 'foot'], 'foot: expected auto, smplx, m, cm, mm, or a number above 0'),
         (['--num', '3', '--out', 'x', '--part', '0.5'], 'two fractions like 0-0.9'),
     ],
@@ -161,6 +168,20 @@ def test_wrong_arguments(options, text, capsys):
     with pytest.raises(SystemExit):
         tool.parse_args(['scans', *options])
     assert text in capsys.readouterr().err
+
+
+def test_a_second_command_in_the_folder_is_refused(source, tmp_path, hi4d):
+    for folder, options in (
+        (tmp_path / 'out', [source, '--out', tmp_path / 'out', '--num', 2]),
+        (tmp_path / 'out', [source, '--out', tmp_path / 'out', '--protocol', 'thuman2']),
+        (hi4d[0], [hi4d[0], '--protocol', 'hi4d']),
+    ):
+        with (
+            FolderLock(folder, ''),
+            pytest.raises(ValueError, match='is in use by process .*: wait until it has ended'),
+        ):
+            run(*options)
+    assert not (tmp_path / 'out').exists() and not list(hi4d[0].rglob('*.npy'))
 
 
 def test_an_image_that_fails_names_its_scan(source, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,6 +11,7 @@ pytest.importorskip('trimesh')
 
 import trimesh
 
+from sapiens.synthetic.scans import scan
 from sapiens.synthetic.scans.files import find_scans, read_scan
 
 from . import mannequin
@@ -156,3 +158,51 @@ def test_several_materials_are_one_mesh(tmp_path):
     assert len(mesh.faces) == len(SMALL.faces) and len(mesh.images) == 2
     assert sorted(np.bincount(mesh.material)) == sorted([100, len(SMALL.faces) - 100])
     assert mesh.faces.max() < len(mesh.vertices) == len(mesh.uv)
+
+
+def test_images_that_are_none_are_named(tmp_path):
+    """Of two materials one has a damaged image: the reader of meshes leaves it out without a word."""
+    path = mannequin.write(tmp_path / 'a.obj', SMALL)
+    (tmp_path / 'b.png').write_bytes(b'not an image')
+    (tmp_path / 'a.mtl').write_text('newmtl skin\nmap_Kd a.png\nnewmtl other\nmap_Kd b.png\n')
+    with pytest.raises(ValueError, match=r"a\.obj' has an image that cannot be read: '.*b\.png' \(.*\): replace it"):
+        read_scan(path)
+    assert len(read_scan(path, colors=False).faces) == len(SMALL.faces)
+
+
+def test_triangles_and_places_that_cannot_be_are_named(tmp_path):
+    path = tmp_path / 'a.ply'
+    colors = np.repeat(mannequin.COLORS, 48, axis=0)
+    trimesh.Trimesh(SMALL.vertices, SMALL.faces, vertex_colors=colors, process=False).export(path, encoding='ascii')
+    lines = path.read_text().splitlines()
+    path.write_text('\n'.join([*lines[:-1], '3 0 1 99999', '']))
+    with pytest.raises(ValueError, match=r"a\.ply' is damaged: it has 480 vertices, and a triangle of vertex 99999"):
+        read_scan(path)
+    path = mannequin.write(tmp_path / 'a.obj', SMALL)
+    path.write_text(path.read_text().replace('\nvt 0', '\nvt nan 0', 1))
+    with pytest.raises(ValueError, match=r"a\.obj' (has coordinates that are not finite|cannot be read)"):
+        read_scan(path)
+
+
+def test_parts_of_a_scene_are_placed_and_stay_outside_out(tmp_path):
+    """A file with a mesh twice, once moved and once mirrored."""
+    mesh = trimesh.Trimesh(SMALL.vertices, SMALL.faces, process=False)
+    mesh.visual.vertex_colors = np.repeat(mannequin.COLORS, 48, axis=0)
+    scene = trimesh.Scene()
+    scene.add_geometry(mesh, transform=trimesh.transformations.translation_matrix([0, 0, 2]))
+    scene.add_geometry(mesh, transform=np.diag([-1.0, 1, 1, 1]))
+    scene.export(tmp_path / 'a.glb')
+    made = read_scan(tmp_path / 'a.glb')
+    low, high = made.vertices.min(0), made.vertices.max(0)
+    np.testing.assert_allclose(high[2] - low[2], np.ptp(SMALL.vertices[:, 2]) + 2, atol=1e-5)
+    corners = made.vertices[made.faces]
+    volume = np.linalg.det(corners).sum() / 6
+    np.testing.assert_allclose(volume, 2 * np.linalg.det(SMALL.vertices[SMALL.faces]).sum() / 6, rtol=1e-4)
+
+
+def test_large_jpeg_files_are_decoded_at_a_part_of_their_size(tmp_path, monkeypatch):
+    path = mannequin.write(tmp_path / 'a.obj', SMALL, image='a.jpg')
+    cv2.imwrite(str(tmp_path / 'a.jpg'), np.full((128, 96, 3), 90, np.uint8))
+    monkeypatch.setattr(scan, '_LARGEST_IMAGE', 32)
+    (image,) = read_scan(path).images
+    assert scan._pixels(image).shape == (32, 24, 3) and image.size == (24, 32)

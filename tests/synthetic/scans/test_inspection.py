@@ -2,6 +2,7 @@
 
 import pickle
 
+import cv2
 import numpy as np
 import pytest
 
@@ -24,6 +25,19 @@ def test_what_a_scan_says(tmp_path):
     assert found['triangles'] == len(MADE.faces) and found['image'] == [64, 64] and found['hole'] == 0
     np.testing.assert_allclose(found['extent'], np.ptp(MADE.vertices, axis=0)[[0, 2, 1]] * 100, atol=1)
     assert found['ups'][0] == 'y' and 'z' not in found['ups'] and '-z' not in found['ups']
+
+
+def test_an_image_that_was_cut_off_is_found_before_rendering(tmp_path):
+    path = mannequin.write(tmp_path / 'a.obj', MADE)
+    for suffix in ('png', 'jpg'):
+        pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+        assert cv2.imwrite(str(tmp_path / f'a.{suffix}'), pixels)
+        image = tmp_path / f'a.{suffix}'
+        path.with_suffix('.mtl').write_text(f'newmtl skin\nmap_Kd {image.name}\n')
+        assert describe_scan(path)['image'] == [64, 64]
+        image.write_bytes(image.read_bytes()[: image.stat().st_size // 2])
+        with pytest.raises(ValueError, match=rf"a\.obj' has a damaged image 'a\.{suffix}': "):
+            describe_scan(path)
 
 
 def test_the_unit_is_that_of_most(tmp_path):
