@@ -8,6 +8,8 @@ import contextlib
 import json
 import multiprocessing
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -259,6 +261,8 @@ class Evaluation:
 
 def _work(plan: Plan, device: str, blocks: list[int], pipe: Connection) -> None:
     """Main function of a process, which sends its error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the command ends its processes itself
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if torch.device(device).type == 'cpu':
         torch.set_num_threads(1)
     try:
@@ -266,6 +270,12 @@ def _work(plan: Plan, device: str, blocks: list[int], pipe: Connection) -> None:
             pass
     except (OSError, ValueError, ImportError) as error:
         pipe.send(error)
+
+
+def _end_with_parent() -> None:
+    """End this process when the command is gone: a killed one cannot end its processes."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _raise_error(process: BaseProcess, pipe: Connection) -> None:

@@ -1,9 +1,9 @@
 """``sapiens reproduce`` with tiny models and miniatures of the data in the published layouts."""
 
 import json
+import multiprocessing
 from dataclasses import replace
 
-import psutil
 import pytest
 import torch
 
@@ -14,6 +14,7 @@ from sapiens.known_data import KNOWN
 from sapiens.reproduction import evaluate
 from sapiens.reproduction.table import read_rows
 
+from ..scripts import fork_spawned_processes
 from .stand_in import TASKS, stand_in, write_data, write_weights
 
 NAMES = {name: f'{name}/{next(iter(ZOO[name].published))}' for name in TASKS}
@@ -102,6 +103,7 @@ def test_a_stopped_run_continues(monkeypatch, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_two_devices_give_the_same(monkeypatch, tmp_path):
+    fork_spawned_processes(monkeypatch)
     name = 'sapiens-seg-0.3b'
     stand_in(monkeypatch, name, tmp_path)
     write_data(name, tmp_path)
@@ -115,9 +117,8 @@ def test_two_devices_give_the_same(monkeypatch, tmp_path):
     evaluation.begin()
     with pytest.raises(ChildProcessError, match='ended with exit code -9.*run the command again'):
         for _ in evaluation.run(['cpu', 'cpu']):
-            for child in psutil.Process().children():
-                if 'spawn_main' in ' '.join(child.cmdline()):
-                    child.kill()
+            for child in multiprocessing.active_children():
+                child.kill()
     assert 0 < len(evaluation.missing()) < len(evaluation.blocks)
     assert run(name, '--work-dir', 'three', root=tmp_path) == 0
     assert json.loads((tmp_path / 'three/scores.json').read_text())['values'] == one['values']
