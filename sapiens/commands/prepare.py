@@ -19,6 +19,7 @@ The exit status is 1 if something is missing.
 """
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tqdm import tqdm
 
 from sapiens.known_data import KNOWN, SPLITS, KnownData, find_data, prepare, rendered_by, state_of, where
 from sapiens.utils.cli import tool_parser
+from sapiens.utils.counting import count_of
 
 
 def parse_args(argv: list[str] | None):
@@ -54,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     print(about(data, root, splits))
     parts = prepare(data, root, args.sources, splits, args.images, progress=bar)
     for part in parts:
-        print(f'{part.name}: {part.samples:,} samples' if part.samples else f'{part.name}: not complete')
+        print(f'{part.name}: {count_of(part.samples, "sample")}' if part.samples else f'{part.name}: not complete')
     problems = list(dict.fromkeys(problem for part in parts for problem in part.problems))
     for problem in problems:
         print(f'missing or wrong: {problem}')
@@ -106,15 +108,15 @@ def about(data: KnownData, root: Path, splits: tuple[str, ...]) -> str:
 
 def next_command(data: KnownData, root: Path, splits: set[str], problems: bool) -> str:
     """The command that follows: to get what is missing, or to use the data."""
-    again = f'sapiens prepare {data.name} --root {root}'
-    if problems and data.rendered:
+    again = f'sapiens prepare {data.name} --root {shlex.quote(str(root))}'
+    if problems and data.rendered and (not data.downloads or (root / data.folder).is_dir()):
         return f'{rendered_by(data, root)}, then {again}'
     if problems:
         return f'put what is missing into {root / data.folder}, then {again}'
     if not data.config:
         [dataset] = data.datasets.values()
         return f'use it in a config: {dict(dataset, data_root=str(root / data.folder))}'
-    environment = '' if root == default_root() else f'DATA_ROOT={root} '
+    environment = '' if root == default_root() else f'DATA_ROOT={shlex.quote(str(root))} '
     split = '' if 'train' in splits else f' --split {min(splits)}'
     return f'{environment}sapiens check configs/{data.config}{split}'
 

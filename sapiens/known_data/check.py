@@ -9,6 +9,7 @@ from pathlib import Path
 from sapiens.datasets.checks import Findings
 from sapiens.registry import DATASETS
 from sapiens.utils.config import config_folder, load_config
+from sapiens.utils.counting import count_of
 
 from .spec import KnownData
 
@@ -91,7 +92,9 @@ def check_parts(
                 part.problems.append(f'{found.count} {what}: {", ".join(found.examples[:2])}{more}')
         expected = data.expected.get(part.split)
         if expected and part.samples != expected:
-            part.problems.append(f'{part.samples:,} samples, but the published set has {expected:,}')
+            part.problems.append(
+                f'{count_of(part.samples, "sample")} of {part.split}, but the published set has {expected:,}'
+            )
     return parts
 
 

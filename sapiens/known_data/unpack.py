@@ -148,9 +148,9 @@ class _Wanted:
     def _refuse_other(self, member: Member, target: Path) -> None:
         """Raise ValueError for a file in the way that is not the one of the source."""
         if os.path.lexists(target) and (not target.is_file() or target.stat().st_size != member.size):
-            state = count_of(target.stat().st_size, 'byte') if target.is_file() else 'no file'
+            state = f'has {count_of(target.stat().st_size, "byte")}' if target.is_file() else 'is no file'
             raise ValueError(
-                f'{target} is in the way: it has {state}, {member.path} of {self.source.path} has {member.size:,}. An '
+                f'{target} is in the way: it {state}, {member.path} of {self.source.path} has {member.size:,}. An '
                 'unpacking that was stopped leaves such files. Nothing is written over: remove it, or take the archive away, and '
                 'run this again'
             )

@@ -261,7 +261,7 @@ class Evaluation:
 
 def _work(plan: Plan, device: str, blocks: list[int], pipe: Connection) -> None:
     """Main function of a process, which sends its error."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the command ends its processes itself
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the whole group; the command ends its processes itself
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if torch.device(device).type == 'cpu':
         torch.set_num_threads(1)

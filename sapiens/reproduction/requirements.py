@@ -1,5 +1,6 @@
 """What an evaluation needs on this machine: weights and data."""
 
+import shlex
 from pathlib import Path
 
 from sapiens.checkpoints import resolve_checkpoint
@@ -31,7 +32,7 @@ def find_needs(target: Target, root: Path, checkpoint: Path | None = None) -> li
             f'{target.name} cannot be reproduced: {protocol.blocked}. Evaluate the model on your own images: '
             f'`sapiens test configs/{target.config} {entry.name}`'
         )
-    missing = []
+    missing, place = [], shlex.quote(str(root))
     try:
         weights_of(target, checkpoint)
     except FileNotFoundError as error:
@@ -40,7 +41,7 @@ def find_needs(target: Target, root: Path, checkpoint: Path | None = None) -> li
         data = find_data(name)
         parts = [part for part in check_parts(data, root, EVALUATION) if _is_read(part.config, data, entry.task)]
         for problem in dict.fromkeys(problem for part in parts for problem in part.problems):
-            missing.append(f'data: {problem}\n    `sapiens prepare {name} --root {root} --only val` says what to do')
+            missing.append(f'data: {problem}\n    `sapiens prepare {name} --root {place} --only val` says what to do')
     if not protocol.data:
         missing += _own_data(target, root)
     return missing

@@ -72,8 +72,8 @@ def test_a_part_of_a_published_set_is_told(tmp_path, capsys, monkeypatch, name, 
     getattr(miniatures, name)(tmp_path)
     assert run(name, '--root', tmp_path) == 1
     text = capsys.readouterr().out
-    assert f'2 samples, but the published set has {train}' in text
-    assert f'1 samples, but the published set has {val}' in text and 'next: put what is missing into' in text
+    assert f'2 samples of train, but the published set has {train}' in text
+    assert f'1 sample of val, but the published set has {val}' in text and 'next: put what is missing into' in text
 
 
 def test_wholebody_needs_the_images_of_coco(tmp_path, capsys):
@@ -105,6 +105,8 @@ def test_only_what_an_evaluation_reads(tmp_path, capsys):
 def test_hi4d_is_unpacked_and_its_renderer_named(tmp_path, capsys):
     miniatures.hi4d(tmp_path / 'down')
     (tmp_path / 'data').mkdir()
+    assert run('hi4d', '--root', tmp_path / 'data') == 1  # there is nothing to render yet
+    assert f'next: put what is missing into {tmp_path}/data/hi4d, then sapiens prepare' in capsys.readouterr().out
     assert run('hi4d', '--root', tmp_path / 'data', '--from', tmp_path / 'down/pair28_1.tar.gz') == 1
     text = capsys.readouterr().out
     assert (
@@ -118,7 +120,7 @@ def test_hi4d_is_unpacked_and_its_renderer_named(tmp_path, capsys):
     miniatures.hi4d_rendered(unpacked)
     assert run('hi4d', '--root', tmp_path / 'data', '--only', 'val') == 1
     text = capsys.readouterr().out
-    assert 'test of hi4d_depth.py: 6 samples' in text and '6 samples, but the published set has 1,195' in text
+    assert 'test of hi4d_depth.py: 6 samples' in text and '6 samples of test, but the published set has 1,195' in text
 
 
 def test_rendered_sets_are_checked(tmp_path, capsys, monkeypatch):

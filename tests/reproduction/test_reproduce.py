@@ -154,7 +154,7 @@ def test_the_number_of_images_is_that_of_the_protocol(monkeypatch, tmp_path):
     monkeypatch.setitem(KNOWN, 'hi4d', replace(KNOWN['hi4d'], expected=dict(test=1195)))
     stand_in(monkeypatch, 'sapiens-depth-0.3b', tmp_path)
     write_data('sapiens-depth-0.3b', tmp_path)
-    with pytest.raises(FileNotFoundError, match='66 samples, but the published set has 1,195'):
+    with pytest.raises(FileNotFoundError, match='66 samples of test, but the published set has 1,195'):
         run('sapiens-depth-0.3b', root=tmp_path)
 
 
