@@ -66,7 +66,7 @@ SHOWN = 10
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = tool_parser(
-        __doc__, first=('--num', '--environments', '--backgrounds', '--protocol', '--size', '--workers')
+        __doc__, first=('--out', '--num', '--environments', '--backgrounds', '--protocol', '--size', '--workers')
     )
     add = parser.add_argument
     add('scans', type=Path, metavar='SCANS', help='folder of meshes at any depth, or one mesh')

@@ -16,6 +16,7 @@ from sapiens.commands import prepare as command
 from sapiens.known_data import KNOWN, find_data, prepare
 from sapiens.known_data import unpack as unpacking
 from sapiens.registry import DATASETS
+from sapiens.utils.counting import count_of
 
 from . import miniatures
 
@@ -57,7 +58,7 @@ def test_archives_become_what_configs_read(tmp_path, capsys, name, expected):
     assert run(name, '--root', tmp_path) == 0
     text = capsys.readouterr().out
     for part, count in expected.items():
-        assert f'{part}: {count} samples' in text
+        assert f'{part}: {count_of(count, "sample")}' in text
     assert KNOWN[name].license in text and KNOWN[name].source in text and 'missing or wrong' not in text
     folder = tmp_path / KNOWN[name].folder
     before = {path: path.stat().st_mtime_ns for path in folder.rglob('*') if path.is_file()}
@@ -175,7 +176,7 @@ def test_folders_that_were_unpacked_by_hand_become_links(tmp_path, capsys):
     # A folder of downloads has no file of the data set itself, but archives.
     (tmp_path / 'other').mkdir()
     assert run('lip', '--root', tmp_path / 'other', '--from', tmp_path / 'down') == 0
-    assert 'val of lip.py: 1 samples' in capsys.readouterr().out
+    assert 'val of lip.py: 1 sample' in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------------- what goes wrong
@@ -269,12 +270,12 @@ def test_too_little_disk(tmp_path, monkeypatch, capsys):
     usage = namedtuple('usage', 'total used free')
     miniatures.lip(tmp_path)
     miniatures.cihp(tmp_path)
-    monkeypatch.setattr(unpacking.shutil, 'disk_usage', lambda path: usage(10**12, 10**12 - 1000, 1000))
-    for name, archive in (('lip', 'TrainVal_images.zip'), ('cihp', 'instance-level_human_parsing.tar.gz')):
-        with pytest.raises(OSError, match=rf'{archive} needs .* the disk has 1 kB left: free space, or'):
-            run(name, '--root', tmp_path)
-        assert not list((tmp_path / name).rglob('*.*'))
-    monkeypatch.undo()
+    with monkeypatch.context() as full:
+        full.setattr(unpacking.shutil, 'disk_usage', lambda path: usage(10**12, 10**12 - 1000, 1000))
+        for name, archive in (('lip', 'TrainVal_images.zip'), ('cihp', 'instance-level_human_parsing.tar.gz')):
+            with pytest.raises(OSError, match=rf'{archive} needs .* the disk has 1 kB left: free space, or'):
+                run(name, '--root', tmp_path)
+            assert not list((tmp_path / name).rglob('*.*'))
     assert run('lip', '--root', tmp_path) == 0
     # Nothing is needed for what is there.
     monkeypatch.setattr(unpacking.shutil, 'disk_usage', lambda path: usage(10**12, 10**12 - 1000, 1000))
