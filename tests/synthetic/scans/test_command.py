@@ -172,9 +172,9 @@ def test_wrong_arguments(options, text, capsys):
 
 def test_a_second_command_in_the_folder_is_refused(source, tmp_path, hi4d):
     for folder, options in (
-        (tmp_path / 'out', [source, '--out', tmp_path / 'out', '--num', 2]),
-        (tmp_path / 'out', [source, '--out', tmp_path / 'out', '--protocol', 'thuman2']),
-        (hi4d[0], [hi4d[0], '--protocol', 'hi4d']),
+        (tmp_path / 'out', [source, '--out', tmp_path / 'out', '--num', 1, *SMALL]),
+        (tmp_path / 'out', [source, '--out', tmp_path / 'out', '--protocol', 'thuman2', *SMALL]),
+        (hi4d[0], [hi4d[0], '--protocol', 'hi4d', '--workers', 0]),
     ):
         with (
             FolderLock(folder, ''),
