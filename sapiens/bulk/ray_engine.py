@@ -34,6 +34,7 @@ class RayEngine(Engine):
 
     Raises:
         ImportError: Ray is not installed.
+        OSError: Ray does not start on this machine.
         ValueError: no cluster at the address.
     """
 
@@ -108,10 +109,13 @@ def _connect(ray: ModuleType, address: str | None, options: dict) -> None:
         options = dict(include_dashboard=False) | options
     try:
         ray.init(address=address, logging_level='warning', **options)
-    except (ConnectionError, RuntimeError) as error:
-        if address is None:
-            raise
+    except Exception as error:  # Ray raises a plain Exception where a node does not start
         reason = ' '.join(str(error).split())
+        if address is None:
+            raise OSError(
+                f'Ray did not start on this machine ({reason}): its memory or processors may be taken. Try again, or start it by '
+                '`ray start --head` and add --address auto'
+            ) from error
         raise ValueError(
             f'no Ray cluster at --address {address} ({reason}): start one (ray start --head), or leave --address out'
         ) from error

@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -199,12 +200,16 @@ class Evaluation:
             chosen = [self.data.indices[position] for position in self.blocks[block]]
             batches += [chosen[start : start + step] for start in range(0, len(chosen), step)]
         collate = dict(options.get('collate_fn') or dict(type='pseudo_collate'))
+        # In a process that was spawned, as those of several devices are, the default is to spawn: each worker would import all
+        # packages and hold its own copy of the dataset.
+        forks = options.num_workers and sys.platform == 'linux'
         return DataLoader(
             self.data.dataset,
             batch_sampler=batches,
             num_workers=options.num_workers,
             collate_fn=partial(FUNCTIONS.get(collate.pop('type')), **collate),
             worker_init_fn=init_worker,
+            multiprocessing_context='fork' if forks else None,
             pin_memory=torch.cuda.is_available(),
         )
 

@@ -71,6 +71,8 @@ def test_no_cluster_at_the_address():
 
     with pytest.raises(ValueError, match='no Ray cluster at --address here:1 .nothing there.: start one'):
         ray_engine._connect(NoRay(), 'here:1', {})
+    with pytest.raises(OSError, match='Ray did not start on this machine .nothing there.: its memory or processors'):
+        ray_engine._connect(NoRay(), None, {})
 
 
 @pytest.mark.slow  # actors import torch
