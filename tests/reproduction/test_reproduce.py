@@ -141,7 +141,7 @@ def test_missing_data_and_weights(monkeypatch, tmp_path):
         run('sapiens-pose-0.3b-17', root=tmp_path)
     stand_in(monkeypatch, 'sapiens-normal-0.3b', tmp_path)
     with pytest.raises(
-        FileNotFoundError, match='depth.*\n +`sapiens prepare hi4d --root .* --only val` says what to do'
+        FileNotFoundError, match=r"no folder '.*hi4d'.*\n +`sapiens prepare hi4d --root .* --only val` says what to do"
     ):
         run('sapiens-normal-0.3b/hi4d-normal', root=tmp_path)
     stand_in(monkeypatch, 'sapiens-seg-0.3b', tmp_path)
