@@ -40,7 +40,7 @@ setup(
     python_requires='>=3.10',
     cmdclass={'build_py': BuildWithConfigs},
     packages=find_packages(include=['sapiens', 'sapiens.*']),
-    package_data={'sapiens': ['**/*.json', 'apis/web/*.css', 'apis/web/examples/*.jpg']},
+    package_data={'sapiens': ['**/*.json', 'apis/web/*.css', 'apis/web/examples/*.jpg', 'weights/*.safetensors']},
     entry_points={'console_scripts': ['sapiens = sapiens.commands.__main__:main']},
     install_requires=requirements('runtime'),
     extras_require={name: requirements(name) for name in ('optional', 'demo', 'distributed', 'tests')},

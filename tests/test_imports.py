@@ -19,7 +19,7 @@ FLOORS = [
     {'checkpoints'},
     {'models', 'datasets', 'evaluation'},
     {'visualization', 'synthetic'},
-    {'tasks', 'coco', 'frames', 'structures', 'metainfo', 'registry', 'utils', 'bulk'},
+    {'tasks', 'coco', 'frames', 'structures', 'metainfo', 'registry', 'utils', 'bulk', 'weights'},
     {'compat', 'version'},
 ]
 PLAIN = FLOORS[-2]

@@ -16,6 +16,7 @@ from .detectors import build_detector
 from .inputs import read_pixels
 from .loading.build import read_config
 from .loading.load_model import inference_tasks, is_config, load_model, weights_of
+from .own_models import has_detector
 from .predictors import Pipeline, Predictor
 from .predictors.by_task import get_predictor_class
 from .results import ImageResults, Result
@@ -71,7 +72,7 @@ class Demo:
             self.choices[ALL] = {' + '.join(self.together): {}}
         if {'albedo', 'normal'} <= set(self.together):
             self.choices[RELIGHT] = {' + '.join(self._tasks(RELIGHT)): {}}
-        free = ['auto', 'whole-image'] + (['embedded'] if hasattr(cv2, 'HOGDescriptor') else [])
+        free = ['auto', 'whole-image'] + (['embedded'] if has_detector() or hasattr(cv2, 'HOGDescriptor') else [])
         self.detectors = list(dict.fromkeys([*free, *(detectors or ())]))
         self.options = dict(device=device, dtype=dtype)
         self.lock = threading.Lock()

@@ -1,7 +1,7 @@
 """From names of published models to files of this machine.
 
 Checkpoints lie below ``$SAPIENS_CHECKPOINT_ROOT`` (default: ``checkpoints``) in the published layout
-``<task>/checkpoints/sapiens_<size>/<file>``. ``sapiens download`` puts them there.
+``<task>/checkpoints/sapiens_<size>/<file>``. ``sapiens download`` puts them there. Own weights are part of the package.
 """
 
 import os
@@ -48,7 +48,7 @@ def resolve_checkpoint(text: str | Path, form: str = 'original') -> Path:
         return path
     entry, named_form = found
     form = entry.default_form(named_form or form)
-    places = [checkpoint_root() / file for file in entry.files(form)]
+    places = entry.places(checkpoint_root(), form)
     for place in places:
         if place.is_file():
             return place

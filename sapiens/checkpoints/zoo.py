@@ -2,6 +2,7 @@
 
 The table is data, ``zoo.json`` beside this file. A model has a name (``sapiens-pose-1b``), repositories on the
 hub (``facebook/sapiens-pose-1b``, ``facebook/sapiens-pose-1b-torchscript``), and file names; each of them is understood.
+Models without a repository are this project's own: their files are part of the package (:mod:`sapiens.weights`).
 """
 
 import json
@@ -13,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from sapiens.tasks import get_task, task_names
 from sapiens.utils.config import load_config
+from sapiens.weights import weights_folder
 
 from .expected_shapes import expected_shapes, shapes_of
 from .families import FAMILIES, Family
@@ -28,12 +30,12 @@ class Entry:
     """One published model.
 
     Attributes:
-        name: ``<family>-<what>``.
+        name: ``<family>-<what>``; own ones are ``<family>-<size>-<what>``.
         task: name of a task, ``'pretrain'`` for an encoder alone, or ``'detector'``.
         size: of the encoder within the family; a detector has its own.
-        repos: hub repository of each published form.
-        names: files of the original form below the root. The first one is downloaded; published texts give the others to the
-            same weights.
+        repos: hub repository of each published form; none for weights that are part of the package.
+        names: files of the original form below the root, of own weights in the package. The first one is downloaded; published
+            texts give the others to the same weights.
         config: the config that fits, relative to ``configs/``; None where there is none.
         keypoints, classes: outputs of a pose or segmentation head, else None.
         tokenizer: whether the encoder has a tokenizer of windows (4K).
@@ -60,12 +62,19 @@ class Entry:
         return FAMILIES[self.name.partition('-')[0]]
 
     @property
+    def is_own(self) -> bool:
+        """Whether the weights are this project's, and part of the package."""
+        return not self.repos
+
+    @property
     def licence(self) -> str:
-        """Key of :data:`LICENCES`. It is the license of the weights, not of this package."""
-        return self.family.licence
+        """Key of :data:`LICENCES`. It is the license of the weights, not of this package, unless they are its own."""
+        return 'apache-2.0' if self.is_own else self.family.licence
 
     def about_licence(self) -> str:
         """What the license of the weights allows and forbids, to be shown before a download."""
+        if self.is_own:
+            return f'{self.name}: the weights are part of this package, under {self.licence}: {about_licence(self.licence)}'
         return (
             f'{self.name}: the weights are published under {self.licence}: {about_licence(self.licence)} The license of this '
             'package does not change that.'
@@ -77,8 +86,10 @@ class Entry:
         Raises:
             ValueError: the form is not published.
         """
-        if form in self.repos:
+        if form in self.repos or (self.is_own and form == 'original'):
             return form
+        if self.is_own:
+            raise ValueError(f'{self.name} is part of the package as its original weights only, not as {form!r}')
         if form == 'original':
             return next(iter(self.repos))
         raise ValueError(f'{self.name} is not published as {form!r}, only as {", ".join(map(repr, self.repos))}')
@@ -117,11 +128,15 @@ class Entry:
         """
         if not self.has_known_shapes:
             raise ValueError(f'{self.name}: the shapes of its tensors are not known here')
-        if self.family.name == 'sapiens':
+        if self.family.name == 'sapiens' and not self.is_own:
             return expected_shapes(self.size, self.task, self.num_outputs)
         if self.task == 'pretrain':
             return shapes_of(self.encoder)
         return shapes_of(load_config(self.config).model)
+
+    def places(self, root: Path, form: str = 'original') -> list[Path]:
+        """Where the weights of a form may lie: below ``root``, own ones in the package."""
+        return [(weights_folder() if self.is_own else root) / file for file in self.files(form)]
 
     def how_to_get(self, form: str = 'original', target: Path | None = None) -> str:
         """What to do for a file that is missing, with and without a network.
@@ -129,6 +144,11 @@ class Entry:
         Args:
             target: where the file belongs.
         """
+        if self.is_own:
+            return (
+                f'this version of the package comes without its weights, {target}; `python tools/own_weights.py {self.name}` '
+                'trains them in a clone'
+            )
         form = self.default_form(form)
         option = '' if form == self.default_form() else f' --form {form}'
         return f'`sapiens download {self.name}{option}` fetches it. {self.how_to_get_by_hand(form, target)}'
@@ -167,6 +187,8 @@ def _index() -> dict[str, list[tuple[Entry, str | None]]]:
     """Entries by every text that means them, with the form that the text asks for."""
     index: dict[str, list[tuple[Entry, str | None]]] = {name: [(entry, None)] for name, entry in ZOO.items()}
     for entry in ZOO.values():
+        for name in entry.names if entry.is_own else ():
+            index.setdefault(name, []).append((entry, 'original'))
         for form, repo in entry.repos.items():
             names = {repo, repo.partition('/')[2], *(PurePosixPath(file).name for file in entry.files(form))}
             for name in names - {entry.name}:

@@ -1,7 +1,8 @@
 """Download published checkpoints by name from the Hugging Face hub.
 
 Files go to $SAPIENS_CHECKPOINT_ROOT (default: checkpoints). An interrupted download resumes. Size and checksum are compared with
-the hub's, and the tensors with those of the model. Every command that takes a checkpoint then takes the name.
+the hub's, and the tensors with those of the model. Every command that takes a checkpoint then takes the name. Models of size
+tiny are part of the package.
 
 Examples:
     sapiens download --list                                # names, sizes, scores, licenses, and what is here already
@@ -46,14 +47,15 @@ def wanted_form(name: str, form: str | None) -> tuple[Entry, str]:
 def table(root: Path) -> str:
     rows = [('name', 'task', 'size', 'outputs', 'forms', 'here', 'license', 'published')]
     for entry in ZOO.values():
-        here = [form for form in entry.repos if any((root / name).is_file() for name in entry.files(form))]
+        forms = tuple(entry.repos) or ('original',)
+        here = [form for form in forms if any(place.is_file() for place in entry.places(root, form))]
         scores = '; '.join(
             f'{protocol} ' + ', '.join(f'{name} {score}' for name, score in scores.items())
             for protocol, scores in entry.published.items()
         )
         outputs = str(entry.num_outputs or '-')
-        forms = ' '.join(entry.repos), ' '.join(here) or '-'
-        rows.append((entry.name, entry.task, entry.size, outputs, *forms, entry.licence, scores or '-'))
+        listed = ' '.join(entry.repos) or 'in the package', ' '.join(here) or '-'
+        rows.append((entry.name, entry.task, entry.size, outputs, *listed, entry.licence, scores or '-'))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ['  '.join(map(str.ljust, row, widths)).rstrip() for row in rows]
     used = {entry.licence for entry in ZOO.values()}

@@ -7,6 +7,7 @@ continues. Unreadable files are listed at the end and in --out/failures.txt. Exi
 arguments.
 
 Examples:
+    sapiens infer pose photos --out out    # with the small weights of the package, if this version has them
     sapiens infer pose photos --model sapiens-pose-1b --detector torchvision:fasterrcnn_resnet50_fpn_v2 --out out
     sapiens infer pose photos --model CONFIG --checkpoint FILE --boxes detections.json --out out --csv
     sapiens infer pose dancer.jpg --model sapiens-pose-1b-133 --out out --style openpose    # for ControlNet
@@ -46,6 +47,7 @@ from sapiens.apis.detectors.base import IF_NO_DETECTIONS, NMS_THRESHOLD
 from sapiens.apis.infer_plan import make_plan
 from sapiens.apis.inputs import Item, find_inputs, is_video
 from sapiens.apis.output_dir import check_overwriting, check_places
+from sapiens.apis.own_models import DETECTOR, has_detector, own_models
 from sapiens.apis.path_lists import PATH_COLUMN
 from sapiens.apis.predictors import SKELETONS
 from sapiens.apis.predictors.huggingface import PROCESSINGS
@@ -70,7 +72,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     text = f'{", ".join(tasks)}, a task that the config registers, or all: the tasks of all models, in one pass'
     parser.add_argument('task', help=text)
     parser.add_argument('input', nargs='+', help='images and videos, see below')
-    add_model_arguments(parser)
+    add_model_arguments(parser, default='the weights of the package for the task')
     text = 'output folder; with "all" it has a folder for each task'
     parser.add_argument('--out', type=Path, required=True, help=text)
     parser.add_argument('--overwrite', action='store_true', help='compute existing results again')
@@ -226,6 +228,20 @@ def warn_of_random_weights(plan: Plan) -> None:
         print(f'the {name} are random: no --checkpoint was given', file=sys.stderr)
 
 
+def choose_own_models(args: argparse.Namespace) -> None:
+    """Without --model take the weights of the package, and say so in one line."""
+    if args.model:
+        return
+    if args.checkpoint:
+        raise ValueError(f'--checkpoint {args.checkpoint[0]}: give the config of the weights with --model')
+    args.model = own_models(args.task)
+    takes_people = args.task in ('all', 'pose') and args.detector == 'auto' and not args.boxes
+    if takes_people and has_detector():
+        args.detector = 'embedded'
+    people = f', people by {DETECTOR}' if args.detector == 'embedded' and has_detector() else ''
+    print(f'no --model: {", ".join(args.model)} of this package{people}')
+
+
 def label_units(args: argparse.Namespace) -> int:
     """Write tables, a COCO file or tar shards. Returns the number of failures."""
     check_bulk(args)
@@ -241,6 +257,7 @@ def main(argv: list[str] | None = None) -> int:
     if argv[:1] == ['relight']:  # takes several models and gives one picture
         return relight.main(argv[1:])
     args = parse_args(argv)
+    choose_own_models(args)
     if args.out_format != 'files':
         return int(label_units(args) > 0)
     check_without_bulk(args)

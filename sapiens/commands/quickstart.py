@@ -1,6 +1,7 @@
 """Render people and pretrain the tiny model on them, in minutes on a CPU.
 
-Nothing is downloaded. --images takes your own images instead of rendered ones.
+Nothing is downloaded. --images takes your own images instead of rendered ones. If this version of the package has weights of its
+own, keypoints and parts of people are drawn at the end.
 
 Examples:
     sapiens quickstart
@@ -10,12 +11,16 @@ Examples:
 import os
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
+from sapiens.apis.own_models import DETECTOR, is_here
+from sapiens.checkpoints import ZOO
 from sapiens.utils.cli import tool_parser
 
 CONFIG = 'sapiens_tiny_folder-256x256'
 WARMUP = 20  # steps, of the config
+DRAWN = ('sapiens-tiny-pose17', 'sapiens-tiny-seg28')
 
 
 def run_command(*arguments, **environment: str) -> None:
@@ -32,6 +37,19 @@ def newest(folder: Path, pattern: str) -> Path:
     if not files:
         raise FileNotFoundError(f'the run left no {pattern} in {folder}: its log above says why')
     return files[-1]
+
+
+def draw_people(images: Path | None, out: Path) -> str:
+    """Draw keypoints and parts of people by the weights of the package. Returns the line about them, '' without weights.
+
+    Args:
+        images: folder; None for the pictures of the package.
+    """
+    if not all(is_here(ZOO[name]) for name in (DETECTOR, *DRAWN)):
+        return ''
+    images = images or Path(str(files('sapiens.apis.web'))) / 'examples'
+    run_command('infer', 'all', images, '--model', *DRAWN, '--detector', 'embedded', '--figure', '--out', out)
+    return f'\n  keypoints    {out / "figure"}   [image | keypoints | parts], by {" and ".join(DRAWN)} of this package'
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -60,6 +78,7 @@ def main(argv: list[str] | None = None) -> None:
     checkpoint = newest(args.work_dir, 'iter_*.pth')
     picture = newest(args.work_dir, 'reconstruction_*.png')
     sheets = work_dir / 'people' / 'preview_rgb.png'
+    drawn = draw_people(args.images, work_dir / 'drawn')
     people = '' if args.images else f'\n  people       {sheets}   beside it depth, normals, parts, keypoints'
     print(f"""
 Done: sapiens_tiny was pretrained for {end} steps on the images of {images}
@@ -67,7 +86,7 @@ Done: sapiens_tiny was pretrained for {end} steps on the images of {images}
   picture      {picture}   [original | masked | reconstructed]
   checkpoint   {checkpoint}
   curves       {picture.parent}   tensorboard --logdir {args.work_dir}
-  loss values  {newest(args.work_dir, 'scalars.json')}
+  loss values  {newest(args.work_dir, 'scalars.json')}{drawn}
 
 Next (in a clone, first: source .venv/bin/activate):
   longer, on your own images       make quickstart DATA_ROOT=FOLDER

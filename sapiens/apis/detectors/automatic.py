@@ -12,6 +12,8 @@ from mmengine.logging import print_log
 
 from sapiens.checkpoints import resolve_checkpoint
 
+from ..own_models import DETECTOR, has_detector
+
 __all__ = ['Automatic', 'choose_detector']
 
 PUBLISHED = 'sapiens-pose-bbox-detector'
@@ -25,7 +27,8 @@ def choose_detector(say: Callable[[str], None] = print_log) -> str:
     """Choose a detector, and say in one line which one it is.
 
     In this order: the published one, if its weights are on this machine and MMDetection is installed; Faster R-CNN of
-    torchvision, whose weights are fetched once; without a network, the embedded one of OpenCV; without that, the whole image.
+    torchvision, whose weights are fetched once; without a network, the embedded one of this package, or of OpenCV; without
+    these, the whole image.
 
     Args:
         say: takes the line.
@@ -40,6 +43,9 @@ def choose_detector(say: Callable[[str], None] = print_log) -> str:
     if not reason:
         say(f'people are found by torchvision:{FETCHED} ({LICENSE})')
         return f'torchvision:{FETCHED}'
+    if has_detector():
+        say(f'people are found by {DETECTOR}: torchvision:{FETCHED} cannot be fetched ({reason})')
+        return 'embedded'
     if hasattr(cv2, 'HOGDescriptor'):
         say(
             f"people are found by OpenCV's embedded detector, which misses most people who do not stand upright in full view: "

@@ -2,6 +2,7 @@
 
 from sapiens.utils.device import pick_device
 
+from ..own_models import DETECTOR, has_detector
 from .automatic import Automatic
 from .base import PersonDetector, whole_image
 
@@ -24,8 +25,9 @@ def build_detector(text: str, device: str = 'auto', **options) -> PersonDetector
 
     Args:
         text: 'auto': the best one of these that this machine has or can fetch, see :func:`.choose_detector`; it is chosen when
-            the first image needs it. 'whole-image': the image is one person. 'embedded': OpenCV's histograms of gradients, which
-            need no download and find standing people. 'sapiens:CONFIG,CHECKPOINT' or 'sapiens:NAME': a detector of this
+            the first image needs it. 'whole-image': the image is one person. 'embedded', without a download: sapiens-tiny-person
+            if this version of the package has its weights, else OpenCV's histograms of gradients, which find standing
+            people. 'sapiens:CONFIG,CHECKPOINT' or 'sapiens:NAME': a detector of this
             package. A number after another comma is that of tiles along each side, for small people. 'torchvision:NAME' or
             'torchvision:NAME,FILE': a model of ``torchvision.models.detection`` with its weights or those of a file.
             'transformers:NAME_OR_FOLDER': an object detection model of that library. 'mmdet:CONFIG,CHECKPOINT': a model of
@@ -44,6 +46,10 @@ def build_detector(text: str, device: str = 'auto', **options) -> PersonDetector
         find = Automatic(lambda text: build_detector(text, device).find)
     elif kind == 'whole-image':
         find = lambda images: [whole_image(image) for image in images]  # noqa: E731
+    elif kind == 'embedded' and has_detector():
+        from .own import load_own
+
+        find = load_own(DETECTOR, device)
     elif kind == 'embedded':
         from .hog import load_hog
 

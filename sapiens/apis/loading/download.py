@@ -20,6 +20,7 @@ def download(
     say: Callable[[str], None] = print,
 ) -> Path:
     """Download a published checkpoint to its place below the root, unless it exists. The license of its weights is shown first.
+    Own weights are part of the package, and nothing is downloaded.
 
     Received data is kept in ``.<file>.<checksum>.part`` beside it, so that the next call resumes. The file gets its name when its
     size and checksum are those of the hub (or the table).
@@ -40,12 +41,14 @@ def download(
     """
     form = entry.default_form(form)
     root = checkpoint_root() if root is None else Path(root).expanduser()
-    names = entry.files(form)
-    for name in names:
-        if (root / name).is_file():
-            say(f'{entry.name}: {root / name} is there already')
-            return root / name
-    target = root / names[0]
+    places = entry.places(root, form)
+    for place in places:
+        if place.is_file():
+            say(f'{entry.name}: {place} {"is part of the package" if entry.is_own else "is there already"}')
+            return place
+    target = places[0]
+    if entry.is_own:
+        raise ValueError(f'{entry.name} is not on the hub: {entry.how_to_get(form, target)}')
     say(entry.about_licence())
     name, size, sha256 = _on_hub(entry, form, target, endpoint)
     sha256 = entry.sha256.get(form) or sha256

@@ -134,7 +134,22 @@ def _read_safetensors(path: Path, map_location: str | torch.device) -> dict:
     with safe_open(path, 'pt', device=str(map_location)) as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
         meta = {key: value for key, value in (file.metadata() or {}).items() if key != 'format'}
-    return {**tensors, 'meta': meta}
+    return {**_encoder_beside(path, meta, map_location), **tensors, 'meta': meta}
+
+
+def _encoder_beside(path: Path, meta: dict[str, str], map_location: str | torch.device) -> dict[str, Tensor]:
+    """The encoder that files of several tasks share: the file beside them that ``meta['encoder_file']`` names, under the names
+    of whole models."""
+    name = meta.get('encoder_file')
+    if name is None:
+        return {}
+    shared = path.with_name(Path(name).name)
+    if Path(name).name != name or not shared.is_file():
+        raise ValueError(f'its encoder is in a second file, {name!r}, which is not beside it')
+    content = _read_safetensors(shared, map_location)
+    if 'encoder_file' in content.pop('meta'):
+        raise ValueError(f'its encoder, {name!r}, names another file')
+    return {f'backbone.{key}': value for key, value in content.items()}
 
 
 def diagnose(path: Path, error: Exception) -> str:

@@ -1,0 +1,6 @@
+"""The recipe of synthetic-256x256.py for the weights of the package: what photographs have and renderings lack is added in training.
+
+Command: docs/weights.md.
+"""
+
+_base_ = './synthetic-256x256.py'

@@ -1,0 +1,129 @@
+"""Names of own weights wherever a model, a config or a checkpoint is taken."""
+
+import os
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sapiens import weights
+from sapiens.apis import load_model
+from sapiens.apis.demo import models_on_this_machine
+from sapiens.apis.detectors import automatic, build_detector
+from sapiens.apis.detectors.automatic import choose_detector  # before the patch of conftest.py
+from sapiens.apis.loading.download import download
+from sapiens.apis.own_models import own_models
+from sapiens.checkpoints import ZOO, find, read_weights, resolve_checkpoint, resolve_config
+from sapiens.commands import download as command
+from sapiens.commands import infer, quickstart
+from sapiens.own_weights.probe import differences, probe
+
+from .made import OWN
+
+POSE, SEG, PERSON = 'sapiens-tiny-pose17', 'sapiens-tiny-seg28', 'sapiens-tiny-person'
+PICTURES = Path(str(files('sapiens.apis.web'))) / 'examples'
+
+
+def test_a_name_brings_config_and_weights_without_a_network(shipped, monkeypatch):
+    monkeypatch.setenv('SAPIENS_CHECKPOINT_ROOT', '/nowhere')
+    model = load_model(POSE, device='cpu')
+    result = model(PICTURES / '000000.jpg', boxes=np.array([[0, 0, 100, 100]], np.float32))
+    assert result.keypoints.shape == (1, 17, 2) and model.task == 'pose'
+    assert max(differences(probe(model), weights.read_card(POSE)['predictions']).values()) <= 1
+    assert resolve_checkpoint(POSE) == shipped / f'{POSE}.safetensors' == resolve_checkpoint(f'{POSE}.safetensors')
+    assert resolve_config(POSE).name == 'sapiens_tiny_free17-128x96.py'
+    assert find(POSE).licence == 'apache-2.0' and 'part of this package' in find(POSE).about_licence()
+    assert find(POSE).shapes() == {name: tuple(value.shape) for name, value in read_weights(POSE).state_dict.items()}
+
+
+@pytest.mark.parametrize('name', OWN)
+def test_missing_weights_end_in_one_clear_line(empty, name, tmp_path):
+    with pytest.raises(FileNotFoundError) as error:
+        load_model(name, device='cpu')
+    text = str(error.value)
+    assert '\n' not in text and text.startswith(f'{name} is not on this machine: this version of the package comes')
+    assert str(tmp_path / 'none' / f'{name}.safetensors') in text and f'tools/own_weights.py {name}' in text
+    with pytest.raises(ValueError, match='not on the hub'):
+        download(ZOO[name], say=str)
+
+
+def test_other_forms_and_names_are_refused(shipped):
+    with pytest.raises(ValueError, match="original weights only, not as 'torchscript'"):
+        resolve_checkpoint(POSE, 'torchscript')
+    with pytest.raises(ValueError, match=f"did you mean '{POSE}'"):
+        resolve_checkpoint('sapiens-tiny-pose18')
+
+
+def test_lists_of_models_show_them(shipped, tmp_path):
+    rows = {line.split()[0]: line for line in command.table(tmp_path).splitlines() if line}
+    assert 'in the package' in rows[POSE] and rows[POSE].split('in the package')[1].split()[0] == 'original'
+    assert rows['sapiens-tiny-depth'].split('in the package')[1].split()[0] == '-'
+    assert {name for name, _ in models_on_this_machine()} == {POSE, SEG, PERSON}
+    said = []
+    assert download(ZOO[POSE], say=said.append) == shipped / f'{POSE}.safetensors' and 'part of the package' in said[0]
+
+
+def test_embedded_detector_is_the_own_one(shipped, monkeypatch):
+    monkeypatch.setattr('sapiens.apis.detectors.hog.load_hog', lambda: pytest.fail('HOG was taken'))
+    loaded = []
+    monkeypatch.setattr('sapiens.apis.detectors.own.load_own', lambda *given: loaded.append(given) or list)
+    build_detector('embedded', 'cpu')
+    assert loaded == [(PERSON, 'cpu')]
+    monkeypatch.setattr(automatic, '_fetch', lambda say: 'no network')
+    monkeypatch.setattr(automatic, '_published', lambda: None)
+    said = []
+    assert choose_detector(said.append) == 'embedded' and said[0].startswith(f'people are found by {PERSON}: ')
+
+
+def test_infer_takes_them_without_a_model(shipped, tmp_path, capsys):
+    picture = str(PICTURES / '000000.jpg')
+    assert infer.main(['seg', picture, '--out', str(tmp_path / 'seg'), '--device', 'cpu']) == 0
+    assert f'no --model: {SEG} of this package\n' in capsys.readouterr().out
+    assert (tmp_path / 'seg/000000_seg.npy').is_file()
+    assert infer.main(['pose', picture, '--out', str(tmp_path / 'pose'), '--device', 'cpu']) == 0
+    assert f'no --model: {POSE} of this package, people by {PERSON}\n' in capsys.readouterr().out
+    assert own_models('all') == [POSE, SEG] and own_models('person') == [PERSON]
+
+
+def test_infer_without_a_model_and_without_weights(empty, tmp_path):
+    with pytest.raises(ValueError, match="no --model: this version of the package has no weights for 'pose'"):
+        infer.main(['pose', str(PICTURES), '--out', str(tmp_path / 'out')])
+    with pytest.raises(ValueError, match='give the config of the weights with --model'):
+        infer.main(['pose', str(PICTURES), '--out', str(tmp_path / 'out'), '--checkpoint', 'x.pth'])
+
+
+def test_the_quickstart_ends_with_people(shipped, monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(quickstart, 'run_command', lambda *arguments: calls.append(list(map(str, arguments))))
+    line = quickstart.draw_people(None, tmp_path)
+    assert calls == [
+        ['infer', 'all', str(PICTURES), '--model', POSE, SEG, '--detector', 'embedded', '--figure', '--out', str(tmp_path)]
+    ]
+    assert str(tmp_path / 'figure') in line and POSE in line
+    (shipped / f'{SEG}.safetensors').unlink()
+    assert quickstart.draw_people(None, tmp_path) == '' and len(calls) == 1
+
+
+def test_a_training_starts_from_them(shipped):
+    from sapiens.checkpoints import load_weights
+    from sapiens.registry import MODELS
+    from sapiens.utils.config import load_config
+
+    model = MODELS.build(load_config('pose/sapiens_tiny_synthetic17-128x96.py').model)
+    report = load_weights(model, POSE)
+    assert report.share == 1 and not report.missing and not report.reinitialized
+    half = read_weights(POSE).state_dict['head.final_layer.weight']
+    assert torch.equal(model.state_dict()['head.final_layer.weight'], half.float())
+
+
+def test_the_folder_of_the_package_is_found_from_anywhere(tmp_path):
+    code = 'from sapiens.weights import weights_folder; print(weights_folder())'
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=tmp_path, env=dict(os.environ, PYTHONPATH=root), capture_output=True, text=True
+    )
+    assert done.stdout.strip() == str(Path(root) / 'sapiens' / 'weights'), done.stderr
