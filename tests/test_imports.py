@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 # the floor of plain modules.
 FLOORS = [
     {'commands'},
-    {'curation', 'reproduction', 'studies'},
+    {'curation', 'own_weights', 'reproduction', 'studies'},
     {'apis', 'engine', 'known_data', 'own_data'},
     {'checkpoints'},
     {'models', 'datasets', 'evaluation'},

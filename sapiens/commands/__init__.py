@@ -19,7 +19,7 @@ __all__ = ['COMMANDS', 'run']
 COMMANDS = (
     *('quickstart', 'render', 'scans', 'prepare', 'curate', 'labels', 'index', 'new', 'check', 'browse'),
     *('train', 'test', 'submit', 'ablate', 'curves', 'score', 'config', 'flops', 'estimate', 'hang'),
-    *('download', 'convert', 'verify', 'reproduce', 'export'),
+    *('download', 'convert', 'verify', 'reproduce', 'weights', 'export'),
     *('infer', 'keypoints', 'relight', 'features', 'demo'),
 )
 

@@ -3,4 +3,13 @@
 Command: docs/weights.md.
 """
 
-_base_ = './synthetic-128x96.py'
+_base_ = ['../../_base_/datasets/photographs.py', './synthetic-128x96.py']
+
+train_pipeline = [
+    *_base_.train_pipeline[:-1],
+    *_base_.mixing,
+    _base_.other_people,
+    *_base_.camera_faults,
+    _base_.train_pipeline[-1],
+]
+train_dataloader = dict(dataset=dict(alpha='alpha', pipeline=train_pipeline))

@@ -3,4 +3,15 @@
 Command: docs/weights.md.
 """
 
-_base_ = './synthetic133-128x96.py'
+_base_ = ['../../_base_/datasets/photographs.py', './synthetic133-128x96.py']
+
+train_pipeline = [
+    dict(type='LoadMatte'),
+    dict(type='CutByBorder', prob=0.3),
+    *_base_.train_pipeline[:-1],
+    *_base_.mixing,
+    _base_.other_people,
+    *_base_.camera_faults,
+    _base_.train_pipeline[-1],
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -6,10 +6,13 @@ from .boxes import PackBoxes
 from .decoding import BadImage
 from .degradation import GaussianBlur, GaussianNoise, JPEGCompression, LowerResolution, Solarize
 from .dense import LoadDense
+from .distractors import PasteObjects, PastePeople
 from .labels import LoadLabels
 from .loading import LoadLetterbox, LoadRandomResizedCrop, LoadResize
+from .matte import CutByBorder, LoadMatte
 from .occlusion import CoarseDropout
 from .packing import PackDense, PackImage, PackPose
+from .photograph import Defocus, MotionBlur, RandomGrayscale, SensorNoise, ToneCurve
 from .photometric import PhotometricDistortion, RandomBlur
 from .random_geometry import (
     Letterbox,
@@ -29,6 +32,8 @@ __all__ = [
     'CoarseDropout',
     'ComposeRGBA',
     'CropToAlpha',
+    'CutByBorder',
+    'Defocus',
     'GaussianBlur',
     'GaussianNoise',
     'JPEGCompression',
@@ -36,25 +41,32 @@ __all__ = [
     'LoadDense',
     'LoadLabels',
     'LoadLetterbox',
+    'LoadMatte',
     'LoadPerson',
     'LoadRandomResizedCrop',
     'LoadResize',
     'LowerResolution',
+    'MotionBlur',
     'PackBoxes',
     'PackDense',
     'PackImage',
     'PackPose',
+    'PasteObjects',
+    'PastePeople',
     'PhotometricDistortion',
     'RandomAreaCrop',
     'RandomBackground',
     'RandomBlur',
     'RandomCrop',
     'RandomFlip',
+    'RandomGrayscale',
     'RandomResize',
     'RandomRotate',
     'RejectLabels',
     'Rejected',
     'Resize',
     'ScaleJitter',
+    'SensorNoise',
     'Solarize',
+    'ToneCurve',
 ]

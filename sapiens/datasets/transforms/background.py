@@ -1,6 +1,7 @@
 """Replacing the background of people."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -15,8 +16,9 @@ from sapiens.utils.matte import compose_linear, multiply, straight_colors
 from sapiens.utils.paths import describe_path, require_folder
 
 from ..path_table import PathTable
-from .decoding import BadImage, EncodedImage, resize
+from .decoding import BadImage, DecodedImage, EncodedImage, resize
 from .loading import open_image, read_file
+from .view import border_of, shown_mask
 
 __all__ = ['Backgrounds', 'RandomBackground', 'reinhard_tables']
 
@@ -32,13 +34,19 @@ class Backgrounds:
         ann_file: COCO file of the photographs, relative to ``root`` or absolute: only its images without people (category 1,
             crowds included) are used. Without it all images are used, so none may show people.
         max_megapixels: larger photographs are refused.
+        memory: longer side in pixels at which photographs are kept in memory once they were read, for few of them and small
+            inputs; None reads the file each time.
 
     Raises:
         FileNotFoundError: no such folder or file.
         ValueError: no photographs.
     """
 
-    def __init__(self, root: str, ann_file: str | None = None, max_megapixels: float = 150):
+    def __init__(
+        self, root: str, ann_file: str | None = None, max_megapixels: float = 150, memory: int | None = None
+    ):
+        if memory is not None and not memory >= 16:
+            raise ValueError(f'memory={memory!r}: expected the longer side of kept photographs in pixels, 16 or more')
         self.root = os.path.expanduser(root)
         where = describe_path(require_folder(self.root, 'folder of backgrounds'))
         self.ann_file = None if ann_file is None else os.path.join(self.root, os.path.expanduser(ann_file))
@@ -47,22 +55,39 @@ class Backgrounds:
         if not len(self.table):
             endings = 'its images end in none of ' + ', '.join(SUFFIXES)
             raise ValueError(f'no backgrounds in {where}: {"all listed ones show people" if ann_file else endings}')
-        self.max_megapixels = max_megapixels
+        self.max_megapixels, self.memory = max_megapixels, memory
+        self._kept: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.table)
 
-    def fitted(self, number: int, size: tuple) -> tuple[np.ndarray, str]:
+    def fitted(self, number: int, size: tuple, place: Sequence[float] | None = None) -> tuple[np.ndarray, str]:
         """A photograph at ``size`` (w, h), uint8 (h, w, 3), see :func:`fit_background`; and its path.
+
+        Args:
+            place: three fractions that choose a part of it, see there; None for its center.
 
         Raises:
             BadImage: it cannot be used; the text names it.
         """
         path = os.path.join(self.root, self.table[number])
         try:
-            return fit_background(EncodedImage(read_file(path), self.max_megapixels), size), path
+            pixels = fit_background(self._open(number, path), size, place)
+            return pixels if self.memory is None else pixels.copy(), path
         except BadImage as error:
             raise BadImage(f'background {path}: {error}') from error
+
+    def _open(self, number: int, path: str) -> EncodedImage | DecodedImage:
+        if number in self._kept:
+            return DecodedImage(self._kept[number])
+        image = EncodedImage(read_file(path), self.max_megapixels)
+        if self.memory is None:
+            return image
+        scale = min(1.0, self.memory / max(image.size))
+        size = tuple(max(1, round(side * scale)) for side in image.size)
+        pixels, _ = image.crop((0, 0, *image.size), size, False)
+        self._kept[number] = resize(pixels, size, 'bilinear')
+        return DecodedImage(self._kept[number])
 
     def __repr__(self) -> str:
         return f'{len(self)} photographs in {self.root!r}'
@@ -84,8 +109,8 @@ class RandomBackground(BaseTransform):
     where m_f, s_f are mean and standard deviation of the foreground's pixels, and m_b, s_b those of the visible background on a
     1-in-4 pixel grid. A channel in which the foreground is constant is only shifted. Values are rounded and clipped.
 
-    Required Keys: img (uint8 (H, W, 3) RGB), or img_path or img_bytes, from which it is read; gt_mask (H, W) bool or gt_sem_seg
-    (H, W) uint8; gt_alpha (H, W) float32 where known
+    Required Keys: img (uint8 (H, W, 3) RGB), or img_path or img_bytes, from which it is read; gt_mask (H, W) bool, gt_sem_seg
+    (H, W) uint8 or gt_alpha (H, W) float32; gt_alpha where known
 
     Modified Keys: img; gt_foreground, whose colors adapt as those of the image; no other label, since ``valid_mask`` excludes
     the background, or the background has no value (alpha)
@@ -93,10 +118,13 @@ class RandomBackground(BaseTransform):
     Added Keys: img (only if the background is replaced); background, its path
 
     Args:
-        root, ann_file, max_megapixels: see :class:`Backgrounds`.
+        root, ann_file, max_megapixels, memory: see :class:`Backgrounds`.
         prob: probability.
         color_transfer: strength of the color transfer, 0 to 1; 1 as published.
         ignored: whether pixels with label 255 are foreground if there is no ``gt_mask``. True as published.
+        random_part: show a random part of the photograph, mirrored half of the time, instead of its center.
+        inside_only: for inputs that show more than the image (``warp_matrix``): leave what is outside of the image as it is, since
+            a photograph would be black there too.
 
     Raises:
         FileNotFoundError: no such folder or file.
@@ -112,17 +140,22 @@ class RandomBackground(BaseTransform):
         color_transfer: float = 1.0,
         ignored: bool = True,
         max_megapixels: float = 150,
+        memory: int | None = None,
+        random_part: bool = False,
+        inside_only: bool = False,
     ):
         for name, value in (('prob', prob), ('color_transfer', color_transfer)):
             if not 0 <= value <= 1:
                 raise ValueError(f'{name}={value!r}: expected a number from 0 to 1')
-        self.backgrounds = Backgrounds(root, ann_file, max_megapixels)
+        self.backgrounds = Backgrounds(root, ann_file, max_megapixels, memory)
+        self.random_part, self.inside_only = random_part, inside_only
         self.prob, self.color_transfer, self.ignored = prob, color_transfer, ignored
         self.max_megapixels = max_megapixels
 
     def transform(self, results: dict) -> dict:
         # Always drawn, so that later draws do not depend on the probability.
         chance, number = np.random.random(), np.random.randint(len(self.backgrounds))
+        place = np.random.random(3) if self.random_part else None
         if chance >= self.prob:
             return results
         image = open_image(results, self.max_megapixels)
@@ -133,7 +166,10 @@ class RandomBackground(BaseTransform):
                 f'the labels are {mask.shape[1]} x {mask.shape[0]}, the upright image is {pixels.shape[1]} x {pixels.shape[0]} '
                 '(w x h)'
             )
-        behind, path = self.backgrounds.fitted(number, pixels.shape[1::-1])
+        behind, path = self.backgrounds.fitted(number, pixels.shape[1::-1], place)
+        if self.inside_only and 'warp_matrix' in results:
+            outside = ~shown_mask(results['warp_matrix'], border_of(results), pixels.shape[1::-1])
+            behind[outside] = pixels[outside]
         if 'gt_foreground' in results:
             self._compose_foreground(results, pixels, behind)
         else:
@@ -155,9 +191,11 @@ class RandomBackground(BaseTransform):
             return results['gt_mask']
         if 'gt_foreground' in results:
             return results['gt_alpha'] >= 0.5
+        if 'gt_sem_seg' not in results and 'gt_alpha' in results:
+            return results['gt_alpha'] >= 0.5
         if 'gt_sem_seg' not in results:
             raise ValueError(
-                f'{results.get("img_path")}: RandomBackground needs gt_mask or gt_sem_seg: add LoadLabels'
+                f'{results.get("img_path")}: RandomBackground needs gt_mask, gt_sem_seg or gt_alpha: add LoadLabels or LoadMatte'
             )
         labels = results['gt_sem_seg']
         return labels > 0 if self.ignored else (labels > 0) & (labels != IGNORE)
@@ -166,13 +204,29 @@ class RandomBackground(BaseTransform):
         return f'{type(self).__name__}({self.backgrounds!r}, prob={self.prob})'
 
 
-def fit_background(image: EncodedImage, size: tuple) -> np.ndarray:
-    """The center of a photograph, or all of a narrow one, at ``size`` (w, h)."""
+def fit_background(
+    image: EncodedImage | DecodedImage, size: tuple, place: Sequence[float] | None = None
+) -> np.ndarray:
+    """The center of a photograph, or all of a narrow one, at ``size`` (w, h).
+
+    Args:
+        place: fractions in [0, 1): left and upper place of a part of 40 to 100 % of that height, of the aspect of ``size``; and its
+            size, where the half below 0.5 is mirrored. None for the center.
+    """
     width, height = image.size
-    wanted = max(1, round(size[0] * height / size[1]))
-    box = ((width - wanted) // 2, 0, wanted, height) if width > wanted else (0, 0, width, height)
+    if place is not None:
+        share = 0.4 + 0.6 * (place[2] * 2 % 1)
+        tall = min(height, width * size[1] / size[0]) * share
+        w, h = max(1, round(tall * size[0] / size[1])), max(1, round(tall))
+        box = int(place[0] * (width - w + 1)), int(place[1] * (height - h + 1)), min(w, width), min(h, height)
+    else:
+        wanted = max(1, round(size[0] * height / size[1]))
+        box = ((width - wanted) // 2, 0, wanted, height) if width > wanted else (0, 0, width, height)
     pixels, _ = image.crop(box, size, False)
-    return resize(pixels, size, 'bilinear')
+    pixels = resize(pixels, size, 'bilinear')
+    if place is None:
+        return pixels
+    return np.ascontiguousarray(pixels[:, ::-1]) if place[2] < 0.5 else pixels
 
 
 def compose(

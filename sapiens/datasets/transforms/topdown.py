@@ -14,9 +14,10 @@ import numpy as np
 from sapiens.registry import TRANSFORMS
 from sapiens.utils.crop import crop_matrix, fit_aspect, transform_points
 
+from .decoding import BadImage
 from .loading import LoadingTransform, apply_pixel_changes, open_image
 from .rejection import Rejected
-from .view import visible_box
+from .view import border_of, shown_mask, visible_box
 
 __all__ = ['LoadPerson']
 
@@ -34,7 +35,8 @@ class LoadPerson(LoadingTransform):
     ``TopdownAffine(use_udp=True)``.
 
     Required Keys: img_path; or img_bytes; or img (uint8 (H, W, 3) RGB); bbox_center, bbox_scale (1, 2); where known
-    bbox_rotation (1,) in degrees, turning x towards y; keypoints (1, K, 2), keypoints_visible (1, K), flip_indices
+    bbox_rotation (1,) in degrees, turning x towards y; keypoints (1, K, 2), keypoints_visible (1, K), flip_indices; gt_alpha
+    (H, W) float32, which becomes that of the crop; image_border (4,), beyond which the crop is black (:class:`CutByBorder`)
 
     Added Keys: img (uint8 (h, w, 3) RGB), img_shape and ori_shape (h, w), flip, input_size (w, h), input_center and
     input_scale (2,) float32: center and size of the box that the crop shows, in pixels of the original image; warp_matrix
@@ -98,6 +100,11 @@ class LoadPerson(LoadingTransform):
             self._move_labels(results, matrix, flip)
         image = open_image(results, self.max_megapixels)
         results['img'] = self._warp(results, image, matrix)
+        if 'image_border' in results:
+            border = border_of(dict(results, ori_shape=image.size[::-1]))
+            results['img'][~shown_mask(matrix, border, self.size)] = 0
+        if 'gt_alpha' in results:
+            self._move_alpha(results, image, matrix)
         return self._describe(
             results,
             image,
@@ -124,6 +131,18 @@ class LoadPerson(LoadingTransform):
                 raise Rejected(f'{count} labeled keypoints {where}, min_visible={self.min_visible}')
         results['transformed_keypoints'] = points.astype(np.float32)
         results['transformed_visible'] = visible.astype(np.float32)
+
+    def _move_alpha(self, results, image, matrix):
+        alpha = results['gt_alpha']
+        if alpha.shape != image.size[::-1]:
+            raise BadImage(
+                f'the alpha is {alpha.shape[1]} x {alpha.shape[0]}, the upright image {image.size[0]} x {image.size[1]} (w x h)'
+            )
+        moved = cv2.warpAffine(alpha, matrix, self.size, flags=cv2.INTER_LINEAR)
+        if 'image_border' in results:
+            border = border_of(dict(results, ori_shape=image.size[::-1]))
+            moved *= shown_mask(matrix, border, self.size)
+        results['gt_alpha'] = moved
 
     def _reach_heatmap(self, points: np.ndarray) -> np.ndarray:
         """(1, K) bool: whether the window of the keypoint's Gaussian meets the heatmap, rounded as mmpose rounds it."""

@@ -5,6 +5,7 @@ Legend: sizes are (w, h) in pixels, points (x, y) with the center of the top-lef
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -14,11 +15,13 @@ from sapiens.metainfo.classes import IGNORE
 
 __all__ = [
     'View',
+    'border_of',
     'chain',
     'fit_size',
     'invert',
     'sample_labels',
     'shown_box',
+    'shown_mask',
     'transform_intrinsics',
     'visible_box',
     'zoom_matrix',
@@ -116,6 +119,24 @@ def shown_box(view: View, image_size: tuple) -> tuple[int, int, int, int]:
     low = np.maximum(np.floor(corners.min(0) + 1e-6), 0).astype(int)
     high = np.minimum(np.ceil(corners.max(0) - 1e-6), image_size).astype(int)
     return (*low.tolist(), *(high - low).tolist()) if (low < high).all() else (0, 0, 0, 0)
+
+
+def border_of(results: Mapping) -> np.ndarray:
+    """(4,) x1, y1, x2, y2, the edges of the image of a sample in its pixels: ``image_border``, where it cuts (infinite elsewhere),
+    and ``ori_shape``."""
+    height, width = results['ori_shape'][:2]
+    whole = np.array([-0.5, -0.5, width - 0.5, height - 0.5])
+    cut = results.get('image_border')
+    return whole if cut is None else np.concatenate([np.maximum(whole[:2], cut[:2]), np.minimum(whole[2:], cut[2:])])
+
+
+def shown_mask(matrix: np.ndarray, border: np.ndarray, size: tuple) -> np.ndarray:
+    """(h, w) bool: the pixels of a view of ``size`` (w, h) whose centers show the image inside of a border x1, y1, x2, y2."""
+    back = invert(matrix)
+    x, y = np.arange(size[0]), np.arange(size[1])[:, None]
+    across = back[0, 0] * x + back[0, 1] * y + back[0, 2]
+    down = back[1, 0] * x + back[1, 1] * y + back[1, 2]
+    return (across >= border[0]) & (across <= border[2]) & (down >= border[1]) & (down <= border[3])
 
 
 def transform_intrinsics(intrinsics: np.ndarray, view: View) -> np.ndarray:
