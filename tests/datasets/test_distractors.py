@@ -224,11 +224,11 @@ def test_a_cut_person_ends_at_the_border(side, axis):
         assert 0.33 <= share <= 0.93
         beyond = person()['keypoints'][0, :, axis] > line if side >= 2 else person()['keypoints'][0, :, axis] < line
         assert np.array_equal(results['keypoints_visible'][0] == 0, beyond)
-        results.update(bbox_center=np.array([[30.0, 40.0]]), bbox_scale=np.array([[60.0, 80.0]]))
+        results.update(bbox_center=np.array([[29.5, 39.5]]), bbox_scale=np.array([[59.0, 79.0]]))
         shown = LoadPerson(size=SIZE)(results)
         rows = np.arange(80)[:, None] if axis else np.arange(60)[None]
         outside = np.broadcast_to(rows > line if side >= 2 else rows < line, (80, 60))
-        assert (shown['img'][outside] == 0).all() and (shown['img'][~outside] == 200).all()
+        assert (shown['img'][outside] == 0).all() and (shown['img'][~outside] > 150).all()
         assert shown['gt_alpha'][outside].max(initial=0) == 0 and shown['gt_alpha'].sum() > 100
 
 

@@ -9,13 +9,16 @@ pose      AP, AP .5 and PCK (share of keypoints within 0.1 and 0.05 of the longe
           boxes and in those of each detector; of all people, and of those with 10 keypoints in boxes of 96 pixels. The first row
           is one constant pose in each box, the median of the people themselves: it knows the labels and sees no image
 seg       IoU of person and background, of each annotated person in its box
+person    as detectors
 detector  AP .5 of boxes, recall by height at the default threshold, photographs with somebody found
-depth     share of pairs of points that are ordered by hand (tools/benchmark/data/depth_pairs.json) in the right order
+depth     share of pairs of points in the right order: on photographs ordered by hand (tools/benchmark/data/depth_pairs.json), on
+          rendered people random points whose depths differ by 5 cm
+normal    mean angle to the true normals in degrees and the share within 30 degrees, of rendered people: photographs have none
 
 The folder of photographs has people_val.json (COCO, 17 keypoints and polygons) and images/. The rendered people are those of
 "sapiens render --num 250 --seed 11 --size 192x256 --people 1-1", written below --rendered when they are not there. They have been
-seen by no training whose people have another seed. The last table has milliseconds on one and on two threads: the best of the
-repeats, on a machine that should do nothing else.
+seen by no training whose people have another seed. One table has the gap: a score of each model on rendered people and on
+photographs. The last one has milliseconds on one and on two cores (see real_clock.py).
 """
 
 import argparse
@@ -28,10 +31,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
-from harness import seconds
 from prettytable import PrettyTable
 from pycocotools import mask as masks
+from real_clock import clock_call, clock_network
 from real_scores import (
     average_precision,
     correct_keypoints,
@@ -43,14 +45,29 @@ from real_scores import (
 
 from sapiens.apis import load_model
 from sapiens.apis.detectors import build_detector
+from sapiens.apis.detectors.base import PersonDetector
+from sapiens.apis.inputs import read_pixels
+from sapiens.apis.loading.build import read_config
+from sapiens.apis.loading.load_model import inference_task
 from sapiens.commands.__main__ import main as sapiens
+from sapiens.datasets import GeometryDataset
 from sapiens.utils.cli import positive, tool_parser
 
 POINTS, SIDE = 10, 96
 """People who show enough: keypoints, and pixels of the longer side of the box."""
-RENDER = '--num 250 --seed 11 --size 192x256 --people 1-1 --format jpg --labels mask,seg,depth'
+RENDER = (
+    '--num 250 --seed 11 --size 192x256 --people 1-1 --format jpg --compact --labels mask,depth,normal,seg,instance,alpha'
+)
 PAIRS = Path(__file__).parent / 'data/depth_pairs.json'
 LOWEST = 0.01  # of the score of a detection that counts in AP
+APART = 0.05  # meters between the depths of two points that are ordered
+GAP = {
+    'pose': ('all: AP', 'all: PCK@0.1', 'enough: PCK@0.1'),
+    'seg': ('person IoU',),
+    'depth': ('pairs in order',),
+    'detector': ('AP .5',),
+}
+"""Scores whose values on rendered people and on photographs are compared."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +233,58 @@ def score_pairs(folder: Path, model: Any) -> dict[str, Any]:
     return {'pairs in order': right / total, 'pairs': total}
 
 
+def rendered_samples(folder: Path, field: str) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Image (H, W, 3) uint8 RGB, the map of a field, and where it is valid (H, W) bool, of each rendered image."""
+    pipeline = [dict(type='LoadLabels', fields=[field])]
+    dataset = GeometryDataset(fields=[field], data_root=str(folder), pipeline=pipeline, test_mode=True)
+    for index in range(len(dataset)):
+        sample = dataset[index]
+        yield read_pixels(sample['img_path']), sample[f'gt_{field}'], sample['valid_mask']
+
+
+def score_rendered_depth(folder: Path, model: Any, pairs: int = 10) -> dict[str, Any]:
+    """Share of random pairs of points of people, whose depths differ enough, that are in the right order."""
+    rng, right, total = np.random.default_rng(0), 0, 0
+    for image, truth, valid in rendered_samples(folder, 'depth'):
+        rows, columns = np.nonzero(valid)
+        if len(rows) < 2:
+            continue
+        depth = model(image).depth
+        chosen = rng.integers(len(rows), size=(2, 4 * pairs))
+        first, second = (truth[rows[index], columns[index]] for index in chosen)
+        apart = np.flatnonzero(np.abs(first - second) >= APART)[:pairs]
+        found = [depth[rows[index[apart]], columns[index[apart]]] for index in chosen]
+        right += int(((found[0] < found[1]) == (first < second)[apart]).sum())
+        total += len(apart)
+    return {'pairs in order': right / max(total, 1), 'pairs': total}
+
+
+def score_normals(folder: Path, model: Any) -> dict[str, Any]:
+    """Angles between predicted and true normals of rendered people."""
+    angles = []
+    for image, truth, valid in rendered_samples(folder, 'normal'):
+        if valid.any():
+            cosines = (model(image).normals[valid] * truth[valid]).sum(-1)
+            angles.append(np.degrees(np.arccos(np.clip(cosines, -1, 1))))
+    angles = np.concatenate(angles)
+    return {'mean angle': float(angles.mean()), 'within 30': float((angles < 30).mean()), 'pixels': len(angles)}
+
+
+def gap(tables: Mapping[str, Mapping]) -> dict[tuple[str, str], dict[str, float]]:
+    """Rows of scores on rendered people, on photographs, and their difference."""
+    rows = {}
+    for title, names in GAP.items():
+        for model, pictures in tables[title]:
+            other = tables[title].get((model, 'rendered'))
+            if pictures != 'photographs' or other is None:
+                continue
+            for name in names:
+                values = {'rendered': other.get(name), 'photographs': tables[title][model, pictures].get(name)}
+                if None not in values.values():
+                    rows[model, name] = values | {'gap': values['rendered'] - values['photographs']}
+    return rows
+
+
 def read(file: Path, folder: Path, name: str) -> Pictures:
     if not file.is_file():
         raise SystemExit(f'no {file}: give the folder of the photographs, see --help')
@@ -229,24 +298,14 @@ def rendered(folder: Path) -> Pictures:
     return read(folder / 'annotations/person_keypoints.json', folder, 'rendered')
 
 
-def milliseconds(run: Callable, threads: int, repeats: int) -> float:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
-    run()
-    best = min(seconds(run)[0] for _ in range(repeats))
-    torch.set_num_threads(before)
-    return 1000 * best
-
-
-def show(title: str, rows: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
+def show(title: str, rows: Mapping[tuple[str, str], Mapping[str, Any]], second: str = 'pictures') -> None:
     """Print a table: a row for each model and kind of picture."""
     if not rows:
         return
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
-    table = PrettyTable([title, 'pictures', *columns])
+    table = PrettyTable([title, second, *columns])
     table.align = 'r'
-    table.align[title] = table.align['pictures'] = 'l'
+    table.align[title] = table.align[second] = 'l'
     for key, row in rows.items():
         cells = [row.get(name, '') for name in columns]
         table.add_row([*key, *(f'{cell:.3f}' if isinstance(cell, float) else cell for cell in cells)])
@@ -264,12 +323,22 @@ def constant(pictures: Pictures) -> Callable:
     return predict
 
 
+def as_detector(model: Any) -> Callable:
+    """The function of a detector that a model of the task person is, with its least certain boxes."""
+    return lambda images: [(found.boxes, found.scores) for found in model(list(images))]
+
+
 def of_model(model: Any) -> Callable:
     def predict(image: np.ndarray, boxes: Sequence) -> tuple[np.ndarray, np.ndarray]:
         result = model(image, boxes=np.asarray(boxes, np.float32))
         return result.keypoints, result.scores
 
     return predict
+
+
+def is_detector(text: str) -> bool:
+    """Whether a model, as the command line gives it, finds people."""
+    return inference_task(read_config(text.partition(',')[0])) == 'person'
 
 
 def main() -> None:
@@ -279,20 +348,24 @@ def main() -> None:
         rendered(args.rendered),
     ]
     detectors = {name: build_detector(name) for name in args.detectors}
-    tables: dict[str, dict] = {'pose': {}, 'seg': {}, 'depth': {}, 'detector': {}, 'milliseconds': {}}
+    tables: dict[str, dict] = {name: {} for name in ('pose', 'seg', 'depth', 'normal', 'detector', 'milliseconds')}
     for name, detector in detectors.items():
         for pictures in sources:
             tables['detector'][name, pictures.name] = score_detector(pictures, detector)
     image = next(iter(sources[0]))[0]
     for name, detector in detectors.items():
-        row = {f'{t} threads': milliseconds(lambda d=detector: d([image]), t, args.repeats) for t in (1, 2)}
+        row = clock_call(lambda d=detector: d([image]), args.repeats)
         tables['milliseconds'][f'{name}, a photograph', 'photographs'] = row
     for text in args.models:
-        model = load_model(*text.split(','))
+        options = dict(box_threshold=LOWEST) if is_detector(text) else {}
+        model = load_model(*text.split(','), device='cpu', **options)
         _score_model(text, model, sources, detectors, args, tables)
     for title, rows in tables.items():
+        if title == 'milliseconds':
+            show('gap', gap(tables), 'score')
         show(title, rows)
     if args.out:
+        tables['gap'] = gap(tables)
         content = {title: {' '.join(key): row for key, row in rows.items()} for title, rows in tables.items()}
         args.out.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
 
@@ -317,14 +390,21 @@ def _score_model(
         boxes = np.array([corners(people[0]['bbox'])], np.float32)
         clocked: Callable = lambda: model(image, boxes=boxes)  # noqa: E731
     else:
-        image = next(iter(sources[1]))[0]
+        image = next(iter(sources[0 if model.task == 'person' else 1]))[0]
         clocked = lambda: model(image)  # noqa: E731
     if model.task == 'seg':
         tables['seg'] |= {(name, pictures.name): score_segmentation(pictures, model) for pictures in sources}
     if model.task == 'depth':
         tables['depth'][name, 'photographs'] = score_pairs(args.photographs / 'images', model)
-    row = {f'{t} threads': milliseconds(clocked, t, args.repeats) for t in (1, 2)}
-    tables['milliseconds'][f'{name}, a person', 'photographs'] = row
+        tables['depth'][name, 'rendered'] = score_rendered_depth(args.rendered, model)
+    if model.task == 'normal':
+        tables['normal'][name, 'rendered'] = score_normals(args.rendered, model)
+    if model.task == 'person':
+        for pictures in sources:
+            tables['detector'][name, pictures.name] = score_detector(pictures, PersonDetector(as_detector(model)))
+    row = clock_call(clocked, args.repeats) | clock_network(*(text.split(',') + [None])[:2], model, args.repeats)
+    what = 'an image' if model.task == 'person' else 'a person'
+    tables['milliseconds'][f'{name}, {what}', 'photographs'] = row
 
 
 if __name__ == '__main__':

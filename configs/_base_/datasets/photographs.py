@@ -1,21 +1,21 @@
 # What photographs have and renderings lack, for the weights of the package (docs/weights.md): other backgrounds, things and people
 # before and behind people, and what cameras do to pictures. Photographs without people lie in $DATA_ROOT/backgrounds/train, rendered
 # people with alpha in $DATA_ROOT/synthetic/train.
-photographs = '{{$DATA_ROOT:data}}/backgrounds/train'
-mixing = [
+_photographs = '{{$DATA_ROOT:data}}/backgrounds/train'
+_mixing = [
     dict(
         type='RandomBackground',
-        root=photographs,
+        root=_photographs,
         prob=0.7,
         color_transfer=0.3,
         random_part=True,
         inside_only=True,
         memory=320,
     ),
-    dict(type='PasteObjects', root=photographs, prob=0.3),
+    dict(type='PasteObjects', root=_photographs, prob=0.3),
 ]
-other_people = dict(type='PastePeople', root='{{$DATA_ROOT:data}}/synthetic/train', prob=0.3)
-camera_faults = [
+_other_people = dict(type='PastePeople', root='{{$DATA_ROOT:data}}/synthetic/train', prob=0.3)
+_camera_faults = [
     dict(type='RandomGrayscale', prob=0.1),
     dict(type='ToneCurve', prob=0.5),
     dict(type='Defocus', prob=0.2),

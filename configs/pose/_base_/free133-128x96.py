@@ -9,9 +9,9 @@ train_pipeline = [
     dict(type='LoadMatte'),
     dict(type='CutByBorder', prob=0.3),
     *_base_.train_pipeline[:-1],
-    *_base_.mixing,
-    _base_.other_people,
-    *_base_.camera_faults,
+    *_base_._mixing,
+    _base_._other_people,
+    *_base_._camera_faults,
     _base_.train_pipeline[-1],
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

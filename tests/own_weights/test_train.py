@@ -1,0 +1,159 @@
+"""The steps of ``sapiens weights``: their order, what is skipped, and the end of the time. Commands are recorded, not run."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from sapiens.checkpoints import ZOO
+from sapiens.commands import weights as command
+from sapiens.own_weights import train as module
+from sapiens.own_weights.recipes import RECIPES, length_options, recipe_of
+from sapiens.own_weights.train import OwnTraining, newest_iteration
+from sapiens.utils.config import load_config
+
+from .made import OWN, checkpoint
+
+POSE = 'sapiens-tiny-pose17'
+
+
+class Recorded(OwnTraining):
+    """Commands leave what the real ones leave; a stage in ``slow`` is stopped."""
+
+    slow = ()
+
+    def _call(self, arguments, seconds=None):
+        self.calls.append(list(arguments))
+        if arguments[0] in self.slow:
+            return False
+        if arguments[0] == 'train':
+            work_dir = arguments[arguments.index('--work-dir') + 1]
+            iterations = next(part for part in arguments if part.startswith('train_cfg.max_iters=')).partition('=')[2]
+            path = module.Path(work_dir) / f'iter_{iterations}.pth'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(self.weights)
+        if arguments[0] == 'test':
+            module.Path(arguments[arguments.index('--out') + 1]).write_text('{"coco/AP": 0.125}')
+        return True
+
+
+@pytest.fixture
+def training(tmp_path):
+    (tmp_path / 'photographs').mkdir()
+    weights = checkpoint(POSE, tmp_path).read_bytes()
+
+    def make(**options):
+        options = dict(people=20, iterations=40, pretraining_iterations=30, val_people=8, out=tmp_path / 'out') | options
+        made = Recorded(ZOO[POSE], tmp_path / 'work', tmp_path / 'photographs', 'ours, CC0', say=str, **options)
+        made.calls, made.weights = [], weights
+        return made
+
+    return make
+
+
+def kinds(calls):
+    return [call[0] for call in calls]
+
+
+def test_all_steps_in_their_order_and_once(training, tmp_path):
+    first = training()
+    packed = first.run(10)
+    assert kinds(first.calls) == ['render', 'render', 'train', 'train', 'test']
+    val, people, pretraining, own, _ = first.calls
+    assert val[val.index('--num') + 1] == '8' and val[val.index('--seed') + 1] == '11'
+    assert people[people.index('--num') + 1] == '20' and people[people.index('--seed') + 1] == '10'
+    assert pretraining[1] == recipe_of(ZOO[POSE]).pretraining and own[1] == ZOO[POSE].config and '--resume' in own
+    assert f'load_from={tmp_path}/work/single/pretraining/iter_30.pth' in own
+    assert (tmp_path / 'work/single/backgrounds/train').resolve() == tmp_path / 'photographs'
+    card = json.loads(packed.card.read_text())
+    assert card['scores'] == {'8 rendered people, seed 11': {'coco/AP': 0.125}}
+    assert card['made_from']['photographs behind them'] == 'ours, CC0' and len(card['commands']) == 4
+    assert str(tmp_path) not in json.dumps(card) and card['limits'] == RECIPES['pose17'].limits
+    assert card['hours'].keys() == {'people for val', 'people for train', 'pretraining', 'training', 'on'}
+    again = training()
+    assert again.run(10) is not None and kinds(again.calls) == ['test'], 'what is done is done'
+
+
+@pytest.mark.parametrize('slow', ['render', 'train'])
+def test_what_is_stopped_goes_on(training, slow):
+    first = training()
+    first.slow = (slow,)
+    assert first.run(10) is None
+    assert kinds(first.calls) == (['render'] if slow == 'render' else ['render', 'render', 'train'])
+    second = training()
+    assert second.run(10) is not None
+    assert kinds(second.calls) == kinds(first.calls)[-1:] + ['render', 'train', 'train', 'test'][slow == 'train' and 2 :]
+
+
+def test_no_step_begins_after_the_time(training, monkeypatch):
+    made = training()
+    assert made.run(0.001) is None and made.calls == []
+
+
+def test_shipped_weights_replace_the_pretraining(training):
+    made = training(from_shipped=True)
+    made.run(10)
+    own = made.calls[2]
+    assert kinds(made.calls) == ['render', 'render', 'train', 'test'] and f'load_from={POSE}' in own
+    alone = training(pretraining_iterations=0, from_shipped=True)
+    alone.run(10)
+    with pytest.raises(ValueError, match='was started with people=20, not 30: go on with that'):
+        training(people=30, from_shipped=True)
+
+
+def test_a_process_is_stopped_at_the_end_of_its_time(training, monkeypatch):
+    made, popen = training(), subprocess.Popen
+    code = 'import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); print(1, flush=True); time.sleep(60)'
+    started = []
+
+    def start(*_, **__):
+        process = popen([sys.executable, '-c', code], stdout=subprocess.PIPE)
+        process.stdout.readline()
+        started.append(process)
+        return process
+
+    monkeypatch.setattr(module.subprocess, 'Popen', start)
+    begin = time.monotonic()
+    assert OwnTraining._call(made, ['train', 'x'], 0.2) is False and time.monotonic() - begin < 20
+    assert started[0].returncode == 143
+    code = 'print(1, flush=True); raise SystemExit(7)'
+    with pytest.raises(SystemExit, match='7'):
+        OwnTraining._call(made, ['train', 'x'], 60)
+
+
+def test_the_newest_checkpoint(tmp_path):
+    assert newest_iteration(tmp_path) is None
+    for name in ('iter_90.pth', 'iter_100.pth', 'iter_1000.pth.tmp', 'best_AP_iter_2000.pth'):
+        (tmp_path / name).touch()
+    assert newest_iteration(tmp_path) == (100, tmp_path / 'iter_100.pth')
+
+
+@pytest.mark.parametrize('name', OWN)
+def test_options_of_every_recipe_exist_and_the_schedule_ends_with_the_training(name):
+    recipe = recipe_of(ZOO[name])
+    for config, iterations, is_pretraining in (
+        (ZOO[name].config, recipe.iterations, False),
+        (ZOO[name].config, 4, False),
+        (recipe.pretraining, recipe.pretraining_iterations, True),
+    ):
+        cfg = load_config(config, length_options(iterations, is_pretraining))
+        warm_up, decay = cfg.param_scheduler
+        assert cfg.train_cfg.max_iters == decay['end'] == iterations and warm_up['end'] == decay['begin'] <= iterations
+        assert decay.get('T_max', iterations - warm_up['end']) == iterations - warm_up['end']
+
+
+def test_arguments(tmp_path, capsys):
+    for arguments, text in (
+        (['pose17'], 'give --backgrounds DIR and --backgrounds-from TEXT'),
+        (['pose17', '--pack', 'x.pth'], 'needs --about FILE'),
+    ):
+        with pytest.raises(SystemExit):
+            command.main(arguments)
+        assert text in capsys.readouterr().err
+    with pytest.raises(ValueError, match='sapiens-pose-1b is published elsewhere'):
+        command.main(['sapiens-pose-1b', '--backgrounds', 'x', '--backgrounds-from', 'x'])
+    with pytest.raises(FileNotFoundError, match='is not a folder'):
+        command.main(['pose17', '--backgrounds', str(tmp_path / 'x'), '--backgrounds-from', 'x'])
