@@ -21,8 +21,8 @@ def has_detector() -> bool:
 
 
 def own_models(task: str) -> list[str]:
-    """Return the names of the package's weights for a task of inference: the first of the task, or for ``'all'`` the first of each
-    but people, who are found for the keypoints.
+    """Return the names of the package's weights for a task of inference: the first of the task, or for ``'all'`` the first of
+    each but people, who are found for the keypoints.
 
     Raises:
         ValueError: there are none.

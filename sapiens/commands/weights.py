@@ -38,7 +38,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--from-shipped', action='store_true', help=text)
     text = 'write the encoder to this file beside the weights, which several weights share'
     add('--encoder', metavar='NAME.safetensors', help=text)
-    add('--scores', type=Path, metavar='FILE', help='JSON of more scores for the card, such as tools/benchmark/real.py --out')
+    add(
+        '--scores',
+        type=Path,
+        metavar='FILE',
+        help='JSON of more scores for the card, such as tools/benchmark/real.py --out',
+    )
     add('--amp', action='store_true', help='train in bf16, also on a CPU (default: on GPUs only)')
     text = 'people to train on, steps of the training, of the pretraining (0 for none); default: those of the recipe'
     add('--people', type=positive, help=text)
@@ -47,7 +52,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--val-people', type=positive, default=VAL_PEOPLE, help='people to evaluate on; default: %(default)s')
     add('--batch-size', type=positive, help='images of a step; default: as the config says')
     add('--pack', metavar='CHECKPOINT', help='only pack this checkpoint')
-    add('--about', type=Path, metavar='FILE', help='card of --pack: JSON with data, commands, commit, hours, scores and limits')
+    add(
+        '--about',
+        type=Path,
+        metavar='FILE',
+        help='card of --pack: JSON with data, commands, commit, hours, scores and limits',
+    )
     args = parser.parse_args(argv)
     if bool(args.pack) != bool(args.about):
         parser.error('--pack CHECKPOINT needs --about FILE, and --about needs --pack')

@@ -66,7 +66,9 @@ def require_own(name: str) -> Entry:
     """
     entry = find(name if name.startswith('sapiens') else f'sapiens-tiny-{name}')
     if not entry.is_own:
-        raise ValueError(f'{name} is published elsewhere; weights of the package are sapiens-tiny-person, -pose17, ...')
+        raise ValueError(
+            f'{name} is published elsewhere; weights of the package are sapiens-tiny-person, -pose17, ...'
+        )
     return entry
 
 
@@ -159,9 +161,7 @@ def _share(folder: Path, name: str, state: Mapping[str, Tensor]) -> Path:
     if Path(name).name != name or not name.endswith('.safetensors'):
         raise ValueError(f'encoder={name!r}: expected the name of a file beside the weights that ends in .safetensors')
     path = folder / name
-    own = {
-        key.removeprefix('backbone.'): value for key, value in state.items() if key.startswith('backbone.')
-    }
+    own = {key.removeprefix('backbone.'): value for key, value in state.items() if key.startswith('backbone.')}
     if not path.is_file():
         save_weights(own, path, dict(task='pretrain'))
         path.chmod(0o644)

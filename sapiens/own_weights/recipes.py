@@ -42,7 +42,9 @@ _SEVERAL = '--size 320x256 --people 1-6 --format jpg --labels mask,alpha'
 RECIPES = {
     'pose17': Recipe('single', _SINGLE, 12_000, 40_000, _CROPS),
     'pose133': Recipe('single', _SINGLE, 12_000, 40_000, f'{_CROPS} Faces and hands have few pixels.'),
-    'seg28': Recipe('single', _SINGLE, 12_000, 30_000, f'{_CROPS} Small parts such as lips and teeth are often missed.'),
+    'seg28': Recipe(
+        'single', _SINGLE, 12_000, 30_000, f'{_CROPS} Small parts such as lips and teeth are often missed.'
+    ),
     'depth': Recipe('single', _SINGLE, 12_000, 30_000, f'{_CROPS} Depth is relative, not in meters.'),
     'normal': Recipe('single', _SINGLE, 12_000, 30_000, f'{_CROPS} Wrinkles and fingers are smoothed.'),
     'person': Recipe(

@@ -18,7 +18,7 @@ from sapiens.utils.files import write_atomically
 from sapiens.utils.stop_signals import STOPPED
 
 from .pack import Packed, pack
-from .recipes import VAL_PEOPLE, Recipe, length_options, recipe_of, render_arguments
+from .recipes import VAL_PEOPLE, length_options, recipe_of, render_arguments
 
 __all__ = ['OwnTraining', 'newest_iteration']
 
@@ -126,7 +126,9 @@ class OwnTraining:
     def pack(self, checkpoint: Path) -> Packed:
         """Evaluate a checkpoint on the held-out people, and pack it with its card."""
         scores = self.folder / 'scores.json'
-        self._call(['test', self.entry.config, str(checkpoint), '--work-dir', str(self.folder / 'test'), '--out', str(scores)])
+        self._call(
+            ['test', self.entry.config, str(checkpoint), '--work-dir', str(self.folder / 'test'), '--out', str(scores)]
+        )
         about = dict(
             made_from={
                 'people': f'{self.people} rendered by this package, seed 10: CC0-1.0',
@@ -158,7 +160,9 @@ class OwnTraining:
             self.say(f'{name}: the time is up; the same command goes on')
             return False
         self.say(f'{name}: {left / 60:.1f} minutes left')
-        command = f'DATA_ROOT={self.recipe.folder} sapiens {" ".join(arguments)}'.replace(str(self.work_dir.resolve()), 'WORK')
+        command = f'DATA_ROOT={self.recipe.folder} sapiens {" ".join(arguments)}'.replace(
+            str(self.work_dir.resolve()), 'WORK'
+        )
         if command not in self.state['commands']:
             self.state['commands'].append(command)
         begin = time.monotonic()

@@ -1,8 +1,8 @@
 """Weights of this project that are part of the package: small, under its license, usable without a network.
 
 ``NAME.safetensors`` are weights in half precision, and ``NAME.json`` is their card: data and licenses, commands, commit, hours,
-numbers, limits, the checksum of the file, and what it predicts for the pictures of the package. Weights of several tasks may share
-the file of an encoder. Which names there are says ``sapiens/checkpoints/zoo.json``.
+numbers, limits, the checksum of the file, and what it predicts for the pictures of the package. Weights of several tasks may
+share the file of an encoder. Which names there are says ``sapiens/checkpoints/zoo.json``.
 """
 
 import hashlib

@@ -41,7 +41,9 @@ def test_the_given_picture_is_not_written_to(kind):
 
 def test_gray_is_luma():
     image = RandomGrayscale(prob=1.0)(picture())['img']
-    assert np.array_equal(image[..., 0], cv2.cvtColor(picture()['img'], cv2.COLOR_RGB2GRAY)) and image.std(-1).max() == 0
+    assert (
+        np.array_equal(image[..., 0], cv2.cvtColor(picture()['img'], cv2.COLOR_RGB2GRAY)) and image.std(-1).max() == 0
+    )
 
 
 def test_tone_is_the_formula():

@@ -24,5 +24,7 @@ def checkpoint(name, folder, seed=0):
     if ZOO[name].task != 'person':  # its boxes would be ties, which half precision decides otherwise
         lively(model, seed)
     path = folder / f'{name}-{seed}.pth'
-    torch.save(dict(state_dict=model.state_dict(), optimizer=dict(state={}), meta=dict(iter=7, task=ZOO[name].task)), path)
+    torch.save(
+        dict(state_dict=model.state_dict(), optimizer=dict(state={}), meta=dict(iter=7, task=ZOO[name].task)), path
+    )
     return path

@@ -101,7 +101,19 @@ def test_the_quickstart_ends_with_people(shipped, monkeypatch, tmp_path):
     monkeypatch.setattr(quickstart, 'run_command', lambda *arguments: calls.append(list(map(str, arguments))))
     line = quickstart.draw_people(None, tmp_path)
     assert calls == [
-        ['infer', 'all', str(PICTURES), '--model', POSE, SEG, '--detector', 'embedded', '--figure', '--out', str(tmp_path)]
+        [
+            'infer',
+            'all',
+            str(PICTURES),
+            '--model',
+            POSE,
+            SEG,
+            '--detector',
+            'embedded',
+            '--figure',
+            '--out',
+            str(tmp_path),
+        ]
     ]
     assert str(tmp_path / 'figure') in line and POSE in line
     (shipped / f'{SEG}.safetensors').unlink()
@@ -124,6 +136,10 @@ def test_the_folder_of_the_package_is_found_from_anywhere(tmp_path):
     code = 'from sapiens.weights import weights_folder; print(weights_folder())'
     root = str(Path(__file__).parents[2])
     done = subprocess.run(
-        [sys.executable, '-c', code], cwd=tmp_path, env=dict(os.environ, PYTHONPATH=root), capture_output=True, text=True
+        [sys.executable, '-c', code],
+        cwd=tmp_path,
+        env=dict(os.environ, PYTHONPATH=root),
+        capture_output=True,
+        text=True,
     )
     assert done.stdout.strip() == str(Path(root) / 'sapiens' / 'weights'), done.stderr

@@ -6,7 +6,6 @@ import sys
 import time
 
 import pytest
-import torch
 
 from sapiens.checkpoints import ZOO
 from sapiens.commands import weights as command
@@ -46,7 +45,9 @@ def training(tmp_path):
     weights = checkpoint(POSE, tmp_path).read_bytes()
 
     def make(**options):
-        options = dict(people=20, iterations=40, pretraining_iterations=30, val_people=8, out=tmp_path / 'out') | options
+        options = (
+            dict(people=20, iterations=40, pretraining_iterations=30, val_people=8, out=tmp_path / 'out') | options
+        )
         made = Recorded(ZOO[POSE], tmp_path / 'work', tmp_path / 'photographs', 'ours, CC0', say=str, **options)
         made.calls, made.weights = [], weights
         return made
@@ -85,7 +86,9 @@ def test_what_is_stopped_goes_on(training, slow):
     assert kinds(first.calls) == (['render'] if slow == 'render' else ['render', 'render', 'train'])
     second = training()
     assert second.run(10) is not None
-    assert kinds(second.calls) == kinds(first.calls)[-1:] + ['render', 'train', 'train', 'test'][slow == 'train' and 2 :]
+    assert (
+        kinds(second.calls) == kinds(first.calls)[-1:] + ['render', 'train', 'train', 'test'][slow == 'train' and 2 :]
+    )
 
 
 def test_no_step_begins_after_the_time(training, monkeypatch):
@@ -106,7 +109,10 @@ def test_shipped_weights_replace_the_pretraining(training):
 
 def test_a_process_is_stopped_at_the_end_of_its_time(training, monkeypatch):
     made, popen = training(), subprocess.Popen
-    code = 'import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); print(1, flush=True); time.sleep(60)'
+    code = (
+        'import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); '
+        'print(1, flush=True); time.sleep(60)'
+    )
     started = []
 
     def start(*_, **__):

@@ -2,7 +2,7 @@
 
     python tools/benchmark/photographs.py --root DATA [--config pose/sapiens_tiny_free17-128x96]
 
-DATA has synthetic/train and backgrounds/train, as the configs of the package's weights read them (docs/weights.md). Each transform
+DATA has synthetic/train and backgrounds/train, as the configs of the package's weights read them (docs/weights.md). Each step
 of the training pipeline is applied to the same samples as the pipeline gives them to it, with probability 1 where it has one, and
 with its own probability ("expected", what it costs on average). The median over the samples counts; a first pass, which reads the
 kept photographs and people, does not. Times are CPU times of the process.

@@ -55,9 +55,7 @@ from sapiens.utils.cli import positive, tool_parser
 
 POINTS, SIDE = 10, 96
 """People who show enough: keypoints, and pixels of the longer side of the box."""
-RENDER = (
-    '--num 250 --seed 11 --size 192x256 --people 1-1 --format jpg --compact --labels mask,depth,normal,seg,instance,alpha'
-)
+RENDER = '--num 250 --seed 11 --size 192x256 --people 1-1 --format jpg --compact --labels mask,depth,normal,seg,instance,alpha'
 PAIRS = Path(__file__).parent / 'data/depth_pairs.json'
 LOWEST = 0.01  # of the score of a detection that counts in AP
 APART = 0.05  # meters between the depths of two points that are ordered
@@ -402,7 +400,7 @@ def _score_model(
     if model.task == 'person':
         for pictures in sources:
             tables['detector'][name, pictures.name] = score_detector(pictures, PersonDetector(as_detector(model)))
-    row = clock_call(clocked, args.repeats) | clock_network(*(text.split(',') + [None])[:2], model, args.repeats)
+    row = clock_call(clocked, args.repeats) | clock_network(*[*text.split(','), None][:2], model, args.repeats)
     what = 'an image' if model.task == 'person' else 'a person'
     tables['milliseconds'][f'{name}, {what}', 'photographs'] = row
 

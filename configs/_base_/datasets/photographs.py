@@ -1,6 +1,6 @@
-# What photographs have and renderings lack, for the weights of the package (docs/weights.md): other backgrounds, things and people
-# before and behind people, and what cameras do to pictures. Photographs without people lie in $DATA_ROOT/backgrounds/train, rendered
-# people with alpha in $DATA_ROOT/synthetic/train.
+# What photographs have and renderings lack, for the weights of the package (docs/weights.md): other backgrounds, things and
+# people before and behind people, and what cameras do to pictures. Photographs without people lie in
+# $DATA_ROOT/backgrounds/train, rendered people with alpha in $DATA_ROOT/synthetic/train.
 _photographs = '{{$DATA_ROOT:data}}/backgrounds/train'
 _mixing = [
     dict(

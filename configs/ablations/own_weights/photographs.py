@@ -8,7 +8,17 @@ $DATA_ROOT/real with people_val.json (COCO, 17 keypoints) and images/.
 _base_ = '../_base_/mini.py'
 
 _places = dict(
-    cuts=1, backgrounds=6, objects=7, people=8, gray=9, tone=10, defocus=11, motion=12, resolution=13, noise=14, jpeg=15
+    cuts=1,
+    backgrounds=6,
+    objects=7,
+    people=8,
+    gray=9,
+    tone=10,
+    defocus=11,
+    motion=12,
+    resolution=13,
+    noise=14,
+    jpeg=15,
 )
 _real = '{{$DATA_ROOT:data}}/real'
 chain = [

@@ -1,4 +1,4 @@
-"""The recipe of synthetic-128x96.py for the weights of the package: what photographs have and renderings lack is added in training.
+"""The recipe of synthetic-128x96.py for the weights of the package: training adds what photographs have and renderings lack.
 
 Command: docs/weights.md.
 """

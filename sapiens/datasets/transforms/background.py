@@ -42,9 +42,7 @@ class Backgrounds:
         ValueError: no photographs.
     """
 
-    def __init__(
-        self, root: str, ann_file: str | None = None, max_megapixels: float = 150, memory: int | None = None
-    ):
+    def __init__(self, root: str, ann_file: str | None = None, max_megapixels: float = 150, memory: int | None = None):
         if memory is not None and not memory >= 16:
             raise ValueError(f'memory={memory!r}: expected the longer side of kept photographs in pixels, 16 or more')
         self.root = os.path.expanduser(root)
@@ -123,8 +121,8 @@ class RandomBackground(BaseTransform):
         color_transfer: strength of the color transfer, 0 to 1; 1 as published.
         ignored: whether pixels with label 255 are foreground if there is no ``gt_mask``. True as published.
         random_part: show a random part of the photograph, mirrored half of the time, instead of its center.
-        inside_only: for inputs that show more than the image (``warp_matrix``): leave what is outside of the image as it is, since
-            a photograph would be black there too.
+        inside_only: for inputs that show more than the image (``warp_matrix``): leave what is outside of the image as it is,
+            since a photograph would be black there too.
 
     Raises:
         FileNotFoundError: no such folder or file.
@@ -210,8 +208,8 @@ def fit_background(
     """The center of a photograph, or all of a narrow one, at ``size`` (w, h).
 
     Args:
-        place: fractions in [0, 1): left and upper place of a part of 40 to 100 % of that height, of the aspect of ``size``; and its
-            size, where the half below 0.5 is mirrored. None for the center.
+        place: fractions in [0, 1): left and upper place of a part of 40 to 100 % of that height, of the aspect of ``size``; and
+            its size, where the half below 0.5 is mirrored. None for the center.
     """
     width, height = image.size
     if place is not None:

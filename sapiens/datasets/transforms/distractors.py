@@ -15,6 +15,7 @@ from .background import Backgrounds
 from .color_files import read_alpha
 from .decoding import BadImage, EncodedImage
 from .loading import check_prob, read_file
+from .view import border_of, shown_mask
 
 __all__ = ['CutOuts', 'PasteObjects', 'PastePeople']
 
@@ -55,7 +56,9 @@ class CutOuts:
             if all(map(os.path.isfile, paths)):
                 self.files.append((os.path.join(folder, names[index]), *paths))
         if not self.files:
-            raise ValueError(f'no people to paste in {describe_path(folder)}: none of its images has alpha in {mattes!r}')
+            raise ValueError(
+                f'no people to paste in {describe_path(folder)}: none of its images has alpha in {mattes!r}'
+            )
         self._kept: dict[int, tuple] = {}
 
     def __len__(self) -> int:
@@ -137,7 +140,9 @@ class _Paste(BaseTransform):
         cut, classes = self.cut_out(rng, results)
         scale = rng.uniform(*self.height) * height / max(cut.shape[0], 1)
         size = max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale))
-        left, top = (round(rng.uniform(-0.1, 1.1) * whole - side / 2) for whole, side in ((width, size[0]), (height, size[1])))
+        left, top = (
+            round(rng.uniform(-0.1, 1.1) * whole - side / 2) for whole, side in ((width, size[0]), (height, size[1]))
+        )
         is_front = rng.random() < self.front or 'gt_alpha' not in results
         x, y = max(left, 0), max(top, 0)
         right, bottom = min(left + size[0], width), min(top + size[1], height)
@@ -146,6 +151,8 @@ class _Paste(BaseTransform):
         into, part = (slice(y, bottom), slice(x, right)), (slice(y - top, bottom - top), slice(x - left, right - left))
         cut = cv2.resize(cut, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)[part]
         weight = cut[..., 3].astype(np.float32) * np.float32(1 / 255)
+        if 'warp_matrix' in results:  # outside of the image there is nothing
+            weight *= shown_mask(results['warp_matrix'], border_of(results), (width, height))[into]
         if not is_front:
             weight *= 1 - results['gt_alpha'][into]
         elif self._covers_too_much(results, weight, into):
@@ -241,8 +248,8 @@ class PastePeople(_Paste):
         root: str,
         prob: float = 0.3,
         most: int = 2,
-        height: tuple = (0.4, 1.2),
-        front: float = 0.4,
+        height: tuple = (0.3, 0.9),
+        front: float = 0.3,
         covered: float = 0.0,
         least: int = 4,
         number: int = 256,

@@ -59,9 +59,9 @@ class LoadMatte(BaseTransform):
 class CutByBorder(BaseTransform):
     """Let the border of the image cut a person: what lies beyond a line is outside of the image, and the box holds what shows.
 
-    One side of the box is cut off. ``LoadPerson`` shows black beyond the line, as it does outside of the image. Keypoints beyond it
-    are not labeled. The box becomes that of the alpha that remains, where there is ``gt_alpha``, within the part of the former box.
-    It precedes mmpose's transforms of boxes.
+    One side of the box is cut off. ``LoadPerson`` shows black beyond the line, as it does outside of the image. Keypoints beyond
+    it are not labeled. The box becomes that of the alpha that remains, where there is ``gt_alpha``, within the part of the former
+    box. It precedes mmpose's transforms of boxes.
 
     Required Keys: bbox (1, 4) x1, y1, x2, y2; keypoints (1, K, 2), keypoints_visible (1, K); gt_alpha (H, W) where known
 

@@ -1,7 +1,7 @@
 """What cameras do to pictures and renderings lack: tone, missing color, defocus, motion and sensor noise. Labels stay.
 
-All of them change ``img`` (uint8 (H, W, 3) RGB) with a probability; see :class:`.degradation.Degradation`. For lost resolution and
-compression there are ``LowerResolution`` and ``JPEGCompression``.
+All of them change ``img`` (uint8 (H, W, 3) RGB) with a probability; see :class:`.degradation.Degradation`. For lost resolution
+and compression there are ``LowerResolution`` and ``JPEGCompression``.
 """
 
 import math
@@ -123,8 +123,8 @@ class MotionBlur(Degradation):
 class SensorNoise(Degradation):
     """Normal noise whose variance grows with the gray level, and coarser noise of color.
 
-    The deviation of a pixel's luma is ``sqrt(read**2 + shot * x)`` at gray level x. That of its color is ``color`` times as large,
-    and neighbors have similar errors: its grain is two pixels wide.
+    The deviation of a pixel's luma is ``sqrt(read**2 + shot * x)`` at gray level x. That of its color is ``color`` times as
+    large, and neighbors have similar errors: its grain is two pixels wide.
 
     Args:
         read: smallest and largest deviation in the dark, in gray levels.

@@ -122,8 +122,8 @@ def shown_box(view: View, image_size: tuple) -> tuple[int, int, int, int]:
 
 
 def border_of(results: Mapping) -> np.ndarray:
-    """(4,) x1, y1, x2, y2, the edges of the image of a sample in its pixels: ``image_border``, where it cuts (infinite elsewhere),
-    and ``ori_shape``."""
+    """(4,) x1, y1, x2, y2, the edges of the image of a sample in its pixels: ``image_border``, where it cuts (infinite
+    elsewhere), and ``ori_shape``."""
     height, width = results['ori_shape'][:2]
     whole = np.array([-0.5, -0.5, width - 0.5, height - 0.5])
     cut = results.get('image_border')
