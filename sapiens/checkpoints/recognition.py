@@ -148,7 +148,7 @@ def _configs(
     paths = sorted(folder.glob(f'{task}/{arch}_*{size}.py'))
     fitting = [path for path in paths if _kind_of(path) == (outputs, tokenizer)]
     leaves = [path.relative_to(folder).as_posix() for path in fitting]
-    published = {entry.config for entry in ZOO.values()}
+    published = {entry.config for entry in ZOO.values() if not entry.is_own}
     return sorted(leaves, key=lambda leaf: leaf not in published)
 
 

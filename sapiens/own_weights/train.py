@@ -224,8 +224,8 @@ class OwnTraining:
         for name, value in numbers.items():
             if state['numbers'][name] != value:
                 raise ValueError(
-                    f'{self.state_file} was started with {name}={state["numbers"][name]}, not {value}: go on with that, or choose '
-                    'another --work-dir'
+                    f'{self.state_file} was started with {name}={state["numbers"][name]}, not {value}: go on with that, or '
+                    'choose another --work-dir'
                 )
         return state
 
