@@ -74,7 +74,7 @@ def many(transform, make, number=30):
     for seed in range(number):
         np.random.seed(seed)
         before = make()
-        copies = {key: value.copy() for key, value in before.items()}
+        copies = {key: np.array(value) for key, value in before.items()}
         after = transform(dict(before))
         for key, value in before.items():
             assert np.array_equal(value, copies[key]), f'{key} of the given sample was written to'
