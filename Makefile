@@ -8,7 +8,8 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-tests
 # What the tests need in addition, which `make install` and `make quickstart` do without.
 TEST_REQUIREMENTS := requirements/tests.txt requirements/distributed.txt
-REQUIREMENTS := $(filter-out $(TEST_REQUIREMENTS),$(wildcard requirements/*.txt)) setup.py
+TEST_NO_DEPS := requirements/text.txt
+REQUIREMENTS := $(filter-out $(TEST_REQUIREMENTS) $(TEST_NO_DEPS),$(wildcard requirements/*.txt)) setup.py
 
 .PHONY: help install quickstart test test-slow lint format clean
 
@@ -27,8 +28,9 @@ $(STAMP): $(REQUIREMENTS)
 	$(BIN)/python -c 'import sapiens; print("sapiens", sapiens.__version__, "is installed in $(VENV)")'
 	@touch $@
 
-$(TEST_STAMP): $(STAMP) $(TEST_REQUIREMENTS)
+$(TEST_STAMP): $(STAMP) $(TEST_REQUIREMENTS) $(TEST_NO_DEPS)
 	$(PIP) install --quiet $(addprefix -r ,$(TEST_REQUIREMENTS)) -c requirements/constraints.txt
+	$(PIP) install --quiet --no-deps $(addprefix -r ,$(TEST_NO_DEPS))
 	@touch $@
 
 quickstart: install ## Render people and pretrain the tiny model on them, minutes (DATA_ROOT=folder for your own images)

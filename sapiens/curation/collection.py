@@ -1,13 +1,15 @@
 """The comparison of all images of a collection."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from .filters import Duplicates, Filter
-from .near import choose_originals
+from .filters import Duplicates, Filter, Similar, unpack
+from .near import choose_originals, decide_pairs
+from .similar import similar_pairs
 
 __all__ = ['Collection']
 
@@ -17,13 +19,14 @@ class Collection:
     """The duplicates of a collection, by unit and row.
 
     Attributes:
-        units: name -> place in ``firsts``.
+        units: name -> place in ``firsts`` and ``names``.
         firsts: number of the first image of each unit, and of all images.
         original: (N,) number of the image that each is a duplicate of, or -1.
-        distance: (N,) int16 bits, -1 without an original.
+        distance: (N,) to the original: int16 bits, or float32 cosines.
     """
 
     units: dict[str, int]
+    names: list[str]
     firsts: np.ndarray
     original: np.ndarray
     distance: np.ndarray
@@ -37,44 +40,113 @@ class Collection:
             filters: in their order; one of them at most is a :class:`.filters.Duplicates`.
         """
         found = next((one for one in filters if isinstance(one, Duplicates)), None)
-        before = filters[: filters.index(found)] if found else []
-        units, counts, hashes, ranks, numbers = {}, [], [], [], []
-        total = 0
-        for table in parts:
-            units[table['unit'][0].as_py()] = len(units)
-            counts.append(len(table))
-            if found:
-                rows = np.flatnonzero(alive(table, before))
-                part = table.take(pa.array(rows))
-                hashes.append(part[found.column('hash')].to_numpy(zero_copy_only=False).astype(np.uint64))
-                size = [part[name].to_numpy(zero_copy_only=False).astype(np.int64) for name in ('width', 'height')]
-                generation, weight = (
-                    part[name].to_numpy(zero_copy_only=False).astype(np.int64) for name in ('generation', 'bytes')
-                )
-                # Earlier runs first, then more pixels, then more bytes, then the order of the inputs.
-                ranks.append(np.stack([-weight, -size[0] * size[1], generation]))
-                numbers.append(rows + total)
-            total += len(table)
-        firsts = np.concatenate([[0], np.cumsum(np.array(counts, np.int64))]).astype(np.int64)
-        original, distance = np.full(total, -1, np.int64), np.full(total, -1, np.int16)
-        if found and total:
-            numbers = np.concatenate(numbers)
-            rank = np.empty(len(numbers), np.int64)
-            rank[np.lexsort(np.concatenate(ranks, 1))] = np.arange(len(numbers))
-            of, bits = choose_originals(np.concatenate(hashes), rank, found.distance)
+        gathered = _Gathered.read(parts, filters, found, lambda part: _hashes(part, found))
+        original, distance = gathered.without_originals(np.int16)
+        if found and len(gathered.numbers):
+            of, bits = choose_originals(gathered.values, gathered.rank(), found.distance)
+            numbers = gathered.numbers
             original[numbers], distance[numbers] = np.where(of >= 0, numbers[of], -1), bits
-        return cls(units, firsts, original, distance)
+        return cls(gathered.units, list(gathered.units), gathered.firsts, original, distance)
+
+    @classmethod
+    def compare_embeddings(cls, parts: Iterable[pa.Table], filters: Sequence[Filter], found: Similar) -> 'Collection':
+        """Find similar images among those that pass the filters before, like :meth:`compare`.
+
+        Args:
+            found: one of the filters.
+        """
+        gathered = _Gathered.read(
+            parts, filters, found, lambda part: unpack(part[found.column('embedding')], found.name)
+        )
+        original, distance = gathered.without_originals(np.float32)
+        numbers = gathered.numbers
+        if len(numbers):
+            one, two, cosine = similar_pairs(gathered.values, found.cosine)
+            places, better, worse = decide_pairs(one, two, -cosine, gathered.rank())
+            original[numbers[worse]], distance[numbers[worse]] = numbers[better], cosine[places]
+        return cls(gathered.units, list(gathered.units), gathered.firsts, original, distance)
 
     def columns(self, unit: str) -> tuple[pa.Array, pa.Array]:
         """Return the keys of the originals of a unit's rows, and the distances, with nulls where there is none."""
         begin, end = self.firsts[self.units[unit] : self.units[unit] + 2]
         original, distance = self.original[begin:end], self.distance[begin:end]
-        names, keys = list(self.units), np.full(len(original), None, object)
+        keys = np.full(len(original), None, object)
         rows = np.flatnonzero(original >= 0)
         places = np.searchsorted(self.firsts, original[rows], side='right') - 1
         for row, place, number in zip(rows, places, original[rows] - self.firsts[places], strict=True):
-            keys[row] = f'{names[place]}-{number:06d}'
-        return pa.array(keys, pa.string()), pa.array(distance, pa.int16(), mask=distance < 0)
+            keys[row] = f'{self.names[place]}-{number:06d}'
+        return pa.array(keys, pa.string()), pa.array(distance, mask=original < 0)
+
+
+@dataclass
+class _Gathered:
+    """What is compared, of all units.
+
+    Attributes:
+        units, firsts: see :class:`Collection`.
+        numbers: (M,) int64 of the images that are compared.
+        values: (M, ...) what is compared.
+        order: (M,) each of generation, falling pixels, falling bytes; 4 bytes each, for they are kept for the whole collection.
+    """
+
+    units: dict[str, int]
+    firsts: np.ndarray
+    numbers: np.ndarray
+    values: np.ndarray
+    order: list[np.ndarray]
+
+    @classmethod
+    def read(
+        cls, parts: Iterable[pa.Table], filters: Sequence[Filter], found: Filter | None, values: Callable
+    ) -> '_Gathered':
+        """Read the rows that pass the filters before ``found``; none without it."""
+        before = filters[: filters.index(found)] if found else []
+        units, firsts, columns = {}, [0], []
+        for table in parts:
+            units[table['unit'][0].as_py()] = len(units)
+            if found:
+                rows = np.flatnonzero(alive(table, before) & _measured(table, found))
+                if len(rows):
+                    part = table.take(pa.array(rows))
+                    columns.append((rows + firsts[-1], values(part), *_order(part)))
+            firsts.append(firsts[-1] + len(table))
+        empty = np.empty(0, np.int64)
+        numbers, kept, *order = [np.concatenate(one) for one in zip(*columns, strict=True)] or [empty] * 5
+        return cls(units, np.array(firsts, np.int64), numbers, kept, order)
+
+    def rank(self) -> np.ndarray:
+        """Return the rank of each image, (M,) int64: of duplicates that of the lowest rank is kept.
+
+        Earlier runs come first, then more pixels, then more bytes, then the order of the inputs.
+        """
+        generation, pixels, weight = self.order
+        rank = np.empty(len(generation), np.int64)
+        rank[np.lexsort((weight, pixels, generation))] = np.arange(len(generation))
+        return rank
+
+    def without_originals(self, kind: type) -> tuple[np.ndarray, np.ndarray]:
+        total = int(self.firsts[-1])
+        return np.full(total, -1, np.int64), np.full(total, -1, kind)
+
+
+def _hashes(part: pa.Table, found: Duplicates) -> np.ndarray:
+    return part[found.column('hash')].to_numpy(zero_copy_only=False).astype(np.uint64)
+
+
+def _measured(table: pa.Table, found: Filter) -> np.ndarray:
+    return pc.is_valid(table[found.column(next(iter(found.columns)))]).to_numpy(zero_copy_only=False)
+
+
+def _order(part: pa.Table) -> tuple[np.ndarray, ...]:
+    names = ('generation', 'width', 'height', 'bytes')
+    generation, width, height, weight = (part[name].to_numpy(zero_copy_only=False).astype(np.int64) for name in names)
+    return generation.astype(np.int32), _falling(width * height), _falling(weight)
+
+
+def _falling(values: np.ndarray) -> np.ndarray:
+    """Return numbers, (N,) uint32, whose order is the opposite one."""
+    most = np.iinfo(np.uint32).max
+    return (most - np.minimum(values.astype(np.int64), most)).astype(np.uint32)
 
 
 def alive(table: pa.Table, filters: Sequence[Filter]) -> np.ndarray:

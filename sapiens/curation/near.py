@@ -7,13 +7,15 @@ missed. Source: Manku, Jain and Sarma, "Detecting Near-Duplicates for Web Crawli
 
 import itertools
 import math
+from array import array
 
 import numpy as np
 
-__all__ = ['choose_originals', 'near_pairs']
+__all__ = ['choose_originals', 'decide_pairs', 'near_pairs']
 
 _BITS = 64
 _MOST_TABLES = 100
+_AT_A_TIME = 1 << 20
 
 
 def near_pairs(hashes: np.ndarray, distance: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -51,20 +53,19 @@ def _layout(count: int, distance: int) -> tuple[int, int]:
 
 
 def _pairs_of_table(hashes: np.ndarray, mask: np.uint64, distance: int) -> np.ndarray:
-    keys = hashes & mask
-    order = np.argsort(keys)
-    keys, values = keys[order], hashes[order]
-    found, here = [], np.arange(len(keys) - 1)
-    for step in range(1, len(keys)):
-        # Entries whose neighbor so many places on still has their key.
-        here = here[here + step < len(keys)]
-        here = here[keys[here] == keys[here + step]]
-        if not len(here):
-            break
+    order = np.argsort(hashes & mask)
+    values = hashes[order]
+    keys = values & mask
+    found, here, step = [], np.flatnonzero(keys[1:] == keys[:-1]), 1
+    # Entries whose neighbor so many places on has their key.
+    while len(here):
         differ = _count_bits(values[here] ^ values[here + step])
         near = differ <= distance
         pair = np.sort(np.stack([order[here[near]], order[here[near] + step]], 1), 1)
         found.append(np.column_stack([pair, differ[near]]).astype(np.int64))
+        step += 1
+        here = here[here + step < len(keys)]
+        here = here[keys[here] == keys[here + step]]
     return np.concatenate(found) if found else np.empty((0, 3), np.int64)
 
 
@@ -91,15 +92,11 @@ def choose_originals(hashes: np.ndarray, rank: np.ndarray, distance: int) -> tup
     order = np.argsort(rank, kind='stable')
     values, first, group = np.unique(hashes[order], return_index=True, return_inverse=True)
     best = order[first]  # of each value, its best image
+    del first
     original, bits = np.full(len(values), -1, np.int64), np.full(len(values), -1, np.int16)
     one, two, differ = near_pairs(values, distance)
-    swap = rank[best[one]] > rank[best[two]]
-    better, worse = np.where(swap, two, one), np.where(swap, one, two)
-    by_rank = np.lexsort((rank[best[better]], differ, rank[best[worse]]))
-    # Of a pair the better one is decided first, since all pairs with it as the worse one come before.
-    for place in by_rank:
-        if original[better[place]] < 0 and original[worse[place]] < 0:
-            original[worse[place]], bits[worse[place]] = better[place], differ[place]
+    places, better, worse = decide_pairs(one, two, differ, rank[best])
+    original[worse], bits[worse] = better, differ[places]
     image_of = np.where(original >= 0, best[original], -1)
     result, result_bits = np.empty(len(hashes), np.int64), np.empty(len(hashes), np.int16)
     result[order], result_bits[order] = image_of[group], bits[group]
@@ -109,3 +106,31 @@ def choose_originals(hashes: np.ndarray, rank: np.ndarray, distance: int) -> tup
     same = (result < 0) & (equal != np.arange(len(hashes)))
     result[same], result_bits[same] = equal[same], 0
     return result, result_bits
+
+
+def decide_pairs(
+    one: np.ndarray, two: np.ndarray, distance: np.ndarray, rank: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Decide which images are duplicates, from the pairs of near ones. See :func:`choose_originals`.
+
+    Args:
+        one, two: (P,) numbers of the images of each pair.
+        distance: (P,); of several originals the nearest one is taken.
+        rank: (N,) distinct, of all images.
+
+    Returns:
+        For each duplicate the number of its pair, of its original, and its own.
+    """
+    swap = rank[one] > rank[two]
+    better, worse = np.where(swap, two, one), np.where(swap, one, two)
+    by_rank = np.lexsort((rank[better], distance, rank[worse]))
+    removed, places = bytearray(len(rank)), array('q')
+    # Of a pair the better one is decided first, since all pairs with it as the worse one come before.
+    for begin in range(0, len(by_rank), _AT_A_TIME):
+        part = by_rank[begin : begin + _AT_A_TIME]
+        for place, above, below in zip(part.tolist(), better[part].tolist(), worse[part].tolist(), strict=True):
+            if not (removed[above] or removed[below]):
+                removed[below] = 1
+                places.append(place)
+    places = np.array(places, np.int64)
+    return places, better[places], worse[places]

@@ -1,6 +1,6 @@
 """A run of curation: its stages over the units of an output folder."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,11 +14,12 @@ from sapiens.utils.counting import count_of
 from sapiens.utils.files import atomic_path
 
 from .collection import Collection, alive
+from .filters import Duplicates, Filter, Similar
 from .scoring import ModelWorker, ScoreWorker, columns_of, model_part, score_part
 from .settings import Settings
 from .shards import TABLE, ShardWorker, shard_units
 from .sources import InputList, input_lists
-from .verdicts import add_duplicates, add_verdicts, require_columns
+from .verdicts import add_originals, add_verdicts, require_columns
 
 __all__ = ['Curation']
 
@@ -51,7 +52,7 @@ class Curation:
         found = Collection.compare(self._score_parts(lists), self.filters)
         if any(one.stage == 'model' for one in self.filters):
             self._measure_with_models(lists, found)
-        self._write_table(map(self._joined, self._score_parts(lists)), found)
+        self._write_table(lambda: map(self._joined, self._score_parts(lists)), found)
 
     def judge(self, table: Path) -> None:
         """Apply the thresholds to the scores in a table, without a look at the images. Writes the table again.
@@ -69,18 +70,24 @@ class Curation:
         require_columns(file.schema_arrow.names, self.filters, str(table))
         groups = range(file.num_row_groups)
         found = Collection.compare(map(file.read_row_group, groups), self.filters)
-        self._write_table(map(file.read_row_group, groups), found)
+        self._write_table(lambda: map(file.read_row_group, groups), found)
 
     def write_shards(self) -> list[Path]:
         """Write shards of what is kept, and their index. Returns the shards."""
         stage = Stage('shards', partial(ShardWorker, str(self.folder)))
+        units = []
+
+        def noted() -> Iterator[Unit]:
+            for unit in shard_units(self.table):
+                units.append(unit.name)
+                yield unit
+
         total = pq.read_metadata(self.table).num_row_groups
-        sums = follow(self.engine.run(stage, shard_units(self.table), self.out), stage, total)
+        sums = follow(self.engine.run(stage, noted(), self.out), stage, total)
         self.failed += len(sums.failed)
         if sums.counts['missing']:
             self.failed += 1
             print(f'{count_of(sums.counts["missing"], "file")} could not be read again: {self.folder / "missing"}')
-        units = pq.read_table(self.table, columns=['unit'])['unit'].unique().to_pylist() if total else []
         shards = [path for path in self.out.files(stage, units) if path.suffix == '.tar']
         index = self.folder / 'shards' / f'index{INDEX_SUFFIX}'
         if shards:
@@ -108,7 +115,7 @@ class Curation:
 
         def units() -> Iterator[Unit]:
             for part in self._score_parts(lists):
-                part = add_duplicates(part, self.filters, found)
+                part = add_originals(part, self._filter(Duplicates), found)
                 rows = np.flatnonzero(alive(part, before)).tolist()
                 yield Unit(part['unit'][0].as_py(), dict(rows=rows))
 
@@ -133,13 +140,28 @@ class Curation:
             part = part.append_column(name, pa.nulls(len(part), kind) if table is None else table[name])
         return part
 
-    def _write_table(self, parts: Iterable[pa.Table], found: Collection) -> None:
-        """Write the table with duplicates and verdicts: a row group for each unit."""
+    def _filter(self, kind: type[Filter]) -> Filter | None:
+        """Return the filter of a class, of which there is one at most."""
+        return next((one for one in self.filters if isinstance(one, kind)), None)
+
+    def _write_table(self, read: Callable[[], Iterable[pa.Table]], found: Collection) -> None:
+        """Write the table with duplicates and verdicts: a row group for each unit.
+
+        Args:
+            read: iterates over the parts.
+        """
+        duplicates, similar, alike = self._filter(Duplicates), self._filter(Similar), None
+
+        def parts() -> Iterator[pa.Table]:
+            return (add_originals(part, duplicates, found) for part in read())
+
+        if similar:
+            alike = Collection.compare_embeddings(parts(), self.filters, similar)
         writer = None
         with atomic_path(self.table) as temporary:
             try:
-                for part in parts:
-                    part = add_verdicts(add_duplicates(part, self.filters, found), self.filters)
+                for part in parts():
+                    part = add_verdicts(add_originals(part, similar, alike), self.filters)
                     writer = writer or pq.ParquetWriter(temporary, part.schema, compression='zstd')
                     writer.write_table(part, row_group_size=len(part))
             finally:

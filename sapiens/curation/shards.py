@@ -75,8 +75,9 @@ class ShardWorker:
 
 
 def _kept(file: pq.ParquetFile, group: int) -> pa.Table:
-    table = file.read_row_group(group)
-    return table.filter(pc.field('kept'))
+    # Embeddings stay in the table.
+    names = [column.name for column in file.schema_arrow if not pa.types.is_binary(column.type)]
+    return file.read_row_group(group, columns=names).filter(pc.field('kept'))
 
 
 def _digest(rows: pa.Table) -> str:

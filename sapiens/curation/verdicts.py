@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .collection import Collection
-from .filters import Duplicates, Filter
+from .filters import Filter
 
-__all__ = ['UNREADABLE', 'UNSCORED', 'add_duplicates', 'add_verdicts', 'require_columns']
+__all__ = ['UNREADABLE', 'UNSCORED', 'add_originals', 'add_verdicts', 'require_columns']
 
 UNREADABLE, UNSCORED = 'unreadable', 'unscored'
 
@@ -28,17 +28,22 @@ def require_columns(names: Sequence[str], filters: Sequence[Filter], table: str)
             )
 
 
-def add_duplicates(table: pa.Table, filters: Sequence[Filter], found: Collection) -> pa.Table:
-    """Set the columns ``of`` and ``distance`` of duplicates in the rows of a unit."""
-    one = next((one for one in filters if isinstance(one, Duplicates)), None)
+def add_originals(table: pa.Table, one: Filter | None, found: Collection | None) -> pa.Table:
+    """Set the columns of a filter that compares images in the rows of a unit: the original, and the distance to it.
+
+    Args:
+        one: a :class:`.filters.Duplicates` or :class:`.filters.Similar`; None for none.
+        found: by it.
+    """
     if one is None:
         return table
-    for name, values in zip(('of', 'distance'), found.columns(table['unit'][0].as_py()), strict=True):
-        column = one.column(name)
-        if column in table.column_names:
-            table = table.set_column(table.column_names.index(column), column, values)
+    for name, values in zip(
+        (one.column('of'), one.column(one.score)), found.columns(table['unit'][0].as_py()), strict=True
+    ):
+        if name in table.column_names:
+            table = table.set_column(table.column_names.index(name), name, values)
         else:
-            table = table.append_column(column, values)
+            table = table.append_column(name, values)
     return table
 
 

@@ -1,17 +1,20 @@
 """Scores of the filters, and what passes them."""
 
+import importlib.util
 from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from PIL import Image, ImageDraw, ImageFont
 
 from sapiens.curation import load_settings
 from sapiens.curation.filters import FILTERS, build_filters, image_text
 from sapiens.curation.filters import people as people_module
+from sapiens.curation.filters.bands import count_banded
 from sapiens.curation.filters.natural import natural_score
-from sapiens.curation.filters.text import find_weights, measure_text
+from sapiens.curation.filters.text import PACKAGE, find_weights, measure_text
 from sapiens.curation.hashes import content_hash, perceptual_hash
 from sapiens.curation.photo import Photo
 
@@ -78,23 +81,104 @@ def test_people_count_by_score_and_both_sides(monkeypatch):
 
 
 def test_text_is_measured_by_area_and_repetition():
-    probabilities = np.zeros((100, 200), np.float32)
+    probabilities, gray = np.zeros((100, 200), np.float32), np.zeros((100, 200), np.uint8)
     probabilities[10:20, 10:60] = 0.9
-    found = measure_text(probabilities)
-    assert found == dict(fraction=pytest.approx(500 / 20000), lines=1, repeats=1)
+    found = measure_text(probabilities, gray)
+    assert found == dict(fraction=pytest.approx(500 / 20000), lines=1, repeats=1, banded=0)
     for row in range(3):
         probabilities[30 + 20 * row : 40 + 20 * row, 100:151] = 0.9
     probabilities[0, 0] = 1  # noise
-    assert measure_text(probabilities) == dict(fraction=pytest.approx(0.1015), lines=4, repeats=4)
-    assert measure_text(np.zeros((64, 64), np.float32)) == dict(fraction=0, lines=0, repeats=0)
-    table = pa.table(dict(x_fraction=[0.0, 0.2, 0.0], x_repeats=[1, 1, 6]))
-    assert one(type='Text', most=0.1, repeats=6).passes(table).tolist() == [True, False, False]
+    assert measure_text(probabilities, gray) == dict(fraction=pytest.approx(0.1015), lines=4, repeats=4, banded=0)
+    nothing = measure_text(np.zeros((64, 64), np.float32), np.zeros((64, 64), np.uint8))
+    assert nothing == dict(fraction=0, lines=0, repeats=0, banded=0)
+    table = pa.table(dict(x_fraction=[0.0, 0.2, 0.0, 0.0], x_repeats=[1, 1, 6, 1], x_banded=[0, 0, 0, 1]))
+    passes = one(type='Text', most=0.1, repeats=6).passes(table)
+    assert passes.tolist() == [True, False, False, False]
+    assert one(type='Text', most=0.1, repeats=6, banded=2).passes(table).tolist() == [True, False, False, True]
+
+
+def test_text_on_a_transparent_band_is_counted():
+    base = textured(3, 400, 300).mean(-1).astype(np.float32)
+    line, lower = np.array([[60, 140, 200, 14]]), np.array([0, 130, 0, 0])
+
+    def banded(rows, opacity, color, columns=slice(None)):
+        image = base.copy()
+        image[rows, columns] = (1 - opacity) * image[rows, columns] + opacity * color
+        return image
+
+    assert count_banded(base, line) == 0
+    for opacity, color in ((0.4, 0), (0.6, 255), (0.7, 60)):
+        assert count_banded(banded(slice(125, 170), opacity, color), line) == 1
+        assert count_banded(banded(slice(125, 170), opacity, color, slice(30, 300)), line) == 1
+        # One edge is not a band, except at the border of the image.
+        assert count_banded(banded(slice(125, None), opacity, color), line) == 0
+        assert count_banded(banded(slice(260, None), opacity, color), line + lower) == 1
+        assert count_banded(banded(slice(0, 40), opacity, color), line - lower) == 1
+        # Far from the text.
+        assert count_banded(banded(slice(20, 60), opacity, color), line) == 0
+    # A sign, which the image does not continue below.
+    sign = base.copy()
+    sign[125:170] = textured(4, 400, 300).mean(-1)[125:170] * 0.5 + 100
+    assert count_banded(sign, line) == 0
+    sign[125:170] = 230
+    assert count_banded(sign, line) == 0
+    assert count_banded(base[:6], np.array([[0, 0, 20, 5]])) == 0
+
+
+@pytest.mark.skipif(
+    not importlib.util.find_spec(PACKAGE), reason=f'{PACKAGE} is not installed (requirements/text.txt)'
+)
+def test_the_text_detector_of_the_package_finds_lines():
+    image = Image.fromarray(textured(0, 480, 360))
+    plain = photo(np.asarray(image))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((20, 290, 460, 350), (20, 20, 20))
+    draw.text((40, 300), 'WORDS ON A PHOTOGRAPH', (255, 255, 255), ImageFont.load_default(32))
+    made = one(type='Text')
+    made.setup('cpu')
+    without, written = made.measure([plain, photo(np.asarray(image))])
+    assert without['lines'] == 0 and without['fraction'] == 0
+    assert written['lines'] >= 1 and 0.01 < written['fraction'] < 0.2
 
 
 def test_the_weights_of_the_text_detector_are_asked_for(monkeypatch):
     monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
     with pytest.raises(ImportError, match='python -m pip install --no-deps rapidocr-onnxruntime'):
         find_weights()
+
+
+def test_faces_are_those_of_a_function_of_the_user():
+    made = one(type='Faces', detector='tests.curation.images:bright_face', side=40, part=0.3)
+    image = np.zeros((200, 300, 3), np.uint8)
+    assert made.measure([photo(image)]) == [dict(side=0, count=0)]
+    image[50:110, 100:150] = 255
+    assert made.measure([photo(image)]) == [dict(side=50, count=1)]
+    table = pa.table(dict(x_side=[0.0, 39, 60, 60, 59], width=[200] * 5, height=[100, 100, 200, 201, 100]))
+    assert made.passes(table).tolist() == [False, False, True, False, True]
+    with pytest.raises(ValueError, match=r"brightness' returned boxes of shape \(\): expected \(N, 4\)"):
+        one(type='Faces', detector='tests.curation.images:brightness').measure([photo(image)])
+
+
+def test_embeddings_are_of_length_one_and_do_not_see_mirroring():
+    image = textured(1)
+    made = one(type='Similar', function='tests.curation.images:embeddings')
+    first, mirrored, other = made.measure([photo(image), photo(image[:, ::-1]), photo(textured(2))])
+    assert first == mirrored != other
+    assert np.linalg.norm(np.frombuffer(first['embedding'], np.float16).astype(float)) == pytest.approx(1, abs=1e-2)
+    plain = one(type='Similar', function='tests.curation.images:embeddings', mirrored=False)
+    first, mirrored = plain.measure([photo(image), photo(image[:, ::-1])])
+    assert first != mirrored
+    black = plain.measure([photo(np.zeros((20, 20, 3), np.uint8))])[0]['embedding']
+    assert not np.frombuffer(black, np.float16).any()
+    with pytest.raises(ValueError, match=r'brightness returned \(\) for 1 images: expected \(1, D\)'):
+        one(type='Similar', function='tests.curation.images:brightness').measure([photo(image)])
+
+
+def test_a_model_of_the_package_makes_embeddings():
+    made = one(type='Similar', model='mae/sapiens_tiny_folder-256x256')
+    made.setup('cpu')
+    first, again = made.measure([photo(textured(1, 64, 48)), photo(textured(1, 64, 48))])
+    assert first == again and len(first['embedding']) > 64
 
 
 def test_a_function_of_the_user():
@@ -166,6 +250,12 @@ def test_versions_are_those_of_scores_and_not_of_thresholds():
         ({'x y': {'type': 'People'}}, 'cannot be the name of a filter'),
         ({'a': {'type': 'People'}, 'b': {'type': 'Natural'}}, "'b' \\(image\\) comes after 'a' \\(model\\)"),
         ({'a': {'type': 'Duplicates'}, 'b': {'type': 'Duplicates'}}, 'two filters of duplicates'),
+        (
+            {'a': {'type': 'Similar', 'function': 'os:getcwd'}, 'b': {'type': 'People'}},
+            "'b' comes after 'a' \\(Similar\\): expected Similar last",
+        ),
+        ({'a': {'type': 'Similar'}}, 'model=None and function=None: give one of them'),
+        ({'a': {'type': 'Faces'}}, "missing 1 required positional argument: 'detector'"),
         ({'a': {'type': 'Function', 'function': 'os:path', 'least': 1}}, "expected 'package.module:name'"),
         ({'a': {'type': 'Function', 'function': 'no_such:f', 'least': 1}}, 'cannot be found'),
         ({'a': {'type': 'Function', 'function': 'os:getcwd'}}, 'has no limit'),

@@ -14,6 +14,7 @@ from sapiens.curation import Settings
 from sapiens.curation.collection import Collection
 from sapiens.curation.filters import build_filters
 from sapiens.curation.filters import people as people_module
+from sapiens.curation.filters.image_text import ImageText
 from sapiens.curation.photo import Photo
 from sapiens.curation.report import write_report
 from sapiens.curation.run import Curation
@@ -162,6 +163,46 @@ def test_scores_of_models_are_kept_where_thresholds_change(images, tmp_path):
     assert rows['people.jpg']['kept'] and rows['duplicates.png']['kept']
     curate(tmp_path, filters=dict(FILTERS, people=dict(FILTERS['people'], detector='other')))
     assert Detector.calls == 10
+
+
+def test_similar_images_are_found_after_all_other_filters(images, tmp_path):
+    folder = tmp_path / 'in'
+    folder.mkdir()
+    image = textured(0)
+    for name, pixels in dict(a=image, b=image[:, ::-1], c=image[20:, 25:], d=textured(1), e=drawing(0)).items():
+        (folder / f'{name}.png').write_bytes(encoded(pixels, 'PNG'))
+    similar = dict(type='Similar', function='tests.curation.images:embeddings', cosine=0.9)
+    filters = dict(FILTERS, similar=similar)
+    del filters['people']
+    rows, shards = curate(tmp_path / 'out', [folder], filters, unit_size=2)
+    assert [name for name, row in rows.items() if row['kept']] == ['a.png', 'd.png']
+    assert rows['b.png']['reason'] == rows['c.png']['reason'] == 'similar' and rows['e.png']['reason'] == 'natural'
+    assert rows['b.png']['similar_of'] == rows['c.png']['similar_of'] == rows['a.png']['key']
+    assert rows['b.png']['similar_cosine'] == pytest.approx(1, abs=1e-2) and 0.9 < rows['c.png']['similar_cosine'] < 1
+    assert rows['a.png']['similar_of'] is None and rows['e.png']['similar_embedding'] is None
+    with tarfile.open(shards[0]) as tar:
+        assert 'similar_embedding' not in json.loads(tar.extractfile(f'{rows["a.png"]["key"]}.json').read())
+    write_report(tmp_path / 'report.html', collect(tmp_path / 'out' / 'table.parquet', build_filters(filters), 2), [])
+    strict = dict(filters, similar=dict(similar, cosine=1))
+    again, _ = curate(tmp_path / 'strict', filters=strict, table=tmp_path / 'out' / 'table.parquet')
+    assert sum(row['kept'] for row in again.values()) == 4
+
+
+def test_scores_of_an_image_text_model_are_in_the_table(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(ImageText, 'setup', lambda self, device='auto': None)
+
+    def measure(self, photos):  # the score is known: the mean of the red channel
+        return [dict(score=float(one.pixels[..., 0].mean() / 255)) for one in photos]
+
+    monkeypatch.setattr(ImageText, 'measure', measure)
+    text = dict(type='ImageText', model='stub', wanted=['a photo'], unwanted=['a drawing'], threshold=0.4)
+    rows, _ = curate(tmp_path, [images], dict(size=FILTERS['size'], text=text))
+    dark = rows['people.jpg']
+    assert dark['reason'] == 'text' and dark['text_score'] == pytest.approx(0.25, abs=0.1)
+    for name, row in rows.items():
+        if row['text_score'] is not None:
+            assert row['kept'] == (row['text_score'] >= 0.4), name
+    assert rows['size.jpg']['text_score'] is None and rows['kept0.jpg']['kept']
 
 
 def test_files_that_are_gone_are_told(images, tmp_path):

@@ -62,9 +62,11 @@ class Filter(ABC):
 
     @property
     def version(self) -> str:
-        """All options that scores depend on."""
+        """All options that scores depend on, and the scores that there are."""
         kept = {key: value for key, value in self.options.items() if key not in self.thresholds}
-        return f'{self.name} {type(self).__name__} {sorted(kept.items(), key=lambda item: item[0])}'
+        return (
+            f'{self.name} {type(self).__name__} {sorted(kept.items(), key=lambda item: item[0])} {list(self.columns)}'
+        )
 
 
 def numbers(table: pa.Table, column: str) -> np.ndarray:

@@ -11,15 +11,18 @@ from sapiens.metainfo.naming import near
 from .base import STAGES, Filter
 from .custom import Function
 from .duplicates import Duplicates
+from .faces import Faces
 from .image_text import ImageText
 from .natural import Natural
 from .people import People
+from .similar import Similar
 from .size import MinSize
 from .text import Text
 
 __all__ = ['FILTERS', 'build_filters']
 
-FILTERS = {kind.__name__: kind for kind in (MinSize, Duplicates, Natural, Text, People, ImageText, Function)}
+_KINDS = (MinSize, Duplicates, Natural, Text, People, Faces, ImageText, Similar, Function)
+FILTERS = {kind.__name__: kind for kind in _KINDS}
 
 
 def build_filters(options: Mapping[str, Mapping[str, Any] | None]) -> list[Filter]:
@@ -42,6 +45,11 @@ def build_filters(options: Mapping[str, Mapping[str, Any] | None]) -> list[Filte
             )
     if sum(one.stage == 'collection' for one in filters) > 1:
         raise ValueError('two filters of duplicates: expected one')
+    for one in filters[:-1]:
+        if isinstance(one, Similar):
+            raise ValueError(
+                f'the filter {filters[-1].name!r} comes after {one.name!r} (Similar): expected Similar last'
+            )
     return filters
 
 

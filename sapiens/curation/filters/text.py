@@ -10,6 +10,7 @@ import pyarrow as pa
 from sapiens.utils.option_values import require_number
 from sapiens.utils.optional import require
 
+from .bands import count_banded
 from .base import Filter, numbers
 
 __all__ = ['Text', 'find_weights']
@@ -29,24 +30,27 @@ class Text(Filter):
     A text detector (PP-OCR's, in ONNX) marks lines of text. Its weights lie in a package whose other needs are not needed here:
     ``python -m pip install --no-deps rapidocr-onnxruntime``.
 
-    Watermarks are repeated: lines of text of nearly equal width and height in several places.
+    Watermarks and captions cover little. They are found by what they are: lines of text of nearly equal width and height in
+    several places, and text on a flat transparent band over the image (:func:`.bands.count_banded`).
 
     Args:
         most: largest fraction of the image that lines of text cover.
         repeats: smallest number of lines of one size that counts as a watermark.
+        banded: smallest number of lines on transparent bands that counts as a watermark.
         weights: of the detector; None for those of the package.
     """
 
     stage = 'model'
     score = 'fraction'
     limits = (0.0, 0.5)
-    thresholds = ('most', 'repeats')
-    columns = dict(fraction=pa.float32(), lines=pa.int32(), repeats=pa.int32())
+    thresholds = ('most', 'repeats', 'banded')
+    columns = dict(fraction=pa.float32(), lines=pa.int32(), repeats=pa.int32(), banded=pa.int32())
 
-    def __init__(self, most: float = 0.03, repeats: int = 6, weights: str | None = None) -> None:
+    def __init__(self, most: float = 0.03, repeats: int = 6, banded: int = 1, weights: str | None = None) -> None:
         require_number('most', most, least=0, most=1)
         require_number('repeats', repeats, least=2, whole=True)
-        self.most, self.repeats, self.weights = most, repeats, weights
+        require_number('banded', banded, least=1, whole=True)
+        self.most, self.repeats, self.banded, self.weights = most, repeats, banded, weights
         self._session = None
 
     @property
@@ -61,33 +65,55 @@ class Text(Filter):
         self._session = runtime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
 
     def measure(self, photos):
-        return [measure_text(self._probabilities(photo.pixels)) for photo in photos]
+        found = []
+        for photo in photos:
+            resized = reduced(photo.pixels)
+            found.append(measure_text(self._probabilities(resized), cv2.cvtColor(resized, cv2.COLOR_RGB2GRAY)))
+        return found
 
     def passes(self, table: pa.Table) -> np.ndarray:
         few = numbers(table, self.column('fraction')) <= self.most
-        return few & (numbers(table, self.column('repeats')) < self.repeats)
+        few &= numbers(table, self.column('repeats')) < self.repeats
+        return few & (numbers(table, self.column('banded')) < self.banded)
 
     def _probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the probability of text, (H, W) float32, of the reduced image."""
-        height, width = pixels.shape[:2]
-        scale = min(1.0, _SIDE / max(height, width))
-        size = [max(_STEP, round(side * scale / _STEP) * _STEP) for side in (width, height)]
-        resized = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)[..., ::-1]  # the model takes BGR
-        batch = ((resized / np.float32(255) - _MEAN) / _STD).transpose(2, 0, 1)[None]
+        """Return the probability of text, (H, W) float32, of a reduced image."""
+        # The model takes BGR.
+        batch = ((pixels[..., ::-1] / np.float32(255) - _MEAN) / _STD).transpose(2, 0, 1)[None]
         name = self._session.get_inputs()[0].name
         return self._session.run(None, {name: np.ascontiguousarray(batch)})[0][0, 0]
 
 
-def measure_text(probabilities: np.ndarray) -> dict:
-    """Return the fraction covered by text, the number of lines, and of those of nearly one size, from (H, W) probabilities."""
+def reduced(pixels: np.ndarray) -> np.ndarray:
+    """Return an image, (H, W, 3) uint8, in the size that the detector takes."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, _SIDE / max(height, width))
+    size = [max(_STEP, round(side * scale / _STEP) * _STEP) for side in (width, height)]
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+
+
+def measure_text(probabilities: np.ndarray, gray: np.ndarray) -> dict:
+    """Measure lines of text.
+
+    Args:
+        probabilities: of text, (H, W).
+        gray: the image, (H, W) uint8.
+
+    Returns:
+        The fraction of the image that they cover, the number of lines, of those of nearly one size, and of those on bands.
+    """
     mask = (probabilities > _PROBABLE).astype(np.uint8)
     count, _, regions, _ = cv2.connectedComponentsWithStats(mask)
     regions = regions[1:count]
     regions = regions[regions[:, cv2.CC_STAT_AREA] >= _LEAST_PIXELS]
     sizes = np.log(regions[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].astype(np.float64))
     alike = (np.abs(sizes[:, None] - sizes[None]).max(-1) < 0.15).sum(1) if len(sizes) else np.zeros(1, int)
-    fraction = regions[:, cv2.CC_STAT_AREA].sum() / mask.size
-    return dict(fraction=float(fraction), lines=len(regions), repeats=int(alike.max()))
+    return dict(
+        fraction=float(regions[:, cv2.CC_STAT_AREA].sum() / mask.size),
+        lines=len(regions),
+        repeats=int(alike.max()),
+        banded=count_banded(gray.astype(np.float32), regions[:, :4]),
+    )
 
 
 def find_weights() -> Path:
@@ -97,7 +123,7 @@ def find_weights() -> Path:
     found = sorted(path for folder in folders for path in Path(folder).rglob('*_det_*.onnx'))
     if not found:
         raise ImportError(
-            'the filter Text needs the weights of a text detector: python -m pip install --no-deps rapidocr-onnxruntime, or take '
-            'the filter out of the config'
+            'the filter Text needs the weights of a text detector: python -m pip install --no-deps rapidocr-onnxruntime '
+            '(Python 3.10 to 3.12), or take the filter out of the config'
         )
     return found[0]
