@@ -8,14 +8,18 @@ filters = dict(
     size=dict(type='MinSize', side=300, aspect=4.0),
     # A cheap guess by colors and edges. `imagetext` replaces it where there is a model.
     natural=dict(type='Natural', threshold=0.2),
-    duplicates=dict(type='Duplicates', distance=6),
-    # Needs: python -m pip install --no-deps rapidocr-onnxruntime
-    text=None,
-    people=dict(type='People', detector='auto', score=0.9, side=300, view='any', batch_size=8),
-    # dict(type='ImageText', model='FOLDER', wanted=['a photo of a person'], unwanted=['a drawing', 'a 3D rendering'])
-    imagetext=None,
     # dict(type='Function', function='my_package.my_module:my_function', least=0.5)
     function=None,
+    duplicates=dict(type='Duplicates', distance=6),
+    # Needs: python -m pip install --no-deps -r requirements/text.txt
+    text=None,
+    people=dict(type='People', detector='auto', score=0.9, side=300, view='any', batch_size=8),
+    # dict(type='Faces', detector='my_package.my_module:my_function', side=80)
+    faces=None,
+    # dict(type='ImageText', model='FOLDER', wanted=['a photo of a person'], unwanted=['a drawing', 'a 3D rendering'])
+    imagetext=None,
+    # dict(type='Similar', model='CONFIG,CHECKPOINT', cosine=0.95)
+    similar=None,
 )
 unit_size = 2000
 max_megapixels = 150

@@ -277,6 +277,17 @@ def test_the_shipped_config_and_its_options(tmp_path):
     settings = load_settings('curation/humans300m.py', options)
     assert [one.name for one in settings.build()] == ['size', 'natural', 'text', 'people'] and settings.unit_size == 7
     assert settings.build()[-1].threshold == 0.5
+    # Each filter that is off has a place where it can be switched on.
+    on = dict(
+        text=dict(type='Text'),
+        function=dict(type='Function', function='tests.curation.images:brightness', least=1),
+        faces=dict(type='Faces', detector='tests.curation.images:bright_face'),
+        imagetext=dict(type='ImageText', model='stub', wanted=['a'], unwanted=['b']),
+        similar=dict(type='Similar', function='tests.curation.images:embeddings'),
+    )
+    filters = load_settings('curation/humans300m.py').filters
+    assert {name for name, kind in filters.items() if kind is None} == set(on)
+    assert [one.name for one in build_filters({name: on.get(name, kind) for name, kind in filters.items()})] == [*filters]
     for option, text in (
         ('filters.peple.score=1', "no 'filters.peple'; did you mean 'people'"),
         ('unitsize=1', "unknown key 'unitsize'; did you mean 'unit_size'"),

@@ -19,10 +19,6 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
-from sapiens.curation.collection import Collection
-from sapiens.curation.filters import build_filters
-from sapiens.curation.near import choose_originals
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -54,6 +50,11 @@ def main() -> None:
 
 
 def measure(count: int, distance: int, rows: bool) -> None:
+    # Not where processes are only started.
+    from sapiens.curation.collection import Collection
+    from sapiens.curation.filters import build_filters
+    from sapiens.curation.near import choose_originals
+
     generator = np.random.default_rng(0)
     hashes = generator.integers(0, 2**64, count, np.uint64)
     copies = count // 10
