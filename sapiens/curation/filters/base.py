@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from ..photo import Photo
 
-__all__ = ['STAGES', 'Filter', 'numbers']
+__all__ = ['STAGES', 'Filter', 'numbers', 'require_text']
 
 STAGES = ('image', 'collection', 'model')
 
@@ -72,3 +72,12 @@ class Filter(ABC):
 def numbers(table: pa.Table, column: str) -> np.ndarray:
     """Return a column as float64, with NaN for nulls."""
     return table[column].cast(pa.float64()).to_numpy(zero_copy_only=False)
+
+
+def require_text(name: str, value: Any) -> str:
+    """Return a text with commas, which --cfg-options splits into a list. Raises ValueError for another value."""
+    if isinstance(value, list | tuple) and value and all(isinstance(part, str) for part in value):
+        return ','.join(value)
+    if not isinstance(value, str):
+        raise ValueError(f'{name}={value!r}: expected a text')
+    return value

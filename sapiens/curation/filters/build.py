@@ -34,6 +34,9 @@ def build_filters(options: Mapping[str, Mapping[str, Any] | None]) -> list[Filte
     Raises:
         ValueError: a wrong name, class, argument or order.
     """
+    for name, kind in options.items():
+        if kind is not None and not isinstance(kind, Mapping):
+            raise ValueError(f"filters.{name}={kind!r}: expected dict(type='...'), or None to leave it out")
     filters = [_build(name, dict(kind)) for name, kind in options.items() if kind is not None]
     if not filters:
         raise ValueError("'filters' is empty: expected one filter at least, such as dict(size=dict(type='MinSize'))")

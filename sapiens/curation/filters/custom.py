@@ -57,7 +57,7 @@ class Function(Filter):
 
 def find_function(text: str) -> Callable:
     """Return the function named ``'package.module:name'``. Raises ValueError where there is none."""
-    module, _, name = text.partition(':')
+    module, _, name = text.partition(':') if isinstance(text, str) else ('', '', '')
     try:
         found = getattr(importlib.import_module(module), name) if name else None
     except (ImportError, AttributeError) as error:

@@ -9,7 +9,7 @@ from sapiens.utils.device import pick_device
 from sapiens.utils.option_values import require_number
 from sapiens.utils.optional import require
 
-from .base import Filter, numbers
+from .base import Filter, numbers, require_text
 
 __all__ = ['ImageText']
 
@@ -38,7 +38,7 @@ class ImageText(Filter):
         for key, texts in dict(wanted=wanted, unwanted=unwanted).items():
             if not texts or isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
                 raise ValueError(f'{key}={texts!r}: expected a list of texts')
-        self.model, self.wanted, self.unwanted = model, list(wanted), list(unwanted)
+        self.model, self.wanted, self.unwanted = require_text('model', model), list(wanted), list(unwanted)
         self._threshold, self.batch = threshold, batch_size
         self._parts: Any = None
 

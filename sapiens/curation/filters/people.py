@@ -6,7 +6,7 @@ import pyarrow as pa
 from sapiens.apis.detectors import build_detector
 from sapiens.utils.option_values import require_number
 
-from .base import Filter
+from .base import Filter, require_text
 
 __all__ = ['People']
 
@@ -39,7 +39,7 @@ class People(Filter):
         view: str = 'any',
         batch_size: int = 8,
     ) -> None:
-        self.detector = detector
+        self.detector = require_text('detector', detector)
         require_number('score', score, least=0, most=1)
         self.least_score = score
         require_number('side', side, least=0)

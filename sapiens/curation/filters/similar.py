@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from sapiens.utils.option_values import require_number
 
-from .base import Filter
+from .base import Filter, require_text
 from .custom import find_function
 
 __all__ = ['Similar', 'unpack']
@@ -51,7 +51,8 @@ class Similar(Filter):
         require_number('batch_size', batch_size, least=1, whole=True)
         if (model is None) == (function is None):
             raise ValueError(f'model={model!r} and function={function!r}: give one of them')
-        self.cosine, self.model, self.function, self.mirrored = cosine, model, function, mirrored
+        self.model = None if model is None else require_text('model', model)
+        self.cosine, self.function, self.mirrored = cosine, function, mirrored
         self.batch = batch_size
         self._embed: Callable | None = find_function(function) if function else None
 

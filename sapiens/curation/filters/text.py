@@ -50,6 +50,8 @@ class Text(Filter):
         require_number('most', most, least=0, most=1)
         require_number('repeats', repeats, least=2, whole=True)
         require_number('banded', banded, least=1, whole=True)
+        if weights is not None and not Path(str(weights)).is_file():
+            raise ValueError(f'weights={weights!r}: no such file; None takes those of the package')
         self.most, self.repeats, self.banded, self.weights = most, repeats, banded, weights
         self._session = None
 
