@@ -40,7 +40,7 @@ class Collection:
             filters: in their order; one of them at most is a :class:`.filters.Duplicates`.
         """
         found = next((one for one in filters if isinstance(one, Duplicates)), None)
-        gathered = _Gathered.read(parts, filters, found, lambda part: _hashes(part, found))
+        gathered = _Gathered.read(parts, filters, found, 'hash', _hashes)
         original, distance = gathered.without_originals(np.int16)
         if found and len(gathered.numbers):
             of, bits = choose_originals(gathered.values, gathered.rank(), found.distance)
@@ -55,9 +55,7 @@ class Collection:
         Args:
             found: one of the filters.
         """
-        gathered = _Gathered.read(
-            parts, filters, found, lambda part: unpack(part[found.column('embedding')], found.name)
-        )
+        gathered = _Gathered.read(parts, filters, found, 'embedding', unpack)
         original, distance = gathered.without_originals(np.float32)
         numbers = gathered.numbers
         if len(numbers):
@@ -97,18 +95,23 @@ class _Gathered:
 
     @classmethod
     def read(
-        cls, parts: Iterable[pa.Table], filters: Sequence[Filter], found: Filter | None, values: Callable
+        cls,
+        parts: Iterable[pa.Table],
+        filters: Sequence[Filter],
+        found: Filter | None,
+        column: str,
+        values: Callable[[pa.ChunkedArray], np.ndarray],
     ) -> '_Gathered':
-        """Read the rows that pass the filters before ``found``; none without it."""
+        """Read a column of ``found`` in the rows that have it and pass the filters before; none without that filter."""
         before = filters[: filters.index(found)] if found else []
         units, firsts, columns = {}, [0], []
         for table in parts:
             units[table['unit'][0].as_py()] = len(units)
             if found:
-                rows = np.flatnonzero(alive(table, before) & _measured(table, found))
+                rows = np.flatnonzero(alive(table, before) & _is_valid(table[found.column(column)]))
                 if len(rows):
                     part = table.take(pa.array(rows))
-                    columns.append((rows + firsts[-1], values(part), *_order(part)))
+                    columns.append((rows + firsts[-1], values(part[found.column(column)]), *_order(part)))
             firsts.append(firsts[-1] + len(table))
         empty = np.empty(0, np.int64)
         numbers, kept, *order = [np.concatenate(one) for one in zip(*columns, strict=True)] or [empty] * 5
@@ -129,12 +132,12 @@ class _Gathered:
         return np.full(total, -1, np.int64), np.full(total, -1, kind)
 
 
-def _hashes(part: pa.Table, found: Duplicates) -> np.ndarray:
-    return part[found.column('hash')].to_numpy(zero_copy_only=False).astype(np.uint64)
+def _hashes(column: pa.ChunkedArray) -> np.ndarray:
+    return column.to_numpy(zero_copy_only=False).astype(np.uint64)
 
 
-def _measured(table: pa.Table, found: Filter) -> np.ndarray:
-    return pc.is_valid(table[found.column(next(iter(found.columns)))]).to_numpy(zero_copy_only=False)
+def _is_valid(column: pa.ChunkedArray) -> np.ndarray:
+    return pc.is_valid(column).to_numpy(zero_copy_only=False)
 
 
 def _order(part: pa.Table) -> tuple[np.ndarray, ...]:

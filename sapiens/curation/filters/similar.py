@@ -82,17 +82,17 @@ class Similar(Filter):
         return np.stack([_unit(row) for row in found])
 
 
-def unpack(column: pa.ChunkedArray, name: str) -> np.ndarray:
-    """Return embeddings of the table, (N, D) float16.
+def unpack(column: pa.ChunkedArray) -> np.ndarray:
+    """Return embeddings of the table, (N, D) float16, from one row at least.
 
     Raises:
         ValueError: of different lengths.
     """
     found = column.to_pylist()
-    sizes = {len(content) for content in found}
+    sizes = {len(content) // 2 for content in found}
     if len(sizes) > 1:
-        raise ValueError(f'the filter {name!r}: embeddings of {sorted(size // 2 for size in sizes)} numbers')
-    return np.frombuffer(b''.join(found), np.float16).reshape(len(found), -1 if found else 0)
+        raise ValueError(f'embeddings of {sorted(sizes)} numbers: expected one length')
+    return np.frombuffer(b''.join(found), np.float16).reshape(len(found), -1)
 
 
 def _unit(row: np.ndarray) -> np.ndarray:
