@@ -168,7 +168,7 @@ images Path
 sapiens.commands.infer:
 task
 input +
---model! +
+--model +
 --checkpoint +
 --out! Path
 --overwrite flag
@@ -261,7 +261,7 @@ sapiens.commands.render:
 --num! positive
 --size parse =(768,1024)
 --seed int
---workers int
+--workers zero_or_more
 --people parse =(1,4)
 --backgrounds Path
 --labels =mask,depth,normal,seg,seg29,lip,instance,albedo,alpha,foreground,camera

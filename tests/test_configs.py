@@ -209,7 +209,8 @@ def test_builds_and_trains_with_a_tiny_encoder(path):
 @leaves
 def test_leaves_are_thin(path):
     assert len(path.read_text().splitlines()) <= 15
-    limit = 4 if 'ablations' in path.parts else 3
+    # Ablations, and the recipes of the package's weights, begin from another recipe.
+    limit = 4 if 'ablations' in path.parts or '_free' in path.stem else 3
     assert max(depth for _, depth in chain(path)) <= limit
 
 
