@@ -106,6 +106,10 @@ def generator_options(args: argparse.Namespace, **own) -> dict:
             options[key] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
             options[key] = value
+    if 'background_share' in options and args.backgrounds is None:
+        raise ValueError(
+            f'--scene background_share={options["background_share"]} has no effect without --backgrounds FOLDER'
+        )
     return options
 
 

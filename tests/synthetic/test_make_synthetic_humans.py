@@ -128,6 +128,7 @@ def test_wrong_options_are_refused_before_writing(tmp_path, monkeypatch):
     for options, message in (
         (['--scene', 'shine=3'], "does not take these options.*'shine'"),
         (['--scene', 'shine'], 'expected KEY=VALUE'),
+        (['--scene', 'background_share=0.5'], 'has no effect without --backgrounds'),
         (['--labels', 'mask,dept'], r"unknown labels \['dept'\]"),
     ):
         with pytest.raises(ValueError, match=message):
