@@ -12,6 +12,7 @@ from mmengine.config import Config
 from sapiens.checkpoints import resolve_checkpoint
 from sapiens.metainfo.naming import near
 from sapiens.utils.config import apply_options, load_config
+from sapiens.utils.config_files import read_files_once
 
 from .checks import parse_check
 from .metrics import find_name, names_of_config
@@ -123,6 +124,7 @@ class _Resolver:
         return cfg
 
 
+@read_files_once()
 def plan_study(
     study: Study,
     root: str | Path = ROOT,

@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from . import environment  # noqa: F401  (replaces MMEngine's way of reading environment variables)
+from .config_files import read_files_once
 from .config_keys import (
     PRIMITIVES,
     did_you_mean,
@@ -23,6 +23,7 @@ from .foreign import refuse_foreign
 __all__ = ['apply_options', 'config_folder', 'find_config', 'load_config', 'origin_of']
 
 
+@read_files_once()
 def load_config(path: str | Path, options: list[str] | dict[str, Any] | None = None) -> Config:
     """Read a config and apply options to it.
 
@@ -183,6 +184,7 @@ def _is_wired(merged: dict, key: str, name: str, place: str) -> bool:
     return isinstance(whole, dict) and _equals(merged, key.replace(name, place, 1), get_value(merged, key))
 
 
+@read_files_once()
 def origin_of(path: str | Path) -> dict[str, str]:
     """The file in which the value of each flat key stands: the most derived one that sets it.
 

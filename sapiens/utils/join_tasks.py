@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .config import load_config
+from .config_files import read_files_once
 from .config_keys import flatten
 
 __all__ = ['join_tasks']
@@ -17,6 +18,7 @@ LOADINGS = ('LoadResize', 'LoadLetterbox')
 FINAL_STEPS = ('Resize', 'Letterbox')
 
 
+@read_files_once()
 def join_tasks(whole_image: Mapping | None = None, /, **configs: str | Path) -> dict:
     """Join configs of single tasks. For use in a config::
 
