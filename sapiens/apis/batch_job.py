@@ -27,7 +27,7 @@ from .loading.load_model import load_models
 from .masks import Masking, set_masks
 from .pipeline import Job, run
 from .predictors import Predictor
-from .results import ImageResults, Result, Saving
+from .results import ImageResults, PoseResult, Result, Saving
 from .results.by_task import get_result_class
 from .writers.files import is_complete, write_file
 
@@ -110,6 +110,13 @@ class Plan:
     def written(self) -> list[str]:
         """Return the tasks whose results are written."""
         return [task for task in self.models if task not in self.hidden]
+
+    @property
+    def writes_people(self) -> bool:
+        """Whether the people of pose are written to a COCO file of labels."""
+        return self.form in ('coco', 'shards') and any(
+            issubclass(get_result_class(task), PoseResult) for task in self.written()
+        )
 
     def is_done(self, name: str, since: int = 0) -> bool:
         """Return whether all files of an image are complete. Those that some images lack may be absent.

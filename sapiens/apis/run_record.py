@@ -195,7 +195,7 @@ def _settings(plan: Plan, video: VideoOptions | None) -> dict:
     settings['content'] = plan.content
     if plan.form != 'files':
         settings['form'] = plan.form
-    if plan.form == 'coco':
+    if plan.writes_people:
         settings['label_threshold'] = plan.label_threshold
     if video is not None:
         settings['video'] = dataclasses.asdict(video)

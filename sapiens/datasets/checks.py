@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from .draw import seed_everything_for
+from .shard_members import MARK, file_size
 from .statistics import MapStatistics
 from .transforms.decoding import BadImage, EncodedImage
 from .transforms.loading import read_file
@@ -76,10 +77,11 @@ def check_images(
     headers = sampled(count)
     for index, path in zip(progress(range(count)), paths, strict=False):
         if '://' not in path:
-            if not os.path.isfile(path):
+            size = file_size(path)
+            if size is None:
                 findings.add('missing image', path)
                 continue
-            if os.path.getsize(path) == 0:
+            if size == 0:
                 findings.add('empty image file', path)
                 continue
         if not (read or (sizes is not None and index in headers)):
@@ -158,6 +160,11 @@ def check_samples(
 
 
 def _same_content(path: str, other: str) -> bool:
-    if '://' in path or '://' in other or not (os.path.isfile(path) and os.path.isfile(other)):
+    if '://' in path or '://' in other or file_size(path) is None or file_size(other) is None:
         return False
+    if MARK in path + other:
+        try:
+            return read_file(path) == read_file(other)
+        except BadImage:
+            return False
     return filecmp.cmp(path, other, shallow=False)  # compares the sizes first

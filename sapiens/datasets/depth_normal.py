@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from os import PathLike
 
 from sapiens.registry import DATASETS
 from sapiens.tasks import map_fields, target_fields
 
 from .paired_folders import CAMERA, PairedFolders, find_folder
+from .shard_parts import ShardParts
 from .transforms.camera import CAMERA_SUFFIXES
 from .transforms.color_files import ALBEDO_CODINGS
 from .transforms.labels import PEOPLE
@@ -42,6 +44,8 @@ class GeometryDataset(PairedFolders):
         options: {name: value} for the readers of your own fields, and the tables of ids that swap in a mirrored image.
         sequences: pattern of folders below ``data_root`` that each have the folders above, or several: 'pair28/*'.
         part, partial, pipeline, metainfo, test_mode, weights: see :class:`sapiens.datasets.paired_folders.PairedFolders`.
+        shards: tar shards with the files, relative to ``data_root``: then folders are parts of samples, ``depth`` for
+            ``KEY.depth.npy`` (:class:`.shard_parts.ShardParts`). Parts have no usual place of masks: give ``mask=`` too.
         **folders: {field: folder} of fields with another folder name: ``depth='metres'``. ``mask=''`` for data without masks:
             every pixel whose label is known counts as one of a person. ``instance='...'`` adds maps with a number for each person
             (8-bit PNG, 0 for background), which evaluation may use; ``alpha='...'`` the fraction of each pixel that people cover
@@ -69,6 +73,7 @@ class GeometryDataset(PairedFolders):
         pipeline: list = (),
         metainfo: dict | None = None,
         weights: str | None = None,
+        shards: str | PathLike | Sequence[str | PathLike] | None = None,
         **folders: str | None,
     ):
         declared = map_fields()
@@ -105,35 +110,47 @@ class GeometryDataset(PairedFolders):
         self.options = dict(options or {}, depth_scale=depth_scale, normal_frame=normal_frame)
         if albedo_coding is not None:
             self.options['albedo_coding'] = albedo_coding
-        images = images or find_folder(data_root, _IMAGES, sequences) or _IMAGES[0]
+        shards = ShardParts.open(data_root, shards)
+        images = images or find_folder(data_root, _IMAGES, sequences, shards) or _IMAGES[0]
         for name in (*fields, 'mask'):
             if name in folders:
                 continue
             usual = declared[name].folders
-            folder = find_folder(data_root, usual, sequences)
-            if folder is None and name == 'mask' and os.path.isdir(os.path.expanduser(data_root)):
+            folder = find_folder(data_root, usual, sequences, shards)
+            if folder is None and name == 'mask' and _is_there(data_root, shards):
                 raise FileNotFoundError(
-                    f'no folder {" or ".join(map(repr, usual))} in {data_root!r}: give the masks of people, or '
+                    f'no {_where(usual, data_root, shards)}: give the masks of people, or '
                     "mask='' if every pixel with a label shows one"
                 )
             folders[name] = folder or usual[0]  # for the error, which names the place
         order = [*fields, 'mask', *(name for name in folders if name not in (*fields, 'mask'))]
         files = {name: (folders[name], declared[name].suffixes) for name in order if folders[name]}
         if camera is not None or any(declared[name].on_rays for name in fields):
-            files[CAMERA] = camera or self._find_cameras(data_root, sequences), CAMERA_SUFFIXES
-        super().__init__(
-            data_root or '.', images, files, '', sequences, part, partial, pipeline, metainfo, test_mode, weights
-        )
+            files[CAMERA] = camera or self._find_cameras(data_root, sequences, shards), CAMERA_SUFFIXES
+        options = (sequences, part, partial, pipeline, metainfo, test_mode, weights, shards)
+        super().__init__(data_root or '.', images, files, '', *options)
 
     @staticmethod
-    def _find_cameras(data_root: str, sequences: str | Sequence[str]) -> str:
-        folder = find_folder(data_root, _CAMERAS, sequences)
-        if folder is None and os.path.isdir(os.path.expanduser(data_root)):
+    def _find_cameras(data_root: str, sequences: str | Sequence[str], shards: ShardParts | None) -> str:
+        folder = find_folder(data_root, _CAMERAS, sequences, shards)
+        if folder is None and _is_there(data_root, shards):
             raise FileNotFoundError(
-                f'depth without a camera: no folder {" or ".join(map(repr, _CAMERAS))} in {data_root!r}. A pointmap needs the '
-                "intrinsics of each image: give their folder, camera='...', or learn fields=['depth']"
+                f'depth without a camera: no {_where(_CAMERAS, data_root, shards)}. A pointmap needs the intrinsics of each '
+                "image: give their folder, camera='...', or learn fields=['depth']"
             )
         return folder or _CAMERAS[-1]
 
     def label_options(self) -> dict:
         return self.options
+
+
+def _is_there(data_root: str, shards: ShardParts | None) -> bool:
+    return shards is not None or os.path.isdir(os.path.expanduser(data_root))
+
+
+def _where(names: Sequence[str], data_root: str, shards: ShardParts | None) -> str:
+    """Folders, or parts of shards, and where they were looked for, for a message."""
+    names = ' or '.join(map(repr, names))
+    if shards is None:
+        return f'folder {names} in {data_root!r}'
+    return f'part {names} in the shards {shards.where}, which have {shards.listing()}'

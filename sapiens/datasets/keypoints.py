@@ -18,6 +18,7 @@ from .base import SampleDataset, join_path
 from .checks import Findings, check_images
 from .instances import Instances, annotated_instances, detected_instances
 from .paired_folders import part_of
+from .shard_members import MARK, check_shards_of
 
 __all__ = ['KeypointDataset', 'map_keypoints', 'refuse_unreachable', 'skeleton_fields']
 
@@ -46,7 +47,8 @@ class KeypointDataset(SampleDataset):
         ann_file: COCO-format JSON, relative to ``data_root``.
         skeleton: name, path of a .py file, or dict (:func:`sapiens.metainfo.get_skeleton`).
         data_root: what the other paths are relative to; '' for the working directory.
-        img_prefix: folder of the images.
+        img_prefix: folder of the images. Those in tar shards have names like ``labels/000000.tar@0+1024/a.jpg``
+            (:mod:`.shard_members`), which ``sapiens infer --out-format shards`` writes.
         boxes: 'gt' for the annotated boxes, or a JSON of detections (COCO's list of results), for evaluation: every detected
             person becomes a sample without keypoints.
         score_thr: detections with a smaller score are left out.
@@ -107,6 +109,7 @@ class KeypointDataset(SampleDataset):
         if weight is not None:
             self.refuse_weights_in_test_mode(f'weight={weight!r}')
         people = read_people(self.ann_file, keep=test_mode, weight=weight)  # evaluation reads the same file
+        check_shards_of(join_path(self.img_root, name) for name in people.names if name and MARK in name)
         if boxes == 'gt':
             ids = match_keypoints(source, self.skeleton, names)
             least = 1 if test_mode else min_keypoints

@@ -1,6 +1,5 @@
 """Checks of label maps, for datasets whose samples name ``label_files``."""
 
-import os
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +8,7 @@ from sapiens.metainfo.classes import IGNORE
 from sapiens.tasks import map_fields, resolve, target_fields
 
 from .checks import Findings, sampled
+from .shard_members import file_size
 from .statistics import FARTHEST, judge_field, measure_field
 from .transforms.camera import check_camera, read_camera
 from .transforms.decoding import BadImage, EncodedImage
@@ -49,7 +49,7 @@ def check_label_files(findings: Findings, dataset, read: bool, progress: Callabl
         for kind, path in {**results['label_files'], **camera}.items():
             if 'segments' in results:
                 continue  # of an annotation file, which has been read
-            if not os.path.isfile(path) or os.path.getsize(path) == 0:
+            if not file_size(path):
                 findings.add(f'missing or empty {kind} file', path)
                 whole = False
         if whole and index in looked_at:

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
+from os import PathLike
 
 from sapiens.coco import BrokenJson, NotAnObject, stream_list
 from sapiens.registry import DATASETS
@@ -13,6 +15,7 @@ from .checks import Findings, check_images
 from .label_checks import check_label_files
 from .paired_folders import PairedFolders, find_folder, part_of
 from .path_table import PathTable
+from .shard_parts import ShardParts
 
 __all__ = ['MattingDataset']
 
@@ -46,6 +49,8 @@ class MattingDataset(PairedFolders):
         weights: table of the weights of images, see :class:`.paired_folders.PairedFolders`. With a list the names are its
             entries.
         pipeline, metainfo, test_mode: see :class:`SampleDataset`.
+        shards: tar shards with the files, relative to ``data_root``: then folders are parts of samples, ``alpha='matting'`` for
+            ``KEY.matting.png`` (:class:`.shard_parts.ShardParts`).
 
     Raises:
         FileNotFoundError: no such list or folder.
@@ -67,17 +72,18 @@ class MattingDataset(PairedFolders):
         metainfo: dict | None = None,
         test_mode: bool = False,
         weights: str | None = None,
+        shards: str | PathLike | Sequence[str | PathLike] | None = None,
     ):
         self.premultiplied = premultiplied
         if ann_file is None:
             folders = dict(image=images, alpha=alpha, foreground=foreground)
-            images, files = _folders(data_root, folders, sequences)
-            super().__init__(
-                data_root or '.', images, files, '', sequences, part, partial, pipeline, metainfo, test_mode, weights
-            )
+            shards = ShardParts.open(data_root, shards)
+            images, files = _folders(data_root, folders, sequences, shards)
+            options = (sequences, part, partial, pipeline, metainfo, test_mode, weights, shards)
+            super().__init__(data_root or '.', images, files, '', *options)
             return
         for name, given in dict(
-            images=images, alpha=alpha, foreground=foreground, sequences=sequences, partial=partial
+            images=images, alpha=alpha, foreground=foreground, sequences=sequences, partial=partial, shards=shards
         ).items():
             if given:
                 raise ValueError(f'{name}={given!r} goes with folders, not with ann_file={ann_file!r}')
@@ -126,16 +132,16 @@ class _ListedFiles:
         return dict(img_path=path, label_files=dict.fromkeys(_FIELDS, path))
 
 
-def _folders(data_root: str, given: dict, sequences) -> tuple[str, dict]:
+def _folders(data_root: str, given: dict, sequences, shards: ShardParts | None) -> tuple[str, dict]:
     """The folder of images, and (folder, suffixes) of label files by field."""
     declared = map_fields()
-    images = given['image'] or find_folder(data_root, _IMAGES, sequences) or _IMAGES[0]
-    alpha = (
-        given['alpha'] or find_folder(data_root, declared['alpha'].folders, sequences) or declared['alpha'].folders[0]
-    )
+    find = partial(find_folder, data_root, sequences=sequences, shards=shards)
+    images = given['image'] or find(_IMAGES) or _IMAGES[0]
+    usual = declared['alpha'].folders
+    alpha = given['alpha'] or find(usual) or usual[0]
     foreground = given['foreground']
     if foreground is None:
-        foreground = find_folder(data_root, declared['foreground'].folders, sequences)
+        foreground = find(declared['foreground'].folders)
     files = dict(alpha=(alpha, declared['alpha'].suffixes))
     # Without files of their own, colors come from alpha and the picture.
     files['foreground'] = (foreground, declared['foreground'].suffixes) if foreground else files['alpha']

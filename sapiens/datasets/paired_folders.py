@@ -4,6 +4,7 @@ import fnmatch
 import inspect
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
 
 from sapiens.utils.image_files import SUFFIXES, is_image
 from sapiens.utils.paths import describe_path, require_folder
@@ -12,6 +13,7 @@ from .base import PathDataset, join_path
 from .checks import Findings
 from .label_checks import check_label_files
 from .path_table import PathTable
+from .shard_parts import ShardParts, names_of
 
 __all__ = ['CAMERA', 'PairedFolders', 'find_folder', 'part_of']
 
@@ -37,7 +39,10 @@ class PairedFolders(PathDataset):
             (0, 0.99) and (0.99, 1).
         partial: skip images that lack a label. Otherwise they are an error.
         weights: table of the weights of images, relative to ``data_root``: CSV or parquet with the columns ``image`` (the path
-            relative to ``data_root``) and ``weight``, see :func:`sapiens.datasets.weights.read_weights`. None for no weights.
+            relative to ``data_root``, or in its shard) and ``weight``, see :func:`sapiens.datasets.weights.read_weights`. None
+            for no weights.
+        shards: tar shards, relative to ``data_root``, that hold the files: then ``images`` and the folders of ``folders`` name
+            parts of their samples (:class:`.shard_parts.ShardParts`). None for folders.
         pipeline, metainfo, test_mode: see :class:`SampleDataset`.
 
     Raises:
@@ -58,9 +63,14 @@ class PairedFolders(PathDataset):
         metainfo: dict | None = None,
         test_mode: bool = False,
         weights: str | None = None,
+        shards: str | PathLike | Sequence[str | PathLike] | ShardParts | None = None,
     ):
         self.root = require_folder(data_root)
-        where = describe_path(self.root)
+        self.shards = ShardParts.open(self.root, shards)
+        where = describe_path(self.root) if shards is None else f'the shards {self.shards.where}'
+        for name, value in dict(sequences=sequences, label_ending=label_ending).items():
+            if value and shards is not None:
+                raise ValueError(f'{name}={value!r} is of folders, and shards= have parts of samples: leave it out')
         roots = _matching(self.root, sequences)
         if not roots:
             raise FileNotFoundError(f'no folder below {where} matches sequences={sequences!r}')
@@ -79,22 +89,22 @@ class PairedFolders(PathDataset):
                 f'{"".join(self._hints.values())}'
             )
         if weights is not None:
-            self.set_weights(join_path(self.root, weights), self.names())
+            names = self.names() if shards is None else map(names_of, self.names())
+            self.set_weights(join_path(self.root, weights), names)
+        self.shards = None  # every worker would copy its dictionaries
 
     def _pair(self, root, images, folders, ending, partial, lists) -> None:
         """Add the pairs of one folder to the lists of paths relative to ``data_root``."""
         found = {
-            kind: _stems(self.root, join(root, folder), suffixes, ending)
-            for kind, (folder, suffixes) in folders.items()
+            kind: self._find(join(root, folder), suffixes, ending) for kind, (folder, suffixes) in folders.items()
         }
         labels = {path for paths in found.values() for path in paths.values()}
-        photos = _stems(self.root, join(root, images), None, '')
+        photos = self._find(join(root, images), None, '')
         # In a folder that also has the labels, images are the other files.
         photos = {stem: path for stem, path in photos.items() if path not in labels}
         if not photos:
-            raise ValueError(
-                f'no images in {join_path(self.root, join(root, images))!r}: no file ends in one of {", ".join(SUFFIXES)}'
-            )
+            where = join_path(self.root, join(root, images)) if self.shards is None else images
+            raise ValueError(f'no images in {where!r}: no file ends in one of {", ".join(SUFFIXES)}')
         used, lacking = [], Findings()
         for stem in photos:
             missing = [kind for kind in folders if stem not in found[kind]]
@@ -106,7 +116,8 @@ class PairedFolders(PathDataset):
                 used.append(stem)
         if lacking and not partial:
             hints = ''.join(self._hints.values())
-            raise ValueError(_lack(self.root, root, images, folders, photos, found, lacking, ending) + hints)
+            data_root = self.root if self.shards is None else ''
+            raise ValueError(_lack(data_root, root, images, folders, photos, found, lacking, ending) + hints)
         for kind, stems in found.items():
             for stem in stems.keys() - photos.keys():
                 lacking.add(f'{kind} without image', stems[stem], wrong=False)
@@ -117,8 +128,17 @@ class PairedFolders(PathDataset):
         for kind, stems in dict(found, image=photos).items():
             lists[kind] += [stems[stem] for stem in used]
 
+    def _find(self, folder: str, suffixes: Sequence[str] | None, ending: str) -> dict[str, str]:
+        """{stem: path relative to ``data_root``} of the files of a folder, or of a part of the shards."""
+        if self.shards is None:
+            return _stems(self.root, folder, suffixes, ending)
+        return self.shards.stems(folder, suffixes)
+
     def _hint(self, folder: str, suffixes: Sequence[str], photo: str, stem: str) -> str:
         """What to change, from a file of a label folder whose name begins with the stem of an image without a label; or ''."""
+        if self.shards is not None:
+            other = self.shards.parts[folder].get(stem)
+            return f'\nThere is {other!r}, of another format: convert such files to one of these' if other else ''
         where, stem = os.path.split(os.path.join(self.root, folder, stem))
         names = sorted(os.listdir(where)) if os.path.isdir(where) else []
         names = [
@@ -138,7 +158,7 @@ class PairedFolders(PathDataset):
         return ''
 
     def names(self) -> Iterator[str]:
-        """Names of the images, as tables of weights have them: their paths relative to ``data_root``."""
+        """Names of the images, as tables of weights of folders have them: their paths relative to ``data_root``."""
         return (self.tables['image'][index] for index in range(len(self)))
 
     def path(self, index: int, kind: str = 'image') -> str:
@@ -178,8 +198,15 @@ def part_of(part: tuple[float, float], count: int, where: str) -> tuple[int, int
     return begin, end
 
 
-def find_folder(data_root: str, names: Sequence[str], sequences: str | Sequence[str] = '') -> str | None:
-    """The first of some names that is a folder below ``data_root``, or below the first of its sequences; None without any."""
+def find_folder(
+    data_root: str, names: Sequence[str], sequences: str | Sequence[str] = '', shards: ShardParts | None = None
+) -> str | None:
+    """The first of some names that is a folder below ``data_root``, or below the first of its sequences; None without any.
+
+    Of ``shards``, the first that is a part.
+    """
+    if shards is not None:
+        return next((name for name in names if name in shards.parts), None)
     data_root = os.path.expanduser(data_root)
     root = next(iter(_matching(data_root, sequences)), '') if os.path.isdir(data_root) else ''
     return next((name for name in names if os.path.isdir(os.path.join(data_root, root, name))), None)

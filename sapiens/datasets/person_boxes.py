@@ -13,6 +13,7 @@ from .base import SampleDataset, join_path
 from .checks import Findings, check_images
 from .paired_folders import part_of
 from .path_table import PathTable
+from .shard_members import MARK, check_shards_of
 
 __all__ = ['PersonBoxDataset']
 
@@ -68,6 +69,7 @@ class PersonBoxDataset(SampleDataset):
                 f'part={part!r} in test mode: the metric expects all images of {ann_file!r}; write a smaller file instead'
             )
         people = read_people(self.ann_file, keep=test_mode)  # evaluation reads the same file
+        check_shards_of(join_path(self.img_root, name) for name in people.names if name and MARK in name)
         people.check_images()
         self.findings = Findings()
         boxes, rows = _boxes_of(people, self.findings)

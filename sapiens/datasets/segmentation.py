@@ -1,7 +1,8 @@
 """Images with label maps, of any list of classes, from folders of PNGs or from the segments of a COCO file."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,8 @@ class SegmentationDataset(PairedFolders):
         data_root: what folders are relative to; '' for the working directory.
         images, labels: folders. Both '.' with ``label_ending='_seg'`` for ``000001.png`` beside ``000001_seg.png``.
         label_ending: suffix of the stem of label files: '.jpg' for ``000001.jpg.png``.
+        shards: tar shards with the images and label maps, relative to ``data_root``: then ``labels``, ``mask`` and ``alpha`` are
+            parts of samples, ``labels='seg'`` for ``KEY.seg.png`` (:class:`.shard_parts.ShardParts`).
         source_classes: of the files, where they have other classes: ids are mapped as
             :func:`sapiens.metainfo.remap_table` says ('goliath34', 'goliath52' and 'internal33' to 'goliath29'; 'atr18',
             'cihp20', 'goliath34', 'goliath52', 'lip20', 'pascal25' to
@@ -77,6 +80,7 @@ class SegmentationDataset(PairedFolders):
         alpha: str | None = None,
         metainfo: dict | None = None,
         weights: str | None = None,
+        shards: str | PathLike | Sequence[str | PathLike] | None = None,
         **options,
     ):
         self.classes = get_classes(classes)
@@ -92,11 +96,11 @@ class SegmentationDataset(PairedFolders):
         if ann_file is None:
             folders = dict(sem_seg=labels, mask=mask, alpha=alpha)
             folders = {name: (folder, map_fields()[name].suffixes) for name, folder in folders.items() if folder}
-            super().__init__(
-                data_root or '.', images, folders, label_ending, metainfo=metainfo, weights=weights, **options
-            )
+            options = dict(options, metainfo=metainfo, weights=weights, shards=shards)
+            super().__init__(data_root or '.', images, folders, label_ending, **options)
             return
-        unused = dict(label_ending=label_ending, source_classes=source_classes, values=values, mask=mask, alpha=alpha)
+        unused = dict(label_ending=label_ending, source_classes=source_classes, values=values, mask=mask, alpha=alpha,
+                      shards=shards)  # fmt: skip
         for name, value in unused.items():
             if value:
                 raise ValueError(f'{name}={value!r} has no effect with ann_file={ann_file!r}')

@@ -11,7 +11,7 @@ from braceexpand import UnbalancedBracesError, braceexpand
 
 from sapiens.utils.image_files import IMAGE_NAMES
 
-__all__ = ['expand_shards', 'sample_of']
+__all__ = ['expand_shards', 'sample_of', 'split_name']
 
 # WebDataset's own entries, such as ``__meta__/...``, are not samples.
 _NO_SAMPLE = re.compile(r'(\./)?__[^/]*__($|/)')
@@ -57,12 +57,25 @@ def sample_of(name: str) -> tuple[str, bool] | None:
     ``a/0001.jpg`` is the image of ``a/0001``, and ``a/0001.seg.png`` another part of it. The names of parts are words: in
     ``clip_0.1s.jpg`` the dot belongs to the name. None for other files.
     """
+    found = split_name(name)
+    if found is None or found[2].lower() not in IMAGE_NAMES:
+        return None
+    sample, part, _ = found
+    return sample, not part
+
+
+def split_name(name: str) -> tuple[str, str, str] | None:
+    """Return the sample that a member of a shard belongs to, the name of the part ('' for none), and the suffix.
+
+    ``a/0001.jpg`` is ``('a/0001', '', '.jpg')``, and ``a/0001.depth.npy`` is ``('a/0001', 'depth', '.npy')``. None for hidden
+    names and WebDataset's own entries.
+    """
     folder, base = posixpath.split(name)
     stem, suffix = posixpath.splitext(base)
-    if suffix.lower() not in IMAGE_NAMES or base.startswith('.') or _NO_SAMPLE.match(name):
+    if base.startswith('.') or _NO_SAMPLE.match(name):
         return None
     parts = stem.split('.')
     count = len(parts)
     while count > 1 and parts[count - 1].isidentifier():
         count -= 1
-    return posixpath.join(folder, '.'.join(parts[:count])), count == len(parts)
+    return posixpath.join(folder, '.'.join(parts[:count])), '.'.join(parts[count:]), suffix

@@ -37,9 +37,12 @@ def next_member(file: BinaryIO, offset: int) -> Member | None:
         BrokenTar: a truncated or damaged header.
     """
     name = size = None
+    begin = offset
     while True:
         header = _read(file, offset, BLOCK)
         if not header:
+            if offset > begin:
+                raise BrokenTar(f'truncated behind the header at byte {begin}')
             return None
         try:
             info = tarfile.TarInfo.frombuf(header, 'utf-8', 'surrogateescape')

@@ -1,6 +1,7 @@
 """Weights of samples, from a table beside the data."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 
 import torch
@@ -9,17 +10,18 @@ from sapiens.utils.paths import require_file
 
 __all__ = ['check_weights', 'read_weights']
 
-_COLUMNS = ('image', 'weight')
+_COLUMNS, _SHARD = ('image', 'weight'), 'shard'
 _SUFFIXES = ('.csv', '.parquet')
 
 
-def read_weights(path: str, names: Iterable[str]) -> torch.Tensor:
+def read_weights(path: str, names: Iterable[str | tuple[str, str]]) -> torch.Tensor:
     """Read the weights of images.
 
     Args:
         path: table with the columns ``image`` and ``weight``: CSV with these names in its first line, or parquet. Rows of other
             images are not used.
-        names: of the N images, as the table has them.
+        names: of the N images, as the table has them; of images in tar shards (file name of the shard, name in it). A table with
+            the column ``shard`` too has a row for each of these pairs. Without it, names in different shards must differ.
 
     Returns:
         (N,) float32.
@@ -44,19 +46,29 @@ def read_weights(path: str, names: Iterable[str]) -> torch.Tensor:
             f'{path!r} has no column {" and ".join(map(repr, lacking))} (columns: {", ".join(table.column_names)}): expected '
             'image and weight'
         )
-    given: dict[str, object] = {}
-    for name, weight in zip(*(table[column].to_pylist() for column in _COLUMNS), strict=True):
+    names = list(names)
+    in_shards = any(isinstance(name, tuple) for name in names)
+    by_shard = in_shards and _SHARD in table.column_names
+    columns = [table[column].to_pylist() for column in (*_COLUMNS, *[_SHARD] * by_shard)]
+    given: dict[object, object] = {}
+    for name, weight, *shard in zip(*columns, strict=True):
+        name = (*shard, name) if by_shard else name
         if name in given:
-            raise ValueError(f'{path!r} has two weights of {name!r}')
+            raise ValueError(f'{path!r} has two weights of {_shown(name)!r}')
         given[name] = weight
+    if in_shards and not by_shard:
+        names = [name for _, name in names]
+        if len(set(names)) < len(names):
+            (name, _), *_ = Counter(names).most_common(1)
+            raise ValueError(f'{path!r} has no column {_SHARD!r}, and several shards have an image {name!r}')
     found, missing = [], []
     for name in names:
         missing += [] if name in given else [name]
-        found.append((f'image {name!r}', given.get(name)))
+        found.append((f'image {_shown(name)!r}', given.get(name)))
     if missing:
         raise ValueError(
-            f'{path!r} has no weight of {len(missing)} of {len(found)} images, such as {missing[0]!r}. Its names, such as '
-            f'{next(iter(given), "none")!r}, must be those of the data set'
+            f'{path!r} has no weight of {len(missing)} of {len(found)} images, such as {_shown(missing[0])!r}. Its names, such '
+            f'as {_shown(next(iter(given), "none"))!r}, must be those of the data set'
         )
     return check_weights(path, found)
 
@@ -91,7 +103,14 @@ def _read(path: str):
     from pyarrow import csv
 
     # As text: a wrong value is reported as it stands there.
-    return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=dict.fromkeys(_COLUMNS, pa.string())))
+    return csv.read_csv(
+        path, convert_options=csv.ConvertOptions(column_types=dict.fromkeys((*_COLUMNS, _SHARD), pa.string()))
+    )
+
+
+def _shown(name: str | tuple[str, str]) -> str:
+    """A name for messages, with its shard."""
+    return '/'.join(map(str, name)) if isinstance(name, tuple) else name
 
 
 def _number(weight: object) -> float | None:

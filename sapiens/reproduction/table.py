@@ -1,10 +1,13 @@
 """docs/reproduced.md: published and reproduced scores side by side."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from sapiens.utils.files import write_atomically
+from sapiens.utils.folder_lock import FolderLock
 
 from .protocols import PROTOCOLS, Target, all_targets
 
@@ -22,6 +25,8 @@ COLUMNS = (
     'minutes',
     'command',
 )
+# Seconds to wait for other processes that add rows, which takes milliseconds.
+PATIENCE = 120
 _INTRO = """# Published and reproduced scores
 
 `sapiens reproduce NAME` evaluates a published model by the published protocol and adds a row here: the score, its difference
@@ -112,25 +117,54 @@ def read_rows(path: Path) -> list[Row]:
 def add_rows(path: Path, rows: Iterable[Row]) -> None:
     """Write rows into a document: into the empty row of a score, else behind the last row of the score.
 
-    A document that does not exist is begun.
+    A document that does not exist is begun. Several processes may add rows at the same time: they take turns.
 
     Raises:
-        ValueError: a document without the table.
+        ValueError: a document without the table, or one that another process does not give free within :data:`PATIENCE` seconds.
     """
-    text = path.read_text(encoding='utf-8') if path.is_file() else blank()
-    lines = text.splitlines()
-    if _header() not in lines:
-        raise ValueError(f'{path} has no table with the columns {", ".join(COLUMNS)}: give another file with --table')
-    for row in rows:
-        places = [number for number, line in enumerate(lines) if _is_row(line) and _parse(line).key == row.key]
-        if not places:
-            ends = [number for number, line in enumerate(lines) if _is_row(line)]
-            lines.insert(max(ends, default=lines.index(_header()) + 1) + 1, str(row))
-        elif not _parse(lines[places[-1]]).reproduced:
-            lines[places[-1]] = str(row)
-        else:
-            lines.insert(places[-1] + 1, str(row))
-    write_atomically(path, '\n'.join(lines) + '\n')
+    with _turn(path):
+        text = path.read_text(encoding='utf-8') if path.is_file() else blank()
+        lines = text.splitlines()
+        if _header() not in lines:
+            raise ValueError(
+                f'{path} has no table with the columns {", ".join(COLUMNS)}: give another file with --table'
+            )
+        for row in rows:
+            _insert(lines, row)
+        write_atomically(path, '\n'.join(lines) + '\n')
+
+
+def _insert(lines: list[str], row: Row) -> None:
+    places = [number for number, line in enumerate(lines) if _is_row(line) and _parse(line).key == row.key]
+    if not places:
+        ends = [number for number, line in enumerate(lines) if _is_row(line)]
+        lines.insert(max(ends, default=lines.index(_header()) + 1) + 1, str(row))
+    elif not _parse(lines[places[-1]]).reproduced:
+        lines[places[-1]] = str(row)
+    else:
+        lines.insert(places[-1] + 1, str(row))
+
+
+@contextmanager
+def _turn(path: Path) -> Iterator[None]:
+    """Keep other processes from changing a document between reading and writing it."""
+    # A folder of its own: that of the document may be locked by a run.
+    lock = FolderLock(path.parent / f'.{path.name}.lock', 'wait until it has ended')
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            lock.acquire()
+            break
+        except (ValueError, FileNotFoundError):  # another process has the lock, or has just removed its folder
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+    try:
+        yield
+    finally:
+        lock.release()
+        with suppress(OSError):  # the next process has it
+            lock.folder.rmdir()
 
 
 def _table(rows: Iterable[Row]) -> list[str]:

@@ -17,7 +17,9 @@ from sapiens.apis.bulk import arguments as bulk_arguments
 from sapiens.apis.bulk import run as bulk_run
 from sapiens.apis.bulk import worker as bulk_worker
 from sapiens.bulk import LocalEngine, RayEngine
+from sapiens.datasets.transforms.loading import read_file
 from sapiens.engine import Runner
+from sapiens.registry import DATASETS
 from sapiens.utils.config import load_config
 
 from ..apis.test_bulk_units import photos
@@ -235,7 +237,11 @@ def test_processes_and_ray_write_the_same_bytes(tmp_path, infer, monkeypatch):
             ['--out-format', 'coco', '--address', 'auto'],
             '--address auto is that of a Ray cluster: add --engine ray',
         ),
-        ('pose', ['--out-format', 'shards', '--label-threshold', '0.1'], '--label-threshold is for --out-format coco'),
+        (
+            'pose',
+            ['--out-format', 'parquet', '--label-threshold', '0.1'],
+            '--label-threshold is for --out-format coco',
+        ),
         ('pose', ['--out-format', 'coco', '--engine', 'ray', '--devices', '0'], None),
     ],
 )
@@ -300,7 +306,7 @@ def train(task, dataset, work_dir, monkeypatch, **changes):
     runner.train()
     MMLogger._instance_dict.clear()
     assert all(parameter.isfinite().all() for parameter in runner.model.parameters())
-    return torch.cat(seen).tolist()
+    return torch.cat(seen).tolist() if seen[0] is not None else []
 
 
 def test_people_of_a_teacher_train_a_student(tmp_path, infer, monkeypatch):
@@ -320,18 +326,68 @@ def test_parts_of_a_teacher_train_a_student(tmp_path, infer, monkeypatch):
     write_pictures(tmp_path / 'photos', [(64, 48)] * 4)
     options = ['--out-format', 'shards', '--map-format', 'png', '--save', 'labels', '--images-per-unit', 3]
     assert infer('seg', tmp_path / 'photos', '--out', tmp_path / 'labels', *options)[0] == 0
+    lines = (tmp_path / 'labels/weights.csv').read_text().splitlines()
+    assert lines[0] == 'image,weight,shard'
+    assert [line.split(',')[::2] for line in lines[1:]] == [[f'{i}.png', f'00000{i // 3}.tar'] for i in range(4)]
+    weights = [float(line.split(',')[1]) for line in lines[1:]]
+    dataset = dict(
+        type='SegmentationDataset', classes='goliath28', data_root=str(tmp_path / 'labels'), shards='labels/*.tar',
+        images='images', labels='seg', weights='weights.csv',
+    )  # fmt: skip
+    # The same samples as those of the unpacked shards.
     for shard in sorted((tmp_path / 'labels/labels').glob('*.tar')):
         with tarfile.open(shard) as tar:
             tar.extractall(tmp_path / 'student', filter='data')
     shutil.copy(tmp_path / 'labels/weights.csv', tmp_path / 'student')
-    lines = (tmp_path / 'student/weights.csv').read_text().splitlines()
-    assert lines[0] == 'image,weight' and [line.split(',')[0] for line in lines[1:]] == [f'{i}.png' for i in range(4)]
-    weights = [float(line.split(',')[1]) for line in lines[1:]]
-    dataset = dict(
-        type='SegmentationDataset', classes='goliath28', data_root=str(tmp_path / 'student'), images='.', labels='.',
-        label_ending='.seg', weights='weights.csv',
-    )  # fmt: skip
+    unpacked = dict(dataset, data_root=str(tmp_path / 'student'), images='.', labels='.', label_ending='.seg')
+    del unpacked['shards']
+    pipeline = [dict(type='LoadLabels'), dict(type='Resize', size=(24, 32)), dict(type='PackDense')]
+    for mine, other in zip(
+        *(DATASETS.build(dict(one, pipeline=pipeline)) for one in (dataset, unpacked)), strict=True
+    ):
+        assert (mine['inputs'] == other['inputs']).all()
+        assert (mine['data_samples'].gt_sem_seg.data == other['data_samples'].gt_sem_seg.data).all()
+        assert mine['data_samples'].metainfo['weight'] == other['data_samples'].metainfo['weight']
     found = train('seg', dataset, tmp_path / 'run', monkeypatch)
     assert len(found) == 8 and set(np.round(found, 4)) <= set(np.round(weights, 4))
     labels = np.array(Image.open(Path(tmp_path / 'student/0.seg.png')))
     assert labels.shape == (64, 48) and labels.max() < 28
+
+
+def test_people_and_depth_in_shards_train_students(tmp_path, infer, monkeypatch):
+    write_pictures(tmp_path / 'photos', [(64, 48)] * 4)
+    options = ['--out-format', 'shards', '--images-per-unit', 3]
+    shards, coco = tmp_path / 'labels', tmp_path / 'coco'
+    infer('pose', tmp_path / 'photos', '--out', shards, *options, '--label-threshold', 0.0)
+    infer(
+        'pose',
+        tmp_path / 'photos',
+        '--out',
+        coco,
+        '--out-format',
+        'coco',
+        '--images-per-unit',
+        3,
+        '--label-threshold',
+        0.0,
+    )
+    found, wanted = (json.loads((folder / 'annotations.json').read_bytes()) for folder in (shards, coco))
+    names = [image.pop('file_name') for image in found['images']]
+    assert [image.pop('file_name') for image in wanted['images']] == [f'{i}.png' for i in range(4)]
+    assert found == wanted
+    for i, name in enumerate(names):
+        assert name.startswith(f'labels/00000{i // 3}.tar@')
+        assert read_file(str(shards / name)) == (tmp_path / f'photos/{i}.png').read_bytes()
+    dataset = dict(
+        type='KeypointDataset', skeleton='coco17', data_root=str(shards), ann_file='annotations.json', weight='score'
+    )
+    assert len(train('pose', dataset, tmp_path / 'run', monkeypatch)) == 8
+    code, _, errors = infer(
+        'depth', tmp_path / 'photos', '--out', tmp_path / 'depth', *options, '--label-threshold', 0.1
+    )
+    assert code == 2 and '--label-threshold 0.1 is for the people of pose, not depth' in errors
+    infer('depth', tmp_path / 'photos', '--out', tmp_path / 'depth', *options)
+    dataset = dict(
+        type='GeometryDataset', data_root=str(tmp_path / 'depth'), shards='labels/*.tar', fields=['depth'], mask=''
+    )
+    assert train('depth', dataset, tmp_path / 'depth-run', monkeypatch) == []

@@ -1,6 +1,9 @@
 """docs/reproduced.md: every published score has a row."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +11,11 @@ import pytest
 from sapiens.checkpoints import ZOO
 from sapiens.evaluation.reported import reported_names
 from sapiens.registry import METRICS
+from sapiens.reproduction import table
 from sapiens.reproduction.protocols import PROTOCOLS, all_targets, find_targets
 from sapiens.reproduction.table import Row, add_rows, blank, difference_of, read_rows, reproduced_text, rows_of
 from sapiens.utils.config import find_config, load_config
+from sapiens.utils.folder_lock import FolderLock
 
 from ..known_data import miniatures
 
@@ -94,3 +99,21 @@ def test_rows_fill_cells_and_follow_each_other(tmp_path):
     (tmp_path / 'other.md').write_text('# Notes\n')
     with pytest.raises(ValueError, match='has no table with the columns model, protocol'):
         add_rows(tmp_path / 'other.md', [first])
+
+
+def test_commands_that_end_at_the_same_time_keep_all_rows(tmp_path, monkeypatch):
+    """Each reads the document before any of the others has written it, if they do not take turns."""
+    path, target = tmp_path / 'table.md', next(iter(all_targets()))
+    first = rows_of(target)[0]
+    given = [replace(first, reproduced=str(number), device='cpu') for number in range(6)]
+    write = table.write_atomically
+    monkeypatch.setattr(table, 'write_atomically', lambda *content: (time.sleep(0.05), write(*content)))
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda row: add_rows(path, [row]), given))
+    found = [row.reproduced for row in read_rows(path) if row.key == first.key]
+    assert sorted(found) == [str(number) for number in range(6)]
+    assert [one.name for one in tmp_path.iterdir()] == ['table.md']
+    # A command that does not end is waited for, and named.
+    monkeypatch.setattr(table, 'PATIENCE', 0.2)
+    with FolderLock(tmp_path / '.table.md.lock', ''), pytest.raises(ValueError, match='is in use by process'):
+        add_rows(path, given)

@@ -36,7 +36,7 @@ def add_bulk_arguments(parser: argparse.ArgumentParser) -> None:
     add('--out-format', choices=['files', *FORMS], default='files', help=text)
     text = f'images of a unit of work, which has one table or shard; a tar shard is a unit; default: {IMAGES}'
     add('--images-per-unit', type=positive, metavar='N', help=text)
-    text = f'coco: score from which a keypoint counts as labeled; default: {Saving.threshold}'
+    text = f'coco, shards: score from which a keypoint counts as labeled; default: {Saving.threshold}'
     add('--label-threshold', type=float, metavar='SCORE', help=text)
     text = 'compute units again that had unreadable images; otherwise they stay as they are'
     add('--retry-failed', action='store_true', help=text)
@@ -62,8 +62,8 @@ def check_bulk(args: argparse.Namespace) -> None:
             raise ValueError(f'{_flag(name)} is for a file for each image: leave it out, or --out-format files')
     if args.address is not None and args.engine != 'ray':
         raise ValueError(f'--address {args.address} is that of a Ray cluster: add --engine ray')
-    if args.label_threshold is not None and args.out_format != 'coco':
-        raise ValueError('--label-threshold is for --out-format coco: other formats hold all scores')
+    if args.label_threshold is not None and args.out_format == 'parquet':
+        raise ValueError('--label-threshold is for --out-format coco and shards: tables hold all scores')
     if args.engine == 'ray' and args.devices:
         raise ValueError(f'--devices {args.devices}: Ray gives out the GPUs itself; leave it out')
     _check_column(args)

@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sapiens.datasets.shard_members import MemberPath
+from sapiens.datasets.tar_reader import BLOCK
+
 from ..batch_job import Plan
-from ..results import PoseResult, Result, SegResult
+from ..results import PoseResult, Result, Saving, SegResult
 from ..results.base import PICTURE
 from ..results.by_task import get_result_class
 from ..writers.files import WRITERS
 from ..writers.pose_formats import meta_info
 from .labels import coco_annotations, people_of
-from .units import Row
+from .units import Row, readable
 
 __all__ = ['FORMS', 'PARTS', 'Form', 'parts_of']
 
@@ -103,7 +106,8 @@ class ShardForm(Form):
     """A tar shard in WebDataset's layout: the image as it was, ``KEY.json`` and the maps of each.
 
     The bytes depend on images and results alone. ``parts/NAME.weights.csv`` has the scores of maps, as weights of a data set of
-    the unpacked shards.
+    the shards. ``parts/NAME.jsonl`` has the people, with the places of their images in the shard
+    (:class:`sapiens.datasets.shard_members.MemberPath`).
     """
 
     keeps_images = True
@@ -111,18 +115,31 @@ class ShardForm(Form):
     def __init__(self, plan: Plan, folder: Path, name: str) -> None:
         super().__init__(plan, folder, name)
         self.weights: list[str] = []
+        self.people = PeopleLines(plan, folder, name) if plan.writes_people else None
         self.tar = tarfile.open(labels_file(folder, f'{name}.tar'), 'w', format=tarfile.PAX_FORMAT)  # noqa: SIM115
+
+    @classmethod
+    def check(cls, plan: Plan) -> None:
+        if not plan.writes_people and plan.label_threshold != Saving.threshold:
+            raise ValueError(
+                f'--label-threshold {plan.label_threshold:g} is for the people of pose, not {" and ".join(plan.written())}'
+            )
 
     def add(self, row: Row, results: Mapping[str, Result], content: bytes | None) -> None:
         facts = self.facts(row, results)
         for result in results.values():
             if isinstance(result, PoseResult):
                 facts |= dict(meta_info=meta_info(result.skeleton))
-        image = f'{row.key}{image_suffix(row, content)}'
+        key = readable(row.key)
+        image = f'{key}{image_suffix(row, content)}'
+        begin = self.tar.offset
         self._write(image, content)
-        self._write(f'{row.key}.json', json.dumps(facts, allow_nan=False).encode())
+        if self.people is not None:
+            end = self.tar.offset - (-len(content) % BLOCK)  # without the padding
+            self.people.add(str(MemberPath(f'{LABELS}/{self.name}.tar', begin, end - begin, image)), results)
+        self._write(f'{key}.json', json.dumps(facts, allow_nan=False).encode())
         for name, data in self.encoded(results).items():
-            self._write(f'{row.key}.{name}', data)
+            self._write(f'{key}.{name}', data)
         if 'score' in facts:
             self.weights.append(f'{csv_cell(image)},{facts["score"]}\n')
 
@@ -133,6 +150,8 @@ class ShardForm(Form):
 
     def close(self) -> None:
         self.tar.close()
+        if self.people is not None:
+            self.people.close()
         if self.weights:
             part_file(self.folder, f'{self.name}.weights.csv').write_text(''.join(self.weights), 'utf-8')
 
@@ -191,24 +210,38 @@ class ParquetForm(Form):
 
 
 class CocoForm(Form):
-    """A part of a COCO data set of people: one line of JSON for each image, with its annotations, without ids."""
+    """A part of a COCO data set of people."""
 
     def __init__(self, plan: Plan, folder: Path, name: str) -> None:
         super().__init__(plan, folder, name)
-        self.file = open(part_file(folder, f'{name}.jsonl'), 'w', encoding='utf-8')  # noqa: SIM115
+        self.people = PeopleLines(plan, folder, name)
 
     @classmethod
     def check(cls, plan: Plan) -> None:
         tasks = plan.written()
-        if len(tasks) != 1 or not issubclass(get_result_class(tasks[0]), PoseResult):
+        if len(tasks) != 1 or not plan.writes_people:
             raise ValueError(
                 f'--out-format coco holds the people of pose, not {" and ".join(tasks)}: take shards or parquet for maps'
             )
 
     def add(self, row: Row, results: Mapping[str, Result], content: bytes | None) -> None:
-        (result,) = (results[task] for task in self.plan.written())
+        self.people.add(readable(row.name), results)
+
+    def close(self) -> None:
+        self.people.close()
+
+
+class PeopleLines:
+    """The people of a unit for a COCO data set: one line of JSON for each image, with its annotations, without ids."""
+
+    def __init__(self, plan: Plan, folder: Path, name: str) -> None:
+        self.plan = plan
+        self.file = open(part_file(folder, f'{name}.jsonl'), 'w', encoding='utf-8')  # noqa: SIM115
+
+    def add(self, name: str, results: Mapping[str, Result]) -> None:
+        result = next(results[task] for task in self.plan.written() if isinstance(results[task], PoseResult))
         height, width = result.image.shape[:2]
-        image = dict(file_name=readable(row.name), width=width, height=height)
+        image = dict(file_name=name, width=width, height=height)
         annotations = list(coco_annotations(result, self.plan.label_threshold))
         self.file.write(json.dumps(dict(image=image, annotations=annotations), allow_nan=False) + '\n')
 
@@ -227,11 +260,6 @@ def labels_file(folder: Path, name: str) -> Path:
 def part_file(folder: Path, name: str) -> Path:
     (folder / PARTS).mkdir(exist_ok=True)
     return folder / PARTS / name
-
-
-def readable(name: str) -> str:
-    """A name as UTF-8; bytes that are not are replaced."""
-    return name.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')
 
 
 def csv_cell(text: str) -> str:

@@ -1,5 +1,6 @@
 """A run of inference on units: what is missing is computed, then the parts are joined."""
 
+import csv
 import hashlib
 import json
 import os
@@ -17,6 +18,8 @@ from sapiens.utils.files import atomic_path
 
 from ..batch_job import Plan
 from ..output_dir import FAILURES, skeleton_of
+from ..results import PoseResult
+from ..results.by_task import get_result_class
 from ..run_record import write_settings
 from .forms import PARTS
 from .labels import category_of
@@ -103,16 +106,23 @@ class BulkRun:
 
     def _join(self, folder: Path, names: list[str]) -> Iterator[str]:
         """Join the parts of units, in their order, and yield a line for each file."""
-        if self.plan.form == 'coco':
-            (task,) = self.plan.written()
+        if self.plan.writes_people:
+            task = next(task for task in self.plan.written() if issubclass(get_result_class(task), PoseResult))
             category = category_of(skeleton_of(self.plan.models[task]))
             count = write_dataset(folder / ANNOTATIONS, partial(_lines, folder, names), category)
             yield f'{count_of(count, "person", "people")} in {folder / ANNOTATIONS}'
         weights = [path for name in names if (path := folder / PARTS / f'{name}.weights.csv').is_file()]
         if weights:
-            with atomic_path(folder / WEIGHTS) as temporary, open(temporary, 'w', encoding='utf-8') as file:
-                file.write('image,weight\n')
-                file.writelines(path.read_text('utf-8') for path in weights)
+            with (
+                atomic_path(folder / WEIGHTS) as temporary,
+                open(temporary, 'w', encoding='utf-8', newline='') as file,
+            ):
+                write = csv.writer(file, lineterminator='\n').writerows
+                write([('image', 'weight', 'shard')])
+                for path in weights:
+                    shard = path.name.replace('.weights.csv', '.tar')
+                    with open(path, encoding='utf-8', newline='') as part:
+                        write((*row, shard) for row in csv.reader(part))
             yield f'scores in {folder / WEIGHTS}'
 
 

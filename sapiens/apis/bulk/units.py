@@ -17,7 +17,7 @@ from ..inputs import Item, is_shards, is_video
 from ..path_lists import LIST_SUFFIXES, PATH_COLUMN, list_entries
 from ..tar_images import open_shard, shard_members
 
-__all__ = ['Row', 'check_sources', 'find_units', 'rows_of']
+__all__ = ['Row', 'check_sources', 'find_units', 'readable', 'rows_of']
 
 
 @dataclass(frozen=True)
@@ -160,10 +160,15 @@ def _rows_of_shard(shard: str) -> Iterator[Row]:
             yield Row(f'{shard}/{name}', name, number, key.removeprefix('./'), read_content(file, member))
 
 
+def readable(name: str) -> str:
+    """A name as UTF-8; bytes that are not are replaced."""
+    return name.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')
+
+
 def _key(name: str, default: str) -> str:
     """Name of a sample for a file: relative, and without a dot in its last part, where the names of its parts begin."""
     if '://' in name or os.path.isabs(name) or '..' in name.split('/'):
         name = name.rpartition('/')[2]
-    folder, base = posixpath.split(posixpath.normpath(name))
+    folder, base = posixpath.split(posixpath.normpath(readable(name)))
     stem = posixpath.splitext(base)[0].replace('.', '_').strip()
     return posixpath.join(folder, stem) if stem else default

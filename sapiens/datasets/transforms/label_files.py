@@ -6,6 +6,7 @@ Legend: maps are (H, W) or (H, W, C) over the pixels of the upright image.
 """
 
 import io
+import math
 import os
 import struct
 
@@ -18,6 +19,7 @@ from sapiens.frames import PUBLISHED
 from sapiens.metainfo.classes import IGNORE
 from sapiens.utils.image_files import FORMATS
 
+from ..shard_members import MARK
 from .decoding import BadImage, reason_of
 from .loading import check_file, check_size, read_file
 
@@ -237,8 +239,8 @@ def read_array(path: str, name: str) -> np.ndarray:
 
 def _read_numpy(path: str, name: str) -> np.ndarray:
     try:
-        if '://' in path:
-            content = np.load(io.BytesIO(read_file(path)), allow_pickle=False)
+        if '://' in path or MARK in path:
+            content = _load_bytes(read_file(path))
         else:
             check_file(path)
             # Mapping compares the shape with the size of the file before memory is reserved. Archives are not mapped.
@@ -255,6 +257,20 @@ def _read_numpy(path: str, name: str) -> np.ndarray:
         raise
     except Exception as error:  # a broken file raises any error of numpy and zipfile
         raise BadImage(reason_of(error)) from error
+
+
+def _load_bytes(data: bytes):
+    """What np.load gives. An array that is shorter than its header says is refused before memory is reserved."""
+    if not data.startswith(np.lib.format.MAGIC_PREFIX):
+        return np.load(io.BytesIO(data), allow_pickle=False)
+    file = io.BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, is_fortran, dtype = read_header(file)
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize > len(data) - file.tell():
+        raise BadImage(f'an array of shape {shape}, {dtype}, in {len(data)} bytes')
+    array = np.frombuffer(data, dtype, math.prod(shape), file.tell())
+    return array.reshape(shape, order='F' if is_fortran else 'C')
 
 
 def _palette_ids(data: bytes) -> np.ndarray:

@@ -13,6 +13,8 @@ from mmcv.transforms import BaseTransform
 from sapiens.registry import TRANSFORMS
 from sapiens.utils.matte import multiply, straight_colors
 
+from ..shard_members import read_member, split_path
+from ..tar_reader import BrokenTar
 from .decoding import BadImage, DecodedImage, EncodedImage, resize
 from .view import zoom_matrix
 
@@ -32,9 +34,16 @@ MAX_FILE_BYTES = 1 << 30
 
 
 def read_file(path: str) -> bytes:
-    """The content of a local file or of an fsspec URL. Raises BadImage where it cannot be read."""
+    """The content of a local file, of an fsspec URL, or of a member of a tar shard (:mod:`sapiens.datasets.shard_members`).
+
+    Raises:
+        BadImage: it cannot be read.
+    """
     path = path.removeprefix('file://')
     try:
+        if (member := split_path(path)) is not None:
+            check_size(member.size)
+            return read_member(member)
         if '://' in path:
             return _read_url(path)
         check_file(path)
@@ -42,6 +51,8 @@ def read_file(path: str) -> bytes:
             return file.read()
     except OSError as error:
         raise BadImage(f'{type(error).__name__}: {error.strerror or error}') from error
+    except BrokenTar as error:
+        raise BadImage(str(error)) from error
     except ValueError as error:  # such as a null character in the path
         raise error if isinstance(error, BadImage) else BadImage(f'{type(error).__name__}: {error}') from error
 
