@@ -172,6 +172,21 @@ class AnnotatedPeople:
                 listing = ', '.join(key for key in missing if missing[key])
                 raise ValueError(f'{self.path!r}: image {image_id} has no {listing}')
 
+    @property
+    def bad_boxes(self) -> dict[str, np.ndarray]:
+        """{problem: (N,) bool} of boxes that are none. Annotations without a box have no problem."""
+        with np.errstate(invalid='ignore'):
+            finite = np.isfinite(self.boxes).all(1) | np.isnan(self.boxes).all(1)
+            return {'not finite': ~finite, 'of negative size': finite & (self.boxes[:, 2:] < 0).any(1)}
+
+    def check_boxes(self, chosen: np.ndarray) -> None:
+        """Raise ValueError if one of the chosen annotations, (N,) bool, has a box that is not finite or of negative size."""
+        for problem, wrong in self.bad_boxes.items():
+            if (wrong & chosen).any():
+                row = (wrong & chosen).argmax()
+                box = self.boxes[row].tolist()
+                raise ValueError(f'{self.path}: annotation {self.ids[row]} has a box that is {problem}: {box}')
+
     def check_for_evaluation(self, points: np.ndarray, chosen: np.ndarray) -> None:
         """Refuse what an evaluation could not count: data sets in test mode and metrics have the same rule.
 
@@ -180,19 +195,15 @@ class AnnotatedPeople:
             chosen: (N,) bool, the annotations that are evaluated.
 
         Raises:
-            ValueError: annotations of images that are not listed, or keypoints that are not finite.
+            ValueError: annotations of images that are not listed, keypoints that are not finite, or a box of :meth:`check_boxes`.
         """
         lost = sorted({str(image_id) for image_id in self.image_id[chosen & (self.image < 0)]})
         if lost:
             raise ValueError(f'{self.path} has annotations of images that it does not list: {", ".join(lost[:10])}')
-        for what, wrong in (
-            ('keypoints that are', ~np.isfinite(points).all((1, 2))),
-            ('a box that is', np.isinf(self.boxes).any(1)),
-        ):
-            if (wrong & chosen).any():
-                raise ValueError(
-                    f'{self.path}: annotation {self.ids[(wrong & chosen).argmax()]} has {what} not finite'
-                )
+        wrong = ~np.isfinite(points).all((1, 2)) & chosen
+        if wrong.any():
+            raise ValueError(f'{self.path}: annotation {self.ids[wrong.argmax()]} has keypoints that are not finite')
+        self.check_boxes(chosen)
 
     def _misfit(self, row: int, skeleton: Skeleton) -> str:
         found = {field: count for (field, count), (rows, _) in self.lists.items() if row in rows}

@@ -105,12 +105,13 @@ def annotated_instances(
         reasons = (
             ('a category without keypoints', ~same & ~people.same_category(people.has_keypoints), False),
             ('a category with other keypoints', ~same, False),
+            *((f'a box that is {problem}', holds, True) for problem, holds in people.bad_boxes.items()),
             ('a crowd', people.crowd, False),
             (f'another number of keypoints than {len(source)}', ~listed & people.has_keypoints, True),
             ('no labeled keypoint', nothing, False),
             ('no list of keypoints', ~listed, True),
             ('no box', np.isnan(people.boxes).all(1), True),
-            ('numbers that are not finite', ~(_finite(people.boxes) & _finite(points)), True),
+            ('numbers that are not finite', ~_finite(points), True),
             ('a box that is empty within its image', empty, True),
             (few, visible.sum(1) < min_keypoints, False),
         )
@@ -160,6 +161,7 @@ def detected_instances(path: str, people: AnnotatedPeople, score_thr: float = 0.
         ValueError: not a list of results, or an image without name or size.
     """
     people.check_images()
+    people.check_boxes(people.same_category(people.has_keypoints))  # the metric reads them
     findings = Findings()
     positions = {image_id: position for position, image_id in enumerate(people.image_ids.tolist())}
     rows, number = [], -1

@@ -136,7 +136,8 @@ def _boxes_of(people: AnnotatedPeople, findings: Findings) -> tuple[np.ndarray, 
             ('another category than person', ~np.isin(people.categories, people.person_categories), False),
             ('an image that is not listed', people.image < 0, True),
             ('no box', np.isnan(people.boxes).all(1), True),
-            ('a box that is not finite', ~np.isfinite(boxes).all(1), True),
+            *((f'a box that is {problem}', holds, True) for problem, holds in people.bad_boxes.items()),
+            ('a box that is not finite', ~np.isfinite(boxes).all(1), True),  # nor is its end
             ('a box that is empty within its image', ~(clipped[:, 2:] > clipped[:, :2]).all(1), True),
         )
     rows = np.argsort(people.image, kind='stable')

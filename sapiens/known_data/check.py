@@ -89,7 +89,9 @@ def check_parts(
         for what, found in findings.items():
             if found.wrong:
                 more = ', ...' if found.count > len(found.examples[:2]) else ''
-                part.problems.append(f'{found.count} {what}: {", ".join(found.examples[:2])}{more}')
+                is_in_file = found.examples[0].startswith('annotation ')
+                file = f'{dataset.ann_file}: ' if is_in_file and hasattr(dataset, 'ann_file') else ''
+                part.problems.append(f'{file}{found.count} {what}: {", ".join(found.examples[:2])}{more}')
         expected = data.expected.get(part.split)
         if expected and part.samples != expected:
             part.problems.append(

@@ -312,12 +312,16 @@ def test_the_data_set_of_an_evaluation_refuses_what_the_metric_refuses(tmp_path)
     endless = write_people(
         tmp_path, [person(0), person(1, bbox=[1, 2, float('inf'), 4])], name='b.json', pictures=False
     )
+    nan = write_people(tmp_path, [person(0), person(1, bbox=[1, 2, float('nan'), 4])], name='d.json', pictures=False)
+    negative = write_people(tmp_path, [person(0), person(1, bbox=[9, 9, -3, 4])], name='e.json', pictures=False)
     bad = person(1)
     bad['keypoints'][0] = float('nan')
     broken = write_people(tmp_path, [person(0), bad], name='c.json', pictures=False)
     for file, message in (
         (unlisted, 'annotations of images that it does not list: 9'),
         (endless, 'annotation 101 has a box that is not finite'),
+        (nan, 'annotation 101 has a box that is not finite'),
+        (negative, r'annotation 101 has a box that is of negative size: \[9.0, 9.0, -3.0, 4.0\]'),
         (broken, 'annotation 101 has keypoints that are not finite'),
     ):
         with pytest.raises(ValueError, match=message):

@@ -1,5 +1,6 @@
 """``sapiens prepare`` on miniatures of every data set that it knows."""
 
+import json
 import os
 import re
 import tarfile
@@ -75,6 +76,31 @@ def test_a_part_of_a_published_set_is_told(tmp_path, capsys, monkeypatch, name, 
     text = capsys.readouterr().out
     assert f'2 samples of train, but the published set has {train}' in text
     assert f'1 sample of val, but the published set has {val}' in text and 'next: put what is missing into' in text
+
+
+@pytest.mark.parametrize(
+    ('box', 'problem'),
+    [
+        ([2.0, float('nan'), 4.0, 4.0], 'a box that is not finite'),
+        ([2.0, 2.0, float('inf'), 4.0], 'a box that is not finite'),
+        ([8.0, 8.0, -4.0, 4.0], 'a box that is of negative size'),
+    ],
+)
+def test_boxes_that_are_none_are_named(tmp_path, capsys, box, problem):
+    """Also of people whose keypoints are not labeled, and where the evaluation is in detected boxes."""
+    miniatures.coco(tmp_path)
+    assert run('coco', '--root', tmp_path) == 0
+    (tmp_path / 'annotations_trainval2017.zip').unlink()  # its files are changed
+    for split in ('train', 'val'):
+        path = tmp_path / f'coco/annotations/person_keypoints_{split}2017.json'
+        content = json.loads(path.read_text())
+        content['annotations'][1] |= dict(bbox=box, num_keypoints=0)
+        path.write_text(json.dumps(content))
+    capsys.readouterr()
+    assert run('coco', '--root', tmp_path) == 1
+    folder, text = f'{tmp_path}/coco/annotations/person_keypoints', capsys.readouterr().out
+    assert f'{folder}_train2017.json: 1 {problem}: annotation 2' in text
+    assert f'{folder}_val2017.json: annotation 2 has {problem}: {box}' in text
 
 
 def test_wholebody_needs_the_images_of_coco(tmp_path, capsys):
