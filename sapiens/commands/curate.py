@@ -12,9 +12,12 @@ Examples:
     sapiens curate list.parquet --out /shared/curated --engine ray --address auto --gpus-per-worker 1
 """
 
+import os
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from sapiens.apis.output_dir import check_places
 from sapiens.bulk import OutputFolder, add_engine_arguments, build_engine
 from sapiens.curation import load_settings
 from sapiens.curation.report import write_report
@@ -55,6 +58,7 @@ def parse_args(argv: list[str] | None = None):
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     settings = load_settings(args.config, args.cfg_options)
+    check_places([], args.sources, args.out)
     advice = 'wait for it, or choose another --out'
     with build_engine(args) as engine, OutputFolder(args.out, advice) as out:
         if not args.from_table:
@@ -67,6 +71,8 @@ def main(argv: list[str] | None = None) -> int:
         found = collect(curation.table, curation.filters, args.examples)
         print('\n'.join(describe(found, curation.filters)))
         shards = [] if args.no_shards else curation.write_shards()
+        if not found.kept:
+            print('nothing is kept, so there are no shards: the report shows where the thresholds remove the images')
         report = write_report(out.path / 'report.html', found, curation.filters)
         print(f'table {near_path(curation.table)}, report {near_path(report)}')
         if shards:
@@ -84,7 +90,17 @@ def find_inputs(args, folder: Path, unit_size: int) -> None:
         ValueError: there are no inputs, of this run or an earlier one.
     """
     if args.sources:
-        new, known = write_new_lists(folder, expand_sources(args.sources, args.column), unit_size)
+        paths = refuse_own(expand_sources(args.sources, args.column), args.out)
+        new, known = write_new_lists(folder, paths, unit_size)
         print(f'{count_of(new, "new input")}, {known:,} known')
     elif not input_lists(folder):
         raise ValueError(f'no SOURCE is given, and {args.out} has no inputs of an earlier run')
+
+
+def refuse_own(paths: Iterable[str], out: Path) -> Iterator[str]:
+    """Yield paths of inputs. Raises ValueError for one in the output folder, whose files would be curated in the next run."""
+    own = f'{os.path.abspath(out.expanduser())}{os.sep}'
+    for path in paths:
+        if path.startswith(own):
+            raise ValueError(f'--out {out} holds the input {path}: choose another folder')
+        yield path

@@ -17,6 +17,8 @@ from sapiens.datasets.transforms.loading import MAX_FILE_BYTES, read_file
 __all__ = ['Content', 'read_ahead', 'read_inputs', 'read_row']
 
 _AHEAD, _THREADS = 16, 4
+# In the place of bytes of a name that are not UTF-8, which lists cannot hold.
+_REPLACED = '\ufffd'
 Given, Made = TypeVar('Given'), TypeVar('Made')
 
 
@@ -83,6 +85,8 @@ def _read_path(path: str) -> Content:
     try:
         return Content(path, read_file(path))
     except (BadImage, OSError, ValueError) as error:
+        if _REPLACED in path:
+            return Content(path, b'', 'its name is not UTF-8: rename the file')
         return Content(path, b'', _describe(error))
 
 

@@ -15,11 +15,12 @@ from sapiens.utils.files import atomic_path
 
 from .collection import Collection, alive
 from .filters import Duplicates, Filter, Similar
+from .given_table import GivenTable
 from .scoring import ModelWorker, ScoreWorker, columns_of, model_part, score_part
 from .settings import Settings
 from .shards import TABLE, ShardWorker, shard_units
 from .sources import InputList, input_lists
-from .verdicts import add_originals, add_verdicts, require_columns
+from .verdicts import add_originals, add_verdicts
 
 __all__ = ['Curation']
 
@@ -59,18 +60,12 @@ class Curation:
 
         Raises:
             FileNotFoundError: no such table.
-            ValueError: another file, or one without the scores of a filter.
+            ValueError: see :class:`.given_table.GivenTable`; or a table of other inputs than those of the output folder.
         """
-        if not table.is_file():
-            raise FileNotFoundError(f'--from-table {table}: no such file; a run of sapiens curate writes {TABLE}')
-        try:
-            file = pq.ParquetFile(table)
-        except pa.ArrowInvalid as error:
-            raise ValueError(f'--from-table {table} cannot be read: {error}') from error
-        require_columns(file.schema_arrow.names, self.filters, str(table))
-        groups = range(file.num_row_groups)
-        found = Collection.compare(map(file.read_row_group, groups), self.filters)
-        self._write_table(lambda: map(file.read_row_group, groups), found)
+        given = GivenTable(table, self.filters)
+        given.check_inputs(input_lists(self.folder))
+        found = Collection.compare(given.parts(), self.filters)
+        self._write_table(given.parts, found)
 
     def write_shards(self) -> list[Path]:
         """Write shards of what is kept, and their index. Returns the shards."""

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from sapiens.bulk import Unit
 from sapiens.datasets.transforms.decoding import BadImage
 
+from .hashes import content_hash
 from .reading import read_ahead, read_row
 
 __all__ = ['ShardWorker', 'shard_part', 'shard_units']
@@ -89,11 +90,20 @@ def _digest(rows: pa.Table) -> str:
 
 def _read(row: dict) -> tuple[dict, bytes | BadImage]:
     try:
-        return row, read_row(row)
+        data = read_row(row)
+        if _has_changed(row, data):
+            return row, BadImage('has changed since it was measured: measure it in another --out')
+        return row, data
     except BadImage as error:
         return row, error
     except OSError as error:
         return row, BadImage(f'{type(error).__name__}: {error}')
+
+
+def _has_changed(row: dict, data: bytes) -> bool:
+    """Whether a file is another one than that of the scores, by its size and the hash of a filter of duplicates."""
+    hashes = [value for name, value in row.items() if name.endswith('_content') and isinstance(value, int)]
+    return len(data) != row['bytes'] or any(content_hash(data) != value for value in hashes)
 
 
 def _sidecar(row: dict) -> dict[str, Any]:

@@ -77,7 +77,10 @@ def _expand_local(source: str, column: str) -> Iterator[str]:
     elif os.path.isfile(path):
         yield from _expand_file(path, column)
     elif '{' in source and source.endswith('.tar'):
-        yield from map(os.path.abspath, expand_shards(source))
+        for name in map(os.path.abspath, expand_shards(source)):
+            if not os.path.isfile(name):
+                raise FileNotFoundError(f'no shard {name}, which {source} names')
+            yield name
     elif glob.has_magic(source):
         for name in sorted(glob.iglob(path, recursive=True)):
             if os.path.isfile(name):
@@ -117,7 +120,14 @@ def _parquet_column(file, path: str, column: str) -> Iterator[str]:
         raise ValueError(
             f'the list {path} has no column {column!r}; its columns: {", ".join(table.schema_arrow.names)}'
         )
-    for batch in table.iter_batches(columns=[column]):
+    batches = table.iter_batches(columns=[column])
+    while True:
+        try:
+            batch = next(batches, None)
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f'the list {path} is damaged: {error}') from error
+        if batch is None:
+            return
         for value in batch.column(0).to_pylist():
             if not isinstance(value, str) or not value:
                 raise ValueError(f'column {column!r} of {path} has an entry {value!r}: expected paths')

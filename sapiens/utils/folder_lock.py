@@ -59,8 +59,10 @@ class FolderLock:
         """Take the lock.
 
         Raises:
-            ValueError: another process works in the folder.
+            ValueError: another process works in the folder, or it is a file.
         """
+        if self.folder.is_file():
+            raise ValueError(f'{self.folder} is a file: give the name of a folder')
         self._made = [one for one in (self.folder, *self.folder.parents) if not one.exists()]
         self.folder.mkdir(parents=True, exist_ok=True)
         first, waiting = None, False

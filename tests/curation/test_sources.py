@@ -39,7 +39,12 @@ def test_folders_patterns_lists_and_tars(folder, tmp_path):
     names = [str(folder / name) for name in ('a.png', 'b.jpg', 'sub/c.jpg', 's-0.tar')]
     assert list(expand_sources([str(folder)])) == names
     assert list(expand_sources([str(folder / '*.jpg'), str(folder / 'a.png')])) == [names[1], names[0]]
-    assert list(expand_sources([str(folder / 's-{0..1}.tar')])) == [names[3], names[3].replace('0.tar', '1.tar')]
+    with pytest.raises(FileNotFoundError, match=r'no shard .*s-1.tar, which .*s-\{0..1\}.tar names'):
+        list(expand_sources([str(folder / 's-{0..1}.tar')]))
+    (tmp_path / 's-1.tar').write_bytes(b'')
+    (tmp_path / 's-0.tar').write_bytes(b'')
+    pair = [str(tmp_path / f's-{number}.tar') for number in range(2)]
+    assert list(expand_sources([str(tmp_path / 's-{0..1}.tar')])) == pair
     (folder / 'list.txt').write_text('\ufeffb.jpg\n\n  s3://bucket/x.jpg\n' + names[0] + '\n')
     assert list(expand_sources([str(folder / 'list.txt')])) == [names[1], 's3://bucket/x.jpg', names[0]]
     pq.write_table(pa.table(dict(file=['b.jpg'])), folder / 'list.parquet')

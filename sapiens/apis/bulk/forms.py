@@ -163,7 +163,9 @@ class ParquetForm(Form):
     ``score``; and for each map the content of its file, under its name.
     """
 
-    rows_at_once = 64
+    # Rows of a row group, and bytes of maps after which one ends before. Each row group takes a few kilobytes of memory until the
+    # file is closed.
+    rows_at_once, bytes_at_once = 1000, 64 << 20
 
     def __init__(self, plan: Plan, folder: Path, name: str) -> None:
         import pyarrow as pa
@@ -179,7 +181,7 @@ class ParquetForm(Form):
         if any(issubclass(get_result_class(task), SegResult) for task in plan.written()):
             columns['score'] = pa.float32()
         columns |= {part: pa.binary() for part in self.parts}
-        self.schema, self.rows = pa.schema(list(columns.items())), []
+        self.schema, self.rows, self.bytes = pa.schema(list(columns.items())), [], 0
         self.writer = pq.ParquetWriter(labels_file(folder, f'{name}.parquet'), self.schema, compression='zstd')
 
     def add(self, row: Row, results: Mapping[str, Result], content: bytes | None) -> None:
@@ -187,14 +189,16 @@ class ParquetForm(Form):
         facts['image'] = readable(facts.pop('source'))
         for person in facts.get('people', ()):
             person['keypoints'] = [value for point in person['keypoints'] for value in point]
-        self._append(facts | self.encoded(results))
+        self.append(facts | self.encoded(results))
 
     def add_failure(self, row: Row, error: str) -> None:
-        self._append(dict(image=readable(row.name), error=error))
+        self.append(dict(image=readable(row.name), error=error))
 
-    def _append(self, values: dict) -> None:
+    def append(self, values: dict) -> None:
+        """Write a row: {column: value}, without those that are null."""
         self.rows.append(values)
-        if len(self.rows) == self.rows_at_once:
+        self.bytes += sum(len(values.get(name) or b'') for name in self.parts)
+        if len(self.rows) == self.rows_at_once or self.bytes >= self.bytes_at_once:
             self._flush()
 
     def _flush(self) -> None:
@@ -202,7 +206,7 @@ class ParquetForm(Form):
 
         if self.rows:
             self.writer.write_table(pa.Table.from_pylist(self.rows, self.schema))
-        self.rows = []
+        self.rows, self.bytes = [], 0
 
     def close(self) -> None:
         self._flush()

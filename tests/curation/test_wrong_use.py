@@ -1,0 +1,113 @@
+"""What users do wrong with ``sapiens curate``, and files that change: one sentence, and nothing is lost."""
+
+import json
+import os
+import tarfile
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.integration import status_of
+
+from .images import encoded, textured
+
+CONFIG = """
+filters = dict(size=dict(type='MinSize', side=50), duplicates=dict(type='Duplicates', distance=2))
+unit_size = 2
+"""
+
+
+@pytest.fixture
+def curate(tmp_path, capsys, monkeypatch):
+    """Run the command on the folder ``photos`` of four images; returns its status, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'photos').mkdir()
+    for number in range(4):
+        (tmp_path / f'photos/{number}.jpg').write_bytes(encoded(textured(number, 160, 120)))
+    (tmp_path / 'c.py').write_text(CONFIG)
+
+    def call(*arguments):
+        options = ['--config', 'c.py', '--workers', '0', '--examples', '0']
+        return (status_of('curate', *arguments, *options), *capsys.readouterr())
+
+    return call
+
+
+def test_inputs_and_results_in_one_folder_are_refused(curate, tmp_path):
+    for sources, out, message in (
+        (['photos'], 'photos', '--out photos is in a folder of inputs: choose a folder outside of it'),
+        (['photos'], 'photos/out', '--out photos/out is in a folder of inputs'),
+        (['ph*/[01].jpg'], 'photos', '--out photos holds the input'),
+        (['photos'], 'c.py', '--out c.py is a file'),
+        (['x-{0..2}.tar'], 'out', 'no shard '),
+    ):
+        code, _, errors = curate(*sources, '--out', out)
+        assert code == 2 and message in errors and errors.count('\n') == 1
+    assert sorted(os.listdir(tmp_path / 'photos')) == [f'{number}.jpg' for number in range(4)]
+
+
+def test_tables_that_are_not_of_the_folder_are_refused(curate, tmp_path):
+    """The table and the shards of the folder stay."""
+    assert curate('photos', '--out', 'out')[0] == 0
+    (tmp_path / 'other').mkdir()
+    (tmp_path / 'other/9.jpg').write_bytes(encoded(textured(9, 160, 120)))
+    assert curate('other', '--out', 'second')[0] == 0
+    table = tmp_path / 'out/table.parquet'
+    whole = table.read_bytes()
+    pq.write_table(pq.read_table(table), 'again.parquet')
+    pq.write_table(pq.read_table(table, columns=['size_side', 'duplicates_hash', 'duplicates_content', 'unit',
+                                                 'duplicates_of', 'duplicates_distance']), 'few.parquet')  # fmt: skip
+    damaged = bytearray(whole)
+    damaged[40:400] = bytes(360)
+    (tmp_path / 'damaged.parquet').write_bytes(damaged)
+    (tmp_path / 'cut.parquet').write_bytes(whole[:999])
+    for name, message in (
+        ('second/table.parquet', 'is of other inputs than those of --out'),
+        ('again.parquet', 'its row groups are not the units'),
+        ('few.parquet', "has no column 'key': it is not a table of sapiens curate"),
+        ('damaged.parquet', 'damaged.parquet is damaged: '),
+        ('cut.parquet', 'cut.parquet cannot be read: '),
+    ):
+        code, _, errors = curate('--out', 'out', '--from-table', name)
+        assert code == 2 and message in errors and errors.count('\n') == 1, name
+        assert table.read_bytes() == whole
+    # That of the folder, and any in a folder without inputs of its own.
+    assert curate('--out', 'out', '--from-table', 'out/table.parquet')[0] == 0
+    assert curate('--out', 'third', '--from-table', 'second/table.parquet')[0] == 0
+
+
+def test_a_file_that_was_changed_is_not_put_into_a_shard(curate, tmp_path):
+    assert curate('photos', '--out', 'out', '--no-shards')[0] == 0
+    data = (tmp_path / 'photos/1.jpg').read_bytes()
+    (tmp_path / 'photos/0.jpg').write_bytes(b'another one')
+    (tmp_path / 'photos/1.jpg').write_bytes(data[:-1] + b'\0')  # of the same size
+    code, text, errors = curate('--out', 'out', '--from-table', 'out/table.parquet')
+    assert code == 1 and '2 files could not be read again' in text and 'not all is there' in errors
+    lines = (tmp_path / 'out/missing/part-000000.txt').read_text().splitlines()
+    assert len(lines) == 2 and all('has changed since it was measured' in line for line in lines)
+    with tarfile.open(tmp_path / 'out/shards/part-000001.tar') as tar:
+        assert len(tar.getnames()) == 4
+
+
+def test_names_that_are_not_utf8_are_told(curate, tmp_path):
+    os.rename(tmp_path / 'photos/0.jpg', os.fsencode(tmp_path / 'photos') + b'/\xe9.jpg')
+    assert curate('photos', '--out', 'out')[0] == 0
+    rows = pq.read_table(tmp_path / 'out/table.parquet').to_pylist()
+    assert [row['error'] for row in rows] == ['', '', '', 'its name is not UTF-8: rename the file']
+
+
+def test_nothing_is_kept(curate, tmp_path):
+    code, text, _ = curate('photos', '--out', 'out', '--cfg-options', 'filters.size.side=9999')
+    assert code == 0 and 'nothing is kept, so there are no shards' in text
+
+
+def test_members_of_one_name_in_a_shard_are_two_images(curate, tmp_path):
+    with tarfile.open(tmp_path / 'x.tar', 'w') as tar:
+        for name, number in (('a/x.jpg', 0), ('b.jpg', 1), ('../x.jpg', 2), ('a/x.jpg', 3)):
+            tar.add(tmp_path / f'photos/{number}.jpg', name)
+    assert curate('x.tar', '--out', 'out')[0] == 0
+    with tarfile.open(tmp_path / 'out/shards/part-000000.tar') as tar:
+        contents = [tar.extractfile(f'part-000000-{number:06d}.jpg').read() for number in range(4)]
+        facts = json.load(tar.extractfile('part-000000-000003.json'))
+    assert contents == [(tmp_path / f'photos/{number}.jpg').read_bytes() for number in range(4)]
+    assert facts['path'] == f'{tmp_path}/x.tar/a/x.jpg'
