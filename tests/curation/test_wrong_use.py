@@ -1,5 +1,6 @@
 """What users do wrong with ``sapiens curate``, and files that change: one sentence, and nothing is lost."""
 
+import itertools
 import json
 import os
 import tarfile
@@ -7,6 +8,7 @@ import tarfile
 import pyarrow.parquet as pq
 import pytest
 
+from sapiens.curation import run, scoring, shards
 from tests.integration import status_of
 
 from .images import encoded, textured
@@ -111,3 +113,42 @@ def test_members_of_one_name_in_a_shard_are_two_images(curate, tmp_path):
         facts = json.load(tar.extractfile('part-000000-000003.json'))
     assert contents == [(tmp_path / f'photos/{number}.jpg').read_bytes() for number in range(4)]
     assert facts['path'] == f'{tmp_path}/x.tar/a/x.jpg'
+
+
+def test_a_run_that_is_interrupted_goes_on(curate, tmp_path, monkeypatch):
+    """At any of its steps: while files are measured, while shards are written, while the table is."""
+    assert curate('photos', '--out', 'whole')[0] == 0
+
+    def interrupt(patch, place, name, at):
+        """Interrupt the run in the call of a number of a function."""
+        function, calls = getattr(place, name), itertools.count()
+
+        def stopped(*arguments):
+            if next(calls) == at:
+                raise KeyboardInterrupt
+            return function(*arguments)
+
+        patch.setattr(place, name, stopped)
+
+    for place, name, at in (
+        (scoring.ScoreWorker, 'describe', 3),
+        (run, 'add_verdicts', 1),
+        (shards, '_add', 5),
+        (run, 'write_index', 0),
+    ):
+        with monkeypatch.context() as patch:
+            interrupt(patch, place, name, at)
+            code, _, errors = curate('photos', '--out', 'out')
+            assert (code, errors) == (130, 'interrupted\n')
+    assert curate('photos', '--out', 'out')[0] == 0
+    found, wanted = (
+        {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+        for folder in (tmp_path / 'out', tmp_path / 'whole')
+    )
+    assert found.keys() == wanted.keys()
+    same = [
+        name
+        for name in wanted
+        if name.endswith(('.tar', '.safetensors', '.parquet')) and not name.startswith('inputs')
+    ]
+    assert len(same) == 6 and all(found[name] == wanted[name] for name in same)

@@ -20,6 +20,7 @@ PUBLISHED = 'sapiens-pose-bbox-detector'
 # Its config is one of the demos of mmpose, which installs them in its package.
 PUBLISHED_CONFIG = '.mim/demo/mmdetection_cfg/rtmdet_m_640-8xb32_coco-person.py'
 FETCHED, LICENSE = 'fasterrcnn_resnet50_fpn_v2', 'BSD-3-Clause'
+_ADVICE = 'Give --detector (filters.people.detector of a curation) or --boxes'
 TIMEOUT = 10  # seconds for the first answer of a server
 
 
@@ -49,12 +50,12 @@ def choose_detector(say: Callable[[str], None] = print_log) -> str:
     if hasattr(cv2, 'HOGDescriptor'):
         say(
             f"people are found by OpenCV's embedded detector, which misses most people who do not stand upright in full view: "
-            f'torchvision:{FETCHED} cannot be fetched ({reason}). Give --detector or --boxes'
+            f'torchvision:{FETCHED} cannot be fetched ({reason}). {_ADVICE}'
         )
         return 'embedded'
     say(
         f'each image is taken as one person: torchvision:{FETCHED} cannot be fetched ({reason}), and OpenCV '
-        f'{cv2.__version__} has no embedded detector. Give --detector or --boxes'
+        f'{cv2.__version__} has no embedded detector. {_ADVICE}'
     )
     return 'whole-image'
 
