@@ -31,15 +31,19 @@ def near_pairs(hashes: np.ndarray, distance: int) -> tuple[np.ndarray, np.ndarra
     assert hashes.dtype == np.uint64 and hashes.ndim == 1
     if not 0 <= distance <= 16:
         raise ValueError(f'a distance of {distance} bits between hashes: expected 0 to 16')
-    found = [np.empty((0, 3), np.int64)]
+    # Most tables find the same pairs. They are kept once: as one number each, first * N + second.
+    pairs, found = np.empty(0, np.int64), []
     if distance and len(hashes) > 1:
         blocks, chosen = _layout(len(hashes), distance)
         edges = np.linspace(0, _BITS, blocks + 1).round().astype(int)
         for choice in itertools.combinations(range(blocks), chosen):
             mask = np.uint64(sum(((1 << int(edges[one + 1] - edges[one])) - 1) << int(edges[one]) for one in choice))
             found.append(_pairs_of_table(hashes, mask, distance))
-    pairs = np.unique(np.concatenate(found), axis=0)
-    return pairs[:, 0], pairs[:, 1], pairs[:, 2].astype(np.uint8)
+            if sum(map(len, found)) > max(len(pairs), _AT_A_TIME):
+                pairs, found = np.unique(np.concatenate([pairs, *found])), []
+        pairs = np.unique(np.concatenate([pairs, *found]))
+    one, two = np.divmod(pairs, max(len(hashes), 1))
+    return one, two, _count_bits(hashes[one] ^ hashes[two])
 
 
 def _layout(count: int, distance: int) -> tuple[int, int]:
@@ -53,20 +57,20 @@ def _layout(count: int, distance: int) -> tuple[int, int]:
 
 
 def _pairs_of_table(hashes: np.ndarray, mask: np.uint64, distance: int) -> np.ndarray:
+    """The pairs that agree in the bits of a mask, (P,) int64."""
     order = np.argsort(hashes & mask)
     values = hashes[order]
     keys = values & mask
     found, here, step = [], np.flatnonzero(keys[1:] == keys[:-1]), 1
     # Entries whose neighbor so many places on has their key.
     while len(here):
-        differ = _count_bits(values[here] ^ values[here + step])
-        near = differ <= distance
-        pair = np.sort(np.stack([order[here[near]], order[here[near] + step]], 1), 1)
-        found.append(np.column_stack([pair, differ[near]]).astype(np.int64))
+        near = here[_count_bits(values[here] ^ values[here + step]) <= distance]
+        one, two = order[near], order[near + step]
+        found.append(np.minimum(one, two) * len(hashes) + np.maximum(one, two))
         step += 1
         here = here[here + step < len(keys)]
         here = here[keys[here] == keys[here + step]]
-    return np.concatenate(found) if found else np.empty((0, 3), np.int64)
+    return np.concatenate(found) if found else np.empty(0, np.int64)
 
 
 def _count_bits(values: np.ndarray) -> np.ndarray:
