@@ -56,7 +56,7 @@ def measure(part: str, count: int) -> None:
             with contextlib.redirect_stdout(io.StringIO()):
                 work()
             seconds = time.process_time() - begin
-    print(seconds, _peak() - before)
+    print(seconds, max(0, _peak() - before))
 
 
 def curate(folder: Path, count: int):
