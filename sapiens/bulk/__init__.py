@@ -28,15 +28,19 @@ What the engines promise:
   their number. Batches are the worker's own matter.
 - An error while a worker is built ends the run, as do a full disk and Ctrl-C. Finished units are kept.
 
+A stage ``in_place`` is for work whose files tell by themselves what is done, such as one image of many. Its workers write to
+``out`` themselves and leave out what is there, its units are not recorded, and the first error ends the run.
+
 :func:`add_engine_arguments` and :func:`build_engine` give a command ``--engine``, ``--workers``, ``--address``.
 """
 
-from .arguments import add_engine_arguments, build_engine
-from .engine import Engine
+from .arguments import add_engine_arguments, build_engine, check_engine
+from .engine import Engine, WorkersDied
 from .local import LocalEngine
 from .output import OutputFolder
 from .progress import follow
 from .ray_engine import RayEngine
+from .runner import UnitFailed
 from .units import Outcome, Stage, Unit
 
 __all__ = [
@@ -47,7 +51,10 @@ __all__ = [
     'RayEngine',
     'Stage',
     'Unit',
+    'UnitFailed',
+    'WorkersDied',
     'add_engine_arguments',
     'build_engine',
+    'check_engine',
     'follow',
 ]

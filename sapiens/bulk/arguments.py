@@ -7,7 +7,7 @@ from .engine import Engine
 from .local import LocalEngine
 from .ray_engine import RayEngine
 
-__all__ = ['add_engine_arguments', 'build_engine']
+__all__ = ['add_engine_arguments', 'build_engine', 'check_engine']
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +15,7 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     from sapiens.utils.cli import zero_or_more  # imports torch, which processes of workers may do without
 
     group = parser.add_argument_group('where it runs')
-    text = 'local: processes of this machine; ray: actors of Ray, also on many machines (docs/curation.md); default: local'
+    text = 'local: processes of this machine; ray: actors of Ray, also on many machines (docs/clusters.md); default: local'
     group.add_argument('--engine', choices=['local', 'ray'], default='local', help=text)
     text = (
         'processes or actors; 0 runs in this process, for a debugger; default: the CPUs of this machine, or what the cluster has '
@@ -28,19 +28,26 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--devices', nargs='+', metavar='GPU', help=text)
 
 
+def check_engine(args: argparse.Namespace) -> None:
+    """Raise ValueError for parsed arguments that belong to the other engine, before Ray is started."""
+    if args.engine == 'ray' and args.devices:
+        raise ValueError(f'--devices {" ".join(args.devices)}: Ray gives out the GPUs itself; leave it out')
+    if args.engine == 'ray' and args.workers == 0:
+        raise ValueError('--workers 0 runs in this process, which is --engine local')
+    if args.engine != 'ray' and args.address is not None:
+        raise ValueError(f'--address {args.address} is that of a Ray cluster: add --engine ray')
+
+
 def build_engine(args: argparse.Namespace) -> Engine:
     """Build the engine of parsed arguments.
 
     Raises:
-        ValueError: options of the other engine.
+        ValueError: options of the other engine, or no cluster at the address.
+        ImportError: Ray is not installed.
+        OSError: Ray does not start.
     """
+    check_engine(args)
     if args.engine == 'ray':
-        if args.devices:
-            raise ValueError(f'--devices {" ".join(args.devices)}: Ray gives out the GPUs itself; leave it out')
-        if args.workers == 0:
-            raise ValueError('--workers 0 runs in this process, which is --engine local')
         return RayEngine(args.address, args.workers)
-    if args.address is not None:
-        raise ValueError(f'--address {args.address} is that of a Ray cluster: add --engine ray')
     workers = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     return LocalEngine(workers if args.workers is None else args.workers, args.devices or ())

@@ -10,7 +10,11 @@ from sapiens.utils.counting import count_of
 from .output import OutputFolder
 from .units import Outcome, Stage, Unit
 
-__all__ = ['Engine', 'Event', 'settle']
+__all__ = ['Engine', 'Event', 'WorkersDied', 'settle']
+
+
+class WorkersDied(RuntimeError):
+    """Workers that died so often that the run has ended."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,10 @@ class Engine(ABC):
             out: is entered, so that it is locked.
 
         Raises:
-            RuntimeError: workers die while they are built, or the lock is lost.
+            WorkersDied: while they are built, or with a unit of a stage in place.
+            RuntimeError: the lock is lost.
             OSError: the disk is full.
-            Exception: of the worker's factory.
+            Exception: of the worker's factory, or of a unit of a stage in place.
         """
         yield from _Run(self, stage, iter(units), out).outcomes()
 
@@ -148,7 +153,7 @@ class _Run:
         if unit is None:
             self.build_losses += 1
             if self.build_losses > self.engine.retries:
-                raise RuntimeError(
+                raise WorkersDied(
                     f'{self.build_losses} workers of {self.stage.name} died while they were built: {reason}'
                 )
             return None
@@ -156,10 +161,10 @@ class _Run:
         if self.attempts[unit.name] <= self.engine.retries:
             self.waiting.appendleft(unit)
             return None
-        count = self.attempts.pop(unit.name)
-        return settle(
-            self.stage, self.out, Outcome(unit.name, error=f'its worker died {count_of(count, "time")}: {reason}')
-        )
+        error = f'its worker died {count_of(self.attempts.pop(unit.name), "time")}: {reason}'
+        if self.stage.in_place:
+            raise WorkersDied(f'{self.stage.name}, {unit.name}: {error}')
+        return settle(self.stage, self.out, Outcome(unit.name, error=error))
 
 
 def settle(stage: Stage, out: OutputFolder, outcome: Outcome) -> Outcome:

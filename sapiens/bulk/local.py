@@ -128,6 +128,8 @@ def _run_here(stage: Stage, units: Iterable[Unit], out: OutputFolder) -> Iterato
         runner = runner or UnitRunner(stage, out.path, __version__)
         outcome = runner.run(unit)
         out.check_lock()
+        if isinstance(outcome, Exception):
+            raise outcome
         yield settle(stage, out, outcome)
 
 

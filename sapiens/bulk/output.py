@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sapiens.utils.files import move_into_place, remove_temporaries, temporary_path, write_atomically
@@ -40,13 +40,17 @@ class OutputFolder:
     def __enter__(self) -> 'OutputFolder':
         self._lock.acquire()
         shutil.rmtree(self.path / WORK, ignore_errors=True)
-        for folder in (self.path, *self.path.glob('*/'), *self.path.glob('*/*/')):
-            remove_temporaries(folder)
+        self.remove_temporaries()
         return self
 
     def __exit__(self, *_) -> None:
         shutil.rmtree(self.path / WORK, ignore_errors=True)
         self._lock.release()
+
+    def remove_temporaries(self) -> None:
+        """Remove what killed workers have left half-written, in the folder and two levels below. None may be running."""
+        for folder in _folders(self.path, 2):
+            remove_temporaries(folder)
 
     @property
     def is_locked(self) -> bool:
@@ -73,7 +77,7 @@ class OutputFolder:
 
     def counts_if_done(self, stage: Stage, unit: Unit) -> dict[str, int] | None:
         """Return the counts of a unit that is done with these data and settings; None if it is not."""
-        record = self.read_record(stage, unit.name)
+        record = None if stage.in_place else self.read_record(stage, unit.name)
         if record is None or record['digest'] != unit.digest(stage.version):
             return None
         is_there = all(_size(self.path / name) == size for name, size in record['files'].items())
@@ -121,6 +125,15 @@ class OutputFolder:
         self.failure_of(stage, unit).unlink(missing_ok=True)
         for name in record['files'] if record else ():
             (self.path / name).unlink(missing_ok=True)
+
+
+def _folders(path: Path, depth: int) -> Iterator[Path]:
+    """A folder and those below it. The names of its files, of which there may be millions, are not kept."""
+    yield path
+    with os.scandir(path) as entries:
+        below = [Path(entry.path) for entry in entries if depth and entry.is_dir(follow_symlinks=False)]
+    for folder in below:
+        yield from _folders(folder, depth - 1)
 
 
 def _size(path: Path) -> int | None:

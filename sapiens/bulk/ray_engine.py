@@ -2,7 +2,9 @@
 
 import math
 import os
+import signal
 import sys
+import threading
 from collections.abc import Hashable
 from pathlib import Path
 from types import ModuleType
@@ -107,6 +109,7 @@ class RayEngine(Engine):
 def _connect(ray: ModuleType, address: str | None, options: dict) -> None:
     if address is None:
         options = dict(include_dashboard=False) | options
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, logging_level='warning', **options)
     except Exception as error:  # Ray raises a plain Exception where a node does not start
@@ -119,6 +122,8 @@ def _connect(ray: ModuleType, address: str | None, options: dict) -> None:
         raise ValueError(
             f'no Ray cluster at --address {address} ({reason}): start one (ray start --head), or leave --address out'
         ) from error
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)  # Ray has put its own in the place of the command's
 
 
 class _Actor:
@@ -135,5 +140,5 @@ class _Actor:
             return portable_error(error)
         return None
 
-    def run(self, unit: Unit) -> Outcome:
+    def run(self, unit: Unit) -> Outcome | Exception:
         return self.runner.run(unit)

@@ -17,10 +17,14 @@ from sapiens.version import __version__
 from .output import OutputFolder
 from .units import Outcome, Stage, Unit
 
-__all__ = ['UnitRunner', 'portable_error']
+__all__ = ['UnitFailed', 'UnitRunner', 'portable_error']
 
 # Errors that every other unit would meet too.
 _FULL = {getattr(errno, name) for name in ('ENOSPC', 'EDQUOT', 'EROFS') if hasattr(errno, name)}
+
+
+class UnitFailed(RuntimeError):
+    """Of a worker: the message says all, with the traceback where one is needed."""
 
 
 class UnitRunner:
@@ -47,16 +51,23 @@ class UnitRunner:
             )
         self.worker = stage.factory()
 
-    def run(self, unit: Unit) -> Outcome:
-        """Run a unit: its files are in place and recorded when this returns, or the outcome has the error."""
+    def run(self, unit: Unit) -> Outcome | Exception:
+        """Run a unit: its files are in place and recorded when this returns, or the outcome has the error.
+
+        Returns:
+            The outcome; or the error that ends the run, of a stage in place.
+        """
         started = time.monotonic()
         seed_all(unit.generator_seed)
         folder = None
         try:
-            folder = self.out.work_folder(self.stage, unit)
+            folder = self.out.path if self.stage.in_place else self.out.work_folder(self.stage, unit)
             counts = {name: int(count) for name, count in (self.worker(unit, folder) or {}).items()}
-            self.out.finish(self.stage, unit, folder, counts)
+            if not self.stage.in_place:
+                self.out.finish(self.stage, unit, folder, counts)
         except Exception as error:
+            if self.stage.in_place:
+                return portable_error(error)
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
             text = ' '.join(f'{type(error).__name__}: {error}'.split())
@@ -87,7 +98,7 @@ def portable_error(error: Exception) -> Exception:
 
     The traceback of an error that is not a plain message goes to stderr, since pickling loses it.
     """
-    if not isinstance(error, ValueError | OSError | ImportError):
+    if not isinstance(error, ValueError | OSError | ImportError | UnitFailed):
         traceback.print_exception(error)
     try:
         pickle.loads(pickle.dumps(error))

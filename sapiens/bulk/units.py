@@ -45,7 +45,8 @@ class Unit:
 
 
 Worker = Callable[[Unit, Path], dict[str, int] | None]
-"""Called with a unit and an empty folder, writes the unit's files there and returns counts."""
+"""Called with a unit and an empty folder, writes the unit's files there and returns counts. Of a stage :attr:`Stage.in_place` the
+folder is that of the output."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Stage:
         version: text that stands for the settings of the factory. Units made with another one are run again.
         cpus, gpus: that a worker holds. With Ray, fractions let several workers have one device.
         item: what the counts count, for rates: the key of a count that workers return.
+        in_place: workers put complete files into the output folder themselves, and leave out what is there. Nothing is recorded:
+            every unit that is drawn is run, and the first that fails ends the run.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Stage:
     cpus: float = 1
     gpus: float = 0
     item: str = 'images'
+    in_place: bool = False
 
     def __post_init__(self) -> None:
         _check_name(self.name)

@@ -17,8 +17,11 @@ Examples:
     sapiens render --out data/synthetic/faces --num 500 --people 1-1 \\
         --scene "shots={'head': 1}"
 
-Image i depends only on --seed, i and the options, not on the number of workers. Ctrl-C stops at any time. The same command
-continues, and a larger --num adds images.
+    # on all machines of a Ray cluster, which see the folder under the same path (docs/clusters.md)
+    sapiens render --out /shared/people --num 1000000 --engine ray --address auto
+
+Image i depends only on --seed, i and the options, not on the number of workers or the engine. Ctrl-C stops at any time. The same
+command continues, with another engine too, and a larger --num adds images.
 
 Keypoints are COCO files in annotations/, for mmpose's CocoDataset and CocoWholeBodyDataset too (data_root=OUT,
 data_prefix=dict(img='')). Dense labels have the names of their images: rgb/000000.png, depth/000000.npy.
@@ -27,27 +30,27 @@ data_prefix=dict(img='')). Dense labels have the names of their images: rgb/0000
 import argparse
 import ast
 import importlib
-import multiprocessing
 import os
 import shutil
 import signal
 import sys
-import threading
-import time
 import traceback
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
+from sapiens.bulk import OutputFolder, UnitFailed, add_engine_arguments, build_engine, check_engine
 from sapiens.datasets.draw import hash63
 from sapiens.metainfo import get_classes
 from sapiens.metainfo.palettes import PALETTES, with_palette
 from sapiens.synthetic import writer as folders
 from sapiens.synthetic.annotations import FILES
-from sapiens.utils.cli import positive, tool_parser, zero_or_more
+from sapiens.synthetic.making import Maker, Missing, blocks, check_inputs, inputs_of, make
+from sapiens.utils.cli import above_zero, positive, tool_parser
 from sapiens.utils.matte import multiply
 from sapiens.utils.progress import LateBar
 from sapiens.utils.srgb import encode_srgb
@@ -62,11 +65,11 @@ PREVIEW_IMAGES, PREVIEW_SIDE, PREVIEW_COLUMNS = 24, 420, 8
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__, first=('--size', '--people', '--labels', '--workers', '--seed'))
     add = parser.add_argument
-    add('--out', type=Path, required=True, help='folder of the dataset; created, continued or extended')
+    text = 'folder of the dataset; created, continued or extended. With --engine ray all machines have to see it'
+    add('--out', type=Path, required=True, help=text)
     add('--num', type=positive, required=True, help='images in all, with those that are there already')
     add('--size', type=_pair('x'), default=(768, 1024), help='width x height in pixels; default: 768x1024')
     add('--seed', type=int, default=0, help='of the whole dataset, another one for each; default: %(default)s')
-    add('--workers', type=zero_or_more, help='processes; 0: in this one, to debug. Default: one per core')
     add('--people', type=_pair('-'), default=(1, 4), help='fewest and most people in an image; default: 1-4')
     add('--backgrounds', type=Path, help='folder of photographs without people; their license then applies')
     add('--labels', default=','.join(folders.KINDS), help='kinds, with commas between; default: %(default)s')
@@ -76,11 +79,34 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     text = "the generator's further options, see its docstring"
     add('--scene', nargs='+', default=[], metavar='KEY=VALUE', help=text)
     add('--generator', default=GENERATOR, metavar='MODULE:CLASS', help='one of your own; default: %(default)s')
-    args = parser.parse_args(argv)
-    if args.workers is None:
-        affinity = getattr(os, 'sched_getaffinity', None)
-        args.workers = len(affinity(0)) if affinity else os.cpu_count()
-    return args
+    add_places(parser)
+    return parser.parse_args(argv)
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where images are made."""
+    add_engine_arguments(parser)
+    text = 'GPUs that each worker holds with --scene device=cuda, also a fraction; default: 1'
+    parser.add_argument('--gpus-per-worker', type=above_zero, metavar='NUMBER', help=text)
+
+
+def gpus_of(args: argparse.Namespace, options: dict) -> float:
+    """GPUs that a worker holds.
+
+    Args:
+        options: of the generator.
+
+    Raises:
+        ValueError: options that say something about GPUs, and no rays are cast there.
+    """
+    if str(options.get('device', 'cpu')).startswith('cuda'):
+        return args.gpus_per_worker or 1
+    for name in ('gpus_per_worker', 'devices'):
+        if getattr(args, name):
+            raise ValueError(
+                f'--{name.replace("_", "-")} has no effect without --scene device=cuda, which casts rays on GPUs'
+            )
+    return 0
 
 
 def _pair(separator: str):
@@ -127,97 +153,55 @@ def build_generator(name: str, options: dict):
         raise ValueError(f'{name} does not take these options: {error}') from error
 
 
-class Maker:
-    """Makes single images in the calling process; builds its generator at the first call.
+class ImageMaker(Maker):
+    """Makes the images of a folder.
 
     Args:
-        name, options: of the generator.
+        build: makes the generator.
         writer: of the files.
         seed: of the dataset.
+        again: Python that makes the generator, for messages about images that fail.
+
+    Attributes:
+        generator: of this process; each worker builds its own at the first image.
+        inputs: what it draws from. That of a worker has to draw from the same.
+
+    Raises:
+        ValueError: the generator does not take its options.
     """
 
-    def __init__(self, name: str, options: dict, writer: folders.SampleWriter, seed: int):
-        self.name, self.options, self.writer, self.seed = name, options, writer, seed
-        self.generator = None
+    def __init__(self, build: Callable, writer: folders.SampleWriter, seed: int, again: str = ''):
+        self.build, self.writer, self.seed, self.again = build, writer, seed, again
+        self.generator = build()
+        self.inputs = inputs_of(self.generator)
+
+    def __getstate__(self) -> dict:
+        return dict(vars(self), generator=None)
+
+    def is_made(self, index: int) -> bool:
+        return self.writer.is_complete(index)
 
     def __call__(self, index: int) -> None:
+        if self.generator is None:
+            self.generator = self.build()
+            check_inputs(self.generator, self.inputs)
         seed = hash63(self.seed, index)
         try:
-            if self.generator is None:
-                self.generator = build_generator(self.name, self.options)
-            self.writer.write(index, self.generator(seed))
+            self.writer.write(index, self.make(index, seed))
         except Exception as error:
-            module, _, attribute = self.name.partition(':')
-            raise ImageFailed(
-                f'{traceback.format_exc()}\nimage {index} (seed {seed}) failed: {type(error).__name__}: {error}\n'
-                f'To see it again:\n    from {module} import {attribute}\n    {attribute}(**{self.options!r})({seed})'
+            again = f'\nTo see it again:\n{self.again}({seed})' if self.again else ''
+            raise UnitFailed(
+                f'{traceback.format_exc()}\nimage {index} (seed {seed}){self.about(index)} failed: '
+                f'{type(error).__name__}: {error}{again}'
             ) from None
 
+    def make(self, index: int, seed: int) -> Any:
+        """Return the sample of an image."""
+        return self.generator(seed)
 
-class ImageFailed(RuntimeError):
-    """An image could not be made; the message says which and how to see it again."""
-
-
-_maker = None  # of a worker process
-
-
-def _start_worker(maker: Maker) -> None:
-    global _maker
-    import torch
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    _maker = maker
-
-
-def _end_with(parent: int) -> None:
-    """End this worker when the main process is gone: a killed process cannot stop its workers."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
-def _work(index) -> int:
-    return _maker(index) or 1
-
-
-def make_images(maker: Maker, missing: list, workers: int, bar: LateBar) -> None:
-    """Make the missing images. Raises ImageFailed at the first that cannot be made.
-
-    Args:
-        missing: what ``maker`` is called with; it returns how many images that were, or None for one.
-    """
-    if not workers:
-        for index in missing:
-            _count(bar, maker(index) or 1)
-        return
-    # One thread each: more would fight for the cores, and linear algebra rounds differently with another number of them.
-    # Neither warp nor torch survives a fork.
-    os.environ.update(dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'), '1'))
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context('spawn'), _start_worker, (maker,))
-    rest, running = iter(missing), set()
-    try:
-        while True:
-            while len(running) < 2 * workers and (index := next(rest, None)) is not None:
-                running.add(pool.submit(_work, index))
-            if not running:
-                return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                _count(bar, future.result())
-    except BrokenProcessPool as error:
-        raise RuntimeError(
-            'a worker was killed, most likely because memory ran out: use fewer --workers; the same command continues'
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _count(bar: LateBar, images: int) -> None:
-    for _ in range(images):
-        bar.update()
+    def about(self, index: int) -> str:
+        """What a message says about an image, after its seed."""
+        return ''
 
 
 def draw_previews(root: Path, images: int) -> list[Path]:
@@ -300,28 +284,33 @@ def require_space(out: Path, missing: int, num: int, size: tuple, writer: folder
 
 
 def run(args: argparse.Namespace) -> None:
+    check_engine(args)
     kinds = [kind for kind in folders.KINDS if kind in args.labels.split(',')]
     unknown = [kind for kind in args.labels.split(',') if kind and kind not in folders.KINDS]
-    writer = folders.SampleWriter(args.out, kinds + unknown, args.format, args.compact)
+    # Workers have another working directory on other machines.
+    writer = folders.SampleWriter(os.path.abspath(args.out), kinds + unknown, args.format, args.compact)
     options = generator_options(args, people=args.people)
-    maker = Maker(args.generator, options, writer, args.seed)
-    maker.generator = build_generator(args.generator, options)  # options that it refuses are found out here
-    missing = [index for index in range(args.num) if not writer.is_complete(index)]
-    require_space(args.out, len(missing), args.num, args.size, writer)
-    for other in folders.folders_of_seed(args.out, args.seed):
-        print(
-            f'warning: {other} was rendered with the same --seed {args.seed}: images of the same number show the same scene. '
-            'Training and held-out data need different seeds',
-            file=sys.stderr,
-        )
-    files = dict(labels=kinds, format=args.format, compact=args.compact)
-    folders.begin_folder(args.out, args.num, dict(options, seed=args.seed, generator=args.generator, **files))
-    if args.workers:
-        maker.generator = None  # each worker builds its own
-    notice = 'the first image: loading people and compiling the renderer'
-    with LateBar(args.num, args.num - len(missing), 'image', notice) as bar:
-        make_images(maker, missing, min(args.workers, len(missing)) if missing else 0, bar)
-    card = folders.finish_folder(args.out, writer)
+    gpus = gpus_of(args, options)
+    module, _, attribute = args.generator.partition(':')
+    again = f'    from {module} import {attribute}\n    {attribute}(**{options!r})'
+    maker = ImageMaker(partial(build_generator, args.generator, options), writer, args.seed, again)
+    with OutputFolder(args.out, 'wait until it has ended, or give another --out') as out:
+        missing = Missing(args.num, maker.is_made)
+        require_space(args.out, len(missing), args.num, args.size, writer)
+        for other in folders.folders_of_seed(args.out, args.seed):
+            print(
+                f'warning: {other} was rendered with the same --seed {args.seed}: images of the same number show the same '
+                'scene. Training and held-out data need different seeds',
+                file=sys.stderr,
+            )
+        with build_engine(args) as engine:
+            files = dict(labels=kinds, format=args.format, compact=args.compact)
+            begun = dict(options, seed=args.seed, generator=args.generator, **files)
+            folders.begin_folder(args.out, args.num, begun)
+            notice = 'the first image: loading people and compiling the renderer'
+            with LateBar(args.num, args.num - len(missing), 'image', notice) as bar:
+                make('render', maker, missing, blocks(missing), engine, out, bar, gpus)
+        card = folders.finish_folder(args.out, writer)
     print(
         f'{card["images"]} images with {card["people"]} people, {card["bytes"] / 1e9:.2f} GB: {args.out / folders.CARD}'
     )

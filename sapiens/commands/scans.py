@@ -17,9 +17,11 @@ Examples:
     # evaluation: three views of each scan of THuman2, and what configs/{depth,normal} lack of Hi4D
     sapiens scans THuman2.0_Release --out data/thuman2 --protocol thuman2
     sapiens scans data/hi4d --protocol hi4d
+    # on all machines of a Ray cluster, which see all folders under the same paths (docs/clusters.md)
+    sapiens scans /shared/RenderPeople --out /shared/scans --num 500000 --engine ray --address auto
 
-Image i shows scan i modulo the number of scans, and depends only on --seed, i and the options, not on the number of workers.
-Ctrl-C stops at any time. The same command continues, and a larger --num adds images.
+Image i shows scan i modulo the number of scans, and depends only on --seed, i and the options, not on the number of workers or
+the engine. Ctrl-C stops at any time. The same command continues, with another engine too, and a larger --num adds images.
 """
 
 import argparse
@@ -28,31 +30,30 @@ import json
 import os
 import signal
 import sys
-import traceback
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from sapiens.datasets.draw import hash63
+from sapiens.bulk import Engine, OutputFolder, build_engine, check_engine
 from sapiens.datasets.paired_folders import part_of
 from sapiens.synthetic import writer as folders
+from sapiens.synthetic.making import Missing, blocks, make
 from sapiens.synthetic.scans import hi4d
 from sapiens.synthetic.scans.files import find_scans
 from sapiens.synthetic.scans.fits import FIT, find_fits, read_scale
 from sapiens.synthetic.scans.folders import ScanWriter, finish_scans
-from sapiens.synthetic.scans.generator import ScanGenerator
+from sapiens.synthetic.scans.generator import ScanGenerator, ScanSample
 from sapiens.synthetic.scans.inspection import UNITS, Inspector, choose_unit, choose_up, find_doubts
 from sapiens.synthetic.scans.scan import UPS
-from sapiens.utils.cli import positive, tool_parser, zero_or_more
+from sapiens.utils.cli import positive, tool_parser
 from sapiens.utils.files import write_atomically
-from sapiens.utils.folder_lock import FolderLock
 from sapiens.utils.progress import LateBar
 
 from . import render
 
 PROTOCOLS = ('thuman2', 'hi4d')
-OF_HI4D = ('scans', 'protocol', 'workers', 'verbose')  # options that have an effect there
+OF_HI4D = ('scans', 'protocol', 'engine', 'workers', 'address', 'verbose')  # options that have an effect there
 VIEWS = ('face', 'upper', 'full')  # of THuman2, in the order of their seeds
 PUBLISHED_SCANS = 526
 NO_FIT = (
@@ -70,13 +71,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add('scans', type=Path, metavar='SCANS', help='folder of meshes at any depth, or one mesh')
-    add('--out', type=Path, help='folder of the dataset; created, continued or extended. Of hi4d it is SCANS')
+    text = 'folder of the dataset; created, continued or extended. Of hi4d it is SCANS. With --engine ray all machines see it'
+    add('--out', type=Path, help=text)
     add('--num', type=positive, help='images in all, with those that are there already')
     text = 'an evaluation set: thuman2 (three views of each scan) or hi4d (depth and normals of its cameras)'
     add('--protocol', choices=PROTOCOLS, help=text)
     add('--size', type=render._pair('x'), default=(768, 1024), help='width x height in pixels; default: 768x1024')
     add('--seed', type=int, default=0, help='of the whole dataset, another one for each; default: %(default)s')
-    add('--workers', type=zero_or_more, help='processes; 0: in this one, to debug. Default: one per core')
     add('--environments', type=Path, help='folder of environment maps (.hdr, .exr), for light and behind the scans')
     add('--backgrounds', type=Path, help='folder of photographs without people; their license then applies')
     text = 'of the files: auto (most of them decide), m, cm, mm, the meters of one unit, or smplx: that of the fits of THuman2'
@@ -99,6 +100,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     text = "the generator's further options: shots, background_share, photo, rays, device"
     add('--scene', nargs='+', default=[], metavar='KEY=VALUE', help=text)
+    render.add_places(parser)
     args = parser.parse_args(argv)
     if args.protocol is None and args.num is None:
         parser.error('--num is missing: the number of images. With --protocol it is that of the evaluation')
@@ -109,12 +111,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
             parser.error('--out: depth and normals of hi4d belong beside its images, in SCANS')
         for name, value in vars(args).items():
             if name not in OF_HI4D and value != parser.get_default(name):
+                name = name.replace('_', '-')
                 parser.error(f'--{name}: images, cameras and scale of hi4d are those of its release; leave it out')
     elif args.out is None:
         parser.error('--out is missing: the folder of the dataset')
-    if args.workers is None:
-        affinity = getattr(os, 'sched_getaffinity', None)
-        args.workers = len(affinity(0)) if affinity else os.cpu_count()
     return args
 
 
@@ -141,7 +141,7 @@ def _part(text: str) -> tuple[float, float]:
 # ---------------------------------------------------------------------- looking at the scans
 
 
-def inspect_scans(args: argparse.Namespace) -> tuple[list[Path], dict]:
+def inspect_scans(args: argparse.Namespace, engine: Engine, out: OutputFolder) -> tuple[list[Path], dict]:
     """Look at all scans, and choose their unit and axis.
 
     Returns:
@@ -150,22 +150,24 @@ def inspect_scans(args: argparse.Namespace) -> tuple[list[Path], dict]:
     Raises:
         FileNotFoundError, ValueError: the folder has no scans, or some cannot be used; the message names them.
     """
-    root = args.scans.expanduser()
+    root = Path(os.path.abspath(args.scans.expanduser()))  # workers have another working directory on other machines
     paths = find_scans(root)
     begin, end = part_of(args.part, len(paths), str(root))
     paths = paths[begin:end]
     make_writer(args, args.out)
     scene = dict(shots={VIEWS[0]: 1}) if args.protocol == 'thuman2' else {}
-    generator_of(args, paths, unit=1.0, up='y', **scene)()  # wrong options are found out before all scans are read
-    inspector = Inspector(root, paths, args.out / INSPECTED)
-    missing = [index for index in range(len(paths)) if not inspector.file(index).is_file()]
+    build = generator_of(args, paths, unit=1.0, up='y', **scene)
+    render.gpus_of(args, build.options)
+    build()  # wrong options are found out before all scans are read
+    inspector = Inspector(root, paths, out.path / INSPECTED)
+    missing = Missing(len(paths), inspector.is_made)
     with LateBar(len(paths), len(paths) - len(missing), 'scan', 'looking at the scans') as bar:
-        render.make_images(inspector, missing, min(args.workers, len(missing)) if missing else 0, bar)
-    facts = [json.loads(inspector.file(index).read_text()) for index in range(len(paths))]
+        make('inspection', inspector, missing, blocks(missing), engine, out, bar)
+    facts = [json.loads(file.read_text()) for file in inspector.files]
     names = [inspector.name(index) for index in range(len(paths))]
     errors = [(index, fact['error']) for index, fact in enumerate(facts) if 'error' in fact]
     for index, _ in errors:
-        inspector.file(index).unlink()  # it is looked at again when it was repaired
+        inspector.files[index].unlink()  # it is looked at again when it was repaired
     if errors:
         more = '' if len(errors) == 1 else f'\n{len(errors)} of {len(facts)} scans cannot be used:\n'
         listing = '\n'.join(text for _, text in errors[:SHOWN])
@@ -210,34 +212,14 @@ def choose_units(args: argparse.Namespace, root: Path, paths: list, names: list,
 # ---------------------------------------------------------------------- rendering
 
 
-class ScanMaker(render.Maker):
-    """Makes images of scans; see :class:`sapiens.commands.render.Maker`.
+class ScanMaker(render.ImageMaker):
+    """Makes images of scans: image i shows scan i modulo their number."""
 
-    Args:
-        build: makes the generator.
-        writer: of the files.
-        seed: of the dataset.
-        count: number of scans.
-    """
+    def make(self, index: int, seed: int) -> ScanSample:
+        return self.generator(seed, index % len(self.generator.scans))
 
-    def __init__(self, build: Callable, writer: ScanWriter, seed: int, count: int):
-        self.build, self.writer, self.seed, self.count = build, writer, seed, count
-        self.generator = None
-
-    def __call__(self, batch: list[int]) -> int:
-        for index in batch:
-            seed = hash63(self.seed, index)
-            try:
-                if self.generator is None:
-                    self.generator = self.build()
-                self.writer.write(index, self.generator(seed, index % self.count))
-            except Exception as error:
-                scan = self.generator.scans[index % self.count] if self.generator else ''
-                raise render.ImageFailed(
-                    f'{traceback.format_exc()}\nimage {index} (seed {seed}) of the scan {str(scan)!r} failed: '
-                    f'{type(error).__name__}: {error}'
-                ) from None
-        return len(batch)
+    def about(self, index: int) -> str:
+        return f' of the scan {str(self.generator.scans[index % len(self.generator.scans)])!r}'
 
 
 class Build:
@@ -266,31 +248,45 @@ def generator_of(args: argparse.Namespace, paths: list, **own) -> Build:
     return Build(paths, render.generator_options(args, environments=maps, **own))
 
 
-def batches(missing: list[int], count: int) -> list[list[int]]:
-    """Group images by their scans, in rounds of :data:`BATCH` images of each, so that an interrupted run has the first ones."""
-    groups: dict[tuple, list] = {}
-    for index in missing:
-        groups.setdefault((index // count // BATCH, index % count), []).append(index)
-    return [groups[key] for key in sorted(groups)]
+def batches(missing: Missing, num: int, count: int) -> Iterator[list[int]]:
+    """Group images by their scans, in rounds of :data:`BATCH` images of each, so that an interrupted run has the first ones.
+
+    Args:
+        num: number of images.
+        count: number of scans.
+    """
+    for begin in range(0, num, BATCH * count):
+        end = min(begin + BATCH * count, num)
+        for first in range(begin, min(begin + count, end)):
+            if batch := [index for index in range(first, end, count) if index in missing]:
+                yield batch
 
 
 def run_folder(
-    args: argparse.Namespace, paths: list, found: dict, out: Path, num: int, seed: int, scene: dict
+    args: argparse.Namespace,
+    engine: Engine,
+    lock: OutputFolder,
+    paths: list,
+    found: dict,
+    out: Path,
+    num: int,
+    seed: int,
+    scene: dict,
 ) -> None:
     """Render a folder."""
-    writer = make_writer(args, out)
+    writer = make_writer(args, Path(os.path.abspath(out)))
     units = found['units']
     build = generator_of(args, paths, unit=units[0] if len(set(units)) == 1 else units, up=found['up'], **scene)
-    maker = ScanMaker(build, writer, seed, len(paths))
-    missing = [index for index in range(num) if not writer.is_complete(index)]
+    maker = ScanMaker(build, writer, seed)
+    missing = Missing(num, maker.is_made)
     render.require_space(out, len(missing), num, args.size, writer)
     files = dict(labels=list(writer.kinds), format=args.format, compact=args.compact)
     scans = f'{len(paths)} files, {found["digest"]}'
     folders.begin_folder(out, num, dict(build.options, seed=seed, scans=scans, **files))
-    groups = batches(missing, len(paths))
     notice = 'the first image: reading a scan and compiling the renderer'
     with LateBar(num, num - len(missing), 'image', notice) as bar:
-        render.make_images(maker, groups, min(args.workers, len(groups)) if groups else 0, bar)
+        gpus = render.gpus_of(args, build.options)
+        make('scans', maker, missing, batches(missing, num, len(paths)), engine, lock, bar, gpus)
     licence = f'that of the scans in {args.scans}'
     if args.backgrounds is not None:
         licence += f' and of the backgrounds in {args.backgrounds}'
@@ -306,10 +302,11 @@ def run_folder(
 
 def run_thuman2(args: argparse.Namespace) -> None:
     """Three views of each scan, in a folder each."""
-    with locked(args.out):
-        paths, found = inspect_scans(args)
+    with locked(args.out) as out, build_engine(args) as engine:
+        paths, found = inspect_scans(args, engine, out)
         for number, view in enumerate(VIEWS):
-            run_folder(args, paths, found, args.out / view, len(paths), args.seed + number, dict(shots={view: 1}))
+            seed, scene = args.seed + number, dict(shots={view: 1})
+            run_folder(args, engine, out, paths, found, args.out / view, len(paths), seed, scene)
         _write_facts(args, found)
     other = f'; the published evaluation has {PUBLISHED_SCANS} scans' if len(paths) != PUBLISHED_SCANS else ''
     print(f'{len(VIEWS) * len(paths)} images of {len(paths)} scans{other}')
@@ -317,15 +314,15 @@ def run_thuman2(args: argparse.Namespace) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    with locked(args.out):
-        paths, found = inspect_scans(args)
-        run_folder(args, paths, found, args.out, args.num, args.seed, {})
+    with locked(args.out) as out, build_engine(args) as engine:
+        paths, found = inspect_scans(args, engine, out)
+        run_folder(args, engine, out, paths, found, args.out, args.num, args.seed, {})
         _write_facts(args, found)
 
 
-def locked(folder: Path) -> FolderLock:
+def locked(folder: Path) -> OutputFolder:
     """A lock, so that a second command does not complete the folder of one that has begun it with more images."""
-    return FolderLock(folder, 'wait until it has ended, or give another folder')
+    return OutputFolder(folder, 'wait until it has ended, or give another folder')
 
 
 def _write_facts(args: argparse.Namespace, found: dict) -> None:
@@ -345,17 +342,17 @@ def _print_next(root: Path, name: str) -> None:
 
 
 def run_hi4d(args: argparse.Namespace) -> None:
-    root = args.scans.expanduser()
+    root = Path(os.path.abspath(args.scans.expanduser()))
     frames = hi4d.find_frames(root)
     for sequence in {frame.sequence: frame for frame in frames}.values():
         hi4d.read_camera(sequence.sequence, hi4d.size_of(sequence.image))  # wrong ones are found out here
     maker = hi4d.FrameMaker(frames, root / INSPECTED)
-    with locked(root):
-        missing = [index for index, frame in enumerate(frames) if not frame.is_complete()]
+    with locked(root) as out, build_engine(args) as engine:
+        missing = Missing(len(frames), maker.is_made)
         print(f'{root}: {len(missing)} frames to make, {len(frames) - len(missing)} are there')
         notice = 'the first frame: compiling the renderer'
         with LateBar(len(frames), len(frames) - len(missing), 'frame', notice) as bar:
-            render.make_images(maker, missing, min(args.workers, len(missing)) if missing else 0, bar)
+            make('frames', maker, missing, blocks(missing), engine, out, bar)
     rows = [json.loads(maker.file(index).read_text()) for index in range(len(frames)) if maker.file(index).is_file()]
     _report_overlap([row for row in rows if row['overlap'] is not None])
     other = f'; the published evaluation has {hi4d.PUBLISHED_IMAGES}' if len(frames) != hi4d.PUBLISHED_IMAGES else ''
@@ -383,6 +380,7 @@ def _report_overlap(rows: list[dict]) -> None:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # clusters and `timeout` stop it as Ctrl-C does
+    check_engine(args)
     try:
         dict(thuman2=run_thuman2, hi4d=run_hi4d).get(args.protocol, run)(args)
     except KeyboardInterrupt:

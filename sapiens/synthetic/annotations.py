@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
+from shutil import copyfileobj
+from tempfile import TemporaryFile
 
 import numpy as np
 from pycocotools import mask as rle
@@ -76,21 +78,26 @@ def write_annotation_files(root: Path, entries: Iterable[dict], info: dict, lice
         entries: results of :func:`describe`, in order.
         info, licence: COCO's ``info`` and the only entry of its ``licenses``.
     """
-    images, separator = [], ''
+    separator = comma = ''  # of people, and of images
     with ExitStack() as files:
+        images = files.enter_context(TemporaryFile('w+', dir=root))
         paths = {name: files.enter_context(atomic_path(root / file)) for name, file in FILES.items()}
         streams = {name: files.enter_context(path.open('w')) for name, path in paths.items()}
         for name, stream in streams.items():
             head = dict(info=info, licenses=[licence], categories=[_category(name)])
             stream.write(json.dumps(head)[:-1] + ', "annotations": [')
         for entry in entries:
-            images.append(json.dumps(entry['image']))
+            images.write(comma + json.dumps(entry['image']))
+            comma = ',\n'
             for person in entry['people']:
                 for name, stream in streams.items():
                     stream.write(separator + json.dumps(_annotation(name, person, entry['image'])))
                 separator = ',\n'
         for stream in streams.values():
-            stream.write('],\n"images": [' + ',\n'.join(images) + ']}\n')
+            stream.write('],\n"images": [')
+            images.seek(0)
+            copyfileobj(images, stream)
+            stream.write(']}\n')
 
 
 def _annotation(name: str, person: dict, image: dict) -> dict:

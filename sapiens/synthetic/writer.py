@@ -7,6 +7,7 @@ extended.
 
 import io
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 
 from sapiens.frames import to_published
 from sapiens.metainfo import get_classes
-from sapiens.utils.files import write_atomically
+from sapiens.utils.files import atomic_path, write_atomically
 from sapiens.utils.matte import straight_colors
 from sapiens.version import __version__
 
@@ -25,8 +26,8 @@ from .camera import Camera
 from .sample import SyntheticSample
 
 __all__ = [
-    'CARD', 'COMPACT_NORMAL', 'CONVENTIONS', 'KINDS', 'SampleWriter', 'begin_folder', 'encode_image', 'estimate_bytes',
-    'finish_folder', 'folders_of_seed', 'read_labels', 'to_integers', 'write_card',
+    'CARD', 'COMPACT_NORMAL', 'CONVENTIONS', 'KINDS', 'SampleWriter', 'begin_folder', 'count_bytes', 'encode_image',
+    'estimate_bytes', 'finish_folder', 'folders_of_seed', 'read_labels', 'to_integers', 'write_card',
 ]  # fmt: skip
 
 CARD = 'dataset_card.json'
@@ -172,11 +173,13 @@ def begin_folder(root: str | Path, images: int, options: dict) -> None:
                     f'{root} was begun with {key} = {begun.get(key)!r}, this run has {key} = {options.get(key)!r}: '
                     'use the same value to continue, or another folder'
                 )
-        made = [int(file.stem) for file in (root / 'labels').glob('*.json')]
-        if images <= max(made, default=-1):
+        last = max(
+            (int(file.name[:-5]) for file in _files(root / 'labels') if file.name.endswith('.json')), default=-1
+        )
+        if images <= last:
             raise ValueError(
-                f'{root} has images up to number {max(made)}, this run asks for {images} images: a folder can only grow, '
-                f'so ask for {max(made) + 1} or more'
+                f'{root} has images up to number {last}, this run asks for {images} images: a folder can only grow, so ask for '
+                f'{last + 1} or more'
             )
         if card['complete'] and card['images'] == images:
             return
@@ -234,7 +237,7 @@ def finish_folder(root: str | Path, writer: SampleWriter) -> dict:
         people=points['people'],
         visible_keypoints={name: points[name] for name in FILES},
         pixels={name: _by_class(name, counts) for name, counts in pixels.items()},
-        bytes=sum(path.stat().st_size for path in root.glob('*/*')),
+        bytes=count_bytes(root),
         files={
             'rgb': f'8-bit {rgb}, sRGB',
             **kinds,
@@ -286,12 +289,15 @@ def estimate_bytes(size: tuple[int, int], writer: SampleWriter) -> int:
 
 
 def _write_matting_lists(root: Path, writer: SampleWriter, images: int) -> None:
-    files = [writer.files(index) for index in range(images)]
-    masks = [next(name for name in names if name.startswith('foreground/')) for names in files]
-    pairs = [dict(image=names[0], mask=mask) for names, mask in zip(files, masks, strict=True)]
-    contents = json.dumps(pairs, indent=0) + '\n', '\n'.join(masks) + '\n'
-    for name, content in zip(MATTING_LISTS, contents, strict=True):
-        write_atomically(root / name, content)
+    pairs_file, list_file = MATTING_LISTS
+    with atomic_path(root / pairs_file) as temporary, temporary.open('w') as pairs:
+        with atomic_path(root / list_file) as other, other.open('w') as masks:
+            for index in range(images):
+                names = writer.files(index)
+                mask = next(name for name in names if name.startswith('foreground/'))
+                pairs.write(('[\n', ',\n')[index > 0] + json.dumps(dict(image=names[0], mask=mask), indent=0))
+                masks.write(f'{mask}\n')
+        pairs.write('\n]\n')
 
 
 def _by_class(name: str, counts: Counter) -> dict:
@@ -305,6 +311,19 @@ def _camera_entry(camera: Camera) -> dict:
     matrices = {name: getattr(camera, name).tolist() for name in ('intrinsics', 'rotation', 'translation')}
     conventions = {name: CONVENTIONS[name] for name in ('camera', 'pixels')}
     return dict(matrices, width=camera.width, height=camera.height, conventions=conventions)
+
+
+def count_bytes(root: Path) -> int:
+    """Return the size of all files in the folders of a dataset, without hidden ones."""
+    folders = (path for path in root.iterdir() if path.is_dir() and path.name[0] != '.')
+    return sum(file.stat().st_size for folder in folders for file in _files(folder))
+
+
+def _files(folder: Path) -> Iterator[os.DirEntry]:
+    """Files that are not hidden, one at a time: ``Path.glob`` keeps the list of a folder, which may have millions."""
+    if folder.is_dir():
+        with os.scandir(folder) as entries:
+            yield from (entry for entry in entries if entry.name[0] != '.')
 
 
 def write_card(root: Path, card: dict) -> None:

@@ -64,7 +64,7 @@ def finish_scans(root: str | Path, writer: ScanWriter, licence: str) -> dict:
         images=begun['images'],
         options=begun['options'],
         counts={name: dict(sorted(counter.items())) for name, counter in counts.items()},
-        bytes=sum(path.stat().st_size for path in root.glob('*/*')),
+        bytes=folders.count_bytes(root),
         files={'rgb': f'8-bit {rgb}, sRGB', **kinds, 'labels': 'JSON; scan, shot, light and box of each image'},
         conventions=conventions,
         licences=dict(images=licence, labels=licence),

@@ -14,11 +14,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from sapiens.bulk import UnitFailed
 from sapiens.frames import to_published
 from sapiens.utils.files import write_atomically
 from sapiens.utils.image_files import walk_images
 
 from ..camera import Camera
+from ..making import Maker
 from ..materials import Material
 from ..mesh import Surface, vertex_normals
 from ..render import Lighting, render
@@ -174,7 +176,7 @@ def write_frame(frame: Frame, device: str = 'cpu') -> float | None:
     return float((seen & (mask > 0)).sum() / max((seen | (mask > 0)).sum(), 1))
 
 
-class FrameMaker:
+class FrameMaker(Maker):
     """Makes depth and normals of single frames of Hi4D, and leaves how well they fit the masks in a file."""
 
     def __init__(self, frames: list, folder: Path):
@@ -184,10 +186,13 @@ class FrameMaker:
         frame = self.frames[index]
         return self.folder / f'{frame.sequence.parent.name}-{frame.sequence.name}-{frame.stem}.json'
 
+    def is_made(self, index: int) -> bool:
+        return self.frames[index].is_complete()
+
     def __call__(self, index: int) -> None:
         frame = self.frames[index]
         try:
             overlap = write_frame(frame)
         except Exception as error:
-            raise RuntimeError(f'{frame.mesh}: {type(error).__name__}: {error}') from None
+            raise UnitFailed(f'{frame.mesh}: {type(error).__name__}: {error}') from None
         write_atomically(self.file(index), json.dumps(dict(mesh=str(frame.mesh), overlap=overlap)) + '\n')

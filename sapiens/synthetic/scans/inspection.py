@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from sapiens.utils.files import write_atomically
 
+from ..making import Maker
 from .files import read_scan
 from .landmarks import find_head, sample_surface
 from .scan import UPS, upright, weld
@@ -87,7 +88,7 @@ def largest_hole(vertices: np.ndarray, faces: np.ndarray) -> float:
     return float(np.bincount(part[border[:, 0]], length).max())
 
 
-class Inspector:
+class Inspector(Maker):
     """Looks at single scans in the calling process, and leaves what it finds in a file each.
 
     Args:
@@ -97,25 +98,29 @@ class Inspector:
     """
 
     def __init__(self, root: Path, paths: list[Path], folder: Path):
-        self.root, self.paths, self.folder = root, paths, folder
+        self.root, self.paths = root, paths
+        # Known from the beginning: another machine may see other times.
+        self.files = [folder / self._file_name(index) for index in range(len(paths))]
 
-    def file(self, index: int) -> Path:
-        """Of the result. It is named by the path, size and time of the scan: another scan has another one."""
-        path = self.paths[index]
-        state = path.stat()
+    def _file_name(self, index: int) -> str:
+        """Of the result. It is made of the path, size and time of the scan: another scan has another one."""
+        state = self.paths[index].stat()
         text = f'{self.name(index)} {state.st_size} {state.st_mtime_ns}'
-        return self.folder / f'{hashlib.sha256(text.encode()).hexdigest()[:16]}.json'
+        return f'{hashlib.sha256(text.encode()).hexdigest()[:16]}.json'
 
     def name(self, index: int) -> str:
         path = self.paths[index]
         return path.name if path == self.root else path.relative_to(self.root).as_posix()
+
+    def is_made(self, index: int) -> bool:
+        return self.files[index].is_file()
 
     def __call__(self, index: int) -> None:
         try:
             result = describe_scan(self.paths[index])
         except (OSError, ValueError) as error:
             result = dict(error=str(error))
-        write_atomically(self.file(index), json.dumps(result) + '\n')
+        write_atomically(self.files[index], json.dumps(result) + '\n')
 
 
 def choose_unit(names: list[str], facts: list[dict], unit: str | float = 'auto') -> float:
