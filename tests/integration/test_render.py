@@ -1,80 +1,12 @@
-"""Parts of ``sapiens render``: the pool of its workers, and the previews of labels, by their values."""
-
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from types import SimpleNamespace
+"""Parts of ``sapiens render``: the previews of labels, by their values."""
 
 import cv2
 import numpy as np
-import pytest
 
 from sapiens.commands import render
 from sapiens.metainfo import get_classes, get_skeleton
 from sapiens.metainfo.palettes import with_palette
 from sapiens.visualization import labels as draw
-
-
-@pytest.fixture
-def pool(monkeypatch):
-    """Threads in the place of processes. Records the number of workers, and the most images that were waiting."""
-    seen = SimpleNamespace(most=0)
-
-    class Pool(ThreadPoolExecutor):
-        def __init__(self, workers, context, start, arguments):
-            seen.workers, seen.method = workers, context.get_start_method()
-            super().__init__(workers)
-            (render._maker,) = arguments
-
-    def wait(running, return_when):
-        seen.most = max(seen.most, len(running))
-        return real(running, return_when=return_when)
-
-    real = render.wait
-    monkeypatch.setattr(render, 'ProcessPoolExecutor', Pool)
-    monkeypatch.setattr(render, 'wait', wait)
-    monkeypatch.setattr(render, '_maker', None)
-    monkeypatch.setattr(render.os, 'environ', {})
-    return seen
-
-
-def count_updates():
-    bar = SimpleNamespace(count=0)
-    bar.update = lambda: setattr(bar, 'count', bar.count + 1)
-    return bar
-
-
-@pytest.mark.parametrize('workers', [0, 1, 3])
-def test_each_missing_image_is_made_once(pool, workers):
-    made, missing, bar = [], [2, 3, 5, 7, 8, 9, 11, 12, 14, 17, 20], count_updates()
-    render.make_images(made.append, missing, workers, bar)
-    assert sorted(made) == missing and bar.count == len(missing)
-    assert made == missing or workers > 1
-    if workers:
-        assert (pool.workers, pool.method, pool.most) == (workers, 'spawn', 2 * workers), 'few wait in the queue'
-        threads = {name: value for name, value in render.os.environ.items() if name.endswith('_THREADS')}
-        assert threads == dict(OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1', MKL_NUM_THREADS='1')
-    render.make_images(made.append, [], workers, bar)
-    assert len(made) == bar.count == len(missing)
-
-
-def test_the_first_image_that_fails_ends_the_run(pool):
-    def make(index):
-        if index == 3:
-            raise render.ImageFailed('image 3')
-        made.append(index)
-
-    for workers in (0, 1):
-        made, bar = [], count_updates()
-        with pytest.raises(render.ImageFailed, match='image 3'):
-            render.make_images(make, list(range(100)), workers, bar)
-        assert made[:3] == [0, 1, 2] and bar.count <= len(made) < 10
-        assert len(made) == bar.count == 3 or workers
-
-    def die(index):
-        raise BrokenProcessPool
-
-    with pytest.raises(RuntimeError, match='use fewer --workers; the same command continues'):
-        render.make_images(die, [0, 1], 1, count_updates())
 
 
 def labels_of(size=(30, 20), **labels):

@@ -1,11 +1,16 @@
 """A generator with the signature of the real one that draws ellipses: fast, and consistent in all its labels."""
 
+import os
+import signal
 import time
+from pathlib import Path
 
 import numpy as np
 
+from sapiens.bulk import UnitFailed
 from sapiens.metainfo import get_skeleton
 from sapiens.synthetic.camera import Camera
+from sapiens.synthetic.making import Maker
 from sapiens.synthetic.sample import PersonLabel, SyntheticSample
 
 SKELETONS = ('coco17', 'wholebody133', 'goliath308')
@@ -81,3 +86,45 @@ class FakeGenerator:
             x, y = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
             bbox[:] = x[0], y[0], x[-1] - x[0] + 1, y[-1] - y[0] + 1
         return PersonLabel(number, keypoints, spatial, bbox, int(mask.sum()), dict(age=number / 10))
+
+
+class CountingGenerator(FakeGenerator):
+    """Leaves a line with the seed of every image in ``calls``, in a file with the number of the process."""
+
+    def __init__(self, calls, **options):
+        super().__init__(**options)
+        self.calls = Path(calls)
+
+    def __call__(self, seed):
+        with open(self.calls / str(os.getpid()), 'a') as file:
+            file.write(f'{seed}\n')
+        return super().__call__(seed)
+
+
+class FileMaker(Maker):
+    """Makes a file of each index, and a line in ``calls`` for every call.
+
+    ``kills``: an index that kills its process, once where ``marker`` is given. ``fails``: one that cannot be made.
+    """
+
+    def __init__(self, folder, kills=None, marker=None, fails=None):
+        self.folder, self.kills, self.marker, self.fails = Path(folder), kills, marker, fails
+
+    def is_made(self, index):
+        return (self.folder / f'files/{index}').exists()
+
+    def __call__(self, index):
+        with open(self.folder / 'calls', 'a') as file:
+            file.write(f'{index}\n')
+        if index == self.fails:
+            raise UnitFailed(f'number {index} does not fit\ntwo lines')
+        if index == self.kills and not (self.marker and Path(self.marker).exists()):
+            if self.marker:
+                Path(self.marker).touch()
+            (self.folder / 'files/.half.0123456789ab.tmp').write_text('')
+            os.kill(os.getpid(), signal.SIGKILL)
+        (self.folder / f'files/{index}').write_text(str(index))
+
+    def called(self):
+        path = self.folder / 'calls'
+        return [int(line) for line in path.read_text().split()] if path.exists() else []

@@ -15,6 +15,7 @@ from mmengine.config import Config
 from sapiens.commands import scans as tool
 from sapiens.datasets import GeometryDataset
 from sapiens.datasets.transforms.color_files import read_albedo
+from sapiens.synthetic.making import Missing
 from sapiens.synthetic.writer import read_labels
 from sapiens.utils.folder_lock import FolderLock
 
@@ -159,6 +160,7 @@ def test_doubts_are_warnings(source, tmp_path, capsys):
             '--size: images, cameras and scale of hi4d are those of its release',
         ),
         (['--protocol', 'hi4d', '--preview'], '--preview: images, cameras and scale of hi4d'),
+        (['--protocol', 'hi4d', '--gpus-per-worker', '1'], '--gpus-per-worker: images, cameras and scale of hi4d'),
         (['--num', '3', '--out', 'x', '--workers', '-1'], '-1: expected a whole number, 0 or more'),
         (['--num', '3', '--out', 'x', '--unit', 'foot'], 'foot: expected auto, smplx, m, cm, mm, or a number above 0'),
         (['--num', '3', '--out', 'x', '--part', '0.5'], 'two fractions like 0-0.9'),
@@ -196,11 +198,11 @@ def test_an_image_that_fails_names_its_scan(source, tmp_path, monkeypatch):
 
 
 def test_a_worker_makes_several_images_of_a_scan_in_a_row():
-    made = tool.batches(list(range(100)), 3)
+    made = list(tool.batches(Missing(100, lambda _: False), 100, 3))
     assert made[0] == list(range(0, 48, 3)) and made[1] == list(range(1, 48, 3))
     assert sorted(index for batch in made for index in batch) == list(range(100)) and max(map(len, made)) == tool.BATCH
     assert max(made[2]) < 48 <= min(made[3])
-    assert tool.batches([5, 7, 8], 3) == [[7], [5, 8]]
+    assert list(tool.batches(Missing(9, lambda index: index not in (5, 7, 8)), 9, 3)) == [[7], [5, 8]]
 
 
 # ---------------------------------------------------------------------- protocols
