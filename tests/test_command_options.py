@@ -261,7 +261,6 @@ sapiens.commands.render:
 --num! positive
 --size parse =(768,1024)
 --seed int
---workers zero_or_more
 --people parse =(1,4)
 --backgrounds Path
 --labels =mask,depth,normal,seg,seg29,lip,instance,albedo,alpha,foreground,camera
@@ -270,6 +269,11 @@ sapiens.commands.render:
 --preview flag
 --scene +
 --generator =sapiens.synthetic.generator:HumanGenerator
+--engine local|ray =local
+--workers zero_or_more
+--address
+--devices +
+--gpus-per-worker above_zero
 
 sapiens.commands.reproduce:
 name ?

@@ -93,6 +93,12 @@ def test_every_command_has_a_script_in_tools():
         (('quickstart', '--images', 'nowhere'), '--images nowhere'),
         (('quickstart', '--iterations', '20'), '--iterations 20: expected more than 20'),
         (('render', '--out', 'OUT', '--num', '1', '--labels', 'nonsense'), 'nonsense'),
+        (('render', '--out', 'OUT', '--num', '1', '--address', 'auto'), 'add --engine ray'),
+        (
+            ('render', '--out', 'OUT', '--num', '1', '--devices', '0'),
+            '--devices has no effect without --scene device=cuda',
+        ),
+        (('scans', 'nowhere', '--out', 'OUT', '--num', '1', '--engine', 'ray', '--workers', '0'), 'is --engine local'),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else '',
 )

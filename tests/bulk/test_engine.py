@@ -129,6 +129,26 @@ def test_files_that_a_unit_no_longer_writes_are_removed(tmp_path):
         assert out.files(stage) == [] and not (tmp_path / 'second').exists()
 
 
+def test_a_stage_in_place_records_nothing_and_ends_with_the_first_error(tmp_path):
+    stage = Stage('write', Writer, in_place=True)
+    assert run(tmp_path, units(1), stage)['unit-0'].counts == {'images': 3}
+    for workers in (0, 1):
+        with pytest.raises(FileExistsError, match='parts'):  # its worker makes that folder
+            run(tmp_path, units(1), stage, workers)
+    assert [path.name for path in tmp_path.iterdir()] == ['parts']
+
+
+def test_what_killed_workers_have_left_is_removed(tmp_path):
+    (tmp_path / 'a/b/c').mkdir(parents=True)
+    folders = [tmp_path, tmp_path / 'a', tmp_path / 'a/b', tmp_path / 'a/b/c']
+    for folder in folders:
+        (folder / '.0.png.0123456789ab.tmp').touch()
+        (folder / '0.png').touch()
+    with OutputFolder(tmp_path):
+        left = {path for path in tmp_path.rglob('*.tmp')}
+    assert left == {tmp_path / 'a/b/c/.0.png.0123456789ab.tmp'} and len(list(tmp_path.rglob('0.png'))) == 4
+
+
 @pytest.mark.parametrize('name', ['', '../up', 'a/b', '.hidden', 'x' * 101])
 def test_names_of_units_are_those_of_files(name):
     with pytest.raises(ValueError, match='cannot be the name of a unit'):

@@ -142,6 +142,15 @@ def test_wrong_options_are_refused_before_writing(tmp_path, monkeypatch):
         make(out, '--num', 2, '--size', '40')
 
 
+def test_without_ray_its_engine_is_refused_and_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'ray', None)
+    with pytest.raises(
+        ImportError, match=r'--engine ray needs ray, which cannot be imported .*: python -m pip install ray'
+    ):
+        make(tmp_path / 'set', '--num', 2, '--engine', 'ray', workers=1)
+    assert not (tmp_path / 'set').exists()
+
+
 def test_preview_draws_every_kind(tmp_path, capsys):
     make(tmp_path / 'all', '--num', 3, '--preview')
     kinds = [
