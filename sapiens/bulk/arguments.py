@@ -15,7 +15,7 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     from sapiens.utils.cli import zero_or_more  # imports torch, which processes of workers may do without
 
     group = parser.add_argument_group('where it runs')
-    text = 'local: processes of this machine; ray: actors of Ray, also on many machines (docs/clusters.md); default: local'
+    text = 'local: processes of this machine; ray: actors of Ray, also on many machines (docs/distributed.md); default: local'
     group.add_argument('--engine', choices=['local', 'ray'], default='local', help=text)
     text = (
         'processes or actors; 0 runs in this process, for a debugger; default: the CPUs of this machine, or what the cluster has '

@@ -17,7 +17,7 @@ Examples:
     sapiens render --out data/synthetic/faces --num 500 --people 1-1 \\
         --scene "shots={'head': 1}"
 
-    # on all machines of a Ray cluster, which see the folder under the same path (docs/clusters.md)
+    # on all machines of a Ray cluster, which see the folder under the same path (docs/distributed.md)
     sapiens render --out /shared/people --num 1000000 --engine ray --address auto
 
 Image i depends only on --seed, i and the options, not on the number of workers or the engine. Ctrl-C stops at any time. The same

@@ -17,7 +17,7 @@ Examples:
     # evaluation: three views of each scan of THuman2, and what configs/{depth,normal} lack of Hi4D
     sapiens scans THuman2.0_Release --out data/thuman2 --protocol thuman2
     sapiens scans data/hi4d --protocol hi4d
-    # on all machines of a Ray cluster, which see all folders under the same paths (docs/clusters.md)
+    # on all machines of a Ray cluster, which see all folders under the same paths (docs/distributed.md)
     sapiens scans /shared/RenderPeople --out /shared/scans --num 500000 --engine ray --address auto
 
 Image i shows scan i modulo the number of scans, and depends only on --seed, i and the options, not on the number of workers or

@@ -1,4 +1,4 @@
-"""Images that are made one by one, in any order, by an engine of :mod:`sapiens.bulk` (docs/clusters.md).
+"""Images that are made one by one, in any order, by an engine of :mod:`sapiens.bulk` (docs/distributed.md).
 
 What is there is known by its files, one image at a time. So a run goes on where another one stopped, with any engine, any number
 of workers and units of any size.
