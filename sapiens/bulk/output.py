@@ -77,7 +77,7 @@ class OutputFolder:
 
     def counts_if_done(self, stage: Stage, unit: Unit) -> dict[str, int] | None:
         """Return the counts of a unit that is done with these data and settings; None if it is not."""
-        record = None if stage.in_place else self.read_record(stage, unit.name)
+        record = self.read_record(stage, unit.name)
         if record is None or record['digest'] != unit.digest(stage.version):
             return None
         is_there = all(_size(self.path / name) == size for name, size in record['files'].items())

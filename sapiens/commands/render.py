@@ -294,7 +294,7 @@ def run(args: argparse.Namespace) -> None:
     module, _, attribute = args.generator.partition(':')
     again = f'    from {module} import {attribute}\n    {attribute}(**{options!r})'
     maker = ImageMaker(partial(build_generator, args.generator, options), writer, args.seed, again)
-    with OutputFolder(args.out, 'wait until it has ended, or give another --out') as out:
+    with OutputFolder(writer.root, 'wait until it has ended, or give another --out') as out:
         missing = Missing(args.num, maker.is_made)
         require_space(args.out, len(missing), args.num, args.size, writer)
         for other in folders.folders_of_seed(args.out, args.seed):

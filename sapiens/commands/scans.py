@@ -30,12 +30,13 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from sapiens.bulk import Engine, OutputFolder, build_engine, check_engine
+from sapiens.bulk import OutputFolder, build_engine, check_engine
 from sapiens.datasets.paired_folders import part_of
 from sapiens.synthetic import writer as folders
 from sapiens.synthetic.making import Missing, blocks, make
@@ -141,8 +142,11 @@ def _part(text: str) -> tuple[float, float]:
 # ---------------------------------------------------------------------- looking at the scans
 
 
-def inspect_scans(args: argparse.Namespace, engine: Engine, out: OutputFolder) -> tuple[list[Path], dict]:
+def inspect_scans(args: argparse.Namespace, make_all: Callable) -> tuple[list[Path], dict]:
     """Look at all scans, and choose their unit and axis.
+
+    Args:
+        make_all: :func:`sapiens.synthetic.making.make` with an engine and its folder.
 
     Returns:
         The paths, and dict(names, facts, units, up, digest).
@@ -159,10 +163,10 @@ def inspect_scans(args: argparse.Namespace, engine: Engine, out: OutputFolder) -
     build = generator_of(args, paths, unit=1.0, up='y', **scene)
     render.gpus_of(args, build.options)
     build()  # wrong options are found out before all scans are read
-    inspector = Inspector(root, paths, out.path / INSPECTED)
+    inspector = Inspector(root, paths, Path(os.path.abspath(args.out / INSPECTED)))
     missing = Missing(len(paths), inspector.is_made)
     with LateBar(len(paths), len(paths) - len(missing), 'scan', 'looking at the scans') as bar:
-        make('inspection', inspector, missing, blocks(missing), engine, out, bar)
+        make_all('inspection', inspector, missing, blocks(missing), bar=bar)
     facts = [json.loads(file.read_text()) for file in inspector.files]
     names = [inspector.name(index) for index in range(len(paths))]
     errors = [(index, fact['error']) for index, fact in enumerate(facts) if 'error' in fact]
@@ -263,17 +267,9 @@ def batches(missing: Missing, num: int, count: int) -> Iterator[list[int]]:
 
 
 def run_folder(
-    args: argparse.Namespace,
-    engine: Engine,
-    lock: OutputFolder,
-    paths: list,
-    found: dict,
-    out: Path,
-    num: int,
-    seed: int,
-    scene: dict,
+    args: argparse.Namespace, make_all: Callable, paths: list, found: dict, out: Path, num: int, seed: int, scene: dict
 ) -> None:
-    """Render a folder."""
+    """Render a folder. See :func:`inspect_scans`."""
     writer = make_writer(args, Path(os.path.abspath(out)))
     units = found['units']
     build = generator_of(args, paths, unit=units[0] if len(set(units)) == 1 else units, up=found['up'], **scene)
@@ -286,7 +282,7 @@ def run_folder(
     notice = 'the first image: reading a scan and compiling the renderer'
     with LateBar(num, num - len(missing), 'image', notice) as bar:
         gpus = render.gpus_of(args, build.options)
-        make('scans', maker, missing, batches(missing, num, len(paths)), engine, lock, bar, gpus)
+        make_all('scans', maker, missing, batches(missing, num, len(paths)), bar=bar, gpus=gpus)
     licence = f'that of the scans in {args.scans}'
     if args.backgrounds is not None:
         licence += f' and of the backgrounds in {args.backgrounds}'
@@ -303,10 +299,11 @@ def run_folder(
 def run_thuman2(args: argparse.Namespace) -> None:
     """Three views of each scan, in a folder each."""
     with locked(args.out) as out, build_engine(args) as engine:
-        paths, found = inspect_scans(args, engine, out)
+        make_all = partial(make, engine=engine, out=out)
+        paths, found = inspect_scans(args, make_all)
         for number, view in enumerate(VIEWS):
             seed, scene = args.seed + number, dict(shots={view: 1})
-            run_folder(args, engine, out, paths, found, args.out / view, len(paths), seed, scene)
+            run_folder(args, make_all, paths, found, args.out / view, len(paths), seed, scene)
         _write_facts(args, found)
     other = f'; the published evaluation has {PUBLISHED_SCANS} scans' if len(paths) != PUBLISHED_SCANS else ''
     print(f'{len(VIEWS) * len(paths)} images of {len(paths)} scans{other}')
@@ -315,14 +312,15 @@ def run_thuman2(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> None:
     with locked(args.out) as out, build_engine(args) as engine:
-        paths, found = inspect_scans(args, engine, out)
-        run_folder(args, engine, out, paths, found, args.out, args.num, args.seed, {})
+        make_all = partial(make, engine=engine, out=out)
+        paths, found = inspect_scans(args, make_all)
+        run_folder(args, make_all, paths, found, args.out, args.num, args.seed, {})
         _write_facts(args, found)
 
 
 def locked(folder: Path) -> OutputFolder:
     """A lock, so that a second command does not complete the folder of one that has begun it with more images."""
-    return OutputFolder(folder, 'wait until it has ended, or give another folder')
+    return OutputFolder(os.path.abspath(folder), 'wait until it has ended, or give another folder')
 
 
 def _write_facts(args: argparse.Namespace, found: dict) -> None:

@@ -75,6 +75,20 @@ def test_no_cluster_at_the_address():
         ray_engine._connect(NoRay(), None, {})
 
 
+def test_signals_stay_those_of_the_command():
+    class OwnSignals:
+        def init(self, **_):
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        ray_engine._connect(OwnSignals(), None, {})
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 @pytest.mark.slow  # actors import torch
 def test_curation_is_the_same(tmp_path, engine):
     folder = tmp_path / 'images'

@@ -1,12 +1,38 @@
-"""Parts of ``sapiens render``: the previews of labels, by their values."""
+"""Parts of ``sapiens render``: its workers, and the previews of labels, by their values."""
+
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import pytest
 
 from sapiens.commands import render
 from sapiens.metainfo import get_classes, get_skeleton
 from sapiens.metainfo.palettes import with_palette
 from sapiens.visualization import labels as draw
+
+
+def test_a_worker_refuses_other_backgrounds_than_those_of_the_command(tmp_path):
+    found = ['/photos/a.jpg', '/photos/b.jpg']
+    writer = render.folders.SampleWriter(tmp_path, ['mask'])
+    maker = render.ImageMaker(lambda: SimpleNamespace(backgrounds=list(found)), writer, 0)
+    vars(maker).update(maker.__getstate__())  # what pickling leaves
+    assert maker.generator is None
+    found.pop()
+    with pytest.raises(ValueError, match='sees other files in --backgrounds or --environments'):
+        maker(0)
+
+
+def test_gpus_of_a_worker():
+    def count(options, **given):
+        return render.gpus_of(SimpleNamespace(**dict(dict(gpus_per_worker=None, devices=None), **given)), options)
+
+    there = dict(device='cuda:1')
+    assert (count(there), count(there, gpus_per_worker=0.25), count(there, devices=['0', '1'])) == (1, 0.25, 1)
+    for options in (dict(), dict(device='cpu')):
+        assert count(options) == 0
+        with pytest.raises(ValueError, match='--gpus-per-worker has no effect without --scene device=cuda'):
+            count(options, gpus_per_worker=0.25)
 
 
 def labels_of(size=(30, 20), **labels):
