@@ -21,6 +21,7 @@ from .units import Outcome, Stage, Unit
 __all__ = ['RayEngine']
 
 _PATIENCE = 30.0  # seconds without a worker until the waiting is explained
+_TRIES = 3  # to start Ray on this machine
 
 
 class RayEngine(Engine):
@@ -107,23 +108,38 @@ class RayEngine(Engine):
 
 
 def _connect(ray: ModuleType, address: str | None, options: dict) -> None:
-    if address is None:
-        options = dict(include_dashboard=False) | options
     handler = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(address=address, logging_level='warning', **options)
-    except Exception as error:  # Ray raises a plain Exception where a node does not start
-        reason = ' '.join(str(error).split())
-        if address is None:
-            raise OSError(
-                f'Ray did not start on this machine ({reason}): its memory or processors may be taken. Try again, or start it by '
-                '`ray start --head` and add --address auto'
+    if address is None:
+        _start(ray, dict(include_dashboard=False) | options)
+    else:
+        try:
+            ray.init(address=address, logging_level='warning', **options)
+        except Exception as error:
+            raise ValueError(
+                f'no Ray cluster at --address {address} ({_line(error)}): start one (ray start --head), or leave --address out'
             ) from error
-        raise ValueError(
-            f'no Ray cluster at --address {address} ({reason}): start one (ray start --head), or leave --address out'
-        ) from error
     if handler is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray has put its own in the place of the command's
+
+
+def _start(ray: ModuleType, options: dict) -> None:
+    """Start Ray on this machine. Its processes wait 15 seconds for each other, which is short on a busy machine."""
+    for left in reversed(range(_TRIES)):
+        try:
+            ray.init(logging_level='warning', **options)
+            return
+        except Exception as error:  # Ray raises a plain Exception where a node does not start
+            ray.shutdown()
+            if not left:
+                raise OSError(
+                    f'Ray did not start on this machine ({_line(error)}): its memory or processors may be taken. Try again, or '
+                    'start it by `ray start --head` and add --address auto'
+                ) from error
+            print('Ray did not start on this machine: trying again', file=sys.stderr)
+
+
+def _line(error: Exception) -> str:
+    return ' '.join(str(error).split())
 
 
 class _Actor:

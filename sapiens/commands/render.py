@@ -16,7 +16,6 @@ Examples:
     # close-ups of one person, with an option of the generator
     sapiens render --out data/synthetic/faces --num 500 --people 1-1 \\
         --scene "shots={'head': 1}"
-
     # on all machines of a Ray cluster, which see the folder under the same path (docs/distributed.md)
     sapiens render --out /shared/people --num 1000000 --engine ray --address auto
 

@@ -66,13 +66,22 @@ def test_errors_are_those_of_the_local_engine(tmp_path, engine, monkeypatch):
 
 def test_no_cluster_at_the_address():
     class NoRay:
+        tried = 0
+
         def init(self, **_):
+            self.tried += 1
             raise ConnectionError('nothing\nthere')
 
+        def shutdown(self):
+            assert self.tried
+
+    ray = NoRay()
     with pytest.raises(ValueError, match='no Ray cluster at --address here:1 .nothing there.: start one'):
-        ray_engine._connect(NoRay(), 'here:1', {})
+        ray_engine._connect(ray, 'here:1', {})
+    assert ray.tried == 1
     with pytest.raises(OSError, match='Ray did not start on this machine .nothing there.: its memory or processors'):
-        ray_engine._connect(NoRay(), None, {})
+        ray_engine._connect(ray, None, {})
+    assert ray.tried == 1 + 3
 
 
 def test_signals_stay_those_of_the_command():
