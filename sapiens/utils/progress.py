@@ -2,6 +2,7 @@
 
 import sys
 import time
+from bisect import insort
 
 from tqdm import tqdm
 
@@ -25,7 +26,11 @@ class LateBar:
     def __init__(self, total: int, done: int = 0, unit: str = 'it', notice: str = '', first: int = 1) -> None:
         self.options = dict(total=total, unit=unit, smoothing=0.1)
         self.done, self.bar = done, None
-        self.start, self.first, self.ends = time.time(), first, []
+        self.start, self.first = time.time(), first
+        self.counted, self.latest = 0, 0.0
+        self.earliest: list[
+            float
+        ] = []  # times of the first ones, sorted: memory does not grow with the number of items
         self.begin = min(total, done + first)
         self.has_notice = bool(notice) and done < total and sys.stderr.isatty()
         if self.has_notice:
@@ -47,13 +52,17 @@ class LateBar:
             ended: the time at which it was done, of ``time.time()``, where it is counted later; default: now.
         """
         self.done += 1
-        self.ends.append(time.time() if ended is None else ended)
+        self.counted += 1
+        ended = time.time() if ended is None else ended
+        self.latest = max(self.latest, ended)
+        insort(self.earliest, ended)
+        del self.earliest[max(self.first, 1) :]
         if self.bar is not None:
             self.bar.update()
         elif self.done >= self.begin:
             self.bar = tqdm(initial=self.done, **self.options)
             # The first items may be counted long after they were done, when others are nearly done too.
-            self.bar.start_t = self.bar.last_print_t = min(max(self.ends), time.time())
+            self.bar.start_t = self.bar.last_print_t = min(self.latest, time.time())
         if self.bar is not None and self.done >= self.bar.total:
             self.bar.close()
 
@@ -62,17 +71,17 @@ class LateBar:
 
         Items that were done before are in no number. '' without items.
         """
-        if not self.ends:
+        if not self.counted:
             return ''
-        ends, unit = sorted(self.ends), self.options['unit']
-        count = len(ends)
+        count, unit = self.counted, self.options['unit']
         first = min(self.first, count)
-        text = f'{count} {unit} in {ends[-1] - self.start:.1f} s'
+        text = f'{count} {unit} in {self.latest - self.start:.1f} s'
         if first == count:
             return f'{text} with loading'
-        seconds = max(ends[-1] - ends[first - 1], 1e-9)
+        loaded = self.earliest[first - 1]
+        seconds = max(self.latest - loaded, 1e-9)
         return (
-            f'{text}: loading and the first {first} in {ends[first - 1] - self.start:.1f} s, the other {count - first} at '
+            f'{text}: loading and the first {first} in {loaded - self.start:.1f} s, the other {count - first} at '
             f'{(count - first) / seconds:.3g} {unit}/s'
         )
 

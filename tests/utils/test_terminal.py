@@ -87,3 +87,4 @@ def test_the_rate_is_that_of_the_items_after_the_first_ones(monkeypatch):
             bar.update(1000.0 + 48 + 2 * number)
         assert bar.bar.start_t == 1046.0, 'the rate of the bar begins when the first ones are done'
     assert bar.summary() == '10 img in 50.0 s: loading and the first 8 in 46.0 s, the other 2 at 0.5 img/s'
+    assert len(bar.earliest) == 8, 'memory does not grow with the number of items'
