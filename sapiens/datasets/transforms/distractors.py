@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from sapiens.coco import read_people
 from sapiens.registry import TRANSFORMS
 from sapiens.tasks import target_fields
 from sapiens.utils.paths import describe_path, require_folder
@@ -15,6 +16,7 @@ from .background import Backgrounds
 from .color_files import read_alpha
 from .decoding import BadImage, EncodedImage
 from .loading import check_prob, read_file
+from .shown_people import ShownPeople
 from .view import border_of, shown_mask
 
 __all__ = ['CutOuts', 'PasteObjects', 'PastePeople']
@@ -30,10 +32,12 @@ class CutOuts:
         number: people that are used, evenly spread over the files.
         side: longer side in pixels to which they are reduced.
         images, mattes, labels: folders of the images, of alpha, and of label maps (None without).
+        ann_file: COCO file below ``root``: only its images of one person are used, so that a cut-out is one person. None for all
+            images.
 
     Raises:
-        FileNotFoundError: no such folder.
-        ValueError: no images with alpha.
+        FileNotFoundError: no such folder or file.
+        ValueError: no images with alpha, or none of one person.
     """
 
     def __init__(
@@ -44,10 +48,18 @@ class CutOuts:
         images: str = 'rgb',
         mattes: str = 'alpha',
         labels: str | None = None,
+        ann_file: str | None = None,
     ):
         self.root, self.side = os.path.expanduser(root), side
         folder = require_folder(os.path.join(self.root, images), 'folder of people to paste')
         names = sorted(name for name in os.listdir(folder) if not name.startswith('.'))
+        if ann_file is not None:
+            alone = _images_of_one(os.path.join(self.root, ann_file))
+            names = [name for name in names if f'{images}/{name}' in alone]
+            if not names:
+                raise ValueError(
+                    f'no people to paste in {describe_path(folder)}: {ann_file!r} has no image of one person there'
+                )
         spread = np.unique(np.linspace(0, len(names) - 1, min(number, len(names))).round().astype(int))
         self.files = []
         for index in spread if names else ():
@@ -91,6 +103,13 @@ class CutOuts:
         return cut, classes
 
 
+def _images_of_one(ann_file: str) -> set[str]:
+    """Names of the images of a COCO file that show one person."""
+    people = read_people(ann_file)
+    counts = np.bincount(people.image[people.image >= 0], minlength=len(people.names))
+    return {people.names[index] for index in np.flatnonzero(counts == 1)}
+
+
 class _Paste(BaseTransform):
     """Base class: draws how many, where and how large, composes, and updates the labels.
 
@@ -101,18 +120,21 @@ class _Paste(BaseTransform):
         front: probability that one is in front of the people. It is 1 for samples without ``gt_alpha``.
         covered: factor of the weight of keypoints that are covered: 0 takes their label away.
         least: one is not pasted in front if it leaves fewer labeled keypoints uncovered.
+        least_shown: people with boxes of whom a smaller share shows are ignored: they are neither people nor background.
     """
 
     is_person = False
 
-    def __init__(self, prob: float, most: int, height: tuple, front: float, covered: float, least: int):
-        check_prob(prob=prob, front=front, covered=covered)
+    def __init__(
+        self, prob: float, most: int, height: tuple, front: float, covered: float, least: int, least_shown: float
+    ):
+        check_prob(prob=prob, front=front, covered=covered, least_shown=least_shown)
         if not (isinstance(most, int) and most >= 1):
             raise ValueError(f'most={most!r}: expected a number, 1 or more')
         if len(height) != 2 or not 0 < height[0] <= height[1]:
             raise ValueError(f'height={height!r}: expected (smallest, largest) fraction of the height, above 0')
         self.prob, self.most, self.height = prob, most, tuple(height)
-        self.front, self.covered, self.least = front, covered, least
+        self.front, self.covered, self.least, self.least_shown = front, covered, least, least_shown
 
     def transform(self, results: dict) -> dict:
         # Two draws whatever happens, so that later ones do not depend on what is pasted.
@@ -122,8 +144,11 @@ class _Paste(BaseTransform):
         self._check(results)
         rng = np.random.default_rng(seed)
         results['img'] = results['img'].copy()
+        people = ShownPeople(results, self.least_shown) if 'bbox_ignored' in results else None
         for _ in range(int(rng.integers(1, self.most + 1))):
-            self._paste(results, rng)
+            self._paste(results, rng, people)
+        if people is not None:
+            people.write(results)
         return results
 
     def cut_out(self, rng: np.random.Generator, results: Mapping) -> tuple[np.ndarray, np.ndarray | None]:
@@ -134,7 +159,7 @@ class _Paste(BaseTransform):
         if 'gt_foreground' in results:
             raise ValueError(f'{type(self).__name__}: samples with a foreground are not supported; leave it out')
 
-    def _paste(self, results: dict, rng: np.random.Generator) -> None:
+    def _paste(self, results: dict, rng: np.random.Generator, people: ShownPeople | None) -> None:
         image = results['img']
         height, width = image.shape[:2]
         cut, classes = self.cut_out(rng, results)
@@ -149,7 +174,9 @@ class _Paste(BaseTransform):
         if right <= x or bottom <= y:
             return
         into, part = (slice(y, bottom), slice(x, right)), (slice(y - top, bottom - top), slice(x - left, right - left))
-        cut = cv2.resize(cut, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)[part]
+        cut = cv2.resize(cut, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        whole = float(cut[..., 3].sum()) / 255
+        cut = cut[part]
         weight = cut[..., 3].astype(np.float32) * np.float32(1 / 255)
         if 'warp_matrix' in results:  # outside of the image there is nothing
             weight *= shown_mask(results['warp_matrix'], border_of(results), (width, height))[into]
@@ -163,6 +190,13 @@ class _Paste(BaseTransform):
         if classes is not None:
             classes = cv2.resize(classes, size, interpolation=cv2.INTER_NEAREST)[part]
         self._update(results, into, covered, weight if is_front else None, classes)
+        if people is not None and is_front:
+            people.cover(into, weight)
+        if people is not None and self.is_person:
+            people.add(into, weight, whole)
+            if 'gt_alpha' in results:  # of all people: what comes next is behind this one too
+                results['gt_alpha'] = results['gt_alpha'].copy()
+                results['gt_alpha'][into] += weight
 
     def _covers_too_much(self, results: Mapping, weight: np.ndarray, into: tuple) -> bool:
         if 'transformed_keypoints' not in results:
@@ -188,11 +222,12 @@ class _Paste(BaseTransform):
                 part = results[key][into]
                 part[covered] = value[covered] if isinstance(value, np.ndarray) else value
 
-        others = any(f'gt_{name}' in results for name in target_fields() if name not in ('sem_seg', 'alpha'))
+        others = [name for name in target_fields() if f'gt_{name}' in results and name not in ('sem_seg', 'alpha')]
+        apart = 'valid_sem_seg' in results  # each field says where it is valid, see LoadLabels
         if 'gt_sem_seg' in results:
             change('gt_sem_seg', 0 if classes is None else classes)
-            if self.is_person and classes is None:
-                change('valid_mask', False)
+            if apart or (self.is_person and classes is None):
+                change('valid_sem_seg' if apart else 'valid_mask', not (self.is_person and classes is None))
             elif not others:
                 change('valid_mask', True)
         if front is None:
@@ -202,8 +237,8 @@ class _Paste(BaseTransform):
             results['gt_alpha'][into] *= 1 - front
         change('gt_mask', False)
         change('gt_instance', 0)
-        if others:
-            change('valid_mask', False)
+        for name in others:
+            change(f'valid_{name}' if apart else 'valid_mask', False)
         if 'transformed_keypoints' in results:
             hidden = _inside(results['transformed_keypoints'], front, into)
             factor = np.where(hidden, np.float32(self.covered), np.float32(1))
@@ -225,19 +260,22 @@ class PastePeople(_Paste):
 
     Behind people they are composed through ``gt_alpha``. Covered keypoints lose their label, class ids become those of the pasted
     person where its labels are known (else these pixels are not valid), and maps of depth and the like are not valid where people
-    are covered.
+    are covered. In samples with the boxes of all people (``bbox_ignored``), those who are pasted get one around what shows of
+    them, the boxes of covered people shrink to what still shows, and people of whom less than ``least_shown`` shows are ignored.
 
-    Required Keys: img (uint8 (H, W, 3) RGB) of the network's size; gt_alpha (H, W) for people behind
+    Required Keys: img (uint8 (H, W, 3) RGB) of the network's size; gt_alpha (H, W) for people behind; with bbox_ignored also
+    warp_matrix
 
-    Modified Keys: img; gt_alpha, gt_mask, gt_sem_seg, gt_instance, valid_mask, transformed_visible where present
+    Modified Keys: img; gt_alpha, gt_mask, gt_sem_seg, gt_instance, valid_mask, valid_<field>, transformed_visible, bbox and
+    bbox_ignored where present
 
     Args:
-        root, number, side, images, mattes, labels: see :class:`CutOuts`.
-        prob, most, height, front, covered, least: see :class:`_Paste`.
+        root, number, side, images, mattes, labels, ann_file: see :class:`CutOuts`. Samples with boxes need ``ann_file``.
+        prob, most, height, front, covered, least, least_shown: see :class:`_Paste`.
 
     Raises:
-        FileNotFoundError, ValueError: see :class:`CutOuts`; an argument out of its range; on use, samples of boxes of all people,
-            which would need those of the pasted ones.
+        FileNotFoundError, ValueError: see :class:`CutOuts`; an argument out of its range; on use, samples of boxes of all people
+            without ``ann_file``, where a cut-out might show several people.
         BadImage: a file that cannot be used.
     """
 
@@ -257,15 +295,19 @@ class PastePeople(_Paste):
         images: str = 'rgb',
         mattes: str = 'alpha',
         labels: str | None = None,
+        ann_file: str | None = None,
+        least_shown: float = 0.25,
     ):
-        super().__init__(prob, most, height, front, covered, least)
-        self.people = CutOuts(root, number, side, images, mattes, labels)
+        super().__init__(prob, most, height, front, covered, least, least_shown)
+        self.people = CutOuts(root, number, side, images, mattes, labels, ann_file)
+        self.of_one = ann_file is not None
 
     def _check(self, results: Mapping) -> None:
         super()._check(results)
-        if 'bbox_ignored' in results:
+        if 'bbox_ignored' in results and not self.of_one:
             raise ValueError(
-                'PastePeople: pasted people would have no boxes. For boxes of people take MosaicDataset, or PasteObjects'
+                'PastePeople: with boxes of people each cut-out must be one person: give ann_file=, the COCO file of the people '
+                'to paste'
             )
 
     def cut_out(self, rng, results):
@@ -292,7 +334,7 @@ class PasteObjects(_Paste):
     Args:
         root, ann_file: photographs, see :class:`.background.Backgrounds`.
         memory: see there.
-        prob, most, height, front, covered, least: see :class:`_Paste`.
+        prob, most, height, front, covered, least, least_shown: see :class:`_Paste`.
 
     Raises:
         FileNotFoundError, ValueError: see :class:`.background.Backgrounds`; an argument out of its range.
@@ -310,8 +352,9 @@ class PasteObjects(_Paste):
         least: int = 4,
         ann_file: str | None = None,
         memory: int | None = 320,
+        least_shown: float = 0.25,
     ):
-        super().__init__(prob, most, height, front, covered, least)
+        super().__init__(prob, most, height, front, covered, least, least_shown)
         self.photographs = Backgrounds(root, ann_file, memory=memory)
 
     def cut_out(self, rng, results):
