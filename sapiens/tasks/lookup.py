@@ -1,5 +1,6 @@
 """The registered tasks and their fields, by name."""
 
+import functools
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ _COMMON_FIELDS = (
              reader='sapiens.datasets.transforms.label_files:read_mask'),
 )  # fmt: skip
 _TASKS: dict[str, TaskSpec] = {}
+_KNOWN: dict[tuple[int, ...], dict[str, MapField]] = {}
 
 
 def register_task(spec: TaskSpec) -> TaskSpec:
@@ -60,8 +62,17 @@ def get_task(name: str) -> TaskSpec:
 
 def map_fields() -> dict[str, MapField]:
     """All known label maps by name: those of the tasks, then those that belong to none."""
-    fields = {field.name: field for spec in _TASKS.values() for field in spec.fields}
-    return fields | {field.name: field for field in _COMMON_FIELDS if field.name not in fields}
+    return dict(_fields())
+
+
+def _fields() -> dict[str, MapField]:
+    """:func:`map_fields` without a copy: transforms ask for fields a hundred times for each sample."""
+    specs = tuple(map(id, _TASKS.values()))
+    if specs not in _KNOWN:
+        fields = {field.name: field for spec in _TASKS.values() for field in spec.fields}
+        _KNOWN.clear()
+        _KNOWN[specs] = fields | {field.name: field for field in _COMMON_FIELDS if field.name not in fields}
+    return _KNOWN[specs]
 
 
 def target_fields(masked_by_people: bool = False) -> dict[str, MapField]:
@@ -74,12 +85,17 @@ def get_field(key: str) -> MapField | None:
     """The declaration of a sample's key ``gt_<name>`` or ``pred_<name>``, of ``valid_mask`` and of ``valid_<name>``; None for
     other keys."""
     prefix, _, name = key.partition('_')
-    fields = map_fields()
+    fields = _fields()
     if prefix in ('gt', 'pred'):
         return fields.get(name)
     if prefix == 'valid' and (name == 'mask' or name in fields):
-        return MapField(key, kind='labels', about='bool')
+        return _validity(key)
     return None
+
+
+@functools.cache
+def _validity(key: str) -> MapField:
+    return MapField(key, kind='labels', about='bool')
 
 
 def resolve(reference: str | Callable | None) -> Any:

@@ -146,6 +146,17 @@ def test_probability_and_reading(photos, tmp_path):
     assert abs(changed / 200 - 0.3) < 0.1
 
 
+def test_samples_that_do_not_tell_where_people_are(photos):
+    """A photograph beside rendered people has no mask; what class ids are unknown is no mask either."""
+    unknown = {key: value for key, value in person().items() if key != 'gt_mask'}
+    with pytest.raises(ValueError, match='needs gt_mask, gt_sem_seg or gt_alpha'):
+        RandomBackground(str(photos), prob=1.0)(dict(unknown))
+    for labels in ({}, dict(gt_sem_seg=np.full(SIZE[::-1], 255, np.uint8))):
+        after = RandomBackground(str(photos), prob=1.0, optional=True)({**unknown, **labels})
+        assert after['img'] is unknown['img'] and 'background' not in after
+    assert 'background' in RandomBackground(str(photos), prob=1.0, optional=True)(person())
+
+
 def coco(path, people=(1, 3), category=1):
     images = [dict(id=i, file_name=f'{i}.jpg', width=4, height=4) for i in range(1, 6)]
     annotations = [dict(id=i, image_id=i, category_id=category, iscrowd=i % 2, bbox=[0, 0, 1, 1]) for i in people]

@@ -5,7 +5,8 @@
 DATA has synthetic/train and backgrounds/train, as the configs of the package's weights read them (docs/weights.md). Each step
 of the training pipeline is applied to the same samples as the pipeline gives them to it, with probability 1 where it has one, and
 with its own probability ("expected", what it costs on average). The median over the samples counts; a first pass, which reads the
-kept photographs and people, does not. Times are CPU times of the process.
+kept photographs and people, does not. Times are CPU times of the process. A config of several tasks has a table for each of its
+datasets.
 """
 
 import copy
@@ -39,9 +40,16 @@ def main() -> None:
     os.environ['DATA_ROOT'] = args.root
     use_one_thread()
     options = load_config(args.config).train_dataloader.dataset
+    for name, part in options.datasets.items() if options.type == 'MultiTaskDataset' else [(args.config, options)]:
+        print(name)
+        clock(part, args.samples)
+
+
+def clock(options: dict, number: int) -> None:
+    """Print the table of a training dataset."""
     steps = [dict(step) for step in options.pipeline]
     dataset = DATASETS.build(dict(options, pipeline=[]))
-    indices = np.linspace(0, len(dataset) - 1, min(args.samples, len(dataset))).astype(int)
+    indices = np.linspace(0, len(dataset) - 1, min(number, len(dataset))).astype(int)
     samples = [dataset.load(int(index)) for index in indices]
     table = PrettyTable(['transform', 'ms', 'expected'])
     table.align, table.align['transform'] = 'r', 'l'

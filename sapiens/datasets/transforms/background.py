@@ -123,6 +123,7 @@ class RandomBackground(BaseTransform):
         random_part: show a random part of the photograph, mirrored half of the time, instead of its center.
         inside_only: for inputs that show more than the image (``warp_matrix``): leave what is outside of the image as it is,
             since a photograph would be black there too.
+        optional: leave samples that tell nothing of where people are (no gt_mask and no gt_alpha) as they are.
 
     Raises:
         FileNotFoundError: no such folder or file.
@@ -141,12 +142,13 @@ class RandomBackground(BaseTransform):
         memory: int | None = None,
         random_part: bool = False,
         inside_only: bool = False,
+        optional: bool = False,
     ):
         for name, value in (('prob', prob), ('color_transfer', color_transfer)):
             if not 0 <= value <= 1:
                 raise ValueError(f'{name}={value!r}: expected a number from 0 to 1')
         self.backgrounds = Backgrounds(root, ann_file, max_megapixels, memory)
-        self.random_part, self.inside_only = random_part, inside_only
+        self.random_part, self.inside_only, self.optional = random_part, inside_only, optional
         self.prob, self.color_transfer, self.ignored = prob, color_transfer, ignored
         self.max_megapixels = max_megapixels
 
@@ -154,7 +156,7 @@ class RandomBackground(BaseTransform):
         # Always drawn, so that later draws do not depend on the probability.
         chance, number = np.random.random(), np.random.randint(len(self.backgrounds))
         place = np.random.random(3) if self.random_part else None
-        if chance >= self.prob:
+        if chance >= self.prob or (self.optional and not {'gt_mask', 'gt_alpha'} & results.keys()):
             return results
         image = open_image(results, self.max_megapixels)
         pixels, _ = image.crop((0, 0, *image.size), image.size, True)
@@ -166,8 +168,9 @@ class RandomBackground(BaseTransform):
             )
         behind, path = self.backgrounds.fitted(number, pixels.shape[1::-1], place)
         if self.inside_only and 'warp_matrix' in results:
-            outside = ~shown_mask(results['warp_matrix'], border_of(results), pixels.shape[1::-1])
-            behind[outside] = pixels[outside]
+            inside = shown_mask(results['warp_matrix'], border_of(results), pixels.shape[1::-1])
+            if not inside.all():
+                cv2.copyTo(pixels, (~inside).view(np.uint8), behind)
         if 'gt_foreground' in results:
             self._compose_foreground(results, pixels, behind)
         else:
@@ -178,9 +181,7 @@ class RandomBackground(BaseTransform):
     def _compose_foreground(self, results: dict, pixels: np.ndarray, behind: np.ndarray) -> None:
         alpha, known = results['gt_alpha'], results['valid_foreground']
         colors = np.where(known[..., None], straight_colors(results['gt_foreground'], alpha), pixels)
-        tables = transfer_tables(colors, behind, alpha >= 0.5, self.color_transfer)
-        if tables is not None:
-            colors = change_colors(colors, tables)
+        colors = transfer_colors(colors, behind, alpha >= 0.5, self.color_transfer)
         results['img'] = compose_linear(colors, behind, alpha)
         results['gt_foreground'] = np.where(known[..., None], multiply(colors, alpha), np.float32(0))
 
@@ -252,9 +253,7 @@ def compose(
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     front = np.ascontiguousarray(image[box])
     weights = mask[box].view(np.uint8)
-    tables = transfer_tables(front, behind, mask, color_transfer, weights)
-    if tables is not None:
-        front = change_colors(front, tables)
+    front = transfer_colors(front, behind, mask, color_transfer, weights)
     result = behind.copy()
     if alpha is None:
         cv2.copyTo(front, weights, result[box])
@@ -264,10 +263,10 @@ def compose(
     return result
 
 
-def transfer_tables(
+def transfer_colors(
     front: np.ndarray, behind: np.ndarray, mask: np.ndarray, strength: float, weights: np.ndarray | None = None
-) -> np.ndarray | None:
-    """Tables of :func:`change_colors` that adapt a foreground to a background; None where one of them has no pixel.
+) -> np.ndarray:
+    """The colors of a foreground, adapted to a background; as they are where one of them has no pixel.
 
     Args:
         front: (H, W, 3) uint8 RGB, or a box of it.
@@ -279,16 +278,11 @@ def transfer_tables(
     weights = np.ascontiguousarray(mask).view(np.uint8) if weights is None else weights
     there = ~mask[::_STRIDE, ::_STRIDE]
     if not (strength and weights.any() and there.any()):
-        return None
+        return front
     lab = cv2.cvtColor(front, cv2.COLOR_RGB2LAB)
     far = cv2.cvtColor(np.ascontiguousarray(behind[::_STRIDE, ::_STRIDE]), cv2.COLOR_RGB2LAB)
     stats = cv2.meanStdDev(lab, mask=weights), cv2.meanStdDev(far, mask=there.view(np.uint8))
-    return reinhard_tables(*stats, strength)
-
-
-def change_colors(image: np.ndarray, tables: np.ndarray) -> np.ndarray:
-    """Apply a table of each channel of 8-bit CIELAB to (H, W, 3) uint8 RGB."""
-    return cv2.cvtColor(cv2.LUT(cv2.cvtColor(image, cv2.COLOR_RGB2LAB), tables), cv2.COLOR_LAB2RGB)
+    return cv2.cvtColor(cv2.LUT(lab, reinhard_tables(*stats, strength)), cv2.COLOR_LAB2RGB)
 
 
 def reinhard_tables(front: tuple, behind: tuple, strength: float = 1.0) -> np.ndarray:

@@ -147,11 +147,12 @@ class SensorNoise(Degradation):
 
     def apply(self, image, drawn):
         read, shot, seed = drawn
-        rng, (height, width) = np.random.default_rng(seed), image.shape[:2]
-        luma = rng.standard_normal((height, width), np.float32)
-        coarse = rng.standard_normal(((height + 1) // 2, (width + 1) // 2, 3), np.float32)
-        noise = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST) * np.float32(self.color)
-        noise += luma[..., None]
+        height, width = image.shape[:2]
+        cv2.setRNGSeed(seed)  # OpenCV draws in a sixth of the time of numpy
+        luma = cv2.randn(np.empty((height, width), np.float32), 0, 1)
+        coarse = cv2.randn(np.empty(((height + 1) // 2, (width + 1) // 2, 3), np.float32), (0,) * 3, (self.color,) * 3)
+        noise = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST)
+        noise += cv2.cvtColor(luma, cv2.COLOR_GRAY2RGB)
         deviation = np.sqrt(read**2 + shot * np.arange(256)).astype(np.float32)
         noise *= cv2.LUT(image, deviation)
         return cv2.add(image, noise, dtype=cv2.CV_8U)

@@ -134,6 +134,9 @@ def shown_mask(matrix: np.ndarray, border: np.ndarray, size: tuple) -> np.ndarra
     """(h, w) bool: the pixels of a view of ``size`` (w, h) whose centers show the image inside of a border x1, y1, x2, y2."""
     back = invert(matrix)
     x, y = np.arange(size[0]), np.arange(size[1])[:, None]
+    if back[0, 1] == 0 and back[1, 0] == 0:  # whole rows and columns
+        x, y = back[0, 0] * x + back[0, 2], back[1, 1] * y + back[1, 2]
+        return ((x >= border[0]) & (x <= border[2])) & ((y >= border[1]) & (y <= border[3]))
     across = back[0, 0] * x + back[0, 1] * y + back[0, 2]
     down = back[1, 0] * x + back[1, 1] * y + back[1, 2]
     return (across >= border[0]) & (across <= border[2]) & (down >= border[1]) & (down <= border[3])
