@@ -7,6 +7,7 @@ from .depth_normal import GeometryDataset
 from .draw import Draw, seed_everything_for
 from .image_folder import ImageFolder
 from .image_list import ImageList
+from .joint import JointDataset
 from .keypoints import KeypointDataset
 from .matting import MattingDataset
 from .mosaic import MosaicDataset
@@ -24,6 +25,7 @@ __all__ = [
     'GeometryDataset',
     'ImageFolder',
     'ImageList',
+    'JointDataset',
     'KeypointDataset',
     'MattingDataset',
     'MosaicDataset',

@@ -65,7 +65,8 @@ class MultiTaskDataset(Dataset):
     Training takes batches of one task each from it (:class:`TaskSampler`), evaluation evaluates each task by itself.
 
     Args:
-        datasets: datasets with pipelines, or their configs, by the names of the tasks in the model.
+        datasets: datasets with pipelines, or their configs, by the names of the tasks in the model. Samples with the labels of
+            several tasks (:class:`.JointDataset`) are those of ``'depth+pose'``: one step trains both, and encodes images once.
 
     Attributes:
         tasks: the :class:`TaskDataset` of each task by name.

@@ -83,7 +83,8 @@ class MapStatistics:
             if values is None:
                 continue
             values = values.movedim(0, -1) if field.leading else values
-            valid = getattr(sample, f'valid_{field.name}' if field.own_validity else 'valid_mask', None)
+            own = f'valid_{field.name}'
+            valid = getattr(sample, own if own in sample else 'valid_mask', None)
             valid = torch.ones(values.shape[:2], dtype=torch.bool) if valid is None else valid
             maps[field.name] = measure_field(field, values.numpy(), valid.numpy())
         return dict(labels=bool(maps) or not self.spec.fields, maps=maps)

@@ -10,10 +10,11 @@ A task outside the package calls :func:`register_task` in a module that its conf
 from . import declarations  # noqa: F401  (registers the tasks of the package)
 from .fields import MapField
 from .lookup import get_field, get_task, map_fields, register_task, resolve, target_fields, task_names
-from .of_model import MULTI, member_of, members_of, task_of
+from .of_model import JOINT, MULTI, member_of, members_of, task_of
 from .spec import Output, PublishedHead, TaskSpec
 
 __all__ = [
+    'JOINT',
     'MULTI',
     'MapField',
     'Output',

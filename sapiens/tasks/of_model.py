@@ -8,10 +8,12 @@ from ..registry import MODELS
 from .lookup import get_task, task_names
 from .spec import TaskSpec
 
-__all__ = ['MULTI', 'member_of', 'members_of', 'task_of']
+__all__ = ['JOINT', 'MULTI', 'member_of', 'members_of', 'task_of']
 
 # ``task_name`` of models of several tasks, which have ``tasks``: models of one task by name.
 MULTI = 'multi'
+# Between the names of the tasks that a sample has labels of (``task`` in its metainfo).
+JOINT = '+'
 
 
 def task_of(model: Any) -> TaskSpec:

@@ -7,6 +7,7 @@ from .decoding import BadImage
 from .degradation import GaussianBlur, GaussianNoise, JPEGCompression, LowerResolution, Solarize
 from .dense import LoadDense
 from .distractors import PasteObjects, PastePeople
+from .joint import MovePerson, PackTasks, PersonCrop
 from .labels import LoadLabels
 from .loading import LoadLetterbox, LoadRandomResizedCrop, LoadResize
 from .matte import CutByBorder, LoadMatte
@@ -47,12 +48,15 @@ __all__ = [
     'LoadResize',
     'LowerResolution',
     'MotionBlur',
+    'MovePerson',
     'PackBoxes',
     'PackDense',
     'PackImage',
     'PackPose',
+    'PackTasks',
     'PasteObjects',
     'PastePeople',
+    'PersonCrop',
     'PhotometricDistortion',
     'RandomAreaCrop',
     'RandomBackground',

@@ -5,11 +5,13 @@ from collections.abc import Callable
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from sapiens.metainfo import get_classes
 from sapiens.registry import TRANSFORMS
 from sapiens.tasks import MapField, map_fields, resolve, target_fields
 
 from .camera import check_camera, read_camera, unproject
 from .decoding import BadImage
+from .loading import open_image
 
 __all__ = ['PEOPLE', 'LoadLabels', 'read_label']
 
@@ -17,6 +19,7 @@ __all__ = ['PEOPLE', 'LoadLabels', 'read_label']
 _OF_PEOPLE = ('bbox', 'keypoints', 'keypoints_visible', 'keypoints_seen')
 # Fields that are kept beside any target: they say where people are.
 PEOPLE = ('mask', 'instance', 'alpha')
+_MAX_MEGAPIXELS = 150
 
 
 @TRANSFORMS.register_module()
@@ -40,18 +43,28 @@ class LoadLabels(BaseTransform):
     Args:
         fields: targets to keep, some of those that tasks declare ('sem_seg', 'depth', 'normal', ...). Others of the dataset are
             dropped, since ``valid_mask`` would be their intersection; so are boxes and keypoints of people. None for all fields.
+        apart: for samples of several tasks: each of ``fields`` has its own valid_<field>, and valid_mask is True. Boxes and
+            keypoints stay. A sample that lacks a field has it without a valid pixel.
+        classes: of samples that lack class ids, for what is pasted into them and for mirrors: name, path or dict
+            (:func:`sapiens.metainfo.get_classes`). Needed with ``apart`` and the field 'sem_seg'.
 
     Raises:
-        ValueError: an unknown field, or one that the dataset does not have.
+        ValueError: an unknown field, or one that the dataset does not have; ``apart`` without ``fields``, or with 'sem_seg' and
+            without ``classes``.
         BadImage: a file that cannot be used: unreadable, of another kind, of another size than the others, with a label that is
             no class; a camera of another image size.
     """
 
-    def __init__(self, fields: list[str] | None = None):
+    def __init__(self, fields: list[str] | None = None, apart: bool = False, classes: str | dict | None = None):
         targets = target_fields()
         if set(fields or ()) - targets.keys() or fields == []:
             raise ValueError(f'fields={fields!r}: expected some of {", ".join(map(repr, targets))}, or None for all')
-        self.fields = None if fields is None else tuple(fields)
+        if apart and fields is None:
+            raise ValueError('apart=True: name the fields=, so that every sample has the same ones')
+        if (apart and 'sem_seg' in (fields or ())) != (classes is not None):
+            raise ValueError(f"classes={classes!r}: expected those of 'sem_seg' with apart=True, else None")
+        self.flip_table = None if classes is None else np.asarray(get_classes(classes).flip_table)
+        self.fields, self.apart = None if fields is None else tuple(fields), apart
 
     def transform(self, results: dict) -> dict:
         self._read_files(results)
@@ -62,15 +75,32 @@ class LoadLabels(BaseTransform):
             results['gt_mask'] = results['gt_instance'] > 0
         for key in list(results):
             is_map = key.startswith(('gt_', 'valid_'))
-            if key in _OF_PEOPLE or (is_map and not self._wanted(key.partition('_')[2])):
+            if (key in _OF_PEOPLE and not self.apart) or (is_map and not self._wanted(key.partition('_')[2])):
                 del results[key]
+        if self.apart:
+            self._add_unknown(results)
         for name in self.fields or ():
             if f'gt_{name}' not in results:
                 raise ValueError(
                     f'{results["img_path"]} has no labels of {name!r}, which LoadLabels(fields={list(self.fields)}) asks for'
                 )
-        add_validity(results)
+        add_validity(results, self.apart)
         return results
+
+    def _add_unknown(self, results: dict) -> None:
+        """Add the fields that a sample lacks, without a valid pixel."""
+        lacking = [name for name in self.fields if f'gt_{name}' not in results]
+        if not lacking:
+            return
+        width, height = open_image(results, _MAX_MEGAPIXELS).size
+        for name in lacking:
+            field = target_fields()[name]
+            kind = np.uint8 if field.kind == 'labels' else np.float32
+            shape = (height, width) if field.channels in (None, 1) else (height, width, field.channels)
+            results[f'gt_{name}'] = np.full(shape, field.padding, kind)
+            results[f'valid_{name}'] = np.zeros((height, width), bool)
+        if self.flip_table is not None:
+            results.setdefault('flip_table', self.flip_table)
 
     def _read_files(self, results: dict) -> None:
         camera, files = results.pop('camera_file', None), results.pop('label_files', {})
@@ -111,8 +141,8 @@ def read_label(field: MapField, path: str, results: dict) -> None:
         results[f'valid_{field.name}'] = known
 
 
-def add_validity(results: dict) -> None:
-    """Add ``valid_mask``, and ``valid_<field>`` of fields with their own validity; see :class:`LoadLabels`.
+def add_validity(results: dict, apart: bool = False) -> None:
+    """Add ``valid_mask``, and ``valid_<field>`` of fields with their own validity, or of all of them; see :class:`LoadLabels`.
 
     Raises:
         BadImage: maps of different sizes.
@@ -131,7 +161,7 @@ def add_validity(results: dict) -> None:
         known = np.ones_like(valid) if field.known is None else resolve(field.known)(results[f'gt_{name}'])
         if name in on_people:
             known = known & results['gt_mask']
-        if field.own_validity:
+        if field.own_validity or apart:
             results[f'valid_{name}'] = results.get(f'valid_{name}', True) & known
         else:
             valid = valid & known

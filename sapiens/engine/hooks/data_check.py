@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 
 from sapiens.datasets.statistics import Doubt, MapStatistics, statistics_of
 from sapiens.registry import HOOKS
-from sapiens.tasks import members_of, task_of
+from sapiens.tasks import JOINT, members_of, task_of
 
 __all__ = ['DataCheckHook', 'check_names', 'split_by_task']
 
@@ -60,14 +60,15 @@ class DataCheckHook(Hook):
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
         if all(count >= self.num_batches for count in self.batches.values()):
             return
-        name = data_batch['data_samples'][0].metainfo.get('task') if None not in self.batches else None
-        if self.batches.get(name, self.num_batches) >= self.num_batches:
-            return
-        self.batches[name] += 1
-        for image, sample in zip(data_batch['inputs'], data_batch['data_samples'], strict=True):
-            self.rows[name].append(self.statistics[name].measure(image, sample))
-        if self.batches[name] == self.num_batches:
-            self.judge(name)
+        names = data_batch['data_samples'][0].metainfo.get('task', '').split(JOINT)
+        for name in names if None not in self.batches else [None]:
+            if self.batches.get(name, self.num_batches) >= self.num_batches:
+                continue
+            self.batches[name] += 1
+            for image, sample in zip(data_batch['inputs'], data_batch['data_samples'], strict=True):
+                self.rows[name].append(self.statistics[name].measure(image, sample))
+            if self.batches[name] == self.num_batches:
+                self.judge(name)
 
     def after_train(self, runner) -> None:
         for name, count in self.batches.items():
@@ -104,6 +105,7 @@ def split_by_task(model, dataset, split: str) -> dict[str, tuple]:
     """
     members = members_of(model)
     parts = getattr(dataset, 'tasks', {})
+    parts = {task: part for names, part in parts.items() for task in names.split(JOINT)}
     if members and set(parts) != set(members):
         raise ValueError(
             f'the {split} data are for {", ".join(parts) or "no tasks"}, the model is for {", ".join(members)}: give '

@@ -76,13 +76,18 @@ class BoxEstimator(Estimator):
                 raise ValueError(f'test_cfg.{name}={options[name]!r}: expected 0 to 1')
 
     def loss(
-        self, inputs: Tensor, data_samples: list, labels: dict[str, Tensor] | None = None, seeds: Tensor | None = None
+        self,
+        inputs: Tensor,
+        data_samples: list,
+        labels: dict[str, Tensor] | None = None,
+        seeds: Tensor | None = None,
+        encode: Callable | None = None,
     ) -> dict[str, Tensor]:
         """``loss_<name>`` of each loss, weighted; and ``center_score``: the mean score at the centers of people.
 
         A sample of weight w counts as w samples, see :mod:`sapiens.models.losses.weights`.
         """
-        output = self.network(inputs, seeds=seeds)
+        output = self.network(inputs, encode=encode, seeds=seeds)
         weights = SampleWeights.of(data_samples, labels, output.device)
         targets = self._targets(data_samples, inputs, output, labels)
         targets = targets._replace(counted=weights.keep(targets.counted), weights=weights.keep(targets.weights))

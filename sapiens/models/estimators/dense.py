@@ -100,7 +100,12 @@ class DenseEstimator(Estimator):
         return self.task.task_name
 
     def loss(
-        self, inputs: Tensor, data_samples: list, labels: dict[str, Tensor] | None = None, seeds: Tensor | None = None
+        self,
+        inputs: Tensor,
+        data_samples: list,
+        labels: dict[str, Tensor] | None = None,
+        seeds: Tensor | None = None,
+        encode: Callable | None = None,
     ) -> dict[str, Tensor]:
         """``loss_<name>`` of each loss, weighted, which the runner sums; and what the task monitors (``acc_seg``).
 
@@ -118,7 +123,7 @@ class DenseEstimator(Estimator):
             seeds = draw_seeds(len(inputs), inputs.device) if seeds is None else seeds
             grid = PixelGrid.draw(seeds, size, self.loss_stride)
         whole = self._whole_targets(targets, data_samples, size, grid, labels)
-        output = self.network(inputs, seeds=seeds)
+        output = self.network(inputs, encode=encode, seeds=seeds)
         if grid is None:
             output = _each_map(output, lambda value: upsample(value, size))
         else:

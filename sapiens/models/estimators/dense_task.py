@@ -108,7 +108,9 @@ class DenseTask:
         labels = stack_labels(samples, size) if labels is None else labels
         found = {}
         for field in self.spec.fields:
-            label, masks = f'gt_{field.name}', ['valid_mask', *([f'valid_{field.name}'] if field.own_validity else [])]
+            label, own = f'gt_{field.name}', f'valid_{field.name}'
+            # Samples of several tasks have a mask for each field.
+            masks = ['valid_mask', *([own] if field.own_validity or own in labels else [])]
             for sample, key in itertools.product(samples, (label, *masks)):
                 if key not in labels and key not in sample:
                     raise ValueError(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sapiens.metainfo.naming import near
 from sapiens.registry import MODELS
+from sapiens.tasks import JOINT
 from sapiens.utils.checkpoint import load_head_start
 from sapiens.utils.terminal import fact, log_brief
 
@@ -30,9 +31,10 @@ class MultiTaskEstimator(BaseModel):
     Each task is a whole estimator (:class:`~sapiens.models.PoseEstimator`, :class:`~sapiens.models.DenseEstimator`) that uses the
     encoder of this model: head, losses, codec and options are those of the estimator, and so is what it computes.
 
-    A training step has a batch of one task (:class:`sapiens.datasets.MultiTaskDataset`). The parameters of other heads get no
-    gradient in it and do not change. Prediction takes samples of any tasks, or several samples for each image
-    (:meth:`predict_tasks`), and then encodes each image once.
+    A training step has a batch of one task, or of samples with the labels of several
+    (:class:`sapiens.datasets.MultiTaskDataset`). The parameters of other heads get no gradient in it and do not change.
+    Prediction takes samples of any tasks, or several samples for each image (:meth:`predict_tasks`), and then encodes each
+    image once.
 
     Weights are named ``backbone.*`` and ``tasks.<name>.*``, and below that as in the model of the single task.
 
@@ -135,22 +137,28 @@ class MultiTaskEstimator(BaseModel):
     def loss(
         self, inputs: Tensor, data_samples: list, labels: dict[str, Tensor] | None = None, seeds: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Losses of the task that all samples belong to, times its weight, and what it monitors; each as ``<task>_<name>``.
+        """Losses of the tasks that all samples belong to, times their weights, and what they monitor; each as ``<task>_<name>``.
+
+        Images whose samples have the labels of several tasks are encoded once.
 
         Raises:
-            ValueError: samples of several tasks, or of none.
+            ValueError: samples of different tasks, or of none.
         """
-        names = list(dict.fromkeys(self._task_of(sample) for sample in data_samples))
+        names = list(dict.fromkeys(self._tasks_of(sample) for sample in data_samples))
         if len(names) > 1:
             raise ValueError(
-                f'a batch has samples of {" and ".join(names)}, a training step is for one task: use '
-                "train_dataloader.sampler=dict(type='TaskSampler')"
+                f'a batch has samples of {" and ".join(map(JOINT.join, names))}, a training step is for one task, or for several '
+                "that all samples have: use train_dataloader.sampler=dict(type='TaskSampler')"
             )
-        (name,) = names
-        weight = self.loss_weights[name]
-        part = self.tasks[name]
-        found = part.loss(inputs, data_samples, labels, **pass_seeds(part.loss, seeds))
-        return {f'{name}_{key}': value * weight if 'loss' in key else value for key, value in found.items()}
+        shared, losses = {}, {}
+        if len(names[0]) > 1:
+            features = next(iter(self.tasks.values())).encode(inputs, seeds)
+            shared = dict(encode=lambda _: features)
+        for name in names[0]:
+            part, weight = self.tasks[name], self.loss_weights[name]
+            found = part.loss(inputs, data_samples, labels, **shared, **pass_seeds(part.loss, seeds))
+            losses |= {f'{name}_{key}': value * weight if 'loss' in key else value for key, value in found.items()}
+        return losses
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: list) -> list:
@@ -164,7 +172,8 @@ class MultiTaskEstimator(BaseModel):
         """
         rows: dict[str, list[int]] = {}
         for index, sample in enumerate(data_samples):
-            rows.setdefault(self._task_of(sample), []).append(index)
+            for name in self._tasks_of(sample):
+                rows.setdefault(name, []).append(index)
         predicted = list(data_samples)
         for name, chosen in rows.items():
             images = inputs if len(chosen) == len(inputs) else inputs[chosen]
@@ -204,15 +213,17 @@ class MultiTaskEstimator(BaseModel):
         """Feature map (B, C, h, w) of normalized images (B, 3, H, W), which all heads take."""
         return self.backbone(inputs)[-1]
 
-    def _task_of(self, sample) -> str:
+    def _tasks_of(self, sample) -> tuple[str, ...]:
         name = sample.metainfo.get('task')
         if name is None:
             raise ValueError(
                 f'{sample.metainfo.get("img_path", "a data sample")} names no task in its metainfo (`task`), as samples of a '
                 f'MultiTaskDataset do (tasks: {", ".join(self.tasks)})'
             )
-        self._require(name, 'data')
-        return name
+        names = tuple(name.split(JOINT))
+        for one in names:
+            self._require(one, 'data')
+        return names
 
 
 def _head_alone(part: Estimator) -> nn.Module:

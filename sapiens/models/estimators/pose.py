@@ -84,12 +84,17 @@ class PoseEstimator(Estimator):
         self.requested(options['keypoints'])  # a wrong name fails now, not after an hour
 
     def loss(
-        self, inputs: Tensor, data_samples: list, labels: dict[str, Tensor] | None = None, seeds: Tensor | None = None
+        self,
+        inputs: Tensor,
+        data_samples: list,
+        labels: dict[str, Tensor] | None = None,
+        seeds: Tensor | None = None,
+        encode: Callable | None = None,
     ) -> dict[str, Tensor]:
         """Loss over a batch, and ``acc_pose``: the fraction of keypoints with weight whose highest cell lies within 5 % of the
         map's size of the truth. A sample of weight w (``weight`` in its metainfo) counts as w samples in the loss, see
         :mod:`sapiens.models.losses.weights`."""
-        output = self.network(inputs, seeds=seeds)
+        output = self.network(inputs, encode=encode, seeds=seeds)
         samples = SampleWeights.of(data_samples, labels, output.device)
         keypoints, weights = self._labels(data_samples, output.device, labels)
         target, weights = self._encode(keypoints, samples.keep(weights), inputs, output)
