@@ -91,7 +91,8 @@ def flat(pipeline):
     """Transforms, and the steps inside them."""
     for step in pipeline:
         yield step
-        yield from step.get('steps', ())
+        yield from flat(step.get('steps', ()))
+        yield from flat(step.get('otherwise', ()))
 
 
 def pipelines(cfg, split):
@@ -115,6 +116,8 @@ def test_name_tells_the_truth(path):
         assert cfg.model.backbone.arch == match['size']
     assert tuple(cfg.model.backbone.img_size) == size
     for pipeline in pipelines(cfg, 'train'):
+        if 'tasks' in cfg.model and pipeline[-1].type == 'PackBoxes':
+            continue  # whole images are an input of their own
         sizes = [tuple(step['size']) for step in flat(pipeline) if step.get('size') and step['type'] != 'RandomResize']
         assert sizes and set(sizes) == {size[::-1]}
     assert (match['what'] is not None) == ('ablations' in path.parts)
@@ -219,7 +222,8 @@ def test_pipelines_in_the_loaders_are_the_ones_declared(path):
     """Overriding a pipeline in a child does not change a loader by itself: the child must wire it again."""
     cfg = read(path)
     if 'tasks' in cfg.model:
-        assert set(cfg.model.tasks) == set(cfg.train_dataloader.dataset.datasets) == set(cfg.val_evaluator)
+        trained = '+'.join(cfg.train_dataloader.dataset.datasets).split('+')  # some steps are for several
+        assert set(cfg.model.tasks) == set(trained) == set(cfg.val_evaluator) and len(trained) == len(set(trained))
         assert cfg.test_dataloader == cfg.val_dataloader
         return
     assert cfg.train_dataloader.dataset.pipeline == cfg.train_pipeline
@@ -241,6 +245,21 @@ def test_a_model_of_several_tasks_is_that_of_the_recipes_it_joins():
         assert cfg.val_dataloader.dataset.datasets[task] == own.val_dataloader.dataset
         assert cfg.val_evaluator[task] == own.val_evaluator
     assert cfg.train_dataloader.sampler == dict(type='TaskSampler')
+
+
+def test_the_shared_encoder_of_the_packages_weights_has_their_heads():
+    """Heads, losses and evaluation are those of the single recipes, so that each loads its part of a checkpoint."""
+    cfg = read(CONFIGS / 'multi' / 'sapiens_tiny_free-128x96.py')
+    names = dict(person='person', pose='pose133', seg='seg28', depth='depth', normal='normal')
+    for task, name in names.items():
+        own = read(CONFIGS / ZOO[f'sapiens-tiny-{name}'].config)
+        assert dict(cfg.model.tasks[task], backbone=own.model.backbone) == own.model
+        assert {**cfg.model.backbone, **own.model.backbone, 'img_size': (128, 96)} == cfg.model.backbone
+        if task != 'person':  # which has a folder of its own
+            assert cfg.val_dataloader.dataset.datasets[task] == own.val_dataloader.dataset
+            assert cfg.val_evaluator[task] == own.val_evaluator
+    crops, boxes = cfg.train_dataloader.dataset.datasets.values()
+    assert crops.labels.keys() == {'depth', 'normal', 'seg'} and boxes.data_root == 'data/several/synthetic/train'
 
 
 @pytest.mark.parametrize('size', ['0.4b', '1b'])

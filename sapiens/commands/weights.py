@@ -1,11 +1,13 @@
 """Train, evaluate and pack the small weights that are part of this package.
 
-NAME is sapiens-tiny-pose17, or pose17 for short; so are person, pose133, seg28, depth and normal. The command renders people,
-pretrains an encoder on them, trains the model of the name in front of photographs, evaluates it on 250 held-out people and writes
-half-precision weights with a card. It ends after --minutes of the clock, and the same command goes on where it stopped, also on
-another machine with the work dir. A GPU is used where there is one. docs/weights.md has the details.
+NAME is sapiens-tiny-pose17, or pose17 for short; so are person, pose133, seg28, depth and normal. "all" trains them together on
+one encoder. The command renders people, pretrains an encoder on them, trains the model of the name in front of photographs,
+evaluates it on 250 held-out people and writes half-precision weights with a card. It ends after --minutes of the clock, and the
+same command goes on where it stopped, also on another machine with the work dir. A GPU is used where there is one.
+docs/weights.md has the details.
 
 Examples:
+    sapiens weights all --minutes 240 --backgrounds photographs --backgrounds-from 'COCO, CC BY 2.0'
     sapiens weights pose17 --minutes 150 --backgrounds photographs --backgrounds-from 'COCO, CC BY 2.0'
     sapiens weights seg28 --minutes 600 --backgrounds photographs --backgrounds-from 'own, CC0' --out packed
     sapiens weights pose17 --minutes 150 --from-shipped ...    # on from the weights of this version of the package
@@ -18,7 +20,7 @@ import sys
 from pathlib import Path
 
 from sapiens.own_weights.pack import pack, require_own
-from sapiens.own_weights.recipes import VAL_PEOPLE
+from sapiens.own_weights.recipes import ALL, VAL_PEOPLE
 from sapiens.own_weights.train import OwnTraining
 from sapiens.utils.cli import above_zero, positive, tool_parser, zero_or_more
 
@@ -26,7 +28,7 @@ from sapiens.utils.cli import above_zero, positive, tool_parser, zero_or_more
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__, first=('--minutes', '--backgrounds', '--backgrounds-from', '--work-dir', '--out'))
     add = parser.add_argument
-    add('name', metavar='NAME', help='of weights of the package')
+    add('name', metavar='NAME', help='of weights of the package, or "all"')
     add('--minutes', type=above_zero, default=150.0, help='of the clock for this call; default: %(default)g')
     text = 'folder of photographs without people, put behind the rendered people and in front of them'
     add('--backgrounds', type=Path, metavar='DIR', help=text)
@@ -36,6 +38,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--out', type=Path, metavar='DIR', help='of the packed files; default: the folder of the package')
     text = 'start from the weights of this name in the package instead of a pretraining'
     add('--from-shipped', action='store_true', help=text)
+    text = (
+        'folder of photographs of people that are mixed with the rendered ones of pose and boxes: people_train*.json '
+        '(COCO, 17 keypoints, free licenses) and images'
+    )
+    add('--photographs', type=Path, metavar='DIR', help=text)
     text = 'write the encoder to this file beside the weights, which several weights share'
     add('--encoder', metavar='NAME.safetensors', help=text)
     add(
@@ -44,7 +51,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         metavar='FILE',
         help='JSON of more scores for the card, such as tools/benchmark/real.py --out',
     )
-    add('--amp', action='store_true', help='train in bf16, also on a CPU (default: on GPUs only)')
+    text = 'train in bf16, or not; default: where the GPU or CPU is fast in it'
+    add('--amp', action=argparse.BooleanOptionalAction, help=text)
     text = 'people to train on, steps of the training, of the pretraining (0 for none); default: those of the recipe'
     add('--people', type=positive, help=text)
     add('--iterations', type=positive, help='see --people')
@@ -61,6 +69,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if bool(args.pack) != bool(args.about):
         parser.error('--pack CHECKPOINT needs --about FILE, and --about needs --pack')
+    if args.pack and args.name == ALL:
+        parser.error(f'--pack packs one of the weights: name it instead of {ALL}')
     if not args.pack and not (args.backgrounds and args.backgrounds_from):
         parser.error('give --backgrounds DIR and --backgrounds-from TEXT: the photographs that the training shows')
     return args
@@ -68,7 +78,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    entry = require_own(args.name)
+    entry = None if args.name == ALL else require_own(args.name)
     for path in (args.about, args.scores):
         if path is not None and not path.is_file():
             raise FileNotFoundError(f'no file {path}')
@@ -77,6 +87,8 @@ def main(argv: list[str] | None = None) -> None:
         return
     if not args.backgrounds.is_dir():
         raise FileNotFoundError(f'--backgrounds {args.backgrounds} is not a folder')
+    if args.photographs is not None and not args.photographs.is_dir():
+        raise FileNotFoundError(f'--photographs {args.photographs} is not a folder')
     training = OwnTraining(
         entry,
         args.work_dir,
@@ -88,11 +100,12 @@ def main(argv: list[str] | None = None) -> None:
         val_people=args.val_people,
         batch=args.batch_size,
         from_shipped=args.from_shipped,
+        photographs=args.photographs,
         out=args.out,
         encoder=args.encoder,
         scores=json.loads(args.scores.read_text(encoding='utf-8')) if args.scores else {},
         amp=args.amp,
         say=lambda text: print(text, flush=True),
     )
-    if training.run(args.minutes) is None:
+    if not training.run(args.minutes):
         sys.exit(3)

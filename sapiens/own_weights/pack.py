@@ -28,6 +28,7 @@ CARD = {
     'limits': 'what the weights cannot do',
 }
 """Keys of a card that whoever trains gives. Packing adds name, license, config, iteration, files and predictions."""
+POSITIONS = 'pos_embed'
 RAW = 0.01  # largest difference of the raw outputs in half precision, over their largest value
 
 
@@ -109,9 +110,9 @@ def pack(
     meta = dict(task=entry.task, name=entry.name)
     shared = None
     if encoder is not None:
-        shared = _share(folder, encoder, state)
+        shared, own = _share(folder, encoder, state)
         meta['encoder_file'] = encoder
-        state = {key: value for key, value in state.items() if not key.startswith('backbone.')}
+        state = {key: value for key, value in state.items() if key in own or not key.startswith('backbone.')}
     with atomic_path(target, keep_suffix=True) as temporary:
         save_weights(state, temporary, meta)
         temporary.chmod(0o644)  # it is written for its owner alone, and wheels keep that
@@ -156,8 +157,9 @@ def _halved(name: str, value: Tensor) -> Tensor:
     return half
 
 
-def _share(folder: Path, name: str, state: Mapping[str, Tensor]) -> Path:
-    """Write the file of the encoder, or compare it with the weights."""
+def _share(folder: Path, name: str, state: Mapping[str, Tensor]) -> tuple[Path, set[str]]:
+    """Write the file of the encoder, or compare it with the weights. Returns its path and what stays in the file of the head:
+    the position embedding of inputs of another size."""
     if Path(name).name != name or not name.endswith('.safetensors'):
         raise ValueError(f'encoder={name!r}: expected the name of a file beside the weights that ends in .safetensors')
     path = folder / name
@@ -165,15 +167,17 @@ def _share(folder: Path, name: str, state: Mapping[str, Tensor]) -> Path:
     if not path.is_file():
         save_weights(own, path, dict(task='pretrain'))
         path.chmod(0o644)
-        return path
+        return path, set()
     other = read_checkpoint(path).state_dict
+    kept = {POSITIONS} if POSITIONS in own and own[POSITIONS].shape != other[POSITIONS].shape else set()
+    own, other = ({key: value for key, value in part.items() if key not in kept} for part in (own, other))
     differing = [key for key in own if key not in other or not torch.equal(own[key], other[key])]
     if differing or len(own) != len(other):
         raise ValueError(
             f'{path} holds another encoder: {len(differing)} of {len(own)} tensors differ, such as {differing[:1]}. Train the '
             'head on this one (freeze the encoder), or pack without sharing'
         )
-    return path
+    return path, {f'backbone.{key}' for key in kept}
 
 
 @torch.inference_mode()

@@ -1,11 +1,14 @@
 """How each of the package's weights is made: people, pretraining, config, length, and what the weights cannot do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sapiens.checkpoints import Entry
 
-__all__ = ['RECIPES', 'VAL_PEOPLE', 'Recipe', 'length_options', 'recipe_of', 'render_arguments']
+__all__ = ['ALL', 'RECIPES', 'VAL_PEOPLE', 'People', 'Recipe', 'length_options', 'recipe_of', 'render_arguments']
+
+ALL = 'all'
+"""The name of the recipe of all weights on one encoder."""
 
 VAL_PEOPLE, SEEDS = 250, {'train': 10, 'val': 11}
 _CROPS = (
@@ -15,13 +18,20 @@ _CROPS = (
 
 
 @dataclass(frozen=True)
+class People:
+    """Rendered images of people: options of ``sapiens render``, and the number of images to train on."""
+
+    options: str
+    number: int
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How weights are made.
 
     Attributes:
-        folder: of the people, which several weights share.
-        people: options of ``sapiens render`` for them.
-        number: of people to train on.
+        folder: of the data ($DATA_ROOT), which several weights share.
+        people: rendered images, by their folder in it.
         iterations: of the training.
         limits: what the weights cannot do, a sentence of the card.
         pretraining: config, without labels, on the same people.
@@ -29,58 +39,61 @@ class Recipe:
     """
 
     folder: str
-    people: str
-    number: int
+    people: Mapping[str, People]
     iterations: int
     limits: str
     pretraining: str = 'mae/sapiens_tiny_synthetic-128x128.py'
     pretraining_iterations: int = 12_000
 
 
-_SINGLE = '--size 192x256 --people 1-1 --format jpg --compact --labels mask,depth,normal,seg,instance,alpha'
-_SEVERAL = '--size 320x256 --people 1-6 --format jpg --labels mask,alpha'
+_SINGLE_OPTIONS = '--size 192x256 --people 1-1 --format jpg --compact --labels mask,depth,normal,seg,instance,alpha'
+_SEVERAL_OPTIONS = '--size 320x256 --people 1-6 --format jpg --labels mask,alpha'
+_SINGLE = {'synthetic': People(_SINGLE_OPTIONS, 12_000)}
+_SEVERAL = {'synthetic': People(_SEVERAL_OPTIONS, 12_000)}
+# The people of all weights at once are in two folders, that of single people first.
+_BOTH = {'synthetic': People(_SINGLE_OPTIONS, 6_000), 'several/synthetic': People(_SEVERAL_OPTIONS, 2_000)}
 RECIPES = {
-    'pose17': Recipe('single', _SINGLE, 12_000, 40_000, _CROPS),
-    'pose133': Recipe('single', _SINGLE, 12_000, 40_000, f'{_CROPS} Faces and hands have few pixels.'),
-    'seg28': Recipe(
-        'single', _SINGLE, 12_000, 30_000, f'{_CROPS} Small parts such as lips and teeth are often missed.'
-    ),
-    'depth': Recipe('single', _SINGLE, 12_000, 30_000, f'{_CROPS} Depth is relative, not in meters.'),
-    'normal': Recipe('single', _SINGLE, 12_000, 30_000, f'{_CROPS} Wrinkles and fingers are smoothed.'),
+    'pose17': Recipe('people', _SINGLE, 40_000, _CROPS),
+    'pose133': Recipe('people', _SINGLE, 40_000, f'{_CROPS} Faces and hands have few pixels.'),
+    'seg28': Recipe('people', _SINGLE, 30_000, f'{_CROPS} Small parts such as lips and teeth are often missed.'),
+    'depth': Recipe('people', _SINGLE, 30_000, f'{_CROPS} Depth is relative, not in meters.'),
+    'normal': Recipe('people', _SINGLE, 30_000, f'{_CROPS} Wrinkles and fingers are smoothed.'),
     'person': Recipe(
-        'several',
+        'people/several',
         _SEVERAL,
-        12_000,
         30_000,
         'Whole images of 256x256 pixels: people smaller than about a tenth of the image, and people who hide each other, are '
         'missed.',
     ),
+    ALL: Recipe('people', _BOTH, 24_000, ''),
 }
-"""By the last part of the name."""
+"""By the last part of the name; limits of weights of :data:`ALL` are those of the single ones."""
 
 
-def recipe_of(entry: Entry) -> Recipe:
-    """The recipe of own weights."""
-    return RECIPES[entry.name.rpartition('-')[2]]
+def recipe_of(entry: Entry | None) -> Recipe:
+    """The recipe of own weights; None for that of all."""
+    return RECIPES[ALL if entry is None else entry.name.rpartition('-')[2]]
 
 
-def render_arguments(recipe: Recipe, split: str, root: str, number: int) -> list[str]:
+def render_arguments(people: People, split: str, folder: str, number: int) -> list[str]:
     """Arguments of the command that renders the people of a split, or goes on with it.
 
     Args:
         split: 'train' or 'val'; their seeds differ.
-        root: the data folder, ``$DATA_ROOT`` of the trainings.
+        folder: that has the splits.
+        number: of images.
     """
-    out = f'{root}/synthetic/{split}'
-    return ['render', '--out', out, '--num', str(number), '--seed', str(SEEDS[split]), *recipe.people.split()]
+    out = f'{folder}/{split}'
+    return ['render', '--out', out, '--num', str(number), '--seed', str(SEEDS[split]), *people.options.split()]
 
 
-def length_options(iterations: int, is_pretraining: bool, batch: int | None = None) -> list[str]:
+def length_options(iterations: int, is_pretraining: bool, batch: int | None = None, draws: bool = True) -> list[str]:
     """Options of a config that set the number of steps, with ten checkpoints and two evaluations on the way.
 
     Warm-up is that of the config where it fits.
 
     Args:
+        draws: whether the config has a hook that draws figures.
         batch: images of a step; None as the config says.
     """
     warm_up = min(400 if is_pretraining else 200, max(1, iterations // 4))
@@ -92,7 +105,8 @@ def length_options(iterations: int, is_pretraining: bool, batch: int | None = No
         f'param_scheduler.0.end={warm_up}',
         f'param_scheduler.1.begin={warm_up}',
         f'param_scheduler.1.end={iterations}',
-        f'custom_hooks.0.interval={max(1, iterations // 4)}',
     ]
+    if draws:
+        options = [*options, f'custom_hooks.0.interval={max(1, iterations // 4)}']
     extra = [f'param_scheduler.1.T_max={iterations - warm_up}'] if is_pretraining else []
     return [*options, *extra, *([f'train_dataloader.batch_size={batch}'] if batch else [])]

@@ -3,27 +3,32 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sapiens import weights
-from sapiens.checkpoints import Entry
+from sapiens.checkpoints import ZOO, Entry
 from sapiens.utils.files import write_atomically
 from sapiens.utils.stop_signals import STOPPED
 
 from .pack import Packed, pack
+from .photographs import NONE, check_photographs
 from .recipes import VAL_PEOPLE, length_options, recipe_of, render_arguments
+from .shared import ENCODER, join_shipped, refuse_too_much, single_checkpoint
 
-__all__ = ['OwnTraining', 'newest_iteration']
+__all__ = ['OwnTraining', 'has_fast_bf16', 'newest_iteration']
 
 GRACE = 120  # seconds for a stopped process to write its checkpoint
 RESERVE, LEAST_RESERVE, MOST_RESERVE = 0.1, 20, 300  # of the time, and seconds: for evaluation and packing
+JOINT_CONFIG = 'multi/sapiens_tiny_free-128x96.py'
+OWN = [entry for entry in ZOO.values() if entry.is_own]
 
 
 @dataclass
@@ -31,23 +36,25 @@ class OwnTraining:
     """The steps from nothing to packed weights. Each is skipped when it is done, and goes on where it was stopped.
 
     Args:
-        entry: of the weights.
+        entry: of the weights; None for all weights on one encoder.
         work_dir: of people, pretraining, training and ``state.json``. Weights that share people share the first two.
         backgrounds: folder of photographs without people.
         backgrounds_from: where they come from and their license, for the card.
         people, iterations, pretraining_iterations, val_people, batch: see :class:`.recipes.Recipe`; None takes its numbers.
-        from_shipped: start from the packed weights of this name instead of a pretraining.
+            ``people`` is the number of single ones for all weights; that of the other images is in proportion.
+        from_shipped: start from the packed weights instead of a pretraining.
+        photographs: folder of photographs with people, see :func:`.photographs.check_photographs`; None for none.
         out: folder of the packed files; None for that of the package.
         encoder: see :func:`.pack.pack`.
         scores: more scores for the card, by name.
-        amp: train in bf16 on a CPU too.
+        amp: train in bf16; None where the machine is fast in it (:func:`has_fast_bf16`).
         say: takes a line for each step.
 
     Raises:
-        ValueError: numbers other than those that the work dir was started with.
+        ValueError: numbers other than those that the work dir was started with; photographs that may not be trained on.
     """
 
-    entry: Entry
+    entry: Entry | None
     work_dir: Path
     backgrounds: Path
     backgrounds_from: str
@@ -57,34 +64,50 @@ class OwnTraining:
     val_people: int = VAL_PEOPLE
     batch: int | None = None
     from_shipped: bool = False
+    photographs: Path | None = None
     out: Path | None = None
     encoder: str | None = None
     scores: Mapping[str, Any] = field(default_factory=dict)
-    amp: bool = False
+    amp: bool | None = None
     say: Callable[[str], None] = print
 
     def __post_init__(self) -> None:
         recipe = self.recipe = recipe_of(self.entry)
-        self.people = recipe.number if self.people is None else self.people
+        self.name = 'sapiens-tiny-all' if self.entry is None else self.entry.name
+        self.config = JOINT_CONFIG if self.entry is None else self.entry.config
+        number = next(iter(recipe.people.values())).number
+        self.people = number if self.people is None else self.people
+        self.share = self.people / number
         self.iterations = recipe.iterations if self.iterations is None else self.iterations
         if self.pretraining_iterations is None:
             self.pretraining_iterations = recipe.pretraining_iterations
         self.root = self.work_dir.resolve() / recipe.folder
-        self.folder = self.work_dir.resolve() / self.entry.name
+        self.folder = self.work_dir.resolve() / self.name
+        self.about_photographs = None
+        if self.photographs is not None:
+            self.photographs = self.photographs.resolve()
+            self.about_photographs = check_photographs(self.photographs)
         self.state_file = self.folder / 'state.json'
         self.state = self._read_state()
 
     # ------------------------------------------------------------------ steps
 
-    def run(self, minutes: float) -> Packed | None:
-        """Go on for minutes of the clock. Returns the packed weights; None before the first checkpoint of the training."""
+    def run(self, minutes: float) -> list[Packed]:
+        """Go on for minutes of the clock. Returns the packed weights; none before the first checkpoint of the training."""
         begin = time.monotonic()
-        reserve = min(max(RESERVE * 60 * minutes, LEAST_RESERVE), MOST_RESERVE)
+        reserve = min(max(RESERVE * 60 * minutes, LEAST_RESERVE), MOST_RESERVE) * (2 if self.entry is None else 1)
         self.deadline = begin + 60 * minutes - reserve
         self.prepare()
+        if self.amp is None:
+            self.amp = has_fast_bf16()
+            how = (
+                'bf16, in which this machine is fast (--no-amp for fp32)'
+                if self.amp
+                else 'fp32: it is not fast in bf16'
+            )
+            self.say(f'{self.name}: training in {how}')
         steps = [
-            *((f'people for {split}', render_arguments(self.recipe, split, str(self.root), number))
-              for split, number in (('val', self.val_people), ('train', self.people))),
+            *self.render_steps(),
             *([] if self.from_shipped or not self.pretraining_iterations else [('pretraining', self.pretraining_arguments())]),
             ('training', self.training_arguments()),
         ]  # fmt: skip
@@ -93,10 +116,10 @@ class OwnTraining:
                 break
         reached = newest_iteration(self.folder / 'run')
         if reached is None:
-            self.say(f'{self.entry.name}: no checkpoint of the training yet; the same command goes on')
-            return None
+            self.say(f'{self.name}: no checkpoint of the training yet; the same command goes on')
+            return []
         iteration, checkpoint = reached
-        self.say(f'{self.entry.name}: {iteration} of {self.iterations} iterations')
+        self.say(f'{self.name}: {iteration} of {self.iterations} iterations')
         return self.pack(checkpoint)
 
     def prepare(self) -> None:
@@ -110,39 +133,73 @@ class OwnTraining:
         if not link.exists():
             link.symlink_to(target, target_is_directory=True)
 
+    def render_steps(self) -> list[tuple[str, list[str]]]:
+        """Names and arguments of the renderings, the people to evaluate on first."""
+        steps = []
+        for split in ('val', 'train'):
+            for folder, people in self.recipe.people.items():
+                number = self.val_people if split == 'val' else max(1, round(self.share * people.number))
+                name = (
+                    f'people for {split}' if not steps or not folder.startswith('several') else f'groups for {split}'
+                )
+                steps.append((name, render_arguments(people, split, str(self.root / folder), number)))
+        return steps
+
     def pretraining_arguments(self) -> list[str]:
-        options = length_options(self.pretraining_iterations, True)
+        options = length_options(self.pretraining_iterations, True, self.batch)
         return self._train(self.recipe.pretraining, self.root / 'pretraining', options)
 
     def training_arguments(self) -> list[str]:
-        start = self.entry.name
-        if not self.from_shipped:
-            start = str(self.root / 'pretraining' / f'iter_{self.pretraining_iterations}.pth')
-        options = length_options(self.iterations, False, self.batch)
+        start = str(self.root / 'pretraining' / f'iter_{self.pretraining_iterations}.pth')
+        if self.from_shipped:
+            start = self.name if self.entry is not None else str(join_shipped(OWN, self.folder / 'shipped.pth'))
+        options = length_options(self.iterations, False, self.batch, draws=self.entry is not None)
         if self.from_shipped or self.pretraining_iterations:
             options.append(f'load_from={start}')
-        return self._train(self.entry.config, self.folder / 'run', options)
+        return self._train(self.config, self.folder / 'run', options)
 
-    def pack(self, checkpoint: Path) -> Packed:
-        """Evaluate a checkpoint on the held-out people, and pack it with its card."""
-        scores = self.folder / 'scores.json'
-        self._call(
-            ['test', self.entry.config, str(checkpoint), '--work-dir', str(self.folder / 'test'), '--out', str(scores)]
-        )
-        about = dict(
+    def pack(self, checkpoint: Path) -> list[Packed]:
+        """Evaluate a checkpoint on the held-out people, and pack it with its card.
+
+        All weights of one encoder are packed beside the former ones, and replace them together.
+        """
+        folder = weights.weights_folder() if self.out is None else self.out
+        if self.entry is not None:
+            about = self.evaluate(self.entry, checkpoint)
+            return [pack(self.entry.name, checkpoint, about, self.encoder, folder, self.say)]
+        made, packed = self.folder / 'packed', []
+        shutil.rmtree(made, ignore_errors=True)
+        for entry in OWN:
+            single = single_checkpoint(checkpoint, entry, self.folder / 'single' / f'{entry.name}.pth')
+            about = self.evaluate(entry, single)
+            packed.append(pack(entry.name, single, about, self.encoder or ENCODER, made, self.say))
+        refuse_too_much(made)
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in made.iterdir():
+            shutil.copyfile(path, folder / path.name)
+        return [replace(one, weights=folder / one.weights.name, card=folder / one.card.name) for one in packed]
+
+    def evaluate(self, entry: Entry, checkpoint: Path) -> dict[str, Any]:
+        """What the card of weights says: scores of the held-out people, and how they were made."""
+        scores = self.folder / 'scores' / f'{entry.name}.json'
+        scores.parent.mkdir(parents=True, exist_ok=True)
+        root = self.root / 'several' if self.entry is None and entry.task == 'person' else self.root
+        work_dir = str(self.folder / 'test')
+        self._call(['test', entry.config, str(checkpoint), '--work-dir', work_dir, '--out', str(scores)], root=root)
+        photographs = {} if self.about_photographs is None else {'photographs of people': self.about_photographs}
+        return dict(
             made_from={
                 'people': f'{self.people} rendered by this package, seed 10: CC0-1.0',
                 'photographs behind them': self.backgrounds_from,
+                **photographs,
             },
             commands=self.state['commands'],
             commit=commit(),
             hours={name: round(seconds / 3600, 2) for name, seconds in self.state['seconds'].items()}
             | {'on': about_machine()},
             scores={f'{self.val_people} rendered people, seed 11': json.loads(scores.read_text())} | dict(self.scores),
-            limits=self.recipe.limits,
+            limits=recipe_of(entry).limits,
         )
-        folder = weights.weights_folder() if self.out is None else self.out
-        return pack(self.entry.name, checkpoint, about, self.encoder, folder, self.say)
 
     # ------------------------------------------------------------------ processes
 
@@ -150,7 +207,7 @@ class OwnTraining:
         return [
             *('train', config, '--work-dir', str(work_dir), '--resume'),
             *(['--amp'] if self.amp else []),
-            *('--cfg-options', *options),
+            *('--cfg-options', *options, *([] if self.amp else ['optim_wrapper.precision=fp32'])),
         ]
 
     def _step(self, name: str, arguments: Sequence[str]) -> bool:
@@ -160,9 +217,8 @@ class OwnTraining:
             self.say(f'{name}: the time is up; the same command goes on')
             return False
         self.say(f'{name}: {left / 60:.1f} minutes left')
-        command = f'DATA_ROOT={self.recipe.folder} sapiens {" ".join(arguments)}'.replace(
-            str(self.work_dir.resolve()), 'WORK'
-        )
+        variables = f'DATA_ROOT={self.recipe.folder}{"" if self.photographs is None else " PHOTOGRAPHS=photographs"}'
+        command = f'{variables} sapiens {" ".join(arguments)}'.replace(str(self.work_dir.resolve()), 'WORK')
         if command not in self.state['commands']:
             self.state['commands'].append(command)
         begin = time.monotonic()
@@ -173,13 +229,17 @@ class OwnTraining:
         self._write_state()
         return is_done
 
-    def _call(self, arguments: Sequence[str], seconds: float | None = None) -> bool:
+    def _call(self, arguments: Sequence[str], seconds: float | None = None, root: Path | None = None) -> bool:
         """Run a command, and stop it after so many seconds. Returns whether it ended by itself.
+
+        Args:
+            root: $DATA_ROOT, if it is not that of the training.
 
         Raises:
             SystemExit: it failed.
         """
-        environment = dict(os.environ, DATA_ROOT=str(self.root))
+        photographs = NONE if self.photographs is None else str(self.photographs)
+        environment = dict(os.environ, DATA_ROOT=str(root or self.root), PHOTOGRAPHS=photographs)
         process = subprocess.Popen([sys.executable, '-m', 'sapiens.commands', *arguments], env=environment)
         try:
             status = process.wait(seconds)
@@ -231,6 +291,14 @@ class OwnTraining:
 
     def _write_state(self) -> None:
         write_atomically(self.state_file, json.dumps(self.state, indent=1) + '\n')
+
+
+def has_fast_bf16() -> bool:
+    """Whether a GPU is there, or the CPU multiplies in bf16 (AVX512-BF16 or AMX)."""
+    import torch
+
+    known = (getattr(torch.cpu, f'_is_{name}_supported', None) for name in ('avx512_bf16', 'amx_tile'))
+    return torch.cuda.is_available() or any(ask() for ask in known if ask is not None)
 
 
 def newest_iteration(folder: Path) -> tuple[int, Path] | None:

@@ -10,8 +10,8 @@ import pytest
 from sapiens.checkpoints import ZOO
 from sapiens.commands import weights as command
 from sapiens.own_weights import train as module
-from sapiens.own_weights.recipes import RECIPES, length_options, recipe_of
-from sapiens.own_weights.train import OwnTraining, newest_iteration
+from sapiens.own_weights.recipes import ALL, RECIPES, length_options, recipe_of
+from sapiens.own_weights.train import JOINT_CONFIG, OwnTraining, newest_iteration
 from sapiens.utils.config import load_config
 
 from .made import OWN, checkpoint
@@ -24,7 +24,7 @@ class Recorded(OwnTraining):
 
     slow = ()
 
-    def _call(self, arguments, seconds=None):
+    def _call(self, arguments, seconds=None, root=None):
         self.calls.append(list(arguments))
         if arguments[0] in self.slow:
             return False
@@ -44,11 +44,11 @@ def training(tmp_path):
     (tmp_path / 'photographs').mkdir()
     weights = checkpoint(POSE, tmp_path).read_bytes()
 
-    def make(**options):
+    def make(entry=ZOO[POSE], weights=weights, **options):
         options = (
             dict(people=20, iterations=40, pretraining_iterations=30, val_people=8, out=tmp_path / 'out') | options
         )
-        made = Recorded(ZOO[POSE], tmp_path / 'work', tmp_path / 'photographs', 'ours, CC0', say=str, **options)
+        made = Recorded(entry, tmp_path / 'work', tmp_path / 'photographs', 'ours, CC0', say=str, **options)
         made.calls, made.weights = [], weights
         return made
 
@@ -61,31 +61,31 @@ def kinds(calls):
 
 def test_all_steps_in_their_order_and_once(training, tmp_path):
     first = training()
-    packed = first.run(10)
+    (packed,) = first.run(10)
     assert kinds(first.calls) == ['render', 'render', 'train', 'train', 'test']
     val, people, pretraining, own, _ = first.calls
     assert val[val.index('--num') + 1] == '8' and val[val.index('--seed') + 1] == '11'
     assert people[people.index('--num') + 1] == '20' and people[people.index('--seed') + 1] == '10'
     assert pretraining[1] == recipe_of(ZOO[POSE]).pretraining and own[1] == ZOO[POSE].config and '--resume' in own
-    assert f'load_from={tmp_path}/work/single/pretraining/iter_30.pth' in own
-    assert (tmp_path / 'work/single/backgrounds/train').resolve() == tmp_path / 'photographs'
+    assert f'load_from={tmp_path}/work/people/pretraining/iter_30.pth' in own
+    assert (tmp_path / 'work/people/backgrounds/train').resolve() == tmp_path / 'photographs'
     card = json.loads(packed.card.read_text())
     assert card['scores'] == {'8 rendered people, seed 11': {'coco/AP': 0.125}}
     assert card['made_from']['photographs behind them'] == 'ours, CC0' and len(card['commands']) == 4
     assert str(tmp_path) not in json.dumps(card) and card['limits'] == RECIPES['pose17'].limits
     assert card['hours'].keys() == {'people for val', 'people for train', 'pretraining', 'training', 'on'}
     again = training()
-    assert again.run(10) is not None and kinds(again.calls) == ['test'], 'what is done is done'
+    assert again.run(10) and kinds(again.calls) == ['test'], 'what is done is done'
 
 
 @pytest.mark.parametrize('slow', ['render', 'train'])
 def test_what_is_stopped_goes_on(training, slow):
     first = training()
     first.slow = (slow,)
-    assert first.run(10) is None
+    assert not first.run(10)
     assert kinds(first.calls) == (['render'] if slow == 'render' else ['render', 'render', 'train'])
     second = training()
-    assert second.run(10) is not None
+    assert second.run(10)
     assert (
         kinds(second.calls) == kinds(first.calls)[-1:] + ['render', 'train', 'train', 'test'][slow == 'train' and 2 :]
     )
@@ -93,7 +93,7 @@ def test_what_is_stopped_goes_on(training, slow):
 
 def test_no_step_begins_after_the_time(training, monkeypatch):
     made = training()
-    assert made.run(0.001) is None and made.calls == []
+    assert not made.run(0.001) and made.calls == []
 
 
 def test_shipped_weights_replace_the_pretraining(training):
@@ -137,24 +137,37 @@ def test_the_newest_checkpoint(tmp_path):
     assert newest_iteration(tmp_path) == (100, tmp_path / 'iter_100.pth')
 
 
-@pytest.mark.parametrize('name', OWN)
+@pytest.mark.parametrize('name', [*OWN, ALL])
 def test_options_of_every_recipe_exist_and_the_schedule_ends_with_the_training(name):
-    recipe = recipe_of(ZOO[name])
+    recipe, own = (recipe_of(None), JOINT_CONFIG) if name == ALL else (recipe_of(ZOO[name]), ZOO[name].config)
     for config, iterations, is_pretraining in (
-        (ZOO[name].config, recipe.iterations, False),
-        (ZOO[name].config, 4, False),
+        (own, recipe.iterations, False),
+        (own, 4, False),
         (recipe.pretraining, recipe.pretraining_iterations, True),
     ):
-        cfg = load_config(config, length_options(iterations, is_pretraining))
+        cfg = load_config(config, length_options(iterations, is_pretraining, draws=is_pretraining or name != ALL))
         warm_up, decay = cfg.param_scheduler
         assert cfg.train_cfg.max_iters == decay['end'] == iterations and warm_up['end'] == decay['begin'] <= iterations
         assert decay.get('T_max', iterations - warm_up['end']) == iterations - warm_up['end']
+
+
+def test_bf16_is_the_default_where_it_is_fast(training, monkeypatch):
+    for is_fast, given, precision in ((True, None, 'bf16'), (False, None, 'fp32'), (True, False, 'fp32')):
+        monkeypatch.setattr(module, 'has_fast_bf16', lambda is_fast=is_fast: is_fast)
+        made, said = training(amp=given), []
+        made.say, made.slow = said.append, ('train',)
+        made.run(10)
+        (train,) = (call for call in made.calls if call[0] == 'train')
+        assert ('--amp' in train) == (precision == 'bf16') == ('optim_wrapper.precision=fp32' not in train)
+        assert any('training in' in line and precision in line for line in said) == (given is None)
+        made.state_file.unlink()
 
 
 def test_arguments(tmp_path, capsys):
     for arguments, text in (
         (['pose17'], 'give --backgrounds DIR and --backgrounds-from TEXT'),
         (['pose17', '--pack', 'x.pth'], 'needs --about FILE'),
+        (['all', '--pack', 'x.pth', '--about', 'x.json'], 'name it instead of all'),
     ):
         with pytest.raises(SystemExit):
             command.main(arguments)

@@ -1,6 +1,8 @@
 # What photographs have and renderings lack, for the weights of the package (docs/weights.md): other backgrounds, things and
 # people before and behind people, and what cameras do to pictures. Photographs without people lie in
-# $DATA_ROOT/backgrounds/train, rendered people with alpha in $DATA_ROOT/synthetic/train.
+# $DATA_ROOT/backgrounds/train, rendered people with alpha in $DATA_ROOT/synthetic/train. Photographs with annotated people
+# (docs/weights.md) are mixed with the rendered ones of pose and boxes where $PHOTOGRAPHS names their folder.
+_people_photographs = '{{$PHOTOGRAPHS:none}}'
 _photographs = '{{$DATA_ROOT:data}}/backgrounds/train'
 _mixing = [
     dict(
@@ -11,6 +13,7 @@ _mixing = [
         random_part=True,
         inside_only=True,
         memory=320,
+        optional=_people_photographs != 'none',
     ),
     dict(type='PasteObjects', root=_photographs, prob=0.3),
 ]

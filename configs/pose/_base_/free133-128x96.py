@@ -5,13 +5,9 @@ Command: docs/weights.md.
 
 _base_ = ['../../_base_/datasets/photographs.py', './synthetic133-128x96.py']
 
-train_pipeline = [
-    dict(type='LoadMatte'),
-    dict(type='CutByBorder', prob=0.3),
-    *_base_.train_pipeline[:-1],
-    *_base_._mixing,
-    _base_._other_people,
-    *_base_._camera_faults,
-    _base_.train_pipeline[-1],
-]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+from sapiens.own_weights.photographs import before_photographs, with_photographs  # noqa: E402
+
+_matte = [dict(type='LoadMatte', optional=_base_._people_photographs != 'none'), dict(type='CutByBorder', prob=0.3)]
+train_pipeline = [*_matte, *before_photographs(_base_)]
+_people = with_photographs(dict(_base_.train_dataset, pipeline=train_pipeline), _base_._people_photographs)
+train_dataloader = dict(dataset=dict(_delete_=True, **_people))

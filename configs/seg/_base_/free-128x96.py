@@ -5,11 +5,7 @@ Command: docs/weights.md.
 
 _base_ = ['../../_base_/datasets/photographs.py', './synthetic-128x96.py']
 
-train_pipeline = [
-    *_base_.train_pipeline[:-1],
-    *_base_._mixing,
-    dict(_base_._other_people, labels='seg'),
-    *_base_._camera_faults,
-    _base_.train_pipeline[-1],
-]
+from sapiens.own_weights.photographs import before_photographs  # noqa: E402
+
+train_pipeline = before_photographs(_base_, labels='seg')
 train_dataloader = dict(dataset=dict(alpha='alpha', pipeline=train_pipeline))

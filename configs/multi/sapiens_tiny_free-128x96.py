@@ -1,0 +1,1 @@
+_base_ = './_base_/free-128x96.py'

@@ -1,0 +1,80 @@
+"""The weights of the package on one encoder: to single models from a model of all tasks, and back."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sapiens import weights
+from sapiens.checkpoints import ZOO, Entry, extract_task, read_weights
+from sapiens.metainfo import match_keypoints
+from sapiens.utils.checkpoint import as_member, read_checkpoint
+from sapiens.utils.config import load_config
+from sapiens.utils.files import atomic_path
+
+__all__ = ['ENCODER', 'join_shipped', 'refuse_too_much', 'single_checkpoint']
+
+ENCODER = 'sapiens-tiny-encoder.safetensors'
+"""File of the encoder that all weights share."""
+SUBSET = {'sapiens-tiny-pose17': 'sapiens-tiny-pose133'}
+"""Weights whose keypoints are some of those of others: the same head with fewer outputs."""
+LAST_LAYER = 'head.final_layer.'
+
+
+def single_checkpoint(checkpoint: Path, entry: Entry, out: Path) -> Path:
+    """Write the encoder and one head of a model of all tasks, as a checkpoint of the config of an entry.
+
+    Args:
+        checkpoint: of ``multi/sapiens_tiny_free-128x96.py``.
+        entry: of own weights. Those of 17 keypoints are the first outputs of those of 133.
+        out: a file that is written.
+
+    Raises:
+        ValueError: a checkpoint without the task.
+    """
+    content = read_checkpoint(checkpoint)
+    state = extract_task(content.state_dict, entry.task)
+    if entry.name in SUBSET:
+        state = _fewer_keypoints(state, ZOO[SUBSET[entry.name]].config, entry.config)
+    with atomic_path(out, keep_suffix=True) as temporary:
+        torch.save(dict(state_dict=state, meta=dict(iter=content.meta.get('iter'), task=entry.task)), temporary)
+    return out
+
+
+def join_shipped(entries: Sequence[Entry], out: Path) -> Path:
+    """Write the weights of the package as a checkpoint of a model of all tasks, in single precision.
+
+    Raises:
+        FileNotFoundError: weights that this version of the package does not have.
+        ValueError: weights that do not share one encoder.
+    """
+    joined: dict[str, Tensor] = {}
+    # Whole images last: the position embedding of the model is that of crops.
+    first, *others = sorted(
+        (entry for entry in entries if entry.name not in SUBSET), key=lambda entry: entry.task == 'person'
+    )
+    for entry in (first, *others):
+        for key, value in as_member(read_weights(entry.name).state_dict, entry.task).items():
+            known = joined.setdefault(key, value)
+            if known.shape == value.shape and not torch.equal(known, value):
+                raise ValueError(f'{entry.name} has another encoder than {first.name}: {key} differs')
+    state = {key: value.float() if value.is_floating_point() else value for key, value in joined.items()}
+    with atomic_path(out, keep_suffix=True) as temporary:
+        torch.save(dict(state_dict=state, meta=dict(task='multi')), temporary)
+    return out
+
+
+def _fewer_keypoints(state: dict[str, Tensor], config: str, wanted: str) -> dict[str, Tensor]:
+    """Weights of a model of pose with the outputs of the keypoints of another config only."""
+    ids = torch.from_numpy(match_keypoints(*(load_config(path).model.skeleton for path in (config, wanted))))
+    if (ids < 0).any():
+        raise ValueError(f'{config} lacks some of the keypoints of {wanted}')
+    return {key: value[ids] if key.startswith(LAST_LAYER) else value for key, value in state.items()}
+
+
+def refuse_too_much(folder: Path) -> None:
+    """Raise ValueError where the weights of a folder are larger than those of the package may be."""
+    sizes = {path.name: path.stat().st_size for path in folder.glob('*.safetensors')}
+    if sum(sizes.values()) > weights.LARGEST_TOGETHER:
+        raise ValueError(f'{folder} has {sum(sizes.values())} bytes of weights, more than {weights.LARGEST_TOGETHER}')

@@ -1,0 +1,131 @@
+"""All weights on one encoder: from a model of all tasks to six files, within the limits of the package, and back."""
+
+import json
+
+import pytest
+import torch
+from mmengine.logging import MMLogger
+
+from sapiens import weights
+from sapiens.apis import load_model
+from sapiens.checkpoints import ZOO, read_weights
+from sapiens.own_weights import shared as module
+from sapiens.own_weights.probe import probe
+from sapiens.own_weights.recipes import RECIPES
+from sapiens.own_weights.shared import ENCODER, join_shipped, refuse_too_much, single_checkpoint
+from sapiens.own_weights.train import JOINT_CONFIG, OWN
+from sapiens.registry import MODELS
+from sapiens.utils.checkpoint import read_checkpoint
+from sapiens.utils.config import load_config
+from sapiens.utils.loggers import quiet_loggers
+
+from ..apis.tiny import lively
+from .test_train import Recorded
+
+POSE, MORE = ZOO['sapiens-tiny-pose17'], ZOO['sapiens-tiny-pose133']
+
+
+@pytest.fixture(scope='module')
+def joint(tmp_path_factory):
+    """A checkpoint of a training of all tasks: random weights."""
+    torch.manual_seed(0)
+    with quiet_loggers(MMLogger.get_current_instance()):
+        model = MODELS.build(load_config(JOINT_CONFIG).model)
+        model.init_weights()
+    for part in (model.backbone, *(part for name, part in model.tasks.items() if name != 'person')):  # see made.py
+        lively(part)
+    path = tmp_path_factory.mktemp('joint') / 'iter_40.pth'
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(iter=40, task='multi')), path)
+    return path
+
+
+@pytest.fixture(scope='module')
+def packed(joint, tmp_path_factory):
+    """The training and the folder of the packed files."""
+    folder = tmp_path_factory.mktemp('all')
+    (folder / 'photographs').mkdir()
+    training = Recorded(
+        None, folder / 'work', folder / 'photographs', 'ours, CC0', people=30, iterations=40, pretraining_iterations=30,
+        val_people=8, out=folder / 'out', say=str,
+    )  # fmt: skip
+    training.calls, training.weights = [], joint.read_bytes()
+    return training, training.run(10), folder / 'out'
+
+
+def test_six_files_and_an_encoder_within_the_limits(packed):
+    _, made, folder = packed
+    assert {path.name for path in folder.glob('*.safetensors')} == {
+        ENCODER,
+        *(f'{entry.name}.safetensors' for entry in OWN),
+    }
+    sizes = [path.stat().st_size for path in folder.glob('*.safetensors')]
+    assert len(made) == 6 and max(sizes) <= weights.LARGEST and sum(sizes) <= weights.LARGEST_TOGETHER
+    for entry, one in zip(OWN, made, strict=True):
+        card = json.loads(one.card.read_text())
+        assert card['files'].keys() == {ENCODER, f'{entry.name}.safetensors'} and card['iteration'] == 40
+        assert card['limits'] == RECIPES[entry.name.rpartition('-')[2]].limits and one.weights.parent == folder
+
+
+def test_steps_of_all_weights(packed):
+    training, _, folder = packed
+    kinds = [call[0] for call in training.calls]
+    assert kinds == ['render'] * 4 + ['train'] * 2 + ['test'] * 6
+    outs = [call[call.index('--out') + 1].removeprefix(f'{folder.parent}/work/people/') for call in training.calls[:4]]
+    assert outs == ['synthetic/val', 'several/synthetic/val', 'synthetic/train', 'several/synthetic/train']
+    numbers = [call[call.index('--num') + 1] for call in training.calls[:4]]
+    assert numbers == ['8', '8', '30', '10'], 'groups are in proportion'
+    assert [call[1] for call in training.calls[6:]] == [entry.config for entry in OWN]
+
+
+def test_each_is_its_part_of_the_training(packed, joint, monkeypatch):
+    monkeypatch.setattr(weights, 'FOLDER', packed[2])
+    state = torch.load(joint, weights_only=True)['state_dict']
+    for entry in OWN:
+        found = read_weights(entry.name).state_dict
+        for key, value in found.items():
+            wanted = state.get(key, state.get(f'tasks.{entry.task}.{key}'))
+            if key == 'backbone.pos_embed' and entry.task == 'person':
+                assert value.shape == (1, 256, 192) and wanted.shape == (1, 48, 192)
+                continue
+            wanted = wanted[:17] if entry is POSE and key.startswith(module.LAST_LAYER) else wanted
+            assert torch.equal(value, wanted.half()), (entry.name, key)
+
+
+def test_the_body_of_both_poses_is_the_same(packed, monkeypatch):
+    """COCO's 17 keypoints are the first of the 133."""
+    monkeypatch.setattr(weights, 'FOLDER', packed[2])
+    few, many = (probe(load_model(entry.name, device='cpu', flip_test=False)) for entry in (POSE, MORE))
+    for name in few:
+        assert torch.allclose(torch.tensor(few[name]['points']), torch.tensor(many[name]['points'][:17]), atol=0.02)
+
+
+def test_a_training_of_all_goes_on_from_them(packed, joint, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, 'FOLDER', packed[2])
+    state = torch.load(joint, weights_only=True)['state_dict']
+    found = read_checkpoint(join_shipped(OWN, tmp_path / 'shipped.pth')).state_dict
+    assert found.keys() == state.keys()
+    assert all(torch.equal(value, state[key].half().float()) for key, value in found.items())
+    other = torch.load(joint, weights_only=True)
+    other['state_dict']['backbone.patch_embed.projection.bias'] += 1
+    torch.save(other, tmp_path / 'other.pth')
+    monkeypatch.setattr(
+        module, 'read_weights', lambda name: read_checkpoint(
+            single_checkpoint(tmp_path / 'other.pth' if 'seg' in name else joint, ZOO[name], tmp_path / 'x.pth')
+        ),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match='sapiens-tiny-seg28 has another encoder than sapiens-tiny-pose133'):
+        join_shipped(OWN, tmp_path / 'shipped.pth')
+
+
+def test_a_new_encoder_replaces_the_former_one(packed, monkeypatch):
+    """Six files are replaced together, and nothing else in the folder is touched."""
+    training, _, folder = packed
+    (folder / 'README').write_text('mine')
+    before = (folder / ENCODER).read_bytes()
+    state = torch.load(training.folder / 'run/iter_40.pth', weights_only=True)
+    state['state_dict']['backbone.patch_embed.projection.bias'] += 0.1
+    torch.save(state, training.folder / 'run/iter_40.pth')
+    assert len(training.run(10)) == 6 and (folder / ENCODER).read_bytes() != before and (folder / 'README').exists()
+    monkeypatch.setattr(weights, 'LARGEST_TOGETHER', 1000)
+    with pytest.raises(ValueError, match='bytes of weights, more than 1000'):
+        refuse_too_much(folder)
