@@ -114,6 +114,8 @@ def test_text_on_a_transparent_band_is_counted():
         assert count_banded(banded(slice(125, None), opacity, color), line) == 0
         assert count_banded(banded(slice(260, None), opacity, color), line + lower) == 1
         assert count_banded(banded(slice(0, 40), opacity, color), line - lower) == 1
+        # A region of few letters.
+        assert count_banded(banded(slice(125, 170), opacity, color), line - [0, 0, 131, 0]) == 0
         # Far from the text.
         assert count_banded(banded(slice(20, 60), opacity, color), line) == 0
     # A sign, which the image does not continue below.

@@ -4,6 +4,9 @@ import numpy as np
 
 __all__ = ['count_banded']
 
+# A caption has several letters: a line of text is wider than high by this factor at least. What a detector of text takes for text
+# elsewhere seldom is.
+_LEAST_ASPECT = 5
 # A band changes the gray values of a row at its edge by this at least.
 _STEP = 6
 # Gray values by which the color that two edges give to a band differs at most.
@@ -22,9 +25,10 @@ def count_banded(gray: np.ndarray, boxes: np.ndarray) -> int:
 
     Args:
         gray: (H, W) float32, 0 to 255.
-        boxes: (N, 4) x, y, width and height of lines of text, in pixels.
+        boxes: (N, 4) x, y, width and height of lines of text, in pixels. Short ones, which have few letters, do not count.
     """
-    return sum(_is_banded(gray, *box) for box in np.asarray(boxes).tolist())
+    lines = [box for box in np.asarray(boxes).tolist() if box[2] >= _LEAST_ASPECT * box[3]]
+    return sum(_is_banded(gray, *line) for line in lines)
 
 
 def _is_banded(gray: np.ndarray, x: int, y: int, width: int, height: int) -> bool:
