@@ -13,6 +13,7 @@ from mmpose.structures import PoseDataSample
 
 from sapiens.apis.output_dir import skeleton_of
 from sapiens.apis.results import Saving
+from sapiens.bulk import build_engine
 from sapiens.commands import browse, check, config, convert, curves, download, infer, quickstart, render, score, verify
 from sapiens.commands import test as evaluate
 from sapiens.commands import train as training
@@ -368,8 +369,8 @@ def test_workers_of_rendering_are_the_cores_that_may_be_used(monkeypatch):
     monkeypatch.setattr(
         render.os, 'sched_getaffinity', lambda process: {0, 5, 6} if process == 0 else {1}, raising=False
     )
-    assert render.parse_args(['--out', 'x', '--num', '1']).workers == 3
-    assert render.parse_args(['--out', 'x', '--num', '1', '--workers', '0']).workers == 0
+    assert build_engine(render.parse_args(['--out', 'x', '--num', '1'])).workers == 3
+    assert build_engine(render.parse_args(['--out', 'x', '--num', '1', '--workers', '0'])).workers == 0
 
 
 def test_scores_take_names_of_a_common_skeleton(monkeypatch, capsys, tmp_path):

@@ -199,7 +199,7 @@ def test_a_grid_of_pixels_has_its_own_camera(monkeypatch):
     torch.manual_seed(3)
     built = model('pointmap', loss_stride=3)
     canonical = one.gt_pointmap[None] * W / 90
-    monkeypatch.setattr(built, 'network', lambda inputs, seeds: dict(pointmap=canonical, scale=torch.ones(1)))
+    monkeypatch.setattr(built, 'network', lambda inputs, **options: dict(pointmap=canonical, scale=torch.ones(1)))
     for _ in range(5):
         losses = built(torch.zeros(1, 3, *SIZE), [one], mode='loss')
         assert losses['loss_intrinsics'] < 1e-4 and losses['loss_l1'] < 1e-4 and losses['loss_normal'] < 1e-3
