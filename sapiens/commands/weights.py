@@ -16,6 +16,7 @@ Examples:
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -107,5 +108,6 @@ def main(argv: list[str] | None = None) -> None:
         amp=args.amp,
         say=lambda text: print(text, flush=True),
     )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clusters stop it as Ctrl-C does: with a checkpoint
     if not training.run(args.minutes):
         sys.exit(3)

@@ -1,9 +1,13 @@
 """The steps of ``sapiens weights``: their order, what is skipped, and the end of the time. Commands are recorded, not run."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -107,27 +111,51 @@ def test_shipped_weights_replace_the_pretraining(training):
         training(people=30, from_shipped=True)
 
 
-def test_a_process_is_stopped_at_the_end_of_its_time(training, monkeypatch):
-    made, popen = training(), subprocess.Popen
-    code = (
-        'import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); '
-        'print(1, flush=True); time.sleep(60)'
-    )
-    started = []
+WAITS = (
+    'import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)); '
+    'print(1, flush=True); time.sleep(60)'
+)
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The processes that take the place of commands. They run what ``code`` is set to."""
+    popen, found = subprocess.Popen, SimpleNamespace(code=WAITS, processes=[], then=lambda: None)
 
     def start(*_, **__):
-        process = popen([sys.executable, '-c', code], stdout=subprocess.PIPE)
+        process = popen([sys.executable, '-c', found.code], stdout=subprocess.PIPE)
         process.stdout.readline()
-        started.append(process)
+        found.processes.append(process)
+        found.then()
         return process
 
     monkeypatch.setattr(module.subprocess, 'Popen', start)
-    begin = time.monotonic()
+    return found
+
+
+def test_a_process_is_stopped_at_the_end_of_its_time(training, started):
+    made, begin = training(), time.monotonic()
     assert OwnTraining._call(made, ['train', 'x'], 0.2) is False and time.monotonic() - begin < 20
-    assert started[0].returncode == 143
-    code = 'print(1, flush=True); raise SystemExit(7)'
+    assert started.processes[0].returncode == 143
+    started.code = 'print(1, flush=True); raise SystemExit(7)'
     with pytest.raises(SystemExit, match='7'):
         OwnTraining._call(made, ['train', 'x'], 60)
+
+
+def test_a_signal_to_the_command_stops_the_process_that_it_waits_for(training, started, monkeypatch, tmp_path):
+    made = training()
+    made.run = lambda minutes: OwnTraining._call(made, ['train', 'x'], 60 * minutes)
+    monkeypatch.setattr(command, 'OwnTraining', lambda *args, **kwargs: made)
+    started.then = lambda: threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail('the command has no handler'))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            command.main(
+                ['sapiens-tiny-pose17', '--minutes', '1', '--backgrounds', str(tmp_path), '--backgrounds-from', 'CC0']
+            )
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert started.processes[0].returncode == 143
 
 
 def test_the_newest_checkpoint(tmp_path):
