@@ -59,7 +59,7 @@ class ShownPeople:
             self.people.append(person)
 
     def cover(self, into: Place, weight: np.ndarray) -> None:
-        """Something of alpha ``weight`` is in front of everybody at a place."""
+        """Cover all people at a place with something of alpha ``weight``."""
         for person in self.people:
             common = tuple(
                 slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(person.place, into, strict=True)
@@ -70,7 +70,7 @@ class ShownPeople:
                 person.is_covered |= bool((front >= _SHOWN).any())
 
     def add(self, into: Place, weight: np.ndarray, whole: float) -> None:
-        """A person is pasted of whom alpha ``weight`` shows at a place, of the sum ``whole`` of all of it."""
+        """Add a pasted person: alpha ``weight`` shows at a place, and ``whole`` is the sum of alpha of the whole person."""
         self.people.append(_Person(weight.copy(), into, whole))
 
     def write(self, results: dict) -> None:
