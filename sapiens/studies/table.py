@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from sapiens.utils.counting import count_of
-from sapiens.utils.files import write_atomically
+from sapiens.utils.files import replace_between
 
 from .child import LOG
 from .plan import Run
@@ -314,12 +314,4 @@ def insert(text: str, file: Path, name: str) -> None:
     Raises:
         ValueError: the document has no markers, which the message gives.
     """
-    begin, end = (f'<!-- {which} of ablation {name} -->' for which in ('begin', 'end'))
-    content = file.read_text(encoding='utf-8')
-    before, found, rest = content.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise ValueError(
-            f'{file} has no markers of this study: put the lines {begin} and {end} where its table belongs'
-        )
-    write_atomically(file, f'{before}{begin}\n\n{text}\n\n{end}{after}')
+    replace_between(file, *(f'<!-- {which} of ablation {name} -->' for which in ('begin', 'end')), text)

@@ -12,6 +12,7 @@ __all__ = [
     'atomic_path',
     'move_into_place',
     'remove_temporaries',
+    'replace_between',
     'sync_path',
     'temporary_path',
     'write_atomically',
@@ -100,3 +101,17 @@ def sync_path(path: str | Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def replace_between(file: Path, begin: str, end: str, text: str) -> None:
+    """Replace what stands between two markers in a text file.
+
+    Raises:
+        ValueError: the file has no such markers, which the message gives.
+    """
+    content = file.read_text(encoding='utf-8')
+    before, found, rest = content.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f'{file} has no such markers: put the lines {begin} and {end} where the text belongs')
+    write_atomically(file, f'{before}{begin}\n\n{text}\n\n{end}{after}')

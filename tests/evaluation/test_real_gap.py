@@ -50,3 +50,20 @@ def test_normals_and_depth_of_rendered_people(real, monkeypatch):
     )
     assert real.score_rendered_depth('x', Model(1), pairs=5) == {'pairs in order': 1.0, 'pairs': 5}
     assert real.score_rendered_depth('x', Model(-1), pairs=5) == {'pairs in order': 0.0, 'pairs': 5}
+
+
+def test_tables_in_a_document(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend('tools/benchmark')
+    tables = importlib.import_module('real_tables')
+    document = tmp_path / 'page.md'
+    document.write_text('a\n<!-- begin of seg -->\nold\n<!-- end of seg -->\nb\n')
+    rows = {('m', 'photographs'): {'person IoU': 0.51234, 'people': 3}, ('n', 'rendered'): {'person IoU': 0.7}}
+    tables.into_document({'seg': rows, 'pose': {}}, document)
+    text = document.read_text()
+    assert text.startswith('a\n<!-- begin of seg -->\n\n|') and text.endswith('|\n\n<!-- end of seg -->\nb\n')
+    cells = [[cell.strip() for cell in line.split('|')[1:-1]] for line in text.splitlines() if line.startswith('|')]
+    assert cells[0] == ['seg', 'pictures', 'person IoU', 'people'] and cells[2] == ['m', 'photographs', '0.512', '3']
+    assert cells[3] == ['n', 'rendered', '0.700', '']
+    assert tables.as_rows('seg', rows)[1] == {'model': 'n', 'pictures': 'rendered', 'person IoU': 0.7}
+    with pytest.raises(ValueError, match='begin of pose'):
+        tables.into_document({'pose': rows}, document)

@@ -106,7 +106,7 @@ def test_jobs_do_not_search_which_is_told(study, capsys, tmp_path):
         (('run', '--on', 'local:99', '--gpus', '1'), '99 at a time, each on 1 GPU: this machine has'),
         (('plan', '--seeds', '2-1'), '--seeds 2-1: expected numbers'),
         (('clean', '--only', 'decay-1.0'), 'clean takes neither --only nor --seeds'),
-        (('table', '--into', 'README.md'), 'README.md has no markers of this study'),
+        (('table', '--into', 'README.md'), 'README.md has no such markers'),
     ],
 )
 def test_wrong_arguments_end_in_one_line(study, arguments, message, capsys):

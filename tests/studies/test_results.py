@@ -104,7 +104,7 @@ def test_a_table_goes_between_markers(tmp_path):
     assert file.read_text() == (
         'before\n<!-- begin of ablation a/b -->\n\n| new |\n\n<!-- end of ablation a/b -->\nafter\n'
     )
-    with pytest.raises(ValueError, match='has no markers of this study'):
+    with pytest.raises(ValueError, match='has no such markers'):
         insert('', file, 'c')
 
 

@@ -31,7 +31,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from prettytable import PrettyTable
 from pycocotools import mask as masks
 from real_clock import clock_call, clock_network
 from real_scores import (
@@ -42,6 +41,7 @@ from real_scores import (
     place_pose,
     recall_by_height,
 )
+from real_tables import as_rows, gap, into_document, table
 
 from sapiens.apis import load_model
 from sapiens.apis.detectors import build_detector
@@ -59,13 +59,6 @@ RENDER = '--num 250 --seed 11 --size 192x256 --people 1-1 --format jpg --compact
 PAIRS = Path(__file__).parent / 'data/depth_pairs.json'
 LOWEST = 0.01  # of the score of a detection that counts in AP
 APART = 0.05  # meters between the depths of two points that are ordered
-GAP = {
-    'pose': ('all: AP', 'all: PCK@0.1', 'enough: PCK@0.1'),
-    'seg': ('person IoU',),
-    'depth': ('pairs in order',),
-    'detector': ('AP .5',),
-}
-"""Scores whose values on rendered people and on photographs are compared."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +108,9 @@ def parse_args():
     parser.add_argument('--rendered', type=Path, default='work_dirs/real', metavar='DIR', help='default: %(default)s')
     parser.add_argument('--repeats', type=positive, default=3, help='of the clock (default: %(default)s)')
     parser.add_argument('--out', type=Path, metavar='FILE', help='also write the numbers as JSON')
+    parser.add_argument(
+        '--into', type=Path, metavar='FILE', help='also write the tables between the markers of this document'
+    )
     return parser.parse_args()
 
 
@@ -268,21 +264,6 @@ def score_normals(folder: Path, model: Any) -> dict[str, Any]:
     return {'mean angle': float(angles.mean()), 'within 30': float((angles < 30).mean()), 'pixels': len(angles)}
 
 
-def gap(tables: Mapping[str, Mapping]) -> dict[tuple[str, str], dict[str, float]]:
-    """Rows of scores on rendered people, on photographs, and their difference."""
-    rows = {}
-    for title, names in GAP.items():
-        for model, pictures in tables[title]:
-            other = tables[title].get((model, 'rendered'))
-            if pictures != 'photographs' or other is None:
-                continue
-            for name in names:
-                values = {'rendered': other.get(name), 'photographs': tables[title][model, pictures].get(name)}
-                if None not in values.values():
-                    rows[model, name] = values | {'gap': values['rendered'] - values['photographs']}
-    return rows
-
-
 def read(file: Path, folder: Path, name: str) -> Pictures:
     if not file.is_file():
         raise SystemExit(f'no {file}: give the folder of the photographs, see --help')
@@ -294,20 +275,6 @@ def rendered(folder: Path) -> Pictures:
     if not (folder / 'dataset_card.json').is_file():
         sapiens(['render', '--out', str(folder), *RENDER.split()])
     return read(folder / 'annotations/person_keypoints.json', folder, 'rendered')
-
-
-def show(title: str, rows: Mapping[tuple[str, str], Mapping[str, Any]], second: str = 'pictures') -> None:
-    """Print a table: a row for each model and kind of picture."""
-    if not rows:
-        return
-    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
-    table = PrettyTable([title, second, *columns])
-    table.align = 'r'
-    table.align[title] = table.align[second] = 'l'
-    for key, row in rows.items():
-        cells = [row.get(name, '') for name in columns]
-        table.add_row([*key, *(f'{cell:.3f}' if isinstance(cell, float) else cell for cell in cells)])
-    print(table, flush=True)
 
 
 def constant(pictures: Pictures) -> Callable:
@@ -358,14 +325,16 @@ def main() -> None:
         options = dict(box_threshold=LOWEST) if is_detector(text) else {}
         model = load_model(*text.split(','), device='cpu', **options)
         _score_model(text, model, sources, detectors, args, tables)
+    clocked = tables.pop('milliseconds')
+    tables |= {'gap': gap(tables), 'milliseconds': clocked}
     for title, rows in tables.items():
-        if title == 'milliseconds':
-            show('gap', gap(tables), 'score')
-        show(title, rows)
+        if rows:
+            print(table(title, rows), flush=True)
     if args.out:
-        tables['gap'] = gap(tables)
-        content = {title: {' '.join(key): row for key, row in rows.items()} for title, rows in tables.items()}
+        content = {title: as_rows(title, rows) for title, rows in tables.items()}
         args.out.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
+    if args.into:
+        into_document(tables, args.into)
 
 
 def _score_model(
