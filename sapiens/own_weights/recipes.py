@@ -75,16 +75,18 @@ def recipe_of(entry: Entry | None) -> Recipe:
     return RECIPES[ALL if entry is None else entry.name.rpartition('-')[2]]
 
 
-def render_arguments(people: People, split: str, folder: str, number: int) -> list[str]:
+def render_arguments(people: People, split: str, folder: str, number: int, device: str = 'cpu') -> list[str]:
     """Arguments of the command that renders the people of a split, or goes on with it.
 
     Args:
         split: 'train' or 'val'; their seeds differ.
         folder: that has the splits.
         number: of images.
+        device: of the ray casting, 'cpu' or 'cuda'.
     """
     out = f'{folder}/{split}'
-    return ['render', '--out', out, '--num', str(number), '--seed', str(SEEDS[split]), *people.options.split()]
+    where = ['--scene', f'device={device}'] if device != 'cpu' else []
+    return ['render', '--out', out, '--num', str(number), '--seed', str(SEEDS[split]), *people.options.split(), *where]
 
 
 def length_options(iterations: int, is_pretraining: bool, batch: int | None = None, draws: bool = True) -> list[str]:

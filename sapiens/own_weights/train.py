@@ -23,7 +23,7 @@ from .photographs import NONE, check_photographs
 from .recipes import VAL_PEOPLE, length_options, recipe_of, render_arguments
 from .shared import ENCODER, join_shipped, refuse_too_much, single_checkpoint
 
-__all__ = ['OwnTraining', 'has_fast_bf16', 'newest_iteration']
+__all__ = ['OwnTraining', 'has_fast_bf16', 'newest_iteration', 'render_device']
 
 GRACE = 120  # seconds for a stopped process to write its checkpoint
 RESERVE, LEAST_RESERVE, MOST_RESERVE = 0.1, 20, 300  # of the time, and seconds: for evaluation and packing
@@ -142,7 +142,8 @@ class OwnTraining:
                 name = (
                     f'people for {split}' if not steps or not folder.startswith('several') else f'groups for {split}'
                 )
-                steps.append((name, render_arguments(people, split, str(self.root / folder), number)))
+                made = self.root / folder
+                steps.append((name, render_arguments(people, split, str(made), number, render_device(made / split))))
         return steps
 
     def pretraining_arguments(self) -> list[str]:
@@ -299,6 +300,16 @@ def has_fast_bf16() -> bool:
 
     known = (getattr(torch.cpu, f'_is_{name}_supported', None) for name in ('avx512_bf16', 'amx_tile'))
     return torch.cuda.is_available() or any(ask() for ask in known if ask is not None)
+
+
+def render_device(folder: Path) -> str:
+    """Where rays are cast: 'cuda' on a GPU, and for images that were begun with the other one what they were begun with."""
+    import torch
+
+    card = folder / 'dataset_card.json'
+    if card.is_file():
+        return json.loads(card.read_text(encoding='utf-8'))['options'].get('device', 'cpu')
+    return 'cuda' if torch.cuda.is_available() else 'cpu'
 
 
 def newest_iteration(folder: Path) -> tuple[int, Path] | None:

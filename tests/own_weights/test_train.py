@@ -204,3 +204,18 @@ def test_arguments(tmp_path, capsys):
         command.main(['sapiens-pose-1b', '--backgrounds', 'x', '--backgrounds-from', 'x'])
     with pytest.raises(FileNotFoundError, match='is not a folder'):
         command.main(['pose17', '--backgrounds', str(tmp_path / 'x'), '--backgrounds-from', 'x'])
+
+
+def test_rays_are_cast_on_a_gpu_where_there_is_one(training, monkeypatch):
+    def scenes(made):
+        return [call[-2:] for _, call in made.render_steps() if '--scene' in call]
+
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    assert scenes(training()) == []
+    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+    assert scenes(training()) == [['--scene', 'device=cuda']] * 2
+    # Images that a machine without one has begun stay as they were begun, since devices round differently.
+    made = training()
+    (made.root / 'synthetic/train').mkdir(parents=True)
+    (made.root / 'synthetic/train/dataset_card.json').write_text('{"options": {"seed": 10}}')
+    assert scenes(made) == [['--scene', 'device=cuda']]
