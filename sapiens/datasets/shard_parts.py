@@ -5,6 +5,7 @@ import os
 import posixpath
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from os import PathLike
 from typing import BinaryIO
 
@@ -15,14 +16,16 @@ from sapiens.utils.image_files import SUFFIXES
 from .shard_index import size_of
 from .shard_members import MemberPath, split_path
 from .shard_names import expand_shards, split_name
-from .tar_reader import BrokenTar, next_member
+from .tar_reader import BLOCK, BrokenTar, next_member
 
-__all__ = ['IMAGES', 'ShardParts', 'names_of']
+__all__ = ['IMAGES', 'ShardParts', 'find_part', 'names_of']
 
 # Name of the part that is the image of its sample.
 IMAGES = 'images'
 _SUFFIX = '.tar'
 _SCANNED_AT_A_TIME = 16
+# Shards of which a process keeps the members of a part.
+_KEPT_SHARDS = 64
 
 
 class ShardParts:
@@ -100,9 +103,8 @@ class ShardParts:
         """(part, sample, place) of the members of a shard."""
         path = name if '://' in name else os.path.join(self.root, name)
         try:
-            size, file = size_of(path), fsspec.open(path, 'rb').open() if '://' in path else open(path, 'rb')  # noqa: SIM115
-            with file:
-                return list(_read_headers(name, file, size))
+            with _open(path) as file:
+                return list(_read_headers(name, file, size_of(path)))
         except FileNotFoundError:
             raise FileNotFoundError(f'no shard {path!r}: check shards= of the data set') from None
         except IsADirectoryError:
@@ -126,6 +128,49 @@ def names_of(path: str) -> tuple[str, str]:
     """File name of the shard, and name in it, of the path of a member."""
     member = split_path(path)
     return posixpath.basename(member.shard), member.name
+
+
+def find_part(image: MemberPath, part: str, suffix: str) -> MemberPath | None:
+    """The member that is a part of the sample of an image, in the same shard; None without one.
+
+    Members behind the image are looked at first. Otherwise the headers of the shard are read once.
+
+    Raises:
+        BrokenTar: the shard is missing or cannot be read, or is damaged. The text names it.
+    """
+    named = split_name(image.name)
+    if named is None:
+        return None
+    sample = named[0]
+    try:
+        with _open(image.shard) as file:
+            offset = image.begin + -(-image.size // BLOCK) * BLOCK
+            while (member := next_member(file, offset)) is not None:
+                found = split_name(member.name) if member.is_file else None
+                if found == (sample, part, suffix):
+                    return MemberPath(image.shard, offset, member.start + member.size - offset, member.name)
+                if found is not None and found[0] != sample:
+                    break
+                offset = member.next_header
+        return _members_of(image.shard, part, suffix).get(sample)
+    except FileNotFoundError:
+        raise BrokenTar(f'the shard {image.shard} is missing') from None
+    except BrokenTar as error:
+        raise BrokenTar(f'the shard {image.shard} is damaged: {error}') from None
+    except Exception as error:  # any error of a remote file system
+        raise BrokenTar(f'the shard {image.shard} cannot be read: {type(error).__name__}: {error}') from error
+
+
+@lru_cache(_KEPT_SHARDS)
+def _members_of(shard: str, part: str, suffix: str) -> dict[str, MemberPath]:
+    """{sample: member} of a part."""
+    with _open(shard) as file:
+        members = _read_headers(shard, file, size_of(shard))
+        return {sample: member for kind, sample, member in members if kind == part and member.name.endswith(suffix)}
+
+
+def _open(path: str) -> BinaryIO:
+    return fsspec.open(path, 'rb').open() if '://' in path else open(path, 'rb')
 
 
 def _read_headers(name: str, file: BinaryIO, size: int):

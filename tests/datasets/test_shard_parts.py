@@ -9,12 +9,19 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-from sapiens.datasets import GeometryDataset, KeypointDataset, MattingDataset, SegmentationDataset, stack_collate
+from sapiens.datasets import (
+    GeometryDataset,
+    KeypointDataset,
+    MattingDataset,
+    SegmentationDataset,
+    shard_parts,
+    stack_collate,
+)
 from sapiens.datasets.checks import Findings, check_overlap
 from sapiens.datasets.shard_members import MemberPath, file_size, split_path
 from sapiens.datasets.shard_names import split_name
 from sapiens.datasets.shard_parts import ShardParts
-from sapiens.datasets.transforms import BadImage
+from sapiens.datasets.transforms import BadImage, LoadMatte
 from sapiens.datasets.transforms.label_files import read_array
 from sapiens.datasets.transforms.loading import read_file
 
@@ -268,6 +275,41 @@ def test_people_of_images_in_shards(tmp_path):
     shard.unlink()
     with pytest.raises(FileNotFoundError, match=rf"no shard '{shard}'"):
         KeypointDataset('shards.json', **options)
+
+
+def test_mattes_of_images_in_shards(tmp_path, monkeypatch):
+    matting(tmp_path)
+    places = pack(tmp_path, tmp_path, 'rgb', dict(alpha='matting'), key=LONG)
+    # As programs that sort the members write them: the matte precedes its image.
+    with tarfile.open(tmp_path / 'sorted.tar', 'w') as tar:
+        for i in range(3):
+            tar.add(tmp_path / f'alpha/{i}.png', f'{i}.matting.png')
+            tar.add(tmp_path / f'rgb/{i}.png', f'{i}.png')
+        tar.add(tmp_path / 'rgb/3.png', '3.png')
+    load, read = LoadMatte(mattes='matting'), {}
+    for path in ShardParts(str(tmp_path), '*.tar').stems('images', None).values():
+        read[path] = LoadMatte(mattes='matting', optional=True)(dict(img_path=str(tmp_path / path))).get('gt_alpha')
+    assert len(read) == len(places) + 4
+    for path, alpha in read.items():
+        name = split_path(path).name.rpartition('/')[2]
+        if path.startswith('sorted.tar') and name == '3.png':
+            assert alpha is None
+            with pytest.raises(
+                BadImage, match=r"no alpha of .*/3.png: its shard has no part 'matting.png' of this sample"
+            ):
+                load(dict(img_path=str(tmp_path / path)))
+        else:
+            assert (alpha == LoadMatte()(dict(img_path=str(tmp_path / 'rgb' / name)))['gt_alpha']).all()
+    image = str(tmp_path / next(path for path in read if path.startswith('000000.tar')))
+    with monkeypatch.context() as patch:  # behind its image, a matte is found without the headers of all members
+        patch.setattr(shard_parts, '_members_of', None)
+        assert 'gt_alpha' in load(dict(img_path=image))
+    (tmp_path / '000000.tar').write_bytes((tmp_path / '000000.tar').read_bytes()[: split_path(image).size + 700])
+    with pytest.raises(BadImage, match=f'the shard {tmp_path}/000000.tar is damaged: '):
+        load(dict(img_path=image))
+    (tmp_path / '000000.tar').unlink()
+    with pytest.raises(BadImage, match=f'the shard {tmp_path}/000000.tar is missing'):
+        load(dict(img_path=image))
 
 
 def test_an_array_that_is_shorter_than_its_header_is_refused(tmp_path):

@@ -7,6 +7,9 @@ from mmcv.transforms import BaseTransform
 
 from sapiens.registry import TRANSFORMS
 
+from ..shard_members import split_path
+from ..shard_parts import find_part
+from ..tar_reader import BrokenTar
 from .color_files import read_alpha
 from .decoding import BadImage
 from .loading import check_prob
@@ -18,6 +21,9 @@ __all__ = ['CutByBorder', 'LoadMatte']
 class LoadMatte(BaseTransform):
     """Read the alpha of people of an image, a file of the same name in another folder, as ``sapiens render`` writes it.
 
+    The alpha of an image in a tar shard (:mod:`sapiens.datasets.shard_members`) is a part of the same sample:
+    ``mattes='matting'`` reads ``KEY.matting.png``, as ``sapiens infer --out-format shards`` writes it.
+
     Geometry moves it with the image (``LoadPerson``, ``LoadDense``). Backgrounds and distractors need it.
 
     Required Keys: img_path
@@ -25,7 +31,8 @@ class LoadMatte(BaseTransform):
     Added Keys: gt_alpha (H, W) float32 in [0, 1]; none where there is no such file and ``optional`` is set
 
     Args:
-        images, mattes: names of the folders; the last folder of the path that is called ``images`` becomes ``mattes``.
+        images, mattes: names of the folders; the last folder of the path that is called ``images`` becomes ``mattes``. In a shard
+            ``mattes`` is the name of the part.
         suffix: of the files.
         optional: whether samples without the file pass.
 
@@ -37,22 +44,33 @@ class LoadMatte(BaseTransform):
         self.images, self.mattes, self.suffix, self.optional = images, mattes, suffix, optional
 
     def transform(self, results: dict) -> dict:
-        parts = results['img_path'].split('/')
-        found = [index for index, name in enumerate(parts[:-1]) if name == self.images]
-        path = None
-        if found:
-            parts[found[-1]] = self.mattes
-            path = os.path.splitext('/'.join(parts))[0] + self.suffix
-        if path is None or not os.path.isfile(path):
+        path, where = self._find(results['img_path'])
+        if path is None:
             if self.optional:
                 return results
-            where = path or f'the path has no folder {self.images!r}'
             raise BadImage(f'no alpha of {results["img_path"]}: {where}; set optional=True to take images without it')
         try:
             results['gt_alpha'] = read_alpha(path)
         except BadImage as error:
             raise BadImage(f'{path}: {error}') from None
         return results
+
+    def _find(self, image: str) -> tuple[str | None, str]:
+        """The path of the alpha, None where there is none, and where it was looked for."""
+        member = split_path(image)
+        if member is not None:
+            try:
+                found = find_part(member, self.mattes, self.suffix)
+            except BrokenTar as error:
+                raise BadImage(str(error)) from None
+            return found and str(found), f'its shard has no part {self.mattes + self.suffix!r} of this sample'
+        parts = image.split('/')
+        folders = [index for index, name in enumerate(parts[:-1]) if name == self.images]
+        if not folders:
+            return None, f'the path has no folder {self.images!r}'
+        parts[folders[-1]] = self.mattes
+        path = os.path.splitext('/'.join(parts))[0] + self.suffix
+        return (path if os.path.isfile(path) else None), path
 
 
 @TRANSFORMS.register_module()
