@@ -29,10 +29,15 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check_engine(args: argparse.Namespace) -> None:
-    """Raise ValueError for parsed arguments that belong to the other engine, before Ray is started."""
+    """Raise ValueError for parsed arguments that belong to the other engine, before Ray is started.
+
+    Args:
+        args: with ``engine``, ``address`` and ``devices``, a list or a text with commas; ``workers`` where the command has it.
+    """
     if args.engine == 'ray' and args.devices:
-        raise ValueError(f'--devices {" ".join(args.devices)}: Ray gives out the GPUs itself; leave it out')
-    if args.engine == 'ray' and args.workers == 0:
+        devices = args.devices if isinstance(args.devices, str) else ' '.join(args.devices)
+        raise ValueError(f'--devices {devices}: Ray gives out the GPUs itself; leave it out')
+    if args.engine == 'ray' and getattr(args, 'workers', None) == 0:
         raise ValueError('--workers 0 runs in this process, which is --engine local')
     if args.engine != 'ray' and args.address is not None:
         raise ValueError(f'--address {args.address} is that of a Ray cluster: add --engine ray')

@@ -3,6 +3,7 @@
 import argparse
 import os
 
+from sapiens.bulk import check_engine
 from sapiens.utils.cli import positive
 
 from ..batch_job import Plan
@@ -60,12 +61,9 @@ def check_bulk(args: argparse.Namespace) -> None:
     for name, default in FILE_OPTIONS.items():
         if getattr(args, name) != default:
             raise ValueError(f'{_flag(name)} is for a file for each image: leave it out, or --out-format files')
-    if args.address is not None and args.engine != 'ray':
-        raise ValueError(f'--address {args.address} is that of a Ray cluster: add --engine ray')
+    check_engine(args)
     if args.label_threshold is not None and args.out_format == 'parquet':
         raise ValueError('--label-threshold is for --out-format coco and shards: tables hold all scores')
-    if args.engine == 'ray' and args.devices:
-        raise ValueError(f'--devices {args.devices}: Ray gives out the GPUs itself; leave it out')
     _check_column(args)
 
 
