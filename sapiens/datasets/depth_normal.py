@@ -28,8 +28,8 @@ class GeometryDataset(PairedFolders):
     ``depths``, ``normal`` or ``normals`` and ``albedo`` or ``albedos`` (.npy, .npz, .exr, 16-bit .png or .tif; normals and albedo
     also of 8 bits), ``mask`` or ``masks`` (.png, .jpg), ``camera`` (.json) or ``camera_intrinsics`` (.txt, 3 x 3). This is the
     layout of the published RenderPeople and "general" readers, and of ``tools/data/make_synthetic_humans.py``. Depth is meters
-    along z, or any positive unit where only its order is learned. A pointmap has no files of its own: it is computed from depth
-    in meters and the camera.
+    along z, or any positive unit where only its order is learned. A pointmap is computed from depth in meters and the camera. Its
+    files are those of depth, or points (H, W, 3) in .npy or .npz, of which z is read.
 
     Args:
         data_root: what folders are relative to; '' for the working directory.

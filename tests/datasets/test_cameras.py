@@ -87,6 +87,24 @@ def test_points_from_depth_and_camera_files(tmp_path, folder):
     )
 
 
+def test_points_of_a_file_are_moved_to_their_rays(tmp_path):
+    """As those of a network, which are not exactly there."""
+    scene = write_geometry(tmp_path, count=1)
+    write_cameras(tmp_path, 1)
+    points = unproject(scene['gt_depth'], CAMERA)
+    points[points[..., 2] == 0] = np.nan
+    write_array(tmp_path / 'points/000000.npy', points + np.float32([0.1, -0.1, 0]))
+    options = dict(fields=['pointmap'], pipeline=[dict(type='LoadLabels')])
+    found = GeometryDataset(str(tmp_path), pointmap='points', **options)[0]
+    wanted = GeometryDataset(str(tmp_path), **options)[0]
+    for key in ('gt_pointmap', 'valid_mask'):
+        np.testing.assert_array_equal(found[key], wanted[key])
+    assert 0 < found['valid_mask'].mean() < 1
+    write_array(tmp_path / 'points/000000.npy', np.zeros((*scene['gt_depth'].shape, 2), np.float32))
+    with pytest.raises(BadImage, match=r'expected \(H, W\) or \(H, W, 3\)'):
+        load_pointmap(str(tmp_path / 'points/000000.npy'), dict(intrinsics=CAMERA))
+
+
 def test_joint_fields_and_millimeters(tmp_path):
     scene = write_geometry(tmp_path)
     for i in range(3):
@@ -149,8 +167,9 @@ def test_impossible_cameras_are_named(tmp_path, text, reason):
     assert path.endswith('rgb/000001.png') and '000001.txt' in why
 
 
-def test_a_camera_file_that_states_the_size(tmp_path):
-    write_cameras(tmp_path, 1, 'camera', width=120, height=160)
+@pytest.mark.parametrize('stated', [dict(width=120, height=160), dict(image_size=[120, 160])])
+def test_a_camera_file_that_states_the_size(tmp_path, stated):
+    write_cameras(tmp_path, 1, 'camera', **stated)
     path = str(tmp_path / 'camera/000000.json')
     matrix, size = read_camera(path)
     assert size == (120, 160)

@@ -12,11 +12,12 @@ import torch
 from mmengine.logging import MMLogger
 from PIL import Image
 
-from sapiens.apis import build_model
+from sapiens.apis import build_model, load_model
 from sapiens.apis.bulk import arguments as bulk_arguments
 from sapiens.apis.bulk import run as bulk_run
 from sapiens.apis.bulk import worker as bulk_worker
 from sapiens.bulk import LocalEngine, RayEngine
+from sapiens.datasets.checks import Findings
 from sapiens.datasets.transforms.loading import read_file
 from sapiens.engine import Runner
 from sapiens.registry import DATASETS
@@ -29,6 +30,8 @@ from . import status_of
 
 CONFIGS = {task: str(ROOT / f'configs/{task}/sapiens_tiny_synthetic{"17" * (task == "pose")}-128x96.py')
            for task in ('pose', 'seg', 'depth')}  # fmt: skip
+CONFIGS |= {task: str(ROOT / f'configs/{task}/sapiens2_tiny_synthetic-128x96.py')
+            for task in ('pointmap', 'albedo', 'matting')}  # fmt: skip
 SMALL = ['model.backbone.arch=dict(embed_dims=32,num_layers=2,num_heads=2,feedforward_channels=64)']
 
 
@@ -42,6 +45,12 @@ def weights(tmp_path_factory):
         model = lively(build_model(cfg, device='cpu'))
         if task == 'pose':  # of flat heatmaps no keypoint has a score above 0.2
             model.head.final_layer.weight.data *= 40
+        if task == 'pointmap':  # in front of the camera, with a focal length
+            model.head.conv_pointmap.bias.data[2] += 2
+            model.head.scale_final_layer[3].weight.data *= 0.02
+            model.head.scale_final_layer[3].bias.data.fill_(1)
+        if task == 'albedo':  # not nearly black
+            model.head.conv_albedo.bias.data += 0.5
         torch.save(dict(state_dict=model.state_dict(), meta={}), folder / f'{task}.pth')
     return folder
 
@@ -242,13 +251,17 @@ def test_processes_and_ray_write_the_same_bytes(tmp_path, infer, monkeypatch):
             ['--out-format', 'parquet', '--label-threshold', '0.1'],
             '--label-threshold is for --out-format coco',
         ),
-        ('pose', ['--out-format', 'coco', '--engine', 'ray', '--devices', '0'], None),
+        (
+            'pose',
+            ['--out-format', 'coco', '--engine', 'ray', '--devices', '0,1'],
+            '--devices 0,1: Ray gives out the GPUs itself; leave it out',
+        ),
     ],
 )
 def test_options_that_do_not_fit_are_refused(tmp_path, infer, task, options, message):
     write_pictures(tmp_path / 'photos', [(40, 30)])
     code, _, errors = infer(task, tmp_path / 'photos', '--out', tmp_path / 'out', *options)
-    assert code == 2 and (message or '--devices') in errors and not (tmp_path / 'out').exists()
+    assert code == 2 and message in errors and not (tmp_path / 'out').exists()
 
 
 def test_formats_do_not_share_a_folder(tmp_path, infer):
@@ -277,7 +290,7 @@ def test_the_engine_of_devices():
 def train(task, dataset, work_dir, monkeypatch, **changes):
     """Train a tiny student for two steps; returns the weights that its losses got."""
     cfg = load_config(CONFIGS[task], SMALL)
-    pipeline = cfg.train_dataloader.dataset.pipeline
+    pipeline = cfg.train_dataloader.pop('dataset').pipeline
     cfg.train_dataloader.update(
         dataset=dict(dataset, pipeline=pipeline), num_workers=0, persistent_workers=False, batch_size=2
     )
@@ -352,6 +365,77 @@ def test_parts_of_a_teacher_train_a_student(tmp_path, infer, monkeypatch):
     assert len(found) == 8 and set(np.round(found, 4)) <= set(np.round(weights, 4))
     labels = np.array(Image.open(Path(tmp_path / 'student/0.seg.png')))
     assert labels.shape == (64, 48) and labels.max() < 28
+
+
+def labels_and_results(dataset, task, photos, weights):
+    """Samples of a data set after LoadLabels, with what the teacher predicts for their images."""
+    data = DATASETS.build(dict(dataset, pipeline=[dict(type='LoadLabels')]))
+    findings = Findings()
+    data.check(findings, read=True)
+    assert len(data) == 4 and not findings.wrong, findings
+    teacher = load_model(weights / f'{task}.py', weights / f'{task}.pth', device='cpu')
+    return [(data[index], teacher(str(photos / f'{index}.png'))) for index in (0, 3)]
+
+
+@pytest.mark.parametrize('form', ['shards', 'files'])
+def test_points_of_a_teacher_train_a_student(tmp_path, infer, weights, monkeypatch, form):
+    photos, out = tmp_path / 'photos', tmp_path / 'labels'
+    write_pictures(photos, [(64, 48)] * 4)
+    options = ['--out-format', 'shards', '--images-per-unit', 3] * (form == 'shards')
+    assert infer('pointmap', photos, '--out', out, '--save', 'points', 'camera', *options)[0] == 0
+    places = dict(data_root=str(tmp_path), images='photos', pointmap='labels', camera='labels')
+    if form == 'shards':
+        places = dict(data_root=str(out), shards='labels/*.tar', pointmap='pointmap', camera='pointmap_camera')
+    dataset = dict(type='GeometryDataset', fields=['pointmap'], mask='', **places)
+    for sample, result in labels_and_results(dataset, 'pointmap', photos, weights):
+        np.testing.assert_allclose(sample['intrinsics'], result.intrinsics, atol=1e-3)
+        known = sample['valid_mask']
+        assert (known == result.valid).all() and known.mean() > 0.1
+        # On the rays of the pixels, where points of a network are not exactly.
+        points = result.on_rays().points[known]
+        np.testing.assert_allclose(sample['gt_pointmap'][known], points, rtol=1e-3, atol=1e-4)
+        assert not np.allclose(result.points[known], points, atol=0.01)
+    train('pointmap', dataset, tmp_path / 'run', monkeypatch)
+
+
+def test_points_without_a_camera_are_failures(tmp_path, infer, weights):
+    """Of an image for which the network predicts no scale there is no label."""
+    write_pictures(tmp_path / 'photos', [(64, 48)])
+    state = torch.load(weights / 'pointmap.pth')
+    state['state_dict']['decode_head.scale_final_layer.3.bias'].fill_(-1)
+    torch.save(state, tmp_path / 'no_scale.pth')
+    out, source = tmp_path / 'out', tmp_path / 'photos'
+    options = ['--model', weights / 'pointmap.py', '--checkpoint', tmp_path / 'no_scale.pth', '--device', 'cpu']
+    assert status_of('infer', 'pointmap', source, '--out', out, '--out-format', 'shards', *options) == 1
+    assert 'the predicted scale is not above 0' in (out / 'failures.txt').read_text()
+    with tarfile.open(out / 'labels/000000.tar') as made:
+        assert made.getnames() == []
+
+
+def test_albedo_in_shards_trains_a_student(tmp_path, infer, weights, monkeypatch):
+    write_pictures(tmp_path / 'photos', [(64, 48)] * 4)
+    out = tmp_path / 'labels'
+    assert infer('albedo', tmp_path / 'photos', '--out', out, '--out-format', 'shards')[0] == 0
+    dataset = dict(type='GeometryDataset', fields=['albedo'], albedo_coding='linear', mask='',
+                   data_root=str(out), shards='labels/*.tar')  # fmt: skip
+    for sample, result in labels_and_results(dataset, 'albedo', tmp_path / 'photos', weights):
+        np.testing.assert_allclose(sample['gt_albedo'], result.linear, atol=1e-5)
+    train('albedo', dataset, tmp_path / 'run', monkeypatch)
+
+
+def test_mattes_in_shards_train_a_student(tmp_path, infer, weights, monkeypatch):
+    write_pictures(tmp_path / 'photos', [(64, 48)] * 4)
+    out = tmp_path / 'labels'
+    assert infer('matting', tmp_path / 'photos', '--out', out, '--out-format', 'shards')[0] == 0
+    dataset = dict(type='MattingDataset', alpha='matting', foreground='matting_cutout',
+                   data_root=str(out), shards='labels/*.tar')  # fmt: skip
+    for sample, result in labels_and_results(dataset, 'matting', tmp_path / 'photos', weights):
+        np.testing.assert_allclose(sample['gt_alpha'], result.alpha, atol=1e-5)
+        np.testing.assert_allclose(
+            sample['gt_foreground'], np.minimum(result.foreground, result.alpha[..., None]), atol=0.01
+        )
+        assert (sample['valid_foreground'] == 1).all()
+    train('matting', dataset, tmp_path / 'run', monkeypatch)
 
 
 def test_people_and_depth_in_shards_train_students(tmp_path, infer, monkeypatch):

@@ -76,7 +76,10 @@ class Labeler:
             return job.error
         try:
             set_masks(job.results, None, self.plan.masking)
-            form.add(job.item, {task: job.results[task] for task in self.plan.written()}, content)
+            results = {task: job.results[task] for task in self.plan.written()}
+            if missing := next((result.missing for result in results.values() if result.missing), ''):
+                return missing
+            form.add(job.item, results, content)
         except ValueError as error:  # such as a mask of another size: only this image fails
             return f'{type(error).__name__}: {error}'
         return ''

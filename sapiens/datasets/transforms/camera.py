@@ -29,8 +29,8 @@ def read_camera(path: str) -> tuple[np.ndarray, tuple[int, int] | None]:
     """Intrinsics (3, 3) float64, and the size (w, h) of their image where the file states it.
 
     Args:
-        path: .txt, three rows of three numbers, the published form; or .json with ``intrinsics``, and ``width`` and ``height``
-            where known, as ``sapiens render`` writes.
+        path: .txt, three rows of three numbers, the published form; or .json with ``intrinsics``, and where known ``width`` and
+            ``height``, as ``sapiens render`` writes, or ``image_size`` [w, h], as ``sapiens infer`` does.
 
     Raises:
         BadImage: not such a file, or impossible intrinsics.
@@ -51,6 +51,9 @@ def read_camera(path: str) -> tuple[np.ndarray, tuple[int, int] | None]:
             values = np.array(content['intrinsics'], np.float64)
             if 'width' in content and 'height' in content:
                 size = int(content['width']), int(content['height'])
+            elif 'image_size' in content:
+                width, height = content['image_size']
+                size = int(width), int(height)
         else:
             values = np.loadtxt(io.BytesIO(data.replace(b',', b' ')), dtype=np.float64, ndmin=2)
     except BadImage:
@@ -120,6 +123,9 @@ def load_pointmap(path: str, info: dict) -> np.ndarray:
     """Points (H, W, 3) float32 in meters from a depth file (:func:`.label_files.read_depth`) and the camera; zeros where the
     file has no depth.
 
+    Of a file of points (H, W, 3), as ``sapiens infer pointmap`` writes it, z is taken: the points of a network are not exactly on
+    the rays of their pixels, and those of labels are.
+
     Args:
         info: has ``intrinsics`` (3, 3) or ``camera_file``; may have ``depth_scale``, and ``gt_depth``, the content of the file.
 
@@ -131,7 +137,7 @@ def load_pointmap(path: str, info: dict) -> np.ndarray:
         if 'camera_file' not in info:
             raise BadImage('depth without a camera: a pointmap needs intrinsics')
         intrinsics, _ = read_camera(info['camera_file'])
-    depth = info['gt_depth'] if 'gt_depth' in info else read_depth(path, info.get('depth_scale'))
+    depth = info['gt_depth'] if 'gt_depth' in info else read_depth(path, info.get('depth_scale'), points=True)
     return unproject(np.where(known_depth(depth), depth, np.float32(0)), intrinsics)
 
 

@@ -103,21 +103,24 @@ def read_mask(path: str, info: dict | None = None) -> np.ndarray:
 
 
 @np.errstate(over='ignore', invalid='ignore')  # of values that mean nothing
-def read_depth(path: str, scale: float | None = None) -> np.ndarray:
+def read_depth(path: str, scale: float | None = None, points: bool = False) -> np.ndarray:
     """(H, W) float32 depth; 0 where the file has none (not finite).
 
     Args:
         path: .npy, .npz (its array 'depth', or its only one), .exr, or a 16-bit .png or .tif.
         scale: meters of a unit; needed for integers, 1 otherwise.
+        points: whether arrays may be points (H, W, 3), of which z is taken.
 
     Raises:
         BadImage: not such a file.
     """
     depth = read_array(path, 'depth')
     if depth.ndim == 3:
-        if depth.shape[2] != 1 and not path.lower().endswith('.exr'):
-            raise BadImage(f'shape {depth.shape}: expected (H, W)')
-        depth = depth[..., 0]
+        is_exr = path.lower().endswith('.exr')
+        are_points = points and depth.shape[2] == 3 and not is_exr
+        if depth.shape[2] != 1 and not (is_exr or are_points):
+            raise BadImage(f'shape {depth.shape}: expected (H, W)' + (' or (H, W, 3)' if points else ''))
+        depth = depth[..., 2 if are_points else 0]
     if depth.dtype.kind in 'ui':
         if scale is None:
             raise BadImage(f'{depth.dtype} depth: give the meters of one unit, depth_scale= of the dataset')
