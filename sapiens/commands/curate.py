@@ -23,7 +23,8 @@ from sapiens.curation import load_settings
 from sapiens.curation.report import write_report
 from sapiens.curation.run import Curation
 from sapiens.curation.sources import expand_sources, input_lists, write_new_lists
-from sapiens.curation.statistics import collect, describe
+from sapiens.curation.statistics import Statistics, collect, describe
+from sapiens.curation.verdicts import UNREADABLE
 from sapiens.utils.cli import above_zero, tool_parser, zero_or_more
 from sapiens.utils.config_options import add_options_argument
 from sapiens.utils.counting import count_of
@@ -69,6 +70,7 @@ def main(argv: list[str] | None = None) -> int:
         else:
             curation.measure()
         found = collect(curation.table, curation.filters, args.examples)
+        refuse_unreadable(found, args)
         print('\n'.join(describe(found, curation.filters)))
         shards = [] if args.no_shards else curation.write_shards()
         if not found.kept:
@@ -81,6 +83,19 @@ def main(argv: list[str] | None = None) -> int:
     if curation.failed:
         print(f'not all is there: see above, and {near_path(out.path / "failures")}', file=sys.stderr)
     return 1 if curation.failed else 0
+
+
+def refuse_unreadable(found: Statistics, args) -> None:
+    """Raise ValueError where no input can be read, as where the disk of the images is not mounted."""
+    count = found.removed[UNREADABLE]
+    if not count or count < found.inputs:
+        return
+    names = [str(args.from_table)] if args.from_table else args.sources or [str(args.out)]
+    what = 'the only input' if count == 1 else f'all {count:,} inputs'
+    raise ValueError(
+        f'{", ".join(names[:3])}{", ..." * (len(names) > 3)}: {what} cannot be read; the first error is '
+        f'{found.first_unreadable}. Make the files readable and choose another --out: {args.out} keeps what was measured'
+    )
 
 
 def find_inputs(args, folder: Path, unit_size: int) -> None:

@@ -30,6 +30,7 @@ class Statistics:
     Attributes:
         inputs, kept: numbers of rows.
         removed: reason -> number of rows.
+        first_unreadable: path and error of the first row that is unreadable; '' without any.
         people: number of people -> number of kept rows.
         histograms: name of a filter -> counts (2, BINS): rows that pass it, and rows that it removed.
         examples: (name of a filter, ``'removed'`` or ``'kept'``) -> rows nearest to its threshold as (score, key, row); with the
@@ -39,6 +40,7 @@ class Statistics:
     inputs: int = 0
     kept: int = 0
     removed: Counter = field(default_factory=Counter)
+    first_unreadable: str = ''
     people: Counter = field(default_factory=Counter)
     histograms: dict[str, np.ndarray] = field(default_factory=dict)
     examples: dict[tuple[str, str], list[Example]] = field(default_factory=dict)
@@ -58,6 +60,9 @@ def collect(table: Path, filters: Sequence[Filter], examples: int = 0) -> Statis
         found.inputs += len(part)
         found.kept += int(kept.sum())
         found.removed.update(reasons[~kept].tolist())
+        if not found.first_unreadable and (reasons == UNREADABLE).any():
+            row = part.slice(int(np.argmax(reasons == UNREADABLE)), 1).to_pylist()[0]
+            found.first_unreadable = f'{row["path"]}: {row["error"] or row["model_error"]}'
         for one in filters:
             if isinstance(one, People):
                 found.people.update(one.counts(part)[kept].tolist())

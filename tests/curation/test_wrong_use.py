@@ -103,6 +103,32 @@ def test_nothing_is_kept(curate, tmp_path):
     assert code == 0 and 'nothing is kept, so there are no shards' in text
 
 
+def test_inputs_of_which_none_can_be_read_end_the_run(curate, tmp_path):
+    (tmp_path / 'gone.txt').write_text('photos/a.jpg\nphotos/b.jpg\nphotos/c.jpg\n')
+    first = f'the first error is {tmp_path}/photos/a.jpg: FileNotFoundError: No such file or directory'
+    for _ in range(2):  # of new inputs, then of known ones
+        code, _, errors = curate('gone.txt', '--out', 'out')
+        assert code == 2 and f'gone.txt: all 3 inputs cannot be read; {first}' in errors and errors.count('\n') == 1
+    assert 'another --out: out keeps' in errors and not (tmp_path / 'out/shards').exists()
+    code, _, errors = curate('--out', 'other', '--from-table', 'out/table.parquet')
+    assert code == 2 and 'out/table.parquet: all 3 inputs cannot be read' in errors
+    # A shard that is no tar file is one input.
+    (tmp_path / 'x.tar').write_bytes(b'no shard')
+    code, _, errors = curate('x.tar', '--out', 'shard')
+    assert code == 2 and 'x.tar: the only input cannot be read; the first error is ' in errors
+    for name in ('empty.txt', 'empty'):
+        (tmp_path / 'empty.txt').write_text('')
+        (tmp_path / 'empty').mkdir(exist_ok=True)
+        code, _, errors = curate(name, '--out', 'none')
+        assert code == 2 and f'{name}: no images or tar shards there' in errors and errors.count('\n') == 1
+    # Some files are gone: rows of the table, and no more.
+    (tmp_path / 'some.txt').write_text('photos/a.jpg\nphotos/0.jpg\n')
+    code, text, _ = curate('some.txt', '--out', 'some')
+    assert code == 0 and '1  kept' in text
+    rows = pq.read_table(tmp_path / 'some/table.parquet').to_pylist()
+    assert [row['reason'] for row in rows] == ['unreadable', ''] and 'FileNotFoundError' in rows[0]['error']
+
+
 def test_members_of_one_name_in_a_shard_are_two_images(curate, tmp_path):
     with tarfile.open(tmp_path / 'x.tar', 'w') as tar:
         for name, number in (('a/x.jpg', 0), ('b.jpg', 1), ('../x.jpg', 2), ('a/x.jpg', 3)):
