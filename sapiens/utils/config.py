@@ -75,7 +75,8 @@ def _read(path: Path) -> Config:
     except KeyError as error:  # an environment variable that is set to nothing
         raise ValueError(f'{path}: {error.args[0]}') from error
     except SyntaxError as error:
-        raise ValueError(f'{path} is not valid Python: {str(error).strip()}') from error
+        text = str(error)  # begins with the file where it is, which may be a base
+        raise ValueError(text if text.startswith(f'{path} ') else f'{path}: {text}') from error
     except (
         TypeError,
         AttributeError,

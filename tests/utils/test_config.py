@@ -403,12 +403,19 @@ def test_print_config_shows_values_with_their_files():
             ValueError,
             r"c.py lists .* \(ModuleNotFoundError: No module named 'my_taskk'\)",
         ),
-        ('model = dict(', ValueError, r'c.py is not valid Python: '),
+        (
+            'x = 1\nmodel = dict(',
+            ValueError,
+            r"^/[^:]*/c.py is not valid Python: line 2, 'model = dict\(': '\(' was never",
+        ),
+        ("root = '{{$DATA_ROOT:data}}'\nx = y z", ValueError, r"c.py is not valid Python: line 2, 'x = y z': "),
+        ("_base_ = './b.py'", ValueError, r"/c.py: /[^:]*/b.py is not valid Python: line 3, 'for x in y': expected"),
         ("_base_ = 'nowhere.py'", FileNotFoundError, r'c.py: .*nowhere.py'),
     ],
 )
 def test_a_config_that_cannot_be_read_is_refused_by_name(text, error, message, tmp_path):
     (tmp_path / 'c.py').write_text(text)
+    (tmp_path / 'b.py').write_text('\n\nfor x in y\n')
     with pytest.raises(error, match=message) as caught:
         load_config(tmp_path / 'c.py')
     assert '\n' not in str(caught.value)
