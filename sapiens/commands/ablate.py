@@ -28,7 +28,7 @@ from sapiens.studies.compare import compare
 from sapiens.studies.cost import Cost, check_disk, cost_of_plan, disk_bytes, model_sizes
 from sapiens.studies.figure import draw_study, write_hparams
 from sapiens.studies.load import load_study, parse_seeds
-from sapiens.studies.plan import ROOT, Plan, plan_study
+from sapiens.studies.plan import ROOT, Plan, missing_starts, plan_study
 from sapiens.studies.results import collect
 from sapiens.studies.runner import Local, Stopped, run_plan, state_of
 from sapiens.studies.search import check_search, run_search, trial_variants
@@ -115,6 +115,9 @@ def _plan(args: argparse.Namespace, plan: Plan) -> int:
             check_search(plan.study)
         except ImportError as error:
             plan.notes.append(str(error))
+    plan.notes += missing_starts(plan.runs)
+    if any(cost.seconds is None and cost.step_seconds is not None for cost in costs.values()):
+        plan.notes.append('runs of unknown length count epochs, and their data are not here: set DATA_ROOT')
     _print_tree(plan, costs)
     print(total(costs, local, int(number or 1) if is_local else 0))
     needed = disk_bytes(plan, model_sizes(plan, args.root / COSTS))
@@ -182,6 +185,8 @@ def _print_tree(plan: Plan, costs: dict[str, Cost] | None = None) -> None:
 
 
 def _run(args: argparse.Namespace, plan: Plan) -> int:
+    if missing := missing_starts(run for run in plan.runs if state_of(run).name != 'done'):
+        raise FileNotFoundError(f'{plan.study.file} cannot run: ' + '; '.join(missing))
     check_disk(plan, disk_bytes(plan, model_sizes(plan, args.root / COSTS)))
     where, _, number = args.on.partition(':')
     if where != 'local':
@@ -235,7 +240,9 @@ def _table(args: argparse.Namespace, plan: Plan) -> int:
     sizes = {name: by_run[next(reversed(chain.values())).hash] for (name, _), chain in plan.chains.items()}
     print(as_markdown(results, sizes))
     if args.into:
-        text = as_markdown(results, sizes, args.into.parent.absolute(), list_runs=False)
+        chosen = dict(only=args.only, seeds=args.seeds)
+        choice = ''.join(f' --{name} {shlex.quote(value)}' for name, value in chosen.items() if value)
+        text = as_markdown(results, sizes, args.into.parent.absolute(), list_runs=False, choice=choice)
         insert(text, args.into, plan.study.name)
     if args.tensorboard:
         write_hparams(results, plan.folder / HPARAMS)

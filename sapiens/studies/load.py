@@ -48,6 +48,7 @@ OWN_OPTIONS = {
     'resume': 'interrupted runs resume by themselves',
     'work_dir': 'each run has a folder of its own below that of the study',
     'default_hooks.checkpoint.out_dir': 'checkpoints stay in the folder of the run',
+    'visualizer.save_dir': 'logs stay in the folder of the run',
     'launcher': 'the executor sets it',
 }
 
@@ -161,7 +162,8 @@ def _add_stage(
     if name in ordered:
         return
     if name in pending:
-        raise ValueError(f'{file}: its chain is a circle: {" -> ".join([*pending[pending.index(name) :], name])}')
+        circle = ' -> '.join([*pending[pending.index(name) :], name])
+        raise ValueError(f'{file}: its chain is a circle: {circle}: remove after from one of these stages')
     entry = entries[name]
     after = entry.get('after')
     if after is not None:
@@ -248,7 +250,9 @@ def _read_seeds(seeds: Any, file: Path) -> tuple[int, ...]:
         raise ValueError(f'{file}: seeds={seeds!r}, expected a list of whole numbers below 2**32, such as [0, 1]')
     if len(set(seeds)) < len(seeds):
         twice = next(seed for seed in seeds if list(seeds).count(seed) > 1)
-        raise ValueError(f'{file}: seed {twice} is given twice in seeds={list(seeds)}: a run has one result')
+        raise ValueError(
+            f'{file}: seed {twice} is given twice in seeds={list(seeds)}: a run has one result, so remove one'
+        )
     return tuple(seeds)
 
 

@@ -9,10 +9,12 @@ from typing import Any
 
 from mmengine.config import Config
 
-from sapiens.checkpoints import resolve_checkpoint
+from sapiens.checkpoints import require_starts, resolve_checkpoint
 from sapiens.metainfo.naming import near
 from sapiens.utils.config import apply_options, load_config
 from sapiens.utils.config_files import read_files_once
+from sapiens.utils.config_keys import flatten
+from sapiens.utils.counting import count_of
 
 from .checks import parse_check
 from .metrics import find_name, names_of_config
@@ -20,11 +22,14 @@ from .resolve import hash_of, identity, option_texts
 from .state import RECORD, read_record
 from .study import Stage, Study, Variant
 
-__all__ = ['MOST', 'ROOT', 'Plan', 'Run', 'plan_study']
+__all__ = ['MOST', 'ROOT', 'Plan', 'Run', 'missing_starts', 'plan_study']
 
 ROOT = Path('work_dirs/ablations')
 MOST = 200
 """Number of runs from which a study needs ``--yes``."""
+# What writes files during a run, and its keys for folders that are not that of the run.
+WRITERS = ('default_hooks', 'custom_hooks', 'visualizer')
+PLACES = ('.out_dir', '.save_dir')
 
 
 @dataclass(eq=False)
@@ -112,15 +117,18 @@ class _Resolver:
         cfg = copy.deepcopy(self._files[config])
         apply_options(cfg, copy.deepcopy(dict(options)), config)
         option_texts(options)
-        place = ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('out_dir')
-        if place is not None:
-            raise ValueError(
-                f'default_hooks.checkpoint.out_dir={place!r} of {config}: checkpoints stay in the folder of the run'
-            )
+        writers = {key: cfg[key] for key in WRITERS if cfg.get(key)}
+        for key, place in flatten(writers).items():
+            if key.endswith(PLACES) and place is not None:
+                raise ValueError(
+                    f'{key}={place!r} of {config}: what a run writes stays in its folder; remove {key.rpartition(".")[2]}'
+                )
         if isinstance(cfg.get('load_from'), str):
             path = resolve_checkpoint(cfg.load_from)
             if not path.exists():
-                raise FileNotFoundError(f'no checkpoint {path} (load_from of {config})')
+                raise FileNotFoundError(
+                    f'no checkpoint {path} (load_from of {config}): correct its path, or set load_from=None'
+                )
         return cfg
 
 
@@ -151,8 +159,9 @@ def plan_study(
     count = len(chosen) * len(study.seeds) * len(study.stages)
     if count > MOST and not yes:
         raise ValueError(
-            f'{study.file}: {len(chosen)} variants, {len(study.seeds)} seeds and {len(study.stages)} stages are {count} '
-            f'runs, more than {MOST}: take some with --only, or confirm with --yes'
+            f'{study.file}: {count_of(len(chosen), "variant")}, {count_of(len(study.seeds), "seed")} and '
+            f'{count_of(len(study.stages), "stage")} are {count} runs, more than {MOST}: take some with --only, or confirm '
+            'with --yes'
         )
     folder, resolver = Path(root) / study.name, _Resolver()
     runs: dict[str, Run] = {}
@@ -269,6 +278,18 @@ def _place(plan: Plan) -> None:
         place = found.get(run.hash)
         if place is not None and (place in own or place not in wanted):
             run.folder = place
+
+
+def missing_starts(runs: Iterable[Run]) -> list[str]:
+    """What trainings begin with that is not on this machine, such as released encoders: a text for each, with the variants."""
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        if run.stage.command == 'train':
+            try:
+                require_starts({'model': run.cfg.model})  # load_from is checked when the study is planned
+            except (ValueError, FileNotFoundError) as error:
+                found.setdefault(str(error), []).extend(run.variants)
+    return [f'{", ".join(dict.fromkeys(names))}: {text}' for text, names in found.items()]
 
 
 def _check_metrics(plan: Plan) -> None:

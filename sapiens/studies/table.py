@@ -35,6 +35,7 @@ def as_markdown(
     sizes: dict[str, tuple[int, int]] | None = None,
     links_from: Path | None = None,
     list_runs: bool = True,
+    choice: str = '',
 ) -> str:
     """Write the results as Markdown: variants, checks, power laws, runs, and what to be careful with.
 
@@ -43,6 +44,7 @@ def as_markdown(
         links_from: folder of the document, to which links are relative; default: the current folder.
         list_runs: with a row for each run, which links its files; without, a sentence on all: for documents whose readers
             do not have them.
+        choice: options by which a command takes these variants and seeds: `` --only 'decay-*'``.
     """
     parts = [_variants(results, sizes or {})]
     if verdicts := results.verdicts():
@@ -50,7 +52,7 @@ def as_markdown(
     if fits := fits_of(results):
         rows = [(f'`{name}`', f'`{fit.law.metric}`', fit) for name, fit in fits.items()]
         parts.append(_rows(['power law', 'metric', 'fit'], rows))
-    parts.append(_runs(results, links_from or Path.cwd()) if list_runs else summary_of(results))
+    parts.append(_runs(results, links_from or Path.cwd()) if list_runs else summary_of(results, choice))
     parts += [f'Note: {text}' for text in warnings_of(results)]
     return '\n\n'.join(parts if list_runs else map(_wrap, parts))
 
@@ -58,7 +60,9 @@ def as_markdown(
 def _wrap(text: str) -> str:
     """Break the lines of a paragraph, but not of a table."""
     lines = text.splitlines()
-    return '\n'.join(line if line.startswith('|') else textwrap.fill(line, WIDTH) for line in lines)
+    return '\n'.join(
+        line if line.startswith('|') else textwrap.fill(line, WIDTH, break_on_hyphens=False) for line in lines
+    )
 
 
 def _rows(columns: Sequence[str], rows: Sequence[Sequence[str]], right: int = 0) -> str:
@@ -161,7 +165,7 @@ def _runs(results: Results, links_from: Path) -> str:
     return _rows(columns, rows, right=2)
 
 
-def summary_of(results: Results) -> str:
+def summary_of(results: Results, choice: str = '') -> str:
     """Number of runs, seeds, time, dates, commit and machine in a few sentences."""
     study = results.plan.study
     done = [state.record for state in results.states.values() if state.name == 'done' and state.record is not None]
@@ -178,7 +182,7 @@ def summary_of(results: Results) -> str:
         text += f', on {"; ".join(sorted({record.machine for record in own}))}'
     # Studies of this package are found by name.
     name = study.name if '/' in study.name else Path(study.file).name
-    return f'{text}. `sapiens ablate {name} table` lists them.'
+    return f'{text}. `sapiens ablate {name} table{choice}` lists them.'
 
 
 def _link(text: str, path: Path, links_from: Path) -> str:

@@ -66,6 +66,10 @@ def test_actions(study, capsys, tmp_path):
         '4 of 4 runs are done, of seeds 0, 1. The study took 0.00 h of runs, on 20' in text and 'log.txt' not in text
     )
     assert '`sapiens ablate toy.py table` lists them.' in text
+    ablate(capsys, file, 'table', '--only', 'decay-1*', '--seeds', '0', *outputs, *root)
+    text = ' '.join((tmp_path / 'log.md').read_text().split())
+    assert "`sapiens ablate toy.py table --only 'decay-1*' --seeds 0` lists them." in text
+    ablate(capsys, file, 'table', *outputs, *root)
     assert {path.suffix for path in tmp_path.glob('results.*')} == {'.md', '.csv', '.json', '.png'}
     assert len(list((tmp_path / 'runs/toy/hparams').iterdir())) == 4
     status, text = ablate(capsys, file, 'diff', 'decay-1.0', 'decay-0.5', *root)
@@ -83,6 +87,17 @@ def test_a_failed_run_is_the_exit_status(study, capsys):
     status, text = ablate(capsys, file, 'run', *root)  # nothing is started again, which is told
     reason = 'failed (RuntimeError: the loss is wrong)'
     assert (status, text) == (1, ''.join(f'decay-0.13/train-seed{seed}: {reason}\n' for seed in (0, 1)) + '2 failed\n')
+
+
+def test_weights_that_a_model_begins_with_are_looked_for_before_a_run(study, capsys, tmp_path):
+    file, *root = study
+    start = "'+model.backbone.init_cfg': dict(type='Pretrained', checkpoint='gone.pth')"
+    file.write_text(STUDY.replace("': rate}", f"': rate, **({{{start}}} if rate == 0.5 else {{}})}}"))
+    status, text = ablate(capsys, file, 'plan', '--no-trial', *root)
+    assert status == 0 and 'note: decay-0.5: no checkpoint gone.pth' in text
+    status, text = ablate(capsys, file, 'run', *root)
+    assert status == 2 and text.count('\n') == 1 and 'toy.py cannot run: decay-0.5: no checkpoint gone.pth' in text
+    assert not list(tmp_path.rglob('starts.txt'))
 
 
 def test_jobs_do_not_search_which_is_told(study, capsys, tmp_path):

@@ -16,7 +16,11 @@ from ..integration.multi_task import FAKE
 
 FOLDER = config_folder() / 'ablations'
 FILES = {size: sorted(file.stem for file in (FOLDER / size).glob('*.py')) for size in ('mini', 'full')}
-NAMES = [f'{size}/{name}' for size, names in FILES.items() for name in names]
+NAMES = [
+    path.relative_to(FOLDER).with_suffix('').as_posix()
+    for path in sorted(FOLDER.rglob('*.py'))
+    if '_base_' not in path.parts
+]
 # A run of a small study takes at most 30 minutes on two cores.
 MOST_STEPS = 8000
 
@@ -42,6 +46,41 @@ def test_studies_have_both_sizes_with_the_same_variants():
         assert [one.name for one in small.variants] == [one.name for one in full.variants], name
         assert (small.metrics, small.checks, small.reference) == (full.metrics, full.checks, full.reference), name
         assert len(small.seeds) >= 2, name
+
+
+@pytest.mark.parametrize('name', ['losses_depth', 'losses_normal', 'losses_pose', 'losses_seg'])
+def test_both_sizes_compare_the_same_losses(name):
+    small, full = (
+        {variant: losses_of(chain) for (variant, _), chain in plan_of(f'{size}/{name}').chains.items()}
+        for size in ('mini', 'full')
+    )
+    assert small == full
+
+
+def losses_of(chain):
+    """The losses of the last stage, without options that are not set."""
+    losses = list(chain.values())[-1].cfg.model.losses
+    losses = losses if isinstance(losses, list) else [losses]
+    return [
+        {key: value for key, value in loss.items() if value is not None or key == 'class_weight'} for loss in losses
+    ]
+
+
+@pytest.mark.parametrize('name', ['init', 'pretraining_data', 'steps'])
+def test_variants_with_fewer_images_of_a_full_study_take_as_many_steps(name):
+    lengths = {}
+    for run in plan_of(f'full/{name}').runs:
+        length = dict(run.cfg.train_cfg)
+        if 'max_epochs' in length and not (name == 'steps' and run.stage.name == 'pretrain'):  # whose length is varied
+            begin, end = run.cfg.train_dataloader.dataset.get('part', (0, 1))
+            repeat = run.cfg.train_dataloader.sampler.get('repeat', 1)
+            assert repeat * (end - begin) == pytest.approx(1, abs=0.011), run.name  # depth holds a hundredth out
+            lengths.setdefault(run.stage.name, set()).add(length['max_epochs'])
+        elif 'max_iters' in length:
+            lengths.setdefault(run.stage.name, set()).add(length['max_iters'])
+    assert {len(found) for found in lengths.values()} == {1}
+    if name == 'pretraining_data':  # its folders have different numbers of images
+        assert lengths['pretrain'] == {73_000}
 
 
 @pytest.mark.parametrize('name', FILES['mini'])

@@ -17,4 +17,6 @@ _pretrained = {
     for name, stage in _stages.items()
     if name != 'pretrain'
 }
+# Lengths are counted in epochs. A part of the images is repeated, for as many steps as with all.
+_repeat = '+train_dataloader.sampler.repeat'
 seeds = [0]

@@ -9,6 +9,18 @@ chain = [
 ]
 # 0.3b has 24 blocks.
 variants = [
-    dict(one, options={key: 24 if key.endswith(_base_._frozen) else value for key, value in one['options'].items()})
-    for one in _base_.variants
+    dict(
+        name=f'{kind}-{percent}',
+        options={
+            f'{task}:{key}': 24 if key == _base_._frozen else value
+            for task in _base_._tasks
+            for key, value in {
+                **options,
+                **part,
+                **({} if percent == 100 else {_base_._repeat: 100 // percent}),
+            }.items()
+        },
+    )
+    for percent, part in _base_._parts.items()
+    for kind, options in _base_._kinds.items()
 ]

@@ -12,8 +12,11 @@ _pretrain = {
         for epochs in (200, 400, 800, 1600)
     },
 }
+_repeats = {
+    percent: {} if percent == 100 else {f'pose:{_base_._repeat}': 100 // percent} for percent in _base_._percents
+}
 variants = [
-    dict(name=f'{name}_labels-{percent}', options={**options, **part})
+    dict(name=f'{name}_labels-{percent}', options={**options, **part, **_repeats[percent]})
     for name, options in _pretrain.items()
     for percent, part in _base_._labels.items()
 ]
