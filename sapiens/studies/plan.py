@@ -304,7 +304,9 @@ def _check_metrics(plan: Plan) -> None:
     for metric in study.metrics:
         stage, colon, name = metric.name.rpartition(':')
         if colon and stage not in names:
-            raise ValueError(f'{study.file}: metric {metric.name!r} names no stage{near(stage, list(names))}')
+            raise ValueError(
+                f'{study.file}: metric {metric.name!r} names no stage{near(stage, list(names))} (stages: {", ".join(names)})'
+            )
         looked = {stage: names[stage]} if colon else names
         try:
             if any(find_name(name, found) for found, _ in looked.values()):

@@ -193,6 +193,8 @@ def test_a_metric_that_no_stage_reports_is_refused(tmp_path, monkeypatch):
     text = CHAIN.replace("'test:AP': 'higher', 'pose:AP': 'higher'", "'pretrain:mae/los': 'lower'")
     message = refuse(tmp_path, text, "no stage reports the metric 'pretrain:mae/los'; did you mean 'mae/loss'?")
     assert 'pretrain:mae/loss' in message
+    text = CHAIN.replace("'test:AP'", "'tst:AP'")
+    refuse(tmp_path, text, "names no stage; did you mean 'test'? (stages: pretrain, pose, test)")
     # Its evaluator needs the data.
     assert 'whether pose reports pose:AP is seen when it runs' in plan_of(tmp_path, CHAIN).notes[1]
 
