@@ -2,9 +2,9 @@
 
     python tools/benchmark/ablate.py [--runs 7]
 
-The runs are trainings of a few steps on random images, one seed each. A bare run and one of a study take turns. The CPU time of the
-runner is that of its process, without the training. It holds on a busy machine too, and leaves out the waiting: up to 0.2 s for the
-end of a run.
+The runs are trainings of a few steps on random images, one seed each. A bare run and one of a study take turns. The CPU time of
+the runner is that of its process, without the training. It holds on a busy machine too, and leaves out the waiting: up to 0.2 s
+for the end of a run.
 """
 
 import os
