@@ -29,3 +29,9 @@ def no_logger_of_another_test():
 def whole_images_without_a_detector(monkeypatch):
     """What the automatic detector finds depends on the machine and its network. Its own tests call it directly."""
     monkeypatch.setattr('sapiens.apis.detectors.automatic.choose_detector', lambda say=print: 'whole-image')
+
+
+@pytest.fixture(autouse=True)
+def no_own_weights(monkeypatch, tmp_path_factory):
+    """A package without weights of its own, whether this version has them or not. Tests in own_weights have others."""
+    monkeypatch.setattr('sapiens.weights.FOLDER', tmp_path_factory.getbasetemp() / 'no_weights')

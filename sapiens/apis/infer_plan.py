@@ -18,6 +18,7 @@ from .loading.build import read_config
 from .loading.load_model import inference_tasks, model_of, weights_of, with_checkpoints
 from .masks import Masking
 from .output_dir import skeleton_of
+from .own_models import DETECTOR, automatic_for
 from .predictors.by_task import get_predictor_class
 from .predictors.huggingface import PROCESSINGS
 from .results import PoseResult, Saving
@@ -79,6 +80,9 @@ def detector_of(args: argparse.Namespace) -> str:
     """Text of the detector. The automatic one is chosen here, once for all processes and for the record of the run."""
     if args.boxes:
         return 'whole-image'
+    if args.detector == 'auto' and automatic_for(args.model) == 'embedded':
+        print(f'people are found by {DETECTOR} of this package')
+        return 'embedded'
     return automatic.choose_detector(print) if args.detector == 'auto' else args.detector
 
 

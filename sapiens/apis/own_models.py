@@ -1,11 +1,12 @@
-"""Weights of the package, where a command names no model."""
+"""Weights of the package: which are taken where a command names no model, and who finds people for them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from sapiens.checkpoints import ZOO, Entry
 from sapiens.tasks import get_task
 
-__all__ = ['DETECTOR', 'has_detector', 'is_here', 'own_models']
+__all__ = ['DETECTOR', 'automatic_for', 'has_detector', 'is_here', 'own_models']
 
 DETECTOR = 'sapiens-tiny-person'
 
@@ -18,6 +19,14 @@ def is_here(entry: Entry) -> bool:
 def has_detector() -> bool:
     """Whether the own detector of people is in this version of the package."""
     return is_here(ZOO[DETECTOR])
+
+
+def automatic_for(models: Iterable[str | Path | None]) -> str:
+    """The detector that ``'auto'`` means for models: ``'embedded'``, which needs no network either, where all of them are weights
+    of the package by name and its detector is here; else ``'auto'``."""
+    entries = [ZOO.get(str(model)) for model in models]
+    is_own = all(entry is not None and entry.is_own for entry in entries)
+    return 'embedded' if is_own and has_detector() else 'auto'
 
 
 def own_models(task: str) -> list[str]:

@@ -47,7 +47,7 @@ from sapiens.apis.detectors.base import IF_NO_DETECTIONS, NMS_THRESHOLD
 from sapiens.apis.infer_plan import make_plan
 from sapiens.apis.inputs import Item, find_inputs, is_video
 from sapiens.apis.output_dir import check_overwriting, check_places
-from sapiens.apis.own_models import DETECTOR, has_detector, own_models
+from sapiens.apis.own_models import own_models
 from sapiens.apis.path_lists import PATH_COLUMN
 from sapiens.apis.predictors import SKELETONS
 from sapiens.apis.predictors.huggingface import PROCESSINGS
@@ -235,11 +235,7 @@ def choose_own_models(args: argparse.Namespace) -> None:
     if args.checkpoint:
         raise ValueError(f'--checkpoint {args.checkpoint[0]}: give the config of the weights with --model')
     args.model = own_models(args.task)
-    takes_people = args.task in ('all', 'pose') and args.detector == 'auto' and not args.boxes
-    if takes_people and has_detector():
-        args.detector = 'embedded'
-    people = f', people by {DETECTOR}' if args.detector == 'embedded' and has_detector() else ''
-    print(f'no --model: {", ".join(args.model)} of this package{people}')
+    print(f'no --model: {", ".join(args.model)} of this package')
 
 
 def label_units(args: argparse.Namespace) -> int:

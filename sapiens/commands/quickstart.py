@@ -1,26 +1,32 @@
 """Render people and pretrain the tiny model on them, in minutes on a CPU.
 
-Nothing is downloaded. --images takes your own images instead of rendered ones. If this version of the package has weights of its
-own, keypoints and parts of people are drawn at the end.
+Nothing is downloaded. --images takes your own images instead of rendered ones. Where the package has its own weights, people are
+found at the end, and their keypoints and parts are drawn: on a few of your images, else on the rendered pictures of the package.
 
 Examples:
     sapiens quickstart
     sapiens quickstart --images ~/photos --iterations 1000
 """
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
 
+from sapiens.apis.inputs import find_images, find_inputs, read_pixels
 from sapiens.apis.own_models import DETECTOR, is_here
+from sapiens.apis.writers.files import write_file
 from sapiens.checkpoints import ZOO
 from sapiens.utils.cli import tool_parser
+from sapiens.visualization.layout import contact_sheet, fit_width
 
 CONFIG = 'sapiens_tiny_folder-256x256'
 WARMUP = 20  # steps, of the config
 DRAWN = ('sapiens-tiny-pose17', 'sapiens-tiny-seg28')
+PICTURES, WIDTH = 6, 1200  # images on which people are drawn, and pixels of the width of the drawing of each
 
 
 def run_command(*arguments, **environment: str) -> None:
@@ -39,17 +45,41 @@ def newest(folder: Path, pattern: str) -> Path:
     return files[-1]
 
 
+def some_images(folder: Path | None) -> list[Path]:
+    """A few images of a folder, from its first to its last ones. Without a folder, or of one that has only shards, the pictures of
+    the package."""
+    try:
+        found = find_images(folder) if folder else []
+    except ValueError:
+        found = []
+    found = found or sorted(Path(str(files('sapiens.apis.web')), 'examples').glob('*.jpg'))
+    number = min(PICTURES, len(found))
+    return [found[index * len(found) // number] for index in range(number)]
+
+
 def draw_people(images: Path | None, out: Path) -> str:
-    """Draw keypoints and parts of people by the weights of the package. Returns the line about them, '' without weights.
+    """Find people by the weights of the package, and draw their keypoints and parts into one picture, ``out/people.jpg``.
 
     Args:
-        images: folder; None for the pictures of the package.
+        images: folder of which a few images are taken; None for the pictures of the package.
+
+    Returns:
+        the line about the picture; '' without weights, or where no image could be read.
     """
     if not all(is_here(ZOO[name]) for name in (DETECTOR, *DRAWN)):
         return ''
-    images = images or Path(str(files('sapiens.apis.web'))) / 'examples'
-    run_command('infer', 'all', images, '--model', *DRAWN, '--detector', 'embedded', '--figure', '--out', out)
-    return f'\n  keypoints    {out / "figure"}   [image | keypoints | parts], by {" and ".join(DRAWN)} of this package'
+    chosen, figures = some_images(images), out / 'figure'
+    shutil.rmtree(figures, ignore_errors=True)  # of an earlier quickstart
+    options = ['--detector', 'embedded', '--figure', '--picture-format', 'jpg', '--overwrite', '--out', out]
+    with contextlib.suppress(SystemExit):  # the command has said which images cannot be read; the others are drawn
+        run_command('infer', 'all', *chosen, '--model', *DRAWN, *options)
+    drawn = [figures / f'{item.name}.jpg' for item in find_inputs(chosen)]
+    drawn = [fit_width(read_pixels(path), WIDTH) for path in drawn if path.is_file()]
+    if not drawn:
+        return ''
+    picture = out / 'people.jpg'
+    write_file(picture, contact_sheet(drawn, columns=1 if len(drawn) < 4 else 2))
+    return f'\n  keypoints    {picture}   [image | keypoints | parts], by {" and ".join(DRAWN)} of this package'
 
 
 def main(argv: list[str] | None = None) -> None:

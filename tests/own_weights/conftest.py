@@ -30,3 +30,8 @@ def shipped(packed, tmp_path, monkeypatch):
 def empty(tmp_path, monkeypatch):
     """A version of the package without weights."""
     monkeypatch.setattr(weights, 'FOLDER', tmp_path / 'none')
+
+
+@pytest.fixture(autouse=True)
+def no_own_weights():
+    """Instead of that of all tests: here the folder of the package is seen as it is."""

@@ -15,8 +15,10 @@ from sapiens.apis import load_model
 from sapiens.apis.demo import models_on_this_machine
 from sapiens.apis.detectors import automatic, build_detector
 from sapiens.apis.detectors.automatic import choose_detector  # before the patch of conftest.py
+from sapiens.apis.inputs import read_pixels
 from sapiens.apis.loading.download import download
-from sapiens.apis.own_models import own_models
+from sapiens.apis.own_models import automatic_for, own_models
+from sapiens.apis.writers.files import write_file
 from sapiens.checkpoints import ZOO, find, read_weights, resolve_checkpoint, resolve_config
 from sapiens.commands import download as command
 from sapiens.commands import infer, quickstart
@@ -79,13 +81,28 @@ def test_embedded_detector_is_the_own_one(shipped, monkeypatch):
     assert choose_detector(said.append) == 'embedded' and said[0].startswith(f'people are found by {PERSON}: ')
 
 
+def test_they_find_people_without_a_network(shipped, monkeypatch):
+    asked = []
+    monkeypatch.setattr('sapiens.apis.loading.load_model.build_detector', lambda text, _: asked.append(text))
+    load_model(POSE, device='cpu')
+    load_model(POSE, device='cpu', detector='whole-image')
+    load_model('pose/sapiens_tiny_free17-128x96.py', shipped / f'{POSE}.safetensors', device='cpu')
+    assert asked == ['embedded', 'whole-image', 'auto']
+    assert automatic_for([POSE, SEG]) == 'embedded' and automatic_for([POSE, 'sapiens-seg-1b']) == 'auto'
+    (shipped / f'{PERSON}.safetensors').unlink()
+    assert automatic_for([POSE, SEG]) == 'auto'
+
+
 def test_infer_takes_them_without_a_model(shipped, tmp_path, capsys):
     picture = str(PICTURES / '000000.jpg')
     assert infer.main(['seg', picture, '--out', str(tmp_path / 'seg'), '--device', 'cpu']) == 0
     assert f'no --model: {SEG} of this package\n' in capsys.readouterr().out
     assert (tmp_path / 'seg/000000_seg.npy').is_file()
     assert infer.main(['pose', picture, '--out', str(tmp_path / 'pose'), '--device', 'cpu']) == 0
-    assert f'no --model: {POSE} of this package, people by {PERSON}\n' in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert (
+        f'no --model: {POSE} of this package\n' in said and f'people are found by {PERSON} of this package\n' in said
+    )
     assert own_models('all') == [POSE, SEG] and own_models('person') == [PERSON]
 
 
@@ -97,27 +114,31 @@ def test_infer_without_a_model_and_without_weights(empty, tmp_path):
 
 
 def test_the_quickstart_ends_with_people(shipped, monkeypatch, tmp_path):
-    calls = []
-    monkeypatch.setattr(quickstart, 'run_command', lambda *arguments: calls.append(list(map(str, arguments))))
-    line = quickstart.draw_people(None, tmp_path)
-    assert calls == [
-        [
-            'infer',
-            'all',
-            str(PICTURES),
-            '--model',
-            POSE,
-            SEG,
-            '--detector',
-            'embedded',
-            '--figure',
-            '--out',
-            str(tmp_path),
-        ]
-    ]
-    assert str(tmp_path / 'figure') in line and POSE in line
+    """One picture of the image, keypoints and parts: of the user's images, else of the package's."""
+    statuses = []
+
+    def run(*arguments):  # in this process
+        assert arguments[arguments.index('--detector') + 1] == 'embedded'
+        statuses.append(infer.main(list(map(str, arguments[1:]))))
+        sys.exit(statuses[-1])
+
+    monkeypatch.setattr(quickstart, 'run_command', run)
+    line = quickstart.draw_people(None, tmp_path / 'drawn')
+    assert f'keypoints    {tmp_path / "drawn/people.jpg"}   [' in line and POSE in line and '\n' not in line.strip()
+    height, width = read_pixels(tmp_path / 'drawn/people.jpg').shape[:2]
+    assert width > 2 * quickstart.WIDTH and height > 200, 'four pictures in two columns'
+
+    photographs = tmp_path / 'photographs'
+    for number in range(20):
+        write_file(photographs / f'{number:02}.jpg', np.full((64, 48, 3), 9 * number, np.uint8))
+    assert [path.stem for path in quickstart.some_images(photographs)] == ['00', '03', '06', '10', '13', '16']
+    (photographs / '03.jpg').write_bytes(b'nothing')
+    assert quickstart.draw_people(photographs, tmp_path / 'drawn') and statuses == [0, 1], 'the others are drawn'
+    assert {path.stem for path in (tmp_path / 'drawn/figure').iterdir()} == {'00', '06', '10', '13', '16'}
+    (tmp_path / 'shards').mkdir()
+    assert quickstart.some_images(tmp_path / 'shards') == quickstart.some_images(None) != []
     (shipped / f'{SEG}.safetensors').unlink()
-    assert quickstart.draw_people(None, tmp_path) == '' and len(calls) == 1
+    assert quickstart.draw_people(None, tmp_path) == '' and len(statuses) == 2
 
 
 def test_a_training_starts_from_them(shipped):

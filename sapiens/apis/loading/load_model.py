@@ -16,6 +16,7 @@ from sapiens.tasks import MULTI, member_of, members_of, task_names, task_of
 from sapiens.utils.device import DTYPES
 
 from ..detectors import build_detector
+from ..own_models import automatic_for
 from ..predictors import MultiTaskPredictor, Predictor
 from ..predictors.by_task import get_predictor_class
 from ..predictors.huggingface import PROCESSINGS, huggingface_predictor
@@ -83,7 +84,8 @@ def load_model(
         rays: 'predicted' points (pointmaps), or 'project' for points on the rays of their pixels: x and y follow from z and the
             camera.
         detector: of people (pose): a text for :func:`sapiens.apis.detectors.build_detector`, or a function that takes images
-            and returns (boxes (N, 4), scores (N,)) of each. By default 'auto', which is loaded when an image without boxes comes.
+            and returns (boxes (N, 4), scores (N,)) of each. By default 'auto', which is loaded when an image without boxes comes;
+            for weights of the package that is 'embedded', without a network.
             'whole-image' is for images that are crops of one person.
         box_threshold: smallest score of a box (person), by default 0.3.
         nms_threshold: of two boxes with a larger overlap (IoU) the better one is kept (person); by default as the config says.
@@ -144,8 +146,8 @@ def load_model(
             raise ValueError(f'{name}: for {", ".join(known)} only, and {label} is used for {used}')
     if processing == 'huggingface':
         kind = huggingface_predictor(task)
-    if detector is None and any('detector' in one.options for one in kinds):
-        detector = 'auto'
+    if detector in (None, 'auto') and any('detector' in one.options for one in kinds):
+        detector = automatic_for([checkpoint])
     if isinstance(detector, str):
         options['detector'] = build_detector(detector, device)
     options.update(dtype=DTYPES[dtype], batch_size=batch_size, compile=compile, crop=crop)

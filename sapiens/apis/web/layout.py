@@ -7,6 +7,7 @@ from sapiens.metainfo.palettes import PALETTES
 from sapiens.visualization.people import STYLES
 
 from ..demo import RELIGHT, Demo
+from ..own_models import DETECTOR, has_detector
 from ..relight import Light
 from .kept import Look
 from .texts import licenses, where
@@ -18,7 +19,7 @@ STYLE_SHEET = Path(__file__).with_name('style.css')
 EXAMPLES = sorted(Path(__file__).with_name('examples').glob('*.jpg'))
 BY_HAND = 'by-hand'
 NAMES = {'auto': 'Find people (best detector here)', 'whole-image': 'The whole picture is one person',
-         'embedded': 'Find people (detector of OpenCV)', BY_HAND: 'Boxes by hand'}  # fmt: skip
+         BY_HAND: 'Boxes by hand'}  # fmt: skip
 
 
 def empty() -> str:
@@ -94,7 +95,8 @@ def _source(gr: ModuleType) -> SimpleNamespace:
 
 
 def _people(gr: ModuleType, demo: Demo, first: str) -> SimpleNamespace:
-    choices = [(NAMES.get(name, f'Find people ({name})'), name) for name in (*demo.detectors, BY_HAND)]
+    names = NAMES | {'embedded': f'Find people ({DETECTOR if has_detector() else "detector of OpenCV"})'}
+    choices = [(names.get(name, f'Find people ({name})'), name) for name in (*demo.detectors, BY_HAND)]
     with gr.Group(visible=demo.takes_detector(first)) as people:
         detector = gr.Dropdown(choices, value=demo.detectors[0], label='People')
         with gr.Column(visible=False, elem_id='by-hand') as hand:
