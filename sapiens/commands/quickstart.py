@@ -46,8 +46,8 @@ def newest(folder: Path, pattern: str) -> Path:
 
 
 def some_images(folder: Path | None) -> list[Path]:
-    """A few images of a folder, from its first to its last ones. Without a folder, or of one that has only shards, the pictures of
-    the package."""
+    """A few images of a folder, from its first to its last ones. Without a folder, or where it has only shards, those of the
+    package."""
     try:
         found = find_images(folder) if folder else []
     except ValueError:

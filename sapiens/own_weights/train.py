@@ -15,12 +15,13 @@ from typing import Any
 
 from sapiens import weights
 from sapiens.checkpoints import ZOO, Entry
-from sapiens.utils.files import write_atomically
+from sapiens.utils.files import atomic_path, write_atomically
+from sapiens.utils.launcher_watch import STOP_WITH_PARENT
 from sapiens.utils.stop_signals import STOPPED
 
 from .pack import Packed, pack
 from .photographs import NONE, check_photographs
-from .recipes import VAL_PEOPLE, length_options, recipe_of, render_arguments
+from .recipes import VAL_PEOPLE, People, length_options, recipe_of, render_arguments
 from .shared import ENCODER, join_shipped, refuse_too_much, single_checkpoint
 
 __all__ = ['OwnTraining', 'has_fast_bf16', 'newest_iteration', 'render_device']
@@ -138,13 +139,16 @@ class OwnTraining:
         steps = []
         for split in ('val', 'train'):
             for folder, people in self.recipe.people.items():
-                number = self.val_people if split == 'val' else max(1, round(self.share * people.number))
+                number = self.val_people if split == 'val' else self._images(people)
                 name = (
                     f'people for {split}' if not steps or not folder.startswith('several') else f'groups for {split}'
                 )
                 made = self.root / folder
                 steps.append((name, render_arguments(people, split, str(made), number, render_device(made / split))))
         return steps
+
+    def _images(self, people: People) -> int:
+        return max(1, round(self.share * people.number))
 
     def pretraining_arguments(self) -> list[str]:
         options = length_options(self.pretraining_iterations, True, self.batch)
@@ -177,7 +181,8 @@ class OwnTraining:
         refuse_too_much(made)
         folder.mkdir(parents=True, exist_ok=True)
         for path in made.iterdir():
-            shutil.copyfile(path, folder / path.name)
+            with atomic_path(folder / path.name) as temporary:
+                shutil.copyfile(path, temporary)
         return [replace(one, weights=folder / one.weights.name, card=folder / one.card.name) for one in packed]
 
     def evaluate(self, entry: Entry, checkpoint: Path) -> dict[str, Any]:
@@ -188,9 +193,10 @@ class OwnTraining:
         work_dir = str(self.folder / 'test')
         self._call(['test', entry.config, str(checkpoint), '--work-dir', work_dir, '--out', str(scores)], root=root)
         photographs = {} if self.about_photographs is None else {'photographs of people': self.about_photographs}
+        images = [f'{self._images(people)} images ({people.options})' for people in self.recipe.people.values()]
         return dict(
             made_from={
-                'people': f'{self.people} rendered by this package, seed 10: CC0-1.0',
+                'people': f'{" and ".join(images)} rendered by this package, seed 10: CC0-1.0',
                 'photographs behind them': self.backgrounds_from,
                 **photographs,
             },
@@ -223,11 +229,13 @@ class OwnTraining:
         if command not in self.state['commands']:
             self.state['commands'].append(command)
         begin = time.monotonic()
-        is_done = self._call(arguments, left)
-        self.state['seconds'][name] = self.state['seconds'].get(name, 0.0) + time.monotonic() - begin
-        if is_done:
-            self.state['done'].append(name)
-        self._write_state()
+        try:
+            is_done = self._call(arguments, left)
+            if is_done:
+                self.state['done'].append(name)
+        finally:  # the card counts the time of a step that a signal stopped, too
+            self.state['seconds'][name] = self.state['seconds'].get(name, 0.0) + time.monotonic() - begin
+            self._write_state()
         return is_done
 
     def _call(self, arguments: Sequence[str], seconds: float | None = None, root: Path | None = None) -> bool:
@@ -241,6 +249,7 @@ class OwnTraining:
         """
         photographs = NONE if self.photographs is None else str(self.photographs)
         environment = dict(os.environ, DATA_ROOT=str(root or self.root), PHOTOGRAPHS=photographs)
+        environment[STOP_WITH_PARENT] = str(os.getpid())
         process = subprocess.Popen([sys.executable, '-m', 'sapiens.commands', *arguments], env=environment)
         try:
             status = process.wait(seconds)

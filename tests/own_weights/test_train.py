@@ -76,6 +76,7 @@ def test_all_steps_in_their_order_and_once(training, tmp_path):
     card = json.loads(packed.card.read_text())
     assert card['scores'] == {'8 rendered people, seed 11': {'coco/AP': 0.125}}
     assert card['made_from']['photographs behind them'] == 'ours, CC0' and len(card['commands']) == 4
+    assert card['made_from']['people'].startswith('20 images (--size 192x256 --people 1-1 ')
     assert str(tmp_path) not in json.dumps(card) and card['limits'] == RECIPES['pose17'].limits
     assert card['hours'].keys() == {'people for val', 'people for train', 'pretraining', 'training', 'on'}
     again = training()
@@ -122,7 +123,8 @@ def started(monkeypatch):
     """The processes that take the place of commands. They run what ``code`` is set to."""
     popen, found = subprocess.Popen, SimpleNamespace(code=WAITS, processes=[], then=lambda: None)
 
-    def start(*_, **__):
+    def start(_, env):
+        found.environment = env
         process = popen([sys.executable, '-c', found.code], stdout=subprocess.PIPE)
         process.stdout.readline()
         found.processes.append(process)
@@ -144,7 +146,10 @@ def test_a_process_is_stopped_at_the_end_of_its_time(training, started):
 
 def test_a_signal_to_the_command_stops_the_process_that_it_waits_for(training, started, monkeypatch, tmp_path):
     made = training()
-    made.run = lambda minutes: OwnTraining._call(made, ['train', 'x'], 60 * minutes)
+    made._call = lambda *arguments: OwnTraining._call(made, *arguments)
+    made.deadline = time.monotonic() + 60
+    made.prepare()
+    made.run = lambda minutes: made._step('training', ['train', 'x'])
     monkeypatch.setattr(command, 'OwnTraining', lambda *args, **kwargs: made)
     started.then = lambda: threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
     before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail('the command has no handler'))
@@ -156,6 +161,9 @@ def test_a_signal_to_the_command_stops_the_process_that_it_waits_for(training, s
     finally:
         signal.signal(signal.SIGTERM, before)
     assert started.processes[0].returncode == 143
+    state = json.loads(made.state_file.read_text())
+    assert state['seconds']['training'] >= 0.2 and state['done'] == [], 'its time counts'
+    assert started.environment['SAPIENS_STOP_WITH_PARENT'] == str(os.getpid()), 'a killed command leaves no process'
 
 
 def test_the_newest_checkpoint(tmp_path):
