@@ -33,7 +33,7 @@ $(TEST_STAMP): $(STAMP) $(TEST_REQUIREMENTS) $(TEST_NO_DEPS)
 	$(PIP) install --quiet --no-deps $(addprefix -r ,$(TEST_NO_DEPS))
 	@touch $@
 
-quickstart: install ## Render people and pretrain the tiny model on them, minutes (DATA_ROOT=folder for your own images)
+quickstart: install ## Render people, pretrain the tiny model on them, draw people, minutes (DATA_ROOT=folder for your own images)
 	$(BIN)/python tools/quickstart.py $(if $(DATA_ROOT),--images "$(DATA_ROOT)")
 
 # Files side by side, a core each: most of a test's time is one core's.

@@ -144,6 +144,8 @@ class Entry:
         Args:
             target: where the file belongs.
         """
+        if self.is_own and self.places(Path())[0].is_file():
+            return f'the file is in the package, where its name finds it: {self.name}'
         if self.is_own:
             return (
                 f'this version of the package comes without its weights, {target}; `python tools/own_weights.py {self.name}` '

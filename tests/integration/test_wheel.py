@@ -20,6 +20,7 @@ from ..datasets.people import person, write_people
 
 ROOT = Path(__file__).parents[2]
 CONFIG = 'sapiens_tiny_synthetic17-128x96'
+WEIGHTS = ('sapiens-tiny-test.safetensors', 'sapiens-tiny-test.json')
 
 
 def runs(python):
@@ -45,6 +46,8 @@ def wheel(tmp_path_factory):
         shutil.copy(ROOT / name, source)
     for name in ('sapiens', 'configs', 'requirements'):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns('__pycache__'))
+    for name in WEIGHTS:  # this version may have none of its own
+        (source / 'sapiens' / 'weights' / name).touch()
     options = ('--no-deps', '--no-build-isolation', '--quiet', '--disable-pip-version-check')
     call(sys.executable, '-m', 'pip', 'wheel', *options, source, '-w', out, cwd=out)
     (path,) = out.glob('sapiens-*.whl')
@@ -116,6 +119,8 @@ def test_the_wheel_holds_the_configs_and_nothing_else_of_the_repository(wheel):
         names = set(file.namelist())
     configs = {f'sapiens/{path.relative_to(ROOT).as_posix()}' for path in (ROOT / 'configs').rglob('*.py')}
     assert configs <= names
+    own = {path.name for path in (ROOT / 'sapiens' / 'weights').iterdir() if path.suffix in ('.safetensors', '.json')}
+    assert {f'sapiens/weights/{name}' for name in (*own, *WEIGHTS)} <= names
     assert {name.split('/')[0] for name in names if '.dist-info/' not in name} == {'sapiens'}
 
 

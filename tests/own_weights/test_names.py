@@ -18,6 +18,7 @@ from sapiens.apis.detectors.automatic import choose_detector  # before the patch
 from sapiens.apis.inputs import read_pixels
 from sapiens.apis.loading.download import download
 from sapiens.apis.own_models import automatic_for, own_models
+from sapiens.apis.web.layout import people_choices
 from sapiens.apis.writers.files import write_file
 from sapiens.checkpoints import ZOO, find, read_weights, resolve_checkpoint, resolve_config
 from sapiens.commands import download as command
@@ -58,6 +59,8 @@ def test_other_forms_and_names_are_refused(shipped):
         resolve_checkpoint(POSE, 'torchscript')
     with pytest.raises(ValueError, match=f"did you mean '{POSE}'"):
         resolve_checkpoint('sapiens-tiny-pose18')
+    with pytest.raises(FileNotFoundError, match=f'the file is in the package, where its name finds it: {POSE}$'):
+        resolve_checkpoint(f'downloads/{POSE}.safetensors')
 
 
 def test_lists_of_models_show_them(shipped, tmp_path):
@@ -65,6 +68,7 @@ def test_lists_of_models_show_them(shipped, tmp_path):
     assert 'in the package' in rows[POSE] and rows[POSE].split('in the package')[1].split()[0] == 'original'
     assert rows['sapiens-tiny-depth'].split('in the package')[1].split()[0] == '-'
     assert {name for name, _ in models_on_this_machine()} == {POSE, SEG, PERSON}
+    assert people_choices(['embedded']) == [(f'Find people ({PERSON})', 'embedded'), ('Boxes by hand', 'by-hand')]
     said = []
     assert download(ZOO[POSE], say=said.append) == shipped / f'{POSE}.safetensors' and 'part of the package' in said[0]
 

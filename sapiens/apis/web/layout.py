@@ -1,5 +1,6 @@
 """Components of the page. They are in the order in which the tab key visits them and in which a phone shows them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -12,7 +13,7 @@ from ..relight import Light
 from .kept import Look
 from .texts import licenses, where
 
-__all__ = ['BY_HAND', 'EXAMPLES', 'STYLE_SHEET', 'build', 'empty']
+__all__ = ['BY_HAND', 'EXAMPLES', 'STYLE_SHEET', 'build', 'empty', 'people_choices']
 
 STYLE_SHEET = Path(__file__).with_name('style.css')
 # Rendered by `sapiens render`; see docs/inference.md.
@@ -94,9 +95,14 @@ def _source(gr: ModuleType) -> SimpleNamespace:
     return SimpleNamespace(image_tab=image_tab, image=image, video_tab=video_tab, video=video, frames=frames)
 
 
-def _people(gr: ModuleType, demo: Demo, first: str) -> SimpleNamespace:
+def people_choices(detectors: Sequence[str]) -> list[tuple[str, str]]:
+    """Return how people can be found: text and name of each detector, and boxes by hand."""
     names = NAMES | {'embedded': f'Find people ({DETECTOR if has_detector() else "detector of OpenCV"})'}
-    choices = [(names.get(name, f'Find people ({name})'), name) for name in (*demo.detectors, BY_HAND)]
+    return [(names.get(name, f'Find people ({name})'), name) for name in (*detectors, BY_HAND)]
+
+
+def _people(gr: ModuleType, demo: Demo, first: str) -> SimpleNamespace:
+    choices = people_choices(demo.detectors)
     with gr.Group(visible=demo.takes_detector(first)) as people:
         detector = gr.Dropdown(choices, value=demo.detectors[0], label='People')
         with gr.Column(visible=False, elem_id='by-hand') as hand:
