@@ -9,13 +9,14 @@ from mmengine.logging import MMLogger
 from sapiens import weights
 from sapiens.apis import load_model
 from sapiens.checkpoints import ZOO, read_weights
+from sapiens.commands import convert
 from sapiens.own_weights import shared as module
 from sapiens.own_weights.probe import probe
 from sapiens.own_weights.recipes import RECIPES
 from sapiens.own_weights.shared import ENCODER, join_shipped, refuse_too_much, single_checkpoint
 from sapiens.own_weights.train import JOINT_CONFIG, OWN
 from sapiens.registry import MODELS
-from sapiens.utils.checkpoint import read_checkpoint
+from sapiens.utils.checkpoint import read_checkpoint, save_weights
 from sapiens.utils.config import load_config
 from sapiens.utils.loggers import quiet_loggers
 
@@ -89,6 +90,20 @@ def test_each_is_its_part_of_the_training(packed, joint, monkeypatch):
                 continue
             wanted = wanted[:17] if entry is POSE and key.startswith(module.LAST_LAYER) else wanted
             assert torch.equal(value, wanted.half()), (entry.name, key)
+
+
+def test_copies_of_them_are_whole(packed, tmp_path, monkeypatch):
+    """Weights with a shared encoder convert to one file that needs no other."""
+    monkeypatch.setattr(weights, 'FOLDER', packed[2])
+    whole = read_weights(POSE.name).state_dict
+    for options, prefix in (((), ''), (('--part', 'encoder'), 'backbone.')):
+        convert.main(['convert', POSE.name, str(tmp_path / 'copy.safetensors'), *options])
+        found = read_checkpoint(tmp_path / 'copy.safetensors').state_dict
+        wanted = {key.removeprefix(prefix): value for key, value in whole.items() if key.startswith(prefix)}
+        assert found.keys() == wanted.keys() and all(torch.equal(value, wanted[key]) for key, value in found.items())
+    save_weights(whole, tmp_path / 'itself.safetensors', dict(encoder_file='itself.safetensors'))
+    with pytest.raises(ValueError, match="its encoder, 'itself.safetensors', names another file"):
+        read_checkpoint(tmp_path / 'itself.safetensors')
 
 
 def test_the_body_of_both_poses_is_the_same(packed, monkeypatch):

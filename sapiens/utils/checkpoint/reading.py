@@ -129,27 +129,32 @@ def _reader_of(path: Path) -> tuple[str, Callable]:
 
 
 def _read_safetensors(path: Path, map_location: str | torch.device) -> dict:
+    tensors, meta = _tensors_and_meta(path, map_location)
+    # What is returned is whole: files that are written from it must not name the second file.
+    name = meta.pop('encoder_file', None)
+    encoder = {} if name is None else _encoder_beside(path, name, map_location)
+    return {**encoder, **tensors, 'meta': meta}
+
+
+def _tensors_and_meta(path: Path, map_location: str | torch.device) -> tuple[dict[str, Tensor], dict[str, str]]:
     from safetensors import safe_open
 
     with safe_open(path, 'pt', device=str(map_location)) as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
         meta = {key: value for key, value in (file.metadata() or {}).items() if key != 'format'}
-    return {**_encoder_beside(path, meta, map_location), **tensors, 'meta': meta}
+    return tensors, meta
 
 
-def _encoder_beside(path: Path, meta: dict[str, str], map_location: str | torch.device) -> dict[str, Tensor]:
-    """The encoder that files of several tasks share: the file beside them that ``meta['encoder_file']`` names, under the names
-    of whole models."""
-    name = meta.get('encoder_file')
-    if name is None:
-        return {}
+def _encoder_beside(path: Path, name: str, map_location: str | torch.device) -> dict[str, Tensor]:
+    """The encoder that files of several tasks share: the file beside them that their ``encoder_file`` names, under the names of
+    whole models."""
     shared = path.with_name(Path(name).name)
     if Path(name).name != name or not shared.is_file():
         raise ValueError(f'its encoder is in a second file, {name!r}, which is not beside it')
-    content = _read_safetensors(shared, map_location)
-    if 'encoder_file' in content.pop('meta'):
+    encoder, meta = _tensors_and_meta(shared, map_location)
+    if 'encoder_file' in meta:
         raise ValueError(f'its encoder, {name!r}, names another file')
-    return {f'backbone.{key}': value for key, value in content.items()}
+    return {f'backbone.{key}': value for key, value in encoder.items()}
 
 
 def diagnose(path: Path, error: Exception) -> str:
