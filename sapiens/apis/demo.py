@@ -16,7 +16,7 @@ from .detectors import build_detector
 from .inputs import read_pixels
 from .loading.build import read_config
 from .loading.load_model import inference_tasks, is_config, load_model, weights_of
-from .own_models import has_detector
+from .own_models import automatic_for, has_detector
 from .predictors import Pipeline, Predictor
 from .predictors.by_task import get_predictor_class
 from .results import ImageResults, Result
@@ -109,6 +109,8 @@ class Demo:
             models = [self._predictor(names, one) for one, names in self._by_label(task, label).items()]
             if detector is None or not self.takes_detector(task):
                 return models, None
+            if detector == 'auto':
+                detector = automatic_for(options['model'] for options in self.models(task, label).values())
             if detector not in self.finders:
                 self.finders[detector] = build_detector(detector, self.options['device'])
             return models, self.finders[detector]

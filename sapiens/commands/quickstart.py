@@ -70,7 +70,17 @@ def draw_people(images: Path | None, out: Path) -> str:
         return ''
     chosen, figures = some_images(images), out / 'figure'
     shutil.rmtree(figures, ignore_errors=True)  # of an earlier quickstart
-    options = ['--detector', 'embedded', '--figure', '--picture-format', 'jpg', '--overwrite', '--out', out]
+    options = [
+        '--detector',
+        'embedded',
+        '--show-boxes',
+        '--figure',
+        '--picture-format',
+        'jpg',
+        '--overwrite',
+        '--out',
+        out,
+    ]
     with contextlib.suppress(SystemExit):  # the command has said which images cannot be read; the others are drawn
         run_command('infer', 'all', *chosen, '--model', *DRAWN, *options)
     drawn = [figures / f'{item.name}.jpg' for item in find_inputs(chosen)]
@@ -109,6 +119,7 @@ def main(argv: list[str] | None = None) -> None:
     picture = newest(args.work_dir, 'reconstruction_*.png')
     sheets = work_dir / 'people' / 'preview_rgb.png'
     drawn = draw_people(args.images, work_dir / 'drawn')
+    infer = '\n  people in your photographs       sapiens infer all FOLDER --figure --out results' if drawn else ''
     people = '' if args.images else f'\n  people       {sheets}   beside it depth, normals, parts, keypoints'
     print(f"""
 Done: sapiens_tiny was pretrained for {end} steps on the images of {images}
@@ -118,7 +129,7 @@ Done: sapiens_tiny was pretrained for {end} steps on the images of {images}
   curves       {picture.parent}   tensorboard --logdir {args.work_dir}
   loss values  {newest(args.work_dir, 'scalars.json')}{drawn}
 
-Next (in a clone, first: source .venv/bin/activate):
+Next (in a clone, first: source .venv/bin/activate):{infer}
   longer, on your own images       make quickstart DATA_ROOT=FOLDER
   more people, larger, all labels  sapiens render --help
   held-out loss of a checkpoint    DATA_ROOT={images} sapiens test {CONFIG} {checkpoint}

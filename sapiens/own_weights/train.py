@@ -29,6 +29,7 @@ __all__ = ['OwnTraining', 'has_fast_bf16', 'newest_iteration', 'render_device']
 GRACE = 120  # seconds for a stopped process to write its checkpoint
 RESERVE, LEAST_RESERVE, MOST_RESERVE = 0.1, 20, 300  # of the time, and seconds: for evaluation and packing
 JOINT_CONFIG = 'multi/sapiens_tiny_free-128x96.py'
+ROOT = Path(__file__).parents[2]
 OWN = [entry for entry in ZOO.values() if entry.is_own]
 
 
@@ -330,16 +331,18 @@ def newest_iteration(folder: Path) -> tuple[int, Path] | None:
     return max(found, default=None)
 
 
-def commit() -> str:
-    """The commit of the code, marked if files were changed; 'unknown' outside of a clone."""
-    root = Path(__file__).parents[2]
+def commit(root: Path = ROOT) -> str:
+    """The commit of the code, marked if files other than packed weights were changed; 'unknown' outside of a clone."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(['git', '-C', str(root), *arguments], capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
     try:
-        return git('rev-parse', 'HEAD') + (' with changes' if git('status', '--porcelain') else '')
+        changed = git(
+            'status', '--porcelain', '--', '.', *(f':!sapiens/weights/*.{end}' for end in ('safetensors', 'json'))
+        )
+        return git('rev-parse', 'HEAD') + (' with changes' if changed else '')
     except (OSError, subprocess.CalledProcessError):
         return 'unknown'
 

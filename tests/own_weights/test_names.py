@@ -12,7 +12,7 @@ import torch
 
 from sapiens import weights
 from sapiens.apis import load_model
-from sapiens.apis.demo import models_on_this_machine
+from sapiens.apis.demo import ALL, Demo, models_on_this_machine
 from sapiens.apis.detectors import automatic, build_detector
 from sapiens.apis.detectors.automatic import choose_detector  # before the patch of conftest.py
 from sapiens.apis.inputs import read_pixels
@@ -92,6 +92,14 @@ def test_they_find_people_without_a_network(shipped, monkeypatch):
     load_model(POSE, device='cpu', detector='whole-image')
     load_model('pose/sapiens_tiny_free17-128x96.py', shipped / f'{POSE}.safetensors', device='cpu')
     assert asked == ['embedded', 'whole-image', 'auto']
+    built = []
+    monkeypatch.setattr('sapiens.apis.demo.build_detector', lambda text, _: built.append(text) or text)
+    page = Demo([(POSE, None), (SEG, None), ('pose/sapiens_tiny_coco-128x96.py', None)], device='cpu')
+    models = [page.labels('pose')[0], page.labels(ALL)[0], page.labels('pose')[1]]
+    tasks = ['pose', ALL, 'pose']
+    assert [page.load(task, label, 'auto')[1] for task, label in zip(tasks, models, strict=True)] == [
+        'embedded', 'embedded', 'auto',
+    ] and built == ['embedded', 'auto']  # fmt: skip
     assert automatic_for([POSE, SEG]) == 'embedded' and automatic_for([POSE, 'sapiens-seg-1b']) == 'auto'
     (shipped / f'{PERSON}.safetensors').unlink()
     assert automatic_for([POSE, SEG]) == 'auto'

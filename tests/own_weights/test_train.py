@@ -166,6 +166,23 @@ def test_a_signal_to_the_command_stops_the_process_that_it_waits_for(training, s
     assert started.environment['SAPIENS_STOP_WITH_PARENT'] == str(os.getpid()), 'a killed command leaves no process'
 
 
+def test_packed_weights_are_no_change_of_the_code(tmp_path):
+    def git(*arguments):
+        subprocess.run(['git', '-C', str(tmp_path), '-c', 'user.name=x', '-c', 'user.email=x', *arguments], check=True)
+
+    assert module.commit(tmp_path) == 'unknown'
+    git('init', '-q')
+    (tmp_path / 'sapiens/weights').mkdir(parents=True)
+    (tmp_path / 'sapiens/weights/__init__.py').touch()
+    git('add', '.')
+    git('commit', '-qm', 'x')
+    for name in ('a.safetensors', 'a.json'):
+        (tmp_path / 'sapiens/weights' / name).touch()
+    assert len(module.commit(tmp_path)) == 40
+    (tmp_path / 'sapiens/weights/__init__.py').write_text('changed')
+    assert module.commit(tmp_path).endswith(' with changes')
+
+
 def test_the_newest_checkpoint(tmp_path):
     assert newest_iteration(tmp_path) is None
     for name in ('iter_90.pth', 'iter_100.pth', 'iter_1000.pth.tmp', 'best_AP_iter_2000.pth'):
