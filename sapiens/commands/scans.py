@@ -28,6 +28,7 @@ import argparse
 import hashlib
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -199,7 +200,10 @@ def choose_units(args: argparse.Namespace, root: Path, paths: list, names: list,
         fits = find_fits(root, paths)
         lacking = [name for name, fit in zip(names, fits, strict=True) if fit is None]
         if not lacking:
-            return [1 / read_scale(fit) for fit in fits]
+            units = [1 / read_scale(fit) for fit in fits]
+            for name, fact, unit in zip(names, facts, units, strict=True):
+                choose_unit([name], [fact], unit)  # a person's size by its own fit
+            return units
         if wanted == 'smplx':
             raise FileNotFoundError(
                 f'--unit smplx: the scan {lacking[0]} has no {FIT} in a folder of its name, below {str(root)!r} or beside it'
@@ -331,9 +335,11 @@ def _write_facts(args: argparse.Namespace, found: dict) -> None:
 
 
 def _print_next(root: Path, name: str) -> None:
-    print(
-        f'next, with this folder as DATA_ROOT/{name}: sapiens test sapiens_1b_{name}-1024x768 sapiens-depth-1b ({root})'
-    )
+    root = Path(os.path.abspath(root))
+    place = f'DATA_ROOT={shlex.quote(str(root.parent))} ' if root.name == name else ''
+    where = '' if place else f', with {root} as DATA_ROOT/{name}'
+    for task in ('depth', 'normal'):
+        print(f'next{where}: {place}sapiens test configs/{task}/sapiens_1b_{name}-1024x768.py sapiens-{task}-1b')
 
 
 # ---------------------------------------------------------------------- Hi4D

@@ -3,9 +3,12 @@
 Legend: V vertices, F triangles, N materials.
 """
 
+import contextlib
 import io
+import logging
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,18 +99,20 @@ def read_scan(path: str | Path, colors: bool = True) -> MeshFile:
 
     Raises:
         ValueError: not a mesh, no triangles, coordinates that are not finite, triangles of vertices that do not exist, an image
-            that cannot be read, or no colors. The message names the file.
+            that cannot be read, or a part without colors. The message names the file.
         FileNotFoundError: an image of the mesh is missing.
     """
     path = Path(path)
     trimesh = require('trimesh', 'reading scans')
     files = _files_beside(trimesh)(path, colors)
+    bare: list[str] = []
     try:
-        scene = trimesh.load_scene(str(path), process=False, resolver=files, skip_materials=not colors)
+        with _quiet():
+            scene = trimesh.load_scene(str(path), process=False, resolver=files, skip_materials=not colors)
         # Not scene.dump(), which decodes and copies the images: large JPEG files are decoded at half their size.
         placed = [(scene.geometry[name], matrix) for matrix, name in map(scene.graph.get, scene.graph.nodes_geometry)]
         meshes = [
-            _one_mesh(mesh, matrix, colors)
+            _one_mesh(mesh, matrix, colors, bare)
             for mesh, matrix in placed
             if isinstance(mesh, trimesh.Trimesh) and len(mesh.faces)
         ]
@@ -127,23 +132,43 @@ def read_scan(path: str | Path, colors: bool = True) -> MeshFile:
     if colors:
         if files.broken:
             raise ValueError(f'the scan {str(path)!r} has an image that cannot be read: {files.broken[0]}')
-        _require_colors(path, out, files.missing)
+        _require_colors(path, out, files.missing, bare)
     return out
 
 
-def _require_colors(path: Path, mesh: MeshFile, missing: list) -> None:
-    """Find an image for a mesh that names none. Raises an error where there are no colors at all, or an image is missing."""
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep trimesh from logging the traceback of a missing image, which ends in a sentence here."""
+    log = logging.getLogger('trimesh')
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def _require_colors(path: Path, mesh: MeshFile, missing: list, bare: list[str]) -> None:
+    """Find an image for a mesh that names none. Raises an error where a part has no colors, or an image is missing.
+
+    Args:
+        bare: what parts lack that :func:`_one_mesh` has found without colors.
+    """
     if mesh.uv is not None and not any(mesh.images):
         base = _THOUSANDS.sub('', path.stem)
         image = _find_beside(path, f'{base}_dif.jpg') or _find_beside(path, f'{base}.jpg')
         if image is not None:
             missing.clear()
+            bare.clear()
             mesh.images[:] = [Image.open(image)] * len(mesh.images)
+            mesh.tints[:] = [(1.0, 1.0, 1.0)] * len(mesh.tints)  # as for the image that a material names
     if missing:
         raise FileNotFoundError(
             f'the scan {str(path)!r} names {missing[0]!r}, which is neither beside it nor in '
             f'{", ".join(place for place in _PLACES if place != ".")}: add the file'
         )
+    if bare:
+        raise ValueError(f'the scan {str(path)!r} has triangles without colors: {bare[0]}')
     if mesh.colors is None and (mesh.uv is None or not any(mesh.images)):
         reason = ': its material file (.mtl) names no image (map_Kd)' if path.suffix.lower() == '.obj' else ''
         raise ValueError(f'the scan {str(path)!r} has no texture and no colors of vertices{reason}')
@@ -208,8 +233,12 @@ def _find_beside(mesh: Path, name: str) -> Path | None:
     return max(found)[1] if found else None
 
 
-def _one_mesh(mesh, matrix: np.ndarray, colors: bool) -> MeshFile:
-    """A mesh of trimesh, placed by a matrix (4, 4). Colors of triangles become those of their own vertices."""
+def _one_mesh(mesh, matrix: np.ndarray, colors: bool, bare: list[str]) -> MeshFile:
+    """A mesh of trimesh, placed by a matrix (4, 4). Colors of triangles become those of their own vertices.
+
+    Args:
+        bare: takes what the mesh lacks, where its material says that it has colors.
+    """
     vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int32)
     if not np.array_equal(matrix, np.eye(4)):
         vertices = vertices @ matrix[:3, :3].T + matrix[:3, 3]
@@ -220,10 +249,15 @@ def _one_mesh(mesh, matrix: np.ndarray, colors: bool) -> MeshFile:
     if kind == 'texture':
         material = mesh.visual.material
         image = getattr(material, 'image', None) or getattr(material, 'baseColorTexture', None)
-        if image is not None and max(image.size) <= 2:  # trimesh's stand-in for a material that it does not find
+        # Trimesh's replacement for a material of OBJ that it does not find has a small image and no name.
+        is_found = not hasattr(material, 'image') or hasattr(material, '_name')
+        if image is not None and max(image.size) <= 2 and not is_found:
             image = None
+            bare.append('their material (usemtl) is not in the material file (.mtl)')
         if mesh.visual.uv is not None and len(mesh.visual.uv) == len(vertices):
             uv = np.asarray(mesh.visual.uv[:, :2], np.float32)
+        if image is not None and uv is None:
+            bare.append('their corners have no places (vt) in the image of the material')
         if image is None:
             tint = tuple(decode_srgb(np.asarray(material.main_color[:3], np.float64) / 255).tolist())
         elif getattr(material, 'baseColorFactor', None) is not None:

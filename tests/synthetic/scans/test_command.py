@@ -17,6 +17,7 @@ from sapiens.datasets import GeometryDataset
 from sapiens.datasets.transforms.color_files import read_albedo
 from sapiens.synthetic.making import Missing
 from sapiens.synthetic.writer import read_labels
+from sapiens.utils.config import find_config
 from sapiens.utils.folder_lock import FolderLock
 
 from ...scripts import ROOT, fork_spawned_processes
@@ -224,6 +225,10 @@ def test_three_views_of_each_scan_of_thuman2(tmp_path, capsys):
     shown = capsys.readouterr()
     assert 'the scan 0000/0000.obj has no smplx_param.pkl' in shown.err and '2.26 meters for a unit' in shown.err
     assert '6 images of 2 scans; the published evaluation has 526 scans' in shown.out
+    lines = [line.split() for line in shown.out.splitlines() if line.startswith('next: ')]
+    assert [line[1:4] for line in lines] == [[f'DATA_ROOT={tmp_path}', 'sapiens', 'test']] * 2
+    for task, words in zip(('depth', 'normal'), lines, strict=True):
+        assert find_config(words[4]).parent.name == task and words[5] == f'sapiens-{task}-1b'
     for task in ('depth', 'normal'):
         data = dataset(task, 'thuman2', out)
         assert len(data) == 6 and {data.path(index).split('/')[-3] for index in range(6)} == {'face', 'upper', 'full'}
@@ -239,6 +244,9 @@ def test_three_views_of_each_scan_of_thuman2(tmp_path, capsys):
     fits = tmp_path / 'fits'
     run(source, '--out', fits, '--protocol', 'thuman2', '--labels', 'mask', *SMALL)
     assert [scan['unit'] for scan in json.loads((fits / 'scans.json').read_text())['scans']] == [1 / 0.44, 2.0]
+    mannequin.write(source / '0001/0001.obj', MADE, image='material0.jpeg', material='material0.mtl', unit=500)
+    with pytest.raises(ValueError, match=r'the scan 0001/0001\.obj is 1709 m long, at 2 meters for a unit'):
+        run(source, '--out', tmp_path / 'y', '--protocol', 'thuman2', '--labels', 'mask', *SMALL)
     (tmp_path / 'smplx/0001/smplx_param.pkl').unlink()
     with pytest.raises(FileNotFoundError, match=r'--unit smplx: the scan 0001/0001\.obj has no smplx_param\.pkl'):
         run(source, '--out', tmp_path / 'x', '--num', 2, '--unit', 'smplx', *SMALL)

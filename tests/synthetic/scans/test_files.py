@@ -95,7 +95,8 @@ def test_the_largest_of_several_sizes_and_the_usual_name_without_a_material(tmp_
     path.with_suffix('.mtl').write_text('newmtl skin\nmap_Kd rp_a_dif.png\n')
     assert read_scan(path).images[0].size == (128, 128)
     path.with_suffix('.mtl').unlink()
-    assert read_scan(path).images[0].size == (128, 128)
+    mesh = read_scan(path)
+    assert mesh.images[0].size == (128, 128) and mesh.tints == [(1.0, 1.0, 1.0)]  # as bright as with a material
 
 
 def test_missing_colors_are_named(tmp_path):
@@ -108,6 +109,28 @@ def test_missing_colors_are_named(tmp_path):
         read_scan(path)
     mesh = read_scan(path, colors=False)
     assert (len(mesh.faces) == len(SMALL.faces) and mesh.uv is None) or not any(mesh.images)
+
+
+def test_parts_without_colors_are_named(tmp_path):
+    path = mannequin.write(tmp_path / 'a.obj', SMALL)
+    start, last = path.read_text().partition('\nf ')[0], path.read_text().splitlines()[-1]
+    path.write_text(f'{start}\nf 1/1 2/2 50/50\nusemtl cloth\n{last}\n')
+    with pytest.raises(
+        ValueError, match=r"'.*a\.obj' has triangles without colors: their material \(usemtl\) is not in"
+    ):
+        read_scan(path)
+    assert len(read_scan(path, colors=False).faces) == 2
+    # A material of one color, by itself or by an image of one pixel, is a color.
+    (tmp_path / 'a.mtl').write_text('newmtl skin\nmap_Kd a.png\nnewmtl cloth\nKd 1 0 0\n')
+    assert (1.0, 0.0, 0.0) in read_scan(path).tints
+    Image.new('RGB', (1, 1)).save(tmp_path / 'b.png')
+    (tmp_path / 'a.mtl').write_text('newmtl skin\nmap_Kd a.png\nnewmtl cloth\nmap_Kd b.png\n')
+    assert {image.size for image in read_scan(path).images} == {(1, 1), (64, 64)}
+    path.write_text(f'{start}\nf 1/1 2/2 50/50\nusemtl cloth\nf 1 2 50\n')
+    with pytest.raises(
+        ValueError, match=r"'.*a\.obj' has triangles without colors: their corners have no places \(vt\)"
+    ):
+        read_scan(path)
 
 
 def test_broken_files_are_named(tmp_path):
