@@ -79,10 +79,10 @@ def listing(root: Path) -> str:
 
 def summary(data: KnownData, root: Path) -> str:
     """How many of the places of a data set are there."""
-    folder = root / data.folder
+    folder = root / data.unpacked
+    if data.scans and (root / data.folder).is_dir():
+        return 'renderings'
     counts = [count for download in data.downloads for _, count in state_of(download, folder)]
-    if not counts:
-        return 'folder' if folder.is_dir() else '-'
     there = sum(count is not None for count in counts)
     return f'{there} of {len(counts)} parts' if there else '-'
 
@@ -97,10 +97,12 @@ def about(data: KnownData, root: Path, splits: tuple[str, ...]) -> str:
             continue
         places = ', '.join(
             f'{place}: {"missing" if count is None else f"{count:,} files" if count > 1 else "there"}'
-            for place, count in state_of(download, root / data.folder)
+            for place, count in state_of(download, root / data.unpacked)
         )
         without = f' (not needed for {download.optional})' if download.optional else ''
-        lines.append(f'  {download.name} from {where(download, data)}{without}\n    in {root / data.folder}: {places}')
+        lines.append(
+            f'  {download.name} from {where(download, data)}{without}\n    in {root / data.unpacked}: {places}'
+        )
     if data.rendered:
         lines.append(f'  rendered from scans: {rendered_by(data, root)}')
     return '\n'.join(lines)
@@ -109,7 +111,7 @@ def about(data: KnownData, root: Path, splits: tuple[str, ...]) -> str:
 def next_command(data: KnownData, root: Path, splits: set[str], problems: bool) -> str:
     """The command that follows: to get what is missing, or to use the data."""
     again = f'sapiens prepare {data.name} --root {shlex.quote(str(root))}'
-    if problems and data.rendered and (not data.downloads or (root / data.folder).is_dir()):
+    if problems and data.rendered and (data.scans or (root / data.folder).is_dir()):
         return f'{rendered_by(data, root)}, then {again}'
     if problems:
         return f'put what is missing into {root / data.folder}, then {again}'

@@ -102,7 +102,7 @@ def check_parts(
 
 def _origin(data: KnownData, root: Path, error: Exception) -> str:
     """Which download has the path that an error names, as a sentence; or ''."""
-    text, folder = str(error), str(root / data.folder)
+    text, folder = str(error), str(root / data.unpacked)
     start = text.find(folder)
     if start < 0:
         return ''

@@ -48,7 +48,7 @@ def prepare(
     if (root / data.folder).is_dir():
         convert(data, root, report)  # what a run that was stopped has unpacked
     if sources:
-        with FolderLock(root / data.folder, 'wait until it has ended', report):
+        with FolderLock(root / data.unpacked, 'wait until it has ended', report):
             for source in _in_order(data, sources):
                 written, there = unpack(source, data, root, splits)
                 kept = f', {count_of(there, "file")} there already' if there else ''
@@ -98,7 +98,7 @@ def state_of(download: Download, folder: Path) -> list[tuple[str, int | None]]:
     """Number of files in each place of a download; None for a place that is not there.
 
     Args:
-        folder: of the data set.
+        folder: that it is unpacked into.
     """
     places = dict.fromkeys(rule.folder for rule in download.rules)
     return [(place or '.', _count(folder / place)) for place in places]
@@ -119,5 +119,6 @@ def _count(path: Path) -> int | None:
 
 def rendered_by(data: KnownData, root: Path) -> str:
     """The command that renders what the configs read; '' for photographs."""
-    folder = shlex.quote(str(root / data.folder))
-    return f'sapiens scans {data.rendered.format(folder=folder)}' if data.rendered else ''
+    scans = root / data.unpacked if (root / data.unpacked).is_dir() or not data.release else Path(data.release)
+    paths = dict(folder=shlex.quote(str(root / data.folder)), scans=shlex.quote(str(scans)))
+    return f'sapiens scans {data.rendered.format(**paths)}' if data.rendered else ''

@@ -74,11 +74,14 @@ class KnownData:
         folder: below the root of all data.
         source: page that describes and offers it.
         license: what its authors allow, in short.
-        downloads: files to get; empty for data that are rendered.
+        downloads: files to get.
         configs: files below ``configs/_base_/datasets`` whose datasets read it.
         datasets: {split: config of a dataset} of data that no config reads; ``data_root`` is relative to the root.
         needs: other data sets that it is an addition to.
-        rendered: arguments of ``sapiens scans`` that render what the configs read, with ``{folder}``; '' for photographs.
+        rendered: arguments of ``sapiens scans`` that render what the configs read, with ``{folder}`` and ``{scans}``; '' for
+            photographs.
+        scans: folder below the root that downloads of scans are unpacked into; '' for ``folder``.
+        release: folder of the scans as they are published, for messages where they are not below the root.
         expected: {split: samples} where the published number is known.
         config: leaf below ``configs/`` to go on with.
         convert: name of a conversion after unpacking.
@@ -94,22 +97,30 @@ class KnownData:
     datasets: dict[str, dict] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     rendered: str = ''
+    scans: str = ''
+    release: str = ''
     expected: dict[str, int] = field(default_factory=dict)
     config: str = ''
     convert: str = ''
 
+    @property
+    def unpacked(self) -> str:
+        """Folder below the root that downloads are unpacked into."""
+        return self.scans or self.folder
+
     def place(self, path: str) -> tuple[Rule, str] | None:
-        """The first rule that takes a path of a download, and the path below the folder of the data set."""
+        """The first rule that takes a path of a download, and the path below :attr:`unpacked`."""
         for rule in (rule for download in self.downloads for rule in download.rules):
             if (target := rule.place(path)) is not None:
                 return rule, target
         return None
 
     def download_of(self, path: str | Path) -> Download | None:
-        """The download that a file or folder below the folder of the data set comes from."""
+        """The download that a file or folder below :attr:`unpacked` comes from; None for what is rendered."""
         path = PurePosixPath(path)
         for download in self.downloads:
             for rule in download.rules:
-                if path.is_relative_to(rule.folder or '.'):
+                is_below = rule.folder and path.is_relative_to(rule.folder)
+                if is_below or (not rule.folder and any(map(rule.place, (str(path), f'{path}/file')))):
                     return download
         return None

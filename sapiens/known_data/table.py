@@ -11,6 +11,8 @@ _RESEARCH = 'research only, not for commercial use'
 _REQUEST = 'research only, on request'
 _LIP_PAGE = 'https://lip.sysuhcp.com'
 _JPG, _PNG = r'([^/]+\.jpg)', r'([^/]+\.png)'
+_PICTURE = r'((?:_\d+k)?\.(?:jpe?g|png|tiff?))'
+_RENDERED = 'renderings that are there'
 # What the published evaluation reads of Hi4D, and the scans of the same frames.
 _HI4D = (
     r'(pair(?:28|32|37)/[^/]+/(?:images/4|seg/img_seg_mask/4/all|frames|cameras)/.+|pair(?:28|32|37)/[^/]+/meta\.npz)'
@@ -188,10 +190,22 @@ _SETS = (
         folder='render_people',
         source='https://renderpeople.com',
         license='commercial license, bought per scan',
+        downloads=(
+            Download(
+                'rp_*.zip',
+                (
+                    Rule(r'(rp_\w+?)_(\d+k)\.(obj|mtl)', r'\1/\1_\2.\3', 'rp_NAME_OBJ/rp_NAME_100k.obj'),
+                    Rule(rf'(rp_\w+?)_dif{_PICTURE}', r'\1/tex/\1_dif\2', 'rp_NAME_OBJ/tex/rp_NAME_dif_8k.jpg'),
+                ),
+                optional=_RENDERED,
+            ),
+        ),
         configs=(
             'render_people_depth.py', 'render_people_normal.py', 'render_people_pointmap.py', 'render_people_albedo.py',
         ),
-        rendered='RenderPeople --out {folder} --num 500000',
+        rendered='{scans} --out {folder} --num 500000',
+        scans='render_people_scans',
+        release='RenderPeople',
         config='depth/sapiens_0.3b_renderpeople-1024x768.py',
     ),
     KnownData(
@@ -214,8 +228,24 @@ _SETS = (
         folder='thuman2',
         source='https://github.com/ytrock/THuman2.0-Dataset',
         license=_REQUEST,
+        downloads=(
+            Download(
+                'THuman2.0*.zip',
+                (
+                    Rule(
+                        r'(\d{4}/(?:\d{4}\.obj|material0\.(?:mtl|jpe?g)|smplx_param\.pkl))',
+                        r'\1',
+                        'THuman2.0_Release/0000/0000.obj',
+                        ('test',),
+                    ),
+                ),
+                optional=_RENDERED,
+            ),
+        ),
         configs=('thuman2_depth.py', 'thuman2_normal.py'),
-        rendered='THuman2.0_Release --out {folder} --protocol thuman2',
+        rendered='{scans} --out {folder} --protocol thuman2',
+        scans='thuman2_scans',
+        release='THuman2.0_Release',
         expected=dict(test=1578),
         config='depth/sapiens_0.3b_thuman2-1024x768.py',
     ),

@@ -24,7 +24,7 @@ def find_sources(data: KnownData, root: Path, given: Iterable[Path], splits: Ite
     """The archives, folders and files that a data set is unpacked from.
 
     Args:
-        root: its archives are looked for there and in the folder of the data set, by their published names.
+        root: its archives are looked for there and in the folder that they are unpacked into, by their published names.
         splits: whose archives are looked for.
         given: paths of the user. A folder is searched for archives by name, and is taken as an unpacked tree itself.
 
@@ -37,7 +37,7 @@ def find_sources(data: KnownData, root: Path, given: Iterable[Path], splits: Ite
         source = open_source(path)
         found[source.path.resolve()] = source
     trees = {one.path: one for one in found.values() if one.path.is_dir()}
-    for folder in dict.fromkeys((*trees, root, root / data.folder)):
+    for folder in dict.fromkeys((*trees, root, root / data.unpacked)):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if not _has_name(path, data, splits) or path.is_dir():
                 continue
@@ -66,7 +66,7 @@ def unpack(source: Source, data: KnownData, root: Path, splits: tuple[str, ...])
         ValueError: a damaged archive, a file of another size in the way, or a source without any file of the data set.
         OSError: the disk is too small.
     """
-    folder = root / data.folder
+    folder = root / data.unpacked
     wanted = _Wanted(source, data, folder, splits)
     total = None
     if source.is_listed:

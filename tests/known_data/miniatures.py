@@ -213,6 +213,29 @@ def hi4d_rendered(folder, count=2, pairs=(28, 32, 37)):
         geometry(where, 'images/4', count, 'seg/img_seg_mask/4/all', 'jpg', depth='depth/4', normal='normal/4')
 
 
+def thuman2(folder):
+    """Scans and their fits, in an archive each."""
+    names = ('0000', '0001')
+    scans = {f'THuman2.0_Release/{name}/{file}': name.encode() for name in names for file in (
+        f'{name}.obj', 'material0.mtl', 'material0.jpeg')}  # fmt: skip
+    write_zip(folder / 'THuman2.0_Release.zip', scans)
+    fits = {f'smplx/{name}/{file}': b'' for name in names for file in ('smplx_param.pkl', 'mesh_smplx.obj')}
+    write_zip(folder / 'THuman2.0_smplx.zip', fits)
+
+
+def render_people(folder):
+    """Two scans, one of them without a folder in its archive."""
+    for name, top in (('rp_ann_posed_001', 'rp_ann_posed_001_OBJ/'), ('rp_bob_posed_002', '')):
+        files = (
+            f'{name}_30k.obj',
+            f'{name}_100k.obj',
+            f'{name}_100k.mtl',
+            f'tex/{name}_dif_8k.jpg',
+            f'tex/{name}_gloss_8k.jpg',
+        )
+        write_zip(folder / f'{name}_OBJ.zip', {f'{top}{file}': file.encode() for file in files})
+
+
 def thuman2_rendered(folder, count=2):
     for view in ('face', 'upper', 'full'):
         geometry(folder / view, count=count)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import tarfile
 import zipfile
 from collections import namedtuple
@@ -17,6 +18,7 @@ from sapiens.commands import prepare as command
 from sapiens.known_data import KNOWN, find_data, prepare
 from sapiens.known_data import unpack as unpacking
 from sapiens.registry import DATASETS
+from sapiens.synthetic.scans.files import find_scans
 from sapiens.utils.counting import count_of
 
 from . import miniatures
@@ -148,6 +150,12 @@ def test_hi4d_is_unpacked_and_its_renderer_named(tmp_path, capsys):
     assert run('hi4d', '--root', tmp_path / 'data', '--only', 'val') == 1
     text = capsys.readouterr().out
     assert 'test of hi4d_depth.py: 6 samples' in text and '6 samples of test, but the published set has 1,195' in text
+    shutil.rmtree(unpacked / 'pair28/dance28/depth')
+    assert run('hi4d', '--root', tmp_path / 'data') == 1
+    assert 'It is in' not in capsys.readouterr().out  # depth is rendered
+    shutil.rmtree(unpacked / 'pair28/dance28/images')
+    assert run('hi4d', '--root', tmp_path / 'data') == 1
+    assert 'It is in pair*' in capsys.readouterr().out
 
 
 def test_rendered_sets_are_checked(tmp_path, capsys, monkeypatch):
@@ -174,6 +182,33 @@ def test_rendered_sets_are_checked(tmp_path, capsys, monkeypatch):
     parts = prepare(find_data('render-people'), tmp_path, splits=('train',), report=print)
     # The last hundredth is held out, which is none of four.
     assert set(counts(parts).values()) == {4} and not any(part.problems for part in parts)
+
+
+@pytest.mark.parametrize(
+    ('name', 'scans', 'files'),
+    [
+        ('thuman2', 2, ['0000.obj', 'material0.jpeg', 'material0.mtl', 'smplx_param.pkl']),
+        (
+            'render-people', 2,
+            ['rp_ann_posed_001_100k.mtl', 'rp_ann_posed_001_100k.obj', 'rp_ann_posed_001_30k.obj', 'rp_ann_posed_001_dif_8k.jpg'],
+        ),
+    ],
+)  # fmt: skip
+def test_scans_are_unpacked_and_their_renderer_named(tmp_path, capsys, name, scans, files):
+    getattr(miniatures, name.replace('-', '_'))(tmp_path)
+    data = KNOWN[name]
+    assert run(name, '--root', tmp_path) == 1  # there are no renderings yet
+    text, place = capsys.readouterr().out, tmp_path / data.unpacked
+    assert text.splitlines()[-1].startswith(f'next: sapiens scans {place} --out {tmp_path}/{data.folder} --')
+    assert '(not needed for renderings that are there)' in text and 'It is in' not in text
+    assert len(list(place.iterdir())) == scans
+    first = min(place.iterdir())
+    assert sorted(path.name for path in first.rglob('*') if path.is_file()) == files
+    assert len(find_scans(place)) == scans and not (tmp_path / data.folder).exists()
+    assert run(name, '--root', tmp_path) == 1 and ' 0 files unpacked' in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r'has no file of .*such as .*_?100k\.obj|such as .*0000/0000\.obj'):
+        miniatures.lip(tmp_path / 'other')
+        run(name, '--root', tmp_path, '--from', tmp_path / 'other/TrainVal_images.zip')
 
 
 def test_label_maps_of_pascal_parts(tmp_path):
