@@ -60,6 +60,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     settings = load_settings(args.config, args.cfg_options)
     check_places([], args.sources, args.out)
+    for one in settings.build() if not args.from_table else ():
+        one.check()
     advice = 'wait for it, or choose another --out'
     with build_engine(args) as engine, OutputFolder(args.out, advice) as out:
         if not args.from_table:

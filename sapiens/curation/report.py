@@ -3,7 +3,7 @@
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,8 @@ def write_report(path: Path, found: Statistics, filters: Sequence[Filter]) -> Pa
         parts.append(_histogram(found.histograms.get(one.name, np.zeros((2, BINS))), one))
         for what, text in (('removed', 'Removed by it'), ('kept', 'Kept in the end')):
             if examples := found.examples.get((one.name, what)):
-                parts += [f'<p>{text}, nearest to the threshold first.</p>', _tiles(examples)]
+                pairs = ', each before the image that it is near to' if 'of' in one.columns else ''
+                parts += [f'<p>{text}, nearest to the threshold first{pairs}.</p>', _tiles(examples, found.originals)]
     text = f'<!doctype html><meta charset="utf-8"><title>Curation</title><style>{_STYLE}</style>\n' + '\n'.join(parts)
     write_atomically(path, text + '\n')
     return path
@@ -93,17 +94,19 @@ def _histogram(counts: np.ndarray, one: Filter) -> str:
     )
 
 
-def _tiles(examples: list[Example]) -> str:
+def _tiles(examples: list[Example], originals: Mapping[str, dict] | None = None) -> str:
+    """Images with their scores; each is followed by its original, where it has one."""
+    shown = []
+    for score, key, row in examples:
+        shown.append(('' if np.isnan(score) else f'<b>{score:.3g}</b> ', key, row))
+        if original := (originals or {}).get(row.get('of')):
+            shown.append(('near to ', original['key'], original))
     tiles = []
-    for (score, key, row), image in zip(
-        examples, read_ahead((row for _, _, row in examples), _thumbnail), strict=True
-    ):
-        number = '' if np.isnan(score) else f'<b>{score:.3g}</b> '
-        shown = f'<img src="data:image/jpeg;base64,{image}">' if image else '<p>cannot be read again</p>'
-        name = html.escape(row['path'].rpartition('/')[2])
-        tiles.append(
-            f'<figure title="{html.escape(row["path"])}">{shown}<figcaption>{number}{name}<br>{key}</figcaption></figure>'
-        )
+    for (text, key, row), image in zip(shown, read_ahead((row for _, _, row in shown), _thumbnail), strict=True):
+        picture = f'<img src="data:image/jpeg;base64,{image}">' if image else '<p>cannot be read again</p>'
+        path = html.escape(row['path'])
+        name = path.rpartition('/')[2]
+        tiles.append(f'<figure title="{path}">{picture}<figcaption>{text}{name}<br>{key}</figcaption></figure>')
     return f'<div class="tiles">{"".join(tiles)}</div>'
 
 

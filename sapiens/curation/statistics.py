@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sapiens.utils.counting import count_of
@@ -34,7 +35,8 @@ class Statistics:
         people: number of people -> number of kept rows.
         histograms: name of a filter -> counts (2, BINS): rows that pass it, and rows that it removed.
         examples: (name of a filter, ``'removed'`` or ``'kept'``) -> rows nearest to its threshold as (score, key, row); with the
-            name '' a random sample of what is kept.
+            name '' a random sample of what is kept. Of a filter that compares images, rows have the key of the original, ``of``.
+        originals: key -> row, of these originals.
     """
 
     inputs: int = 0
@@ -44,6 +46,7 @@ class Statistics:
     people: Counter = field(default_factory=Counter)
     histograms: dict[str, np.ndarray] = field(default_factory=dict)
     examples: dict[tuple[str, str], list[Example]] = field(default_factory=dict)
+    originals: dict[str, dict] = field(default_factory=dict)
 
 
 def collect(table: Path, filters: Sequence[Filter], examples: int = 0) -> Statistics:
@@ -73,6 +76,17 @@ def collect(table: Path, filters: Sequence[Filter], examples: int = 0) -> Statis
         _add_examples(found, ('', 'kept'), part, np.flatnonzero(kept), order, np.full(len(part), np.nan), examples)
     for name, heap in found.examples.items():
         found.examples[name] = [(score, key, row) for _, _, key, score, row in sorted(heap, reverse=True)]
+    rows = (row for listed in found.examples.values() for _, _, row in listed)
+    found.originals = _rows_of_keys(file, {row['of'] for row in rows if row.get('of')})
+    return found
+
+
+def _rows_of_keys(file: pq.ParquetFile, keys: set[str]) -> dict[str, dict]:
+    found = {}
+    for group in range(file.num_row_groups if keys else 0):
+        part = file.read_row_group(group, columns=list(_EXAMPLE_COLUMNS))
+        rows = part.filter(pc.is_in(part['key'], pa.array(sorted(keys), pa.string()))).to_pylist()
+        found |= {row['key']: row for row in rows}
     return found
 
 
@@ -87,18 +101,22 @@ def _add_scores(found, one: Filter, part: pa.Table, kept: np.ndarray, reasons: n
     distance = np.abs(scores - one.threshold)
     for what, mask in (('removed', removed), ('kept', kept)):
         rows = np.flatnonzero(mask & np.isfinite(scores))
-        _add_examples(found, (one.name, what), part, rows, distance, scores, examples)
+        of = part[one.column('of')] if 'of' in one.columns else None
+        _add_examples(found, (one.name, what), part, rows, distance, scores, examples, of)
 
 
 def _add_examples(
-    found, name: tuple[str, str], part: pa.Table, rows: np.ndarray, distance: np.ndarray, scores: np.ndarray, most: int
-):
-    """Keep the rows of least distance."""
+    found, name: tuple[str, str], part: pa.Table, rows: np.ndarray, distance: np.ndarray, scores: np.ndarray, most: int,
+    of: pa.ChunkedArray | None = None,
+):  # fmt: skip
+    """Keep the rows of least distance, with the keys ``of`` their originals."""
     heap = found.examples.setdefault(name, [])
     if not most:
         return
     nearest = rows[np.argsort(distance[rows], kind='stable')[:most]]
-    for index, row in zip(nearest.tolist(), part.select(_EXAMPLE_COLUMNS).take(nearest).to_pylist(), strict=True):
+    part = part.select(_EXAMPLE_COLUMNS)
+    part = part if of is None else part.append_column('of', of)
+    for index, row in zip(nearest.tolist(), part.take(nearest).to_pylist(), strict=True):
         # The number before the row is unique, so that rows are never compared.
         item = (-distance[index], -found.inputs + index, row['key'], float(scores[index]), row)
         if len(heap) < most:

@@ -107,8 +107,18 @@ def test_verdicts_shards_and_report(images, tmp_path):
     lines = describe(found, filters)
     assert lines[0].split() == ['9', 'inputs'] and lines[4].split() == ['-2', 'duplicates', '4', 'left']
     assert lines[-1].endswith('3  kept, 0 of them with several people')
+    # Duplicates are shown beside what they are duplicates of.
+    of = [row['of'] for _, _, row in found.examples['duplicates', 'removed']]
+    assert set(of) == set(found.originals) == {rows['kept0.jpg']['key'], rows['kept1.jpg']['key']}
+    assert found.originals[rows['kept0.jpg']['key']]['path'] == str(images / 'kept0.jpg')
     text = write_report(tmp_path / 'report.html', found, filters).read_text()
-    assert text.count('data:image/jpeg;base64,') == sum(map(len, found.examples.values())) == 13
+    assert sum(map(len, found.examples.values())) == 13 and text.count('data:image/jpeg;base64,') == 13 + 2
+    duplicates = text[text.index('duplicates: Duplicates') : text.index('people: People')]
+    names = [line.partition('<br>')[0] for line in duplicates.split('<figcaption>')[1:]]
+    assert [name.split()[-1] for name in names[1::2]] == [
+        found.originals[key]['path'].rpartition('/')[2] for key in of
+    ]
+    assert all(name.startswith('near to ') for name in names[1::2]) and names[0].startswith('<b>')
     assert 'natural: Natural, threshold 0.25' in text and '<td>-2<td>4<td' in text
 
 

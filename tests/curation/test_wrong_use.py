@@ -175,3 +175,16 @@ def test_a_run_that_is_interrupted_goes_on(curate, tmp_path, monkeypatch):
     # The order of the metadata of an index is not fixed.
     same = [name for name in wanted if name.endswith(('.tar', '.parquet')) and not name.startswith('inputs')]
     assert len(same) == 5 and all(found[name] == wanted[name] for name in same)
+
+
+@pytest.mark.parametrize(
+    ('option', 'text'),
+    [
+        ("filters.people={'type':'People','detector':'hog'}", "detector 'hog': expected auto, whole-image"),
+        ("filters.text={'type':'Text'}", 'the filter Text needs the weights of a text detector'),
+    ],
+)
+def test_what_models_lack_is_told_before_images_are_read(curate, tmp_path, monkeypatch, option, text):
+    monkeypatch.setattr('sapiens.curation.filters.text.PACKAGE', 'no_such_package')
+    status, _, error = curate('photos', '--out', 'out', '--cfg-options', option)
+    assert status and text in error and not (tmp_path / 'out').exists()

@@ -7,6 +7,6 @@ both float32. :func:`build_detector` builds one from a short text.
 from . import automatic
 from .base import PersonDetector, suppress
 from .boxes_file import BoxesFile
-from .build import DETECTORS, build_detector
+from .build import DETECTORS, build_detector, check_detector
 
-__all__ = ['DETECTORS', 'BoxesFile', 'PersonDetector', 'automatic', 'build_detector', 'suppress']
+__all__ = ['DETECTORS', 'BoxesFile', 'PersonDetector', 'automatic', 'build_detector', 'check_detector', 'suppress']

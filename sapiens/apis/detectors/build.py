@@ -6,7 +6,7 @@ from ..own_models import DETECTOR, has_detector
 from .automatic import Automatic
 from .base import PersonDetector, whole_image
 
-__all__ = ['DETECTORS', 'build_detector']
+__all__ = ['DETECTORS', 'build_detector', 'check_detector']
 
 # Kind of detector -> form of its text.
 DETECTORS = {
@@ -39,9 +39,8 @@ def build_detector(text: str, device: str = 'auto', **options) -> PersonDetector
         ValueError: an unknown detector, or a missing part.
         ImportError: a package is not installed; the message has the command that installs it.
     """
+    check_detector(text)
     kind, _, rest = text.partition(':')
-    if kind not in DETECTORS or bool(rest) != (':' in DETECTORS[kind]):
-        raise ValueError(f'detector {text!r}: expected {", ".join(DETECTORS.values())}')
     if kind == 'auto':
         find = Automatic(lambda text: build_detector(text, device).find)
     elif kind == 'whole-image':
@@ -71,7 +70,14 @@ def build_detector(text: str, device: str = 'auto', **options) -> PersonDetector
         from .mmdet import load_mmdet
 
         config, _, checkpoint = rest.partition(',')
-        if not checkpoint:
-            raise ValueError(f'detector {text!r}: expected {DETECTORS[kind]}, the checkpoint is missing')
         find = load_mmdet(config, checkpoint, pick_device(device))
     return PersonDetector(find, **options)
+
+
+def check_detector(text: str) -> None:
+    """Raise ValueError for a text that names no kind of detector, or lacks a part."""
+    kind, _, rest = text.partition(':')
+    if kind not in DETECTORS or bool(rest) != (':' in DETECTORS[kind]):
+        raise ValueError(f'detector {text!r}: expected {", ".join(DETECTORS.values())}')
+    if kind == 'mmdet' and not rest.partition(',')[2]:
+        raise ValueError(f'detector {text!r}: expected {DETECTORS[kind]}, the checkpoint is missing')

@@ -39,6 +39,10 @@ class Filter(ABC):
     name = ''
     options: dict[str, Any] = {}
 
+    def check(self) -> None:
+        """Raise the errors of :meth:`setup` that need no model, so that a run does not end in them after hours."""
+        return
+
     def setup(self, device: str = 'auto') -> None:
         """Load what :meth:`measure` needs. This is called once in each process, and not where only verdicts are made."""
         return

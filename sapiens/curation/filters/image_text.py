@@ -46,6 +46,9 @@ class ImageText(Filter):
     def threshold(self) -> float:
         return self._threshold
 
+    def check(self) -> None:
+        require('transformers', 'the filter ImageText')
+
     def setup(self, device: str = 'auto') -> None:
         transformers = require('transformers', 'the filter ImageText')
         try:

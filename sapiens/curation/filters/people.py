@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from sapiens.apis.detectors import build_detector
+from sapiens.apis.detectors import build_detector, check_detector
 from sapiens.utils.option_values import require_number
 
 from .base import Filter, require_text
@@ -54,6 +54,9 @@ class People(Filter):
     @property
     def threshold(self) -> float:
         return self.least_score
+
+    def check(self) -> None:
+        check_detector(self.detector)
 
     def setup(self, device: str = 'auto') -> None:
         self._find = build_detector(self.detector, device, threshold=_LEAST_SCORE)

@@ -59,6 +59,10 @@ class Text(Filter):
     def threshold(self) -> float:
         return self.most
 
+    def check(self) -> None:
+        require('onnxruntime', 'the filter Text')
+        self.weights or find_weights()
+
     def setup(self, device: str = 'auto') -> None:
         runtime = require('onnxruntime', 'the filter Text')
         options = runtime.SessionOptions()
