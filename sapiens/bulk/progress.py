@@ -15,6 +15,7 @@ from .units import Outcome, Stage
 __all__ = ['Total', 'follow']
 
 _SHOWN = 5
+_EVERY = 60.0  # seconds between lines where stderr is no terminal
 
 
 @dataclass
@@ -55,14 +56,17 @@ def follow(
 ) -> Total:
     """Run a stage to its end with a progress bar, and print a line with its rates and the first errors.
 
+    Where stderr is no terminal, as of a job on a cluster, a line a minute is there instead of the bar.
+
     Args:
         outcomes: of :meth:`.engine.Engine.run`.
         stage: whose :attr:`.units.Stage.item` the rates count.
         total: number of units, where it is known.
         each: called with each outcome.
     """
-    sums, begin = Total(), time.monotonic()
-    with tqdm(total=total, desc=stage.name, unit='unit', disable=not sys.stderr.isatty(), leave=False) as bar:
+    sums, begin, is_terminal = Total(), time.monotonic(), sys.stderr.isatty()
+    last = begin
+    with tqdm(total=total, desc=stage.name, unit='unit', disable=not is_terminal, leave=False) as bar:
         for outcome in outcomes:
             sums.add(outcome)
             if each:
@@ -70,8 +74,13 @@ def follow(
             if outcome.error:
                 bar.write(f'failed {outcome.unit}: {outcome.error}', file=sys.stderr)
             rate = sums.new[stage.item] / max(time.monotonic() - begin, 1e-9)
-            bar.set_postfix_str(f'{rate:.3g} {stage.item}/s' + (f', {len(sums.failed)} failed' if sums.failed else ''))
+            state = f'{rate:.3g} {stage.item}/s' + (f', {len(sums.failed)} failed' if sums.failed else '')
+            bar.set_postfix_str(state)
             bar.update()
+            if not is_terminal and time.monotonic() - last >= _EVERY:
+                last = time.monotonic()
+                of = f' of {total:,}' if total else ''
+                print(f'{stage.name}: {sums.units:,}{of} units, {state}', file=sys.stderr, flush=True)
     sums.seconds = time.monotonic() - begin
     print(describe(sums, stage))
     return sums

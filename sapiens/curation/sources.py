@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ __all__ = ['InputList', 'expand_sources', 'input_lists', 'list_path', 'write_new
 
 _FOLDER = 'inputs'
 _GENERATION = b'generation'
+_AT_A_TIME = 10_000
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ def input_lists(folder: Path) -> list[InputList]:
 def write_new_lists(folder: Path, paths: Iterable[str], unit_size: int) -> tuple[int, int]:
     """Write lists of the inputs that no earlier list has. A tar shard is a list of its own.
 
-    Known inputs take 8 bytes each in memory.
+    Each input takes 8 bytes in memory, and as much again for moments.
 
     Args:
         folder: output folder.
@@ -183,21 +185,14 @@ def write_new_lists(folder: Path, paths: Iterable[str], unit_size: int) -> tuple
         Number of new inputs, and of those that are known.
     """
     lists = input_lists(folder)
-    known = np.sort(np.concatenate([np.empty(0, np.uint64), *(_hashes(one.read()) for one in lists)]))
+    known = _Known(_hashes(one.read()) for one in lists)
     writer = _Writer(folder / _FOLDER, len(lists), max((one.generation for one in lists), default=-1) + 1)
     new = old = 0
-    fresh: set[int] = set()
     files: list[str] = []
-    for batch in _batches(paths, 10_000):
-        hashes = _hashes(batch)
-        places = np.minimum(np.searchsorted(known, hashes), max(len(known) - 1, 0))
-        is_known = known[places] == hashes if len(known) else np.zeros(len(hashes), bool)
-        for path, value, seen in zip(batch, hashes.tolist(), is_known.tolist(), strict=True):
-            if seen or value in fresh:
-                old += 1
-                continue
-            new += 1
-            fresh.add(value)
+    for batch in _batches(paths, _AT_A_TIME):
+        is_new = known.add(_hashes(batch))
+        new, old = new + int(is_new.sum()), old + int((~is_new).sum())
+        for path in itertools.compress(batch, is_new.tolist()):
             if path.lower().endswith('.tar'):
                 writer.write([path])
                 continue
@@ -208,6 +203,28 @@ def write_new_lists(folder: Path, paths: Iterable[str], unit_size: int) -> tuple
     if files:
         writer.write(files)
     return new, old
+
+
+class _Known:
+    """A set of hashes, in sorted arrays of falling sizes, which are merged when two are about as large.
+
+    Args:
+        hashes: arrays of uint64.
+    """
+
+    def __init__(self, hashes: Iterable[np.ndarray]) -> None:
+        self.parts = [np.sort(np.concatenate([np.empty(0, np.uint64), *hashes]))]
+
+    def add(self, hashes: np.ndarray) -> np.ndarray:
+        """Add hashes. Returns which were not there, (N,) bool; of equal ones the first."""
+        is_new = np.zeros(len(hashes), bool)
+        is_new[np.unique(hashes, return_index=True)[1]] = True
+        for part in filter(len, self.parts):
+            is_new &= part[np.minimum(np.searchsorted(part, hashes), len(part) - 1)] != hashes
+        self.parts.append(np.sort(hashes[is_new]))
+        while len(self.parts) > 1 and len(self.parts[-2]) <= 2 * len(self.parts[-1]):
+            self.parts[-2:] = [np.sort(np.concatenate(self.parts[-2:]))]
+        return is_new
 
 
 class _Writer:

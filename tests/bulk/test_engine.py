@@ -155,7 +155,8 @@ def test_names_of_units_are_those_of_files(name):
         Unit(name)
 
 
-def test_progress_sums_counts(capsys):
+def test_progress_sums_counts(capsys, monkeypatch):
+    monkeypatch.setattr('sapiens.bulk.progress._EVERY', 0.0)
     outcomes = [
         Outcome('a', {'images': 2}, seconds=1),
         Outcome('b', {'images': 4}, is_new=False),
@@ -166,6 +167,9 @@ def test_progress_sums_counts(capsys):
     out, err = capsys.readouterr()
     assert out.startswith('write: 3 units, 1 of them done before, 2 images in ') and '1 failed: c' in out
     assert 'failed c: no' in err
+    # No terminal: lines in the place of the bar.
+    lines = [line for line in err.splitlines() if line.startswith('write: ')]
+    assert len(lines) == 3 and lines[0].startswith('write: 1 of 3 units, ') and lines[2].endswith('images/s, 1 failed')
 
 
 SCRIPT = """

@@ -3,10 +3,12 @@
 import tarfile
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sapiens.curation import sources
 from sapiens.curation.reading import read_ahead, read_inputs, read_row
 from sapiens.curation.sources import expand_sources, input_lists, write_new_lists
 from sapiens.datasets.transforms.decoding import BadImage
@@ -89,6 +91,20 @@ def test_lists_grow_by_what_is_new(tmp_path):
     assert [one.unit for one in lists] == [f'part-{number:06d}' for number in range(5)]
     assert [one.generation for one in lists] == [0, 0, 0, 0, 1] and [one.count for one in lists] == [2, 2, 1, 1, 1]
     assert [one.read() for one in lists] == [paths[:2], paths[2:4], ['/p/s.tar'], paths[4:], ['/p/9.jpg']]
+
+
+def test_known_inputs_are_arrays_of_8_bytes_each(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, '_AT_A_TIME', 7)
+    numbers = np.random.default_rng(0).integers(0, 300, 1000)
+    paths = [f'/p/{number}.jpg' for number in numbers.tolist()]
+    first = list(dict.fromkeys(paths))
+    assert write_new_lists(tmp_path, paths, 1000) == (len(first), 1000 - len(first))
+    [one] = input_lists(tmp_path)
+    assert one.read() == first
+    known, values = sources._Known([]), np.arange(10_000, dtype=np.uint64)
+    assert all(known.add(values[begin : begin + 50]).all() for begin in range(0, 10_000, 50))
+    assert sum(part.nbytes for part in known.parts) == 8 * 10_000 and len(known.parts) < 12
+    assert not known.add(values).any()
 
 
 def test_members_of_a_shard_can_be_read_again(tmp_path):
