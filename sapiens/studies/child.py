@@ -22,11 +22,22 @@ from sapiens.utils.restarts import latest_checkpoint
 from sapiens.utils.stop_signals import STOPPED
 from sapiens.visualization import read_curves
 
+from .metrics import find_name
 from .plan import Run
 from .resolve import differences, option_texts
 from .state import CONTENT, Record, commit_here, end_attempt, machine_here, new_attempt, read_record, set_aside
 
-__all__ = ['LOG', 'PROGRAM', 'Child', 'checkpoint_of', 'command_of', 'is_training', 'why_outdated']
+__all__ = [
+    'LOG',
+    'PROGRAM',
+    'Child',
+    'checkpoint_of',
+    'command_of',
+    'is_result',
+    'is_training',
+    'lacking',
+    'why_outdated',
+]
 
 PROGRAM = (sys.executable, '-u', '-W', 'ignore', '-m', 'sapiens.commands')
 """The program that trains and tests."""
@@ -205,6 +216,8 @@ class Child:
                     'failed',
                     "no best_*.pth: set default_hooks.checkpoint.save_best, or checkpoint='last'",
                 )
+            elif missing := lacking(self.run, record):
+                record.state, record.error = 'failed', missing
         elif self.is_stopped or status in STOPPED or (status < 0 and not record.is_stuck):
             record.state, record.error = 'interrupted', _how(status)
         else:
@@ -254,6 +267,18 @@ def read_metrics(folder: Path, command: str) -> tuple[dict[str, float], float | 
     # Without a GPU the log has the memory of the main process, to which that of the loader's processes is added elsewhere.
     peak = curves['memory'][1].max() * 2**20 if 'memory' in curves and torch.cuda.is_available() else 0
     return last, float(np.median(times)) if len(times) else None, int(peak) or None
+
+
+def lacking(run: Run, record: Record) -> str:
+    """The error of a run that has ended without metrics of the study that its evaluator reports; '' where they are there."""
+    missing = [name for name in run.metrics if find_name(name, record.metrics) is None]
+    missing = [name for name in missing if name in run.reported] if missing else []
+    return f'it has ended without {", ".join(missing)}: {LOG} tells why' if missing else ''
+
+
+def is_result(run: Run, record: Record | None) -> bool:
+    """Whether a record is that of the run, which is done and has its metrics."""
+    return record is not None and record.hash == run.hash and record.state == 'done' and not lacking(run, record)
 
 
 def is_training(folder: Path) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from sapiens.utils.counting import count_of
 from sapiens.utils.optional import require
 
-from .child import PROGRAM, Child
+from .child import PROGRAM, Child, is_result
 from .load import load_study
 from .plan import ROOT, Plan, Run, plan_study
 from .runner import Local, state_of
@@ -67,7 +67,7 @@ class Task:
             return 'running'
         try:
             record = read_record(run.folder)
-            if record is not None and record.hash == run.hash and record.state == 'done':
+            if is_result(run, record):
                 return 'done'  # by another process, between the look and the claim
             if (source := find_equal(run, plan.root)) and take_over(run, source, plan.study.name):
                 print(f'{run.name}: taken over from {source}')

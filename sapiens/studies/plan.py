@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class Run:
         content: what its result depends on, by flat keys.
         hash: of the content and of the parent.
         folder: its work dir.
+        metrics: of the study, those that it may report: of its stage, or of any.
     """
 
     stage: Stage
@@ -58,6 +60,13 @@ class Run:
     content: Mapping[str, Any] = field(repr=False)
     hash: str
     folder: Path
+    metrics: tuple[str, ...] = ()
+
+    @cached_property
+    def reported(self) -> tuple[str, ...]:
+        """The metrics of the study that its evaluator reports."""
+        known, _ = names_of_config(self.cfg, self.stage.command)
+        return tuple(name for name in self.metrics if find_name(name, known) is not None)
 
     @property
     def name(self) -> str:
@@ -221,7 +230,8 @@ def _add_chain(
         run = runs.get(hash)
         if run is None:
             place = folder / variant.name / f'{stage.name}-seed{seed}'
-            run = runs[hash] = Run(stage, [], seed, config, options, cfg, parent, content, hash, place)
+            metrics = _metrics_of(study, stage.name)
+            run = runs[hash] = Run(stage, [], seed, config, options, cfg, parent, content, hash, place, metrics)
         if variant.name not in run.variants:
             run.variants.append(variant.name)
         chain[stage.name] = run
@@ -238,6 +248,12 @@ def _add_chain(
 
 def _stage(study: Study, name: str | None) -> Stage:
     return next(stage for stage in study.stages if stage.name == name)
+
+
+def _metrics_of(study: Study, stage: str) -> tuple[str, ...]:
+    """The metrics of a study that a stage may report, without its name."""
+    parts = [metric.name.rpartition(':') for metric in study.metrics]
+    return tuple(name for wanted, colon, name in parts if not colon or wanted == stage)
 
 
 def _line(run: Run | None) -> Iterable[Run]:

@@ -12,7 +12,7 @@ import torch
 from sapiens.utils.counting import count_of
 from sapiens.utils.stop_signals import STOP_SIGNALS
 
-from .child import PROGRAM, Child, checkpoint_of, is_training, why_outdated
+from .child import PROGRAM, Child, checkpoint_of, is_result, is_training, lacking, why_outdated
 from .plan import Plan, Run
 from .share import find_equal, take_over
 from .state import CONTENT, RECORD, Record, claim, owner_of, read_record
@@ -70,6 +70,8 @@ def _recorded_state(run: Run, record: Record | None) -> RunState:
         return RunState('changed', f'its {RECORD} is missing or damaged') if is_unknown else RunState('ready')
     if why := why_outdated(run, record):
         return RunState('changed', why, record)
+    if record.state == 'done' and (missing := lacking(run, record)):
+        return RunState('failed', missing, record)
     if record.state in ('done', 'failed'):
         return RunState(record.state, record.error, record)
     return RunState('interrupted', record.error or 'its runner was killed', record)
@@ -211,10 +213,8 @@ class _Loop:
             # Another process may have ended it between the look and the claim.
             record = read_record(run.folder)
             is_known = record is not None and record.hash == run.hash
-            has_ended = is_known and (
-                record.state == 'done' or (record.state == 'failed' and run.hash not in self.retry)
-            )
-            if has_ended or is_training(run.folder):
+            has_ended = is_known and record.state in ('done', 'failed') and run.hash not in self.retry
+            if has_ended or is_result(run, record) or is_training(run.folder):
                 return False
             self.tried.add(run.hash)
             if (source := find_equal(run, self.plan.root)) and take_over(run, source, self.plan.study.name):

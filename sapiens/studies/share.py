@@ -5,7 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from .child import checkpoint_of
+from .child import checkpoint_of, is_result
 from .plan import Run
 from .state import CLAIM, OUTDATED, RECORD, read_record, set_aside
 
@@ -23,14 +23,9 @@ def find_equal(run: Run, root: Path) -> Path | None:
         folder = file.parent
         if folder == run.folder or OUTDATED in folder.relative_to(root).parts:
             continue
-        if _is_result(run, folder) and _has_checkpoint(run, folder):
+        if is_result(run, read_record(folder)) and _has_checkpoint(run, folder):
             return folder
     return None
-
-
-def _is_result(run: Run, folder: Path) -> bool:
-    record = read_record(folder)
-    return record is not None and record.hash == run.hash and record.state == 'done'
 
 
 def _has_checkpoint(run: Run, folder: Path) -> bool:
@@ -58,7 +53,7 @@ def take_over(run: Run, source: Path, study: str) -> bool:
     except (FileNotFoundError, shutil.Error):
         return False
     # What was copied is the result only if it was there until now.
-    if not _is_result(run, source) or not _has_checkpoint(run, run.folder):
+    if not is_result(run, read_record(source)) or not _has_checkpoint(run, run.folder):
         return False
     replace(found, study=study, variants=list(run.variants), origin=f'{source}').write(run.folder)
     return True

@@ -242,6 +242,25 @@ def test_a_failed_variant_is_a_result_and_the_others_go_on(tmp_path):
     assert starts(plan)['decay-0.13/train-seed0'] == 2 and starts(plan)['decay-0.5/train-seed0'] == 1
 
 
+def test_a_run_without_its_metrics_has_failed(tmp_path):
+    text = STUDY.replace('(1.0, 0.5)', '(0.15, 0.5)').replace("['decay-1.0.AP > decay-0.5.AP']", '[]')
+    lines = execute(plan_of(tmp_path, text))
+    plan = plan_of(tmp_path, text)
+    why = 'it has ended without val_loss: log.txt tells why'
+    assert [state_of(run).name for run in plan.runs] == ['failed', 'done'] * 2
+    assert sum(why in line for line in lines) == 2
+    assert execute(plan) == []
+    execute(plan, retry_failed=True)
+    assert list(starts(plan).values()) == [2, 1, 2, 1]
+    # A record that says "done" is a result only with the metrics of this study.
+    run = plan.runs[1]
+    record = read_record(run.folder)
+    replace(record, metrics={'coco/AP': 0.5}).write(run.folder)
+    assert (state_of(run).name, state_of(run).why) == ('failed', why)
+    replace(record, metrics={'val_loss': 1.0}).write(run.folder)
+    assert state_of(run).name == 'done', 'without data it is not known that the evaluator reports AP'
+
+
 def test_what_follows_a_failed_stage_waits(tmp_path):
     plan = plan_of(tmp_path, CHAIN.replace('1.0})', '0.13})').replace('decay-1.0', 'decay-0.13'))
     execute(plan)
