@@ -7,11 +7,10 @@ counts alike. All of them read a file and write what is kept to a tar file.
 - the same work in a plain loop: Pillow decodes the whole image, then the same functions
 - img2dataset's steps: decode by OpenCV, resize to 256, encode as JPEG (no scores)
 
-For duplicates the search over made-up hashes is timed next to imagededup, where it is installed (--hashes).
+The search for duplicates is in duplicates.py.
 
-Examples:
+Example:
     python tools/benchmark/curation_speed.py photographs
-    python tools/benchmark/curation_speed.py photographs --hashes 2000
 """
 
 import argparse
@@ -30,7 +29,6 @@ from PIL import Image, ImageOps
 from sapiens.curation import load_settings
 from sapiens.curation.filters.natural import natural_score
 from sapiens.curation.hashes import content_hash, perceptual_hash
-from sapiens.curation.near import choose_originals
 from sapiens.curation.photo import SMALL
 from sapiens.curation.reading import Content
 from sapiens.curation.scoring import ScoreWorker
@@ -41,7 +39,6 @@ def main() -> None:
     parser.add_argument('photographs', help='folder of photographs')
     parser.add_argument('--num', type=int, default=100, help='number of files; default: %(default)s')
     parser.add_argument('--rounds', type=int, default=5, help='default: %(default)s')
-    parser.add_argument('--hashes', type=int, default=0, help='also time the search among so many hashes')
     args = parser.parse_args()
     use_one_thread()
     paths = find_photographs(args.photographs)[: args.num]
@@ -60,11 +57,23 @@ def main() -> None:
         for number in range(args.rounds):
             for name in list(loops)[:: 1 if number % 2 else -1]:
                 rates[name].append(len(paths) / cpu_time(loops[name], paths, Path(folder) / 'out.tar'))
-    print(f'{len(paths)} files, {args.rounds} rounds\n\n| | images per second and core |\n| --- | --- |')
+    print(f'{sizes(paths)}, {args.rounds} rounds\n')
+    print('| | images per second and core | times as fast, this package |\n| --- | --- | --- |')
+    own = rates['this package']
     for name, values in rates.items():
-        print(f'| {name} | {np.median(values):.0f} ({min(values):.0f}-{max(values):.0f}) |')
-    if args.hashes:
-        search(args.hashes)
+        ratios = [one / other for one, other in zip(own, values, strict=True)]
+        ratio = f'{np.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})' if values is not own else ''
+        print(f'| {name} | {np.median(values):.0f} ({min(values):.0f}-{max(values):.0f}) | {ratio} |')
+
+
+def sizes(paths: list[str]) -> str:
+    """Number of files and range of their sizes."""
+    found = []
+    for path in paths:
+        with Image.open(path) as image:
+            found.append(image.width * image.height / 1e6)
+    least, median, most = (f'{value:.2g}' for value in (min(found), np.median(found), max(found)))
+    return f'{len(paths)} files of {least} to {most} megapixels (median {median})'
 
 
 def cpu_time(loop: Callable[[str], bytes], paths: list[str], target: Path) -> float:
@@ -100,29 +109,6 @@ def resized(path: str) -> bytes:
         pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LANCZOS4
     )
     return cv2.imencode('.jpg', pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
-
-
-def search(count: int) -> None:
-    generator = np.random.default_rng(0)
-    hashes = generator.integers(0, 2**64, count, np.uint64)
-    hashes[-count // 10 :] = hashes[: count // 10] ^ np.uint64(0b101)
-    begin = time.process_time()
-    original, _ = choose_originals(hashes, np.arange(count), 6)
-    seconds = time.process_time() - begin
-    print(f'\n| search among {count:,} hashes | seconds of CPU | duplicates |\n| --- | --- | --- |')
-    print(f'| this package | {seconds:.2f} | {int((original >= 0).sum())} |')
-    try:
-        from imagededup.handlers.search.brute_force_cython import BruteForceCython
-    except ImportError as error:
-        print(f'| imagededup | not measured: {error} | |')
-        return
-    names = {f'{number:08d}': f'{value:016x}' for number, value in enumerate(hashes.tolist())}
-    begin = time.process_time()
-    table, removed = BruteForceCython(names, None), set()
-    for name, value in names.items():
-        if name not in removed:
-            removed.update(found for found, _ in table.search(value, 6) if found != name)
-    print(f'| imagededup, its default search | {time.process_time() - begin:.2f} | {len(removed)} |')
 
 
 if __name__ == '__main__':
