@@ -5,7 +5,7 @@ whole comparison is measured, as the command does it: from the rows of units of 
 
 With --beside other searches take turns with this one in one process and one thread: plain loops over all pairs in Python and
 NumPy, imagededup, and indices of faiss. CPU time, from hashes to the images that are removed. All have to remove the same ones.
-A search that took longer than --limit is not run with more hashes.
+A search is left out where it would take longer than --limit, by the square of the number of hashes.
 
 Examples:
     python tools/benchmark/duplicates.py --counts 10000 100000 1000000
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument('--rows', action='store_true', help='from rows of the table instead of hashes alone')
     parser.add_argument('--beside', nargs='+', choices=SEARCHES, default=[], help='compare with these searches')
     parser.add_argument('--repeats', type=int, default=5, help='turns of --beside; default: %(default)s')
-    parser.add_argument('--limit', type=float, default=20, help='seconds of CPU with --beside; default: %(default)s')
+    parser.add_argument('--limit', type=float, default=60, help='seconds of CPU of --beside; default: %(default)s')
     parser.add_argument('--one', type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
@@ -103,15 +103,18 @@ def compare(args: argparse.Namespace) -> None:
     """Print the times of this search and of others, and their ratios in neighboring runs."""
     print('| hashes | search | seconds of CPU: median (range) | times as long as ours | removed |')
     print('| --- | --- | --- | --- | --- |')
-    left_out = set()
+    missing, expected = set(), {}  # seconds for each pair of hashes, by the search before
     for count in sorted(args.counts):
         hashes, _ = made_hashes(count, args.distance)
         searches = {OURS: ours(hashes, args.distance)}
-        for name in (name for name in args.beside if name not in left_out):
+        for name in (name for name in args.beside if name not in missing):
+            if expected.get(name, 0) * count**2 > args.limit:
+                print(f'| {count:,} | {name} | not run: over {args.limit:g} s expected | | |', flush=True)
+                continue
             try:
                 searches[name] = SEARCHES[name](hashes, args.distance)
             except NotInstalled as error:
-                left_out.add(name)
+                missing.add(name)
                 print(f'| | {name} | not measured: {error} is not installed | | |', flush=True)
         times, removed = take_turns(searches, args.repeats)
         for name, found in times.items():
@@ -121,8 +124,7 @@ def compare(args: argparse.Namespace) -> None:
             ratios = [one / own for one, own in zip(found, times[OURS], strict=True)]
             ratio = '' if name == OURS else spread(ratios)
             print(f'| {count:,} | {name} | {spread(found)} | {ratio} | {len(removed[name]):,} |', flush=True)
-            if name != OURS and max(found) > args.limit:
-                left_out.add(name)
+            expected[name] = statistics.median(found) / count**2
 
 
 def ours(hashes: np.ndarray, distance: int) -> Callable[[], np.ndarray]:
