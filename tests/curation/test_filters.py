@@ -47,6 +47,13 @@ def test_drawings_look_less_natural_than_textures():
     assert one(type='Natural', threshold=0.295).passes(table).tolist() == [False, True, False]
 
 
+@pytest.mark.parametrize(('green', 'expected'), [(13, 1 / 7 / 4), (14, 0), (255, 1 / 7 / 4)])
+def test_the_score_is_the_entropy_of_colors_times_the_part_of_edges(green, expected):
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[:, :4, 1], pixels[:, 4:, 1] = 16, green  # one bit of 7; the two columns at the border differ by more than 2
+    assert natural_score(pixels) == pytest.approx(expected)
+
+
 def test_size_and_aspect():
     table = pa.table(dict(width=[400, 300, 2000], height=[300, 299, 400], x_side=[300, 299, 400]))
     assert one(type='MinSize', side=300, aspect=4).passes(table).tolist() == [True, False, False]

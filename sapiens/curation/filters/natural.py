@@ -49,10 +49,10 @@ def natural_score(pixels: np.ndarray) -> float:
     Args:
         pixels: (H, W, 3) uint8 RGB.
     """
-    bins = (pixels >> 4).astype(np.int32)
-    counts = np.bincount((bins[..., 0] << 8 | bins[..., 1] << 4 | bins[..., 2]).ravel(), minlength=4096)
+    counts = cv2.calcHist([pixels], [0, 1, 2], None, [16] * 3, [0, 256] * 3).astype(np.int64)
     part = counts[counts > 0] / counts.sum()
     colors = min(1.0, float(-(part * np.log2(part)).sum()) / _MANY_COLORS)
     square = np.ones((3, 3), np.uint8)
-    differ = (cv2.dilate(pixels, square) - cv2.erode(pixels, square)).max(-1)
-    return colors * float((differ > 2).mean())
+    differ = cv2.dilate(pixels, square) - cv2.erode(pixels, square)
+    even = cv2.countNonZero(cv2.inRange(differ, (0, 0, 0), (2, 2, 2)))
+    return colors * (1 - even / (pixels.shape[0] * pixels.shape[1]))
