@@ -57,6 +57,8 @@ from sapiens.visualization import labels as draw
 from sapiens.visualization.layout import contact_sheet, fit
 from sapiens.visualization.matting import CHROMA_GREEN, over
 
+from . import is_user_error
+
 GENERATOR = 'sapiens.synthetic.generator:HumanGenerator'
 PREVIEW_IMAGES, PREVIEW_SIDE, PREVIEW_COLUMNS = 24, 420, 8
 
@@ -188,6 +190,8 @@ class ImageMaker(Maker):
         try:
             self.writer.write(index, self.make(index, seed))
         except Exception as error:
+            if is_user_error(error):  # such as an image that cannot be read
+                raise UnitFailed(f'image {index}{self.about(index)}: {error}') from None
             again = f'\nTo see it again:\n{self.again}({seed})' if self.again else ''
             raise UnitFailed(
                 f'{traceback.format_exc()}\nimage {index} (seed {seed}){self.about(index)} failed: '

@@ -83,10 +83,13 @@ def main(argv: list[str] | None = None) -> int:
     if args.work_dir and len(targets) > 1:
         names = ', '.join(target.name for target in targets)
         raise ValueError(f'--work-dir {args.work_dir} is for one evaluation: give one of {names}')
-    for target in targets:  # all are checked before the first begins
-        if missing := find_needs(target, root, args.checkpoint):
-            listed = ''.join(f'\n  {one}' for one in missing)
-            raise FileNotFoundError(f'{target.name} needs what is not here:{listed}')
+    # All are checked before the first begins.
+    needs = {target.name: find_needs(target, root, args.checkpoint) for target in targets}
+    missing = list(dict.fromkeys(one for listed in needs.values() for one in listed))
+    if missing:
+        names = ' and '.join(name for name, listed in needs.items() if listed)
+        listed = ''.join(f'\n  {one}' for one in missing)
+        raise FileNotFoundError(f'{names} {"need" if " and " in names else "needs"} what is not here:{listed}')
     for target in targets:
         reproduce(target, root, table, args)
     return 0

@@ -198,6 +198,16 @@ def test_an_image_that_fails_names_its_scan(source, tmp_path, monkeypatch):
         run(source, '--out', tmp_path / 'out', '--num', 2, *SMALL)
 
 
+def test_a_damaged_environment_map_is_one_sentence(source, tmp_path):
+    light = tmp_path / 'night.hdr'
+    light.write_bytes(b'#?RADIANCE\n\n')
+    with pytest.raises(SystemExit) as end:
+        run(source, '--out', tmp_path / 'out', '--num', 1, '--environments', light, *SMALL)
+    text = str(end.value)
+    assert text.startswith('error: image 0 of the scan') and 'Traceback' not in text
+    assert f"the environment map '{light}' is not a readable Radiance file" in text
+
+
 def test_a_worker_makes_several_images_of_a_scan_in_a_row():
     made = list(tool.batches(Missing(100, lambda _: False), 100, 3))
     assert made[0] == list(range(0, 48, 3)) and made[1] == list(range(1, 48, 3))
