@@ -1,4 +1,4 @@
 # Cross entropy divided by the sum of the weights, not by the number of pixels.
-_base_ = '../sapiens_1b_goliath-1024x768.py'
+_base_ = ['../sapiens_1b_goliath-1024x768.py', '../../_base_/losses/seg.py']
 
-model = dict(losses=[dict(type='SegCrossEntropyLoss', class_weight='classes', average='weights')])
+model = dict(losses=_base_._losses['normalized-weights'])
