@@ -46,6 +46,7 @@ from real_tables import as_rows, gap, into_document, table
 from sapiens.apis import load_model
 from sapiens.apis.detectors import build_detector
 from sapiens.apis.detectors.base import PersonDetector
+from sapiens.apis.detectors.hog import load_hog
 from sapiens.apis.inputs import read_pixels
 from sapiens.apis.loading.build import read_config
 from sapiens.apis.loading.load_model import inference_task
@@ -103,7 +104,13 @@ class Pictures:
 def parse_args():
     parser = tool_parser(__doc__)
     parser.add_argument('models', nargs='*', metavar='MODEL', help='name, or CONFIG,CHECKPOINT')
-    parser.add_argument('--detectors', nargs='+', default=['embedded'], metavar='NAME', help='default: embedded')
+    parser.add_argument(
+        '--detectors',
+        nargs='+',
+        default=['embedded'],
+        metavar='NAME',
+        help='as of sapiens infer, or hog: that of OpenCV',
+    )
     parser.add_argument('--photographs', type=Path, required=True, metavar='DIR', help='people_val.json and images/')
     parser.add_argument('--rendered', type=Path, default='work_dirs/real', metavar='DIR', help='default: %(default)s')
     parser.add_argument('--repeats', type=positive, default=3, help='of the clock (default: %(default)s)')
@@ -312,7 +319,9 @@ def main() -> None:
         read(args.photographs / 'people_val.json', args.photographs / 'images', 'photographs'),
         rendered(args.rendered),
     ]
-    detectors = {name: build_detector(name) for name in args.detectors}
+    detectors = {
+        name: PersonDetector(load_hog()) if name == 'hog' else build_detector(name) for name in args.detectors
+    }
     tables: dict[str, dict] = {name: {} for name in ('pose', 'seg', 'depth', 'normal', 'detector', 'milliseconds')}
     for name, detector in detectors.items():
         for pictures in sources:
