@@ -14,7 +14,7 @@ from sapiens.apis.inputs import read_pixels
 from sapiens.apis.predictors import Predictor
 from sapiens.apis.results import Result
 
-__all__ = ['TOLERANCE', 'differences', 'pictures', 'probe', 'sampled']
+__all__ = ['TOLERANCE', 'differences', 'leave_out_ties', 'pictures', 'probe', 'sampled']
 
 SURE = 0.3  # score of keypoints and boxes that are compared; less certain ones are ties between places
 BETWEEN = 0.02  # by which the score of a box may differ
@@ -68,6 +68,29 @@ def differences(found: Mapping[str, Mapping], expected: Mapping[str, Mapping]) -
     if found.keys() != expected.keys():
         raise ValueError(f'predictions of {", ".join(found)}, expected those of {", ".join(expected)}')
     return {name: _difference(found[name], expected[name], name) for name in expected}
+
+
+def leave_out_ties(found: Mapping[str, Mapping], other: Mapping[str, Mapping]) -> tuple[int, int]:
+    """Give the keypoints of a probe that another one has elsewhere the score 0, so that they are not compared.
+
+    Two places of a heatmap may be equally likely, and rounding decides between them.
+
+    Args:
+        found: of the weights; is changed.
+        other: of the same weights in single precision.
+
+    Returns:
+        numbers of these keypoints, and of all that are compared.
+    """
+    ties = total = 0
+    for name, row in found.items():
+        for point, there in zip(row.get('points', ()), other[name].get('points', ()), strict=True):
+            if min(point[2], there[2]) >= SURE:
+                total += 1
+                if max(abs(point[0] - there[0]), abs(point[1] - there[1])) > TOLERANCE['points']:
+                    ties += 1
+                    point[2] = 0.0
+    return ties, total
 
 
 def _difference(found: Mapping, expected: Mapping, name: str) -> float:

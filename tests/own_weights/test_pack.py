@@ -10,7 +10,7 @@ from sapiens import weights
 from sapiens.checkpoints import ZOO, read_weights
 from sapiens.own_weights import pack as module
 from sapiens.own_weights.pack import CARD, pack, require_own
-from sapiens.own_weights.probe import TOLERANCE, differences, pictures
+from sapiens.own_weights.probe import TOLERANCE, differences, leave_out_ties, pictures
 from sapiens.utils.checkpoint import read_checkpoint
 
 from .made import ABOUT, checkpoint
@@ -117,6 +117,21 @@ def test_differences_are_in_pixels_and_shares():
     assert differences({'a': {'values': [[0.5, 2.5]]}}, values) == {'a': 0.5} and TOLERANCE['points'] == 1
     with pytest.raises(ValueError, match='predictions of b, expected those of a'):
         differences({'b': {}}, one)
+
+
+def test_keypoints_with_two_places_are_not_compared(tmp_path, monkeypatch):
+    found = {'a': {'points': [[1, 1, 0.9], [5, 5, 0.9], [7, 7, 0.2]]}, 'b': {'labels': [[1]]}}
+    other = {'a': {'points': [[1.5, 1, 0.9], [5, 9, 0.8], [0, 0, 0.9]]}, 'b': {'labels': [[2]]}}
+    assert leave_out_ties(found, other) == (1, 2)
+    assert [point[2] for point in found['a']['points']] == [0.9, 0.0, 0.2]
+    assert differences(found, other) == {'a': 0.5, 'b': 1.0}
+    # Many of them are another model.
+    monkeypatch.setattr('sapiens.own_weights.pack.leave_out_ties', lambda found, expected: (2, 100))
+    with pytest.raises(ValueError, match='half precision moves 2 of 100 keypoints by more than a pixel'):
+        pack('pose17', checkpoint('sapiens-tiny-pose17', tmp_path), ABOUT, folder=tmp_path, say=str)
+    assert not list(tmp_path.glob('*.json'))
+    monkeypatch.setattr('sapiens.own_weights.pack.leave_out_ties', lambda found, expected: (1, 100))
+    pack('pose17', checkpoint('sapiens-tiny-pose17', tmp_path), ABOUT, folder=tmp_path, say=str)
 
 
 def test_tensors_of_the_shared_encoder_have_no_prefix(tmp_path):
