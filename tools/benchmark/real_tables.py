@@ -49,9 +49,10 @@ def table(title: str, rows: Rows, is_markdown: bool = False) -> str:
     """A row for each model and kind of pictures."""
     first = columns_of(title)
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
-    made = PrettyTable([title, first[1], *columns])
+    head = [first[0] if title in columns else title, first[1]]
+    made = PrettyTable([*head, *columns])
     made.align = 'r'
-    made.align[title] = made.align[first[1]] = 'l'
+    made.align[head[0]] = made.align[head[1]] = 'l'
     if is_markdown:
         made.set_style(TableStyle.MARKDOWN)
     for key, row in rows.items():
