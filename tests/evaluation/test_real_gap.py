@@ -66,9 +66,18 @@ def test_tables_in_a_document(monkeypatch, tmp_path):
     assert cells[3] == ['n', 'rendered', '0.700', '']
     assert tables.as_rows('seg', rows)[1] == {'model': 'n', 'pictures': 'rendered', 'person IoU': 0.7}
     both = {('m', 'person IoU'): {'rendered': 0.75, 'photographs': 0.5, 'gap': 0.25}}
-    assert (
-        tables.table('gap', both, is_markdown=True).splitlines()[0].split()
-        == '| model | score | rendered | photographs | gap |'.split()
-    )
+    assert tables.table('gap', both, is_markdown=True).splitlines()[0].split() == [
+        '|',
+        'model',
+        '|',
+        'score',
+        '|',
+        'rendered',
+        '|',
+        'photographs',
+        '|',
+        'gap',
+        '|',
+    ]
     with pytest.raises(ValueError, match='begin of pose'):
         tables.into_document({'pose': rows}, document)
