@@ -630,10 +630,12 @@ def test_published_dense_recipes(task, data):
 
 
 def differences(value, base, path=''):
-    """{dotted key: value} of the differences from the base."""
+    """{dotted key: value} of the differences from the base, without what configs only take from, such as ``_losses``."""
     if isinstance(value, dict) and isinstance(base, dict):
         found = {}
         for key in {*value, *base}:
+            if key.startswith('_'):
+                continue
             found |= differences(value.get(key), base.get(key), f'{path}.{key}' if path else key)
         return found
     return {} if value == base else {path: value}

@@ -134,7 +134,8 @@ def test_the_budget_ends_the_suite_and_a_resume_continues(tool, tmp_path):
         tool('gpu_lanes').Results(path, keep=False)
     with open(path, 'a') as file:
         file.write('{"case": "cut')  # as after a crash
-    rows, told = run_stubs(tool, ['good', 'after', 'sleep'], path, seconds=1.0, keep=True)
+    # Enough for the case before the one that is stopped, on a busy machine too.
+    rows, told = run_stubs(tool, ['good', 'after', 'sleep'], path, seconds=3.0, keep=True)
     assert rows['after']['state'] == 'done' and not any(text.startswith('good') for text in told)
     lines = [line for line in path.read_text().splitlines() if 'cut' not in line]
     assert [json.loads(line)['case'] for line in lines] == ['good', 'sleep', 'after', 'sleep']
