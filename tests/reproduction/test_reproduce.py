@@ -235,3 +235,14 @@ def test_names_and_devices(tmp_path, capsys):
     assert command.main(['--root', str(tmp_path), '--table', str(tmp_path / 'none.md')]) == 0
     listed = capsys.readouterr().out
     assert 'sapiens-pose-2b-133/coco-wholebody' in listed and 'not public' in listed and '74.4' in listed
+
+
+def test_a_model_of_two_protocols_names_the_data_of_both(tmp_path):
+    with pytest.raises(FileNotFoundError) as raised:
+        command.main(['sapiens-normal-0.3b', '--root', str(tmp_path)])
+    text = str(raised.value)
+    assert text.startswith(
+        'sapiens-normal-0.3b/hi4d-normal and sapiens-normal-0.3b/thuman2-normal need what is not here:'
+    )
+    assert text.count('\n  weights: ') == 1, 'what both need is said once'
+    assert 'sapiens prepare hi4d' in text and 'sapiens prepare thuman2' in text
