@@ -1,10 +1,10 @@
 """Train, evaluate and pack the small weights that are part of this package.
 
 NAME is sapiens-tiny-pose17, or pose17 for short; so are person, pose133, seg28, depth and normal. "all" trains them together on
-one encoder. The command renders people, pretrains an encoder on them, trains the model of the name in front of photographs,
-evaluates it on 250 held-out people and writes half-precision weights with a card. It ends after --minutes of the clock, and the
-same command goes on where it stopped, also on another machine with the work dir. A GPU is used where there is one.
-docs/weights.md has the details.
+one encoder, which learns keypoints first. The command renders people, pretrains an encoder on them, trains the model of the name
+in front of photographs, evaluates it on 250 held-out people and writes half-precision weights with a card. It ends after
+--minutes of the clock, and the same command goes on where it stopped, also on another machine with the work dir. A GPU is used
+where there is one. docs/weights.md has the details.
 
 Examples:
     sapiens weights all --minutes 240 --backgrounds photographs --backgrounds-from 'COCO, CC BY 2.0'
@@ -54,10 +54,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     text = 'train in bf16, or not; default: where the GPU or CPU is fast in it'
     add('--amp', action=argparse.BooleanOptionalAction, help=text)
-    text = 'people to train on, steps of the training, of the pretraining (0 for none); default: those of the recipe'
+    text = 'people to train on; default: as the recipe of the weights says'
     add('--people', type=positive, help=text)
-    add('--iterations', type=positive, help='see --people')
-    add('--pretraining-iterations', type=zero_or_more, help='see --people')
+    add('--iterations', type=positive, help='steps of the training; default: as the recipe says')
+    text = 'steps of the pretraining without labels, 0 for none; default: as the recipe says'
+    add('--pretraining-iterations', type=zero_or_more, help=text)
+    text = 'steps of the training of keypoints that precedes that of "all", 0 for none; default: as the recipe says'
+    add('--keypoints-iterations', type=zero_or_more, help=text)
     add('--val-people', type=positive, default=VAL_PEOPLE, help='people to evaluate on; default: %(default)s')
     add('--batch-size', type=positive, help='images of a step; default: as the config says')
     add('--pack', metavar='CHECKPOINT', help='only pack this checkpoint')
@@ -70,6 +73,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if bool(args.pack) != bool(args.about):
         parser.error('--pack CHECKPOINT needs --about FILE, and --about needs --pack')
+    if args.from_shipped and (args.pretraining_iterations or args.keypoints_iterations):
+        parser.error('--from-shipped takes the place of the stages before the training: give no iterations of them')
+    if args.keypoints_iterations is not None and args.name != ALL:
+        parser.error(f'--keypoints-iterations is for {ALL}: the other recipes have no such stage')
     if args.pack and args.name == ALL:
         parser.error(f'--pack packs one of the weights: name it instead of {ALL}')
     if not args.pack and not (args.backgrounds and args.backgrounds_from):
@@ -98,6 +105,7 @@ def main(argv: list[str] | None = None) -> None:
         people=args.people,
         iterations=args.iterations,
         pretraining_iterations=args.pretraining_iterations,
+        keypoints_iterations=args.keypoints_iterations,
         val_people=args.val_people,
         batch=args.batch_size,
         from_shipped=args.from_shipped,

@@ -36,6 +36,9 @@ class Recipe:
         limits: what the weights cannot do, a sentence of the card.
         pretraining: config, without labels, on the same people.
         pretraining_iterations: of it.
+        keypoints: config of a training of keypoints between the two, on the same people; '' for none. An encoder that knows
+            keypoints learns the other tasks faster (docs/log/experiments.md).
+        keypoints_iterations: of it.
     """
 
     folder: str
@@ -44,6 +47,8 @@ class Recipe:
     limits: str
     pretraining: str = 'mae/sapiens_tiny_synthetic-128x128.py'
     pretraining_iterations: int = 12_000
+    keypoints: str = ''
+    keypoints_iterations: int = 0
 
 
 _SINGLE_OPTIONS = '--size 192x256 --people 1-1 --format jpg --compact --labels mask,depth,normal,seg,instance,alpha'
@@ -65,7 +70,9 @@ RECIPES = {
         'Whole images of 256x256 pixels: people smaller than about a tenth of the image, and people who hide each other, are '
         'missed.',
     ),
-    ALL: Recipe('people', _BOTH, 24_000, ''),
+    ALL: Recipe(
+        'people', _BOTH, 24_000, '', keypoints='pose/sapiens_tiny_free133-128x96.py', keypoints_iterations=24_000
+    ),
 }
 """By the last part of the name; limits of weights of :data:`ALL` are those of the single ones."""
 

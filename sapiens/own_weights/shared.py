@@ -13,7 +13,7 @@ from sapiens.utils.checkpoint import as_member, read_checkpoint
 from sapiens.utils.config import load_config
 from sapiens.utils.files import atomic_path
 
-__all__ = ['ENCODER', 'join_shipped', 'refuse_too_much', 'single_checkpoint']
+__all__ = ['ENCODER', 'join_shipped', 'joint_checkpoint', 'refuse_too_much', 'single_checkpoint']
 
 ENCODER = 'sapiens-tiny-encoder.safetensors'
 """File of the encoder that all weights share."""
@@ -39,6 +39,20 @@ def single_checkpoint(checkpoint: Path, entry: Entry, out: Path) -> Path:
         state = _fewer_keypoints(state, ZOO[SUBSET[entry.name]].config, entry.config)
     with atomic_path(out, keep_suffix=True) as temporary:
         torch.save(dict(state_dict=state, meta=dict(iter=content.meta.get('iter'), task=entry.task)), temporary)
+    return out
+
+
+def joint_checkpoint(checkpoint: Path, task: str, out: Path) -> Path:
+    """Write the weights of a single model as those of a task of a model of all tasks, which lacks the other heads.
+
+    Args:
+        checkpoint: of the training of the single model. Its average (EMA) is taken, where there is one.
+        task: its name in the model of all tasks.
+        out: a file that is written.
+    """
+    state = as_member(read_checkpoint(checkpoint).state_dict, task)
+    with atomic_path(out, keep_suffix=True) as temporary:
+        torch.save(dict(state_dict=state, meta=dict(task='multi')), temporary)
     return out
 
 

@@ -22,7 +22,7 @@ from sapiens.utils.stop_signals import STOPPED
 from .pack import Packed, pack
 from .photographs import NONE, check_photographs
 from .recipes import VAL_PEOPLE, People, length_options, recipe_of, render_arguments
-from .shared import ENCODER, join_shipped, refuse_too_much, single_checkpoint
+from .shared import ENCODER, join_shipped, joint_checkpoint, refuse_too_much, single_checkpoint
 
 __all__ = ['OwnTraining', 'has_fast_bf16', 'newest_iteration', 'render_device']
 
@@ -42,9 +42,10 @@ class OwnTraining:
         work_dir: of people, pretraining, training and ``state.json``. Weights that share people share the first two.
         backgrounds: folder of photographs without people.
         backgrounds_from: where they come from and their license, for the card.
-        people, iterations, pretraining_iterations, val_people, batch: see :class:`.recipes.Recipe`; None takes its numbers.
-            ``people`` is the number of single ones for all weights; that of the other images is in proportion.
-        from_shipped: start from the packed weights instead of a pretraining.
+        people, iterations, pretraining_iterations, keypoints_iterations, val_people, batch: see :class:`.recipes.Recipe`; None
+            takes its numbers. ``people`` is the number of single ones for all weights; that of the other images is in
+            proportion.
+        from_shipped: start from the packed weights instead of the stages before the training.
         photographs: folder of photographs with people, see :func:`.photographs.check_photographs`; None for none.
         out: folder of the packed files; None for that of the package.
         encoder: see :func:`.pack.pack`.
@@ -63,6 +64,7 @@ class OwnTraining:
     people: int | None = None
     iterations: int | None = None
     pretraining_iterations: int | None = None
+    keypoints_iterations: int | None = None
     val_people: int = VAL_PEOPLE
     batch: int | None = None
     from_shipped: bool = False
@@ -83,6 +85,8 @@ class OwnTraining:
         self.iterations = recipe.iterations if self.iterations is None else self.iterations
         if self.pretraining_iterations is None:
             self.pretraining_iterations = recipe.pretraining_iterations
+        if self.keypoints_iterations is None or not recipe.keypoints:
+            self.keypoints_iterations = recipe.keypoints_iterations
         self.root = self.work_dir.resolve() / recipe.folder
         self.folder = self.work_dir.resolve() / self.name
         self.about_photographs = None
@@ -108,13 +112,14 @@ class OwnTraining:
                 else 'fp32: it is not fast in bf16'
             )
             self.say(f'{self.name}: training in {how}')
-        steps = [
-            *self.render_steps(),
-            *([] if self.from_shipped or not self.pretraining_iterations else [('pretraining', self.pretraining_arguments())]),
-            ('training', self.training_arguments()),
-        ]  # fmt: skip
+        steps: list[tuple[str, Callable[[], list[str]]]] = [
+            *((name, lambda arguments=arguments: arguments) for name, arguments in self.render_steps()),
+            *([('pretraining', self.pretraining_arguments)] if self._has('pretraining') else []),
+            *([('keypoints', self.keypoints_arguments)] if self._has('keypoints') else []),
+            ('training', self.training_arguments),
+        ]
         for name, arguments in steps:
-            if not self._is_done(name) and not self._step(name, arguments):
+            if not self._is_done(name) and not self._step(name, arguments()):
                 break
         reached = newest_iteration(self.folder / 'run')
         if reached is None:
@@ -155,14 +160,30 @@ class OwnTraining:
         options = length_options(self.pretraining_iterations, True, self.batch)
         return self._train(self.recipe.pretraining, self.root / 'pretraining', options)
 
+    def keypoints_arguments(self) -> list[str]:
+        options = length_options(self.keypoints_iterations, False, self.batch)
+        if self._has('pretraining'):
+            options.append(f'load_from={self._pretrained}')
+        return self._train(self.recipe.keypoints, self.folder / 'keypoints', options)
+
     def training_arguments(self) -> list[str]:
-        start = str(self.root / 'pretraining' / f'iter_{self.pretraining_iterations}.pth')
+        options = length_options(self.iterations, False, self.batch, draws=self.entry is not None)
         if self.from_shipped:
             start = self.name if self.entry is not None else str(join_shipped(OWN, self.folder / 'shipped.pth'))
-        options = length_options(self.iterations, False, self.batch, draws=self.entry is not None)
-        if self.from_shipped or self.pretraining_iterations:
             options.append(f'load_from={start}')
+        elif self._has('keypoints'):
+            learned = self.folder / 'keypoints' / f'iter_{self.keypoints_iterations}.pth'
+            options.append(f'load_from={joint_checkpoint(learned, "pose", self.folder / "keypoints.pth")}')
+        elif self._has('pretraining'):
+            options.append(f'load_from={self._pretrained}')
         return self._train(self.config, self.folder / 'run', options)
+
+    def _has(self, stage: str) -> bool:
+        return not self.from_shipped and getattr(self, f'{stage}_iterations') > 0
+
+    @property
+    def _pretrained(self) -> Path:
+        return self.root / 'pretraining' / f'iter_{self.pretraining_iterations}.pth'
 
     def pack(self, checkpoint: Path) -> list[Packed]:
         """Evaluate a checkpoint on the held-out people, and pack it with its card.
@@ -282,18 +303,22 @@ class OwnTraining:
 
     def _is_done(self, name: str) -> bool:
         if name == 'pretraining':  # other weights may have made it
-            return (self.root / 'pretraining' / f'iter_{self.pretraining_iterations}.pth').exists()
+            return self._pretrained.exists()
         return name in self.state['done']
 
     def _read_state(self) -> dict[str, Any]:
         numbers = dict(
-            people=self.people, iterations=self.iterations, val_people=self.val_people, from_shipped=self.from_shipped
+            people=self.people,
+            iterations=self.iterations,
+            keypoints_iterations=self.keypoints_iterations,
+            val_people=self.val_people,
+            from_shipped=self.from_shipped,
         )
         if not self.state_file.is_file():
             return dict(numbers=numbers, commands=[], seconds={}, done=[])
         state = json.loads(self.state_file.read_text(encoding='utf-8'))
         for name, value in numbers.items():
-            if state['numbers'][name] != value:
+            if state['numbers'].get(name, value) != value:
                 raise ValueError(
                     f'{self.state_file} was started with {name}={state["numbers"][name]}, not {value}: go on with that, or '
                     'choose another --work-dir'

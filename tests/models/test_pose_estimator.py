@@ -136,6 +136,29 @@ def test_points_without_weight_do_not_matter():
     assert torch.equal(loss, tiny()(images, data_samples, mode='loss')['loss'])
 
 
+GROUPED = dict(FIVE, groups=dict(top=['head'], hands=['left_hand', 'right_hand'], ends=['left_hand', 'left_foot']))
+
+
+@pytest.mark.parametrize('loss', ['HeatmapCrossEntropyLoss', 'HeatmapMSELoss'])
+def test_groups_weigh_in_the_loss(loss):
+    """The loss is the weighted mean of those of single keypoints (cross entropy), or has them as factors (squared error)."""
+    losses = dict(type=loss)
+    alone = []
+    for index in range(5):
+        images, data_samples = batch(1)
+        data_samples[0].gt_instance_labels.keypoint_weights[0] = torch.eye(5)[index]
+        alone.append(tiny(GROUPED, losses=losses)(images, data_samples, mode='loss')['loss'])
+    factors, alone = torch.tensor([0.25, 3.0, 3.0, 1.0, 1.0]), torch.stack(alone)
+    mean = (factors * alone).sum() / (factors.sum() if loss == 'HeatmapCrossEntropyLoss' else 1)
+    model = tiny(GROUPED, losses=losses, group_weights=dict(hands=3.0, top=0.25))
+    found = model(*batch(1), mode='loss')
+    assert torch.allclose(found['loss'], mean, rtol=1e-5)
+    assert found['acc_pose'] == tiny(GROUPED, losses=losses)(*batch(1), mode='loss')['acc_pose']
+    (scored,) = model.predict(*batch(1), losses=True)
+    assert scored.loss == pytest.approx(mean.item(), rel=1e-5), 'of held-out people too'
+    assert not any('factors' in name for name in model.state_dict())
+
+
 def overfitted(loss=None, steps=150, **kwargs):
     """A model that is overfitted to one batch, and the batch."""
     model = tiny(losses=loss, **kwargs)
@@ -298,11 +321,15 @@ def test_initialisation_by_fan_in_keeps_the_size_of_features():
         (dict(test_cfg=dict(flip=True)), "unknown key 'flip'; did you mean 'flip_test'"),
         (dict(test_cfg=dict(keypoints=['left_hnad'])), "did you mean 'left_hand'"),
         (dict(test_cfg=dict(keypoints='head')), 'expected a list of names'),
+        (dict(group_weights=dict(hand=2.0)), "group_weights.hand: .* has no group 'hand'; did you mean 'hands'"),
+        (dict(group_weights=dict(hands=0)), 'group_weights.hands=0: expected a number above 0'),
+        (dict(group_weights=dict(hands=True)), 'group_weights.hands=True: expected a number above 0'),
+        (dict(group_weights=dict(hands=2.0, ends=2.0)), "group_weights.ends: left_hand is also in group 'hands'"),
     ],
 )
 def test_wrong_options_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        tiny(**change)
+        tiny(GROUPED, **change)
 
 
 def test_contradictions_are_refused():

@@ -12,8 +12,8 @@ from sapiens.checkpoints import ZOO, read_weights
 from sapiens.commands import convert
 from sapiens.own_weights import shared as module
 from sapiens.own_weights.probe import probe
-from sapiens.own_weights.recipes import RECIPES
-from sapiens.own_weights.shared import ENCODER, join_shipped, refuse_too_much, single_checkpoint
+from sapiens.own_weights.recipes import ALL, RECIPES
+from sapiens.own_weights.shared import ENCODER, join_shipped, joint_checkpoint, refuse_too_much, single_checkpoint
 from sapiens.own_weights.train import JOINT_CONFIG, OWN
 from sapiens.registry import MODELS
 from sapiens.utils.checkpoint import read_checkpoint, save_weights
@@ -47,7 +47,7 @@ def packed(joint, tmp_path_factory):
     (folder / 'photographs').mkdir()
     training = Recorded(
         None, folder / 'work', folder / 'photographs', 'ours, CC0', people=30, iterations=40, pretraining_iterations=30,
-        val_people=8, out=folder / 'out', say=str,
+        keypoints_iterations=20, val_people=8, out=folder / 'out', say=str,
     )  # fmt: skip
     training.calls, training.weights = [], joint.read_bytes()
     return training, training.run(10), folder / 'out'
@@ -70,12 +70,32 @@ def test_six_files_and_an_encoder_within_the_limits(packed):
 def test_steps_of_all_weights(packed):
     training, _, folder = packed
     kinds = [call[0] for call in training.calls]
-    assert kinds == ['render'] * 4 + ['train'] * 2 + ['test'] * 6
+    assert kinds == ['render'] * 4 + ['train'] * 3 + ['test'] * 6
+    keypoints, joint = training.calls[5:7]
+    assert keypoints[1] == training.recipe.keypoints and joint[1] == JOINT_CONFIG
+    for call, start in (
+        (keypoints, training.root / 'pretraining/iter_30.pth'),
+        (joint, training.folder / 'keypoints.pth'),
+    ):
+        assert f'load_from={start}' in call
     outs = [call[call.index('--out') + 1].removeprefix(f'{folder.parent}/work/people/') for call in training.calls[:4]]
     assert outs == ['synthetic/val', 'several/synthetic/val', 'synthetic/train', 'several/synthetic/train']
     numbers = [call[call.index('--num') + 1] for call in training.calls[:4]]
     assert numbers == ['8', '8', '30', '10'], 'groups are in proportion'
-    assert [call[1] for call in training.calls[6:]] == [entry.config for entry in OWN]
+    assert [call[1] for call in training.calls[7:]] == [entry.config for entry in OWN]
+
+
+def test_the_training_begins_with_the_encoder_and_the_head_of_the_keypoints(tmp_path):
+    torch.manual_seed(0)
+    with quiet_loggers(MMLogger.get_current_instance()):
+        single = MODELS.build(load_config(RECIPES[ALL].keypoints).model)
+        model = MODELS.build(load_config(JOINT_CONFIG).model)
+        lively(single)
+    torch.save(dict(state_dict=single.state_dict()), tmp_path / 'iter_20.pth')
+    state = read_checkpoint(joint_checkpoint(tmp_path / 'iter_20.pth', 'pose', tmp_path / 'joint.pth')).state_dict
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    assert not unexpected and missing and not any(name.startswith(('backbone.', 'tasks.pose.')) for name in missing)
+    assert torch.equal(model.tasks['pose'].head.final_layer.weight, single.head.final_layer.weight)
 
 
 def test_each_is_its_part_of_the_training(packed, joint, monkeypatch):

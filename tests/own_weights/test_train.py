@@ -197,8 +197,9 @@ def test_options_of_every_recipe_exist_and_the_schedule_ends_with_the_training(n
         (own, recipe.iterations, False),
         (own, 4, False),
         (recipe.pretraining, recipe.pretraining_iterations, True),
+        *([(recipe.keypoints, recipe.keypoints_iterations, False)] if recipe.keypoints else []),
     ):
-        cfg = load_config(config, length_options(iterations, is_pretraining, draws=is_pretraining or name != ALL))
+        cfg = load_config(config, length_options(iterations, is_pretraining, draws=config != JOINT_CONFIG))
         warm_up, decay = cfg.param_scheduler
         assert cfg.train_cfg.max_iters == decay['end'] == iterations and warm_up['end'] == decay['begin'] <= iterations
         assert decay.get('T_max', iterations - warm_up['end']) == iterations - warm_up['end']
@@ -221,6 +222,11 @@ def test_arguments(tmp_path, capsys):
         (['pose17'], 'give --backgrounds DIR and --backgrounds-from TEXT'),
         (['pose17', '--pack', 'x.pth'], 'needs --about FILE'),
         (['all', '--pack', 'x.pth', '--about', 'x.json'], 'name it instead of all'),
+        (['pose17', '--keypoints-iterations', '9'], '--keypoints-iterations is for all'),
+        (
+            ['all', '--from-shipped', '--pretraining-iterations', '9'],
+            'takes the place of the stages before the training',
+        ),
     ):
         with pytest.raises(SystemExit):
             command.main(arguments)

@@ -24,7 +24,7 @@ _crops = [
     dict(
         type='LoadDense',
         decode='fast',
-        steps=[dict(type='PersonCrop', size=_size, prob=0.6, otherwise=_whole), dict(type='RandomFlip', prob=0.5)],
+        steps=[dict(type='PersonCrop', size=_size, prob=0.85, otherwise=_whole), dict(type='RandomFlip', prob=0.5)],
     ),
     dict(type='MovePerson', min_visible=4),
     dict(type='PackTasks', fields=_fields),

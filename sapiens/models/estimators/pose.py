@@ -11,6 +11,7 @@ from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 
 from sapiens.metainfo import get_skeleton
+from sapiens.metainfo.naming import near
 from sapiens.registry import MODELS
 
 from ..codecs.heatmap_target import HeatmapTarget
@@ -40,10 +41,13 @@ class PoseEstimator(Estimator):
         test_cfg: ``flip_test`` (default True): average with the prediction for the mirrored crop. ``keypoints``: names of those
             to predict, default all; the others come out as NaN with score 0. ``output_heatmaps``: keep the maps. ``losses``
             (default False): compute the loss of labeled samples too; loops set it where a metric needs it.
+        group_weights: factors on the keypoints of groups of the skeleton in the loss, by name; 1 by default. Of 133 keypoints
+            116 are those of face, feet and hands: without factors they are most of the mean.
         data_preprocessor: normalization of the images.
 
     Raises:
-        ValueError: an unknown option or keypoint, or a head that contradicts backbone or skeleton.
+        ValueError: an unknown option or keypoint, a head that contradicts backbone or skeleton, or factors of groups that are
+            unknown, overlap, or are not above 0.
     """
 
     task_name = 'pose'
@@ -56,6 +60,7 @@ class PoseEstimator(Estimator):
         losses: dict | list[dict] | None = None,
         codec: dict | None = None,
         test_cfg: dict | None = None,
+        group_weights: Mapping[str, float] | None = None,
         data_preprocessor: dict | nn.Module | None = None,
         init_cfg: dict | None = None,
         **renamed,
@@ -74,6 +79,7 @@ class PoseEstimator(Estimator):
         self.test_options = TEST_OPTIONS
         self.test_cfg = self.options(test_cfg, TEST_OPTIONS)
         self.register_buffer('flip_indices', torch.tensor(self.skeleton.flip_indices), persistent=False)
+        self.register_buffer('factors', self._factors(group_weights or {}), persistent=False)
 
     @property
     def loss_module(self) -> nn.Module:
@@ -179,7 +185,29 @@ class PoseEstimator(Estimator):
 
     def _losses(self, output: Tensor, target: HeatmapTarget, weights: Tensor) -> Tensor:
         """Loss of each sample (B,)."""
+        if self.factors is not None:
+            weights = weights * self.factors
         return sum(loss(output, target, weights) for loss in self.loss_modules)
+
+    def _factors(self, group_weights: Mapping[str, float]) -> Tensor | None:
+        """Factors (K,) of the keypoints in the loss; None if all are 1."""
+        factors = torch.ones(len(self.skeleton))
+        owner: dict[int, str] = {}
+        for name, weight in group_weights.items():
+            where, groups = f'group_weights.{name}', self.skeleton.groups
+            if name not in groups:
+                raise ValueError(
+                    f'{where}: {self.skeleton!r} has no group {name!r}{near(name, groups)} (groups: '
+                    f'{", ".join(groups) or "none"})'
+                )
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float('inf'):
+                raise ValueError(f'{where}={weight!r}: expected a number above 0')
+            for index in groups[name].tolist():
+                if index in owner:
+                    raise ValueError(f'{where}: {self.skeleton.keypoints[index]} is also in group {owner[index]!r}')
+                owner[index] = name
+                factors[index] = weight
+        return factors if owner else None
 
     def _labels(self, data_samples: list, device, labels: dict[str, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """Keypoints (B, K, 2) in pixels of the crops and their weights (B, K)."""
