@@ -5,6 +5,7 @@ from .direction import rule_of
 from .keypoints import KeypointMetric
 from .matting import MattingMetric
 from .normal import NormalMetric
+from .pck import PCKMetric
 from .pointmap import PointmapMetric
 from .reconstruction import ReconstructionLoss
 from .reported import refuse_unreported, reported_names
@@ -19,6 +20,7 @@ __all__ = [
     'KeypointMetric',
     'MattingMetric',
     'NormalMetric',
+    'PCKMetric',
     'PointmapMetric',
     'ReconstructionLoss',
     'SegMetric',

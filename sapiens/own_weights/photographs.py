@@ -26,12 +26,18 @@ def before_photographs(base: Mapping[str, Any], steps: int = -1, **people: Any) 
         steps: of the pipeline that come first. The last one packs, those between are left out.
         **people: options of :class:`~sapiens.datasets.transforms.PastePeople` that differ.
     """
-    pipeline = base['train_pipeline']
+    pipeline = [
+        # Permuted channels make skin green or blue, which no photograph shows.
+        dict(step, permute=False) if step['type'] == 'PhotometricDistortion' else step
+        for step in base['train_pipeline']
+    ]
     others = dict(base['_other_people'], **people)
     return [*pipeline[:steps], *base['_mixing'], others, *base['_camera_faults'], pipeline[-1]]
 
 
-def with_photographs(dataset: Mapping[str, Any], folder: str, share: float = SHARE) -> dict[str, Any]:
+def with_photographs(
+    dataset: Mapping[str, Any], folder: str, share: float = SHARE, ann_file: str | None = None
+) -> dict[str, Any]:
     """The config of a training dataset, mixed with the photographs of a folder.
 
     Args:
@@ -39,6 +45,7 @@ def with_photographs(dataset: Mapping[str, Any], folder: str, share: float = SHA
             (``JointDataset``), with its pipeline.
         folder: of a COCO file ``people_train*.json`` with COCO's 17 keypoints, and ``images``; :data:`NONE` for no photographs.
         share: of samples from photographs.
+        ann_file: another COCO file of the folder, which need not exist yet.
 
     Raises:
         FileNotFoundError, ValueError: see :func:`training_file`.
@@ -46,7 +53,7 @@ def with_photographs(dataset: Mapping[str, Any], folder: str, share: float = SHA
     if folder == NONE:
         return dict(dataset)
     rendered = {key: value for key, value in dataset.items() if key != 'pipeline'}
-    photographs = dict(data_root=folder, ann_file=training_file(Path(folder)).name, img_prefix='images')
+    photographs = dict(data_root=folder, ann_file=ann_file or training_file(Path(folder)).name, img_prefix='images')
     if rendered['type'] == 'PersonBoxDataset':
         photographs['type'] = 'PersonBoxDataset'
     else:

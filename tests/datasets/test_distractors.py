@@ -273,7 +273,7 @@ def test_alpha_moves_as_the_image(photographs):
 
 def test_a_background_stays_inside_of_the_image(photographs):
     options = dict(prob=1.0, color_transfer=0.0, random_part=True, memory=64)
-    for inside_only in (True, False):
+    for inside_only in (1.0, 0.0):
         np.random.seed(2)
         cut = CutByBorder(prob=1.0, sides=(0, 0, 0, 1), least=1)(person())
         line = cut['image_border'][3]
@@ -288,8 +288,25 @@ def test_a_background_stays_inside_of_the_image(photographs):
         inside = shown['gt_alpha'] == 1
         assert np.array_equal(shown['img'][inside], before[inside])
         far = shown['img'][140:]
-        assert (far == 0).all() == inside_only
+        assert (far == 0).all() == (inside_only == 1)
         assert shown['img'][45:80, 35:40].std() > 5, 'the photograph shows beside the person'
+
+
+def test_a_background_goes_beyond_the_image_with_a_probability(photographs):
+    make = RandomBackground(str(photographs), prob=1.0, random_part=True, memory=64, inside_only=0.3)
+    shown = person()
+    shown.update(
+        bbox_center=np.array([[30.0, 40.0]]), bbox_scale=np.array([[120.0, 160.0]]), bbox_rotation=np.zeros(1)
+    )
+    shown = LoadPerson(size=(120, 160))(shown)
+    np.random.seed(0)
+    black = [(make(dict(shown, img=shown['img'].copy()))['img'][:30] == 0).all() for _ in range(100)]
+    assert 15 <= sum(black) <= 45
+    # A person who is cut is at the border of the photograph.
+    cut = dict(shown, image_border=np.array([-np.inf, -np.inf, np.inf, 70.5]))
+    assert all((make(dict(cut, img=shown['img'].copy()))['img'][:30] == 0).all() for _ in range(10))
+    with pytest.raises(ValueError, match='inside_only=1.5: expected a number from 0 to 1'):
+        RandomBackground(str(photographs), inside_only=1.5)
 
 
 def test_parts_of_photographs_are_kept_and_not_written_to(photographs):

@@ -11,7 +11,7 @@ _mixing = [
         prob=0.7,
         color_transfer=0.3,
         random_part=True,
-        inside_only=True,
+        inside_only=0.4,
         memory=320,
         optional=_people_photographs != 'none',
     ),

@@ -11,3 +11,4 @@ _matte = [dict(type='LoadMatte', optional=_base_._people_photographs != 'none'),
 train_pipeline = [*_matte, *before_photographs(_base_)]
 _people = with_photographs(dict(_base_.train_dataset, pipeline=train_pipeline), _base_._people_photographs)
 train_dataloader = dict(dataset=dict(_delete_=True, **_people))
+val_evaluator = test_evaluator = [_base_.metric, dict(type='PCKMetric'), dict(type='ValLoss')]

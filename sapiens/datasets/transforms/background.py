@@ -121,8 +121,9 @@ class RandomBackground(BaseTransform):
         color_transfer: strength of the color transfer, 0 to 1; 1 as published.
         ignored: whether pixels with label 255 are foreground if there is no ``gt_mask``. True as published.
         random_part: show a random part of the photograph, mirrored half of the time, instead of its center.
-        inside_only: for inputs that show more than the image (``warp_matrix``): leave what is outside of the image as it is,
-            since a photograph would be black there too.
+        inside_only: for inputs that show more than the image (``warp_matrix``): the probability of leaving what is outside of
+            the image as it is, as in a photograph of a person at its border. Unless it is 0, nothing is shown beyond the line
+            that cuts a person (``image_border``).
         optional: leave samples that tell nothing of where people are (no gt_mask and no gt_alpha) as they are.
 
     Raises:
@@ -141,10 +142,10 @@ class RandomBackground(BaseTransform):
         max_megapixels: float = 150,
         memory: int | None = None,
         random_part: bool = False,
-        inside_only: bool = False,
+        inside_only: float = 0.0,
         optional: bool = False,
     ):
-        for name, value in (('prob', prob), ('color_transfer', color_transfer)):
+        for name, value in (('prob', prob), ('color_transfer', color_transfer), ('inside_only', inside_only)):
             if not 0 <= value <= 1:
                 raise ValueError(f'{name}={value!r}: expected a number from 0 to 1')
         self.backgrounds = Backgrounds(root, ann_file, max_megapixels, memory)
@@ -156,6 +157,7 @@ class RandomBackground(BaseTransform):
         # Always drawn, so that later draws do not depend on the probability.
         chance, number = np.random.random(), np.random.randint(len(self.backgrounds))
         place = np.random.random(3) if self.random_part else None
+        is_inside = self.inside_only > 0 and np.random.random() < self.inside_only
         if chance >= self.prob or (self.optional and not {'gt_mask', 'gt_alpha'} & results.keys()):
             return results
         image = open_image(results, self.max_megapixels)
@@ -167,7 +169,7 @@ class RandomBackground(BaseTransform):
                 '(w x h)'
             )
         behind, path = self.backgrounds.fitted(number, pixels.shape[1::-1], place)
-        if self.inside_only and 'warp_matrix' in results:
+        if 'warp_matrix' in results and (is_inside or (self.inside_only and 'image_border' in results)):
             inside = shown_mask(results['warp_matrix'], border_of(results), pixels.shape[1::-1])
             if not inside.all():
                 cv2.copyTo(pixels, (~inside).view(np.uint8), behind)
