@@ -1,7 +1,7 @@
 """All weights of the package on one encoder: 133 keypoints, parts, depth and normals of one person, and people in whole images.
 
-Three of four steps have crops of rendered people with all labels: the encoder runs once for the four heads. The fourth step
-finds people in images of 256x256. Data: single people in $DATA_ROOT/synthetic, several in $DATA_ROOT/several/synthetic.
+Two of three steps have crops of rendered people with all labels: the encoder runs once for the four heads. The third step finds
+people in images of 256x256. Data: single people in $DATA_ROOT/synthetic, several in $DATA_ROOT/several/synthetic.
 Command: docs/weights.md.
 """
 
@@ -61,10 +61,15 @@ _people = dict(
 )
 _people = with_photographs(_people, _base_._people_photographs)
 
-model = dict(_heads['model'], tasks=dict(**_heads['model']['tasks'], **_person['model']['tasks']))
+model = dict(
+    _heads['model'],
+    tasks=dict(**_heads['model']['tasks'], **_person['model']['tasks']),
+    # The losses of depth have by far the smallest gradient in the encoder.
+    loss_weights=dict(depth=4.0),
+)
 train_dataloader = dict(
     dataset=dict(type='MultiTaskDataset', datasets={'depth+normal+pose+seg': _people, 'person': _boxes['train']}),
-    sampler=dict(turns={'depth+normal+pose+seg': 3}),
+    sampler=dict(turns={'depth+normal+pose+seg': 2}),
 )
 val_dataloader = test_dataloader = dict(
     dataset=dict(type='MultiTaskDataset', datasets=dict(**_heads['val_dataset']['datasets'], person=_boxes['val']))
