@@ -144,7 +144,7 @@ class BoxMetric(BaseMetric):
             corners = np.array(own)
             heights += corners[:, 3].tolist()
             corners[:, 2:] += corners[:, :2]
-            hits += match_boxes(corners, boxes[order]).tolist()
+            hits += np.isin(np.arange(len(corners)), match_boxes(corners, boxes[order])).tolist()
         hits, heights = np.array(hits, bool), np.array(heights)
         shares = {}
         for name, (low, high) in HEIGHTS.items():
@@ -154,22 +154,23 @@ class BoxMetric(BaseMetric):
 
 
 def match_boxes(people: np.ndarray, boxes: np.ndarray, least: float = 0.5) -> np.ndarray:
-    """Which people (N,) are found. Boxes, best first, each take the open person that they overlap most.
+    """The person (M,) of each box, -1 for none. Boxes, best first, each take the open person that they overlap most.
 
     Args:
         people, boxes: (N, 4) and (M, 4) x1, y1, x2, y2 of one image.
         least: IoU.
     """
-    found = np.zeros(len(people), bool)
     low = np.maximum(people[:, None, :2], boxes[None, :, :2])
     high = np.minimum(people[:, None, 2:], boxes[None, :, 2:])
     shared = np.maximum(high - low, 0).prod(2)
     areas = [(one[:, 2:] - one[:, :2]).prod(1) for one in (people, boxes)]
     overlap = shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9)
-    for column in overlap.T if len(people) else ():
-        best = int(np.where(found, -1.0, column).argmax())
-        found[best] |= column[best] >= least
-    return found
+    owner, is_open = np.full(len(boxes), -1), np.ones(len(people), bool)
+    for index, column in enumerate(overlap.T if len(people) else ()):
+        best = int(np.where(is_open, column, -1.0).argmax())
+        if is_open[best] and column[best] >= least:
+            owner[index], is_open[best] = best, False
+    return owner
 
 
 def _coco(image_ids: list, images: Sequence, boxes: np.ndarray, **columns: np.ndarray) -> dict:

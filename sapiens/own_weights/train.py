@@ -19,6 +19,7 @@ from sapiens.utils.files import atomic_path, write_atomically
 from sapiens.utils.launcher_watch import STOP_WITH_PARENT
 from sapiens.utils.stop_signals import STOPPED
 
+from .calibrate import calibrate
 from .pack import Packed, pack
 from .photographs import NONE, check_photographs
 from .recipes import VAL_PEOPLE, People, length_options, recipe_of, render_arguments
@@ -192,13 +193,13 @@ class OwnTraining:
         """
         folder = weights.weights_folder() if self.out is None else self.out
         if self.entry is not None:
-            about = self.evaluate(self.entry, checkpoint)
+            checkpoint, about = self.evaluate(self.entry, checkpoint)
             return [pack(self.entry.name, checkpoint, about, self.encoder, folder, self.say)]
         made, packed = self.folder / 'packed', []
         shutil.rmtree(made, ignore_errors=True)
         for entry in OWN:
             single = single_checkpoint(checkpoint, entry, self.folder / 'single' / f'{entry.name}.pth')
-            about = self.evaluate(entry, single)
+            single, about = self.evaluate(entry, single)
             packed.append(pack(entry.name, single, about, self.encoder or ENCODER, made, self.say))
         refuse_too_much(made)
         folder.mkdir(parents=True, exist_ok=True)
@@ -207,16 +208,25 @@ class OwnTraining:
                 shutil.copyfile(path, temporary)
         return [replace(one, weights=folder / one.weights.name, card=folder / one.card.name) for one in packed]
 
-    def evaluate(self, entry: Entry, checkpoint: Path) -> dict[str, Any]:
-        """What the card of weights says: scores of the held-out people, and how they were made."""
+    def evaluate(self, entry: Entry, checkpoint: Path) -> tuple[Path, dict[str, Any]]:
+        """Score a checkpoint on the held-out people. Scores of detections are calibrated first (:func:`.calibrate.calibrate`).
+
+        Returns:
+            The checkpoint to pack, and what its card says: the scores, and how the weights were made.
+        """
         scores = self.folder / 'scores' / f'{entry.name}.json'
         scores.parent.mkdir(parents=True, exist_ok=True)
-        root = self.root / 'several' if self.entry is None and entry.task == 'person' else self.root
+        root, calibration = self.root, {}
+        if entry.task == 'person':
+            root = self.root / 'several' if self.entry is None else self.root
+            calibrated = self.folder / f'{entry.name}-calibrated.pth'
+            checkpoint, threshold = self._calibrate(checkpoint, entry, root / 'synthetic/val', calibrated)
+            calibration['threshold of the best F1 before calibration'] = round(threshold, 4)
         work_dir = str(self.folder / 'test')
         self._call(['test', entry.config, str(checkpoint), '--work-dir', work_dir, '--out', str(scores)], root=root)
         photographs = {} if self.about_photographs is None else {'photographs of people': self.about_photographs}
         images = [f'{self._images(people)} images ({people.options})' for people in self.recipe.people.values()]
-        return dict(
+        about = dict(
             made_from={
                 'people': f'{" and ".join(images)} rendered by this package, seed 10: CC0-1.0',
                 'photographs behind them': self.backgrounds_from,
@@ -226,9 +236,12 @@ class OwnTraining:
             commit=commit(),
             hours={name: round(seconds / 3600, 2) for name, seconds in self.state['seconds'].items()}
             | {'on': about_machine()},
-            scores={f'{self.val_people} rendered people, seed 11': json.loads(scores.read_text())} | dict(self.scores),
+            scores={f'{self.val_people} rendered people, seed 11': json.loads(scores.read_text())}
+            | calibration
+            | dict(self.scores),
             limits=recipe_of(entry).limits,
         )
+        return checkpoint, about
 
     # ------------------------------------------------------------------ processes
 
@@ -292,6 +305,8 @@ class OwnTraining:
         if status:
             sys.exit(status)
         return True
+
+    _calibrate = staticmethod(calibrate)
 
     @staticmethod
     def _all_rendered(arguments: Sequence[str]) -> bool:

@@ -130,11 +130,11 @@ def test_a_perfect_detector_and_one_that_finds_nobody(file):
 
 def test_each_box_takes_one_person():
     people = np.array([[0.0, 0, 10, 10], [2, 0, 12, 10]])
-    assert match_boxes(people, np.array([[0.0, 0, 10, 10]])).tolist() == [True, False]
-    assert match_boxes(people, np.array([[0.0, 0, 10, 10]] * 2)).tolist() == [True, True]
-    assert match_boxes(people, np.array([[0.0, 0, 10, 4.9]])).tolist() == [False, False]
-    assert match_boxes(people, np.zeros((0, 4))).tolist() == [False, False]
-    assert match_boxes(np.zeros((0, 4)), people).tolist() == []
+    assert match_boxes(people, np.array([[0.0, 0, 10, 10]])).tolist() == [0]
+    assert match_boxes(people, np.array([[0.0, 0, 10, 10]] * 3)).tolist() == [0, 1, -1]
+    assert match_boxes(people, np.array([[0.0, 0, 10, 4.9]])).tolist() == [-1]
+    assert match_boxes(people, np.zeros((0, 4))).tolist() == []
+    assert match_boxes(np.zeros((0, 4)), people).tolist() == [-1, -1]
 
 
 def test_wrong_files_and_predictions_are_refused(tmp_path, file):

@@ -18,8 +18,8 @@ from sapiens.utils.config import load_config
 
 from .made import OWN
 
-ITERATIONS = int(os.environ.get('SAPIENS_REPEATED_ITERATIONS', 20))
-"""Of the slow tests; 200 take minutes for each recipe."""
+ITERATIONS = int(os.environ.get('SAPIENS_REPEATED_ITERATIONS', 200))
+"""Of the slow tests: minutes for each recipe on one core."""
 LABELS = 'mask,depth,normal,seg,instance,alpha'
 SINGLE = [ZOO[name].config for name in OWN]
 CONFIGS = [JOINT_CONFIG, *SINGLE, *sorted({recipe.pretraining for recipe in RECIPES.values()})]
@@ -63,7 +63,7 @@ def train(config, root, work_dir, iterations, validate=False, batch=4):
 
 
 def test_the_shared_training_reaches_all_heads(data, tmp_path):
-    """Four steps: three of crops with all labels, one of boxes."""
+    """Four steps: three of crops with all labels and one of boxes."""
     weights, runner = train(JOINT_CONFIG, data, tmp_path / 'run', 4, validate=True, batch=2)
     found = set(runner.message_hub.log_scalars)
     for part in ('pose_loss', 'seg_loss_ce', 'depth_loss_aligned', 'normal_loss_cosine', 'person_loss_center'):
