@@ -8,11 +8,11 @@ A model is the name of one, or a config and its checkpoint. What is scored follo
 pose      AP, AP .5 and PCK (share of keypoints within 0.1 and 0.05 of the longer side of the annotated box), in annotated
           boxes and in those of each detector; of all people, and of those with 10 keypoints in boxes of 96 pixels. The first row
           is one constant pose in each box, the median of the people themselves: it knows the labels and sees no image
-seg       IoU of person and background, of each annotated person in its box
+seg       IoU of person and background, of each annotated person in its box; the model sees the box with a margin
 person    as detectors
 detector  AP .5 of boxes, recall by height at the default threshold, photographs with somebody found
-depth     share of pairs of points in the right order: on photographs ordered by hand (tools/benchmark/data/depth_pairs.json), on
-          rendered people random points whose depths differ by 5 cm
+depth     share of pairs of points in the right order: on photographs, in the crop of the person or of both, ordered by hand
+          (tools/benchmark/data/depth_pairs.json), on rendered people random points whose depths differ by 5 cm
 normal    mean angle to the true normals in degrees and the share within 30 degrees, of rendered people: photographs have none
 
 The folder of photographs has people_val.json (COCO, 17 keypoints and polygons) and images/. The rendered people are those of
@@ -53,12 +53,14 @@ from sapiens.apis.loading.load_model import inference_task
 from sapiens.commands.__main__ import main as sapiens
 from sapiens.datasets import GeometryDataset
 from sapiens.utils.cli import positive, tool_parser
+from sapiens.utils.crop import fit_aspect
 
 POINTS, SIDE = 10, 96
 """People who show enough: keypoints, and pixels of the longer side of the box."""
 RENDER = '--num 250 --seed 11 --size 192x256 --people 1-1 --format jpg --compact --labels mask,depth,normal,seg,instance,alpha'
 PAIRS = Path(__file__).parent / 'data/depth_pairs.json'
 LOWEST = 0.01  # of the score of a detection that counts in AP
+PADDING = 1.25  # of the box of a person, as in training
 APART = 0.05  # meters between the depths of two points that are ordered
 
 
@@ -174,8 +176,28 @@ def score_pose(pictures: Pictures, predict: Callable, detector: Callable | None 
     return row
 
 
+def crop(image: np.ndarray, box: Sequence[float], size: Sequence[int]) -> tuple[np.ndarray, tuple[int, int]]:
+    """The image around a box, as the model of a person takes it: with a margin, in the aspect of its input, black outside.
+
+    Args:
+        image: (H, W, 3) uint8.
+        box: x1, y1, x2, y2.
+        size: (h, w) of the input.
+
+    Returns:
+        The crop and the place (x, y) of its first pixel in the image.
+    """
+    x1, y1, x2, y2 = box
+    width, height = np.ceil(fit_aspect(PADDING * np.array([x2 - x1, y2 - y1]), (size[1], size[0]))).astype(int)
+    left, top = round((x1 + x2 - width) / 2), round((y1 + y2 - height) / 2)
+    sides = [max(0, -top), max(0, top + height - len(image)), max(0, -left), max(0, left + width - image.shape[1])]
+    whole = cv2.copyMakeBorder(image, *sides, cv2.BORDER_CONSTANT)
+    row, column = top + sides[0], left + sides[2]
+    return np.ascontiguousarray(whole[row : row + height, column : column + width]), (left, top)
+
+
 def score_segmentation(pictures: Pictures, model: Any) -> dict[str, float]:
-    """Mean IoU of person and background in the annotated boxes, of people with polygons or masks."""
+    """Mean IoU of person and background in the annotated boxes, of people with polygons or masks. The model sees :func:`crop`."""
     values = []
     for image, _, people in pictures:
         height, width = image.shape[:2]
@@ -185,7 +207,9 @@ def score_segmentation(pictures: Pictures, model: Any) -> dict[str, float]:
             x1, y1, x2, y2 = corners(person['bbox'])
             left, top = max(0, int(x1)), max(0, int(y1))
             window = slice(top, min(height, int(np.ceil(y2)) + 1)), slice(left, min(width, int(np.ceil(x2)) + 1))
-            found = model(np.ascontiguousarray(image[window])).foreground
+            shown, (x, y) = crop(image, (x1, y1, x2, y2), model.network.backbone.img_size)
+            found = model(shown).foreground
+            found = found[window[0].start - y : window[0].stop - y, window[1].start - x : window[1].stop - x]
             encoded = person['segmentation']
             if isinstance(encoded, list):
                 encoded = masks.merge(masks.frPyObjects(encoded, height, width))
@@ -219,16 +243,21 @@ def score_detector(pictures: Pictures, detector: Any) -> dict[str, Any]:
     return row | {'images with somebody': f'{images}/{len(pictures.truth["images"])}'}
 
 
-def score_pairs(folder: Path, model: Any) -> dict[str, Any]:
-    """Share of hand-ordered pairs of points whose nearer one has the smaller depth."""
+def score_pairs(pictures: Pictures, model: Any) -> dict[str, Any]:
+    """Share of hand-ordered pairs of points whose nearer one has the smaller depth. The model sees the :func:`crop` of the person
+    or of both."""
+    boxes = {one['id']: corners(one['bbox']) for one in pictures.truth['annotations']}
     pairs: dict[str, list] = {}
-    for name, first, second, nearer, *_ in json.loads(PAIRS.read_text(encoding='utf-8'))['pairs']:
-        pairs.setdefault(name, []).append((first, second, nearer))
+    for name, first, second, nearer, people in json.loads(PAIRS.read_text(encoding='utf-8'))['pairs']:
+        pairs.setdefault(name, []).append((first, second, nearer, people))
     right = total = 0
     for name, rows in pairs.items():
-        depth = model(folder / name).depth
-        for first, second, nearer in rows:
-            values = [depth[int(y), int(x)] for x, y in (first, second)]
+        image = read_pixels(pictures.folder / name)
+        for first, second, nearer, people in rows:
+            own = np.array([boxes[one] for one in people])
+            shown, (left, top) = crop(image, [*own[:, :2].min(0), *own[:, 2:].max(0)], model.network.backbone.img_size)
+            depth = model(shown).depth
+            values = [depth[int(y) - top, int(x) - left] for x, y in (first, second)]
             right += values[nearer] < values[1 - nearer]
             total += 1
     return {'pairs in order': right / total, 'pairs': total}
@@ -371,7 +400,7 @@ def _score_model(
     if model.task == 'seg':
         tables['seg'] |= {(name, pictures.name): score_segmentation(pictures, model) for pictures in sources}
     if model.task == 'depth':
-        tables['depth'][name, 'photographs'] = score_pairs(args.photographs / 'images', model)
+        tables['depth'][name, 'photographs'] = score_pairs(sources[0], model)
         tables['depth'][name, 'rendered'] = score_rendered_depth(args.rendered, model)
     if model.task == 'normal':
         tables['normal'][name, 'rendered'] = score_normals(args.rendered, model)
