@@ -1,5 +1,6 @@
-"""Scores of a detector whose default threshold is a good one."""
+"""Scores of boxes and of keypoints whose default threshold is a good one."""
 
+import json
 import math
 from pathlib import Path
 
@@ -13,13 +14,18 @@ from sapiens.evaluation.boxes import match_boxes
 from sapiens.utils.checkpoint import read_checkpoint
 from sapiens.utils.files import atomic_path
 
-__all__ = ['best_threshold', 'calibrate']
+__all__ = ['best_factor', 'best_threshold', 'calibrate_boxes', 'calibrate_keypoints']
 
 LOWEST = 0.01  # of the scores that are looked at
 CENTER = 'decode_head.conv_center.bias'
+FINAL = 'head.final_layer.'
+BODY = 17  # COCO's keypoints, the first ones of 133 too
+NEAR = 0.1  # of the longer side of the box: a keypoint is right
+KEYPOINT_THRESHOLD = 0.3  # of drawings
+FACTORS = (0.5, 4.0)
 
 
-def calibrate(checkpoint: Path, entry: Entry, people: Path, out: Path) -> tuple[Path, float]:
+def calibrate_boxes(checkpoint: Path, entry: Entry, people: Path, out: Path) -> tuple[Path, float]:
     """Move the logits of centers so that the default threshold of boxes is the one with the best F1 on annotated people.
 
     A short training ranks people well before its scores are as high as 0.3. One number of the weights changes, and no AP.
@@ -52,13 +58,73 @@ def calibrate(checkpoint: Path, entry: Entry, people: Path, out: Path) -> tuple[
     return out, threshold
 
 
+def calibrate_keypoints(
+    checkpoint: Path, entry: Entry, people: Path, out: Path, factor: float | None = None
+) -> tuple[Path, float]:
+    """Scale the logits of heatmaps so that the default threshold of keypoints tells right from wrong ones best (F1).
+
+    Scores are the sum of the probabilities around the highest cell, which a short training spreads over more cells. The last
+    layer is multiplied by one number. The highest cells stay, places between cells hardly change.
+
+    Args:
+        checkpoint: of the model.
+        entry: of its weights.
+        people: folder of a split of rendered people.
+        out: a checkpoint that is written.
+        factor: that of other weights with the same layer, instead of :func:`best_factor`.
+
+    Returns:
+        The checkpoint and the factor.
+    """
+    factor = best_factor(checkpoint, entry, people) if factor is None else factor
+    content = read_checkpoint(checkpoint)
+    state = {key: value * factor if key.startswith(FINAL) else value for key, value in content.state_dict.items()}
+    with atomic_path(out, keep_suffix=True) as temporary:
+        torch.save(dict(state_dict=state, meta=dict(content.meta)), temporary)
+    return out, factor
+
+
+def best_factor(checkpoint: Path, entry: Entry, people: Path, steps: int = 6) -> float:
+    """The factor of :func:`calibrate_keypoints`, by bisection within :data:`FACTORS`; 1 if no keypoint is right."""
+    model = load_model(entry.config, checkpoint, device='cpu')
+    truth = json.loads((people / 'annotations/person_keypoints.json').read_text(encoding='utf-8'))
+    names = {image['id']: image['file_name'] for image in truth['images']}
+    labeled = [one for one in truth['annotations'] if one.get('num_keypoints')]
+    final = model.network.head.final_layer
+    first = [value.clone() for value in final.parameters()]
+
+    def threshold_at(factor: float) -> float | None:
+        for value, own in zip(final.parameters(), first, strict=True):
+            value.data.copy_(own * factor)
+        scores, hits = [], []
+        for person in labeled:
+            x, y, width, height = person['bbox']
+            found = model(str(people / names[person['image_id']]), boxes=np.array([[x, y, x + width, y + height]]))
+            labels = np.array(person['keypoints'], np.float64).reshape(-1, 3)
+            known = labels[:, 2] > 0
+            distance = np.linalg.norm(found.keypoints[0, :BODY] - labels[:, :2], axis=1)
+            scores.append(found.scores[0, :BODY][known])
+            hits.append(distance[known] <= NEAR * max(width, height))
+        right = np.concatenate(hits)
+        return best_threshold(np.concatenate(scores), right, int(right.sum()))
+
+    low, high = FACTORS
+    for _ in range(steps):
+        middle = math.sqrt(low * high)
+        threshold = threshold_at(middle)
+        if threshold is None:
+            return 1.0
+        low, high = (middle, high) if threshold < KEYPOINT_THRESHOLD else (low, middle)
+    return math.sqrt(low * high)
+
+
 def best_threshold(scores: np.ndarray, hits: np.ndarray, people: int) -> float | None:
     """The threshold with the best F1, between two scores; None without a hit.
 
     Args:
         scores: (N,) of all boxes.
-        hits: (N,) whether each is a person that no better box is.
-        people: number of annotated people.
+        hits: (N,) whether each is right: a person that no better box is.
+        people: number of annotated people, or of keypoints that are right.
     """
     order = np.argsort(-scores, kind='stable')
     right, kept = np.cumsum(hits[order]), np.arange(1, len(scores) + 1)

@@ -19,7 +19,7 @@ from sapiens.utils.files import atomic_path, write_atomically
 from sapiens.utils.launcher_watch import STOP_WITH_PARENT
 from sapiens.utils.stop_signals import STOPPED
 
-from .calibrate import calibrate
+from .calibrate import calibrate_boxes, calibrate_keypoints
 from .pack import Packed, pack
 from .photographs import NONE, check_photographs
 from .recipes import VAL_PEOPLE, People, length_options, recipe_of, render_arguments
@@ -195,7 +195,7 @@ class OwnTraining:
         if self.entry is not None:
             checkpoint, about = self.evaluate(self.entry, checkpoint)
             return [pack(self.entry.name, checkpoint, about, self.encoder, folder, self.say)]
-        made, packed = self.folder / 'packed', []
+        made, packed, self._factor = self.folder / 'packed', [], None
         shutil.rmtree(made, ignore_errors=True)
         for entry in OWN:
             single = single_checkpoint(checkpoint, entry, self.folder / 'single' / f'{entry.name}.pth')
@@ -209,7 +209,7 @@ class OwnTraining:
         return [replace(one, weights=folder / one.weights.name, card=folder / one.card.name) for one in packed]
 
     def evaluate(self, entry: Entry, checkpoint: Path) -> tuple[Path, dict[str, Any]]:
-        """Score a checkpoint on the held-out people. Scores of detections are calibrated first (:func:`.calibrate.calibrate`).
+        """Score a checkpoint on the held-out people. Its own scores, of boxes and keypoints, are calibrated first.
 
         Returns:
             The checkpoint to pack, and what its card says: the scores, and how the weights were made.
@@ -217,11 +217,19 @@ class OwnTraining:
         scores = self.folder / 'scores' / f'{entry.name}.json'
         scores.parent.mkdir(parents=True, exist_ok=True)
         root, calibration = self.root, {}
+        calibrated = self.folder / 'calibrated' / f'{entry.name}.pth'
+        calibrated.parent.mkdir(parents=True, exist_ok=True)
         if entry.task == 'person':
             root = self.root / 'several' if self.entry is None else self.root
-            calibrated = self.folder / f'{entry.name}-calibrated.pth'
-            checkpoint, threshold = self._calibrate(checkpoint, entry, root / 'synthetic/val', calibrated)
+            checkpoint, threshold = self._calibrate_boxes(checkpoint, entry, root / 'synthetic/val', calibrated)
             calibration['threshold of the best F1 before calibration'] = round(threshold, 4)
+        if entry.task == 'pose':
+            # Weights of one training have the same layer.
+            factor = self._factor if self.entry is None else None
+            checkpoint, self._factor = self._calibrate_keypoints(
+                checkpoint, entry, root / 'synthetic/val', calibrated, factor
+            )
+            calibration['factor of the logits by calibration'] = round(self._factor, 4)
         work_dir = str(self.folder / 'test')
         self._call(['test', entry.config, str(checkpoint), '--work-dir', work_dir, '--out', str(scores)], root=root)
         photographs = {} if self.about_photographs is None else {'photographs of people': self.about_photographs}
@@ -306,7 +314,9 @@ class OwnTraining:
             sys.exit(status)
         return True
 
-    _calibrate = staticmethod(calibrate)
+    _calibrate_boxes = staticmethod(calibrate_boxes)
+    _calibrate_keypoints = staticmethod(calibrate_keypoints)
+    _factor = None
 
     @staticmethod
     def _all_rendered(arguments: Sequence[str]) -> bool:

@@ -27,7 +27,8 @@ class Recorded(OwnTraining):
     """Commands leave what the real ones leave; a stage in ``slow`` is stopped."""
 
     slow = ()
-    _calibrate = staticmethod(lambda checkpoint, *_: (checkpoint, 0.125))
+    _calibrate_boxes = staticmethod(lambda checkpoint, *_: (checkpoint, 0.125))
+    _calibrate_keypoints = staticmethod(lambda checkpoint, *_: (checkpoint, 1.5))
 
     def _call(self, arguments, seconds=None, root=None):
         self.calls.append(list(arguments))
@@ -75,7 +76,10 @@ def test_all_steps_in_their_order_and_once(training, tmp_path):
     assert f'load_from={tmp_path}/work/people/pretraining/iter_30.pth' in own
     assert (tmp_path / 'work/people/backgrounds/train').resolve() == tmp_path / 'photographs'
     card = json.loads(packed.card.read_text())
-    assert card['scores'] == {'8 rendered people, seed 11': {'coco/AP': 0.125}}
+    assert card['scores'] == {
+        '8 rendered people, seed 11': {'coco/AP': 0.125},
+        'factor of the logits by calibration': 1.5,
+    }
     assert card['made_from']['photographs behind them'] == 'ours, CC0' and len(card['commands']) == 4
     assert card['made_from']['people'].startswith('20 images (--size 192x256 --people 1-1 ')
     assert str(tmp_path) not in json.dumps(card) and card['limits'] == RECIPES['pose17'].limits

@@ -50,7 +50,7 @@ from sapiens.apis.detectors.hog import load_hog
 from sapiens.apis.inputs import read_pixels
 from sapiens.apis.loading.build import read_config
 from sapiens.apis.loading.load_model import inference_task
-from sapiens.commands.__main__ import main as sapiens
+from sapiens.commands import render
 from sapiens.datasets import GeometryDataset
 from sapiens.utils.cli import positive, tool_parser
 from sapiens.utils.crop import fit_aspect
@@ -309,7 +309,7 @@ def read(file: Path, folder: Path, name: str) -> Pictures:
 def rendered(folder: Path) -> Pictures:
     """The rendered people, written when they are not there."""
     if not (folder / 'dataset_card.json').is_file():
-        sapiens(['render', '--out', str(folder), *RENDER.split()])
+        render.main(['--out', str(folder), *RENDER.split()])
     return read(folder / 'annotations/person_keypoints.json', folder, 'rendered')
 
 

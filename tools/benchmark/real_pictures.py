@@ -15,7 +15,7 @@ from pathlib import Path
 
 import cv2
 
-from sapiens.commands.__main__ import main as sapiens
+from sapiens.commands import infer, render
 from sapiens.utils.cli import positive, tool_parser
 from sapiens.visualization.layout import contact_sheet
 
@@ -40,11 +40,11 @@ def main() -> None:
     args = parse_args()
     with tempfile.TemporaryDirectory() as folder:
         new = Path(folder) / 'new'
-        sapiens(['render', '--out', str(new), '--num', str(args.rendered), *RENDER.split()])
+        render.main(['--out', str(new), '--num', str(args.rendered), *RENDER.split()])
         if not args.no_photographs:
             for name in PHOTOGRAPHS:
                 (new / 'rgb' / name).write_bytes((files('skimage') / 'data' / name).read_bytes())
-        sapiens(['infer', 'all', str(new / 'rgb'), '--out', f'{folder}/out', *DRAW.split()])
+        infer.main(['all', str(new / 'rgb'), '--out', f'{folder}/out', *DRAW.split()])
         figures = [scaled(path, args.width) for path in sorted(Path(f'{folder}/out/figure').iterdir())]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     sheet = contact_sheet(figures, args.columns)
