@@ -582,7 +582,9 @@ def test_published_sapiens2_augmentation():
 @pytest.mark.parametrize('path', [path for path in LEAVES if task_of(path) == 'pose'], ids=lambda path: path.stem)
 def test_model_data_and_metric_speak_of_one_skeleton(path):
     cfg = read(path)
-    names = {cfg.model.skeleton, cfg.train_dataloader.dataset.skeleton, cfg.val_dataloader.dataset.skeleton}
+    train = cfg.train_dataloader.dataset
+    parts = train.datasets if train.type == 'CombinedDataset' else [train]
+    names = {cfg.model.skeleton, cfg.val_dataloader.dataset.skeleton, *(part.skeleton for part in parts)}
     names |= {metric.skeleton for metric in evaluators(cfg) if 'skeleton' in metric}
     assert names == {cfg.model.skeleton}
 

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ['HELD_OUT', 'NONE', 'SHARE', 'before_photographs', 'check_photographs', 'with_photographs']
+__all__ = ['HELD_OUT', 'NONE', 'SHARE', 'before_photographs', 'check_photographs', 'with_photographs', 'without_masks']
 
 SHARE = 0.05  # of the samples
+NEED_MASKS = ('LoadMatte', 'RandomBackground')
 NONE = 'none'
 """The value of $PHOTOGRAPHS in configs without photographs."""
 HELD_OUT = 'people_val.json'
@@ -33,6 +34,11 @@ def before_photographs(base: Mapping[str, Any], steps: int = -1, **people: Any) 
     ]
     others = dict(base['_other_people'], **people)
     return [*pipeline[:steps], *base['_mixing'], others, *base['_camera_faults'], pipeline[-1]]
+
+
+def without_masks(pipeline: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A pipeline that also takes photographs of people, which have no mask of the person. For use in a config."""
+    return [dict(step, optional=True) if step['type'] in NEED_MASKS else dict(step) for step in pipeline]
 
 
 def with_photographs(

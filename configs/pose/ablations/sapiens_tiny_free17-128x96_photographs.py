@@ -1,20 +1,11 @@
-"""Photographs of people among the rendered ones, as ``sapiens weights --photographs`` mixes them (docs/weights.md).
+"""Photographs of people among the rendered ones, from $DATA_ROOT/real: people_train_free.json and images (docs/weights.md)."""
 
-Data: a folder $DATA_ROOT/real with people_train_free.json (COCO, 17 keypoints) and images.
-"""
+_base_ = ['../_base_/free17-128x96.py', '../../_base_/backbones/sapiens_tiny.py']
 
-_base_ = '../sapiens_tiny_free17-128x96.py'
+from sapiens.own_weights.photographs import with_photographs, without_masks  # noqa: E402  (MMEngine needs _base_ first)
 
-from sapiens.own_weights.photographs import with_photographs  # noqa: E402  (MMEngine needs _base_ first)
-
-# Photographs have no mask of the person, which these transforms take.
-_pipeline = [
-    dict(step, optional=True) if step['type'] in ('LoadMatte', 'RandomBackground') else step
-    for step in _base_.train_dataloader.dataset.pipeline
-]
-_people = with_photographs(
-    dict(_base_.train_dataloader.dataset, pipeline=_pipeline),
-    '{{$DATA_ROOT:data}}/real',
-    ann_file='people_train_free.json',
-)
+model = dict(backbone=dict(arch=_base_.backbone.arch))
+train_pipeline = without_masks(_base_.train_pipeline)
+_people = dict(_base_.train_dataset, pipeline=train_pipeline)
+_people = with_photographs(_people, '{{$DATA_ROOT:data}}/real', ann_file='people_train_free.json')
 train_dataloader = dict(dataset=dict(_delete_=True, **_people))
