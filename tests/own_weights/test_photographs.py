@@ -6,9 +6,13 @@ import shutil
 import pytest
 from PIL import Image
 
+from sapiens.checkpoints import ZOO
 from sapiens.own_weights.photographs import NONE, check_photographs, with_photographs
+from sapiens.own_weights.train import JOINT_CONFIG
 from sapiens.registry import DATASETS
 from sapiens.utils.config import load_config
+
+from .made import OWN
 
 BY, NC = 'http://creativecommons.org/licenses/by/2.0/', 'http://creativecommons.org/licenses/by-nc/2.0/'
 
@@ -112,3 +116,10 @@ def test_the_ablation_mixes_as_the_command_does(monkeypatch):
     )
     monkeypatch.setenv('PHOTOGRAPHS', 'data/real')
     assert load_config('pose/sapiens_tiny_free17-128x96').train_dataloader.dataset.to_dict() == own.to_dict()
+
+
+@pytest.mark.parametrize('config', [JOINT_CONFIG, *(ZOO[name].config for name in OWN)])
+def test_no_recipe_shows_skin_in_colors_that_no_photograph_has(config):
+    text = json.dumps(load_config(config).train_dataloader.to_dict())
+    assert '"type": "PhotometricDistortion"' in text
+    assert text.count('"permute": false') == text.count('"type": "PhotometricDistortion"')

@@ -78,6 +78,8 @@ def test_steps_of_all_weights(packed):
         (joint, training.folder / 'keypoints.pth'),
     ):
         assert f'load_from={start}' in call
+    learned = read_checkpoint(training.folder / 'keypoints.pth').state_dict
+    assert {key.split('.')[1] for key in learned if key.startswith('tasks.')} == {'pose'}
     outs = [call[call.index('--out') + 1].removeprefix(f'{folder.parent}/work/people/') for call in training.calls[:4]]
     assert outs == ['synthetic/val', 'several/synthetic/val', 'synthetic/train', 'several/synthetic/train']
     numbers = [call[call.index('--num') + 1] for call in training.calls[:4]]
