@@ -106,16 +106,17 @@ def test_configs_take_them_from_the_environment(folder, name, monkeypatch):
     assert [step.type for step in plain.pipeline] == [step.type for step in mixed.pipeline]
 
 
-def test_the_ablation_mixes_as_the_command_does(monkeypatch):
+@pytest.mark.parametrize('config', ['pose/*sapiens_tiny_free17-128x96', 'person/*sapiens_tiny_free-256x256'])
+def test_the_ablation_mixes_as_the_command_does(monkeypatch, config):
     """Its folder is $DATA_ROOT/real; all else is that of $PHOTOGRAPHS."""
     monkeypatch.setenv('DATA_ROOT', 'data')
     monkeypatch.setenv('PHOTOGRAPHS', NONE)
-    own = load_config('pose/ablations/sapiens_tiny_free17-128x96_photographs').train_dataloader.dataset
+    own = load_config(config.replace('*', 'ablations/') + '_photographs').train_dataloader.dataset
     monkeypatch.setattr(
         'sapiens.own_weights.photographs.training_file', lambda folder: folder / 'people_train_free.json'
     )
     monkeypatch.setenv('PHOTOGRAPHS', 'data/real')
-    assert load_config('pose/sapiens_tiny_free17-128x96').train_dataloader.dataset.to_dict() == own.to_dict()
+    assert load_config(config.replace('*', '')).train_dataloader.dataset.to_dict() == own.to_dict()
 
 
 @pytest.mark.parametrize('config', [JOINT_CONFIG, *(ZOO[name].config for name in OWN)])

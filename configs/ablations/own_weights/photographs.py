@@ -1,5 +1,5 @@
 """What brings rendered people nearer to photographs: each addition of configs/_base_/datasets/photographs.py alone, none and all;
-then photographs of people among the rendered ones, alone and with all.
+then photographs of people among the rendered ones, alone and with all (5 % and 20 % of the samples), and all for twice as long.
 
 Each variant is tested on held-out rendered people and on annotated people of photographs, so that one row has both scores. Data:
 $DATA_ROOT/synthetic and $DATA_ROOT/backgrounds/train as for the weights of the package (docs/weights.md), and a folder
@@ -23,7 +23,7 @@ _places = dict(
 )
 _real = '{{$DATA_ROOT:data}}/real'
 # A model that has learned keypoints from rendered people, from which each variant goes on at a lower learning rate.
-_learn, _more = 4000, 1000
+_learn, _more = 3000, 800
 
 
 def _length(iterations, warm_up):
@@ -76,6 +76,12 @@ variants = [
     dict(name='all'),
     dict(name='people', config={'pose': _with_people}, options=_without()),
     dict(name='all-people', config={'pose': _with_people}),
+    dict(
+        name='all-people-20',
+        config={'pose': _with_people},
+        options={'pose:train_dataloader.dataset.weights': [0.8, 0.2]},
+    ),
+    dict(name='all-longer', options={f'pose:{key}': value for key, value in _length(2 * _more, 100).items()}),
 ]
 del _length, _without
 reference = 'none'
