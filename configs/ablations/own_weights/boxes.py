@@ -9,7 +9,7 @@ _base_ = '../_base_/mini.py'
 
 _root = '{{$DATA_ROOT:data}}'
 _rendered, _real = _root + '/several/synthetic', _root + '/real'
-_steps = 500
+_steps = 300
 _val = {f'{split}_dataloader.dataset.data_root': _rendered + '/val' for split in ('val', 'test')} | {
     f'{split}_evaluator.0.ann_file': _rendered + '/val/annotations/person_keypoints.json' for split in ('val', 'test')
 }

@@ -22,8 +22,9 @@ _places = dict(
     jpeg=15,
 )
 _real = '{{$DATA_ROOT:data}}/real'
-# A model that has learned keypoints from rendered people, from which each variant goes on at a lower learning rate.
-_learn, _more = 3000, 800
+# A model that has learned keypoints from rendered people alone, from which each variant goes on at a lower learning rate. It is
+# not pretrained: runs of this length do not gain by it (docs/log/experiments.md).
+_learn, _more = 2500, 600
 
 
 def _length(iterations, warm_up):
@@ -39,8 +40,7 @@ def _length(iterations, warm_up):
 
 
 chain = [
-    _base_._stages['pretrain'],
-    dict(_base_._pretrained['pose'], name='learn', options={**_base_._shared, **_length(_learn, 200)}),
+    dict(_base_._stages['pose'], name='learn', options={**_base_._shared, **_length(_learn, 200)}),
     dict(
         name='pose',
         config='pose/sapiens_tiny_free17-128x96',
