@@ -6,9 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ['HELD_OUT', 'NONE', 'SHARE', 'before_photographs', 'check_photographs', 'with_photographs', 'without_masks']
+__all__ = [
+    'HELD_OUT',
+    'NONE',
+    'SHARES',
+    'before_photographs',
+    'check_photographs',
+    'with_photographs',
+    'without_masks',
+]
 
-SHARE = 0.05  # of the samples
+SHARES = {'keypoints': 0.05, 'boxes': 0.3}
+"""Share of the samples that are photographs, by what they teach."""
 NEED_MASKS = ('LoadMatte', 'RandomBackground')
 NONE = 'none'
 """The value of $PHOTOGRAPHS in configs without photographs."""
@@ -42,7 +51,7 @@ def without_masks(pipeline: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
 
 
 def with_photographs(
-    dataset: Mapping[str, Any], folder: str, share: float = SHARE, ann_file: str | None = None
+    dataset: Mapping[str, Any], folder: str, share: float | None = None, ann_file: str | None = None
 ) -> dict[str, Any]:
     """The config of a training dataset, mixed with the photographs of a folder.
 
@@ -50,7 +59,7 @@ def with_photographs(
         dataset: config of boxes (``PersonBoxDataset``), of people with keypoints, or of these with label maps
             (``JointDataset``), with its pipeline.
         folder: of a COCO file ``people_train*.json`` with COCO's 17 keypoints, and ``images``; :data:`NONE` for no photographs.
-        share: of samples from photographs.
+        share: of samples from photographs; default: that of :data:`SHARES`.
         ann_file: another COCO file of the folder, which need not exist yet.
 
     Raises:
@@ -60,7 +69,9 @@ def with_photographs(
         return dict(dataset)
     rendered = {key: value for key, value in dataset.items() if key != 'pipeline'}
     photographs = dict(data_root=folder, ann_file=ann_file or training_file(Path(folder)).name, img_prefix='images')
-    if rendered['type'] == 'PersonBoxDataset':
+    has_boxes = rendered['type'] == 'PersonBoxDataset'
+    share = SHARES['boxes' if has_boxes else 'keypoints'] if share is None else share
+    if has_boxes:
         photographs['type'] = 'PersonBoxDataset'
     else:
         skeleton = rendered.get('skeleton') or rendered['dataset']['skeleton']
@@ -108,7 +119,7 @@ def check_photographs(folder: Path) -> dict[str, Any]:
     if held_out.is_file():
         _refuse_common(path, content['images'], held_out)
     used = {addresses[image['license']] for image in content['images']}
-    return dict(photographs=len(content['images']), annotations=path.name, licenses=sorted(used), share=SHARE)
+    return dict(photographs=len(content['images']), annotations=path.name, licenses=sorted(used), share=dict(SHARES))
 
 
 def _refuse_common(path: Path, images: list[dict], held_out: Path) -> None:

@@ -198,7 +198,9 @@ def test_a_stopped_command_goes_on_where_it_was(tmp_path, number):
     process.stdout.readline()
     process.send_signal(number)
     process.communicate()
-    done = {path.stem for path in (out / 'records' / 'write').glob('[!.]*.json')}  # a kill can leave a hidden, unfinished one
+    done = {
+        path.stem for path in (out / 'records' / 'write').glob('[!.]*.json')
+    }  # a kill can leave a hidden, unfinished one
     assert 1 <= len(done) < 8
     deadline = time.monotonic() + 20
     while any(_is_alive(int(path.name)) for path in calls.iterdir()) and time.monotonic() < deadline:

@@ -47,7 +47,7 @@ def write(folder, name, numbers, license=BY):
 
 def test_the_card_says_what_they_are(folder):
     assert check_photographs(folder) == dict(
-        photographs=2, annotations='people_train_free.json', licenses=[BY], share=0.05
+        photographs=2, annotations='people_train_free.json', licenses=[BY], share={'keypoints': 0.05, 'boxes': 0.3}
     )
 
 
@@ -94,13 +94,15 @@ def test_the_share_of_samples(folder):
     assert with_photographs(dict(boxes, pipeline=[]), NONE) == dict(boxes, pipeline=[])
 
 
-@pytest.mark.parametrize('name', ['pose/sapiens_tiny_free17-128x96', 'person/sapiens_tiny_free-256x256'])
-def test_configs_take_them_from_the_environment(folder, name, monkeypatch):
+@pytest.mark.parametrize(
+    ('name', 'share'), [('pose/sapiens_tiny_free17-128x96', 0.05), ('person/sapiens_tiny_free-256x256', 0.3)]
+)
+def test_configs_take_them_from_the_environment(folder, name, share, monkeypatch):
     plain = load_config(name).train_dataloader.dataset
     monkeypatch.setenv('PHOTOGRAPHS', str(folder))
     mixed = load_config(name).train_dataloader.dataset
     assert (plain.type, mixed.type) == (mixed.datasets[0].type, 'CombinedDataset')
-    assert mixed.datasets[1].ann_file == 'people_train_free.json' and mixed.weights == [0.95, 0.05]
+    assert mixed.datasets[1].ann_file == 'people_train_free.json' and mixed.weights == [1 - share, share]
     optional = {step.type: step.get('optional') for step in mixed.pipeline}
     assert optional['LoadMatte'] and optional['RandomBackground']
     assert [step.type for step in plain.pipeline] == [step.type for step in mixed.pipeline]
