@@ -6,9 +6,9 @@ from pathlib import Path
 from sapiens.checkpoints import ZOO, Entry
 from sapiens.tasks import get_task
 
-__all__ = ['DETECTOR', 'automatic_for', 'has_detector', 'is_here', 'own_models']
+__all__ = ['DETECTOR', 'PARTS', 'automatic_for', 'has_detector', 'is_here', 'own_models']
 
-DETECTOR = 'sapiens-tiny-person'
+DETECTOR, PARTS = 'sapiens-tiny-person', 'sapiens-tiny-seg28'
 
 
 def is_here(entry: Entry) -> bool:
@@ -17,8 +17,8 @@ def is_here(entry: Entry) -> bool:
 
 
 def has_detector() -> bool:
-    """Whether the own detector of people is in this version of the package."""
-    return is_here(ZOO[DETECTOR])
+    """Whether the own detector of people, and the parts that refine its boxes, are in this version of the package."""
+    return all(is_here(ZOO[name]) for name in (DETECTOR, PARTS))
 
 
 def automatic_for(models: Iterable[str | Path | None]) -> str:

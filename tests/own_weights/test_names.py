@@ -15,9 +15,10 @@ from sapiens.apis import load_model
 from sapiens.apis.demo import ALL, Demo, models_on_this_machine
 from sapiens.apis.detectors import automatic, build_detector
 from sapiens.apis.detectors.automatic import choose_detector  # before the patch of conftest.py
+from sapiens.apis.detectors.refine import RefinedByParts
 from sapiens.apis.inputs import read_pixels
 from sapiens.apis.loading.download import download
-from sapiens.apis.own_models import automatic_for, own_models
+from sapiens.apis.own_models import automatic_for, has_detector, own_models
 from sapiens.apis.web.layout import people_choices
 from sapiens.apis.writers.files import write_file
 from sapiens.checkpoints import ZOO, find, read_weights, resolve_checkpoint, resolve_config
@@ -77,12 +78,21 @@ def test_embedded_detector_is_the_own_one(shipped, monkeypatch):
     monkeypatch.setattr('sapiens.apis.detectors.hog.load_hog', lambda: pytest.fail('HOG was taken'))
     loaded = []
     monkeypatch.setattr('sapiens.apis.detectors.own.load_own', lambda *given: loaded.append(given) or list)
-    build_detector('embedded', 'cpu')
+    detector = build_detector('embedded', 'cpu')
     assert loaded == [(PERSON, 'cpu')]
+    # Parts refine its boxes. Those that cannot reach the threshold of the detector are not looked at.
+    assert isinstance(detector.find, RefinedByParts) and detector.find.least == pytest.approx(detector.threshold**2)
+    assert build_detector('embedded', 'cpu', threshold=0.2).find.least == pytest.approx(0.04)
     monkeypatch.setattr(automatic, '_fetch', lambda say: 'no network')
     monkeypatch.setattr(automatic, '_published', lambda: None)
     said = []
     assert choose_detector(said.append) == 'embedded' and said[0].startswith(f'people are found by {PERSON}: ')
+    monkeypatch.setattr(automatic, 'choose_detector', lambda: 'embedded')
+    found = build_detector('auto', 'cpu', threshold=0.2).find
+    found([])
+    assert found._find.least == pytest.approx(0.04)
+    (shipped / f'{SEG}.safetensors').unlink()
+    assert not has_detector()
 
 
 def test_they_find_people_without_a_network(shipped, monkeypatch):

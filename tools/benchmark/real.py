@@ -50,6 +50,7 @@ from sapiens.apis.detectors.hog import load_hog
 from sapiens.apis.inputs import read_pixels
 from sapiens.apis.loading.build import read_config
 from sapiens.apis.loading.load_model import inference_task
+from sapiens.coco import BOX_THRESHOLD
 from sapiens.commands import render
 from sapiens.datasets import GeometryDataset
 from sapiens.utils.cli import positive, tool_parser
@@ -221,19 +222,20 @@ def score_segmentation(pictures: Pictures, model: Any) -> dict[str, float]:
 
 
 def score_detector(pictures: Pictures, detector: Any) -> dict[str, Any]:
-    """AP .5 of boxes, recall by height, and images with somebody found."""
+    """AP .5 of boxes, and at the default threshold recall by height and images with somebody found.
+
+    Args:
+        detector: with the threshold :data:`LOWEST`.
+    """
     results, people, matched, images = [], [], [], 0
-    threshold = detector.threshold
     for image, image_id, found in pictures:
-        detector.threshold = LOWEST
         boxes, scores = detector([image])[0]
-        detector.threshold = threshold
         sizes = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
         results += [
             dict(image_id=image_id, category_id=1, bbox=box.tolist(), score=float(score))
             for box, score in zip(sizes, scores, strict=True)
         ]
-        good = scores >= threshold
+        good = scores >= BOX_THRESHOLD
         images += bool(good.any())
         people += found
         matched += (match(found, sizes[good]) >= 0).tolist()
@@ -329,6 +331,13 @@ def as_detector(model: Any) -> Callable:
     return lambda images: [(found.boxes, found.scores) for found in model(list(images))]
 
 
+def build(name: str, threshold: float | None = None) -> PersonDetector:
+    """A detector by its name on the command line."""
+    if name == 'hog':
+        return PersonDetector(load_hog(), threshold)
+    return build_detector(name, threshold=threshold)
+
+
 def of_model(model: Any) -> Callable:
     def predict(image: np.ndarray, boxes: Sequence) -> tuple[np.ndarray, np.ndarray]:
         result = model(image, boxes=np.asarray(boxes, np.float32))
@@ -348,13 +357,11 @@ def main() -> None:
         read(args.photographs / 'people_val.json', args.photographs / 'images', 'photographs'),
         rendered(args.rendered),
     ]
-    detectors = {
-        name: PersonDetector(load_hog()) if name == 'hog' else build_detector(name) for name in args.detectors
-    }
+    detectors = {name: build(name) for name in args.detectors}
     tables: dict[str, dict] = {name: {} for name in ('pose', 'seg', 'depth', 'normal', 'detector', 'milliseconds')}
-    for name, detector in detectors.items():
+    for name in detectors:
         for pictures in sources:
-            tables['detector'][name, pictures.name] = score_detector(pictures, detector)
+            tables['detector'][name, pictures.name] = score_detector(pictures, build(name, LOWEST))
     image = next(iter(sources[0]))[0]
     for name, detector in detectors.items():
         row = clock_call(lambda d=detector: d([image]), args.repeats)
@@ -406,7 +413,8 @@ def _score_model(
         tables['normal'][name, 'rendered'] = score_normals(args.rendered, model)
     if model.task == 'person':
         for pictures in sources:
-            tables['detector'][name, pictures.name] = score_detector(pictures, PersonDetector(as_detector(model)))
+            detector = PersonDetector(as_detector(model), threshold=LOWEST)
+            tables['detector'][name, pictures.name] = score_detector(pictures, detector)
     row = clock_call(clocked, args.repeats) | clock_network(*[*text.split(','), None][:2], model, args.repeats)
     what = 'an image' if model.task == 'person' else 'a person'
     tables['milliseconds'][f'{name}, {what}', 'photographs'] = row

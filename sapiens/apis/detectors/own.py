@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 
+from sapiens.coco import BOX_THRESHOLD
 from sapiens.tasks import resolve
 
-__all__ = ['load_own']
+from .refine import RefinedByParts
+
+__all__ = ['load_own', 'load_refined']
 
 # Smallest score of a box that is passed on; the caller has its own.
 LOWEST = 0.01
@@ -33,3 +36,16 @@ def load_own(text: str, device: str) -> Callable:
         )
     predictor = load_model(model, checkpoint, task='person', device=device, box_threshold=LOWEST, tiles=tiles)
     return lambda images: [(found.boxes, found.scores) for found in predictor(list(images))]
+
+
+def load_refined(model: str, parts: str, device: str, threshold: float | None = None) -> RefinedByParts:
+    """Load a detector by name, and the segmentation that refines its boxes.
+
+    Args:
+        model, parts: names of weights of the package.
+        device: see :func:`sapiens.apis.load_model`.
+        threshold: smallest score of a box that is of use; default :data:`sapiens.coco.BOX_THRESHOLD`.
+    """
+    load_model = resolve('sapiens.apis.loading.load_model:load_model')
+    threshold = BOX_THRESHOLD if threshold is None else threshold
+    return RefinedByParts(load_own(model, device), load_model(parts, task='seg', device=device), threshold)
