@@ -18,7 +18,7 @@ _PINNED = {
     'onedl-mmsegmentation': '1.4.2',
     'mmpose': '1.3.2',
 }
-_OPENCV = 'opencv-contrib-python-headless==5.0.0.93'
+_OPENCV = 'opencv-python-headless==5.0.0.93'
 
 
 def _check_requirements(required=None, pinned=None, opencv: str = 'cv2') -> None:

@@ -86,9 +86,7 @@ def test_missing_or_old_requirement_names_one_command():
         match=r'numpy \S+ is installed, needs >=1\.0\.3,<1\.1\. Fix: pip install --no-deps numpy==1\.0\.3$',
     ):
         sapiens._check_requirements(pinned={'numpy': '1.0.3'})
-    with pytest.raises(
-        ImportError, match=r'no OpenCV .*onedl-mmengine==\S+ .*mmpose==\S+ opencv-contrib-python-headless=='
-    ):
+    with pytest.raises(ImportError, match=r'no OpenCV .*onedl-mmengine==\S+ .*mmpose==\S+ opencv-python-headless=='):
         sapiens._check_requirements(opencv='no_such_cv2')
     sapiens._check_requirements()
 

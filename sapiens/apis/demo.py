@@ -5,7 +5,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from sapiens.checkpoints import ZOO, find, is_huggingface_folder, resolve_checkpoint
@@ -72,7 +71,7 @@ class Demo:
             self.choices[ALL] = {' + '.join(self.together): {}}
         if {'albedo', 'normal'} <= set(self.together):
             self.choices[RELIGHT] = {' + '.join(self._tasks(RELIGHT)): {}}
-        free = ['auto', 'whole-image'] + (['embedded'] if has_detector() or hasattr(cv2, 'HOGDescriptor') else [])
+        free = ['auto', 'whole-image'] + (['embedded'] if has_detector() else [])
         self.detectors = list(dict.fromkeys([*free, *(detectors or ())]))
         self.options = dict(device=device, dtype=dtype)
         self.lock = threading.Lock()

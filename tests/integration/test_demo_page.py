@@ -118,7 +118,7 @@ def test_cancel(act, image):
 def test_a_box_by_hand_where_no_person_is_found(act, image, monkeypatch):
     none = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
     monkeypatch.setattr('sapiens.apis.demo.build_detector', lambda *_: lambda images: [none for _ in images])
-    last = run(act, image, 'pose', LABELS[0], 'embedded')[-1]
+    last = run(act, image, 'pose', LABELS[0], 'auto')[-1]
     assert 'No person was found: draw a box' in last['status'] and last['detector'] == BY_HAND
     assert last['boxes'] == ''
     shown = act.canvas(image, last['detector'], last['boxes'])

@@ -75,7 +75,6 @@ def test_lists_of_models_show_them(shipped, tmp_path):
 
 
 def test_embedded_detector_is_the_own_one(shipped, monkeypatch):
-    monkeypatch.setattr('sapiens.apis.detectors.hog.load_hog', lambda: pytest.fail('HOG was taken'))
     loaded = []
     monkeypatch.setattr('sapiens.apis.detectors.own.load_own', lambda *given: loaded.append(given) or list)
     detector = build_detector('embedded', 'cpu')

@@ -31,6 +31,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from hog import load_hog
 from pycocotools import mask as masks
 from real_clock import clock_call, clock_network
 from real_scores import (
@@ -46,7 +47,6 @@ from real_tables import as_rows, gap, into_document, table
 from sapiens.apis import load_model
 from sapiens.apis.detectors import build_detector
 from sapiens.apis.detectors.base import PersonDetector
-from sapiens.apis.detectors.hog import load_hog
 from sapiens.apis.inputs import read_pixels
 from sapiens.apis.loading.build import read_config
 from sapiens.apis.loading.load_model import inference_task
@@ -112,7 +112,7 @@ def parse_args():
         nargs='+',
         default=['embedded'],
         metavar='NAME',
-        help='as of sapiens infer, or hog: that of OpenCV',
+        help='as of sapiens infer, or hog: that of the contrib build of OpenCV',
     )
     parser.add_argument('--photographs', type=Path, required=True, metavar='DIR', help='people_val.json and images/')
     parser.add_argument('--rendered', type=Path, default='work_dirs/real', metavar='DIR', help='default: %(default)s')

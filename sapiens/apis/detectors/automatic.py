@@ -5,7 +5,6 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from mmengine.logging import print_log
@@ -28,8 +27,8 @@ def choose_detector(say: Callable[[str], None] = print_log) -> str:
     """Choose a detector, and say in one line which one it is.
 
     In this order: the published one, if its weights are on this machine and MMDetection is installed; Faster R-CNN of
-    torchvision, whose weights are fetched once; without a network, the embedded one of this package, or of OpenCV; without
-    these, the whole image.
+    torchvision, whose weights are fetched once; without a network, the embedded one of this package; without its weights, the
+    whole image.
 
     Args:
         say: takes the line.
@@ -47,15 +46,9 @@ def choose_detector(say: Callable[[str], None] = print_log) -> str:
     if has_detector():
         say(f'people are found by {DETECTOR}: torchvision:{FETCHED} cannot be fetched ({reason})')
         return 'embedded'
-    if hasattr(cv2, 'HOGDescriptor'):
-        say(
-            f"people are found by OpenCV's embedded detector, which misses most people who do not stand upright in full view: "
-            f'torchvision:{FETCHED} cannot be fetched ({reason}). {_ADVICE}'
-        )
-        return 'embedded'
     say(
-        f'each image is taken as one person: torchvision:{FETCHED} cannot be fetched ({reason}), and OpenCV '
-        f'{cv2.__version__} has no embedded detector. {_ADVICE}'
+        f'each image is taken as one person: torchvision:{FETCHED} cannot be fetched ({reason}), and this version of the package '
+        f'has no weights of {DETECTOR}. {_ADVICE}'
     )
     return 'whole-image'
 

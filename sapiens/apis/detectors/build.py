@@ -2,7 +2,7 @@
 
 from sapiens.utils.device import pick_device
 
-from ..own_models import DETECTOR, PARTS, has_detector
+from ..own_models import DETECTOR, PARTS
 from .automatic import Automatic
 from .base import PersonDetector, whole_image
 
@@ -26,8 +26,7 @@ def build_detector(text: str, device: str = 'auto', **options) -> PersonDetector
     Args:
         text: 'auto': the best one of these that this machine has or can fetch, see :func:`.choose_detector`; it is chosen when
             the first image needs it. 'whole-image': the image is one person. 'embedded', without a download: sapiens-tiny-person,
-            whose boxes sapiens-tiny-seg28 refines (:class:`.refine.RefinedByParts`), if this version of the package has their
-            weights, else OpenCV's histograms of gradients, which find standing people. 'sapiens:CONFIG,CHECKPOINT' or
+            whose boxes sapiens-tiny-seg28 refines (:class:`.refine.RefinedByParts`). 'sapiens:CONFIG,CHECKPOINT' or
             'sapiens:NAME': a detector of this package as it is. A number after another comma is that of tiles along each side,
             for small people. 'torchvision:NAME' or 'torchvision:NAME,FILE': a model of ``torchvision.models.detection`` with its
             weights or those of a file. 'transformers:NAME_OR_FOLDER': an object detection model of that library.
@@ -37,6 +36,7 @@ def build_detector(text: str, device: str = 'auto', **options) -> PersonDetector
 
     Raises:
         ValueError: an unknown detector, or a missing part.
+        FileNotFoundError: a version of the package without the weights of 'embedded', or another missing file.
         ImportError: a package is not installed; the message has the command that installs it.
     """
     check_detector(text)
@@ -45,14 +45,10 @@ def build_detector(text: str, device: str = 'auto', **options) -> PersonDetector
         find = Automatic(lambda text: build_detector(text, device, **options).find)
     elif kind == 'whole-image':
         find = lambda images: [whole_image(image) for image in images]  # noqa: E731
-    elif kind == 'embedded' and has_detector():
-        from .own import load_own, load_refined
+    elif kind == 'embedded':
+        from .own import load_refined
 
         find = load_refined(DETECTOR, PARTS, device, options.get('threshold'))
-    elif kind == 'embedded':
-        from .hog import load_hog
-
-        find = load_hog()
     elif kind == 'sapiens':
         from .own import load_own
 

@@ -8,7 +8,7 @@ from sapiens.metainfo.palettes import PALETTES
 from sapiens.visualization.people import STYLES
 
 from ..demo import RELIGHT, Demo
-from ..own_models import DETECTOR, has_detector
+from ..own_models import DETECTOR
 from ..relight import Light
 from .kept import Look
 from .texts import licenses, where
@@ -97,7 +97,7 @@ def _source(gr: ModuleType) -> SimpleNamespace:
 
 def people_choices(detectors: Sequence[str]) -> list[tuple[str, str]]:
     """Return how people can be found: text and name of each detector, and boxes by hand."""
-    names = NAMES | {'embedded': f'Find people ({DETECTOR if has_detector() else "detector of OpenCV"})'}
+    names = NAMES | {'embedded': f'Find people ({DETECTOR})'}
     return [(names.get(name, f'Find people ({name})'), name) for name in (*detectors, BY_HAND)]
 
 

@@ -1,4 +1,4 @@
-"""Detector of histograms of oriented gradients. Needs no weights and no accelerator.
+"""OpenCV's detector of people by histograms of oriented gradients, an alternative to compare with.
 
 Source: Dalal and Triggs, "Histograms of Oriented Gradients for Human Detection" (CVPR 2005), as shipped by OpenCV. It finds
 upright people who are fully visible.
@@ -23,7 +23,7 @@ def load_hog() -> Callable:
     """
     if not hasattr(cv2, 'HOGDescriptor'):
         raise ImportError(
-            f"detector 'embedded' needs OpenCV's HOG, which {cv2.__version__} has only in its contrib build: "
+            f'hog needs HOGDescriptor, which OpenCV {cv2.__version__} has only in its contrib build: '
             'pip uninstall opencv-python-headless opencv-python && pip install opencv-contrib-python-headless'
         )
     hog = cv2.HOGDescriptor()
