@@ -189,6 +189,7 @@ input +
 --tiles positive
 --if-no-detections empty|whole-image =empty
 --when-nobody empty|whole-image
+--views positive
 --num-keypoints keypoint_count 17|133|308
 --keypoints-as
 --save +

@@ -131,6 +131,8 @@ def make_models(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dic
         options = dict(flip_test=args.flip_test, num_keypoints=args.num_keypoints)
         if args.keypoints_as:
             options['keypoints_as'] = args.keypoints_as
+        if args.views:
+            options['views'] = args.views
         options.update(box_threshold=args.box_threshold, nms_threshold=args.nms_threshold, tiles=args.tiles)
         options.update(camera)
         options.update((file.needs, True) for file in get_result_class(task).chosen(saving) if file.needs)
@@ -142,7 +144,7 @@ def make_models(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dic
         result.paths(Path('x'), saving)  # fails early if there is nothing to write
         if issubclass(result, PoseResult):
             result.check(saving, skeleton_of(options))
-    for name in ('num_keypoints', 'keypoints_as'):
+    for name in ('num_keypoints', 'keypoints_as', 'views'):
         if getattr(args, name) and not any(name in options for options in models.values()):
             raise ValueError(f'--{name.replace("_", "-")} is for pose')
     if args.tiles is not None and not any('tiles' in options for options in models.values()):

@@ -49,7 +49,7 @@ from sapiens.apis.inputs import Item, find_inputs, is_video
 from sapiens.apis.output_dir import check_overwriting, check_places
 from sapiens.apis.own_models import own_models
 from sapiens.apis.path_lists import PATH_COLUMN
-from sapiens.apis.predictors import SKELETONS
+from sapiens.apis.predictors import SKELETONS, VIEWS
 from sapiens.apis.predictors.huggingface import PROCESSINGS
 from sapiens.apis.results import Saving
 from sapiens.apis.results.by_task import get_inference_task, get_result_class
@@ -105,6 +105,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     text = 'an image without boxes has no people, or is one person; default: %(default)s'
     add('--if-no-detections', choices=IF_NO_DETECTIONS, default='empty', help=text)
     add('--when-nobody', dest='if_no_detections', choices=IF_NO_DETECTIONS, help=argparse.SUPPRESS)
+    text = (
+        f'pose: crops of each person, up to {len(VIEWS)}, whose median is taken: better with small models, and slower'
+    )
+    add('--views', type=positive, metavar='N', help=text)
     text = 'compute only the keypoints of this skeleton with a larger model'
     add('--num-keypoints', type=keypoint_count, choices=list(SKELETONS), help=text)
     text = f'convert the results to another skeleton: {", ".join(skeleton_names())}, or a .py file (docs/keypoints.md)'

@@ -172,7 +172,11 @@ def test_options_of_other_tasks_are_refused(tmp_path, weights, written, capsys):
     options = (path, '--out', tmp_path / 'out')
     assert status_of('infer', 'person', *options, '--model', written, '--detector', 'embedded') == 2
     assert '--boxes and --detector are for pose' in capsys.readouterr().err
+    assert status_of('infer', 'seg', *options, '--model', 'seg/sapiens_tiny_synthetic-128x96', '--views', '3') == 2
+    assert '--views is for pose' in capsys.readouterr().err
     options = (*options, '--model', 'pose/sapiens_tiny_synthetic17-128x96', '--detector', 'whole-image')
+    assert status_of('infer', 'pose', *options, '--views', '8') == 2
+    assert 'views=8: expected the number of crops of a person, 1 to 7' in capsys.readouterr().err
     assert status_of('infer', 'pose', *options, '--tiles', '2') == 2
     assert '--tiles 2 is for person' in capsys.readouterr().err
 

@@ -116,6 +116,8 @@ def parse_args():
     )
     parser.add_argument('--photographs', type=Path, required=True, metavar='DIR', help='people_val.json and images/')
     parser.add_argument('--rendered', type=Path, default='work_dirs/real', metavar='DIR', help='default: %(default)s')
+    text = 'also score keypoints that are the median over this many crops of a person'
+    parser.add_argument('--views', type=positive, metavar='N', help=text)
     parser.add_argument('--repeats', type=positive, default=3, help='of the clock (default: %(default)s)')
     parser.add_argument('--out', type=Path, metavar='FILE', help='also write the numbers as JSON')
     parser.add_argument(
@@ -396,6 +398,9 @@ def _score_model(
         for pictures in sources:
             tables['pose'].setdefault(('constant pose', pictures.name), score_pose(pictures, constant(pictures)))
             tables['pose'][name, pictures.name] = score_pose(pictures, of_model(model))
+            if args.views:
+                several = load_model(*text.split(','), device='cpu', views=args.views)
+                tables['pose'][f'{name}, {args.views} crops', pictures.name] = score_pose(pictures, of_model(several))
             for kind, detector in detectors.items():
                 tables['pose'][f'{name}, {kind}', pictures.name] = score_pose(pictures, of_model(model), detector)
         image, _, people = next(one for one in sources[0] if one[2])

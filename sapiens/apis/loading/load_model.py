@@ -56,6 +56,7 @@ def load_model(
     box_threshold: float | None = None,
     nms_threshold: float | None = None,
     tiles: int | None = None,
+    views: int | None = None,
     crop: str = 'auto',
     processing: str = PROCESSINGS[0],
     cfg_options: list[str] | dict | None = None,
@@ -90,6 +91,7 @@ def load_model(
         box_threshold: smallest score of a box (person), by default 0.3.
         nms_threshold: of two boxes with a larger overlap (IoU) the better one is kept (person); by default as the config says.
         tiles: also look at this many overlapping tiles along each side of the image (person), for small people.
+        views: crops of each person whose median is taken (pose), 1 to 7; see :class:`.PosePredictor`.
         crop: 'device' crops and resizes on the accelerator, 'host' with the transforms of the config. 'auto' is 'device' on
             accelerators. They differ by rounding in a few pixels.
         processing: 'published' has the inputs and results of the published code, 'huggingface' those of transformers: for pose,
@@ -129,7 +131,7 @@ def load_model(
             raise ValueError(f'task={task!r}, but {label} is for {" and ".join(map(repr, known))}')
     options = dict(flip_test=flip_test, num_keypoints=num_keypoints, keypoints_as=keypoints_as)
     options.update(heatmaps=heatmaps or None, detector=detector, focal=focal, intrinsics=intrinsics, rays=rays)
-    options.update(box_threshold=box_threshold, nms_threshold=nms_threshold, tiles=tiles)
+    options.update(box_threshold=box_threshold, nms_threshold=nms_threshold, tiles=tiles, views=views)
     options = {name: value for name, value in options.items() if value is not None}
     kinds = [get_predictor_class(task_of(part).inference_name) for part in parts] if chosen else [kind]
     own = own or {}

@@ -6,11 +6,12 @@ from .features import FeaturePredictor
 from .multi_task import MultiTaskPredictor
 from .person import PersonPredictor
 from .pointmap import PointmapPredictor
-from .pose import SKELETONS, PosePredictor
+from .pose import SKELETONS, VIEWS, PosePredictor
 from .side_by_side import Pipeline
 
 __all__ = [
     'SKELETONS',
+    'VIEWS',
     'DensePredictor',
     'FeaturePredictor',
     'MultiTaskPredictor',
