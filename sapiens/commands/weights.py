@@ -1,16 +1,16 @@
 """Train, evaluate and pack the small weights that are part of this package.
 
-NAME is sapiens-tiny-pose17, or pose17 for short; so are person, pose133, seg28, depth and normal. "all" trains them together on
-one encoder, which learns keypoints first. The command renders people, pretrains an encoder on them, trains the model of the name
-in front of photographs, evaluates it on 250 held-out people and writes half-precision weights with a card. It ends after
---minutes of the clock, and the same command goes on where it stopped, also on another machine with the work dir. A GPU is used
-where there is one. docs/weights.md has the details.
+NAME is sapiens-tiny-pose17, or pose17 for short; so are person, pose133, seg28, depth and normal. "keypoints" makes pose17 and
+pose133 by one training. "all" trains the six together on one encoder, which learns keypoints first. The command renders
+people, pretrains an encoder on them, trains the model of the name in front of photographs, evaluates it on 250 held-out people
+and writes half-precision weights with a card. It ends after --minutes of the clock, and the same command goes on where it
+stopped, also on another machine with the work dir. A GPU is used where there is one. docs/weights.md has the details.
 
 Examples:
     sapiens weights all --minutes 240 --backgrounds photographs --backgrounds-from 'COCO, CC BY 2.0'
     sapiens weights pose17 --minutes 150 --backgrounds photographs --backgrounds-from 'COCO, CC BY 2.0'
     sapiens weights seg28 --minutes 600 --backgrounds photographs --backgrounds-from 'own, CC0' --out packed
-    sapiens weights pose17 --minutes 150 --from-shipped ...    # on from the weights of this version of the package
+    sapiens weights keypoints --minutes 150 --from-shipped ...    # on from the weights of this version of the package
     sapiens weights pose17 --pack work_dirs/x/iter_9000.pth --about card.json    # pack another training of the same config
 """
 
@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 
 from sapiens.own_weights.pack import pack, require_own
-from sapiens.own_weights.recipes import ALL, VAL_PEOPLE
+from sapiens.own_weights.recipes import ALL, GROUPS, VAL_PEOPLE
 from sapiens.own_weights.train import OwnTraining
 from sapiens.utils.cli import above_zero, positive, tool_parser, zero_or_more
 
@@ -29,7 +29,7 @@ from sapiens.utils.cli import above_zero, positive, tool_parser, zero_or_more
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = tool_parser(__doc__, first=('--minutes', '--backgrounds', '--backgrounds-from', '--work-dir', '--out'))
     add = parser.add_argument
-    add('name', metavar='NAME', help='of weights of the package, or "all"')
+    add('name', metavar='NAME', help='of weights of the package, or "keypoints" or "all"')
     add('--minutes', type=above_zero, default=150.0, help='of the clock for this call; default: %(default)g')
     text = 'folder of photographs without people, put behind the rendered people and in front of them'
     add('--backgrounds', type=Path, metavar='DIR', help=text)
@@ -77,8 +77,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         parser.error('--from-shipped takes the place of the stages before the training: give no iterations of them')
     if args.keypoints_iterations is not None and args.name != ALL:
         parser.error(f'--keypoints-iterations is for {ALL}: the other recipes have no such stage')
-    if args.pack and args.name == ALL:
-        parser.error(f'--pack packs one of the weights: name it instead of {ALL}')
+    if args.pack and args.name in GROUPS:
+        parser.error(f'--pack packs one of the weights: name it instead of {args.name}')
     if not args.pack and not (args.backgrounds and args.backgrounds_from):
         parser.error('give --backgrounds DIR and --backgrounds-from TEXT: the photographs that the training shows')
     return args
@@ -86,19 +86,19 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    entry = None if args.name == ALL else require_own(args.name)
+    what = GROUPS[args.name] if args.name in GROUPS else require_own(args.name)
     for path in (args.about, args.scores):
         if path is not None and not path.is_file():
             raise FileNotFoundError(f'no file {path}')
     if args.pack:
-        pack(entry.name, args.pack, json.loads(args.about.read_text(encoding='utf-8')), args.encoder, args.out)
+        pack(what.name, args.pack, json.loads(args.about.read_text(encoding='utf-8')), args.encoder, args.out)
         return
     if not args.backgrounds.is_dir():
         raise FileNotFoundError(f'--backgrounds {args.backgrounds} is not a folder')
     if args.photographs is not None and not args.photographs.is_dir():
         raise FileNotFoundError(f'--photographs {args.photographs} is not a folder')
     training = OwnTraining(
-        entry,
+        what,
         args.work_dir,
         args.backgrounds,
         args.backgrounds_from,

@@ -3,12 +3,28 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sapiens.checkpoints import Entry
+from sapiens.checkpoints import ZOO, Entry
 
-__all__ = ['ALL', 'RECIPES', 'VAL_PEOPLE', 'People', 'Recipe', 'length_options', 'recipe_of', 'render_arguments']
+__all__ = [
+    'ALL',
+    'GROUPS',
+    'JOINT_CONFIG',
+    'KEYPOINTS',
+    'OWN',
+    'RECIPES',
+    'VAL_PEOPLE',
+    'Group',
+    'People',
+    'Recipe',
+    'length_options',
+    'recipe_of',
+    'render_arguments',
+]
 
-ALL = 'all'
-"""The name of the recipe of all weights on one encoder."""
+OWN = tuple(entry for entry in ZOO.values() if entry.is_own)
+ALL, KEYPOINTS = 'all', 'keypoints'
+"""Names of recipes that make several weights."""
+JOINT_CONFIG = 'multi/sapiens_tiny_free-128x96.py'
 
 VAL_PEOPLE, SEEDS = 250, {'train': 10, 'val': 11}
 _CROPS = (
@@ -51,6 +67,23 @@ class Recipe:
     keypoints_iterations: int = 0
 
 
+@dataclass(frozen=True)
+class Group:
+    """Weights that one training makes, on one encoder.
+
+    Attributes:
+        name: of the folder of the training.
+        config: of the training.
+        entries: of the weights.
+        encoder: file of the encoder.
+    """
+
+    name: str
+    config: str
+    entries: tuple[Entry, ...]
+    encoder: str
+
+
 _SINGLE_OPTIONS = '--size 192x256 --people 1-1 --format jpg --compact --labels mask,depth,normal,seg,instance,alpha'
 _SEVERAL_OPTIONS = '--size 320x256 --people 1-6 --format jpg --labels mask,alpha'
 _SINGLE = {'synthetic': People(_SINGLE_OPTIONS, 12_000)}
@@ -70,16 +103,27 @@ RECIPES = {
         'Whole images of 256x256 pixels: people smaller than about a tenth of the image, and people who hide each other, are '
         'missed.',
     ),
+    KEYPOINTS: Recipe('people', _SINGLE, 40_000, ''),
     ALL: Recipe(
         'people', _BOTH, 24_000, '', keypoints='pose/sapiens_tiny_free133-128x96.py', keypoints_iterations=24_000
     ),
 }
-"""By the last part of the name; limits of weights of :data:`ALL` are those of the single ones."""
+"""By the last part of the name; limits of the weights of a group are those of the single ones."""
+
+_POSES = tuple(entry for entry in OWN if entry.task == 'pose')
+_MOST_KEYPOINTS = ZOO['sapiens-tiny-pose133']
+GROUPS = {
+    ALL: Group('sapiens-tiny-all', JOINT_CONFIG, OWN, 'sapiens-tiny-encoder.safetensors'),
+    # The smaller sets of keypoints are the first outputs of the largest one.
+    KEYPOINTS: Group(
+        'sapiens-tiny-keypoints', _MOST_KEYPOINTS.config, _POSES, 'sapiens-tiny-keypoints-encoder.safetensors'
+    ),
+}
 
 
-def recipe_of(entry: Entry | None) -> Recipe:
-    """The recipe of own weights; None for that of all."""
-    return RECIPES[ALL if entry is None else entry.name.rpartition('-')[2]]
+def recipe_of(what: Entry | Group) -> Recipe:
+    """The recipe of own weights, or of a group."""
+    return RECIPES[what.name.rpartition('-')[2]]
 
 
 def render_arguments(people: People, split: str, folder: str, number: int, device: str = 'cpu') -> list[str]:

@@ -1,6 +1,6 @@
-"""The weights of the package on one encoder: to single models from a model of all tasks, and back."""
+"""Weights of the package on one encoder: to single models from the model of a group, and back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -9,24 +9,22 @@ from torch import Tensor
 from sapiens import weights
 from sapiens.checkpoints import ZOO, Entry, extract_task, read_weights
 from sapiens.metainfo import match_keypoints
-from sapiens.utils.checkpoint import as_member, read_checkpoint
+from sapiens.utils.checkpoint import as_member, names_of_tasks, read_checkpoint
 from sapiens.utils.config import load_config
 from sapiens.utils.files import atomic_path
 
-__all__ = ['ENCODER', 'join_shipped', 'joint_checkpoint', 'refuse_too_much', 'single_checkpoint']
+__all__ = ['join_shipped', 'joint_checkpoint', 'refuse_too_much', 'single_checkpoint']
 
-ENCODER = 'sapiens-tiny-encoder.safetensors'
-"""File of the encoder that all weights share."""
 SUBSET = {'sapiens-tiny-pose17': 'sapiens-tiny-pose133'}
 """Weights whose keypoints are some of those of others: the same head with fewer outputs."""
 LAST_LAYER = 'head.final_layer.'
 
 
 def single_checkpoint(checkpoint: Path, entry: Entry, out: Path) -> Path:
-    """Write the encoder and one head of a model of all tasks, as a checkpoint of the config of an entry.
+    """Write the encoder and one head of the model of a group, as a checkpoint of the config of an entry.
 
     Args:
-        checkpoint: of ``multi/sapiens_tiny_free-128x96.py``.
+        checkpoint: of the config of a :class:`.recipes.Group`.
         entry: of own weights. Those of 17 keypoints are the first outputs of those of 133.
         out: a file that is written.
 
@@ -34,7 +32,9 @@ def single_checkpoint(checkpoint: Path, entry: Entry, out: Path) -> Path:
         ValueError: a checkpoint without the task.
     """
     content = read_checkpoint(checkpoint)
-    state = extract_task(content.state_dict, entry.task)
+    state = content.state_dict
+    if names_of_tasks(state):
+        state = extract_task(state, entry.task)
     if entry.name in SUBSET:
         state = _fewer_keypoints(state, ZOO[SUBSET[entry.name]].config, entry.config)
     with atomic_path(out, keep_suffix=True) as temporary:
@@ -56,12 +56,16 @@ def joint_checkpoint(checkpoint: Path, task: str, out: Path) -> Path:
     return out
 
 
-def join_shipped(entries: Sequence[Entry], out: Path) -> Path:
+def join_shipped(entries: Sequence[Entry], out: Path, say: Callable[[str], None] = print) -> Path:
     """Write the weights of the package as a checkpoint of a model of all tasks, in single precision.
+
+    The encoder is that of the keypoints. Heads of weights with another one go on from it too.
+
+    Args:
+        say: takes a line for each of these.
 
     Raises:
         FileNotFoundError: weights that this version of the package does not have.
-        ValueError: weights that do not share one encoder.
     """
     joined: dict[str, Tensor] = {}
     # Whole images last: the position embedding of the model is that of crops.
@@ -69,10 +73,12 @@ def join_shipped(entries: Sequence[Entry], out: Path) -> Path:
         (entry for entry in entries if entry.name not in SUBSET), key=lambda entry: entry.task == 'person'
     )
     for entry in (first, *others):
+        differ = 0
         for key, value in as_member(read_weights(entry.name).state_dict, entry.task).items():
             known = joined.setdefault(key, value)
-            if known.shape == value.shape and not torch.equal(known, value):
-                raise ValueError(f'{entry.name} has another encoder than {first.name}: {key} differs')
+            differ += known.shape == value.shape and not torch.equal(known, value)
+        if differ:
+            say(f'{entry.name} has another encoder than {first.name}, whose encoder is taken')
     state = {key: value.float() if value.is_floating_point() else value for key, value in joined.items()}
     with atomic_path(out, keep_suffix=True) as temporary:
         torch.save(dict(state_dict=state, meta=dict(task='multi')), temporary)

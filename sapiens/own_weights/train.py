@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sapiens import weights
-from sapiens.checkpoints import ZOO, Entry
+from sapiens.checkpoints import Entry
 from sapiens.utils.files import atomic_path, write_atomically
 from sapiens.utils.launcher_watch import STOP_WITH_PARENT
 from sapiens.utils.stop_signals import STOPPED
@@ -22,16 +22,14 @@ from sapiens.utils.stop_signals import STOPPED
 from .calibrate import calibrate_boxes, calibrate_keypoints
 from .pack import Packed, pack
 from .photographs import NONE, check_photographs
-from .recipes import VAL_PEOPLE, People, length_options, recipe_of, render_arguments
-from .shared import ENCODER, join_shipped, joint_checkpoint, refuse_too_much, single_checkpoint
+from .recipes import JOINT_CONFIG, VAL_PEOPLE, Group, People, length_options, recipe_of, render_arguments
+from .shared import join_shipped, joint_checkpoint, refuse_too_much, single_checkpoint
 
 __all__ = ['OwnTraining', 'has_fast_bf16', 'newest_iteration', 'render_device']
 
 GRACE = 120  # seconds for a stopped process to write its checkpoint
 RESERVE, LEAST_RESERVE, MOST_RESERVE = 0.1, 20, 300  # of the time, and seconds: for evaluation and packing
-JOINT_CONFIG = 'multi/sapiens_tiny_free-128x96.py'
 ROOT = Path(__file__).parents[2]
-OWN = [entry for entry in ZOO.values() if entry.is_own]
 
 
 @dataclass
@@ -39,7 +37,7 @@ class OwnTraining:
     """The steps from nothing to packed weights. Each is skipped when it is done, and goes on where it was stopped.
 
     Args:
-        entry: of the weights; None for all weights on one encoder.
+        what: entry of the weights, or a group of weights on one encoder.
         work_dir: of people, pretraining, training and ``state.json``. Weights that share people share the first two.
         backgrounds: folder of photographs without people.
         backgrounds_from: where they come from and their license, for the card.
@@ -58,7 +56,7 @@ class OwnTraining:
         ValueError: numbers other than those that the work dir was started with; photographs that may not be trained on.
     """
 
-    entry: Entry | None
+    what: Entry | Group
     work_dir: Path
     backgrounds: Path
     backgrounds_from: str
@@ -77,9 +75,10 @@ class OwnTraining:
     say: Callable[[str], None] = print
 
     def __post_init__(self) -> None:
-        recipe = self.recipe = recipe_of(self.entry)
-        self.name = 'sapiens-tiny-all' if self.entry is None else self.entry.name
-        self.config = JOINT_CONFIG if self.entry is None else self.entry.config
+        recipe = self.recipe = recipe_of(self.what)
+        self.name, self.config = self.what.name, self.what.config
+        self.group = self.what if isinstance(self.what, Group) else None
+        self.entries = self.group.entries if self.group else (self.what,)
         number = next(iter(recipe.people.values())).number
         self.people = number if self.people is None else self.people
         self.share = self.people / number
@@ -102,7 +101,7 @@ class OwnTraining:
     def run(self, minutes: float) -> list[Packed]:
         """Go on for minutes of the clock. Returns the packed weights; none before the first checkpoint of the training."""
         begin = time.monotonic()
-        reserve = min(max(RESERVE * 60 * minutes, LEAST_RESERVE), MOST_RESERVE) * (2 if self.entry is None else 1)
+        reserve = min(max(RESERVE * 60 * minutes, LEAST_RESERVE), MOST_RESERVE) * (1 if len(self.entries) == 1 else 2)
         self.deadline = begin + 60 * minutes - reserve
         self.prepare()
         if self.amp is None:
@@ -168,9 +167,12 @@ class OwnTraining:
         return self._train(self.recipe.keypoints, self.folder / 'keypoints', options)
 
     def training_arguments(self) -> list[str]:
-        options = length_options(self.iterations, False, self.batch, draws=self.entry is not None)
+        options = length_options(self.iterations, False, self.batch, draws=self.config != JOINT_CONFIG)
         if self.from_shipped:
-            start = self.name if self.entry is not None else str(join_shipped(OWN, self.folder / 'shipped.pth'))
+            if self.config == JOINT_CONFIG:
+                start = str(join_shipped(self.entries, self.folder / 'shipped.pth', self.say))
+            else:
+                start = next(entry.name for entry in self.entries if entry.config == self.config)
             options.append(f'load_from={start}')
         elif self._has('keypoints'):
             learned = self.folder / 'keypoints' / f'iter_{self.keypoints_iterations}.pth'
@@ -189,18 +191,19 @@ class OwnTraining:
     def pack(self, checkpoint: Path) -> list[Packed]:
         """Evaluate a checkpoint on the held-out people, and pack it with its card.
 
-        All weights of one encoder are packed beside the former ones, and replace them together.
+        The weights of a group are packed beside the former ones, and replace them together.
         """
         folder = weights.weights_folder() if self.out is None else self.out
-        if self.entry is not None:
-            checkpoint, about = self.evaluate(self.entry, checkpoint)
-            return [pack(self.entry.name, checkpoint, about, self.encoder, folder, self.say)]
+        if self.group is None:
+            (entry,) = self.entries
+            checkpoint, about = self.evaluate(entry, checkpoint)
+            return [pack(entry.name, checkpoint, about, self.encoder, folder, self.say)]
         made, packed, self._factor = self.folder / 'packed', [], None
         shutil.rmtree(made, ignore_errors=True)
-        for entry in OWN:
+        for entry in self.entries:
             single = single_checkpoint(checkpoint, entry, self.folder / 'single' / f'{entry.name}.pth')
             single, about = self.evaluate(entry, single)
-            packed.append(pack(entry.name, single, about, self.encoder or ENCODER, made, self.say))
+            packed.append(pack(entry.name, single, about, self.encoder or self.group.encoder, made, self.say))
         refuse_too_much(made)
         folder.mkdir(parents=True, exist_ok=True)
         for path in made.iterdir():
@@ -220,12 +223,12 @@ class OwnTraining:
         calibrated = self.folder / 'calibrated' / f'{entry.name}.pth'
         calibrated.parent.mkdir(parents=True, exist_ok=True)
         if entry.task == 'person':
-            root = self.root / 'several' if self.entry is None else self.root
+            root = self.root / 'several' if self.group else self.root
             checkpoint, threshold = self._calibrate_boxes(checkpoint, entry, root / 'synthetic/val', calibrated)
             calibration['threshold of the best F1 before calibration'] = round(threshold, 4)
         if entry.task == 'pose':
             # Weights of one training have the same layer.
-            factor = self._factor if self.entry is None else None
+            factor = self._factor if self.group else None
             checkpoint, self._factor = self._calibrate_keypoints(
                 checkpoint, entry, root / 'synthetic/val', calibrated, factor
             )

@@ -8,7 +8,7 @@ from PIL import Image
 
 from sapiens.checkpoints import ZOO
 from sapiens.own_weights.photographs import NONE, check_photographs, with_photographs
-from sapiens.own_weights.train import JOINT_CONFIG
+from sapiens.own_weights.recipes import JOINT_CONFIG
 from sapiens.registry import DATASETS
 from sapiens.utils.config import load_config
 

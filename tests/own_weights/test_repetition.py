@@ -12,8 +12,7 @@ from PIL import Image
 from sapiens.checkpoints import ZOO
 from sapiens.commands import render
 from sapiens.engine import Runner
-from sapiens.own_weights.recipes import RECIPES, length_options
-from sapiens.own_weights.train import JOINT_CONFIG
+from sapiens.own_weights.recipes import JOINT_CONFIG, RECIPES, length_options
 from sapiens.utils.config import load_config
 
 from .made import OWN

@@ -12,9 +12,8 @@ from sapiens.checkpoints import ZOO, read_weights
 from sapiens.commands import convert
 from sapiens.own_weights import shared as module
 from sapiens.own_weights.probe import probe
-from sapiens.own_weights.recipes import ALL, RECIPES
-from sapiens.own_weights.shared import ENCODER, join_shipped, joint_checkpoint, refuse_too_much, single_checkpoint
-from sapiens.own_weights.train import JOINT_CONFIG, OWN
+from sapiens.own_weights.recipes import ALL, GROUPS, JOINT_CONFIG, KEYPOINTS, OWN, RECIPES
+from sapiens.own_weights.shared import join_shipped, joint_checkpoint, refuse_too_much, single_checkpoint
 from sapiens.registry import MODELS
 from sapiens.utils.checkpoint import read_checkpoint, save_weights
 from sapiens.utils.config import load_config
@@ -23,6 +22,7 @@ from sapiens.utils.loggers import quiet_loggers
 from ..apis.tiny import lively
 from .test_train import Recorded
 
+ENCODER = GROUPS[ALL].encoder
 POSE, MORE = ZOO['sapiens-tiny-pose17'], ZOO['sapiens-tiny-pose133']
 
 
@@ -46,7 +46,7 @@ def packed(joint, tmp_path_factory):
     folder = tmp_path_factory.mktemp('all')
     (folder / 'photographs').mkdir()
     training = Recorded(
-        None, folder / 'work', folder / 'photographs', 'ours, CC0', people=30, iterations=40, pretraining_iterations=30,
+        GROUPS[ALL], folder / 'work', folder / 'photographs', 'ours, CC0', people=30, iterations=40, pretraining_iterations=30,
         keypoints_iterations=20, val_people=8, out=folder / 'out', say=str,
     )  # fmt: skip
     training.calls, training.weights = [], joint.read_bytes()
@@ -136,6 +136,44 @@ def test_the_body_of_both_poses_is_the_same(packed, monkeypatch):
         assert torch.allclose(torch.tensor(few[name]['points']), torch.tensor(many[name]['points'][:17]), atol=0.02)
 
 
+@pytest.fixture
+def keypoints(tmp_path):
+    """A training of both poses alone: random weights of the config of the larger one."""
+    torch.manual_seed(1)
+    with quiet_loggers(MMLogger.get_current_instance()):
+        model = MODELS.build(load_config(MORE.config).model)
+        lively(model)
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(iter=40)), tmp_path / 'iter_40.pth')
+    (tmp_path / 'photographs').mkdir()
+    training = Recorded(
+        GROUPS[KEYPOINTS], tmp_path / 'work', tmp_path / 'photographs', 'ours, CC0', people=30, iterations=40,
+        val_people=8, from_shipped=True, out=tmp_path / 'out', say=str,
+    )  # fmt: skip
+    training.calls, training.weights = [], (tmp_path / 'iter_40.pth').read_bytes()
+    return training, model.state_dict()
+
+
+def test_one_training_makes_both_poses(keypoints, monkeypatch):
+    """They share an encoder of their own, beside that of the other weights."""
+    training, state = keypoints
+    made = training.run(10)
+    assert [call[0] for call in training.calls] == ['render', 'render', 'train', 'test', 'test']
+    assert training.calls[2][1] == MORE.config and f'load_from={MORE.name}' in training.calls[2]
+    folder, encoder = training.out, GROUPS[KEYPOINTS].encoder
+    assert encoder != ENCODER
+    assert {path.name for path in folder.glob('*.safetensors')} == {
+        encoder, f'{POSE.name}.safetensors', f'{MORE.name}.safetensors'
+    }  # fmt: skip
+    assert [json.loads(one.card.read_text())['files'].keys() for one in made] == [
+        {encoder, f'{entry.name}.safetensors'} for entry in (POSE, MORE)
+    ]
+    monkeypatch.setattr(weights, 'FOLDER', folder)
+    few, many = (read_weights(entry.name).state_dict for entry in (POSE, MORE))
+    assert all(torch.equal(value, state[key].half()) for key, value in many.items())
+    last = {key for key in many if key.startswith(module.LAST_LAYER)}
+    assert last and all(torch.equal(few[key], many[key][:17] if key in last else many[key]) for key in many)
+
+
 def test_a_training_of_all_goes_on_from_them(packed, joint, tmp_path, monkeypatch):
     monkeypatch.setattr(weights, 'FOLDER', packed[2])
     state = torch.load(joint, weights_only=True)['state_dict']
@@ -150,8 +188,11 @@ def test_a_training_of_all_goes_on_from_them(packed, joint, tmp_path, monkeypatc
             single_checkpoint(tmp_path / 'other.pth' if 'seg' in name else joint, ZOO[name], tmp_path / 'x.pth')
         ),
     )  # fmt: skip
-    with pytest.raises(ValueError, match='sapiens-tiny-seg28 has another encoder than sapiens-tiny-pose133'):
-        join_shipped(OWN, tmp_path / 'shipped.pth')
+    said = []
+    again = read_checkpoint(join_shipped(OWN, tmp_path / 'shipped.pth', said.append)).state_dict
+    assert said == ['sapiens-tiny-seg28 has another encoder than sapiens-tiny-pose133, whose encoder is taken']
+    bias = 'backbone.patch_embed.projection.bias'
+    assert again.keys() == state.keys() and torch.equal(again[bias], state[bias])
 
 
 def test_a_new_encoder_replaces_the_former_one(packed, monkeypatch):

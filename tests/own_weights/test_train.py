@@ -14,8 +14,8 @@ import pytest
 from sapiens.checkpoints import ZOO
 from sapiens.commands import weights as command
 from sapiens.own_weights import train as module
-from sapiens.own_weights.recipes import ALL, RECIPES, length_options, recipe_of
-from sapiens.own_weights.train import JOINT_CONFIG, OwnTraining, newest_iteration
+from sapiens.own_weights.recipes import GROUPS, JOINT_CONFIG, RECIPES, length_options, recipe_of
+from sapiens.own_weights.train import OwnTraining, newest_iteration
 from sapiens.utils.config import load_config
 
 from .made import OWN, checkpoint
@@ -195,9 +195,10 @@ def test_the_newest_checkpoint(tmp_path):
     assert newest_iteration(tmp_path) == (100, tmp_path / 'iter_100.pth')
 
 
-@pytest.mark.parametrize('name', [*OWN, ALL])
+@pytest.mark.parametrize('name', [*OWN, *GROUPS])
 def test_options_of_every_recipe_exist_and_the_schedule_ends_with_the_training(name):
-    recipe, own = (recipe_of(None), JOINT_CONFIG) if name == ALL else (recipe_of(ZOO[name]), ZOO[name].config)
+    what = GROUPS.get(name) or ZOO[name]
+    recipe, own = recipe_of(what), what.config
     for config, iterations, is_pretraining in (
         (own, recipe.iterations, False),
         (own, 4, False),
