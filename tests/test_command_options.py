@@ -189,7 +189,7 @@ input +
 --tiles positive
 --if-no-detections empty|whole-image =empty
 --when-nobody empty|whole-image
---views positive
+--views positive 1|2|3|4|5|6|7
 --num-keypoints keypoint_count 17|133|308
 --keypoints-as
 --save +

@@ -108,7 +108,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     text = (
         f'pose: crops of each person, up to {len(VIEWS)}, whose median is taken: better with small models, and slower'
     )
-    add('--views', type=positive, metavar='N', help=text)
+    add('--views', type=positive, choices=range(1, len(VIEWS) + 1), metavar='N', help=text)
     text = 'compute only the keypoints of this skeleton with a larger model'
     add('--num-keypoints', type=keypoint_count, choices=list(SKELETONS), help=text)
     text = f'convert the results to another skeleton: {", ".join(skeleton_names())}, or a .py file (docs/keypoints.md)'

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from sapiens.apis import load_model
+from sapiens.apis.infer_plan import make_plan
 from sapiens.apis.predictors import VIEWS
+from sapiens.commands.infer import parse_args
 
 from .tiny import config, picture
 
@@ -69,3 +71,16 @@ def test_what_several_crops_cannot_give():
         load_model(config('seg'), device='cpu', views=3)
     with pytest.raises(ValueError, match="views=3: .* not with processing='huggingface'"):
         load_model(config('pose'), device='cpu', views=3, processing='huggingface')
+
+
+def test_views_on_the_command_line(weights, capsys):
+    """One crop is what there is without the option, also in the record of a run."""
+    plain = ['pose', 'photo.jpg', '--out', 'out', '--detector', 'whole-image']
+    plain += ['--model', config('pose').filename, '--checkpoint', str(weights)]
+    found = [
+        make_plan(parse_args([*plain, *views])).models['pose'] for views in ([], ['--views', '1'], ['--views', '7'])
+    ]
+    assert [one.get('views') for one in found] == [None, None, 7]
+    with pytest.raises(SystemExit):
+        parse_args([*plain, '--views', '8'])
+    assert 'argument --views: invalid choice: 8' in capsys.readouterr().err
