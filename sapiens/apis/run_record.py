@@ -15,6 +15,7 @@ from .batch_job import Plan
 from .fingerprint import fingerprint, fingerprint_of_config
 from .loading.build import read_config
 from .loading.load_model import weights_of
+from .own_models import DETECTOR, PARTS
 from .results import Saving
 from .results.saving import default_background
 from .video.video_job import VideoOptions
@@ -49,6 +50,10 @@ def content_of(plan: Plan) -> dict[str, str]:
         path = resolve_checkpoint(weights) if weights else None
         # Loading explains the error of a file that does not exist.
         content[f'weights of {task}'] = RANDOM if path is None else fingerprint(path) if path.exists() else ''
+    if (plan.detector or {}).get('text') == 'embedded':
+        # Its text names no files, and another version of the package has other weights.
+        places = {name: resolve_checkpoint(name) for name in (DETECTOR, PARTS)}
+        content.update({f'weights of {name}': fingerprint(path) for name, path in places.items() if path.exists()})
     files = [plan.boxes] if plan.boxes else re.split('[:,]', (plan.detector or {}).get('text', ''))
     cameras = [options.get('intrinsics') for options in plan.models.values()]
     files += [plan.saving.over, *(str(camera) for camera in cameras if camera)]

@@ -12,13 +12,17 @@ import torch
 
 from sapiens import weights
 from sapiens.apis import load_model
+from sapiens.apis.batch_job import Plan
 from sapiens.apis.demo import ALL, Demo, models_on_this_machine
 from sapiens.apis.detectors import automatic, build_detector
 from sapiens.apis.detectors.automatic import choose_detector  # before the patch of conftest.py
 from sapiens.apis.detectors.refine import RefinedByParts
 from sapiens.apis.inputs import read_pixels
 from sapiens.apis.loading.download import download
+from sapiens.apis.loading.load_model import load_models
 from sapiens.apis.own_models import automatic_for, has_detector, own_models
+from sapiens.apis.results import Saving
+from sapiens.apis.run_record import content_of
 from sapiens.apis.web.layout import people_choices
 from sapiens.apis.writers.files import write_file
 from sapiens.checkpoints import ZOO, find, read_weights, resolve_checkpoint, resolve_config
@@ -92,6 +96,25 @@ def test_embedded_detector_is_the_own_one(shipped, monkeypatch):
     assert found._find.least == pytest.approx(0.04)
     (shipped / f'{SEG}.safetensors').unlink()
     assert not has_detector()
+
+
+def test_results_of_other_weights_of_the_embedded_detector_are_told(shipped, tmp_path):
+    def content(**options):
+        return content_of(Plan({}, tmp_path, Saving(), detector=dict(text='embedded'), **options))
+
+    before = content()
+    assert set(before) == {f'weights of {PERSON}', f'weights of {SEG}'}
+    (shipped / f'{SEG}.safetensors').write_bytes((shipped / f'{SEG}.safetensors').read_bytes() + b' ')
+    assert {name for name, text in content().items() if before[name] != text} == {f'weights of {SEG}'}
+    assert content_of(Plan({}, tmp_path, Saving(), detector=dict(text='whole-image'))) == {}
+
+
+def test_models_that_run_together_load_no_detectors(shipped, monkeypatch):
+    """The run has one for all of them."""
+    asked = []
+    monkeypatch.setattr('sapiens.apis.loading.load_model.build_detector', lambda text, _: asked.append(text))
+    loaded = load_models({task: dict(model=name, task=task) for task, name in (('pose', POSE), ('seg', SEG))}, 'cpu')
+    assert list(loaded) == ['pose', 'seg'] and asked == ['whole-image']
 
 
 def test_they_find_people_without_a_network(shipped, monkeypatch):

@@ -198,6 +198,8 @@ def model_of(cfg: Config, task: str) -> Mapping:
 def load_models(models: Mapping[str, dict], device: str) -> dict[str, Predictor]:
     """Load models that run together. Tasks of one model are loaded as one, by the name of the first, each with its own options.
 
+    They find no people themselves: the caller does it once for all of them.
+
     Args:
         models: options of :func:`load_model` by task.
         device: see :func:`load_model`.
@@ -213,10 +215,15 @@ def load_models(models: Mapping[str, dict], device: str) -> dict[str, Predictor]
     for tasks in groups.values():
         first = common[tasks[0]]
         members = members_of(read_config(first['model'], first.get('cfg_options')).model) if len(tasks) > 1 else {}
+        # Otherwise each model of people would load a detector that nobody calls.
+        nobody = {
+            task: {'detector': 'whole-image'} for task in tasks if 'detector' in get_predictor_class(task).options
+        }
         if members:
-            loaded[tasks[0]] = load_model(device=device, task={task: own[task] for task in tasks}, **first)
+            finder = next(iter(nobody.values()), {})
+            loaded[tasks[0]] = load_model(device=device, task={task: own[task] for task in tasks}, **finder, **first)
         else:
-            loaded |= {task: load_model(device=device, **models[task]) for task in tasks}
+            loaded |= {task: load_model(device=device, **nobody.get(task, {}), **models[task]) for task in tasks}
     return loaded
 
 
