@@ -395,11 +395,11 @@ def _score_model(
     """Add the rows of a model to the tables."""
     name = Path(text.rpartition(',')[2]).stem
     if model.task == 'pose':
+        several = load_model(*text.split(','), device='cpu', views=args.views) if args.views else None
         for pictures in sources:
             tables['pose'].setdefault(('constant pose', pictures.name), score_pose(pictures, constant(pictures)))
             tables['pose'][name, pictures.name] = score_pose(pictures, of_model(model))
-            if args.views:
-                several = load_model(*text.split(','), device='cpu', views=args.views)
+            if several is not None:
                 tables['pose'][f'{name}, {args.views} crops', pictures.name] = score_pose(pictures, of_model(several))
             for kind, detector in detectors.items():
                 tables['pose'][f'{name}, {kind}', pictures.name] = score_pose(pictures, of_model(model), detector)

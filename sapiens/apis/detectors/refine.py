@@ -33,7 +33,8 @@ class RefinedByParts:
     Args:
         find: the detector, see :class:`.PersonDetector`; its scores are in [0, 1].
         predictor: of segmentation, from :func:`sapiens.apis.load_model`. Class 0 is the background.
-        threshold: boxes that cannot reach this score are left out, without a look at them.
+        threshold: boxes that cannot reach this score are left out, without a look at them. A lower threshold of a
+            :class:`.PersonDetector` does not bring them back.
         most: boxes of an image that are looked at, best first. The others are left out.
 
     Raises:
