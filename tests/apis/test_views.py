@@ -10,7 +10,7 @@ from sapiens.commands.infer import parse_args
 
 from .tiny import config, picture
 
-BOXES = np.array([[10, 5, 40, 70], [30, 20, 55, 60]], np.float32)
+BOXES = np.array([[10.1, 5.3, 40.7, 70.9], [30, 20, 55, 60]], np.float32)
 
 
 @pytest.fixture(scope='module')

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sapiens.datasets.transforms import LoadPerson
-from sapiens.utils.boxes import clip_boxes, transform_boxes
+from sapiens.utils.boxes import transform_boxes
 
 from ..preprocess import PersonInput
 
@@ -53,7 +53,7 @@ class RefinedByParts:
         return [self.refine(image, *found) for image, found in zip(images, self.find(images), strict=True)]
 
     def refine(self, image: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the new boxes (N, 4) x1, y1, x2, y2 in pixels, inside the image, and their scores (N,).
+        """Return the new boxes (N, 4) x1, y1, x2, y2 in pixels and their scores (N,).
 
         Args:
             image: (H, W, 3) uint8 RGB.
@@ -74,7 +74,7 @@ class RefinedByParts:
                     to_image = cv2.invertAffineTransform(sample.warp_matrix)
                     found.append(transform_boxes(box * (across, down, across, down), to_image)[0])
                     rated.append(math.sqrt(score * quality))
-        return clip_boxes(np.array(found, np.float32), image.shape[1::-1]), np.array(rated, np.float32)
+        return np.array(found, np.float32).reshape(-1, 4), np.array(rated, np.float32)
 
     @torch.inference_mode()
     def person(self, crops: Tensor) -> np.ndarray:
