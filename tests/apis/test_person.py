@@ -176,7 +176,7 @@ def test_options_of_other_tasks_are_refused(tmp_path, weights, written, capsys):
     assert '--views is for pose' in capsys.readouterr().err
     options = (*options, '--model', 'pose/sapiens_tiny_synthetic17-128x96', '--detector', 'whole-image')
     assert status_of('infer', 'pose', *options, '--views', '8') == 2
-    assert 'views=8: expected the number of crops of a person, 1 to 7' in capsys.readouterr().err
+    assert '--views: invalid choice: 8 (choose from 1, 2, 3, 4, 5, 6, 7)' in capsys.readouterr().err
     assert status_of('infer', 'pose', *options, '--tiles', '2') == 2
     assert '--tiles 2 is for person' in capsys.readouterr().err
 

@@ -51,9 +51,9 @@ def test_plan_of_boxes_keeps_them_all():
     assert made.boxes == 'x.json'
     assert made.detector == dict(text='whole-image', threshold=0.0, nms_threshold=1.0, if_no_detections='empty')
     limits = ('--box-threshold', 0, '--nms-threshold', 0.5, '--when-nobody', 'whole-image')
-    for source in (('--boxes', 'x.json'), ('--detector', 'embedded')):
+    for source in (('--boxes', 'x.json'), ('--detector', 'torchvision:x')):
         found = plan('pose', *source, *limits).detector
-        assert found.pop('text') == ('embedded' if 'embedded' in source else 'whole-image')
+        assert found.pop('text') == ('whole-image' if '--boxes' in source else 'torchvision:x')
         assert found == dict(threshold=0.0, nms_threshold=0.5, if_no_detections='whole-image')
 
 

@@ -251,9 +251,9 @@ def test_missing_file_names_its_neighbours():
     with pytest.raises(FileNotFoundError, match='there is .*sapiens_tiny_folder-256x256.py'):
         load_config(LEAF.with_name('sapiens_tiny_folder-256x255.py'))
     with pytest.raises(FileNotFoundError, match=r'configs/seg has .*sapiens\w+.*\.py, .* and \d+ others'):
-        load_config('configs/seg/nope.py')
-    with pytest.raises(FileNotFoundError, match='no config file nope; configs that are shipped lie below .*configs'):
-        load_config('nope')
+        load_config('configs/seg/qqq.py')
+    with pytest.raises(FileNotFoundError, match='no config file qqq; configs that are shipped lie below .*configs'):
+        load_config('qqq')
     with pytest.raises(FileNotFoundError, match='there is mae/sapiens_tiny_folder-256x256.py'):
         load_config(LEAF.parents[1] / 'mea' / LEAF.name)
     with pytest.raises(FileNotFoundError, match='is a folder'):
