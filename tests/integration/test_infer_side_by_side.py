@@ -66,7 +66,9 @@ def test_images_are_read_once_and_people_are_found_once(infer, tmp_path, monkeyp
         asked.extend(image.shape[:2] for image in images)
         return [(np.array([[1, 2, 40, 50]], np.float32), np.ones(1, np.float32)) for _ in images]
 
-    code, text, errors = infer(tmp_path / 'in', tmp_path / 'out', '--detector', 'torchvision:ssdlite320_mobilenet_v3_large')
+    code, text, errors = infer(
+        tmp_path / 'in', tmp_path / 'out', '--detector', 'torchvision:ssdlite320_mobilenet_v3_large'
+    )
     assert code == 1, errors
     assert sorted(read) == sorted(map(str, paths)), 'one reading for four models'
     assert sorted(asked) == sorted(size for size in SIZES if size != SIZES[1])
@@ -224,7 +226,13 @@ def test_zero_people(infer, tmp_path, monkeypatch):
     ])  # fmt: skip
     write_pictures(tmp_path / 'in', SIZES[:2])
     code, text, errors = infer(
-        tmp_path / 'in', tmp_path / 'out', '--detector', 'torchvision:ssdlite320_mobilenet_v3_large', '--mask-by', 'seg', '--figure'
+        tmp_path / 'in',
+        tmp_path / 'out',
+        '--detector',
+        'torchvision:ssdlite320_mobilenet_v3_large',
+        '--mask-by',
+        'seg',
+        '--figure',
     )
     assert code == 0 and '0 people' in text, errors
     assert json.loads((tmp_path / 'out/pose/0.json').read_text())['instance_info'] == []
