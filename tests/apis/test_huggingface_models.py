@@ -162,7 +162,7 @@ def test_side_by_side_and_streams(folders):
     )
     for results, image in zip(together.values(), IMAGES, strict=True):
         # Alone a model runs on another number of threads, whose rounding decides ties of random weights.
-    assert (results['seg'].labels != models['seg'](image).labels).mean() < 1e-4
+        assert (results['seg'].labels != models['seg'](image).labels).mean() < 1e-4
         np.testing.assert_allclose(results['normal'].normals, models['normal'](image).normals, atol=1e-5)
         np.testing.assert_allclose(results['pose'].scores, models['pose'](image).scores, atol=1e-5)
 
