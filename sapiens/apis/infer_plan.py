@@ -132,9 +132,8 @@ def make_models(args: argparse.Namespace, saving: Saving) -> tuple[dict[str, dic
         if args.keypoints_as:
             options['keypoints_as'] = args.keypoints_as
         if args.views:
-            options['views'] = (
-                args.views if args.views > 1 else None
-            )  # the results of one are those without the option
+            # The results of one crop are those without the option.
+            options['views'] = args.views if args.views > 1 else None
         options.update(box_threshold=args.box_threshold, nms_threshold=args.nms_threshold, tiles=args.tiles)
         options.update(camera)
         options.update((file.needs, True) for file in get_result_class(task).chosen(saving) if file.needs)

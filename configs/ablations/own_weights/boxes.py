@@ -24,11 +24,7 @@ chain = [
             'optim_wrapper.optimizer.lr': 1e-3,
             'param_scheduler.0.end': 50,
             'param_scheduler.1.begin': 50,
-            'param_scheduler.1.end': _steps,
-            'train_cfg.max_iters': _steps,
-            'train_cfg.val_interval': _steps,
-            'default_hooks.checkpoint.interval': _steps,
-            'custom_hooks.0.interval': _steps,
+            **dict.fromkeys(_base_._length, _steps),
         },
     ),
     dict(

@@ -11,13 +11,7 @@ _steps = 1200
 
 
 def _length(iterations):
-    return {
-        'train_cfg.max_iters': iterations,
-        'train_cfg.val_interval': iterations,
-        'param_scheduler.1.end': iterations,
-        'default_hooks.checkpoint.interval': iterations,
-        'custom_hooks.0.interval': iterations,
-    }
+    return dict.fromkeys(_base_._length, iterations)
 
 
 chain = [

@@ -28,15 +28,8 @@ _learn, _more = 2500, 600
 
 
 def _length(iterations, warm_up):
-    return {
-        'param_scheduler.0.end': warm_up,
-        'param_scheduler.1.begin': warm_up,
-        'train_cfg.max_iters': iterations,
-        'train_cfg.val_interval': iterations,
-        'param_scheduler.1.end': iterations,
-        'default_hooks.checkpoint.interval': iterations,
-        'custom_hooks.0.interval': iterations,
-    }
+    ends = dict.fromkeys(_base_._length, iterations)
+    return {'param_scheduler.0.end': warm_up, 'param_scheduler.1.begin': warm_up, **ends}
 
 
 chain = [
