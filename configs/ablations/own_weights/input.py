@@ -43,7 +43,7 @@ _large = {
 _fine = {'pose:+model.backbone.patch_size': 8, 'pose:model.head.deconv_channels': (64,)}
 _wide = {'pose:model.backbone.arch': dict(embed_dims=384, num_layers=12, num_heads=6, feedforward_channels=1536)}
 # Steps in the minutes of the base, by the seconds of a step on one core.
-_equal = {'256x192': 500, 'patch-8': 500, '12x384': 400, 'convnext': 1000}
+_equal = {'256x192': 350, 'patch-8': 400, '12x384': 280, 'convnext': 850}
 variants = [
     dict(name='base'),
     *(
