@@ -1,7 +1,8 @@
 """Render people and pretrain the tiny model on them, in minutes on a CPU.
 
 Nothing is downloaded. --images takes your own images instead of rendered ones. Where the package has its own weights, people are
-found at the end, and their keypoints and parts are drawn: on a few of your images, else on the rendered pictures of the package.
+found at the end, and their keypoints and parts are drawn: on a few of your images, else on the rendered pictures of the package
+and on two photographs of scikit-image.
 
 Examples:
     sapiens quickstart
@@ -26,6 +27,7 @@ from sapiens.visualization.layout import contact_sheet, fit_width
 CONFIG = 'sapiens_tiny_folder-256x256'
 WARMUP = 20  # steps, of the config
 DRAWN = ('sapiens-tiny-pose17', 'sapiens-tiny-seg28')
+PHOTOGRAPHS = ('astronaut.png', 'camera.png')  # of scikit-image: NASA, public domain, and Lav Varshney, CC0
 PICTURES, WIDTH = 6, 1200  # images on which people are drawn, and pixels of the width of the drawing of each
 
 
@@ -47,12 +49,15 @@ def newest(folder: Path, pattern: str) -> Path:
 
 def some_images(folder: Path | None) -> list[Path]:
     """A few images of a folder, from its first to its last ones. Without a folder, or where it has only shards, those of the
-    package."""
+    package and two photographs."""
     try:
         found = find_images(folder) if folder else []
     except ValueError:
         found = []
-    found = found or sorted(Path(str(files('sapiens.apis.web')), 'examples').glob('*.jpg'))
+    if not found:
+        rendered = sorted(Path(str(files('sapiens.apis.web')), 'examples').glob('*.jpg'))
+        photographs = (Path(str(files('skimage')), 'data', name) for name in PHOTOGRAPHS)
+        found = [*rendered, *(path for path in photographs if path.is_file())]
     number = min(PICTURES, len(found))
     return [found[index * len(found) // number] for index in range(number)]
 
@@ -61,7 +66,7 @@ def draw_people(images: Path | None, out: Path) -> str:
     """Find people by the weights of the package, and draw their keypoints and parts into one picture, ``out/people.jpg``.
 
     Args:
-        images: folder of which a few images are taken; None for the pictures of the package.
+        images: folder of which a few images are taken; None for those of :func:`some_images`.
 
     Returns:
         the line about the picture; '' without weights, or where no image could be read.

@@ -28,8 +28,9 @@ JOINT_CONFIG = 'multi/sapiens_tiny_free-128x96.py'
 
 VAL_PEOPLE, SEEDS = 250, {'train': 10, 'val': 11}
 _CROPS = (
-    'One person in the crop of 128x96 pixels. People who differ from renderings are found less well: crowds, children, wide '
-    'clothes, unusual poses, people seen from above.'
+    'One person in the crop of 128x96 pixels. Most of the training were rendered people: results on photographs are worse '
+    '(docs/benchmark.md). People who differ from renderings are found less well: crowds, children, wide clothes, unusual poses, '
+    'people seen from above.'
 )
 
 
@@ -100,8 +101,8 @@ RECIPES = {
         'people/several',
         _SEVERAL,
         30_000,
-        'Whole images of 256x256 pixels: people smaller than about a tenth of the image, and people who hide each other, are '
-        'missed.',
+        'Whole images of 256x256 pixels. Most of the training were rendered people: people in photographs are often missed '
+        '(docs/benchmark.md). So are people smaller than about a tenth of the image, and people who hide each other.',
     ),
     KEYPOINTS: Recipe('people', _SINGLE, 40_000, ''),
     ALL: Recipe(

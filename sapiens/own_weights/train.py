@@ -30,6 +30,7 @@ __all__ = ['OwnTraining', 'has_fast_bf16', 'newest_iteration', 'render_device']
 GRACE = 120  # seconds for a stopped process to write its checkpoint
 RESERVE, LEAST_RESERVE, MOST_RESERVE = 0.1, 20, 300  # of the time, and seconds: for evaluation and packing
 ROOT = Path(__file__).parents[2]
+HISTORY = 'made_from', 'commands', 'commit', 'hours'  # of a card, and in that of weights that go on from it
 
 
 @dataclass
@@ -53,6 +54,7 @@ class OwnTraining:
         say: takes a line for each step.
 
     Raises:
+        FileNotFoundError: ``from_shipped`` without the weights in the package.
         ValueError: numbers other than those that the work dir was started with; photographs that may not be trained on.
     """
 
@@ -236,12 +238,14 @@ class OwnTraining:
         work_dir = str(self.folder / 'test')
         self._call(['test', entry.config, str(checkpoint), '--work-dir', work_dir, '--out', str(scores)], root=root)
         photographs = {} if self.about_photographs is None else {'photographs of people': self.about_photographs}
+        before = self.state.get('before', {}).get(entry.name)
         images = [f'{self._images(people)} images ({people.options})' for people in self.recipe.people.values()]
         about = dict(
             made_from={
                 'people': f'{" and ".join(images)} rendered by this package, seed 10: CC0-1.0',
                 'photographs behind them': self.backgrounds_from,
                 **photographs,
+                **({'weights before': before} if before else {}),
             },
             commands=self.state['commands'],
             commit=commit(),
@@ -343,7 +347,7 @@ class OwnTraining:
             from_shipped=self.from_shipped,
         )
         if not self.state_file.is_file():
-            return dict(numbers=numbers, commands=[], seconds={}, done=[])
+            return dict(numbers=numbers, commands=[], seconds={}, done=[], before=self._read_former_cards())
         state = json.loads(self.state_file.read_text(encoding='utf-8'))
         for name, value in numbers.items():
             if state['numbers'].get(name, value) != value:
@@ -352,6 +356,13 @@ class OwnTraining:
                     'choose another --work-dir'
                 )
         return state
+
+    def _read_former_cards(self) -> dict[str, dict[str, Any]]:
+        """How the weights were made that the training starts from, by name. Packing replaces their cards."""
+        if not self.from_shipped:
+            return {}
+        cards = {entry.name: weights.read_card(entry.name) for entry in self.entries}
+        return {name: {key: card[key] for key in HISTORY if key in card} for name, card in cards.items()}
 
     def _write_state(self) -> None:
         write_atomically(self.state_file, json.dumps(self.state, indent=1) + '\n')

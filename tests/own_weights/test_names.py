@@ -170,7 +170,9 @@ def test_the_quickstart_ends_with_people(shipped, monkeypatch, tmp_path):
     line = quickstart.draw_people(None, tmp_path / 'drawn')
     assert f'keypoints    {tmp_path / "drawn/people.jpg"}   [' in line and POSE in line and '\n' not in line.strip()
     height, width = read_pixels(tmp_path / 'drawn/people.jpg').shape[:2]
-    assert width > 2 * quickstart.WIDTH and height > 200, 'four pictures in two columns'
+    assert width > 2 * quickstart.WIDTH and height > 200, 'six pictures in two columns'
+    drawn = [path.name for path in quickstart.some_images(None)]
+    assert drawn[-2:] == list(quickstart.PHOTOGRAPHS) and len(drawn) == 6, 'rendered people and photographs'
 
     photographs = tmp_path / 'photographs'
     for number in range(20):

@@ -137,8 +137,9 @@ def test_the_body_of_both_poses_is_the_same(packed, monkeypatch):
 
 
 @pytest.fixture
-def keypoints(tmp_path):
+def keypoints(tmp_path, monkeypatch):
     """A training of both poses alone: random weights of the config of the larger one."""
+    monkeypatch.setattr(weights, 'read_card', lambda name: dict(commit=name))
     torch.manual_seed(1)
     with quiet_loggers(MMLogger.get_current_instance()):
         model = MODELS.build(load_config(MORE.config).model)
@@ -159,12 +160,14 @@ def test_one_training_makes_both_poses(keypoints, monkeypatch):
     made = training.run(10)
     assert [call[0] for call in training.calls] == ['render', 'render', 'train', 'test', 'test']
     assert training.calls[2][1] == MORE.config and f'load_from={MORE.name}' in training.calls[2]
+    cards = [json.loads(one.card.read_text()) for one in made]
+    assert [card['made_from']['weights before'] for card in cards] == [dict(commit=one.name) for one in (POSE, MORE)]
     folder, encoder = training.out, GROUPS[KEYPOINTS].encoder
     assert encoder != ENCODER
     assert {path.name for path in folder.glob('*.safetensors')} == {
         encoder, f'{POSE.name}.safetensors', f'{MORE.name}.safetensors'
     }  # fmt: skip
-    assert [json.loads(one.card.read_text())['files'].keys() for one in made] == [
+    assert [card['files'].keys() for card in cards] == [
         {encoder, f'{entry.name}.safetensors'} for entry in (POSE, MORE)
     ]
     monkeypatch.setattr(weights, 'FOLDER', folder)

@@ -106,15 +106,25 @@ def test_no_step_begins_after_the_time(training, monkeypatch):
     assert not made.run(0.001) and made.calls == []
 
 
-def test_shipped_weights_replace_the_pretraining(training):
+def test_shipped_weights_replace_the_pretraining(training, shipped):
+    former = json.loads((shipped / f'{POSE}.json').read_text())
     made = training(from_shipped=True)
-    made.run(10)
+    (packed,) = made.run(10)
+    before = json.loads(packed.card.read_text())['made_from']['weights before']
+    assert before == {key: former[key] for key in ('made_from', 'commands', 'commit', 'hours')}
     own = made.calls[2]
     assert kinds(made.calls) == ['render', 'render', 'train', 'test'] and f'load_from={POSE}' in own
     alone = training(pretraining_iterations=0, from_shipped=True)
-    alone.run(10)
+    (shipped / f'{POSE}.json').write_text(json.dumps(former | dict(commit='of the packed ones')))
+    (packed,) = alone.run(10)
+    assert json.loads(packed.card.read_text())['made_from']['weights before'] == before, 'cards of the start'
     with pytest.raises(ValueError, match='was started with people=20, not 30: go on with that'):
         training(people=30, from_shipped=True)
+
+
+def test_no_training_goes_on_from_weights_that_are_not_there(training, empty):
+    with pytest.raises(FileNotFoundError, match=f'{POSE} is not in this version of the package'):
+        training(from_shipped=True)
 
 
 WAITS = (

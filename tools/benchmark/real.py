@@ -6,9 +6,10 @@
 A model is the name of one, or a config and its checkpoint. What is scored follows from its task:
 
 pose      AP, AP .5 and PCK (share of keypoints within 0.1 and 0.05 of the longer side of the annotated box), in annotated
-          boxes and in those of each detector; of all people, and of those with 10 keypoints in boxes of 96 pixels. The first row
-          is one constant pose in each box, the median of the people themselves: it knows the labels and sees no image
-seg       IoU of person and background, of each annotated person in its box; the model sees the box with a margin
+          boxes and in those of each detector; of all people, and of those with 10 keypoints in boxes of 96 pixels. A constant
+          pose in the same boxes, the median of the people themselves, knows the labels and sees no image. Of larger sets of
+          keypoints the first 17 are scored
+seg       IoU of person and background, of each annotated person of 96 pixels in its box; the model sees it with a margin
 person    as detectors
 detector  AP .5 of boxes, recall by height at the default threshold, photographs with somebody found
 depth     share of pairs of points in the right order: on photographs, in the crop of the person or of both, ordered by hand
@@ -53,9 +54,10 @@ from sapiens.apis.loading.load_model import inference_task
 from sapiens.coco import BOX_THRESHOLD
 from sapiens.commands import render
 from sapiens.datasets import GeometryDataset
-from sapiens.utils.cli import positive, tool_parser
+from sapiens.utils.cli import positive, tool_parser, zero_or_more
 from sapiens.utils.crop import fit_aspect
 
+KEYPOINTS = 17  # of COCO, the first ones of larger sets
 POINTS, SIDE = 10, 96
 """People who show enough: keypoints, and pixels of the longer side of the box."""
 RENDER = '--num 250 --seed 11 --size 192x256 --people 1-1 --format jpg --compact --labels mask,depth,normal,seg,instance,alpha'
@@ -118,7 +120,8 @@ def parse_args():
     parser.add_argument('--rendered', type=Path, default='work_dirs/real', metavar='DIR', help='default: %(default)s')
     text = 'also score keypoints that are the median over this many crops of a person'
     parser.add_argument('--views', type=positive, metavar='N', help=text)
-    parser.add_argument('--repeats', type=positive, default=3, help='of the clock (default: %(default)s)')
+    text = 'of the clock, 0 to leave it out (default: %(default)s)'
+    parser.add_argument('--repeats', type=zero_or_more, default=3, metavar='N', help=text)
     parser.add_argument('--out', type=Path, metavar='FILE', help='also write the numbers as JSON')
     parser.add_argument(
         '--into', type=Path, metavar='FILE', help='also write the tables between the markers of this document'
@@ -160,12 +163,14 @@ def score_pose(pictures: Pictures, predict: Callable, detector: Callable | None 
             boxes, confidence = detector([image])[0]
             sizes = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
             owner = match(labeled, sizes)
-        places, scores = predict(image, boxes) if len(boxes) else (np.zeros((0, 17, 2)), np.zeros((0, 17)))
+        places, scores = (
+            predict(image, boxes) if len(boxes) else (np.zeros((0, KEYPOINTS, 2)), np.zeros((0, KEYPOINTS)))
+        )
         image_id = dict(image_id=found[0]['image_id']) if found else None
         if image_id:
             results += [as_result(image_id, *one) for one in zip(places, scores, confidence, strict=True)]
         people += labeled
-        nothing = np.full((17, 2), np.nan)
+        nothing = np.full((KEYPOINTS, 2), np.nan)
         points += [places[index] if index >= 0 else nothing for index in owner]
     enough = [shows_enough(one) for one in people]
     row = {}
@@ -343,7 +348,7 @@ def build(name: str, threshold: float | None = None) -> PersonDetector:
 def of_model(model: Any) -> Callable:
     def predict(image: np.ndarray, boxes: Sequence) -> tuple[np.ndarray, np.ndarray]:
         result = model(image, boxes=np.asarray(boxes, np.float32))
-        return result.keypoints, result.scores
+        return result.keypoints[:, :KEYPOINTS], result.scores[:, :KEYPOINTS]
 
     return predict
 
@@ -365,7 +370,7 @@ def main() -> None:
         for pictures in sources:
             tables['detector'][name, pictures.name] = score_detector(pictures, build(name, LOWEST))
     image = next(iter(sources[0]))[0]
-    for name, detector in detectors.items():
+    for name, detector in detectors.items() if args.repeats else ():
         row = clock_call(lambda d=detector: d([image]), args.repeats)
         tables['milliseconds'][f'{name}, a photograph', 'photographs'] = row
     for text in args.models:
@@ -402,6 +407,9 @@ def _score_model(
             if several is not None:
                 tables['pose'][f'{name}, {args.views} crops', pictures.name] = score_pose(pictures, of_model(several))
             for kind, detector in detectors.items():
+                key = f'constant pose, {kind}', pictures.name
+                if key not in tables['pose']:
+                    tables['pose'][key] = score_pose(pictures, constant(pictures), detector)
                 tables['pose'][f'{name}, {kind}', pictures.name] = score_pose(pictures, of_model(model), detector)
         image, _, people = next(one for one in sources[0] if one[2])
         boxes = np.array([corners(people[0]['bbox'])], np.float32)
@@ -420,6 +428,8 @@ def _score_model(
         for pictures in sources:
             detector = PersonDetector(as_detector(model), threshold=LOWEST)
             tables['detector'][name, pictures.name] = score_detector(pictures, detector)
+    if not args.repeats:
+        return
     row = clock_call(clocked, args.repeats) | clock_network(*[*text.split(','), None][:2], model, args.repeats)
     what = 'an image' if model.task == 'person' else 'a person'
     tables['milliseconds'][f'{name}, {what}', 'photographs'] = row

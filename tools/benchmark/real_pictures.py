@@ -16,10 +16,10 @@ from pathlib import Path
 import cv2
 
 from sapiens.commands import infer, render
+from sapiens.commands.quickstart import PHOTOGRAPHS
 from sapiens.utils.cli import positive, tool_parser
 from sapiens.visualization.layout import contact_sheet
 
-PHOTOGRAPHS = ('astronaut.png', 'camera.png')
 RENDER = '--seed 21 --size 384x512 --people 1-1 --format jpg --labels mask'
 DRAW = '--figure --no-legend --palette published --show-boxes'
 
