@@ -8,6 +8,7 @@ from PIL import Image
 from sapiens.datasets.transforms import (
     BadImage,
     CutByBorder,
+    HoldObjects,
     LoadMatte,
     LoadPerson,
     PasteObjects,
@@ -123,6 +124,31 @@ def test_in_front_labels_follow_what_is_covered(people):
     kept = PastePeople(str(people), prob=1.0, front=1.0, covered=0.5, least=1)
     weights = np.unique(np.concatenate([after['transformed_visible'] for _, after in many(kept, crop)]))
     assert {0.5, 1.0} <= set(weights.tolist()) <= {0.25, 0.5, 1.0}
+
+
+def test_objects_are_held_by_the_hands_that_show(photographs):
+    """They lie over a labeled wrist, whose label they do not take away, and nowhere without one."""
+
+    def sample(*labeled):
+        results = crop()
+        results['transformed_visible'][0] = 0
+        results['transformed_visible'][0, list(labeled)] = 1
+        return results
+
+    held = HoldObjects(str(photographs), prob=1.0, most=1, height=(0.2, 0.2), front=1.0, hands=(2, 7))
+    for hand, other in ((2, 7), (7, 2)):
+        over = 0
+        for before, after in many(held, lambda hand=hand: sample(hand, 0)):
+            changed = (after['img'] != before['img']).any(-1)
+            x, y = np.rint(before['transformed_keypoints'][0]).astype(int).T
+            over += changed[y[hand], x[hand]]
+            rows, columns = np.nonzero(changed)
+            assert abs(rows - y[hand]).max() <= 0.9 * 16 + 1 and abs(columns - x[hand]).max() <= 0.9 * 16 + 1
+            assert not changed[y[other], x[other]]
+            assert np.array_equal(after['transformed_visible'], before['transformed_visible'])
+        assert over > 20
+    for before, after in many(held, lambda: sample(0, 4)):
+        assert np.array_equal(after['img'], before['img'])
 
 
 def test_least_keypoints_stay(people):

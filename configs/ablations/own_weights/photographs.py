@@ -1,6 +1,6 @@
 """What brings rendered people nearer to photographs: each addition of configs/_base_/datasets/photographs.py alone, none and all;
-backgrounds without their colors on people, and with all of them; then photographs of people among the rendered ones, alone and
-with all (5 % and 20 % of the samples), and all for twice as long.
+held objects; backgrounds without their colors on people, and with all of them; photographs of people among the rendered ones,
+alone and with all (5 % and 20 % of the samples); all for twice as long.
 
 Each variant is tested on held-out rendered people and on annotated people of photographs, so that one row has both scores. Data:
 $DATA_ROOT/synthetic and $DATA_ROOT/backgrounds/train as for the weights of the package (docs/weights.md), and a folder
@@ -69,6 +69,11 @@ _with_people = 'pose/ablations/sapiens_tiny_free17-128x96_photographs'
 variants = [
     dict(name='none', options=_without()),
     *(dict(name=name, options=_without(name)) for name in _places),
+    dict(
+        name='held',
+        options=_without('objects')
+        | {f'pose:train_dataloader.dataset.pipeline.{_places["objects"]}.type': 'HoldObjects'},
+    ),
     *(
         dict(name=name, options=_without('backgrounds') | {_style: strength})
         for name, strength in (('backgrounds-no-style', 0.0), ('backgrounds-style', 1.0))

@@ -6,7 +6,7 @@ from .boxes import PackBoxes
 from .decoding import BadImage
 from .degradation import GaussianBlur, GaussianNoise, JPEGCompression, LowerResolution, Solarize
 from .dense import LoadDense
-from .distractors import PasteObjects, PastePeople
+from .distractors import HoldObjects, PasteObjects, PastePeople
 from .joint import MovePerson, PackTasks, PersonCrop
 from .labels import LoadLabels
 from .loading import LoadLetterbox, LoadRandomResizedCrop, LoadResize
@@ -37,6 +37,7 @@ __all__ = [
     'Defocus',
     'GaussianBlur',
     'GaussianNoise',
+    'HoldObjects',
     'JPEGCompression',
     'Letterbox',
     'LoadDense',

@@ -1,7 +1,7 @@
-"""Other people and objects pasted in front of people and behind them."""
+"""Other people and objects pasted in front of people, behind them and into their hands."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ from .loading import check_prob, read_file
 from .shown_people import ShownPeople
 from .view import border_of, shown_mask
 
-__all__ = ['CutOuts', 'PasteObjects', 'PastePeople']
+__all__ = ['CutOuts', 'HoldObjects', 'PasteObjects', 'PastePeople']
 
 _COVERED = 0.5  # alpha from which a pixel belongs to what is pasted
 
@@ -155,6 +155,15 @@ class _Paste(BaseTransform):
         """Draw (h, w, 4) uint8 RGBA and its classes (h, w) uint8 or None."""
         raise NotImplementedError
 
+    def length(self, cut: np.ndarray) -> int:
+        """The side of a cut-out (h, w, 4) that ``height`` is about, in pixels."""
+        return cut.shape[0]
+
+    def center(self, rng: np.random.Generator, results: Mapping, size: tuple[int, int]) -> tuple[float, float] | None:
+        """Draw where the center of something of a size (w, h) in pixels lies, (x, y) in pixels; None to leave it out."""
+        height, width = results['img'].shape[:2]
+        return rng.uniform(-0.1, 1.1) * width, rng.uniform(-0.1, 1.1) * height
+
     def _check(self, results: Mapping) -> None:
         if 'gt_foreground' in results:
             raise ValueError(f'{type(self).__name__}: samples with a foreground are not supported; leave it out')
@@ -163,11 +172,12 @@ class _Paste(BaseTransform):
         image = results['img']
         height, width = image.shape[:2]
         cut, classes = self.cut_out(rng, results)
-        scale = rng.uniform(*self.height) * height / max(cut.shape[0], 1)
+        scale = rng.uniform(*self.height) * height / max(self.length(cut), 1)
         size = max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale))
-        left, top = (
-            round(rng.uniform(-0.1, 1.1) * whole - side / 2) for whole, side in ((width, size[0]), (height, size[1]))
-        )
+        center = self.center(rng, results, size)
+        if center is None:
+            return
+        left, top = (round(place - side / 2) for place, side in zip(center, size, strict=True))
         is_front = rng.random() < self.front or 'gt_alpha' not in results
         x, y = max(left, 0), max(top, 0)
         right, bottom = min(left + size[0], width), min(top + size[1], height)
@@ -375,3 +385,55 @@ class PasteObjects(_Paste):
         if kind == 2 and rng.random() < 0.5:
             cut = np.ascontiguousarray(cut.transpose(1, 0, 2))
         return cut, None
+
+
+@TRANSFORMS.register_module()
+class HoldObjects(PasteObjects):
+    """Paste pieces of photographs at the hands of people, as if they held them.
+
+    An object reaches over the wrist, near its middle or its end. Keypoints that it covers keep their label: where a hand holds
+    something, it is known where the hand is.
+
+    Required Keys: as :class:`PastePeople`; transformed_keypoints (1, K, 2) and transformed_visible (1, K). Samples without a
+    labeled wrist stay as they are.
+
+    Modified Keys: as :class:`PastePeople`
+
+    Args:
+        root, prob, most, front, covered, least, ann_file, memory, least_shown: see :class:`PasteObjects`.
+        height: smallest and largest longer side of an object, as a fraction of the image's height.
+        hands: indices of the keypoints that hold something: COCO's wrists.
+
+    Raises:
+        FileNotFoundError, ValueError, BadImage: as :class:`PasteObjects`.
+        KeyError: on use, samples without keypoints.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        prob: float = 0.3,
+        most: int = 2,
+        height: tuple = (0.05, 0.4),
+        front: float = 0.7,
+        covered: float = 1.0,
+        least: int = 0,
+        ann_file: str | None = None,
+        memory: int | None = 320,
+        least_shown: float = 0.25,
+        hands: Sequence[int] = (9, 10),
+    ):
+        super().__init__(root, prob, most, height, front, covered, least, ann_file, memory, least_shown)
+        self.hands = list(hands)
+
+    def length(self, cut):
+        return max(cut.shape[:2])
+
+    def center(self, rng, results, size):
+        points, visible = (results[f'transformed_{name}'][0][self.hands] for name in ('keypoints', 'visible'))
+        wrists = points[visible > 0]
+        if not len(wrists):
+            return None
+        x, y = wrists[int(rng.integers(len(wrists)))]
+        # Within the middle 80 % of the object.
+        return float(x) + rng.uniform(-0.4, 0.4) * size[0], float(y) + rng.uniform(-0.4, 0.4) * size[1]
