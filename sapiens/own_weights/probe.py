@@ -1,6 +1,6 @@
 """What a model predicts for eight pictures of the package, as numbers that a card holds and a test compares.
 
-The pictures are the rendered people of the web page's examples and their mirror images. Coordinates are pixels of the pictures.
+The pictures are the four rendered examples of the web page and their mirror images. Coordinates are pixels of the pictures.
 """
 
 from collections.abc import Iterator, Mapping

@@ -23,13 +23,14 @@ from .calibrate import calibrate_boxes, calibrate_keypoints
 from .pack import Packed, pack
 from .photographs import NONE, check_photographs
 from .recipes import JOINT_CONFIG, VAL_PEOPLE, Group, People, length_options, recipe_of, render_arguments
-from .shared import join_shipped, joint_checkpoint, refuse_too_much, single_checkpoint
+from .shared import SUBSET, join_shipped, joint_checkpoint, refuse_too_much, single_checkpoint
 
 __all__ = ['OwnTraining', 'has_fast_bf16', 'newest_iteration', 'render_device']
 
 GRACE = 120  # seconds for a stopped process to write its checkpoint
 RESERVE, LEAST_RESERVE, MOST_RESERVE = 0.1, 20, 300  # of the time, and seconds: for evaluation and packing
 ROOT = Path(__file__).parents[2]
+KINDS = {'pose': 'keypoints', 'person': 'boxes'}  # task -> its samples from photographs of people
 HISTORY = 'made_from', 'commands', 'commit', 'hours'  # of a card, and in that of weights that go on from it
 
 
@@ -237,7 +238,12 @@ class OwnTraining:
             calibration['factor of the logits by calibration'] = round(self._factor, 4)
         work_dir = str(self.folder / 'test')
         self._call(['test', entry.config, str(checkpoint), '--work-dir', work_dir, '--out', str(scores)], root=root)
-        photographs = {} if self.about_photographs is None else {'photographs of people': self.about_photographs}
+        photographs = {}
+        if self.about_photographs is not None:
+            share = self.about_photographs['share']
+            if self.config != JOINT_CONFIG:
+                share = {kind: share[kind] for task, kind in KINDS.items() if task == entry.task}
+            photographs['photographs of people'] = self.about_photographs | dict(share=share)
         before = self.state.get('before', {}).get(entry.name)
         images = [f'{self._images(people)} images ({people.options})' for people in self.recipe.people.values()]
         about = dict(
@@ -358,11 +364,23 @@ class OwnTraining:
         return state
 
     def _read_former_cards(self) -> dict[str, dict[str, Any]]:
-        """How the weights were made that the training starts from, by name. Packing replaces their cards."""
+        """How the weights were made that the training starts from, by name of those that it makes. Packing replaces their cards.
+
+        The smaller sets of keypoints of a group start from the largest one, and the model of all tasks from its encoder.
+        """
         if not self.from_shipped:
             return {}
-        cards = {entry.name: weights.read_card(entry.name) for entry in self.entries}
-        return {name: {key: card[key] for key in HISTORY if key in card} for name, card in cards.items()}
+        starts = {
+            entry.name: SUBSET.get(entry.name, entry.name) if self.group else entry.name for entry in self.entries
+        }
+        cards = {start: weights.read_card(start) for start in starts.values()}
+        made = {start: {key: card[key] for key in HISTORY if key in card} for start, card in cards.items()}
+        before = {name: dict(made[start]) for name, start in starts.items()}
+        if self.config == JOINT_CONFIG:
+            encoder = next(made[name] for name in SUBSET.values())
+            for row in before.values():
+                row.update({} if row == encoder else {'encoder': encoder})
+        return before
 
     def _write_state(self) -> None:
         write_atomically(self.state_file, json.dumps(self.state, indent=1) + '\n')

@@ -161,7 +161,7 @@ def test_one_training_makes_both_poses(keypoints, monkeypatch):
     assert [call[0] for call in training.calls] == ['render', 'render', 'train', 'test', 'test']
     assert training.calls[2][1] == MORE.config and f'load_from={MORE.name}' in training.calls[2]
     cards = [json.loads(one.card.read_text()) for one in made]
-    assert [card['made_from']['weights before'] for card in cards] == [dict(commit=one.name) for one in (POSE, MORE)]
+    assert [card['made_from']['weights before'] for card in cards] == [dict(commit=MORE.name)] * 2
     folder, encoder = training.out, GROUPS[KEYPOINTS].encoder
     assert encoder != ENCODER
     assert {path.name for path in folder.glob('*.safetensors')} == {
@@ -196,6 +196,16 @@ def test_a_training_of_all_goes_on_from_them(packed, joint, tmp_path, monkeypatc
     assert said == ['sapiens-tiny-seg28 has another encoder than sapiens-tiny-pose133, whose encoder is taken']
     bias = 'backbone.patch_embed.projection.bias'
     assert again.keys() == state.keys() and torch.equal(again[bias], state[bias])
+
+
+def test_cards_have_the_history_of_heads_and_encoder(keypoints, tmp_path):
+    training = Recorded(
+        GROUPS[ALL], tmp_path / 'all', tmp_path / 'photographs', 'ours, CC0', from_shipped=True, say=str
+    )
+    encoder = dict(commit=MORE.name)
+    assert training.state['before'] == {
+        entry.name: encoder if entry.task == 'pose' else dict(commit=entry.name, encoder=encoder) for entry in OWN
+    }
 
 
 def test_a_new_encoder_replaces_the_former_one(packed, monkeypatch):

@@ -122,6 +122,14 @@ def test_shipped_weights_replace_the_pretraining(training, shipped):
         training(people=30, from_shipped=True)
 
 
+def test_cards_have_the_share_of_photographs_of_their_task(training):
+    made = training()
+    made.about_photographs = dict(photographs=3, share=dict(keypoints=0.05, boxes=0.3))
+    (packed,) = made.run(10)
+    about = json.loads(packed.card.read_text())['made_from']['photographs of people']
+    assert about == dict(photographs=3, share=dict(keypoints=0.05))
+
+
 def test_no_training_goes_on_from_weights_that_are_not_there(training, empty):
     with pytest.raises(FileNotFoundError, match=f'{POSE} is not in this version of the package'):
         training(from_shipped=True)

@@ -7,9 +7,9 @@ A model is the name of one, or a config and its checkpoint. What is scored follo
 
 pose      AP, AP .5 and PCK (share of keypoints within 0.1 and 0.05 of the longer side of the annotated box), in annotated
           boxes and in those of each detector; of all people, and of those with 10 keypoints in boxes of 96 pixels. A constant
-          pose in the same boxes, the median of the people themselves, knows the labels and sees no image. Of larger sets of
-          keypoints the first 17 are scored
-seg       IoU of person and background, of each annotated person of 96 pixels in its box; the model sees it with a margin
+          pose in the same boxes, the median of the people themselves, knows the labels and sees no image. Of 133 keypoints
+          the first 17 are scored
+seg       IoU of person and background, of each annotated person of 96 pixels or more; the model sees it with a margin
 person    as detectors
 detector  AP .5 of boxes, recall by height at the default threshold, photographs with somebody found
 depth     share of pairs of points in the right order: on photographs, in the crop of the person or of both, ordered by hand
@@ -57,7 +57,7 @@ from sapiens.datasets import GeometryDataset
 from sapiens.utils.cli import positive, tool_parser, zero_or_more
 from sapiens.utils.crop import fit_aspect
 
-KEYPOINTS = 17  # of COCO, the first ones of larger sets
+KEYPOINTS = 17  # of COCO, the first ones of COCO-WholeBody's 133
 POINTS, SIDE = 10, 96
 """People who show enough: keypoints, and pixels of the longer side of the box."""
 RENDER = '--num 250 --seed 11 --size 192x256 --people 1-1 --format jpg --compact --labels mask,depth,normal,seg,instance,alpha'
@@ -348,6 +348,10 @@ def build(name: str, threshold: float | None = None) -> PersonDetector:
 def of_model(model: Any) -> Callable:
     def predict(image: np.ndarray, boxes: Sequence) -> tuple[np.ndarray, np.ndarray]:
         result = model(image, boxes=np.asarray(boxes, np.float32))
+        if result.keypoints.shape[1] not in (KEYPOINTS, 133):
+            raise SystemExit(
+                f'a model of {result.keypoints.shape[1]} keypoints: expected the 17 of COCO, or the 133 that begin with them'
+            )
         return result.keypoints[:, :KEYPOINTS], result.scores[:, :KEYPOINTS]
 
     return predict

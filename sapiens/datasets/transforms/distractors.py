@@ -391,8 +391,8 @@ class PasteObjects(_Paste):
 class HoldObjects(PasteObjects):
     """Paste pieces of photographs at the hands of people, as if they held them.
 
-    An object reaches over the wrist, near its middle or its end. Keypoints that it covers keep their label: where a hand holds
-    something, it is known where the hand is.
+    The box of an object holds the wrist, near its middle or its end. Keypoints that it covers keep their label: where a hand
+    holds something, it is known where the hand is.
 
     Required Keys: as :class:`PastePeople`; transformed_keypoints (1, K, 2) and transformed_visible (1, K). Samples without a
     labeled wrist stay as they are.
@@ -435,5 +435,5 @@ class HoldObjects(PasteObjects):
         if not len(wrists):
             return None
         x, y = wrists[int(rng.integers(len(wrists)))]
-        # Within the middle 80 % of the object.
+        # The wrist is in the middle 80 % of each side of the object's box.
         return float(x) + rng.uniform(-0.4, 0.4) * size[0], float(y) + rng.uniform(-0.4, 0.4) * size[1]
